@@ -1,0 +1,1 @@
+"""The nouns: models, linears, blocks and plans; no torch, no onnxruntime."""

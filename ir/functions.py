@@ -1,0 +1,96 @@
+"""Local functions that take weights as arguments, and their bodies in place of their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypeAlias
+
+from .constant import Constants
+from .linear import scopes
+from .onnx_ir import onnx_ir as ir
+
+__all__ = ["FunctionId", "callers", "inline", "weight_takers"]
+
+FunctionId: TypeAlias = "tuple[str, str, str]"
+TAG = "scission.function"
+
+
+def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, str]]:
+    """Functions that some call hands a constant matrix, directly or through another function.
+
+    Returns those whose bodies can stand in for their calls, and those that cannot, with the reason.
+    """
+    if not model.functions:
+        return set(), {}
+    constants = Constants(model)
+    takers: set[FunctionId] = set()
+    for scope in scopes(model):
+        if not scope.in_function:
+            takers |= {
+                node.op_identifier()
+                for node in scope.graph
+                if node.op_identifier() in model.functions
+                and any(v in constants and len(constants.describe(v)[0]) >= 2 for v in node.inputs)
+            }
+    pending = list(takers)
+    while pending:
+        function = model.functions[pending.pop()]
+        handed = set(function.inputs)
+        for node in function.all_nodes():
+            called = node.op_identifier()
+            if called in model.functions and called not in takers and handed.intersection(node.inputs):
+                takers.add(called)
+                pending.append(called)
+    problems = {taker: problem for taker in takers if (problem := _problem(model, taker))}
+    return takers - problems.keys(), problems
+
+
+def _problem(model: ir.Model, function: FunctionId) -> str | None:
+    imports = model.functions[function].opset_imports
+    for domain, version in imports.items():
+        if model.opset_imports.get(domain, version) != version:
+            return f"the function imports version {version} of {domain or 'ai.onnx'!r}, the model another one"
+    graph_types = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+    for scope in scopes(model):
+        for node in scope.graph:
+            if node.op_identifier() == function and any(a.type in graph_types for a in node.attributes.values()):
+                return "the function takes a graph as an attribute"
+    return None
+
+
+def callers(model: ir.Model, functions: Collection[FunctionId]) -> set[FunctionId]:
+    """The functions together with all functions that call them, directly or not."""
+    found = set(functions)
+    while True:
+        more = {
+            identifier
+            for identifier, function in model.functions.items()
+            if identifier not in found and any(node.op_identifier() in found for node in function.all_nodes())
+        }
+        if not more:
+            return found
+        found |= more
+
+
+def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model, dict[ir.Node, FunctionId]]:
+    """A copy of the model with the bodies of `functions` in place of their calls, and which node came from which.
+
+    Deterministic: the same model and functions always give the same names.
+    """
+    copy = model.clone()
+    if not functions:
+        return copy, {}
+    from onnx_ir.passes.common import InlinePass
+
+    for identifier in functions:
+        for node in copy.functions[identifier].all_nodes():
+            node.metadata_props[TAG] = "\n".join(identifier)
+    wanted = {id(copy.functions[identifier]) for identifier in functions}
+    InlinePass(criteria=lambda function: id(function) in wanted)(copy)
+    origins: dict[ir.Node, FunctionId] = {}
+    for node in copy.graph.all_nodes():
+        tag = node.metadata_props.pop(TAG, None)
+        if tag is not None:
+            domain, name, overload = tag.split("\n")
+            origins[node] = (domain, name, overload)
+    return copy, origins

@@ -1,0 +1,439 @@
+"""Load and save ONNX models: lazily, atomically, and losing nothing."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import google.protobuf.message
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from .errors import ScissionError
+from .onnx_ir import onnx_ir as ir
+from .wire import WireError, concatenate, fill, hollow
+
+__all__ = [
+    "Model",
+    "ModelError",
+    "Source",
+    "Staged",
+    "constant_tensors",
+    "graphs",
+    "load",
+    "read",
+    "save",
+    "save_copy",
+    "stage",
+    "stage_copy",
+    "to_proto",
+]
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model"
+
+PROTOBUF_LIMIT = (1 << 31) - (1 << 20)  # bytes in one protobuf file, with some room for the graph
+INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
+KNOWN_DOMAINS = frozenset(  # those that ONNX Runtime knows without being told a version
+    {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"}
+    | {"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "com.microsoft.experimental"}
+    | {"org.pytorch.aten", "com.microsoft.dml"}
+)
+
+
+class ModelError(ScissionError):
+    """A model that cannot be read or written; the message names the file and says what to do."""
+
+
+class InlineTensor(ir.ExternalTensor):
+    """A tensor whose bytes still lie in the model file that it was read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as the passes see it: the graph, the name to call it by, and what onnx_ir would drop."""
+
+    graph: ir.Model
+    name: str
+    path: Path | None = None
+    kept: onnx.ModelProto = field(default_factory=onnx.ModelProto, repr=False)
+
+    @property
+    def external(self) -> bool:
+        """Whether any weight lies in another file."""
+        return bool(self.data_files())
+
+    def data_files(self) -> list[Path]:
+        """The external data files, each once, in order of first use."""
+        return list(dict.fromkeys(Path(t.path) for t in constant_tensors(self.graph) if _is_external(t)))
+
+
+def load(source: Source, name: str | None = None) -> Model:
+    """Open a model from a path, bytes, ModelProto or onnx_ir.Model; weights stay on disk until they are read.
+
+    Raises ModelError when the file is missing, empty or corrupt, when external data is missing, too short or lies
+    outside the model's folder, when a node reads a value that nothing makes, on cycles, and on operator domains
+    that have no version.
+    """
+    if isinstance(source, ir.Model):
+        model = Model(source, name or source.graph.name or "model")
+    elif isinstance(source, onnx.ModelProto):
+        model = _from_proto(source, name or source.graph.name or "model", None)
+    elif isinstance(source, bytes):
+        model = _from_proto(_parse(source, name or "the given bytes"), name or "model", None)
+    else:
+        model = _load_file(Path(source), name)
+    _validate(model)
+    return model
+
+
+def _load_file(path: Path, name: str | None) -> Model:
+    name = name or str(path)
+    try:
+        with path.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise ModelError(f"{name}: the file is empty; export the model again")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole, memoryview(whole) as data:
+                skeleton = hollow(data, _marker(path))
+    except WireError as error:
+        raise ModelError(f"{name}: not an ONNX model, or cut short ({error}); export or download it again") from None
+    except OSError as error:
+        raise ModelError(f"{name}: {error.strerror or error}; give the path of a readable .onnx file") from None
+    return _from_proto(_parse(skeleton, name), name, path)
+
+
+def _marker(path: Path) -> str:
+    return str(path.absolute())
+
+
+def _parse(data: bytes, name: str) -> onnx.ModelProto:
+    try:
+        return onnx.ModelProto.FromString(data)
+    except google.protobuf.message.DecodeError as error:
+        raise ModelError(f"{name}: not an ONNX model, or cut short ({error}); export or download it again") from None
+
+
+def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
+    if not proto.HasField("graph"):
+        raise ModelError(f"{name}: there is no graph in it, so it is not an ONNX model; give an .onnx file")
+    if any(len(g.sparse_initializer) for g in _subgraph_protos(proto)):
+        raise ModelError(f"{name}: a subgraph has sparse initializers, which cannot be carried over; make them dense")
+    try:
+        graph = ir.from_proto(proto)
+    except Exception as error:  # onnx_ir raises whatever its parts raise; the cause stays attached
+        raise ModelError(f"{name}: the graph cannot be read: {_first_line(error)}") from error
+    kept = onnx.ModelProto()
+    kept.training_info.extend(proto.training_info)
+    kept.graph.sparse_initializer.extend(proto.graph.sparse_initializer)
+    model = Model(graph, name, path, kept)
+    if path is not None:
+        _attach_files(model, path)
+    elif model.external:
+        raise ModelError(f"{name}: weights lie in external files; give the model's path instead of its contents")
+    return model
+
+
+def _first_line(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _subgraph_protos(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    stack: list[Any] = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
+    while stack:
+        for attribute in stack.pop().attribute:
+            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield graph
+                stack.extend(graph.node)
+
+
+def _attach_files(model: Model, path: Path) -> None:
+    """Point inline tensors at the model file and check every external one."""
+    marker, folder = _marker(path), path.absolute().parent
+    sizes: dict[str, int] = {}
+    for holder, key, tensor in _tensor_slots(model.graph):
+        if not isinstance(tensor, ir.ExternalTensor):
+            continue
+        if tensor.location == marker:
+            _fill_slot(holder, key, _inline(tensor, marker))
+            continue
+        location = str(tensor.location)
+        if location not in sizes:
+            sizes[location] = _checked_size(model.name, folder, location)
+        end = (tensor.offset or 0) + (tensor.length or tensor.nbytes)
+        if end > sizes[location] or (tensor.length or tensor.nbytes) < tensor.nbytes:
+            raise ModelError(
+                f"{model.name}: weight {tensor.name!r} needs bytes up to {end} of {location}, "
+                f"which has {sizes[location]}; download the data file again"
+            )
+        tensor.base_dir = folder
+
+
+def _checked_size(name: str, folder: Path, location: str) -> int:
+    path = folder / location
+    if Path(location).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(f"{name}: external data {location!r} lies outside the model's folder; refused, move it there")
+    if path.is_symlink():
+        raise ModelError(f"{name}: external data {location!r} is a link; refused, put the file itself there")
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise ModelError(f"{name}: external data {location!r}: {error.strerror}; put it beside the model") from None
+
+
+def _inline(tensor: ir.ExternalTensor, marker: str) -> InlineTensor:
+    if tensor.length != tensor.nbytes:
+        raise ModelError(
+            f"{marker}: weight {tensor.name!r} holds {tensor.length} bytes, its shape and type need {tensor.nbytes}"
+        )
+    return InlineTensor(
+        marker,
+        tensor.offset,
+        tensor.length,
+        tensor.dtype,
+        shape=tensor.shape,
+        name=tensor.name,
+        doc_string=tensor.doc_string,
+        metadata_props=dict(tensor.metadata_props),
+    )
+
+
+def _is_external(tensor: Any) -> bool:
+    return isinstance(tensor, ir.ExternalTensor) and not isinstance(tensor, InlineTensor)
+
+
+def graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
+    """The main graph, every subgraph and every function, outermost first."""
+    yield model.graph
+    yield from model.graph.subgraphs()
+    for function in model.functions.values():
+        yield function
+        yield from function.subgraphs()
+
+
+def constant_tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    """Every constant tensor of the model: initializers and tensor attributes, in all graphs and functions."""
+    return (tensor for _, _, tensor in _tensor_slots(model))
+
+
+def _tensor_slots(model: ir.Model) -> Iterator[tuple[Any, Any, Any]]:
+    for graph in graphs(model):
+        for value in list(getattr(graph, "initializers", {}).values()):
+            if value.const_value is not None:
+                yield value, None, value.const_value
+        for node in graph:
+            for attribute in list(node.attributes.values()):
+                if attribute.is_ref():
+                    continue
+                if attribute.type == ir.AttributeType.TENSOR:
+                    yield node, attribute.name, attribute.value
+                elif attribute.type == ir.AttributeType.TENSORS:
+                    for index, tensor in enumerate(attribute.value):
+                        yield node, (attribute.name, index), tensor
+
+
+def _fill_slot(holder: Any, key: Any, tensor: ir.TensorProtocol) -> None:
+    if key is None:
+        holder.const_value = tensor
+    elif isinstance(key, str):
+        holder.attributes[key] = ir.Attr(key, ir.AttributeType.TENSOR, tensor)
+    else:
+        name, index = key
+        tensors = list(holder.attributes[name].value)
+        tensors[index] = tensor
+        holder.attributes[name] = ir.Attr(name, ir.AttributeType.TENSORS, tensors)
+
+
+def read(tensor: Any) -> npt.NDArray[Any]:
+    """The tensor as an array of its own, in ONNX shape and type; what it costs is freed with the array.
+
+    Raises ModelError when the file behind it cannot be read any more.
+    """
+    if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.bitwidth < 8:
+        return np.asarray(tensor.numpy())
+    data: npt.NDArray[np.uint8] = np.empty(tensor.nbytes, np.uint8)
+    try:
+        with Path(tensor.path).open("rb") as file:
+            file.seek(tensor.offset or 0)
+            filled = file.readinto(data)  # type: ignore[arg-type]
+    except OSError as error:
+        raise ModelError(f"{tensor.path}: {error.strerror} while reading weight {tensor.name!r}") from None
+    if filled != data.size:
+        raise ModelError(f"{tensor.path}: became shorter while weight {tensor.name!r} was read")
+    return data.view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
+
+
+def _validate(model: Model) -> None:
+    if not model.graph.opset_imports:
+        raise ModelError(f"{model.name}: no operator set version is imported; export it again with one")
+    sparse = {proto.values.name for proto in model.kept.graph.sparse_initializer}
+    functions = {(domain, name) for domain, name, _ in model.graph.functions}
+    for graph in graphs(model.graph):
+        imports = {**model.graph.opset_imports, **graph.opset_imports}
+        for node in graph:
+            where = f"{model.name}: node {node.name or node.op_type!r} ({node.op_type})"
+            known = node.domain in imports or node.domain in KNOWN_DOMAINS or (node.domain, node.op_type) in functions
+            if not known:
+                raise ModelError(f"{where}: domain {node.domain!r} has no version; add it to the model's opset_import")
+            for value in node.inputs:
+                if value is not None and value.graph is None and value.producer() is None and value.name not in sparse:
+                    raise ModelError(f"{where}: input {value.name!r} is made by nothing; export the model again")
+    for graph in (model.graph.graph, *model.graph.functions.values()):
+        if not _is_sorted(graph):
+            try:
+                graph.sort()
+            except ValueError:
+                raise ModelError(f"{model.name}: the graph has a cycle, so it cannot run; export it again") from None
+
+
+def _is_sorted(graph: ir.Graph | ir.Function) -> bool:
+    seen: set[ir.Node] = set()
+    for node in graph.all_nodes():
+        for value in node.inputs:
+            maker = value.producer() if value is not None else None
+            if maker is not None and maker not in seen and maker.graph is not None and not _encloses(maker, node):
+                return False
+        seen.add(node)
+    return True
+
+
+def _encloses(maker: ir.Node, node: ir.Node) -> bool:
+    """Whether `node` sits in a subgraph of `maker`, whose outputs it therefore cannot read."""
+    graph = node.graph
+    return graph is not None and getattr(graph, "parent_node", None) is maker
+
+
+def to_proto(model: Model, graph: ir.Model) -> onnx.ModelProto:
+    """Serialise `graph` with what `model` kept aside; inline tensors of the source file stay references to it."""
+    proto = ir.to_proto(graph)
+    proto.training_info.extend(model.kept.training_info)
+    proto.graph.sparse_initializer.extend(model.kept.graph.sparse_initializer)
+    return proto
+
+
+def inline_bytes(graph: ir.Model) -> int:
+    """Bytes of all constant tensors, what a single file would have to hold."""
+    return sum(tensor.nbytes for tensor in constant_tensors(graph))
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Files that are complete but not yet in their place: `path` can be opened, `publish` makes them real."""
+
+    path: Path
+    targets: tuple[Path, ...]
+
+    def publish(self) -> list[Path]:
+        """Move the files into place, the model last: at no moment does a model stand beside foreign data."""
+        model = self.targets[0]
+        folder = model.absolute().parent
+        staged = {target: self.path.parent / target.absolute().relative_to(folder) for target in self.targets}
+        written = [target for target in self.targets if staged[target].exists()]
+        if len(written) > 1:
+            model.unlink(missing_ok=True)
+        for target in reversed(written):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(staged[target], target)  # noqa: PTH105 - replaces an existing file on every system
+        return written
+
+
+@contextmanager
+def stage(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
+    """Write `graph`, an edited copy of `model`, beside `path` for as long as the context lasts.
+
+    Weights go into the file itself, or into `<name>.data` when the source had external data or when they pass the
+    2 GiB that protobuf allows. Raises ModelError when a target exists already and `overwrite` is false, when it is
+    one of the inputs, or when the disk refuses; nothing is left behind then.
+    """
+    external = model.external or inline_bytes(graph) > PROTOBUF_LIMIT
+    data = path.with_name(path.name + ".data")
+    with _staging(model, (path, data) if external else (path,), overwrite) as staged:
+        if external:
+            _write_external(model, graph, staged.path, data.name)
+        else:
+            _write_inline(model, graph, staged.path)
+        yield staged
+
+
+@contextmanager
+def stage_copy(model: Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
+    """The same for the file of `model` itself, byte for byte, with its data files under their own names."""
+    assert model.path is not None, "only a model that came from a file can be copied"
+    folder, home = path.absolute().parent, model.path.absolute().parent
+    sources = {path: model.path}
+    for data in model.data_files():
+        target = folder / data.absolute().relative_to(home)
+        if not target.exists() or not target.samefile(data):
+            sources[target] = data
+    with _staging(model, tuple(sources), overwrite) as staged:
+        for target, source in sources.items():
+            copy = staged.path.parent / target.absolute().relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+        yield staged
+
+
+@contextmanager
+def _staging(model: Model, targets: tuple[Path, ...], overwrite: bool) -> Iterator[Staged]:
+    path = targets[0]
+    _refuse_conflicts(model, targets, overwrite)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
+            yield Staged(Path(folder) / path.name, targets)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}; nothing was written") from None
+
+
+def save(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) -> list[Path]:
+    """Write `graph`, an edited copy of `model`, to `path`, whole or not at all; returns the files. See `stage`."""
+    with stage(model, graph, path, overwrite) as staged:
+        return staged.publish()
+
+
+def save_copy(model: Model, path: Path, overwrite: bool = False) -> list[Path]:
+    """Copy the file of `model` to `path` byte for byte; returns the files. See `stage_copy`."""
+    with stage_copy(model, path, overwrite) as staged:
+        return staged.publish()
+
+
+def _write_inline(model: Model, graph: ir.Model, path: Path) -> None:
+    skeleton = to_proto(model, graph).SerializeToString()
+    pieces = fill(skeleton, _marker(model.path)) if model.path else [skeleton]
+    with path.open("wb") as file:
+        concatenate(pieces, file.write)
+
+
+def _write_external(model: Model, graph: ir.Model, path: Path, data: str) -> None:
+    for holder, key, tensor in _tensor_slots(graph):
+        if key is not None and isinstance(tensor, ir.ExternalTensor):  # attributes stay inside the model file
+            _fill_slot(holder, key, ir.Tensor(read(tensor), name=tensor.name))
+    values = [v for g in graph.graphs() for v in g.initializers.values()]
+    before = [v.const_value for v in values]
+    try:
+        ir.external_data.unload_from_model(graph, str(path.parent), data, size_threshold_bytes=INLINE_BYTES)
+        path.write_bytes(to_proto(model, graph).SerializeToString())
+    finally:
+        for value, tensor in zip(values, before, strict=True):
+            value.const_value = tensor
+
+
+def _refuse_conflicts(model: Model, targets: Sequence[Path], overwrite: bool) -> None:
+    inputs = [p for p in (model.path, *model.data_files()) if p is not None]
+    for target in targets:
+        if target.exists() and any(target.samefile(source) for source in inputs if source.exists()):
+            raise ModelError(f"{target}: is the input itself, which is never written to; choose another output")
+        if target.is_dir():
+            raise ModelError(f"{target}: is a folder; give a file name for the output")
+        if target.exists() and not overwrite:
+            raise ModelError(f"{target}: exists already; choose another output or add --overwrite")
+    if not targets[0].absolute().parent.is_dir():
+        raise ModelError(f"{targets[0]}: its folder does not exist; create it first")

@@ -1,0 +1,46 @@
+"""The one door to onnx_ir, opened without sympy.
+
+onnx_ir imports sympy for arithmetic on symbolic dimensions, which nothing here does, and that import alone takes
+longer than analysing a model of 20 million parameters. The two modules concerned are put off until first use with
+the standard library's lazy loader; whoever needs them still gets them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+__all__ = ["onnx_ir"]
+
+DEFERRED = ("sympy", "onnx_ir._symbolic_shapes")
+
+
+class _Deferring:
+    """A finder that wraps the loader of the deferred modules."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name in DEFERRED else None
+        if spec is None or spec.loader is None:
+            return None
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec
+
+
+def _open() -> ModuleType:
+    if "onnx_ir" in sys.modules:
+        return sys.modules["onnx_ir"]
+    sys.meta_path.insert(0, _Deferring)  # type: ignore[arg-type]
+    try:
+        return importlib.import_module("onnx_ir")
+    finally:
+        sys.meta_path.remove(_Deferring)  # type: ignore[arg-type]
+
+
+_open()
+
+import onnx_ir  # noqa: E402 - the import above had to come first

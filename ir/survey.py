@@ -1,0 +1,47 @@
+"""The survey: every linear of a model, every node that is none and why, and how many parameters there are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .constant import Constants
+from .linear import Linear, scopes
+from .model import constant_tensors
+from .onnx_ir import onnx_ir as ir
+from .operators import find_linears
+from .skipped import Skipped
+
+__all__ = ["Survey", "survey"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What was found in one model; `constants` reads its weights, `parameters` counts all constant entries."""
+
+    linears: tuple[Linear, ...]
+    skipped: tuple[Skipped, ...]
+    constants: Constants
+    parameters: int
+
+
+def survey(model: ir.Model) -> Survey:
+    """Look through the main graph, every subgraph and every function, in that order; reads no weight.
+
+    >>> import onnx
+    >>> node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"], "product")
+    >>> x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n", 2]) for name in "xy")
+    >>> w = onnx.helper.make_tensor("w", 1, [2, 2], [1, 0, 0, 1])
+    >>> model = ir.from_proto(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y], [w])))
+    >>> [(linear.address, linear.shape) for linear in survey(model).linears]
+    [('product', (2, 2))]
+    """
+    constants = Constants(model)
+    linears: list[Linear] = []
+    skipped: list[Skipped] = []
+    for scope in scopes(model):
+        found, left = find_linears(scope, constants, model.functions)
+        linears += found
+        skipped += left
+    parameters = sum(math.prod(tensor.shape.numpy()) for tensor in constant_tensors(model))
+    return Survey(tuple(linears), tuple(skipped), constants, parameters)

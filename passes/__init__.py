@@ -1,0 +1,1 @@
+"""The verbs: everything that computes a plan or obeys one."""

@@ -1,0 +1,155 @@
+"""Connected components of the bipartite graph of a weight: inputs and outputs joined by its edges.
+
+Rows and columns may be permuted independently, so the graph has K + N nodes. Two engines give the same labels: a
+frontier search over the packed Boolean matrix, which sees a dense weight in little more than one pass, and scipy's
+search over the sparse matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.relation import Bits, Relation, columns_of
+from .edges import relate
+
+__all__ = ["Components", "Engine", "components"]
+
+Engine = Literal["auto", "frontier", "graph"]
+Labels: TypeAlias = "npt.NDArray[np.int64]"
+
+SPARSE = 0.004  # below this density the sparse matrix is small, and is searched in linear time
+WORDS = 1 << 17  # 64-bit words looked at together: 1 MiB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
+    """Which component every input (K,) and output (N,) belongs to, -1 for dormant ones; numbered by smallest input."""
+
+    inputs: Labels
+    outputs: Labels
+    count: int
+    nonzeros: int
+
+    @property
+    def giant(self) -> float:
+        """Share of all K + N features in the largest component, 0 to 1."""
+        if not self.count:
+            return 0.0
+        members = np.bincount(self.inputs[self.inputs >= 0], minlength=self.count)
+        members += np.bincount(self.outputs[self.outputs >= 0], minlength=self.count)
+        return float(members.max() / (self.inputs.size + self.outputs.size))
+
+
+def components(weight: npt.NDArray[Any], engine: Engine = "auto") -> Components:
+    """Components of a weight of shape (K, N), inputs in rows.
+
+    engine: 'frontier', 'graph', or the faster of the two for the weight's density. A transposed view is searched in
+    the order in which it lies in memory. Raises ValueError when the weight is not two-dimensional.
+
+    >>> found = components(np.array([[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]]))
+    >>> found.inputs.tolist(), found.outputs.tolist(), found.count
+    ([0, 1, -1], [1, 0], 2)
+    """
+    if weight.ndim != 2:
+        raise ValueError(f"a weight has two dimensions, not {weight.ndim}")
+    swap = weight.flags.f_contiguous and not weight.flags.c_contiguous
+    relation = relate(weight.T if swap else weight)
+    if engine == "auto":
+        engine = "graph" if relation.density < SPARSE else "frontier"
+    rows, columns = _graph(relation) if engine == "graph" else _frontier(relation)
+    inputs, outputs = (columns, rows) if swap else (rows, columns)
+    return Components(inputs, outputs, _number(inputs, outputs), relation.count)
+
+
+def _number(inputs: Labels, outputs: Labels) -> int:
+    """Renumber labels in place by each component's smallest input; returns how many there are."""
+    found, first = np.unique(inputs, return_index=True)
+    order = found[np.argsort(first)]
+    order = order[order >= 0]
+    # One more entry than there are labels, so that -1 finds the -1 at the end.
+    table = np.full(max(inputs.max(initial=-1), outputs.max(initial=-1)) + 2, -1)
+    table[order] = np.arange(order.size)
+    inputs[:] = table[inputs]
+    outputs[:] = table[outputs]
+    return int(order.size)
+
+
+def _graph(relation: Relation) -> tuple[Labels, Labels]:
+    """Labels by scipy's breadth-first search over a compressed sparse matrix of K + N nodes."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    K, N = relation.shape
+    starts = np.zeros(K + N + 1, np.int64)
+    columns = np.empty(relation.count, np.int32)
+    filled = 0
+    for start, chunk in relation.chunks():
+        row, column = np.divmod(np.flatnonzero(chunk), N)
+        starts[start + 1 : start + 1 + len(chunk)] = np.bincount(row, minlength=len(chunk))
+        columns[filled : filled + column.size] = column + K
+        filled += column.size
+    isolated = np.append(starts[1 : K + 1] == 0, np.ones(N, bool))
+    isolated[columns] = False
+    graph = csr_array((np.ones(relation.count, bool), columns, np.cumsum(starts)), shape=(K + N, K + N))
+    labels = connected_components(graph, directed=False)[1].astype(np.int64)
+    labels[isolated] = -1
+    return labels[:K], labels[K:]
+
+
+def _frontier(relation: Relation) -> tuple[Labels, Labels]:
+    """Labels by growing one component at a time, alternating between rows and columns.
+
+    A row leaves the search when it is reached, and columns are reached 64 a word, so a connected weight costs one
+    pass over its bits, and B equal blocks cost about B / 2.
+    """
+    words = relation.words
+    rows = np.full(relation.shape[0], -1, np.int64)
+    columns = np.full(relation.shape[1], -1, np.int64)
+    occupied = words.any(axis=1)
+    free_rows = np.flatnonzero(occupied)
+    free_columns = np.bitwise_or.reduce(words, axis=0) if occupied.any() else np.zeros(words.shape[1], np.uint64)
+    label = 0
+    while free_rows.size:
+        frontier, free_rows = free_rows[:1], free_rows[1:]
+        while frontier.size:
+            rows[frontier] = label
+            reached = _reached(words, frontier, free_columns)
+            if not reached.any():
+                break
+            free_columns &= ~reached
+            columns[columns_of(reached, columns.size)] = label
+            hit = _touched(words, free_rows, reached)
+            frontier, free_rows = free_rows[hit], free_rows[~hit]
+        label += 1
+    return rows, columns
+
+
+def _reached(words: Bits, frontier: Labels, free: Bits) -> Bits:
+    """The free columns with an edge to a row of the frontier."""
+    found = np.zeros_like(free)
+    step = max(1, WORDS // words.shape[1])
+    if not free.any():
+        return found
+    for start in range(0, frontier.size, step):
+        found |= np.bitwise_or.reduce(words[frontier[start : start + step]], axis=0) & free
+        if np.array_equal(found, free):
+            break
+    return found
+
+
+def _touched(words: Bits, rows: Labels, columns: Bits) -> npt.NDArray[np.bool_]:
+    """Which of `rows` have an edge to one of `columns`."""
+    hit = np.zeros(rows.size, bool)
+    used = np.flatnonzero(columns)  # most words of a small component's mask are zero
+    narrow = used.size < columns.size // 4
+    mask = columns[used] if narrow else columns
+    step = max(1, WORDS // max(words.shape[1], 1))
+    for start in range(0, rows.size, step):
+        part = rows[start : start + step]
+        lines = words[part[:, None], used] if narrow else words[part]
+        hit[start : start + step] = (lines & mask).any(axis=1)
+    return hit

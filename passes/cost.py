@@ -1,0 +1,116 @@
+"""Predicted seconds of a linear, dense or split, and the choice between them.
+
+The model is small: launches, multiply-adds, bytes of weights, elements moved. Its constants were measured on ONNX
+Runtime (`tests/bench/cost.py` prints them again for the machine at hand); they only have to rank, because `optimize`
+measures the result anyway and keeps the original where that is faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import inf
+
+from ..ir.plan import Decomposition, Lowering
+from .blocks import group, is_contiguous
+
+__all__ = ["CPU", "CUDA", "MARGIN", "Choice", "Machine", "choose", "dense_seconds", "split_seconds"]
+
+MARGIN = 1.1  # a predicted gain below this is not worth a larger graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Seconds per unit of work: launch a node, mac a multiply-add, stream a byte of weights from memory, cached a byte
+    of weights that fit `cache` bytes, move an element by rows (Gather, Concat), turn an element (Transpose)."""
+
+    launch: float
+    mac: float
+    stream: float
+    cached: float
+    cache: float
+    move: float
+    turn: float
+
+    def threaded(self, threads: int) -> Machine:
+        """The same with several threads: products scale, memory up to two threads, index work does not."""
+        return replace(self, mac=self.mac / threads, stream=self.stream / min(threads, 2))
+
+
+# Intel Xeon with AVX-512, one thread, ONNX Runtime 1.31, float32.
+CPU = Machine(launch=5e-6, mac=2.5e-11, stream=7.5e-11, cached=1.5e-11, cache=2e6, move=1e-9, turn=2.2e-9)
+# From data sheets (H200), not measured: launches of one stream follow one another, everything else is cheap.
+CUDA = Machine(launch=5e-6, mac=3e-14, stream=2.5e-13, cached=1e-13, cache=5e7, move=4e-12, turn=6e-12)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A way to lower a linear and how many times faster than dense it is predicted to be, at its worst."""
+
+    lowering: Lowering
+    decomposition: Decomposition
+    gain: float
+
+
+def _products(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int, machine: Machine) -> float:
+    shapes = list(shapes)
+    entries = sum(k * n for k, n in shapes)
+    held = entries * itemsize
+    load = held * (machine.stream if held > machine.cache else machine.cached)
+    work = entries * rows * machine.mac * (itemsize / 4 if itemsize > 4 else 1)
+    # Loading overlaps with computing, but not entirely.
+    return len(shapes) * machine.launch + max(load, work) + min(load, work) / 4
+
+
+def dense_seconds(shape: tuple[int, int], rows: int, itemsize: int, machine: Machine) -> float:
+    """Predicted seconds of one dense product of `rows` activations with a weight of shape (K, N)."""
+    return _products([shape], rows, itemsize, machine)
+
+
+def split_seconds(
+    decomposition: Decomposition, lowering: Lowering, rows: int, itemsize: int, machine: Machine
+) -> float:
+    """Predicted seconds of the same product in blocks, with all the index work around it."""
+    K, N = decomposition.shape
+    blocks = [block.shape for block in decomposition.blocks]
+    size = itemsize / 4
+    seconds = _products(blocks, rows, itemsize, machine)
+    if rows > 1:  # a single row is transposed by renaming its axes
+        seconds += (K + N) * rows * machine.turn * size
+    seconds += 2 * machine.launch
+    reads = sum(k for k, _ in blocks)
+    nodes = 1 if lowering == "split" else len(blocks)
+    seconds += nodes * machine.launch + reads * rows * machine.move * size
+    seconds += machine.launch + N * rows * machine.move * size
+    if lowering != "split":
+        seconds += machine.launch + N * rows * machine.move * size
+    return seconds
+
+
+def choose(
+    decomposition: Decomposition, rows: Iterable[int], itemsize: int, machines: Iterable[Machine]
+) -> Choice | None:
+    """The lowering and the number of groups with the largest gain at its worst over all row counts and machines.
+
+    Tries halving numbers of groups from all blocks down to one. None when nothing is saved by any of them.
+    """
+    rows, machines = list(rows), list(machines)
+    best: Choice | None = None
+    count = len(decomposition.blocks)
+    while count:
+        grouped = group(decomposition, count)
+        if grouped.mac_share < 1:
+            lowering: Lowering = "split" if is_contiguous(grouped) else "scatter"
+            gain = min(
+                (
+                    dense_seconds(grouped.shape, r, itemsize, machine)
+                    / split_seconds(grouped, lowering, r, itemsize, machine)
+                    for r in rows
+                    for machine in machines
+                ),
+                default=inf,
+            )
+            if best is None or gain > best.gain:
+                best = Choice(lowering, grouped, gain)
+        count = 0 if count == 1 else -(-count // 2)
+    return best

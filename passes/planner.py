@@ -1,0 +1,192 @@
+"""Analyse every linear of a model and choose what to do with it: model -> Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..ir.functions import FunctionId, callers, inline, weight_takers
+from ..ir.linear import Linear
+from ..ir.model import Model, ModelError
+from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.plan import Decomposition, Plan, Step
+from ..ir.skipped import Skipped
+from ..ir.survey import Survey, survey
+from .blocks import decompose
+from .components import Components, components
+from .cost import CPU, CUDA, MARGIN, Choice, Machine, choose
+from .emit import ORIGIN
+from .lowering import problem
+from .rewrite import fingerprint
+
+__all__ = ["DEFAULT_ROWS", "Progress", "make_plan"]
+
+DEFAULT_ROWS = (1, 16, 256)
+Progress: TypeAlias = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Analysis:
+    """What one weight is like, whoever uses it; sha256 only where there is something to split."""
+
+    components: Components
+    decomposition: Decomposition
+    sha256: str | None
+
+
+def make_plan(
+    model: Model,
+    *,
+    provider: str = "cpu",
+    rows: Sequence[int] | None = None,
+    threads: int = 1,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Plan:
+    """Find the blocks of every linear and choose a lowering for each; reads the model, changes nothing.
+
+    provider: 'cpu' or 'cuda', whose costs are predicted; rows: activation rows to predict for, where the graph does
+    not fix them; threads: that the products will run on; force: split whatever splits; progress: called with (done,
+    total, node). Weights are read one at a time. Raises ModelError when a weight cannot be read.
+    """
+    takers, blocked = weight_takers(model.graph)
+    while True:
+        view, origins = inline(model.graph, sorted(takers)) if takers else (model.graph, {})
+        found = survey(view)
+        steps = _steps(found, provider, rows, threads, force, progress, model.name)
+        needed = callers(model.graph, _functions_of(found, steps, origins)) & takers
+        if needed == takers:
+            break
+        takers = needed  # a function in which nothing is split stays a function
+    calls = [
+        Skipped("::".join(f[:2]), "function", f"its weights are arguments: {why}", 0) for f, why in blocked.items()
+    ]
+    return Plan(
+        model=model.name,
+        provider=provider,
+        rows=tuple(rows or DEFAULT_ROWS),
+        parameters=found.parameters,
+        steps=tuple(steps),
+        skipped=(*found.skipped, *calls),
+        inline=tuple(sorted(takers)),
+    )
+
+
+def _functions_of(found: Survey, steps: Sequence[Step], origins: dict[ir.Node, FunctionId]) -> set[FunctionId]:
+    split = {step.node for step in steps if step.lowering != "dense"}
+    return {origins[lin.node] for lin in found.linears if lin.address in split and lin.node in origins}
+
+
+def _steps(
+    found: Survey,
+    provider: str,
+    rows: Sequence[int] | None,
+    threads: int,
+    force: bool,
+    progress: Progress | None,
+    name: str,
+) -> list[Step]:
+    machine = CUDA if provider == "cuda" else CPU
+    machines = [machine] if provider == "cuda" or threads == 1 else [machine, machine.threaded(threads)]
+    analyses: dict[tuple[ir.Value, bool, tuple[int, int]], _Analysis] = {}
+    steps = []
+    for index, linear in enumerate(found.linears):
+        if progress:
+            progress(index, len(found.linears), linear.address)
+        key = (linear.weight, linear.transposed, linear.shape)
+        if key not in analyses:
+            try:
+                analyses[key] = _analyse(linear, found)
+            except MemoryError:
+                raise ModelError(
+                    f"{name}: {linear.address}: not enough memory for a weight of {linear.shape}"
+                ) from None
+        steps.append(_step(linear, analyses[key], machines, rows, force))
+    return steps
+
+
+def _analyse(linear: Linear, found: Survey) -> _Analysis:
+    stored = linear.stored(found.constants)
+    parts = components(stored.T if linear.transposed else stored)
+    decomposition = decompose(parts)
+    return _Analysis(parts, decomposition, fingerprint(stored) if decomposition.mac_share < 1 else None)
+
+
+def _step(
+    linear: Linear, analysis: _Analysis, machines: Sequence[Machine], rows: Sequence[int] | None, force: bool
+) -> Step:
+    K, N = linear.shape
+    counts = [fixed] if (fixed := _fixed_rows(linear)) else list(rows or DEFAULT_ROWS)
+    itemsize = np.dtype(linear.dtype.numpy()).itemsize
+    choice = choose(analysis.decomposition, counts, itemsize, machines)
+    reason = _refusal(linear, analysis, choice, counts, force)
+    taken = choice if reason is None and choice else None
+    decomposition = choice.decomposition if choice else Decomposition((K, N), ())
+    return Step(
+        node=linear.address,
+        op=linear.op,
+        weight=linear.weight.name or "",
+        dtype=linear.dtype.name.lower(),
+        shape=(K, N),
+        lowering=taken.lowering if taken else "dense",
+        decomposition=decomposition,
+        components=analysis.components.count,
+        giant=analysis.components.giant,
+        nonzeros=analysis.components.nonzeros,
+        dormant_inputs=analysis.decomposition.dormant_inputs.size,
+        dormant_outputs=analysis.decomposition.dormant_outputs.size,
+        gain=round(choice.gain, 3) if choice else None,
+        reason=reason or _praise(analysis, decomposition),
+        sha256=analysis.sha256 if choice else None,
+    )
+
+
+def _fixed_rows(linear: Linear) -> int | None:
+    """Activation rows, where the graph fixes them."""
+    shape = linear.output.shape
+    if shape is None or not len(shape) or any(not isinstance(extent, int) for extent in shape):
+        return None
+    total = int(np.prod(np.array([int(extent) for extent in shape], dtype=np.int64)))
+    return max(1, total // max(linear.shape[1], 1))
+
+
+def _refusal(
+    linear: Linear, analysis: _Analysis, choice: Choice | None, rows: Sequence[int], force: bool
+) -> str | None:
+    """Why a linear stays dense; None when it is split."""
+    parts = analysis.components
+    if ORIGIN in linear.node.metadata_props:
+        return "already a block of a split operator"
+    if parts.count == 0:
+        return "every entry is zero: there is nothing to multiply"
+    if choice is None:
+        K, N = linear.shape
+        degree = 2 * parts.nonzeros / (K + N)
+        return (
+            f"one component holds every feature: {parts.nonzeros / (K * N):.1%} of the entries are edges, "
+            f"{degree:,.1f} per feature, and a random weight falls apart below about 1"
+        )
+    if reason := problem(linear):
+        return reason
+    if _dequantised(linear) and not force:
+        return "its weight is quantised: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
+    if choice.gain < MARGIN and not force:
+        what = f"{parts.count} blocks" if parts.count > 1 else "one block beside dormant features"
+        at = ", ".join(map(str, rows))
+        return f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (rows {at}); --force splits it anyway"
+    return None
+
+
+def _dequantised(linear: Linear) -> bool:
+    maker = linear.weight.producer()
+    return maker is not None and maker.op_type == "DequantizeLinear"
+
+
+def _praise(analysis: _Analysis, chosen: Decomposition) -> str:
+    dormant: Any = analysis.decomposition.dormant_inputs.size + analysis.decomposition.dormant_outputs.size
+    merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < analysis.components.count else ""
+    spare = f", {dormant} dormant features" if dormant else ""
+    return f"{analysis.components.count} independent blocks{merged}{spare}"

@@ -1,0 +1,138 @@
+"""The only graph mutation: a plan written into a copy of the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.functions import inline
+from ..ir.linear import Linear
+from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.plan import Plan, PlanError, Step
+from ..ir.survey import Survey, survey
+from .blocks import is_contiguous
+from .emit import Emitter, Names
+from .lowering import lower, problem
+
+__all__ = ["fingerprint", "rewrite"]
+
+INITIALIZERS_ARE_INPUTS = 4  # before this IR version every initializer had to be a graph input
+
+
+def fingerprint(stored: npt.NDArray[Any]) -> str:
+    """SHA-256 of a stored weight, shape included, in hexadecimal."""
+    digest = hashlib.sha256(repr((stored.shape, stored.dtype.name)).encode())
+    digest.update(np.ascontiguousarray(stored).view(np.uint8).reshape(-1))  # type: ignore[arg-type]
+    return digest.hexdigest()
+
+
+def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
+    """A copy of the model in which every step of the plan that is not `dense` is carried out.
+
+    Interfaces, other nodes and their names stay as they are; weights that nobody reads any more go. Raises PlanError
+    when a node is missing or its weight is not the one that the plan was made for.
+    """
+    if missing := set(plan.inline) - model.functions.keys():
+        raise PlanError(
+            f"the model has no local function {'::'.join(min(missing)[:2])}; make a new plan for this model"
+        )
+    copy, _ = inline(model, plan.inline)
+    found = survey(copy)
+    linears = {linear.address: linear for linear in found.linears}
+    names = Names(copy)
+    for step in plan.rewrites:
+        _replace(copy, _checked(step, linears, found), found, step, names)
+    if plan.rewrites:
+        copy.metadata_props["scission"] = f"{len(plan.rewrites)} operators split"
+    return copy
+
+
+def _checked(step: Step, linears: dict[str, Linear], found: Survey) -> Linear:
+    linear = linears.get(step.node)
+    if linear is None:
+        raise PlanError(f"{step.node}: the model has no such linear; make a new plan for this model")
+    if linear.shape != step.shape or fingerprint(linear.stored(found.constants)) != step.sha256:
+        raise PlanError(f"{step.node}: the weight is not the one the plan was made for; make a new plan")
+    if reason := problem(linear):
+        raise PlanError(f"{step.node}: {reason}")
+    if not step.decomposition.blocks:
+        raise PlanError(f"{step.node}: the plan has no blocks to split into; set its lowering to 'dense'")
+    if step.lowering == "split" and not is_contiguous(step.decomposition):
+        raise PlanError(f"{step.node}: 'split' needs blocks that follow one another; use 'scatter'")
+    _check_cover(step, linear, found)
+    return linear
+
+
+def _check_cover(step: Step, linear: Linear, found: Survey) -> None:
+    """Every edge must lie inside a block: a plan edited by hand must not drop one."""
+    weight = linear.canonical(found.constants)
+    owner = np.full(step.shape[1], -1)
+    left = np.zeros(step.shape[1], bool)
+    for index, block in enumerate(step.decomposition.blocks):
+        owner[block.outputs] = index
+        outside = np.ones(step.shape[0], bool)
+        outside[block.inputs] = False
+        left[block.outputs] = (weight[np.ix_(outside, block.outputs)] != 0).any(axis=0)
+    dormant = step.decomposition.dormant_outputs
+    left[dormant] = (weight[:, dormant] != 0).any(axis=0)
+    if left.any():
+        raise PlanError(
+            f"{step.node}: output {int(np.argmax(left))} reads an input outside its block; the blocks would lose "
+            "that weight, so correct them or make a new plan"
+        )
+
+
+def _replace(model: ir.Model, linear: Linear, found: Survey, step: Step, names: Names) -> None:
+    emitter = Emitter(linear, names)
+    result = lower(emitter, found.constants, step.decomposition, step.lowering)
+    graph = linear.node.graph
+    assert graph is not None
+    _register(model, linear, graph, emitter.constants)
+    old = [linear.node]
+    reads = [v for v in (linear.weight, linear.bias.value if linear.bias else None) if v is not None]
+    if linear.output.producer() is not linear.node:
+        assert linear.bias is not None and linear.bias.node is not None
+        old.append(linear.bias.node)
+    ir.convenience.replace_nodes_and_values(graph, linear.node, old, emitter.nodes, [linear.output], [result])
+    for value in reads:
+        _drop_unread(model, value)
+
+
+def _register(model: ir.Model, linear: Linear, graph: Any, constants: Iterable[ir.Value]) -> None:
+    """New constants become initializers of the main graph, visible everywhere; in functions, which have none, and
+    before IR version 4, where they would become inputs, they become Constant nodes."""
+    as_nodes = linear.in_function or (model.ir_version or 0) < INITIALIZERS_ARE_INPUTS
+    for value in constants:
+        if not as_nodes:
+            model.graph.register_initializer(value)
+            continue
+        tensor = value.const_value
+        value.const_value = None
+        node = ir.Node("", "Constant", [], [ir.Attr("value", ir.AttributeType.TENSOR, tensor)], outputs=[value])
+        node.name = f"{value.name}/Constant"
+        graph.insert_before(linear.node, node)
+
+
+def _drop_unread(model: ir.Model, value: ir.Value) -> None:
+    """Remove a constant that nobody reads, and what it was computed from."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if value.uses() or value.is_graph_output():
+            continue
+        node = value.producer()
+        if node is not None:
+            if node.graph is None or any(output.uses() or output.is_graph_output() for output in node.outputs):
+                continue
+            inputs = [v for v in node.inputs if v is not None]
+            node.graph.remove(node, safe=True)
+            pending.extend(inputs)
+        elif value.is_initializer() and value.graph is not None:
+            graph = value.graph
+            if value.is_graph_input():
+                graph.inputs.remove(value)
+            del graph.initializers[value.name]

@@ -1,0 +1,1 @@
+"""The world: ONNX Runtime, files, the command line."""

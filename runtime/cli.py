@@ -1,0 +1,327 @@
+"""The command line: `scission optimize | plan | apply | check | bench | inspect`.
+
+Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..ir.errors import ScissionError
+
+if TYPE_CHECKING:
+    from ..passes.planner import Progress
+    from .compare import Trials
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="scission",
+    help="Split the dense weights of ONNX models into the independent blocks hidden in them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Input = Annotated[Path, typer.Argument(metavar="IN", help="the model, an .onnx file")]
+Output = Annotated[Path, typer.Argument(metavar="OUT", help="where the result goes")]
+PlanOutput = Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN", help="write the plan as JSON")]
+First = Annotated[Path, typer.Argument(metavar="A", help="the original model")]
+Second = Annotated[Path, typer.Argument(metavar="B", help="the changed model")]
+Provider = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it really works")]
+Threads = Annotated[int | None, typer.Option(help="threads ONNX Runtime uses (default: its own choice)", min=1)]
+Rows = Annotated[
+    list[int] | None, typer.Option("--rows", help="batch rows to predict and time for (repeatable; 1, 16, 256)", min=1)
+]
+Force = Annotated[bool, typer.Option("--force", help="split whatever splits, also where that is slower")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+All = Annotated[bool, typer.Option("--all", help="show every node")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the output if it exists")]
+Inputs = Annotated[Path | None, typer.Option(metavar="FILE.npz", help="real inputs instead of random ones")]
+Size = Annotated[list[str] | None, typer.Option("--size", metavar="NAME=N", help="size of a symbolic dimension")]
+Seed = Annotated[int, typer.Option(help="seed of the random inputs")]
+Rtol = Annotated[float | None, typer.Option(help="allowed error relative to the largest output (by type)", min=0)]
+Atol = Annotated[float | None, typer.Option(help="allowed absolute error besides", min=0)]
+Seconds = Annotated[float, typer.Option(help="time spent on each input size", min=0.01)]
+CustomOps = Annotated[list[Path] | None, typer.Option(metavar="LIB", help="library of custom operators")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"scission {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")]
+
+
+@app.callback()
+def _root(version: Version = False) -> None:
+    pass
+
+
+@app.command()
+def optimize(
+    model: Input,
+    output: Annotated[Path | None, typer.Argument(metavar="OUT", help="where the result goes")] = None,
+    provider: Provider = "auto",
+    threads: Threads = None,
+    rows: Rows = None,
+    force: Force = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the plan")] = False,
+    check: Annotated[bool, typer.Option(help="prove the result equal")] = True,
+    bench: Annotated[bool, typer.Option(help="measure, and keep the original where it is faster")] = True,
+    inputs: Inputs = None,
+    size: Size = None,
+    seed: Seed = 0,
+    rtol: Rtol = None,
+    atol: Atol = None,
+    seconds: Seconds = 1.0,
+    custom_ops: CustomOps = None,
+    overwrite: Overwrite = False,
+    everything: All = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Plan, apply, check and bench: split what pays, prove it equal, keep the faster model."""
+    from . import pipeline
+
+    trials = _trials(provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops)
+    if dry_run:
+        with _progress(quiet or as_json) as progress:
+            chosen = pipeline.plan(model, provider=provider, rows=rows, threads=threads, force=force, progress=progress)
+        _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
+        return
+    if output is None:
+        raise typer.BadParameter("give an output file, or --dry-run to see the plan only", param_hint="OUT")
+    with _progress(quiet or as_json) as progress:
+        result = pipeline.optimize(
+            model,
+            output,
+            rows=rows,
+            force=force,
+            check=check,
+            bench=bench,
+            overwrite=overwrite,
+            trials=trials,
+            progress=progress,
+        )
+    _show(quiet, as_json, result.to_dict, lambda report: report.result_view(result, everything))
+    if not result.ok:
+        typer.echo(f"check failed, nothing was written: {result.reason}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    model: Input,
+    output: PlanOutput = None,
+    provider: Provider = "auto",
+    threads: Threads = None,
+    rows: Rows = None,
+    force: Force = False,
+    overwrite: Overwrite = False,
+    everything: All = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what would be done with every linear, and why; changes nothing."""
+    from . import pipeline
+
+    with _progress(quiet or as_json) as progress:
+        chosen = pipeline.plan(model, provider=provider, rows=rows, threads=threads, force=force, progress=progress)
+    if output is not None:
+        _write_text(output, chosen.dumps(), overwrite)
+    _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
+
+
+@app.command()
+def apply(
+    model: Input,
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="a plan from `scission plan -o`")],
+    output: Output,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Carry out a plan, possibly edited by hand."""
+    from ..ir.plan import Plan, PlanError
+    from . import pipeline
+
+    try:
+        chosen = Plan.loads(plan.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{plan}: cannot be read as a plan ({error}); make one with `scission plan -o`") from None
+    except PlanError as error:
+        raise PlanError(f"{plan}: {error}") from None
+    pipeline.apply(model, chosen, output, overwrite=overwrite)
+    if not quiet:
+        typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} linears split")
+
+
+@app.command()
+def check(
+    original: First,
+    changed: Second,
+    provider: Provider = "auto",
+    threads: Threads = None,
+    inputs: Inputs = None,
+    size: Size = None,
+    seed: Seed = 0,
+    rtol: Rtol = None,
+    atol: Atol = None,
+    custom_ops: CustomOps = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run two models on the same inputs and compare every output; exit status 1 when they differ."""
+    from . import compare
+
+    trials = _trials(provider, threads, inputs, size, seed, rtol, atol, 1.0, custom_ops)
+    verdict = compare.check(original, changed, trials=trials)
+    _show(quiet, as_json, verdict.to_dict, lambda report: report.verdict_view(verdict))
+    if not verdict.equal:
+        typer.echo(f"different: {verdict.reason}", err=True)
+        raise typer.Exit(1)
+    if not quiet and not as_json:
+        typer.echo(verdict.reason)
+
+
+@app.command()
+def bench(
+    original: First,
+    changed: Second,
+    provider: Provider = "auto",
+    threads: Threads = None,
+    rows: Rows = None,
+    inputs: Inputs = None,
+    size: Size = None,
+    seed: Seed = 0,
+    seconds: Seconds = 2.0,
+    custom_ops: CustomOps = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Time two models side by side, interleaved."""
+    from . import compare
+
+    trials = _trials(provider, threads, inputs, size, seed, None, None, seconds, custom_ops)
+    benches = compare.bench(original, changed, trials=trials, rows=rows)
+    _show(quiet, as_json, lambda: [b.to_dict() for b in benches], lambda report: report.timings(benches))
+
+
+@app.command()
+def inspect(
+    model: Input,
+    everything: All = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what every linear is like: its blocks, and how far it is from having any."""
+    from . import pipeline
+
+    with _progress(quiet or as_json) as progress:
+        chosen = pipeline.plan(model, provider="cpu", progress=progress)
+    _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.inspection(chosen, everything))
+
+
+def _trials(
+    provider: str,
+    threads: int | None,
+    inputs: Path | None,
+    size: list[str] | None,
+    seed: int,
+    rtol: float | None,
+    atol: float | None,
+    seconds: float,
+    custom_ops: list[Path] | None,
+) -> Trials:
+    from .compare import Trials
+
+    if provider not in ("auto", "cpu", "cuda"):
+        raise typer.BadParameter(f"{provider!r} is none of auto, cpu, cuda", param_hint="--provider")
+    return Trials(
+        provider=provider,
+        threads=threads,
+        inputs=inputs,
+        sizes=dict(map(_size, size or [])),
+        seed=seed,
+        rtol=rtol,
+        atol=atol,
+        seconds=seconds,
+        custom_ops=tuple(custom_ops or ()),
+    )
+
+
+def _size(text: str) -> tuple[str, int]:
+    name, sign, number = text.rpartition("=")
+    if not sign or not number.isdigit() or int(number) < 1:
+        raise typer.BadParameter(f"{text!r} is not NAME=N with N at least 1", param_hint="--size")
+    return name, int(number)
+
+
+def _write_text(path: Path, text: str, overwrite: bool) -> None:
+    """Write a small file whole or not at all."""
+    if path.exists() and not overwrite:
+        raise ScissionError(f"{path}: exists already; choose another output or add --overwrite")
+    staged = path.with_name(f".{path.name}.partial")
+    try:
+        staged.write_text(text, encoding="utf-8")
+        staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise ScissionError(f"{path}: {error.strerror}; nothing was written") from None
+
+
+def _show(quiet: bool, as_json: bool, data: Callable[[], Any], view: Callable[[Any], Any]) -> None:
+    if as_json:
+        typer.echo(json.dumps(data(), indent=1))
+    elif not quiet:
+        from . import report
+
+        report.console().print(view(report))
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar on the terminal, for work that takes longer than a moment."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    started = time.monotonic()
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("analysing", total=None, visible=False)
+
+        def advance(done: int, total: int, node: str) -> None:
+            bar.update(task, completed=done, total=total, description=node, visible=time.monotonic() - started > 0.5)
+
+        yield advance
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line on stderr and exit status 2."""
+    try:
+        app()
+    except ScissionError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        typer.echo("error: this is a defect of scission; please report it with the lines above", err=True)
+        sys.exit(3)

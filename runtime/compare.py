@@ -1,0 +1,166 @@
+"""Two models side by side, wherever they come from: are they the same function, and which is faster."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ir.model import Model, Source, load, save
+from ..ir.onnx_ir import onnx_ir as ir
+from ..passes.emit import ORIGIN
+from ..passes.planner import DEFAULT_ROWS
+
+if TYPE_CHECKING:
+    from .bench import Bench
+    from .equivalence import Verdict
+    from .session import TensorSpec
+
+__all__ = ["Trials", "bench", "check"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trials:
+    """How two models are run beside one another.
+
+    provider: 'auto', 'cpu' or 'cuda'; threads: None for ONNX Runtime's own choice; inputs: an .npz with real inputs,
+    else random ones from `seed`; sizes: of symbolic dimensions; rtol, atol: instead of the default tolerance;
+    seconds: spent on timing one input size; custom_ops: libraries of custom operators.
+    """
+
+    provider: str = "auto"
+    threads: int | None = None
+    inputs: Path | None = None
+    sizes: Mapping[str, int] | None = None
+    seed: int = 0
+    rtol: float | None = None
+    atol: float | None = None
+    seconds: float = 1.0
+    custom_ops: tuple[Path, ...] = ()
+
+
+def check(original: Source, changed: Source, *, trials: Trials | None = None) -> Verdict:
+    """Run two models on the same inputs at several sizes and compare every output.
+
+    Linears that scission split are besides held against their a-priori error bound, each on its own activation.
+    Raises ModelError, SessionError, InputError or EquivalenceError when the two cannot be compared.
+    """
+    from . import equivalence
+    from .probes import probes
+
+    trials = trials or Trials()
+    with _file(original, "original") as (before, source), _file(changed, "changed") as (after, result):
+        return equivalence.check(
+            before,
+            after,
+            feeds=_feeds(source, trials),
+            provider=trials.provider,  # type: ignore[arg-type]
+            threads=trials.threads,
+            rtol=trials.rtol,
+            atol=trials.atol,
+            probes=probes(source.graph, _origins(result.graph)),
+            custom_ops=trials.custom_ops,
+        )
+
+
+def bench(
+    original: Source, changed: Source, *, trials: Trials | None = None, rows: Sequence[int] | None = None
+) -> tuple[Bench, ...]:
+    """Time two models side by side, at each of `rows` (1, 16 and 256) where the first dimension is open.
+
+    Raises ModelError, SessionError or InputError when they cannot be run.
+    """
+    from . import bench as bench_module
+
+    trials = trials or Trials()
+    with _file(original, "original") as (before, source), _file(changed, "changed") as (after, _):
+        return tuple(
+            bench_module.bench(
+                before,
+                after,
+                feed,
+                provider=trials.provider,  # type: ignore[arg-type]
+                threads=trials.threads,
+                seconds=trials.seconds,
+                custom_ops=trials.custom_ops,
+            )
+            for feed in _bench_feeds(source, trials, rows or DEFAULT_ROWS)
+        )
+
+
+@contextmanager
+def _file(source: Source, label: str) -> Iterator[tuple[Path, Model]]:
+    """A model as a file that ONNX Runtime can open, and as a graph."""
+    if isinstance(source, (str, os.PathLike)):
+        yield Path(source), load(source)
+        return
+    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
+        model = load(source, label)
+        path = Path(folder) / f"{label}.onnx"
+        save(model, model.graph.clone(), path)
+        yield path, model
+
+
+def _origins(model: ir.Model) -> set[str]:
+    return {node.metadata_props[ORIGIN] for node in model.graph if ORIGIN in node.metadata_props}
+
+
+def _feeds(model: Model, trials: Trials) -> list[dict[str, Any]]:
+    from .inputs import draw, index_bounds, load_npz, trial_sizes
+
+    spec = _spec(model)
+    if trials.inputs is not None:
+        return list(load_npz(trials.inputs, spec))
+    rng = np.random.default_rng(trials.seed)
+    bounds = index_bounds(model.graph)
+    return [draw(spec, rng, sizes, bounds) for sizes in trial_sizes(spec, trials.sizes)]
+
+
+def _bench_feeds(model: Model, trials: Trials, rows: Sequence[int]) -> list[dict[str, Any]]:
+    from .inputs import draw, index_bounds, load_npz
+
+    spec = _spec(model)
+    if trials.inputs is not None:
+        return list(load_npz(trials.inputs, spec))[:1]
+    rng = np.random.default_rng(trials.seed)
+    bounds = index_bounds(model.graph)
+    return [draw(spec, rng, sizes, bounds) for sizes in _bench_sizes(spec, trials, rows)]
+
+
+def _bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]) -> list[dict[str, int]]:
+    """The first open dimension takes each row count, others at most 16, so that their product stays a batch."""
+    from .inputs import UNNAMED
+
+    fixed = dict(trials.sizes or {})
+    names = [dim or UNNAMED for value in spec for dim in value.shape if not isinstance(dim, int)]
+    free = [dim for dim in dict.fromkeys(names) if dim not in fixed]
+    if not free:
+        return [fixed]
+    return [fixed | {dim: min(count, 16) if at else count for at, dim in enumerate(free)} for count in rows]
+
+
+def _spec(model: Model) -> list[TensorSpec]:
+    """The inputs of a model as ONNX Runtime would list them, without opening a session for it."""
+    from .session import TensorSpec
+
+    return [
+        TensorSpec(
+            name=value.name or "",
+            dtype=_dtype_name(value),
+            shape=tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape or ()),
+        )
+        for value in model.graph.graph.inputs
+        if value.const_value is None
+    ]
+
+
+def _dtype_name(value: ir.Value) -> str:
+    if not isinstance(value.type, ir.TensorType):
+        return str(value.type)
+    return "string" if value.dtype == ir.DataType.STRING else np.dtype(value.dtype.numpy()).name

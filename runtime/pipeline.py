@@ -1,0 +1,227 @@
+"""The top of the pipeline: load, plan, rewrite, check, bench, and keep what is proved and faster."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import onnx
+
+from ..ir.model import Model, Source, Staged, load, save, save_copy, stage, to_proto
+from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.plan import Plan
+from ..passes.planner import Progress, make_plan
+from ..passes.rewrite import rewrite
+from . import compare
+from .compare import Trials
+
+if TYPE_CHECKING:
+    from .bench import Bench
+    from .equivalence import Verdict
+
+__all__ = ["Result", "apply", "optimize", "plan"]
+
+Out: TypeAlias = "Path | bytes | onnx.ModelProto | ir.Model"
+LIMIT = 1.0  # a rewritten model that is measured slower than this many times the original is not kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What `optimize` did. outcome: 'split', 'unchanged' (nothing to gain), 'slower' (original kept) or 'failed' (the
+    check failed, nothing written); model: the optimised model in the form that the original came in."""
+
+    outcome: str
+    reason: str
+    plan: Plan
+    verdict: Verdict | None = None
+    benches: tuple[Bench, ...] = ()
+    written: tuple[Path, ...] = ()
+    model: Any = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the output can be used: everything but a failed check."""
+        return self.outcome != "failed"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; the plan as `Plan.dumps` writes it."""
+        import json
+
+        return {
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "written": [str(path) for path in self.written],
+            "check": self.verdict.to_dict() if self.verdict else None,
+            "bench": [bench.to_dict() for bench in self.benches],
+            "plan": json.loads(self.plan.dumps()),
+        }
+
+
+def plan(
+    model: Source,
+    *,
+    provider: str = "auto",
+    rows: Sequence[int] | None = None,
+    threads: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Plan:
+    """Find the blocks of every linear of a model and choose what to do with each; changes nothing.
+
+    provider: 'auto', 'cpu' or 'cuda', whose costs are predicted; rows: activation rows to predict for; threads: that
+    will run it, all cores by default; force: split whatever splits. Raises ModelError when the model cannot be read.
+    """
+    return _plan(load(model), provider, rows, threads, force, progress)
+
+
+def _plan(
+    model: Model,
+    provider: str,
+    rows: Sequence[int] | None,
+    threads: int | None,
+    force: bool,
+    progress: Progress | None,
+) -> Plan:
+    return make_plan(
+        model,
+        provider=resolve(provider),
+        rows=rows,
+        threads=threads or os.cpu_count() or 1,
+        force=force,
+        progress=progress,
+    )
+
+
+def resolve(provider: str) -> str:
+    """'cpu' or 'cuda' for 'auto', without waking ONNX Runtime where there is no NVIDIA driver anyway."""
+    if provider != "auto":
+        return provider
+    if os.name == "posix" and not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
+        return "cpu"
+    from .session import cuda_problem
+
+    return "cpu" if cuda_problem() else "cuda"
+
+
+def apply(model: Source, plan: Plan, output: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Out:
+    """Carry out a plan. A model given as bytes, ModelProto or onnx_ir.Model comes back as the same; one given as a
+    path is written to `output`, which is returned.
+
+    With nothing to rewrite the result is the original, byte for byte. Raises PlanError when the plan was made for
+    other weights, ModelError when the output exists or cannot be written.
+    """
+    loaded = load(model)
+    changed = rewrite(loaded.graph, plan) if plan.rewrites else None
+    if loaded.path is not None or output is not None:
+        if output is None:
+            raise ValueError("a model given as a path needs an output path")
+        return _write(loaded, changed, Path(output), overwrite)[0]
+    return _as_given(model, loaded, changed)
+
+
+def _write(model: Model, changed: ir.Model | None, output: Path, overwrite: bool) -> list[Path]:
+    if changed is None and model.path is not None:
+        return save_copy(model, output, overwrite)
+    return save(model, changed or model.graph, output, overwrite)
+
+
+def _as_given(source: Source, model: Model, changed: ir.Model | None) -> Out:
+    """The result in the form of the source: itself where nothing changed."""
+    if changed is None:
+        return source if not isinstance(source, (str, os.PathLike)) else Path(source)
+    if isinstance(source, ir.Model):
+        return changed
+    proto = to_proto(model, changed)
+    return proto.SerializeToString() if isinstance(source, bytes) else proto
+
+
+def optimize(
+    model: Source,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    rows: Sequence[int] | None = None,
+    force: bool = False,
+    check: bool = True,
+    bench: bool = True,
+    overwrite: bool = False,
+    trials: Trials | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """plan + apply + check + bench: split what pays, prove it equal, measure it, and keep the faster model.
+
+    The output is the original, byte for byte, when nothing splits, or when the split model was measured slower and
+    `force` is false; nothing is written when the check fails. A model given as a path needs `output`; others come back
+    in `Result.model`, as what they came in. Raises ModelError, SessionError and InputError for bad input.
+    """
+    trials = trials or Trials()
+    loaded = load(model)
+    if loaded.path is not None and output is None:
+        raise ValueError("a model given as a path needs an output path")
+    chosen = _plan(loaded, trials.provider, rows, trials.threads, force, progress)
+    target = Path(output) if output is not None else None
+    if not chosen.rewrites:
+        written = _write(loaded, None, target, overwrite) if target else []
+        back = _as_given(model, loaded, None)
+        return Result(outcome="unchanged", reason=_nothing(chosen), plan=chosen, written=tuple(written), model=back)
+    changed = rewrite(loaded.graph, chosen)
+    verdict: Verdict | None = None
+    benches: tuple[Bench, ...] = ()
+    with _staged(loaded, changed, target, overwrite) as staged:
+        original = loaded.path or model
+        if check:
+            verdict = compare.check(original, staged.path, trials=trials)
+        if verdict is None or verdict.equal:
+            benches = compare.bench(original, staged.path, trials=trials, rows=rows) if bench else ()
+        outcome, reason = _judge(chosen, verdict, benches, force)
+        written = staged.publish() if target and outcome == "split" else []
+    if target and outcome == "slower":
+        written = _write(loaded, None, target, overwrite)
+    back = _as_given(model, loaded, changed if outcome == "split" else None)
+    return Result(
+        outcome=outcome,
+        reason=reason,
+        plan=chosen,
+        verdict=verdict,
+        benches=benches,
+        written=tuple(written),
+        model=target or back,
+    )
+
+
+def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force: bool) -> tuple[str, str]:
+    """(outcome, reason) of a rewritten model that was run beside its original."""
+    if verdict is not None and not verdict.equal:
+        return "failed", verdict.reason
+    slow = min(benches, key=lambda b: b.paired.median, default=None)
+    if slow is not None and slow.paired.median < LIMIT and slow.speedup < LIMIT and not force:
+        at = f" at {slow.rows} rows" if slow.rows else ""
+        return "slower", f"measured {slow.speedup:.2f}x the speed of the original{at}, so the original is kept"
+    return "split", f"{len(plan.rewrites)} of {len(plan.steps)} linears split"
+
+
+@contextmanager
+def _staged(model: Model, changed: ir.Model, target: Path | None, overwrite: bool) -> Iterator[Staged]:
+    """The changed model beside its target, or in a temporary folder when it only goes back to the caller."""
+    if target is not None:
+        with stage(model, changed, target, overwrite) as staged:
+            yield staged
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="scission.") as folder,
+        stage(model, changed.clone(), Path(folder) / "changed.onnx") as staged,
+    ):
+        yield staged
+
+
+def _nothing(plan: Plan) -> str:
+    if not plan.steps:
+        return "the model has no linear with a constant weight that can be split"
+    splits = sum(step.components > 1 for step in plan.steps)
+    if not splits:
+        return f"no weight splits: each of the {len(plan.steps)} linears is one component"
+    return f"{splits} of {len(plan.steps)} linears split, but none is predicted to gain"

@@ -1,0 +1,193 @@
+"""Results as rich tables for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..ir.plan import Plan, Step
+
+if TYPE_CHECKING:
+    from .bench import Bench
+    from .equivalence import Verdict
+    from .pipeline import Result
+
+__all__ = ["console", "inspection", "plan_view", "result_view", "timings", "verdict_view"]
+
+SHOWN = 12  # rows of a table before the rest is summed up
+
+
+def console(stderr: bool = False, quiet: bool = False) -> Console:
+    """A console that wraps nothing when its output is not a terminal."""
+    made = Console(stderr=stderr, quiet=quiet, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, quiet=quiet, highlight=False, width=160)
+
+
+def plan_view(plan: Plan, everything: bool = False) -> RenderableType:
+    """What a plan does, and in one line each reason why the other linears stay as they are."""
+    parts: list[RenderableType] = []
+    if plan.rewrites:
+        parts.append(_rewrites(plan.rewrites if everything else plan.rewrites[:SHOWN]))
+        if len(plan.rewrites) > SHOWN and not everything:
+            parts.append(Text(f"… and {len(plan.rewrites) - SHOWN} more (--all shows them)", style="dim"))
+    parts.append(_left_alone(plan, everything))
+    return Group(*parts)
+
+
+def _rewrites(steps: Iterable[Step]) -> Table:
+    table = _table("split", ("node", "left"), ("operator", "left"), ("weight", "right"), ("blocks", "right"))
+    for name in ("dormant in/out", "MACs left", "lowering", "predicted gain"):
+        table.add_column(name, justify="right")
+    for step in steps:
+        blocks = len(step.decomposition.blocks)
+        merged = "" if blocks >= step.components else f" of {step.components}"
+        table.add_row(
+            Text(step.node),
+            step.op,
+            _shape(step),
+            f"{blocks}{merged}",
+            f"{step.dormant_inputs}/{step.dormant_outputs}",
+            f"{step.decomposition.mac_share:.1%}",
+            step.lowering,
+            f"{step.gain:.1f}x" if step.gain else "",
+        )
+    return table
+
+
+def _left_alone(plan: Plan, everything: bool) -> RenderableType:
+    """Reasons with the nodes they hold for, largest share of the parameters first."""
+    kept = [step for step in plan.steps if step.lowering == "dense"]
+    rows = [(s.reason, s.node, s.op, s.parameters) for s in kept]
+    rows += [(s.reason, s.node, s.op, s.parameters) for s in plan.skipped]
+    if not rows:
+        return Text("every linear is split", style="dim")
+    table = _table(
+        "left as they are", ("nodes", "left"), ("operator", "left"), ("parameters", "right"), ("why", "left")
+    )
+    if everything:
+        for reason, node, op, parameters in rows:
+            table.add_row(Text(node), op, _share(parameters, plan.parameters), Text(reason))
+        return table
+    counts = Counter((reason, op) for reason, _, op, _ in rows)
+    sizes: Counter[tuple[str, str]] = Counter()
+    for reason, _, op, parameters in rows:
+        sizes[reason, op] += parameters
+    first = {(reason, op): node for reason, node, op, _ in reversed(rows)}
+    for (reason, op), size in sizes.most_common(SHOWN):
+        more = counts[reason, op] - 1
+        name = first[reason, op] + (f" and {more} more" if more else "")
+        table.add_row(Text(name), op, _share(size, plan.parameters), Text(reason))
+    if len(sizes) > SHOWN:
+        table.add_row(f"… {len(sizes) - SHOWN} more reasons", "", "", "--all shows them")
+    return table
+
+
+def inspection(plan: Plan, everything: bool = False) -> RenderableType:
+    """What every linear is like: how many independent blocks, and how far it is from having any."""
+    table = _table("linears", ("node", "left"), ("operator", "left"), ("weight", "right"), ("type", "left"))
+    for name in ("components", "giant", "density", "edges/feature", "dormant in/out", "MACs needed", "verdict"):
+        table.add_column(name, justify="right")
+    steps = sorted(plan.steps, key=lambda step: (-step.components, -step.parameters))
+    for step in steps if everything else steps[:SHOWN]:
+        table.add_row(
+            Text(step.node),
+            step.op,
+            _shape(step),
+            step.dtype,
+            f"{step.components:,}",
+            f"{step.giant:.1%}",
+            f"{step.density:.2%}",
+            f"{step.degree:,.1f}",
+            f"{step.dormant_inputs}/{step.dormant_outputs}",
+            f"{step.decomposition.mac_share:.1%}" if step.decomposition.blocks else "100.0%",
+            step.lowering,
+        )
+    parts: list[RenderableType] = [table]
+    if len(steps) > SHOWN and not everything:
+        parts.append(Text(f"… and {len(steps) - SHOWN} more (--all shows them)", style="dim"))
+    parts.append(_left_alone(plan, everything))
+    return Group(*parts)
+
+
+def verdict_view(verdict: Verdict) -> RenderableType:
+    """The comparison of two models, a row per output, and how near each split product came to its bound."""
+    table = _table("check", ("output", "left"), ("max error", "right"), ("mean", "right"), ("99 %", "right"))
+    for name in ("relative", "allowed", "cosine", "same argmax", "verdict"):
+        table.add_column(name, justify="right")
+    for report in verdict.outputs:
+        table.add_row(
+            Text(report.name),
+            "0" if report.identical else f"{report.max_abs:.2e}",
+            f"{report.mean_abs:.1e}",
+            f"{report.q99_abs:.1e}",
+            f"{report.max_rel:.1e}",
+            "0" if report.tolerance is None else f"{report.tolerance:.1e}",
+            "" if report.cosine is None else f"{report.cosine:.7f}",
+            "" if report.argmax is None else f"{report.argmax:.2%}",
+            "identical" if report.identical else "equal" if report.equal else Text("DIFFERENT", style="bold red"),
+        )
+    parts: list[RenderableType] = [table]
+    if verdict.probes:
+        worst = max(verdict.probes, key=lambda probe: (not probe.within, probe.changed))
+        inside = sum(probe.within for probe in verdict.probes)
+        parts.append(
+            Text(
+                f"{inside} of {len(verdict.probes)} split products within their a-priori error bound; nearest: "
+                f"{worst.node} at {worst.changed:.1%} of it"
+            )
+        )
+    return Group(*parts)
+
+
+def timings(benches: Iterable[Bench]) -> Table:
+    """Latency of two models side by side, a row per input size."""
+    table = _table("bench", ("rows", "right"), ("original", "right"), ("split", "right"), ("speed-up", "right"))
+    for name in ("10-90 %", "rows/s", "load", "file", "on"):
+        table.add_column(name, justify="right")
+    for bench in benches:
+        before, after = bench.original, bench.changed
+        table.add_row(
+            str(bench.rows or ""),
+            f"{before.latency.median * 1e3:,.2f} ms",
+            f"{after.latency.median * 1e3:,.2f} ms",
+            Text(f"{bench.speedup:.2f}x", style="bold green" if bench.speedup > 1 else "bold red"),
+            f"{bench.paired.q10:.2f}-{bench.paired.q90:.2f}",
+            f"{after.rows_per_second:,.0f}" if after.rows_per_second else "",
+            f"{before.load_seconds:.2f} > {after.load_seconds:.2f} s",
+            f"{before.bytes_ / 1e6:,.1f} > {after.bytes_ / 1e6:,.1f} MB",
+            bench.provider + (f", {bench.threads} threads" if bench.threads else ""),
+        )
+    return table
+
+
+def result_view(result: Result, everything: bool = False) -> RenderableType:
+    """The plan, the check and the bench of one `optimize`, and what came of it."""
+    parts: list[RenderableType] = [plan_view(result.plan, everything)]
+    if result.verdict is not None:
+        parts.append(verdict_view(result.verdict))
+    if result.benches:
+        parts.append(timings(result.benches))
+    style = {"split": "bold green", "failed": "bold red"}.get(result.outcome, "bold")
+    parts.append(Text(f"{result.outcome}: {result.reason}", style=style))
+    parts += [Text(f"wrote {path}") for path in result.written]
+    return Group(*parts)
+
+
+def _table(title: str, *columns: tuple[str, str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, justify in columns:
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    return table
+
+
+def _shape(step: Step) -> str:
+    return f"{step.shape[0]}x{step.shape[1]}"
+
+
+def _share(parameters: int, total: int) -> str:
+    return f"{parameters:,} ({parameters / max(total, 1):.1%})"

