@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import inf
 
 from ..ir.plan import Decomposition, Lowering
 from .blocks import group, is_contiguous
@@ -21,14 +20,19 @@ MARGIN = 1.1  # a predicted gain below this is not worth a larger graph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Seconds per unit of work: launch a node, mac a multiply-add, stream a byte of weights from memory, cached a byte
-    of weights that fit `cache` bytes, move an element by rows (Gather, Concat), turn an element (Transpose)."""
+    """Seconds per unit of work.
+
+    launch: run a node; mac: a multiply-add; stream: a byte of weights from memory; cached: a byte of weights that fit
+    `cache` bytes; row: find one row to gather; move: copy an element by rows (Gather, Concat, Split); turn: an element
+    of a Transpose, a quarter of it while the tensor fits the cache.
+    """
 
     launch: float
     mac: float
     stream: float
     cached: float
     cache: float
+    row: float
     move: float
     turn: float
 
@@ -38,9 +42,9 @@ class Machine:
 
 
 # Intel Xeon with AVX-512, one thread, ONNX Runtime 1.31, float32.
-CPU = Machine(launch=5e-6, mac=2.5e-11, stream=7.5e-11, cached=1.5e-11, cache=2e6, move=1e-9, turn=2.2e-9)
+CPU = Machine(launch=2.5e-6, mac=2.5e-11, stream=7.5e-11, cached=3e-11, cache=2e6, row=3e-8, move=8e-10, turn=2.3e-9)
 # From data sheets (H200), not measured: launches of one stream follow one another, everything else is cheap.
-CUDA = Machine(launch=5e-6, mac=3e-14, stream=2.5e-13, cached=1e-13, cache=5e7, move=4e-12, turn=6e-12)
+CUDA = Machine(launch=5e-6, mac=3e-14, stream=2.5e-13, cached=1e-13, cache=5e7, row=0, move=4e-12, turn=6e-12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +72,39 @@ def dense_seconds(shape: tuple[int, int], rows: int, itemsize: int, machine: Mac
 
 
 def split_seconds(
-    decomposition: Decomposition, lowering: Lowering, rows: int, itemsize: int, machine: Machine
+    decomposition: Decomposition, lowering: Lowering, rows: int, itemsize: int, machine: Machine, transposes: int = 2
 ) -> float:
-    """Predicted seconds of the same product in blocks, with all the index work around it."""
+    """Predicted seconds of the same product in blocks, with the index work around it.
+
+    transposes: how many of its two ends a `scatter` has to bring to features-first layout and back.
+    """
     K, N = decomposition.shape
     blocks = [block.shape for block in decomposition.blocks]
-    size = itemsize / 4
-    seconds = _products(blocks, rows, itemsize, machine)
-    if rows > 1:  # a single row is transposed by renaming its axes
-        seconds += (K + N) * rows * machine.turn * size
-    seconds += 2 * machine.launch
-    reads = sum(k for k, _ in blocks)
-    nodes = 1 if lowering == "split" else len(blocks)
-    seconds += nodes * machine.launch + reads * rows * machine.move * size
-    seconds += machine.launch + N * rows * machine.move * size
-    if lowering != "split":
-        seconds += machine.launch + N * rows * machine.move * size
+    element = rows * machine.move * itemsize / 4
+    seconds = _products(blocks, rows, itemsize, machine) + machine.launch + N * element  # Concat
+    if lowering == "split":
+        return seconds + machine.launch + K * element
+    gathered = sum(k for k, _ in blocks) + N
+    seconds += (len(blocks) + 1) * machine.launch + gathered * (element + machine.row)
+    turned = [extent * rows for extent in (K, N)[:transposes]] if rows > 1 else []
+    for elements in turned:  # a single row is transposed by renaming its axes
+        fits = elements * itemsize <= machine.cache
+        seconds += machine.launch + elements * machine.turn * (itemsize / 4) / (4 if fits else 1)
     return seconds
 
 
 def choose(
-    decomposition: Decomposition, rows: Iterable[int], itemsize: int, machines: Iterable[Machine]
+    decomposition: Decomposition,
+    rows: Iterable[int],
+    itemsize: int,
+    machines: Iterable[Machine],
+    transposes: int = 2,
 ) -> Choice | None:
     """The lowering and the number of groups with the largest gain at its worst over all row counts and machines.
 
     Tries halving numbers of groups from all blocks down to one. None when nothing is saved by any of them.
     """
-    rows, machines = list(rows), list(machines)
+    settings = [(count, machine) for count in rows for machine in machines]
     best: Choice | None = None
     count = len(decomposition.blocks)
     while count:
@@ -102,13 +112,9 @@ def choose(
         if grouped.mac_share < 1:
             lowering: Lowering = "split" if is_contiguous(grouped) else "scatter"
             gain = min(
-                (
-                    dense_seconds(grouped.shape, r, itemsize, machine)
-                    / split_seconds(grouped, lowering, r, itemsize, machine)
-                    for r in rows
-                    for machine in machines
-                ),
-                default=inf,
+                dense_seconds(grouped.shape, r, itemsize, machine)
+                / split_seconds(grouped, lowering, r, itemsize, machine, transposes)
+                for r, machine in settings
             )
             if best is None or gain > best.gain:
                 best = Choice(lowering, grouped, gain)

@@ -1,11 +1,14 @@
 """How a decomposition is written in operators: the nodes that stand in for one dense linear.
 
-In every form the activation is first brought to features-first layout (K, M), because gathering rows copies whole
-rows while gathering columns copies single elements; there
-    scatter   Gather the rows of each block, multiply, put the results back in their places;
-    split     the same for blocks that lie one after another: Split and Concat, no index work.
-Results go back by one Gather with the inverse permutation, measured to be faster than ScatterND into zeros; where
-outputs are dormant by ScatterND into the zero channel, which holds the bias and costs nothing.
+split    for blocks that lie one after another: Split along the features, the operator itself once for each block with
+         its part of the weight, Concat. No index work, no change of layout.
+scatter  for all others: the activation is brought to features-first layout (K, M), because gathering rows copies whole
+         rows while gathering columns copies single elements; then Gather the rows of each block, multiply, and put the
+         results back in their places, by one Gather with the inverse permutation, measured to be faster than
+         ScatterND into zeros, or where outputs are dormant by ScatterND into the zero channel, which holds the bias.
+
+Convolutions of one pixel are lowered like `split` in both cases: their features lie on axis 1, so that whole planes
+are copied anyway, and strides and pads stay with the operator.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Block, Decomposition, Lowering
 from .emit import Emitter
 
-__all__ = ["lower", "problem"]
+__all__ = ["folds_bias", "lower", "problem"]
 
 Array = npt.NDArray[Any]
 SCATTER_ND = 11  # operator set that brought ScatterND
@@ -36,6 +39,18 @@ def problem(linear: Linear) -> str | None:
     return None
 
 
+def folds_bias(linear: Linear, lowering: Lowering) -> bool:
+    """Whether the Add behind a product is computed by the blocks; otherwise it stays where it is."""
+    if linear.bias is None or linear.bias.node is None or linear.bias.via is not None:
+        return False
+    return not _is_native(linear, lowering) or (linear.layout.kind == "rows" and linear.layout.rank == 2)
+
+
+def _is_native(linear: Linear, lowering: Lowering) -> bool:
+    """Whether blocks are computed by the operator itself, on the layout that the activation has."""
+    return lowering == "split" or linear.layout.kind == "conv"
+
+
 def lower(emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: Lowering) -> ir.Value:
     """Emit the nodes of one linear and return the value that replaces its output.
 
@@ -44,16 +59,17 @@ def lower(emitter: Emitter, constants: Constants, decomposition: Decomposition, 
     linear = emitter.linear
     if _absorbs(linear):
         decomposition = absorb_dormant(decomposition)
-    if linear.layout.kind == "conv":
-        return _convolution(emitter, constants, decomposition, lowering)
+    if _is_native(linear, lowering):
+        return _native(emitter, constants, decomposition, lowering)
     frame = _enter(emitter)
     bias = _bias(linear, constants)
-    pieces = _pieces(emitter, frame.features, decomposition, lowering, axis=0)
-    weights = _Weights(emitter, constants)
-    results = [
-        _product(emitter, index, weights.block(index, block), piece, None if bias is None else bias[block.outputs])
-        for index, (block, piece) in enumerate(zip(decomposition.blocks, pieces, strict=True))
-    ]
+    weights = _Weights(linear, constants, outputs_first=True)
+    results = []
+    for index, block in enumerate(decomposition.blocks):
+        role = f"block.{index}"
+        piece = _gather(emitter, frame.features, block, role, axis=0)
+        weight = weights.block(emitter, role, block)
+        results.append(_product(emitter, role, weight, piece, None if bias is None else bias[block.outputs]))
     joined = _join(emitter, results, axis=0)
     whole = _place(emitter, joined, frame.features, decomposition, bias)
     return _addend(emitter, _leave(emitter, frame, whole))
@@ -158,34 +174,17 @@ def _shape(
     return joined
 
 
-# Blocks.
+# Blocks, features first.
 
 
-def _pieces(
-    emitter: Emitter, features: ir.Value, decomposition: Decomposition, lowering: Lowering, axis: int
-) -> list[ir.Value]:
-    """What each block reads."""
-    blocks = decomposition.blocks
-    if lowering == "split" and len(blocks) > 1:
-        sizes = [block.inputs.size for block in blocks]
-        if emitter.opset >= 13:
-            inputs, attributes = [features, emitter.integers(sizes, "split/sizes")], {"axis": axis}
-        else:
-            inputs, attributes = [features], {"axis": axis, "split": sizes}
-        return emitter.node("Split", inputs, "split", attributes, outputs=len(blocks))
-    K = decomposition.shape[0]
-    return [
-        features
-        if block.inputs.size == K
-        else emitter.one(
-            "Gather", [features, emitter.integers(block.inputs, f"block.{i}/inputs")], f"block.{i}", axis=axis
-        )
-        for i, block in enumerate(blocks)
-    ]
+def _gather(emitter: Emitter, features: ir.Value, block: Block, role: str, axis: int) -> ir.Value:
+    if block.inputs.size == emitter.linear.shape[0]:
+        return features
+    return emitter.one("Gather", [features, emitter.integers(block.inputs, f"{role}/inputs")], role, axis=axis)
 
 
-def _product(emitter: Emitter, index: int, weight: ir.Value, piece: ir.Value, bias: Array | None) -> ir.Value:
-    linear, role = emitter.linear, f"block.{index}"
+def _product(emitter: Emitter, role: str, weight: ir.Value, piece: ir.Value, bias: Array | None) -> ir.Value:
+    linear = emitter.linear
     attributes: dict[str, Any] = {}
     inputs: list[ir.Value | None] = [weight, piece]
     if linear.alpha != 1.0:
@@ -243,51 +242,110 @@ def _addend(emitter: Emitter, y: ir.Value) -> ir.Value:
 
 
 def _bias(linear: Linear, constants: Constants) -> Array | None:
-    """The bias as (N,), when it is folded into the product."""
+    """The bias as (N,), unless an operator stands between it and the product."""
     if linear.bias is None or linear.bias.via is not None:
         return None
     return np.ascontiguousarray(np.broadcast_to(constants.read(linear.bias.value).reshape(-1), linear.shape[1]))
 
 
-# Convolutions of one pixel: features are on axis 1, whole planes are copied, and each block is a convolution itself.
+# Blocks by the operator itself, on the layout that the activation has.
 
 
-def _convolution(emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: Lowering) -> ir.Value:
-    linear = emitter.linear
-    weight = constants.read(linear.weight)
-    bias = _bias(linear, constants)
-    attributes = dict(linear.node.attributes)
-    pieces = _pieces(emitter, linear.activation, decomposition, lowering, axis=1)
+def _native(emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: Lowering) -> ir.Value:
+    linear, blocks = emitter.linear, decomposition.blocks
+    axis, out_axis = _feature_axes(linear)
+    if lowering == "split" and len(blocks) > 1:
+        pieces = _split(emitter, [block.inputs.size for block in blocks], axis)
+    else:
+        pieces = [_gather(emitter, linear.activation, b, f"block.{i}", axis) for i, b in enumerate(blocks)]
+    weights = _Weights(linear, constants, outputs_first=linear.transposed)
+    bias = (
+        _bias(linear, constants) if linear.bias and (linear.bias.node is None or folds_bias(linear, lowering)) else None
+    )
     results = []
-    for index, (block, piece) in enumerate(zip(decomposition.blocks, pieces, strict=True)):
+    for index, (block, piece) in enumerate(zip(blocks, pieces, strict=True)):
         role = f"block.{index}"
-        inputs = [piece, emitter.constant(weight[np.ix_(block.outputs, block.inputs)], f"{role}/weight")]
-        if bias is not None:
-            inputs.append(emitter.constant(bias[block.outputs], f"{role}/bias"))
-        results.append(emitter.node("Conv", inputs, role, attributes)[0])
-    order = np.concatenate([block.outputs for block in decomposition.blocks])
-    return _inverse(emitter, _join(emitter, results, axis=1), order, axis=1)
+        part = None if bias is None else emitter.constant(_shaped(linear, bias[block.outputs]), f"{role}/bias")
+        results.append(_repeat(emitter, role, piece, weights.block(emitter, role, block), part))
+    order = np.concatenate([block.outputs for block in blocks])
+    return _addend(emitter, _inverse(emitter, _join(emitter, results, out_axis), order, out_axis))
 
 
-# Weights of blocks, stored (outputs, inputs) as the products read them.
+def _feature_axes(linear: Linear) -> tuple[int, int]:
+    """The axes of x and of y that features lie on."""
+    layout = linear.layout
+    if layout.kind == "conv":
+        return 1, 1
+    if layout.kind == "rows":
+        last = -1 if layout.rank is None else layout.rank - 1
+        return last, last
+    return (layout.enter[0] if layout.enter else 0), (layout.exit.index(0) if layout.exit else 0)
+
+
+def _split(emitter: Emitter, sizes: list[int], axis: int) -> list[ir.Value]:
+    x = emitter.linear.activation
+    if emitter.opset >= 13:
+        return emitter.node("Split", [x, emitter.integers(sizes, "split/sizes")], "split", {"axis": axis}, len(sizes))
+    return emitter.node("Split", [x], "split", {"axis": axis, "split": sizes}, len(sizes))
+
+
+def _repeat(emitter: Emitter, role: str, piece: ir.Value, weight: ir.Value, bias: ir.Value | None) -> ir.Value:
+    """The operator once more, with one block's part of each operand."""
+    linear = emitter.linear
+    node = linear.node
+    if bias is not None and linear.bias and linear.bias.node is not None:  # MatMul and Add become one Gemm
+        return emitter.node("Gemm", [piece, weight, bias], role, _gemm_attributes(linear))[0]
+    inputs = [weight if v is linear.weight else piece if v is linear.activation else None for v in node.inputs]
+    if linear.bias and linear.bias.node is None:
+        inputs[2] = bias
+    elif node.op_type == "Gemm" and emitter.opset < 11:  # C was not optional yet
+        inputs = [*inputs[:2], emitter.constant(np.zeros((1, 1), linear.dtype.numpy()), f"{role}/zero")]
+    while inputs and inputs[-1] is None:
+        inputs.pop()
+    return emitter.node(node.op_type, inputs, role, dict(node.attributes), domain=node.domain)[0]
+
+
+def _gemm_attributes(linear: Linear) -> dict[str, Any]:
+    attributes: dict[str, Any] = {} if linear.alpha == 1.0 else {"alpha": linear.alpha}
+    return attributes | ({"transB": 1} if linear.transposed else {})
+
+
+def _shaped(linear: Linear, bias: Array) -> Array:
+    """A bias as the operator reads it: along the axis of y that features lie on."""
+    column = linear.layout.kind == "axes" and _feature_axes(linear)[1] == 0
+    return bias[:, None] if column else bias
+
+
+# Weights of blocks.
 
 
 class _Weights:
-    """Cuts block weights out of a linear's weight; a weight behind DequantizeLinear stays quantised."""
+    """Cuts block weights out of a linear's weight; a weight behind DequantizeLinear stays quantised.
 
-    def __init__(self, emitter: Emitter, constants: Constants) -> None:
-        self._emitter = emitter
-        linear = emitter.linear
+    outputs_first: whether blocks are stored (outputs, inputs), as features-first products read them.
+    """
+
+    def __init__(self, linear: Linear, constants: Constants, *, outputs_first: bool) -> None:
+        self._outputs_first = outputs_first
         node = linear.weight.producer()
         self._quantised = _Quantised.of(node, linear, constants) if node is not None else None
         self._canonical = None if self._quantised else linear.canonical(constants)
+        self._windows = (1,) * (linear.layout.rank - 2) if linear.layout.kind == "conv" and linear.layout.rank else ()
 
-    def block(self, index: int, block: Block) -> ir.Value:
-        role = f"block.{index}"
+    def block(self, emitter: Emitter, role: str, block: Block) -> ir.Value:
+        """One block's weight, as a constant or behind its own DequantizeLinear."""
         if self._quantised is not None:
-            return self._quantised.block(self._emitter, role, block)
+            return self._quantised.block(emitter, role, block, self._outputs_first)
         assert self._canonical is not None
-        return self._emitter.constant(self._canonical.T[np.ix_(block.outputs, block.inputs)], f"{role}/weight")
+        part = _cut(self._canonical, block, self._outputs_first)
+        return emitter.constant(part.reshape(part.shape + self._windows), f"{role}/weight")
+
+
+def _cut(canonical: Array, block: Block, outputs_first: bool) -> Array:
+    """The part of a canonical matrix (K, N) that a block owns."""
+    if outputs_first:
+        return np.ascontiguousarray(canonical.T[np.ix_(block.outputs, block.inputs)])
+    return np.ascontiguousarray(canonical[np.ix_(block.inputs, block.outputs)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -317,12 +375,12 @@ class _Quantised:
             {k: v for k, v in node.attributes.items() if k != "axis"},
         )
 
-    def block(self, emitter: Emitter, role: str, block: Block) -> ir.Value:
-        inputs = [emitter.constant(self.values.T[np.ix_(block.outputs, block.inputs)], f"{role}/weight")]
+    def block(self, emitter: Emitter, role: str, block: Block, outputs_first: bool) -> ir.Value:
+        """A DequantizeLinear of one block's part of the operands."""
+        inputs = [emitter.constant(_cut(self.values, block, outputs_first), f"{role}/quantised")]
         for name, array in (("scale", self.scale), ("zero_point", self.zero)):
             if array is not None:
                 part = array if self.axis is None else array[block.outputs if self.axis else block.inputs]
                 inputs.append(emitter.constant(part, f"{role}/{name}"))
-        # Canonical axis 1 (outputs) is axis 0 of the stored block.
-        attributes = self.attributes | ({} if self.axis is None else {"axis": 1 - self.axis})
+        attributes = self.attributes | ({} if self.axis is None else {"axis": self.axis ^ outputs_first})
         return emitter.node("DequantizeLinear", inputs, role, attributes)[0]

@@ -8,13 +8,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..ir.functions import FunctionId, callers, inline, weight_takers
+from ..ir.functions import FunctionId, callers, weight_takers
 from ..ir.linear import Linear
 from ..ir.model import Model, ModelError
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Decomposition, Plan, Step
 from ..ir.skipped import Skipped
-from ..ir.survey import Survey, survey
+from ..ir.survey import Survey
+from ..ir.view import view
 from .blocks import decompose
 from .components import Components, components
 from .cost import CPU, CUDA, MARGIN, Choice, Machine, choose
@@ -54,10 +55,10 @@ def make_plan(
     """
     takers, blocked = weight_takers(model.graph)
     while True:
-        view, origins = inline(model.graph, sorted(takers)) if takers else (model.graph, {})
-        found = survey(view)
+        seen = view(model.graph, sorted(takers))
+        found = seen.found
         steps = _steps(found, provider, rows, threads, force, progress, model.name)
-        needed = callers(model.graph, _functions_of(found, steps, origins)) & takers
+        needed = callers(model.graph, _functions_of(found, steps, seen.origins)) & takers
         if needed == takers:
             break
         takers = needed  # a function in which nothing is split stays a function
@@ -121,7 +122,7 @@ def _step(
     K, N = linear.shape
     counts = [fixed] if (fixed := _fixed_rows(linear)) else list(rows or DEFAULT_ROWS)
     itemsize = np.dtype(linear.dtype.numpy()).itemsize
-    choice = choose(analysis.decomposition, counts, itemsize, machines)
+    choice = choose(analysis.decomposition, counts, itemsize, machines, _transposes(linear))
     reason = _refusal(linear, analysis, choice, counts, force)
     taken = choice if reason is None and choice else None
     decomposition = choice.decomposition if choice else Decomposition((K, N), ())
@@ -142,6 +143,14 @@ def _step(
         reason=reason or _praise(analysis, decomposition),
         sha256=analysis.sha256 if choice else None,
     )
+
+
+def _transposes(linear: Linear) -> int:
+    """How many ends of a linear have to be brought to features-first layout and back."""
+    layout = linear.layout
+    if layout.kind == "conv":
+        return 0
+    return 2 if layout.kind == "rows" else (layout.enter is not None) + (layout.exit is not None)
 
 
 def _fixed_rows(linear: Linear) -> int | None:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.functions import inline
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Plan, PlanError, Step
-from ..ir.survey import Survey, survey
+from ..ir.survey import Survey
+from ..ir.view import view
 from .blocks import is_contiguous
 from .emit import Emitter, Names
-from .lowering import lower, problem
+from .lowering import folds_bias, lower, problem
 
 __all__ = ["fingerprint", "rewrite"]
 
@@ -40,8 +40,8 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
         raise PlanError(
             f"the model has no local function {'::'.join(min(missing)[:2])}; make a new plan for this model"
         )
-    copy, _ = inline(model, plan.inline)
-    found = survey(copy)
+    seen = view(model, plan.inline)
+    copy, found = seen.model, seen.found
     linears = {linear.address: linear for linear in found.linears}
     names = Names(copy)
     for step in plan.rewrites:
@@ -92,12 +92,14 @@ def _replace(model: ir.Model, linear: Linear, found: Survey, step: Step, names: 
     graph = linear.node.graph
     assert graph is not None
     _register(model, linear, graph, emitter.constants)
-    old = [linear.node]
-    reads = [v for v in (linear.weight, linear.bias.value if linear.bias else None) if v is not None]
-    if linear.output.producer() is not linear.node:
+    old, output = [linear.node], linear.node.outputs[0]
+    reads = [value for value in linear.node.inputs if value is not None and value is not linear.activation]
+    if folds_bias(linear, step.lowering):
         assert linear.bias is not None and linear.bias.node is not None
         old.append(linear.bias.node)
-    ir.convenience.replace_nodes_and_values(graph, linear.node, old, emitter.nodes, [linear.output], [result])
+        output = linear.bias.node.outputs[0]
+        reads.append(linear.bias.value)
+    ir.convenience.replace_nodes_and_values(graph, linear.node, old, emitter.nodes, [output], [result])
     for value in reads:
         _drop_unread(model, value)
 

@@ -66,9 +66,8 @@ def _left_alone(plan: Plan, everything: bool) -> RenderableType:
     rows += [(s.reason, s.node, s.op, s.parameters) for s in plan.skipped]
     if not rows:
         return Text("every linear is split", style="dim")
-    table = _table(
-        "left as they are", ("nodes", "left"), ("operator", "left"), ("parameters", "right"), ("why", "left")
-    )
+    columns = ("nodes", "left"), ("operator", "left"), ("parameters", "right"), ("why", "left")
+    table = _table("left as they are", *columns)
     if everything:
         for reason, node, op, parameters in rows:
             table.add_row(Text(node), op, _share(parameters, plan.parameters), Text(reason))
