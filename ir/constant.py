@@ -31,8 +31,8 @@ class Constants:
         self._known: dict[ir.Value, bool] = {}
         self._described: dict[ir.Value, tuple[tuple[int, ...], ir.DataType]] = {}
 
-    def __contains__(self, value: ir.Value | None) -> bool:
-        return value is not None and self._is_constant(value)
+    def __contains__(self, value: ir.Value) -> bool:
+        return self._is_constant(value)
 
     def _is_constant(self, value: ir.Value) -> bool:
         # An explicit stack: chains can be deeper than Python's recursion limit. Cycles were refused when loading.
@@ -80,8 +80,9 @@ class Constants:
         """Shape and type of a constant, computed only when the graph does not tell. Raises ModelError like `read`."""
         node = value.producer()
         if node is None:
-            return tuple(value.const_value.shape.numpy()), value.const_value.dtype
-        if node.op_type == "Identity":
+            tensor: Any = value.const_value
+            return tuple(tensor.shape.numpy()), tensor.dtype
+        if node.op_type == "Identity" and node.inputs[0] is not None:
             return self.describe(node.inputs[0])
         if node.op_type == "Constant" and "value" in node.attributes:
             tensor = node.attributes["value"].value
@@ -158,7 +159,9 @@ def _dequantise(node: ir.Node, inputs: list[npt.NDArray[Any] | None]) -> npt.NDA
         along[axis.as_int() if axis else 1] = -1
         scale, zero = scale.reshape(along), zero.reshape(along)
     exact = np.int64 if quantised.dtype.kind in "iu" else np.float32
-    return ((quantised.astype(exact) - zero.astype(exact)).astype(scale.dtype) * scale).astype(scale.dtype)
+    difference: npt.NDArray[Any] = (quantised.astype(exact) - zero.astype(exact)).astype(scale.dtype)
+    scaled: npt.NDArray[Any] = (difference * scale).astype(scale.dtype)
+    return scaled
 
 
 def _evaluate(

@@ -30,7 +30,7 @@ def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, st
                 node.op_identifier()
                 for node in scope.graph
                 if node.op_identifier() in model.functions
-                and any(v in constants and len(constants.describe(v)[0]) >= 2 for v in node.inputs)
+                and any(v is not None and v in constants and len(constants.describe(v)[0]) >= 2 for v in node.inputs)
             }
     pending = list(takers)
     while pending:

@@ -76,8 +76,9 @@ class Linear:
     @property
     def output(self) -> ir.Value:
         """What it computes: the output of the bias's Add where that can be folded in, else of the node."""
-        folded = self.bias is not None and self.bias.node is not None and self.bias.via is None
-        return (self.bias.node if folded and self.bias else self.node).outputs[0]
+        bias = self.bias
+        folded = bias is not None and bias.via is None and bias.node
+        return (folded or self.node).outputs[0]
 
     def stored(self, constants: Constants) -> npt.NDArray[Any]:
         """The weight as stored, two-dimensional: (K, N), or (N, K) when `transposed`."""

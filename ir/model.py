@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import google.protobuf.message
 import numpy as np
 import numpy.typing as npt
 import onnx
+from google.protobuf.message import DecodeError
 
 from .errors import ScissionError
 from .onnx_ir import onnx_ir as ir
@@ -72,7 +72,8 @@ class Model:
 
     def data_files(self) -> list[Path]:
         """The external data files, each once, in order of first use."""
-        return list(dict.fromkeys(Path(t.path) for t in constant_tensors(self.graph) if _is_external(t)))
+        tensors: Iterator[Any] = constant_tensors(self.graph)
+        return list(dict.fromkeys(Path(tensor.path) for tensor in tensors if _is_external(tensor)))
 
 
 def load(source: Source, name: str | None = None) -> Model:
@@ -100,8 +101,8 @@ def _load_file(path: Path, name: str | None) -> Model:
         with path.open("rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise ModelError(f"{name}: the file is empty; export the model again")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole, memoryview(whole) as data:
-                skeleton = hollow(data, _marker(path))
+            # Not closed by hand: an error still holds slices of it, and closing then would raise another error.
+            skeleton = hollow(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), _marker(path))
     except WireError as error:
         raise ModelError(f"{name}: not an ONNX model, or cut short ({error}); export or download it again") from None
     except OSError as error:
@@ -115,8 +116,9 @@ def _marker(path: Path) -> str:
 
 def _parse(data: bytes, name: str) -> onnx.ModelProto:
     try:
-        return onnx.ModelProto.FromString(data)
-    except google.protobuf.message.DecodeError as error:
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(data)
+        return proto
+    except DecodeError as error:
         raise ModelError(f"{name}: not an ONNX model, or cut short ({error}); export or download it again") from None
 
 
@@ -179,15 +181,20 @@ def _attach_files(model: Model, path: Path) -> None:
 
 def _checked_size(name: str, folder: Path, location: str) -> int:
     path = folder / location
-    if Path(location).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
-        raise ModelError(f"{name}: external data {location!r} lies outside the model's folder; refused, move it there")
-    if path.is_symlink():
-        raise ModelError(f"{name}: external data {location!r} is a link; refused, put the file itself there")
     try:
+        if Path(location).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+            raise ModelError(
+                f"{name}: external data {location!r} lies outside the model's folder; refused, move it there"
+            )
+        if path.is_symlink():
+            raise ModelError(f"{name}: external data {location!r} is a link; refused, put the file itself there")
         with path.open("rb") as file:
             return os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise ModelError(f"{name}: external data {location!r}: {error.strerror}; put it beside the model") from None
+    except ModelError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # a name with a NUL byte; a link that leads to itself
+        why = getattr(error, "strerror", None) or error
+        raise ModelError(f"{name}: external data {location!r}: {why}; put it beside the model") from None
 
 
 def _inline(tensor: ir.ExternalTensor, marker: str) -> InlineTensor:
@@ -277,9 +284,9 @@ def _validate(model: Model) -> None:
         raise ModelError(f"{model.name}: no operator set version is imported; export it again with one")
     sparse = {proto.values.name for proto in model.kept.graph.sparse_initializer}
     functions = {(domain, name) for domain, name, _ in model.graph.functions}
-    for graph in graphs(model.graph):
-        imports = {**model.graph.opset_imports, **graph.opset_imports}
-        for node in graph:
+    for owner in (model.graph.graph, *model.graph.functions.values()):
+        imports = {**model.graph.opset_imports, **owner.opset_imports}
+        for node in owner.all_nodes():
             where = f"{model.name}: node {node.name or node.op_type!r} ({node.op_type})"
             known = node.domain in imports or node.domain in KNOWN_DOMAINS or (node.domain, node.op_type) in functions
             if not known:
@@ -287,7 +294,8 @@ def _validate(model: Model) -> None:
             for value in node.inputs:
                 if value is not None and value.graph is None and value.producer() is None and value.name not in sparse:
                     raise ModelError(f"{where}: input {value.name!r} is made by nothing; export the model again")
-    for graph in (model.graph.graph, *model.graph.functions.values()):
+    bodies: list[ir.Graph | ir.Function] = [model.graph.graph, *model.graph.functions.values()]
+    for graph in bodies:
         if not _is_sorted(graph):
             try:
                 graph.sort()

@@ -34,11 +34,11 @@ class _Deferring:
 def _open() -> ModuleType:
     if "onnx_ir" in sys.modules:
         return sys.modules["onnx_ir"]
-    sys.meta_path.insert(0, _Deferring)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Deferring)
     try:
         return importlib.import_module("onnx_ir")
     finally:
-        sys.meta_path.remove(_Deferring)  # type: ignore[arg-type]
+        sys.meta_path.remove(_Deferring)
 
 
 _open()

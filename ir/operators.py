@@ -312,7 +312,7 @@ def _einsum(site: _Site) -> Found:
         out = ("..." if "..." in terms else "") + out
     if len(shape) != 2 or len(w) != 2 or w[0] == w[1]:
         return f"batched weight: {len(shape)} dimensions" if len(shape) > 2 else "not a plain product with a matrix"
-    k, n = w if w[0] in x and w[0] not in out else w[::-1]
+    k, n = (w[0], w[1]) if w[0] in x and w[0] not in out else (w[1], w[0])
     if k in out or k not in x or n in x or n not in out:
         return "not a plain product with a matrix"
     K, N = shape if w == k + n else shape[::-1]
@@ -377,7 +377,7 @@ def _with_bias(linear: Linear, constants: Constants) -> Linear:
     else:
         return linear
     other = node.inputs[1 - uses[0].idx]
-    if other not in constants or node.graph is not linear.node.graph:
+    if other is None or other not in constants or node.graph is not linear.node.graph:
         return linear
     shape, dtype = constants.describe(other)
     if via == "Reshape" and _size(shape) == linear.shape[1]:

@@ -22,16 +22,24 @@ class View:
     origins: dict[ir.Node, FunctionId]
 
 
-def view(model: ir.Model, functions: Collection[FunctionId] = ()) -> View:
+def view(model: ir.Model, functions: Collection[FunctionId] = (), *, read_only: bool = False) -> View:
     """Copy the graph (its weights are shared), put the bodies of `functions` in place of their calls, and infer shapes
     where an activation has no rank. Deterministic, so that addresses in a plan mean the same when it is carried out.
+
+    read_only: the model itself will do where nothing has to be changed for that.
     """
+    if read_only and not functions and not _lacks_ranks(found := survey(model)):
+        return View(model, found, {})
     copy, origins = inline(model, functions)
     found = survey(copy)
-    if any(linear.layout.rank is None for linear in found.linears) or any("rank" in s.reason for s in found.skipped):
+    if _lacks_ranks(found):
         _fill_shapes(copy)
         found = survey(copy)
     return View(copy, found, origins)
+
+
+def _lacks_ranks(found: Survey) -> bool:
+    return any(linear.layout.rank is None for linear in found.linears) or any("rank" in s.reason for s in found.skipped)
 
 
 def _fill_shapes(model: ir.Model) -> None:

@@ -26,6 +26,7 @@ NESTED = {
 RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = 9, 13, 14
 KEY, VALUE = 1, 2
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+DEEPEST = 100  # messages inside messages; protobuf itself refuses more
 
 
 class WireError(ValueError):
@@ -53,8 +54,10 @@ def hollow(data: memoryview, location: str, smallest: int = 1024) -> bytes:
 
     def strip(start: int, end: int) -> list[Piece]:
         pieces: list[Piece] = []
-        for number, _, head, body, tail in _fields(data, start, end):
-            if number == RAW_DATA and tail - body >= smallest:
+        fields = list(_fields(data, start, end))
+        external = any(number == EXTERNAL_DATA for number, *_ in fields)  # a second location would hide the first
+        for number, wire, head, body, tail in fields:
+            if number == RAW_DATA and wire == LENGTH and tail - body >= smallest and not external:
                 pieces.append(_external(location, body, tail - body))
             else:
                 pieces.append(data[head:tail])
@@ -66,7 +69,8 @@ def hollow(data: memoryview, location: str, smallest: int = 1024) -> bytes:
 def fill(skeleton: bytes, location: str) -> list[Piece]:
     """Inverse of `hollow`: the pieces of the whole ModelProto, tensors at `location` as ranges of that file.
 
-    A skeleton that was edited in between is fine; raises WireError when `skeleton` is no message.
+    A skeleton that was edited in between is fine; raises WireError when `skeleton` is no message, or when a tensor at
+    `location` lacks its offset or length.
     """
     data = memoryview(skeleton)
 
@@ -80,23 +84,34 @@ def fill(skeleton: bytes, location: str) -> list[Piece]:
             (external if number in (EXTERNAL_DATA, DATA_LOCATION) else pieces).append(data[head:tail])
         if entries.get("location") != location:
             return pieces + external
-        length = int(entries["length"])
-        return [*pieces, _tag(RAW_DATA) + _varint(length), FileRange(location, int(entries["offset"]), length)]
+        try:
+            offset, length = int(entries["offset"]), int(entries["length"])
+        except (KeyError, ValueError):
+            raise WireError(f"a tensor in {location} has no offset or no length") from None
+        return [*pieces, _tag(RAW_DATA) + _varint(length), FileRange(location, offset, length)]
 
     return _walk(data, 0, len(data), "model", restore, 0)
 
 
 def _walk(
-    data: memoryview, start: int, end: int, kind: str, tensor: Callable[[int, int], list[Piece]], smallest: int
+    data: memoryview,
+    start: int,
+    end: int,
+    kind: str,
+    tensor: Callable[[int, int], list[Piece]],
+    smallest: int,
+    depth: int = 0,
 ) -> list[Piece]:
     """Rebuild one message around its changed tensors; lengths on the way up are recomputed."""
+    if depth > DEEPEST:
+        raise WireError(f"messages are nested more than {DEEPEST} deep at byte {start}")
     if kind == "tensor":
         return tensor(start, end)
     pieces: list[Piece] = []
     nested = NESTED[kind]
     for number, wire, head, body, tail in _fields(data, start, end):
         if wire == LENGTH and number in nested and tail - body > smallest:
-            inner = _walk(data, body, tail, nested[number], tensor, smallest)
+            inner = _walk(data, body, tail, nested[number], tensor, smallest, depth + 1)
             pieces.append(_tag(number) + _varint(sum(map(_length, inner))))
             pieces.extend(inner)
         else:
@@ -169,7 +184,7 @@ def _external(location: str, offset: int, length: int) -> bytes:
 
 def _entry(data: memoryview, start: int, end: int) -> tuple[str, str]:
     fields = {number: bytes(data[body:tail]) for number, _, _, body, tail in _fields(data, start, end)}
-    return fields.get(KEY, b"").decode(), fields.get(VALUE, b"").decode()
+    return fields.get(KEY, b"").decode(errors="replace"), fields.get(VALUE, b"").decode(errors="replace")
 
 
 def concatenate(pieces: Sequence[Piece], write: Callable[[bytes | memoryview], object], chunk: int = 1 << 22) -> None:

@@ -40,15 +40,18 @@ def build(
     kind: str,
     sizes: Sizes = ((4, 3), (2, 5), (3, 3)),
     dtype: npt.DTypeLike = np.float32,
+    dormant: tuple[int, int] = (0, 0),
+    contiguous: bool = False,
 ) -> Planted:
     """A one-linear (or few-linear) model of a kind from `KINDS`, its weights made of blocks of the given sizes.
 
     sizes: (inputs, outputs) per block; dtype: of activations and weights, where the kind's operators allow it
-    (fused, quantised ones are float32 only). Raises ValueError for an unknown kind.
+    (fused, quantised ones are float32 only); dormant, contiguous: as in `weight`, where the kind itself does not say.
+    Raises ValueError for an unknown kind.
     """
     if kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r}; use one of {', '.join(KINDS)}")
-    sketch = Sketch(rng, sizes, _TYPES.get(kind, dtype))
+    sketch = Sketch(rng, sizes, _TYPES.get(kind, dtype), dormant, contiguous)
     _BUILDERS.get(kind, OPERATORS["matmul-right-3"])(sketch)
     return Planted(sketch.model(), sketch.truth)
 

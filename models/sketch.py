@@ -23,13 +23,23 @@ Attribute = Any  # number, text, list, tensor or graph
 class Sketch:
     """Nodes, constants and truth of one graph; `body` opens a graph inside it, `model` ends it.
 
-    rng, sizes and dtype are those of the planted weights; opset, ir_version and functions may be set until `model`.
+    rng, sizes, dtype, dormant and contiguous are those of the planted weights, as in `matrix.weight`; opset, ir_version
+    and functions may be set until `model`.
     """
 
-    def __init__(self, rng: np.random.Generator, sizes: Sizes = (), dtype: npt.DTypeLike = np.float32) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        sizes: Sizes = (),
+        dtype: npt.DTypeLike = np.float32,
+        dormant: tuple[int, int] = (0, 0),
+        contiguous: bool = False,
+    ) -> None:
         self.rng = rng
         self.sizes = sizes
         self.dtype = np.dtype(dtype)
+        self.dormant = dormant
+        self.contiguous = contiguous
         self.opset = 17
         self.ir_version = 10
         self.truth: dict[str, Decomposition] = {}
@@ -40,8 +50,12 @@ class Sketch:
         self._constants: dict[str, Tensor] = {}
         self._names: set[str] = set()
 
-    def weight(self, dormant: tuple[int, int] = (0, 0), contiguous: bool = False) -> tuple[Array, Decomposition]:
-        """A block matrix (K, N) of this sketch's sizes and dtype, with its truth; options as in `matrix.weight`."""
+    def weight(
+        self, dormant: tuple[int, int] | None = None, contiguous: bool | None = None
+    ) -> tuple[Array, Decomposition]:
+        """A block matrix (K, N) of this sketch's sizes and dtype, with its truth; options override the sketch's."""
+        dormant = self.dormant if dormant is None else dormant
+        contiguous = self.contiguous if contiguous is None else contiguous
         return weight(self.rng, self.sizes, dormant, self.dtype, contiguous)
 
     def normal(self, shape: Sequence[int]) -> Array:
@@ -100,7 +114,7 @@ class Sketch:
 
     def body(self) -> Sketch:
         """A sketch for a subgraph that shares names and truth with this one; close it with `graph`."""
-        inner = Sketch(self.rng, self.sizes, self.dtype)
+        inner = Sketch(self.rng, self.sizes, self.dtype, self.dormant, self.contiguous)
         inner.truth, inner._names, inner.opset = self.truth, self._names, self.opset
         return inner
 

@@ -27,6 +27,7 @@ class Names:
             self._taken.update(getattr(graph, "initializers", {}))
             for node in graph:
                 self._taken.add(node.name or "")
+                self._taken.update(value.name or "" for value in node.inputs if value is not None)
                 self._taken.update(value.name or "" for value in node.outputs)
 
     def fresh(self, wish: str) -> str:

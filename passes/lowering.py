@@ -164,12 +164,12 @@ def _shape(
     starts, ends = ([1], [1 << 31]) if lead is not None else ([0], [-1])
     if emitter.opset >= 10:
         bounds = [emitter.integers(starts, "leave/starts"), emitter.integers(ends, "leave/ends")]
-        others = emitter.one("Slice", [shape, *bounds], "leave")
+        rest = emitter.one("Slice", [shape, *bounds], "leave")
     else:
-        others = emitter.one("Slice", [shape], "leave", starts=starts, ends=ends)
-    others.type = shape.type
+        rest = emitter.one("Slice", [shape], "leave", starts=starts, ends=ends)
+    rest.type = shape.type
     replaced = emitter.integers([lead if lead is not None else tail or 0], "leave/extent")
-    joined = emitter.one("Concat", [replaced, others] if lead is not None else [others, replaced], "leave", axis=0)
+    joined = emitter.one("Concat", [replaced, rest] if lead is not None else [rest, replaced], "leave", axis=0)
     joined.type = shape.type
     return joined
 
@@ -295,7 +295,9 @@ def _repeat(emitter: Emitter, role: str, piece: ir.Value, weight: ir.Value, bias
     node = linear.node
     if bias is not None and linear.bias and linear.bias.node is not None:  # MatMul and Add become one Gemm
         return emitter.node("Gemm", [piece, weight, bias], role, _gemm_attributes(linear))[0]
-    inputs = [weight if v is linear.weight else piece if v is linear.activation else None for v in node.inputs]
+    # Only the factors: a Gemm may add its own activation, as a residual.
+    inputs: list[ir.Value | None] = [weight if v is linear.weight else piece for v in node.inputs[:2]]
+    inputs += [None] * (len(node.inputs) - 2)
     if linear.bias and linear.bias.node is None:
         inputs[2] = bias
     elif node.op_type == "Gemm" and emitter.opset < 11:  # C was not optional yet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -55,7 +56,7 @@ def make_plan(
     """
     takers, blocked = weight_takers(model.graph)
     while True:
-        seen = view(model.graph, sorted(takers))
+        seen = view(model.graph, sorted(takers), read_only=True)
         found = seen.found
         steps = _steps(found, provider, rows, threads, force, progress, model.name)
         needed = callers(model.graph, _functions_of(found, steps, seen.origins)) & takers
@@ -156,10 +157,10 @@ def _transposes(linear: Linear) -> int:
 def _fixed_rows(linear: Linear) -> int | None:
     """Activation rows, where the graph fixes them."""
     shape = linear.output.shape
-    if shape is None or not len(shape) or any(not isinstance(extent, int) for extent in shape):
+    extents = [extent for extent in shape or () if isinstance(extent, int)]
+    if not shape or len(extents) < len(shape):
         return None
-    total = int(np.prod(np.array([int(extent) for extent in shape], dtype=np.int64)))
-    return max(1, total // max(linear.shape[1], 1))
+    return max(1, math.prod(extents) // max(linear.shape[1], 1))
 
 
 def _refusal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,13 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
     copy, found = seen.model, seen.found
     linears = {linear.address: linear for linear in found.linears}
     names = Names(copy)
+    now: dict[ir.Value | None, ir.Value] = {}  # what earlier steps have put in the place of a value
     for step in plan.rewrites:
-        _replace(copy, _checked(step, linears, found), found, step, names)
+        linear = _checked(step, linears, found)
+        del linears[step.node]
+        activation, addend = now.get(linear.activation, linear.activation), now.get(linear.addend, linear.addend)
+        old, new = _replace(copy, replace(linear, activation=activation, addend=addend), found, step, names)
+        now[old] = new
     if plan.rewrites:
         copy.metadata_props["scission"] = f"{len(plan.rewrites)} operators split"
     return copy
@@ -54,7 +60,7 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
 def _checked(step: Step, linears: dict[str, Linear], found: Survey) -> Linear:
     linear = linears.get(step.node)
     if linear is None:
-        raise PlanError(f"{step.node}: the model has no such linear; make a new plan for this model")
+        raise PlanError(f"{step.node}: the model has no such linear, or the plan splits it twice; make a new plan")
     if linear.shape != step.shape or fingerprint(linear.stored(found.constants)) != step.sha256:
         raise PlanError(f"{step.node}: the weight is not the one the plan was made for; make a new plan")
     if reason := problem(linear):
@@ -70,10 +76,8 @@ def _checked(step: Step, linears: dict[str, Linear], found: Survey) -> Linear:
 def _check_cover(step: Step, linear: Linear, found: Survey) -> None:
     """Every edge must lie inside a block: a plan edited by hand must not drop one."""
     weight = linear.canonical(found.constants)
-    owner = np.full(step.shape[1], -1)
     left = np.zeros(step.shape[1], bool)
-    for index, block in enumerate(step.decomposition.blocks):
-        owner[block.outputs] = index
+    for block in step.decomposition.blocks:
         outside = np.ones(step.shape[0], bool)
         outside[block.inputs] = False
         left[block.outputs] = (weight[np.ix_(outside, block.outputs)] != 0).any(axis=0)
@@ -86,7 +90,8 @@ def _check_cover(step: Step, linear: Linear, found: Survey) -> None:
         )
 
 
-def _replace(model: ir.Model, linear: Linear, found: Survey, step: Step, names: Names) -> None:
+def _replace(model: ir.Model, linear: Linear, found: Survey, step: Step, names: Names) -> tuple[ir.Value, ir.Value]:
+    """Put the blocks in the place of one linear; returns the value that went and the one in its place."""
     emitter = Emitter(linear, names)
     result = lower(emitter, found.constants, step.decomposition, step.lowering)
     graph = linear.node.graph
@@ -102,6 +107,7 @@ def _replace(model: ir.Model, linear: Linear, found: Survey, step: Step, names: 
     ir.convenience.replace_nodes_and_values(graph, linear.node, old, emitter.nodes, [output], [result])
     for value in reads:
         _drop_unread(model, value)
+    return output, result
 
 
 def _register(model: ir.Model, linear: Linear, graph: Any, constants: Iterable[ir.Value]) -> None:
@@ -121,6 +127,7 @@ def _register(model: ir.Model, linear: Linear, graph: Any, constants: Iterable[i
 
 def _drop_unread(model: ir.Model, value: ir.Value) -> None:
     """Remove a constant that nobody reads, and what it was computed from."""
+    inputs_override = (model.ir_version or 0) >= INITIALIZERS_ARE_INPUTS  # such an input belongs to the interface
     pending = [value]
     while pending:
         value = pending.pop()
@@ -136,5 +143,7 @@ def _drop_unread(model: ir.Model, value: ir.Value) -> None:
         elif value.is_initializer() and value.graph is not None:
             graph = value.graph
             if value.is_graph_input():
+                if inputs_override:
+                    continue
                 graph.inputs.remove(value)
-            del graph.initializers[value.name]
+            del graph.initializers[value.name or ""]

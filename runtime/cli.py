@@ -106,6 +106,7 @@ def optimize(
         return
     if output is None:
         raise typer.BadParameter("give an output file, or --dry-run to see the plan only", param_hint="OUT")
+    _refuse_input(output, inputs)
     with _progress(quiet or as_json) as progress:
         result = pipeline.optimize(
             model,
@@ -143,6 +144,7 @@ def plan(
     with _progress(quiet or as_json) as progress:
         chosen = pipeline.plan(model, provider=provider, rows=rows, threads=threads, force=force, progress=progress)
     if output is not None:
+        _refuse_input(output, model)
         _write_text(output, chosen.dumps(), overwrite)
     _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
 
@@ -165,6 +167,7 @@ def apply(
         raise PlanError(f"{plan}: cannot be read as a plan ({error}); make one with `scission plan -o`") from None
     except PlanError as error:
         raise PlanError(f"{plan}: {error}") from None
+    _refuse_input(output, plan)
     pipeline.apply(model, chosen, output, overwrite=overwrite)
     if not quiet:
         typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} linears split")
@@ -269,6 +272,12 @@ def _size(text: str) -> tuple[str, int]:
     if not sign or not number.isdigit() or int(number) < 1:
         raise typer.BadParameter(f"{text!r} is not NAME=N with N at least 1", param_hint="--size")
     return name, int(number)
+
+
+def _refuse_input(output: Path, source: Path | None) -> None:
+    """An input file is never written to, not even with --overwrite."""
+    if source is not None and output.exists() and source.exists() and output.samefile(source):
+        raise ScissionError(f"{output}: is an input itself, which is never written to; choose another output")
 
 
 def _write_text(path: Path, text: str, overwrite: bool) -> None:

@@ -123,13 +123,14 @@ def _feeds(model: Model, trials: Trials) -> list[dict[str, Any]]:
 
 
 def _bench_feeds(model: Model, trials: Trials, rows: Sequence[int]) -> list[dict[str, Any]]:
-    from .inputs import draw, index_bounds, load_npz
+    from .inputs import draw, index_bounds, load_npz, trial_sizes
 
     spec = _spec(model)
     if trials.inputs is not None:
         return list(load_npz(trials.inputs, spec))[:1]
     rng = np.random.default_rng(trials.seed)
     bounds = index_bounds(model.graph)
+    trial_sizes(spec, trials.sizes)  # refuses names that the model does not have
     return [draw(spec, rng, sizes, bounds) for sizes in _bench_sizes(spec, trials, rows)]
 
 
@@ -161,6 +162,6 @@ def _spec(model: Model) -> list[TensorSpec]:
 
 
 def _dtype_name(value: ir.Value) -> str:
-    if not isinstance(value.type, ir.TensorType):
+    if not isinstance(value.type, ir.TensorType) or value.dtype is None:
         return str(value.type)
     return "string" if value.dtype == ir.DataType.STRING else np.dtype(value.dtype.numpy()).name

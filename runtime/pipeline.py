@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx
 
-from ..ir.model import Model, Source, Staged, load, save, save_copy, stage, to_proto
+from ..ir.errors import ScissionError
+from ..ir.model import Model, Source, Staged, load, save_copy, stage, to_proto
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Plan
 from ..passes.planner import Progress, make_plan
@@ -99,8 +100,10 @@ def _plan(
 
 def resolve(provider: str) -> str:
     """'cpu' or 'cuda' for 'auto', without waking ONNX Runtime where there is no NVIDIA driver anyway."""
-    if provider != "auto":
+    if provider in ("cpu", "cuda"):
         return provider
+    if provider != "auto":
+        raise ScissionError(f"provider {provider!r} is none of auto, cpu, cuda")
     if os.name == "posix" and not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
         return "cpu"
     from .session import cuda_problem
@@ -120,14 +123,18 @@ def apply(model: Source, plan: Plan, output: str | os.PathLike[str] | None = Non
     if loaded.path is not None or output is not None:
         if output is None:
             raise ValueError("a model given as a path needs an output path")
-        return _write(loaded, changed, Path(output), overwrite)[0]
+        return _write(model, loaded, changed, Path(output), overwrite)[0]
     return _as_given(model, loaded, changed)
 
 
-def _write(model: Model, changed: ir.Model | None, output: Path, overwrite: bool) -> list[Path]:
+def _write(source: Source, model: Model, changed: ir.Model | None, output: Path, overwrite: bool) -> list[Path]:
+    """Write the changed model, or the original byte for byte."""
     if changed is None and model.path is not None:
         return save_copy(model, output, overwrite)
-    return save(model, changed or model.graph, output, overwrite)
+    with stage(model, changed or model.graph.clone(), output, overwrite) as staged:
+        if changed is None and isinstance(source, (bytes, onnx.ModelProto)):
+            staged.path.write_bytes(source if isinstance(source, bytes) else source.SerializeToString())
+        return staged.publish()
 
 
 def _as_given(source: Source, model: Model, changed: ir.Model | None) -> Out:
@@ -165,9 +172,15 @@ def optimize(
     chosen = _plan(loaded, trials.provider, rows, trials.threads, force, progress)
     target = Path(output) if output is not None else None
     if not chosen.rewrites:
-        written = _write(loaded, None, target, overwrite) if target else []
+        written = _write(model, loaded, None, target, overwrite) if target else []
         back = _as_given(model, loaded, None)
-        return Result(outcome="unchanged", reason=_nothing(chosen), plan=chosen, written=tuple(written), model=back)
+        return Result(
+            outcome="unchanged",
+            reason=_nothing(chosen),
+            plan=chosen,
+            written=tuple(written),
+            model=target if loaded.path else back,
+        )
     changed = rewrite(loaded.graph, chosen)
     verdict: Verdict | None = None
     benches: tuple[Bench, ...] = ()
@@ -180,7 +193,7 @@ def optimize(
         outcome, reason = _judge(chosen, verdict, benches, force)
         written = staged.publish() if target and outcome == "split" else []
     if target and outcome == "slower":
-        written = _write(loaded, None, target, overwrite)
+        written = _write(model, loaded, None, target, overwrite)
     back = _as_given(model, loaded, changed if outcome == "split" else None)
     return Result(
         outcome=outcome,
@@ -189,7 +202,7 @@ def optimize(
         verdict=verdict,
         benches=benches,
         written=tuple(written),
-        model=target or back,
+        model=target if loaded.path and written else back,
     )
 
 

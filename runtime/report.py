@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -41,7 +41,7 @@ def plan_view(plan: Plan, everything: bool = False) -> RenderableType:
 
 def _rewrites(steps: Iterable[Step]) -> Table:
     table = _table("split", ("node", "left"), ("operator", "left"), ("weight", "right"), ("blocks", "right"))
-    for name in ("dormant in/out", "MACs left", "lowering", "predicted gain"):
+    for name in ("dormant", "MACs left", "lowering", "predicted"):
         table.add_column(name, justify="right")
     for step in steps:
         blocks = len(step.decomposition.blocks)
@@ -51,7 +51,7 @@ def _rewrites(steps: Iterable[Step]) -> Table:
             step.op,
             _shape(step),
             f"{blocks}{merged}",
-            f"{step.dormant_inputs}/{step.dormant_outputs}",
+            _dormant(step),
             f"{step.decomposition.mac_share:.1%}",
             step.lowering,
             f"{step.gain:.1f}x" if step.gain else "",
@@ -82,14 +82,14 @@ def _left_alone(plan: Plan, everything: bool) -> RenderableType:
         name = first[reason, op] + (f" and {more} more" if more else "")
         table.add_row(Text(name), op, _share(size, plan.parameters), Text(reason))
     if len(sizes) > SHOWN:
-        table.add_row(f"… {len(sizes) - SHOWN} more reasons", "", "", "--all shows them")
+        table.add_row(f"… {len(sizes) - SHOWN} more", "", "", "other reasons; --all shows them")
     return table
 
 
 def inspection(plan: Plan, everything: bool = False) -> RenderableType:
     """What every linear is like: how many independent blocks, and how far it is from having any."""
     table = _table("linears", ("node", "left"), ("operator", "left"), ("weight", "right"), ("type", "left"))
-    for name in ("components", "giant", "density", "edges/feature", "dormant in/out", "MACs needed", "verdict"):
+    for name in ("components", "giant", "density", "degree", "dormant", "MACs needed", "verdict"):
         table.add_column(name, justify="right")
     steps = sorted(plan.steps, key=lambda step: (-step.components, -step.parameters))
     for step in steps if everything else steps[:SHOWN]:
@@ -102,7 +102,7 @@ def inspection(plan: Plan, everything: bool = False) -> RenderableType:
             f"{step.giant:.1%}",
             f"{step.density:.2%}",
             f"{step.degree:,.1f}",
-            f"{step.dormant_inputs}/{step.dormant_outputs}",
+            _dormant(step),
             f"{step.decomposition.mac_share:.1%}" if step.decomposition.blocks else "100.0%",
             step.lowering,
         )
@@ -110,25 +110,24 @@ def inspection(plan: Plan, everything: bool = False) -> RenderableType:
     if len(steps) > SHOWN and not everything:
         parts.append(Text(f"… and {len(steps) - SHOWN} more (--all shows them)", style="dim"))
     parts.append(_left_alone(plan, everything))
+    parts.append(Text("giant: share of the features in the largest component; degree: edges per feature", style="dim"))
     return Group(*parts)
 
 
 def verdict_view(verdict: Verdict) -> RenderableType:
     """The comparison of two models, a row per output, and how near each split product came to its bound."""
-    table = _table("check", ("output", "left"), ("max error", "right"), ("mean", "right"), ("99 %", "right"))
-    for name in ("relative", "allowed", "cosine", "same argmax", "verdict"):
+    table = _table("check", ("output", "left"), ("verdict", "left"), ("max error", "right"), ("relative", "right"))
+    for name in ("allowed", "cosine", "same argmax"):
         table.add_column(name, justify="right")
     for report in verdict.outputs:
         table.add_row(
             Text(report.name),
-            "0" if report.identical else f"{report.max_abs:.2e}",
-            f"{report.mean_abs:.1e}",
-            f"{report.q99_abs:.1e}",
-            f"{report.max_rel:.1e}",
-            "0" if report.tolerance is None else f"{report.tolerance:.1e}",
+            "identical" if report.identical else "equal" if report.equal else Text("DIFFERENT", style="bold red"),
+            "0" if report.identical else f"{report.max_abs:.1e}",
+            "0" if report.identical else f"{report.max_rel:.1e}",
+            "0" if report.tolerance is None else f"{report.tolerance:.0e}",
             "" if report.cosine is None else f"{report.cosine:.7f}",
             "" if report.argmax is None else f"{report.argmax:.2%}",
-            "identical" if report.identical else "equal" if report.equal else Text("DIFFERENT", style="bold red"),
         )
     parts: list[RenderableType] = [table]
     if verdict.probes:
@@ -143,10 +142,10 @@ def verdict_view(verdict: Verdict) -> RenderableType:
     return Group(*parts)
 
 
-def timings(benches: Iterable[Bench]) -> Table:
+def timings(benches: Sequence[Bench]) -> RenderableType:
     """Latency of two models side by side, a row per input size."""
-    table = _table("bench", ("rows", "right"), ("original", "right"), ("split", "right"), ("speed-up", "right"))
-    for name in ("10-90 %", "rows/s", "load", "file", "on"):
+    table = _table("bench", ("rows", "right"), ("original", "right"), ("changed", "right"), ("speed-up", "right"))
+    for name in ("10-90 %", "rows/s"):
         table.add_column(name, justify="right")
     for bench in benches:
         before, after = bench.original, bench.changed
@@ -155,13 +154,21 @@ def timings(benches: Iterable[Bench]) -> Table:
             f"{before.latency.median * 1e3:,.2f} ms",
             f"{after.latency.median * 1e3:,.2f} ms",
             Text(f"{bench.speedup:.2f}x", style="bold green" if bench.speedup > 1 else "bold red"),
-            f"{bench.paired.q10:.2f}-{bench.paired.q90:.2f}",
+            f"{bench.paired.q10:.2f}-{bench.paired.q90:.2f}x",
             f"{after.rows_per_second:,.0f}" if after.rows_per_second else "",
-            f"{before.load_seconds:.2f} > {after.load_seconds:.2f} s",
-            f"{before.bytes_ / 1e6:,.1f} > {after.bytes_ / 1e6:,.1f} MB",
-            bench.provider + (f", {bench.threads} threads" if bench.threads else ""),
         )
-    return table
+    if not benches:
+        return table
+    before, after = benches[-1].original, benches[-1].changed
+    threads = benches[-1].threads
+    return Group(
+        table,
+        Text(
+            f"load {before.load_seconds:.2f} -> {after.load_seconds:.2f} s, "
+            f"size {before.bytes_ / 1e6:,.1f} -> {after.bytes_ / 1e6:,.1f} MB, "
+            f"on {benches[-1].provider}" + (f" with {threads} thread{'s' * (threads > 1)}" if threads else "")
+        ),
+    )
 
 
 def result_view(result: Result, everything: bool = False) -> RenderableType:
@@ -172,7 +179,7 @@ def result_view(result: Result, everything: bool = False) -> RenderableType:
     if result.benches:
         parts.append(timings(result.benches))
     style = {"split": "bold green", "failed": "bold red"}.get(result.outcome, "bold")
-    parts.append(Text(f"{result.outcome}: {result.reason}", style=style))
+    parts.append(Text(f"\n{result.outcome}: {result.reason}", style=style))
     parts += [Text(f"wrote {path}") for path in result.written]
     return Group(*parts)
 
@@ -186,6 +193,12 @@ def _table(title: str, *columns: tuple[str, str]) -> Table:
 
 def _shape(step: Step) -> str:
     return f"{step.shape[0]}x{step.shape[1]}"
+
+
+def _dormant(step: Step) -> str:
+    """Dormant inputs and outputs, nothing when there are none."""
+    counts = step.dormant_inputs, step.dormant_outputs
+    return f"{counts[0]} in {counts[1]} out" if any(counts) else "-"
 
 
 def _share(parameters: int, total: int) -> str:

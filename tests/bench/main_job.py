@@ -1,0 +1,251 @@
+"""The main job, measured: exact decomposition of real models, end to end.
+
+`python tests/bench/main_job.py [--only ROW ...] [--provider cpu|cuda] [--save]` prints each figure beside its target;
+`--save` also writes them to `tests/bench/results/` with the date, the machine and the versions. Ratios are medians of
+interleaved repeats in one run. Models are built once into `.bench/` (about 5 GB).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import filecmp
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from rich.console import Console
+from rich.table import Table
+
+import scission
+from scission.models import ensemble, forest, gpt2, huge, minilm, planted
+from scission.runtime.bench import file_bytes
+from scission.runtime.session import left_cuda, machine, open_session
+
+FOLDER = Path(".bench")
+RESULTS = Path(__file__).parent / "results"
+ZOO_SIZES = ((128, 96),) * 8
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number beside its target; `met` is None for figures that are only reported."""
+
+    row: str
+    what: str
+    value: float
+    target: str
+    met: bool | None
+
+
+def at_least(row: str, what: str, value: float, target: float) -> Figure:
+    return Figure(row, what, round(value, 3), f">= {target:g}", value >= target)
+
+
+def at_most(row: str, what: str, value: float, target: float) -> Figure:
+    return Figure(row, what, round(value, 3), f"<= {target:g}", value <= target)
+
+
+def reported(row: str, what: str, value: float) -> Figure:
+    return Figure(row, what, round(value, 3), "reported", None)
+
+
+def made(name: str, build: Callable[[Path], object]) -> Path:
+    """A model built once."""
+    path = FOLDER / name
+    if not path.exists():
+        FOLDER.mkdir(exist_ok=True)
+        build(path)
+    return path
+
+
+def optimized(path: Path, provider: str, rows: list[int] | None = None) -> tuple[Path, scission.Result]:
+    out = path.with_suffix(".split.onnx")
+    trials = scission.Trials(threads=1, provider=provider, seconds=3.0)
+    return out, scission.optimize(path, out, overwrite=True, rows=rows, trials=trials)
+
+
+def forests(provider: str) -> Iterator[Figure]:
+    """100 trees of 100 leaves, as compiled (blocks in order) and with its hidden units shuffled."""
+    for name, shuffle in (("forest", False), ("forest, shuffled", True)):
+        path = made(
+            f"forest-{shuffle}.onnx",
+            lambda p, s=shuffle: onnx.save(forest.build(np.random.default_rng(0), 100, 100, shuffle=s).model, p),
+        )
+        out, result = optimized(path, provider)
+        for bench, target in zip(result.benches, (20, 10, 15), strict=True):
+            yield at_least(name, f"speed-up, batch {bench.rows}", bench.speedup, target)
+        identical = result.verdict is not None and result.verdict.identical
+        yield at_least(name, "outputs bit-identical (1 = yes)", float(identical), 1)
+        yield from cuda_figures(name, out, provider)
+
+
+def ensembles(provider: str) -> Iterator[Figure]:
+    """8 bagged networks 64-1024-1024-10 merged into one graph."""
+    path = made("ensemble.onnx", lambda p: onnx.save(ensemble.build(np.random.default_rng(0)).model, p))
+    out, result = optimized(path, provider, [256])
+    yield at_least("ensemble", "speed-up, batch 256 (limit 7.6)", result.benches[0].speedup, 5)
+    verdict = result.verdict
+    assert verdict is not None
+    yield at_least("ensemble", "within the bound (1 = yes)", float(verdict.equal), 1)
+    yield reported("ensemble", "largest error over its a-priori bound", max(p.changed for p in verdict.probes))
+    yield from cuda_figures("ensemble", out, provider)
+
+
+def cuda_figures(name: str, out: Path, provider: str) -> Iterator[Figure]:
+    if provider == "cuda":
+        left = left_cuda(open_session(out, provider="cuda"))
+        yield at_most(name, "nodes that left CUDA", len(left.compute), 0)
+
+
+SESSION = "import sys, onnxruntime as o; o.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])"
+TIMED = """
+import sys, time, onnxruntime as o
+o.InferenceSession(sys.argv[2], providers=['CPUExecutionProvider'])
+start = time.perf_counter(); o.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])
+print(time.perf_counter() - start)
+"""
+PEAK = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+sys.exit(code)
+"""
+
+
+def python(*arguments: str) -> float:
+    """Wall seconds of one Python process."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def session_seconds(path: Path) -> float:
+    """Seconds to create a session in a process that has ONNX Runtime warm already."""
+    tiny = made("tiny.onnx", lambda p: onnx.save(planted.build(np.random.default_rng(0), "matmul-right-2").model, p))
+    run = [sys.executable, "-c", TIMED, str(path), str(tiny)]
+    return float(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
+
+
+def peak_mib(*arguments: str) -> float:
+    """Peak resident memory of one Python process."""
+    run = [sys.executable, "-c", PEAK, sys.executable, *arguments]
+    return float(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
+
+
+def interleaved(repeats: int, *measures: Callable[[], float]) -> list[float]:
+    """Median of each measure, taken in turns."""
+    times: list[list[float]] = [[] for _ in measures]
+    for _ in range(repeats + 1):
+        for measure, seen in zip(measures, times, strict=True):
+            seen.append(measure())
+    return [statistics.median(seen[1:]) for seen in times]
+
+
+def transformer(_: str) -> Iterator[Figure]:
+    """MiniLM: a real dense model, in which nothing must change."""
+    path, out = made("minilm.onnx", minilm.export), FOLDER / "minilm.out.onnx"
+
+    def command() -> float:
+        out.unlink(missing_ok=True)
+        return python("-m", "scission", "optimize", str(path), str(out))
+
+    whole, process, session = interleaved(
+        9, command, lambda: python("-c", SESSION, str(path)), lambda: session_seconds(path)
+    )
+    yield at_least("MiniLM", "output identical to input (1 = yes)", filecmp.cmp(path, out, shallow=False), 1)
+    yield at_most("MiniLM", "whole command / process that creates a session", whole / process, 2)
+    yield reported("MiniLM", "whole command / creating the session alone", whole / session)
+    yield reported("MiniLM", "whole command, seconds", whole)
+
+
+def language_model(_: str) -> Iterator[Figure]:
+    """A GPT-2-small-sized random model, 124 M weights."""
+    path = made("gpt2.onnx", lambda p: gpt2.build(np.random.default_rng(0), p))
+    command = ("-m", "scission", "plan", str(path), "--quiet")
+    whole, session = interleaved(5, lambda: python(*command), lambda: session_seconds(path))
+    yield at_most("GPT-2 size", "plan command / creating a session", whole / session, 1)
+    size = path.stat().st_size / 2**20
+    yield at_most("GPT-2 size", "plan: peak memory over the model, MiB", peak_mib(*command) - size, 300)
+
+
+def external(_: str) -> Iterator[Figure]:
+    """3 GiB of external data with one splittable weight."""
+    path = made("huge.onnx", lambda p: huge.build(np.random.default_rng(0), p, gib=3.0))
+    out = FOLDER / "huge.out.onnx"
+    flags = ("--no-check", "--no-bench", "--overwrite", "--quiet")
+    peak = peak_mib("-m", "scission", "optimize", str(path), str(out), *flags)
+    yield at_most("3 GiB external", "optimize: peak memory, MiB", peak, 1024)
+    before, after = (file_bytes(model) / 1e6 for model in (path, out))
+    yield reported("3 GiB external", "smaller by, MB", before - after)
+
+
+def zoo(provider: str) -> Iterator[Figure]:
+    """Every planted kind, at a size where splitting may pay, planned as a user would: none may get slower."""
+    trials = scission.Trials(threads=1, provider=provider, seconds=0.5)
+    worst, slowest, split = np.inf, "", 0
+    for kind in planted.KINDS:
+        model = planted.build(np.random.default_rng(1), kind, ZOO_SIZES).model
+        plan = scission.plan(model, provider=provider, threads=1)
+        if not plan.rewrites:
+            continue
+        split += 1
+        for bench in scission.bench(model, scission.apply(model, plan), trials=trials):
+            if bench.speedup < worst:
+                worst, slowest = bench.speedup, f"{kind}, {bench.rows} rows"
+    yield at_least("zoo", f"slowest of {split} rewritten models ({slowest})", worst, 0.97)
+
+
+ROWS = {
+    "forest": forests,
+    "ensemble": ensembles,
+    "minilm": transformer,
+    "gpt2": language_model,
+    "external": external,
+    "zoo": zoo,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--save", action="store_true")
+    options = parser.parse_args()
+    figures: list[Figure] = []
+    for row in options.only:
+        for figure in ROWS[row](options.provider):
+            figures.append(figure)
+            print(f"{figure.row}: {figure.what}: {figure.value:g} ({figure.target})", flush=True)
+    show(figures)
+    if options.save:
+        save(figures, options.provider)
+    return int(any(figure.met is False for figure in figures))
+
+
+def show(figures: list[Figure]) -> None:
+    table = Table("model", "figure", "measured", "target", "", box=None)
+    for figure in figures:
+        verdict = "" if figure.met is None else "met" if figure.met else "MISSED"
+        table.add_row(figure.row, figure.what, f"{figure.value:g}", figure.target, verdict)
+    Console().print(table)
+
+
+def save(figures: list[Figure], provider: str) -> None:
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"main_job-{provider}-{today}.json"
+    content = {"date": today, "machine": machine(provider), "figures": [asdict(figure) for figure in figures]}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
