@@ -14,6 +14,7 @@ __all__ = ["Constants"]
 
 IMPURE = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial"})
 IMPURE |= {"Bernoulli", "Dropout", "If", "Loop", "Scan", "SequenceMap", "Optional"}
+NEWER_DEQUANTIZE = frozenset({"block_size", "output_dtype"})
 CONSTANT_ATTRIBUTES = ("value", "value_float", "value_floats", "value_int", "value_ints")
 
 
@@ -26,8 +27,9 @@ class Constants:
 
     def __init__(self, model: ir.Model) -> None:
         self._opset_imports = dict(model.opset_imports)
-        # Before IR version 4 every initializer had to be listed as an input, and callers could not override it.
-        self._inputs_override = (model.ir_version or 0) >= 4
+        # Before IR version 4 every initializer had to be listed as an input, and callers could not override it. What a
+        # loop hands to its body always overrides.
+        self._fixed_inputs = frozenset(model.graph.inputs if (model.ir_version or 0) < 4 else ())
         self._known: dict[ir.Value, bool] = {}
         self._described: dict[ir.Value, tuple[tuple[int, ...], ir.DataType]] = {}
 
@@ -57,7 +59,7 @@ class Constants:
 
     def is_overridable(self, value: ir.Value) -> bool:
         """Whether a value is an initializer that callers may replace by an input of their own."""
-        return self._inputs_override and value.const_value is not None and value.is_graph_input()
+        return value.const_value is not None and value.is_graph_input() and value not in self._fixed_inputs
 
     def leaves(self, value: ir.Value) -> list[ir.Value]:
         """The initializers and Constant outputs that a constant is computed from, each once."""
@@ -78,12 +80,11 @@ class Constants:
 
     def describe(self, value: ir.Value) -> tuple[tuple[int, ...], ir.DataType]:
         """Shape and type of a constant, computed only when the graph does not tell. Raises ModelError like `read`."""
-        node = value.producer()
+        while (node := value.producer()) is not None and node.op_type == "Identity" and node.inputs[0] is not None:
+            value = node.inputs[0]
         if node is None:
             tensor: Any = value.const_value
             return tuple(tensor.shape.numpy()), tensor.dtype
-        if node.op_type == "Identity" and node.inputs[0] is not None:
-            return self.describe(node.inputs[0])
         if node.op_type == "Constant" and "value" in node.attributes:
             tensor = node.attributes["value"].value
             return tuple(tensor.shape.numpy()), tensor.dtype
@@ -117,14 +118,17 @@ class Constants:
 
     def _fold(self, node: ir.Node, done: dict[ir.Value, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         inputs = [None if v is None else done[v] for v in node.inputs]
-        if node.op_type == "Identity":
-            return [_present(inputs[0])]
-        if node.op_type == "Transpose":
-            perm = node.attributes.get("perm")
-            return [np.transpose(_present(inputs[0]), perm.as_ints() if perm else None)]
-        if node.op_type == "DequantizeLinear" and "block_size" not in node.attributes:
-            return [_dequantise(node, inputs)]
-        return _evaluate(node, inputs, self._opset_imports)
+        try:
+            if node.op_type == "Identity":
+                return [_present(inputs[0])]
+            if node.op_type == "Transpose":
+                perm = node.attributes.get("perm")
+                return [np.transpose(_present(inputs[0]), perm.as_ints() if perm else None)]
+            if node.op_type == "DequantizeLinear" and NEWER_DEQUANTIZE.isdisjoint(node.attributes):
+                return [_dequantise(node, inputs)]
+            return _evaluate(node, inputs, self._opset_imports)
+        except Exception as error:  # invalid nodes, and the evaluator raises whatever the operator's code raises
+            raise ModelError(f"constant operator {node.name or node.op_type!r} ({node.op_type}): {error}") from error
 
 
 def _present(array: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
@@ -182,12 +186,11 @@ def _evaluate(
         [_value_info(name, array) for name, array in feeds.items()],
         [onnx.helper.make_empty_tensor_value_info(name) for name in proto.output],
     )
-    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opset_imports.items()]
-    try:
-        model = onnx.helper.make_model(graph, opset_imports=imports)
-        return [np.asarray(output) for output in ReferenceEvaluator(model).run(None, feeds)]
-    except Exception as error:  # the evaluator raises whatever the operator's code raises
-        raise ModelError(f"constant operator {node.name or node.op_type!r} ({node.op_type}): {error}") from error
+    standard = "" if "" in opset_imports else "ai.onnx"  # the evaluator knows one of the two spellings
+    proto.domain = ""
+    imports = [onnx.helper.make_opsetid("" if d == standard else d, v) for d, v in opset_imports.items()]
+    model = onnx.helper.make_model(graph, opset_imports=imports)
+    return [np.asarray(output) for output in ReferenceEvaluator(model).run(None, feeds)]
 
 
 def _value_info(name: str, array: npt.NDArray[Any]) -> Any:

@@ -93,4 +93,7 @@ def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model
         if tag is not None:
             domain, name, overload = tag.split("\n")
             origins[node] = (domain, name, overload)
+    for function in copy.functions.values():  # bodies end up in the functions that stay, too
+        for node in function.all_nodes():
+            node.metadata_props.pop(TAG, None)
     return copy, origins

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from .constant import Constants
+from .model import ModelError
 from .onnx_ir import onnx_ir as ir
 
 __all__ = ["Bias", "Layout", "Linear", "Scope", "scopes"]
@@ -83,7 +84,13 @@ class Linear:
     def stored(self, constants: Constants) -> npt.NDArray[Any]:
         """The weight as stored, two-dimensional: (K, N), or (N, K) when `transposed`."""
         K, N = self.shape
-        return constants.read(self.weight).reshape((N, K) if self.transposed else (K, N))
+        array = constants.read(self.weight)
+        shape = (N, K) if self.transposed else (K, N)
+        if array.shape[:2] != shape or array.size != K * N:  # a stale value_info: reshaping would scramble the weight
+            raise ModelError(
+                f"{self.address}: the graph gives its weight shape {shape}, it has {array.shape}; export the model again"
+            )
+        return array.reshape(shape)
 
     def canonical(self, constants: Constants) -> npt.NDArray[Any]:
         """The canonical weight, shape (K, N); a view of the stored one."""
@@ -111,22 +118,25 @@ def scopes(model: ir.Model) -> Iterator[Scope]:
 
     Addresses look like 'encoder/MatMul_3', 'If_0.then_branch/MatMul#2' or 'domain::function/MatMul#0'.
     """
-    yield from _scopes(model.graph, "", dict(model.opset_imports), False)
+    taken: set[str] = set()
+    yield from _scopes(model.graph, "", dict(model.opset_imports), False, taken)
     for (domain, name, overload), function in model.functions.items():
         path = f"{domain}::{name}{':' + overload if overload else ''}/"
-        yield from _scopes(function, path, {**model.opset_imports, **function.opset_imports}, True)
+        yield from _scopes(function, path, {**model.opset_imports, **function.opset_imports}, True, taken)
 
 
 def _scopes(
-    graph: ir.Graph | ir.Function, path: str, opset_imports: dict[str, int], in_function: bool
+    graph: ir.Graph | ir.Function, path: str, opset_imports: dict[str, int], in_function: bool, taken: set[str]
 ) -> Iterator[Scope]:
     nodes = list(graph)
-    names = [node.name for node in nodes]
-    counts = dict(zip(*np.unique([n or "" for n in names], return_counts=True), strict=True)) if names else {}
-    addresses = {
-        node: path + (node.name if node.name and counts[node.name] == 1 else f"{node.op_type}#{index}")
-        for index, node in enumerate(nodes)
-    }
+    counts = Counter(node.name for node in nodes)
+    addresses = {}
+    for index, node in enumerate(nodes):
+        address = path + (node.name if node.name and counts[node.name] == 1 else f"{node.op_type}#{index}")
+        while address in taken:  # nothing forbids a node called 'MatMul#1' or 'If.then_branch/MatMul'
+            address += "'"
+        taken.add(address)
+        addresses[node] = address
     yield Scope(graph, path, opset_imports, in_function, addresses)
     for node in nodes:
         for attribute in node.attributes.values():
@@ -134,4 +144,4 @@ def _scopes(
                 inner = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else list(attribute.value)
                 for index, subgraph in enumerate(inner):
                     suffix = f".{attribute.name}" + (f"[{index}]" if len(inner) > 1 else "")
-                    yield from _scopes(subgraph, addresses[node] + suffix + "/", opset_imports, in_function)
+                    yield from _scopes(subgraph, addresses[node] + suffix + "/", opset_imports, in_function, taken)

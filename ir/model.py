@@ -143,8 +143,8 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
 
 
 def _first_line(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
+    while cause := error.__cause__ or error.__context__:
+        error = cause
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
@@ -263,19 +263,25 @@ def _fill_slot(holder: Any, key: Any, tensor: ir.TensorProtocol) -> None:
 def read(tensor: Any) -> npt.NDArray[Any]:
     """The tensor as an array of its own, in ONNX shape and type; what it costs is freed with the array.
 
-    Raises ModelError when the file behind it cannot be read any more.
+    Raises ModelError when the file behind it cannot be read any more, or when its bytes do not fit its shape.
     """
+    try:
+        return _read(tensor)
+    except (OSError, ValueError, TypeError) as error:
+        where = f"{tensor.path}: " if isinstance(tensor, ir.ExternalTensor) else ""
+        why = getattr(error, "strerror", None) or error
+        raise ModelError(f"{where}weight {tensor.name!r} cannot be read: {why}; export the model again") from error
+
+
+def _read(tensor: Any) -> npt.NDArray[Any]:
     if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.bitwidth < 8:
         return np.asarray(tensor.numpy())
     data: npt.NDArray[np.uint8] = np.empty(tensor.nbytes, np.uint8)
-    try:
-        with Path(tensor.path).open("rb") as file:
-            file.seek(tensor.offset or 0)
-            filled = file.readinto(data)  # type: ignore[arg-type]
-    except OSError as error:
-        raise ModelError(f"{tensor.path}: {error.strerror} while reading weight {tensor.name!r}") from None
+    with Path(tensor.path).open("rb") as file:
+        file.seek(tensor.offset or 0)
+        filled = file.readinto(data)  # type: ignore[arg-type]
     if filled != data.size:
-        raise ModelError(f"{tensor.path}: became shorter while weight {tensor.name!r} was read")
+        raise OSError(0, "the file became shorter")
     return data.view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
 
 
@@ -350,7 +356,8 @@ class Staged:
             model.unlink(missing_ok=True)
         for target in reversed(written):
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(staged[target], target)  # noqa: PTH105 - replaces an existing file on every system
+            if staged[target].exists():  # 'w.bin' and 'sub/../w.bin' are one file, moved once
+                os.replace(staged[target], target)  # noqa: PTH105 - replaces an existing file on every system
         return written
 
 

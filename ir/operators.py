@@ -121,6 +121,8 @@ def _recognise(site: _Site) -> Found:
         if node.op_identifier() in site.functions or not _parameters(site):
             return None
         return f"operator of the unknown domain {node.domain!r}"
+    if any(attribute.is_ref() for attribute in node.attributes.values()):
+        return "an attribute depends on the caller of the function" if _parameters(site) else None
     recogniser = RECOGNISERS.get(("" if standard else node.domain, node.op_type))
     found = recogniser(site) if recogniser else None
     if found is None and node.op_type in REASONS and _parameters(site):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,10 @@ __all__ = ["SCHEMA", "Block", "Decomposition", "Lowering", "Plan", "PlanError", 
 
 SCHEMA = 1
 Lowering = Literal["dense", "scatter", "split"]
+DERIVED = ("mac_share", "byte_share")  # written for the reader, computed again when a plan is read
 Indices = npt.NDArray[np.int64]
+RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", re.ASCII)
+LONGEST_RANGE = 64  # characters; Python refuses to read a number of thousands of digits
 
 
 class PlanError(ScissionError):
@@ -157,6 +161,13 @@ class Step:
         return self.shape[0] * self.shape[1]
 
     @property
+    def byte_share(self) -> float:
+        """Bytes of the blocks' weights and of the indices around them over those of the dense weight."""
+        itemsize = {"double": 8, "float": 4}.get(self.dtype, 2)
+        indices_ = 0 if self.lowering == "split" else sum(sum(b.shape) for b in self.decomposition.blocks) * 8
+        return self.decomposition.mac_share + indices_ / max(self.parameters * itemsize, 1)
+
+    @property
     def density(self) -> float:
         """Edges over entries, 0 to 1."""
         return self.nonzeros / max(self.parameters, 1)
@@ -193,6 +204,11 @@ class Plan:
         """The steps that change the graph."""
         return tuple(step for step in self.steps if step.lowering != "dense")
 
+    def __str__(self) -> str:
+        width = max((len(step.node) for step in self.steps), default=0)
+        lines = [f"{step.node:{width}}  {step.lowering:7}  {step.reason}" for step in self.steps]
+        return "\n".join([f"plan for {self.model}: {len(self.rewrites)} of {len(self.steps)} linears split", *lines])
+
     def dumps(self) -> str:
         """The plan as JSON text, one line per step, blocks as index ranges ("0-99,104")."""
         head = {
@@ -213,7 +229,7 @@ class Plan:
         """Read `dumps` back; raises PlanError naming the step that is wrong."""
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise PlanError(f"the plan is not JSON: {error}") from None
         if not isinstance(data, dict) or "schema" not in data:
             raise PlanError("this JSON is not a scission plan: it has no 'schema'")
@@ -248,6 +264,8 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
         "nonzeros": step.nonzeros,
         "dormant_inputs": step.dormant_inputs,
         "dormant_outputs": step.dormant_outputs,
+        "mac_share": round(step.decomposition.mac_share, 6),
+        "byte_share": round(step.byte_share, 6),
         "gain": step.gain,
         "reason": step.reason,
         "sha256": step.sha256,
@@ -262,12 +280,14 @@ def _step_from_dict(index: int, data: Mapping[str, Any]) -> Step:
     try:
         fields = dict(data)
         blocks = fields.pop("blocks")
+        for derived in DERIVED:
+            fields.pop(derived, None)
         K, N = (int(size) for size in fields.pop("shape"))
-        parts = tuple(Block(from_ranges(b["inputs"]), from_ranges(b["outputs"])) for b in blocks)
+        parts = tuple(Block(from_ranges(b["inputs"], K), from_ranges(b["outputs"], N)) for b in blocks)
         return Step(shape=(K, N), decomposition=Decomposition((K, N), parts), **fields)
     except KeyError as error:
         raise PlanError(f"{where}: field {error} is missing") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:  # the last two: absurd sizes
         raise PlanError(f"{where}: {error}") from None
 
 
@@ -285,16 +305,20 @@ def to_ranges(values: Indices) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, stops, strict=True))
 
 
-def from_ranges(text: str) -> Indices:
-    """Inverse of `to_ranges`; raises PlanError when the text is not such a list.
+def from_ranges(text: str, size: int) -> Indices:
+    """Inverse of `to_ranges`; raises PlanError when the text is not such a list of indices below `size`.
 
-    >>> from_ranges("0-2,5").tolist()
+    >>> from_ranges("0-2,5", size=6).tolist()
     [0, 1, 2, 5]
     """
+    if not isinstance(text, str):
+        raise PlanError(f"{text!r} is not a text of index ranges such as '0-2,5'")
     parts = []
     for run in filter(None, text.split(",")):
-        first, _, last = run.partition("-")
-        if not first.strip().isdigit() or (last and not last.strip().isdigit()):
-            raise PlanError(f"{run!r} is not an index or a range of indices")
-        parts.append(np.arange(int(first), int(last or first) + 1))
+        if not (match := RANGE.fullmatch(run)) or len(run) > LONGEST_RANGE:
+            raise PlanError(f"{run[:40]!r} is not an index or a range of indices")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < size:
+            raise PlanError(f"{run!r} is not a range of indices below {size}")
+        parts.append(np.arange(first, last + 1))
     return indices(np.concatenate(parts) if parts else [])

@@ -111,12 +111,14 @@ def _replace(model: ir.Model, linear: Linear, found: Survey, step: Step, names: 
 
 
 def _register(model: ir.Model, linear: Linear, graph: Any, constants: Iterable[ir.Value]) -> None:
-    """New constants become initializers of the main graph, visible everywhere; in functions, which have none, and
-    before IR version 4, where they would become inputs, they become Constant nodes."""
-    as_nodes = linear.in_function or (model.ir_version or 0) < INITIALIZERS_ARE_INPUTS
+    """New constants become initializers of the main graph, visible everywhere, and before IR version 4 its inputs as
+    well, as all others are (Constant nodes held only floats then); in functions, which have no initializers, they
+    become Constant nodes."""
     for value in constants:
-        if not as_nodes:
+        if not linear.in_function:
             model.graph.register_initializer(value)
+            if (model.ir_version or 0) < INITIALIZERS_ARE_INPUTS:
+                model.graph.inputs.append(value)
             continue
         tensor = value.const_value
         value.const_value = None

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..ir.model import Model, Source, load, save
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.survey import survey
 from ..passes.emit import ORIGIN
 from ..passes.planner import DEFAULT_ROWS
 
@@ -135,7 +136,7 @@ def _bench_feeds(model: Model, trials: Trials, rows: Sequence[int]) -> list[dict
 
 
 def _bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]) -> list[dict[str, int]]:
-    """The first open dimension takes each row count, others at most 16, so that their product stays a batch."""
+    """Sizes of the open dimensions whose product is each row count: all alike, the first takes what is left over."""
     from .inputs import UNNAMED
 
     fixed = dict(trials.sizes or {})
@@ -143,22 +144,42 @@ def _bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]
     free = [dim for dim in dict.fromkeys(names) if dim not in fixed]
     if not free:
         return [fixed]
-    return [fixed | {dim: min(count, 16) if at else count for at, dim in enumerate(free)} for count in rows]
+    sizes = []
+    for count in rows:
+        each = max(1, round(count ** (1 / len(free))))
+        first = max(1, -(-count // each ** (len(free) - 1)))
+        sizes.append(fixed | dict.fromkeys(free, each) | {free[0]: first})
+    return sizes
 
 
 def _spec(model: Model) -> list[TensorSpec]:
-    """The inputs of a model as ONNX Runtime would list them, without opening a session for it."""
+    """The inputs of a model as ONNX Runtime would list them, without opening a session for it.
+
+    An input of unknown rank that enters a linear is taken to be a batch of rows for it.
+    Raises InputError for any other of unknown rank.
+    """
+    from .inputs import InputError
     from .session import TensorSpec
 
-    return [
-        TensorSpec(
-            name=value.name or "",
-            dtype=_dtype_name(value),
-            shape=tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape or ()),
-        )
-        for value in model.graph.graph.inputs
-        if value.const_value is None
-    ]
+    spec = []
+    for value in model.graph.graph.inputs:
+        if value.const_value is not None:
+            continue
+        shape = value.shape if value.shape is not None else _row_shape(model, value)
+        if shape is None:
+            where = f"{model.name}: input {value.name!r}"
+            raise InputError(f"{where} has no rank to draw random values for; give real ones with --inputs")
+        dims = tuple(dim if dim is None or isinstance(dim, int) else dim.value for dim in shape)
+        spec.append(TensorSpec(name=value.name or "", dtype=_dtype_name(value), shape=dims))
+    return spec
+
+
+def _row_shape(model: Model, value: ir.Value) -> tuple[None, int] | None:
+    """(any, K) for an input of unknown rank that enters a linear row by row."""
+    if not isinstance(value.type, ir.TensorType):
+        return None
+    found = (linear for linear in survey(model.graph).linears if linear.activation is value)
+    return next(((None, linear.shape[0]) for linear in found if linear.layout.kind == "rows"), None)
 
 
 def _dtype_name(value: ir.Value) -> str:

@@ -144,7 +144,7 @@ def verdict_view(verdict: Verdict) -> RenderableType:
 
 def timings(benches: Sequence[Bench]) -> RenderableType:
     """Latency of two models side by side, a row per input size."""
-    table = _table("bench", ("rows", "right"), ("original", "right"), ("changed", "right"), ("speed-up", "right"))
+    table = _table("bench", ("batch", "right"), ("original", "right"), ("changed", "right"), ("speed-up", "right"))
     for name in ("10-90 %", "rows/s"):
         table.add_column(name, justify="right")
     for bench in benches:

@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A slow machine is no failure; random examples would make a red build that nobody can repeat.
+hypothesis.settings.register_profile("scission", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("scission")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,10 @@ from rich.console import Console
 from rich.table import Table
 
 import scission
+from scission.ir.model import load
 from scission.models import ensemble, forest, gpt2, huge, minilm, planted
+from scission.passes.components import components
+from scission.passes.planner import make_plan
 from scission.runtime.bench import file_bytes
 from scission.runtime.session import left_cuda, machine, open_session
 
@@ -203,7 +207,38 @@ def zoo(provider: str) -> Iterator[Figure]:
     yield at_least("zoo", f"slowest of {split} rewritten models ({slowest})", worst, 0.97)
 
 
+def analysis(_: str) -> Iterator[Figure]:
+    """Finding the components of a connected dense 4096 x 4096 float32 weight."""
+    path = made("dense.onnx", dense)
+    weight = np.random.default_rng(0).standard_normal((4096, 4096), np.float32)
+    ours, numpys = interleaved(
+        9, lambda: seconds(lambda: components(weight)), lambda: seconds(lambda: np.count_nonzero(weight))
+    )
+    yield at_most("analysis", "components / numpy.count_nonzero", ours / numpys, 3)
+    model = load(path)
+    tracemalloc.start()
+    make_plan(model)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    yield at_most("analysis", "peak memory / the weight", peak / weight.nbytes, 1.25)
+
+
+def dense(path: Path) -> None:
+    weight = np.random.default_rng(0).standard_normal((4096, 4096), np.float32)
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, ["M", 4096]) for name in "xy")
+    node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = onnx.helper.make_graph([node], "dense", [x], [y], [onnx.numpy_helper.from_array(weight, "w")])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9), path)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
 ROWS = {
+    "analysis": analysis,
     "forest": forests,
     "ensemble": ensembles,
     "minilm": transformer,
