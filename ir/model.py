@@ -134,12 +134,51 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
     kept = onnx.ModelProto()
     kept.training_info.extend(proto.training_info)
     kept.graph.sparse_initializer.extend(proto.graph.sparse_initializer)
+    _densify(graph, kept)
     model = Model(graph, name, path, kept)
     if path is not None:
         _attach_files(model, path)
     elif model.external:
         raise ModelError(f"{name}: weights lie in external files; give the model's path instead of its contents")
     return model
+
+
+def _densify(graph: ir.Model, kept: onnx.ModelProto) -> None:
+    """Give the sparse initializers, which onnx_ir drops, dense stand-ins; `to_proto` puts them back as they were."""
+    inputs = {value.name for value in graph.graph.inputs}
+    dense: dict[str | None, ir.Value] = {}
+    for sparse in kept.graph.sparse_initializer:
+        name = sparse.values.name
+        if name not in inputs:
+            dense[name] = ir.Value(name=name, const_value=_DenseTensor(sparse))
+            graph.graph.register_initializer(dense[name])
+    if dense:
+        for node in graph.graph.all_nodes():
+            for index, value in enumerate(node.inputs):
+                if value is not None and value.graph is None and value.producer() is None and value.name in dense:
+                    node.replace_input_with(index, dense[value.name])
+
+
+class _DenseTensor(ir.LazyTensor):
+    """A sparse initializer as operators see it."""
+
+    def __init__(self, sparse: onnx.SparseTensorProto) -> None:
+        super().__init__(
+            lambda: ir.Tensor(_dense(sparse), name=sparse.values.name),
+            ir.DataType(sparse.values.data_type),
+            ir.Shape(sparse.dims),
+            name=sparse.values.name,
+        )
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> npt.NDArray[Any]:
+    values, places = (onnx.numpy_helper.to_array(tensor) for tensor in (sparse.values, sparse.indices))
+    dense = np.zeros(sparse.dims, values.dtype)
+    if places.ndim == 1:
+        dense.reshape(-1)[places] = values
+    else:
+        dense[tuple(places.T)] = values
+    return dense
 
 
 def _first_line(error: BaseException) -> str:
@@ -288,7 +327,6 @@ def _read(tensor: Any) -> npt.NDArray[Any]:
 def _validate(model: Model) -> None:
     if not model.graph.opset_imports:
         raise ModelError(f"{model.name}: no operator set version is imported; export it again with one")
-    sparse = {proto.values.name for proto in model.kept.graph.sparse_initializer}
     functions = {(domain, name) for domain, name, _ in model.graph.functions}
     for owner in (model.graph.graph, *model.graph.functions.values()):
         imports = {**model.graph.opset_imports, **owner.opset_imports}
@@ -298,7 +336,7 @@ def _validate(model: Model) -> None:
             if not known:
                 raise ModelError(f"{where}: domain {node.domain!r} has no version; add it to the model's opset_import")
             for value in node.inputs:
-                if value is not None and value.graph is None and value.producer() is None and value.name not in sparse:
+                if value is not None and value.graph is None and value.producer() is None:
                     raise ModelError(f"{where}: input {value.name!r} is made by nothing; export the model again")
     bodies: list[ir.Graph | ir.Function] = [model.graph.graph, *model.graph.functions.values()]
     for graph in bodies:
@@ -330,7 +368,13 @@ def to_proto(model: Model, graph: ir.Model) -> onnx.ModelProto:
     """Serialise `graph` with what `model` kept aside; inline tensors of the source file stay references to it."""
     proto = ir.to_proto(graph)
     proto.training_info.extend(model.kept.training_info)
-    proto.graph.sparse_initializer.extend(model.kept.graph.sparse_initializer)
+    if model.kept.graph.sparse_initializer:
+        sparse = {kept.values.name: kept for kept in model.kept.graph.sparse_initializer}
+        dense = list(proto.graph.initializer)
+        del proto.graph.initializer[:]
+        proto.graph.initializer.extend(tensor for tensor in dense if tensor.name not in sparse)
+        present = {tensor.name for tensor in dense} | {value.name for value in proto.graph.input}
+        proto.graph.sparse_initializer.extend(kept for name, kept in sparse.items() if name in present)
     return proto
 
 

@@ -6,42 +6,33 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import onnx
 
 from ..ir.errors import ScissionError
+from .deviation import OutputReport, compare_values, worst_of
+from .rounding import limits
 from .session import Choice, Session, SessionError, TensorSpec, open_session
 
 __all__ = [
-    "RTOL",
     "EquivalenceError",
-    "OutputReport",
     "Probe",
     "ProbeReport",
     "Verdict",
     "check",
     "expose",
-    "gamma",
-    "product_bound",
 ]
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
 
-RTOL = {"float64": 1e-12, "float32": 2e-5, "float16": 2e-3, "bfloat16": 1.6e-2}
-ERRORS = ("max_abs", "mean_abs", "q99_abs", "max_rel", "mean_rel", "q99_rel", "element_rel")
-SMALL = 1e-3  # elements below this share of an output's largest are left out of its elementwise relative error
 RUN_AT_ONCE = 32  # probed values fetched by one run: more would hold more activations at a time
-# A 16-bit product is accumulated in float32 (ONNX Runtime casts on the CPU, cuBLAS computes so) and then rounded to 16
-# bits: after the product, after the bias, and where blocks are put together again.
-ROUNDINGS = 4
 
 
 class EquivalenceError(ScissionError):
@@ -60,35 +51,6 @@ class Probe:
     input: str
     output: str
     reference: Callable[[Array], tuple[Float64, Float64]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputReport:
-    """How one output differs, each number the worst over all trials; errors are over the finite elements.
-
-    max_abs, mean_abs, q99_abs: absolute error and its 99 % quantile; scale: largest |original|; max_rel, mean_rel,
-    q99_rel: the same errors over the scale of their trial; element_rel: largest error over |original| of the element
-    itself, where that is not tiny; cosine: of the two tensors as vectors; argmax: share of rows with the same largest
-    element on the last axis; tolerance: what was allowed relative to the scale, None where equality was demanded.
-    """
-
-    name: str
-    dtype: str
-    elements: int
-    equal: bool
-    identical: bool
-    max_abs: float
-    mean_abs: float
-    q99_abs: float
-    max_rel: float
-    mean_rel: float
-    q99_rel: float
-    element_rel: float
-    scale: float
-    cosine: float | None
-    argmax: float | None
-    tolerance: float | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,65 +156,6 @@ def expose(model: Path | bytes, names: Sequence[str]) -> bytes:
     return (model.read_bytes() if isinstance(model, Path) else model) + tail
 
 
-def gamma(n: int, dtype: npt.DTypeLike) -> float:
-    """γ_n = n·u / (1 - n·u) for the unit roundoff u of `dtype`: the error of n roundings in a row.
-
-    Raises EquivalenceError when n·u reaches 1 and there is no bound.
-    Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., lemma 3.1.
-
-    >>> gamma(1, "float32") == 2.0**-24 / (1 - 2.0**-24)
-    True
-    """
-    nu = n * _limits(np.dtype(dtype))[0]
-    if nu >= 1:
-        raise EquivalenceError(f"{np.dtype(dtype).name} has no error bound for {n} roundings; accumulate in float32")
-    return nu / (1 - nu)
-
-
-def product_bound(
-    x: Array, W: Array, terms: int | None = None, *, bias: Array | None = None
-) -> tuple[Float64, Float64]:
-    """The exact x·W (+ bias) in float64, and how far a computed one may be from it, element by element.
-
-    x: (..., K), W: (K, N) or (..., K, N), bias: (N,). The bound holds for every order of summation:
-    γ_terms · (|x|·|W| + |bias|), in the precision of x; `terms` is K (+ 1 with a bias) when not given; K + b allows for
-    the dense and the split product at once, as γ_K + γ_b ≤ γ_{K+b}. 16-bit types are accumulated in float32 and rounded
-    at the end. Underflow and the rounding of the float64 reference itself are allowed for.
-    Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1 (and 2.8 for underflow).
-
-    >>> x, W = np.ones((1, 3), np.float32), np.ones((3, 2), np.float32)
-    >>> y, bound = product_bound(x, W)
-    >>> y.tolist(), bool((bound < 1e-6).all())
-    ([[3.0, 3.0]], True)
-    """
-    K = x.shape[-1]
-    count = K + (bias is not None) if terms is None else terms
-    x64, W64 = x.astype(np.float64), W.astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        exact, size = x64 @ W64, np.abs(x64) @ np.abs(W64)
-        if bias is not None:
-            exact, size = exact + bias.astype(np.float64), size + np.abs(bias.astype(np.float64))
-        share, floor = _rounding(count, x.dtype)
-        own = gamma(K + 2, np.float64)  # of the reference, and of `size`
-        return exact, (size * (share + own) * (1 + 2 * own) + floor)
-
-
-def _rounding(terms: int, dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Relative error of a product of so many terms, and its absolute error from underflow."""
-    wide = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
-    floor = terms * _limits(wide)[1]
-    if wide == dtype:
-        return gamma(terms, dtype), floor
-    last = gamma(ROUNDINGS, dtype)
-    return gamma(terms, wide) * (1 + last) + last, floor + ROUNDINGS * _limits(dtype)[1]
-
-
-def _limits(dtype: np.dtype[Any]) -> tuple[float, float, float]:
-    """Unit roundoff, smallest subnormal number and largest number of a float type, bfloat16 included."""
-    info = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
-    return float(info.eps) / 2, float(info.smallest_subnormal), float(info.max)
-
-
 def _compare_outputs(
     original: Session, changed: Session, trials: Sequence[Mapping[str, Array]], rtol: float | None, atol: float | None
 ) -> tuple[tuple[OutputReport, ...], str, frozenset[str]]:
@@ -262,11 +165,11 @@ def _compare_outputs(
     for trial, feed in enumerate(trials):
         before, after = original.run(feed), changed.run(feed)
         for output in original.outputs:
-            for report in _compare_values(output.name, before.pop(output.name), after.pop(output.name), rtol, atol):
+            for report in compare_values(output.name, before.pop(output.name), after.pop(output.name), rtol, atol):
                 reason = f"{report.reason} (trial {trial + 1} of {len(trials)})" if report.reason else ""
                 report = dataclasses.replace(report, reason=reason)
                 known = reports.get(report.name)
-                reports[report.name] = report if known is None else _worst(known, report)
+                reports[report.name] = report if known is None else worst_of(known, report)
     return tuple(reports.values()), original.provider, frozenset(s.name for s in original.outputs)
 
 
@@ -297,163 +200,6 @@ def _compatible(one: TensorSpec, other: TensorSpec) -> bool:
     return len(one.shape) == len(other.shape) and all(
         a == b or not (isinstance(a, int) and isinstance(b, int)) for a, b in zip(one.shape, other.shape, strict=True)
     )
-
-
-def _compare_values(
-    name: str, before: object, after: object, rtol: float | None, atol: float | None
-) -> Iterator[OutputReport]:
-    """One report per tensor; a sequence of tensors or of maps counts as several outputs."""
-    parts, others = dict(_tensors(name, before)), dict(_tensors(name, after))
-    if parts.keys() != others.keys():
-        yield _discrete(name, "sequence", 0, f"output {name!r} has other parts: {list(others)}, was {list(parts)}")
-        return
-    for part in list(parts):
-        yield _compare(part, parts.pop(part), others.pop(part), rtol, atol)
-
-
-def _tensors(name: str, value: object) -> Iterator[tuple[str, Array]]:
-    if isinstance(value, np.ndarray):
-        yield name, value
-    elif isinstance(value, Mapping):
-        yield f"{name}.keys", np.array(list(value))
-        yield f"{name}.values", np.array(list(value.values()))
-    elif isinstance(value, list) and value and isinstance(value[0], Mapping):  # classifiers: one map per row
-        yield f"{name}.keys", np.array([list(row) for row in value])
-        yield f"{name}.values", np.array([list(row.values()) for row in value])
-    elif isinstance(value, list):
-        for place, part in enumerate(value):
-            yield from _tensors(f"{name}[{place}]", part)
-    elif value is not None:
-        yield name, np.asarray(value)
-
-
-def _compare(name: str, before: Array, after: Array, rtol: float | None, atol: float | None) -> OutputReport:
-    dtype = before.dtype.name
-    if before.dtype != after.dtype or before.shape != after.shape:
-        was, now = f"{dtype}{list(before.shape)}", f"{after.dtype.name}{list(after.shape)}"
-        return _discrete(name, dtype, before.size, f"output {name!r} is {now}, was {was}")
-    if dtype in RTOL:
-        return _compare_floats(name, before, after, RTOL[dtype] if rtol is None else rtol, atol or 0.0)
-    if np.array_equal(before, after):
-        return _discrete(name, dtype, before.size, "")
-    place = _place(np.asarray(before != after))
-    reason = f"output {name!r} at {list(place)} is {after[place]!s}, was {before[place]!s}: it must be equal"
-    return _discrete(name, dtype, before.size, reason)
-
-
-def _compare_floats(name: str, before: Array, after: Array, rtol: float, atol: float) -> OutputReport:
-    dtype = before.dtype.name
-    a, b = before.astype(np.float64), after.astype(np.float64)
-    finite = np.isfinite(a)
-    odd = ~finite | ~np.isfinite(b)
-    clash = odd & ~((a == b) | (np.isnan(a) & np.isnan(b)))
-    argmax = _argmax_agreement(a, b)
-    if odd.any():
-        a, b = np.where(odd, 0.0, a), np.where(odd, 0.0, b)
-    error = np.abs(a - b)
-    scale = float(np.abs(a).max(initial=0.0))
-    allowed = atol + rtol * scale
-    worst = float(error.max(initial=0.0))
-    reason = ""
-    if clash.any():
-        place = _place(clash)
-        reason = (
-            f"output {name!r} at {list(place)} is {after[place]}, was {before[place]}: NaN and Inf must stay in place"
-        )
-    elif worst > allowed:
-        place = _place(error == worst)
-        reason = (
-            f"output {name!r} at {list(place)} is {after[place]!s}, was {before[place]!s}: "
-            f"off by {worst:.3g}, allowed {allowed:.3g} ({rtol:g} of the largest, {scale:.3g}, plus {atol:g})"
-        )
-    mean, q99 = (float(error.mean()), float(np.quantile(error, 0.99))) if error.size else (0.0, 0.0)
-    large = np.abs(a) >= SMALL * scale
-    element = float((error[large] / np.abs(a[large])).max(initial=0.0)) if scale else 0.0
-    return OutputReport(
-        name=name,
-        dtype=dtype,
-        elements=before.size,
-        equal=not reason,
-        identical=_same_bits(before, after),
-        max_abs=worst,
-        mean_abs=mean,
-        q99_abs=q99,
-        max_rel=_over(worst, scale),
-        mean_rel=_over(mean, scale),
-        q99_rel=_over(q99, scale),
-        element_rel=element,
-        scale=scale,
-        cosine=_cosine(a, b, scale),
-        argmax=argmax,
-        tolerance=rtol,
-        reason=reason,
-    )
-
-
-def _discrete(name: str, dtype: str, elements: int, reason: str) -> OutputReport:
-    """An output that is equal or not, without a size of the difference: not floats, or another shape."""
-    return OutputReport(
-        name=name,
-        dtype=dtype,
-        elements=elements,
-        equal=not reason,
-        identical=not reason,
-        **dict.fromkeys(ERRORS, math.inf if reason else 0.0),
-        scale=0.0,
-        cosine=None,
-        argmax=None,
-        tolerance=None,
-        reason=reason,
-    )
-
-
-def _same_bits(a: Array, b: Array) -> bool:
-    return np.array_equal(
-        np.ascontiguousarray(a).reshape(-1).view(np.uint8), np.ascontiguousarray(b).reshape(-1).view(np.uint8)
-    )
-
-
-def _place(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
-    """Indices of the first True."""
-    return tuple(int(index) for index in np.unravel_index(int(np.argmax(mask)), mask.shape))
-
-
-def _over(error: float, scale: float) -> float:
-    return error / scale if scale else (math.inf if error else 0.0)
-
-
-def _cosine(a: Float64, b: Float64, scale: float) -> float:
-    if not scale or not np.abs(b).max(initial=0.0):
-        return float(bool(np.array_equal(a, b)))
-    a /= scale  # in place, both are used up: the squares of large or tiny numbers would leave the range
-    b /= scale
-    a, b = a.reshape(-1), b.reshape(-1)
-    return float(np.clip(a @ b / math.sqrt(float(a @ a) * float(b @ b)), -1.0, 1.0))
-
-
-def _argmax_agreement(a: Float64, b: Float64) -> float | None:
-    if not a.ndim or a.shape[-1] < 2 or not a.size:
-        return None
-    return float((a.argmax(-1) == b.argmax(-1)).mean())
-
-
-def _worst(one: OutputReport, other: OutputReport) -> OutputReport:
-    """Each number at its worst; the reason of the first failure."""
-    return dataclasses.replace(
-        one,
-        elements=one.elements + other.elements,
-        equal=one.equal and other.equal,
-        identical=one.identical and other.identical,
-        **{field: max(getattr(one, field), getattr(other, field)) for field in (*ERRORS, "scale")},
-        cosine=_least(one.cosine, other.cosine),
-        argmax=_least(one.argmax, other.argmax),
-        tolerance=_least(one.tolerance, other.tolerance),
-        reason=one.reason or other.reason,
-    )
-
-
-def _least(one: float | None, other: float | None) -> float | None:
-    return min((value for value in (one, other) if value is not None), default=None)
 
 
 def _run_probes(
@@ -495,7 +241,7 @@ def _ratio(model: str, probe: Probe, values: Mapping[str, Array]) -> tuple[float
         )
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         # Outside the range of the type, and after a NaN or an Inf, the analysis of rounding does not hold.
-        valid = np.isfinite(exact) & np.isfinite(bound) & (np.abs(exact) + bound <= _limits(y.dtype)[2])
+        valid = np.isfinite(exact) & np.isfinite(bound) & (np.abs(exact) + bound <= limits(y.dtype)[2])
         error = np.abs(y.astype(np.float64) - exact)
         ratio = np.where(error == 0, 0.0, error / bound)[valid]
     return float(np.where(np.isnan(ratio), np.inf, ratio).max(initial=0.0)), int(valid.sum())

@@ -12,7 +12,8 @@ from ..ir.constant import Constants
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.survey import survey
-from .equivalence import Probe, product_bound
+from .equivalence import Probe
+from .rounding import product_bound
 
 __all__ = ["probes"]
 

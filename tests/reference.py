@@ -157,6 +157,6 @@ def _tidy(message):
         elif field.type == field.TYPE_STRING and not field.is_repeated and not value:
             message.ClearField(field.name)
         if field.name in UNORDERED and field.is_repeated and field.type == field.TYPE_MESSAGE:
-            items = sorted(value, key=lambda item: item.SerializeToString(deterministic=True))
+            items = {item.SerializeToString(deterministic=True): item for item in value}  # onnx_ir repeats some
             del value[:]
-            value.extend(items)
+            value.extend(items[key] for key in sorted(items))

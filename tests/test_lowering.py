@@ -12,7 +12,7 @@ from scission.models.matrix import weight
 from scission.models.planted import KINDS, build, feeds
 from scission.passes.emit import ORIGIN, ROLE
 from scission.passes.lowering import absorb_dormant
-from scission.runtime.equivalence import product_bound
+from scission.runtime.rounding import product_bound
 
 SEED = 5
 VARIANTS = {  # lowering (None: as planned), dormant inputs and outputs

@@ -306,7 +306,7 @@ def test_wrong_bytes_are_refused_or_loaded_and_never_anything_else(tmp_path_fact
         assert str(path) in str(error)
 
 
-@pytest.mark.parametrize("dims", [[7], [-2, 3], [2, 4]])
+@pytest.mark.parametrize("dims", [[7], [-1, -2], [2, 4]])
 def test_data_that_does_not_fit_its_shape_is_a_model_error(dims):
     proto = product(np.ones((2, 3), np.float32))
     proto.graph.initializer[0].dims[:] = dims
@@ -372,7 +372,7 @@ def test_external_data_in_branches_and_in_attributes_is_found(tmp_path):
     (tmp_path / "w.bin").write_bytes(W.tobytes())
     loaded = load(write(tmp_path / "m.onnx", proto))
     assert len(weights_of(loaded)) == 3 and all((array == W).all() for array in weights_of(loaded))
-    save(loaded, loaded.graph, tmp_path / "out" / "o.onnx") if (tmp_path / "out").mkdir() else None
+    (tmp_path / "out").mkdir()
     save(loaded, loaded.graph, tmp_path / "out" / "o.onnx")
     moved = (tmp_path / "out").rename(tmp_path / "elsewhere")
     (tmp_path / "w.bin").unlink()
@@ -488,20 +488,8 @@ def test_a_model_with_external_data_is_saved_with_external_data(tmp_path):
     for old in (tmp_path / "in").iterdir():
         old.unlink()
     same(onnx.load(tmp_path / "out" / "o.onnx"), expected)
-    locations = {
-        e.value
-        for t in tensors_of(onnx.load(files[0], load_external_data=False))
-        for e in t.external_data
-        if e.key == "location"
-    }
-    locations |= {
-        e.value
-        for t in tensors_of(
-            onnx.load(files[-1], load_external_data=False) if files[-1].suffix == ".onnx" else onnx.ModelProto()
-        )
-        for e in t.external_data
-        if e.key == "location"
-    }
+    light = onnx.load(tmp_path / "out" / "o.onnx", load_external_data=False)
+    locations = {e.value for t in tensors_of(light) for e in t.external_data if e.key == "location"}
     assert locations == {"o.onnx.data"}
 
 
@@ -526,7 +514,6 @@ def test_a_copy_is_byte_identical_with_its_data(tmp_path):
     (tmp_path / "out").mkdir()
     files = save_copy(load(path), tmp_path / "out" / "copy.onnx")
     assert sorted(files) == [tmp_path / "out" / "copy.onnx", tmp_path / "out" / "m.bin"]
-    assert files[0].read_bytes() or files[1].read_bytes()
     assert (tmp_path / "out" / "copy.onnx").read_bytes() == path.read_bytes()
     assert (tmp_path / "out" / "m.bin").read_bytes() == (tmp_path / "in" / "m.bin").read_bytes()
     same(onnx.load(tmp_path / "out" / "copy.onnx"), onnx.load(path))

@@ -1,0 +1,207 @@
+"""How two values of one output differ: errors, cosine, argmax, and whether that is allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["RTOL", "OutputReport", "compare_values", "worst_of"]
+
+Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+
+RTOL = {"float64": 1e-12, "float32": 2e-5, "float16": 2e-3, "bfloat16": 1.6e-2}
+ERRORS = ("max_abs", "mean_abs", "q99_abs", "max_rel", "mean_rel", "q99_rel", "element_rel")
+SMALL = 1e-3  # elements below this share of an output's largest are left out of its elementwise relative error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputReport:
+    """How one output differs, each number the worst over all trials; errors are over the finite elements.
+
+    max_abs, mean_abs, q99_abs: absolute error and its 99 % quantile; scale: largest |original|; max_rel, mean_rel,
+    q99_rel: the same errors over the scale of their trial; element_rel: largest error over |original| of the element
+    itself, where that is not tiny; cosine: of the two tensors as vectors; argmax: share of rows with the same largest
+    element on the last axis; tolerance: what was allowed relative to the scale, None where equality was demanded.
+    """
+
+    name: str
+    dtype: str
+    elements: int
+    equal: bool
+    identical: bool
+    max_abs: float
+    mean_abs: float
+    q99_abs: float
+    max_rel: float
+    mean_rel: float
+    q99_rel: float
+    element_rel: float
+    scale: float
+    cosine: float | None
+    argmax: float | None
+    tolerance: float | None
+    reason: str
+
+
+def compare_values(
+    name: str, before: object, after: object, rtol: float | None, atol: float | None
+) -> Iterator[OutputReport]:
+    """One report per tensor; a sequence of tensors or of maps counts as several outputs."""
+    parts, others = dict(_tensors(name, before)), dict(_tensors(name, after))
+    if parts.keys() != others.keys():
+        yield _discrete(name, "sequence", 0, f"output {name!r} has other parts: {list(others)}, was {list(parts)}")
+        return
+    for part in list(parts):
+        yield _compare(part, parts.pop(part), others.pop(part), rtol, atol)
+
+
+def _tensors(name: str, value: object) -> Iterator[tuple[str, Array]]:
+    if isinstance(value, np.ndarray):
+        yield name, value
+    elif isinstance(value, Mapping):
+        yield f"{name}.keys", np.array(list(value))
+        yield f"{name}.values", np.array(list(value.values()))
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):  # classifiers: one map per row
+        yield f"{name}.keys", np.array([list(row) for row in value])
+        yield f"{name}.values", np.array([list(row.values()) for row in value])
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from _tensors(f"{name}[{place}]", part)
+    elif value is not None:
+        yield name, np.asarray(value)
+
+
+def _compare(name: str, before: Array, after: Array, rtol: float | None, atol: float | None) -> OutputReport:
+    dtype = before.dtype.name
+    if before.dtype != after.dtype or before.shape != after.shape:
+        was, now = f"{dtype}{list(before.shape)}", f"{after.dtype.name}{list(after.shape)}"
+        return _discrete(name, dtype, before.size, f"output {name!r} is {now}, was {was}")
+    if dtype in RTOL:
+        return _compare_floats(name, before, after, RTOL[dtype] if rtol is None else rtol, atol or 0.0)
+    if np.array_equal(before, after):
+        return _discrete(name, dtype, before.size, "")
+    place = _place(np.asarray(before != after))
+    reason = f"output {name!r} at {list(place)} is {after[place]!s}, was {before[place]!s}: it must be equal"
+    return _discrete(name, dtype, before.size, reason)
+
+
+def _compare_floats(name: str, before: Array, after: Array, rtol: float, atol: float) -> OutputReport:
+    dtype = before.dtype.name
+    a, b = before.astype(np.float64), after.astype(np.float64)
+    finite = np.isfinite(a)
+    odd = ~finite | ~np.isfinite(b)
+    clash = odd & ~((a == b) | (np.isnan(a) & np.isnan(b)))
+    argmax = _argmax_agreement(a, b)
+    if odd.any():
+        a, b = np.where(odd, 0.0, a), np.where(odd, 0.0, b)
+    error = np.abs(a - b)
+    scale = float(np.abs(a).max(initial=0.0))
+    allowed = atol + rtol * scale
+    worst = float(error.max(initial=0.0))
+    reason = ""
+    if clash.any():
+        place = _place(clash)
+        reason = (
+            f"output {name!r} at {list(place)} is {after[place]}, was {before[place]}: NaN and Inf must stay in place"
+        )
+    elif worst > allowed:
+        place = _place(error == worst)
+        reason = (
+            f"output {name!r} at {list(place)} is {after[place]!s}, was {before[place]!s}: "
+            f"off by {worst:.3g}, allowed {allowed:.3g} ({rtol:g} of the largest, {scale:.3g}, plus {atol:g})"
+        )
+    mean, q99 = (float(error.mean()), float(np.quantile(error, 0.99))) if error.size else (0.0, 0.0)
+    large = np.abs(a) >= SMALL * scale
+    element = float((error[large] / np.abs(a[large])).max(initial=0.0)) if scale else 0.0
+    return OutputReport(
+        name=name,
+        dtype=dtype,
+        elements=before.size,
+        equal=not reason,
+        identical=_same_bits(before, after),
+        max_abs=worst,
+        mean_abs=mean,
+        q99_abs=q99,
+        max_rel=_over(worst, scale),
+        mean_rel=_over(mean, scale),
+        q99_rel=_over(q99, scale),
+        element_rel=element,
+        scale=scale,
+        cosine=_cosine(a, b, scale),
+        argmax=argmax,
+        tolerance=rtol,
+        reason=reason,
+    )
+
+
+def _discrete(name: str, dtype: str, elements: int, reason: str) -> OutputReport:
+    """An output that is equal or not, without a size of the difference: not floats, or another shape."""
+    return OutputReport(
+        name=name,
+        dtype=dtype,
+        elements=elements,
+        equal=not reason,
+        identical=not reason,
+        **dict.fromkeys(ERRORS, math.inf if reason else 0.0),
+        scale=0.0,
+        cosine=None,
+        argmax=None,
+        tolerance=None,
+        reason=reason,
+    )
+
+
+def _same_bits(a: Array, b: Array) -> bool:
+    return np.array_equal(
+        np.ascontiguousarray(a).reshape(-1).view(np.uint8), np.ascontiguousarray(b).reshape(-1).view(np.uint8)
+    )
+
+
+def _place(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+    """Indices of the first True."""
+    return tuple(int(index) for index in np.unravel_index(int(np.argmax(mask)), mask.shape))
+
+
+def _over(error: float, scale: float) -> float:
+    return error / scale if scale else (math.inf if error else 0.0)
+
+
+def _cosine(a: Float64, b: Float64, scale: float) -> float:
+    if not scale or not np.abs(b).max(initial=0.0):
+        return float(bool(np.array_equal(a, b)))
+    a /= scale  # in place, both are used up: the squares of large or tiny numbers would leave the range
+    b /= scale
+    a, b = a.reshape(-1), b.reshape(-1)
+    return float(np.clip(a @ b / math.sqrt(float(a @ a) * float(b @ b)), -1.0, 1.0))
+
+
+def _argmax_agreement(a: Float64, b: Float64) -> float | None:
+    if not a.ndim or a.shape[-1] < 2 or not a.size:
+        return None
+    return float((a.argmax(-1) == b.argmax(-1)).mean())
+
+
+def worst_of(one: OutputReport, other: OutputReport) -> OutputReport:
+    """Each number at its worst; the reason of the first failure."""
+    return dataclasses.replace(
+        one,
+        elements=one.elements + other.elements,
+        equal=one.equal and other.equal,
+        identical=one.identical and other.identical,
+        **{field: max(getattr(one, field), getattr(other, field)) for field in (*ERRORS, "scale")},
+        cosine=_least(one.cosine, other.cosine),
+        argmax=_least(one.argmax, other.argmax),
+        tolerance=_least(one.tolerance, other.tolerance),
+        reason=one.reason or other.reason,
+    )
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    return min((value for value in (one, other) if value is not None), default=None)

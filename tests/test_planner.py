@@ -1,0 +1,170 @@
+import numpy as np
+import onnx
+import oracles
+import pytest
+
+import scission
+from scission.ir.model import load
+from scission.models.matrix import weight
+from scission.models.planted import KINDS, build
+from scission.passes import planner
+from scission.passes.blocks import decompose
+from scission.passes.components import components
+from scission.passes.cost import CPU, choose
+from scission.passes.planner import DEFAULT_ROWS, make_plan
+from scission.passes.rewrite import fingerprint
+
+
+def model_of(W, rows="m", **options):
+    nodes = [("MatMul", ["x", "W"], ["y"])]
+    return oracles.graph(nodes, {"x": [rows, W.shape[0]]}, {"y": [rows, W.shape[1]]}, {"W": W}, **options)
+
+
+def plan(model, **options):
+    return make_plan(load(model), **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_found_with_its_true_components(kind):
+    planted = build(np.random.default_rng(3), kind, dormant=(2, 1))
+    made = plan(planted.model, force=True)
+    truths = oracles.truths(made, planted)
+    assert len(made.steps) == len(planted.truth)
+    for step in made.steps:
+        truth = truths[step.node]
+        assert step.shape == truth.shape and step.components == len(truth.blocks) and step.lowering != "dense"
+        assert step.nonzeros == sum(i * o for i, o in (b.shape for b in truth.blocks))
+        assert step.dormant_inputs == truth.dormant_inputs.size
+        assert step.dormant_outputs == truth.dormant_outputs.size
+        assert step.giant == max(sum(b.shape) for b in truth.blocks) / sum(truth.shape)
+        for block in truth.blocks:
+            homes = [b for b in step.decomposition.blocks if np.isin(block.outputs, b.outputs).any()]
+            assert len(homes) == 1 and np.isin(block.inputs, homes[0].inputs).all()
+        assert f"{len(truth.blocks)} independent blocks" in step.reason
+    assert scission.Plan.loads(made.dumps()) == made
+
+
+def random(shape=(20, 20), density=1.0):
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal(shape) * (rng.random(shape) < density)).astype(np.float32)
+
+
+SMALL, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
+DORMANT, _ = weight(np.random.default_rng(0), [(12, 12)], dormant=(1, 0))
+LARGE, _ = weight(np.random.default_rng(0), [(64, 64)] * 16)
+REASONS = [
+    ("dense", random(), False, "one component holds every feature: 100.0% of the entries are edges, 20.0 per feature"),
+    ("pruned", random(density=0.5), True, "one component holds every feature"),
+    ("zero", np.zeros((4, 4), np.float32), True, "every entry is zero"),
+    ("small", SMALL, False, "4 blocks, but 0."),
+    ("dormant", DORMANT, False, "one block beside dormant features, but "),
+]
+
+
+@pytest.mark.parametrize(("W", "force", "reason"), [row[1:] for row in REASONS], ids=[row[0] for row in REASONS])
+def test_what_stays_dense_says_why(W, force, reason):
+    made = plan(model_of(W), force=force)
+    (step,) = made.steps
+    assert step.lowering == "dense" and step.reason.startswith(reason) and not made.rewrites
+    assert "nan" not in step.reason
+
+
+@pytest.mark.parametrize(("W", "force"), [(SMALL, True), (DORMANT, True), (LARGE, False), (LARGE, True)])
+def test_what_is_split_says_into_what(W, force):
+    (step,) = plan(model_of(W), force=force).steps
+    assert step.lowering == "scatter" and step.sha256 == fingerprint(W)
+    assert step.gain == round(choose(decompose(components(W)), DEFAULT_ROWS, 4, [CPU]).gain, 3)
+    assert oracles.covers(W, step.decomposition)
+
+
+def test_a_quantised_weight_is_split_on_demand_only():
+    planted = build(np.random.default_rng(0), "through-dequantize-columns", sizes=[(64, 64)] * 16)
+    (step,) = plan(planted.model).steps
+    assert step.lowering == "dense" and "quantised" in step.reason and step.gain > 1.1
+    assert plan(planted.model, force=True).rewrites
+
+
+def test_what_is_no_linear_is_listed_with_its_reason():
+    W = LARGE
+    nodes = [
+        ("MatMul", ["x", "W"], ["h"]),
+        ("Gather", ["W", "i"], ["g"]),
+        ("Conv", ["c", "K"], ["k"]),
+        ("MatMul", ["t", "B"], ["b"]),
+        ("LSTM", ["s", "R", "R2"], ["l"], {"hidden_size": 1}),
+    ]
+    outputs = dict.fromkeys("hgkbl")
+    inputs = {"x": ["m", 1024], "c": [1, 2, "w"], "t": [3, "m", 5], "s": ["a", "b", 2]}
+    three = np.ones((3, 5, 4), np.float32)
+    constants = {"W": W, "K": np.ones((2, 2, 3), np.float32), "B": three, "R": three[:1, :4, :2], "R2": three[:1, :4, :1]}
+    model = oracles.graph(nodes, inputs, outputs, constants)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("i", onnx.TensorProto.INT64, ["n"]))
+    made = plan(model)
+    assert [step.node for step in made.steps] == ["n0"]
+    reasons = {skip.node: (skip.op, skip.reason, skip.parameters) for skip in made.skipped}
+    assert reasons == {
+        "n1": ("Gather", "lookup table: its rows are read, not multiplied", W.size),
+        "n2": ("Conv", "convolution over windows", 12),
+        "n3": ("MatMul", "batched weight: 3 dimensions", 60),
+        "n4": ("LSTM", "recurrent weights", 12),
+    }
+    assert made.parameters == W.size + 12 + 60 + 12
+
+
+def test_rows_that_the_graph_fixes_are_the_ones_predicted_for(monkeypatch):
+    seen = []
+    monkeypatch.setattr(planner, "choose", lambda d, rows, *rest: seen.append(list(rows)) or choose(d, rows, *rest))
+    plan(model_of(SMALL, rows=7), rows=[1, 2])
+    plan(model_of(SMALL), rows=[1, 2])
+    plan(model_of(SMALL))
+    assert seen == [[7], [1, 2], list(DEFAULT_ROWS)]
+
+
+def test_threads_and_provider_decide_the_machines(monkeypatch):
+    seen = []
+    monkeypatch.setattr(planner, "choose", lambda *a: seen.append(a[3]) or choose(*a))
+    for options in ({}, {"threads": 4}, {"provider": "cuda", "threads": 4}):
+        made = plan(model_of(SMALL), **options)
+        assert made.provider == options.get("provider", "cpu")
+    assert [len(machines) for machines in seen] == [1, 2, 1]
+    assert seen[2] == [planner.CUDA] and seen[1] == [CPU, CPU.threaded(4)]
+
+
+def test_a_shared_weight_is_looked_at_once(monkeypatch):
+    seen = []
+    monkeypatch.setattr(planner, "components", lambda W: seen.append(W.shape) or components(W))
+    nodes = [("MatMul", ["x", "W"], [f"y{i}"]) for i in range(5)]
+    model = oracles.graph(nodes, {"x": ["m", 48]}, {f"y{i}": ["m", 48] for i in range(5)}, {"W": SMALL})
+    assert len(plan(model).steps) == 5 and seen == [(48, 48)]
+
+
+def test_progress_counts_up_to_the_last():
+    told = []
+    planted = build(np.random.default_rng(0), "chain")
+    plan(planted.model, progress=lambda *a: told.append(a))
+    assert told == [(0, 3, "up"), (1, 3, "down"), (2, 3, "again")]
+
+
+def test_a_weight_that_does_not_fit_into_memory_is_an_error_with_its_name(monkeypatch):
+    def full(_):
+        raise MemoryError
+
+    monkeypatch.setattr(planner, "components", full)
+    with pytest.raises(scission.ModelError, match=r"n0: not enough memory for a weight of \(48, 48\)"):
+        plan(model_of(SMALL))
+
+
+def test_a_function_in_which_nothing_is_split_stays_a_function():
+    planted = build(np.random.default_rng(0), "function")
+    assert plan(planted.model, force=True).inline == (("local", "Linear", ""),)
+    made = plan(planted.model)
+    assert made.inline == () and not made.rewrites
+    assert scission.apply(planted.model, made) is planted.model
+
+
+def test_planning_changes_nothing():
+    for kind in ("chain", "function", "matmul-right-unknown", "through-split"):
+        model = load(build(np.random.default_rng(0), kind).model)
+        before = onnx.ModelProto.SerializeToString(scission.ir.model.to_proto(model, model.graph))
+        make_plan(model, force=True)
+        assert onnx.ModelProto.SerializeToString(scission.ir.model.to_proto(model, model.graph)) == before
