@@ -15,7 +15,8 @@ import numpy.typing as npt
 import onnx
 
 from ..ir.errors import ScissionError
-from .session import Choice, Session, machine, open_session
+from .environment import machine
+from .session import Choice, Session, open_session
 
 __all__ = ["Bench", "BenchError", "Spread", "Timing", "bench", "file_bytes"]
 

@@ -6,10 +6,6 @@ import contextlib
 import ctypes
 import importlib
 import io
-import os
-import platform
-import shutil
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,10 +31,11 @@ __all__ = [
     "TensorSpec",
     "cuda_problem",
     "left_cuda",
-    "machine",
     "numpy_dtype",
     "open_session",
     "placement",
+    "resolved",
+    "runtime_version",
 ]
 
 Provider = Literal["cpu", "cuda"]
@@ -187,7 +184,7 @@ def open_session(
     if threads is not None and threads < 1:
         raise SessionError(f"threads must be at least 1, got {threads}")
     ort = _onnxruntime()
-    chosen = _choose(provider, label)
+    chosen = resolved(provider, label)
     options = _options(ort, threads, optimize, folder if isinstance(model, bytes) else None)
     for library in custom_ops:
         try:
@@ -291,24 +288,6 @@ def left_cuda(session: Session) -> LeftCuda:
     return LeftCuda(compute=tuple(compute), shape=tuple(shape))
 
 
-def machine(provider: Choice = "auto") -> dict[str, Any]:
-    """What a result depends on besides the code: processor, usable cores, versions, provider and GPU, for result files.
-
-    'provider' is the one that this choice comes down to here. Raises SessionError when it is CUDA and that cannot run.
-    """
-    return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "onnx": onnx.__version__,
-        "onnxruntime": str(_onnxruntime().__version__),
-        "provider": _choose(provider, "this machine"),
-        "gpu": _gpu_name(),
-    }
-
-
 def numpy_dtype(name: str) -> np.dtype[Any] | None:
     """NumPy's type for a `TensorSpec.dtype`; None where there is none, 'object' for text.
 
@@ -347,7 +326,13 @@ def _options(ort: ModuleType, threads: int | None, optimize: bool, folder: Path 
     return options
 
 
-def _choose(provider: Choice, label: str) -> Provider:
+def runtime_version() -> str:
+    """The version of onnxruntime; raises SessionError when it is not installed."""
+    return str(_onnxruntime().__version__)
+
+
+def resolved(provider: Choice, label: str) -> Provider:
+    """What a choice of provider comes down to here; raises SessionError when it is CUDA and that cannot be had."""
     if provider == "cpu":
         return "cpu"
     problem = cuda_problem()
@@ -430,22 +415,3 @@ def _shape_nodes(graph: onnx.GraphProto, constant: frozenset[str] = frozenset())
         elif node.op_type in ("Shape", "Size") or (inputs & derived and inputs <= derived | fixed and not bodies):
             derived.update(node.output)
             yield node.name or node.op_type
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _gpu_name() -> str | None:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        lines = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.splitlines()
-        return lines[0].strip() if lines else None
-    return None

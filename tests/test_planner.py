@@ -96,7 +96,13 @@ def test_what_is_no_linear_is_listed_with_its_reason():
     outputs = dict.fromkeys("hgkbl")
     inputs = {"x": ["m", 1024], "c": [1, 2, "w"], "t": [3, "m", 5], "s": ["a", "b", 2]}
     three = np.ones((3, 5, 4), np.float32)
-    constants = {"W": W, "K": np.ones((2, 2, 3), np.float32), "B": three, "R": three[:1, :4, :2], "R2": three[:1, :4, :1]}
+    constants = {
+        "W": W,
+        "K": np.ones((2, 2, 3), np.float32),
+        "B": three,
+        "R": three[:1, :4, :2],
+        "R2": three[:1, :4, :1],
+    }
     model = oracles.graph(nodes, inputs, outputs, constants)
     model.graph.input.append(onnx.helper.make_tensor_value_info("i", onnx.TensorProto.INT64, ["n"]))
     made = plan(model)

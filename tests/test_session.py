@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import ml_dtypes
@@ -16,7 +15,6 @@ from scission.runtime.session import (
     TensorSpec,
     cuda_problem,
     left_cuda,
-    machine,
     open_session,
     placement,
 )
@@ -218,7 +216,7 @@ def test_cuda_is_never_replaced_in_silence(monkeypatch, capfd):
     with pytest.raises(SessionError, match="model in memory: asked for CUDA, and it is broken"):
         open_session(data, provider="cuda")
     with pytest.raises(SessionError, match="this machine: asked for CUDA"):
-        machine("cuda")
+        sessions.resolved("cuda", "this machine")
     if cuda_problem():
         # Even when the question beforehand is answered wrongly, the session itself is asked afterwards.
         monkeypatch.setattr(sessions, "cuda_problem", lambda: None)
@@ -294,14 +292,6 @@ def test_left_cuda_counts_only_the_nodes_elsewhere():
     assert left.compute == ("product",)
     with pytest.raises(SessionError, match=r"1\.24"):
         placement(Session(**facts, source=data, ort=object()))
-
-
-def test_machine_tells_what_a_result_depends_on():
-    facts = machine()
-    assert {"cpu", "cores", "python", "numpy", "onnx", "onnxruntime", "provider", "gpu"} <= set(facts)
-    assert facts["provider"] == ("cpu" if cuda_problem() else "cuda")
-    assert machine("cpu")["provider"] == "cpu"
-    assert facts["cores"] <= os.cpu_count()
 
 
 @pytest.mark.gpu

@@ -31,7 +31,8 @@ from scission.models import ensemble, forest, gpt2, huge, minilm, planted
 from scission.passes.components import components
 from scission.passes.planner import make_plan
 from scission.runtime.bench import file_bytes
-from scission.runtime.session import left_cuda, machine, open_session
+from scission.runtime.environment import machine
+from scission.runtime.session import left_cuda, open_session
 
 FOLDER = Path(".bench")
 RESULTS = Path(__file__).parent / "results"

@@ -1,0 +1,55 @@
+"""The machine that a figure was measured on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from .session import Choice, resolved, runtime_version
+
+__all__ = ["machine"]
+
+
+def machine(provider: Choice = "auto") -> dict[str, Any]:
+    """What a result depends on besides the code: processor, usable cores, versions, provider and GPU, for result files.
+
+    'provider' is the one that this choice comes down to here. Raises SessionError when it is CUDA and that cannot run.
+    """
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "onnx": onnx.__version__,
+        "onnxruntime": runtime_version(),
+        "provider": resolved(provider, "this machine"),
+        "gpu": _gpu_name(),
+    }
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu_name() -> str | None:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        lines = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.splitlines()
+        return lines[0].strip() if lines else None
+    return None
