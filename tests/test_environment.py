@@ -1,6 +1,7 @@
 import os
 
 from scission.runtime.environment import machine
+from scission.runtime.session import cuda_problem
 
 
 def test_machine_tells_what_a_result_depends_on():
