@@ -88,7 +88,7 @@ class Linear:
         shape = (N, K) if self.transposed else (K, N)
         if array.shape[:2] != shape or array.size != K * N:  # a stale value_info: reshaping would scramble the weight
             raise ModelError(
-                f"{self.address}: the graph gives its weight shape {shape}, it has {array.shape}; export the model again"
+                f"{self.address}: the weight has shape {array.shape}, not {shape} as the graph says; export it again"
             )
         return array.reshape(shape)
 

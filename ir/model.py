@@ -328,7 +328,8 @@ def _validate(model: Model) -> None:
     if not model.graph.opset_imports:
         raise ModelError(f"{model.name}: no operator set version is imported; export it again with one")
     functions = {(domain, name) for domain, name, _ in model.graph.functions}
-    for owner in (model.graph.graph, *model.graph.functions.values()):
+    bodies: list[ir.Graph | ir.Function] = [model.graph.graph, *model.graph.functions.values()]
+    for owner in bodies:
         imports = {**model.graph.opset_imports, **owner.opset_imports}
         for node in owner.all_nodes():
             where = f"{model.name}: node {node.name or node.op_type!r} ({node.op_type})"
@@ -338,7 +339,6 @@ def _validate(model: Model) -> None:
             for value in node.inputs:
                 if value is not None and value.graph is None and value.producer() is None:
                     raise ModelError(f"{where}: input {value.name!r} is made by nothing; export the model again")
-    bodies: list[ir.Graph | ir.Function] = [model.graph.graph, *model.graph.functions.values()]
     for graph in bodies:
         if not _is_sorted(graph):
             try:

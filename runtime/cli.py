@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,7 +49,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but er
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the output if it exists")]
 Inputs = Annotated[Path | None, typer.Option(metavar="FILE.npz", help="real inputs instead of random ones")]
 Size = Annotated[list[str] | None, typer.Option("--size", metavar="NAME=N", help="size of a symbolic dimension")]
-Seed = Annotated[int, typer.Option(help="seed of the random inputs")]
+Seed = Annotated[int, typer.Option(help="seed of the random inputs", min=0)]
 Rtol = Annotated[float | None, typer.Option(help="allowed error relative to the largest output (by type)", min=0)]
 Atol = Annotated[float | None, typer.Option(help="allowed absolute error besides", min=0)]
 Seconds = Annotated[float, typer.Option(help="time spent on each input size", min=0.01)]
@@ -269,7 +269,7 @@ def _trials(
 
 def _size(text: str) -> tuple[str, int]:
     name, sign, number = text.rpartition("=")
-    if not sign or not number.isdigit() or int(number) < 1:
+    if not sign or not number.isdecimal() or int(number) < 1:
         raise typer.BadParameter(f"{text!r} is not NAME=N with N at least 1", param_hint="--size")
     return name, int(number)
 
@@ -282,6 +282,8 @@ def _refuse_input(output: Path, source: Path | None) -> None:
 
 def _write_text(path: Path, text: str, overwrite: bool) -> None:
     """Write a small file whole or not at all."""
+    if path.is_dir():
+        raise ScissionError(f"{path}: is a folder; give a file name for the output")
     if path.exists() and not overwrite:
         raise ScissionError(f"{path}: exists already; choose another output or add --overwrite")
     staged = path.with_name(f".{path.name}.partial")
@@ -289,7 +291,8 @@ def _write_text(path: Path, text: str, overwrite: bool) -> None:
         staged.write_text(text, encoding="utf-8")
         staged.replace(path)
     except OSError as error:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):
+            staged.unlink()
         raise ScissionError(f"{path}: {error.strerror}; nothing was written") from None
 
 

@@ -129,7 +129,7 @@ def spread(text: str) -> list[int]:
 
 
 def normal(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which what has no meaning is the same for all: order of maps, empty texts, how a tensor spells its data."""
+    """A copy in which what has no meaning is always the same: order of maps, empty texts, how a tensor spells data."""
     proto = onnx.ModelProto.FromString(proto.SerializeToString())
     for tensor in tensors_of(proto):
         if tensor.data_location == onnx.TensorProto.DEFAULT:

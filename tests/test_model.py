@@ -209,7 +209,7 @@ MUST_LOAD = {
 def test_models_that_run_load(tmp_path, name):
     loaded = load(write(tmp_path / "m.onnx", MUST_LOAD[name]))
     for body in (loaded.graph.graph, *loaded.graph.functions.values()):
-        seen = {value for value in body.inputs} | set(getattr(body, "initializers", {}).values())
+        seen = set(body.inputs) | set(getattr(body, "initializers", {}).values())
         for n in body:
             assert all(v is None or v in seen or v.graph is not body for v in n.inputs)
             seen.update(n.outputs)
@@ -272,7 +272,7 @@ def test_files_that_are_no_models_are_refused(tmp_path, name):
 
 @pytest.mark.parametrize("content", [b"", b"no model"])
 def test_bytes_that_are_no_model_are_refused(content):
-    with pytest.raises(ModelError, match="not an ONNX model|no graph"):
+    with pytest.raises(ModelError, match=r"not an ONNX model|no graph"):
         load(content)
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ matrices = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=0, max_sid
 def test_packing_and_unpacking_is_the_identity(matrix, cuts):
     rows, columns = matrix.shape
     edges = [0, *sorted(min(cut, rows) for cut in cuts), rows]
-    relation = Relation.of_rows(matrix.shape, (matrix[a:b] for a, b in zip(edges, edges[1:], strict=False)))
+    relation = Relation.of_rows(matrix.shape, (matrix[a:b] for a, b in itertools.pairwise(edges)))
     assert relation.dense().tolist() == matrix.tolist() and relation.dense().shape == matrix.shape
     assert relation.count == sum(map(sum, matrix.tolist()))
     assert relation.density == (relation.count / matrix.size if matrix.size else 0)

@@ -268,13 +268,13 @@ def without_an_output(step):
 
 TRUE_BLOCKS = base()[1].blocks
 BROKEN = {
-    "another sha": (dict(sha256="0" * 64), "not the one the plan was made for"),
-    "another node": (dict(node="nope"), "no such linear"),
-    "no blocks": (dict(blocks=lambda _: ()), "no blocks to split into"),
-    "an input less": (dict(blocks=without_an_input), "reads an input outside its block"),
-    "an output less": (dict(blocks=without_an_output), "reads an input outside its block"),
-    "a block less": (dict(blocks=lambda s: s.decomposition.blocks[1:]), "reads an input outside its block"),
-    "split that is scattered": (dict(lowering="split", blocks=lambda _: TRUE_BLOCKS), "follow one another"),
+    "another sha": ({"sha256": "0" * 64}, "not the one the plan was made for"),
+    "another node": ({"node": "nope"}, "no such linear"),
+    "no blocks": ({"blocks": lambda _: ()}, "no blocks to split into"),
+    "an input less": ({"blocks": without_an_input}, "reads an input outside its block"),
+    "an output less": ({"blocks": without_an_output}, "reads an input outside its block"),
+    "a block less": ({"blocks": lambda s: s.decomposition.blocks[1:]}, "reads an input outside its block"),
+    "split that is scattered": ({"lowering": "split", "blocks": lambda _: TRUE_BLOCKS}, "follow one another"),
 }
 
 

@@ -1,0 +1,249 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnx_ir
+import oracles
+import pytest
+
+import scission
+from scission import Plan
+from scission.models.matrix import weight
+from scission.runtime import cli, pipeline
+
+W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
+COMMANDS = ("optimize", "plan", "apply", "check", "bench", "inspect")
+
+
+def model_of(matrix, name="MatMul[0]"):
+    nodes = [("MatMul", ["x", "W"], ["y"], {"name": name})]
+    return oracles.graph(nodes, {"x": ["m", 48]}, {"y": ["m", 48]}, {"W": matrix})
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a model, its plan, and the model split."""
+    monkeypatch.chdir(tmp_path)
+    model = model_of(W)
+    plan = scission.plan(model, force=True, provider="cpu")
+    onnx.save(model, "in.onnx")
+    onnx.save(model_of(W + W), "other.onnx")
+    onnx.save(scission.apply(model, plan), "split.onnx")
+    (tmp_path / "plan.json").write_text(plan.dumps())
+    return tmp_path
+
+
+@pytest.fixture
+def scission_cli(monkeypatch, capfd):
+    """Run one command line; returns (exit status, stdout, stderr)."""
+
+    def call(line):
+        monkeypatch.setattr(sys, "argv", ["scission", *line.split()])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as exit_:
+            status = exit_.code or 0
+        return status, *capfd.readouterr()
+
+    return call
+
+
+FAST = "--provider cpu --threads 1"
+FORCE = f"{FAST} --force --no-bench"
+FINE = [
+    f"optimize in.onnx new.onnx {FORCE}",
+    f"optimize in.onnx new.onnx {FAST}",
+    f"optimize in.onnx new.onnx {FAST} --force --rows 2 --seconds 0.01 --size m=2",
+    f"optimize in.onnx new.onnx {FAST} --force --no-check --no-bench",
+    f"optimize in.onnx --dry-run {FAST}",
+    f"plan in.onnx -o new.json {FAST} --rows 1 --rows 9",
+    "apply in.onnx plan.json new.onnx",
+    f"check in.onnx split.onnx {FAST} --seed 3 --rtol 1e-4 --atol 0",
+    f"bench in.onnx split.onnx {FAST} --rows 2 --seconds 0.01",
+    "inspect in.onnx --all",
+]
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("line", FINE)
+def test_it_works_and_says_so(line, folder, scission_cli):
+    before = files(folder)
+    status, out, err = scission_cli(line)
+    assert (status, err) == (0, "") and out.strip()
+    new = files(folder).keys() - before.keys()
+    assert new == {word for word in line.split() if word.startswith("new.")}
+    assert {name: before[name] for name in before} == {name: files(folder)[name] for name in before}
+    if "new.onnx" in new:
+        assert scission.check("in.onnx", "new.onnx").equal
+        assert ((folder / "new.onnx").read_bytes() == before["in.onnx"]) is (
+            "force" not in line and "apply" not in line
+        )
+
+
+@pytest.mark.parametrize("line", FINE)
+def test_quiet_says_nothing(line, folder, scission_cli):
+    assert scission_cli(f"{line} --quiet") == (0, "", "")
+
+
+@pytest.mark.parametrize("line", [line for line in FINE if not line.startswith("apply")])
+def test_json_is_json_and_nothing_else(line, folder, scission_cli):
+    status, out, err = scission_cli(f"{line} --json")
+    data = json.loads(out, parse_constant=pytest.fail)  # no NaN, no Infinity
+    assert (status, err) == (0, "") and data
+    if line.startswith(("plan", "inspect")) or "--dry-run" in line:
+        assert Plan.loads(out).steps[0].node == "MatMul[0]"
+    if line.startswith("optimize") and "--dry-run" not in line:
+        assert data["written"] == ["new.onnx"] and data["outcome"] == ("split" if "force" in line else "unchanged")
+
+
+@pytest.mark.parametrize("line", ["optimize in.onnx --dry-run", "plan in.onnx", "inspect in.onnx"])
+def test_names_with_brackets_are_no_markup(line, folder, scission_cli):
+    assert "MatMul[0]" in scission_cli(line)[1]
+
+
+def test_a_plan_goes_through_json_to_the_same_model(folder, scission_cli):
+    scission_cli(f"plan in.onnx -o new.json {FAST} --force --quiet")
+    scission_cli("apply in.onnx new.json new.onnx --quiet")
+    scission_cli(f"optimize in.onnx same.onnx {FORCE} --quiet")
+    assert (folder / "new.onnx").read_bytes() == (folder / "same.onnx").read_bytes()
+
+
+MISTAKES = [  # what is wrong, and a word of the message
+    ("optimize in.onnx", "--dry-run"),
+    ("optimize", "IN"),
+    ("optimize in.onnx new.onnx --nonsense", "nonsense"),
+    ("optimize in.onnx new.onnx --threads 0", "threads"),
+    ("optimize in.onnx new.onnx --rows 0", "rows"),
+    ("optimize in.onnx new.onnx --seed -1", "seed"),
+    ("optimize in.onnx new.onnx --provider tpu", "tpu"),
+    ("optimize in.onnx --dry-run --provider tpu", "tpu"),
+    ("check in.onnx split.onnx --size m", "NAME=N"),
+    ("check in.onnx split.onnx --size m=0", "NAME=N"),
+    ("check in.onnx split.onnx --size m=x", "NAME=N"),
+    ("check in.onnx split.onnx --rtol -1", "rtol"),
+    ("check in.onnx", "B"),
+    ("apply in.onnx plan.json", "OUT"),
+    ("nonsense", "nonsense"),
+]
+
+
+@pytest.mark.parametrize(("line", "word"), MISTAKES)
+def test_wrong_usage_is_status_2(line, word, folder, scission_cli):
+    before = files(folder)
+    status, out, err = scission_cli(line)
+    assert (status, out) == (2, "") and word in err and files(folder) == before
+
+
+BAD_INPUT = [
+    *((f"{command} nope.onnx", "nope.onnx") for command in ("inspect", "plan", "optimize --dry-run")),
+    ("optimize nope.onnx new.onnx", "nope.onnx"),
+    ("apply nope.onnx plan.json new.onnx", "nope.onnx"),
+    ("apply in.onnx nope.json new.onnx", "nope.json"),
+    ("apply in.onnx in.onnx new.onnx", "in.onnx"),
+    ("apply other.onnx plan.json new.onnx", "not the one the plan was made for"),
+    ("check in.onnx nope.onnx", "nope.onnx"),
+    ("bench nope.onnx in.onnx", "nope.onnx"),
+    ("inspect plan.json", "plan.json"),
+    ("plan in.onnx --provider tpu", "tpu"),
+    ("check in.onnx split.onnx --size nope=3", "nope"),
+    ("bench in.onnx split.onnx --size nope=3", "nope"),
+    ("check in.onnx split.onnx --inputs nope.npz", "nope.npz"),
+    ("check in.onnx split.onnx --custom-ops nope.so", "nope.so"),
+    ("optimize in.onnx split.onnx --force", "split.onnx: exists already"),
+    ("optimize in.onnx split.onnx", "split.onnx: exists already"),
+    ("apply in.onnx plan.json split.onnx", "split.onnx: exists already"),
+    ("plan in.onnx -o plan.json", "plan.json: exists already"),
+    ("optimize in.onnx in.onnx --overwrite --force", "in.onnx: is the input itself"),
+    ("optimize in.onnx in.onnx --overwrite", "in.onnx: is the input itself"),
+    ("plan in.onnx -o in.onnx --overwrite", "in.onnx: is an input itself"),
+    ("apply in.onnx plan.json plan.json --overwrite", "plan.json: is an input itself"),
+    ("optimize in.onnx nowhere/new.onnx --force", "nowhere"),
+    ("plan in.onnx -o nowhere/new.json", "nowhere"),
+    ("plan in.onnx -o in.onnx/new.json", "in.onnx/new.json"),
+    ("plan in.onnx -o . --overwrite", "."),
+]
+
+
+@pytest.mark.parametrize(("line", "word"), BAD_INPUT)
+def test_bad_input_is_status_2_and_one_line(line, word, folder, scission_cli):
+    before = files(folder)
+    status, out, err = scission_cli(line)
+    assert (status, out) == (2, "") and files(folder) == before
+    assert err.startswith("error: ") and word in err and err.count("\n") == 1
+
+
+def test_overwrite_replaces(folder, scission_cli):
+    for line in ("optimize in.onnx split.onnx", "apply in.onnx plan.json other.onnx", "plan in.onnx -o plan.json"):
+        before = files(folder)
+        assert scission_cli(f"{line} --overwrite --quiet")[0] == 0
+        changed = {name for name, data in files(folder).items() if data != before[name]}
+        assert changed == {next(word for word in reversed(line.split()) if "." in word)}
+
+
+@pytest.mark.parametrize("option", ["", "--quiet", "--json"])
+def test_models_that_differ_are_status_1(option, folder, scission_cli):
+    status, out, err = scission_cli(f"check in.onnx other.onnx {FAST} {option}")
+    assert status == 1 and err.startswith("different: output 'y'")
+    assert bool(out) is (option != "--quiet")
+    if option == "--json":
+        assert json.loads(out)["equal"] is False
+
+
+@pytest.mark.parametrize("option", ["", "--quiet", "--json"])
+def test_a_failed_check_is_status_1_and_writes_nothing(option, folder, scission_cli, monkeypatch):
+    other = onnx_ir.from_proto(model_of(W + W))
+    monkeypatch.setattr(pipeline, "rewrite", lambda *_: other.clone())
+    before = files(folder)
+    status, out, err = scission_cli(f"optimize in.onnx new.onnx {FORCE} {option}")
+    assert status == 1 and "check failed, nothing was written: output 'y'" in err and files(folder) == before
+    if option == "--json":
+        assert json.loads(out)["outcome"] == "failed"
+
+
+def test_a_defect_is_status_3_and_asks_for_a_report(folder, scission_cli, monkeypatch):
+    monkeypatch.setattr(pipeline, "plan", lambda *_, **__: 1 / 0)
+    status, out, err = scission_cli("plan in.onnx")
+    assert (status, out) == (3, "") and "ZeroDivisionError" in err and "report" in err
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help(command, scission_cli):
+    for option in ("--help", "-h"):
+        status, out, err = scission_cli(f"{command} {option}")
+        assert (status, err) == (0, "") and "Usage" in out
+        assert command or all(name in out for name in COMMANDS)
+
+
+def test_without_arguments_it_shows_its_help(scission_cli):
+    status, out, err = scission_cli("")
+    assert status == 2 and "Usage" in out + err
+
+
+def test_version(scission_cli):
+    assert scission_cli("--version") == (0, f"scission {scission.__version__}\n", "")
+
+
+def test_python_dash_m(folder):
+    def call(*words):
+        return subprocess.run([sys.executable, "-m", "scission", *words], capture_output=True, text=True)
+
+    fine = call("plan", "in.onnx", "--json", "--force")
+    assert (fine.returncode, fine.stderr) == (0, "") and Plan.loads(fine.stdout).rewrites
+    wrong = call("inspect", "nope.onnx")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
+
+
+def test_progress_is_shown_on_a_terminal_only(monkeypatch):
+    with cli._progress(quiet=False) as progress:
+        assert progress is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with cli._progress(quiet=True) as progress:
+        assert progress is None
+    with cli._progress(quiet=False) as progress:
+        progress(1, 2, "node")

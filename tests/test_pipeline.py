@@ -1,0 +1,269 @@
+import dataclasses
+import json
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import oracles
+import pytest
+
+import scission
+from scission import ModelError, Trials
+from scission.models.matrix import weight
+from scission.runtime import compare, pipeline
+
+QUICK = Trials(provider="cpu", threads=1, seconds=0.01)
+FORMS = ("path", "text", "bytes", "proto", "onnx_ir")
+SPLITS, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
+WHOLE = np.random.default_rng(0).standard_normal((48, 48)).astype(np.float32)
+
+
+def model_of(W):
+    nodes = [("MatMul", ["x", "W"], ["h"]), ("Relu", ["h"], ["y"])]
+    model = oracles.graph(nodes, {"x": ["m", 48]}, {"y": ["m", 48]}, {"W": W})
+    model.producer_name, model.doc_string = "somebody", "kept"
+    # What another producer writes: fields in an order, and one unknown field, that a round trip would not keep.
+    return onnx.ModelProto.FromString(model.SerializeToString() + b"\xfa\x3f\x05hello")
+
+
+def given(model, form, folder):
+    if form in ("path", "text"):
+        path = folder / "in.onnx"
+        path.write_bytes(model.SerializeToString())
+        return path if form == "path" else str(path)
+    return {"bytes": model.SerializeToString, "proto": lambda: model, "onnx_ir": lambda: ir.from_proto(model)}[form]()
+
+
+def contents(source):
+    if isinstance(source, ir.Model):
+        return ir.to_proto(source).SerializeToString()
+    if isinstance(source, onnx.ModelProto):
+        return source.SerializeToString()
+    return source if isinstance(source, bytes) else open(source, "rb").read()  # noqa: PTH123
+
+
+def optimize(model, output=None, **options):
+    return scission.optimize(model, output, **{"trials": QUICK, "bench": False, **options})
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Benches that measure every rewritten model at half the speed."""
+    real = compare.bench
+
+    def bench(*arguments, **options):
+        spread = {"median": 0.5, "q10": 0.5, "q90": 0.5}
+        return tuple(
+            dataclasses.replace(b, speedup=0.5, paired=dataclasses.replace(b.paired, **spread))
+            for b in real(*arguments, **options)
+        )
+
+    monkeypatch.setattr(compare, "bench", bench)
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """A rewrite that computes something else."""
+    real = pipeline.rewrite
+
+    def wrong(model, plan):
+        changed = real(model, plan)
+        for name, value in list(changed.graph.initializers.items()):
+            if name.endswith("/weight"):
+                value.const_value = ir.Tensor(value.const_value.numpy() * np.float32(1.01), name=name)
+        return changed
+
+    monkeypatch.setattr(pipeline, "rewrite", wrong)
+
+
+# What comes back.
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_model_with_nothing_to_split_comes_back_byte_identical(form, tmp_path):
+    source = given(model_of(WHOLE), form, tmp_path)
+    before, output = contents(source), tmp_path / "out.onnx"
+    is_file = form in ("path", "text")
+    plan = scission.plan(source, force=True)
+    assert not plan.rewrites
+    applied = scission.apply(source, plan, output if is_file else None)
+    assert contents(applied) == before and (is_file or applied is source)
+    result = optimize(source, output if is_file else None, overwrite=True)
+    assert (result.outcome, result.ok) == ("unchanged", True) and result.verdict is None
+    assert contents(result.model) == before and (result.model == output if is_file else result.model is source)
+    assert result.written == ((output,) if is_file else ())
+    assert "one component" in result.reason
+
+
+@pytest.mark.parametrize("form", ["bytes", "proto", "onnx_ir"])
+@pytest.mark.parametrize("outcome", ["unchanged", "split"])
+def test_models_in_memory_may_go_to_a_file_as_well(form, outcome, tmp_path):
+    source = given(model_of(SPLITS if outcome == "split" else WHOLE), form, tmp_path)
+    before = contents(source)
+    result = optimize(source, tmp_path / "out.onnx", force=True)
+    assert result.outcome == outcome and result.written == (tmp_path / "out.onnx",)
+    assert type(result.model) is type(source)
+    if outcome == "unchanged":
+        written = (tmp_path / "out.onnx").read_bytes()
+        assert written == before or form == "onnx_ir"
+        assert onnx.ModelProto.FromString(written).graph == onnx.ModelProto.FromString(before).graph
+    else:
+        assert scission.check(source, tmp_path / "out.onnx").equal
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_split_model_comes_back_in_the_form_it_came_in(form, tmp_path):
+    source = given(model_of(SPLITS), form, tmp_path)
+    before, is_file = contents(source), form in ("path", "text")
+    result = optimize(source, tmp_path / "out.onnx" if is_file else None, force=True)
+    assert result.outcome == "split" and result.verdict.equal and result.reason == "1 of 1 linears split"
+    assert contents(source) == before
+    assert result.model == tmp_path / "out.onnx" if is_file else type(result.model) is type(source)
+    changed = onnx.ModelProto.FromString(contents(result.model))
+    assert oracles.operators(changed)["Gemm"] == len(result.plan.steps[0].decomposition.blocks)
+    assert (changed.producer_name, changed.doc_string) == ("somebody", "kept")
+    assert scission.check(source, result.model).equal
+
+
+def test_the_callers_onnx_ir_model_is_never_touched(tmp_path):
+    graph = ir.from_proto(model_of(SPLITS))
+    before, nodes = contents(graph), list(graph.graph)
+    plan = scission.plan(graph, force=True)
+    for changed in (scission.apply(graph, plan), optimize(graph, force=True, bench=True, overwrite=True).model):
+        assert changed is not graph
+        assert contents(graph) == before and list(graph.graph) == nodes
+        changed.graph.name = "mine"
+        next(iter(changed.graph.initializers.values())).const_value = None
+        assert contents(graph) == before
+
+
+def external(folder):
+    onnx.save(model_of(SPLITS), folder / "in.onnx", save_as_external_data=True, location="in.data", size_threshold=0)
+    return folder / "in.onnx"
+
+
+@pytest.mark.parametrize("form", ["path", "onnx_ir"])
+def test_external_data(form, tmp_path):
+    path = external(tmp_path)
+    source = path if form == "path" else ir.load(path)
+    files = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    (tmp_path / "new").mkdir()
+    result = optimize(source, tmp_path / "new" / "out.onnx", force=True)
+    assert result.outcome == "split" and result.written[0].name == "out.onnx"
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == files
+    assert scission.check(path, tmp_path / "new" / "out.onnx").equal
+    if form == "onnx_ir":
+        assert isinstance(source.graph.initializers["W"].const_value, ir.ExternalTensor)
+        assert scission.check(path, scission.apply(source, scission.plan(source, force=True))).equal
+
+
+def test_unchanged_external_data_is_copied_with_the_model(tmp_path):
+    path = external(tmp_path)
+    (tmp_path / "new").mkdir()
+    plan = oracles.edited(scission.plan(path), "dense")
+    scission.apply(path, plan, tmp_path / "new" / "out.onnx")
+    assert (tmp_path / "new" / "out.onnx").read_bytes() == path.read_bytes()
+    assert (tmp_path / "new" / "in.data").read_bytes() == (tmp_path / "in.data").read_bytes()
+
+
+# Outcomes.
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_slower_model_is_not_kept(form, tmp_path, slow):
+    source = given(model_of(SPLITS), form, tmp_path)
+    before, is_file = contents(source), form in ("path", "text")
+    plan = scission.plan(source, force=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
+        result = optimize(source, tmp_path / "out.onnx" if is_file else None, bench=True, rows=[1])
+    assert (result.outcome, result.ok) == ("slower", True) and "0.50x" in result.reason
+    assert contents(result.model) == before and result.verdict.equal and len(result.benches) == 1
+    if is_file:
+        assert result.model == tmp_path / "out.onnx" and result.written == (tmp_path / "out.onnx",)
+    else:
+        assert result.model is source
+
+
+def test_force_keeps_a_slower_model(tmp_path, slow):
+    source = given(model_of(SPLITS), "path", tmp_path)
+    result = optimize(source, tmp_path / "out.onnx", bench=True, rows=[1], force=True)
+    assert result.outcome == "split" and result.benches[0].speedup == 0.5
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_failed_check_writes_nothing(form, tmp_path, broken):
+    source = given(model_of(SPLITS), form, tmp_path)
+    before, files = contents(source), sorted(tmp_path.iterdir())
+    result = optimize(source, tmp_path / "out.onnx", force=True, bench=True)
+    assert (result.outcome, result.ok) == ("failed", False) and "output 'y'" in result.reason
+    assert not result.written and not result.benches and sorted(tmp_path.iterdir()) == files
+    assert contents(result.model) == before
+
+
+def test_without_a_check_nothing_is_proved(tmp_path, broken, monkeypatch):
+    monkeypatch.setattr(compare, "check", None)
+    monkeypatch.setattr(compare, "bench", None)
+    result = optimize(model_of(SPLITS), force=True, check=False)
+    assert result.outcome == "split" and result.verdict is None and result.benches == ()
+
+
+def test_a_failed_check_leaves_an_older_output_alone(tmp_path, broken):
+    source = given(model_of(SPLITS), "path", tmp_path)
+    (tmp_path / "out.onnx").write_text("older")
+    assert optimize(source, tmp_path / "out.onnx", force=True, overwrite=True).outcome == "failed"
+    assert (tmp_path / "out.onnx").read_text() == "older"
+
+
+@pytest.mark.parametrize("W", [SPLITS, WHOLE], ids=["split", "unchanged"])
+@pytest.mark.parametrize("call", ["optimize", "apply"])
+def test_an_output_that_exists_is_not_replaced_unasked(W, call, tmp_path):
+    source = given(model_of(W), "path", tmp_path)
+    plan = scission.plan(source, force=True)
+    (tmp_path / "out.onnx").write_text("older")
+    run = {
+        "optimize": lambda **more: optimize(source, tmp_path / "out.onnx", force=True, **more),
+        "apply": lambda **more: scission.apply(source, plan, tmp_path / "out.onnx", **more),
+    }[call]
+    with pytest.raises(ModelError, match="exists already"):
+        run()
+    assert (tmp_path / "out.onnx").read_text() == "older"
+    run(overwrite=True)
+    assert scission.check(source, tmp_path / "out.onnx").equal
+
+
+@pytest.mark.parametrize("W", [SPLITS, WHOLE], ids=["split", "unchanged"])
+def test_the_input_is_never_written_to(W, tmp_path):
+    source = given(model_of(W), "path", tmp_path)
+    before = source.read_bytes()
+    with pytest.raises(ModelError, match="the input itself"):
+        optimize(source, source, force=True, overwrite=True)
+    assert source.read_bytes() == before and list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("call", ["apply", "optimize"])
+def test_a_path_needs_an_output(call, tmp_path):
+    source = given(model_of(SPLITS), "path", tmp_path)
+    with pytest.raises(ValueError, match="needs an output path"):
+        optimize(source) if call == "optimize" else scission.apply(source, scission.plan(source))
+
+
+def test_an_unknown_provider_is_refused():
+    with pytest.raises(scission.ScissionError, match="'tpu' is none of auto, cpu, cuda"):
+        scission.plan(model_of(SPLITS), provider="tpu")
+
+
+def test_small_models_stay_as_they_are_without_force():
+    result = optimize(model_of(SPLITS), bench=True)
+    assert result.outcome == "unchanged" and "none is predicted to gain" in result.reason
+    empty = oracles.graph([("Relu", ["x"], ["y"])], {"x": ["m"]}, {"y": ["m"]}, {"unused": WHOLE[:1, :1]})
+    assert "no linear with a constant weight" in optimize(empty).reason
+
+
+def test_a_result_is_json(tmp_path):
+    for W, force in ((SPLITS, True), (WHOLE, False)):
+        result = optimize(model_of(W), tmp_path / f"{force}.onnx", force=force, bench=True, rows=[1, 2])
+        data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+        assert data["outcome"] == result.outcome and data["written"] == [str(p) for p in result.written]
+        assert scission.Plan.loads(json.dumps(data["plan"])) == result.plan
+        assert [b["rows"] for b in data["bench"]] == ([1, 2] if force else [])

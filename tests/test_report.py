@@ -1,0 +1,120 @@
+import dataclasses
+import io
+
+import numpy as np
+import oracles
+import pytest
+from rich.console import Console
+
+import scission
+from scission import Plan, Trials
+from scission.ir.skipped import Skipped
+from scission.models.matrix import weight
+from scission.runtime import report
+from scission.runtime.pipeline import optimize
+
+QUICK = Trials(provider="cpu", threads=1, seconds=0.01)
+
+
+def text(view):
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(view)
+    return stream.getvalue()
+
+
+def model_of(count=1, sizes=((12, 12),) * 4, dormant=(0, 0), name="[red]layer[/]"):
+    """`count` products in a row, each named as if it were markup."""
+    W, _ = weight(np.random.default_rng(0), sizes, dormant)
+    nodes = [("MatMul", [f"x{i}", "W"], [f"x{i + 1}"], {"name": f"{name}{i}."}) for i in range(count)]
+    return oracles.graph(nodes, {"x0": ["m", W.shape[0]]}, {f"x{count}": ["m", W.shape[1]]}, {"W": W})
+
+
+def plan_of(*args, force=True, **options):
+    return scission.plan(model_of(*args, **options), force=force, provider="cpu", threads=1)
+
+
+@pytest.mark.parametrize("view", [report.plan_view, report.inspection])
+def test_names_are_shown_as_they_are(view):
+    for force in (True, False):
+        assert "[red]layer[/]0." in text(view(plan_of(force=force)))
+
+
+def test_a_plan_shows_blocks_dormant_features_and_lowering():
+    shown = text(report.plan_view(plan_of(sizes=((5, 6),) * 3, dormant=(2, 3))))
+    (row,) = [line for line in shown.splitlines() if "layer" in line]
+    for word in ("MatMul", "17x21", "scatter", "2 in 3 out"):
+        assert word in row
+    assert "every linear is split" in shown
+
+
+def test_merged_blocks_are_told_apart_from_components():
+    plan = plan_of()
+    merged = oracles.edited(plan, "scatter", lambda _: [oracles.whole(48, 48)])
+    assert "1 of 4" in text(report.plan_view(merged))
+
+
+@pytest.mark.parametrize("view", [report.plan_view, report.inspection])
+@pytest.mark.parametrize("force", [True, False])
+def test_long_models_are_summed_up_unless_everything_is_asked_for(view, force):
+    plan = plan_of(report.SHOWN + 3, force=force)
+    short, full = text(view(plan)), text(view(plan, True))
+    assert all(f"layer[/]{i}." in full for i in range(report.SHOWN + 3))
+    assert not all(f"layer[/]{i}." in short for i in range(report.SHOWN + 3))
+    assert f"{3 if force or view is report.inspection else report.SHOWN + 2} more" in short
+
+
+def test_what_is_left_alone_is_listed_with_its_reason_largest_first():
+    skipped = tuple(Skipped(f"node{i}", "Gather", f"reason {i % 20}", 10 * (i % 20)) for i in range(40))
+    plan = Plan(model="m", provider="cpu", rows=(1,), parameters=10_000, steps=(), skipped=skipped)
+    short = text(report.plan_view(plan))
+    assert "node19 and 1 more" in short and "380 (3.8%)" in short and "8 more" in short
+    assert short.index("reason 19") < short.index("reason 18") and "reason 0" not in short
+    full = text(report.plan_view(plan, True))
+    assert all(f"node{i} " in full and f"reason {i % 20}" in full for i in range(40))
+
+
+def test_a_model_without_anything_in_it():
+    plan = Plan(model="m", provider="cpu", rows=(1,), parameters=0, steps=(), skipped=())
+    for view in (report.plan_view, report.inspection):
+        assert text(view(plan))
+
+
+def test_an_inspection_tells_how_far_a_weight_is_from_splitting():
+    shown = text(report.inspection(plan_of(sizes=((10, 30),), force=False)))
+    (row,) = [line for line in shown.splitlines() if line.startswith("[red]layer") and "float" in line]
+    for word in ("10x30", "float", "100.0%", "15.0", "dense"):
+        assert word in row
+    assert "one component holds every feature" in shown
+
+
+@pytest.fixture(scope="module")
+def result():
+    return optimize(model_of(2), force=True, trials=QUICK, rows=[1, 2])
+
+
+def test_a_verdict_has_a_row_per_output_and_the_probes(result):
+    shown = text(report.verdict_view(result.verdict))
+    assert "x2" in shown and "2 of 2 split products within their a-priori error bound" in shown
+    assert "DIFFERENT" not in shown
+    worse = dataclasses.replace(result.verdict.outputs[0], equal=False, identical=False)
+    assert "DIFFERENT" in text(report.verdict_view(dataclasses.replace(result.verdict, outputs=(worse,))))
+
+
+def test_timings_have_a_row_per_input_size(result):
+    shown = text(report.timings(result.benches))
+    assert sum("ms" in line for line in shown.splitlines()) == 2 and "1 thread" in shown
+    assert all(f"{bench.speedup:.2f}x" in shown for bench in result.benches)
+    assert text(report.timings([]))
+
+
+def test_a_result_ends_with_what_came_of_it(result, tmp_path):
+    shown = text(report.result_view(dataclasses.replace(result, written=(tmp_path,))))
+    assert "split: 2 of 2 linears split" in shown and f"wrote {tmp_path}" in shown.replace("\n", "")
+    assert "bench" in shown and "check" in shown
+    bare = dataclasses.replace(result, verdict=None, benches=(), outcome="unchanged", reason="why")
+    assert text(report.result_view(bare)).rstrip().endswith("unchanged: why")
+
+
+def test_a_console_that_is_no_terminal_is_wide(monkeypatch):
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert report.console().width == 160 and not report.console().is_terminal
