@@ -25,7 +25,7 @@ from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Block, Decomposition, Lowering
 from .emit import Emitter
 
-__all__ = ["folds_bias", "lower", "problem"]
+__all__ = ["absorb_dormant", "absorbs", "folds_bias", "lower", "problem"]
 
 Array = npt.NDArray[Any]
 SCATTER_ND = 11  # operator set that brought ScatterND
@@ -57,7 +57,7 @@ def lower(emitter: Emitter, constants: Constants, decomposition: Decomposition, 
     The blocks compute every product of two non-zero entries that the dense operator computes, and no others.
     """
     linear = emitter.linear
-    if _absorbs(linear):
+    if absorbs(linear):
         decomposition = absorb_dormant(decomposition)
     if _is_native(linear, lowering):
         return _native(emitter, constants, decomposition, lowering)
@@ -75,7 +75,7 @@ def lower(emitter: Emitter, constants: Constants, decomposition: Decomposition, 
     return _addend(emitter, _leave(emitter, frame, whole))
 
 
-def _absorbs(linear: Linear) -> bool:
+def absorbs(linear: Linear) -> bool:
     """Whether dormant outputs must be computed, by zero columns: where something is done to them besides a bias."""
     return linear.fused or linear.layout.kind == "conv" or linear.opset < SCATTER_ND
 

@@ -21,7 +21,7 @@ from .blocks import decompose
 from .components import Components, components
 from .cost import CPU, CUDA, MARGIN, Choice, Machine, choose
 from .emit import ORIGIN
-from .lowering import problem
+from .lowering import absorb_dormant, absorbs, problem
 from .rewrite import fingerprint
 
 __all__ = ["DEFAULT_ROWS", "Progress", "make_plan"]
@@ -123,7 +123,10 @@ def _step(
     K, N = linear.shape
     counts = [fixed] if (fixed := _fixed_rows(linear)) else list(rows or DEFAULT_ROWS)
     itemsize = np.dtype(linear.dtype.numpy()).itemsize
-    choice = choose(analysis.decomposition, counts, itemsize, machines, _transposes(linear))
+    found = analysis.decomposition
+    if absorbs(linear) and found.blocks:
+        found = absorb_dormant(found)  # their zero columns are computed, so they count
+    choice = choose(found, counts, itemsize, machines, _transposes(linear))
     reason = _refusal(linear, analysis, choice, counts, force)
     taken = choice if reason is None and choice else None
     decomposition = choice.decomposition if choice else Decomposition((K, N), ())
