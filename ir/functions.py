@@ -25,20 +25,22 @@ def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, st
     constants = Constants(model)
     takers: set[FunctionId] = set()
     for scope in scopes(model):
-        if not scope.in_function:
-            takers |= {
-                node.op_identifier()
-                for node in scope.graph
-                if node.op_identifier() in model.functions
-                and any(v is not None and v in constants and len(constants.describe(v)[0]) >= 2 for v in node.inputs)
-            }
+        takers |= {
+            node.op_identifier()
+            for node in scope.graph
+            if node.op_identifier() in model.functions
+            and any(v is not None and v in constants and len(constants.describe(v)[0]) >= 2 for v in node.inputs)
+        }
     pending = list(takers)
     while pending:
         function = model.functions[pending.pop()]
-        handed = set(function.inputs)
+        handed = set(function.inputs)  # whatever may come from an argument: rather too many than one too few
         for node in function.all_nodes():
+            if not handed.intersection(node.inputs):
+                continue
+            handed.update(node.outputs)
             called = node.op_identifier()
-            if called in model.functions and called not in takers and handed.intersection(node.inputs):
+            if called in model.functions and called not in takers:
                 takers.add(called)
                 pending.append(called)
     problems = {taker: problem for taker in takers if (problem := _problem(model, taker))}
@@ -88,12 +90,10 @@ def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model
     wanted = {id(copy.functions[identifier]) for identifier in functions}
     InlinePass(criteria=lambda function: id(function) in wanted)(copy)
     origins: dict[ir.Node, FunctionId] = {}
-    for node in copy.graph.all_nodes():
-        tag = node.metadata_props.pop(TAG, None)
-        if tag is not None:
-            domain, name, overload = tag.split("\n")
-            origins[node] = (domain, name, overload)
-    for function in copy.functions.values():  # bodies end up in the functions that stay, too
-        for node in function.all_nodes():
-            node.metadata_props.pop(TAG, None)
+    for graph in (copy.graph, *copy.functions.values()):  # bodies end up in the functions that stay, too
+        for node in graph.all_nodes():
+            tag = node.metadata_props.pop(TAG, None)
+            if tag is not None:
+                domain, name, overload = tag.split("\n")
+                origins[node] = (domain, name, overload)
     return copy, origins

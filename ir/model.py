@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,28 +16,23 @@ from google.protobuf.message import DecodeError
 
 from .errors import ScissionError
 from .onnx_ir import onnx_ir as ir
-from .wire import WireError, concatenate, fill, hollow
+from .wire import WireError, hollow
 
 __all__ = [
     "Model",
     "ModelError",
     "Source",
-    "Staged",
     "constant_tensors",
+    "fill_slot",
     "graphs",
     "load",
+    "marker",
     "read",
-    "save",
-    "save_copy",
-    "stage",
-    "stage_copy",
-    "to_proto",
+    "tensor_slots",
 ]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model"
 
-PROTOBUF_LIMIT = (1 << 31) - (1 << 20)  # bytes in one protobuf file, with some room for the graph
-INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
 KNOWN_DOMAINS = frozenset(  # those that ONNX Runtime knows without being told a version
     {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"}
     | {"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "com.microsoft.experimental"}
@@ -91,7 +83,7 @@ def load(source: Source, name: str | None = None) -> Model:
         model = _from_proto(_parse(source, name or "the given bytes"), name or "model", None)
     else:
         model = _load_file(Path(source), name)
-    _validate(model)
+    _validate(model, given=isinstance(source, ir.Model))
     return model
 
 
@@ -102,7 +94,7 @@ def _load_file(path: Path, name: str | None) -> Model:
             if not os.fstat(file.fileno()).st_size:
                 raise ModelError(f"{name}: the file is empty; export the model again")
             # Not closed by hand: an error still holds slices of it, and closing then would raise another error.
-            skeleton = hollow(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), _marker(path))
+            skeleton = hollow(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), marker(path))
     except WireError as error:
         raise ModelError(f"{name}: not an ONNX model, or cut short ({error}); export or download it again") from None
     except OSError as error:
@@ -110,7 +102,8 @@ def _load_file(path: Path, name: str | None) -> Model:
     return _from_proto(_parse(skeleton, name), name, path)
 
 
-def _marker(path: Path) -> str:
+def marker(path: Path) -> str:
+    """The location by which a tensor is known to lie in the model file itself; no external one may be absolute."""
     return str(path.absolute())
 
 
@@ -198,13 +191,13 @@ def _subgraph_protos(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
 
 def _attach_files(model: Model, path: Path) -> None:
     """Point inline tensors at the model file and check every external one."""
-    marker, folder = _marker(path), path.absolute().parent
+    here, folder = marker(path), path.absolute().parent
     sizes: dict[str, int] = {}
-    for holder, key, tensor in _tensor_slots(model.graph):
+    for holder, key, tensor in tensor_slots(model.graph):
         if not isinstance(tensor, ir.ExternalTensor):
             continue
-        if tensor.location == marker:
-            _fill_slot(holder, key, _inline(tensor, marker))
+        if tensor.location == here:
+            fill_slot(holder, key, _inline(tensor, here))
             continue
         location = str(tensor.location)
         if location not in sizes:
@@ -236,13 +229,13 @@ def _checked_size(name: str, folder: Path, location: str) -> int:
         raise ModelError(f"{name}: external data {location!r}: {why}; put it beside the model") from None
 
 
-def _inline(tensor: ir.ExternalTensor, marker: str) -> InlineTensor:
+def _inline(tensor: ir.ExternalTensor, here: str) -> InlineTensor:
     if tensor.length != tensor.nbytes:
         raise ModelError(
-            f"{marker}: weight {tensor.name!r} holds {tensor.length} bytes, its shape and type need {tensor.nbytes}"
+            f"{here}: weight {tensor.name!r} holds {tensor.length} bytes, its shape and type need {tensor.nbytes}"
         )
     return InlineTensor(
-        marker,
+        here,
         tensor.offset,
         tensor.length,
         tensor.dtype,
@@ -268,10 +261,11 @@ def graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
 
 def constant_tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
     """Every constant tensor of the model: initializers and tensor attributes, in all graphs and functions."""
-    return (tensor for _, _, tensor in _tensor_slots(model))
+    return (tensor for _, _, tensor in tensor_slots(model))
 
 
-def _tensor_slots(model: ir.Model) -> Iterator[tuple[Any, Any, Any]]:
+def tensor_slots(model: ir.Model) -> Iterator[tuple[Any, Any, Any]]:
+    """(holder, key, tensor) of every constant tensor: key None for the value of an initializer, else an attribute."""
     for graph in graphs(model):
         for value in list(getattr(graph, "initializers", {}).values()):
             if value.const_value is not None:
@@ -287,7 +281,8 @@ def _tensor_slots(model: ir.Model) -> Iterator[tuple[Any, Any, Any]]:
                         yield node, (attribute.name, index), tensor
 
 
-def _fill_slot(holder: Any, key: Any, tensor: ir.TensorProtocol) -> None:
+def fill_slot(holder: Any, key: Any, tensor: ir.TensorProtocol) -> None:
+    """Put another tensor where `tensor_slots` found one."""
     if key is None:
         holder.const_value = tensor
     elif isinstance(key, str):
@@ -324,7 +319,8 @@ def _read(tensor: Any) -> npt.NDArray[Any]:
     return data.view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
 
 
-def _validate(model: Model) -> None:
+def _validate(model: Model, *, given: bool) -> None:
+    """Raise ModelError for what cannot run. An unsorted graph is sorted, unless it was `given` and is not ours."""
     if not model.graph.opset_imports:
         raise ModelError(f"{model.name}: no operator set version is imported; export it again with one")
     functions = {(domain, name) for domain, name, _ in model.graph.functions}
@@ -339,8 +335,13 @@ def _validate(model: Model) -> None:
             for value in node.inputs:
                 if value is not None and value.graph is None and value.producer() is None:
                     raise ModelError(f"{where}: input {value.name!r} is made by nothing; export the model again")
+    for output in model.graph.graph.outputs:
+        if output.producer() is None and not output.is_graph_input() and not output.is_initializer():
+            raise ModelError(f"{model.name}: output {output.name!r} is made by nothing; export the model again")
     for graph in bodies:
         if not _is_sorted(graph):
+            if given:
+                raise ModelError(f"{model.name}: nodes stand before what they read; call model.graph.sort() first")
             try:
                 graph.sort()
             except ValueError:
@@ -362,137 +363,3 @@ def _encloses(maker: ir.Node, node: ir.Node) -> bool:
     """Whether `node` sits in a subgraph of `maker`, whose outputs it therefore cannot read."""
     graph = node.graph
     return graph is not None and getattr(graph, "parent_node", None) is maker
-
-
-def to_proto(model: Model, graph: ir.Model) -> onnx.ModelProto:
-    """Serialise `graph` with what `model` kept aside; inline tensors of the source file stay references to it."""
-    proto = ir.to_proto(graph)
-    proto.training_info.extend(model.kept.training_info)
-    if model.kept.graph.sparse_initializer:
-        sparse = {kept.values.name: kept for kept in model.kept.graph.sparse_initializer}
-        dense = list(proto.graph.initializer)
-        del proto.graph.initializer[:]
-        proto.graph.initializer.extend(tensor for tensor in dense if tensor.name not in sparse)
-        present = {tensor.name for tensor in dense} | {value.name for value in proto.graph.input}
-        proto.graph.sparse_initializer.extend(kept for name, kept in sparse.items() if name in present)
-    return proto
-
-
-def inline_bytes(graph: ir.Model) -> int:
-    """Bytes of all constant tensors, what a single file would have to hold."""
-    return sum(tensor.nbytes for tensor in constant_tensors(graph))
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """Files that are complete but not yet in their place: `path` can be opened, `publish` makes them real."""
-
-    path: Path
-    targets: tuple[Path, ...]
-
-    def publish(self) -> list[Path]:
-        """Move the files into place, the model last: at no moment does a model stand beside foreign data."""
-        model = self.targets[0]
-        folder = model.absolute().parent
-        staged = {target: self.path.parent / target.absolute().relative_to(folder) for target in self.targets}
-        written = [target for target in self.targets if staged[target].exists()]
-        if len(written) > 1:
-            model.unlink(missing_ok=True)
-        for target in reversed(written):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if staged[target].exists():  # 'w.bin' and 'sub/../w.bin' are one file, moved once
-                os.replace(staged[target], target)  # noqa: PTH105 - replaces an existing file on every system
-        return written
-
-
-@contextmanager
-def stage(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
-    """Write `graph`, an edited copy of `model`, beside `path` for as long as the context lasts.
-
-    Weights go into the file itself, or into `<name>.data` when the source had external data or when they pass the
-    2 GiB that protobuf allows. Raises ModelError when a target exists already and `overwrite` is false, when it is
-    one of the inputs, or when the disk refuses; nothing is left behind then.
-    """
-    external = model.external or inline_bytes(graph) > PROTOBUF_LIMIT
-    data = path.with_name(path.name + ".data")
-    with _staging(model, (path, data) if external else (path,), overwrite) as staged:
-        if external:
-            _write_external(model, graph, staged.path, data.name)
-        else:
-            _write_inline(model, graph, staged.path)
-        yield staged
-
-
-@contextmanager
-def stage_copy(model: Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
-    """The same for the file of `model` itself, byte for byte, with its data files under their own names."""
-    assert model.path is not None, "only a model that came from a file can be copied"
-    folder, home = path.absolute().parent, model.path.absolute().parent
-    sources = {path: model.path}
-    for data in model.data_files():
-        target = folder / data.absolute().relative_to(home)
-        if not target.exists() or not target.samefile(data):
-            sources[target] = data
-    with _staging(model, tuple(sources), overwrite) as staged:
-        for target, source in sources.items():
-            copy = staged.path.parent / target.absolute().relative_to(folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
-        yield staged
-
-
-@contextmanager
-def _staging(model: Model, targets: tuple[Path, ...], overwrite: bool) -> Iterator[Staged]:
-    path = targets[0]
-    _refuse_conflicts(model, targets, overwrite)
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
-            yield Staged(Path(folder) / path.name, targets)
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}; nothing was written") from None
-
-
-def save(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) -> list[Path]:
-    """Write `graph`, an edited copy of `model`, to `path`, whole or not at all; returns the files. See `stage`."""
-    with stage(model, graph, path, overwrite) as staged:
-        return staged.publish()
-
-
-def save_copy(model: Model, path: Path, overwrite: bool = False) -> list[Path]:
-    """Copy the file of `model` to `path` byte for byte; returns the files. See `stage_copy`."""
-    with stage_copy(model, path, overwrite) as staged:
-        return staged.publish()
-
-
-def _write_inline(model: Model, graph: ir.Model, path: Path) -> None:
-    skeleton = to_proto(model, graph).SerializeToString()
-    pieces = fill(skeleton, _marker(model.path)) if model.path else [skeleton]
-    with path.open("wb") as file:
-        concatenate(pieces, file.write)
-
-
-def _write_external(model: Model, graph: ir.Model, path: Path, data: str) -> None:
-    for holder, key, tensor in _tensor_slots(graph):
-        if key is not None and isinstance(tensor, ir.ExternalTensor):  # attributes stay inside the model file
-            _fill_slot(holder, key, ir.Tensor(read(tensor), name=tensor.name))
-    values = [v for g in graph.graphs() for v in g.initializers.values()]
-    before = [v.const_value for v in values]
-    try:
-        ir.external_data.unload_from_model(graph, str(path.parent), data, size_threshold_bytes=INLINE_BYTES)
-        path.write_bytes(to_proto(model, graph).SerializeToString())
-    finally:
-        for value, tensor in zip(values, before, strict=True):
-            value.const_value = tensor
-
-
-def _refuse_conflicts(model: Model, targets: Sequence[Path], overwrite: bool) -> None:
-    inputs = [p for p in (model.path, *model.data_files()) if p is not None]
-    for target in targets:
-        if target.exists() and any(target.samefile(source) for source in inputs if source.exists()):
-            raise ModelError(f"{target}: is the input itself, which is never written to; choose another output")
-        if target.is_dir():
-            raise ModelError(f"{target}: is a folder; give a file name for the output")
-        if target.exists() and not overwrite:
-            raise ModelError(f"{target}: exists already; choose another output or add --overwrite")
-    if not targets[0].absolute().parent.is_dir():
-        raise ModelError(f"{targets[0]}: its folder does not exist; create it first")

@@ -125,8 +125,8 @@ def _recognise(site: _Site) -> Found:
         return "an attribute depends on the caller of the function" if _parameters(site) else None
     recogniser = RECOGNISERS.get(("" if standard else node.domain, node.op_type))
     found = recogniser(site) if recogniser else None
-    if found is None and node.op_type in REASONS and _parameters(site):
-        found = REASONS[node.op_type]
+    if found is None and _parameters(site):
+        found = REASONS.get(node.op_type) or (None if standard or recogniser else REASONS["Attention"])
     return found
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir.model import Model, Source, load, save
+from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.store import save
 from ..ir.survey import survey
 from ..passes.emit import ORIGIN
 from ..passes.planner import DEFAULT_ROWS

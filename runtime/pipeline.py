@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import onnx
 
 from ..ir.errors import ScissionError
-from ..ir.model import Model, Source, Staged, load, save_copy, stage, to_proto
+from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Plan
+from ..ir.store import Staged, save_copy, stage, to_proto
 from ..passes.planner import Progress, make_plan
 from ..passes.rewrite import rewrite
 from . import compare

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+
+from scission.ir.model import constant_tensors, read
 
 OPSET = 17
 
@@ -160,3 +163,98 @@ def _tidy(message):
             items = {item.SerializeToString(deterministic=True): item for item in value}  # onnx_ir repeats some
             del value[:]
             value.extend(items[key] for key in sorted(items))
+
+
+W = np.arange(600, dtype=np.float32).reshape(20, 30)
+BIG = np.random.default_rng(0).standard_normal((64, 128)).astype(np.float32)
+
+
+def write(path, proto) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def rich() -> onnx.ModelProto:
+    """One of everything that a model can carry."""
+    branch = graph([node("MatMul", "x inner", "z", "in_branch")], [], ["z"], {"inner": W})
+    nodes = [
+        node("Mask", "x w", "a", "call", "local", scale=2.0),
+        node("If", "c", "d", "if", then_branch=branch, else_branch=graph([node("Neg", "x", "n")], [], ["n"])),
+        node("Constant", "", "k", "constant", value=numpy_helper.from_array(W.astype(np.int8))),
+        node("Constant", "", "l", "longs", value_ints=[1, 2, 3]),
+        node("MatMul", "x s", "e", "sparse"),
+        node("Add", "a small", "y", "add"),
+    ]
+    body = [
+        node("MatMul", "x w", "t"),
+        node("Constant", "", "two", value=numpy_helper.from_array(BIG)),
+        node("Mul", "t two", "y"),
+    ]
+    inner = function("Mask", "x w", "y", body, attributes=["scale"])
+    inner.doc_string, inner.node[0].doc_string = "what it does", "why"
+    inner.node[2].attribute.append(onnx.AttributeProto(name="unused", ref_attr_name="scale", type=1))
+    other = function("Mask", "x", "y", [node("Relu", "x", "y")])
+    other.overload = "second"
+    proto = model(
+        nodes,
+        {"x": ["batch", 20], "c": ([], np.bool_)},
+        {"y": None, "d": None, "e": None, "k": None},
+        {"w": W},
+        functions=[inner, other],
+        ir_version=10,
+    )
+    proto.graph.initializer.extend(
+        [helper.make_tensor("small", 1, [2], [1, 2]), helper.make_tensor("text", 8, [2], ["a", "b"])]
+    )
+    proto.graph.initializer[0].doc_string = "the weight"
+    proto.graph.sparse_initializer.append(
+        helper.make_sparse_tensor(
+            helper.make_tensor("s", 1, [2], [1, 2]), helper.make_tensor("i", 7, [2], [0, 5]), [20, 4]
+        )
+    )
+    proto.graph.value_info.extend(values([("a", ([None, "n"], np.float32))]))
+    proto.producer_name, proto.producer_version, proto.domain, proto.model_version = "maker", "1.2", "org.example", 7
+    proto.doc_string, proto.graph.doc_string, proto.graph.node[0].doc_string = "model", "graph", "node"
+    proto.graph.input[0].doc_string = "the input"
+    for owner in (
+        proto,
+        proto.graph,
+        proto.graph.node[0],
+        proto.graph.input[0],
+        proto.graph.initializer[0],
+        proto.functions[0],
+    ):
+        owner.metadata_props.add(key="key", value="value")
+    annotation = proto.graph.quantization_annotation.add(tensor_name="a")
+    annotation.quant_parameter_tensor_names.add(key="SCALE_TENSOR", value="small")
+    training = proto.training_info.add(algorithm=graph([node("Neg", "x", "q")], ["x"], ["q"], {"rate": W}))
+    training.update_binding.add(key="w", value="q")
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return proto
+
+
+def same(first, second):
+    assert str(normal(first)) == str(normal(second))
+
+
+def elsewhere(path, *places, shape=(20, 30)) -> Path:
+    """A model whose weights are W at (location, offset, length), two of the three optional; first in the main graph."""
+    proto = model(
+        [node("MatMul", f"x w{n}", f"y{n}") for n in range(len(places))], ["x"], [f"y{n}" for n in range(len(places))]
+    )
+    for n, place in enumerate(places):
+        proto.graph.initializer.append(reference_to(f"w{n}", *place, shape=shape))
+    return write(path, proto)
+
+
+def reference_to(name, location, offset=None, length=None, shape=(20, 30)):
+    tensor = TensorProto(name=name, data_type=1, dims=shape, data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", location), ("offset", offset), ("length", length)):
+        if value is not None:
+            tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def weights_of(loaded):
+    return [read(tensor) for tensor in constant_tensors(loaded.graph)]

@@ -6,8 +6,9 @@ from onnx import numpy_helper
 from reference import function, graph, model, node
 
 from scission.ir.functions import callers, inline, weight_takers
-from scission.ir.model import load, to_proto
+from scission.ir.model import load
 from scission.ir.onnx_ir import onnx_ir as ir
+from scission.ir.store import to_proto
 from scission.ir.survey import survey
 
 W = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32)
@@ -28,7 +29,7 @@ OUTER = function("Outer", "x w", "y", [call("Taker", "x w", "t"), node("Relu", "
 USER = function("User", "x", "y", [held("k"), call("Taker", "x k", "y", "inner")])
 
 
-def calling(*calls, functions=(TAKER, OWNER, OUTER, USER), **options):
+def calling(*calls, functions=(TAKER, OWNER, OUTER), **options):
     outputs = {n.output[0]: None for n in calls}
     return model(
         calls, {"x": [2, 4], "d": [4, 4]}, outputs, {"W": W, "V": V, "b": W[0]}, functions=functions, **options
@@ -55,6 +56,15 @@ def takers(proto):
 )
 def test_a_function_takes_weights_when_a_call_hands_it_a_constant_matrix(calls, expected):
     assert takers(calling(*calls)) == expected
+
+
+def test_a_constant_of_another_function_counts():
+    assert takers(calling(call("User", "x", "y"), functions=(TAKER, USER))) == {"Taker"}
+
+
+def test_a_weight_counts_that_passes_through_an_operator_on_its_way_to_an_inner_function():
+    turning = function("Turning", "x w", "y", [node("Transpose", "w", "t"), call("Taker", "x t", "y")])
+    assert takers(calling(call("Turning", "x W", "y"), functions=(TAKER, turning))) == {"Taker", "Turning"}
 
 
 def test_a_call_in_a_branch_counts():
@@ -85,7 +95,8 @@ def test_what_cannot_stand_in_for_its_call_is_told_with_the_reason():
 
 
 def test_callers_are_found_through_any_number_of_functions():
-    graph = load(calling(call("Outer", "x W", "y"), call("User", "x", "z"))).graph
+    both = calling(call("Outer", "x W", "y"), call("User", "x", "z"), functions=(TAKER, OUTER, USER))
+    graph = load(both).graph
     names = lambda start: {name for _, name, _ in callers(graph, [("local", start, "")])}  # noqa: E731
     assert names("Taker") == {"Taker", "Outer", "User"}
     assert names("Outer") == {"Outer"}

@@ -1,0 +1,163 @@
+"""Save ONNX models: whole or not at all, weights streamed from where they lie."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from .model import Model, ModelError, constant_tensors, fill_slot, marker, read, tensor_slots
+from .onnx_ir import onnx_ir as ir
+from .wire import concatenate, fill
+
+__all__ = ["Staged", "save", "save_copy", "stage", "stage_copy", "to_proto"]
+
+PROTOBUF_LIMIT = (1 << 31) - (1 << 20)  # bytes in one protobuf file, with some room for the graph
+INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
+
+
+def to_proto(model: Model, graph: ir.Model) -> onnx.ModelProto:
+    """Serialise `graph` with what `model` kept aside; inline tensors of the source file stay references to it."""
+    proto = ir.to_proto(graph)
+    proto.training_info.extend(model.kept.training_info)
+    if model.kept.graph.sparse_initializer:
+        sparse = {kept.values.name: kept for kept in model.kept.graph.sparse_initializer}
+        dense = list(proto.graph.initializer)
+        del proto.graph.initializer[:]
+        proto.graph.initializer.extend(tensor for tensor in dense if tensor.name not in sparse)
+        present = {tensor.name for tensor in dense} | {value.name for value in proto.graph.input}
+        proto.graph.sparse_initializer.extend(kept for name, kept in sparse.items() if name in present)
+    return proto
+
+
+def inline_bytes(graph: ir.Model) -> int:
+    """Bytes of all constant tensors, what a single file would have to hold."""
+    return sum(tensor.nbytes for tensor in constant_tensors(graph))
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Files that are complete but not yet in their place: `path` can be opened, `publish` makes them real."""
+
+    path: Path
+    targets: tuple[Path, ...]
+
+    def publish(self) -> list[Path]:
+        """Move the files into place, the model last; when a move fails, what stood there before stands there again."""
+        folder = self.targets[0].absolute().parent
+        staged = {target: self.path.parent / target.absolute().relative_to(folder) for target in self.targets}
+        written = [target for target in self.targets if staged[target].exists()]
+        saved: dict[Path, Path] = {}
+        try:
+            for index, target in enumerate(reversed(written)):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if not staged[target].exists():  # 'w.bin' and 'sub/../w.bin' are one file, moved once
+                    continue
+                if len(written) > 1 and target.exists():
+                    saved[target] = self.path.parent / f".replaced.{index}"
+                    os.replace(target, saved[target])  # noqa: PTH105 - replaces an existing file on every system
+                os.replace(staged[target], target)  # noqa: PTH105
+        except OSError:
+            for target, before in saved.items():
+                os.replace(before, target)  # noqa: PTH105
+            raise
+        return written
+
+
+@contextmanager
+def stage(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
+    """Write `graph`, an edited copy of `model`, beside `path` for as long as the context lasts.
+
+    Weights go into the file itself, or into `<name>.data` when the source had external data or when they pass the
+    2 GiB that protobuf allows. Raises ModelError when a target exists already and `overwrite` is false, when it is
+    one of the inputs, or when the disk refuses; nothing is left behind then.
+    """
+    external = model.external or inline_bytes(graph) > PROTOBUF_LIMIT
+    data = path.with_name(path.name + ".data")
+    with _staging(model, (path, data) if external else (path,), overwrite) as staged:
+        if external:
+            _write_external(model, graph, staged.path, data.name)
+        else:
+            _write_inline(model, graph, staged.path)
+        yield staged
+
+
+@contextmanager
+def stage_copy(model: Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
+    """The same for the file of `model` itself, byte for byte, with its data files under their own names."""
+    assert model.path is not None, "only a model that came from a file can be copied"
+    folder, home = path.absolute().parent, model.path.absolute().parent
+    sources = {path: model.path}
+    for data in model.data_files():
+        target = folder / data.absolute().relative_to(home)
+        if not target.exists() or not target.samefile(data):
+            sources[target] = data
+    with _staging(model, tuple(sources), overwrite) as staged:
+        for target, source in sources.items():
+            copy = staged.path.parent / target.absolute().relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+        yield staged
+
+
+@contextmanager
+def _staging(model: Model, targets: tuple[Path, ...], overwrite: bool) -> Iterator[Staged]:
+    path = targets[0]
+    _refuse_conflicts(model, targets, overwrite)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
+            yield Staged(Path(folder) / path.name, targets)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}; nothing was written") from None
+
+
+def save(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) -> list[Path]:
+    """Write `graph`, an edited copy of `model`, to `path`, whole or not at all; returns the files. See `stage`."""
+    with stage(model, graph, path, overwrite) as staged:
+        return staged.publish()
+
+
+def save_copy(model: Model, path: Path, overwrite: bool = False) -> list[Path]:
+    """Copy the file of `model` to `path` byte for byte; returns the files. See `stage_copy`."""
+    with stage_copy(model, path, overwrite) as staged:
+        return staged.publish()
+
+
+def _write_inline(model: Model, graph: ir.Model, path: Path) -> None:
+    skeleton = to_proto(model, graph).SerializeToString()
+    pieces = fill(skeleton, marker(model.path)) if model.path else [skeleton]
+    with path.open("wb") as file:
+        concatenate(pieces, file.write)
+
+
+def _write_external(model: Model, graph: ir.Model, path: Path, data: str) -> None:
+    for holder, key, tensor in tensor_slots(graph):
+        if key is not None and isinstance(tensor, ir.ExternalTensor):  # attributes stay inside the model file
+            fill_slot(holder, key, ir.Tensor(read(tensor), name=tensor.name))
+    values = [v for g in graph.graphs() for v in g.initializers.values()]
+    before = [v.const_value for v in values]
+    try:
+        ir.external_data.unload_from_model(graph, str(path.parent), data, size_threshold_bytes=INLINE_BYTES)
+        path.write_bytes(to_proto(model, graph).SerializeToString())
+    finally:
+        for value, tensor in zip(values, before, strict=True):
+            value.const_value = tensor
+
+
+def _refuse_conflicts(model: Model, targets: Sequence[Path], overwrite: bool) -> None:
+    inputs = [p for p in (model.path, *model.data_files()) if p is not None]
+    for target in targets:
+        if target.exists() and any(target.samefile(source) for source in inputs if source.exists()):
+            raise ModelError(f"{target}: is the input itself, which is never written to; choose another output")
+        if target.is_dir():
+            raise ModelError(f"{target}: is a folder; give a file name for the output")
+        if target.exists() and not overwrite:
+            raise ModelError(f"{target}: exists already; choose another output or add --overwrite")
+    if not targets[0].absolute().parent.is_dir():
+        raise ModelError(f"{targets[0]}: its folder does not exist; create it first")
