@@ -171,6 +171,6 @@ def test_a_function_in_which_nothing_is_split_stays_a_function():
 def test_planning_changes_nothing():
     for kind in ("chain", "function", "matmul-right-unknown", "through-split"):
         model = load(build(np.random.default_rng(0), kind).model)
-        before = onnx.ModelProto.SerializeToString(scission.ir.model.to_proto(model, model.graph))
+        before = onnx.ModelProto.SerializeToString(scission.ir.store.to_proto(model, model.graph))
         make_plan(model, force=True)
-        assert onnx.ModelProto.SerializeToString(scission.ir.model.to_proto(model, model.graph)) == before
+        assert onnx.ModelProto.SerializeToString(scission.ir.store.to_proto(model, model.graph)) == before
