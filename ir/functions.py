@@ -90,7 +90,8 @@ def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model
     wanted = {id(copy.functions[identifier]) for identifier in functions}
     InlinePass(criteria=lambda function: id(function) in wanted)(copy)
     origins: dict[ir.Node, FunctionId] = {}
-    for graph in (copy.graph, *copy.functions.values()):  # bodies end up in the functions that stay, too
+    bodies: list[ir.Graph | ir.Function] = [copy.graph, *copy.functions.values()]
+    for graph in bodies:  # inlined bodies end up in the functions that stay, too
         for node in graph.all_nodes():
             tag = node.metadata_props.pop(TAG, None)
             if tag is not None:
