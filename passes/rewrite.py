@@ -17,7 +17,8 @@ from ..ir.survey import Survey
 from ..ir.view import view
 from .blocks import is_contiguous
 from .emit import Emitter, Names
-from .lowering import folds_bias, lower, problem
+from .lowering import lower, problem
+from .native import folds_bias
 
 __all__ = ["fingerprint", "rewrite"]
 

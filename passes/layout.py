@@ -1,0 +1,88 @@
+"""Features-first layout: an activation of any layout as (K, M), and the result back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ir.onnx_ir import onnx_ir as ir
+from .emit import Emitter
+
+__all__ = ["Frame", "enter", "leave"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The activation as (K, M), and the shape that the result takes on its way back, None for two dimensions."""
+
+    features: ir.Value
+    shape: ir.Value | None
+
+
+def enter(emitter: Emitter) -> Frame:
+    """Bring the activation of the emitter's linear to (K, M), M being all its other extents in the order of y."""
+    x, layout, (K, N) = emitter.linear.activation, emitter.linear.layout, emitter.linear.shape
+    if layout.kind == "rows":
+        if layout.rank == 2:
+            return Frame(_transpose(emitter, x, (1, 0), "enter"), None)
+        shape = _shape(emitter, x, _extents(x, layout.rank), lead=None, tail=N)
+        flat = _reshape(emitter, x, emitter.integers([-1, K], "enter/shape"), "enter")
+        return Frame(_transpose(emitter, flat, (1, 0), "enter"), shape)
+    first = _transpose(emitter, x, layout.enter, "enter")
+    if layout.rank == 2:
+        return Frame(first, None)
+    extents = _extents(x, layout.rank)
+    if extents is not None and layout.enter is not None:
+        extents = [extents[axis] for axis in layout.enter]
+    shape = _shape(emitter, first, extents, lead=N, tail=None)
+    return Frame(_reshape(emitter, first, emitter.integers([K, -1], "enter/shape"), "enter"), shape)
+
+
+def leave(emitter: Emitter, frame: Frame, whole: ir.Value) -> ir.Value:
+    """Bring a result (N, M) to the layout of the linear's output."""
+    layout = emitter.linear.layout
+    if layout.kind == "rows":
+        rows = _transpose(emitter, whole, (1, 0), "leave")
+        return rows if frame.shape is None else _reshape(emitter, rows, frame.shape, "leave")
+    if frame.shape is not None:
+        whole = _reshape(emitter, whole, frame.shape, "leave")
+    return _transpose(emitter, whole, layout.exit, "leave")
+
+
+def _transpose(emitter: Emitter, value: ir.Value, perm: tuple[int, ...] | None, role: str) -> ir.Value:
+    return value if perm is None else emitter.one("Transpose", [value], role, perm=list(perm))
+
+
+def _reshape(emitter: Emitter, value: ir.Value, shape: ir.Value, role: str) -> ir.Value:
+    # A zero in the shape is an empty axis here, never "copy the input's"; older sets cannot say so.
+    attributes = {"allowzero": 1} if emitter.opset >= 14 and shape.const_value is None else {}
+    return emitter.node("Reshape", [value, shape], role, attributes)[0]
+
+
+def _extents(value: ir.Value, rank: int | None) -> list[int | None] | None:
+    """Extent of each axis, None where it is decided at run time; None when not even the rank is known."""
+    if rank is None or value.shape is None:
+        return None
+    return [extent if isinstance(extent, int) else None for extent in value.shape]
+
+
+def _shape(
+    emitter: Emitter, value: ir.Value, extents: list[int | None] | None, lead: int | None, tail: int | None
+) -> ir.Value:
+    """The shape of `value` with its first extent replaced by `lead`, or its last one by `tail`."""
+    if extents is not None:
+        others = extents[1:] if lead is not None else extents[:-1]
+        if others.count(None) <= 1 and 0 not in others:
+            known = [-1 if extent is None else extent for extent in others]
+            return emitter.integers([lead, *known] if lead is not None else [*known, tail or 0], "leave/shape")
+    shape = emitter.one("Shape", [value], "leave")
+    starts, ends = ([1], [1 << 31]) if lead is not None else ([0], [-1])
+    if emitter.opset >= 10:
+        bounds = [emitter.integers(starts, "leave/starts"), emitter.integers(ends, "leave/ends")]
+        rest = emitter.one("Slice", [shape, *bounds], "leave")
+    else:
+        rest = emitter.one("Slice", [shape], "leave", starts=starts, ends=ends)
+    rest.type = shape.type
+    replaced = emitter.integers([lead if lead is not None else tail or 0], "leave/extent")
+    joined = emitter.one("Concat", [replaced, rest] if lead is not None else [rest, replaced], "leave", axis=0)
+    joined.type = shape.type
+    return joined

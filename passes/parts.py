@@ -1,0 +1,56 @@
+"""What every lowering is made of: the rows of a block, the results joined, each output in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.constant import Constants
+from ..ir.linear import Linear
+from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.plan import Block
+from .emit import Emitter
+
+__all__ = ["addend", "bias_of", "gather", "join", "reorder"]
+
+Array = npt.NDArray[Any]
+
+
+def gather(emitter: Emitter, features: ir.Value, block: Block, role: str, axis: int) -> ir.Value:
+    """What one block reads of the features on `axis`: all of them as they are, or those gathered."""
+    if block.inputs.size == emitter.linear.shape[0]:
+        return features
+    return emitter.one("Gather", [features, emitter.integers(block.inputs, f"{role}/inputs")], role, axis=axis)
+
+
+def join(emitter: Emitter, results: list[ir.Value], axis: int) -> ir.Value:
+    """The results of all blocks, one after another."""
+    return results[0] if len(results) == 1 else emitter.one("Concat", results, "join", axis=axis)
+
+
+def reorder(emitter: Emitter, joined: ir.Value, order: Array, axis: int) -> ir.Value:
+    """Put what is joined in `order` back in natural order; nothing to do where it already is."""
+    if (order == np.arange(order.size)).all():
+        return joined
+    return emitter.one("Gather", [joined, emitter.integers(np.argsort(order), "scatter/order")], "scatter", axis=axis)
+
+
+def addend(emitter: Emitter, y: ir.Value) -> ir.Value:
+    """What a Gemm adds that is not one constant per output."""
+    linear = emitter.linear
+    if linear.addend is None:
+        return y
+    added = linear.addend
+    if linear.beta != 1.0:
+        beta = emitter.constant(np.asarray(linear.beta, linear.dtype.numpy()), "addend/beta")
+        added = emitter.one("Mul", [added, beta], "addend")
+    return emitter.one("Add", [y, added], "addend")
+
+
+def bias_of(linear: Linear, constants: Constants) -> Array | None:
+    """The bias as (N,), unless an operator stands between it and the product."""
+    if linear.bias is None or linear.bias.via is not None:
+        return None
+    return np.ascontiguousarray(np.broadcast_to(constants.read(linear.bias.value).reshape(-1), linear.shape[1]))

@@ -1,0 +1,86 @@
+"""The weights of blocks, cut out of the weight of a linear; a quantised weight stays quantised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.constant import Constants
+from ..ir.linear import Linear
+from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.plan import Block
+from .emit import Emitter
+
+__all__ = ["BlockWeights"]
+
+Array = npt.NDArray[Any]
+
+
+class BlockWeights:
+    """Cuts block weights out of a linear's weight; a weight behind DequantizeLinear stays quantised.
+
+    outputs_first: whether blocks are stored (outputs, inputs), as features-first products read them.
+    """
+
+    def __init__(self, linear: Linear, constants: Constants, *, outputs_first: bool) -> None:
+        self._outputs_first = outputs_first
+        node = linear.weight.producer()
+        self._quantised = _Quantised.of(node, linear, constants) if node is not None else None
+        self._canonical = None if self._quantised else linear.canonical(constants)
+        self._windows = (1,) * (linear.layout.rank - 2) if linear.layout.kind == "conv" and linear.layout.rank else ()
+
+    def block(self, emitter: Emitter, role: str, block: Block) -> ir.Value:
+        """One block's weight, as a constant or behind its own DequantizeLinear."""
+        if self._quantised is not None:
+            return self._quantised.block(emitter, role, block, self._outputs_first)
+        assert self._canonical is not None
+        part = _cut(self._canonical, block, self._outputs_first)
+        return emitter.constant(part.reshape(part.shape + self._windows), f"{role}/weight")
+
+
+def _cut(canonical: Array, block: Block, outputs_first: bool) -> Array:
+    """The part of a canonical matrix (K, N) that a block owns."""
+    if outputs_first:
+        return np.ascontiguousarray(canonical.T[np.ix_(block.outputs, block.inputs)])
+    return np.ascontiguousarray(canonical[np.ix_(block.inputs, block.outputs)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Quantised:
+    """The operands of the DequantizeLinear that makes a weight; axis: of the scales, in canonical (K, N), or None."""
+
+    values: Array
+    scale: Array
+    zero: Array | None
+    axis: int | None
+    attributes: dict[str, Any]
+
+    @staticmethod
+    def of(node: ir.Node, linear: Linear, constants: Constants) -> _Quantised | None:
+        if node.op_type != "DequantizeLinear" or node.attributes.get("block_size") is not None:
+            return None
+        values, scale, *rest = (None if v is None else constants.read(v) for v in node.inputs)
+        if values is None or scale is None or values.ndim != 2 or values.dtype not in (np.int8, np.uint8):
+            return None
+        axis = node.attributes.get("axis")
+        stored_axis = (axis.as_int() if axis else 1) % 2
+        return _Quantised(
+            values.T if linear.transposed else values,
+            scale,
+            rest[0] if rest else None,
+            None if scale.size == 1 else stored_axis ^ linear.transposed,
+            {k: v for k, v in node.attributes.items() if k != "axis"},
+        )
+
+    def block(self, emitter: Emitter, role: str, block: Block, outputs_first: bool) -> ir.Value:
+        """A DequantizeLinear of one block's part of the operands."""
+        inputs = [emitter.constant(_cut(self.values, block, outputs_first), f"{role}/quantised")]
+        for name, array in (("scale", self.scale), ("zero_point", self.zero)):
+            if array is not None:
+                part = array if self.axis is None else array[block.outputs if self.axis else block.inputs]
+                inputs.append(emitter.constant(part, f"{role}/{name}"))
+        attributes = self.attributes | ({} if self.axis is None else {"axis": self.axis ^ outputs_first})
+        return emitter.node("DequantizeLinear", inputs, role, attributes)[0]
