@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import numpy.typing as npt
 
 from .model import ModelError, read
 from .onnx_ir import onnx_ir as ir
+from .shapes import shape_of
 
 __all__ = ["Constants"]
 
 IMPURE = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial"})
 IMPURE |= {"Bernoulli", "Dropout", "If", "Loop", "Scan", "SequenceMap", "Optional"}
 NEWER_DEQUANTIZE = frozenset({"block_size", "output_dtype"})
+EMPTY = np.empty(0)
 CONSTANT_ATTRIBUTES = ("value", "value_float", "value_floats", "value_int", "value_ints")
 
 
@@ -26,12 +29,19 @@ class Constants:
     """
 
     def __init__(self, model: ir.Model) -> None:
+        self._model = model
+        self._twice: set[str | None] | None = None
         self._opset_imports = dict(model.opset_imports)
         # Before IR version 4 every initializer had to be listed as an input, and callers could not override it. What a
         # loop hands to its body always overrides.
         self._fixed_inputs = frozenset(model.graph.inputs if (model.ir_version or 0) < 4 else ())
         self._known: dict[ir.Value, bool] = {}
         self._described: dict[ir.Value, tuple[tuple[int, ...], ir.DataType]] = {}
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard operator set that the model imports."""
+        return self._opset_imports.get("", self._opset_imports.get("ai.onnx", 1))
 
     def __contains__(self, value: ir.Value) -> bool:
         return self._is_constant(value)
@@ -61,6 +71,17 @@ class Constants:
         """Whether a value is an initializer that callers may replace by an input of their own."""
         return value.const_value is not None and value.is_graph_input() and value not in self._fixed_inputs
 
+    def is_ambiguous(self, value: ir.Value) -> bool:
+        """Whether an initializer of a branch and a value of the main graph have this name, and this is one of them."""
+        if self._twice is None:
+            main = self._model.graph
+            outer = {v.name for v in main.inputs} | set(main.initializers)
+            outer |= {v.name for node in main for v in node.outputs}
+            self._twice = {
+                name for graph in main.subgraphs() if graph is not main for name in graph.initializers
+            } & outer
+        return value.name in self._twice
+
     def leaves(self, value: ir.Value) -> list[ir.Value]:
         """The initializers and Constant outputs that a constant is computed from, each once."""
         seen: dict[ir.Value, None] = {}
@@ -88,8 +109,9 @@ class Constants:
         if node.op_type == "Constant" and "value" in node.attributes:
             tensor = node.attributes["value"].value
             return tuple(tensor.shape.numpy()), tensor.dtype
-        if value.shape is not None and value.shape.is_static() and value.dtype is not None:
-            return tuple(value.shape.numpy()), value.dtype
+        shape = shape_of(value)
+        if shape is not None and shape.is_static() and value.dtype is not None:
+            return tuple(shape.numpy()), value.dtype
         if value not in self._described:
             array = self.read(value)
             self._described[value] = (array.shape, ir.DataType.from_numpy(array.dtype))
@@ -97,9 +119,11 @@ class Constants:
 
     def read(self, value: ir.Value) -> npt.NDArray[Any]:
         """What a constant holds. Raises ModelError naming the node that cannot be folded."""
-        return self._read(value, {})
+        return self._read(value)
 
-    def _read(self, value: ir.Value, done: dict[ir.Value, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def _read(self, value: ir.Value) -> npt.NDArray[Any]:
+        done: dict[ir.Value, npt.NDArray[Any]] = {}
+        readers = self._readers(value)
         stack = [value]
         while stack:
             top = stack[-1]
@@ -114,7 +138,26 @@ class Constants:
                 stack.extend(missing)
             else:
                 done.update(zip(node.outputs, self._fold(node, done), strict=False))
+                for source in {v for v in node.inputs if v is not None}:
+                    readers[source] -= 1
+                    if not readers[source]:  # weights are large: nothing is kept longer than it is needed
+                        done[source] = EMPTY
         return done[value]
+
+    def _readers(self, value: ir.Value) -> Counter[ir.Value]:
+        """How many operators of the chain read each of its values."""
+        readers: Counter[ir.Value] = Counter()
+        seen: set[ir.Node] = set()
+        stack = [value.producer()]
+        while stack:
+            node = stack.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            inputs = {v for v in node.inputs if v is not None}
+            readers.update(inputs)
+            stack.extend(v.producer() for v in inputs)
+        return readers
 
     def _fold(self, node: ir.Node, done: dict[ir.Value, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         inputs = [None if v is None else done[v] for v in node.inputs]

@@ -55,8 +55,12 @@ def _problem(model: ir.Model, function: FunctionId) -> str | None:
     graph_types = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
     for scope in scopes(model):
         for node in scope.graph:
-            if node.op_identifier() == function and any(a.type in graph_types for a in node.attributes.values()):
+            if node.op_identifier() != function:
+                continue
+            if any(attribute.type in graph_types for attribute in node.attributes.values()):
                 return "the function takes a graph as an attribute"
+            if not all(output.name for output in node.outputs):
+                return "a call leaves out an output"
     return None
 
 

@@ -108,6 +108,11 @@ class Scope:
     in_function: bool
     addresses: dict[ir.Node, str] = field(default_factory=dict)
 
+    @property
+    def opset(self) -> int:
+        """Version of the standard operator set that holds here."""
+        return self.opset_imports.get("", self.opset_imports.get("ai.onnx", 1))
+
     def address(self, node: ir.Node) -> str:
         """The node's address in the model: path and name, or operator and position where that is not unique."""
         return self.addresses[node]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,20 +21,22 @@ from .onnx_ir import onnx_ir as ir
 from .wire import WireError, hollow
 
 __all__ = [
+    "HERE",
     "Model",
     "ModelError",
     "Source",
     "constant_tensors",
     "fill_slot",
+    "first_line",
     "graphs",
     "load",
-    "marker",
     "read",
     "tensor_slots",
 ]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model"
 
+HERE = "/in the model file itself"  # location of inline tensors; no external one may be absolute
 KNOWN_DOMAINS = frozenset(  # those that ONNX Runtime knows without being told a version
     {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"}
     | {"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "com.microsoft.experimental"}
@@ -45,7 +49,14 @@ class ModelError(ScissionError):
 
 
 class InlineTensor(ir.ExternalTensor):
-    """A tensor whose bytes still lie in the model file that it was read from."""
+    """A tensor whose bytes still lie in the model file that it was read from, at `file`; its location is `HERE`."""
+
+    file = ""
+
+    @property
+    def path(self) -> str:
+        """Where the bytes are: a path of any encoding, which no protobuf string could hold."""
+        return self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +101,18 @@ def load(source: Source, name: str | None = None) -> Model:
 def _load_file(path: Path, name: str | None) -> Model:
     name = name or str(path)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise ModelError(f"{name}: is not a regular file; give the path of an .onnx file")
         with path.open("rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise ModelError(f"{name}: the file is empty; export the model again")
             # Not closed by hand: an error still holds slices of it, and closing then would raise another error.
-            skeleton = hollow(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), marker(path))
+            skeleton = hollow(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), HERE)
     except WireError as error:
         raise ModelError(f"{name}: not an ONNX model, or cut short ({error}); export or download it again") from None
     except OSError as error:
         raise ModelError(f"{name}: {error.strerror or error}; give the path of a readable .onnx file") from None
     return _from_proto(_parse(skeleton, name), name, path)
-
-
-def marker(path: Path) -> str:
-    """The location by which a tensor is known to lie in the model file itself; no external one may be absolute."""
-    return str(path.absolute())
 
 
 def _parse(data: bytes, name: str) -> onnx.ModelProto:
@@ -118,12 +126,16 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
 def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
     if not proto.HasField("graph"):
         raise ModelError(f"{name}: there is no graph in it, so it is not an ONNX model; give an .onnx file")
+    for body in (proto.graph, *_subgraph_protos(proto)):
+        if len({tensor.name for tensor in body.initializer}) < len(body.initializer):
+            twice = next(name for name, count in Counter(t.name for t in body.initializer).items() if count > 1)
+            raise ModelError(f"{name}: initializer {twice!r} is there twice; runtimes differ in which one they take")
     if any(len(g.sparse_initializer) for g in _subgraph_protos(proto)):
         raise ModelError(f"{name}: a subgraph has sparse initializers, which cannot be carried over; make them dense")
     try:
         graph = ir.from_proto(proto)
     except Exception as error:  # onnx_ir raises whatever its parts raise; the cause stays attached
-        raise ModelError(f"{name}: the graph cannot be read: {_first_line(error)}") from error
+        raise ModelError(f"{name}: the graph cannot be read: {first_line(error)}") from error
     kept = onnx.ModelProto()
     kept.training_info.extend(proto.training_info)
     kept.graph.sparse_initializer.extend(proto.graph.sparse_initializer)
@@ -174,7 +186,8 @@ def _dense(sparse: onnx.SparseTensorProto) -> npt.NDArray[Any]:
     return dense
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What the innermost cause of an error says, in one line."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return (str(error) or type(error).__name__).splitlines()[0]
@@ -191,13 +204,13 @@ def _subgraph_protos(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
 
 def _attach_files(model: Model, path: Path) -> None:
     """Point inline tensors at the model file and check every external one."""
-    here, folder = marker(path), path.absolute().parent
+    folder = path.absolute().parent
     sizes: dict[str, int] = {}
     for holder, key, tensor in tensor_slots(model.graph):
         if not isinstance(tensor, ir.ExternalTensor):
             continue
-        if tensor.location == here:
-            fill_slot(holder, key, _inline(tensor, here))
+        if tensor.location == HERE:
+            fill_slot(holder, key, _inline(tensor, path))
             continue
         location = str(tensor.location)
         if location not in sizes:
@@ -229,13 +242,13 @@ def _checked_size(name: str, folder: Path, location: str) -> int:
         raise ModelError(f"{name}: external data {location!r}: {why}; put it beside the model") from None
 
 
-def _inline(tensor: ir.ExternalTensor, here: str) -> InlineTensor:
+def _inline(tensor: ir.ExternalTensor, path: Path) -> InlineTensor:
     if tensor.length != tensor.nbytes:
         raise ModelError(
-            f"{here}: weight {tensor.name!r} holds {tensor.length} bytes, its shape and type need {tensor.nbytes}"
+            f"{path}: weight {tensor.name!r} holds {tensor.length} bytes, its shape and type need {tensor.nbytes}"
         )
-    return InlineTensor(
-        here,
+    inline = InlineTensor(
+        HERE,
         tensor.offset,
         tensor.length,
         tensor.dtype,
@@ -244,6 +257,8 @@ def _inline(tensor: ir.ExternalTensor, here: str) -> InlineTensor:
         doc_string=tensor.doc_string,
         metadata_props=dict(tensor.metadata_props),
     )
+    inline.file = str(path.absolute())
+    return inline
 
 
 def _is_external(tensor: Any) -> bool:

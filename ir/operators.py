@@ -14,6 +14,7 @@ from .constant import Constants
 from .linear import Bias, Layout, Linear, Scope
 from .model import ModelError
 from .onnx_ir import onnx_ir as ir
+from .shapes import shape_of
 from .skipped import Skipped
 
 __all__ = ["find_linears"]
@@ -68,7 +69,7 @@ class _Site:
             weight=weight,
             shape=(K, N),
             dtype=self.constants.describe(weight)[1],
-            opset=self.scope.opset_imports.get("", self.scope.opset_imports.get("ai.onnx", 1)),
+            opset=self.scope.opset,
             in_function=self.scope.in_function,
             **fields,
         )
@@ -83,6 +84,8 @@ class _Site:
             return f"weight of type {dtype.name.lower()}, not floating point"
         if any(leaf.is_graph_output() for leaf in (weight, *self.constants.leaves(weight))):
             return "weight is also an output of the graph"
+        if any(self.constants.is_ambiguous(leaf) for leaf in self.constants.leaves(weight)):
+            return "its weight shares a name with a value in or outside a branch; runtimes differ in which they take"
         if not all(shape):
             return "weight is empty"
         return None
@@ -121,6 +124,8 @@ def _recognise(site: _Site) -> Found:
         if node.op_identifier() in site.functions or not _parameters(site):
             return None
         return f"operator of the unknown domain {node.domain!r}"
+    if site.scope.in_function and site.scope.opset != site.constants.opset:
+        return "its function is written for another operator set than the model" if _parameters(site) else None
     if any(attribute.is_ref() for attribute in node.attributes.values()):
         return "an attribute depends on the caller of the function" if _parameters(site) else None
     recogniser = RECOGNISERS.get(("" if standard else node.domain, node.op_type))
@@ -159,7 +164,8 @@ def _size(shape: tuple[int, ...]) -> int:
 
 
 def _rank(value: ir.Value) -> int | None:
-    return None if value.shape is None else len(value.shape)
+    shape = shape_of(value)
+    return None if shape is None else len(shape)
 
 
 def _matmul(site: _Site) -> Found:

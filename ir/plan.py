@@ -19,6 +19,13 @@ __all__ = ["SCHEMA", "Block", "Decomposition", "Lowering", "Plan", "PlanError", 
 
 SCHEMA = 1
 Lowering = Literal["dense", "scatter", "split"]
+FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
+    **dict.fromkeys(("node", "op", "weight", "dtype", "reason", "lowering"), (str,)),
+    **dict.fromkeys(("components", "nonzeros", "dormant_inputs", "dormant_outputs"), (int, np.integer)),
+    "giant": (float, int),
+    "gain": (float, int, type(None)),
+    "sha256": (str, type(None)),
+}
 DERIVED = ("mac_share", "byte_share")  # written for the reader, computed again when a plan is read
 Indices = npt.NDArray[np.int64]
 RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", re.ASCII)
@@ -148,6 +155,10 @@ class Step:
     sha256: str | None = None
 
     def __post_init__(self) -> None:
+        for name, kinds in FIELD_TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise PlanError(f"{self.node}: {name} is {value!r}, which is no {kinds[0].__name__}")
         if self.lowering not in get_args(Lowering):
             raise PlanError(f"{self.node}: unknown lowering {self.lowering!r}; use one of {get_args(Lowering)}")
         if self.decomposition.shape != self.shape:
@@ -229,11 +240,11 @@ class Plan:
         """Read `dumps` back; raises PlanError naming the step that is wrong."""
         try:
             data = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
             raise PlanError(f"the plan is not JSON: {error}") from None
         if not isinstance(data, dict) or "schema" not in data:
             raise PlanError("this JSON is not a scission plan: it has no 'schema'")
-        if data["schema"] != SCHEMA:
+        if data["schema"] != SCHEMA or isinstance(data["schema"], bool):
             raise PlanError(f"the plan has schema {data['schema']!r}, this version reads {SCHEMA}; make a new plan")
         try:
             return Plan(
@@ -245,7 +256,7 @@ class Plan:
                 skipped=tuple(Skipped(**skip) for skip in data["skipped"]),
                 inline=tuple((str(d), str(n), str(o)) for d, n, o in data["inline"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, PlanError):
                 raise
             raise PlanError(f"the plan is malformed: {type(error).__name__} {error}") from None
@@ -282,7 +293,9 @@ def _step_from_dict(index: int, data: Mapping[str, Any]) -> Step:
         blocks = fields.pop("blocks")
         for derived in DERIVED:
             fields.pop(derived, None)
-        K, N = (int(size) for size in fields.pop("shape"))
+        K, N = fields.pop("shape")
+        if not (type(K) is int and type(N) is int and K >= 0 and N >= 0):
+            raise PlanError(f"shape {[K, N]} is no pair of sizes")
         parts = tuple(Block(from_ranges(b["inputs"], K), from_ranges(b["outputs"], N)) for b in blocks)
         return Step(shape=(K, N), decomposition=Decomposition((K, N), parts), **fields)
     except KeyError as error:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import onnx
 
-from .model import Model, ModelError, constant_tensors, fill_slot, marker, read, tensor_slots
+from .model import HERE, Model, ModelError, constant_tensors, fill_slot, first_line, read, tensor_slots
 from .onnx_ir import onnx_ir as ir
 from .wire import concatenate, fill
 
-__all__ = ["Staged", "save", "save_copy", "stage", "stage_copy", "to_proto"]
+__all__ = ["Staged", "refuse_output", "save", "save_copy", "stage", "stage_copy", "to_proto"]
 
 PROTOBUF_LIMIT = (1 << 31) - (1 << 20)  # bytes in one protobuf file, with some room for the graph
 INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
@@ -24,7 +24,10 @@ INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and canno
 
 def to_proto(model: Model, graph: ir.Model) -> onnx.ModelProto:
     """Serialise `graph` with what `model` kept aside; inline tensors of the source file stay references to it."""
-    proto = ir.to_proto(graph)
+    try:
+        proto = ir.to_proto(graph)
+    except Exception as error:  # onnx_ir raises whatever its parts raise
+        raise ModelError(f"{model.name}: the graph cannot be written: {first_line(error)}") from error
     proto.training_info.extend(model.kept.training_info)
     if model.kept.graph.sparse_initializer:
         sparse = {kept.values.name: kept for kept in model.kept.graph.sparse_initializer}
@@ -131,7 +134,7 @@ def save_copy(model: Model, path: Path, overwrite: bool = False) -> list[Path]:
 
 def _write_inline(model: Model, graph: ir.Model, path: Path) -> None:
     skeleton = to_proto(model, graph).SerializeToString()
-    pieces = fill(skeleton, marker(model.path)) if model.path else [skeleton]
+    pieces = fill(skeleton, HERE, str(model.path.absolute())) if model.path else [skeleton]
     with path.open("wb") as file:
         concatenate(pieces, file.write)
 
@@ -153,11 +156,24 @@ def _write_external(model: Model, graph: ir.Model, path: Path, data: str) -> Non
 def _refuse_conflicts(model: Model, targets: Sequence[Path], overwrite: bool) -> None:
     inputs = [p for p in (model.path, *model.data_files()) if p is not None]
     for target in targets:
-        if target.exists() and any(target.samefile(source) for source in inputs if source.exists()):
+        if target is targets[0] or target.exists():  # folders of further data files are made when they are needed
+            refuse_output(target, inputs, overwrite)
+
+
+def refuse_output(target: Path, inputs: Sequence[Path], overwrite: bool) -> None:
+    """Raise ModelError when `target` must not be written: an input, no regular file, there already, out of reach."""
+    try:
+        if not target.absolute().parent.is_dir():
+            raise ModelError(f"{target}: its folder does not exist; create it first")
+        if not target.exists():
+            return
+        if any(target.samefile(source) for source in inputs if source.exists()):
             raise ModelError(f"{target}: is the input itself, which is never written to; choose another output")
         if target.is_dir():
             raise ModelError(f"{target}: is a folder; give a file name for the output")
-        if target.exists() and not overwrite:
-            raise ModelError(f"{target}: exists already; choose another output or add --overwrite")
-    if not targets[0].absolute().parent.is_dir():
-        raise ModelError(f"{targets[0]}: its folder does not exist; create it first")
+        if not target.is_file():
+            raise ModelError(f"{target}: is a device or a pipe, not a file; choose another output")
+    except OSError as error:
+        raise ModelError(f"{target}: {error.strerror or error}; choose another output") from None
+    if not overwrite:
+        raise ModelError(f"{target}: exists already; choose another output or add --overwrite")

@@ -66,8 +66,8 @@ def hollow(data: memoryview, location: str, smallest: int = 1024) -> bytes:
     return b"".join(_walk(data, 0, len(data), "model", strip, smallest))  # type: ignore[arg-type]
 
 
-def fill(skeleton: bytes, location: str) -> list[Piece]:
-    """Inverse of `hollow`: the pieces of the whole ModelProto, tensors at `location` as ranges of that file.
+def fill(skeleton: bytes, location: str, path: str | None = None) -> list[Piece]:
+    """Inverse of `hollow`: the pieces of the whole ModelProto, tensors at `location` as ranges of the file `path`.
 
     A skeleton that was edited in between is fine; raises WireError when `skeleton` is no message, or when a tensor at
     `location` lacks its offset or length.
@@ -88,7 +88,7 @@ def fill(skeleton: bytes, location: str) -> list[Piece]:
             offset, length = int(entries["offset"]), int(entries["length"])
         except (KeyError, ValueError):
             raise WireError(f"a tensor in {location} has no offset or no length") from None
-        return [*pieces, _tag(RAW_DATA) + _varint(length), FileRange(location, offset, length)]
+        return [*pieces, _tag(RAW_DATA) + _varint(length), FileRange(path or location, offset, length)]
 
     return _walk(data, 0, len(data), "model", restore, 0)
 

@@ -22,6 +22,7 @@ class Names:
 
     def __init__(self, model: ir.Model) -> None:
         self._taken: set[str] = set()
+        self._next: dict[str, int] = {}
         for graph in graphs(model):
             self._taken.update(value.name or "" for value in graph.inputs)
             self._taken.update(getattr(graph, "initializers", {}))
@@ -32,11 +33,12 @@ class Names:
 
     def fresh(self, wish: str) -> str:
         """`wish`, or the first of `wish_1`, `wish_2` … that nobody has; never given twice."""
-        name, number = wish, 0
+        name, number = wish, self._next.get(wish, 0)
         while name in self._taken:
             number += 1
             name = f"{wish}_{number}"
         self._taken.add(name)
+        self._next[wish] = number
         return name
 
 
@@ -77,7 +79,8 @@ class Emitter:
                 ],
                 outputs=values,
                 name=name,
-                metadata_props={ORIGIN: self.linear.address, ROLE: role},
+                doc_string=self.linear.node.doc_string,
+                metadata_props={**self.linear.node.metadata_props, ORIGIN: self.linear.address, ROLE: role},
             )
         )
         return values

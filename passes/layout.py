@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.shapes import shape_of
 from .emit import Emitter
 
 __all__ = ["Frame", "enter", "leave"]
@@ -42,10 +43,23 @@ def leave(emitter: Emitter, frame: Frame, whole: ir.Value) -> ir.Value:
     layout = emitter.linear.layout
     if layout.kind == "rows":
         rows = _transpose(emitter, whole, (1, 0), "leave")
-        return rows if frame.shape is None else _reshape(emitter, rows, frame.shape, "leave")
+        return _guarded(emitter, rows) if frame.shape is None else _reshape(emitter, rows, frame.shape, "leave")
     if frame.shape is not None:
         whole = _reshape(emitter, whole, frame.shape, "leave")
-    return _transpose(emitter, whole, layout.exit, "leave")
+    if layout.exit is None:
+        return whole
+    return _guarded(emitter, _transpose(emitter, whole, layout.exit, "leave"))
+
+
+def _guarded(emitter: Emitter, transposed: ir.Value) -> ir.Value:
+    """A Transpose that ONNX Runtime will not merge into the products behind it, where its merging is broken: it loses
+    the value when that is an output of the graph besides, and crashes on float16 (1.31). The Reshape copies nothing."""
+    linear = emitter.linear
+    merged = linear.output.is_graph_output() and bool(linear.output.uses())
+    if not merged and linear.dtype != ir.DataType.FLOAT16:
+        return transposed
+    rank = 2 if linear.layout.rank is None else linear.layout.rank
+    return _reshape(emitter, transposed, emitter.integers([0] * rank, "leave/same"), "leave")
 
 
 def _transpose(emitter: Emitter, value: ir.Value, perm: tuple[int, ...] | None, role: str) -> ir.Value:
@@ -53,16 +67,17 @@ def _transpose(emitter: Emitter, value: ir.Value, perm: tuple[int, ...] | None, 
 
 
 def _reshape(emitter: Emitter, value: ir.Value, shape: ir.Value, role: str) -> ir.Value:
-    # A zero in the shape is an empty axis here, never "copy the input's"; older sets cannot say so.
+    # A zero in a computed shape is an empty axis, never "copy the input's"; older sets are told -1 (see `_shape`).
     attributes = {"allowzero": 1} if emitter.opset >= 14 and shape.const_value is None else {}
     return emitter.node("Reshape", [value, shape], role, attributes)[0]
 
 
 def _extents(value: ir.Value, rank: int | None) -> list[int | None] | None:
     """Extent of each axis, None where it is decided at run time; None when not even the rank is known."""
-    if rank is None or value.shape is None:
+    shape = shape_of(value)
+    if rank is None or shape is None:
         return None
-    return [extent if isinstance(extent, int) else None for extent in value.shape]
+    return [extent if isinstance(extent, int) else None for extent in shape]
 
 
 def _shape(
@@ -83,6 +98,11 @@ def _shape(
         rest = emitter.one("Slice", [shape], "leave", starts=starts, ends=ends)
     rest.type = shape.type
     replaced = emitter.integers([lead if lead is not None else tail or 0], "leave/extent")
+    if emitter.opset < 14:  # Reshape reads 0 as "copy" there: an empty extent becomes -1, which infers to 0
+        empty = emitter.one("Equal", [rest, emitter.integers([0], "leave/zero")], "leave")
+        one = emitter.one("Cast", [empty], "leave", to=ir.DataType.INT64)
+        rest = emitter.one("Sub", [rest, one], "leave")
+        empty.type, one.type, rest.type = ir.TensorType(ir.DataType.BOOL), shape.type, shape.type
     joined = emitter.one("Concat", [replaced, rest] if lead is not None else [rest, replaced], "leave", axis=0)
     joined.type = shape.type
     return joined

@@ -33,7 +33,14 @@ def problem(linear: Linear) -> str | None:
     """Why a linear cannot be lowered at all, whatever its blocks; None when it can."""
     if linear.opset < MINIMUM:
         return f"operator set {linear.opset} is older than {MINIMUM}; convert the model to a newer one"
+    if linear.dtype == ir.DataType.FLOAT16 and _feeds_turned_product(linear.output):
+        return "a float16 Transpose and MatMul behind it would be fused, on which ONNX Runtime 1.31 crashes"
     return None
+
+
+def _feeds_turned_product(value: ir.Value) -> bool:
+    turned = (node.outputs[0] for node in value.consumers() if node.op_type == "Transpose")
+    return any(node.op_type == "MatMul" for output in turned for node in output.consumers())
 
 
 def lower(emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: Lowering) -> ir.Value:

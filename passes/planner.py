@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,9 +14,10 @@ from ..ir.linear import Linear
 from ..ir.model import Model, ModelError
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Decomposition, Plan, Step
+from ..ir.shapes import shape_of
 from ..ir.skipped import Skipped
 from ..ir.survey import Survey
-from ..ir.view import view
+from ..ir.view import glance, view
 from .blocks import decompose
 from .components import Components, components
 from .cost import CPU, CUDA, MARGIN, Choice, Machine, choose
@@ -55,14 +56,19 @@ def make_plan(
     total, node). Weights are read one at a time. Raises ModelError when a weight cannot be read.
     """
     takers, blocked = weight_takers(model.graph)
-    while True:
-        seen = view(model.graph, sorted(takers), read_only=True)
-        found = seen.found
-        steps = _steps(found, provider, rows, threads, force, progress, model.name)
-        needed = callers(model.graph, _functions_of(found, steps, seen.origins)) & takers
+    known: dict[Any, _Analysis] = {}
+    settings = _Settings(provider, rows, threads, force, progress)
+    seen = glance(model.graph, sorted(takers))
+    steps, failed = _steps(seen.found, settings, known, model.name)
+    settings = replace(settings, progress=None)  # weights are known by now
+    while seen.lacks_ranks or takers or any(step.lowering != "dense" for step in steps):
+        seen = view(model.graph, sorted(takers))
+        steps, failed = _steps(seen.found, settings, known, model.name)
+        needed = callers(model.graph, _functions_of(seen.found, steps, seen.origins)) & takers
         if needed == takers:
             break
         takers = needed  # a function in which nothing is split stays a function
+    found = seen.found
     calls = [
         Skipped("::".join(f[:2]), "function", f"its weights are arguments: {why}", 0) for f, why in blocked.items()
     ]
@@ -72,7 +78,7 @@ def make_plan(
         rows=tuple(rows or DEFAULT_ROWS),
         parameters=found.parameters,
         steps=tuple(steps),
-        skipped=(*found.skipped, *calls),
+        skipped=(*found.skipped, *failed, *calls),
         inline=tuple(sorted(takers)),
     )
 
@@ -82,32 +88,44 @@ def _functions_of(found: Survey, steps: Sequence[Step], origins: dict[ir.Node, F
     return {origins[lin.node] for lin in found.linears if lin.address in split and lin.node in origins}
 
 
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What the plan is made for; see `make_plan`."""
+
+    provider: str
+    rows: Sequence[int] | None
+    threads: int
+    force: bool
+    progress: Progress | None
+
+    def machines(self) -> list[Machine]:
+        machine = CUDA if self.provider == "cuda" else CPU
+        single = self.provider == "cuda" or self.threads == 1
+        return [machine] if single else [machine, machine.threaded(self.threads)]
+
+
 def _steps(
-    found: Survey,
-    provider: str,
-    rows: Sequence[int] | None,
-    threads: int,
-    force: bool,
-    progress: Progress | None,
-    name: str,
-) -> list[Step]:
-    machine = CUDA if provider == "cuda" else CPU
-    machines = [machine] if provider == "cuda" or threads == 1 else [machine, machine.threaded(threads)]
-    analyses: dict[tuple[ir.Value, bool, tuple[int, int]], _Analysis] = {}
-    steps = []
+    found: Survey, settings: _Settings, known: dict[Any, _Analysis], name: str
+) -> tuple[list[Step], list[Skipped]]:
+    """A step for each linear, and those whose weight turned out not to be readable; `known` remembers weights."""
+    steps: list[Step] = []
+    failed: list[Skipped] = []
     for index, linear in enumerate(found.linears):
-        if progress:
-            progress(index, len(found.linears), linear.address)
-        key = (linear.weight, linear.transposed, linear.shape)
-        if key not in analyses:
-            try:
-                analyses[key] = _analyse(linear, found)
-            except MemoryError:
-                raise ModelError(
-                    f"{name}: {linear.address}: not enough memory for a weight of {linear.shape}"
-                ) from None
-        steps.append(_step(linear, analyses[key], machines, rows, force))
-    return steps
+        if settings.progress:
+            settings.progress(index, len(found.linears), linear.address)
+        # The tensor of an initializer is the same in every copy of the graph.
+        key = (linear.weight.const_value or linear.weight, linear.transposed, linear.shape)
+        try:
+            if key not in known:
+                known[key] = _analyse(linear, found)
+        except MemoryError:
+            where = f"{name}: {linear.address}"
+            raise ModelError(f"{where}: not enough memory for a weight of {linear.shape}") from None
+        except ModelError as error:
+            failed.append(Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", 0))
+            continue
+        steps.append(_step(linear, known[key], settings))
+    return steps, failed
 
 
 def _analyse(linear: Linear, found: Survey) -> _Analysis:
@@ -117,17 +135,15 @@ def _analyse(linear: Linear, found: Survey) -> _Analysis:
     return _Analysis(parts, decomposition, fingerprint(stored) if decomposition.mac_share < 1 else None)
 
 
-def _step(
-    linear: Linear, analysis: _Analysis, machines: Sequence[Machine], rows: Sequence[int] | None, force: bool
-) -> Step:
+def _step(linear: Linear, analysis: _Analysis, settings: _Settings) -> Step:
     K, N = linear.shape
-    counts = [fixed] if (fixed := _fixed_rows(linear)) else list(rows or DEFAULT_ROWS)
+    counts = [fixed] if (fixed := _fixed_rows(linear)) else list(settings.rows or DEFAULT_ROWS)
     itemsize = np.dtype(linear.dtype.numpy()).itemsize
     found = analysis.decomposition
     if absorbs(linear) and found.blocks:
         found = absorb_dormant(found)  # their zero columns are computed, so they count
-    choice = choose(found, counts, itemsize, machines, _transposes(linear))
-    reason = _refusal(linear, analysis, choice, counts, force)
+    choice = choose(found, counts, itemsize, settings.machines(), _transposes(linear))
+    reason = _refusal(linear, analysis, choice, counts, settings.force)
     taken = choice if reason is None and choice else None
     decomposition = choice.decomposition if choice else Decomposition((K, N), ())
     return Step(
@@ -159,7 +175,7 @@ def _transposes(linear: Linear) -> int:
 
 def _fixed_rows(linear: Linear) -> int | None:
     """Activation rows, where the graph fixes them."""
-    shape = linear.output.shape
+    shape = shape_of(linear.output)
     extents = [extent for extent in shape or () if isinstance(extent, int)]
     if not shape or len(extents) < len(shape):
         return None

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Plan, PlanError, Step
+from ..ir.shapes import correct_shapes
 from ..ir.survey import Survey
 from ..ir.view import view
 from .blocks import is_contiguous
@@ -54,6 +55,7 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
         old, new = _replace(copy, replace(linear, activation=activation, addend=addend), found, step, names)
         now[old] = new
     if plan.rewrites:
+        correct_shapes(copy)
         copy.metadata_props["scission"] = f"{len(plan.rewrites)} operators split"
     return copy
 
@@ -105,6 +107,9 @@ def _replace(model: ir.Model, linear: Linear, found: Survey, step: Step, names: 
         old.append(linear.bias.node)
         output = linear.bias.node.outputs[0]
         reads.append(linear.bias.value)
+    result.doc_string = output.doc_string
+    result.metadata_props.update(output.metadata_props)
+    result.meta.update(output.meta)
     ir.convenience.replace_nodes_and_values(graph, linear.node, old, emitter.nodes, [output], [result])
     for value in reads:
         _drop_unread(model, value)

@@ -5,7 +5,11 @@ Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of sci
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +42,7 @@ PlanOutput = Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN
 First = Annotated[Path, typer.Argument(metavar="A", help="the original model")]
 Second = Annotated[Path, typer.Argument(metavar="B", help="the changed model")]
 Provider = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it really works")]
-Threads = Annotated[int | None, typer.Option(help="threads ONNX Runtime uses (default: its own choice)", min=1)]
+Threads = Annotated[int | None, typer.Option(help="threads of ONNX Runtime (default: its own choice)", min=1, max=1024)]
 Rows = Annotated[
     list[int] | None, typer.Option("--rows", help="batch rows to predict and time for (repeatable; 1, 16, 256)", min=1)
 ]
@@ -276,16 +280,16 @@ def _size(text: str) -> tuple[str, int]:
 
 def _refuse_input(output: Path, source: Path | None) -> None:
     """An input file is never written to, not even with --overwrite."""
-    if source is not None and output.exists() and source.exists() and output.samefile(source):
-        raise ScissionError(f"{output}: is an input itself, which is never written to; choose another output")
+    from ..ir.store import refuse_output
+
+    refuse_output(output, [source] if source is not None else [], True)
 
 
 def _write_text(path: Path, text: str, overwrite: bool) -> None:
     """Write a small file whole or not at all."""
-    if path.is_dir():
-        raise ScissionError(f"{path}: is a folder; give a file name for the output")
-    if path.exists() and not overwrite:
-        raise ScissionError(f"{path}: exists already; choose another output or add --overwrite")
+    from ..ir.store import refuse_output
+
+    refuse_output(path, [], overwrite)
     staged = path.with_name(f".{path.name}.partial")
     try:
         staged.write_text(text, encoding="utf-8")
@@ -326,10 +330,22 @@ def _progress(quiet: bool) -> Iterator[Progress | None]:
 
 def main() -> None:
     """Run the command line; every expected error is one line on stderr and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):  # a name that this locale cannot show is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what matters of it comes back as our own message
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files go
     try:
         app()
     except ScissionError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo("error: " + " ".join(str(error).splitlines()), err=True)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        typer.echo(f"error: {error.strerror or error}: the output could not be printed", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
     except Exception:
         import traceback

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ir.errors import ScissionError
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.store import save
@@ -46,6 +48,16 @@ class Trials:
     seconds: float = 1.0
     custom_ops: tuple[Path, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("rtol", "atol"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise TrialsError(f"{name} must be a number of at least 0, got {value}: anything would pass")
+
+
+class TrialsError(ScissionError):
+    """Settings under which a comparison would say nothing."""
+
 
 def check(original: Source, changed: Source, *, trials: Trials | None = None) -> Verdict:
     """Run two models on the same inputs at several sizes and compare every output.
@@ -57,7 +69,7 @@ def check(original: Source, changed: Source, *, trials: Trials | None = None) ->
     from .probes import probes
 
     trials = trials or Trials()
-    with _file(original, "original") as (before, source), _file(changed, "changed") as (after, result):
+    with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, result):
         return equivalence.check(
             before,
             after,
@@ -81,7 +93,7 @@ def bench(
     from . import bench as bench_module
 
     trials = trials or Trials()
-    with _file(original, "original") as (before, source), _file(changed, "changed") as (after, _):
+    with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
         return tuple(
             bench_module.bench(
                 before,
@@ -97,7 +109,7 @@ def bench(
 
 
 @contextmanager
-def _file(source: Source, label: str) -> Iterator[tuple[Path, Model]]:
+def as_file(source: Source, label: str) -> Iterator[tuple[Path, Model]]:
     """A model as a file that ONNX Runtime can open, and as a graph."""
     if isinstance(source, (str, os.PathLike)):
         yield Path(source), load(source)
@@ -116,9 +128,9 @@ def _origins(model: ir.Model) -> set[str]:
 def _feeds(model: Model, trials: Trials) -> list[dict[str, Any]]:
     from .inputs import draw, index_bounds, load_npz, trial_sizes
 
-    spec = _spec(model)
     if trials.inputs is not None:
-        return list(load_npz(trials.inputs, spec))
+        return list(load_npz(trials.inputs, _spec(model, given=True)))
+    spec = _spec(model)
     rng = np.random.default_rng(trials.seed)
     bounds = index_bounds(model.graph)
     return [draw(spec, rng, sizes, bounds) for sizes in trial_sizes(spec, trials.sizes)]
@@ -127,9 +139,9 @@ def _feeds(model: Model, trials: Trials) -> list[dict[str, Any]]:
 def _bench_feeds(model: Model, trials: Trials, rows: Sequence[int]) -> list[dict[str, Any]]:
     from .inputs import draw, index_bounds, load_npz, trial_sizes
 
-    spec = _spec(model)
     if trials.inputs is not None:
-        return list(load_npz(trials.inputs, spec))[:1]
+        return list(load_npz(trials.inputs, _spec(model, given=True)))[:1]
+    spec = _spec(model)
     rng = np.random.default_rng(trials.seed)
     bounds = index_bounds(model.graph)
     trial_sizes(spec, trials.sizes)  # refuses names that the model does not have
@@ -153,11 +165,11 @@ def _bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]
     return sizes
 
 
-def _spec(model: Model) -> list[TensorSpec]:
+def _spec(model: Model, *, given: bool = False) -> list[TensorSpec]:
     """The inputs of a model as ONNX Runtime would list them, without opening a session for it.
 
-    An input of unknown rank that enters a linear is taken to be a batch of rows for it.
-    Raises InputError for any other of unknown rank.
+    An input of unknown rank that enters a linear is taken to be a batch of rows for it; any other raises InputError,
+    unless values are `given`, when it looks like a scalar.
     """
     from .inputs import InputError
     from .session import TensorSpec
@@ -167,6 +179,8 @@ def _spec(model: Model) -> list[TensorSpec]:
         if value.const_value is not None:
             continue
         shape = value.shape if value.shape is not None else _row_shape(model, value)
+        if shape is None and given:
+            shape = ()
         if shape is None:
             where = f"{model.name}: input {value.name!r}"
             raise InputError(f"{where} has no rank to draw random values for; give real ones with --inputs")

@@ -25,15 +25,17 @@ SMALL = 1e-3  # elements below this share of an output's largest are left out of
 class OutputReport:
     """How one output differs, each number the worst over all trials; errors are over the finite elements.
 
-    max_abs, mean_abs, q99_abs: absolute error and its 99 % quantile; scale: largest |original|; max_rel, mean_rel,
-    q99_rel: the same errors over the scale of their trial; element_rel: largest error over |original| of the element
-    itself, where that is not tiny; cosine: of the two tensors as vectors; argmax: share of rows with the same largest
-    element on the last axis; tolerance: what was allowed relative to the scale, None where equality was demanded.
+    finite: elements of the original that are no NaN or infinity; max_abs, mean_abs, q99_abs: absolute error and its
+    99 % quantile; scale: largest |original|; max_rel, mean_rel, q99_rel: the same errors over the scale of their
+    trial; element_rel: largest error over |original| of the element itself, where that is not tiny; cosine: of the
+    two tensors as vectors; argmax: share of rows with the same largest element on the last axis; tolerance: what was
+    allowed relative to the scale, None where equality was demanded.
     """
 
     name: str
     dtype: str
     elements: int
+    finite: int
     equal: bool
     identical: bool
     max_abs: float
@@ -124,6 +126,7 @@ def _compare_floats(name: str, before: Array, after: Array, rtol: float, atol: f
         name=name,
         dtype=dtype,
         elements=before.size,
+        finite=int(finite.sum()),
         equal=not reason,
         identical=_same_bits(before, after),
         max_abs=worst,
@@ -147,6 +150,7 @@ def _discrete(name: str, dtype: str, elements: int, reason: str) -> OutputReport
         name=name,
         dtype=dtype,
         elements=elements,
+        finite=elements,
         equal=not reason,
         identical=not reason,
         **dict.fromkeys(ERRORS, math.inf if reason else 0.0),
@@ -193,6 +197,7 @@ def worst_of(one: OutputReport, other: OutputReport) -> OutputReport:
     return dataclasses.replace(
         one,
         elements=one.elements + other.elements,
+        finite=one.finite + other.finite,
         equal=one.equal and other.equal,
         identical=one.identical and other.identical,
         **{field: max(getattr(one, field), getattr(other, field)) for field in (*ERRORS, "scale")},

@@ -131,6 +131,9 @@ def check(
         for model, label in ((original, "original"), (changed, "changed"))
     )
     probed = tuple(_probe_report(*of_probe) for of_probe in zip(probes, before, after, strict=True))
+    if not any(report.finite for report in reports):
+        what = "empty" if not any(report.elements for report in reports) else "NaN or infinite"
+        raise EquivalenceError(f"nothing could be compared: every output is {what}; give other inputs with --inputs")
     problems = [r.reason for r in reports if not r.equal] + [p.reason for p in probed if not p.within]
     identical = all(report.identical for report in reports)
     return Verdict(

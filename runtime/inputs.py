@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,10 +53,17 @@ def draw(
     >>> feed["x"].shape, feed["ids"].shape, bool(feed["ids"].max() < 10)
     ((2, 3), (2, 5), True)
     """
-    return {
-        value.name: _draw_one(value, _shape(value, sizes), rng, (bounds or {}).get(value.name, (0, 2)))
-        for value in spec
-    }
+    feed = {}
+    for value in spec:
+        shape = _shape(value, sizes)
+        try:
+            feed[value.name] = _draw_one(value, shape, rng, (bounds or {}).get(value.name, (0, 2)))
+        except InputError:
+            raise
+        except (MemoryError, OverflowError, ValueError):
+            what = f"input {value.name!r}: shape {list(shape)}"
+            raise InputError(f"{what} does not fit into memory; ask for smaller sizes") from None
+    return feed
 
 
 def _shape(value: TensorSpec, sizes: Mapping[str, int] | int) -> tuple[int, ...]:
@@ -218,7 +226,7 @@ def _read_npz(path: Path) -> Feed:
                 return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: cannot be read ({error}); write it with numpy.savez, without objects") from error
     raise InputError(f"{path}: not an .npz file; write it with numpy.savez(path, input_name=array, …)")
 

@@ -187,11 +187,12 @@ def optimize(
     benches: tuple[Bench, ...] = ()
     with _staged(loaded, changed, target, overwrite) as staged:
         original = loaded.path or model
-        if check:
+        refused = _refusal(original, staged.path, trials) if check or bench else None
+        if check and not refused:
             verdict = compare.check(original, staged.path, trials=trials)
-        if verdict is None or verdict.equal:
-            benches = compare.bench(original, staged.path, trials=trials, rows=rows) if bench else ()
-        outcome, reason = _judge(chosen, verdict, benches, force)
+        if bench and not refused and (verdict is None or verdict.equal):
+            benches = compare.bench(original, staged.path, trials=trials, rows=rows)
+        outcome, reason = ("failed", refused) if refused else _judge(chosen, verdict, benches, force)
         written = staged.publish() if target and outcome == "split" else []
     if target and outcome == "slower":
         written = _write(model, loaded, None, target, overwrite)
@@ -205,6 +206,23 @@ def optimize(
         written=tuple(written),
         model=target if loaded.path and written else back,
     )
+
+
+def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
+    """What ONNX Runtime says against the rewritten model, when it takes the original; None when it takes both.
+
+    Raises SessionError when it refuses the original, which is the input's fault and not the rewrite's.
+    """
+    from .session import SessionError, open_session
+
+    options: Any = {"provider": trials.provider, "threads": trials.threads, "custom_ops": trials.custom_ops}
+    try:
+        open_session(changed, **options)
+    except SessionError as error:
+        with compare.as_file(original, "original") as (path, _):
+            open_session(path, **options)
+        return f"ONNX Runtime takes the original and refuses the rewritten model ({error}); please report this"
+    return None
 
 
 def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force: bool) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
-from reference import apply, canonical, constants, function, graphs_of, model, node, product, truth_mask
+from reference import apply, canonical, constants, function, graph, graphs_of, model, node, product, truth_mask
 
 from scission.ir import operators
 from scission.ir.functions import weight_takers
@@ -150,6 +150,22 @@ def strange_chain():
     return model([node("NoSuchOperator", "w", "v"), node("MatMul", "x v", "y", "n")], ["x"], ["y"], {"w": W})
 
 
+def shadowing():
+    branch = graph([node("MatMul", "x w", "z", "n")], (), ["z"], {"w": W})
+    return model(
+        [node("If", "c", "y", "if", then_branch=branch, else_branch=graph([node("Identity", "x", "z")], (), ["z"]))],
+        {"x": [2, 4], "c": ([], np.bool_)},
+        ["y"],
+        {"w": 2 * W},
+    )
+
+
+def older_function():
+    held = node("Constant", "", "k", value=numpy_helper.from_array(W))
+    body = function("F", "x", "y", [held, node("MatMul", "x k", "y", "n")], opset=13)
+    return model([node("F", "x", "y", "call", "local")], ["x"], ["y"], functions=[body])
+
+
 def einsum(equation, weight=W, inputs=("x",), order="x w"):
     return one(node("Einsum", order, "y", "n", equation=equation), {"w": weight}, inputs)
 
@@ -182,6 +198,8 @@ LEFT_ALONE = {
     "unfoldable": (strange_chain(), "the weight cannot be folded: .*NoSuchOperator"),
     "both quantised": (quantised(), "integer kernel: weight and activation are both quantised"),
     "attribute of the caller": (referring(), "an attribute depends on the caller of the function"),
+    "shadowing": (shadowing(), "shares a name with a value in or outside a branch"),
+    "older function": (older_function(), "its function is written for another operator set"),
     "outer product": (einsum("bk,mn->bkmn"), PLAIN),
     "element by element": (einsum("kn,kn->kn"), PLAIN),
     "diagonal": (einsum("bk,kk->bk", SQUARE), PLAIN),
