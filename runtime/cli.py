@@ -273,7 +273,7 @@ def _trials(
 
 def _size(text: str) -> tuple[str, int]:
     name, sign, number = text.rpartition("=")
-    if not sign or not number.isdecimal() or int(number) < 1:
+    if not sign or not number.isdecimal() or len(number) > 12 or int(number) < 1:
         raise typer.BadParameter(f"{text!r} is not NAME=N with N at least 1", param_hint="--size")
     return name, int(number)
 
@@ -330,19 +330,20 @@ def _progress(quiet: bool) -> Iterator[Progress | None]:
 
 def main() -> None:
     """Run the command line; every expected error is one line on stderr and exit status 2."""
+    if sys.stderr is None:  # closed by the caller
+        sys.stderr = io.StringIO()
     for stream in (sys.stdout, sys.stderr):  # a name that this locale cannot show is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what matters of it comes back as our own message
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever read our output has seen enough; 1 would say "failed"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files go
     try:
         app()
     except ScissionError as error:
         typer.echo("error: " + " ".join(str(error).splitlines()), err=True)
         sys.exit(2)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         typer.echo(f"error: {error.strerror or error}: the output could not be printed", err=True)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -130,3 +130,23 @@ def test_no_file_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     scission.check(product(), split(product()), trials=ONE)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+@pytest.mark.parametrize("name", ["rtol", "atol"])
+def test_a_tolerance_that_lets_everything_pass_is_refused(name, value):
+    with pytest.raises(scission.ScissionError, match=f"{name} must be a number"):
+        scission.Trials(**{name: value})
+
+
+def test_real_inputs_serve_a_model_of_unknown_rank(tmp_path):
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, None) for name in "xy")
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "g", [x], [y]), opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9
+    )
+    with pytest.raises(scission.ScissionError, match="give real ones with --inputs"):
+        scission.check(model, model, trials=scission.Trials(provider="cpu"))
+    np.savez(tmp_path / "x.npz", x=np.ones((2, 3), np.float32))
+    trials = scission.Trials(provider="cpu", inputs=tmp_path / "x.npz")
+    assert scission.check(model, model, trials=trials).equal

@@ -314,3 +314,15 @@ def test_relative_paths_work(tmp_path, monkeypatch):
     save_copy(loaded, Path("c.onnx"))
     same(onnx.load("o.onnx"), onnx.load("in/m.onnx"))
     same(onnx.load("c.onnx"), onnx.load("in/m.onnx"))
+
+
+def test_a_device_is_never_replaced(tmp_path):
+    """Nor a pipe, which any user can make."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    loaded = load(write(tmp_path / "m.onnx", product(W)))
+    for overwrite in (False, True):
+        with pytest.raises(ModelError, match="is a device or a pipe"):
+            save(loaded, loaded.graph, pipe, overwrite)
+    with pytest.raises(ModelError, match="is not a regular file"):
+        load(pipe)
