@@ -74,12 +74,7 @@ class Constants:
     def is_ambiguous(self, value: ir.Value) -> bool:
         """Whether an initializer of a branch and a value of the main graph have this name, and this is one of them."""
         if self._twice is None:
-            main = self._model.graph
-            outer = {v.name for v in main.inputs} | set(main.initializers)
-            outer |= {v.name for node in main for v in node.outputs}
-            self._twice = {
-                name for graph in main.subgraphs() if graph is not main for name in graph.initializers
-            } & outer
+            self._twice = _names_in_branches(self._model) & _names_outside(self._model)
         return value.name in self._twice
 
     def leaves(self, value: ir.Value) -> list[ir.Value]:
@@ -172,6 +167,15 @@ class Constants:
             return _evaluate(node, inputs, self._opset_imports)
         except Exception as error:  # invalid nodes, and the evaluator raises whatever the operator's code raises
             raise ModelError(f"constant operator {node.name or node.op_type!r} ({node.op_type}): {error}") from error
+
+
+def _names_outside(model: ir.Model) -> set[str | None]:
+    main = model.graph
+    return {v.name for v in main.inputs} | set(main.initializers) | {v.name for node in main for v in node.outputs}
+
+
+def _names_in_branches(model: ir.Model) -> set[str | None]:
+    return {name for graph in model.graph.subgraphs() if graph is not model.graph for name in graph.initializers}
 
 
 def _present(array: npt.NDArray[Any] | None) -> npt.NDArray[Any]:

@@ -179,12 +179,10 @@ def _spec(model: Model, *, given: bool = False) -> list[TensorSpec]:
         if value.const_value is not None:
             continue
         shape = value.shape if value.shape is not None else _row_shape(model, value)
-        if shape is None and given:
-            shape = ()
-        if shape is None:
+        if shape is None and not given:
             where = f"{model.name}: input {value.name!r}"
             raise InputError(f"{where} has no rank to draw random values for; give real ones with --inputs")
-        dims = tuple(dim if dim is None or isinstance(dim, int) else dim.value for dim in shape)
+        dims = tuple(dim if dim is None or isinstance(dim, int) else dim.value for dim in shape or ())
         spec.append(TensorSpec(name=value.name or "", dtype=_dtype_name(value), shape=dims))
     return spec
 
