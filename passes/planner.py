@@ -122,7 +122,9 @@ def _steps(
             where = f"{name}: {linear.address}"
             raise ModelError(f"{where}: not enough memory for a weight of {linear.shape}") from None
         except ModelError as error:
-            failed.append(Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", 0))
+            failed.append(
+                Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", math.prod(linear.shape))
+            )
             continue
         steps.append(_step(linear, known[key], settings))
     return steps, failed

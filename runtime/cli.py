@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -24,6 +24,7 @@ from ..ir.errors import ScissionError
 if TYPE_CHECKING:
     from ..passes.planner import Progress
     from .compare import Trials
+    from .session import Choice
 
 __all__ = ["app", "main"]
 
@@ -259,7 +260,7 @@ def _trials(
     if provider not in ("auto", "cpu", "cuda"):
         raise typer.BadParameter(f"{provider!r} is none of auto, cpu, cuda", param_hint="--provider")
     return Trials(
-        provider=provider,
+        provider=cast("Choice", provider),
         threads=threads,
         inputs=inputs,
         sizes=dict(map(_size, size or [])),

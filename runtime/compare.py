@@ -24,7 +24,7 @@ from ..passes.planner import DEFAULT_ROWS
 if TYPE_CHECKING:
     from .bench import Bench
     from .equivalence import Verdict
-    from .session import TensorSpec
+    from .session import Choice, TensorSpec
 
 __all__ = ["Trials", "bench", "check"]
 
@@ -38,7 +38,7 @@ class Trials:
     seconds: spent on timing one input size; custom_ops: libraries of custom operators.
     """
 
-    provider: str = "auto"
+    provider: Choice = "auto"
     threads: int | None = None
     inputs: Path | None = None
     sizes: Mapping[str, int] | None = None
@@ -74,7 +74,7 @@ def check(original: Source, changed: Source, *, trials: Trials | None = None) ->
             before,
             after,
             feeds=_feeds(source, trials),
-            provider=trials.provider,  # type: ignore[arg-type]
+            provider=trials.provider,
             threads=trials.threads,
             rtol=trials.rtol,
             atol=trials.atol,
@@ -99,7 +99,7 @@ def bench(
                 before,
                 after,
                 feed,
-                provider=trials.provider,  # type: ignore[arg-type]
+                provider=trials.provider,
                 threads=trials.threads,
                 seconds=trials.seconds,
                 custom_ops=trials.custom_ops,
