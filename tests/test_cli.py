@@ -154,6 +154,8 @@ BAD_INPUT = [
     ("check in.onnx split.onnx --size nope=3", "nope"),
     ("bench in.onnx split.onnx --size nope=3", "nope"),
     ("check in.onnx split.onnx --inputs nope.npz", "nope.npz"),
+    ("check in.onnx split.onnx --rtol nan", "rtol"),
+    ("check in.onnx split.onnx --atol inf", "atol"),
     ("check in.onnx split.onnx --custom-ops nope.so", "nope.so"),
     ("optimize in.onnx split.onnx --force", "split.onnx: exists already"),
     ("optimize in.onnx split.onnx", "split.onnx: exists already"),

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from reference import function, graph, model, node, values
 import scission.ir.constant as constant
 from scission.ir.constant import Constants
 from scission.ir.model import ModelError, load
+from scission.ir.survey import survey
 
 W = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -219,3 +222,16 @@ def test_inside_a_function_only_its_own_constants_count(kind):
     constants, value = find(model([node("F", "w", "y", "", "local")], (), ["y"], {"w": W}, functions=[body]))
     assert (value["n"] in constants) == (kind == "function input")
     assert value["p"] not in constants and value["y"] not in constants
+
+
+def test_a_long_chain_over_a_large_weight_holds_no_more_than_a_few_copies():
+    large = np.ones((1024, 1024), np.float32)
+    nodes = [node("Neg", "w", "v0")] + [node("Neg", f"v{i}", f"v{i + 1}") for i in range(20)]
+    graph = load(model([*nodes, node("MatMul", "x v20", "y", "linear")], {"x": [1, 1024]}, ["y"], {"w": large})).graph
+    (linear,) = survey(graph).linears
+    constants = Constants(graph)
+    tracemalloc.start()
+    linear.stored(constants)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * large.nbytes

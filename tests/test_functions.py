@@ -83,14 +83,17 @@ def test_an_overridable_weight_does_not_count():
 def test_what_cannot_stand_in_for_its_call_is_told_with_the_reason():
     older = function("Older", "x w", "y", [node("MatMul", "x w", "y")], opset=13)
     handed = function("Handed", "x w", "y", [node("MatMul", "x w", "y")], attributes=["body"])
-    proto = calling(
-        call("Older", "x W", "y"), call("Handed", "x W", "z", body=graph([], (), ["x"])), functions=[older, handed]
-    )
+    pair = function("Pair", "x w", "y z", [node("MatMul", "x w", "y"), node("Relu", "x", "z")])
+    short = call("Pair", "x W", "p")
+    short.output.append("")
+    calls = [call("Older", "x W", "y"), call("Handed", "x W", "z", body=graph([], (), ["x"])), short]
+    proto = calling(*calls, functions=[older, handed, pair])
     found, blocked = weight_takers(load(proto).graph)
     assert found == set()
     assert {name: reason for (_, name, _), reason in blocked.items()} == {
         "Older": "the function imports version 13 of 'ai.onnx', the model another one",
         "Handed": "the function takes a graph as an attribute",
+        "Pair": "a call leaves out an output",
     }
 
 

@@ -10,6 +10,8 @@ import pytest
 import scission
 from scission import ModelError, Trials
 from scission.models.matrix import weight
+from scission.models.planted import build
+from scission.passes.rewrite import rewrite
 from scission.runtime import compare, pipeline
 
 QUICK = Trials(provider="cpu", threads=1, seconds=0.01)
@@ -267,3 +269,19 @@ def test_a_result_is_json(tmp_path):
         assert data["outcome"] == result.outcome and data["written"] == [str(p) for p in result.written]
         assert scission.Plan.loads(json.dumps(data["plan"])) == result.plan
         assert [b["rows"] for b in data["bench"]] == ([1, 2] if force else [])
+
+
+def test_a_rewrite_that_onnx_runtime_refuses_fails_and_writes_nothing(tmp_path, monkeypatch):
+    original = tmp_path / "in.onnx"
+    original.write_bytes(build(np.random.default_rng(0), "gemm").model.SerializeToString())
+
+    def spoilt(model, plan):
+        changed = rewrite(model, plan)
+        changed.graph[0].op_type = "NoSuchOperator"
+        return changed
+
+    monkeypatch.setattr(pipeline, "rewrite", spoilt)
+    result = scission.optimize(original, tmp_path / "out.onnx", force=True, trials=scission.Trials(provider="cpu"))
+    assert (result.outcome, result.written) == ("failed", ())
+    assert "takes the original and refuses the rewritten model" in result.reason
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.onnx"]

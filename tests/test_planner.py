@@ -174,3 +174,21 @@ def test_planning_changes_nothing():
         before = onnx.ModelProto.SerializeToString(scission.ir.store.to_proto(model, model.graph))
         make_plan(model, force=True)
         assert onnx.ModelProto.SerializeToString(scission.ir.store.to_proto(model, model.graph)) == before
+
+
+def test_a_weight_that_cannot_be_read_is_listed_and_stops_nothing():
+    """ONNX Runtime runs this model: it does not believe the stated shape of the first weight."""
+    W, truth = weight(np.random.default_rng(0), ((4, 4), (4, 4)))
+    nodes = [
+        ("Pad", ["a", "p"], ["v"], {}),
+        ("MatMul", ["x", "v"], ["t"], {"name": "padded"}),
+        ("MatMul", ["t", "w"], ["y"], {"name": "good"}),
+    ]
+    model = oracles.graph(nodes, {"x": ["n", 8]}, {"y": ["n", 8]}, {"a": np.pad(W, 1), "w": W})
+    pads = onnx.numpy_helper.from_array(np.array([-1, -1, -1, -1]), "p")  # the reference evaluator cannot cut
+    model.graph.initializer.append(pads)
+    found = plan(model, force=True)
+    assert [step.node for step in found.rewrites] == ["good"]
+    assert truth.blocks
+    (lost,) = [skip for skip in found.skipped if skip.node == "padded"]
+    assert "cannot be" in lost.reason
