@@ -114,9 +114,6 @@ class Constants:
 
     def read(self, value: ir.Value) -> npt.NDArray[Any]:
         """What a constant holds. Raises ModelError naming the node that cannot be folded."""
-        return self._read(value)
-
-    def _read(self, value: ir.Value) -> npt.NDArray[Any]:
         done: dict[ir.Value, npt.NDArray[Any]] = {}
         readers = self._readers(value)
         stack = [value]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 from .constant import Constants
-from .linear import scopes
+from .model import graphs
 from .onnx_ir import onnx_ir as ir
 
 __all__ = ["FunctionId", "callers", "inline", "weight_takers"]
@@ -23,14 +23,20 @@ def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, st
     if not model.functions:
         return set(), {}
     constants = Constants(model)
-    takers: set[FunctionId] = set()
-    for scope in scopes(model):
-        takers |= {
-            node.op_identifier()
-            for node in scope.graph
-            if node.op_identifier() in model.functions
-            and any(v is not None and v in constants and len(constants.describe(v)[0]) >= 2 for v in node.inputs)
-        }
+    calls: dict[FunctionId, list[ir.Node]] = {function: [] for function in model.functions}
+    for graph in graphs(model):
+        for node in graph:
+            if node.op_identifier() in calls:
+                calls[node.op_identifier()].append(node)
+    takers = {
+        function
+        for function, nodes in calls.items()
+        if any(
+            v is not None and v in constants and len(constants.describe(v)[0]) >= 2
+            for node in nodes
+            for v in node.inputs
+        )
+    }
     pending = list(takers)
     while pending:
         function = model.functions[pending.pop()]
@@ -43,24 +49,20 @@ def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, st
             if called in model.functions and called not in takers:
                 takers.add(called)
                 pending.append(called)
-    problems = {taker: problem for taker in takers if (problem := _problem(model, taker))}
+    problems = {taker: problem for taker in takers if (problem := _problem(model, taker, calls[taker]))}
     return takers - problems.keys(), problems
 
 
-def _problem(model: ir.Model, function: FunctionId) -> str | None:
+def _problem(model: ir.Model, function: FunctionId, calls: Sequence[ir.Node]) -> str | None:
     imports = model.functions[function].opset_imports
     for domain, version in imports.items():
         if model.opset_imports.get(domain, version) != version:
             return f"the function imports version {version} of {domain or 'ai.onnx'!r}, the model another one"
     graph_types = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
-    for scope in scopes(model):
-        for node in scope.graph:
-            if node.op_identifier() != function:
-                continue
-            if any(attribute.type in graph_types for attribute in node.attributes.values()):
-                return "the function takes a graph as an attribute"
-            if not all(output.name for output in node.outputs):
-                return "a call leaves out an output"
+    if any(attribute.type in graph_types for node in calls for attribute in node.attributes.values()):
+        return "the function takes a graph as an attribute"
+    if not all(output.name for node in calls for output in node.outputs):
+        return "a call leaves out an output"
     return None
 
 

@@ -17,6 +17,7 @@ from ..ir.shapes import correct_shapes
 from ..ir.survey import Survey
 from ..ir.view import view
 from .blocks import is_contiguous
+from .edges import edges
 from .emit import Emitter, Names
 from .lowering import lower, problem
 from .native import folds_bias
@@ -64,7 +65,8 @@ def _checked(step: Step, linears: dict[str, Linear], found: Survey) -> Linear:
     linear = linears.get(step.node)
     if linear is None:
         raise PlanError(f"{step.node}: the model has no such linear, or the plan splits it twice; make a new plan")
-    if linear.shape != step.shape or fingerprint(linear.stored(found.constants)) != step.sha256:
+    stored = linear.stored(found.constants)
+    if linear.shape != step.shape or fingerprint(stored) != step.sha256:
         raise PlanError(f"{step.node}: the weight is not the one the plan was made for; make a new plan")
     if reason := problem(linear):
         raise PlanError(f"{step.node}: {reason}")
@@ -72,20 +74,19 @@ def _checked(step: Step, linears: dict[str, Linear], found: Survey) -> Linear:
         raise PlanError(f"{step.node}: the plan has no blocks to split into; set its lowering to 'dense'")
     if step.lowering == "split" and not is_contiguous(step.decomposition):
         raise PlanError(f"{step.node}: 'split' needs blocks that follow one another; use 'scatter'")
-    _check_cover(step, linear, found)
+    _check_cover(step, stored.T if linear.transposed else stored)
     return linear
 
 
-def _check_cover(step: Step, linear: Linear, found: Survey) -> None:
-    """Every edge must lie inside a block: a plan edited by hand must not drop one."""
-    weight = linear.canonical(found.constants)
+def _check_cover(step: Step, weight: npt.NDArray[Any]) -> None:
+    """Every edge of a canonical weight must lie inside a block: a plan edited by hand must not drop one."""
     left = np.zeros(step.shape[1], bool)
     for block in step.decomposition.blocks:
         outside = np.ones(step.shape[0], bool)
         outside[block.inputs] = False
-        left[block.outputs] = (weight[np.ix_(outside, block.outputs)] != 0).any(axis=0)
+        left[block.outputs] = edges(weight[np.ix_(outside, block.outputs)]).any(axis=0)
     dormant = step.decomposition.dormant_outputs
-    left[dormant] = (weight[:, dormant] != 0).any(axis=0)
+    left[dormant] = edges(weight[:, dormant]).any(axis=0)
     if left.any():
         raise PlanError(
             f"{step.node}: output {int(np.argmax(left))} reads an input outside its block; the blocks would lose "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,7 @@ def check(original: Source, changed: Source, *, trials: Trials | None = None) ->
     Raises ModelError, SessionError, InputError or EquivalenceError when the two cannot be compared.
     """
     from . import equivalence
+    from .inputs import trial_sizes
     from .probes import probes
 
     trials = trials or Trials()
@@ -73,7 +74,7 @@ def check(original: Source, changed: Source, *, trials: Trials | None = None) ->
         return equivalence.check(
             before,
             after,
-            feeds=_feeds(source, trials),
+            feeds=_feeds(source, trials, lambda spec: trial_sizes(spec, trials.sizes)),
             provider=trials.provider,
             threads=trials.threads,
             rtol=trials.rtol,
@@ -94,6 +95,7 @@ def bench(
 
     trials = trials or Trials()
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
+        feeds = _feeds(source, trials, lambda spec: _bench_sizes(spec, trials, rows or DEFAULT_ROWS))
         return tuple(
             bench_module.bench(
                 before,
@@ -104,7 +106,7 @@ def bench(
                 seconds=trials.seconds,
                 custom_ops=trials.custom_ops,
             )
-            for feed in _bench_feeds(source, trials, rows or DEFAULT_ROWS)
+            for feed in (feeds[:1] if trials.inputs is not None else feeds)
         )
 
 
@@ -125,33 +127,25 @@ def _origins(model: ir.Model) -> set[str]:
     return {node.metadata_props[ORIGIN] for node in model.graph if ORIGIN in node.metadata_props}
 
 
-def _feeds(model: Model, trials: Trials) -> list[dict[str, Any]]:
-    from .inputs import draw, index_bounds, load_npz, trial_sizes
+def _feeds(
+    model: Model, trials: Trials, sizes: Callable[[Sequence[TensorSpec]], list[dict[str, int]]]
+) -> list[dict[str, Any]]:
+    """The real inputs where there are some, else random ones for each of the sizes that suit the model's inputs."""
+    from .inputs import draw, index_bounds, load_npz
 
     if trials.inputs is not None:
         return list(load_npz(trials.inputs, _spec(model, given=True)))
     spec = _spec(model)
     rng = np.random.default_rng(trials.seed)
     bounds = index_bounds(model.graph)
-    return [draw(spec, rng, sizes, bounds) for sizes in trial_sizes(spec, trials.sizes)]
-
-
-def _bench_feeds(model: Model, trials: Trials, rows: Sequence[int]) -> list[dict[str, Any]]:
-    from .inputs import draw, index_bounds, load_npz, trial_sizes
-
-    if trials.inputs is not None:
-        return list(load_npz(trials.inputs, _spec(model, given=True)))[:1]
-    spec = _spec(model)
-    rng = np.random.default_rng(trials.seed)
-    bounds = index_bounds(model.graph)
-    trial_sizes(spec, trials.sizes)  # refuses names that the model does not have
-    return [draw(spec, rng, sizes, bounds) for sizes in _bench_sizes(spec, trials, rows)]
+    return [draw(spec, rng, chosen, bounds) for chosen in sizes(spec)]
 
 
 def _bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]) -> list[dict[str, int]]:
     """Sizes of the open dimensions whose product is each row count: all alike, the first takes what is left over."""
-    from .inputs import UNNAMED
+    from .inputs import UNNAMED, trial_sizes
 
+    trial_sizes(spec, trials.sizes)  # refuses names that the model does not have
     fixed = dict(trials.sizes or {})
     names = [dim or UNNAMED for value in spec for dim in value.shape if not isinstance(dim, int)]
     free = [dim for dim in dict.fromkeys(names) if dim not in fixed]

@@ -182,17 +182,24 @@ def optimize(
             written=tuple(written),
             model=target if loaded.path else back,
         )
+    from .session import SessionError  # needed only where something is run
+
     changed = rewrite(loaded.graph, chosen)
     verdict: Verdict | None = None
     benches: tuple[Bench, ...] = ()
     with _staged(loaded, changed, target, overwrite) as staged:
         original = loaded.path or model
-        refused = _refusal(original, staged.path, trials) if check or bench else None
-        if check and not refused:
-            verdict = compare.check(original, staged.path, trials=trials)
-        if bench and not refused and (verdict is None or verdict.equal):
-            benches = compare.bench(original, staged.path, trials=trials, rows=rows)
-        outcome, reason = ("failed", refused) if refused else _judge(chosen, verdict, benches, force)
+        try:
+            if check:
+                verdict = compare.check(original, staged.path, trials=trials)
+            if bench and (verdict is None or verdict.equal):
+                benches = compare.bench(original, staged.path, trials=trials, rows=rows)
+            outcome, reason = _judge(chosen, verdict, benches, force)
+        except SessionError:
+            refused = _refusal(original, staged.path, trials)
+            if refused is None:
+                raise
+            outcome, reason = "failed", refused
         written = staged.publish() if target and outcome == "split" else []
     if target and outcome == "slower":
         written = _write(model, loaded, None, target, overwrite)
