@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..ir.relation import Bits, Relation, columns_of
 from .edges import relate
 
-__all__ = ["Components", "Engine", "components"]
+__all__ = ["Components", "Engine", "components", "weak"]
 
 Engine = Literal["auto", "frontier", "graph"]
 Labels: TypeAlias = "npt.NDArray[np.int64]"
@@ -63,6 +63,34 @@ def components(weight: npt.NDArray[Any], engine: Engine = "auto") -> Components:
     rows, columns = _graph(relation) if engine == "graph" else _frontier(relation)
     inputs, outputs = (columns, rows) if swap else (rows, columns)
     return Components(inputs, outputs, _number(inputs, outputs), relation.count)
+
+
+def weak(relation: Relation) -> Labels:
+    """Weak components of a digraph (n, n), numbered by smallest member; a state without any edge is one of its own.
+
+    Row i and column i are the same state, so the components of the bipartite graph are joined where they share one.
+
+    >>> weak(relate(np.array([[0, 1, 0], [0, 0, 0], [0, 0, 0]]))).tolist()
+    [0, 0, 1]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = relation.shape[0]
+    rows, columns = _graph(relation) if relation.density < SPARSE else _frontier(relation)
+    both = (rows >= 0) & (columns >= 0)
+    size = max(rows.max(initial=-1), columns.max(initial=-1)) + 1
+    joined = coo_array((np.ones(int(both.sum()), np.int8), (rows[both], columns[both])), (size, size))
+    table = connected_components(joined, directed=False)[1] if size else np.empty(0, np.int64)
+    label = np.where(rows >= 0, rows, columns)
+    lone = label < 0
+    found = np.empty(n, np.int64)
+    found[~lone] = table[label[~lone]]
+    found[lone] = size + np.arange(int(lone.sum()))
+    _, first = np.unique(found, return_index=True)
+    number = np.empty(n + int(size), np.int64)
+    number[found[np.sort(first)]] = np.arange(first.size)
+    return number[found]
 
 
 def _number(inputs: Labels, outputs: Labels) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.relation import CHUNK, Relation
+from ..ir.relation import CHUNK, WORD, Relation
 
 __all__ = ["edges", "relate"]
 
@@ -35,6 +35,12 @@ def relate(weight: npt.NDArray[Any]) -> Relation:
     >>> relate(np.eye(3)).count
     3
     """
-    step = max(1, CHUNK // max(weight.shape[1], 1))
-    chunks = (edges(weight[start : start + step]) for start in range(0, weight.shape[0], step))
-    return Relation.of_rows((weight.shape[0], weight.shape[1]), chunks)
+    rows, columns = weight.shape
+    if weight.flags.f_contiguous and not weight.flags.c_contiguous:
+        # Columns lie together: packed as they come, and turned when they are an eighth of the size.
+        step = max(WORD, CHUNK // max(rows, 1) // WORD * WORD)
+        parts = ((start, edges(weight[:, start : start + step].T)) for start in range(0, columns, step))
+        return Relation.of_columns((rows, columns), parts)
+    step = max(1, CHUNK // max(columns, 1))
+    chunks = (edges(weight[start : start + step]) for start in range(0, rows, step))
+    return Relation.of_rows((rows, columns), chunks)

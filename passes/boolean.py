@@ -1,0 +1,166 @@
+"""Boolean matrix products on a torch device, in the arithmetic that its matrix units are fastest in.
+
+Entries are 0 and 1, so every sum of products is exact or at least positive: whatever the arithmetic rounds, saturates
+or overflows to, a result is non-zero exactly where the Boolean product is true.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.errors import ScissionError
+from ..ir.relation import Relation
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Arithmetic", "DeviceError", "as_tensor", "multiplier", "multiply", "pack", "pick_device"]
+
+Arithmetic = Literal["auto", "fp8", "int8", "bf16", "fp16", "float32"]
+Tensor: TypeAlias = "torch.Tensor"
+
+ONE_FP8 = 0x38  # the bits of 1.0 in e4m3
+TILE = 32  # 8-bit products take extents that are multiples of 16, integer ones more than 16 rows
+PANEL = 1 << 27  # entries of a product that are held at once in a wide type
+
+
+class DeviceError(ScissionError):
+    """A device or an arithmetic that this machine does not have."""
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """A torch device: the one asked for, or CUDA where there is one. Raises DeviceError when it cannot be used."""
+    if importlib.util.find_spec("torch") is None:
+        raise DeviceError("Boolean matrix products need torch: pip install torch, or use the engine 'graph'")
+    import torch
+
+    if device is None or device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise DeviceError(f"{device!r} is no device of torch; use 'cpu', 'cuda' or 'cuda:1'") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f"device {device!r}: torch {torch.__version__} sees no CUDA device here; use 'cpu'")
+    return chosen
+
+
+def as_tensor(matrix: Tensor | Relation | npt.NDArray[Any], device: str | torch.device | None = None) -> Tensor:
+    """A Boolean matrix as a torch.bool tensor on a device; a tensor stays on its own unless one is given."""
+    import torch
+
+    if isinstance(matrix, torch.Tensor):
+        target = matrix.device if device is None else pick_device(device)
+        return matrix.to(target).to(torch.bool)
+    target = pick_device(device)
+    if isinstance(matrix, Relation):
+        octets = torch.from_numpy(matrix.words.view(np.uint8)).to(target)  # an eighth of the bytes travels
+        shifts = torch.arange(8, device=target, dtype=torch.uint8)
+        bits = (octets[:, :, None] >> shifts) & 1
+        return bits.view(torch.bool).reshape(len(octets), octets.shape[1] * 8)[:, : matrix.shape[1]]
+    return torch.from_numpy(np.ascontiguousarray(matrix).astype(bool, copy=False)).to(target)
+
+
+def pack(matrix: Tensor) -> Relation:
+    """A Boolean tensor of two dimensions as a packed relation on the host; an eighth of the bytes travels."""
+    import torch
+
+    rows, columns = matrix.shape
+    padded = torch.nn.functional.pad(matrix.view(torch.uint8), (0, -columns % 64))
+    weights = 1 << torch.arange(8, device=matrix.device, dtype=torch.uint8)
+    octets = (padded.view(rows, padded.shape[1] // 8, 8) * weights).sum(-1, dtype=torch.uint8)
+    words = np.ascontiguousarray(octets.cpu().numpy()).view(np.uint64).reshape(rows, -(-columns // 64))
+    return Relation(words, (rows, columns), int(matrix.sum()))
+
+
+def pick_arithmetic(device: torch.device, batched: bool = False) -> Arithmetic:
+    """The fastest arithmetic that a device's matrix units have; batched products exist in 16 bits and more only."""
+    import torch
+
+    if device.type != "cuda" or torch.version.hip:
+        return "float32" if device.type == "cpu" else "fp16"
+    capability = torch.cuda.get_device_capability(device)
+    if not batched and capability >= (8, 9):
+        return "fp8"
+    if capability >= (8, 0):
+        return "bf16" if batched else "int8"
+    return "fp16" if capability >= (7, 0) else "float32"
+
+
+def multiplier(right: Tensor, arithmetic: Arithmetic = "auto") -> Callable[[Tensor], Tensor]:
+    """The Boolean product with `right` (…, k, n) as a function of the left factor (…, m, k), prepared once.
+
+    arithmetic: 'fp8' (e4m3) and 'int8' take two dimensions only. Raises DeviceError for any other name.
+    """
+    import torch
+
+    if arithmetic not in get_args(Arithmetic):
+        raise DeviceError(f"unknown arithmetic {arithmetic!r}; use one of {', '.join(get_args(Arithmetic))}")
+    batched = right.dim() > 2
+    if arithmetic == "auto":
+        arithmetic = pick_arithmetic(right.device, batched)
+    if arithmetic in ("fp8", "int8") and not batched:
+        return _eight_bits(right, arithmetic)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(arithmetic, torch.float32)
+    factor = right.to(dtype)
+    return lambda left: torch.matmul(left.to(dtype), factor) != 0
+
+
+def _eight_bits(right: Tensor, arithmetic: Arithmetic) -> Callable[[Tensor], Tensor]:
+    """Products whose right factor lies column after column, as the 8-bit units read it."""
+    import torch
+
+    n = right.shape[1]
+    columns = _padded(right.t(), arithmetic).t()
+
+    def product(left: Tensor) -> Tensor:
+        rows = _padded(left, arithmetic)
+        if arithmetic == "int8":
+            found = torch._int_mm(rows, columns)
+        else:
+            one = torch.ones((), device=rows.device)
+            found = torch._scaled_mm(rows, columns, one, one, out_dtype=torch.bfloat16, use_fast_accum=True)
+        return (found != 0)[: left.shape[0], :n]
+
+    return product
+
+
+def _padded(matrix: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """0 and 1 in eight bits, contiguous, both extents multiples of the tile."""
+    import torch
+
+    rows, columns = matrix.shape
+    octets = matrix.contiguous().view(torch.uint8)
+    if rows % TILE or columns % TILE:
+        octets = torch.nn.functional.pad(octets, (0, -columns % TILE, 0, -rows % TILE))
+    if arithmetic == "int8":
+        return octets.view(torch.int8)
+    return (octets * ONE_FP8).view(torch.float8_e4m3fn)
+
+
+def multiply(left: Tensor, right: Tensor, arithmetic: Arithmetic = "auto") -> Tensor:
+    """The Boolean product of (…, m, k) and (…, k, n), in panels of rows so that no wide copy of it is held.
+
+    >>> import torch
+    >>> shift = torch.tensor([[0, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=torch.bool)
+    >>> multiply(shift, shift).int().tolist()
+    [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
+    """
+    import torch
+
+    product = multiplier(right, arithmetic)
+    m, n = left.shape[-2], right.shape[-1]
+    step = panel_rows(m, n, max(1, left.numel() // max(m * left.shape[-1], 1)))
+    if step >= m:
+        return product(left)
+    return torch.cat([product(left[..., start : start + step, :]) for start in range(0, m, step)], dim=-2)
+
+
+def panel_rows(rows: int, columns: int, batch: int = 1) -> int:
+    """How many rows of a product are computed at once."""
+    return max(TILE, min(rows, PANEL // max(columns * batch, 1)))
