@@ -11,7 +11,7 @@ import numpy as np
 from ..ir.plan import Block, Decomposition
 from .components import Components, Labels
 
-__all__ = ["decompose", "group", "is_contiguous"]
+__all__ = ["decompose", "group", "has_windows", "is_contiguous", "is_run"]
 
 
 def decompose(components: Components) -> Decomposition:
@@ -43,6 +43,29 @@ def is_contiguous(decomposition: Decomposition) -> bool:
     return bool(inputs) and _covers_in_order(inputs, K) and _covers_in_order(outputs, N)
 
 
+def is_run(indices: Labels) -> bool:
+    """Whether sorted indices follow one another without gaps.
+
+    >>> is_run(np.array([3, 4, 5])), is_run(np.array([3, 5]))
+    (True, False)
+    """
+    return int(indices[-1] - indices[0]) + 1 == indices.size
+
+
+def has_windows(decomposition: Decomposition) -> bool:
+    """Whether outputs follow one another without gaps and each block reads one run of inputs: slices are enough.
+
+    >>> has_windows(Decomposition((3, 2), (Block([0, 1], [0]), Block([1, 2], [1]))))
+    True
+    """
+    blocks = decomposition.blocks
+    return (
+        bool(blocks)
+        and all(is_run(b.inputs) for b in blocks)
+        and _covers_in_order([b.outputs for b in blocks], decomposition.shape[1])
+    )
+
+
 def _covers_in_order(parts: Sequence[Labels], size: int) -> bool:
     joined = np.concatenate(parts)
     return joined.size == size and bool((joined == np.arange(size)).all())
@@ -53,6 +76,7 @@ def group(decomposition: Decomposition, count: int) -> Decomposition:
 
     Contiguous blocks are merged with their neighbours and stay contiguous. Others go, largest first, to the group
     that is smallest so far (longest processing time first; Graham, Bounds on Multiprocessing Timing Anomalies, 1969).
+    Row groups are merged with their neighbours in the order of layers, so that the fewest multiply-adds are left.
     Raises ValueError when `count` is not positive.
     """
     if count < 1:
@@ -60,6 +84,8 @@ def group(decomposition: Decomposition, count: int) -> Decomposition:
     blocks = decomposition.blocks
     if len(blocks) <= count:
         return decomposition
+    if decomposition.layers:
+        return _consecutive(decomposition, count)
     parts = _runs(blocks, count) if is_contiguous(decomposition) else _bins(blocks, count)
     return Decomposition(decomposition.shape, tuple(sorted(map(_merge, parts), key=lambda b: int(b.inputs[0]))))
 
@@ -86,8 +112,41 @@ def _bins(blocks: Sequence[Block], count: int) -> list[list[Block]]:
     return [part for part in parts if part]
 
 
+def _consecutive(decomposition: Decomposition, count: int) -> Decomposition:
+    """The best way to merge runs of row groups into `count` of them: dynamic programming over the cuts, exact."""
+    ordered = sorted(zip(decomposition.layers, decomposition.blocks, strict=True), key=lambda pair: pair[0])
+    layers, blocks = [pair[0] for pair in ordered], [pair[1] for pair in ordered]
+    m, K = len(blocks), decomposition.shape[0]
+    reads = np.zeros((m, K), bool)
+    for row, block in zip(reads, blocks, strict=True):
+        row[block.inputs] = True
+    octets = np.packbits(reads, axis=1)
+    ends = np.cumsum([block.outputs.size for block in blocks])
+    area = np.full((m, m), np.inf)  # of the run from block i to block j
+    for i in range(m):
+        union = np.bitwise_or.accumulate(octets[i:], axis=0)
+        outputs = ends[i:] - (ends[i - 1] if i else 0)
+        area[i, i:] = np.bitwise_count(union).sum(1, dtype=np.int64) * outputs
+    best = area[0]
+    cuts = []
+    for _ in range(count - 1):
+        total = best[:-1, None] + area[1:]  # the last run begins behind block i
+        cut = total.argmin(axis=0)
+        cuts.append(cut)
+        best = total[cut, np.arange(m)]
+    runs, stop = [], m
+    for cut in reversed(cuts):
+        start = int(cut[stop - 1]) + 1
+        runs.append((start, stop))
+        stop = start
+    runs.append((0, stop))
+    pairs = ((_merge(blocks[a:b]), (layers[a][0], layers[b - 1][1])) for a, b in runs)
+    merged = sorted(pairs, key=lambda pair: int(pair[0].outputs[0]))
+    return Decomposition(decomposition.shape, tuple(b for b, _ in merged), tuple(spans for _, spans in merged))
+
+
 def _merge(blocks: Sequence[Block]) -> Block:
     return Block(
-        np.sort(np.concatenate([b.inputs for b in blocks])),
+        np.unique(np.concatenate([b.inputs for b in blocks])),
         np.sort(np.concatenate([b.outputs for b in blocks])),
     )

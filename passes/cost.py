@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..ir.plan import Decomposition, Lowering
-from .blocks import group, is_contiguous
+from .blocks import group, has_windows, is_contiguous, is_run
 
 __all__ = ["CPU", "CUDA", "MARGIN", "Choice", "Machine", "choose", "dense_seconds", "split_seconds"]
 
@@ -83,9 +83,12 @@ def split_seconds(
     element = rows * machine.move * itemsize / 4
     seconds = _products(blocks, rows, itemsize, machine) + machine.launch + N * element  # Concat
     if lowering == "split":
-        return seconds + machine.launch + K * element
-    gathered = sum(k for k, _ in blocks) + N
-    seconds += (len(blocks) + 1) * machine.launch + gathered * (element + machine.row)
+        nodes = 1 if is_contiguous(decomposition) else len(blocks)  # one Split, or a Slice for each block
+        return seconds + nodes * machine.launch + sum(k for k, _ in blocks) * element
+    read = sum(k for k, _ in blocks)
+    # A run of features is sliced in one piece; others are found row by row.
+    found = sum(block.inputs.size for block in decomposition.blocks if not is_run(block.inputs)) + N
+    seconds += (len(blocks) + 1) * machine.launch + (read + N) * element + found * machine.row
     turned = [extent * rows for extent in (K, N)[:transposes]] if rows > 1 else []
     for elements in turned:  # a single row is transposed by renaming its axes
         fits = elements * itemsize <= machine.cache
@@ -109,8 +112,7 @@ def choose(
     count = len(decomposition.blocks)
     while count:
         grouped = group(decomposition, count)
-        if grouped.mac_share < 1:
-            lowering: Lowering = "split" if is_contiguous(grouped) else "scatter"
+        for lowering in _lowerings(grouped) if grouped.mac_share < 1 else ():
             gain = min(
                 dense_seconds(grouped.shape, r, itemsize, machine)
                 / split_seconds(grouped, lowering, r, itemsize, machine, transposes)
@@ -120,3 +122,9 @@ def choose(
                 best = Choice(lowering, grouped, gain)
         count = 0 if count == 1 else -(-count // 2)
     return best
+
+
+def _lowerings(decomposition: Decomposition) -> tuple[Lowering, ...]:
+    if is_contiguous(decomposition):
+        return ("split",)
+    return ("split", "scatter") if has_windows(decomposition) else ("scatter",)

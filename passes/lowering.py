@@ -13,6 +13,8 @@ are copied anyway, and strides and pads stay with the operator.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..ir.constant import Constants
@@ -73,4 +75,4 @@ def absorb_dormant(decomposition: Decomposition) -> Decomposition:
     smallest = min(range(len(blocks)), key=lambda index: blocks[index].inputs.size)
     outputs = np.sort(np.concatenate([blocks[smallest].outputs, decomposition.dormant_outputs]))
     blocks[smallest] = Block(blocks[smallest].inputs, outputs)
-    return Decomposition(decomposition.shape, tuple(blocks))
+    return replace(decomposition, blocks=tuple(blocks))

@@ -11,6 +11,7 @@ from ..ir.constant import Constants
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Decomposition, Lowering
+from .blocks import is_contiguous
 from .emit import Emitter
 from .parts import addend, bias_of, gather, join, reorder
 from .weights import BlockWeights
@@ -33,10 +34,10 @@ def folds_bias(linear: Linear, lowering: Lowering) -> bool:
 
 
 def native(emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: Lowering) -> ir.Value:
-    """Emit Split or Gather along the features, the operator once for each block, and Concat; returns the result."""
+    """Emit Split, Slice or Gather along the features, the operator once a block, and Concat; returns the result."""
     linear, blocks = emitter.linear, decomposition.blocks
     axis, out_axis = _feature_axes(linear)
-    if lowering == "split" and len(blocks) > 1:
+    if lowering == "split" and len(blocks) > 1 and is_contiguous(decomposition):
         pieces = _split(emitter, [block.inputs.size for block in blocks], axis)
     else:
         pieces = [gather(emitter, linear.activation, b, f"block.{i}", axis) for i, b in enumerate(blocks)]

@@ -11,6 +11,7 @@ from ..ir.constant import Constants
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Block
+from .blocks import is_run
 from .emit import Emitter
 
 __all__ = ["addend", "bias_of", "gather", "join", "reorder"]
@@ -19,10 +20,16 @@ Array = npt.NDArray[Any]
 
 
 def gather(emitter: Emitter, features: ir.Value, block: Block, role: str, axis: int) -> ir.Value:
-    """What one block reads of the features on `axis`: all of them as they are, or those gathered."""
+    """What one block reads of the features on `axis`: all of them as they are, one run of them, or those gathered."""
     if block.inputs.size == emitter.linear.shape[0]:
         return features
-    return emitter.one("Gather", [features, emitter.integers(block.inputs, f"{role}/inputs")], role, axis=axis)
+    if not is_run(block.inputs):
+        return emitter.one("Gather", [features, emitter.integers(block.inputs, f"{role}/inputs")], role, axis=axis)
+    start, stop = int(block.inputs[0]), int(block.inputs[-1]) + 1
+    if emitter.opset < 10:
+        return emitter.one("Slice", [features], role, starts=[start], ends=[stop], axes=[axis])
+    window = ((start, "start"), (stop, "stop"), (axis, "axis"))
+    return emitter.one("Slice", [features, *(emitter.integers([v], f"{role}/{name}") for v, name in window)], role)
 
 
 def join(emitter: Emitter, results: list[ir.Value], axis: int) -> ir.Value:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scission.ir.plan import Block, Decomposition
 from scission.models.matrix import weight
-from scission.passes.blocks import group, is_contiguous
+from scission.passes.blocks import group, has_windows, is_contiguous
 from scission.passes.cost import CPU, CUDA, MARGIN, choose, dense_seconds, split_seconds
 
 MACHINES = st.sampled_from([[CPU], [CUDA], [CPU, CPU.threaded(4)]])
@@ -29,16 +29,18 @@ def by_hand(decomposition, rows, itemsize, machines, transposes):
     for grouped in (group(decomposition, n) for n in [*counts, 1]):
         share = sum(k * n for k, n in (b.shape for b in grouped.blocks)) / np.prod(grouped.shape)
         if share < 1:
-            lowering = "split" if is_contiguous(grouped) else "scatter"
-            found[len(grouped.blocks)] = (
-                lowering,
-                min(
+            ways = ["split"] if is_contiguous(grouped) or has_windows(grouped) else []
+            gains = {
+                lowering: min(
                     dense_seconds(grouped.shape, r, itemsize, m)
                     / split_seconds(grouped, lowering, r, itemsize, m, transposes)
                     for r in rows
                     for m in machines
-                ),
-            )
+                )
+                for lowering in [*ways, *([] if is_contiguous(grouped) else ["scatter"])]
+            }
+            best = max(gains, key=gains.get)
+            found[len(grouped.blocks)] = (best, gains[best])
     return found
 
 

@@ -56,4 +56,4 @@ def test_a_bias_is_folded_into_blocks_of_two_dimensions_and_stays_behind_others(
 
 def test_one_contiguous_block_needs_no_split():
     operators, _ = operators_of("conv-2d", "scatter", sizes=((4, 3),), dormant=(2, 0))
-    assert operators == ["Gather", "Conv"]
+    assert operators == ["Slice", "Conv"]
