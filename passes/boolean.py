@@ -6,20 +6,19 @@ or overflows to, a result is non-zero exactly where the Boolean product is true.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.errors import ScissionError
 from ..ir.relation import Relation
+from .device import DeviceError, pick_device
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Arithmetic", "DeviceError", "as_tensor", "multiplier", "multiply", "pack", "pick_device"]
+__all__ = ["Arithmetic", "as_tensor", "multiplier", "multiply", "pack", "panel_rows"]
 
 Arithmetic = Literal["auto", "fp8", "int8", "bf16", "fp16", "float32"]
 Tensor: TypeAlias = "torch.Tensor"
@@ -27,27 +26,6 @@ Tensor: TypeAlias = "torch.Tensor"
 ONE_FP8 = 0x38  # the bits of 1.0 in e4m3
 TILE = 32  # 8-bit products take extents that are multiples of 16, integer ones more than 16 rows
 PANEL = 1 << 27  # entries of a product that are held at once in a wide type
-
-
-class DeviceError(ScissionError):
-    """A device or an arithmetic that this machine does not have."""
-
-
-def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """A torch device: the one asked for, or CUDA where there is one. Raises DeviceError when it cannot be used."""
-    if importlib.util.find_spec("torch") is None:
-        raise DeviceError("Boolean matrix products need torch: pip install torch, or use the engine 'graph'")
-    import torch
-
-    if device is None or device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise DeviceError(f"{device!r} is no device of torch; use 'cpu', 'cuda' or 'cuda:1'") from None
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(f"device {device!r}: torch {torch.__version__} sees no CUDA device here; use 'cpu'")
-    return chosen
 
 
 def as_tensor(matrix: Tensor | Relation | npt.NDArray[Any], device: str | torch.device | None = None) -> Tensor:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..ir.relation import Bits, Relation, columns_of
 from .edges import relate
 
-__all__ = ["Components", "Engine", "components", "weak"]
+__all__ = ["Components", "Engine", "components", "numbered", "weak"]
 
 Engine = Literal["auto", "frontier", "graph"]
 Labels: TypeAlias = "npt.NDArray[np.int64]"
@@ -61,8 +61,12 @@ def components(weight: npt.NDArray[Any], engine: Engine = "auto") -> Components:
     if engine == "auto":
         engine = "graph" if relation.density < SPARSE else "frontier"
     rows, columns = _graph(relation) if engine == "graph" else _frontier(relation)
-    inputs, outputs = (columns, rows) if swap else (rows, columns)
-    return Components(inputs, outputs, _number(inputs, outputs), relation.count)
+    return numbered(*((columns, rows) if swap else (rows, columns)), relation.count)
+
+
+def numbered(inputs: Labels, outputs: Labels, nonzeros: int) -> Components:
+    """Components from any labels of inputs (K,) and outputs (N,), -1 for dormant ones; renumbered in place."""
+    return Components(inputs, outputs, _number(inputs, outputs), nonzeros)
 
 
 def weak(relation: Relation) -> Labels:

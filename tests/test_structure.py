@@ -7,7 +7,7 @@ from digraphs import EXAMPLE, KINDS, TABLE_A2, digraph, expected
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scission.passes.boolean import DeviceError
+from scission.passes.device import DeviceError
 from scission.passes.edges import relate
 from scission.passes.structure import DEGREE, MANY, SMALL, structure
 

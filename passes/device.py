@@ -1,0 +1,68 @@
+"""Which device matrices are analysed on, found out without importing torch where there is nothing to find."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import sys
+from typing import TYPE_CHECKING
+
+from ..ir.errors import ScissionError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["DeviceError", "analysis_device", "cuda_devices", "pick_device"]
+
+WORTH = 1 << 28  # bytes of weights from which on it pays to import torch and to start CUDA, which takes seconds
+
+
+class DeviceError(ScissionError):
+    """A device or an arithmetic that this machine does not have."""
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """A torch device: the one asked for, or CUDA where there is one. Raises DeviceError when it cannot be used."""
+    if importlib.util.find_spec("torch") is None:
+        raise DeviceError("Boolean matrix products need torch: pip install torch, or use the engine 'graph'")
+    import torch
+
+    if device is None or device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise DeviceError(f"{device!r} is no device of torch; use 'cpu', 'cuda' or 'cuda:1'") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f"device {device!r}: torch {torch.__version__} sees no CUDA device here; use 'cpu'")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"device {device!r}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+    return chosen
+
+
+def cuda_devices() -> int:
+    """How many CUDA devices the driver knows; asks the driver itself, in a millisecond."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def analysis_device(device: str | torch.device, weight_bytes: int) -> torch.device | None:
+    """The torch device on which the weights of a model are analysed, None for the CPU without torch.
+
+    device: 'cpu', any device of torch (also its CPU), or 'auto': CUDA where there is one, torch can use it, and the weights are large
+    enough to be worth starting it. Raises DeviceError for a device that is not there.
+    """
+    if device == "cpu":
+        return None
+    if device == "auto":
+        if weight_bytes < WORTH or not cuda_devices() or importlib.util.find_spec("torch") is None:
+            return None
+        chosen = pick_device()
+        return None if chosen.type == "cpu" else chosen
+    return pick_device(device)

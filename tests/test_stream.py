@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from ml_dtypes import bfloat16
+
+from scission.models.matrix import weight
+from scission.passes.components import components
+from scission.passes.components_matrix import is_supported
+from scission.passes.stream import FLIGHT, stream_components
+
+TYPES = (np.float64, np.float32, np.float16, bfloat16)
+
+
+def matrices(rng, count):
+    for _ in range(count):
+        sizes = [tuple(rng.integers(1, 9, 2)) for _ in range(rng.integers(1, 6))]
+        W, _ = weight(rng, sizes, tuple(rng.integers(0, 4, 2)), dtype=rng.choice(TYPES))
+        kind = rng.integers(4)
+        if kind == 1:
+            W = np.asfortranarray(W)
+        elif kind == 2:  # long chains, which no single squaring closes
+            n = int(rng.integers(1, 40))
+            W = (np.eye(n) + np.eye(n, k=1)).astype(W.dtype)[rng.permutation(n)]
+        elif kind == 3:
+            W = W[::2, ::-1]
+        yield W
+
+
+def same(got, want):
+    assert (got.count, got.nonzeros) == (want.count, want.nonzeros)
+    np.testing.assert_array_equal(got.inputs, want.inputs)
+    np.testing.assert_array_equal(got.outputs, want.outputs)
+
+
+def devices():
+    cuda = pytest.param(
+        "cuda",
+        marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")],
+    )
+    return ["cpu", cuda]
+
+
+@pytest.mark.parametrize("device", devices())
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 2 * FLIGHT + 1))
+def test_a_device_gives_the_components_of_the_cpu_in_order(device, seed, count):
+    given_ = list(enumerate(matrices(np.random.default_rng(seed), count)))
+    found = list(stream_components(iter(given_), torch.device(device)))
+    assert [key for key, _, _ in found] == list(range(count))
+    for (_, W), (_, back, got) in zip(given_, found, strict=True):
+        assert back is W
+        same(got, components(W))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_special_values(dtype):
+    tiny = np.nextafter(np.zeros(1, dtype), np.ones(1, dtype))[0]
+    W = np.array([[0.0, -0.0, np.nan], [np.inf, 0.0, -0.0], [0.0, 0.0, 0.0]], dtype)
+    W[2, 1] = tiny  # the smallest number there is, subnormal
+    ((_, _, got),) = stream_components([("w", W)], torch.device("cpu"))
+    assert got.nonzeros == 3 and got.count == 3
+    same(got, components(W))
+
+
+@pytest.mark.parametrize("W", [np.ones((2, 2), np.int8), np.ones((0, 3), np.float32), np.ones((3, 0), np.float32)])
+def test_what_no_device_takes_the_cpu_does(W):
+    assert not is_supported(W)
+    ((_, _, got),) = stream_components([("w", W)], torch.device("cpu"))
+    same(got, components(W))
+
+
+def test_few_weights_are_held_at_once():
+    taken = 0
+
+    def weights():
+        nonlocal taken
+        for index in range(20):
+            taken += 1
+            yield index, np.ones((3, 3), np.float32)
+
+    for done, _ in enumerate(stream_components(weights(), torch.device("cpu")), start=1):
+        assert taken - done < FLIGHT
