@@ -7,28 +7,26 @@ multiplies nothing by a constant.
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import replace
+from typing import TypeAlias
 
 from .constant import Constants
 from .linear import Bias, Layout, Linear, Scope
 from .model import ModelError
 from .onnx_ir import onnx_ir as ir
+from .recurrent import Recurrent, recurrent
 from .shapes import shape_of
+from .site import Site, size
 from .skipped import Skipped
 
-__all__ = ["find_linears"]
+__all__ = ["find_operators"]
 
-Found: TypeAlias = "Linear | str | None"
-FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
+Found: TypeAlias = "Linear | tuple[Recurrent, ...] | str | None"
 
 REASONS = {  # operators with constant weights that are no linear: why
     "Gather": "lookup table: its rows are read, not multiplied",
     "Conv": "convolution over windows",
     "ConvTranspose": "transposed convolution",
-    "RNN": "recurrent weights",
-    "GRU": "recurrent weights",
-    "LSTM": "recurrent weights",
     "MatMulInteger": "integer kernel",
     "ConvInteger": "integer kernel",
     "QLinearMatMul": "integer kernel",
@@ -45,64 +43,20 @@ REASONS = {  # operators with constant weights that are no linear: why
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Site:
-    """A node where it stands, with what its recogniser needs to know."""
-
-    node: ir.Node
-    scope: Scope
-    constants: Constants
-    functions: Container[tuple[str, str, str]]
-
-    def input(self, index: int) -> ir.Value | None:
-        return self.node.inputs[index] if index < len(self.node.inputs) else None
-
-    def attribute(self, name: str, default: Any) -> Any:
-        attribute = self.node.attributes.get(name)
-        return default if attribute is None else attribute.value
-
-    def linear(self, activation: ir.Value, weight: ir.Value, K: int, N: int, **fields: Any) -> Linear:
-        return Linear(
-            node=self.node,
-            address=self.scope.address(self.node),
-            activation=activation,
-            weight=weight,
-            shape=(K, N),
-            dtype=self.constants.describe(weight)[1],
-            opset=self.scope.opset,
-            in_function=self.scope.in_function,
-            **fields,
-        )
-
-    def overridable(self, *values: ir.Value | None) -> str | None:
-        found = any(value is not None and self.constants.is_overridable(value) for value in values)
-        return "weight is an initializer that callers may override" if found else None
-
-    def weight_problem(self, weight: ir.Value) -> str | None:
-        shape, dtype = self.constants.describe(weight)
-        if dtype not in FLOATS:
-            return f"weight of type {dtype.name.lower()}, not floating point"
-        if any(leaf.is_graph_output() for leaf in (weight, *self.constants.leaves(weight))):
-            return "weight is also an output of the graph"
-        if any(self.constants.is_ambiguous(leaf) for leaf in self.constants.leaves(weight)):
-            return "its weight shares a name with a value in or outside a branch; runtimes differ in which they take"
-        if not all(shape):
-            return "weight is empty"
-        return None
-
-
-def find_linears(
+def find_operators(
     scope: Scope, constants: Constants, functions: Container[tuple[str, str, str]] = ()
-) -> tuple[list[Linear], list[Skipped]]:
-    """The linears of one graph, and its nodes with constant weights that are none, each with the reason.
+) -> tuple[list[Linear], list[Recurrent], list[Skipped]]:
+    """The linears of one graph, its recurrent operators, and its nodes with constant weights that are neither, each
+    with the reason.
 
     functions: identifiers of the model's local functions, whose calls are no operators. Never raises: a constant that
     cannot be folded is a reason.
     """
     linears: list[Linear] = []
+    recurrents: list[Recurrent] = []
     skipped: list[Skipped] = []
     for node in scope.graph:
-        site = _Site(node, scope, constants, functions)
+        site = Site(node, scope, constants, functions)
         try:
             found = _recognise(site)
         except ModelError as error:
@@ -112,55 +66,29 @@ def find_linears(
         if isinstance(found, Linear):
             takes_bias = node.op_type in ("MatMul", "FusedMatMul", "Einsum")
             linears.append(_with_bias(found, constants) if takes_bias else found)
+        elif isinstance(found, tuple):
+            recurrents += found
         elif found is not None:
-            skipped.append(Skipped(scope.address(node), node.op_type, found, _parameters(site)))
-    return linears, skipped
+            skipped.append(Skipped(scope.address(node), node.op_type, found, site.parameters()))
+    return linears, recurrents, skipped
 
 
-def _recognise(site: _Site) -> Found:
+def _recognise(site: Site) -> Found:
     node = site.node
     standard = node.domain in ("", "ai.onnx")
     if not standard and node.domain != "com.microsoft":
-        if node.op_identifier() in site.functions or not _parameters(site):
+        if node.op_identifier() in site.functions or not site.parameters():
             return None
         return f"operator of the unknown domain {node.domain!r}"
     if site.scope.in_function and site.scope.opset != site.constants.opset:
-        return "its function is written for another operator set than the model" if _parameters(site) else None
+        return "its function is written for another operator set than the model" if site.parameters() else None
     if any(attribute.is_ref() for attribute in node.attributes.values()):
-        return "an attribute depends on the caller of the function" if _parameters(site) else None
+        return "an attribute depends on the caller of the function" if site.parameters() else None
     recogniser = RECOGNISERS.get(("" if standard else node.domain, node.op_type))
     found = recogniser(site) if recogniser else None
-    if found is None and _parameters(site):
+    if found is None and site.parameters():
         found = REASONS.get(node.op_type) or (None if standard or recogniser else REASONS["Attention"])
     return found
-
-
-def _parameters(site: _Site) -> int:
-    """Entries of the node's constant operands that have at least two dimensions."""
-    total = 0
-    for value in site.node.inputs:
-        if value is None:
-            continue
-        for leaf in site.constants.leaves(value) if value in site.constants else ([value] if value.const_value else []):
-            shape = _leaf_shape(leaf)
-            total += _size(shape) if len(shape) >= 2 else 0
-    return total
-
-
-def _leaf_shape(leaf: ir.Value) -> tuple[int, ...]:
-    if leaf.const_value is not None:
-        return tuple(leaf.const_value.shape.numpy())
-    node = leaf.producer()
-    if node is not None and "value" in node.attributes:
-        return tuple(node.attributes["value"].value.shape.numpy())
-    return ()
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for extent in shape:
-        size *= extent
-    return size
 
 
 def _rank(value: ir.Value) -> int | None:
@@ -168,7 +96,7 @@ def _rank(value: ir.Value) -> int | None:
     return None if shape is None else len(shape)
 
 
-def _matmul(site: _Site) -> Found:
+def _matmul(site: Site) -> Found:
     """MatMul and FusedMatMul; the latter may transpose its last two axes and scale."""
     left, right = site.input(0), site.input(1)
     if left is None or right is None:
@@ -220,7 +148,7 @@ def _perm(order: list[int]) -> tuple[int, ...] | None:
     return None if order == sorted(order) else tuple(order)
 
 
-def _gemm(site: _Site) -> Found:
+def _gemm(site: Site) -> Found:
     """Gemm and FusedGemm: y = alpha * A' B' + beta * C."""
     left, right, c = site.input(0), site.input(1), site.input(2)
     if left is None or right is None:
@@ -276,7 +204,7 @@ def _per_feature(shape: tuple[int, ...], feature_axis: int, N: int) -> bool:
     return len(shape) <= 2 and full[1 - feature_axis] == 1 and full[feature_axis] in (1, N)
 
 
-def _conv(site: _Site) -> Found:
+def _conv(site: Site) -> Found:
     """Conv whose kernel is one pixel, in one group: a linear over channels."""
     activation, weight = site.input(0), site.input(1)
     if activation is None or weight is None or activation in site.constants:
@@ -303,7 +231,7 @@ def _conv(site: _Site) -> Found:
     )
 
 
-def _einsum(site: _Site) -> Found:
+def _einsum(site: Site) -> Found:
     """Einsum of one activation and one matrix that sums over one index, as in 'bsk,kn->bsn'."""
     if len(site.node.inputs) != 2:
         return None
@@ -349,7 +277,7 @@ def _einsum_axes(x: str, out: str, k: str, n: str, rank: int | None) -> Layout |
     return Layout(kind="axes", rank=len(x), enter=_perm(enter), exit=_perm(exit_))
 
 
-RECOGNISERS: dict[tuple[str, str], Callable[[_Site], Found]] = {
+RECOGNISERS: dict[tuple[str, str], Callable[[Site], Found]] = {
     ("", "MatMul"): _matmul,
     ("com.microsoft", "FusedMatMul"): _matmul,
     ("", "FusedMatMul"): _matmul,  # ONNX Runtime's own fuser writes its operators into the default domain
@@ -358,6 +286,9 @@ RECOGNISERS: dict[tuple[str, str], Callable[[_Site], Found]] = {
     ("", "FusedGemm"): _gemm,
     ("", "Conv"): _conv,
     ("", "Einsum"): _einsum,
+    ("", "RNN"): recurrent,
+    ("", "GRU"): recurrent,
+    ("", "LSTM"): recurrent,
 }
 
 
@@ -388,10 +319,10 @@ def _with_bias(linear: Linear, constants: Constants) -> Linear:
     if other is None or other not in constants or node.graph is not linear.node.graph:
         return linear
     shape, dtype = constants.describe(other)
-    if via == "Reshape" and _size(shape) == linear.shape[1]:
+    if via == "Reshape" and size(shape) == linear.shape[1]:
         return replace(linear, bias=Bias(value=other, node=node, via=via))
     axis = len(shape) - _feature_axis_from_end(linear.layout)
-    if axis < 0 or shape[axis] != linear.shape[1] or _size(shape) != shape[axis]:
+    if axis < 0 or shape[axis] != linear.shape[1] or size(shape) != shape[axis]:
         return linear
     if len(shape) > 1 and len(shape) > (linear.layout.rank or 0):  # such an Add would give y more dimensions
         return linear

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ScissionError
+from .gates import GATES
 from .skipped import Skipped
 
-__all__ = ["SCHEMA", "Block", "Decomposition", "Lowering", "Plan", "PlanError", "Step"]
+__all__ = ["SCHEMA", "Block", "Decomposition", "Lowering", "Plan", "PlanError", "States", "Step"]
 
-SCHEMA = 1
-Lowering = Literal["dense", "scatter", "split"]
+SCHEMA = 2
+READABLE = (1, 2)  # the first knew neither layers nor recurrent steps
+Lowering = Literal["dense", "scatter", "split", "parallel"]
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
     **dict.fromkeys(("node", "op", "weight", "dtype", "reason", "lowering"), (str,)),
     **dict.fromkeys(("components", "nonzeros", "dormant_inputs", "dormant_outputs"), (int, np.integer)),
@@ -84,7 +86,10 @@ class Block:
 class Decomposition:
     """All blocks of one linear of shape (K, N); what no block owns is dormant.
 
-    Outputs never belong to two blocks. Raises PlanError when they do, or when an index is out of range.
+    Outputs never belong to two blocks. Blocks are independent, sharing no input, unless `layers` says that they are
+    row groups of a block-triangular form (paper 4.4): then it holds the first and the last layer of each, and a block
+    reads every input with an edge into its outputs. Raises PlanError when an output belongs to two blocks, an index
+    is out of range, or there are not as many layers as blocks.
 
     >>> d = Decomposition((3, 2), (Block([0, 2], [1]),))
     >>> d.dormant_inputs.tolist(), d.dormant_outputs.tolist(), d.mac_share
@@ -93,9 +98,14 @@ class Decomposition:
 
     shape: tuple[int, int]
     blocks: tuple[Block, ...]
+    layers: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         K, N = self.shape
+        if self.layers and len(self.layers) != len(self.blocks):
+            raise PlanError(f"{len(self.layers)} ranges of layers for {len(self.blocks)} blocks")
+        if any(not 0 <= first <= last for first, last in self.layers):
+            raise PlanError("a block's layers run backwards")
         uses = np.zeros(N, np.int64)
         for block in self.blocks:
             if block.inputs[-1] >= K or block.outputs[-1] >= N:
@@ -129,13 +139,38 @@ def _complement(size: int, parts: list[Indices]) -> Indices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class States:
+    """The structure of a recurrent weight over its states, which are inputs and outputs at once.
+
+    components: weakly connected ones; sccs: strongly connected ones; layers: of the condensation; giant: share of the
+    states in the largest weak component. Raises PlanError when one of them is no number.
+    """
+
+    components: int
+    sccs: int
+    layers: int
+    giant: float
+
+    def __post_init__(self) -> None:
+        for name in ("components", "sccs", "layers", "giant"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float) if name == "giant" else int) or isinstance(value, bool):
+                raise PlanError(f"states: {name} is {value!r}, which is no number")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What the plan does with one linear, and on what evidence.
 
     node: address of the node (see `scission.ir.linear`); shape: canonical (K, N); sha256: of the canonical weight's
     bytes, present whenever there is something to split; components: independent blocks before small ones are merged;
     giant: share of all K + N features in the largest component; nonzeros: edges; gain: predicted dense time over
-    lowered time, at its worst over the row counts of the plan; reason: why the lowering was chosen.
+    lowered time, at its worst over the row counts of the plan; reason: why the lowering was chosen; states: the
+    structure over shared states, where the weight is recurrent.
+
+    An RNN, GRU or LSTM has a step for each direction, of shape (I + H, H): its inputs are the I features of X, then
+    the H previous states, and a block owns the same units as previous states and as outputs. Its edges are those of
+    all gates together, and `giant` is the share of its I + H nodes.
     """
 
     node: str
@@ -153,6 +188,7 @@ class Step:
     reason: str
     gain: float | None = None
     sha256: str | None = None
+    states: States | None = None
 
     def __post_init__(self) -> None:
         for name, kinds in FIELD_TYPES.items():
@@ -168,8 +204,8 @@ class Step:
 
     @property
     def parameters(self) -> int:
-        """Entries of the dense weight."""
-        return self.shape[0] * self.shape[1]
+        """Entries of the dense weight, of all gates together."""
+        return self.shape[0] * self.shape[1] * GATES.get(self.op, 1)
 
     @property
     def byte_share(self) -> float:
@@ -181,7 +217,7 @@ class Step:
     @property
     def density(self) -> float:
         """Edges over entries, 0 to 1."""
-        return self.nonzeros / max(self.parameters, 1)
+        return self.nonzeros / max(self.shape[0] * self.shape[1], 1)
 
     @property
     def degree(self) -> float:
@@ -244,7 +280,7 @@ class Plan:
             raise PlanError(f"the plan is not JSON: {error}") from None
         if not isinstance(data, dict) or "schema" not in data:
             raise PlanError("this JSON is not a scission plan: it has no 'schema'")
-        if data["schema"] != SCHEMA or isinstance(data["schema"], bool):
+        if data["schema"] not in READABLE or isinstance(data["schema"], bool):
             raise PlanError(f"the plan has schema {data['schema']!r}, this version reads {SCHEMA}; make a new plan")
         try:
             return Plan(
@@ -280,8 +316,29 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
         "gain": step.gain,
         "reason": step.reason,
         "sha256": step.sha256,
-        "blocks": [{"inputs": to_ranges(b.inputs), "outputs": to_ranges(b.outputs)} for b in step.decomposition.blocks],
+        **({} if step.states is None else {"states": asdict(step.states)}),
+        "blocks": _blocks_to_list(step.decomposition),
     }
+
+
+def _blocks_to_list(decomposition: Decomposition) -> list[dict[str, str]]:
+    blocks = [{"inputs": to_ranges(b.inputs), "outputs": to_ranges(b.outputs)} for b in decomposition.blocks]
+    for block, (first, last) in zip(blocks, decomposition.layers, strict=False):
+        block["layers"] = f"{first}-{last}"
+    return blocks
+
+
+def _layers_of(blocks: Any) -> tuple[tuple[int, int], ...]:
+    """The ranges of layers that blocks were written with; every block has one, or none has."""
+    texts = [block["layers"] for block in blocks if "layers" in block]
+    if texts and len(texts) < len(blocks):
+        raise PlanError("only some blocks say which layers they are made of")
+    found = []
+    for text in texts:
+        if not isinstance(text, str) or not (match := RANGE.fullmatch(text)) or len(text) > LONGEST_RANGE:
+            raise PlanError(f"{text!r} is no range of layers such as '0-7'")
+        found.append((int(match[1]), int(match[2] or match[1])))
+    return tuple(found)
 
 
 def _step_from_dict(index: int, data: Mapping[str, Any]) -> Step:
@@ -297,7 +354,9 @@ def _step_from_dict(index: int, data: Mapping[str, Any]) -> Step:
         if not (type(K) is int and type(N) is int and K >= 0 and N >= 0):
             raise PlanError(f"shape {[K, N]} is no pair of sizes")
         parts = tuple(Block(from_ranges(b["inputs"], K), from_ranges(b["outputs"], N)) for b in blocks)
-        return Step(shape=(K, N), decomposition=Decomposition((K, N), parts), **fields)
+        if fields.get("states") is not None:
+            fields["states"] = States(**fields["states"])
+        return Step(shape=(K, N), decomposition=Decomposition((K, N), parts, _layers_of(blocks)), **fields)
     except KeyError as error:
         raise PlanError(f"{where}: field {error} is missing") from None
     except (TypeError, ValueError, OverflowError, MemoryError) as error:  # the last two: absurd sizes

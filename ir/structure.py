@@ -129,6 +129,11 @@ class Structure:
         """P M Pᵀ for a matrix over the states, shape (n, n): block lower triangular when M is the adjacency."""
         return matrix[np.ix_(self.order, self.order)]
 
+    def block(self, matrix: npt.NDArray[Any], target: int, source: int | None = None) -> npt.NDArray[Any]:
+        """The part of a matrix (n, n) with the edges from SCC `source` into SCC `target`; its diagonal block when they
+        are the same. Members are in the order of the permutation."""
+        return matrix[np.ix_(self.members[target], self.members[target if source is None else source])]
+
     def couplings(self) -> Labels:
         """The coupling blocks: (target SCC, source SCC) of every edge of the condensation, shape (edges, 2)."""
         parts = [np.argwhere(chunk) + np.array([start, 0]) for start, chunk in self.condensation.chunks()]

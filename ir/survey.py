@@ -1,4 +1,4 @@
-"""The survey: every linear of a model, every node that is none and why, and how many parameters there are."""
+"""The survey: every linear and recurrent operator of a model, every node that is neither and why, and its size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from .constant import Constants
 from .linear import Linear, scopes
 from .model import constant_tensors
 from .onnx_ir import onnx_ir as ir
-from .operators import find_linears
+from .operators import find_operators
+from .recurrence import hidden_to_hidden
+from .recurrent import Recurrent
 from .skipped import Skipped
 
 __all__ = ["Survey", "survey"]
@@ -17,12 +19,15 @@ __all__ = ["Survey", "survey"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """What was found in one model; `constants` reads its weights, `parameters` counts all constant entries."""
+    """What was found in one model; `constants` reads its weights, `parameters` counts all constant entries, `hidden`
+    are the addresses of the linears that map states of a loop to themselves."""
 
     linears: tuple[Linear, ...]
+    recurrents: tuple[Recurrent, ...]
     skipped: tuple[Skipped, ...]
     constants: Constants
     parameters: int
+    hidden: frozenset[str]
 
 
 def survey(model: ir.Model) -> Survey:
@@ -38,10 +43,13 @@ def survey(model: ir.Model) -> Survey:
     """
     constants = Constants(model)
     linears: list[Linear] = []
+    recurrents: list[Recurrent] = []
     skipped: list[Skipped] = []
     for scope in scopes(model):
-        found, left = find_linears(scope, constants, model.functions)
+        found, cells, left = find_operators(scope, constants, model.functions)
         linears += found
+        recurrents += cells
         skipped += left
     parameters = sum(math.prod(tensor.shape.numpy()) for tensor in constant_tensors(model))
-    return Survey(tuple(linears), tuple(skipped), constants, parameters)
+    hidden = hidden_to_hidden(model, linears)
+    return Survey(tuple(linears), tuple(recurrents), tuple(skipped), constants, parameters, hidden)

@@ -44,8 +44,8 @@ class Components:
         return float(members.max() / (self.inputs.size + self.outputs.size))
 
 
-def components(weight: npt.NDArray[Any], engine: Engine = "auto") -> Components:
-    """Components of a weight of shape (K, N), inputs in rows.
+def components(weight: npt.NDArray[Any] | Relation, engine: Engine = "auto") -> Components:
+    """Components of a weight of shape (K, N), or of its relation, inputs in rows.
 
     engine: 'frontier', 'graph', or the faster of the two for the weight's density. A transposed view is searched in
     the order in which it lies in memory. Raises ValueError when the weight is not two-dimensional.
@@ -54,10 +54,13 @@ def components(weight: npt.NDArray[Any], engine: Engine = "auto") -> Components:
     >>> found.inputs.tolist(), found.outputs.tolist(), found.count
     ([0, 1, -1], [1, 0], 2)
     """
-    if weight.ndim != 2:
+    if isinstance(weight, Relation):
+        relation, swap = weight, False
+    elif weight.ndim != 2:
         raise ValueError(f"a weight has two dimensions, not {weight.ndim}")
-    swap = weight.flags.f_contiguous and not weight.flags.c_contiguous
-    relation = relate(weight.T if swap else weight)
+    else:
+        swap = weight.flags.f_contiguous and not weight.flags.c_contiguous
+        relation = relate(weight.T if swap else weight)
     if engine == "auto":
         engine = "graph" if relation.density < SPARSE else "frontier"
     rows, columns = _graph(relation) if engine == "graph" else _frontier(relation)

@@ -55,8 +55,8 @@ def cuda_devices() -> int:
 def analysis_device(device: str | torch.device, weight_bytes: int) -> torch.device | None:
     """The torch device on which the weights of a model are analysed, None for the CPU without torch.
 
-    device: 'cpu', any device of torch (also its CPU), or 'auto': CUDA where there is one, torch can use it, and the weights are large
-    enough to be worth starting it. Raises DeviceError for a device that is not there.
+    device: 'cpu', any device of torch (also its CPU), or 'auto': CUDA where there is one, torch can use it, and the
+    weights are large enough to be worth starting it. Raises DeviceError for a device that is not there.
     """
     if device == "cpu":
         return None

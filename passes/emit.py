@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..ir.linear import Linear
 from ..ir.model import graphs
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.recurrent import Recurrent
 
 __all__ = ["ORIGIN", "ROLE", "Emitter", "Names"]
 
@@ -43,15 +44,21 @@ class Names:
 
 
 class Emitter:
-    """Collects the nodes and constants that stand in for one linear, in order."""
+    """Collects the nodes and constants that stand in for one linear or one recurrent direction, in order."""
 
-    def __init__(self, linear: Linear, names: Names) -> None:
-        self.linear = linear
-        self.opset = linear.opset
+    def __init__(self, origin: Linear | Recurrent, names: Names) -> None:
+        self.origin = origin
+        self.opset = origin.opset
         self.nodes: list[ir.Node] = []
         self.constants: list[ir.Value] = []
         self._names = names
-        self._base = linear.node.name or linear.output.name or linear.op
+        self._base = origin.node.name or origin.output.name or origin.op
+
+    @property
+    def linear(self) -> Linear:
+        """The linear that is taken apart."""
+        assert isinstance(self.origin, Linear)
+        return self.origin
 
     def node(
         self,
@@ -61,12 +68,16 @@ class Emitter:
         attributes: dict[str, Any] | None = None,
         outputs: int = 1,
         domain: str = "",
+        unused: Container[int] = (),
     ) -> list[ir.Value]:
-        """Append a node named `<origin>/<role>/<op>`; returns its output values."""
+        """Append a node named `<origin>/<role>/<op>`; returns its output values, those `unused` without a name."""
         name = self._names.fresh(f"{self._base}/{role}/{op}")
         # Value names follow the node's, so that a viewer groups them alike.
         values = [
-            ir.Value(name=self._names.fresh(f"{name}_output_{index}"), type=self._type(op)) for index in range(outputs)
+            ir.Value(name="")
+            if index in unused
+            else ir.Value(name=self._names.fresh(f"{name}_output_{index}"), type=self._type(op))
+            for index in range(outputs)
         ]
         self.nodes.append(
             ir.Node(
@@ -79,8 +90,8 @@ class Emitter:
                 ],
                 outputs=values,
                 name=name,
-                doc_string=self.linear.node.doc_string,
-                metadata_props={**self.linear.node.metadata_props, ORIGIN: self.linear.address, ROLE: role},
+                doc_string=self.origin.node.doc_string,
+                metadata_props={**self.origin.node.metadata_props, ORIGIN: self.origin.address, ROLE: role},
             )
         )
         return values
@@ -103,7 +114,7 @@ class Emitter:
         return self.constant(np.asarray(values, np.int64).reshape(-1), role)
 
     def _type(self, op: str) -> ir.TensorType | None:
-        kind = ir.DataType.INT64 if op == "Shape" else self.linear.dtype
+        kind = ir.DataType.INT64 if op == "Shape" else self.origin.dtype
         return ir.TensorType(kind)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,31 +13,27 @@ from ..ir.functions import FunctionId, callers, weight_takers
 from ..ir.linear import Linear
 from ..ir.model import Model, ModelError
 from ..ir.onnx_ir import onnx_ir as ir
-from ..ir.plan import Decomposition, Plan, Step
+from ..ir.plan import Decomposition, Plan, States, Step
+from ..ir.recurrent import Recurrent
 from ..ir.shapes import shape_of
 from ..ir.skipped import Skipped
 from ..ir.survey import Survey
 from ..ir.view import glance, view
-from .blocks import decompose
-from .components import Components, components
+from .analysis import Analysis, analyse, analyse_on, key_of
 from .cost import CPU, CUDA, MARGIN, Choice, Machine, choose
+from .device import analysis_device
+from .edges import edges
 from .emit import ORIGIN
 from .lowering import absorb_dormant, absorbs, problem
-from .rewrite import fingerprint
+from .recurrent_planner import Progress, recurrent_steps
+from .units import states_of
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["DEFAULT_ROWS", "Progress", "make_plan"]
 
 DEFAULT_ROWS = (1, 16, 256)
-Progress: TypeAlias = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Analysis:
-    """What one weight is like, whoever uses it; sha256 only where there is something to split."""
-
-    components: Components
-    decomposition: Decomposition
-    sha256: str | None
 
 
 def make_plan(
@@ -48,17 +44,20 @@ def make_plan(
     threads: int = 1,
     force: bool = False,
     progress: Progress | None = None,
+    device: str | torch.device = "cpu",
 ) -> Plan:
     """Find the blocks of every linear and choose a lowering for each; reads the model, changes nothing.
 
     provider: 'cpu' or 'cuda', whose costs are predicted; rows: activation rows to predict for, where the graph does
     not fix them; threads: that the products will run on; force: split whatever splits; progress: called with (done,
-    total, node). Weights are read one at a time. Raises ModelError when a weight cannot be read.
+    total, node); device: that weights are analysed on, 'cpu', a device of torch, or 'auto': CUDA for large models where
+    there is one; the plan is the same to the byte. Weights are read one at a time, on a device a few. Raises ModelError
+    when a weight does not fit into memory, DeviceError when there is no such device.
     """
     takers, blocked = weight_takers(model.graph)
-    known: dict[Any, _Analysis] = {}
-    settings = _Settings(provider, rows, threads, force, progress)
+    known: dict[Any, Any] = {}
     seen = glance(model.graph, sorted(takers))
+    settings = _Settings(provider, rows, threads, force, progress, analysis_device(device, _weight_bytes(seen.found)))
     steps, failed = _steps(seen.found, settings, known, model.name)
     settings = replace(settings, progress=None)  # weights are known by now
     while seen.lacks_ranks or takers or any(step.lowering != "dense" for step in steps):
@@ -83,9 +82,14 @@ def make_plan(
     )
 
 
+def _weight_bytes(found: Survey) -> int:
+    return int(sum(math.prod(linear.shape) * linear.dtype.itemsize for linear in found.linears))
+
+
 def _functions_of(found: Survey, steps: Sequence[Step], origins: dict[ir.Node, FunctionId]) -> set[FunctionId]:
     split = {step.node for step in steps if step.lowering != "dense"}
-    return {origins[lin.node] for lin in found.linears if lin.address in split and lin.node in origins}
+    operators: list[Linear | Recurrent] = [*found.linears, *found.recurrents]
+    return {origins[one.node] for one in operators if one.address in split and one.node in origins}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class _Settings:
     threads: int
     force: bool
     progress: Progress | None
+    device: torch.device | None
 
     def machines(self) -> list[Machine]:
         machine = CUDA if self.provider == "cuda" else CPU
@@ -104,20 +109,19 @@ class _Settings:
         return [machine] if single else [machine, machine.threaded(self.threads)]
 
 
-def _steps(
-    found: Survey, settings: _Settings, known: dict[Any, _Analysis], name: str
-) -> tuple[list[Step], list[Skipped]]:
+def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str) -> tuple[list[Step], list[Skipped]]:
     """A step for each linear, and those whose weight turned out not to be readable; `known` remembers weights."""
     steps: list[Step] = []
     failed: list[Skipped] = []
+    if settings.device is not None:
+        _ahead(found, settings, known)
     for index, linear in enumerate(found.linears):
         if settings.progress:
-            settings.progress(index, len(found.linears), linear.address)
-        # The tensor of an initializer is the same in every copy of the graph.
-        key = (linear.weight.const_value or linear.weight, linear.transposed, linear.shape)
+            settings.progress(index, len(found.linears) + len(found.recurrents), linear.address)
+        key = key_of(linear)
         try:
             if key not in known:
-                known[key] = _analyse(linear, found)
+                known[key] = analyse(linear.canonical(found.constants), transposed=linear.transposed)
         except MemoryError:
             where = f"{name}: {linear.address}"
             raise ModelError(f"{where}: not enough memory for a weight of {linear.shape}") from None
@@ -126,25 +130,53 @@ def _steps(
                 Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", math.prod(linear.shape))
             )
             continue
-        steps.append(_step(linear, known[key], settings))
-    return steps, failed
+        step = _step(linear, known[key], settings)
+        if linear.address in found.hidden:
+            if ("states", *key) not in known:
+                known["states", *key] = _states(linear, found)
+            step = replace(step, states=known["states", *key])
+        steps.append(step)
+    whole, unread = recurrent_steps(
+        found,
+        known,
+        rows=settings.rows or DEFAULT_ROWS,
+        provider=settings.provider,
+        threads=settings.threads,
+        force=settings.force,
+        progress=settings.progress,
+        name=name,
+    )
+    return steps + whole, failed + unread
 
 
-def _analyse(linear: Linear, found: Survey) -> _Analysis:
-    stored = linear.stored(found.constants)
-    parts = components(stored.T if linear.transposed else stored)
-    decomposition = decompose(parts)
-    return _Analysis(parts, decomposition, fingerprint(stored) if decomposition.mac_share < 1 else None)
+def _ahead(found: Survey, settings: _Settings, known: dict[Any, Any]) -> None:
+    """Analyse the weights that are not known yet on the device, many in flight."""
+    assert settings.device is not None
+    distinct = {key_of(linear): linear for linear in reversed(found.linears)}  # of equal ones the first
+    wanted = [linear for key, linear in reversed(distinct.items()) if key not in known]
+    for index, (key, linear, analysis) in enumerate(analyse_on(settings.device, wanted, found.constants)):
+        known[key] = analysis
+        if settings.progress:
+            settings.progress(index, len(wanted), linear.address)
 
 
-def _step(linear: Linear, analysis: _Analysis, settings: _Settings) -> Step:
+def _states(linear: Linear, found: Survey) -> States:
+    """The structure of a weight that maps states to themselves; row h of the adjacency lists the in-edges of h."""
+    return states_of(edges(linear.canonical(found.constants)).T)
+
+
+def _step(linear: Linear, analysis: Analysis, settings: _Settings) -> Step:
     K, N = linear.shape
     counts = [fixed] if (fixed := _fixed_rows(linear)) else list(settings.rows or DEFAULT_ROWS)
     itemsize = np.dtype(linear.dtype.numpy()).itemsize
-    found = analysis.decomposition
-    if absorbs(linear) and found.blocks:
-        found = absorb_dormant(found)  # their zero columns are computed, so they count
-    choice = choose(found, counts, itemsize, settings.machines(), _transposes(linear))
+    choices = []
+    for found in (analysis.decomposition, analysis.groups):
+        if found is None:
+            continue
+        if absorbs(linear) and found.blocks:
+            found = absorb_dormant(found)  # their zero columns are computed, so they count
+        choices.append(choose(found, counts, itemsize, settings.machines(), _transposes(linear)))
+    choice = max((c for c in choices if c), key=lambda c: c.gain, default=None)
     reason = _refusal(linear, analysis, choice, counts, settings.force)
     taken = choice if reason is None and choice else None
     decomposition = choice.decomposition if choice else Decomposition((K, N), ())
@@ -184,9 +216,7 @@ def _fixed_rows(linear: Linear) -> int | None:
     return max(1, math.prod(extents) // max(linear.shape[1], 1))
 
 
-def _refusal(
-    linear: Linear, analysis: _Analysis, choice: Choice | None, rows: Sequence[int], force: bool
-) -> str | None:
+def _refusal(linear: Linear, analysis: Analysis, choice: Choice | None, rows: Sequence[int], force: bool) -> str | None:
     """Why a linear stays dense; None when it is split."""
     parts = analysis.components
     if ORIGIN in linear.node.metadata_props:
@@ -206,6 +236,8 @@ def _refusal(
         return "its weight is quantised: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
     if choice.gain < MARGIN and not force:
         what = f"{parts.count} blocks" if parts.count > 1 else "one block beside dormant features"
+        if choice.decomposition.layers:
+            what = "a hidden block-triangular form"
         at = ", ".join(map(str, rows))
         return f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (rows {at}); --force splits it anyway"
     return None
@@ -216,8 +248,11 @@ def _dequantised(linear: Linear) -> bool:
     return maker is not None and maker.op_type == "DequantizeLinear"
 
 
-def _praise(analysis: _Analysis, chosen: Decomposition) -> str:
+def _praise(analysis: Analysis, chosen: Decomposition) -> str:
     dormant: Any = analysis.decomposition.dormant_inputs.size + analysis.decomposition.dormant_outputs.size
     merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < analysis.components.count else ""
     spare = f", {dormant} dormant features" if dormant else ""
+    if chosen.layers:
+        layers = 1 + max(last for _, last in chosen.layers)
+        return f"block-triangular: {layers:,} layers in {len(chosen.blocks)} row groups{spare}"
     return f"{analysis.components.count} independent blocks{merged}{spare}"

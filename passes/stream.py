@@ -127,7 +127,8 @@ def _fits(weight: Array, device: torch.device) -> bool:
 
     smaller = min(weight.shape)
     needed = weight.nbytes + 4 * weight.size + 8 * smaller * smaller
-    return FLIGHT * needed < ENOUGH * torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    free: int = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return bool(FLIGHT * needed < ENOUGH * free)
 
 
 def _launched(key: Key, weight: Array, octets: Tensor, shape: tuple[int, ...]) -> _InFlight[Key]:

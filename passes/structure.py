@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from ..ir.relation import Relation
 from ..ir.structure import Parts, Structure
+from .device import analysis_device
 from .edges import relate
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ __all__ = ["Engine", "Order", "structure"]
 
 Engine = Literal["auto", "matrix", "search", "graph", "bitset"]
 Order = Literal["isolated-last", "paper"]
+LARGE = 2048  # states from which on starting CUDA is worth it
 SMALL = 128  # states
 DEGREE, MANY = 6, 64  # mean in-edges: enough for a giant SCC; so many that listing them costs more than bit sets
 
@@ -35,9 +38,10 @@ def structure(
     Boolean matrix products, and 'search', which closes only what a search leaves over, run with torch on any device;
     'graph' is scipy's linear search of the sparse matrix; 'bitset' searches rows packed into bits. All give the same
     numbers; 'auto' takes the one measured fastest for the device, size and density, and `Structure.engine` names it.
-    device: of torch; without one the CPU, or where the tensor lies. order: 'isolated-last' sorts by (isolated,
-    component, layer, SCC, node), so that isolated states come last as (4.1) needs; 'paper' by (component, isolated,
-    layer, SCC, node), the literal key. Raises ValueError unless the matrix is square, DeviceError without the device.
+    device: of torch, or 'auto': CUDA for large graphs where there is one; None is the CPU, or where the tensor lies.
+    order: 'isolated-last' sorts by (isolated, component, layer, SCC, node), so that isolated states come last as (4.1)
+    needs; 'paper' by (component, isolated, layer, SCC, node), the literal key. Raises ValueError unless the matrix is
+    square, DeviceError without the device.
 
     >>> found = structure(np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]))
     >>> found.scc.tolist(), found.layer.tolist(), found.order.tolist(), found.engine
@@ -50,6 +54,8 @@ def structure(
     shape = tuple(adjacency.shape)
     if len(shape) != 2 or shape[0] != shape[1]:
         raise ValueError(f"a digraph needs a square matrix, not one of shape {shape}")
+    if device == "auto":
+        device = "cuda" if shape[0] >= LARGE and analysis_device("auto", sys.maxsize) else None
     on_device = str(getattr(adjacency, "device", device or "cpu"))  # arrays of numpy 2 have a device as well
     if engine == "auto" and on_device != "cpu":
         engine = pick_on_device(shape[0])

@@ -53,7 +53,8 @@ def by_smallest_member(labels: npt.NDArray[np.integer]) -> Labels:
     found, first = np.unique(labels, return_index=True)
     number = np.empty(int(found.max(initial=-1)) + 1, np.int64)
     number[found[np.argsort(first)]] = np.arange(found.size)
-    return number[labels]
+    renumbered: Labels = number[labels]
+    return renumbered
 
 
 def _condense(edges: csr_array, scc: Labels, count: int) -> csr_array:

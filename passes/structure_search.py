@@ -53,7 +53,7 @@ def _strong(adjacency: Tensor, arithmetic: Arithmetic, first: Tensor) -> list[Te
     """SCCs of more than one member, found by search; those of what is left are written to `first` directly."""
     import torch
 
-    found = []
+    found: list[Tensor] = []
     left = adjacency.new_ones(adjacency.shape[0])
     products = _Products(adjacency)
     for _ in range(PIVOTS):

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.relation import Relation
 from .components import components
+from .edges import floor, relate
 from .structure import Engine, structure
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ def structure_sweep(
 
     predicates: thresholds t, for edges |w| > t (NaN is one), or functions of the weight that give a Boolean matrix.
     scope: 'states' for the digraph over shared states of a square weight, 'operator' for inputs and outputs apart,
-    'auto' by shape. The weight is copied to the device once, and magnitudes are taken once. Raises ValueError for a
+    'auto' by shape. The weight is copied to a device once and its magnitudes are
+    taken once; on the CPU edges are packed in one pass a predicate, one bit an entry. Raises ValueError for a
     weight that is no matrix, or has states and is not square.
 
     >>> W = np.diag([1.0, 2.0, 3.0]) + 0.1
@@ -66,49 +69,69 @@ def structure_sweep(
     if scope == "states" and not square:
         raise ValueError(f"a weight of shape {tuple(weight.shape)} has no shared states; use the scope 'operator'")
     states = square and scope != "operator"
-    held: Any = weight
-    if device is not None or engine in ("matrix", "search"):
-        from .device import pick_device
+    if device is None and engine not in ("matrix", "search"):
+        host = weight.numpy(force=True) if hasattr(weight, "numpy") else weight
+        return tuple(_level(*_relation(host, predicate), states, engine) for predicate in predicates)
+    from .device import pick_device
 
-        held = _moved(weight, pick_device(device or "cpu"))
+    held = _moved(weight, pick_device(device or "cpu"))
     magnitude = abs(held)
-    return tuple(
-        _level(name, _checked(name, mask, tuple(weight.shape)), states, engine)
-        for name, mask in (
-            (getattr(p, "__name__", repr(p)), p(held)) if callable(p) else (float(p), ~(magnitude <= p))
-            for p in predicates
+    return tuple(_level(*_mask(held, magnitude, predicate), states, engine) for predicate in predicates)
+
+
+def _relation(weight: npt.NDArray[Any], predicate: Predicate) -> tuple[float | str, Relation]:
+    """The edges under a predicate, on the host, packed."""
+    if callable(predicate):
+        return _name(predicate), relate(np.asarray(_checked(predicate, weight)))
+    return float(predicate), relate(weight, predicate)
+
+
+def _mask(held: torch.Tensor, magnitude: torch.Tensor, predicate: Predicate) -> tuple[float | str, torch.Tensor]:
+    """The edges under a predicate, where the weight is."""
+    if callable(predicate):
+        return _name(predicate), _checked(predicate, held)
+    dtype = np.dtype(str(held.dtype).removeprefix("torch."))
+    return float(predicate), ~(magnitude <= float(floor(predicate, dtype)))
+
+
+def _name(predicate: Callable[[Any], Any]) -> str:
+    return getattr(predicate, "__name__", repr(predicate))
+
+
+def _checked(predicate: Callable[[Any], Any], weight: Any) -> Any:
+    mask = predicate(weight)
+    if tuple(getattr(mask, "shape", ())) != tuple(weight.shape):
+        raise ValueError(
+            f"predicate {_name(predicate)!r} must give a Boolean matrix of the weight's shape {tuple(weight.shape)}"
         )
-    )
-
-
-def _checked(name: float | str, mask: Any, shape: tuple[int, ...]) -> Any:
-    if tuple(getattr(mask, "shape", ())) != shape:
-        raise ValueError(f"predicate {name!r} must give a Boolean matrix of the weight's shape {shape}")
     return mask
 
 
-def _moved(weight: Any, device: torch.device) -> Any:
+def _moved(weight: Any, device: torch.device) -> torch.Tensor:
+    """The weight on a device, in a type that has the magnitude of each of its numbers."""
     import torch
 
-    if isinstance(weight, torch.Tensor):
-        return weight.to(device)
-    numbers = weight if weight.dtype.kind in "fiub" else weight.astype(np.float32)  # bfloat16 is exact in float32
-    return torch.from_numpy(np.ascontiguousarray(numbers)).to(device)
+    if not isinstance(weight, torch.Tensor):
+        numbers = weight if weight.dtype.kind in "fiub" else weight.astype(np.float32)  # bfloat16 is exact in float32
+        weight = torch.from_numpy(np.ascontiguousarray(numbers))
+    exact = weight.dtype in (torch.float16, torch.float32, torch.float64)
+    wide = torch.float32 if weight.dtype == torch.bfloat16 else torch.float64
+    return weight.to(device).to(weight.dtype if exact else wide)
 
 
-def _level(name: float | str, mask: Any, states: bool, engine: Engine) -> Level:
+def _level(name: float | str, edges: Relation | torch.Tensor, states: bool, engine: Engine) -> Level:
     if not states:
-        host = mask.cpu().numpy() if hasattr(mask, "cpu") else np.asarray(mask)
-        parts = components(host)
+        parts = components(edges if isinstance(edges, Relation) else edges.cpu().numpy())
         dormant = int((parts.inputs < 0).sum() + (parts.outputs < 0).sum())
-        return Level(
-            predicate=name, edges=parts.nonzeros, components=parts.count, giant=parts.giant, isolated=dormant
-        )
-    found = structure(mask.T, engine=engine)
+        return Level(predicate=name, edges=parts.nonzeros, components=parts.count, giant=parts.giant, isolated=dormant)
+    if isinstance(edges, Relation):
+        found, count = structure(edges.transposed(), engine=engine), edges.count
+    else:
+        found, count = structure(edges.t(), engine=engine), int(edges.sum())
     lone = int(found.isolated.sum())
     return Level(
         predicate=name,
-        edges=int(mask.sum()),
+        edges=count,
         components=found.components - lone,
         giant=found.giant,
         isolated=lone,

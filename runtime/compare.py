@@ -132,13 +132,14 @@ def _feeds(
 ) -> list[dict[str, Any]]:
     """The real inputs where there are some, else random ones for each of the sizes that suit the model's inputs."""
     from .inputs import draw, index_bounds, load_npz
+    from .lengths import length_bounds
 
     if trials.inputs is not None:
         return list(load_npz(trials.inputs, _spec(model, given=True)))
     spec = _spec(model)
     rng = np.random.default_rng(trials.seed)
     bounds = index_bounds(model.graph)
-    return [draw(spec, rng, chosen, bounds) for chosen in sizes(spec)]
+    return [draw(spec, rng, chosen, bounds | length_bounds(model.graph, chosen)) for chosen in sizes(spec)]
 
 
 def _bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]) -> list[dict[str, int]]:
@@ -162,8 +163,8 @@ def _bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]
 def _spec(model: Model, *, given: bool = False) -> list[TensorSpec]:
     """The inputs of a model as ONNX Runtime would list them, without opening a session for it.
 
-    An input of unknown rank that enters a linear is taken to be a batch of rows for it; any other raises InputError,
-    unless values are `given`, when it looks like a scalar.
+    An input of unknown rank that enters a linear is taken to be a batch of rows for it, one that enters a recurrent
+    operator a batch of sequences; any other raises InputError, unless values are `given`, when it looks like a scalar.
     """
     from .inputs import InputError
     from .session import TensorSpec
@@ -181,12 +182,15 @@ def _spec(model: Model, *, given: bool = False) -> list[TensorSpec]:
     return spec
 
 
-def _row_shape(model: Model, value: ir.Value) -> tuple[None, int] | None:
-    """(any, K) for an input of unknown rank that enters a linear row by row."""
+def _row_shape(model: Model, value: ir.Value) -> tuple[int | None, ...] | None:
+    """(any, K) for an input of unknown rank that enters a linear row by row, (any, any, I) for a recurrent operator."""
     if not isinstance(value.type, ir.TensorType):
         return None
-    found = (linear for linear in survey(model.graph).linears if linear.activation is value)
-    return next(((None, linear.shape[0]) for linear in found if linear.layout.kind == "rows"), None)
+    found = survey(model.graph)
+    linears = (linear for linear in found.linears if linear.activation is value and linear.layout.kind == "rows")
+    rows = next(((None, linear.shape[0]) for linear in linears), None)
+    sequences = ((None, None, way.features) for way in found.recurrents if way.activation is value)
+    return rows or next(sequences, None)
 
 
 def _dtype_name(value: ir.Value) -> str:

@@ -18,7 +18,7 @@ from .session import TensorSpec, numpy_dtype
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["UNNAMED", "InputError", "draw", "index_bounds", "load_npz", "trial_sizes"]
+__all__ = ["UNNAMED", "InputError", "draw", "index_bounds", "load_npz", "origin", "trial_sizes"]
 
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
@@ -143,10 +143,10 @@ def index_bounds(model: ir.Model) -> dict[str, tuple[int, int]]:
     bounds: dict[str, tuple[int, int]] = {}
     for node in model.graph.all_nodes():
         for index, rows in _lookups(node):
-            origin = _origin(index)
-            if id(origin) in inputs and rows and origin.name:
-                low, high = bounds.get(origin.name, (0, rows))
-                bounds[origin.name] = (low, min(high, rows))
+            source = origin(index)
+            if id(source) in inputs and rows and source.name:
+                low, high = bounds.get(source.name, (0, rows))
+                bounds[source.name] = (low, min(high, rows))
     return bounds
 
 
@@ -183,7 +183,7 @@ def _integer(node: ir.Node, name: str) -> int:
     return attribute.as_int() if attribute is not None else 0
 
 
-def _origin(value: ir.Value) -> ir.Value:
+def origin(value: ir.Value) -> ir.Value:
     """Where an index comes from, before the operators that pass it on."""
     while (node := value.producer()) is not None and node.op_type in CARRIERS:
         source = node.inputs[0] if node.inputs else None

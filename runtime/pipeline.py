@@ -72,13 +72,16 @@ def plan(
     threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    device: str = "auto",
 ) -> Plan:
     """Find the blocks of every linear of a model and choose what to do with each; changes nothing.
 
     provider: 'auto', 'cpu' or 'cuda', whose costs are predicted; rows: activation rows to predict for; threads: that
-    will run it, all cores by default; force: split whatever splits. Raises ModelError when the model cannot be read.
+    will run it, all cores by default; force: split whatever splits; device: that weights are analysed on, 'cpu',
+    'cuda' or 'auto', which is CUDA for large models where torch has it: the plan is the same. Raises ModelError when
+    the model cannot be read, DeviceError when there is no such device.
     """
-    return _plan(load(model), provider, rows, threads, force, progress)
+    return _plan(load(model), provider, rows, threads, force, progress, device)
 
 
 def _plan(
@@ -88,6 +91,7 @@ def _plan(
     threads: int | None,
     force: bool,
     progress: Progress | None,
+    device: str,
 ) -> Plan:
     return make_plan(
         model,
@@ -96,6 +100,7 @@ def _plan(
         threads=threads or os.cpu_count() or 1,
         force=force,
         progress=progress,
+        device=device,
     )
 
 
@@ -159,18 +164,20 @@ def optimize(
     overwrite: bool = False,
     trials: Trials | None = None,
     progress: Progress | None = None,
+    device: str = "auto",
 ) -> Result:
     """plan + apply + check + bench: split what pays, prove it equal, measure it, and keep the faster model.
 
     The output is the original, byte for byte, when nothing splits, or when the split model was measured slower and
     `force` is false; nothing is written when the check fails. A model given as a path needs `output`; others come back
-    in `Result.model`, as what they came in. Raises ModelError, SessionError and InputError for bad input.
+    in `Result.model`, as what they came in. device: as in `plan`. Raises ModelError, SessionError, InputError and
+    DeviceError for bad input.
     """
     trials = trials or Trials()
     loaded = load(model)
     if loaded.path is not None and output is None:
         raise ValueError("a model given as a path needs an output path")
-    chosen = _plan(loaded, trials.provider, rows, trials.threads, force, progress)
+    chosen = _plan(loaded, trials.provider, rows, trials.threads, force, progress, device)
     target = Path(output) if output is not None else None
     if not chosen.rewrites:
         written = _write(model, loaded, None, target, overwrite) if target else []

@@ -25,7 +25,8 @@ def probes(model: ir.Model, split: Container[str]) -> list[Probe]:
     """One probe for each linear of the original model's main graph whose address is in `split`.
 
     Left out, because their result is not one product of one activation in the graph: Conv, operators with a fused
-    activation or a dynamic addend, and whatever stands in subgraphs and functions. Those are covered by the outputs.
+    activation or a dynamic addend, recurrent operators, and whatever stands in subgraphs and functions. Those are
+    covered by the outputs.
     """
     found = survey(model)
     main = set(model.graph)

@@ -35,8 +35,24 @@ def plan_view(plan: Plan, everything: bool = False) -> RenderableType:
         parts.append(_rewrites(plan.rewrites if everything else plan.rewrites[:SHOWN]))
         if len(plan.rewrites) > SHOWN and not everything:
             parts.append(Text(f"… and {len(plan.rewrites) - SHOWN} more (--all shows them)", style="dim"))
+    parts += _recurrences(plan, everything)
     parts.append(_left_alone(plan, everything))
     return Group(*parts)
+
+
+def _recurrences(plan: Plan, everything: bool) -> list[RenderableType]:
+    """The structure of recurrent weights over their states; nothing where there are none."""
+    found = [(step, step.states) for step in plan.steps if step.states is not None]
+    if not found:
+        return []
+    table = _table("recurrent states", ("node", "left"), ("operator", "left"))
+    for name in ("states", "components", "SCCs", "layers", "giant"):
+        table.add_column(name, justify="right")
+    for step, states in found if everything else found[:SHOWN]:
+        counts = step.shape[1], states.components, states.sccs, states.layers
+        table.add_row(Text(step.node), step.op, *(f"{count:,}" for count in counts), f"{states.giant:.1%}")
+    more = [Text(f"… and {len(found) - SHOWN} more (--all shows them)", style="dim")]
+    return [table, *(more if len(found) > SHOWN and not everything else [])]
 
 
 def _rewrites(steps: Iterable[Step]) -> Table:
@@ -109,6 +125,7 @@ def inspection(plan: Plan, everything: bool = False) -> RenderableType:
     parts: list[RenderableType] = [table]
     if len(steps) > SHOWN and not everything:
         parts.append(Text(f"… and {len(steps) - SHOWN} more (--all shows them)", style="dim"))
+    parts += _recurrences(plan, everything)
     parts.append(_left_alone(plan, everything))
     parts.append(Text("giant: share of the features in the largest component; degree: edges per feature", style="dim"))
     return Group(*parts)

@@ -7,8 +7,10 @@ import pytest
 from onnx.backend.test.case.node import collect_testcases
 
 import scission
+from scission.ir.gates import GATES
 
 OPERATORS = ("MatMul", "Gemm", "Einsum")
+RECURRENT = {"RNN": 5, "GRU": 5, "LSTM": 5}  # and how many of their node tests ONNX Runtime runs
 CERTAIN = {"MatMul": {"test_matmul_2d"}, "Gemm": {"test_gemm_all_attributes", "test_gemm_default_matrix_bias"}}
 
 
@@ -17,7 +19,7 @@ def cases():
     """Every node test that contains a product: name -> (model, inputs); collecting all of them takes seconds."""
     with np.errstate(all="ignore"):
         found = [case for case in collect_testcases(None) if case.model is not None]
-    wanted = [case for case in found if set(OPERATORS) & oracles.operators(case.model).keys()]
+    wanted = [case for case in found if {*OPERATORS, *RECURRENT} & oracles.operators(case.model).keys()]
     return {case.name: (case.model, [np.asarray(array) for array in case.data_sets[0][0]]) for case in wanted}
 
 
@@ -56,3 +58,30 @@ def test_node_tests_come_back_equal(cases, op, pruned):
             oracles.assert_close(oracles.run(original, feeds), oracles.run(changed, feeds))
             split.add(name)
     assert not pruned or split >= CERTAIN.get(op, set())
+
+
+def two_cells(array, gates):
+    """A recurrent operand (directions, gates x H, width) without the edges between two halves, gate by gate."""
+    by_gate = array.reshape(len(array), gates, -1, array.shape[2])
+    return np.stack([two_blocks(gate) for gate in np.moveaxis(by_gate, 1, 0)], 1).reshape(array.shape)
+
+
+@pytest.mark.parametrize("op", RECURRENT)
+def test_node_tests_of_recurrent_operators_come_back_equal(cases, op):
+    split = 0
+    for model, arrays in cases.values():
+        if [node.op_type for node in model.graph.node] != [op]:
+            continue
+        W, R = (two_cells(array, GATES[op]) for array in arrays[1:3])
+        original = with_constant(with_constant(model, 2, R), 1, W)
+        plan = scission.plan(original, force=True, provider="cpu", threads=1)
+        if not plan.rewrites:
+            assert scission.apply(original, plan) is original
+            assert any("layout" in skip.reason for skip in plan.skipped)
+            continue
+        feeds = {v.name: a for i, (v, a) in enumerate(zip(model.graph.input, arrays, strict=True)) if i not in (1, 2)}
+        changed = scission.apply(original, plan)
+        onnx.checker.check_model(changed, full_check=True)
+        oracles.assert_close(oracles.run(original, feeds), oracles.run(changed, feeds))
+        split += 1
+    assert split == RECURRENT[op]

@@ -117,3 +117,40 @@ def test_cuda_keeps_to_eight_bytes_an_entry(n):
     closure(A)
     small = 64 << 20  # workspace of the matrix library
     assert torch.cuda.max_memory_allocated() - before <= 8 * A.numel() + small
+
+
+def test_the_host_looks_one_squaring_behind(monkeypatch):
+    """The watch of a CUDA device, with pretended events: it stops at the right count, one squaring late at most."""
+    done = []
+
+    class Event:
+        def __init__(self):
+            self.number = len(done)
+            done.append(False)
+
+        def record(self, stream):
+            pass
+
+        def query(self):
+            return done[self.number]
+
+        def synchronize(self):
+            done[self.number] = True
+
+    real_empty = torch.empty
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    monkeypatch.setattr(torch, "empty", lambda shape, dtype, pin_memory: real_empty(shape, dtype=dtype))
+    for eager in (False, True):
+        done.clear()
+        watch = module._Watch(torch.zeros(4, 4, dtype=torch.bool))
+        watch._cuda = True
+        squarings = 0
+        for count in (3, 5, 7, 7, 7, 7):
+            watch.report(torch.tensor(count))
+            if eager:
+                done[-1] = True
+            if watch.stopped():
+                break
+            squarings += 1
+        assert squarings == (3 if eager else 4)

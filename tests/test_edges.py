@@ -63,3 +63,27 @@ def test_chunks_join_without_a_seam(monkeypatch):
         monkeypatch.setattr(edges_module, "CHUNK", size)
         monkeypatch.setattr(relation, "CHUNK", size)
         assert np.array_equal(relate(mask).dense(), mask)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from((*FLOATS, np.int8, np.uint8, np.bool_)),
+    st.sampled_from([0.1, 0.5, 1.0, 1 / 3, 127.0, 65504.0, 1e5, 1e300]),
+)
+def test_a_threshold_is_compared_exactly(seed, dtype, threshold):
+    rng = np.random.default_rng(seed)
+    around = np.array([threshold, -threshold, threshold * (1 + 1e-9), np.nextafter(threshold, 0), 0, -0.0])
+    values = np.concatenate([rng.standard_normal(20), 100 * rng.standard_normal(20), around])
+    if np.dtype(dtype).kind in "iub":
+        values = np.clip(values, np.iinfo(dtype).min, np.iinfo(dtype).max) if dtype is not np.bool_ else values > 1
+    with np.errstate(over="ignore"):
+        W = values.astype(dtype)
+    wide = W.astype(np.float64)
+    assert edges(W, threshold).tolist() == (np.abs(wide) > threshold).tolist()
+    both = relate(np.asfortranarray(W[:40].reshape(8, 5)), threshold), relate(W[:40].reshape(8, 5), threshold)
+    assert all((r.dense() == (np.abs(wide[:40].reshape(8, 5)) > threshold)).all() for r in both)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nan_and_infinity_are_above_every_threshold(dtype):
+    assert edges(np.array([np.nan, np.inf, -np.inf], dtype), 1e300).all()

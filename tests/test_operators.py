@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from reference import apply, canonical, constants, function, graph, graphs_of, model, node, product, truth_mask
 
-from scission.ir import operators
+from scission.ir import operators, site
 from scission.ir.functions import weight_takers
 from scission.ir.model import load, read
 from scission.ir.survey import survey
@@ -244,7 +244,7 @@ def pattern(text):
 
 def patterns():
     """Every reason that the source can give; a reason has more than one word."""
-    tree = list(ast.walk(ast.parse(inspect.getsource(operators))))
+    tree = [n for source in (operators, site) for n in ast.walk(ast.parse(inspect.getsource(source)))]
     made = [n.value for n in tree if isinstance(n, ast.Return)]
     made += [side for n in tree if isinstance(n, ast.IfExp) for side in (n.body, n.orelse)]
     return {text for text in map(pattern, made) if " " in text}

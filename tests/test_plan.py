@@ -16,6 +16,7 @@ from scission.ir.plan import (
     Decomposition,
     Plan,
     PlanError,
+    States,
     Step,
     from_ranges,
     indices,
@@ -39,10 +40,14 @@ def decompositions(draw):
     return Decomposition((K, N), tuple(blocks))
 
 
+counts = st.integers(0, 99)
+states = st.builds(States, components=counts, sccs=counts, layers=counts, giant=finite)
+
+
 @st.composite
 def steps(draw):
     decomposition = draw(decompositions())
-    lowering = draw(st.sampled_from(["dense", "scatter", "split"]))
+    lowering = draw(st.sampled_from(["dense", "scatter", "split", "parallel"]))
     return Step(
         **{name: draw(texts) for name in ("node", "op", "weight", "dtype", "reason")},
         **{name: draw(st.integers(0, 99)) for name in ("components", "nonzeros", "dormant_inputs", "dormant_outputs")},
@@ -52,6 +57,7 @@ def steps(draw):
         giant=draw(finite),
         gain=draw(st.none() | finite),
         sha256=draw(texts if lowering != "dense" else st.none() | texts),
+        states=draw(st.none() | states),
     )
 
 

@@ -2,17 +2,18 @@ import numpy as np
 import onnx
 import oracles
 import pytest
+import torch
 
 import scission
 from scission.ir.model import load
 from scission.models.matrix import weight
 from scission.models.planted import KINDS, build
-from scission.passes import planner
+from scission.passes import analysis, planner
 from scission.passes.blocks import decompose
 from scission.passes.components import components
 from scission.passes.cost import CPU, choose
+from scission.passes.fingerprint import fingerprint
 from scission.passes.planner import DEFAULT_ROWS, make_plan
-from scission.passes.rewrite import fingerprint
 
 
 def model_of(W, rows="m", **options):
@@ -54,7 +55,7 @@ DORMANT, _ = weight(np.random.default_rng(0), [(12, 12)], dormant=(1, 0))
 LARGE, _ = weight(np.random.default_rng(0), [(64, 64)] * 16)
 REASONS = [
     ("dense", random(), False, "one component holds every feature: 100.0% of the entries are edges, 20.0 per feature"),
-    ("pruned", random(density=0.5), True, "one component holds every feature"),
+    ("pruned", random((80, 80), density=0.5), True, "one component holds every feature"),
     ("zero", np.zeros((4, 4), np.float32), True, "every entry is zero"),
     ("small", SMALL, False, "4 blocks, but 0."),
     ("dormant", DORMANT, False, "one block beside dormant features, but "),
@@ -106,13 +107,13 @@ def test_what_is_no_linear_is_listed_with_its_reason():
     model = oracles.graph(nodes, inputs, outputs, constants)
     model.graph.input.append(onnx.helper.make_tensor_value_info("i", onnx.TensorProto.INT64, ["n"]))
     made = plan(model)
-    assert [step.node for step in made.steps] == ["n0"]
+    assert [step.node for step in made.steps] == ["n0", "n4"]
+    assert made.steps[1].reason.startswith("one component holds every state")
     reasons = {skip.node: (skip.op, skip.reason, skip.parameters) for skip in made.skipped}
     assert reasons == {
         "n1": ("Gather", "lookup table: its rows are read, not multiplied", W.size),
         "n2": ("Conv", "convolution over windows", 12),
         "n3": ("MatMul", "batched weight: 3 dimensions", 60),
-        "n4": ("LSTM", "recurrent weights", 12),
     }
     assert made.parameters == W.size + 12 + 60 + 12
 
@@ -138,10 +139,28 @@ def test_threads_and_provider_decide_the_machines(monkeypatch):
 
 def test_a_shared_weight_is_looked_at_once(monkeypatch):
     seen = []
-    monkeypatch.setattr(planner, "components", lambda W: seen.append(W.shape) or components(W))
+    monkeypatch.setattr(analysis, "components", lambda W: seen.append(W.shape) or components(W))
     nodes = [("MatMul", ["x", "W"], [f"y{i}"]) for i in range(5)]
     model = oracles.graph(nodes, {"x": ["m", 48]}, {f"y{i}": ["m", 48] for i in range(5)}, {"W": SMALL})
     assert len(plan(model).steps) == 5 and seen == [(48, 48)]
+
+
+@pytest.mark.parametrize("kind", ["matmul-right-3", "matmul-left-2", "gemm-plain", "chain", "function", "fp16", "tied"])
+def test_a_device_makes_the_same_plan_to_the_byte(kind):
+    planted = build(np.random.default_rng(0), kind if kind in KINDS else "chain", ((40, 30), (20, 50)), dormant=(2, 1))
+    want = plan(planted.model, force=True)
+    assert plan(planted.model, force=True, device="cpu") == want
+    made = make_plan(load(planted.model), force=True, device=torch.device("cpu"))
+    assert made.dumps() == want.dumps() and made.rewrites
+
+
+def test_a_device_looks_at_each_weight_once_and_tells_its_progress(monkeypatch):
+    seen, told = [], []
+    monkeypatch.setattr(analysis, "components", lambda W: seen.append(W.shape) or components(W))
+    nodes = [("MatMul", ["x", "W"], [f"y{i}"]) for i in range(5)]
+    model = oracles.graph(nodes, {"x": ["m", 48]}, {f"y{i}": ["m", 48] for i in range(5)}, {"W": SMALL})
+    made = make_plan(load(model), device=torch.device("cpu"), progress=lambda *a: told.append(a))
+    assert not seen and len(made.steps) == 5 and told[0] == (0, 1, "n0")
 
 
 def test_progress_counts_up_to_the_last():
@@ -155,7 +174,7 @@ def test_a_weight_that_does_not_fit_into_memory_is_an_error_with_its_name(monkey
     def full(_):
         raise MemoryError
 
-    monkeypatch.setattr(planner, "components", full)
+    monkeypatch.setattr(analysis, "components", full)
     with pytest.raises(scission.ModelError, match=r"n0: not enough memory for a weight of \(48, 48\)"):
         plan(model_of(SMALL))
 

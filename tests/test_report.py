@@ -10,6 +10,7 @@ import scission
 from scission import Plan, Trials
 from scission.ir.skipped import Skipped
 from scission.models.matrix import weight
+from scission.models.planted_recurrent import Cell, build_cell
 from scission.runtime import report
 from scission.runtime.pipeline import optimize
 
@@ -118,3 +119,13 @@ def test_a_result_ends_with_what_came_of_it(result, tmp_path):
 def test_a_console_that_is_no_terminal_is_wide(monkeypatch):
     monkeypatch.setattr("sys.stdout", io.StringIO())
     assert report.console().width == 160 and not report.console().is_terminal
+
+
+def test_recurrent_weights_show_the_structure_of_their_states():
+    planted = build_cell(np.random.default_rng(0), Cell(direction="bidirectional"))
+    chosen = scission.plan(planted.model, provider="cpu", force=True)
+    for view in (report.plan_view(chosen), report.inspection(chosen)):
+        shown = text(view)
+        assert "recurrent states" in shown and "SCCs" in shown
+        assert "cell[forward]" in shown and "cell[reverse]" in shown
+    assert "recurrent states" not in text(report.plan_view(dataclasses.replace(chosen, steps=())))

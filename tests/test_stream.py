@@ -81,3 +81,48 @@ def test_few_weights_are_held_at_once():
 
     for done, _ in enumerate(stream_components(weights(), torch.device("cpu")), start=1):
         assert taken - done < FLIGHT
+
+
+class _Clock:
+    """Pretends to be a CUDA stream or event; copies made before an event are done when somebody waits for it."""
+
+    def __init__(self, *_):
+        self.waited = False
+
+    def record_event(self):
+        return _Clock()
+
+    def wait_event(self, event):
+        event.waited = True
+
+    def synchronize(self):
+        assert self.waited, "a buffer is filled again before anybody has read it"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
+@pytest.mark.parametrize("free", [0, 1 << 40])
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 12))
+def test_pinned_buffers_are_filled_again_only_when_read(free, seed, count):
+    """The pipeline of copies, with a pretended device; the real one is tested where there is CUDA."""
+    real_empty = torch.empty
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("Stream", "Event"):
+            patch.setattr(torch.cuda, name, _Clock)
+        patch.setattr(torch.cuda, "stream", lambda stream: stream)
+        patch.setattr(torch.cuda, "current_stream", _Clock)
+        patch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
+        patch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+        patch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
+        patch.setattr(
+            torch, "empty", lambda *shape, dtype, device=None, pin_memory=False: real_empty(*shape, dtype=dtype)
+        )
+        given_ = list(enumerate(matrices(np.random.default_rng(seed), count)))
+        found = list(stream_components(iter(given_), torch.device("cuda")))
+    assert [key for key, _, _ in found] == list(range(count))
+    for (_, W), (_, _, got) in zip(given_, found, strict=True):
+        same(got, components(W))

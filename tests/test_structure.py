@@ -59,6 +59,18 @@ def test_the_permutation_shows_block_triangular_form(A):
     assert [len(found.members[s]) for s in found.scc_order] == np.diff(found.bounds).tolist()
 
 
+@given(GRAPHS, st.integers(0, 2**32 - 1))
+def test_diagonal_and_coupling_blocks_are_the_whole_matrix_bit_for_bit(A, seed):
+    W = np.where(A, np.random.default_rng(seed).standard_normal(A.shape), 0.0)
+    found = structure(W)
+    again = np.zeros_like(W)
+    for target, source in [*((s, s) for s in range(found.sccs)), *found.couplings().tolist()]:
+        again[np.ix_(found.members[target], found.members[source])] = found.block(W, target, source)
+    assert again.tobytes() == W.tobytes()
+    for s, (start, stop) in zip(found.scc_order, zip(found.bounds, found.bounds[1:], strict=False), strict=True):
+        np.testing.assert_array_equal(found.permute(W)[start:stop, start:stop], found.block(W, s))
+
+
 def test_a_self_loop_is_a_block_and_never_isolated():
     found = structure(np.diag([1, 0, 1]))
     assert found.isolated.tolist() == [False, True, False]

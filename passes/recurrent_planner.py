@@ -1,0 +1,131 @@
+"""Analyse the recurrent operators of a model and choose what to do with each of their directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..ir.model import ModelError
+from ..ir.plan import Decomposition, Step
+from ..ir.recurrent import INITIAL_H, Recurrent
+from ..ir.shapes import shape_of
+from ..ir.skipped import Skipped
+from ..ir.survey import Survey
+from .cost import MARGIN, Choice
+from .emit import ORIGIN
+from .recurrent_cost import CPU, CUDA, Machine, Run, choose_recurrent, runs
+from .units import Coupling, couple
+
+__all__ = ["Progress", "recurrent_steps"]
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+
+
+def recurrent_steps(
+    found: Survey,
+    known: dict[Any, Any],
+    *,
+    rows: Sequence[int],
+    provider: str,
+    threads: int,
+    force: bool,
+    progress: Progress | None,
+    name: str,
+) -> tuple[list[Step], list[Skipped]]:
+    """A step for each direction of each recurrent operator, and those whose weights turned out not to be readable.
+
+    known: remembers weights; the rest as in `make_plan`, name being that of the model. Raises ModelError when a weight
+    does not fit into memory.
+    """
+    steps: list[Step] = []
+    failed: list[Skipped] = []
+    machines = _machines(provider, threads)
+    for index, way in enumerate(found.recurrents):
+        if progress:
+            progress(len(found.linears) + index, len(found.linears) + len(found.recurrents), way.address)
+        # The tensor of an initializer is the same in every copy of the graph.
+        weights = (value.const_value or value for value in (way.weight, way.recurrence))
+        key = (*weights, way.index, way.direction)
+        try:
+            if key not in known:
+                known[key] = couple(*way.stored(found.constants), way.direction)
+        except MemoryError:
+            raise ModelError(f"{name}: {way.address}: not enough memory for a weight of {way.shape}") from None
+        except ModelError as error:
+            size = way.gates * way.shape[0] * way.shape[1]
+            failed.append(Skipped(way.address, way.op, f"the weight cannot be read: {error}", size))
+            continue
+        steps.append(_step(way, known[key], _runs(way, rows), machines, force))
+    return steps, failed
+
+
+def _step(
+    way: Recurrent, coupling: Coupling, sequences: Sequence[Run], machines: Sequence[Machine], force: bool
+) -> Step:
+    """What to do with one direction of a recurrent operator."""
+    itemsize = np.dtype(way.dtype.numpy()).itemsize
+    found = coupling.decomposition
+    choice = choose_recurrent(found, way.op, way.features, sequences, itemsize, machines)
+    reason = _refusal(way, coupling, choice, sequences, force)
+    decomposition = choice.decomposition if choice else Decomposition(way.shape, ())
+    return Step(
+        node=way.address,
+        op=way.op,
+        weight=way.weight.name or "",
+        dtype=way.dtype.name.lower(),
+        shape=way.shape,
+        lowering="parallel" if reason is None else "dense",
+        decomposition=decomposition,
+        components=coupling.count,
+        giant=coupling.giant,
+        nonzeros=coupling.nonzeros,
+        dormant_inputs=coupling.dormant_features,
+        dormant_outputs=coupling.dormant_units,
+        gain=round(choice.gain, 3) if choice else None,
+        reason=reason or _praise(coupling, decomposition),
+        sha256=coupling.sha256 if choice else None,
+        states=coupling.states,
+    )
+
+
+def _machines(provider: str, threads: int) -> list[Machine]:
+    machine = CUDA if provider == "cuda" else CPU
+    return [machine] if provider == "cuda" or threads == 1 else [machine, machine.threaded(threads)]
+
+
+def _runs(way: Recurrent, rows: Sequence[int]) -> list[Run]:
+    """The sequences to predict for: what the shape of X fixes, and `rows` for the rest."""
+    shape = shape_of(way.activation)
+    extents = (None, None) if shape is None or len(shape) != 3 else shape[:2]
+    positions, batch = (max(extent, 1) if isinstance(extent, int) else None for extent in extents)
+    return runs(rows, positions, batch, way.operand(INITIAL_H) is not None)
+
+
+def _refusal(
+    way: Recurrent, coupling: Coupling, choice: Choice | None, sequences: Sequence[Run], force: bool
+) -> str | None:
+    """Why a direction stays whole; None when it is split."""
+    if ORIGIN in way.node.metadata_props:
+        return "already a block of a split operator"
+    if coupling.count == 0:
+        return "every entry is zero: there is nothing to multiply"
+    if choice is None:
+        entries = way.shape[0] * way.shape[1]
+        return f"one component holds every state: {coupling.nonzeros / entries:.1%} of the entries are edges"
+    if choice.gain < MARGIN and not force:
+        spare = "dormant features" if coupling.dormant_features else "units without edges"
+        what = f"{coupling.count} blocks" if coupling.count > 1 else f"one block beside {spare}"
+        at = ", ".join(f"{run.batch} x {run.positions}" for run in sequences)
+        return (
+            f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (batch x positions {at}); "
+            "--force splits it anyway"
+        )
+    return None
+
+
+def _praise(coupling: Coupling, chosen: Decomposition) -> str:
+    merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < coupling.count else ""
+    spare = coupling.dormant_features + coupling.dormant_units
+    return f"{coupling.count} independent blocks of states{merged}" + (f", {spare} dormant features" if spare else "")
