@@ -1,4 +1,4 @@
-"""The command line: `scission optimize | plan | apply | check | bench | inspect`.
+"""The command line: `scission optimize | plan | apply | check | bench | inspect | structure`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
 """
@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from ..passes.planner import Progress
     from .compare import Trials
     from .session import Choice
+    from .weight_source import Weight
 
 __all__ = ["app", "main"]
+
+CHOICES = 40  # weights of a model that are listed when none is named
 
 app = typer.Typer(
     name="scission",
@@ -43,6 +46,7 @@ PlanOutput = Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN
 First = Annotated[Path, typer.Argument(metavar="A", help="the original model")]
 Second = Annotated[Path, typer.Argument(metavar="B", help="the changed model")]
 Provider = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it really works")]
+Device = Annotated[str, typer.Option(help="where weights are analysed: cpu, cuda, or auto: CUDA for large models")]
 Threads = Annotated[int | None, typer.Option(help="threads of ONNX Runtime (default: its own choice)", min=1, max=1024)]
 Rows = Annotated[
     list[int] | None, typer.Option("--rows", help="batch rows to predict and time for (repeatable; 1, 16, 256)", min=1)
@@ -82,6 +86,7 @@ def optimize(
     model: Input,
     output: Annotated[Path | None, typer.Argument(metavar="OUT", help="where the result goes")] = None,
     provider: Provider = "auto",
+    device: Device = "auto",
     threads: Threads = None,
     rows: Rows = None,
     force: Force = False,
@@ -106,7 +111,9 @@ def optimize(
     trials = _trials(provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops)
     if dry_run:
         with _progress(quiet or as_json) as progress:
-            chosen = pipeline.plan(model, provider=provider, rows=rows, threads=threads, force=force, progress=progress)
+            chosen = pipeline.plan(
+                model, provider=provider, rows=rows, threads=threads, force=force, progress=progress, device=device
+            )
         _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
         return
     if output is None:
@@ -123,6 +130,7 @@ def optimize(
             overwrite=overwrite,
             trials=trials,
             progress=progress,
+            device=device,
         )
     _show(quiet, as_json, result.to_dict, lambda report: report.result_view(result, everything))
     if not result.ok:
@@ -135,6 +143,7 @@ def plan(
     model: Input,
     output: PlanOutput = None,
     provider: Provider = "auto",
+    device: Device = "auto",
     threads: Threads = None,
     rows: Rows = None,
     force: Force = False,
@@ -147,10 +156,12 @@ def plan(
     from . import pipeline
 
     with _progress(quiet or as_json) as progress:
-        chosen = pipeline.plan(model, provider=provider, rows=rows, threads=threads, force=force, progress=progress)
+        chosen = pipeline.plan(
+            model, provider=provider, rows=rows, threads=threads, force=force, progress=progress, device=device
+        )
     if output is not None:
         _refuse_input(output, model)
-        _write_text(output, chosen.dumps(), overwrite)
+        _write(output, chosen.dumps().encode(), overwrite)
     _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
 
 
@@ -232,6 +243,7 @@ def bench(
 @app.command()
 def inspect(
     model: Input,
+    device: Device = "auto",
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -240,8 +252,99 @@ def inspect(
     from . import pipeline
 
     with _progress(quiet or as_json) as progress:
-        chosen = pipeline.plan(model, provider="cpu", progress=progress)
+        chosen = pipeline.plan(model, provider="cpu", progress=progress, device=device)
     _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.inspection(chosen, everything))
+
+
+@app.command()
+def structure(
+    source: Annotated[str, typer.Argument(metavar="WEIGHT|MODEL[:NODE]", help="a matrix file, or a weight of a model")],
+    scope: Annotated[str, typer.Option(help="state: rows and columns are the same states; operator; auto")] = "auto",
+    paper: Annotated[bool, typer.Option("--paper", help="row i lists the in-edges of i, as in the paper")] = False,
+    threshold: Annotated[float, typer.Option(help="an edge is |w| above it", min=0)] = 0.0,
+    engine: Annotated[str, typer.Option(help="auto, matrix, search, graph or bitset: all find the same")] = "auto",
+    device: Annotated[str, typer.Option(help="where matrix and search run: cpu, cuda, cuda:1 …")] = "auto",
+    order: Annotated[str, typer.Option(help="isolated-last, or paper: its literal sort key")] = "isolated-last",
+    from_one: Annotated[bool, typer.Option("--from-one", help="count from 1, as in the paper")] = False,
+    dot: Annotated[Path | None, typer.Option(metavar="FILE|-", help="write the graph for graphviz")] = None,
+    picture: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="draw it, .png or .svg (repeatable)")
+    ] = None,
+    overwrite: Overwrite = False,
+    everything: All = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show the states of one weight: components, layers, SCCs, and the permutation that brings out its blocks."""
+    from . import states as states_
+    from . import structure_report
+    from .picture import check_picture
+
+    options: dict[str, Any] = {"engine": engine, "device": device, "order": order}
+    drawn = {path: check_picture(path) for path in picture or []}
+    to_terminal = dot is not None and str(dot) == "-"
+    if to_terminal and as_json:
+        raise typer.BadParameter("--dot - and --json both print to the terminal; choose one", param_hint="--dot")
+    weight = _weight(source, everything)
+    _refuse_outputs([*drawn, *([dot] if dot and not to_terminal else [])], weight.files, overwrite)
+    if states_.is_oversized(weight, cast("Any", scope)) and dot is None and not drawn:
+        summary = structure_report.summarize_operator(weight, threshold)
+        _show(
+            quiet,
+            as_json,
+            lambda: structure_report.oversized_dict(summary, weight.name),
+            lambda _: structure_report.oversized_view(summary, weight.name),
+        )
+        return
+    states = states_.states_of(weight, scope=cast("Any", scope), paper=paper, threshold=threshold)
+    found = states_.find(states, **options)
+    first = int(from_one)
+    made: dict[Path, bytes] = {}  # all of it before any of it is written
+    if dot is not None:
+        from .dot import dot as to_dot
+
+        made[dot] = to_dot(found, states, first).encode()
+    for path, suffix in drawn.items():
+        from .picture import picture as draw
+
+        made[path] = draw(found, states, suffix, first)
+    for path, data in made.items():
+        if to_terminal and path == dot:
+            typer.echo(data.decode(), nl=False)
+        else:
+            _write(path, data, overwrite)
+    _show(
+        quiet or to_terminal,
+        as_json,
+        lambda: structure_report.to_dict(found, states, first),
+        lambda _: structure_report.structure_view(found, states, first, everything),
+    )
+
+
+def _weight(source: str, everything: bool) -> Weight:
+    """The weight to look at; where there are several, they are listed and the exit status is 2."""
+    from .weight_source import AmbiguousError, read_weight
+
+    try:
+        return read_weight(source)
+    except AmbiguousError as error:
+        typer.echo(f"error: {error}", err=True)
+        shown = error.choices if everything else error.choices[:CHOICES]
+        for name, shape in shown:
+            typer.echo(f"  {name}  {shape}", err=True)
+        if len(shown) < len(error.choices):
+            typer.echo(f"  … and {len(error.choices) - len(shown)} more (--all shows them)", err=True)
+        raise typer.Exit(2) from None
+
+
+def _refuse_outputs(outputs: list[Path], inputs: Sequence[Path], overwrite: bool) -> None:
+    """Everything that can be said against the outputs, before anything is computed."""
+    from ..ir.store import refuse_output
+
+    for index, path in enumerate(outputs):
+        refuse_output(path, inputs, overwrite)
+        if path.absolute() in [other.absolute() for other in outputs[:index]]:
+            raise ScissionError(f"{path}: is given as an output twice; choose another name for one of them")
 
 
 def _trials(
@@ -286,14 +389,14 @@ def _refuse_input(output: Path, source: Path | None) -> None:
     refuse_output(output, [source] if source is not None else [], True)
 
 
-def _write_text(path: Path, text: str, overwrite: bool) -> None:
+def _write(path: Path, data: bytes, overwrite: bool) -> None:
     """Write a small file whole or not at all."""
     from ..ir.store import refuse_output
 
     refuse_output(path, [], overwrite)
     staged = path.with_name(f".{path.name}.partial")
     try:
-        staged.write_text(text, encoding="utf-8")
+        staged.write_bytes(data)
         staged.replace(path)
     except OSError as error:
         with suppress(OSError):

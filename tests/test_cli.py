@@ -7,14 +7,15 @@ import onnx
 import onnx_ir
 import oracles
 import pytest
+from digraphs import EXAMPLE, TABLE_A2
 
 import scission
 from scission import Plan
 from scission.models.matrix import weight
-from scission.runtime import cli, pipeline
+from scission.runtime import cli, pipeline, states
 
 W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
-COMMANDS = ("optimize", "plan", "apply", "check", "bench", "inspect")
+COMMANDS = ("optimize", "plan", "apply", "check", "bench", "inspect", "structure")
 
 
 def model_of(matrix, name="MatMul[0]"):
@@ -32,6 +33,8 @@ def folder(tmp_path, monkeypatch):
     onnx.save(model_of(W + W), "other.onnx")
     onnx.save(scission.apply(model, plan), "split.onnx")
     (tmp_path / "plan.json").write_text(plan.dumps())
+    np.save("w.npy", W[:30])
+    np.save("example.npy", EXAMPLE)
     return tmp_path
 
 
@@ -64,6 +67,10 @@ FINE = [
     f"check in.onnx split.onnx {FAST} --seed 3 --rtol 1e-4 --atol 0",
     f"bench in.onnx split.onnx {FAST} --rows 2 --seconds 0.01",
     "inspect in.onnx --all",
+    "structure in.onnx --order paper --engine graph",
+    "structure in.onnx:MatMul[0] --scope operator --all",
+    "structure w.npy --threshold 0.5",
+    "structure example.npy --paper --from-one --picture new.png --picture new.svg --dot new.dot",
 ]
 
 
@@ -102,7 +109,7 @@ def test_json_is_json_and_nothing_else(line, folder, scission_cli):
         assert data["written"] == ["new.onnx"] and data["outcome"] == ("split" if "force" in line else "unchanged")
 
 
-@pytest.mark.parametrize("line", ["optimize in.onnx --dry-run", "plan in.onnx", "inspect in.onnx"])
+@pytest.mark.parametrize("line", ["optimize in.onnx --dry-run", "plan in.onnx", "inspect in.onnx", "structure in.onnx"])
 def test_names_with_brackets_are_no_markup(line, folder, scission_cli):
     assert "MatMul[0]" in scission_cli(line)[1]
 
@@ -127,6 +134,9 @@ MISTAKES = [  # what is wrong, and a word of the message
     ("check in.onnx split.onnx --size m=0", "NAME=N"),
     ("check in.onnx split.onnx --size m=x", "NAME=N"),
     ("check in.onnx split.onnx --rtol -1", "rtol"),
+    ("structure example.npy --json --dot -", "--dot"),
+    ("structure example.npy --threshold -1", "threshold"),
+    ("structure", "MODEL"),
     ("check in.onnx", "B"),
     ("apply in.onnx plan.json", "OUT"),
     ("nonsense", "nonsense"),
@@ -169,6 +179,22 @@ BAD_INPUT = [
     ("plan in.onnx -o nowhere/new.json", "nowhere"),
     ("plan in.onnx -o in.onnx/new.json", "in.onnx/new.json"),
     ("plan in.onnx -o . --overwrite", "."),
+    ("structure nope.npy", "nope.npy"),
+    ("structure nope.onnx:node", "nope.onnx:node"),
+    ("structure .", "is a folder"),
+    ("structure in.onnx:nope", "no linear 'nope'"),
+    ("structure plan.json", "plan.json"),
+    ("structure w.npy --scope state", "30x48 has no states"),
+    ("structure w.npy --scope nonsense", "nonsense"),
+    ("structure example.npy --engine nonsense", "nonsense"),
+    ("structure example.npy --order nonsense", "nonsense"),
+    ("structure example.npy --threshold nan", "threshold"),
+    ("structure example.npy --picture new.pdf", "new.pdf: a picture is"),
+    ("structure example.npy --dot new.png --picture ./new.png", "twice"),
+    ("structure example.npy --picture nowhere/new.png", "nowhere"),
+    ("structure example.npy --dot plan.json", "plan.json: exists already"),
+    ("structure in.onnx --dot in.onnx --overwrite", "in.onnx: is the input itself"),
+    ("structure example.npy --dot example.npy --overwrite", "example.npy: is the input itself"),
 ]
 
 
@@ -181,11 +207,49 @@ def test_bad_input_is_status_2_and_one_line(line, word, folder, scission_cli):
 
 
 def test_overwrite_replaces(folder, scission_cli):
-    for line in ("optimize in.onnx split.onnx", "apply in.onnx plan.json other.onnx", "plan in.onnx -o plan.json"):
+    (folder / "old.png").write_bytes(b"")
+    for line in (
+        *("optimize in.onnx split.onnx", "apply in.onnx plan.json other.onnx", "plan in.onnx -o plan.json"),
+        *("structure example.npy --dot plan.json", "structure example.npy --picture old.png"),
+    ):
         before = files(folder)
         assert scission_cli(f"{line} --overwrite --quiet")[0] == 0
         changed = {name for name, data in files(folder).items() if data != before[name]}
         assert changed == {next(word for word in reversed(line.split()) if "." in word)}
+
+
+def test_the_worked_example_of_the_paper(folder, scission_cli):
+    lines = scission_cli("structure example.npy --paper --from-one")[1].splitlines()
+    assert lines[0] == "example.npy: 18 states, 23 edges, 9 SCCs, 4 components, 3 layers, 1 isolated"
+    assert [tuple(map(int, line.split())) for line in lines[5:23]] == TABLE_A2
+    data = json.loads(scission_cli("structure example.npy --paper --from-one --json")[1])
+    assert data["order"] == [row[1] for row in TABLE_A2] and data["numbered_from"] == 1
+
+
+def test_a_graph_goes_to_the_terminal_instead_of_tables(folder, scission_cli):
+    status, out, err = scission_cli("structure example.npy --dot -")
+    assert (status, err) == (0, "") and out.startswith('digraph "example.npy" {') and out.endswith("}\n")
+
+
+@pytest.mark.parametrize("option", ["", "--all"])
+def test_weights_are_listed_when_none_is_named(option, folder, scission_cli):
+    names = [f"w{i:03}" for i in range(cli.CHOICES + 2)]
+    nodes = [("MatMul", ["x", "W"], [name], {"name": name}) for name in names]
+    onnx.save(oracles.graph(nodes, {"x": ["m", 48]}, {name: ["m", 48] for name in names}, {"W": W}), "many.onnx")
+    status, out, err = scission_cli(f"structure many.onnx {option}")
+    lines = err.splitlines()
+    assert (status, out) == (2, "") and lines[0].startswith("error: many.onnx: there are 42 square matrices; name one")
+    assert lines[1] == "  many.onnx:w000  48x48" and len(lines) == (43 if option else 42)
+    assert scission_cli("structure many.onnx:w041 --quiet") == (0, "", "")
+
+
+def test_a_weight_with_too_many_features_is_summed_up(folder, scission_cli, monkeypatch):
+    monkeypatch.setattr(states, "MOST_STATES", 70)
+    status, out, err = scission_cli("structure w.npy")
+    assert (status, err) == (0, "") and "w.npy: 78 states" in out and "no table" in out
+    assert json.loads(scission_cli("structure w.npy --json")[1])["summary"]["states"] == 78
+    status, out, err = scission_cli("structure w.npy --picture new.png")
+    assert (status, out) == (2, "") and "78 states are more than" in err
 
 
 @pytest.mark.parametrize("option", ["", "--quiet", "--json"])

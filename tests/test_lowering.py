@@ -97,7 +97,7 @@ def test_the_difference_stays_below_the_a_priori_bound(sizes, dormant, rows, see
 
 
 def sha(W):
-    from scission.passes.rewrite import fingerprint
+    from scission.passes.fingerprint import fingerprint
 
     return fingerprint(W)
 

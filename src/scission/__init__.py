@@ -6,6 +6,7 @@
     plan = scission.plan("model.onnx")                             # what would be done, and why
     scission.apply("model.onnx", plan, "model.split.onnx")
     verdict = scission.check("model.onnx", "model.split.onnx")
+    found = scission.structure("model.onnx:lstm")                  # the states of one weight: SCCs, layers, blocks
 
 Models come as path, bytes, onnx.ModelProto or onnx_ir.Model, and go out as they came in.
 """
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .ir.plan import Plan as Plan
     from .ir.plan import PlanError as PlanError
     from .ir.plan import Step as Step
+    from .ir.structure import Structure as Structure
+    from .passes.sweep import structure_sweep as structure_sweep
     from .runtime.compare import Trials as Trials
     from .runtime.compare import bench as bench
     from .runtime.compare import check as check
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from .runtime.pipeline import apply as apply
     from .runtime.pipeline import optimize as optimize
     from .runtime.pipeline import plan as plan
+    from .runtime.states import structure as structure
 
 __version__ = "0.1.0"
 
@@ -38,8 +42,11 @@ _HOMES = {
     "ScissionError": "ir.errors",
     "ModelError": "ir.model",
     **dict.fromkeys(("Block", "Decomposition", "Plan", "PlanError", "Step"), "ir.plan"),
+    "Structure": "ir.structure",
     **dict.fromkeys(("Trials", "bench", "check"), "runtime.compare"),
     **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
+    "structure": "runtime.states",
+    "structure_sweep": "passes.sweep",
 }
 __all__ = ["__version__", *_HOMES]
 
