@@ -5,6 +5,8 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 
+from scission.models.appendix import adjacency
+
 KINDS = ("random", "dag", "triangular", "cycle", "permutation", "blocks", "empty", "full")
 
 
@@ -47,30 +49,7 @@ def expected(A):
     return scc, np.array([component[s] for s in scc], int), np.array([layer[s] for s in scc], int), edges
 
 
-# Appendix A.5: node <- sources of its in-edges, numbered from 1 (the columns are a choice that gives Table A.2).
-SOURCES = {
-    1: [3],
-    2: [1],
-    3: [2],
-    4: [5],
-    5: [4, 3],
-    6: [7],
-    7: [6, 12],
-    8: [16],
-    9: [],
-    10: [18, 3, 5],
-    11: [17],
-    12: [13],
-    13: [12, 15],
-    14: [15],
-    15: [14],
-    16: [8],
-    17: [11, 4],
-    18: [10],
-}
-EXAMPLE = np.zeros((18, 18), bool)
-for target, sources in SOURCES.items():
-    EXAMPLE[target - 1, [source - 1 for source in sources]] = True
+EXAMPLE = adjacency()
 
 # new index, node, SCC, component, layer, isolated
 TABLE_A2 = """

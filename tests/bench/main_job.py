@@ -27,7 +27,8 @@ from rich.table import Table
 
 import scission
 from scission.ir.model import load
-from scission.models import ensemble, forest, gpt2, huge, minilm, planted
+from scission.models import autoregressive, ensemble, forest, gpt2, huge, minilm, planted
+from scission.models.sketch import Sketch
 from scission.passes.components import components
 from scission.passes.planner import make_plan
 from scission.runtime.bench import file_bytes
@@ -208,6 +209,41 @@ def zoo(provider: str) -> Iterator[Figure]:
     yield at_least("zoo", f"slowest of {split} rewritten models ({slowest})", worst, 0.97)
 
 
+def triangles(provider: str) -> Iterator[Figure]:
+    """Masked autoencoders and triangular matrices, in their own order and shuffled: what the planner makes of them."""
+    for shuffle in (False, True):
+        for name, build in (("MADE 784-2000-784", autoregressive_model), ("triangle 2048", triangle)):
+            label = f"{name}{' shuffled' * shuffle}"
+            path = made(f"{label}.onnx", lambda file, build=build, shuffle=shuffle: onnx.save(build(shuffle), file))
+            for rows in (1, 256):
+                _, result = optimized(path, provider, [rows])
+                split = [step for step in result.plan.steps if step.lowering != "dense"]
+                share = sum(s.decomposition.mac_share * s.parameters for s in split) + sum(
+                    s.parameters for s in result.plan.steps if s.lowering == "dense"
+                )
+                total = sum(s.parameters for s in result.plan.steps)
+                yield reported(label, f"batch {rows}: MACs left, {len(split)} split", round(share / total, 3))
+                if result.benches:
+                    yield at_least(label, f"batch {rows}: speed-up ({result.outcome})", result.benches[0].speedup, 0.97)
+
+
+def autoregressive_model(shuffle: bool) -> onnx.ModelProto:
+    """A masked autoencoder of the size that MNIST is modelled with."""
+    return autoregressive.build(np.random.default_rng(0), shuffle=shuffle)[0]
+
+
+def triangle(shuffle: bool) -> onnx.ModelProto:
+    """One product with a triangular weight."""
+    rng = np.random.default_rng(0)
+    W = np.tril(rng.standard_normal((2048, 2048), np.float32))
+    sketch = Sketch(rng)
+    W = W[rng.permutation(2048)][:, rng.permutation(2048)] if shuffle else W
+    sketch.output(
+        sketch.op("MatMul", sketch.input("x", ["batch", 2048]), W, name="triangle"), np.float32, ["batch", 2048]
+    )
+    return sketch.model()
+
+
 def analysis(_: str) -> Iterator[Figure]:
     """Finding the components of a connected dense 4096 x 4096 float32 weight."""
     path = made("dense.onnx", dense)
@@ -246,6 +282,7 @@ ROWS = {
     "gpt2": language_model,
     "external": external,
     "zoo": zoo,
+    "triangles": triangles,
 }
 
 
