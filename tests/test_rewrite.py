@@ -12,7 +12,8 @@ from scission import Block, Plan, PlanError
 from scission.models.matrix import weight
 from scission.models.planted import KINDS, build, feeds
 from scission.passes.emit import ORIGIN
-from scission.passes.fingerprint import fingerprint, rewrite
+from scission.passes.fingerprint import fingerprint
+from scission.passes.rewrite import rewrite
 
 SIZES = ((4, 3), (2, 3), (3, 3))
 
