@@ -16,6 +16,7 @@ __all__ = ["Constants"]
 
 IMPURE = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial"})
 IMPURE |= {"Bernoulli", "Dropout", "If", "Loop", "Scan", "SequenceMap", "Optional"}
+IMPURE |= {"RNN", "GRU", "LSTM"}  # ONNX's reference implementation ignores some of their attributes
 NEWER_DEQUANTIZE = frozenset({"block_size", "output_dtype"})
 EMPTY = np.empty(0)
 CONSTANT_ATTRIBUTES = ("value", "value_float", "value_floats", "value_int", "value_ints")

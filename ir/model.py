@@ -126,6 +126,9 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
 def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
     if not proto.HasField("graph"):
         raise ModelError(f"{name}: there is no graph in it, so it is not an ONNX model; give an .onnx file")
+    for body in (proto.graph, *_subgraph_protos(proto), *proto.functions):
+        if any(isinstance(text, bytes) for text in _names(body)):  # protobuf hands over what it cannot decode
+            raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
     for body in (proto.graph, *_subgraph_protos(proto)):
         if len({tensor.name for tensor in body.initializer}) < len(body.initializer):
             twice = next(name for name, count in Counter(t.name for t in body.initializer).items() if count > 1)
@@ -162,6 +165,13 @@ def _densify(graph: ir.Model, kept: onnx.ModelProto) -> None:
             for index, value in enumerate(node.inputs):
                 if value is not None and value.graph is None and value.producer() is None and value.name in dense:
                     node.replace_input_with(index, dense[value.name])
+
+
+def _names(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[str | bytes]:
+    for node in body.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+    if isinstance(body, onnx.GraphProto):
+        yield from (value.name for values in (body.initializer, body.input, body.output) for value in values)
 
 
 class _DenseTensor(ir.LazyTensor):
@@ -316,7 +326,7 @@ def read(tensor: Any) -> npt.NDArray[Any]:
     """
     try:
         return _read(tensor)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AssertionError) as error:
         where = f"{tensor.path}: " if isinstance(tensor, ir.ExternalTensor) else ""
         why = getattr(error, "strerror", None) or error
         raise ModelError(f"{where}weight {tensor.name!r} cannot be read: {why}; export the model again") from error

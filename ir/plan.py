@@ -254,7 +254,7 @@ class Plan:
     def __str__(self) -> str:
         width = max((len(step.node) for step in self.steps), default=0)
         lines = [f"{step.node:{width}}  {step.lowering:7}  {step.reason}" for step in self.steps]
-        return "\n".join([f"plan for {self.model}: {len(self.rewrites)} of {len(self.steps)} linears split", *lines])
+        return "\n".join([f"plan for {self.model}: {len(self.rewrites)} of {len(self.steps)} operators split", *lines])
 
     def dumps(self) -> str:
         """The plan as JSON text, one line per step, blocks as index ranges ("0-99,104")."""

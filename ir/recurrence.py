@@ -63,7 +63,9 @@ def _states(node: ir.Node, body: ir.Graph) -> list[tuple[ir.Value, ir.Value]]:
     if node.op_type == "Loop":  # trip count and condition come before the states
         return list(zip(body.inputs[2 : len(node.inputs)], body.outputs[1 : len(node.inputs) - 1], strict=False))
     scanned = node.attributes.get("num_scan_inputs")
-    count = len(body.inputs) - (scanned.as_int() if scanned is not None else len(body.inputs))
+    if scanned is None or scanned.is_ref() or not 0 <= scanned.as_int() <= len(body.inputs):
+        return []
+    count = len(body.inputs) - scanned.as_int()
     return list(zip(body.inputs[:count], body.outputs[:count], strict=False))
 
 

@@ -16,7 +16,7 @@ from .site import Site
 
 __all__ = [
     *("ALPHA", "BETA", "BIAS", "FUNCTIONS", "INITIAL_C", "INITIAL_H", "LENGTHS", "PEEPHOLES"),
-    *("Recurrent", "directions", "recurrent", "slots"),
+    *("DIRECTIONS", "Recurrent", "directions", "recurrent", "slots"),
 ]
 
 FUNCTIONS = {"RNN": 1, "GRU": 2, "LSTM": 3}  # activation functions of one direction
@@ -141,18 +141,17 @@ def recurrent(site: Site) -> tuple[Recurrent, ...] | str | None:
     if W not in constants or R not in constants:
         return site.overridable(W, R) or "its recurrent weights are not all constant"
     if X in constants:
-        return None  # a constant itself
+        return None  # the runtime computes it once
     if problem := site.weight_problem(W) or site.weight_problem(R) or _problem(site, W, R):
         return problem
     (count, rows, features), dtype = constants.describe(W)
     hidden = rows // GATES[site.node.op_type]
     ways = directions(site.node)
     address = site.scope.address(site.node)
-    taken = set(site.scope.addresses.values())
     return tuple(
         Recurrent(
             node=site.node,
-            address=_free(f"{address}[{way}]", taken) if count > 1 else address,
+            address=f"{address}[{way}]" if count > 1 else address,
             index=index,
             count=count,
             direction=way,
@@ -164,12 +163,6 @@ def recurrent(site: Site) -> tuple[Recurrent, ...] | str | None:
         )
         for index, way in enumerate(ways)
     )
-
-
-def _free(wish: str, taken: set[str]) -> str:
-    while wish in taken:  # nothing forbids a node called 'lstm[forward]'
-        wish += "'"
-    return wish
 
 
 def _problem(site: Site, W: ir.Value, R: ir.Value) -> str | None:
@@ -194,6 +187,21 @@ def _problem(site: Site, W: ir.Value, R: ir.Value) -> str | None:
         known = value is not None and value in site.constants
         if value is not None and known and site.constants.describe(value)[0] != (len(ways), size):
             return f"operand {index} has shape {site.constants.describe(value)[0]}, not {(len(ways), size)}"
+    for index in (INITIAL_H, INITIAL_C):
+        value = site.input(index)
+        if value is None or value not in site.constants:
+            continue
+        shape = site.constants.describe(value)[0]
+        if len(shape) != 3 or (shape[0], shape[2]) != (len(ways), hidden):
+            return f"operand {index} has shape {shape}, not ({len(ways)}, batch, {hidden})"
+    for index in (BIAS, INITIAL_H, INITIAL_C, PEEPHOLES):
+        value = site.input(index)
+        if value is None or value not in site.constants:
+            continue
+        if any(site.constants.is_ambiguous(leaf) for leaf in site.constants.leaves(value)):
+            return (
+                f"operand {index} shares a name with a value in or outside a branch; runtimes differ in which they take"
+            )
     if problem := _activation_problem(site, len(ways)):
         return problem
     if not _used(site.node) or len(site.node.outputs) > OUTPUTS[op]:

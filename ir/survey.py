@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .constant import Constants
 from .linear import Linear, scopes
@@ -45,11 +45,22 @@ def survey(model: ir.Model) -> Survey:
     linears: list[Linear] = []
     recurrents: list[Recurrent] = []
     skipped: list[Skipped] = []
+    addresses: set[str] = set()
     for scope in scopes(model):
+        addresses.update(scope.addresses.values())
         found, cells, left = find_operators(scope, constants, model.functions)
         linears += found
         recurrents += cells
         skipped += left
+    recurrents = [replace(way, address=_free(way.address, addresses)) if way.count > 1 else way for way in recurrents]
     parameters = sum(math.prod(tensor.shape.numpy()) for tensor in constant_tensors(model))
     hidden = hidden_to_hidden(model, linears)
     return Survey(tuple(linears), tuple(recurrents), tuple(skipped), constants, parameters, hidden)
+
+
+def _free(wish: str, taken: set[str]) -> str:
+    """An address that no node has: nothing forbids one called 'lstm[forward]'."""
+    while wish in taken:
+        wish += "'"
+    taken.add(wish)
+    return wish

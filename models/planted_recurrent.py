@@ -13,11 +13,11 @@ from onnx import helper, numpy_helper
 
 from ..ir.gates import GATES
 from ..ir.plan import Block, Decomposition
+from ..ir.recurrent import DIRECTIONS
 from .matrix import Array, by_first_output
 
 __all__ = ["Cell", "PlantedCell", "build_cell", "recurrent_weights"]
 
-WAYS = {"forward": ("forward",), "reverse": ("reverse",), "bidirectional": ("forward", "reverse")}
 OUTPUTS = ("Y", "Y_h", "Y_c")
 # The paths of the operators called 'cell' in each place; a body takes the place of the call of its function.
 PATHS = {"main": ("",), "if": ("if.then_branch/", "if.else_branch/"), "loop": ("loop.body/",), "function": ("",)}
@@ -119,7 +119,7 @@ def build_cell(rng: np.random.Generator, cell: Cell) -> PlantedCell:
     """A model of one recurrent operator called 'cell', with hidden blocks. Raises ValueError for an unknown place."""
     if cell.place not in PATHS:
         raise ValueError(f"unknown place {cell.place!r}; use one of {', '.join(PATHS)}")
-    ways = WAYS[cell.direction]
+    ways = DIRECTIONS[cell.direction]
     weights, truth = [], {}
     for way, blocks in zip(ways, cell.split, strict=False):
         everything = tuple(sum(side) for side in zip(*cell.sizes, cell.dormant, strict=True))

@@ -18,7 +18,7 @@ from .device import DeviceError, pick_device
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Arithmetic", "as_tensor", "multiplier", "multiply", "pack", "panel_rows"]
+__all__ = ["Arithmetic", "as_tensor", "multiplier", "multiply", "pack", "panel_rows", "row_counts"]
 
 Arithmetic = Literal["auto", "fp8", "int8", "bf16", "fp16", "float32"]
 Tensor: TypeAlias = "torch.Tensor"
@@ -26,6 +26,7 @@ Tensor: TypeAlias = "torch.Tensor"
 ONE_FP8 = 0x38  # the bits of 1.0 in e4m3
 TILE = 32  # 8-bit products take extents that are multiples of 16, integer ones more than 16 rows
 PANEL = 1 << 27  # entries of a product that are held at once in a wide type
+SLAB = 1 << 24  # entries that are counted at once, in eight bytes each
 
 
 def as_tensor(matrix: Tensor | Relation | npt.NDArray[Any], device: str | torch.device | None = None) -> Tensor:
@@ -53,7 +54,7 @@ def pack(matrix: Tensor) -> Relation:
     weights = 1 << torch.arange(8, device=matrix.device, dtype=torch.uint8)
     octets = (padded.view(rows, padded.shape[1] // 8, 8) * weights).sum(-1, dtype=torch.uint8)
     words = np.ascontiguousarray(octets.cpu().numpy()).view(np.uint64).reshape(rows, -(-columns // 64))
-    return Relation(words, (rows, columns), int(matrix.sum()))
+    return Relation(words, (rows, columns), int(np.bitwise_count(words).sum(dtype=np.int64)))
 
 
 def pick_arithmetic(device: torch.device, batched: bool = False) -> Arithmetic:
@@ -140,5 +141,15 @@ def multiply(left: Tensor, right: Tensor, arithmetic: Arithmetic = "auto") -> Te
 
 
 def panel_rows(rows: int, columns: int, batch: int = 1) -> int:
-    """How many rows of a product are computed at once."""
-    return max(TILE, min(rows, PANEL // max(columns * batch, 1)))
+    """How many rows of a product are computed at once: half of them at most, so that wide types are held for few."""
+    return max(TILE, min(-(-rows // 2), PANEL // max(columns * batch, 1)))
+
+
+def row_counts(matrix: Tensor) -> Tensor:
+    """How many entries of each row are true, (rows,); a slab at a time, because torch sums Booleans as integers."""
+    import torch
+
+    rows, columns = matrix.shape
+    step = max(1, SLAB // max(columns, 1))
+    parts = [matrix[start : start + step].sum(1) for start in range(0, rows, step)]
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64, device=matrix.device)

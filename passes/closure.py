@@ -30,8 +30,8 @@ def closure(
     stops as soon as it adds nothing. adjacency: (n, n), or (..., n, n) for many at once; any orientation, which the
     result shares. Returns a torch.bool tensor on the device.
 
-    Work O(n^3 log n) in depth O(log^2 n); at most 8 bytes of device memory per entry, the argument included. On CUDA
-    the products run on tensor cores and the host is never waited for: whether a squaring was the last is read while
+    Work O(n^3 log n) in depth O(log^2 n); on CUDA at most 8 bytes of device memory per entry, the argument
+    included, the products on tensor cores, and the host never waited for: whether a squaring was the last is read while
     the next one runs. arithmetic: see `scission.passes.boolean`. Raises ValueError unless the matrix is square.
     Source: Kleene 1956 and Valiant 1975, as in steps 5 and 10 of appendix A.
 
@@ -42,16 +42,18 @@ def closure(
     >>> int(closure(chain, reflexive=False, device="cpu").sum())
     6
     """
+    import torch
+
     given = as_tensor(adjacency, device)
     if given.dim() < 2 or given.shape[-1] != given.shape[-2]:
         raise ValueError(f"a closure needs square matrices, not {tuple(given.shape)}")
     n = given.shape[-1]
     if not given.numel():
         return given.clone()
-    reach = given.clone(memory_format=_contiguous())
+    reach = given.clone(memory_format=torch.contiguous_format)
     reach.diagonal(dim1=-2, dim2=-1).fill_(True)
-    watch = _Watch(reach)
-    watch.report(reach.sum())
+    watch = _Watch(reach.device)
+    watch.report(torch.stack([reach.any(), reach.all()]))
     for _ in range(max(1, n - 2).bit_length()):  # ceil(log2(n - 1)), and one squaring for n <= 2
         if watch.stopped():
             break
@@ -65,71 +67,61 @@ def closure(
     return reach
 
 
-def _contiguous() -> torch.memory_format:
+def _square(reach: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """Replace R by R R in place, a panel of rows at a time; returns whether it grew, and whether it is full, (2,).
+
+    Rows already replaced are read by nobody: the right factor is a copy in the arithmetic of the product. Entries are
+    not counted, because torch sums Booleans by way of 64-bit integers.
+    """
     import torch
 
-    return torch.contiguous_format
-
-
-def _square(reach: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Replace R by R R in place, a panel of rows at a time, and return how many entries are true, on the device.
-
-    Rows already replaced are read by nobody: the right factor is a copy in the arithmetic of the product.
-    """
     n = reach.shape[-1]
     product = multiplier(reach, arithmetic)
     step = panel_rows(n, n, reach.numel() // (n * n))
-    total = reach.new_zeros((), dtype=_int64())
+    grew, full = [], []
     for start in range(0, n, step):
         rows = reach[..., start : start + step, :]
-        rows.copy_(product(rows))
-        total += rows.sum()
-    return total
-
-
-def _int64() -> torch.dtype:
-    import torch
-
-    return torch.int64
+        squared = product(rows)
+        grew.append((squared != rows).any())
+        full.append(squared.all())
+        rows.copy_(squared)
+    return torch.stack([torch.stack(grew).any(), torch.stack(full).all()])
 
 
 class _Watch:
-    """Tells when squaring has come to its end: the number of true entries is full, or did not grow.
+    """Tells when squaring has come to its end: nothing was added, or everything is reached.
 
-    On CUDA a count is copied to the host while the next squaring runs; only the one before that is waited for, so the
-    device is never idle and at most one squaring is done in vain.
+    On CUDA the answer is copied to the host while the next squaring runs; only the one before that is waited for, so
+    the device is never idle and at most one squaring is done in vain.
     """
 
-    def __init__(self, reach: Tensor) -> None:
-        self._full = reach.numel()
-        self._before = -1
-        self._cuda = reach.device.type == "cuda"
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
         self._pending: list[tuple[Tensor, Any]] = []
 
-    def report(self, count: Tensor) -> None:
-        """Take the count of the squaring that was just started."""
+    def report(self, found: Tensor) -> None:
+        """Take what `_square` returned for the squaring that was just started."""
         import torch
 
         if not self._cuda:
-            self._pending.append((count, None))
+            self._pending.append((found, None))
             return
-        host = torch.empty((), dtype=count.dtype, pin_memory=True)
-        host.copy_(count, non_blocking=True)
+        host = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
+        host.copy_(found, non_blocking=True)
         event = torch.cuda.Event()
-        event.record(torch.cuda.current_stream(count.device))
+        event.record(torch.cuda.current_stream(found.device))
         self._pending.append((host, event))
 
     def stopped(self) -> bool:
         """Whether the squarings so far are known to have reached the closure."""
         while self._pending:
-            count, event = self._pending[0]
+            found, event = self._pending[0]
             if event is not None and not event.query():
                 if len(self._pending) < 2:  # let the next squaring be queued behind this one
                     return False
                 event.synchronize()
-            now = int(count)
-            if now in (self._before, self._full):
+            grew, full = found.tolist()
+            if full or not grew:
                 return True
-            self._before = now
             del self._pending[0]
         return False

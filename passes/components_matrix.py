@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
 
-from .boolean import Arithmetic, multiply
+from .boolean import Arithmetic, multiply, row_counts
 from .closure import closure
 from .structure_matrix import first_true
 
@@ -31,8 +31,8 @@ class Pending:
     """The components of one weight (rows, columns), still being computed on the device; labels not yet canonical.
 
     rows, columns: the component of each, named by one of its members on the smaller side, -1 for dormant ones; counts
-    (3,): edges, and entries of the joined rows before and after one squaring: equal when that was the closure already;
-    joined: after it.
+    (2,): edges, and whether one squaring added to the rows that share a column, so that it may not be the closure yet;
+    joined: what came of it.
     """
 
     rows: Tensor
@@ -63,8 +63,8 @@ def join(edges: Tensor, arithmetic: Arithmetic = "auto") -> Pending:
     turned = edges.shape[0] > edges.shape[1]
     small = edges.t().contiguous() if turned else edges.contiguous()
     shared = multiply(small, small.t(), arithmetic)
-    joined = multiply(shared, shared, arithmetic)
-    counts = torch.stack([edges.sum(), shared.sum(), joined.sum()])
+    joined = multiply(shared, shared.t(), arithmetic)  # symmetric: the transpose lies as the units read it
+    counts = torch.stack([row_counts(edges).sum(), (shared != joined).any()])
     rows, columns = _labels(small, joined)
     return Pending(*((columns, rows) if turned else (rows, columns)), counts, joined, turned)
 

@@ -32,7 +32,11 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise DeviceError(f"{device!r} is no device of torch; use 'cpu', 'cuda' or 'cuda:1'") from None
+        raise DeviceError(f"{device!r} is no device; use 'cpu', 'cuda' or 'cuda:1'") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise DeviceError(f"{device!r} is a device that scission does not use; use 'cpu', 'cuda' or 'cuda:1'")
+    if chosen.type == "cpu":
+        return torch.device("cpu")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise DeviceError(f"device {device!r}: torch {torch.__version__} sees no CUDA device here; use 'cpu'")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
@@ -55,7 +59,7 @@ def cuda_devices() -> int:
 def analysis_device(device: str | torch.device, weight_bytes: int) -> torch.device | None:
     """The torch device on which the weights of a model are analysed, None for the CPU without torch.
 
-    device: 'cpu', any device of torch (also its CPU), or 'auto': CUDA where there is one, torch can use it, and the
+    device: 'cpu', a CUDA device, the CPU of torch, or 'auto': CUDA where there is one, torch can use it, and the
     weights are large enough to be worth starting it. Raises DeviceError for a device that is not there.
     """
     if device == "cpu":

@@ -23,6 +23,8 @@ def edges(weight: npt.NDArray[Any], threshold: float = 0.0) -> npt.NDArray[np.bo
     >>> edges(np.array([[0.0, -0.5, np.nan, 2.0]]), 0.5).tolist()
     [[False, False, True, True]]
     """
+    if not weight.dtype.isnative:
+        weight = weight.astype(weight.dtype.newbyteorder("="))
     if threshold > 0:
         wide = weight.astype(np.float64) if weight.dtype.kind in "iub" else weight  # the magnitude of -128 is no int8
         with np.errstate(invalid="ignore"):  # NaN is below nothing, which is meant

@@ -153,9 +153,7 @@ class _Cutter:
         value = self.way.operand(index)
         if value is None:
             return None
-        # A name that two values share is left for the runtime to look up, as before.
-        shared = value in self.constants and any(map(self.constants.is_ambiguous, self.constants.leaves(value)))
-        if value in self.constants and not shared:
+        if value in self.constants:
             array = self.constants.read(value)[self.way.index : self.way.index + 1]
             return self.emitter.constant(np.take(array, rows, axis), role)
         if self.way.count > 1:

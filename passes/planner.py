@@ -122,6 +122,8 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
         try:
             if key not in known:
                 known[key] = analyse(linear.canonical(found.constants), transposed=linear.transposed)
+            if linear.address in found.hidden and ("states", *key) not in known:
+                known["states", *key] = _states(linear, found)
         except MemoryError:
             where = f"{name}: {linear.address}"
             raise ModelError(f"{where}: not enough memory for a weight of {linear.shape}") from None
@@ -131,11 +133,7 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
             )
             continue
         step = _step(linear, known[key], settings)
-        if linear.address in found.hidden:
-            if ("states", *key) not in known:
-                known["states", *key] = _states(linear, found)
-            step = replace(step, states=known["states", *key])
-        steps.append(step)
+        steps.append(replace(step, states=known["states", *key]) if linear.address in found.hidden else step)
     whole, unread = recurrent_steps(
         found,
         known,

@@ -127,5 +127,6 @@ def _refusal(
 
 def _praise(coupling: Coupling, chosen: Decomposition) -> str:
     merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < coupling.count else ""
-    spare = coupling.dormant_features + coupling.dormant_units
-    return f"{coupling.count} independent blocks of states{merged}" + (f", {spare} dormant features" if spare else "")
+    spare = f", {coupling.dormant_features} dormant features" if coupling.dormant_features else ""
+    idle = f", {coupling.dormant_units} units without edges" if coupling.dormant_units else ""
+    return f"{coupling.count} independent blocks of states{merged}{spare}{idle}"

@@ -14,7 +14,7 @@ from ..ir.structure import Labels
 from .elimination import eliminate
 from .structure import structure
 
-__all__ = ["MOST", "cut", "row_groups"]
+__all__ = ["WORTH", "cut", "row_groups"]
 
 MOST = 64  # groups; more are never faster
 WORTH = 0.1  # of the multiply-adds; what saves less would not pay for the copies

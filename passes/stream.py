@@ -66,7 +66,7 @@ def _started(weights: Iterable[tuple[Key, Array]], device: torch.device) -> Iter
                 continue
             stored = _stored(weight)
             octets = torch.from_numpy(np.array(stored).view(np.uint8).reshape(-1)).to(device)
-            yield _launched(key, weight, octets, stored.shape)
+            yield _launched(key, weight, octets)
         return
     yield from _copied(weights, device)
 
@@ -90,8 +90,8 @@ def _copied(weights: Iterable[tuple[Key, Array]], device: torch.device) -> Itera
     def launch(key: Key, weight: Array, slot: int, filled: Future[None] | None) -> _InFlight[Key]:
         if filled is None:
             return _InFlight(key, weight)
-        filled.result()
         try:
+            filled.result()
             with torch.cuda.stream(copying):
                 octets = torch.empty(weight.nbytes, dtype=torch.uint8, device=device)
                 octets.copy_(buffers[slot][: weight.nbytes], non_blocking=True)
@@ -99,8 +99,9 @@ def _copied(weights: Iterable[tuple[Key, Array]], device: torch.device) -> Itera
             current = torch.cuda.current_stream(device)
             current.wait_event(free[slot])
             octets.record_stream(current)
-            return _launched(key, weight, octets, _stored(weight).shape)
-        except torch.OutOfMemoryError:  # somebody else took what was free
+            return _launched(key, weight, octets)
+        except RuntimeError as error:
+            _refuse_unless_full(error)
             torch.cuda.empty_cache()
             return _InFlight(key, weight)
 
@@ -118,22 +119,33 @@ def _copied(weights: Iterable[tuple[Key, Array]], device: torch.device) -> Itera
 
 def _stored(weight: Array) -> Array:
     """The weight as it lies in memory, row after row: itself, or its transpose."""
-    turned = weight.flags.f_contiguous and not weight.flags.c_contiguous
-    return weight.T if turned else np.ascontiguousarray(weight)
+    return weight.T if _is_turned(weight) else np.ascontiguousarray(weight)
+
+
+def _is_turned(weight: Array) -> bool:
+    return weight.flags.f_contiguous and not weight.flags.c_contiguous
 
 
 def _fits(weight: Array, device: torch.device) -> bool:
     import torch
 
     smaller = min(weight.shape)
-    needed = weight.nbytes + 4 * weight.size + 8 * smaller * smaller
-    free: int = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    needed = weight.nbytes + (weight.dtype.itemsize + 4) * weight.size + 12 * smaller * smaller
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free: int = torch.cuda.mem_get_info(device)[0] + unused
     return bool(FLIGHT * needed < ENOUGH * free)
 
 
-def _launched(key: Key, weight: Array, octets: Tensor, shape: tuple[int, ...]) -> _InFlight[Key]:
+def _refuse_unless_full(error: RuntimeError) -> None:
+    """Memory that somebody else took, on the device or for pinned buffers, is no reason to fail: the CPU is there."""
+    if "out of memory" not in str(error):
+        raise error
+
+
+def _launched(key: Key, weight: Array, octets: Tensor) -> _InFlight[Key]:
     import torch
 
+    shape = weight.shape[::-1] if _is_turned(weight) else weight.shape
     edges = edges_on_device(octets, (shape[0], shape[1]), weight.dtype.itemsize)
     pending = join(edges)
     found = (pending.rows, pending.columns, pending.counts)
@@ -150,9 +162,12 @@ def _finished(flight: _InFlight[Key]) -> tuple[Key, Array, Components]:
         return flight.key, flight.weight, components(flight.weight)
     if flight.done is not None:
         flight.done.synchronize()
-    rows, columns, (nonzeros, before, after) = (tensor.numpy().copy() for tensor in flight.host)
-    if before != after:  # one squaring was not enough
-        rows, columns = finish(flight.pending, flight.edges)
-    turned = flight.weight.flags.f_contiguous and not flight.weight.flags.c_contiguous
-    inputs, outputs = (columns, rows) if turned else (rows, columns)
+    rows, columns, (nonzeros, grew) = (tensor.numpy().copy() for tensor in flight.host)
+    if grew:  # one squaring was not enough
+        try:
+            rows, columns = finish(flight.pending, flight.edges)
+        except RuntimeError as error:
+            _refuse_unless_full(error)
+            return flight.key, flight.weight, components(flight.weight)
+    inputs, outputs = (columns, rows) if _is_turned(flight.weight) else (rows, columns)
     return flight.key, flight.weight, numbered(inputs, outputs, int(nonzeros))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..ir.relation import Relation
 from ..ir.structure import Parts, Structure
-from .device import analysis_device
+from .device import DeviceError, analysis_device, pick_device
 from .edges import relate
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def structure(
     adjacency: (n, n), row i lists the in-edges of state i; what is not zero is an edge. engine: 'matrix', the paper's
     Boolean matrix products, and 'search', which closes only what a search leaves over, run with torch on any device;
     'graph' is scipy's linear search of the sparse matrix; 'bitset' searches rows packed into bits. All give the same
-    numbers; 'auto' takes the one measured fastest for the device, size and density, and `Structure.engine` names it.
+    numbers; 'auto' takes 'matrix' on CUDA, and of the two on a CPU the one measured faster for the degree;
+    `Structure.engine` names it.
     device: of torch, or 'auto': CUDA for large graphs where there is one; None is the CPU, or where the tensor lies.
     order: 'isolated-last' sorts by (isolated, component, layer, SCC, node), so that isolated states come last as (4.1)
     needs; 'paper' by (component, isolated, layer, SCC, node), the literal key. Raises ValueError unless the matrix is
@@ -54,23 +55,19 @@ def structure(
     shape = tuple(adjacency.shape)
     if len(shape) != 2 or shape[0] != shape[1]:
         raise ValueError(f"a digraph needs a square matrix, not one of shape {shape}")
-    if device == "auto":
-        device = "cuda" if shape[0] >= LARGE and analysis_device("auto", sys.maxsize) else None
-    on_device = str(getattr(adjacency, "device", device or "cpu"))  # arrays of numpy 2 have a device as well
-    if engine == "auto" and on_device != "cpu":
-        engine = pick_on_device(shape[0])
-    if engine in ("matrix", "search"):
-        from .boolean import as_tensor
-
-        tensor = as_tensor(adjacency, device or on_device)
-        loops = tensor.diagonal().cpu().numpy()
-        if engine == "matrix":
-            from .structure_matrix import by_closure
-
-            return _assembled(by_closure(tensor), loops, engine, order)
-        from .structure_search import by_search
-
-        return _assembled(by_search(tensor), loops, engine, order)
+    chosen = _device(adjacency, device, shape[0])
+    on_device = engine in ("matrix", "search") or (engine == "auto" and chosen is not None and chosen.type != "cpu")
+    if on_device:
+        try:
+            return _by_products(adjacency, "search" if engine == "search" else "matrix", chosen, order)
+        except RuntimeError as error:
+            if "out of memory" not in str(error):
+                raise
+            if device != "auto" or engine != "auto":
+                where = chosen or "cpu"
+                raise DeviceError(
+                    f"device {str(where)!r} has not enough memory for {shape[0]:,} states; use the engine 'graph'"
+                ) from None
     relation = _relation(adjacency)
     giant = None
     if engine == "auto":
@@ -84,9 +81,31 @@ def structure(
     return _assembled(by_bitset(relation, giant), relation.diagonal, engine, order)
 
 
-def pick_on_device(size: int) -> Engine:
-    """The engine for a matrix on a CUDA device."""
-    return "matrix"
+def _device(adjacency: Any, device: str | torch.device | None, size: int) -> torch.device | None:
+    """The device of torch to use, None for the CPU without torch. Raises DeviceError when it is not there."""
+    if device is None or device == "auto":
+        own = getattr(adjacency, "device", None)  # a text in arrays of numpy 2
+        if own is not None and str(own) != "cpu":
+            return pick_device(own)
+        return analysis_device("auto", sys.maxsize) if device == "auto" and size >= LARGE else None
+    return pick_device(device) if str(device) != "cpu" else None
+
+
+def _by_products(
+    adjacency: Any, engine: Literal["matrix", "search"], device: torch.device | None, order: Order
+) -> Structure:
+    """By Boolean matrix products, on the CPU where no device is given."""
+    from .boolean import as_tensor
+
+    tensor = as_tensor(adjacency, device or "cpu")
+    loops = tensor.diagonal().cpu().numpy()
+    if engine == "matrix":
+        from .structure_matrix import by_closure
+
+        return _assembled(by_closure(tensor), loops, engine, order)
+    from .structure_search import by_search
+
+    return _assembled(by_search(tensor), loops, engine, order)
 
 
 def pick_on_cpu(relation: Relation) -> tuple[Engine, npt.NDArray[np.bool_] | None]:
@@ -108,7 +127,9 @@ def pick_on_cpu(relation: Relation) -> tuple[Engine, npt.NDArray[np.bool_] | Non
 def _relation(adjacency: Any) -> Relation:
     if isinstance(adjacency, Relation):
         return adjacency
-    return relate(adjacency.cpu().numpy() if hasattr(adjacency, "cpu") else np.asarray(adjacency))
+    if hasattr(adjacency, "detach"):  # a tensor, also of a type that numpy lacks
+        return relate((adjacency.detach() != 0).cpu().numpy())
+    return relate(np.asarray(adjacency))
 
 
 def _assembled(parts: Parts, loops: npt.NDArray[np.bool_], engine: str, order: Order) -> Structure:

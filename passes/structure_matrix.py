@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..ir.structure import Parts
-from .boolean import Arithmetic, multiply, pack, panel_rows
+from .boolean import Arithmetic, multiply, pack, panel_rows, row_counts
 from .closure import closure
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["by_closure", "condense", "depths", "first_true"]
+__all__ = ["by_closure", "condense", "depths", "first_true", "numbered"]
 
 Tensor: TypeAlias = "torch.Tensor"
 BLOCK = 64  # SCCs whose longest paths among themselves are found together
@@ -23,13 +23,13 @@ def by_closure(adjacency: Tensor, arithmetic: Arithmetic = "auto") -> Parts:
     Steps 5 to 10 of appendix A: closure, mutual reachability, condensation, layers, closure of the underlying graph.
     """
     reach = closure(adjacency, arithmetic=arithmetic)
-    scc, leaders = _numbered(first_true(reach, mutual=True))
+    scc, leaders = numbered(first_true(reach, mutual=True))
     condensation = condense(adjacency, scc, leaders, arithmetic)
     among = reach[leaders][:, leaders]
     del reach
     layer = depths(condensation, among)
     undirected = closure(condensation | condensation.t(), arithmetic=arithmetic)
-    component, _ = _numbered(first_true(undirected))
+    component, _ = numbered(first_true(undirected))
     return Parts(scc.cpu().numpy(), component.cpu().numpy(), layer.cpu().numpy(), pack(condensation))
 
 
@@ -47,7 +47,7 @@ def first_true(relation: Tensor, mutual: bool = False) -> Tensor:
     return found
 
 
-def _numbered(first: Tensor) -> tuple[Tensor, Tensor]:
+def numbered(first: Tensor) -> tuple[Tensor, Tensor]:
     """Classes given by their smallest members -> (class of each, smallest members in the order of their numbers)."""
     import torch
 
@@ -81,7 +81,7 @@ def depths(condensation: Tensor, reach: Tensor) -> Tensor:
     import torch
 
     r = condensation.shape[0]
-    order = reach.sum(1).argsort(stable=True)
+    order = row_counts(reach).argsort(stable=True)
     blocks = -(-r // BLOCK)
     lower = torch.nn.functional.pad(condensation[order][:, order], (0, -r % BLOCK, 0, -r % BLOCK))
     tiles = lower.view(blocks, BLOCK, blocks, BLOCK).diagonal(dim1=0, dim2=2).permute(2, 0, 1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..ir.structure import Parts
 from .boolean import Arithmetic, pack, panel_rows
 from .closure import closure
-from .structure_matrix import condense, depths, first_true
+from .structure_matrix import condense, depths, first_true, numbered
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +37,7 @@ def by_search(adjacency: Tensor, arithmetic: Arithmetic = "auto") -> Parts:
     first = torch.arange(n, device=adjacency.device)  # the smallest member of each state's SCC
     for members in _strong(adjacency, arithmetic, first):
         first[members] = members.min()
-    leads = first == torch.arange(n, device=first.device)
-    scc, leaders = (leads.cumsum(0) - 1)[first], leads.nonzero()[:, 0]
+    scc, leaders = numbered(first)
     condensation = condense(adjacency, scc, leaders, arithmetic)
     r = condensation.shape[0]
     if r > 1:
@@ -136,6 +135,5 @@ def _weak(condensation: Tensor) -> Tensor:
         while not torch.equal(hooked, jumped := hooked[hooked]):
             hooked = jumped
         if torch.equal(hooked, parent):
-            leads = parent == torch.arange(r, device=parent.device)
-            return (leads.cumsum(0) - 1)[parent]
+            return numbered(parent)[0]
         parent = hooked

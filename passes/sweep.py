@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Level", "Predicate", "structure_sweep"]
 
-Scope = Literal["auto", "states", "operator"]
+Scope = Literal["auto", "state", "operator"]
 Predicate: TypeAlias = "float | Callable[[Any], Any]"
 
 
@@ -52,7 +52,7 @@ def structure_sweep(
     """The structure of a weight (K, N) under many predicates P: the monitor of what annealing does to it.
 
     predicates: thresholds t, for edges |w| > t (NaN is one), or functions of the weight that give a Boolean matrix.
-    scope: 'states' for the digraph over shared states of a square weight, 'operator' for inputs and outputs apart,
+    scope: 'state' for the digraph over shared states of a square weight, 'operator' for inputs and outputs apart,
     'auto' by shape. The weight is copied to a device once and its magnitudes are
     taken once; on the CPU edges are packed in one pass a predicate, one bit an entry. Raises ValueError for a
     weight that is no matrix, or has states and is not square.
@@ -66,11 +66,15 @@ def structure_sweep(
     if weight.ndim != 2:
         raise ValueError(f"a weight has two dimensions, not {weight.ndim}")
     square = weight.shape[0] == weight.shape[1]
-    if scope == "states" and not square:
+    if scope == "state" and not square:
         raise ValueError(f"a weight of shape {tuple(weight.shape)} has no shared states; use the scope 'operator'")
     states = square and scope != "operator"
+    predicates = tuple(predicates)
+    for threshold in (p for p in predicates if not callable(p)):
+        if not threshold >= 0:
+            raise ValueError(f"threshold {threshold} is no number from 0 up")
     if device is None and engine not in ("matrix", "search"):
-        host = weight.numpy(force=True) if hasattr(weight, "numpy") else weight
+        host = _moved(weight, "cpu").numpy() if hasattr(weight, "detach") else weight
         return tuple(_level(*_relation(host, predicate), states, engine) for predicate in predicates)
     from .device import pick_device
 
@@ -90,7 +94,7 @@ def _mask(held: torch.Tensor, magnitude: torch.Tensor, predicate: Predicate) -> 
     """The edges under a predicate, where the weight is."""
     if callable(predicate):
         return _name(predicate), _checked(predicate, held)
-    dtype = np.dtype(str(held.dtype).removeprefix("torch."))
+    dtype = np.dtype(str(magnitude.dtype).removeprefix("torch."))
     return float(predicate), ~(magnitude <= float(floor(predicate, dtype)))
 
 
@@ -107,16 +111,18 @@ def _checked(predicate: Callable[[Any], Any], weight: Any) -> Any:
     return mask
 
 
-def _moved(weight: Any, device: torch.device) -> torch.Tensor:
+def _moved(weight: Any, device: str | torch.device) -> torch.Tensor:
     """The weight on a device, in a type that has the magnitude of each of its numbers."""
     import torch
 
     if not isinstance(weight, torch.Tensor):
-        numbers = weight if weight.dtype.kind in "fiub" else weight.astype(np.float32)  # bfloat16 is exact in float32
-        weight = torch.from_numpy(np.ascontiguousarray(numbers))
-    exact = weight.dtype in (torch.float16, torch.float32, torch.float64)
-    wide = torch.float32 if weight.dtype == torch.bfloat16 else torch.float64
-    return weight.to(device).to(weight.dtype if exact else wide)
+        kinds = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": np.float32}
+        wide = np.complex128 if weight.dtype.kind == "c" else np.float64
+        weight = torch.from_numpy(np.array(weight, kinds.get(weight.dtype.name, wide), order="C"))
+    weight = weight.detach()
+    exact = weight.dtype in (torch.float16, torch.float32, torch.float64) or weight.is_complex()
+    wider = torch.float32 if weight.is_floating_point() else torch.float64
+    return weight.to(device).to(weight.dtype if exact else wider)
 
 
 def _level(name: float | str, edges: Relation | torch.Tensor, states: bool, engine: Engine) -> Level:

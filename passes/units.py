@@ -6,6 +6,7 @@ import hashlib
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = ["Coupling", "Units", "couple", "coupling_hash", "group_units", "joint
 Array = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+SMALLEST = 4  # units without edges that are put together at least
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +49,7 @@ def units_of(block: Block, features: int) -> Units:
 class Coupling:
     """What the weights of one direction are like.
 
-    decomposition: of shape (I + H, H), units without any edge in its smallest block; count: components with an edge;
+    decomposition: of shape (I + H, H), units without any edge in blocks of their own; count: components with an edge;
     giant: share of the I + H nodes in the largest of them; nonzeros: edges; dormant_features, dormant_units: those
     without any edge; states: the structure of R alone; sha256: of both weights and the direction, where there is
     something to split.
@@ -83,13 +85,13 @@ def couple(W: Array, R: Array, direction: str) -> Coupling:
     """The blocks of one direction: the weak components of the graph of its features and hidden units.
 
     W: (gates, H, I); R: (gates, H, H). Hidden unit j as previous state and as output is one state. A unit without any
-    edge still changes with its bias, so that it is computed in the smallest block.
+    edge still changes with its bias, so that it is computed as well.
 
     >>> W, R = np.zeros((1, 3, 2)), np.zeros((1, 3, 3))
     >>> W[0, 0, 1] = R[0, 1, 1] = 1
     >>> found = couple(W, R, "forward")
     >>> [(b.inputs.tolist(), b.outputs.tolist()) for b in found.decomposition.blocks]
-    [([1, 2], [0]), ([3, 4], [1, 2])]
+    [([1, 2], [0]), ([3], [1]), ([4], [2])]
     """
     joint = joint_edges(W, R)
     H, I = joint.shape[1], joint.shape[0] - joint.shape[1]  # noqa: E741 - the paper's and ONNX's names
@@ -101,7 +103,7 @@ def couple(W: Array, R: Array, direction: str) -> Coupling:
     blocks = [block for block in decompose(found).blocks if live[block.outputs].any()]
     sizes = [block.inputs.size for block in blocks]
     idle = np.flatnonzero(~live)
-    decomposition = Decomposition((I + H, H), _absorb(blocks, idle, I) if blocks else ())
+    decomposition = Decomposition((I + H, H), _with_idle(blocks, idle, I) if blocks else ())
     return Coupling(
         decomposition=decomposition,
         count=len(blocks),
@@ -125,13 +127,14 @@ def states_of(adjacency: Mask) -> States:
     return States(components=found.components, sccs=found.sccs, layers=found.layers, giant=round(found.giant, 6))
 
 
-def _absorb(blocks: Sequence[Block], idle: Labels, features: int) -> tuple[Block, ...]:
-    """The same with units that have no edge in the smallest block."""
+def _with_idle(blocks: Sequence[Block], idle: Labels, features: int) -> tuple[Block, ...]:
+    """The same and units that have no edge, in blocks of their own of the usual size."""
     if not idle.size:
         return tuple(blocks)
-    smallest = min(range(len(blocks)), key=lambda index: blocks[index].inputs.size * blocks[index].outputs.size)
-    units = Block(idle + features, idle)
-    return tuple(_merge([block, units]) if index == smallest else block for index, block in enumerate(blocks))
+    usual = int(np.median([block.outputs.size for block in blocks]))
+    parts = np.array_split(idle, -(-idle.size // max(usual, SMALLEST)))
+    found = [*blocks, *(Block(part + features, part) for part in parts)]
+    return tuple(sorted(found, key=lambda block: int(block.inputs[0])))
 
 
 def group_units(decomposition: Decomposition, features: int, count: int) -> Decomposition:
@@ -160,7 +163,8 @@ def _runs(blocks: Sequence[Block], count: int) -> list[list[Block]]:
     ends = np.cumsum([_area(block) for block in blocks])
     middles = ends - np.array([_area(block) for block in blocks]) / 2
     part = np.minimum(middles * count / ends[-1], count - 1).astype(int)
-    return [[block for block, own in zip(blocks, part, strict=True) if own == index] for index in np.unique(part)]
+    cuts = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(blocks)]
+    return [list(blocks[start:stop]) for start, stop in pairwise(cuts)]
 
 
 def _bins(blocks: Sequence[Block], count: int) -> list[list[Block]]:

@@ -11,9 +11,10 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -161,7 +162,7 @@ def plan(
         )
     if output is not None:
         _refuse_input(output, model)
-        _write(output, chosen.dumps().encode(), overwrite)
+        _write({output: chosen.dumps().encode()}, overwrite)
     _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
 
 
@@ -186,7 +187,7 @@ def apply(
     _refuse_input(output, plan)
     pipeline.apply(model, chosen, output, overwrite=overwrite)
     if not quiet:
-        typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} linears split")
+        typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} operators split")
 
 
 @app.command()
@@ -308,11 +309,9 @@ def structure(
         from .picture import picture as draw
 
         made[path] = draw(found, states, suffix, first)
-    for path, data in made.items():
-        if to_terminal and path == dot:
-            typer.echo(data.decode(), nl=False)
-        else:
-            _write(path, data, overwrite)
+    if to_terminal and dot is not None:
+        typer.echo(made.pop(dot).decode(), nl=False)
+    _write(made, overwrite)
     _show(
         quiet or to_terminal,
         as_json,
@@ -343,7 +342,7 @@ def _refuse_outputs(outputs: list[Path], inputs: Sequence[Path], overwrite: bool
 
     for index, path in enumerate(outputs):
         refuse_output(path, inputs, overwrite)
-        if path.absolute() in [other.absolute() for other in outputs[:index]]:
+        if path.resolve() in [other.resolve() for other in outputs[:index]]:
             raise ScissionError(f"{path}: is given as an output twice; choose another name for one of them")
 
 
@@ -389,19 +388,29 @@ def _refuse_input(output: Path, source: Path | None) -> None:
     refuse_output(output, [source] if source is not None else [], True)
 
 
-def _write(path: Path, data: bytes, overwrite: bool) -> None:
-    """Write a small file whole or not at all."""
+def _write(files: Mapping[Path, bytes], overwrite: bool) -> None:
+    """Write small files, each whole or none of them."""
     from ..ir.store import refuse_output
 
-    refuse_output(path, [], overwrite)
-    staged = path.with_name(f".{path.name}.partial")
+    staged: dict[Path, Path] = {}
+    path = Path()
     try:
-        staged.write_bytes(data)
-        staged.replace(path)
+        for path, data in files.items():
+            refuse_output(path, [], overwrite)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".scission.")
+            staged[path] = Path(name)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            mask = os.umask(0)
+            os.umask(mask)
+            staged[path].chmod(0o666 & ~mask)  # as a file that is opened for writing has it
+        for path in files:
+            staged[path].replace(path)
     except OSError as error:
-        with suppress(OSError):
-            staged.unlink()
         raise ScissionError(f"{path}: {error.strerror}; nothing was written") from None
+    finally:
+        for left in staged.values():
+            left.unlink(missing_ok=True)
 
 
 def _show(quiet: bool, as_json: bool, data: Callable[[], Any], view: Callable[[Any], Any]) -> None:

@@ -40,4 +40,6 @@ def _positions(x: ir.Value, sizes: Mapping[str, int]) -> int:
     extent = x.shape[0]
     if isinstance(extent, int):
         return max(extent, 1)
-    return sizes.get(extent.value or UNNAMED, sizes.get(UNNAMED, 1))
+    if extent.value:
+        return sizes.get(extent.value, 1)
+    return sizes.get(UNNAMED, 1) if x.is_graph_input() else 1  # that size is of unnamed dimensions of inputs

@@ -247,7 +247,7 @@ def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force:
     if slow is not None and slow.paired.median < LIMIT and slow.speedup < LIMIT and not force:
         at = f" at {slow.rows} rows" if slow.rows else ""
         return "slower", f"measured {slow.speedup:.2f}x the speed of the original{at}, so the original is kept"
-    return "split", f"{len(plan.rewrites)} of {len(plan.steps)} linears split"
+    return "split", f"{len(plan.rewrites)} of {len(plan.steps)} operators split"
 
 
 @contextmanager
@@ -269,5 +269,5 @@ def _nothing(plan: Plan) -> str:
         return "the model has no linear with a constant weight that can be split"
     splits = sum(step.components > 1 for step in plan.steps)
     if not splits:
-        return f"no weight splits: each of the {len(plan.steps)} linears is one component"
-    return f"{splits} of {len(plan.steps)} linears split, but none is predicted to gain"
+        return f"no weight splits: each of the {len(plan.steps)} operators is one component"
+    return f"{splits} of {len(plan.steps)} operators split, but none is predicted to gain"

@@ -81,7 +81,7 @@ def _left_alone(plan: Plan, everything: bool) -> RenderableType:
     rows = [(s.reason, s.node, s.op, s.parameters) for s in kept]
     rows += [(s.reason, s.node, s.op, s.parameters) for s in plan.skipped]
     if not rows:
-        return Text("every linear is split", style="dim")
+        return Text("every operator is split", style="dim")
     columns = ("nodes", "left"), ("operator", "left"), ("parameters", "right"), ("why", "left")
     table = _table("left as they are", *columns)
     if everything:

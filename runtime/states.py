@@ -93,6 +93,8 @@ def structure(
     >>> structure(np.array([[0.0, 1.0], [0.0, 0.0]])).layer.tolist()  # one edge, from state 0 to state 1
     [0, 1]
     """
+    if hasattr(source, "detach"):  # a tensor of torch
+        source = source.detach().cpu().numpy()
     if isinstance(source, np.ndarray):
         weight = from_array(source)
     elif isinstance(source, (str, os.PathLike)):
@@ -121,7 +123,8 @@ def states_of(weight: Weight, *, scope: Scope = "auto", paper: bool = False, thr
     size = weight.matrix.shape[0] if shared else sum(weight.matrix.shape)
     if size > MOST_STATES:
         raise StatesError(
-            f"{weight.name}: {size:,} states are more than the {MOST_STATES:,} that can be told one by one"
+            f"{weight.name}: {size:,} states are more than the {MOST_STATES:,} that can be told one by one; "
+            "count its components with the scope 'operator'"
         )
     into = weight.matrix if paper else weight.matrix.T  # row n: the edges into output n
     found = relate(into, check_threshold(threshold))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import math
 import os
 import stat
-import zipfile
-import zlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.errors import ScissionError
+from ..ir.model import first_line
 
 if TYPE_CHECKING:
     from ..ir.constant import Constants
@@ -66,7 +67,7 @@ def locate(source: str) -> tuple[Path, str | None]:
         return Path(source), None
     ends = [at for at, letter in enumerate(source) if letter == ":"]
     for end in reversed(ends):
-        if source[:end] and Path(source[:end]).exists():
+        if source[:end] and os.path.exists(source[:end]):  # noqa: PTH110 - this one never raises
             return Path(source[:end]), source[end + 1 :] or None
     raise WeightError(f"{source}: no such file; give a model, a weight file, or MODEL:NODE")
 
@@ -101,7 +102,8 @@ def from_array(matrix: Array, name: str = "weight", files: tuple[Path, ...] = ()
         raise WeightError(f"{name}: is empty, shape {matrix.shape}; give a matrix with at least one entry")
     if matrix.dtype.kind not in "biufc" and matrix.dtype.name not in _small_floats():
         raise WeightError(f"{name}: holds {matrix.dtype}, not numbers; save it as an array of numbers")
-    return Weight(name.encode("utf-8", "replace").decode(), matrix, files)  # file names can be no text at all
+    text = name.encode("utf-8", "replace").decode()  # file names can be no text at all, or steer a terminal
+    return Weight("".join(c if c.isprintable() else "\ufffd" for c in text), matrix, files)
 
 
 def from_model(source: Any, node: str | None = None) -> Weight:
@@ -180,7 +182,9 @@ def _only(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 def _numpy_file(path: Path, name: str | None) -> Array:
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whatever is wrong with the file is said once, below
+            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return _unnamed(path, name, loaded)
         with loaded:
@@ -189,13 +193,13 @@ def _numpy_file(path: Path, name: str | None) -> Array:
                 names = {key: np.shape(loaded[key]) for key in names}
             chosen: Array = loaded[_named(path, name, names)]
             return chosen
-    except (ValueError, zipfile.BadZipFile, zlib.error, KeyError, SyntaxError) as error:
-        if isinstance(error, WeightError):
-            raise
+    except (WeightError, MemoryError, OSError):
+        raise
+    except Exception as error:  # numpy raises whatever its parsers of headers and archives raise
         if "pickle" in str(error) or "Python objects" in str(error):
             reason = "holds Python objects, which are never unpickled"
         else:
-            reason = f"not a numpy file, or cut short ({_line(error)})"
+            reason = f"not a numpy file, or cut short ({first_line(error)})"
         raise WeightError(f"{path}: {reason}; save it again with numpy.save") from None
 
 
@@ -206,7 +210,7 @@ def _text_file(path: Path, name: str | None) -> Array:
         delimiter = next((mark for mark in ";," if lines and mark in lines[0]), None)
         matrix = np.loadtxt(lines, delimiter=delimiter, ndmin=2) if lines else np.empty((0, 0))
     except ValueError as error:
-        raise WeightError(f"{path}: not a table of numbers ({_line(error)}); give one row a line") from None
+        raise WeightError(f"{path}: not a table of numbers ({first_line(error)}); give one row a line") from None
     return _unnamed(path, name, matrix)
 
 
@@ -214,14 +218,18 @@ def _matrix_market(path: Path, name: str | None) -> Array:
     from scipy.io import mminfo, mmread
 
     try:
-        rows, columns = mminfo(path)[:2]
+        text = path.read_bytes()
+        if not text.isascii():  # on which, and on a last line without an end, scipy's reader runs past its buffer
+            raise WeightError(f"{path}: not a Matrix Market file: it holds bytes that are no ASCII")
+        text = text.rstrip() + b"\n"
+        rows, columns = mminfo(io.BytesIO(text))[:2]
         if rows * columns > MOST_ENTRIES:
             raise WeightError(f"{path}: {rows}x{columns} is too large to look at; give a part of it")
-        loaded = mmread(path)
+        loaded = mmread(io.BytesIO(text))
     except (ValueError, TypeError, IndexError, OverflowError, StopIteration) as error:
         if isinstance(error, WeightError):
             raise
-        raise WeightError(f"{path}: not a Matrix Market file, or cut short ({_line(error)})") from None
+        raise WeightError(f"{path}: not a Matrix Market file, or cut short ({first_line(error)})") from None
     matrix: Array = loaded if isinstance(loaded, np.ndarray) else loaded.toarray()
     return _unnamed(path, name, matrix)
 
@@ -229,6 +237,7 @@ def _matrix_market(path: Path, name: str | None) -> Array:
 def _safetensors(path: Path, name: str | None) -> Array:
     if importlib.util.find_spec("safetensors") is None:
         raise WeightError(f"{path}: needs the package safetensors; pip install safetensors")
+    import ml_dtypes  # noqa: F401 - registers bfloat16 with numpy
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -237,7 +246,7 @@ def _safetensors(path: Path, name: str | None) -> Array:
             chosen: Array = file.get_tensor(_named(path, name, shapes))
             return chosen
     except (SafetensorError, TypeError, AttributeError) as error:
-        raise WeightError(f"{path}: not a safetensors file that numpy can hold ({_line(error)})") from None
+        raise WeightError(f"{path}: not a safetensors file that numpy can hold ({first_line(error)})") from None
 
 
 def _named(path: Path, name: str | None, shapes: dict[str, Any]) -> str:
@@ -253,10 +262,6 @@ def _unnamed(path: Path, name: str | None, matrix: Array) -> Array:
     if name is not None:
         raise WeightError(f"{path}: holds one matrix and no names, so {name!r} is not in it; give the path alone")
     return matrix
-
-
-def _line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _small_floats() -> frozenset[str]:

@@ -142,15 +142,15 @@ def test_the_host_looks_one_squaring_behind(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
     monkeypatch.setattr(torch, "empty", lambda shape, dtype, pin_memory: real_empty(shape, dtype=dtype))
     for eager in (False, True):
-        done.clear()
-        watch = module._Watch(torch.zeros(4, 4, dtype=torch.bool))
-        watch._cuda = True
-        squarings = 0
-        for count in (3, 5, 7, 7, 7, 7):
-            watch.report(torch.tensor(count))
-            if eager:
-                done[-1] = True
-            if watch.stopped():
-                break
-            squarings += 1
-        assert squarings == (3 if eager else 4)
+        for last in ((False, False), (True, True)):  # nothing was added; everything is reached
+            done.clear()
+            watch = module._Watch(torch.device("cuda"))
+            squarings = 0
+            for found in ((True, False), (True, False), (True, False), last, last, last):
+                watch.report(torch.tensor(found))
+                if eager:
+                    done[-1] = True
+                if watch.stopped():
+                    break
+                squarings += 1
+            assert squarings == (3 if eager else 4)

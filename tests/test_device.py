@@ -9,12 +9,18 @@ from scission.passes.device import WORTH, DeviceError, analysis_device, cuda_dev
 
 
 def test_devices_that_are_not_there_are_one_clear_error(monkeypatch):
-    with pytest.raises(DeviceError, match="no device of torch; use 'cpu', 'cuda'"):
+    with pytest.raises(DeviceError, match="is no device; use 'cpu', 'cuda'"):
         pick_device("nowhere")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="sees no CUDA device here; use 'cpu'"):
         pick_device("cuda")
     assert pick_device().type == pick_device("auto").type == "cpu"
+    assert pick_device("cpu:7") == torch.device("cpu")
+    for other in ("meta", "xpu", "mps"):
+        with pytest.raises(DeviceError, match="does not use; use 'cpu', 'cuda'"):
+            pick_device(other)
+    with pytest.raises(DeviceError, match="is no device"):
+        analysis_device("", 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert pick_device("cuda:1").index == 1 and pick_device().type == "cuda"

@@ -87,3 +87,10 @@ def test_a_threshold_is_compared_exactly(seed, dtype, threshold):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_nan_and_infinity_are_above_every_threshold(dtype):
     assert edges(np.array([np.nan, np.inf, -np.inf], dtype), 1e300).all()
+
+
+@pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8", ">i4"])
+def test_the_other_byte_order(dtype):
+    W = np.array([[-0.0, 1.0, 0.25, -3.0]]).astype(dtype)
+    assert edges(W).tolist() == (W != 0).tolist() and relate(W).count == int((W != 0).sum())
+    assert edges(W, 0.5).tolist() == (abs(W) > 0.5).tolist()

@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import onnx_ir as ir
 import oracles
 import pytest
@@ -49,3 +50,14 @@ def test_an_input_of_unknown_rank_is_taken_to_be_sequences():
     nodes = [("RNN", ["x", "w", "r"], ["y"], {"hidden_size": 2})]
     proto = oracles.graph(nodes, {"x": None}, {"y": None}, {"w": W, "r": R})
     assert scission.check(proto, proto, trials=scission.Trials(provider="cpu")).equal
+
+
+def test_an_unnamed_dimension_of_what_is_computed_is_not_known():
+    """The size of unnamed dimensions is that of inputs; half of them are left here."""
+    steps = {"s": np.array([0]), "e": np.array([99]), "a": np.array([0]), "t": np.array([2])}
+    half = [node("Slice", "x s e a t", "x2")]
+    made = node("RNN", "x2 w r b lengths", "y", hidden_size=2)
+    constants = {"w": W, "r": R, "b": np.zeros((1, 4), np.float32), **steps}
+    proto = model([*half, made], {"x": [None, "batch", 3], "lengths": (["batch"], np.int32)}, ["y"], constants)
+    proto.graph.value_info.append(onnx.helper.make_tensor_value_info("x2", 1, [None, "batch", 3]))
+    assert length_bounds(ir.from_proto(proto), {UNNAMED: 7}) == {"lengths": (1, 2)}

@@ -287,3 +287,19 @@ def test_a_file_that_goes_away_or_shrinks_after_loading_is_a_model_error(tmp_pat
     data.unlink()
     with pytest.raises(ModelError, match=r"w\.bin.*'w0'.*No such file"):
         weights_of(loaded)
+
+
+def test_names_that_are_no_text_are_refused_with_the_file(tmp_path):
+    data = product(np.eye(2, dtype=np.float32)).SerializeToString().replace(b"linear", b"li\xffear")
+    (tmp_path / "bad.onnx").write_bytes(data)
+    with pytest.raises(ModelError, match=r"bad.onnx: a node or value has a name that is no text in UTF-8"):
+        load(tmp_path / "bad.onnx")
+
+
+def test_a_weight_whose_numbers_lie_in_the_field_of_another_type_cannot_be_read():
+    proto = product(np.eye(2, dtype=np.float32))
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.int64_data.extend([1, 0, 0, 1])
+    with pytest.raises(ModelError, match="weight 'W' cannot be read"):
+        read(load(proto).graph.graph.initializers["W"].const_value)

@@ -86,3 +86,23 @@ def test_the_plan_tells_the_structure_of_shared_states(name):
     assert (states.components, states.sccs, states.layers, states.giant) == (1, H, H, 1.0)
     assert all(step.states is None for step in steps.values())
     assert '"states"' in made.dumps() and scission.Plan.loads(made.dumps()) == made
+
+
+def test_a_scan_whose_inputs_the_caller_of_its_function_counts_is_passed_over():
+    """Its states cannot be told from its body; the model runs."""
+    from onnx import AttributeProto, helper, numpy_helper
+    from reference import function
+
+    body = graph(
+        [node("MatMul", "h W", "z", "p"), node("Add", "z x", "h2"), node("Identity", "h2", "y2")],
+        {"h": [3, H], "x": [3, H]},
+        {"h2": [3, H], "y2": [3, H]},
+    )
+    scan = node("Scan", "h0 xs", "hn ys", "scan", body=body)
+    scan.attribute.append(AttributeProto(name="num_scan_inputs", type=AttributeProto.INT, ref_attr_name="n"))
+    held = node("Constant", "", "W", value=numpy_helper.from_array(W))
+    made = function("F", "h0 xs", "hn ys", [held, scan], attributes=["n"], domains=())
+    call = helper.make_node("F", ["h0", "xs"], ["hn", "ys"], domain="local", n=1)
+    proto = model([call], {"h0": [3, H], "xs": ["n", 3, H]}, ["hn", "ys"], functions=[made])
+    assert survey(load(proto).graph).hidden == frozenset()
+    assert scission.plan(proto, provider="cpu").steps

@@ -411,6 +411,14 @@ def referring():
     return model([node("F", "x", "y", "call", "local", limit=1.0)], ["x"], ["y"], functions=[body])
 
 
+def shadowed_bias():
+    """ONNX Runtime's LSTM takes the bias of the main graph, an operator that gathers from it would take the other."""
+    branch = graph([node("LSTM", "x w r b", "z", "n")], (), ["z"], {"b": 3 * B})
+    other = graph([node("Identity", "x", "z")], (), ["z"])
+    return model([node("If", "c", "y", "if", then_branch=branch, else_branch=other)],
+                 {"x": [2, 4, 2], "c": ([], np.bool_)}, ["y"], {"w": W, "r": R, "b": B})  # fmt: skip
+
+
 OTHER = {"activations": ["Tanh", "LeakyRelu"], "activation_alpha": [0.5, 0.2], "direction": "bidirectional"}
 LEFT_ALONE = {
     "dynamic W": (lstm(weights={"r": R}, inputs=["x", "w"]), "its recurrent weights are not all constant"),
@@ -430,6 +438,11 @@ LEFT_ALONE = {
     "short bias": (lstm("x w r b", {"w": W, "r": R, "b": B[:, 1:]}), "operand 3 has shape"),
     "short peepholes": (lstm("x w r     p".replace("     ", " e e e e "), {"w": W, "r": R, "p": P[:, 1:]}, ["x", "e"]),
                         "operand 7 has shape"),
+    "short state": (lstm("x w r  e h".replace("  ", " e "), {"w": W, "r": R, "h": np.ones((1, 2, 1), np.float32)},
+                         ["x", "e"]), "operand 5 has shape"),
+    "flat state": (lstm("x w r  e h".replace("  ", " e "), {"w": W, "r": R, "h": np.ones(2, np.float32)}, ["x", "e"]),
+                   "operand 5 has shape"),
+    "shadowed bias": (shadowed_bias(), "operand 3 shares a name with a value in or outside a branch"),
     "activations": (lstm(activations=["Tanh"]), "1 activation functions, which do not fit"),
     "parameters": (lstm(op="RNN", weights={"w": np.ones((2, 3, 2), np.float32), "r": np.ones((2, 3, 3), np.float32)},
                         **OTHER), "activation_alpha of its reverse direction is ambiguous"),
@@ -576,3 +589,57 @@ def test_an_operand_that_callers_may_override_stays_an_operand():
     _, changed = rewritten(planted)
     assert {"B", "P"} <= oracles.stored(changed)
     assert_same(planted, changed)  # feeds other values for B and P
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+def test_a_state_that_another_operator_computes_from_constants_is_no_constant(op):
+    """ONNX's reference implementation, which folds constants, ignores clip and some activation functions."""
+    planted = build_cell(np.random.default_rng(SEED), Cell(op=op, initial_h="dynamic"))
+    proto, rng = planted.model, np.random.default_rng(0)
+    main = next(n for n in proto.graph.node if n.op_type == op)
+    state = main.input[5]
+    shape = next(i for i in proto.graph.input if i.name == state).type.tensor_type.shape.dim
+    hidden = shape[2].dim_value
+    weights = {"cw": (1, GATES[op] * hidden, 2), "cr": (1, GATES[op] * hidden, hidden), "cx": (3, 1, 2)}
+    for name, size in weights.items():
+        proto.graph.initializer.append(numpy_helper.from_array(rng.standard_normal(size).astype(np.float32), name))
+    made = node(op, "cx cw cr", " made".replace(" ", "unread "), "constant", hidden_size=hidden, clip=0.2)
+    proto.graph.node.insert(0, made)
+    main.input[5] = "made"
+    kept = [i for i in proto.graph.input if i.name != state]
+    del proto.graph.input[:]
+    proto.graph.input.extend(kept)
+    for graph_input in proto.graph.input:
+        if len(graph_input.type.tensor_type.shape.dim) == 3:
+            graph_input.type.tensor_type.shape.dim[1].dim_value = 1
+    chosen = plan(proto)
+    assert chosen.rewrites
+    verdict = scission.check(proto, scission.apply(proto, chosen), trials=scission.Trials(provider="cpu"))
+    assert verdict.equal, verdict.reason
+
+
+def test_addresses_are_told_apart_across_graphs():
+    cell = build_cell(np.random.default_rng(SEED), Cell(direction="bidirectional", place="if"))
+    addresses = [way.address for way in found_in(cell.model).recurrents]
+    taken = addresses[0]
+    clash = helper.make_node("Neg", [cell.model.graph.input[0].name], ["clash"], taken)
+    cell.model.graph.node.append(clash)
+    again = [way.address for way in found_in(cell.model).recurrents]
+    assert again[0] == taken + "'" and again[1:] == addresses[1:]
+    chosen = plan(cell.model)
+    assert len({step.node for step in chosen.steps}) == len(chosen.steps)
+
+
+def test_units_without_edges_do_not_make_a_block_larger():
+    rng = np.random.default_rng(0)
+    H, I = 64, 4  # noqa: E741
+    W_, R_ = np.zeros((1, 4 * H, I), np.float32), np.zeros((1, 4 * H, H), np.float32)
+    for gate in range(4):
+        W_[0, gate * H : gate * H + 32] = rng.standard_normal((32, I))
+        R_[0, gate * H : gate * H + 32, :32] = rng.standard_normal((32, 32))
+    made = lstm(weights={"w": W_, "r": R_}, inputs={"x": ["s", "b", I]}, hidden_size=H)
+    (step,) = plan(made).steps
+    assert step.lowering == "parallel" and step.dormant_outputs == 32
+    assert step.decomposition.mac_share < 0.51 and "32 units without edges" in step.reason
+    verdict = scission.check(made, scission.apply(made, plan(made)), trials=scission.Trials(provider="cpu"))
+    assert verdict.equal, verdict.reason

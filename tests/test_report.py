@@ -45,7 +45,7 @@ def test_a_plan_shows_blocks_dormant_features_and_lowering():
     (row,) = [line for line in shown.splitlines() if "layer" in line]
     for word in ("MatMul", "17x21", "scatter", "2 in 3 out"):
         assert word in row
-    assert "every linear is split" in shown
+    assert "every operator is split" in shown
 
 
 def test_merged_blocks_are_told_apart_from_components():
@@ -110,7 +110,7 @@ def test_timings_have_a_row_per_input_size(result):
 
 def test_a_result_ends_with_what_came_of_it(result, tmp_path):
     shown = text(report.result_view(dataclasses.replace(result, written=(tmp_path,))))
-    assert "split: 2 of 2 linears split" in shown and f"wrote {tmp_path}" in shown.replace("\n", "")
+    assert "split: 2 of 2 operators split" in shown and f"wrote {tmp_path}" in shown.replace("\n", "")
     assert "bench" in shown and "check" in shown
     bare = dataclasses.replace(result, verdict=None, benches=(), outcome="unchanged", reason="why")
     assert text(report.result_view(bare)).rstrip().endswith("unchanged: why")

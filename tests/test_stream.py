@@ -116,7 +116,8 @@ def test_pinned_buffers_are_filled_again_only_when_read(free, seed, count):
         patch.setattr(torch.cuda, "stream", lambda stream: stream)
         patch.setattr(torch.cuda, "current_stream", _Clock)
         patch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
-        patch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+        for name in ("memory_reserved", "memory_allocated"):
+            patch.setattr(torch.cuda, name, lambda device: 0)
         patch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
         patch.setattr(
             torch, "empty", lambda *shape, dtype, device=None, pin_memory=False: real_empty(*shape, dtype=dtype)

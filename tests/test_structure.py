@@ -7,9 +7,10 @@ from digraphs import EXAMPLE, KINDS, TABLE_A2, digraph, expected
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scission.passes import structure as module
 from scission.passes.device import DeviceError
 from scission.passes.edges import relate
-from scission.passes.structure import DEGREE, MANY, SMALL, structure
+from scission.passes.structure import DEGREE, LARGE, MANY, SMALL, structure
 
 ENGINES = ("graph", "bitset", "matrix", "search")
 GRAPHS = st.builds(
@@ -131,14 +132,38 @@ def test_unknown_words_are_refused():
         structure(np.ones((2, 2)), engine="gpu")
     with pytest.raises(ValueError, match=r"unknown order 'up'.*isolated-last, paper"):
         structure(np.ones((2, 2)), order="up")
-    with pytest.raises(DeviceError, match="no device of torch"):
+    with pytest.raises(DeviceError, match="is no device"):
         structure(np.ones((2, 2)), engine="matrix", device="warp drive")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_missing_device_is_one_clear_error():
-    with pytest.raises(DeviceError, match="sees no CUDA device"):
-        structure(np.ones((2, 2)), engine="matrix", device="cuda")
+@pytest.mark.parametrize("engine", ["auto", "matrix", "graph", "bitset"])
+def test_a_missing_device_is_one_clear_error_for_everything_that_has_one_of_its_own(engine):
+    for adjacency in (np.ones((2, 2)), torch.ones(2, 2), relate(np.ones((2, 2)))):
+        with pytest.raises(DeviceError, match="sees no CUDA device"):
+            structure(adjacency, engine=engine, device="cuda")
+
+
+def test_auto_takes_cuda_for_large_graphs_and_comes_back_when_it_is_full(monkeypatch):
+    asked = []
+
+    def full(adjacency, engine, device, order):
+        asked.append((engine, device))
+        raise RuntimeError("CUDA out of memory. Tried to allocate more")
+
+    monkeypatch.setattr(module, "_by_products", full)
+    monkeypatch.setattr(module, "analysis_device", lambda *_: torch.device("cuda"))
+    A = np.eye(LARGE, k=-1)
+    assert structure(A, device="auto").engine == "graph" and asked == [("matrix", torch.device("cuda"))]
+    assert structure(A[:5, :5], device="auto").engine == "graph" and len(asked) == 1
+    with pytest.raises(DeviceError, match="not enough memory for 2,048 states; use the engine 'graph'"):
+        structure(A, engine="matrix", device="auto")
+
+
+def test_tensors_of_types_that_numpy_lacks(monkeypatch):
+    for tensor in (torch.eye(3, dtype=torch.bfloat16), torch.eye(3, requires_grad=True)):
+        for engine in ENGINES:
+            assert structure(tensor, engine=engine).components == 3
 
 
 @pytest.mark.gpu

@@ -60,8 +60,33 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="two dimensions, not 1"):
         structure_sweep(np.ones(3), [0.0])
     with pytest.raises(ValueError, match="has no shared states; use the scope 'operator'"):
-        structure_sweep(np.ones((2, 3)), [0.0], scope="states")
+        structure_sweep(np.ones((2, 3)), [0.0], scope="state")
     with pytest.raises(ValueError, match="unknown scope"):
         structure_sweep(np.ones((2, 3)), [0.0], scope="all")
     with pytest.raises(ValueError, match=r"shape \(2, 3\)"):
         structure_sweep(np.ones((2, 3)), [lambda held: True])
+
+
+@pytest.mark.parametrize("threshold", [-1.0, float("nan")])
+def test_thresholds_that_are_none(threshold):
+    with pytest.raises(ValueError, match="no number from 0 up"):
+        structure_sweep(np.eye(3), [0.0, threshold])
+
+
+@pytest.mark.parametrize("dtype", [">f4", np.longdouble, np.complex64, bool, np.int64])
+def test_a_device_gives_the_levels_of_the_host(dtype):
+    W = np.array([[1, 0, 0], [0, 2, 3], [0, 0, 0]]).astype(dtype)
+    W = W * 1j if W.dtype.kind == "c" else W
+    assert structure_sweep(W, [0.0, 1.0, 2.5], device="cpu") == structure_sweep(W, [0.0, 1.0, 2.5])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int8])
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_tensors_of_every_type(dtype, device):
+    assert [
+        level.edges for level in structure_sweep(2 * torch.eye(3, dtype=dtype), [0.0, 1.5, 2.0], device=device)
+    ] == [
+        3,
+        3,
+        0,
+    ]

@@ -62,11 +62,14 @@ def test_blocks_are_the_components_of_features_and_units_together(pair):
         assert found.decomposition.blocks == ()
         return
     assert not found.decomposition.dormant_outputs.size
-    homes = []
+    homes, lone = [], []
     for block in found.decomposition.blocks:
         units = units_of(block, I)
         assert block.inputs.tolist() == [*units.features, *(units.hidden + I)]
-        homes.append({*units.features.tolist(), *(units.hidden + I).tolist()} - {I + h for h in idle})
+        (lone if set(units.hidden.tolist()) & set(idle) else homes).append(block)
+    homes = [{*b.inputs.tolist()} for b in homes]
+    assert sorted(h for b in lone for h in b.outputs.tolist()) == idle
+    assert all(np.array_equal(b.inputs, b.outputs + I) for b in lone)
     assert sorted(map(sorted, homes)) == sorted(map(sorted, groups))
 
 

@@ -319,3 +319,46 @@ def test_recurrent_weights_are_those_of_their_states(op, gates):
         with pytest.raises(AmbiguousError) as caught:
             from_model(both, node)
         assert [name.rpartition(":")[2] for name, _ in caught.value.choices] == ["cell[forward]", "cell[reverse]"]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_types_of_safetensors(dtype, here):
+    import ml_dtypes
+    from safetensors.numpy import save_file
+
+    matrix = W.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float16)
+    save_file({"w": matrix}, here / "w.safetensors")
+    np.testing.assert_array_equal(read_weight("w.safetensors").matrix, matrix)
+
+
+HEADERS = ["((((((", "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 99999999999999999999), }",
+           "{'descr': '<f4', 'fortran_order': False, 'shape': (True, 2), }"]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.filterwarnings("error")
+def test_damaged_headers_are_one_clear_error(header, here):
+    text = header.encode() + b" " * (118 - len(header)) + b"\n"
+    (here / "w.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(WeightError, match=r"w.npy: (not a numpy file|is empty|holds|has shape)"):
+        read_weight("w.npy")
+
+
+HEAD = "%%MatrixMarket matrix coordinate pattern symmetric\n3 3 1\n"
+
+
+def test_matrix_market_files_that_scipy_reads_past_their_end(here):
+    (here / "w.mtx").write_bytes(HEAD.encode() + b"2 1\xff")
+    with pytest.raises(WeightError, match=r"w.mtx: not a Matrix Market file: it holds bytes that are no ASCII"):
+        read_weight("w.mtx")
+    (here / "w.mtx").write_text(HEAD + "2 1")  # no end of line
+    assert read_weight("w.mtx").matrix.astype(int).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+
+
+def test_names_too_long_for_a_file_system(here):
+    with pytest.raises(WeightError, match="no such file"):
+        read_weight("a" * 5000 + ":x")
+
+
+def test_names_cannot_steer_a_terminal():
+    assert from_array(W, "a\x1b[31mb\nc").name == "a\ufffd[31mb\ufffdc"

@@ -22,7 +22,6 @@ import numpy as np
 import scipy
 import torch
 from rich.console import Console
-from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from digraphs import KINDS, digraph, expected
@@ -163,7 +162,8 @@ def plain(R: torch.Tensor, arithmetic: str) -> Callable[[], Any]:
     if arithmetic == "int8":
         left, right = R.to(torch.int8), R.t().contiguous().to(torch.int8).t()
         return lambda: torch._int_mm(left, right)
-    left8, right8 = R.to(torch.float8_e4m3fn), R.t().contiguous().to(torch.float8_e4m3fn).t()
+    wide = R.to(torch.bfloat16)
+    left8, right8 = wide.to(torch.float8_e4m3fn), wide.t().contiguous().to(torch.float8_e4m3fn).t()
     one = torch.ones((), device=R.device)
     return lambda: torch._scaled_mm(left8, right8, one, one, out_dtype=torch.bfloat16, use_fast_accum=True)
 
@@ -355,7 +355,6 @@ def main() -> None:
     if missing := [name for name in options.only or () if name not in parts]:
         sys.exit(f"{', '.join(missing)}: no CUDA device here")
     console = Console(width=160)
-    table = Table("what", "figure", "target", "met", "more", box=None)
     rows: Rows = []
     for name in options.only or parts:
         for found in parts[name](options.quick):
@@ -363,7 +362,6 @@ def main() -> None:
             more = {k: v for k, v in found.items() if k in ("ms", "tflops", "squarings", "plain_tflops", "taken")}
             met = {True: "yes", False: "NO", None: ""}[found["met"]]
             console.print(found["name"], found["figure"], found["target"], met, more or "", highlight=False)
-            table.add_row(found["name"], str(found["figure"]), found["target"], met, str(more or ""))
     if not CUDA:
         console.print("no CUDA device: the rows of the GPU did not run")
     if options.save:
