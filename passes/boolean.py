@@ -141,8 +141,8 @@ def multiply(left: Tensor, right: Tensor, arithmetic: Arithmetic = "auto") -> Te
 
 
 def panel_rows(rows: int, columns: int, batch: int = 1) -> int:
-    """How many rows of a product are computed at once: half of them at most, so that wide types are held for few."""
-    return max(TILE, min(-(-rows // 2), PANEL // max(columns * batch, 1)))
+    """How many rows of a product are computed at once: a quarter at most, so that wide types are held for few."""
+    return max(TILE, min(-(-rows // 4), PANEL // max(columns * batch, 1)))
 
 
 def row_counts(matrix: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ir.errors import ScissionError
 from ..ir.structure import Structure
-from .states import States
+from .states import StateGraph
 
 __all__ = ["DotError", "dot"]
 
@@ -22,7 +22,7 @@ class DotError(ScissionError):
     """A graph that is too large to be drawn."""
 
 
-def dot(structure: Structure, states: States, first: int = 0) -> str:
+def dot(structure: Structure, states: StateGraph, first: int = 0) -> str:
     """A cluster for each component, a rank for each layer, a node for each SCC, or for each state when they are few.
 
     Isolated states share one cluster. Edges point from source to target; those between SCCs are the couplings. Indices
@@ -45,7 +45,7 @@ def dot(structure: Structure, states: States, first: int = 0) -> str:
     return "\n".join([*head, *body, "}", ""])
 
 
-def _states(structure: Structure, states: States, first: int) -> Iterator[str]:
+def _states(structure: Structure, states: StateGraph, first: int) -> Iterator[str]:
     """A node for each state, framed by its SCC where that has others; inner edges do not move anything to a rank."""
     linked = np.where(structure.isolated, structure.components, structure.component)  # those alone share one frame
     for component in np.unique(linked).tolist():
@@ -66,7 +66,7 @@ def _states(structure: Structure, states: States, first: int) -> Iterator[str]:
         yield f"  n{source} -> n{target}" + (f' [color="{INNER}", constraint=false];' if inner else ";")
 
 
-def _sccs(structure: Structure, states: States, first: int) -> Iterator[str]:
+def _sccs(structure: Structure, states: StateGraph, first: int) -> Iterator[str]:
     """A node for each SCC, named with its members, and the edges of the condensation."""
     heads = np.array([members[0] for members in structure.members], np.int64)
     layer = structure.layer[heads]

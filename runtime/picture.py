@@ -14,7 +14,7 @@ from ..ir.errors import ScissionError
 from ..ir.structure import Labels, Structure
 from . import raster
 from .layered import CELL, HEADER, Arrow, Box, Drawing, lay_out
-from .states import States
+from .states import StateGraph
 from .structure_report import summarize
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def check_picture(path: Path) -> str:
     return suffix
 
 
-def picture(structure: Structure, states: States, format_: str = "png", first: int = 0) -> bytes:
+def picture(structure: Structure, states: StateGraph, format_: str = "png", first: int = 0) -> bytes:
     """A PNG or SVG file; the same structure gives the same bytes with the same version of matplotlib.
 
     Left the matrix as it is, right permuted, with outlines around the components and shaded blocks of SCCs and
@@ -113,7 +113,7 @@ def _scale(drawing: Drawing | None) -> float:
     return scale if scale >= SMALLEST else 0.0
 
 
-def _head(figure: Figure, structure: Structure, states: States, height: float) -> None:
+def _head(figure: Figure, structure: Structure, states: StateGraph, height: float) -> None:
     numbers = summarize(structure, states)
     parts = [(numbers.states, "state"), (numbers.edges, "edge"), (numbers.sccs, "SCC")]
     parts += [(numbers.components, "component"), (numbers.layers, "layer")]
@@ -128,7 +128,7 @@ def _short(name: str) -> str:
     return name if len(name) <= 90 else f"…{name[-89:]}"
 
 
-def _matrix(axes: Axes, structure: Structure, states: States, first: int, permuted: bool) -> None:
+def _matrix(axes: Axes, structure: Structure, states: StateGraph, first: int, permuted: bool) -> None:
     """The adjacency in one of its orders, row i the in-edges of i; of a bipartite graph outputs against inputs."""
     frame = raster.frame(structure, states.inputs, permuted)
     edges = raster.edges(states.adjacency, frame)
@@ -175,7 +175,7 @@ def _squares(axes: Axes, edges: raster.Raster, blocks: raster.Raster) -> None:
     axes.add_collection(LineCollection(lines, colors="#E6E6E6", linewidths=0.5, zorder=2))
 
 
-def _ticks(axis: XAxis | YAxis, shown: Labels, states: States, first: int, permuted: bool) -> None:
+def _ticks(axis: XAxis | YAxis, shown: Labels, states: StateGraph, first: int, permuted: bool) -> None:
     """A label for each state where there is room, else round numbers: positions in the order that is shown."""
     n = shown.size
     axis.set_tick_params(length=0 if n <= LABELLED else 2.5, color=GREY, labelcolor=INK, pad=2, width=0.6)
@@ -224,7 +224,7 @@ def _components(structure: Structure, shown: Labels) -> dict[int, tuple[int, int
     return {label: (start, end) for label, start, end in raster.spans(labels)}
 
 
-def _legend(figure: Figure, states: States, y: float) -> None:
+def _legend(figure: Figure, states: StateGraph, y: float) -> None:
     from matplotlib.patches import Patch
 
     kinds = [(BLUE, "edge inside an SCC"), (ORANGE, "coupling edge"), (COLOURS[raster.GROUP_BLOCK], "block of an SCC")]
@@ -247,7 +247,7 @@ def _legend(figure: Figure, states: States, y: float) -> None:
 
 
 def _condensation(
-    figure: Figure, drawing: Drawing, structure: Structure, states: States, first: int, scale: float, height: float
+    figure: Figure, drawing: Drawing, structure: Structure, states: StateGraph, first: int, scale: float, height: float
 ) -> None:
     """The condensation below the matrices; lengths are in units of the drawing."""
     width = drawing.width * scale
@@ -283,7 +283,7 @@ def _arrow(axes: Axes, arrow: Arrow, unit: float) -> None:
     axes.add_patch(patch)
 
 
-def _box(axes: Axes, box: Box, structure: Structure, states: States, first: int, unit: float) -> None:
+def _box(axes: Axes, box: Box, structure: Structure, states: StateGraph, first: int, unit: float) -> None:
     """An SCC with its name and its states, each with its new index beside it."""
     from matplotlib.patches import Circle, FancyBboxPatch
 

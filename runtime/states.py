@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_STATES",
     "Scope",
-    "States",
+    "StateGraph",
     "StatesError",
     "find",
     "is_oversized",
@@ -44,7 +44,7 @@ class StatesError(ScissionError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class States:
+class StateGraph:
     """A digraph over the states of a weight; row i of the adjacency lists the in-edges of state i.
 
     inputs: None where rows and columns of the weight are the same states; else the states are those of the bipartite
@@ -63,7 +63,7 @@ class States:
     def label(self, state: int, first: int = 0) -> str:
         """What a state is called, counted from `first`.
 
-        >>> States("w", Relation.of_rows((3, 3), []), inputs=2).label(2)
+        >>> StateGraph("w", Relation.of_rows((3, 3), []), inputs=2).label(2)
         'out 0'
         """
         if self.inputs is None:
@@ -105,7 +105,9 @@ def structure(
     return find(states, engine=engine, device=device, order=order)
 
 
-def find(states: States, *, engine: Engine = "auto", device: str = "auto", order: Order = "isolated-last") -> Structure:
+def find(
+    states: StateGraph, *, engine: Engine = "auto", device: str = "auto", order: Order = "isolated-last"
+) -> Structure:
     """The structure of states, by the engine asked for. Raises StatesError for one that there is not."""
     from ..passes import structure as verb
 
@@ -117,7 +119,7 @@ def find(states: States, *, engine: Engine = "auto", device: str = "auto", order
         raise StatesError(f"{states.name}: {error}") from None
 
 
-def states_of(weight: Weight, *, scope: Scope = "auto", paper: bool = False, threshold: float = 0.0) -> States:
+def states_of(weight: Weight, *, scope: Scope = "auto", paper: bool = False, threshold: float = 0.0) -> StateGraph:
     """The states of a weight; see `structure`. Raises StatesError when there are none such, or too many."""
     shared = shares_states(weight, scope)
     size = weight.matrix.shape[0] if shared else sum(weight.matrix.shape)
@@ -129,8 +131,8 @@ def states_of(weight: Weight, *, scope: Scope = "auto", paper: bool = False, thr
     into = weight.matrix if paper else weight.matrix.T  # row n: the edges into output n
     found = relate(into, check_threshold(threshold))
     if shared:
-        return States(weight.name, found)
-    return States(weight.name, Relation.of_rows((size, size), _beside(found)), into.shape[1])
+        return StateGraph(weight.name, found)
+    return StateGraph(weight.name, Relation.of_rows((size, size), _beside(found)), into.shape[1])
 
 
 def is_oversized(weight: Weight, scope: Scope) -> bool:

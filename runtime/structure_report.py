@@ -14,7 +14,7 @@ from rich.text import Text
 from ..ir.structure import Labels, Structure
 from ..passes.components import components
 from ..passes.edges import relate
-from .states import States, check_threshold
+from .states import StateGraph, check_threshold
 from .weight_source import Weight
 
 __all__ = [
@@ -48,7 +48,7 @@ class Summary:
     engine: str
 
 
-def summarize(structure: Structure, states: States) -> Summary:
+def summarize(structure: Structure, states: StateGraph) -> Summary:
     """The numbers of a structure."""
     return Summary(
         states=structure.size,
@@ -100,7 +100,9 @@ def summary_line(summary: Summary, name: str) -> Text:
     )
 
 
-def structure_view(structure: Structure, states: States, first: int = 0, everything: bool = False) -> RenderableType:
+def structure_view(
+    structure: Structure, states: StateGraph, first: int = 0, everything: bool = False
+) -> RenderableType:
     """Summary, node table in the order of the new indices, layers and components; all counted from `first`."""
     parts: list[RenderableType] = [summary_line(summarize(structure, states), states.name), Text()]
     parts.append(_nodes(structure, states, first, structure.size if everything else NODES))
@@ -111,7 +113,7 @@ def structure_view(structure: Structure, states: States, first: int = 0, everyth
     return Group(*parts)
 
 
-def _nodes(structure: Structure, states: States, first: int, limit: int) -> Table:
+def _nodes(structure: Structure, states: StateGraph, first: int, limit: int) -> Table:
     table = _table("nodes", "new", "node", "SCC", "component", "layer", "isolated")
     for row in _first(structure, limit):
         node, scc, component, layer, isolated, new = row
@@ -141,7 +143,7 @@ def _layers(structure: Structure, first: int, limit: int) -> list[RenderableType
     return [table, *_rest(structure.layers - limit)]
 
 
-def _components(structure: Structure, states: States, first: int, limit: int) -> list[RenderableType]:
+def _components(structure: Structure, states: StateGraph, first: int, limit: int) -> list[RenderableType]:
     """The components that hold an edge; those of one isolated state are summed up."""
     table = _table("components", "component", "states", "SCCs", "layers", "members")
     bounds = np.cumsum(np.bincount(structure.component, minlength=structure.components))[:-1]
@@ -174,7 +176,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def to_dict(structure: Structure, states: States, first: int = 0) -> dict[str, Any]:
+def to_dict(structure: Structure, states: StateGraph, first: int = 0) -> dict[str, Any]:
     """Everything, for JSON: indices counted from `first`, couplings as [from SCC, to SCC].
 
     The labels and `new` have an entry for each state, `order` the state at each new index. `couplings` is null where

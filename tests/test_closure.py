@@ -154,3 +154,18 @@ def test_the_host_looks_one_squaring_behind(monkeypatch):
                     break
                 squarings += 1
             assert squarings == (3 if eager else 4)
+
+
+@pytest.mark.parametrize("arithmetic", ["fp8", "int8", "bf16"])
+@pytest.mark.parametrize("density", [0.006, 0.5])
+def test_no_more_than_eight_bytes_an_entry_are_held(arithmetic, density):
+    """What torch allocates on a CPU is what it allocates on CUDA, its matrix library's workspace apart."""
+    from torch.profiler import ProfilerActivity, profile
+
+    A = torch.rand(256, 256, generator=torch.Generator().manual_seed(0)) < density
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        closure(A, arithmetic=arithmetic)
+    events = recorded.profiler.kineto_results.events()
+    changes = [event.nbytes() for event in sorted(events, key=lambda e: e.start_ns()) if event.name() == "[memory]"]
+    peak = max(np.cumsum([A.numel(), *changes]))  # the argument is there already
+    assert 3 < peak / A.numel() <= 8
