@@ -38,10 +38,11 @@ def test_sums_that_the_arithmetic_cannot_hold_stay_true(arithmetic):
 
 
 def test_a_product_in_panels_is_the_same(monkeypatch):
-    left, right = random(0, 100, 40), random(1, 40, 60)
+    left, right = random(0, 400, 40), random(1, 40, 60)
     want = multiply(left, right)
+    assert boolean.panel_rows(400, 60) == 100  # a quarter
     monkeypatch.setattr(boolean, "PANEL", 60 * 33)
-    assert boolean.panel_rows(100, 60) == 33
+    assert boolean.panel_rows(400, 60) == 33
     assert torch.equal(multiply(left, right), want)
 
 
