@@ -182,22 +182,16 @@ def _problem(site: Site, W: ir.Value, R: ir.Value) -> str | None:
     expected = [(len(ways), rows, *shape_w[2:3]), (len(ways), rows, hidden)]
     if len(shape_w) != 3 or [shape_w, shape_r] != expected or site.attribute("hidden_size", hidden) != hidden:
         return f"recurrent weights of shapes {shape_w} and {shape_r}, which do not fit its attributes"
+    operands = {index: site.input(index) for index in (BIAS, INITIAL_H, INITIAL_C, PEEPHOLES)}
+    held = {index: value for index, value in operands.items() if value is not None and value in site.constants}
+    shapes = {index: site.constants.describe(value)[0] for index, value in held.items()}
     for index, size in ((BIAS, 2 * rows), (PEEPHOLES, 3 * hidden)):
-        value = site.input(index)
-        known = value is not None and value in site.constants
-        if value is not None and known and site.constants.describe(value)[0] != (len(ways), size):
-            return f"operand {index} has shape {site.constants.describe(value)[0]}, not {(len(ways), size)}"
+        if index in held and shapes[index] != (len(ways), size):
+            return f"operand {index} has shape {shapes[index]}, not {(len(ways), size)}"
     for index in (INITIAL_H, INITIAL_C):
-        value = site.input(index)
-        if value is None or value not in site.constants:
-            continue
-        shape = site.constants.describe(value)[0]
-        if len(shape) != 3 or (shape[0], shape[2]) != (len(ways), hidden):
-            return f"operand {index} has shape {shape}, not ({len(ways)}, batch, {hidden})"
-    for index in (BIAS, INITIAL_H, INITIAL_C, PEEPHOLES):
-        value = site.input(index)
-        if value is None or value not in site.constants:
-            continue
+        if index in held and (len(shapes[index]) != 3 or shapes[index][::2] != (len(ways), hidden)):
+            return f"operand {index} has shape {shapes[index]}, not ({len(ways)}, batch, {hidden})"
+    for index, value in held.items():
         if any(site.constants.is_ambiguous(leaf) for leaf in site.constants.leaves(value)):
             return (
                 f"operand {index} shares a name with a value in or outside a branch; runtimes differ in which they take"

@@ -11,7 +11,7 @@ import numpy as np
 from ..ir.plan import Block, Decomposition
 from .components import Components, Labels
 
-__all__ = ["decompose", "group", "has_windows", "is_contiguous", "is_run"]
+__all__ = ["decompose", "group", "has_windows", "is_contiguous", "is_run", "merge"]
 
 
 def decompose(components: Components) -> Decomposition:
@@ -86,7 +86,12 @@ def group(decomposition: Decomposition, count: int) -> Decomposition:
         return decomposition
     if decomposition.layers:
         return _consecutive(decomposition, count)
-    parts = _runs(blocks, count) if is_contiguous(decomposition) else _bins(blocks, count)
+    return merge(decomposition, count, in_order=is_contiguous(decomposition))
+
+
+def merge(decomposition: Decomposition, count: int, *, in_order: bool) -> Decomposition:
+    """Merge independent blocks into `count` of about equal area, neighbours where they are to stay `in_order`."""
+    parts = (_runs if in_order else _bins)(decomposition.blocks, count)
     return Decomposition(decomposition.shape, tuple(sorted(map(_merge, parts), key=lambda b: int(b.inputs[0]))))
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..ir.relation import Bits, Relation, columns_of
 from .edges import relate
 
-__all__ = ["Components", "Engine", "components", "numbered", "weak"]
+__all__ = ["Components", "Engine", "by_smallest_member", "components", "numbered", "weak"]
 
 Engine = Literal["auto", "frontier", "graph"]
 Labels: TypeAlias = "npt.NDArray[np.int64]"
@@ -33,6 +33,11 @@ class Components:
     outputs: Labels
     count: int
     nonzeros: int
+
+    @property
+    def dormant(self) -> int:
+        """How many features have no edge."""
+        return int((self.inputs < 0).sum() + (self.outputs < 0).sum())
 
     @property
     def giant(self) -> float:
@@ -94,10 +99,20 @@ def weak(relation: Relation) -> Labels:
     found = np.empty(n, np.int64)
     found[~lone] = table[label[~lone]]
     found[lone] = size + np.arange(int(lone.sum()))
-    _, first = np.unique(found, return_index=True)
-    number = np.empty(n + int(size), np.int64)
-    number[found[np.sort(first)]] = np.arange(first.size)
-    return number[found]
+    return by_smallest_member(found)
+
+
+def by_smallest_member(labels: npt.NDArray[np.integer]) -> Labels:
+    """The same classes, numbered from 0 by their smallest members.
+
+    >>> by_smallest_member(np.array([2, 0, 2, 1])).tolist()
+    [0, 1, 0, 2]
+    """
+    found, first = np.unique(labels, return_index=True)
+    number = np.empty(int(found.max(initial=-1)) + 1, np.int64)
+    number[found[np.argsort(first)]] = np.arange(found.size)
+    renumbered: Labels = number[labels]
+    return renumbered
 
 
 def _number(inputs: Labels, outputs: Labels) -> int:
@@ -118,18 +133,14 @@ def _graph(relation: Relation) -> tuple[Labels, Labels]:
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
+    from .sparse import sparse
+
     K, N = relation.shape
-    starts = np.zeros(K + N + 1, np.int64)
-    columns = np.empty(relation.count, np.int32)
-    filled = 0
-    for start, chunk in relation.chunks():
-        row, column = np.divmod(np.flatnonzero(chunk), N)
-        starts[start + 1 : start + 1 + len(chunk)] = np.bincount(row, minlength=len(chunk))
-        columns[filled : filled + column.size] = column + K
-        filled += column.size
-    isolated = np.append(starts[1 : K + 1] == 0, np.ones(N, bool))
-    isolated[columns] = False
-    graph = csr_array((np.ones(relation.count, bool), columns, np.cumsum(starts)), shape=(K + N, K + N))
+    edges = sparse(relation)
+    isolated = np.append(np.diff(edges.indptr) == 0, np.ones(N, bool))
+    isolated[K + edges.indices] = False
+    starts = np.append(edges.indptr, np.full(N, relation.count))  # no edge leads out of an output
+    graph = csr_array((edges.data, edges.indices + K, starts), shape=(K + N, K + N))
     labels = connected_components(graph, directed=False)[1].astype(np.int64)
     labels[isolated] = -1
     return labels[:K], labels[K:]

@@ -37,12 +37,11 @@ def structure(
     adjacency: (n, n), row i lists the in-edges of state i; what is not zero is an edge. engine: 'matrix', the paper's
     Boolean matrix products, and 'search', which closes only what a search leaves over, run with torch on any device;
     'graph' is scipy's linear search of the sparse matrix; 'bitset' searches rows packed into bits. All give the same
-    numbers; 'auto' takes 'matrix' on CUDA, and of the two on a CPU the one measured faster for the degree;
-    `Structure.engine` names it.
-    device: of torch, or 'auto': CUDA for large graphs where there is one; None is the CPU, or where the tensor lies.
-    order: 'isolated-last' sorts by (isolated, component, layer, SCC, node), so that isolated states come last as (4.1)
-    needs; 'paper' by (component, isolated, layer, SCC, node), the literal key. Raises ValueError unless the matrix is
-    square, DeviceError without the device.
+    numbers; 'auto' takes 'matrix' on CUDA, and of the last two on a CPU the one measured faster for the degree;
+    `Structure.engine` names it. device: of torch, or 'auto': CUDA for large graphs where there is one; None is the CPU,
+    or where the tensor lies. order: 'isolated-last' sorts by (isolated, component, layer, SCC, node), so that isolated
+    states come last as (4.1) needs; 'paper' by (component, isolated, layer, SCC, node), the literal key. Raises
+    ValueError unless the matrix is square, DeviceError without the device.
 
     >>> found = structure(np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]))
     >>> found.scc.tolist(), found.layer.tolist(), found.order.tolist(), found.engine

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from ..ir.relation import Relation, columns_of
 from ..ir.structure import Labels, Parts
-from .components import weak
-from .structure_graph import by_smallest_member
+from .components import by_smallest_member, weak
 
 __all__ = ["by_bitset", "giant_scc"]
 

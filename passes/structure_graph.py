@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from ..ir.relation import CHUNK, Relation
 from ..ir.structure import Labels, Parts
+from .components import by_smallest_member
+from .sparse import sparse
 
-__all__ = ["by_graph", "by_smallest_member", "peel", "sparse"]
+__all__ = ["by_graph", "peel"]
 
 
 def by_graph(relation: Relation) -> Parts:
@@ -28,33 +29,6 @@ def by_graph(relation: Relation) -> Parts:
     condensation = _condense(edges, scc, count)
     component = by_smallest_member(connected_components(condensation, directed=False)[1])
     return Parts(scc, component, peel(condensation), _packed(condensation))
-
-
-def sparse(relation: Relation) -> csr_array:
-    """The edges of a relation as a compressed sparse matrix of ones."""
-    rows, columns = relation.shape
-    starts = np.zeros(rows + 1, np.int64)
-    found = np.empty(relation.count, np.int32)
-    filled = 0
-    for start, chunk in relation.chunks():
-        row, column = np.divmod(np.flatnonzero(chunk), columns)
-        starts[start + 1 : start + 1 + len(chunk)] = np.bincount(row, minlength=len(chunk))
-        found[filled : filled + column.size] = column
-        filled += column.size
-    return csr_array((np.ones(relation.count, np.int8), found, np.cumsum(starts)), shape=(rows, columns))
-
-
-def by_smallest_member(labels: npt.NDArray[np.integer]) -> Labels:
-    """The same classes, numbered from 0 by their smallest members.
-
-    >>> by_smallest_member(np.array([2, 0, 2, 1])).tolist()
-    [0, 1, 0, 2]
-    """
-    found, first = np.unique(labels, return_index=True)
-    number = np.empty(int(found.max(initial=-1)) + 1, np.int64)
-    number[found[np.argsort(first)]] = np.arange(found.size)
-    renumbered: Labels = number[labels]
-    return renumbered
 
 
 def _condense(edges: csr_array, scc: Labels, count: int) -> csr_array:

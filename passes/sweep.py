@@ -53,9 +53,9 @@ def structure_sweep(
 
     predicates: thresholds t, for edges |w| > t (NaN is one), or functions of the weight that give a Boolean matrix.
     scope: 'state' for the digraph over shared states of a square weight, 'operator' for inputs and outputs apart,
-    'auto' by shape. The weight is copied to a device once and its magnitudes are
-    taken once; on the CPU edges are packed in one pass a predicate, one bit an entry. Raises ValueError for a
-    weight that is no matrix, or has states and is not square.
+    'auto' by shape. The weight is copied to a device once and its magnitudes are taken once; on the CPU edges are
+    packed in one pass a predicate, one bit an entry. Raises ValueError for a weight that is no matrix, or is to have
+    states and is not square, for a negative threshold, and for a function that gives another shape.
 
     >>> W = np.diag([1.0, 2.0, 3.0]) + 0.1
     >>> [(level.predicate, level.components, level.sccs) for level in structure_sweep(W, [0.0, 0.5, 2.5])]
@@ -128,12 +128,19 @@ def _moved(weight: Any, device: str | torch.device) -> torch.Tensor:
 def _level(name: float | str, edges: Relation | torch.Tensor, states: bool, engine: Engine) -> Level:
     if not states:
         parts = components(edges if isinstance(edges, Relation) else edges.cpu().numpy())
-        dormant = int((parts.inputs < 0).sum() + (parts.outputs < 0).sum())
-        return Level(predicate=name, edges=parts.nonzeros, components=parts.count, giant=parts.giant, isolated=dormant)
+        return Level(
+            predicate=name,
+            edges=parts.nonzeros,
+            components=parts.count,
+            giant=parts.giant,
+            isolated=parts.dormant,
+        )
     if isinstance(edges, Relation):
         found, count = structure(edges.transposed(), engine=engine), edges.count
     else:
-        found, count = structure(edges.t(), engine=engine), int(edges.sum())
+        from .boolean import row_counts
+
+        found, count = structure(edges.t(), engine=engine), int(row_counts(edges).sum())
     lone = int(found.isolated.sum())
     return Level(
         predicate=name,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..ir.plan import Block, Decomposition, States
-from .blocks import decompose
+from .blocks import decompose, merge
 from .components import components
 from .edges import edges
 from .fingerprint import fingerprint
@@ -143,11 +141,9 @@ def group_units(decomposition: Decomposition, features: int, count: int) -> Deco
     Blocks whose features and units follow one another are merged with their neighbours and stay so; others go, largest
     first, to the group that is smallest so far (Graham, Bounds on Multiprocessing Timing Anomalies, 1969).
     """
-    blocks = decomposition.blocks
-    if len(blocks) <= count:
+    if len(decomposition.blocks) <= count:
         return decomposition
-    parts = _runs(blocks, count) if _in_order(decomposition, features) else _bins(blocks, count)
-    return Decomposition(decomposition.shape, tuple(sorted(map(_merge, parts), key=lambda b: int(b.inputs[0]))))
+    return merge(decomposition, count, in_order=_in_order(decomposition, features))
 
 
 def _in_order(decomposition: Decomposition, features: int) -> bool:
@@ -156,33 +152,3 @@ def _in_order(decomposition: Decomposition, features: int) -> bool:
     read = np.concatenate([block.features for block in units])
     hidden = np.concatenate([block.hidden for block in units])
     return read.size == features and bool((np.diff(read) == 1).all() and (np.diff(hidden) == 1).all())
-
-
-def _runs(blocks: Sequence[Block], count: int) -> list[list[Block]]:
-    """Neighbouring blocks together, cut where the running size passes the next equal share."""
-    ends = np.cumsum([_area(block) for block in blocks])
-    middles = ends - np.array([_area(block) for block in blocks]) / 2
-    part = np.minimum(middles * count / ends[-1], count - 1).astype(int)
-    cuts = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(blocks)]
-    return [list(blocks[start:stop]) for start, stop in pairwise(cuts)]
-
-
-def _bins(blocks: Sequence[Block], count: int) -> list[list[Block]]:
-    parts: list[list[Block]] = [[] for _ in range(count)]
-    heap = [(0, index) for index in range(count)]
-    for block in sorted(blocks, key=lambda b: (-_area(b), int(b.inputs[0]))):
-        size, index = heapq.heappop(heap)
-        parts[index].append(block)
-        heapq.heappush(heap, (size + _area(block), index))
-    return [part for part in parts if part]
-
-
-def _area(block: Block) -> int:
-    return sum(block.shape)
-
-
-def _merge(blocks: Sequence[Block]) -> Block:
-    return Block(
-        np.sort(np.concatenate([b.inputs for b in blocks])),
-        np.sort(np.concatenate([b.outputs for b in blocks])),
-    )

@@ -66,14 +66,13 @@ def summarize_operator(weight: Weight, threshold: float = 0.0) -> Summary:
     """The same for the bipartite graph of a weight, where every state is an SCC, from its components alone."""
     found = components(relate(weight.matrix, check_threshold(threshold)))
     states = found.inputs.size + found.outputs.size
-    dormant = int((found.inputs < 0).sum() + (found.outputs < 0).sum())
     return Summary(
         states=states,
         edges=found.nonzeros,
         sccs=states,
-        components=found.count + dormant,
+        components=found.count + found.dormant,
         layers=2 if found.nonzeros else 1,
-        isolated=dormant,
+        isolated=found.dormant,
         giant=max(found.giant, 1 / states),
         engine="components",
     )

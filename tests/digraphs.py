@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import networkx as nx
 import numpy as np
+import pytest
+import torch
 
 from scission.models.appendix import adjacency
+
+# Marks of a test of what torch does on CUDA; skipped where there is none.
+CUDA = (pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))
+
+
+def on_cuda(test):
+    """A test of what torch does there."""
+    for mark in CUDA:
+        test = mark(test)
+    return test
+
 
 KINDS = ("random", "dag", "triangular", "cycle", "permutation", "blocks", "empty", "full")
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from digraphs import KINDS, digraph
+from digraphs import KINDS, digraph, on_cuda
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,8 +95,7 @@ def test_only_square_matrices_have_a_closure(shape):
         closure(np.ones(shape), device="cpu")
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@on_cuda
 @pytest.mark.parametrize("arithmetic", ("auto", *ARITHMETICS))
 def test_cuda_closes_the_same(arithmetic):
     rng = np.random.default_rng(0)
@@ -107,8 +106,7 @@ def test_cuda_closes_the_same(arithmetic):
             assert torch.equal(there, closure(A, reflexive=reflexive, device="cpu"))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@on_cuda
 @pytest.mark.parametrize("n", [2048, 8192])
 def test_cuda_keeps_to_eight_bytes_an_entry(n):
     A = torch.rand(n, n, device="cuda") < 1 / n

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from digraphs import CUDA
 from hypothesis import given
 from hypothesis import strategies as st
 from ml_dtypes import bfloat16
@@ -34,15 +35,7 @@ def same(got, want):
     np.testing.assert_array_equal(got.outputs, want.outputs)
 
 
-def devices():
-    cuda = pytest.param(
-        "cuda",
-        marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")],
-    )
-    return ["cpu", cuda]
-
-
-@pytest.mark.parametrize("device", devices())
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 2 * FLIGHT + 1))
 def test_a_device_gives_the_components_of_the_cpu_in_order(device, seed, count):
     given_ = list(enumerate(matrices(np.random.default_rng(seed), count)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from digraphs import EXAMPLE, KINDS, TABLE_A2, digraph, expected
+from digraphs import EXAMPLE, KINDS, TABLE_A2, digraph, expected, on_cuda
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -166,8 +166,7 @@ def test_tensors_of_types_that_numpy_lacks(monkeypatch):
             assert structure(tensor, engine=engine).components == 3
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@on_cuda
 @pytest.mark.parametrize("engine", ["matrix", "search"])
 def test_cuda_gives_the_same_numbers(engine):
     rng = np.random.default_rng(0)
