@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
-from .errors import ScissionError
+from .annealing import Annealing, AnnealingError
+from .decomposition import LONGEST_RANGE, RANGE, Block, Decomposition, Indices, PlanError, from_ranges, to_ranges
 from .gates import GATES
 from .skipped import Skipped
 
-__all__ = ["SCHEMA", "Block", "Decomposition", "Lowering", "Plan", "PlanError", "States", "Step"]
+__all__ = ["SCHEMA", "Block", "Decomposition", "Indices", "Lowering", "Plan", "PlanError", "States", "Step"]
 
-SCHEMA = 2
-READABLE = (1, 2)  # the first knew neither layers nor recurrent steps
+SCHEMA = 3
+READABLE = (1, 2, 3)  # the first knew neither layers nor recurrent steps, the second no annealing
 Lowering = Literal["dense", "scatter", "split", "parallel"]
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
     **dict.fromkeys(("node", "op", "weight", "dtype", "reason", "lowering"), (str,)),
@@ -29,113 +27,6 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been 
     "sha256": (str, type(None)),
 }
 DERIVED = ("mac_share", "byte_share")  # written for the reader, computed again when a plan is read
-Indices = npt.NDArray[np.int64]
-RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", re.ASCII)
-LONGEST_RANGE = 64  # characters; Python refuses to read a number of thousands of digits
-
-
-class PlanError(ScissionError):
-    """A plan that is malformed, contradicts itself, or was made for another model."""
-
-
-def indices(values: Iterable[int] | npt.NDArray[Any]) -> Indices:
-    """Sorted feature indices as a read-only int64 vector; raises PlanError on duplicates or negatives."""
-    array = np.array(values if isinstance(values, np.ndarray) else list(values), dtype=np.int64).reshape(-1)
-    if array.size and (array[0] < 0 or (np.diff(array) <= 0).any()):
-        raise PlanError("feature indices must be non-negative, sorted and distinct")
-    array.setflags(write=False)
-    return array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """One independent sub-operator: the sorted input and output features that it owns.
-
-    Raises PlanError when indices are negative, unsorted or repeated, or when a block has no output.
-
-    >>> Block([0, 2], [1]).shape
-    (2, 1)
-    """
-
-    inputs: Indices
-    outputs: Indices
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", indices(self.inputs))
-        object.__setattr__(self, "outputs", indices(self.outputs))
-        if not self.outputs.size or not self.inputs.size:
-            raise PlanError("a block needs at least one input and one output")
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(inputs, outputs)."""
-        return self.inputs.size, self.outputs.size
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Block)
-            and np.array_equal(self.inputs, other.inputs)
-            and np.array_equal(self.outputs, other.outputs)
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.inputs.tobytes(), self.outputs.tobytes()))
-
-
-@dataclass(frozen=True)
-class Decomposition:
-    """All blocks of one linear of shape (K, N); what no block owns is dormant.
-
-    Outputs never belong to two blocks. Blocks are independent, sharing no input, unless `layers` says that they are
-    row groups of a block-triangular form (paper 4.4): then it holds the first and the last layer of each, and a block
-    reads every input with an edge into its outputs. Raises PlanError when an output belongs to two blocks, an index
-    is out of range, or there are not as many layers as blocks.
-
-    >>> d = Decomposition((3, 2), (Block([0, 2], [1]),))
-    >>> d.dormant_inputs.tolist(), d.dormant_outputs.tolist(), d.mac_share
-    ([1], [0], 0.3333333333333333)
-    """
-
-    shape: tuple[int, int]
-    blocks: tuple[Block, ...]
-    layers: tuple[tuple[int, int], ...] = ()
-
-    def __post_init__(self) -> None:
-        K, N = self.shape
-        if self.layers and len(self.layers) != len(self.blocks):
-            raise PlanError(f"{len(self.layers)} ranges of layers for {len(self.blocks)} blocks")
-        if any(not 0 <= first <= last for first, last in self.layers):
-            raise PlanError("a block's layers run backwards")
-        uses = np.zeros(N, np.int64)
-        for block in self.blocks:
-            if block.inputs[-1] >= K or block.outputs[-1] >= N:
-                raise PlanError(f"a block reaches outside the weight of shape {self.shape}")
-            uses[block.outputs] += 1
-        if (uses > 1).any():
-            raise PlanError(f"output {int(np.argmax(uses > 1))} belongs to two blocks")
-
-    @cached_property
-    def dormant_inputs(self) -> Indices:
-        """Inputs that no block reads."""
-        return _complement(self.shape[0], [b.inputs for b in self.blocks])
-
-    @cached_property
-    def dormant_outputs(self) -> Indices:
-        """Outputs that no block writes: the zero channel."""
-        return _complement(self.shape[1], [b.outputs for b in self.blocks])
-
-    @property
-    def mac_share(self) -> float:
-        """Multiply-adds of the blocks over those of the dense product, 0 to 1."""
-        K, N = self.shape
-        return sum(i * o for i, o in (b.shape for b in self.blocks)) / max(K * N, 1)
-
-
-def _complement(size: int, parts: list[Indices]) -> Indices:
-    free = np.ones(size, bool)
-    for part in parts:
-        free[part] = False
-    return indices(np.flatnonzero(free))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +122,9 @@ class Plan:
 
     model: name of the file it was made for; rows: activation rows (batch x positions) that costs were predicted for;
     provider: 'cpu' or 'cuda'; parameters: entries of all constant tensors of the model, the whole of every share;
-    inline: local functions whose bodies take the place of their calls, because weights are among their arguments.
+    inline: local functions whose bodies take the place of their calls, because weights are among their arguments;
+    annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
+    model that it leaves; effect: what that was measured to do, in one line.
 
     >>> plan = Plan(model="m.onnx", provider="cpu", rows=(1, 256), parameters=0, steps=(), skipped=())
     >>> Plan.loads(plan.dumps()) == plan
@@ -245,6 +138,8 @@ class Plan:
     steps: tuple[Step, ...]
     skipped: tuple[Skipped, ...]
     inline: tuple[tuple[str, str, str], ...] = ()
+    annealing: tuple[Annealing, ...] = ()
+    effect: str = ""
 
     @property
     def rewrites(self) -> tuple[Step, ...]:
@@ -266,9 +161,14 @@ class Plan:
             "parameters": self.parameters,
             "inline": [list(function) for function in self.inline],
         }
+        if self.effect:
+            head["effect"] = self.effect
         body = json.dumps(head, indent=1)[:-2]
         steps = ",\n  ".join(json.dumps(_step_to_dict(step)) for step in self.steps)
         skipped = ",\n  ".join(json.dumps(skip.to_dict()) for skip in self.skipped)
+        if self.annealing:
+            annealed = ",\n  ".join(json.dumps(one.to_dict()) for one in self.annealing)
+            body += f',\n "annealing": [\n  {annealed}\n ]'
         return f'{body},\n "steps": [\n  {steps}\n ],\n "skipped": [\n  {skipped}\n ]\n}}\n'
 
     @staticmethod
@@ -291,7 +191,11 @@ class Plan:
                 steps=tuple(_step_from_dict(index, step) for index, step in enumerate(data["steps"])),
                 skipped=tuple(Skipped(**skip) for skip in data["skipped"]),
                 inline=tuple((str(d), str(n), str(o)) for d, n, o in data["inline"]),
+                annealing=tuple(Annealing.from_dict(one) for one in data.get("annealing", ())),
+                effect=str(data.get("effect", "")),
             )
+        except AnnealingError as error:
+            raise PlanError(str(error)) from None
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, PlanError):
                 raise
@@ -361,36 +265,3 @@ def _step_from_dict(index: int, data: Mapping[str, Any]) -> Step:
         raise PlanError(f"{where}: field {error} is missing") from None
     except (TypeError, ValueError, OverflowError, MemoryError) as error:  # the last two: absurd sizes
         raise PlanError(f"{where}: {error}") from None
-
-
-def to_ranges(values: Indices) -> str:
-    """Sorted indices as text.
-
-    >>> to_ranges(indices([0, 1, 2, 5, 7, 8]))
-    '0-2,5,7-8'
-    """
-    if not values.size:
-        return ""
-    breaks = np.flatnonzero(np.diff(values) != 1)
-    starts = values[np.concatenate([[0], breaks + 1])].tolist()
-    stops = values[np.concatenate([breaks, [values.size - 1]])].tolist()
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, stops, strict=True))
-
-
-def from_ranges(text: str, size: int) -> Indices:
-    """Inverse of `to_ranges`; raises PlanError when the text is not such a list of indices below `size`.
-
-    >>> from_ranges("0-2,5", size=6).tolist()
-    [0, 1, 2, 5]
-    """
-    if not isinstance(text, str):
-        raise PlanError(f"{text!r} is not a text of index ranges such as '0-2,5'")
-    parts = []
-    for run in filter(None, text.split(",")):
-        if not (match := RANGE.fullmatch(run)) or len(run) > LONGEST_RANGE:
-            raise PlanError(f"{run[:40]!r} is not an index or a range of indices")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < size:
-            raise PlanError(f"{run!r} is not a range of indices below {size}")
-        parts.append(np.arange(first, last + 1))
-    return indices(np.concatenate(parts) if parts else [])

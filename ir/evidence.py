@@ -1,0 +1,109 @@
+"""Evidence: what a test said about a weight, kept beside the decision; and the annealing that was decided upon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .errors import ScissionError
+from .null import Null
+
+__all__ = ["Certificate", "Evidence", "EvidenceError", "Fit"]
+
+
+class EvidenceError(ScissionError):
+    """Evidence that cannot be read back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How well the null describes what a test did not confirm.
+
+    ks: Kolmogorov-Smirnov distance of its p-values from uniform, 0 to 1; share: of the whole population that the null
+    fits, 1 for pure initialisation; quantiles: of |w| in units of the null's sigma at the probabilities `at`, observed
+    and expected, for a quantile plot; ratio: measured sigma of what was not confirmed over the null's.
+    """
+
+    ks: float
+    share: float
+    ratio: float
+    at: tuple[float, ...]
+    observed: tuple[float, ...]
+    expected: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """Why blocks found by co-clustering may be believed, or not.
+
+    blocks: that were found; split: p-value that entries held out of the search are no larger inside the blocks than
+    outside (cross-fitted, so the search cannot have invented it); level: p-value that what lies outside is not larger
+    than the null, ratio: its energy over the null's; largest: p-value of its largest entry, strays taken out;
+    homogeneity: p-value that all features have equal energy outside their blocks; strays: entries outside that are
+    too large for the null; misplaced: expected share of features in a wrong block; accepted, reason: the verdict.
+    """
+
+    blocks: int
+    split: float
+    level: float
+    ratio: float
+    largest: float
+    homogeneity: float
+    strays: int
+    misplaced: float
+    accepted: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What one test said about one weight.
+
+    test: its name; null: of an untouched weight, None where the initial checkpoint itself is known; level: alpha of the
+    whole weight; correction: for many tests; per_edge: p-value below which an edge is confirmed, None where the test
+    has no p-values; confirmed: share of the entries that are; expected_false: how many of them an untouched weight
+    would have had; bandwidth: delta* in units of 1/N, classes: (preferred, random, suppressed) entries, of the
+    random-walk tests; smallest: the smallest |w| that could have been confirmed; power: what the test could see at all,
+    in words.
+    """
+
+    test: str
+    level: float
+    correction: str
+    confirmed: float
+    null: Null | None = None
+    per_edge: float | None = None
+    expected_false: float | None = None
+    bandwidth: float | None = None
+    classes: tuple[int, int, int] | None = None
+    smallest: float | None = None
+    power: str = ""
+    fit: Fit | None = None
+    certificate: Certificate | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; what was not found out is left out."""
+        found = asdict(self)
+        found["null"] = self.null.to_dict() if self.null else None
+        return {key: value for key, value in found.items() if value is not None and value not in ("", ())}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Evidence:
+        """Inverse of `to_dict`; raises EvidenceError when a field is missing or unknown."""
+        try:
+            fields = dict(data)
+            if fields.get("null") is not None:
+                fields["null"] = Null.from_dict(fields["null"])
+            if fields.get("fit") is not None:
+                fit = fields["fit"]
+                fields["fit"] = Fit(**{key: tuple(v) if isinstance(v, list) else v for key, v in fit.items()})
+            if fields.get("certificate") is not None:
+                fields["certificate"] = Certificate(**fields["certificate"])
+            for name in ("classes", "notes"):
+                if name in fields:
+                    fields[name] = tuple(fields[name])
+            return Evidence(**fields)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise EvidenceError(f"the evidence cannot be read: {error}; make a new plan") from None
