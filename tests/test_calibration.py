@@ -1,0 +1,276 @@
+import dataclasses
+
+import numpy as np
+import onnx
+import oracles
+import pytest
+from onnx import helper as h
+from onnx import numpy_helper as nh
+
+from scission.ir.model import load
+from scission.ir.survey import survey
+from scission.models.planted import KINDS, build, feeds
+from scission.passes.activity import ActivityError, classes, operator_classes, removed_error
+from scission.passes.refit import refit
+from scission.runtime import calibration as module
+from scission.runtime.calibration import CalibrationError, activations, behind, drift, observable, observe
+from scission.runtime.session import SessionError
+
+ELSEWHERE = {"if": "subgraph", "loop": "subgraph", "scan": "subgraph", "function": "function"}
+
+
+def made(kind, seed=4, **options):
+    planted = build(np.random.default_rng(seed), kind, **options)
+    model = load(planted.model)
+    return planted, model, survey(model.graph)
+
+
+def graph(nodes, weights, sizes, **outputs):
+    """A float model with one input x (n, K): weights by name, outputs with their width."""
+    inputs = [h.make_tensor_value_info("x", 1, ["n", sizes])]
+    ends = [h.make_tensor_value_info(name, 1, ["n", width]) for name, width in outputs.items()]
+    body = h.make_graph(nodes, "g", inputs, ends, [nh.from_array(np.float32(w), name) for name, w in weights.items()])
+    return h.make_model(body, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+
+
+def mlp(rng, hidden=6, gate="Relu"):
+    """x (n, 4) -> hidden -> gate -> 3, and a second linear on x."""
+    nodes = [
+        h.make_node("MatMul", ["x", "A"], ["a"], name="up"),
+        h.make_node("Add", ["a", "b"], ["h"]),
+        h.make_node(gate, ["h"], ["g"]),
+        h.make_node("MatMul", ["g", "B"], ["y"], name="down"),
+        h.make_node("MatMul", ["x", "C"], ["z"], name="side"),
+    ]
+    weights = {"A": rng.standard_normal((4, hidden)), "b": rng.standard_normal(hidden)}
+    weights |= {"B": rng.standard_normal((hidden, 3)), "C": rng.standard_normal((4, 2))}
+    return graph(nodes, weights, 4, y=3, z=2), weights
+
+
+def product(linear, constants, x):
+    """y = alpha * x W + beta * bias, and the Relu that the operator applies or that stands behind it."""
+    y = linear.alpha * (x.astype(np.float64) @ linear.canonical(constants))
+    if linear.bias is not None and linear.bias.via is None:
+        y = y + linear.beta * constants.read(linear.bias.value).astype(np.float64).reshape(-1)
+    return np.maximum(y, 0) if linear.fused or behind(linear) is not linear.output else y
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_rows_are_those_that_the_operator_multiplies(kind):
+    planted, model, found = made(kind)
+    kept, skipped = observable(model, found.linears)
+    if kind in ELSEWHERE:
+        assert not kept and len(skipped) == len(found.linears)
+        assert all(ELSEWHERE[kind] in skip.reason and skip.parameters > 0 for skip in skipped)
+        return
+    assert kept == found.linears and not skipped
+    data = feeds(np.random.default_rng(0), planted)
+    seen = list(activations(model, kept, [data]))
+    assert [linear.address for linear, _, _ in seen] == [linear.address for linear in kept]
+    for linear, x, y in seen:
+        assert x.shape == (len(y), linear.shape[0]) and y.shape[1] == linear.shape[1] and len(x)
+        assert x.dtype == y.dtype == linear.dtype.numpy()
+        if linear.addend is None:
+            rough = y.itemsize < 4 or "dequantize" in kind  # ONNX Runtime may multiply quantised weights as integers
+            expected = product(linear, found.constants, x).astype(y.dtype)
+            oracles.assert_close([expected], [y], rtol=1e-2 if rough else 1e-5)
+
+
+@pytest.mark.parametrize("pads", [False, True])
+def test_automatic_padding_of_one_pixel_is_none(pads):
+    planted = build(np.random.default_rng(0), "conv-1d-strides-pads")
+    (node,) = [node for node in planted.model.graph.node if node.op_type == "Conv"]
+    kept = [attribute for attribute in node.attribute if pads or attribute.name != "pads"]
+    del node.attribute[:]
+    node.attribute.extend([*kept, h.make_attribute("auto_pad", "NOTSET" if pads else "SAME_UPPER")])
+    model = load(planted.model)
+    found = survey(model.graph)
+    ((linear, x, y),) = activations(model, found.linears, [feeds(np.random.default_rng(0), planted, 5)])
+    assert len(x) == 5 * (4 if pads else 3), "five pixels in steps of two, with one more on either side"
+    np.testing.assert_allclose(product(linear, found.constants, x), y, rtol=1e-4, atol=1e-5)
+
+
+def test_one_value_that_is_read_along_two_axes_is_two_activations():
+    nodes = [
+        h.make_node("MatMul", ["x", "A"], ["y"], name="right"),
+        h.make_node("MatMul", ["A", "x"], ["z"], name="left"),
+        h.make_node("Gemm", ["A", "x"], ["t"], name="turned", transB=1),
+    ]
+    proto = graph(nodes, {"A": np.eye(3)}, 3, y=3, z=3, t=3)
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
+    model = load(proto)
+    x = np.arange(9, dtype=np.float32).reshape(3, 3)
+    seen = observe(model, survey(model.graph).linears, [{"x": x}])
+    np.testing.assert_array_equal(seen["right"].gram, x.T @ x)
+    np.testing.assert_array_equal(seen["left"].gram, x @ x.T)
+    np.testing.assert_array_equal(seen["turned"].gram, x.T @ x)
+
+
+def test_two_strides_over_one_value_are_two_activations():
+    nodes = [h.make_node("Conv", ["x", "W"], [f"y{step}"], f"by{step}", strides=[step]) for step in (1, 2)]
+    body = h.make_graph(
+        nodes,
+        "g",
+        [h.make_tensor_value_info("x", 1, ["n", 2, 5])],
+        [h.make_tensor_value_info(f"y{step}", 1, None) for step in (1, 2)],
+        [nh.from_array(np.ones((1, 2, 1), np.float32), "W")],
+    )
+    model = load(h.make_model(body, opset_imports=[h.make_opsetid("", 17)], ir_version=8))
+    seen = observe(model, survey(model.graph).linears, [{"x": np.ones((3, 2, 5), np.float32)}])
+    assert {address: activity.samples for address, activity in seen.items()} == {"by1": 15, "by2": 9}
+
+
+def test_a_model_in_a_file_with_external_weights_is_opened_where_it_lies(tmp_path):
+    proto, weights = mlp(np.random.default_rng(0))
+    onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    model = load(tmp_path / "m.onnx")
+    x = np.ones((2, 4), np.float32)
+    seen = {
+        linear.address: y for linear, _, y in activations(model, survey(model.graph).linears, [{"x": x}], threads=1)
+    }
+    np.testing.assert_allclose(seen["side"], x @ np.float32(weights["C"]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 32])
+def test_few_values_at_a_time_give_the_same(at_once, monkeypatch):
+    proto, _ = mlp(np.random.default_rng(0))
+    model = load(proto)
+    rng = np.random.default_rng(1)
+    data = [{"x": rng.standard_normal((n, 4)).astype(np.float32)} for n in (3, 1)]
+    fetched = []
+    fetch = module._fetch
+    monkeypatch.setattr(module, "_fetch", lambda *a: fetched.append(a[-1]) or fetch(*a))
+    linears = survey(model.graph).linears
+    parts = list(activations(model, linears, iter(data), at_once=at_once))
+    whole = list(activations(model, linears, data))
+    assert [(linear.address, len(x)) for linear, x, _ in parts] == [
+        (n, m) for m in (3, 1) for n in ("up", "down", "side")
+    ]
+    for one, other in zip(parts, whole, strict=True):
+        np.testing.assert_array_equal(one[1], other[1])
+        np.testing.assert_array_equal(one[2], other[2])
+    sizes = [len(names) for names in fetched[: -2 * (at_once < 5) or None]]
+    assert max(sizes) <= max(at_once, 2) and (at_once != 1 or len(sizes) == 6)
+
+
+def test_what_a_linear_hands_on_lies_behind_the_relu_that_alone_reads_it():
+    for gate, name in (("Relu", "g"), ("Sigmoid", "h")):
+        proto, _ = mlp(np.random.default_rng(0), gate=gate)
+        linears = {linear.address: linear for linear in survey(load(proto).graph).linears}
+        assert (behind(linears["up"]).name, behind(linears["down"]).name) == (name, "y")
+    proto.graph.node[2].op_type = "Relu"
+    proto.graph.output.append(h.make_tensor_value_info("h", 1, ["n", 6]))  # somebody else reads it
+    assert behind(survey(load(proto).graph).linears[0]).name == "h"
+
+
+def test_without_outputs_nothing_but_the_activations_is_read():
+    proto, _ = mlp(np.random.default_rng(0))
+    model = load(proto)
+    x = np.ones((2, 4), np.float32)
+    linears = survey(model.graph).linears
+    assert all(y is None for _, _, y in activations(model, linears, [{"x": x}], outputs=False))
+    seen = observe(model, linears, [{"x": x}], outputs=False, joint=False)
+    assert all(a.outputs is None and a.joint is None and a.gram is not None for a in seen.values())
+
+
+def test_observing_adds_up_over_all_feeds():
+    rng = np.random.default_rng(2)
+    proto, weights = mlp(rng)
+    model = load(proto)
+    data = [{"x": rng.standard_normal((n, 4)).astype(np.float32)} for n in (5, 2, 8)]
+    seen = observe(model, survey(model.graph).linears, iter(data))
+    x = np.concatenate([feed["x"] for feed in data]).astype(np.float64)
+    hidden = np.maximum(x @ weights["A"] + weights["b"], 0)
+    assert list(seen) == ["up", "down", "side"] and {a.samples for a in seen.values()} == {15}
+    np.testing.assert_allclose(seen["up"].gram, x.T @ x, rtol=1e-6)
+    np.testing.assert_allclose(seen["down"].gram, hidden.T @ hidden, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(seen["up"].outputs, (hidden > 0).sum(axis=0))
+    np.testing.assert_array_equal(seen["down"].inputs, (hidden > 0).sum(axis=0))
+    np.testing.assert_array_equal(seen["up"].exposure, np.tile(seen["up"].outputs, (4, 1)))
+    assert seen["up"].gram is seen["side"].gram, "both read x"
+
+
+def test_disjoint_supports_leave_the_planted_classes():
+    rng = np.random.default_rng(3)
+    planted, model, found = made("matmul-right-2")
+    (truth,) = planted.truth.values()
+    x = np.zeros((30, truth.shape[0]), np.float32)
+    for row, block in zip(x, truth.blocks * 10, strict=True):
+        row[block.inputs] = rng.standard_normal(block.inputs.size)
+    (activity,) = observe(model, found.linears, [{next(iter(feeds(rng, planted))): x}]).values()
+    rows, columns = operator_classes(activity)
+    blocks = sorted((set(np.flatnonzero(rows == c)), set(np.flatnonzero(columns == c))) for c in range(3))
+    assert blocks == sorted((set(b.inputs.tolist()), set(b.outputs.tolist())) for b in truth.blocks)
+    assert len(set(classes(activity))) == 3
+
+
+def test_an_initializer_that_callers_may_replace_is_read_either_way():
+    W, start = np.eye(3), np.array([[1, 2, 3]])
+    proto = graph([h.make_node("MatMul", ["s", "W"], ["y"], name="p")], {"W": W, "s": start}, 3, y=3)
+    proto.graph.input.append(h.make_tensor_value_info("s", 1, ["n", 3]))
+    model = load(proto)
+    x = np.zeros((1, 3), np.float32)
+    for feed, expected in (({"x": x}, [1, 2, 3]), ({"x": x, "s": x + 7}, [7, 7, 7])):
+        ((_, rows, y),) = activations(model, survey(model.graph).linears, [feed])
+        assert rows.tolist() == y.tolist() == [expected]
+
+
+def test_refitting_from_observed_activations_lowers_the_error_on_them():
+    rng = np.random.default_rng(5)
+    planted, model, found = made("matmul-right-2")
+    (linear,) = found.linears
+    (truth,) = planted.truth.values()
+    K, N = truth.shape
+    name = next(iter(feeds(rng, planted)))
+    mixing = rng.standard_normal((4, K))  # nine correlated inputs
+    data = [{name: (rng.standard_normal((20, 4)) @ mixing + 1).astype(np.float32)} for _ in range(3)]
+    activity = observe(model, found.linears, data)[linear.address]
+    W = linear.canonical(found.constants) + 0.3 * rng.standard_normal((K, N)).astype(np.float32)
+    fitted = refit(W, truth, activity.gram, mean=activity.mean, samples=activity.samples)
+    assert fitted.error_before == pytest.approx(removed_error(W, truth, activity.gram), rel=1e-6)
+    x = np.concatenate([feed[name] for feed in data]).astype(np.float64)
+    after = np.linalg.norm(x @ W - x @ fitted.weight - fitted.shift) / np.linalg.norm(x @ W)
+    assert after == pytest.approx(fitted.error_after, rel=1e-3) and after < 0.7 * fitted.error_before
+
+
+def test_inputs_that_moved_are_held_beside_what_they_were():
+    rng = np.random.default_rng(6)
+    before, weights = mlp(rng)
+    changed = dict(weights, A=weights["A"] * (rng.random((4, 6)) < 0.5))
+    after = onnx.ModelProto.FromString(before.SerializeToString())
+    next(t for t in after.graph.initializer if t.name == "A").CopyFrom(nh.from_array(np.float32(changed["A"]), "A"))
+    one, other = load(before), load(after)
+    data = [{"x": rng.standard_normal((n, 4)).astype(np.float32)} for n in (6, 3)]
+    moved = drift(one, other, survey(one.graph).linears, iter(data), threads=1)
+    x = np.concatenate([feed["x"] for feed in data]).astype(np.float64)
+    X, Y = (np.maximum(x @ w["A"] + w["b"], 0) for w in (weights, changed))
+    found, gram, mean, samples = moved["down"]
+    for value, expected in ((found.cross, Y.T @ X), (found.gram, X.T @ X), (gram, Y.T @ Y), (mean, Y.mean(axis=0))):
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.mean, X.mean(axis=0), rtol=1e-5)
+    assert samples == 9
+    np.testing.assert_array_equal(moved["up"][1], moved["up"][0].gram)
+    with pytest.raises(CalibrationError, match="two models of the same graph"):
+        drift(one, load(made("matmul-right-2")[0].model), survey(one.graph).linears, data)
+
+
+def test_what_cannot_be_calibrated_is_refused():
+    model = load(mlp(np.random.default_rng(0))[0])
+    linears = survey(model.graph).linears
+    with pytest.raises(CalibrationError, match="at least one feed"):
+        observe(model, linears, [])
+    with pytest.raises(CalibrationError, match="at least one value"):
+        list(activations(model, linears, [], at_once=0))
+    with pytest.raises(SessionError, match="no value for the inputs"):
+        list(activations(model, linears, [{}]))
+    with pytest.raises(ActivityError, match="NaN"):
+        observe(model, linears, [{"x": np.full((2, 4), np.nan, np.float32)}])
+    with pytest.raises(CalibrationError, match="all samples"):
+        drift(model, model, linears, [{"x": np.full((2, 4), np.nan, np.float32)}])
+    stale = [dataclasses.replace(linears[0], shape=(5, 6))]
+    with pytest.raises(CalibrationError, match="not 5 features"):
+        observe(model, stale, [{"x": np.ones((2, 4), np.float32)}])
+    foreign = survey(load(build(np.random.default_rng(0), "chain").model).graph).linears
+    assert {skip.reason for skip in observable(model, foreign)[1]} == {
+        "its values are not in the main graph of the model"
+    }
