@@ -1,0 +1,355 @@
+"""The examination of a model that does not decompose: what holds it together, and what could have been seen."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.annealing import Annealing, pack_mask
+from ..ir.decomposability import STEPS, MatrixReport, ModelReport, Sensitivity, Step
+from ..ir.evidence import Evidence
+from ..ir.ffn import Ffn, find_ffns
+from ..ir.linear import Linear
+from ..ir.model import Model, ModelError
+from ..ir.null import Null
+from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.skipped import Skipped
+from ..ir.survey import Survey
+from ..ir.view import view
+from .anneal import confirm, confirm_sequences, smallest_signal
+from .anneal_model import Anneal, Annealed, Progress
+from .block_annealing import smallest_block_signal
+from .chunked import as_real
+from .components import Components, components
+from .edges import relate
+from .fingerprint import fingerprint
+from .neyman import above
+from .obstacle import obstacle
+from .partition_mass import LARGEST, masses
+from .percolation import distance, half_giant
+from .schemes import SchemeError, estimate
+from .sequences import edge_sequences
+
+__all__ = ["FACTORS", "at_half", "examine"]
+
+Array = npt.NDArray[Any]
+
+FACTORS = (0.9, 1.0, 1.1)  # of sigma
+WIDEST = 2048  # features of the shorter side up to which singular values are computed
+ENERGY = 0.99  # of a weight that a lower rank must hold
+CHEAP = 0.5  # multiply-adds of a lower rank, over those of the weight, from which it is worth to name
+SAME = 0.1  # by which the deviation of an untouched weight may differ from sigma
+IDLE = 0.1  # of the features without a confirmed entry, from which it is worth to name
+FEW = 1.0  # confirmed entries that may as well be false
+PASSED = frozenset(
+    {"Add", "Sub", "Mul", "Div", "Neg", "Cast", "Identity", "Where", "Concat", "Split", "Slice", "Gather"}
+)
+PASSED |= {
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Transpose",
+    "Expand",
+    "LayerNormalization",
+    "RMSNormalization",
+}
+
+
+def examine(
+    model: Model, settings: Anneal, *, annealed: Annealed | None = None, progress: Progress | None = None
+) -> ModelReport:
+    """What holds every linear of a model together, what it would take to break it, and what its tests could have seen.
+
+    settings: as for `anneal_model`, of which the null, its level, initial weights, tolerance and seed are used; the
+    sensitivity is under Bonferroni's correction always. annealed: what that decided, whose reasons are then repeated.
+    progress: called with (done, total, node). Changes nothing. What cannot be annealed is listed as skipped.
+    """
+    start = time.perf_counter()
+    seen = view(model.graph).found
+    networks = {way.address: ffn for ffn in find_ffns(seen.linears, seen.constants) for way in ffn.linears}
+    heads = _heads(seen.linears)
+    reasons = {one.node: one.reason for one in annealed.found if one.reason} if annealed else {}
+    powers: dict[Ffn, list[tuple[str, str]]] = {}
+    found: list[MatrixReport] = []
+    skipped: list[Skipped] = []
+    for index, linear in enumerate(seen.linears):
+        if progress:
+            progress(index, len(seen.linears), linear.address)
+        if reason := obstacle(linear):
+            skipped.append(Skipped(linear.address, linear.op, reason, math.prod(linear.shape)))
+            continue
+        network = networks.get(linear.address)
+        try:
+            if network is not None and network not in powers:
+                powers[network] = _sequence_powers(network, seen, settings)
+            use = "channels" if network is not None else "heads" if linear.address in heads else "other"
+            power = powers[network] if network is not None else []
+            found.append(_matrix(linear, seen, settings, use, power, reasons.get(linear.address, "")))
+        except MemoryError:
+            size = math.prod(linear.shape)
+            skipped.append(Skipped(linear.address, linear.op, "not enough memory to examine its weight", size))
+        except ModelError as error:
+            skipped.append(Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", 0))
+    notes = []
+    if any(math.prod(one.shape) > LARGEST for one in found):
+        notes.append(f"the mass of a weight of more than {LARGEST:,} entries is that of a random part of it")
+    if any(one.null is not None and one.null.estimated for one in found):
+        notes.append("sigma was estimated from the trained weights themselves: what their test confirms is circular")
+    return ModelReport(
+        model=model.name,
+        matrices=tuple(found),
+        level=settings.level,
+        skipped=tuple(skipped),
+        notes=tuple(notes),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def at_half(model: Model, report: ModelReport) -> tuple[Annealing, ...]:
+    """Annealings that keep only what is larger than the half threshold of each weight: what is left of the model?
+
+    No test stands behind them. Weights without a giant are left as they are, and so are those so small that nothing
+    would be kept. Raises ModelError when a weight cannot be read.
+    """
+    seen = view(model.graph).found
+    linears = {linear.address: linear for linear in seen.linears}
+    made = []
+    for one in report.matrices:
+        if not (one.whole and one.half_kept):
+            continue
+        linear = linears[one.node]
+        weight = linear.canonical(seen.constants)
+        mask = above(weight, one.half)
+        evidence = Evidence(
+            test="half giant",
+            level=0.0,
+            correction="none",
+            confirmed=float(mask.mean()),
+            smallest=one.half,
+            power="no test: the largest entries, as many as leave no component with half of the features",
+        )
+        removed = int(np.count_nonzero(weight)) - int(np.count_nonzero(mask))
+        made.append(
+            Annealing(
+                node=one.node,
+                weight=linear.weight.name or "",
+                shape=linear.shape,
+                sha256=fingerprint(linear.stored(seen.constants)),
+                evidence=evidence,
+                removed=removed,
+                mask=pack_mask(mask),
+            )
+        )
+    return tuple(made)
+
+
+def _matrix(
+    linear: Linear, seen: Survey, settings: Anneal, use: str, powers: list[tuple[str, str]], tried: str
+) -> MatrixReport:
+    """The report on one weight; use: 'channels' in a feed-forward network, 'heads' for queries and keys, 'other'."""
+    weight = linear.canonical(seen.constants)
+    K, N = weight.shape
+    graph = components(weight)
+    half = half_giant(weight)
+    null = _null(linear, weight, settings)
+    tests = max(weight.size, 1)
+    edge: float | None = None
+    sensitivity: tuple[Sensitivity, ...] = ()
+    power: list[tuple[str, str]] = []
+    if null is not None:
+        threshold = null.threshold(settings.level / tests)
+        edge = smallest_signal(weight.shape, null, threshold)
+        sensitivity = tuple(_at(weight, threshold, factor) for factor in FACTORS)
+        power.append(("neyman", f"an edge is seen from |w| > {threshold:.3g}, {threshold / null.sigma:.1f} sigma"))
+    walk = confirm(weight, "walk", level=settings.level).evidence
+    power.append(("walk", f"{walk.power}; here {walk.confirmed:.0%}"))
+    power += powers
+    signals = [(count, smallest_block_signal((K, N), count)) for count in (2, 8)]
+    shown = [f"{count} equal blocks from a signal of {s:.2f} sigma" for count, s in signals if math.isfinite(s)]
+    power.append(("blocks", "; ".join(shown) or "the weight is too small for any block to be told from noise"))
+    if linear.address in settings.initial:
+        power.append(_update(linear, weight, settings))
+    mass = masses(weight, settings.seed)
+    step, reason, suggestion = _next(weight, graph, null, sensitivity, use, linear.address in settings.initial)
+    return MatrixReport(
+        node=linear.address,
+        shape=(K, N),
+        density=graph.nonzeros / tests,
+        components=graph.count,
+        giant=graph.giant,
+        dormant=graph.dormant,
+        distance=distance(graph.nonzeros, K, N),
+        half=half.threshold,
+        half_kept=half.kept,
+        half_giant=half.giant,
+        half_components=half.components,
+        mass=mass[0] if mass else None,
+        mass_shuffled=mass[1] if mass else None,
+        null=null,
+        smallest_edge=edge,
+        smallest_block=signals[0][1],
+        sensitivity=sensitivity,
+        power=tuple(power),
+        reason=f"{reason}; annealing: {tried}" if tried else reason,
+        step=step,
+        suggestion=suggestion,
+    )
+
+
+def _null(linear: Linear, weight: Array, settings: Anneal) -> Null | None:
+    """The null of a linear, a robust estimate where nothing is known, None where not even that can be had."""
+    null = settings.null(linear) if settings.null else None
+    try:
+        return null or estimate(weight)
+    except SchemeError:
+        return None
+
+
+def _at(weight: Array, threshold: float, factor: float) -> Sensitivity:
+    """What is above the threshold when sigma is that many times as large."""
+    left = components(relate(weight, threshold * factor))
+    return Sensitivity(
+        factor=factor,
+        confirmed=left.nonzeros / max(weight.size, 1),
+        components=left.count,
+        giant=left.giant,
+        dormant=left.dormant,
+        distance=distance(left.nonzeros, *weight.shape),
+    )
+
+
+def _update(linear: Linear, weight: Array, settings: Anneal) -> tuple[str, str]:
+    """What is known from the initial checkpoint."""
+    initial = settings.initial[linear.address]
+    tolerance = settings.tolerance(initial.dtype, weight.dtype) if settings.tolerance else (0.0, 0.0)
+    found = confirm(weight, "update", initial=initial, tolerance=tolerance, level=settings.level)
+    parts = components(found.confirmed)
+    joined = f"{parts.count:,} component{'s' * (parts.count != 1)}"
+    return "update", f"{found.evidence.power}; here {found.evidence.confirmed:.1%} in {joined}"
+
+
+def _sequence_powers(network: Ffn, seen: Survey, settings: Anneal) -> list[tuple[str, str]]:
+    """What the tests on sequences could see in a feed-forward network; nothing where it has no channels."""
+    if network.channels is None or network.shape[0] == 0 or any(map(obstacle, network.linears)):
+        return []
+    gates = [network.gate] if network.gate else []
+    sides = [[way.canonical(seen.constants) for way in side] for side in (network.ups, network.downs, gates)]
+    theta = edge_sequences(sides[0], sides[1], network.channels, sides[2])
+    d, order = network.shape[0], [(way, way.shape[1]) for way in (*network.ups, *gates)]
+    order += [(way, way.shape[0]) for way in network.downs]
+    nulls = [(_null(way, way.canonical(seen.constants), settings), hidden // d) for way, hidden in order]
+    known = [null for null, count in nulls if null is not None for _ in range(count)]
+    found = []
+    if len(known) == len(theta) and len({null.family for null in known}) == 1:
+        norm = confirm_sequences(theta, "norm", nulls=known, level=settings.level).evidence
+        found.append(("norm", f"{norm.power}; here {norm.confirmed:.1%}, were hidden units in the order of the states"))
+    consistency = confirm_sequences(theta, "consistency", level=settings.level).evidence
+    return [*found, ("consistency", consistency.power)]
+
+
+def _next(
+    weight: Array, graph: Components, null: Null | None, seen: Sequence[Sensitivity], use: str, initial: bool
+) -> tuple[Step, str, str]:
+    """(What to try next, why the weight does not fall apart, the first with its figures), by the first case that holds.
+
+    A confirmed edge is known to be learned, so where these alone are a giant no better knowledge of the start helps.
+    """
+    if not graph.count:
+        return _told("dormant", "it has no edge at all")
+    if graph.giant < 0.5:
+        return _told("split", f"it has {graph.count:,} components, the largest with {graph.giant:.1%} of the features")
+    if null is None:
+        return _told("sigma", "nothing is known of how it was initialised")
+    _, now, high = seen
+    circular, ratio = null.estimated, _deviation(weight) / null.sigma
+    if now.confirmed * weight.size <= FEW and not circular:
+        reason = f"no entry is larger than initialisation explains, and their sd is {ratio:.2f} sigma"
+        return _told("untrained" if abs(ratio - 1) <= SAME else "sigma", reason)
+    known = "the bulk" if circular else "initialisation"
+    larger = f"{now.confirmed:.2%} of the entries are larger than {known} explains"
+    share = now.dormant / sum(weight.shape)
+    if now.giant < 0.5:
+        reason = f"{larger}, in {now.components:,} components; {now.dormant:,} features have none"
+        step: Step = "anneal" if share < 0.5 else "sigma" if circular else "checkpoint"
+        return _told("train" if step == "checkpoint" and initial else step, reason)
+    reason = f"{larger}, {now.distance:,.0f} times as many as hold a random weight together"
+    if graph.dormant or (share >= IDLE and not circular):
+        return _told("dormant", reason, f"{graph.dormant:,} have no edge, {now.dormant:,} no confirmed one")
+    if circular and not initial:
+        return _told("sigma", reason)
+    if high.giant < 0.5 and not initial:
+        return _told("checkpoint", f"{reason}, though not at {high.factor:g} sigma")
+    if use in ("channels", "heads"):
+        return _told("channels" if use == "channels" else "heads", reason)
+    rank, macs = _rank(weight)
+    if macs <= CHEAP:
+        held = f"rank {rank} holds {ENERGY:.0%} of the squared weight, with {macs:.0%} of the multiply-adds"
+        return _told("rank", reason, held)
+    return _told("train", reason)
+
+
+def _told(step: Step, reason: str, figures: str = "") -> tuple[Step, str, str]:
+    return step, reason, f"{STEPS[step]} ({figures})" if figures else STEPS[step]
+
+
+def _deviation(weight: Array) -> float:
+    """Root mean square of the finite entries."""
+    values = as_real(weight)
+    values = values[np.isfinite(values)].astype(np.float64)
+    return math.sqrt(float(np.mean(values * values))) if values.size else 0.0
+
+
+def _rank(weight: Array) -> tuple[int, float]:
+    """(Rank that holds ENERGY of the squared weight, multiply-adds of such two factors over those of the weight)."""
+    K, N = weight.shape
+    values = as_real(weight if K <= N else weight.T).astype(np.float64)
+    if min(K, N) > WIDEST or not np.isfinite(values).all():
+        return min(K, N), math.inf
+    energy = np.linalg.eigvalsh(values @ values.T)[::-1].clip(0)
+    rank = int(np.searchsorted(np.cumsum(energy), ENERGY * energy.sum())) + 1
+    return rank, rank * (K + N) / (K * N)
+
+
+def _heads(linears: Sequence[Linear]) -> frozenset[str]:
+    """Addresses of the linears whose results meet in a product that goes into a softmax: queries and keys."""
+    made = {value: way.address for way in linears for value in (way.output, way.node.outputs[0])}
+    found: set[str] = set()
+    for graph in {way.node.graph for way in linears}:
+        for node in graph or ():
+            if node.op_type == "Softmax":
+                products = _behind(node.inputs[:1], made)[1]
+            elif node.op_type in ("Attention", "MultiHeadAttention", "GroupQueryAttention") and len(node.inputs) > 1:
+                products = [node]
+            else:
+                continue
+            for product in products:
+                sides = [_behind([value], made)[0] for value in product.inputs[:2]]
+                found |= sides[0] | sides[1] if all(sides) else set()
+    return frozenset(found)
+
+
+def _behind(values: Iterable[ir.Value | None], made: dict[ir.Value, str]) -> tuple[set[str], list[ir.Node]]:
+    """(Linears, other products) whose results these values are, however these were moved, scaled or added to."""
+    stack = list(values)
+    seen: set[ir.Value] = set()
+    found: set[str] = set()
+    products: list[ir.Node] = []
+    while stack:
+        value = stack.pop()
+        if value is None or value in seen:
+            continue
+        seen.add(value)
+        node = value.producer()
+        if value in made:
+            found.add(made[value])
+        elif node is not None and node.op_type == "MatMul":
+            products.append(node)
+        elif node is not None and node.op_type in PASSED:
+            stack += node.inputs
+    return found, products
