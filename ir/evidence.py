@@ -18,11 +18,12 @@ class EvidenceError(ScissionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """How well the null describes what a test did not confirm.
+    """How well the null describes a weight.
 
     ks: Kolmogorov-Smirnov distance of its p-values from uniform, 0 to 1; share: of the whole population that the null
     fits, 1 for pure initialisation; quantiles: of |w| in units of the null's sigma at the probabilities `at`, observed
-    and expected, for a quantile plot; ratio: measured sigma of what was not confirmed over the null's.
+    and expected, for a quantile plot; ratio: of the median magnitudes, observed over expected, which is 1 where most
+    entries are untouched.
     """
 
     ks: float
@@ -104,6 +105,30 @@ class Evidence:
             for name in ("classes", "notes"):
                 if name in fields:
                     fields[name] = tuple(fields[name])
-            return Evidence(**fields)
-        except (TypeError, KeyError, AttributeError) as error:
+            found = Evidence(**fields)
+            for name, kinds in TYPES.items():
+                _check(name, getattr(found, name), kinds)
+            for part, rest in ((found.fit, (int, float, tuple)), (found.certificate, (int, float, str))):
+                for name, value in (asdict(part) if part else {}).items():
+                    _check(name, value, rest)
+            if found.classes is not None and len(found.classes) != 3:
+                raise TypeError(f"classes are three counts, not {found.classes!r}")
+            return found
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise EvidenceError(f"the evidence cannot be read: {error}; make a new plan") from None
+
+
+NUMBER = (int, float)
+TYPES: dict[str, tuple[type, ...]] = {  # of what was read; a plan may have been edited by hand
+    **dict.fromkeys(("test", "correction", "power"), (str,)),
+    **dict.fromkeys(("level", "confirmed"), NUMBER),
+    **dict.fromkeys(("per_edge", "expected_false", "bandwidth", "smallest"), (*NUMBER, type(None))),
+    "notes": (str,),
+    "classes": (int, type(None)),
+}
+
+
+def _check(name: str, value: Any, kinds: tuple[type, ...]) -> None:
+    values = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(one, kinds) for one in values):
+        raise TypeError(f"{name} is {value!r}")
