@@ -7,30 +7,20 @@ sequence of 2C weights, one of each matrix in each of C channels. Source: sectio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from .constant import Constants
-from .linear import Layout, Linear
-from .model import ModelError
+from .featurewise import MEASURING, RESHAPING, Growth, Region, Trail, is_one_of, is_passed
+from .linear import Linear
 from .onnx_ir import onnx_ir as ir
-from .recurrence import ELEMENTWISE
-from .shapes import shape_of
-from .site import size
 
 __all__ = ["Ffn", "find_ffns"]
 
-FEATUREWISE = ELEMENTWISE | {"BiasGelu", "FastGelu", "QuickGelu"}
-FEATUREWISE |= {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN"}
-RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})  # elements stay in the order of memory
-MEASURING = frozenset({"Shape", "Size"})  # read no element
 ADDING = frozenset({"Add", "Sum", "Identity"})
 # With constants, these leave a branch linear: no activation function.
 PLAIN = frozenset({"Add", "Sub", "Mul", "Div", "Neg", "Cast", "Identity", "Dropout"}) | RESHAPING
-DOMAINS = ("", "ai.onnx", "com.microsoft")
-
-Trail: TypeAlias = "tuple[tuple[Any, ...], ...]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,7 +66,8 @@ def find_ffns(linears: Iterable[Linear], constants: Constants) -> tuple[Ffn, ...
     [((2, 4, 2), 2)]
     """
     linears = tuple(linears)
-    net = _Net(constants, {way.node: way for way in linears}, {way.output: way for way in linears})
+    growth = Growth(constants, {way.node: way for way in linears})
+    net = _Net(growth, {way.output: way for way in linears})
     found = [ffn for up in linears if (ffn := net.pair(up)) is not None]
     taken: set[Linear] = set()
     chosen: list[Ffn] = []
@@ -90,34 +81,10 @@ def find_ffns(linears: Iterable[Linear], constants: Constants) -> tuple[Ffn, ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """How a value lies behind the sources that it is computed from.
-
-    axis: of the features, counted from the last, 1; None where a Reshape left open which extents there are, though
-    the features are still the last in memory. trail: the reshaping since the source: values that share it have equal
-    shapes.
-    """
-
-    axis: int | None
-    trail: Trail
-    sources: frozenset[Linear]
-
-
-@dataclass(frozen=True, slots=True)
-class _Region:
-    """What is computed from some linears: values, the linears that read them, nodes that want another operand too."""
-
-    places: dict[ir.Value, _Place]
-    downs: list[Linear]
-    waiting: list[ir.Node]
-
-
-@dataclass(frozen=True, slots=True)
 class _Net:
-    """The linears of one model, by their nodes and by what they compute."""
+    """The linears of one model, by what they compute, and what grows behind them."""
 
-    constants: Constants
-    of_node: dict[ir.Node, Linear]
+    growth: Growth
     of_output: dict[ir.Value, Linear]
 
     def pair(self, up: Linear) -> Ffn | None:
@@ -125,11 +92,11 @@ class _Net:
         if up.addend is not None:
             return None
         sources: tuple[Linear, ...] = (up,)
-        region = self._grow(sources)
+        region = self.growth.grow(sources)
         if region is not None and region.waiting:
             partner = self._partner(up, region)
             sources = (up, partner) if partner else sources
-            region = self._grow(sources) if partner else None
+            region = self.growth.grow(sources) if partner else None
         if region is None or region.waiting or len(region.downs) != 1:
             return None
         down = region.downs[0]
@@ -142,88 +109,9 @@ class _Net:
         (straight,) = (source for source in sources if source is not gate)
         return Ffn(ups=(straight,), downs=(down,), channels=_channels(straight, down), gate=gate)
 
-    def _grow(self, sources: Sequence[Linear]) -> _Region | None:
-        """Everything computed from the sources up to the next linears; None where something else reads it."""
-        H, graph = sources[0].shape[1], sources[0].node.graph
-        places = {source.output: _Place(_axis_out(source), (), frozenset({source})) for source in sources}
-        todo = list(places)
-        downs: list[Linear] = []
-        waiting: dict[ir.Node, None] = {}
-        while todo:
-            value = todo.pop()
-            if value.is_graph_output():
-                return None
-            for node, index in value.uses():
-                linear = self.of_node.get(node)
-                if linear is not None:
-                    if node.graph is not graph or not _enters(linear, value, places[value], H):
-                        return None
-                    downs.append(linear)  # twice, which is refused, where the value is its addend as well
-                elif _is(node, MEASURING):
-                    continue
-                elif not _is_passed(node) or (index and _is(node, RESHAPING)):
-                    return None
-                elif any(operand not in places for operand in self._operands(node)):
-                    waiting[node] = None
-                elif node.outputs[0] not in places:
-                    place = self._step(node, places, H, sources)
-                    if place is None:
-                        return None
-                    waiting.pop(node, None)
-                    places[node.outputs[0]] = place
-                    todo.append(node.outputs[0])
-        return _Region(places, downs, list(waiting))
-
-    def _operands(self, node: ir.Node) -> list[ir.Value]:
-        """The operands whose elements vary with the input of the model."""
-        inputs = node.inputs[:1] if _is(node, RESHAPING) else node.inputs
-        return [value for value in inputs if value is not None and value not in self.constants]
-
-    def _step(self, node: ir.Node, places: dict[ir.Value, _Place], H: int, sources: Sequence[Linear]) -> _Place | None:
-        """Where the result of a node lies; None where it mixes features or is not its only result."""
-        found = [places[operand] for operand in self._operands(node)]
-        axis, trail = found[0].axis, found[0].trail
-        if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
-            return None
-        if _is(node, RESHAPING):
-            if axis not in (1, None):
-                return None
-            shape = shape_of(node.outputs[0])
-            known = shape is not None and len(shape) > 0 and shape[-1] == H
-            return _Place(1 if known else None, (*trail, self._reshaping(node)), found[0].sources)
-        if any(place.trail != trail for place in found):
-            return None
-        if any(place.sources != found[0].sources for place in found) and node.op_type != "Mul":
-            return None
-        is_bias = any(source.bias is not None and source.bias.node is node for source in sources)
-        fixed = [value for value in node.inputs if value is not None and value in self.constants]
-        if not is_bias and not all(self._is_along(value, axis, H) for value in fixed):
-            return None
-        return _Place(axis, trail, found[0].sources.union(*(place.sources for place in found)))
-
-    def _is_along(self, value: ir.Value, axis: int | None, H: int) -> bool:
-        """Whether a constant is a single number, or one for each feature."""
-        try:
-            shape, _ = self.constants.describe(value)
-        except ModelError:
-            return False
-        along = axis is not None and len(shape) >= axis and shape[-axis] == H == size(shape)
-        return size(shape) == 1 or along
-
-    def _reshaping(self, node: ir.Node) -> tuple[Any, ...]:
-        """What a node does to shapes: nodes with equal answers make equal shapes of equal shapes."""
-        told: list[Any] = [node.op_type, *((a.name, str(a.value)) for a in node.attributes.values())]
-        for value in node.inputs[1:]:
-            try:
-                known = value is not None and value in self.constants
-                told.append(tuple(self.constants.read(value).ravel().tolist()) if known else value)
-            except ModelError:
-                told.append(value)
-        return tuple(told)
-
-    def _partner(self, up: Linear, region: _Region) -> Linear | None:
+    def _partner(self, up: Linear, region: Region) -> Linear | None:
         """A linear of the same input and shape behind the operands that a region wants."""
-        stack = [value for node in region.waiting for value in self._operands(node)]
+        stack = [value for node in region.waiting for value in self.growth.operands(node)]
         seen = set(region.places)
         while stack:
             value = stack.pop()
@@ -233,8 +121,8 @@ class _Net:
             linear, node = self.of_output.get(value), value.producer()
             if linear is not None and self._is_twin(linear, up):
                 return linear
-            if node is not None and _is_passed(node):
-                stack += self._operands(node)
+            if node is not None and is_passed(node):
+                stack += self.growth.operands(node)
         return None
 
     def _is_twin(self, linear: Linear, up: Linear) -> bool:
@@ -247,9 +135,9 @@ class _Net:
         value = linear.activation
         trail: list[tuple[Any, ...]] = []
         while (node := value.producer()) is not None and node.inputs and node.inputs[0] is not None:
-            if _is(node, RESHAPING):
-                trail.append(self._reshaping(node))
-            elif not _is(node, frozenset({"Identity", "Cast"})):
+            if is_one_of(node, RESHAPING):
+                trail.append(self.growth.reshaping(node))
+            elif not is_one_of(node, frozenset({"Identity", "Cast"})):
                 break
             value = node.inputs[0]
         return value, tuple(trail)
@@ -275,51 +163,19 @@ class _Net:
         value = down.output
         trail: list[tuple[Any, ...]] = []
         while not value.is_graph_output():
-            uses = [use for use in value.uses() if not _is(use.node, MEASURING)]
+            uses = [use for use in value.uses() if not is_one_of(use.node, MEASURING)]
             if len(uses) != 1 or uses[0].node.graph is not down.node.graph:
                 break
             node, index = uses[0]
-            if _is(node, RESHAPING) and not index:
-                trail.append(self._reshaping(node))
-            elif not _is(node, ADDING):
+            if is_one_of(node, RESHAPING) and not index:
+                trail.append(self.growth.reshaping(node))
+            elif not is_one_of(node, ADDING):
                 break
             value = node.outputs[0]
         return value, tuple(trail)
 
 
-def _is(node: ir.Node, operators: frozenset[str]) -> bool:
-    return node.domain in DOMAINS and node.op_type in operators
-
-
-def _is_passed(node: ir.Node) -> bool:
-    # Before operator set 7 this attribute went with one that told which axes line up.
-    return (_is(node, FEATUREWISE) or _is(node, RESHAPING)) and "broadcast" not in node.attributes
-
-
-def _enters(down: Linear, value: ir.Value, place: _Place, H: int) -> bool:
-    """Whether a value enters a linear as its activation, with the hidden units as features."""
-    return down.activation is value and down.shape[0] == H and _axis_in(down) == (place.axis or 1)
-
-
-def _axis_in(linear: Linear) -> int:
-    """The axis of the features of x, counted from the last, 1."""
-    enter = linear.layout.enter
-    return _from_last(linear.layout, enter[0] if enter else 0)
-
-
-def _axis_out(linear: Linear) -> int:
-    """The axis of the features of y, counted from the last, 1."""
-    exit_ = linear.layout.exit
-    return _from_last(linear.layout, exit_.index(0) if exit_ else 0)
-
-
-def _from_last(layout: Layout, axis: int) -> int:
-    if layout.kind == "rows" or layout.rank is None:
-        return 1
-    return layout.rank - (1 if layout.kind == "conv" else axis)
-
-
-def _is_curved(source: Linear, region: _Region) -> bool:
+def _is_curved(source: Linear, region: Region) -> bool:
     """Whether an activation function acts on what one linear alone computes."""
     own = [value for value, place in region.places.items() if place.sources == {source} and value is not source.output]
     makers = [value.producer() for value in own]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from .linear import Linear
 from .onnx_ir import onnx_ir as ir
 
-__all__ = ["hidden_to_hidden"]
+__all__ = ["ELEMENTWISE", "hidden_to_hidden"]
 
 # Operators that compute each element from the elements at its own place, and so keep features apart and in order.
 # Those with several tensors broadcast them, which lines up axes from the last one on.

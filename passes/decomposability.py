@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..ir.annealing import Annealing, pack_mask
-from ..ir.decomposability import STEPS, MatrixReport, ModelReport, Sensitivity, Step
+from ..ir.decomposability import MatrixReport, ModelReport, Sensitivity
 from ..ir.evidence import Evidence
 from ..ir.ffn import Ffn, find_ffns
 from ..ir.linear import Linear
 from ..ir.model import Model, ModelError
 from ..ir.null import Null
-from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.skipped import Skipped
 from ..ir.survey import Survey
 from ..ir.view import view
 from .anneal import confirm, confirm_sequences, smallest_signal
 from .anneal_model import Anneal, Annealed, Progress
+from .attention import queries_and_keys
 from .block_annealing import smallest_block_signal
-from .chunked import as_real
-from .components import Components, components
+from .components import components
 from .edges import relate
 from .fingerprint import fingerprint
+from .next_step import next_step
 from .neyman import above
 from .obstacle import obstacle
 from .partition_mass import LARGEST, masses
@@ -40,25 +39,6 @@ __all__ = ["FACTORS", "at_half", "examine"]
 Array = npt.NDArray[Any]
 
 FACTORS = (0.9, 1.0, 1.1)  # of sigma
-WIDEST = 2048  # features of the shorter side up to which singular values are computed
-ENERGY = 0.99  # of a weight that a lower rank must hold
-CHEAP = 0.5  # multiply-adds of a lower rank, over those of the weight, from which it is worth to name
-SAME = 0.1  # by which the deviation of an untouched weight may differ from sigma
-IDLE = 0.1  # of the features without a confirmed entry, from which it is worth to name
-FEW = 1.0  # confirmed entries that may as well be false
-PASSED = frozenset(
-    {"Add", "Sub", "Mul", "Div", "Neg", "Cast", "Identity", "Where", "Concat", "Split", "Slice", "Gather"}
-)
-PASSED |= {
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "Transpose",
-    "Expand",
-    "LayerNormalization",
-    "RMSNormalization",
-}
 
 
 def examine(
@@ -73,7 +53,7 @@ def examine(
     start = time.perf_counter()
     seen = view(model.graph).found
     networks = {way.address: ffn for ffn in find_ffns(seen.linears, seen.constants) for way in ffn.linears}
-    heads = _heads(seen.linears)
+    heads = queries_and_keys(seen.linears)
     reasons = {one.node: one.reason for one in annealed.found if one.reason} if annealed else {}
     powers: dict[Ffn, list[tuple[str, str]]] = {}
     found: list[MatrixReport] = []
@@ -176,7 +156,7 @@ def _matrix(
     if linear.address in settings.initial:
         power.append(_update(linear, weight, settings))
     mass = masses(weight, settings.seed)
-    step, reason, suggestion = _next(weight, graph, null, sensitivity, use, linear.address in settings.initial)
+    step, reason, suggestion = next_step(weight, graph, null, sensitivity, use, linear.address in settings.initial)
     return MatrixReport(
         node=linear.address,
         shape=(K, N),
@@ -251,105 +231,3 @@ def _sequence_powers(network: Ffn, seen: Survey, settings: Anneal) -> list[tuple
         found.append(("norm", f"{norm.power}; here {norm.confirmed:.1%}, were hidden units in the order of the states"))
     consistency = confirm_sequences(theta, "consistency", level=settings.level).evidence
     return [*found, ("consistency", consistency.power)]
-
-
-def _next(
-    weight: Array, graph: Components, null: Null | None, seen: Sequence[Sensitivity], use: str, initial: bool
-) -> tuple[Step, str, str]:
-    """(What to try next, why the weight does not fall apart, the first with its figures), by the first case that holds.
-
-    A confirmed edge is known to be learned, so where these alone are a giant no better knowledge of the start helps.
-    """
-    if not graph.count:
-        return _told("dormant", "it has no edge at all")
-    if graph.giant < 0.5:
-        return _told("split", f"it has {graph.count:,} components, the largest with {graph.giant:.1%} of the features")
-    if null is None:
-        return _told("sigma", "nothing is known of how it was initialised")
-    _, now, high = seen
-    circular, ratio = null.estimated, _deviation(weight) / null.sigma
-    if now.confirmed * weight.size <= FEW and not circular:
-        reason = f"no entry is larger than initialisation explains, and their sd is {ratio:.2f} sigma"
-        return _told("untrained" if abs(ratio - 1) <= SAME else "sigma", reason)
-    known = "the bulk" if circular else "initialisation"
-    larger = f"{now.confirmed:.2%} of the entries are larger than {known} explains"
-    share = now.dormant / sum(weight.shape)
-    if now.giant < 0.5:
-        reason = f"{larger}, in {now.components:,} components; {now.dormant:,} features have none"
-        step: Step = "anneal" if share < 0.5 else "sigma" if circular else "checkpoint"
-        return _told("train" if step == "checkpoint" and initial else step, reason)
-    reason = f"{larger}, {now.distance:,.0f} times as many as hold a random weight together"
-    if graph.dormant or (share >= IDLE and not circular):
-        return _told("dormant", reason, f"{graph.dormant:,} have no edge, {now.dormant:,} no confirmed one")
-    if circular and not initial:
-        return _told("sigma", reason)
-    if high.giant < 0.5 and not initial:
-        return _told("checkpoint", f"{reason}, though not at {high.factor:g} sigma")
-    if use in ("channels", "heads"):
-        return _told("channels" if use == "channels" else "heads", reason)
-    rank, macs = _rank(weight)
-    if macs <= CHEAP:
-        held = f"rank {rank} holds {ENERGY:.0%} of the squared weight, with {macs:.0%} of the multiply-adds"
-        return _told("rank", reason, held)
-    return _told("train", reason)
-
-
-def _told(step: Step, reason: str, figures: str = "") -> tuple[Step, str, str]:
-    return step, reason, f"{STEPS[step]} ({figures})" if figures else STEPS[step]
-
-
-def _deviation(weight: Array) -> float:
-    """Root mean square of the finite entries."""
-    values = as_real(weight)
-    values = values[np.isfinite(values)].astype(np.float64)
-    return math.sqrt(float(np.mean(values * values))) if values.size else 0.0
-
-
-def _rank(weight: Array) -> tuple[int, float]:
-    """(Rank that holds ENERGY of the squared weight, multiply-adds of such two factors over those of the weight)."""
-    K, N = weight.shape
-    values = as_real(weight if K <= N else weight.T).astype(np.float64)
-    if min(K, N) > WIDEST or not np.isfinite(values).all():
-        return min(K, N), math.inf
-    energy = np.linalg.eigvalsh(values @ values.T)[::-1].clip(0)
-    rank = int(np.searchsorted(np.cumsum(energy), ENERGY * energy.sum())) + 1
-    return rank, rank * (K + N) / (K * N)
-
-
-def _heads(linears: Sequence[Linear]) -> frozenset[str]:
-    """Addresses of the linears whose results meet in a product that goes into a softmax: queries and keys."""
-    made = {value: way.address for way in linears for value in (way.output, way.node.outputs[0])}
-    found: set[str] = set()
-    for graph in {way.node.graph for way in linears}:
-        for node in graph or ():
-            if node.op_type == "Softmax":
-                products = _behind(node.inputs[:1], made)[1]
-            elif node.op_type in ("Attention", "MultiHeadAttention", "GroupQueryAttention") and len(node.inputs) > 1:
-                products = [node]
-            else:
-                continue
-            for product in products:
-                sides = [_behind([value], made)[0] for value in product.inputs[:2]]
-                found |= sides[0] | sides[1] if all(sides) else set()
-    return frozenset(found)
-
-
-def _behind(values: Iterable[ir.Value | None], made: dict[ir.Value, str]) -> tuple[set[str], list[ir.Node]]:
-    """(Linears, other products) whose results these values are, however these were moved, scaled or added to."""
-    stack = list(values)
-    seen: set[ir.Value] = set()
-    found: set[str] = set()
-    products: list[ir.Node] = []
-    while stack:
-        value = stack.pop()
-        if value is None or value in seen:
-            continue
-        seen.add(value)
-        node = value.producer()
-        if value in made:
-            found.add(made[value])
-        elif node is not None and node.op_type == "MatMul":
-            products.append(node)
-        elif node is not None and node.op_type in PASSED:
-            stack += node.inputs
-    return found, products

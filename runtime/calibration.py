@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from ..ir.errors import ScissionError
 from ..ir.linear import Linear
 from ..ir.model import Model, read
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.skipped import Skipped
 from ..ir.store import save
-from ..passes.activity import Activity, InputRecorder, Recorder
-from ..passes.refit import Drift
+from ..passes.activity import Activity
+from ..passes.recorder import InputRecorder, Recorder
 from .equivalence import expose
+from .rows import CalibrationError, rows_in, rows_out, window
 from .session import Choice, Session, open_session
 
-__all__ = ["CalibrationError", "activations", "behind", "drift", "observable", "observe"]
+__all__ = ["CalibrationError", "activations", "behind", "observable", "observe"]
 
 Array = npt.NDArray[Any]
 Feeds = Iterable[Mapping[str, Array]]
 
 AT_ONCE = 32  # values fetched by one run: more would hold more activations at a time
 GATES = frozenset({"Relu", "ThresholdedRelu", "Clip"})  # where they return 0, no error passes back through them
-
-
-class CalibrationError(ScissionError):
-    """No inputs to calibrate on, or an activation that is not what its linear takes."""
 
 
 def observable(model: Model, linears: Iterable[Linear]) -> tuple[tuple[Linear, ...], tuple[Skipped, ...]]:
@@ -127,9 +121,9 @@ def activations(
             for group, wanted in groups:
                 values = _fetch(session, feed, given, wanted)
                 for linear in group:
-                    x = _rows(linear, values[linear.activation.name or ""], model.name)
+                    x = rows_in(linear, values[linear.activation.name or ""], model.name)
                     y = exits[linear]
-                    yield linear, x, None if y is None else _results(linear, values[y], len(x), model.name)
+                    yield linear, x, None if y is None else rows_out(linear, values[y], len(x), model.name)
 
 
 def observe(
@@ -176,47 +170,11 @@ def observe(
     return {linear.address: recorder.activity() for linear, recorder in recorders.items()}
 
 
-def drift(
-    original: Model, changed: Model, linears: Iterable[Linear], feeds: Feeds, **options: Any
-) -> dict[str, tuple[Drift, Array, Array, int]]:
-    """How the inputs X of each linear moved to X̃ in a model of the same graph, by address, for `refit`.
-
-    Each entry is (drift, X̃ᵀX̃, mean of X̃, samples). linears: of the original; options: of `activations`.
-    Raises CalibrationError when the changed model lacks a value, or has it in another shape.
-    """
-    kept, _ = observable(original, linears)
-    sums: dict[str, list[Array]] = {}
-    if lost := observable(changed, kept)[1]:
-        raise CalibrationError(f"{changed.name}: {lost[0].node}: {lost[0].reason}; give two models of the same graph")
-    first, second = itertools.tee(feeds)
-    before = activations(original, kept, first, outputs=False, **options)
-    after = activations(changed, kept, second, outputs=False, **options)
-    for (linear, x, _), (_, moved, _) in zip(before, after, strict=True):
-        if x.shape != moved.shape:
-            raise CalibrationError(f"{changed.name}: {linear.address}: {moved.shape} enters instead of {x.shape}")
-        finite = np.isfinite(x.astype(np.float64)).all(axis=1) & np.isfinite(moved.astype(np.float64)).all(axis=1)
-        X, Y = x[finite].astype(np.float64), moved[finite].astype(np.float64)
-        parts = [Y.T @ X, X.T @ X, Y.T @ Y, X.sum(axis=0), Y.sum(axis=0), np.array(len(X))]
-        known = sums.setdefault(linear.address, parts)
-        if known is not parts:
-            for place, part in enumerate(parts):
-                known[place] = known[place] + part
-    return {address: _drift(original.name, address, parts) for address, parts in sums.items()}
-
-
-def _drift(name: str, address: str, parts: Sequence[Array]) -> tuple[Drift, Array, Array, int]:
-    cross, gram, moved, total, moved_total, samples = parts
-    count = int(samples)
-    if not count:
-        raise CalibrationError(f"{name}: {address}: all samples are NaN or infinite")
-    return Drift(cross=cross, gram=gram, mean=total / count), moved, moved_total / count, count
-
-
 def _entrance(linear: Linear) -> tuple[Any, ...]:
     """Linears with the same entrance read the same rows."""
     layout = linear.layout
-    window = tuple(_window(linear)) if layout.kind == "conv" else ()
-    return linear.activation, layout.kind, layout.enter, linear.shape[0], window
+    steps = tuple(window(linear)) if layout.kind == "conv" else ()
+    return linear.activation, layout.kind, layout.enter, linear.shape[0], steps
 
 
 def _exit(linear: Linear, names: frozenset[str]) -> str | None:
@@ -258,53 +216,3 @@ def _file(model: Model) -> Iterator[Path]:
         path = Path(folder) / "model.onnx"
         save(model, model.graph.clone(), path)
         yield path
-
-
-def _rows(linear: Linear, x: Array, name: str) -> Array:
-    """What enters a linear as rows (M, K)."""
-    if linear.layout.kind == "conv":
-        x = np.moveaxis(_strided(linear, x), 1, -1)
-    elif linear.layout.kind == "axes":
-        x = np.moveaxis(_transposed(x, linear.layout.enter), 0, -1)
-    return _flat(x, linear.shape[0], f"{name}: {linear.address}: {linear.activation.name!r}")
-
-
-def _results(linear: Linear, y: Array, samples: int, name: str) -> Array:
-    """What a linear hands on as rows (M, N)."""
-    if linear.layout.kind == "conv":
-        y = np.moveaxis(y, 1, -1)
-    elif linear.layout.kind == "axes":
-        perm = linear.layout.exit
-        y = np.moveaxis(_transposed(y, None if perm is None else np.argsort(perm)), 0, -1)
-    where = f"{name}: {linear.address}: its output"
-    rows = _flat(y, linear.shape[1], where)
-    if len(rows) != samples:
-        raise CalibrationError(f"{where} has {len(rows)} rows, its activation {samples}; export the model again")
-    return rows
-
-
-def _flat(array: Array, features: int, where: str) -> Array:
-    if not array.ndim or array.shape[-1] != features:
-        raise CalibrationError(f"{where} has shape {array.shape}, not {features} features; export the model again")
-    return array.reshape(-1, features)
-
-
-def _transposed(array: Array, perm: Sequence[int] | Array | None) -> Array:
-    return array if perm is None else np.transpose(array, perm)
-
-
-def _window(linear: Linear) -> Iterator[tuple[int, int, int]]:
-    """(padding before, padding after, stride) of each axis over which a Conv with a kernel of one pixel runs."""
-    attributes = linear.node.attributes
-    spatial = (linear.layout.rank or 2) - 2
-    none = [0] * (2 * spatial)  # what automatic padding comes to for one pixel, too
-    pads = list(attributes["pads"].as_ints()) if "pads" in attributes else none
-    strides = list(attributes["strides"].as_ints()) if "strides" in attributes else [1] * spatial
-    return zip(pads[:spatial], pads[spatial:], strides, strict=True)
-
-
-def _strided(linear: Linear, x: Array) -> Array:
-    """The pixels that a Conv with a kernel of one pixel multiplies: all of them, but for padding and strides."""
-    windows = list(_window(linear))
-    padded = np.pad(x, [(0, 0), (0, 0), *((first, last) for first, last, _ in windows)])
-    return padded[(slice(None), slice(None), *(slice(None, None, step) for _, _, step in windows))]

@@ -2,56 +2,33 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import math
 import os
-import re
-import stat
-import warnings
-import zipfile
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
 from ..ir.constant import Constants
-from ..ir.errors import ScissionError
-from ..ir.functions import weight_takers
 from ..ir.linear import Linear
-from ..ir.model import ModelError, first_line, load
 from ..ir.onnx_ir import onnx_ir as ir
-from ..ir.view import glance
 from .rounding import limits
-from .weight_source import READERS, WeightError
+from .stored import CheckpointError, Stored, named, read_stored
+from .weight_names import module_of, names_of, origin_of
 
 __all__ = ["CheckpointError", "Initial", "Matched", "read_initial", "rounding"]
 
 Array = npt.NDArray[Any]
 
-NESTED = ("state_dict", "model_state_dict", "model", "module", "params", "net")  # where trainers put a state dict
-TORCH = frozenset({".pt", ".pth", ".bin", ".ckpt"})
-LEAVES = frozenset({"weight", "kernel", "W", "w"})  # what libraries call the matrix of a layer
 CONV1D = frozenset({"c_attn", "q_attn", "c_proj", "c_fc"})  # GPT-2's linears, stored (in, out)
-GENERATED = re.compile(r"val_\d+|onnx::\w+|\d+|node_\w+|_v_\d+|constant\w*")  # names that exporters make up
-FOLDED = "pkg.onnxscript.optimizer.folded_from"
-SCOPES = "pkg.torch.onnx.name_scopes"
-SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 CLEAR = 6.0  # standard errors, 1/√(K·N) each, by which one orientation must be the likelier
 CLOSE = 0.9  # a cosine that no accident reaches, however small the weight
 ROWS = 1 << 22  # entries that are compared at a time
-
-
-class CheckpointError(ScissionError):
-    """An initial checkpoint that cannot be read or fits nothing; the message names the file and says what to do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +43,7 @@ class Initial(Mapping[str, Array]):
 
     def __getitem__(self, address: str) -> Array:
         reader = self.readers[address]
-        with _named(self.path):
+        with named(self.path):
             return reader()
 
     def __iter__(self) -> Iterator[str]:
@@ -89,31 +66,6 @@ class Matched:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Stored:
-    """One tensor of a checkpoint; `local` names hold in an identical export only; `origin` tells shared ones."""
-
-    names: tuple[str, ...]
-    local: tuple[str, ...] = ()
-    origin: object
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    read: Callable[[], Array]
-    canonical: bool = False
-
-    @property
-    def called(self) -> str:
-        """What to call it in a message."""
-        return (*self.names, *self.local)[0]
-
-    def fits(self, linear: Linear) -> bool:
-        """Whether it can be the weight of a linear, in one orientation or the other."""
-        K, N = linear.shape
-        if self.canonical:
-            return self.shape == (K, N)
-        return self.shape[:2] in ((K, N), (N, K)) and math.prod(self.shape) == K * N
-
-
 class _MissError(Exception):
     """Why a linear has no initial weight."""
 
@@ -129,7 +81,7 @@ def read_initial(path: str | os.PathLike[str], linears: Sequence[Linear], consta
     Raises CheckpointError when the file cannot be read, or holds no weight of any linear.
     """
     path = Path(path)
-    stored = _read(path)
+    stored = read_stored(path)
     found, misses = _by_name(linears, stored)
     notes: list[str] = []
     if stored and stored[0].canonical:
@@ -142,7 +94,7 @@ def read_initial(path: str | os.PathLike[str], linears: Sequence[Linear], consta
     for linear in linears:
         if linear.address in found:
             tensor = found[linear.address]
-            with _named(path):
+            with named(path):
                 readers[linear.address], note = _oriented(path, linear, tensor, constants)
             if note:
                 turned[note] += 1
@@ -152,7 +104,7 @@ def read_initial(path: str | os.PathLike[str], linears: Sequence[Linear], consta
         raise CheckpointError(
             f"{path}: holds no initial weight of this model ({misses[linears[0].address]}); it has "
             f"{_some(tensor.called for tensor in stored) or 'no float matrix'}, the model has "
-            f"{_some(name for linear in linears for name in _names(linear)[0][:1] or [linear.address])}; "
+            f"{_some(name for linear in linears for name in names_of(linear)[0][:1] or [linear.address])}; "
             "give the checkpoint that this model was trained from"
         )
     lost = tuple(f"{address}: {why}" for address, why in misses.items() if address not in readers)
@@ -188,216 +140,22 @@ def rounding(initial: npt.DTypeLike, trained: npt.DTypeLike) -> tuple[float, flo
     return sum(unit / (1 - unit) for unit, _ in steps), sum(subnormal for _, subnormal in steps) / 2
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Turns what reading a file raises into an error that names it."""
-    try:
-        yield
-    except (WeightError, ModelError) as error:
-        raise CheckpointError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-    except (OSError, EOFError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or "too large for the memory of this machine"
-        raise CheckpointError(f"{path}: {reason}; give a readable checkpoint") from None
-
-
-def _read(path: Path) -> list[_Stored]:
-    """Every float tensor of at least two dimensions in the file."""
-    with _named(path):
-        if path.is_dir():
-            raise CheckpointError(f"{path}: is a folder; give the checkpoint file in it")
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise CheckpointError(f"{path}: is not a regular file; give a checkpoint file")
-        suffix = path.suffix.lower()
-        if suffix == ".onnx":
-            return _from_onnx(path)
-        reader = _from_torch if suffix in TORCH else {".npz": _from_npz, ".safetensors": _from_safetensors}.get(suffix)
-        if reader is None:
-            known = ".onnx, .safetensors, .npz, .pt, .pth, .bin or .ckpt"
-            raise CheckpointError(f"{path}: is no checkpoint that can be read; give {known}")
-        tensors = reader(path)
-    return [
-        _Stored(names=(name,), origin=name, shape=shape, dtype=dtype, read=read)
-        for name, (shape, dtype, read) in tensors.items()
-        if len(shape) >= 2 and (dtype.kind == "f" or dtype.name in vars(ml_dtypes))
-    ]
-
-
-_Tensors = dict[str, tuple[tuple[int, ...], np.dtype[Any], Callable[[], Array]]]
-
-
-def _from_npz(path: Path) -> _Tensors:
-    reader = READERS[".npz"]
-    tensors: _Tensors = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = list(file.files)
-    except Exception as error:  # numpy raises whatever its parsers of headers and archives raise
-        raise CheckpointError(f"{path}: not an .npz file ({first_line(error)}); save it with numpy.savez") from None
-    for name in names:
-        array = reader(path, name)
-        tensors[name] = (array.shape, array.dtype, partial(reader, path, name))
-    return tensors
-
-
-def _from_safetensors(path: Path) -> _Tensors:
-    if importlib.util.find_spec("safetensors") is None:
-        raise CheckpointError(f"{path}: needs the package safetensors; pip install safetensors")
-    from safetensors import SafetensorError, safe_open
-
-    reader = READERS[".safetensors"]
-    tensors: _Tensors = {}
-    try:
-        with safe_open(path, framework="numpy") as file:
-            for name in file.keys():  # noqa: SIM118 - no mapping
-                part = file.get_slice(name)
-                dtype = SAFETENSORS.get(part.get_dtype())
-                if dtype:
-                    tensors[name] = (tuple(part.get_shape()), np.dtype(dtype), partial(reader, path, name))
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file, or cut short ({first_line(error)})") from None
-    return tensors
-
-
-def _from_torch(path: Path) -> _Tensors:
-    if importlib.util.find_spec("torch") is None:
-        raise CheckpointError(f"{path}: needs PyTorch; pip install torch, or save the weights as .safetensors")
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # whatever is wrong with the file is said once, below
-            mapped = zipfile.is_zipfile(path)  # what torch wrote before 1.6 cannot be mapped
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # the unpickler raises whatever a damaged stream leads it to
-        raise CheckpointError(
-            f"{path}: cannot be read as tensors alone ({first_line(error)}), and other objects are never unpickled; "
-            "save model.state_dict() with torch.save"
-        ) from None
-    tensors: _Tensors = {}
-    for name, tensor in _state_dict(loaded).items():
-        dtype = _numpy_type(str(tensor.dtype).removeprefix("torch."))
-        if dtype is not None and tensor.layout == torch.strided and tensor.device.type == "cpu":
-            tensors[name] = (tuple(tensor.shape), dtype, partial(_from_tensor, tensor, dtype))
-    return tensors
-
-
-def _state_dict(loaded: object) -> dict[str, Any]:
-    """The tensors of a state dict, which trainers put into a larger dict; empty when there is none."""
-    import torch
-
-    if not isinstance(loaded, dict):
-        return {}
-    tensors = {name: value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
-    if any(tensor.ndim >= 2 for tensor in tensors.values()):
-        return {str(name): tensor for name, tensor in tensors.items()}
-    return next(filter(None, (_state_dict(loaded.get(key)) for key in NESTED)), {})
-
-
-def _numpy_type(name: str) -> np.dtype[Any] | None:
-    try:
-        return np.dtype(getattr(ml_dtypes, name, name))
-    except TypeError:  # quantized and packed types
-        return None
-
-
-def _from_tensor(tensor: Any, dtype: np.dtype[Any]) -> Array:
-    import torch
-
-    bits = {1: torch.uint8, 2: torch.int16}.get(dtype.itemsize)
-    plain = tensor.detach().contiguous()
-    array: Array = (plain if bits is None else plain.view(bits)).numpy().view(dtype)
-    return array
-
-
-def _from_onnx(path: Path) -> list[_Stored]:
-    model = load(path)
-    found = glance(model.graph, sorted(weight_takers(model.graph)[0])).found
-    stored: list[_Stored] = []
-    for linear in found.linears:
-        names, local = _names(linear)
-        stored.append(
-            _Stored(
-                names=names,
-                local=local,
-                origin=_origin(linear),
-                shape=linear.shape,
-                dtype=np.dtype(linear.dtype.numpy()),
-                read=partial(linear.canonical, found.constants),
-                canonical=True,
-            )
-        )
-    return stored
-
-
-def _roots(value: ir.Value) -> Iterator[ir.Value]:
-    """The initializers and Constant nodes that a constant is computed from."""
-    stack = [value]
-    seen: set[ir.Value] = set()
-    while stack:
-        top = stack.pop()
-        node = top.producer()
-        if node is None or not node.inputs:
-            yield top
-            continue
-        fresh = [source for source in node.inputs if source is not None and source not in seen]
-        seen.update(fresh)
-        stack += fresh
-
-
-def _origin(linear: Linear) -> frozenset[ir.Value]:
-    return frozenset(_roots(linear.weight))
-
-
-def _names(linear: Linear) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What a linear's weight may be called in a checkpoint, the most trustworthy first; and in this export alone."""
-    names: list[str] = []
-    local = [linear.address]
-    values = dict.fromkeys((linear.weight, *_roots(linear.weight)))
-    for value in values:
-        (local if GENERATED.fullmatch(value.name or "") else names).append(value.name or "")
-    names += [name for value in values for name in _listed(value.metadata_props.get(FOLDED))]
-    names += [f"{module}.weight".lstrip(".") for module in _listed(linear.node.metadata_props.get(SCOPES))[-2:-1]]
-    path, slash, _ = (linear.node.name or "").rpartition("/")
-    if slash:
-        names.append(".".join((*_parts(path), "weight")))
-    return tuple(dict.fromkeys(filter(None, names))), tuple(dict.fromkeys(filter(None, local)))
-
-
-def _listed(text: str | None) -> list[str]:
-    """The list of texts that an exporter left in a node's metadata."""
-    try:
-        listed = ast.literal_eval(text or "[]")
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return []
-    return [item for item in listed if isinstance(item, str)] if isinstance(listed, list) else []
-
-
-def _parts(name: str) -> tuple[str, ...]:
-    """The module that a weight belongs to: 'a.b.weight', 'a/b/kernel:0' and '/a/a.b' are all of ('a', 'b')."""
-    scopes = [scope for scope in re.sub(r":\d+$", "", name).split("/") if scope]
-    scopes = [scope for scope, inner in pairwise([*scopes, ""]) if not inner.startswith(f"{scope}.")]
-    parts = [part for part in ".".join(scopes).split(".") if part]
-    return tuple(parts[:-1] if parts and parts[-1] in LEAVES else parts)
-
-
-def _by_name(linears: Sequence[Linear], stored: Sequence[_Stored]) -> tuple[dict[str, _Stored], dict[str, str]]:
+def _by_name(linears: Sequence[Linear], stored: Sequence[Stored]) -> tuple[dict[str, Stored], dict[str, str]]:
     """(tensor, reason why there is none) of each linear, by address."""
-    exact, local, ends = (defaultdict[str, list[_Stored]](list) for _ in range(3))
+    exact, local, ends = (defaultdict[str, list[Stored]](list) for _ in range(3))
     for tensor in stored:
         for name in tensor.names:
             exact[name].append(tensor)
-            ends[(_parts(name) or ("",))[-1]].append(tensor)
+            ends[(module_of(name) or ("",))[-1]].append(tensor)
         for name in tensor.local:
             local[name].append(tensor)
-    found: dict[str, _Stored] = {}
+    found: dict[str, Stored] = {}
     misses: dict[str, str] = {}
     claims: defaultdict[object, set[frozenset[ir.Value]]] = defaultdict(set)
     for linear in linears:
         try:
             found[linear.address] = _match(linear, exact, ends, local)
-            claims[found[linear.address].origin].add(_origin(linear))
+            claims[found[linear.address].origin].add(origin_of(linear))
         except _MissError as miss:
             misses[linear.address] = str(miss)
     for address, tensor in list(found.items()):
@@ -407,15 +165,15 @@ def _by_name(linears: Sequence[Linear], stored: Sequence[_Stored]) -> tuple[dict
     return found, misses
 
 
-_Index = Mapping[str, Sequence[_Stored]]
+_Index = Mapping[str, Sequence[Stored]]
 
 
-def _match(linear: Linear, exact: _Index, ends: _Index, local: _Index) -> _Stored:
+def _match(linear: Linear, exact: _Index, ends: _Index, local: _Index) -> Stored:
     """The tensor that a linear started from, by its names. Raises _MissError with the reason."""
-    names, own = _names(linear)
+    names, own = names_of(linear)
     why = "no tensor of such a name"
-    groups: list[Sequence[_Stored]] = [exact.get(name, ()) for name in names]
-    groups += [_longest(_parts(name), ends, linear) for name in names]
+    groups: list[Sequence[Stored]] = [exact.get(name, ()) for name in names]
+    groups += [_longest(module_of(name), ends, linear) for name in names]
     groups += [local.get(name, ()) for name in own]
     for group in groups:
         fitting = {tensor.origin: tensor for tensor in group if tensor.fits(linear)}
@@ -428,27 +186,25 @@ def _match(linear: Linear, exact: _Index, ends: _Index, local: _Index) -> _Store
     raise _MissError(why)
 
 
-def _longest(parts: tuple[str, ...], ends: _Index, linear: Linear) -> Sequence[_Stored]:
+def _longest(parts: tuple[str, ...], ends: _Index, linear: Linear) -> Sequence[Stored]:
     """The tensors whose module is the same below a prefix that one of the two has, by the longest common end.
 
     Those of the right shape come first, so that a module of the same name elsewhere does not stand in the way.
     """
-    ranked: dict[tuple[bool, int], list[_Stored]] = {}
+    ranked: dict[tuple[bool, int], list[Stored]] = {}
     for tensor in ends.get(parts[-1], ()) if parts else ():
-        for other in map(_parts, tensor.names):
+        for other in map(module_of, tensor.names):
             common = min(len(parts), len(other))
             if common and parts[-common:] == other[-common:]:
                 ranked.setdefault((tensor.fits(linear), common), []).append(tensor)
     return ranked[max(ranked)] if ranked else ()
 
 
-def _by_position(
-    linears: Sequence[Linear], stored: Sequence[_Stored], found: Mapping[str, _Stored]
-) -> dict[str, _Stored]:
+def _by_position(linears: Sequence[Linear], stored: Sequence[Stored], found: Mapping[str, Stored]) -> dict[str, Stored]:
     """The k-th linear of a shape started from the k-th of that shape, where both models have equally many of each."""
     if Counter(linear.shape for linear in linears) != Counter(tensor.shape for tensor in stored):
         return {}
-    queues: defaultdict[tuple[int, ...], deque[_Stored]] = defaultdict(deque)
+    queues: defaultdict[tuple[int, ...], deque[Stored]] = defaultdict(deque)
     for tensor in stored:
         queues[tensor.shape].append(tensor)
     paired = {linear.address: queues[linear.shape].popleft() for linear in linears}
@@ -457,7 +213,7 @@ def _by_position(
     return {address: tensor for address, tensor in paired.items() if address not in found}
 
 
-def _oriented(path: Path, linear: Linear, tensor: _Stored, constants: Constants) -> tuple[Callable[[], Array], str]:
+def _oriented(path: Path, linear: Linear, tensor: Stored, constants: Constants) -> tuple[Callable[[], Array], str]:
     """A reader of the canonical weight, and a note where the orientation was a choice."""
     K, N = linear.shape
     if tensor.canonical:
@@ -471,14 +227,14 @@ def _oriented(path: Path, linear: Linear, tensor: _Stored, constants: Constants)
             f"square, taken as {'(out, in)' if transposed else '(in, out)'}, which correlates with the trained weight"
         )
     else:
-        module = (_parts(tensor.called) or ("",))[-1]
+        module = (module_of(tensor.called) or ("",))[-1]
         transposed = linear.transposed if path.suffix.lower() == ".npz" else module not in CONV1D
         usual = "(out, in)" if transposed else "(in, out)"
         note = f"square, taken as {usual}, as is usual; the trained weight correlates with neither orientation"
     return partial(_turned, tensor, linear.shape, transposed), note
 
 
-def _turned(tensor: _Stored, shape: tuple[int, int], transposed: bool) -> Array:
+def _turned(tensor: Stored, shape: tuple[int, int], transposed: bool) -> Array:
     """The tensor as a canonical weight, shape (K, N)."""
     array = tensor.read().reshape(shape[::-1] if transposed else shape)
     return array.T if transposed else array

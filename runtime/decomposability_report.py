@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..ir.decomposability import STEPS, MatrixReport, ModelReport
+from .report import make_table
 
 __all__ = ["decomposability_view", "to_dict"]
 
@@ -103,11 +104,8 @@ def _words(one: MatrixReport) -> RenderableType:
 
 
 def _table(title: str, left: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = make_table(title, (left, "left"), *((name, "right") for name in columns))
     table.caption_justify, table.caption_style = "left", "dim"
-    table.add_column(left)
-    for name in columns:
-        table.add_column(name, justify="right")
     return table
 
 

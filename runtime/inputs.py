@@ -18,7 +18,18 @@ from .session import TensorSpec, numpy_dtype
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["UNNAMED", "InputError", "draw", "index_bounds", "load_npz", "origin", "trial_sizes"]
+__all__ = [
+    "UNNAMED",
+    "InputError",
+    "count_feeds",
+    "draw",
+    "fit_type",
+    "index_bounds",
+    "load_npz",
+    "origin",
+    "read_npz",
+    "trial_sizes",
+]
 
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
@@ -200,15 +211,15 @@ def load_npz(path: Path, spec: Sequence[TensorSpec]) -> list[Feed]:
     k·n rows, it is k feeds. A type may differ when no value changes, say int32 data for an int64 input.
     Raises InputError naming the file and the input: missing or unknown names, a type that loses values, a wrong shape.
     """
-    arrays = _read_npz(path)
+    arrays = read_npz(path)
     wanted = [value.name for value in spec]
     missing = [name for name in wanted if name not in arrays]
     unknown = [name for name in arrays if name not in wanted]
     if missing or unknown:
         parts = [f"missing: {missing}"] * bool(missing) + [f"unknown: {unknown}"] * bool(unknown)
         raise InputError(f"{path}: the names do not match the model's inputs {wanted} ({'; '.join(parts)})")
-    data = {value.name: _cast(path, value, arrays[value.name]) for value in spec}
-    parts_each = {_parts(path, value, data[value.name]) for value in spec}
+    data = {value.name: fit_type(path, value, arrays[value.name]) for value in spec}
+    parts_each = {count_feeds(path, value, data[value.name]) for value in spec}
     if len(parts_each) > 1:
         raise InputError(f"{path}: the arrays hold different numbers of batches: {sorted(parts_each)}")
     count = parts_each.pop() if parts_each else 1
@@ -218,7 +229,8 @@ def load_npz(path: Path, spec: Sequence[TensorSpec]) -> list[Feed]:
     ]
 
 
-def _read_npz(path: Path) -> Feed:
+def read_npz(path: Path) -> Feed:
+    """All arrays of an .npz file by name. Raises InputError when there is no such file or it cannot be read."""
     try:
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.lib.npyio.NpzFile):
@@ -231,7 +243,8 @@ def _read_npz(path: Path) -> Feed:
     raise InputError(f"{path}: not an .npz file; write it with numpy.savez(path, input_name=array, …)")
 
 
-def _cast(path: Path, value: TensorSpec, array: Array) -> Array:
+def fit_type(path: Path, value: TensorSpec, array: Array) -> Array:
+    """An array of a file in the type of an input. Raises InputError naming both when that would change a value."""
     dtype = numpy_dtype(value.dtype)
     if dtype is None:
         raise InputError(f"{path}: input {value.name!r} is a {value.dtype}, which no .npz holds")
@@ -258,8 +271,11 @@ def _same_sign(array: Array, changed: Array) -> bool:
     return not array.size or array.dtype.kind == "b" or bool(((array < 0) == (changed < 0)).all())
 
 
-def _parts(path: Path, value: TensorSpec, array: Array) -> int:
-    """How many feeds an array makes: k when it has k times the rows that the model fixes, else 1."""
+def count_feeds(path: Path, value: TensorSpec, array: Array) -> int:
+    """How many feeds an array makes: k when it has k times the rows that the model fixes, else 1.
+
+    Raises InputError naming the file and the input when the array has another shape than the model wants.
+    """
     if not value.shape:  # a scalar, or of unknown rank
         return 1
     fits = array.ndim == len(value.shape) and all(

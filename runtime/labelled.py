@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.errors import ScissionError
-from .inputs import _cast, _parts, _read_npz
+from .inputs import count_feeds, fit_type, read_npz
 from .session import TensorSpec
 
 __all__ = ["BATCH", "LABELS", "Labelled", "LabelledError", "read_labelled", "split"]
@@ -68,7 +68,7 @@ def read_labelled(path: Path, spec: Sequence[TensorSpec], labels: Path | None = 
     """
     if batch < 1:
         raise LabelledError(f"a batch needs at least one sample, got {batch}")
-    held = _read_npz(path)
+    held = read_npz(path)
     wanted = [value.name for value in spec]
     inside = [name for name in LABELS if name in held and name not in wanted]
     missing = [name for name in wanted if name not in held]
@@ -80,7 +80,7 @@ def read_labelled(path: Path, spec: Sequence[TensorSpec], labels: Path | None = 
         raise LabelledError(
             f"{path}: labels are given twice, by {[*inside, *([str(labels)] if labels else [])]}; keep one"
         )
-    data = {value.name: _cast(path, value, held[value.name]) for value in spec}
+    data = {value.name: fit_type(path, value, held[value.name]) for value in spec}
     made = _batches(path, spec, data, batch)
     if labels is not None:
         return _with_labels(made, _read_labels(labels), f"{labels}")
@@ -116,7 +116,7 @@ def _take(labelled: Labelled, samples: npt.NDArray[np.int64]) -> Labelled:
 
 def _batches(path: Path, spec: Sequence[TensorSpec], data: Feed, batch: int) -> Labelled:
     fixed = {value.name: value.shape[0] for value in spec if value.shape and isinstance(value.shape[0], int)}
-    parts = {value.name: _parts(path, value, data[value.name]) for value in spec}
+    parts = {value.name: count_feeds(path, value, data[value.name]) for value in spec}
     rowed = [name for name, array in data.items() if array.ndim]  # ONNX Runtime shows an unknown rank as a scalar
     open_ = [name for name in rowed if name not in fixed]
     if open_:
@@ -146,7 +146,7 @@ def _batches(path: Path, spec: Sequence[TensorSpec], data: Feed, batch: int) -> 
 
 def _read_labels(path: Path) -> Array:
     if path.suffix.lower() != ".npy":
-        held = _read_npz(path)
+        held = read_npz(path)
         names = [name for name in LABELS if name in held] or list(held)
         if len(names) != 1:
             raise LabelledError(f"{path}: which of the arrays {list(held)} holds the labels? Call it 'labels'")

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..ir.levels import Jump, LevelResult, Sweep, strongest
 from .metric import Budget, MetricError
+from .report import make_table
 
 __all__ = ["level_view", "sweep_view", "to_dict", "verdict"]
 
@@ -31,8 +32,8 @@ def sweep_view(sweep: Sweep, budget: Budget | None = None, everything: bool = Fa
 
 def level_view(result: LevelResult, everything: bool = False) -> RenderableType:
     """What one level leaves of each operator, most blocks first, and why the others are as they were."""
-    table = _table(f"level {result.level:g}", "operator", "weight", "confirmed", "kept", "components", "giant")
-    for name in ("dormant", "MACs left"):
+    table = make_table(f"level {result.level:g}", ("operator", "left"))
+    for name in ("weight", "confirmed", "kept", "components", "giant", "dormant", "MACs left"):
         table.add_column(name, justify="right")
     table.add_column("left as it is because")
     ordered = sorted(result.operators, key=lambda operator: (-operator.components, -operator.entries, operator.node))
@@ -86,7 +87,9 @@ def verdict(sweep: Sweep, budget: Budget | None = None) -> str:
 
 def _levels(sweep: Sweep, budget: Budget | None) -> Table:
     """One row per level; a drop is red beyond the budget and green within."""
-    table = _table("levels", "level", "confirmed", "kept", "components", "giant", "splits", "MACs left")
+    table = make_table("levels", ("level", "left"))
+    for name in ("confirmed", "kept", "components", "giant", "splits", "MACs left"):
+        table.add_column(name, justify="right")
     metric = sweep.levels[0].metric is not None or sweep.baseline is not None
     for name in [sweep.metric_name, "drop"] * metric + ["deviation", "cosine"]:
         table.add_column(Text(name), justify="right")
@@ -152,14 +155,6 @@ def _continuity(sweep: Sweep) -> str:
         return "the results change continuously with the level"
     where = ", ".join(f"from {jump.level_from:g} to {jump.level_to:g}" for jump in sweep.jumps)
     return f"the results jump {where}"
-
-
-def _table(title: str, left: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(left)
-    for name in columns:
-        table.add_column(name, justify="right")
-    return table
 
 
 def _number(value: float | None) -> str:

@@ -2,92 +2,20 @@ import dataclasses
 
 import numpy as np
 import onnx
-import oracles
 import pytest
 from onnx import helper as h
 from onnx import numpy_helper as nh
+from small_models import graph, made, mlp
 
 from scission.ir.model import load
 from scission.ir.survey import survey
-from scission.models.planted import KINDS, build, feeds
-from scission.passes.activity import ActivityError, classes, operator_classes, removed_error
+from scission.models.planted import build, feeds
+from scission.passes.activity import ActivityError, classes, operator_classes
+from scission.passes.damage import removed_error
 from scission.passes.refit import refit
 from scission.runtime import calibration as module
-from scission.runtime.calibration import CalibrationError, activations, behind, drift, observable, observe
+from scission.runtime.calibration import CalibrationError, activations, behind, observable, observe
 from scission.runtime.session import SessionError
-
-ELSEWHERE = {"if": "subgraph", "loop": "subgraph", "scan": "subgraph", "function": "function"}
-
-
-def made(kind, seed=4, **options):
-    planted = build(np.random.default_rng(seed), kind, **options)
-    model = load(planted.model)
-    return planted, model, survey(model.graph)
-
-
-def graph(nodes, weights, sizes, **outputs):
-    """A float model with one input x (n, K): weights by name, outputs with their width."""
-    inputs = [h.make_tensor_value_info("x", 1, ["n", sizes])]
-    ends = [h.make_tensor_value_info(name, 1, ["n", width]) for name, width in outputs.items()]
-    body = h.make_graph(nodes, "g", inputs, ends, [nh.from_array(np.float32(w), name) for name, w in weights.items()])
-    return h.make_model(body, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
-
-
-def mlp(rng, hidden=6, gate="Relu"):
-    """x (n, 4) -> hidden -> gate -> 3, and a second linear on x."""
-    nodes = [
-        h.make_node("MatMul", ["x", "A"], ["a"], name="up"),
-        h.make_node("Add", ["a", "b"], ["h"]),
-        h.make_node(gate, ["h"], ["g"]),
-        h.make_node("MatMul", ["g", "B"], ["y"], name="down"),
-        h.make_node("MatMul", ["x", "C"], ["z"], name="side"),
-    ]
-    weights = {"A": rng.standard_normal((4, hidden)), "b": rng.standard_normal(hidden)}
-    weights |= {"B": rng.standard_normal((hidden, 3)), "C": rng.standard_normal((4, 2))}
-    return graph(nodes, weights, 4, y=3, z=2), weights
-
-
-def product(linear, constants, x):
-    """y = alpha * x W + beta * bias, and the Relu that the operator applies or that stands behind it."""
-    y = linear.alpha * (x.astype(np.float64) @ linear.canonical(constants))
-    if linear.bias is not None and linear.bias.via is None:
-        y = y + linear.beta * constants.read(linear.bias.value).astype(np.float64).reshape(-1)
-    return np.maximum(y, 0) if linear.fused or behind(linear) is not linear.output else y
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_rows_are_those_that_the_operator_multiplies(kind):
-    planted, model, found = made(kind)
-    kept, skipped = observable(model, found.linears)
-    if kind in ELSEWHERE:
-        assert not kept and len(skipped) == len(found.linears)
-        assert all(ELSEWHERE[kind] in skip.reason and skip.parameters > 0 for skip in skipped)
-        return
-    assert kept == found.linears and not skipped
-    data = feeds(np.random.default_rng(0), planted)
-    seen = list(activations(model, kept, [data]))
-    assert [linear.address for linear, _, _ in seen] == [linear.address for linear in kept]
-    for linear, x, y in seen:
-        assert x.shape == (len(y), linear.shape[0]) and y.shape[1] == linear.shape[1] and len(x)
-        assert x.dtype == y.dtype == linear.dtype.numpy()
-        if linear.addend is None:
-            rough = y.itemsize < 4 or "dequantize" in kind  # ONNX Runtime may multiply quantised weights as integers
-            expected = product(linear, found.constants, x).astype(y.dtype)
-            oracles.assert_close([expected], [y], rtol=1e-2 if rough else 1e-5)
-
-
-@pytest.mark.parametrize("pads", [False, True])
-def test_automatic_padding_of_one_pixel_is_none(pads):
-    planted = build(np.random.default_rng(0), "conv-1d-strides-pads")
-    (node,) = [node for node in planted.model.graph.node if node.op_type == "Conv"]
-    kept = [attribute for attribute in node.attribute if pads or attribute.name != "pads"]
-    del node.attribute[:]
-    node.attribute.extend([*kept, h.make_attribute("auto_pad", "NOTSET" if pads else "SAME_UPPER")])
-    model = load(planted.model)
-    found = survey(model.graph)
-    ((linear, x, y),) = activations(model, found.linears, [feeds(np.random.default_rng(0), planted, 5)])
-    assert len(x) == 5 * (4 if pads else 3), "five pixels in steps of two, with one more on either side"
-    np.testing.assert_allclose(product(linear, found.constants, x), y, rtol=1e-4, atol=1e-5)
 
 
 def test_one_value_that_is_read_along_two_axes_is_two_activations():
@@ -233,27 +161,6 @@ def test_refitting_from_observed_activations_lowers_the_error_on_them():
     assert after == pytest.approx(fitted.error_after, rel=1e-3) and after < 0.7 * fitted.error_before
 
 
-def test_inputs_that_moved_are_held_beside_what_they_were():
-    rng = np.random.default_rng(6)
-    before, weights = mlp(rng)
-    changed = dict(weights, A=weights["A"] * (rng.random((4, 6)) < 0.5))
-    after = onnx.ModelProto.FromString(before.SerializeToString())
-    next(t for t in after.graph.initializer if t.name == "A").CopyFrom(nh.from_array(np.float32(changed["A"]), "A"))
-    one, other = load(before), load(after)
-    data = [{"x": rng.standard_normal((n, 4)).astype(np.float32)} for n in (6, 3)]
-    moved = drift(one, other, survey(one.graph).linears, iter(data), threads=1)
-    x = np.concatenate([feed["x"] for feed in data]).astype(np.float64)
-    X, Y = (np.maximum(x @ w["A"] + w["b"], 0) for w in (weights, changed))
-    found, gram, mean, samples = moved["down"]
-    for value, expected in ((found.cross, Y.T @ X), (found.gram, X.T @ X), (gram, Y.T @ Y), (mean, Y.mean(axis=0))):
-        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found.mean, X.mean(axis=0), rtol=1e-5)
-    assert samples == 9
-    np.testing.assert_array_equal(moved["up"][1], moved["up"][0].gram)
-    with pytest.raises(CalibrationError, match="two models of the same graph"):
-        drift(one, load(made("matmul-right-2")[0].model), survey(one.graph).linears, data)
-
-
 def test_what_cannot_be_calibrated_is_refused():
     model = load(mlp(np.random.default_rng(0))[0])
     linears = survey(model.graph).linears
@@ -265,8 +172,6 @@ def test_what_cannot_be_calibrated_is_refused():
         list(activations(model, linears, [{}]))
     with pytest.raises(ActivityError, match="NaN"):
         observe(model, linears, [{"x": np.full((2, 4), np.nan, np.float32)}])
-    with pytest.raises(CalibrationError, match="all samples"):
-        drift(model, model, linears, [{"x": np.full((2, 4), np.nan, np.float32)}])
     stale = [dataclasses.replace(linears[0], shape=(5, 6))]
     with pytest.raises(CalibrationError, match="not 5 features"):
         observe(model, stale, [{"x": np.ones((2, 4), np.float32)}])

@@ -1,69 +1,22 @@
-import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
-import onnx
 import oracles
 import pytest
+from checkpoints import INITIAL, STATE, TRAINED, addresses, chain, matched, onnx_file, same, write
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scission.ir.errors import ScissionError
 from scission.ir.model import load
 from scission.ir.survey import survey
-from scission.runtime.checkpoint import CheckpointError, _parts, read_initial, rounding
+from scission.runtime.checkpoint import CheckpointError, read_initial, rounding
 
-RNG = np.random.default_rng(0)
-# Trained canonical weights (K, N), and the initial ones they are near to.
-SHAPES = {"encoder.0.fc": (6, 10), "encoder.0.out": (10, 6), "encoder.1.fc": (6, 6), "head": (6, 3)}
-INITIAL = {name: RNG.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
-TRAINED = {name: (w + 0.1 * RNG.standard_normal(w.shape)).astype(np.float32) for name, w in INITIAL.items()}
-STATE = {f"{name}.weight": np.ascontiguousarray(w.T) for name, w in INITIAL.items()}  # as PyTorch holds them
 BIASES = {f"{name}.bias": np.ones(w.shape[1], np.float32) for name, w in INITIAL.items()}
 SUFFIXES = [".npz", ".safetensors", ".pt", ".pth", ".bin", ".ckpt"]
-
-
-def chain(weights, name="{}.weight", node="/{}/MatMul"):
-    """MatMuls one after the other; `name` and `node` tell what weights and nodes are called ({} or #, a number)."""
-    spelt = {key: [text.format(key).replace("#", str(i)) for text in (name, node)] for i, key in enumerate(weights)}
-    nodes = [
-        ("MatMul", [f"x{i}", spelt[key][0]], [f"x{i + 1}"], {"name": spelt[key][1]}) for i, key in enumerate(weights)
-    ]
-    arrays = list(weights.values())
-    ends = {"x0": ["m", arrays[0].shape[0]]}, {f"x{len(arrays)}": ["m", arrays[-1].shape[1]]}
-    return oracles.graph(nodes, *ends, {spelt[key][0]: np.ascontiguousarray(w) for key, w in weights.items()})
-
-
-def matched(path, model):
-    found = survey(load(model).graph)
-    return read_initial(path, found.linears, found.constants)
-
-
-def addresses(model):
-    return [linear.address for linear in survey(load(model).graph).linears]
-
-
-def write(path, arrays):
-    if path.suffix == ".npz":
-        np.savez(path, **arrays)
-    elif path.suffix == ".safetensors":
-        pytest.importorskip("safetensors.numpy").save_file(arrays, path)
-    else:
-        torch = pytest.importorskip("torch")
-        torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, path)
-    return path
-
-
-def same(found, expected=INITIAL):
-    """Whether every initial weight was found, to the bit and in canonical orientation."""
-    assert found.mismatches == () and len(found.initial) == len(expected)
-    for w, w0 in zip(found.initial.values(), expected.values(), strict=True):
-        np.testing.assert_array_equal(w, w0)
-    return True
 
 
 # Names.
@@ -83,68 +36,6 @@ def test_prefixes_on_either_side_do_not_matter(prefix, name, tmp_path):
     assert same(matched(longer, chain(TRAINED, name)))
     shorter = write(tmp_path / "short.npz", STATE)
     assert same(matched(shorter, chain({prefix + key: w for key, w in TRAINED.items()}, name)))
-
-
-def test_the_scopes_of_node_names_tell_the_module(tmp_path):
-    path = write(tmp_path / "w.safetensors", STATE)
-    model = chain(TRAINED, "onnx::MatMul_#")
-    for node in model.graph.node:  # a Sequential shows up twice in the scopes that torch.jit records
-        node.name = node.name.replace("encoder.", "encoder/encoder.").replace(".fc", "/fc").replace(".out", "/out")
-    assert "/encoder/encoder.0/fc/MatMul" in addresses(model)
-    assert same(matched(path, model))
-
-
-@pytest.mark.parametrize("key", ["scopes", "folded", "transposed"])
-def test_what_exporters_leave_behind_tells_the_name(key, tmp_path):
-    path = write(tmp_path / "w.npz", STATE)
-    model = load(chain(TRAINED, "val_#", "node_MatMul_#")).graph
-    found = survey(model)
-    for linear, name in zip(found.linears, TRAINED, strict=True):
-        if key == "scopes":
-            scopes = ["", name.split(".")[0], name, "linear_3"]
-            linear.node.metadata_props["pkg.torch.onnx.name_scopes"] = repr(scopes)
-        elif key == "folded":
-            linear.weight.metadata_props["pkg.onnxscript.optimizer.folded_from"] = repr([f"{name}.weight"])
-    if key == "transposed":
-        weights = {f"{name}.weight": np.ascontiguousarray(w.T) for name, w in TRAINED.items()}
-        nodes = [("Transpose", [name], [f"val_{i}"], {}) for i, name in enumerate(weights)]
-        nodes += [("MatMul", [f"x{i}", f"val_{i}"], [f"x{i + 1}"], {}) for i in range(len(weights))]
-        model = load(oracles.graph(nodes, {"x0": ["m", 6]}, {"x4": ["m", 3]}, weights)).graph
-        found = survey(model)
-    assert same(read_initial(path, found.linears, found.constants))
-
-
-@pytest.mark.parametrize("junk", ["[", "1", "{}", "[1, 2]", "__import__('os')", "[" * 3000])
-def test_damaged_metadata_is_passed_over(junk, tmp_path):
-    found = survey(load(chain(TRAINED)).graph)
-    for linear in found.linears:
-        linear.node.metadata_props["pkg.torch.onnx.name_scopes"] = junk
-    assert same(read_initial(write(tmp_path / "w.npz", STATE), found.linears, found.constants))
-
-
-def test_names_of_keras(tmp_path):
-    arrays = {f"{name.replace('.', '/')}/kernel:0": w for name, w in INITIAL.items()}
-    assert same(
-        matched(write(tmp_path / "w.npz", arrays), chain(TRAINED, "{}/kernel", "StatefulPartitionedCall/{}/MatMul"))
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "module"),
-    [
-        ("a.b.weight", ("a", "b")),
-        ("a/b/kernel:0", ("a", "b")),
-        ("/a/a.b/a.b.c", ("a", "b", "c")),
-        ("a.b.bias", ("a", "b", "bias")),
-        ("weight", ()),
-        ("weight.weight", ("weight",)),
-        ("/layers/layers.0", ("layers", "0")),
-        ("/layers/layers2", ("layers", "layers2")),
-        ("", ()),
-    ],
-)
-def test_modules_of_names(name, module):
-    assert _parts(name) == module
 
 
 def test_a_lone_layer(tmp_path):
@@ -279,11 +170,6 @@ def test_kernels_of_size_one_are_matrices(tmp_path):
 # Another model.
 
 
-def onnx_file(path, model):
-    onnx.save(model, path)
-    return path
-
-
 @pytest.mark.parametrize(
     ("then", "now"),
     [
@@ -338,25 +224,6 @@ def test_how_a_weight_is_stored_in_the_initial_model_does_not_matter(tmp_path):
 # Types.
 
 
-@pytest.mark.parametrize(
-    ("dtype", "suffix"),
-    [(dtype, suffix) for dtype in ("float16", "bfloat16", "float64") for suffix in (".pt", ".safetensors")]
-    + [("float8_e4m3fn", ".pt"), ("float8_e5m2", ".pt")],  # the safetensors library gives numpy no 8-bit floats
-)
-def test_every_float_type_is_read_to_the_bit(dtype, suffix, tmp_path):
-    torch, save = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch").save_file
-    state = {name: torch.from_numpy(w).to(getattr(torch, dtype)) for name, w in STATE.items()}
-    path = tmp_path / f"w{suffix}"
-    torch.save(state, path) if suffix == ".pt" else save(state, path)
-    kind = np.dtype(getattr(ml_dtypes, dtype, dtype))
-    found = matched(path, chain(TRAINED))
-    assert all(w.dtype == kind for w in found.initial.values())
-    exact = {name: state[f"{name}.weight"].double().numpy().T for name in INITIAL}
-    for w, w0 in zip(found.initial.values(), exact.values(), strict=True):
-        np.testing.assert_array_equal(w.astype(np.float64), w0)
-    assert f"4 of 4 initial weights: {dtype}, where the trained are float32" in found.notes
-
-
 KINDS = ["float16", "bfloat16", "float32", "float64"]
 
 
@@ -388,119 +255,6 @@ def test_rounding_is_no_larger_than_it_has_to_be():
 def test_rounding_of_integers_is_unknown():
     with pytest.raises(CheckpointError, match="float"):
         rounding("int8", "float32")
-
-
-# PyTorch's files.
-
-
-@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "module"])
-def test_a_state_dict_inside_what_a_trainer_saves(key, tmp_path):
-    torch = pytest.importorskip("torch")
-    state = {name: torch.nn.Parameter(torch.from_numpy(w)) for name, w in STATE.items()}
-    whole = {"epoch": 3, "loss": torch.tensor(0.5), key: state, "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}}
-    torch.save(whole, tmp_path / "w.ckpt")
-    assert same(matched(tmp_path / "w.ckpt", chain(TRAINED)))
-
-
-def test_the_format_of_torch_before_1_6(tmp_path):
-    torch = pytest.importorskip("torch")
-    state = {name: torch.from_numpy(w) for name, w in STATE.items()}
-    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
-    assert same(matched(tmp_path / "w.pth", chain(TRAINED)))
-
-
-@pytest.mark.filterwarnings("ignore")  # torch has deprecated quantized tensors; files with them remain
-def test_tensors_that_numpy_cannot_hold_are_passed_over(tmp_path):
-    torch = pytest.importorskip("torch")
-    state = {name: torch.from_numpy(w) for name, w in STATE.items()}
-    state["head.weight"] = state["head.weight"].to_sparse()
-    state["encoder.0.fc.weight"] = torch.quantize_per_tensor(state["encoder.0.fc.weight"], 0.1, 0, torch.qint8)
-    torch.save(state, tmp_path / "w.pt")
-    found = matched(tmp_path / "w.pt", chain(TRAINED))
-    assert len(found.initial) == 2 and len(found.mismatches) == 2
-
-
-class Trap:
-    """Unpickled, it makes a file."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.marker),)
-
-
-@pytest.mark.parametrize("how", ["torch", "pickle", "legacy"])
-def test_nothing_is_unpickled_but_tensors(how, tmp_path):
-    torch = pytest.importorskip("torch")
-    path, marker = tmp_path / "w.pt", tmp_path / "sprung"
-    if how == "pickle":
-        path.write_bytes(pickle.dumps(Trap(marker)))
-    else:
-        torch.save({"state_dict": Trap(marker)}, path, _use_new_zipfile_serialization=how == "torch")
-    with pytest.raises(CheckpointError, match=r"never unpickled; save model\.state_dict"):
-        matched(path, chain(TRAINED))
-    assert not marker.exists()
-
-
-def test_a_whole_module_is_no_state_dict(tmp_path):
-    torch = pytest.importorskip("torch")
-    torch.save(torch.nn.Linear(2, 3), tmp_path / "w.pt")
-    with pytest.raises(CheckpointError, match="never unpickled"):
-        matched(tmp_path / "w.pt", chain(TRAINED))
-    for odd in (torch.ones(2, 2), [1], {"state_dict": 3}, {}):
-        torch.save(odd, tmp_path / "w.pt")
-        with pytest.raises(CheckpointError, match="no float matrix"):
-            matched(tmp_path / "w.pt", chain(TRAINED))
-
-
-# Files.
-
-
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pt", ".onnx"])
-@pytest.mark.parametrize("damage", ["empty", "garbage", "cut"])
-def test_damaged_files_are_named(suffix, damage, tmp_path):
-    path = tmp_path / f"w{suffix}"
-    onnx_file(path, chain(INITIAL)) if suffix == ".onnx" else write(path, STATE)
-    whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "garbage": b"garbage" * 30, "cut": whole[: len(whole) // 2]}[damage])
-    with pytest.raises(CheckpointError, match=rf"w\{suffix}"):
-        matched(path, chain(TRAINED))
-
-
-def test_what_is_no_checkpoint(tmp_path):
-    (tmp_path / "folder.pt").mkdir()
-    (tmp_path / "w.h5").write_bytes(b"x")
-    os.mkfifo(tmp_path / "pipe.npz")
-    np.save(tmp_path / "one.npy", np.ones((2, 2)))
-    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
-    np.savez(tmp_path / "objects.npz", w=np.array([{}], object))
-    reasons = {"folder.pt": "is a folder", "w.h5": r"give \.onnx", "pipe.npz": "not a regular file"}
-    reasons |= {"missing.pt": "No such file", "one.npz": "not an .npz file", "objects.npz": "never unpickled"}
-    for name, why in reasons.items():
-        with pytest.raises(CheckpointError, match=why) as error:
-            matched(tmp_path / name, chain(TRAINED))
-        assert name in str(error.value)
-
-
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-def test_a_file_that_goes_away_is_named(suffix, tmp_path):
-    path = write(tmp_path / f"w{suffix}", STATE)
-    found = matched(path, chain(TRAINED))
-    path.rename(tmp_path / "elsewhere")
-    with pytest.raises(CheckpointError, match=rf"w\{suffix}"):
-        found.initial["/head/MatMul"]
-    (tmp_path / "elsewhere").rename(path)
-    assert same(found)
-
-
-@pytest.mark.parametrize("package", ["torch", "safetensors"])
-def test_a_missing_package_is_named(package, tmp_path, monkeypatch):
-    path = tmp_path / {"torch": "w.pt", "safetensors": "w.safetensors"}[package]
-    path.write_bytes(b"x")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(CheckpointError, match=f"needs.*{package}"):
-        matched(path, chain(TRAINED))
 
 
 def test_the_module_imports_neither_torch_nor_safetensors():
