@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .decomposition import Block, Decomposition, PlanError, from_ranges, to_ranges
+from .decomposition import Block, Decomposition, from_ranges, to_ranges
 from .errors import ScissionError
-from .evidence import Evidence, EvidenceError
+from .evidence import Evidence
 
 __all__ = ["Annealing", "AnnealingError", "pack_mask"]
 
@@ -51,6 +51,8 @@ class Annealing:
     def __post_init__(self) -> None:
         if (self.blocks is None) == (self.mask is None):
             raise AnnealingError(f"{self.node}: an annealing keeps either blocks or the entries of a mask")
+        if min(self.shape) < 1:
+            raise AnnealingError(f"{self.node}: a weight of shape {self.shape} has no entries")
         if self.blocks is not None and self.blocks.shape != self.shape:
             raise AnnealingError(f"{self.node}: blocks are for shape {self.blocks.shape}, the weight has {self.shape}")
         K, N = self.shape
@@ -100,20 +102,29 @@ class Annealing:
                 parts = [Block(from_ranges(b["inputs"], K), from_ranges(b["outputs"], N)) for b in data["blocks"]]
                 blocks = Decomposition((K, N), tuple(parts))
             return Annealing(
-                node=str(node),
-                weight=str(data["weight"]),
+                node=_typed("node", data["node"], str),
+                weight=_typed("weight", data["weight"], str),
                 shape=(K, N),
-                sha256=str(data["sha256"]),
+                sha256=_typed("sha256", data["sha256"], str),
                 evidence=Evidence.from_dict(data["evidence"]),
                 removed=data["removed"],
                 blocks=blocks,
                 mask=data.get("mask"),
-                strays=tuple((int(k), int(n)) for k, n in data["strays"]),
-                refitted=bool(data["refitted"]),
+                strays=tuple((_typed("a stray", k, int), _typed("a stray", n, int)) for k, n in data["strays"]),
+                refitted=_typed("refitted", data["refitted"], bool),
             )
-        except (KeyError, TypeError, ValueError, EvidenceError, PlanError) as error:
+        except AnnealingError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:  # the last two: absurd sizes
             what = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
             raise AnnealingError(f"annealing of {node}: {what}") from None
+
+
+def _typed(name: str, value: Any, kind: type) -> Any:
+    """A value of that very type: what was read from text may hold anything."""
+    if type(value) is not kind:
+        raise TypeError(f"{name} is {value!r}, which is no {kind.__name__}")
+    return value
 
 
 def pack_mask(mask: Mask) -> str:
@@ -127,11 +138,12 @@ def pack_mask(mask: Mask) -> str:
 
 def _unpack(text: str, shape: tuple[int, int], node: str) -> Mask:
     size = shape[0] * shape[1]
+    expected = -(-size // 8)
     try:
         inflater = zlib.decompressobj()
-        octets = inflater.decompress(base64.b64decode(text, validate=True), -(-size // 8))  # a bomb stops here
-    except (binascii.Error, zlib.error, TypeError, ValueError) as error:
+        octets = inflater.decompress(base64.b64decode(text, validate=True), expected + 1)  # a bomb stops here
+    except (binascii.Error, zlib.error, TypeError, ValueError, OverflowError, MemoryError) as error:
         raise AnnealingError(f"{node}: its mask is damaged ({error}); make a new plan") from None
-    if len(octets) != -(-size // 8):
+    if len(octets) != expected or not inflater.eof:
         raise AnnealingError(f"{node}: its mask has not one bit for each of {size:,} entries; make a new plan")
     return np.unpackbits(np.frombuffer(octets, np.uint8), count=size).astype(bool).reshape(shape)

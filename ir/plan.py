@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -145,6 +145,21 @@ class Plan:
     def rewrites(self) -> tuple[Step, ...]:
         """The steps that change the graph."""
         return tuple(step for step in self.steps if step.lowering != "dense")
+
+    def restored(self, nodes: Collection[str]) -> Plan:
+        """The same plan that leaves these linears as the original has them, neither annealed nor split.
+
+        Raises PlanError when one of them is not annealed.
+        """
+        known = {one.node for one in self.annealing}
+        if missing := sorted(set(nodes) - known):
+            raise PlanError(f"{missing[0]}: the plan does not anneal it, so there is nothing to restore")
+        steps = tuple(
+            replace(step, lowering="dense", reason="restored from the original") if step.node in nodes else step
+            for step in self.steps
+        )
+        left = tuple(one for one in self.annealing if one.node not in nodes)
+        return replace(self, steps=steps, annealing=left, effect="")
 
     def __str__(self) -> str:
         width = max((len(step.node) for step in self.steps), default=0)

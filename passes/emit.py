@@ -51,7 +51,7 @@ class Emitter:
         self.opset = origin.opset
         self.nodes: list[ir.Node] = []
         self.constants: list[ir.Value] = []
-        self._names = names
+        self.names = names
         self._base = origin.node.name or origin.output.name or origin.op
 
     @property
@@ -71,12 +71,12 @@ class Emitter:
         unused: Container[int] = (),
     ) -> list[ir.Value]:
         """Append a node named `<origin>/<role>/<op>`; returns its output values, those `unused` without a name."""
-        name = self._names.fresh(f"{self._base}/{role}/{op}")
+        name = self.names.fresh(f"{self._base}/{role}/{op}")
         # Value names follow the node's, so that a viewer groups them alike.
         values = [
             ir.Value(name="")
             if index in unused
-            else ir.Value(name=self._names.fresh(f"{name}_output_{index}"), type=self._type(op))
+            else ir.Value(name=self.names.fresh(f"{name}_output_{index}"), type=self._type(op))
             for index in range(outputs)
         ]
         self.nodes.append(
@@ -102,7 +102,7 @@ class Emitter:
 
     def constant(self, array: npt.NDArray[Any], role: str) -> ir.Value:
         """A new constant; the rewrite decides whether it becomes an initializer or a Constant node."""
-        name = self._names.fresh(f"{self._base}/{role}")
+        name = self.names.fresh(f"{self._base}/{role}")
         array = np.ascontiguousarray(array).reshape(array.shape)
         tensor = ir.Tensor(array, name=name)
         value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.annealing import Annealing
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Plan, PlanError, Step
@@ -22,10 +24,11 @@ from .emit import Emitter, Names
 from .fingerprint import fingerprint
 from .lowering import lower, problem
 from .native import folds_bias
+from .obstacle import obstacle
 from .parallel import parallel
 from .units import coupling_hash, joint_edges, units_of
 
-__all__ = ["rewrite"]
+__all__ = ["anneal", "rewrite"]
 
 INITIALIZERS_ARE_INPUTS = 4  # before this IR version every initializer had to be a graph input
 
@@ -33,9 +36,12 @@ INITIALIZERS_ARE_INPUTS = 4  # before this IR version every initializer had to b
 def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
     """A copy of the model in which every step of the plan that is not `dense` is carried out.
 
-    Interfaces, other nodes and their names stay as they are; weights that nobody reads any more go. Raises PlanError
-    when a node is missing or its weight is not the one that the plan was made for.
+    Interfaces, other nodes and their names stay as they are; weights that nobody reads any more go. Where the plan
+    anneals, its weights are removed first (see `anneal`). Raises PlanError when a node is missing or its weight is not
+    the one that the plan was made for.
     """
+    if plan.annealing:
+        model = anneal(model, plan.annealing, effect=plan.effect)
     if missing := set(plan.inline) - model.functions.keys():
         raise PlanError(
             f"the model has no local function {'::'.join(min(missing)[:2])}; make a new plan for this model"
@@ -62,6 +68,122 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
         correct_shapes(copy)
         copy.metadata_props["scission"] = f"{len(plan.rewrites)} operators split"
     return copy
+
+
+def anneal(
+    model: ir.Model,
+    annealing: Sequence[Annealing],
+    refitted: Mapping[str, npt.NDArray[Any]] | None = None,
+    *,
+    effect: str = "",
+) -> ir.Model:
+    """A copy of the model without the weights that an annealing removes; the only lossy step, and none is made twice.
+
+    refitted: canonical weights (K, N) by address, of those whose kept entries were fitted again; effect: what all of it
+    was measured to do, for the metadata. Strays become a thin product beside that of the blocks, added to it. Raises
+    PlanError when a node is missing, its weight is another, or was refitted and is not given; AnnealingError when a
+    mask is damaged.
+    """
+    seen = view(model)
+    copy, found = seen.model, seen.found
+    linears = {linear.address: linear for linear in found.linears}
+    names = Names(copy)
+    made: dict[Any, ir.Value] = {}  # equal weights stay one
+    now: dict[ir.Value, ir.Value] = {}
+    for one in annealing:
+        linear = linears.pop(one.node, None)
+        if linear is None:
+            raise PlanError(f"{one.node}: the model has no such linear to anneal, or the plan does it twice")
+        stored = found.constants.read(linear.weight)
+        if linear.shape != one.shape or fingerprint(linear.stored(found.constants)) != one.sha256:
+            raise PlanError(f"{one.node}: the weight is not the one that annealing was decided for; make a new plan")
+        if one.refitted and (refitted is None or one.node not in refitted):
+            raise PlanError(
+                f"{one.node}: its weights were fitted again on data, which no plan holds; run `scission optimize` again"
+            )
+        if reason := obstacle(linear, strays=bool(one.strays)):
+            raise PlanError(f"{one.node}: {reason}")
+        activation = now.get(linear.activation, linear.activation)
+        linear = replace(linear, activation=activation)
+        emitter = Emitter(linear, names)
+        key = None if one.refitted else (linear.weight, linear.transposed, one.mask, one.blocks, one.strays)
+        weight = made.get(key) if key is not None and not linear.in_function else None
+        if weight is None:
+            canonical = refitted[one.node] if refitted and one.refitted else linear.canonical(found.constants)
+            inside = one.kept()
+            if any(inside[stray] for stray in one.strays):
+                raise PlanError(f"{one.node}: a stray lies inside the blocks and would count twice; make a new plan")
+            if canonical.shape != one.shape:
+                raise PlanError(f"{one.node}: the refitted weight has shape {canonical.shape}, not {one.shape}")
+            kept = np.where(inside, canonical, 0).astype(stored.dtype)
+            weight = emitter.constant((kept.T if linear.transposed else kept).reshape(stored.shape), "annealed")
+            made[key] = weight
+        old, new = _put_weight(copy, linear, one, found, weight, emitter)
+        if new is not old:
+            now[old] = new
+    if annealing:
+        correct_shapes(copy)
+        copy.metadata_props["scission.annealing"] = _annealing_note(annealing, effect)
+    return copy
+
+
+def _put_weight(
+    model: ir.Model, linear: Linear, one: Annealing, found: Survey, weight: ir.Value, emitter: Emitter
+) -> tuple[ir.Value, ir.Value]:
+    """Put an annealed weight in the place of the original; returns the linear's value before and after."""
+    node, graph = linear.node, linear.node.graph
+    assert graph is not None
+    place, output = list(node.inputs).index(linear.weight), node.outputs[0]
+    if not one.strays:
+        _register(model, linear, graph, emitter.constants)
+        node.replace_input_with(place, weight)
+        _drop_unread(model, linear.weight)
+        return output, output
+    inputs = [weight if index == place else value for index, value in enumerate(node.inputs)]
+    blocks = ir.Value(name=emitter.names.fresh(f"{output.name}/blocks"), type=output.type, shape=output.shape)
+    product = ir.Node(
+        node.domain,
+        node.op_type,
+        inputs,
+        list(node.attributes.values()),
+        overload=node.overload,
+        outputs=[blocks],
+        name=node.name,
+        doc_string=node.doc_string,
+        metadata_props=dict(node.metadata_props),
+    )
+    strays = np.array(one.strays)
+    used, at = np.unique(strays[:, 0], return_inverse=True)
+    canonical = linear.canonical(found.constants)
+    thin = np.zeros((used.size, one.shape[1]), canonical.dtype)
+    values = canonical[strays[:, 0], strays[:, 1]]
+    thin[at, strays[:, 1]] = values if linear.alpha == 1 else (values * linear.alpha).astype(thin.dtype)
+    axis = -1 if linear.layout.rank is None else linear.layout.rank - 1
+    few = emitter.one("Gather", [linear.activation, emitter.integers(used, "strays/inputs")], "strays", axis=axis)
+    apart = emitter.one("MatMul", [few, emitter.constant(thin, "strays/weight")], "strays")
+    whole = emitter.one("Add", [blocks, apart], "strays")
+    _register(model, linear, graph, emitter.constants)
+    _inherit(whole, output)
+    nodes = [product, *emitter.nodes]
+    ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, [output], [whole])
+    _drop_unread(model, linear.weight)
+    return output, whole
+
+
+def _annealing_note(annealing: Sequence[Annealing], effect: str) -> str:
+    """What an annealed model says of itself, as JSON."""
+    tests = sorted({one.evidence.test for one in annealing})
+    levels = sorted({one.evidence.level for one in annealing})
+    note = {
+        "annealed": True,
+        "tests": tests,
+        "levels": levels,
+        "operators": len(annealing),
+        "removed": sum(one.removed for one in annealing),
+        "refitted": any(one.refitted for one in annealing),
+        "effect": effect or "not measured",
+    }
+    return json.dumps(note)
 
 
 def _checked(step: Step, linears: dict[str, Linear], found: Survey) -> Linear:
