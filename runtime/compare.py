@@ -135,8 +135,8 @@ def _feeds(
     from .lengths import length_bounds
 
     if trials.inputs is not None:
-        return list(load_npz(trials.inputs, _spec(model, given=True)))
-    spec = _spec(model)
+        return list(load_npz(trials.inputs, spec_of(model, given=True)))
+    spec = spec_of(model)
     rng = np.random.default_rng(trials.seed)
     bounds = index_bounds(model.graph)
     return [draw(spec, rng, chosen, bounds | length_bounds(model.graph, chosen)) for chosen in sizes(spec)]
@@ -160,7 +160,7 @@ def _bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]
     return sizes
 
 
-def _spec(model: Model, *, given: bool = False) -> list[TensorSpec]:
+def spec_of(model: Model, *, given: bool = False) -> list[TensorSpec]:
     """The inputs of a model as ONNX Runtime would list them, without opening a session for it.
 
     An input of unknown rank that enters a linear is taken to be a batch of rows for it, one that enters a recurrent

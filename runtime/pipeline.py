@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,15 +16,19 @@ from ..ir.errors import ScissionError
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Plan
-from ..ir.store import Staged, save_copy, stage, to_proto
+from ..ir.store import Staged, save, save_copy, stage, to_proto
 from ..passes.planner import Progress, make_plan
+from ..passes.rewrite import anneal as without
 from ..passes.rewrite import rewrite
 from . import compare
 from .compare import Trials
 
 if TYPE_CHECKING:
+    from .annealer import Annealer
     from .bench import Bench
     from .equivalence import Verdict
+    from .labelled import Labelled
+    from .selection import Selection
 
 __all__ = ["Result", "apply", "optimize", "plan"]
 
@@ -35,7 +39,9 @@ LIMIT = 1.0  # a rewritten model that is measured slower than this many times th
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What `optimize` did. outcome: 'split', 'unchanged' (nothing to gain), 'slower' (original kept) or 'failed' (the
-    check failed, nothing written); model: the optimised model in the form that the original came in."""
+    check failed, nothing written); model: the optimised model in the form that the original came in; selection: what
+    was annealed and with what measured effect, where that was asked for. The verdict compares the annealed model with
+    the split one: annealing itself is judged by its metric."""
 
     outcome: str
     reason: str
@@ -44,6 +50,7 @@ class Result:
     benches: tuple[Bench, ...] = ()
     written: tuple[Path, ...] = ()
     model: Any = None
+    selection: Selection | None = None
 
     @property
     def ok(self) -> bool:
@@ -60,6 +67,7 @@ class Result:
             "written": [str(path) for path in self.written],
             "check": self.verdict.to_dict() if self.verdict else None,
             "bench": [bench.to_dict() for bench in self.benches],
+            **({"annealing": self.selection.to_dict()} if self.selection else {}),
             "plan": json.loads(self.plan.dumps()),
         }
 
@@ -73,15 +81,34 @@ def plan(
     force: bool = False,
     progress: Progress | None = None,
     device: str = "auto",
+    anneal: Annealer | None = None,
 ) -> Plan:
     """Find the blocks of every linear of a model and choose what to do with each; changes nothing.
 
     provider: 'auto', 'cpu' or 'cuda', whose costs are predicted; rows: activation rows to predict for; threads: that
     will run it, all cores by default; force: split whatever splits; device: that weights are analysed on, 'cpu',
-    'cuda' or 'auto', which is CUDA for large models where torch has it: the plan is the same. Raises ModelError when
-    the model cannot be read, DeviceError when there is no such device.
+    'cuda' or 'auto', which is CUDA for large models where torch has it: the plan is the same; anneal: remove weights
+    that learning did not confirm before anything is split, which is lossy and here neither measured nor bounded:
+    `optimize` does that. Raises ModelError when the model cannot be read, DeviceError when there is no such device,
+    and for annealing what `prepare` raises.
     """
-    return _plan(load(model), provider, rows, threads, force, progress, device)
+    loaded = load(model)
+    if anneal is None:
+        return _plan(loaded, provider, rows, threads, force, progress, device)
+    from ..passes.anneal_model import anneal_model
+    from .annealer import AnnealOptionsError, prepare
+
+    if anneal.needs_data:
+        raise AnnealOptionsError("a plan knows no data: refit, veto and exposed belong to `optimize`, with data")
+    decided = anneal_model(loaded, prepare(loaded, anneal).settings, progress)
+    left = _without(loaded, without(loaded.graph, decided.annealing)) if decided.annealing else loaded
+    found = _plan(left, provider, rows, threads, force, progress, device)
+    return replace(found, annealing=decided.annealing)
+
+
+def _without(model: Model, graph: ir.Model) -> Model:
+    """The same model with another graph, which has no file of its own."""
+    return Model(graph=graph, name=model.name, kept=model.kept)
 
 
 def _plan(
@@ -125,7 +152,7 @@ def apply(model: Source, plan: Plan, output: str | os.PathLike[str] | None = Non
     other weights, ModelError when the output exists or cannot be written.
     """
     loaded = load(model)
-    changed = rewrite(loaded.graph, plan) if plan.rewrites else None
+    changed = rewrite(loaded.graph, plan) if plan.rewrites or plan.annealing else None
     if loaded.path is not None or output is not None:
         if output is None:
             raise ValueError("a model given as a path needs an output path")
@@ -165,40 +192,55 @@ def optimize(
     trials: Trials | None = None,
     progress: Progress | None = None,
     device: str = "auto",
+    anneal: Annealer | None = None,
+    data: Labelled | str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    max_drop: str | None = None,
 ) -> Result:
     """plan + apply + check + bench: split what pays, prove it equal, measure it, and keep the faster model.
 
     The output is the original, byte for byte, when nothing splits, or when the split model was measured slower and
     `force` is false; nothing is written when the check fails. A model given as a path needs `output`; others come back
-    in `Result.model`, as what they came in. device: as in `plan`. Raises ModelError, SessionError, InputError and
-    DeviceError for bad input.
+    in `Result.model`, as what they came in. device: as in `plan`.
+
+    anneal: how to remove weights that learning did not confirm, off by default because it is lossy; then `max_drop`,
+    such as 'argmax<=0.01', bounds what the task metric may lose on `data` (with `labels`), see `select`. Raises
+    ModelError, SessionError, InputError and DeviceError for bad input, and what `select` raises.
     """
     trials = trials or Trials()
     loaded = load(model)
     if loaded.path is not None and output is None:
         raise ValueError("a model given as a path needs an output path")
-    chosen = _plan(loaded, trials.provider, rows, trials.threads, force, progress, device)
+    options = (trials.provider, rows, trials.threads, force, progress, device)
+    selection, exact = None, loaded
+    if anneal is not None:
+        selection, exact = _annealed(loaded, anneal, data, labels, max_drop, trials, options)
+    chosen = _plan(exact, *options)
     target = Path(output) if output is not None else None
     if not chosen.rewrites:
         written = _write(model, loaded, None, target, overwrite) if target else []
         back = _as_given(model, loaded, None)
         return Result(
             outcome="unchanged",
-            reason=_nothing(chosen),
+            reason=_nothing(chosen, selection),
             plan=chosen,
             written=tuple(written),
             model=target if loaded.path else back,
+            selection=selection,
         )
     from .session import SessionError  # needed only where something is run
 
-    changed = rewrite(loaded.graph, chosen)
+    changed = rewrite(exact.graph, chosen)
+    if selection is not None and selection.chosen:
+        chosen = replace(chosen, annealing=selection.annealing, effect=selection.effect)
     verdict: Verdict | None = None
     benches: tuple[Bench, ...] = ()
     with _staged(loaded, changed, target, overwrite) as staged:
         original = loaded.path or model
         try:
             if check:
-                verdict = compare.check(original, staged.path, trials=trials)
+                with _beside(loaded, exact) as annealed:
+                    verdict = compare.check(annealed or original, staged.path, trials=trials)
             if bench and (verdict is None or verdict.equal):
                 benches = compare.bench(original, staged.path, trials=trials, rows=rows)
             outcome, reason = _judge(chosen, verdict, benches, force)
@@ -219,7 +261,47 @@ def optimize(
         benches=benches,
         written=tuple(written),
         model=target if loaded.path and written else back,
+        selection=selection,
     )
+
+
+def _annealed(
+    model: Model,
+    anneal: Annealer,
+    data: Labelled | str | os.PathLike[str] | None,
+    labels: str | os.PathLike[str] | None,
+    max_drop: str | None,
+    trials: Trials,
+    options: tuple[Any, ...],
+) -> tuple[Selection, Model]:
+    """What is annealed within the budget, and the model without it; only where the split that follows pays.
+
+    Nothing is annealed without data and a bound on what it may cost.
+    """
+    from .annealer import AnnealOptionsError
+    from .labelled import Labelled
+    from .metric import parse_budget
+    from .selection import select, without_useless
+    from .validation import read_data
+
+    if data is None or max_drop is None:
+        raise AnnealOptionsError(
+            "annealing is lossy: give data to judge it by (--data FILE.npz) and how much the task may lose "
+            "(--max-drop 'argmax<=0.01'); `scission plan --anneal` shows what it would remove without either"
+        )
+    budget = parse_budget(max_drop)
+    held = data if isinstance(data, Labelled) else read_data(model, data, labels)
+    selection = select(model, anneal, held, budget, trials, options[4])
+    if not selection.chosen:
+        return selection, model
+
+    def left(found: Selection) -> Model:
+        kept = without(model.graph, found.annealing, found.refitted, effect=found.effect)
+        return Model(graph=kept, name=model.name, kept=model.kept)
+
+    split = {step.node for step in _plan(left(selection), *options).rewrites}
+    useful = without_useless(model, selection, split, held, anneal.seed, budget, trials)
+    return useful, left(useful) if useful.chosen else model
 
 
 def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
@@ -251,6 +333,18 @@ def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force:
 
 
 @contextmanager
+def _beside(model: Model, exact: Model) -> Iterator[Path | None]:
+    """The annealed model as a file, which the split one must equal; None where nothing was annealed."""
+    if exact is model:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
+        path = Path(folder) / "annealed.onnx"
+        save(model, exact.graph.clone(), path)
+        yield path
+
+
+@contextmanager
 def _staged(model: Model, changed: ir.Model, target: Path | None, overwrite: bool) -> Iterator[Staged]:
     """The changed model beside its target, or in a temporary folder when it only goes back to the caller."""
     if target is not None:
@@ -264,7 +358,12 @@ def _staged(model: Model, changed: ir.Model, target: Path | None, overwrite: boo
         yield staged
 
 
-def _nothing(plan: Plan) -> str:
+def _nothing(plan: Plan, selection: Selection | None = None) -> str:
+    if selection is not None and not selection.chosen:
+        return f"nothing was annealed: {selection.reason}"
+    if selection is not None:
+        count = len(selection.chosen)
+        return f"{count} operators could be annealed, but none of them is predicted to gain, so nothing was removed"
     if not plan.steps:
         return "the model has no linear with a constant weight that can be split"
     splits = sum(step.components > 1 for step in plan.steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .equivalence import Verdict
     from .pipeline import Result
 
-__all__ = ["console", "inspection", "plan_view", "result_view", "timings", "verdict_view"]
+__all__ = ["SHOWN", "console", "inspection", "make_table", "plan_view", "result_view", "timings", "verdict_view"]
 
 SHOWN = 12  # rows of a table before the rest is summed up
 
@@ -31,6 +32,11 @@ def console(stderr: bool = False, quiet: bool = False) -> Console:
 def plan_view(plan: Plan, everything: bool = False) -> RenderableType:
     """What a plan does, and in one line each reason why the other linears stay as they are."""
     parts: list[RenderableType] = []
+    if plan.annealing:
+        from .annealing_report import annealing_view
+
+        effect = plan.effect or "not measured: `scission sweep` and `scission optimize --anneal` measure it"
+        parts += [annealing_view(plan.annealing, everything), Text(f"effect: {effect}", style="bold")]
     if plan.rewrites:
         parts.append(_rewrites(plan.rewrites if everything else plan.rewrites[:SHOWN]))
         if len(plan.rewrites) > SHOWN and not everything:
@@ -45,7 +51,7 @@ def _recurrences(plan: Plan, everything: bool) -> list[RenderableType]:
     found = [(step, step.states) for step in plan.steps if step.states is not None]
     if not found:
         return []
-    table = _table("recurrent states", ("node", "left"), ("operator", "left"))
+    table = make_table("recurrent states", ("node", "left"), ("operator", "left"))
     for name in ("states", "components", "SCCs", "layers", "giant"):
         table.add_column(name, justify="right")
     for step, states in found if everything else found[:SHOWN]:
@@ -56,7 +62,7 @@ def _recurrences(plan: Plan, everything: bool) -> list[RenderableType]:
 
 
 def _rewrites(steps: Iterable[Step]) -> Table:
-    table = _table("split", ("node", "left"), ("operator", "left"), ("weight", "right"), ("blocks", "right"))
+    table = make_table("split", ("node", "left"), ("operator", "left"), ("weight", "right"), ("blocks", "right"))
     for name in ("dormant", "MACs left", "lowering", "predicted"):
         table.add_column(name, justify="right")
     for step in steps:
@@ -83,7 +89,7 @@ def _left_alone(plan: Plan, everything: bool) -> RenderableType:
     if not rows:
         return Text("every operator is split", style="dim")
     columns = ("nodes", "left"), ("operator", "left"), ("parameters", "right"), ("why", "left")
-    table = _table("left as they are", *columns)
+    table = make_table("left as they are", *columns)
     if everything:
         for reason, node, op, parameters in rows:
             table.add_row(Text(node), op, _share(parameters, plan.parameters), Text(reason))
@@ -104,7 +110,7 @@ def _left_alone(plan: Plan, everything: bool) -> RenderableType:
 
 def inspection(plan: Plan, everything: bool = False) -> RenderableType:
     """What every linear is like: how many independent blocks, and how far it is from having any."""
-    table = _table("linears", ("node", "left"), ("operator", "left"), ("weight", "right"), ("type", "left"))
+    table = make_table("linears", ("node", "left"), ("operator", "left"), ("weight", "right"), ("type", "left"))
     for name in ("components", "giant", "density", "degree", "dormant", "MACs needed", "verdict"):
         table.add_column(name, justify="right")
     steps = sorted(plan.steps, key=lambda step: (-step.components, -step.parameters))
@@ -133,7 +139,7 @@ def inspection(plan: Plan, everything: bool = False) -> RenderableType:
 
 def verdict_view(verdict: Verdict) -> RenderableType:
     """The comparison of two models, a row per output, and how near each split product came to its bound."""
-    table = _table("check", ("output", "left"), ("verdict", "left"), ("max error", "right"), ("relative", "right"))
+    table = make_table("check", ("output", "left"), ("verdict", "left"), ("max error", "right"), ("relative", "right"))
     for name in ("allowed", "cosine", "same argmax"):
         table.add_column(name, justify="right")
     for report in verdict.outputs:
@@ -161,7 +167,7 @@ def verdict_view(verdict: Verdict) -> RenderableType:
 
 def timings(benches: Sequence[Bench]) -> RenderableType:
     """Latency of two models side by side, a row per input size."""
-    table = _table("bench", ("batch", "right"), ("original", "right"), ("changed", "right"), ("speed-up", "right"))
+    table = make_table("bench", ("batch", "right"), ("original", "right"), ("changed", "right"), ("speed-up", "right"))
     for name in ("10-90 %", "rows/s"):
         table.add_column(name, justify="right")
     for bench in benches:
@@ -190,7 +196,12 @@ def timings(benches: Sequence[Bench]) -> RenderableType:
 
 def result_view(result: Result, everything: bool = False) -> RenderableType:
     """The plan, the check and the bench of one `optimize`, and what came of it."""
-    parts: list[RenderableType] = [plan_view(result.plan, everything)]
+    parts: list[RenderableType] = []
+    if result.selection is not None:
+        from .annealing_report import selection_view
+
+        parts.append(selection_view(result.selection, everything))
+    parts.append(plan_view(replace(result.plan, annealing=()), everything))
     if result.verdict is not None:
         parts.append(verdict_view(result.verdict))
     if result.benches:
@@ -201,7 +212,8 @@ def result_view(result: Result, everything: bool = False) -> RenderableType:
     return Group(*parts)
 
 
-def _table(title: str, *columns: tuple[str, str]) -> Table:
+def make_table(title: str, *columns: tuple[str, str]) -> Table:
+    """An empty table in the style of all others; columns: (name, justification)."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, justify in columns:
         table.add_column(name, justify=justify)  # type: ignore[arg-type]

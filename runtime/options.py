@@ -1,0 +1,152 @@
+"""The options that commands share, and what is made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from .annealer import Annealer
+    from .compare import Trials
+    from .session import Choice
+
+__all__ = ["annealer", "levels_of", "trials_of"]
+
+Input = Annotated[Path, typer.Argument(metavar="IN", help="the model, an .onnx file")]
+Output = Annotated[Path, typer.Argument(metavar="OUT", help="where the result goes")]
+PlanOutput = Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN", help="write the plan as JSON")]
+First = Annotated[Path, typer.Argument(metavar="A", help="the original model")]
+Second = Annotated[Path, typer.Argument(metavar="B", help="the changed model")]
+Provider = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it really works")]
+Device = Annotated[str, typer.Option(help="where weights are analysed: cpu, cuda, or auto: CUDA for large models")]
+Threads = Annotated[int | None, typer.Option(help="threads of ONNX Runtime (default: its own choice)", min=1, max=1024)]
+Rows = Annotated[
+    list[int] | None, typer.Option("--rows", help="batch rows to predict and time for (repeatable; 1, 16, 256)", min=1)
+]
+Force = Annotated[bool, typer.Option("--force", help="split whatever splits, also where that is slower")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+All = Annotated[bool, typer.Option("--all", help="show every node")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the output if it exists")]
+Inputs = Annotated[Path | None, typer.Option(metavar="FILE.npz", help="real inputs instead of random ones")]
+Size = Annotated[list[str] | None, typer.Option("--size", metavar="NAME=N", help="size of a symbolic dimension")]
+Seed = Annotated[int, typer.Option(help="seed of the random inputs", min=0)]
+Rtol = Annotated[float | None, typer.Option(help="allowed error relative to the largest output (by type)", min=0)]
+Atol = Annotated[float | None, typer.Option(help="allowed absolute error besides", min=0)]
+Seconds = Annotated[float, typer.Option(help="time spent on each input size", min=0.01)]
+CustomOps = Annotated[list[Path] | None, typer.Option(metavar="LIB", help="library of custom operators")]
+DEFAULTS = {  # of the options of annealing that mean nothing without a method
+    **dict.fromkeys(("method", "init", "initial", "veto"), None),
+    **dict.fromkeys(("literal", "drop_strays", "refit", "exposed"), False),
+    "alpha": 0.05,
+    "correction": "bonferroni",
+    "strays": 100,
+}
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--anneal",
+        metavar="METHOD",
+        help="remove weights that learning did not confirm (lossy): auto, blocks, neyman, walk, edges, norm, "
+        "consistency, sequences, paper, support, update",
+    ),
+]
+Alpha = Annotated[float, typer.Option(help="level of the test over a whole weight", min=0, max=1)]
+Correction = Annotated[str, typer.Option(help="for many tests: bonferroni, none, benjamini-hochberg")]
+Init = Annotated[
+    str | None,
+    typer.Option(metavar="SCHEME", help="how weights were initialised: torch_linear, normal:0.02, bert, like:TENSOR …"),
+]
+Initial = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="the checkpoint that training began with (onnx, safetensors, torch)")
+]
+Literal = Annotated[bool, typer.Option("--literal", help="remove edge by edge, not only what lies outside the blocks")]
+Strays = Annotated[int, typer.Option(help="entries outside the blocks that 'blocks' may keep beside them", min=0)]
+DropStrays = Annotated[bool, typer.Option("--drop-strays", help="remove such entries")]
+Refit = Annotated[bool, typer.Option("--refit", help="fit the surviving blocks again on the data, by least squares")]
+Veto = Annotated[float | None, typer.Option(help="largest relative change of an operator's outputs on the data", min=0)]
+Exposed = Annotated[bool, typer.Option("--exposed", help="a weight that the data never exposed is not confirmed")]
+Data = Annotated[Path | None, typer.Option(metavar="FILE.npz", help="labelled inputs to judge annealing by")]
+Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="their labels, .npy or .npz")]
+MaxDrop = Annotated[
+    str | None, typer.Option(metavar="METRIC<=X", help="how much a metric may lose, such as 'argmax<=0.01'")
+]
+
+
+def trials_of(
+    provider: str,
+    threads: int | None,
+    inputs: Path | None,
+    size: list[str] | None,
+    seed: int,
+    rtol: float | None,
+    atol: float | None,
+    seconds: float,
+    custom_ops: list[Path] | None,
+) -> Trials:
+    """How two models are run; raises typer.BadParameter for an unknown provider or a size that is none."""
+    from .compare import Trials
+
+    if provider not in ("auto", "cpu", "cuda"):
+        raise typer.BadParameter(f"{provider!r} is none of auto, cpu, cuda", param_hint="--provider")
+    return Trials(
+        provider=cast("Choice", provider),
+        threads=threads,
+        inputs=inputs,
+        sizes=dict(map(size_of, size or [])),
+        seed=seed,
+        rtol=rtol,
+        atol=atol,
+        seconds=seconds,
+        custom_ops=tuple(custom_ops or ()),
+    )
+
+
+def size_of(text: str) -> tuple[str, int]:
+    name, sign, number = text.rpartition("=")
+    if not sign or not number.isdecimal() or len(number) > 12 or int(number) < 1:
+        raise typer.BadParameter(f"{text!r} is not NAME=N with N at least 1", param_hint="--size")
+    return name, int(number)
+
+
+def levels_of(text: str | None) -> tuple[float, ...]:
+    """The levels of a list such as '0.05,1e-3'; raises typer.BadParameter for anything that is none."""
+    found = []
+    for part in (text or "").split(",") if text is not None else []:
+        try:
+            level = float(part)
+        except ValueError:
+            level = -1.0
+        if not 0 < level < 1:
+            raise typer.BadParameter(f"{part!r} is no level between 0 and 1", param_hint="--levels")
+        found.append(level)
+    return tuple(found)
+
+
+def annealer(**options: Any) -> Annealer | None:
+    """Options of annealing as one value, None without a method.
+
+    Raises typer.BadParameter for a word that is none of the choices, or other options of annealing without a method.
+    """
+    if options["method"] is None:
+        if idle := [
+            name for name, value in options.items() if name not in ("seed", "device") and value != DEFAULTS[name]
+        ]:
+            hint = "--" + idle[0].replace("_", "-")
+            raise typer.BadParameter("says how to anneal; give --anneal METHOD as well", param_hint=hint)
+        return None
+    from typing import get_args
+
+    from ..passes.anneal_model import METHODS
+    from ..passes.correction import Correction as Corrections
+    from .annealer import Annealer
+
+    for name, choices in (("method", METHODS), ("correction", get_args(Corrections))):
+        if options[name] not in choices:
+            hint = "--anneal" if name == "method" else f"--{name}"
+            raise typer.BadParameter(f"{options[name]!r} is none of {', '.join(choices)}", param_hint=hint)
+    if not 0 < options["alpha"] < 1:
+        raise typer.BadParameter(f"{options['alpha']} does not lie between 0 and 1", param_hint="--alpha")
+    return Annealer(**options)

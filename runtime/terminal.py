@@ -1,0 +1,93 @@
+"""What commands print and write: tables or JSON, progress bars, small files whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..ir.errors import ScissionError
+
+if TYPE_CHECKING:
+    from ..passes.planner import Progress
+
+__all__ = ["progress_bar", "refuse_input", "refuse_outputs", "show", "write"]
+
+
+def refuse_input(output: Path, source: Path | None) -> None:
+    """An input file is never written to, not even with --overwrite."""
+    from ..ir.store import refuse_output
+
+    refuse_output(output, [source] if source is not None else [], True)
+
+
+def write(files: Mapping[Path, bytes], overwrite: bool) -> None:
+    """Write small files, each whole or none of them."""
+    from ..ir.store import refuse_output
+
+    staged: dict[Path, Path] = {}
+    path = Path()
+    try:
+        for path, data in files.items():
+            refuse_output(path, [], overwrite)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".scission.")
+            staged[path] = Path(name)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            mask = os.umask(0)
+            os.umask(mask)
+            staged[path].chmod(0o666 & ~mask)  # as a file that is opened for writing has it
+        for path in files:
+            staged[path].replace(path)
+    except OSError as error:
+        raise ScissionError(f"{path}: {error.strerror}; nothing was written") from None
+    finally:
+        for left in staged.values():
+            left.unlink(missing_ok=True)
+
+
+def show(quiet: bool, as_json: bool, data: Callable[[], Any], view: Callable[[Any], Any]) -> None:
+    """Print JSON, or a table made with the module `report`, or nothing."""
+    if as_json:
+        typer.echo(json.dumps(data(), indent=1))
+    elif not quiet:
+        from . import report
+
+        report.console().print(view(report))
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar on the terminal, for work that takes longer than a moment."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    started = time.monotonic()
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("analysing", total=None, visible=False)
+
+        def advance(done: int, total: int, node: str) -> None:
+            bar.update(task, completed=done, total=total, description=node, visible=time.monotonic() - started > 0.5)
+
+        yield advance
+
+
+def refuse_outputs(outputs: list[Path], inputs: Sequence[Path], overwrite: bool) -> None:
+    """Everything that can be said against the outputs, before anything is computed."""
+    from ..ir.store import refuse_output
+
+    for index, path in enumerate(outputs):
+        refuse_output(path, inputs, overwrite)
+        if path.resolve() in [other.resolve() for other in outputs[:index]]:
+            raise ScissionError(f"{path}: is given as an output twice; choose another name for one of them")

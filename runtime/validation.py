@@ -1,0 +1,204 @@
+"""The validation stage (paper 4.5.1): a model annealed at several levels, each beside the original on the same
+inputs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..ir.levels import LevelResult, OperatorLevel, Sweep, strongest, summarise
+from ..ir.model import Model, Source, load
+from ..passes.anneal_model import Anneal, Annealed, Found, anneal_model
+from ..passes.rewrite import anneal
+from .annealer import Annealer, prepare
+from .compare import Trials
+from .continuity import jumps
+from .labelled import Labelled
+from .metric import Metric, parse_metric
+from .side_by_side import Measured, SideBySide
+
+if TYPE_CHECKING:
+    from ..ir.decomposability import ModelReport
+    from ..passes.activity import Activity
+
+__all__ = ["LEVELLESS", "LEVELS", "Progress", "Validation", "activity_of", "read_data", "sweep"]
+
+Progress = Callable[[int, int, str], None]
+LEVELS = (0.5, 0.2, 0.05, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-15, 1e-20, 1e-30)
+SHARE = 0.01  # of the metric's range, that a level may cost to be of use
+WORTH = 0.95  # share of the multiply-adds from which on fewer of them are of use
+LEVELLESS = ("auto", "update", "support", "blocks")  # tests whose answer does not depend on a level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """A sweep, and where no level saves multiply-adds within the limit why the model does not decompose.
+
+    limit: drop of the metric up to which a level counts; report: None where some level decomposes the model, or none
+    was asked for.
+    """
+
+    sweep: Sweep
+    limit: float
+    report: ModelReport | None = None
+
+    @property
+    def decomposes(self) -> bool:
+        """Whether some level within the limit leaves fewer multiply-adds, all weaker ones being within it, too."""
+        found = strongest(self.sweep.levels, self.limit)
+        return found is not None and found.mac_share < WORTH
+
+
+def sweep(
+    model: Source,
+    data: Labelled | str | os.PathLike[str],
+    *,
+    levels: Sequence[float] = LEVELS,
+    metric: Metric | str = "cosine",
+    labels: str | os.PathLike[str] | None = None,
+    limit: float | None = None,
+    options: Annealer | None = None,
+    trials: Trials | None = None,
+    explain: bool = True,
+    progress: Progress | None = None,
+) -> Validation:
+    """Anneal a model at each level and run it beside the original: edges, components, MACs, task metric, continuity.
+
+    data: labelled inputs, or the .npz file that holds them (see `read_labelled`), labels beside them; levels: alphas of
+    the whole weight, given in any order, swept from the weakest to the strongest; metric: see `parse_metric`; limit:
+    drop up to which a level is of use, a hundredth of the metric's range unless given; explain: report why the model
+    does not decompose, when it does not, and what its outputs are worth where it would. Nothing is written. Raises
+    ModelError, LabelledError, MetricError, AnnealError and what `prepare` raises.
+    """
+    started = time.monotonic()
+    trials = trials or Trials()
+    loaded = load(model)
+    held = data if isinstance(data, Labelled) else read_data(loaded, data, labels)
+    judge = parse_metric(metric) if isinstance(metric, str) else metric
+    options = options or Annealer(method="neyman")
+    activity = activity_of(loaded, options, held, trials)
+    prepared = prepare(loaded, options, activity)
+    runner = SideBySide(loaded, held, judge, trials.provider, trials.threads, trials.custom_ops)
+    chosen = sorted({float(level) for level in levels}, reverse=True)
+    if options.method in LEVELLESS:
+        chosen = [options.alpha]
+    results: list[LevelResult] = []
+    notes = list(prepared.notes)
+    for index, level in enumerate(chosen):
+        if progress:
+            progress(index, len(chosen), f"level {level:g}")
+        decided = anneal_model(loaded, replace(prepared.settings, level=level))
+        if not results:
+            notes += _unseen(decided, {linear.address for linear in prepared.survey.linears})
+        results.append(_level(loaded, decided, level, runner))
+    flagged = jumps(results, span=judge.span) if len(results) > 1 else ()
+    swept = Sweep(
+        model=loaded.name,
+        test=_test(options),
+        metric_name=judge.name,
+        higher_is_better=judge.higher_is_better,
+        baseline=runner.baseline,
+        samples=held.samples,
+        levels=tuple(results),
+        jumps=flagged,
+        notes=tuple(notes),
+        seconds=time.monotonic() - started,
+    )
+    allowed = SHARE * (judge.span or abs(runner.baseline) or 1.0) if limit is None else limit
+    found = Validation(sweep=swept, limit=allowed)
+    if not explain or found.decomposes:
+        return found
+    return replace(found, report=_explained(loaded, prepared.settings, runner, progress))
+
+
+def _explained(model: Model, settings: Anneal, runner: SideBySide, progress: Progress | None) -> ModelReport:
+    """Why a model does not decompose, with what its outputs are worth where no weight has a giant any more."""
+    from ..ir.decomposability import Worth
+    from ..passes.decomposability import at_half, examine
+
+    report = examine(model, settings, progress=progress)
+    removed = at_half(model, report)
+    if not removed:
+        return report
+    there = runner.measure(anneal(model.graph, removed))
+    return replace(report, worth=Worth(metric=runner.metric.name, value=there.metric, original=there.baseline))
+
+
+def read_data(model: Model, path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None) -> Labelled:
+    """The labelled samples of an .npz file for the inputs of a model."""
+    from .compare import spec_of
+    from .labelled import read_labelled
+
+    return read_labelled(Path(path), spec_of(model, given=True), Path(labels) if labels else None)
+
+
+def activity_of(
+    model: Model, options: Annealer, data: Labelled | None, trials: Trials
+) -> Mapping[str, Activity] | None:
+    """What calibration data show of each linear, where the options ask for it."""
+    if not options.needs_data or data is None:
+        return None
+    from ..ir.view import view
+    from .calibration import observe
+
+    return observe(
+        model,
+        view(model.graph).found.linears,
+        data.feeds,
+        provider=trials.provider,
+        threads=trials.threads,
+        custom_ops=trials.custom_ops,
+    )
+
+
+def _test(options: Annealer) -> str:
+    spelt = "edge by edge" if options.literal else "block-fill"
+    plain = options.method in LEVELLESS
+    return f"{options.method}, {spelt}" if plain else f"{options.method}, {spelt}, {options.correction}"
+
+
+def _unseen(decided: Annealed, linears: Collection[str]) -> list[str]:
+    """Notes on the linears that could not be tested."""
+    left = [skip for skip in decided.skipped if skip.node in linears]
+    reasons = Counter(skip.reason for skip in left)
+    first = {skip.reason: skip.node for skip in reversed(left)}
+    return [
+        f"not annealed: {first[why]}{f' and {count - 1} more' if count > 1 else ''}: {why}"
+        for why, count in reasons.most_common()
+    ]
+
+
+def _level(model: Model, decided: Annealed, level: float, runner: SideBySide) -> LevelResult:
+    """One level with its measurements; where nothing is removed the model need not run again."""
+    higher = runner.metric.higher_is_better
+    same = Measured(metric=runner.baseline, baseline=runner.baseline, drop=0.0, deviation=0.0, cosine=1.0)
+    found = runner.measure(anneal(model.graph, decided.annealing)) if decided.annealing else same
+    return summarise(
+        level,
+        [_operator_level(one) for one in decided.found],
+        deviation=found.deviation,
+        metric=found.metric,
+        baseline=found.baseline,
+        higher_is_better=higher,
+        cosine=found.cosine,
+    )
+
+
+def _operator_level(found: Found) -> OperatorLevel:
+    """What a decision leaves of one operator, as a row of the sweep."""
+    return OperatorLevel(
+        node=found.node,
+        shape=found.shape,
+        confirmed=min(found.evidence.confirmed, 1.0) if found.evidence else 1.0,
+        kept=min(found.kept, 1.0),
+        components=found.components.count,
+        giant=found.components.giant,
+        dormant=found.components.dormant,
+        mac_share=min(found.mac_share, 1.0),
+        reason=found.reason,
+    )
