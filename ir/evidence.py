@@ -99,7 +99,8 @@ class Evidence:
                 fields["null"] = Null.from_dict(fields["null"])
             if fields.get("fit") is not None:
                 fit = fields["fit"]
-                fields["fit"] = Fit(**{key: tuple(v) if isinstance(v, list) else v for key, v in fit.items()})
+                as_tuples: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fit.items()}
+                fields["fit"] = Fit(**as_tuples)
             if fields.get("certificate") is not None:
                 fields["certificate"] = Certificate(**fields["certificate"])
             for name in ("classes", "notes"):

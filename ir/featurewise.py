@@ -96,8 +96,10 @@ class Growth:
         told: list[Any] = [node.op_type, *((a.name, str(a.value)) for a in node.attributes.values())]
         for value in node.inputs[1:]:
             try:
-                known = value is not None and value in self.constants
-                told.append(tuple(self.constants.read(value).ravel().tolist()) if known else value)
+                if value is not None and value in self.constants:
+                    told.append(tuple(self.constants.read(value).ravel().tolist()))
+                else:
+                    told.append(value)
             except ModelError:
                 told.append(value)
         return tuple(told)

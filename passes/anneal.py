@@ -369,4 +369,5 @@ def _both(one: Array, other: Array) -> Array:
 
 
 def _share(mask: Array) -> float:
-    return float(mask.sum()) / max(math.prod(mask.shape), 1)
+    share: float = float(mask.sum()) / max(math.prod(mask.shape), 1)
+    return share

@@ -41,7 +41,8 @@ def load_function(text: str) -> tuple[bool, Needs, Values]:
     function = getattr(module, name, None)
     if not callable(function):
         raise MetricError(f"{text}: {module.__file__} holds no function {name!r}")
-    needs, higher = getattr(function, "needs_labels", "optional"), getattr(function, "higher_is_better", True)
+    needs: Needs = getattr(function, "needs_labels", "optional")
+    higher = getattr(function, "higher_is_better", True)
     if needs not in ("no", "optional", "yes") or not isinstance(higher, bool):
         raise MetricError(f"{text}: needs_labels must be 'no', 'optional' or 'yes', and higher_is_better a bool")
 

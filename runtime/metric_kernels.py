@@ -110,7 +110,8 @@ def _likelihood(shift: int) -> Kernel:
         top = rows.max(-1, keepdims=True, initial=-np.inf)
         with np.errstate(invalid="ignore", divide="ignore"):
             total = np.log(np.exp(rows - top).sum(-1)) + top[:, 0]
-            return total - np.take_along_axis(rows, target[:, None], -1)[:, 0]
+            lost: Float64 = total - np.take_along_axis(rows, target[:, None], -1)[:, 0]
+        return lost
 
     return kernel
 

@@ -290,6 +290,7 @@ class _Search:
                 f"not refitted: {found.samples:,} calibration rows are too few for blocks of {widest:,} inputs, which "
                 f"would only learn them by heart; give {PER_INPUT * widest:,}",
             )
+        annealing = _noted(annealing, *_seen_in(annealing, found))
         note = f"on calibration data its outputs change by {error:.2%}" + (
             " after the refit" if weight is not None else ""
         )
@@ -315,8 +316,19 @@ class _Search:
         return chosen, refused, last
 
 
-def _noted(annealing: Annealing, note: str) -> Annealing:
-    return replace(annealing, evidence=replace(annealing.evidence, notes=(*annealing.evidence.notes, note)))
+def _noted(annealing: Annealing, *notes: str) -> Annealing:
+    return replace(annealing, evidence=replace(annealing.evidence, notes=(*annealing.evidence.notes, *notes)))
+
+
+def _seen_in(annealing: Annealing, activity: Activity) -> list[str]:
+    """What calibration data say of the decision: co-occurrence classes of the inputs, exposure of what is removed."""
+    count = int(activity.labels.max(initial=-1)) + 1
+    notes = [f"calibration data activate the inputs in {count:,} class{'es' if count > 1 else ''} that never meet"]
+    if activity.exposure is not None:
+        removed = ~annealing.kept()
+        never = float((activity.exposure[removed] == 0).mean()) if removed.any() else 0.0
+        notes.append(f"they never exposed {never:.1%} of the removed weights")
+    return notes
 
 
 def _bare(annealing: Annealing, weight: Array | None) -> Candidate:

@@ -89,6 +89,8 @@ def sweep(
         chosen = [options.alpha]
     results: list[LevelResult] = []
     notes = list(prepared.notes)
+    if options.method in LEVELLESS:
+        notes.append(f"the method {options.method!r} has no level to sweep: there is one row")
     for index, level in enumerate(chosen):
         if progress:
             progress(index, len(chosen), f"level {level:g}")
