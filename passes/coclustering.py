@@ -1,0 +1,365 @@
+"""Co-clustering: rows and columns of a matrix of energies that belong together, found through noise.
+
+Blocks are places of higher energy. What untouched entries have is taken away, and of what is left the singular vectors
+that stand out of the noise give a first partition, as each block is one of them. K-means reads it, and then features
+move one by one to the block in which they are likeliest until none does. Blocks are put together while the energy
+between them is more than noise, so the number of blocks comes out of the test. Sources: Dhillon, Co-clustering
+documents and words using bipartite spectral graph partitioning, 2001; Gao, Ma, Zhang and Zhou, Achieving optimal
+misclassification proportion in stochastic block models, 2017 (spectral start, likelihood refinement); Benaych-Georges
+and Nadakuditi, 2012 (what stands out of the noise).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .energies import Energies, moments
+
+__all__ = ["Partition", "cocluster", "masses", "membership"]
+
+Labels = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+
+FACTORS = 24  # singular vectors looked at; twice as many while all of them stand out
+MOST = 96  # of them; more blocks than that are merged
+POWER = 8  # iterations that separate singular values from the noise
+MARGIN = 1.01  # of the noise edge: the largest singular value of noise alone fluctuates by less
+ROUNDS = 40  # of refinement; it settles after a few
+FLOOR = 1e-4  # of an energy: a hundredth of sigma, below which one noise is as good as another
+GLUED = 4.5  # standard errors by which the energy between two blocks exceeds the noise for them to be one
+LEAST = 1.02  # energy of a block over that outside, so that likelihoods stay defined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Partition:
+    """Which block every input (K,) and output (N,) is in, -1 for none, and how sure that is.
+
+    inside: mean energy of each block; outside: of all other entries; edge: the largest singular value over that of
+    noise; misplaced: expected share of features in a wrong block, by their likelihoods; gain: log likelihood over one
+    block.
+    """
+
+    inputs: Labels
+    outputs: Labels
+    count: int
+    inside: tuple[float, ...]
+    outside: float
+    edge: float
+    misplaced: float
+    gain: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sample:
+    """The energies, where they are known (None: everywhere), how many are, and their sum."""
+
+    energy: Energies
+    known: Energies | None
+    entries: float
+    total: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        K, N = self.energy.shape
+        return K, N
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.entries
+
+    def outside(self, energy: float, area: float) -> float:
+        """Mean energy of what is left when blocks take so much energy and so many entries."""
+        rest = self.entries - area
+        return max((self.total - energy) / rest if rest >= 1 else self.mean, FLOOR)
+
+
+def cocluster(energy: Energies, rng: np.random.Generator, known: Energies | None = None) -> Partition:
+    """The likeliest partition into blocks of a matrix of energies (K, N); one of `count` 1 where nothing stands out.
+
+    known: 1 where an entry may be used and 0 where not, where the energy must be 0 as well. Deterministic given `rng`.
+    Memory: one more copy of the matrix.
+
+    >>> rng = np.random.default_rng(0)
+    >>> noise = np.random.default_rng(1).chisquare(1, (60, 80))
+    >>> found = cocluster(np.float32(noise * (1 + 8 * np.kron(np.eye(2), np.ones((30, 40))))), rng)
+    >>> found.count, np.bincount(found.inputs).tolist(), np.bincount(found.outputs).tolist()
+    (2, [30, 30], [40, 40])
+    """
+    K, N = energy.shape
+    entries = float(K * N) if known is None else float(known.sum(dtype=np.float64))
+    sample = _Sample(energy, known, entries, float(energy.sum(dtype=np.float64)))
+    if min(K, N) < 2 or not entries:  # two blocks need two rows and two columns
+        return _whole(sample, 0.0)
+    left, values, right, edge = _standing_out(sample, rng)
+    best = _whole(sample, float(values[0] / edge) if edge > 0 else 0.0)
+    factors = int((values > MARGIN * edge).sum())
+    scaled = left[:, :factors] * values[:factors] / math.sqrt(N), right[:, :factors] * values[:factors] / math.sqrt(K)
+    points = np.concatenate(scaled)
+    for clusters in sorted({factors + 1, factors + 2, 2 * factors} if factors else ()):
+        labels = _kmeans(points, clusters, rng)
+        found = _settle(sample, labels[:K], _matched(sample, labels[:K], labels[K:], clusters), clusters, best.edge)
+        if found.count > 1 and found.gain > best.gain:
+            best = found
+    return best
+
+
+def _whole(sample: _Sample, edge: float) -> Partition:
+    K, N = sample.shape
+    return Partition(
+        inputs=np.zeros(K, np.int64),
+        outputs=np.zeros(N, np.int64),
+        count=1,
+        inside=(sample.mean if sample.entries else 0.0,),
+        outside=0.0,
+        edge=edge,
+        misplaced=0.0,
+        gain=0.0,
+    )
+
+
+def _standing_out(sample: _Sample, rng: np.random.Generator) -> tuple[Float, Float, Float, float]:
+    """Leading singular vectors and values of the energies above the null's, and the largest value of noise alone.
+
+    With the mean of all taken away instead of the null's, what lies outside would be negative beside a large block,
+    and the inputs and outputs of a small one would get opposite signs.
+    """
+    K, N = sample.shape
+    null = np.float32(min(sample.mean, moments()[0]))
+    raised = np.full((K, N), -null) if sample.known is None else sample.known * -null
+    raised += sample.energy
+    level = (sample.mean - float(null)) * sample.entries / (K * N)
+    square = float(np.einsum("ij,ij->", raised, raised, dtype=np.float64)) / (K * N)
+    spread = math.sqrt(max(square - level * level, 0.0))
+    edge = spread * (math.sqrt(K) + math.sqrt(N))
+    count = FACTORS
+    while True:
+        left, values, right = _leading(raised, min(count, K, N), rng)
+        if count >= min(MOST, K, N) or values[-1] <= MARGIN * edge:
+            return left, values, right, edge
+        count *= 2
+
+
+def _leading(matrix: Energies, count: int, rng: np.random.Generator) -> tuple[Float, Float, Float]:
+    """The leading singular vectors and values, by randomised subspace iteration (Halko, Martinsson, Tropp, 2011)."""
+    basis = rng.standard_normal((matrix.shape[1], min(count + 8, *matrix.shape))).astype(np.float32)
+    for _ in range(POWER):
+        image = np.linalg.qr(matrix @ basis)[0]
+        basis = np.linalg.qr(matrix.T @ image)[0]
+    left, values, turned = np.linalg.svd(matrix @ basis, full_matrices=False)
+    right = basis @ turned[:count].T
+    return left[:, :count].astype(np.float64), values[:count].astype(np.float64), right.astype(np.float64)
+
+
+def _kmeans(points: Float, clusters: int, rng: np.random.Generator) -> Labels:
+    import warnings
+
+    from scipy.cluster.vq import kmeans2
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a cluster may run empty; it is dropped later
+        labels = kmeans2(points, _centres(points, clusters, rng), minit="matrix", iter=20)[1]
+    return np.asarray(labels, np.int64)
+
+
+def _centres(points: Float, clusters: int, rng: np.random.Generator) -> Float:
+    """Points drawn as first centres, each the best of several drawn with probability proportional to the squared
+    distance from those before.
+
+    Source: Arthur and Vassilvitskii, k-means++, 2007, in its greedy form.
+    """
+    norms = (points**2).sum(1)
+
+    def squares(at: list[int]) -> Float:
+        found: Float = np.maximum(norms[:, None] - 2 * points @ points[at].T + norms[at], 0)
+        return found
+
+    chosen = [int(rng.integers(len(points)))]
+    nearest = squares(chosen)[:, 0]
+    for _ in range(clusters - 1):
+        total = nearest.sum()
+        drawn = rng.choice(len(points), 2 + int(math.log(clusters)), p=nearest / total if total > 0 else None).tolist()
+        nearer = np.minimum(squares(drawn), nearest[:, None])
+        best = int(nearer.sum(0).argmin())
+        chosen.append(drawn[best])
+        nearest = nearer[:, best]
+    return points[chosen]
+
+
+def _matched(sample: _Sample, rows: Labels, columns: Labels, count: int) -> Labels:
+    """The columns with their clusters numbered as the rows' with which they have the most energy.
+
+    Source of a start from rows and columns matched: Zhou and Amini, Analysis of spectral clustering algorithms for
+    community detection: the general bipartite setting, 2019.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    sums, sizes = masses(sample.energy, rows, columns, count, sample.known)
+    means = sums / np.maximum(sizes, 1.0)
+    ratio = np.maximum(means / max(float(np.median(means[sizes > 0])), FLOOR), 1.0)
+    own, other = linear_sum_assignment(-_worth(sizes, ratio))
+    table = np.empty(count, np.int64)
+    table[other] = own
+    return table[columns]
+
+
+def _worth(sizes: Float, ratio: Float) -> Float:
+    """Log likelihood that entries have `ratio` times the energy of noise over that they have the same."""
+    return 0.5 * sizes * (ratio - 1 - np.log(ratio))
+
+
+def _settle(sample: _Sample, rows: Labels, columns: Labels, count: int, edge: float) -> Partition:
+    """Refine, put together what is glued, drop what is not worth its features, until nothing changes."""
+    while True:
+        rows, columns, misplaced = _refine(sample, rows, columns, count)
+        sums, sizes = masses(sample.energy, rows, columns, count, sample.known)
+        table = _merge(sample, sums, sizes, _members(rows, count) + _members(columns, count))
+        fewer = int(table.max()) + 1
+        if fewer == count:
+            break
+        rows, columns, count = table[rows], table[columns], fewer
+        if count < 2:
+            return _whole(sample, edge)
+    own, area = np.diag(sums), np.diag(sizes)
+    inside, outside = _levels(sample, own, area)
+    return Partition(
+        inputs=rows,
+        outputs=columns,
+        count=count,
+        inside=tuple(inside.tolist()),
+        outside=outside,
+        edge=edge,
+        misplaced=misplaced,
+        gain=_gain(sample, own, area),
+    )
+
+
+def _members(labels: Labels, count: int) -> Labels:
+    """How many features each block has."""
+    return np.bincount(labels[labels >= 0], minlength=count)
+
+
+def membership(labels: Labels, count: int) -> Energies:
+    """Indicator matrix (features, blocks), float32, of labels with -1 for none."""
+    found: Energies = (labels[:, None] == np.arange(count)).astype(np.float32)
+    return found
+
+
+def masses(
+    energy: Energies, rows: Labels, columns: Labels, count: int, known: Energies | None = None
+) -> tuple[Float, Float]:
+    """(Energy, number of entries) of every pair of a block of rows and a block of columns, both (blocks, blocks)."""
+    left, right = membership(rows, count), membership(columns, count)
+    return _tallied(left, energy @ right), _tallied(left, _sizes(known, right, rows.size))
+
+
+def _tallied(left: Energies, sums: Any) -> Float:
+    """Sums of features (features, blocks) added up over the blocks that the features are in."""
+    return np.asarray(left.T.astype(np.float64) @ sums.astype(np.float64))
+
+
+def _levels(sample: _Sample, own: Float, area: Float) -> tuple[Float, float]:
+    """Mean energy of each block, and of everything outside of all."""
+    outside = sample.outside(own.sum(), area.sum())
+    return np.maximum(own / np.maximum(area, 1.0), LEAST * outside), outside
+
+
+def _gain(sample: _Sample, own: Float, area: Float) -> float:
+    """Log likelihood of blocks with energies of their own over one level for all, energies being scaled chi-squares."""
+    used = area > 0
+    levels = np.maximum(own[used] / area[used], FLOOR)
+    rest = (sample.entries - area.sum()) * math.log(sample.outside(own.sum(), area.sum()))
+    whole = sample.entries * math.log(max(sample.mean, FLOOR))
+    return float(0.5 * (whole - (area[used] * np.log(levels)).sum() - rest))
+
+
+def _refine(sample: _Sample, rows: Labels, columns: Labels, count: int) -> tuple[Labels, Labels, float]:
+    """Move every feature to its likeliest block, rows and columns in turn, until none moves.
+
+    Returns the labels and the expected share of features in a wrong block.
+    """
+    known = sample.known
+    turned = None if known is None else known.T
+    misplaced = 0.0
+    for _ in range(ROUNDS):
+        before = rows, columns
+        left, right = membership(rows, count), membership(columns, count)
+        sums, sizes = sample.energy @ right, _sizes(known, right, rows.size)
+        levels = _levels(sample, np.diag(_tallied(left, sums)), np.diag(_tallied(left, sizes)))
+        rows, doubt = _likeliest(sums, sizes, *levels, rows)
+        left = membership(rows, count)
+        columns, other = _likeliest(sample.energy.T @ left, _sizes(turned, left, columns.size), *levels, columns)
+        misplaced = (doubt + other) / (rows.size + columns.size)
+        if np.array_equal(rows, before[0]) and np.array_equal(columns, before[1]):
+            break
+    return rows, columns, misplaced
+
+
+def _sizes(known: Energies | None, members: Energies, features: int) -> Any:
+    """How many entries a feature shares with each block, (features, blocks)."""
+    if known is None:
+        return np.broadcast_to(members.sum(0, dtype=np.float64), (features, members.shape[1]))
+    return known @ members
+
+
+def _likeliest(sums: Any, sizes: Any, inside: Float, outside: float, labels: Labels) -> tuple[Labels, float]:
+    """(The likeliest block of each feature, -1 where it is in none; how many are expected to be wrong).
+
+    The entries of a feature with a block are normal with variance `inside` there and `outside` elsewhere; how many
+    features a block has is its prior.
+    """
+    count = inside.size
+    prior = np.bincount(np.where(labels < 0, count, labels), minlength=count + 1) + 1.0
+    score = np.zeros((sums.shape[0], count + 1))
+    score[:, :count] = 0.5 * (sums * (1 / outside - 1 / inside) - sizes * np.log(inside / outside))
+    score += np.log(prior / prior.sum())
+    best = score.argmax(1)
+    top = score[np.arange(best.size), best]
+    sure = 1 / np.exp(score - top[:, None]).sum(1)
+    return np.where(best == count, -1, best), float((1 - sure).sum())
+
+
+def _merge(sample: _Sample, sums: Float, sizes: Float, features: Labels) -> Labels:
+    """The new number of each block, and -1 for none at the end: blocks that are empty or not worth their features
+    dropped, glued ones put together."""
+    count = features.size
+    groups = [[b] for b in np.flatnonzero(_are_worth(sample, sums, sizes, features)).tolist()]
+    while len(groups) > 1:
+        pair = _most_glued(sample, groups, sums, sizes)
+        if pair is None:
+            break
+        one, other = pair
+        groups[one] += groups.pop(other)
+    table = np.full(count + 1, -1)
+    for new, members in enumerate(groups):
+        table[members] = new
+    return table
+
+
+def _are_worth(sample: _Sample, sums: Float, sizes: Float, features: Labels) -> npt.NDArray[np.bool_]:
+    """Whose likelihood pays for saying which features are in the block."""
+    own, area = np.diag(sums), np.diag(sizes)
+    ratio = np.maximum(own / np.maximum(area, 1.0) / sample.outside(own.sum(), area.sum()), 1.0)
+    return np.asarray((area > 0) & (_worth(area, ratio) > features * math.log(features.size + 1)))
+
+
+def _most_glued(sample: _Sample, groups: list[list[int]], sums: Float, sizes: Float) -> tuple[int, int] | None:
+    """The two groups between which there is most energy beyond noise; None where no two are glued."""
+    size = len(groups)
+    table = np.zeros((size, sums.shape[0]))
+    for new, members in enumerate(groups):
+        table[new, members] = 1
+    energy, area = table @ sums @ table.T, table @ sizes @ table.T
+    between, shared = np.triu(energy + energy.T, 1), np.triu(area + area.T, 1)
+    means = between / np.maximum(shared, 1.0)
+    # The quieter half of the pairs tells what noise is, should many of the others be glued.
+    upper = np.triu_indices(size, 1)
+    noise = max(min(sample.outside(np.trace(energy), np.trace(area)), float(np.median(means[upper]))), FLOOR)
+    excess = (means - noise) / (noise * np.sqrt(2 / np.maximum(shared, 1.0)))
+    excess[shared <= 0] = -np.inf
+    one, other = np.unravel_index(int(excess.argmax()), excess.shape)
+    return (int(one), int(other)) if excess[one, other] > GLUED else None

@@ -1,0 +1,263 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from scission.ir.null import Null
+from scission.passes.certificate import (
+    ACCEPTED,
+    STRAYS,
+    certify,
+    cross_fit,
+    held_out,
+    off_block,
+    refused,
+    same_block,
+    strips,
+)
+from scission.passes.coclustering import Partition, cocluster
+from scission.passes.energies import energies, moments
+
+CLEAR = 1e-3  # what a test of fit may say of p-values drawn with a fixed seed
+
+
+def normal(sigma=1.0):
+    return Null(family="normal", scale=sigma, source="test")
+
+
+def partition(inputs, outputs, misplaced=0.0):
+    """A partition as if a search had found it."""
+    count = int(max(inputs.max(), outputs.max())) + 1
+    return Partition(
+        inputs=inputs,
+        outputs=outputs,
+        count=count,
+        inside=(2.0,) * count,
+        outside=1.0,
+        edge=2.0,
+        misplaced=misplaced,
+        gain=1.0,
+    )
+
+
+def drawn(rng, shape, count=3, lowest=0):
+    """A partition that knows nothing of the weight."""
+    return partition(*(np.append(rng.integers(lowest, count, size - 1), count - 1) for size in shape))
+
+
+def planted(seed=0, size=120, count=3, signal=4.0):
+    """(Weight of equal blocks in N(0, 1), the true partition)."""
+    rng = np.random.default_rng(seed)
+    labels = [rng.permutation(np.arange(size) % count) for _ in range(2)]
+    inside = labels[0][:, None] == labels[1]
+    return rng.standard_normal(inside.shape) * np.where(inside, math.hypot(1, signal), 1), partition(*labels)
+
+
+def inside_of(found):
+    return np.array([[i == o and i >= 0 for o in found.outputs] for i in found.inputs])
+
+
+def verdict(weight, found, *, null=None, trusted=True, strays=None, allowed=STRAYS):
+    none = np.zeros(weight.shape, bool)
+    energy = energies(weight, null or normal())
+    return certify(energy, found, none if strays is None else strays, trusted=trusted, allowed=allowed)
+
+
+# The parts.
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_same_block_is_one_block_and_strips_are_all_rows(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 30, 2))
+    found = drawn(rng, shape, 3, -1)
+    pieces = [same_block(found, rows) for rows in strips(np.zeros(shape))]
+    assert np.array_equal(np.concatenate(pieces), inside_of(found))
+    wide = np.broadcast_to(np.float32(0), (5, 1 << 20))
+    assert [(rows.start, rows.stop) for rows in strips(wide)] == [(i, i + 1) for i in range(5)]
+
+
+def test_held_out_p_values_are_uniform_whatever_partition_was_fixed_before():
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(400):
+        energy = energies(rng.standard_normal((40, 50)), normal())
+        found.append(held_out(energy, rng.random(energy.shape) < 0.3, drawn(rng, energy.shape)))
+    assert stats.kstest(found, "uniform").pvalue > CLEAR
+
+
+def test_held_out_p_value_is_that_of_shuffling_the_entries():
+    rng = np.random.default_rng(2)
+    for signal in (0.0, 0.15, 0.3):
+        weight, found = planted(3, 40, 2, signal)
+        energy = energies(weight, normal())
+        held = rng.random(energy.shape) < 0.4
+        values, own = energy[held], inside_of(found)[held]
+        shuffled = [rng.permutation(values)[own].mean() for _ in range(4000)]
+        p = np.mean(np.array(shuffled) >= values[own].mean())
+        assert held_out(energy, held, found) == pytest.approx(p, abs=0.03)
+
+
+def test_held_out_entries_all_inside_or_all_outside_say_nothing():
+    energy = energies(np.random.default_rng(0).standard_normal((6, 8)), normal())
+    _, found = planted(0, 6, 2)
+    everything = np.ones(energy.shape, bool)
+    found = partition(np.arange(6) % 2, np.arange(8) % 2)
+    assert held_out(energy, inside_of(found), found) == 1
+    assert held_out(energy, ~inside_of(found), found) == 1
+    assert held_out(energy, ~everything, found) == 1
+    assert held_out(energy, everything, cocluster(energy[:1], np.random.default_rng(0))) == 1
+
+
+def test_cross_fitting_finds_nothing_in_noise_and_something_in_blocks():
+    rng = np.random.default_rng(4)
+    noise = [cross_fit(energies(rng.standard_normal((90, 90)), normal()), seed) for seed in range(40)]
+    assert np.mean(np.array(noise) <= 0.05) <= 0.1
+    assert min(noise) > ACCEPTED
+    assert all(cross_fit(energies(planted(seed)[0], normal()), seed) < 1e-12 for seed in range(5))
+    energy = energies(planted()[0], normal())
+    assert cross_fit(energy, 3) == cross_fit(energy, 3)
+
+
+def slow_off_block(energy, found, excluded):
+    """(Mean over the null's, statistic of homogeneity, degrees of freedom), entry by entry."""
+    outside = ~inside_of(found) & ~excluded
+    values = [energy[k, n].item() for k, n in np.argwhere(outside)]
+    mean, variance = np.mean(values), np.var(values)
+    statistic, features = 0.0, 0
+    for matrix, keep in ((energy, outside), (energy.T, outside.T)):
+        for line, kept in zip(matrix, keep, strict=True):
+            if kept.any():
+                statistic += (line[kept].mean() - mean) ** 2 / (variance / kept.sum())
+                features += 1
+    return mean / moments()[0], statistic, max(features - 2, 1)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_off_block_is_what_its_words_say(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(2, 15, 2))
+    energy = energies(1.5 * rng.standard_normal(shape), normal())
+    found, excluded = drawn(rng, shape, 3, -1), rng.random(shape) < 0.1
+    level, ratio, homogeneity = off_block(energy, found, excluded, True)
+    if not (~inside_of(found) & ~excluded).any():
+        assert (level, ratio, homogeneity) == (1, 1, 1)
+        return
+    expected, statistic, freedom = slow_off_block(energy.astype(float), found, excluded)
+    entries = (~inside_of(found) & ~excluded).sum()
+    mean, variance = moments()
+    assert ratio == pytest.approx(expected, rel=1e-6)
+    assert level == pytest.approx(stats.norm.sf((expected - 1) * mean / math.sqrt(variance / entries)), abs=1e-6)
+    if entries > 1:
+        assert homogeneity == pytest.approx(stats.chi2.sf(statistic, freedom), abs=1e-6)
+    assert off_block(energy, found, excluded, False)[0] == 1
+
+
+def test_level_and_homogeneity_are_p_values_of_noise():
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(300):
+        energy = energies(rng.standard_normal((80, 100)), normal())
+        level, _, homogeneity = off_block(energy, drawn(rng, (80, 100)), np.zeros((80, 100), bool), True)
+        found.append((level, homogeneity))
+    levels, others = np.array(found).T
+    assert stats.kstest(levels, "uniform").pvalue > CLEAR
+    # Energies have heavy tails, so that the sum of squares is a little wider than chi-square.
+    assert np.mean(others < 0.05) < 0.1 and 0.4 < np.mean(others) < 0.6
+
+
+# The verdict.
+
+
+def test_true_blocks_are_accepted_with_a_reason():
+    certificate = verdict(*planted())
+    assert certificate.accepted and certificate.blocks == 3
+    assert certificate.reason == "3 blocks, and what lies outside is the null"
+    assert certificate.split < 1e-12 and certificate.ratio == pytest.approx(1, abs=0.02)
+
+
+def test_a_level_that_is_not_the_null_s_is_refused_where_the_null_is_trusted():
+    weight, found = planted()
+    small = verdict(weight, found, null=normal(0.9))
+    assert not small.accepted
+    assert "of the energy that the null allows" in small.reason and small.ratio == pytest.approx(1 / 0.81, rel=0.05)
+    assert verdict(weight, found, null=normal(0.9), trusted=False).accepted
+    assert verdict(weight, found, null=normal(1.1)).accepted, "less than the null is no sign of learning"
+
+
+def test_a_scheme_is_not_kept_to_a_per_cent():
+    weight, found = planted(1, 600, 3)
+    almost = verdict(weight, found, null=normal(1 / 1.007))
+    assert almost.level < ACCEPTED and almost.accepted
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_outside_that_is_stronger_for_some_features_is_refused(axis, trusted):
+    weight, found = planted(2)
+    factors = np.where(np.arange(120) < 60, 0.8, 1.2)
+    scaled = np.where(inside_of(found), weight, weight * (factors[:, None] if axis == 0 else factors))
+    certificate = verdict(scaled, found, trusted=trusted)
+    assert not certificate.accepted and "not equally strong for all features" in certificate.reason
+
+
+def test_too_many_strays_are_refused_and_do_not_count_as_noise():
+    weight, found = planted(3)
+    strays = np.zeros(weight.shape, bool)
+    strays[tuple(np.argwhere(~inside_of(found))[::30][:101].T)] = True
+    weight[strays] = 100
+    certificate = verdict(weight, found, strays=strays)
+    assert not certificate.accepted and certificate.strays == 101
+    assert certificate.reason == "101 entries outside the blocks are too large for the null, more than 100"
+    assert verdict(weight, found, strays=strays, allowed=101).accepted
+    assert not verdict(weight, found, allowed=101).accepted, "unless they are called strays they are part of the noise"
+
+
+def test_features_that_are_expected_in_a_wrong_block_are_refused():
+    weight, true = planted(4)
+    doubtful = partition(true.inputs, true.outputs, misplaced=0.02)
+    certificate = verdict(weight, doubtful)
+    assert not certificate.accepted and "2.0% of the features" in certificate.reason
+
+
+def test_blocks_that_a_search_found_in_noise_are_refused_on_other_entries():
+    noise = np.random.default_rng(6).standard_normal((120, 120))
+    certificate = verdict(noise, drawn(np.random.default_rng(7), noise.shape))
+    assert not certificate.accepted and "held out of the search" in certificate.reason
+
+
+def test_all_reasons_are_given_at_once():
+    weight, found = planted(5)
+    strays = ~inside_of(found) & (np.random.default_rng(0).random(weight.shape) < 0.05)
+    doubtful = partition(found.inputs, found.outputs, misplaced=0.5)
+    certificate = verdict(weight, doubtful, null=normal(0.5), strays=strays)
+    assert len(certificate.reason.split("; ")) == 3
+
+
+def test_fewer_than_two_blocks_have_nothing_to_certify():
+    even = np.ones((60, 50), np.float32)
+    none = np.zeros(even.shape, bool)
+    quiet = certify(even, cocluster(even, np.random.default_rng(0)), none, trusted=True)
+    assert not quiet.accepted and quiet.reason.startswith("nothing stands out of the noise")
+    assert quiet == refused(1, quiet.reason)
+    dense = energies(3 * np.random.default_rng(0).standard_normal(even.shape), normal())
+    loud = certify(dense, cocluster(dense, np.random.default_rng(0)), none, trusted=True)
+    assert not loud.accepted and "all of it hangs together" in loud.reason
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32 - 1))
+def test_the_order_of_blocks_and_features_does_not_matter_to_what_lies_outside(seed):
+    rng = np.random.default_rng(seed)
+    weight, found = planted(seed % 100)
+    energy, none = energies(weight, normal()), np.zeros(weight.shape, bool)
+    p, q, names = rng.permutation(120), rng.permutation(120), rng.permutation(3)
+    moved = partition(names[found.inputs][p], names[found.outputs][q])
+    for one, other in itertools.pairwise(
+        [off_block(energy, found, none, True), off_block(energy[p][:, q], moved, none, True)]
+    ):
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-9)
