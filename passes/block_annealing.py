@@ -16,11 +16,12 @@ from ..ir.plan import Decomposition
 from .blocks import decompose
 from .certificate import ACCEPTED, MISPLACED, STRAY_LEVEL, STRAYS, certify, refused, same_block, strips
 from .chunked import as_real
-from .coclustering import MARGIN, Partition, cocluster
+from .coclustering import Partition, cocluster
 from .components import numbered
 from .energies import energies, moments
 from .null_fit import null_fit
 from .schemes import NORMAL_MEDIAN, SchemeError, estimate
+from .spectral_start import MARGIN
 
 __all__ = ["BlockDecision", "anneal_blocks", "smallest_block_signal"]
 

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.evidence import Certificate
-from .coclustering import MARGIN, Partition, cocluster
+from .coclustering import Partition, cocluster
 from .energies import Energies, moments
+from .spectral_start import MARGIN
 
 __all__ = ["ACCEPTED", "STRAYS", "certify", "cross_fit", "held_out", "off_block", "refused", "same_block", "strips"]
 

@@ -18,19 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .energies import Energies, moments
+from .energies import FLOOR, Energies, Sample
+from .spectral_start import MARGIN, kmeans, standing_out
 
 __all__ = ["Partition", "cocluster", "masses", "membership"]
 
 Labels = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
 
-FACTORS = 24  # singular vectors looked at; twice as many while all of them stand out
-MOST = 96  # of them; more blocks than that are merged
-POWER = 8  # iterations that separate singular values from the noise
-MARGIN = 1.01  # of the noise edge: the largest singular value of noise alone fluctuates by less
 ROUNDS = 40  # of refinement; it settles after a few
-FLOOR = 1e-4  # of an energy: a hundredth of sigma, below which one noise is as good as another
 GLUED = 4.5  # standard errors by which the energy between two blocks exceeds the noise for them to be one
 LEAST = 1.02  # energy of a block over that outside, so that likelihoods stay defined
 
@@ -54,30 +50,6 @@ class Partition:
     gain: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sample:
-    """The energies, where they are known (None: everywhere), how many are, and their sum."""
-
-    energy: Energies
-    known: Energies | None
-    entries: float
-    total: float
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        K, N = self.energy.shape
-        return K, N
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.entries
-
-    def outside(self, energy: float, area: float) -> float:
-        """Mean energy of what is left when blocks take so much energy and so many entries."""
-        rest = self.entries - area
-        return max((self.total - energy) / rest if rest >= 1 else self.mean, FLOOR)
-
-
 def cocluster(energy: Energies, rng: np.random.Generator, known: Energies | None = None) -> Partition:
     """The likeliest partition into blocks of a matrix of energies (K, N); one of `count` 1 where nothing stands out.
 
@@ -92,23 +64,23 @@ def cocluster(energy: Energies, rng: np.random.Generator, known: Energies | None
     """
     K, N = energy.shape
     entries = float(K * N) if known is None else float(known.sum(dtype=np.float64))
-    sample = _Sample(energy, known, entries, float(energy.sum(dtype=np.float64)))
+    sample = Sample(energy, known, entries, float(energy.sum(dtype=np.float64)))
     if min(K, N) < 2 or not entries:  # two blocks need two rows and two columns
         return _whole(sample, 0.0)
-    left, values, right, edge = _standing_out(sample, rng)
+    left, values, right, edge = standing_out(sample, rng)
     best = _whole(sample, float(values[0] / edge) if edge > 0 else 0.0)
     factors = int((values > MARGIN * edge).sum())
     scaled = left[:, :factors] * values[:factors] / math.sqrt(N), right[:, :factors] * values[:factors] / math.sqrt(K)
     points = np.concatenate(scaled)
     for clusters in sorted({factors + 1, factors + 2, 2 * factors} if factors else ()):
-        labels = _kmeans(points, clusters, rng)
+        labels = kmeans(points, clusters, rng)
         found = _settle(sample, labels[:K], _matched(sample, labels[:K], labels[K:], clusters), clusters, best.edge)
         if found.count > 1 and found.gain > best.gain:
             best = found
     return best
 
 
-def _whole(sample: _Sample, edge: float) -> Partition:
+def _whole(sample: Sample, edge: float) -> Partition:
     K, N = sample.shape
     return Partition(
         inputs=np.zeros(K, np.int64),
@@ -122,75 +94,7 @@ def _whole(sample: _Sample, edge: float) -> Partition:
     )
 
 
-def _standing_out(sample: _Sample, rng: np.random.Generator) -> tuple[Float, Float, Float, float]:
-    """Leading singular vectors and values of the energies above the null's, and the largest value of noise alone.
-
-    With the mean of all taken away instead of the null's, what lies outside would be negative beside a large block,
-    and the inputs and outputs of a small one would get opposite signs.
-    """
-    K, N = sample.shape
-    null = np.float32(min(sample.mean, moments()[0]))
-    raised = np.full((K, N), -null) if sample.known is None else sample.known * -null
-    raised += sample.energy
-    level = (sample.mean - float(null)) * sample.entries / (K * N)
-    square = float(np.einsum("ij,ij->", raised, raised, dtype=np.float64)) / (K * N)
-    spread = math.sqrt(max(square - level * level, 0.0))
-    edge = spread * (math.sqrt(K) + math.sqrt(N))
-    count = FACTORS
-    while True:
-        left, values, right = _leading(raised, min(count, K, N), rng)
-        if count >= min(MOST, K, N) or values[-1] <= MARGIN * edge:
-            return left, values, right, edge
-        count *= 2
-
-
-def _leading(matrix: Energies, count: int, rng: np.random.Generator) -> tuple[Float, Float, Float]:
-    """The leading singular vectors and values, by randomised subspace iteration (Halko, Martinsson, Tropp, 2011)."""
-    basis = rng.standard_normal((matrix.shape[1], min(count + 8, *matrix.shape))).astype(np.float32)
-    for _ in range(POWER):
-        image = np.linalg.qr(matrix @ basis)[0]
-        basis = np.linalg.qr(matrix.T @ image)[0]
-    left, values, turned = np.linalg.svd(matrix @ basis, full_matrices=False)
-    right = basis @ turned[:count].T
-    return left[:, :count].astype(np.float64), values[:count].astype(np.float64), right.astype(np.float64)
-
-
-def _kmeans(points: Float, clusters: int, rng: np.random.Generator) -> Labels:
-    import warnings
-
-    from scipy.cluster.vq import kmeans2
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a cluster may run empty; it is dropped later
-        labels = kmeans2(points, _centres(points, clusters, rng), minit="matrix", iter=20)[1]
-    return np.asarray(labels, np.int64)
-
-
-def _centres(points: Float, clusters: int, rng: np.random.Generator) -> Float:
-    """Points drawn as first centres, each the best of several drawn with probability proportional to the squared
-    distance from those before.
-
-    Source: Arthur and Vassilvitskii, k-means++, 2007, in its greedy form.
-    """
-    norms = (points**2).sum(1)
-
-    def squares(at: list[int]) -> Float:
-        found: Float = np.maximum(norms[:, None] - 2 * points @ points[at].T + norms[at], 0)
-        return found
-
-    chosen = [int(rng.integers(len(points)))]
-    nearest = squares(chosen)[:, 0]
-    for _ in range(clusters - 1):
-        total = nearest.sum()
-        drawn = rng.choice(len(points), 2 + int(math.log(clusters)), p=nearest / total if total > 0 else None).tolist()
-        nearer = np.minimum(squares(drawn), nearest[:, None])
-        best = int(nearer.sum(0).argmin())
-        chosen.append(drawn[best])
-        nearest = nearer[:, best]
-    return points[chosen]
-
-
-def _matched(sample: _Sample, rows: Labels, columns: Labels, count: int) -> Labels:
+def _matched(sample: Sample, rows: Labels, columns: Labels, count: int) -> Labels:
     """The columns with their clusters numbered as the rows' with which they have the most energy.
 
     Source of a start from rows and columns matched: Zhou and Amini, Analysis of spectral clustering algorithms for
@@ -212,7 +116,7 @@ def _worth(sizes: Float, ratio: Float) -> Float:
     return 0.5 * sizes * (ratio - 1 - np.log(ratio))
 
 
-def _settle(sample: _Sample, rows: Labels, columns: Labels, count: int, edge: float) -> Partition:
+def _settle(sample: Sample, rows: Labels, columns: Labels, count: int, edge: float) -> Partition:
     """Refine, put together what is glued, drop what is not worth its features, until nothing changes."""
     while True:
         rows, columns, misplaced = _refine(sample, rows, columns, count)
@@ -262,13 +166,13 @@ def _tallied(left: Energies, sums: Any) -> Float:
     return np.asarray(left.T.astype(np.float64) @ sums.astype(np.float64))
 
 
-def _levels(sample: _Sample, own: Float, area: Float) -> tuple[Float, float]:
+def _levels(sample: Sample, own: Float, area: Float) -> tuple[Float, float]:
     """Mean energy of each block, and of everything outside of all."""
     outside = sample.outside(own.sum(), area.sum())
     return np.maximum(own / np.maximum(area, 1.0), LEAST * outside), outside
 
 
-def _gain(sample: _Sample, own: Float, area: Float) -> float:
+def _gain(sample: Sample, own: Float, area: Float) -> float:
     """Log likelihood of blocks with energies of their own over one level for all, energies being scaled chi-squares."""
     used = area > 0
     levels = np.maximum(own[used] / area[used], FLOOR)
@@ -277,7 +181,7 @@ def _gain(sample: _Sample, own: Float, area: Float) -> float:
     return float(0.5 * (whole - (area[used] * np.log(levels)).sum() - rest))
 
 
-def _refine(sample: _Sample, rows: Labels, columns: Labels, count: int) -> tuple[Labels, Labels, float]:
+def _refine(sample: Sample, rows: Labels, columns: Labels, count: int) -> tuple[Labels, Labels, float]:
     """Move every feature to its likeliest block, rows and columns in turn, until none moves.
 
     Returns the labels and the expected share of features in a wrong block.
@@ -323,7 +227,7 @@ def _likeliest(sums: Any, sizes: Any, inside: Float, outside: float, labels: Lab
     return np.where(best == count, -1, best), float((1 - sure).sum())
 
 
-def _merge(sample: _Sample, sums: Float, sizes: Float, features: Labels) -> Labels:
+def _merge(sample: Sample, sums: Float, sizes: Float, features: Labels) -> Labels:
     """The new number of each block, and -1 for none at the end: blocks that are empty or not worth their features
     dropped, glued ones put together."""
     count = features.size
@@ -340,14 +244,14 @@ def _merge(sample: _Sample, sums: Float, sizes: Float, features: Labels) -> Labe
     return table
 
 
-def _are_worth(sample: _Sample, sums: Float, sizes: Float, features: Labels) -> npt.NDArray[np.bool_]:
+def _are_worth(sample: Sample, sums: Float, sizes: Float, features: Labels) -> npt.NDArray[np.bool_]:
     """Whose likelihood pays for saying which features are in the block."""
     own, area = np.diag(sums), np.diag(sizes)
     ratio = np.maximum(own / np.maximum(area, 1.0) / sample.outside(own.sum(), area.sum()), 1.0)
     return np.asarray((area > 0) & (_worth(area, ratio) > features * math.log(features.size + 1)))
 
 
-def _most_glued(sample: _Sample, groups: list[list[int]], sums: Float, sizes: Float) -> tuple[int, int] | None:
+def _most_glued(sample: Sample, groups: list[list[int]], sums: Float, sizes: Float) -> tuple[int, int] | None:
     """The two groups between which there is most energy beyond noise; None where no two are glued."""
     size = len(groups)
     table = np.zeros((size, sums.shape[0]))

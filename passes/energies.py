@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy.typing as npt
 from ..ir.null import Null
 from .chunked import as_real, row_chunks
 
-__all__ = ["CAP", "Energies", "energies", "moments"]
+__all__ = ["CAP", "FLOOR", "Energies", "Sample", "energies", "moments"]
 
 Energies = npt.NDArray[np.float32]
+FLOOR = 1e-4  # of an energy: a hundredth of sigma, below which one noise is as good as another
 CAP = 12.0  # of one energy: a handful of outliers must not decide which block a feature is in
 
 
@@ -51,3 +53,29 @@ def moments() -> tuple[float, float]:
     mean = chi2.cdf(CAP, 3) + CAP * above
     square = 3 * chi2.cdf(CAP, 5) + CAP * CAP * above
     return float(mean), float(square - mean * mean)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """The energies, where they are known (None: everywhere), how many are, and their sum."""
+
+    energy: Energies
+    known: Energies | None
+    entries: float
+    total: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(K, N)."""
+        K, N = self.energy.shape
+        return K, N
+
+    @property
+    def mean(self) -> float:
+        """Mean energy of what is known."""
+        return self.total / self.entries
+
+    def outside(self, energy: float, area: float) -> float:
+        """Mean energy of what is left when blocks take so much energy and so many entries."""
+        rest = self.entries - area
+        return max((self.total - energy) / rest if rest >= 1 else self.mean, FLOOR)
