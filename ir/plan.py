@@ -17,6 +17,8 @@ from .skipped import Skipped
 __all__ = ["SCHEMA", "Block", "Decomposition", "Indices", "Lowering", "Plan", "PlanError", "States", "Step"]
 
 SCHEMA = 3
+SHOWN = 8  # nodes named in a message
+ANNEALS = 3  # the first schema that knows annealing
 READABLE = (1, 2, 3)  # the first knew neither layers nor recurrent steps, the second no annealing
 Lowering = Literal["dense", "scatter", "split", "parallel"]
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
@@ -153,7 +155,10 @@ class Plan:
         """
         known = {one.node for one in self.annealing}
         if missing := sorted(set(nodes) - known):
-            raise PlanError(f"{missing[0]}: the plan does not anneal it, so there is nothing to restore")
+            shown = ", ".join(sorted(known)[:SHOWN]) + (", …" if len(known) > SHOWN else "")
+            raise PlanError(
+                f"{missing[0]}: the plan does not anneal it, so there is nothing to restore; it anneals: {shown or '-'}"
+            )
         steps = tuple(
             replace(step, lowering="dense", reason="restored from the original") if step.node in nodes else step
             for step in self.steps
@@ -197,6 +202,8 @@ class Plan:
             raise PlanError("this JSON is not a scission plan: it has no 'schema'")
         if data["schema"] not in READABLE or isinstance(data["schema"], bool):
             raise PlanError(f"the plan has schema {data['schema']!r}, this version reads {SCHEMA}; make a new plan")
+        if data["schema"] < ANNEALS and (data.get("annealing") or data.get("effect")):
+            raise PlanError(f"a plan of schema {data['schema']} cannot anneal; make a new plan")
         try:
             return Plan(
                 model=str(data["model"]),
@@ -207,7 +214,7 @@ class Plan:
                 skipped=tuple(Skipped(**skip) for skip in data["skipped"]),
                 inline=tuple((str(d), str(n), str(o)) for d, n, o in data["inline"]),
                 annealing=tuple(Annealing.from_dict(one) for one in data.get("annealing", ())),
-                effect=str(data.get("effect", "")),
+                effect=_text(data.get("effect", ""), "effect"),
             )
         except AnnealingError as error:
             raise PlanError(str(error)) from None
@@ -215,6 +222,12 @@ class Plan:
             if isinstance(error, PlanError):
                 raise
             raise PlanError(f"the plan is malformed: {type(error).__name__} {error}") from None
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise PlanError(f"{name} is {value!r}, which is no text")
+    return value
 
 
 def _step_to_dict(step: Step) -> dict[str, Any]:

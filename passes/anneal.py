@@ -159,6 +159,11 @@ def smallest_signal(shape: Sequence[int], null: Null, threshold: float) -> float
 
 
 def _support(weight: Array, null: Null, level: float) -> Decision:
+    if null.estimated:
+        raise AnnealError(
+            "the test 'support' needs the largest value of the initialisation, and an estimate from the trained weight "
+            "is none; give --init, such as torch_linear or uniform:a"
+        )
     if null.family != "uniform":
         raise AnnealError(
             "the test 'support' needs a bounded initialisation, such as --init torch_linear or uniform:a; a normal one "
@@ -181,8 +186,28 @@ def _support(weight: Array, null: Null, level: float) -> Decision:
 
 
 def _roundoff(weight: Array) -> float:
-    """By how much a half type may have rounded the largest initial weight up; schemes allow for float32 themselves."""
-    return {"float16": 2.0**-11, "bfloat16": 2.0**-8}.get(str(weight.dtype).removeprefix("torch."), 0.0)
+    """By how much a half type may have rounded the largest initial weight up; schemes allow for float32 themselves.
+
+    Half types that were exported as float32 are told by their values, all of which lie on the coarser grid.
+    """
+    for dtype, error in (("bfloat16", 2.0**-8), ("float16", 2.0**-11)):
+        if all(_on_grid(weight[rows], dtype) for rows in row_chunks(weight)):
+            return error
+    return 0.0
+
+
+def _on_grid(chunk: Array, dtype: str) -> bool:
+    """Whether every number of a chunk is one of a half type."""
+    if isinstance(chunk, np.ndarray):
+        import ml_dtypes
+
+        half = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float16
+        with np.errstate(over="ignore"):
+            return bool(((chunk.astype(half).astype(chunk.dtype) == chunk) | np.isnan(chunk)).all())
+    import torch
+
+    rounded = chunk.to(getattr(torch, dtype)).to(chunk.dtype)
+    return bool(((rounded == chunk) | chunk.isnan()).all())
 
 
 def _updated(weight: Array, initial: npt.NDArray[Any] | None, tolerance: tuple[float, float], level: float) -> Decision:

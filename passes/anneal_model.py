@@ -263,8 +263,14 @@ def _blocks(linear: Linear, weight: Array, null: Null | None, seen: Survey, sett
     keep = not settings.drop_strays and decision.strays.size > 0
     if keep and (reason := obstacle(linear, strays=True)):
         return _untouched(linear, weight, reason, decision.evidence)
-    strays = tuple((int(k), int(n)) for k, n in decision.strays) if keep else ()
-    return _kept(linear, weight, decision.decomposition, None, decision.evidence, seen, strays)
+    strays = tuple((int(k), int(n)) for k, n in decision.strays)
+    evidence = decision.evidence
+    if strays and not keep:
+        largest = max(abs(float(weight[stray])) for stray in strays)
+        sigma = f", up to {largest / evidence.null.sigma:.1f} sigma" if evidence.null else ""
+        note = f"{len(strays)} stray weights outside the blocks are removed as well{sigma}"
+        evidence = replace(evidence, notes=(*evidence.notes, note))
+    return _kept(linear, weight, decision.decomposition, None, evidence, seen, strays if keep else ())
 
 
 def _network(network: Ffn, seen: Survey, settings: Anneal) -> dict[str, Found]:

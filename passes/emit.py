@@ -32,6 +32,10 @@ class Names:
                 self._taken.update(value.name or "" for value in node.inputs if value is not None)
                 self._taken.update(value.name or "" for value in node.outputs)
 
+    def is_free(self, name: str) -> bool:
+        """Whether nobody has a name."""
+        return name not in self._taken
+
     def fresh(self, wish: str) -> str:
         """`wish`, or the first of `wish_1`, `wish_2` … that nobody has; never given twice."""
         name, number = wish, self._next.get(wish, 0)

@@ -31,9 +31,10 @@ from .units import states_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEFAULT_ROWS", "Progress", "make_plan"]
+__all__ = ["DEFAULT_ROWS", "OWN", "Progress", "make_plan"]
 
 DEFAULT_ROWS = (1, 16, 256)
+OWN = "already a block of a split operator"
 
 
 def make_plan(
@@ -218,7 +219,7 @@ def _refusal(linear: Linear, analysis: Analysis, choice: Choice | None, rows: Se
     """Why a linear stays dense; None when it is split."""
     parts = analysis.components
     if ORIGIN in linear.node.metadata_props:
-        return "already a block of a split operator"
+        return OWN
     if parts.count == 0:
         return "every entry is zero: there is nothing to multiply"
     if choice is None:

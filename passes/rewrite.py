@@ -88,8 +88,11 @@ def anneal(
     copy, found = seen.model, seen.found
     linears = {linear.address: linear for linear in found.linears}
     names = Names(copy)
+    if any(one.strays for one in annealing):
+        _name(found.linears, names)
     made: dict[Any, ir.Value] = {}  # equal weights stay one
     now: dict[ir.Value, ir.Value] = {}
+    removed = 0  # counted, since a plan may have been edited by hand
     for one in annealing:
         linear = linears.pop(one.node, None)
         if linear is None:
@@ -118,13 +121,28 @@ def anneal(
             kept = np.where(inside, canonical, 0).astype(stored.dtype)
             weight = emitter.constant((kept.T if linear.transposed else kept).reshape(stored.shape), "annealed")
             made[key] = weight
+        removed += _removed(linear.canonical(found.constants), one)
         old, new = _put_weight(copy, linear, one, found, weight, emitter)
         if new is not old:
             now[old] = new
     if annealing:
         correct_shapes(copy)
-        copy.metadata_props["scission.annealing"] = _annealing_note(annealing, effect)
+        copy.metadata_props["scission.annealing"] = _annealing_note(annealing, removed, effect)
     return copy
+
+
+def _name(linears: Iterable[Linear], names: Names) -> None:
+    """Give nodes without a name of their own the one in their address, which counts nodes: new ones would shift it."""
+    for linear in linears:
+        wish = linear.address.rpartition("/")[2]
+        if (not linear.node.name or not linear.address.endswith(linear.node.name)) and names.is_free(wish):
+            linear.node.name = names.fresh(wish)
+
+
+def _removed(weight: npt.NDArray[Any], one: Annealing) -> int:
+    """How many non-zero entries of a canonical weight an annealing removes."""
+    strays = sum(bool(weight[stray] != 0) for stray in set(one.strays))
+    return int(np.count_nonzero(weight)) - int(np.count_nonzero(weight[one.kept()])) - strays
 
 
 def _put_weight(
@@ -170,7 +188,7 @@ def _put_weight(
     return output, whole
 
 
-def _annealing_note(annealing: Sequence[Annealing], effect: str) -> str:
+def _annealing_note(annealing: Sequence[Annealing], removed: int, effect: str) -> str:
     """What an annealed model says of itself, as JSON."""
     tests = sorted({one.evidence.test for one in annealing})
     levels = sorted({one.evidence.level for one in annealing})
@@ -179,7 +197,7 @@ def _annealing_note(annealing: Sequence[Annealing], effect: str) -> str:
         "tests": tests,
         "levels": levels,
         "operators": len(annealing),
-        "removed": sum(one.removed for one in annealing),
+        "removed": removed,
         "refitted": any(one.refitted for one in annealing),
         "effect": effect or "not measured",
     }

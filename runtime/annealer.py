@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from ..ir.model import Model
 from ..ir.null import Null
 from ..ir.survey import Survey
 from ..ir.view import view
-from ..passes.anneal_model import Anneal, Method
+from ..passes.anneal_model import METHODS, Anneal, Method
 from ..passes.certificate import STRAYS
 from ..passes.correction import Correction
 from ..passes.schemes import estimate, parse_scheme
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["AnnealOptionsError", "Annealer", "Prepared", "prepare"]
 
 LIKE = "like:"
+ALPHA = 0.05
+SMALLEST = 1e-250  # a level that is shared out among 1e50 tests is still a number
 SHOWN = 8  # mismatches that are listed one by one
 
 
@@ -49,7 +51,7 @@ class Annealer:
     """
 
     method: Method = "auto"
-    alpha: float = 0.05
+    alpha: float = ALPHA
     correction: Correction = "bonferroni"
     init: str | None = None
     initial: str | os.PathLike[str] | None = None
@@ -63,16 +65,37 @@ class Annealer:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise AnnealOptionsError(f"unknown method {self.method!r}; use one of {', '.join(METHODS)}")
+        if self.correction not in get_args(Correction):
+            raise AnnealOptionsError(f"unknown correction {self.correction!r}; use {', '.join(get_args(Correction))}")
+        if not SMALLEST <= self.alpha < 1:
+            raise AnnealOptionsError(f"a level lies between {SMALLEST:g} and 1, not at {self.alpha}")
+        if self.seed < 0 or self.strays < 0:
+            raise AnnealOptionsError("the seed and the number of strays are counted from 0 up")
         if self.init is not None and self.initial is not None:
             raise AnnealOptionsError(
                 "--init names a distribution and --initial the weights themselves; give one of them"
             )
         if self.method == "update" and self.initial is None:
             raise AnnealOptionsError("the method 'update' compares with the initial weights; give --initial CHECKPOINT")
+        if idle := self._idle():
+            raise AnnealOptionsError(f"{idle} means nothing to the method {self.method!r}; leave it out")
         if self.refit and self.literal:
             raise AnnealOptionsError("--refit fits blocks, and --literal leaves none; choose one")
         if self.veto is not None and not self.veto >= 0:
             raise AnnealOptionsError(f"a veto is a relative error from 0 up, not {self.veto}")
+
+    def _idle(self) -> str:
+        """An option that was given and that the method does not heed, '' where there is none."""
+        edgewise = self.method not in ("auto", "blocks")
+        if edgewise and (self.drop_strays or self.strays != STRAYS):
+            return "--strays or --drop-strays"
+        if self.method == "blocks" and (self.literal or self.exposed):
+            return "--literal or --exposed"
+        if self.method in ("blocks", "support", "update") and (self.alpha, self.correction) != (ALPHA, "bonferroni"):
+            return "--alpha or --correction"
+        return ""
 
     @property
     def needs_data(self) -> bool:

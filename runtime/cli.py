@@ -341,13 +341,16 @@ def sweep(
     data: Annotated[Path, typer.Option(metavar="FILE.npz", help="labelled inputs, by name, samples first")],
     labels: Labels = None,
     metric: Annotated[
-        str, typer.Option(help="argmax, top5, cosine, mse, perplexity or python:module.function, also METRIC@OUTPUT")
-    ] = "cosine",
+        str | None,
+        typer.Option(
+            help="argmax, top5, cosine (the default), mse, perplexity or python:module.function, also METRIC@OUTPUT"
+        ),
+    ] = None,
     levels: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="levels of the test (0.5 down to 1e-30, twelve of them)")
     ] = None,
     max_drop: MaxDrop = None,
-    anneal: Method = "neyman",
+    anneal: Method = "auto",
     alpha: Alpha = 0.05,
     correction: Correction = "bonferroni",
     init: Init = None,
@@ -379,6 +382,8 @@ def sweep(
     sources = [path for path in (model, data, labels, initial) if path is not None]
     refuse_outputs([*drawn, *([output] if output else [])], sources, overwrite)
     budget = parse_budget(max_drop) if max_drop else None
+    if budget and metric and metric != budget.metric.name:
+        raise typer.BadParameter(f"is for {budget.metric.name}, --metric for {metric}", param_hint="--max-drop")
     options = annealer(
         method=anneal,
         alpha=alpha,
@@ -396,7 +401,7 @@ def sweep(
             model,
             data,
             labels=labels,
-            metric=budget.metric if budget else metric,
+            metric=budget.metric if budget else metric or "cosine",
             limit=budget.limit if budget else None,
             levels=levels_of(levels) or validation.LEVELS,
             options=options,

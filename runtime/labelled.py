@@ -57,7 +57,17 @@ class Labelled:
         return (slice(start, start + self.batch) for start in range(0, self.samples, self.batch))
 
 
-def read_labelled(path: Path, spec: Sequence[TensorSpec], labels: Path | None = None, batch: int = BATCH) -> Labelled:
+def labelled(
+    arrays: Mapping[str, Array], spec: Sequence[TensorSpec], labels: Array | Path | None = None, batch: int = BATCH
+) -> Labelled:
+    """The same as `read_labelled` for arrays that are in memory already."""
+    held = {name: np.asarray(array) for name, array in arrays.items()}
+    return _labelled(Path("the arrays given"), held, spec, labels, batch)
+
+
+def read_labelled(
+    path: Path, spec: Sequence[TensorSpec], labels: Array | Path | None = None, batch: int = BATCH
+) -> Labelled:
     """The samples of an .npz file: one array for each input under the input's name, samples along the first axis.
 
     labels: an .npy file, or an .npz with an array called labels or y, or with only one; without it an array of these
@@ -66,9 +76,12 @@ def read_labelled(path: Path, spec: Sequence[TensorSpec], labels: Path | None = 
     Raises LabelledError or InputError naming the file, the array and its shape: missing or unknown names, types that
     lose values, a wrong shape, or different numbers of samples.
     """
+    return _labelled(path, read_npz(path), spec, labels, batch)
+
+
+def _labelled(path: Path, held: Feed, spec: Sequence[TensorSpec], labels: Array | Path | None, batch: int) -> Labelled:
     if batch < 1:
         raise LabelledError(f"a batch needs at least one sample, got {batch}")
-    held = read_npz(path)
     wanted = [value.name for value in spec]
     inside = [name for name in LABELS if name in held and name not in wanted]
     missing = [name for name in wanted if name not in held]
@@ -76,14 +89,16 @@ def read_labelled(path: Path, spec: Sequence[TensorSpec], labels: Path | None = 
     if missing or unknown:
         parts = [f"missing: {missing}"] * bool(missing) + [f"unknown: {unknown}"] * bool(unknown)
         raise LabelledError(f"{path}: the names do not match the model's inputs {wanted} ({'; '.join(parts)})")
+    from_file = isinstance(labels, Path)
     if len(inside) + (labels is not None) > 1:
-        raise LabelledError(
-            f"{path}: labels are given twice, by {[*inside, *([str(labels)] if labels else [])]}; keep one"
-        )
+        given = [*inside, *([str(labels)] if from_file else ["labels"] if labels is not None else [])]
+        raise LabelledError(f"{path}: labels are given twice, by {given}; keep one")
     data = {value.name: fit_type(path, value, held[value.name]) for value in spec}
     made = _batches(path, spec, data, batch)
     if labels is not None:
-        return _with_labels(made, _read_labels(labels), f"{labels}")
+        if isinstance(labels, Path):
+            return _with_labels(made, _read_labels(labels), str(labels))
+        return _with_labels(made, np.asarray(labels), "labels")
     return _with_labels(made, held[inside[0]], f"{path}: array {inside[0]!r}") if inside else made
 
 

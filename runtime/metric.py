@@ -108,6 +108,7 @@ def parse_metric(text: str) -> Metric:
     def values(outputs: Outputs, reference: Outputs, labels: Array | None) -> Float64:
         name = output or _first_float(text, reference)
         ours, original = (_tensor(text, name, side) for side in (outputs, reference))
+        _refuse_nan(f"{text}: output {name!r}", original)
         if ours.shape != original.shape:
             raise MetricError(f"{text}: output {name!r} has shape {ours.shape}, of the original {original.shape}")
         return kernel(ours, original, labels, f"{text}: output {name!r}") if ours.size else np.zeros(0)
@@ -139,6 +140,17 @@ def parse_budget(text: str) -> Budget:
     if not math.isfinite(limit):
         raise MetricError(f"{text!r}: the limit must be finite")
     return Budget(metric, limit / 100 if percent else limit)
+
+
+def _refuse_nan(what: str, original: Float64) -> None:
+    """Where the original itself has no answer nothing can be judged, and whatever is equal to it would pass."""
+    rows = original.reshape(-1, original.shape[-1]) if original.ndim > 1 else original.reshape(-1, 1)
+    bad = np.isnan(rows).any(-1) | ~np.isfinite(rows).any(-1) if rows.size else np.zeros(0, bool)
+    if bad.any():
+        raise MetricError(
+            f"{what} of the original is NaN or infinite in {int(bad.sum()):,} of {bad.size:,} rows, first in row "
+            f"{int(bad.argmax())} of its batch: nothing can be judged there; leave such samples out of the data"
+        )
 
 
 def _first_float(text: str, outputs: Outputs) -> str:

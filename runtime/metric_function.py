@@ -50,7 +50,8 @@ def load_function(text: str) -> tuple[bool, Needs, Values]:
         try:
             found = function(_guarded(outputs), _guarded(reference), labels)
         except Exception as error:  # whatever the user's function raises
-            raise MetricError(f"{text}: {_told(error, module.__file__)}") from error
+            called = "it is called with two dicts of arrays by name, (outputs, reference, labels)"
+            raise MetricError(f"{text}: {_told(error, module.__file__)}; {called}") from error
         try:
             array = np.asarray(found)
         except (TypeError, ValueError):  # ragged, or on a device

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +16,8 @@ from ..ir.errors import ScissionError
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Plan
-from ..ir.store import Staged, save, save_copy, stage, to_proto
-from ..passes.planner import Progress, make_plan
+from ..ir.store import Staged, refuse_output, save, save_copy, stage, to_proto
+from ..passes.planner import OWN, Progress, make_plan
 from ..passes.rewrite import anneal as without
 from ..passes.rewrite import rewrite
 from . import compare
@@ -81,7 +81,7 @@ def plan(
     force: bool = False,
     progress: Progress | None = None,
     device: str = "auto",
-    anneal: Annealer | None = None,
+    anneal: Annealer | str | None = None,
 ) -> Plan:
     """Find the blocks of every linear of a model and choose what to do with each; changes nothing.
 
@@ -96,14 +96,28 @@ def plan(
     if anneal is None:
         return _plan(loaded, provider, rows, threads, force, progress, device)
     from ..passes.anneal_model import anneal_model
-    from .annealer import AnnealOptionsError, prepare
+    from .annealer import Annealer, AnnealOptionsError, prepare
+    from .selection import NO_GAIN
 
+    anneal = Annealer(method=anneal) if isinstance(anneal, str) else anneal  # type: ignore[arg-type]
     if anneal.needs_data:
         raise AnnealOptionsError("a plan knows no data: refit, veto and exposed belong to `optimize`, with data")
     decided = anneal_model(loaded, prepare(loaded, anneal).settings, progress)
-    left = _without(loaded, without(loaded.graph, decided.annealing)) if decided.annealing else loaded
-    found = _plan(left, provider, rows, threads, force, progress, device)
-    return replace(found, annealing=decided.annealing)
+    why = {one.node: one.reason for one in decided.found if one.reason}
+    chosen = decided.annealing
+    while True:
+        left = _without(loaded, without(loaded.graph, chosen)) if chosen else loaded
+        found = _plan(left, provider, rows, threads, force, progress, device)
+        split = {step.node for step in found.rewrites}
+        why |= {one.node: NO_GAIN for one in chosen if one.node not in split}
+        if all(one.node in split for one in chosen):
+            break
+        chosen = tuple(one for one in chosen if one.node in split)  # the others would lose weights for nothing
+    steps = [
+        replace(step, reason=f"not annealed: {why[step.node]}; as it is: {step.reason}") if step.node in why else step
+        for step in found.steps
+    ]
+    return replace(found, steps=tuple(steps), annealing=chosen)
 
 
 def _without(model: Model, graph: ir.Model) -> Model:
@@ -192,9 +206,9 @@ def optimize(
     trials: Trials | None = None,
     progress: Progress | None = None,
     device: str = "auto",
-    anneal: Annealer | None = None,
-    data: Labelled | str | os.PathLike[str] | None = None,
-    labels: str | os.PathLike[str] | None = None,
+    anneal: Annealer | str | None = None,
+    data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    labels: Any = None,
     max_drop: str | None = None,
 ) -> Result:
     """plan + apply + check + bench: split what pays, prove it equal, measure it, and keep the faster model.
@@ -211,12 +225,20 @@ def optimize(
     loaded = load(model)
     if loaded.path is not None and output is None:
         raise ValueError("a model given as a path needs an output path")
+    if isinstance(anneal, str):
+        from .annealer import Annealer
+
+        anneal = Annealer(method=anneal)  # type: ignore[arg-type]  # it checks its name
+    target = Path(output) if output is not None else None
+    given = (data, labels, trials.inputs, anneal.initial if anneal is not None else None)
+    sources = [Path(path) for path in given if isinstance(path, (str, os.PathLike))]
+    for path in (target, target.with_name(target.name + ".data")) if target is not None and sources else ():
+        refuse_output(path, sources, True)  # an input is never written to
     options = (trials.provider, rows, trials.threads, force, progress, device)
     selection, exact = None, loaded
     if anneal is not None:
         selection, exact = _annealed(loaded, anneal, data, labels, max_drop, trials, options)
     chosen = _plan(exact, *options)
-    target = Path(output) if output is not None else None
     if not chosen.rewrites:
         written = _write(model, loaded, None, target, overwrite) if target else []
         back = _as_given(model, loaded, None)
@@ -250,6 +272,10 @@ def optimize(
                 raise
             outcome, reason = "failed", refused
         written = staged.publish() if target and outcome == "split" else []
+    if selection is not None and selection.chosen and outcome != "split":  # what is handed back has all its weights
+        why = f"annealed and split ({selection.effect}) it was not kept: {reason}"
+        selection = replace(selection, chosen=(), held_back=None, tuning=None, reason=why)
+        chosen = replace(chosen, annealing=(), effect="")
     if target and outcome == "slower":
         written = _write(model, loaded, None, target, overwrite)
     back = _as_given(model, loaded, changed if outcome == "split" else None)
@@ -268,8 +294,8 @@ def optimize(
 def _annealed(
     model: Model,
     anneal: Annealer,
-    data: Labelled | str | os.PathLike[str] | None,
-    labels: str | os.PathLike[str] | None,
+    data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None,
+    labels: Any,
     max_drop: str | None,
     trials: Trials,
     options: tuple[Any, ...],
@@ -328,8 +354,11 @@ def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force:
     slow = min(benches, key=lambda b: b.paired.median, default=None)
     if slow is not None and slow.paired.median < LIMIT and slow.speedup < LIMIT and not force:
         at = f" at {slow.rows} rows" if slow.rows else ""
-        return "slower", f"measured {slow.speedup:.2f}x the speed of the original{at}, so the original is kept"
-    return "split", f"{len(plan.rewrites)} of {len(plan.steps)} operators split"
+        fast = max((b.speedup for b in benches), default=0.0)
+        hint = "; --rows names the sizes that you run" if fast > LIMIT and len(benches) > 1 else ""
+        return "slower", f"measured {slow.speedup:.2f}x the speed of the original{at}, so the original is kept{hint}"
+    own = [step for step in plan.steps if step.reason != OWN]
+    return "split", f"{len(plan.rewrites)} of {len(own)} operators split"
 
 
 @contextmanager

@@ -135,8 +135,6 @@ def select(
     chosen, more, tuned = search.together(ladders)
     refused += more
     chosen, verified, dropped = _verified(model, chosen, beside(held_back), budget)
-    if dropped and chosen:
-        tuned = search.runner.measure(_apply(model, chosen))
     refused += dropped
     return Selection(
         chosen=tuple(chosen),
@@ -189,10 +187,8 @@ def _nothing(refused: Sequence[tuple[str, str]], budget: Budget) -> str:
     for _, why in refused:
         reasons[why] = reasons.get(why, 0) + 1
     why, count = max(reasons.items(), key=lambda pair: pair[1])
-    return (
-        f"no operator can be annealed within {budget.metric.name} <= {budget.limit:g}: for {count} of {len(refused)} "
-        f"{why}"
-    )
+    limit = f"{budget.metric.name} <= {budget.limit:g}"
+    return f"no operator is annealed (budget {limit}): for {count} of {len(refused)}, {why}"
 
 
 def _apply(model: Model, chosen: Sequence[Candidate]) -> ir.Model:
@@ -348,13 +344,11 @@ def _canonical(found: Survey, address: str) -> Array:
 def _verified(
     model: Model, chosen: Sequence[Candidate], runner: SideBySide, budget: Budget
 ) -> tuple[list[Candidate], Measured | None, list[tuple[str, str]]]:
-    """What also holds on the data held back; the most sensitive ones go until it does."""
-    left = list(chosen)
-    dropped: list[tuple[str, str]] = []
-    while left:
-        found = runner.measure(_apply(model, left))
-        if within(found.drop, budget.limit):
-            return left, found, dropped
-        worst = left.pop()
-        dropped.append((worst.annealing.node, "on the data held back the budget does not hold with it"))
-    return [], None, dropped
+    """What also holds on the data held back, which is looked at once: all of it or nothing."""
+    if not chosen:
+        return [], None, []
+    found = runner.measure(_apply(model, chosen))
+    if within(found.drop, budget.limit):
+        return list(chosen), found, []
+    why = f"on the data held back they cost {found.drop:.4g} together; more data would tell how much it really is"
+    return [], None, [(candidate.annealing.node, why) for candidate in chosen]

@@ -17,7 +17,7 @@ from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.store import save
 from .deviation import compare_values
 from .labelled import Labelled
-from .metric import Metric
+from .metric import Metric, MetricError
 from .session import Choice, Session, open_session
 
 __all__ = ["Measured", "SideBySide"]
@@ -67,6 +67,11 @@ class SideBySide:
                 for index, outputs in enumerate(self._original())
             ]
             self._baseline = self.metric.aggregate(scores)
+            if not math.isfinite(self._baseline):
+                raise MetricError(
+                    f"{self.model.name}: the metric {self.metric.name!r} of the original itself is {self._baseline}: "
+                    "nothing can be judged by it; give other data, or correct the metric"
+                )
         return self._baseline
 
     def measure(self, changed: ir.Model) -> Measured:

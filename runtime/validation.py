@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..ir.levels import LevelResult, OperatorLevel, Sweep, strongest, summarise
 from ..ir.model import Model, Source, load
@@ -30,6 +30,7 @@ __all__ = ["LEVELLESS", "LEVELS", "Progress", "Validation", "activity_of", "read
 
 Progress = Callable[[int, int, str], None]
 LEVELS = (0.5, 0.2, 0.05, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-15, 1e-20, 1e-30)
+EVERY = 0.999  # share of updated weights from which on a checkpoint says nothing
 SHARE = 0.01  # of the metric's range, that a level may cost to be of use
 WORTH = 0.95  # share of the multiply-adds from which on fewer of them are of use
 LEVELLESS = ("auto", "update", "support", "blocks")  # tests whose answer does not depend on a level
@@ -49,38 +50,42 @@ class Validation:
 
     @property
     def decomposes(self) -> bool:
-        """Whether some level within the limit leaves fewer multiply-adds, all weaker ones being within it, too."""
+        """Whether some level within the limit, all weaker ones being so too, leaves blocks that save anything."""
         found = strongest(self.sweep.levels, self.limit)
-        return found is not None and found.mac_share < WORTH
+        if found is None or found.mac_share >= WORTH:
+            return False
+        return any(one.components > 1 and one.mac_share < WORTH for one in found.operators)
 
 
 def sweep(
     model: Source,
-    data: Labelled | str | os.PathLike[str],
+    data: Labelled | Mapping[str, Any] | str | os.PathLike[str],
     *,
     levels: Sequence[float] = LEVELS,
     metric: Metric | str = "cosine",
-    labels: str | os.PathLike[str] | None = None,
+    labels: Any = None,
     limit: float | None = None,
-    options: Annealer | None = None,
+    options: Annealer | str | None = None,
     trials: Trials | None = None,
     explain: bool = True,
     progress: Progress | None = None,
 ) -> Validation:
     """Anneal a model at each level and run it beside the original: edges, components, MACs, task metric, continuity.
 
-    data: labelled inputs, or the .npz file that holds them (see `read_labelled`), labels beside them; levels: alphas of
-    the whole weight, given in any order, swept from the weakest to the strongest; metric: see `parse_metric`; limit:
-    drop up to which a level is of use, a hundredth of the metric's range unless given; explain: report why the model
-    does not decompose, when it does not, and what its outputs are worth where it would. Nothing is written. Raises
-    ModelError, LabelledError, MetricError, AnnealError and what `prepare` raises.
+    data: inputs by name, samples along the first axis, as arrays or as the .npz file that holds them (see
+    `read_labelled`); labels: an array or a file; options: a method, or how to anneal in full: without any 'update'
+    where an initial checkpoint is known, 'neyman' where a scheme is, else 'blocks'; levels: alphas of the whole weight,
+    given in any order, swept from the weakest to the strongest; metric: see `parse_metric`; limit: drop up to which a
+    level is of use, a hundredth of the metric's range unless given; explain: report why the model does not decompose,
+    when it does not, and what its outputs are worth where it would. Nothing is written. Raises ModelError,
+    LabelledError, MetricError, AnnealError and what `prepare` raises.
     """
     started = time.monotonic()
     trials = trials or Trials()
     loaded = load(model)
     held = data if isinstance(data, Labelled) else read_data(loaded, data, labels)
     judge = parse_metric(metric) if isinstance(metric, str) else metric
-    options = options or Annealer(method="neyman")
+    options = swept_by(options)
     activity = activity_of(loaded, options, held, trials)
     prepared = prepare(loaded, options, activity)
     runner = SideBySide(loaded, held, judge, trials.provider, trials.threads, trials.custom_ops)
@@ -91,12 +96,18 @@ def sweep(
     notes = list(prepared.notes)
     if options.method in LEVELLESS:
         notes.append(f"the method {options.method!r} has no level to sweep: there is one row")
+    if judge.needs_labels == "optional" and held.targets is None:
+        notes.append(f"no labels were given: {judge.name} compares with the outputs of the original")
     for index, level in enumerate(chosen):
         if progress:
             progress(index, len(chosen), f"level {level:g}")
         decided = anneal_model(loaded, replace(prepared.settings, level=level))
         if not results:
             notes += _unseen(decided, {linear.address for linear in prepared.survey.linears})
+            notes += _doubts(decided)
+        for note in _kept_whole(decided, level):
+            if not any(note.partition(":")[2] == known.partition(":")[2] for known in notes):
+                notes.append(note)
         results.append(_level(loaded, decided, level, runner))
     flagged = jumps(results, span=judge.span) if len(results) > 1 else ()
     swept = Sweep(
@@ -115,7 +126,8 @@ def sweep(
     found = Validation(sweep=swept, limit=allowed)
     if not explain or found.decomposes:
         return found
-    return replace(found, report=_explained(loaded, prepared.settings, runner, progress))
+    report = _explained(loaded, prepared.settings, runner, progress)
+    return replace(found, report=replace(report, test=options.method))
 
 
 def _explained(model: Model, settings: Anneal, runner: SideBySide, progress: Progress | None) -> ModelReport:
@@ -131,12 +143,27 @@ def _explained(model: Model, settings: Anneal, runner: SideBySide, progress: Pro
     return replace(report, worth=Worth(metric=runner.metric.name, value=there.metric, original=there.baseline))
 
 
-def read_data(model: Model, path: str | os.PathLike[str], labels: str | os.PathLike[str] | None = None) -> Labelled:
-    """The labelled samples of an .npz file for the inputs of a model."""
-    from .compare import spec_of
-    from .labelled import read_labelled
+def swept_by(options: Annealer | str | None) -> Annealer:
+    """How to anneal in a sweep: a method by its name, and without one the test that suits what is known."""
+    if isinstance(options, str):
+        return Annealer(method=options)  # type: ignore[arg-type]  # it checks its name
+    if options is None:
+        return Annealer(method="blocks")
+    if options.method == "auto" and options.init is not None:
+        return replace(options, method="neyman")
+    return options
 
-    return read_labelled(Path(path), spec_of(model, given=True), Path(labels) if labels else None)
+
+def read_data(model: Model, data: Mapping[str, Any] | str | os.PathLike[str], labels: Any = None) -> Labelled:
+    """The labelled samples for the inputs of a model, from arrays or files of them."""
+    from .compare import spec_of
+    from .labelled import labelled, read_labelled
+
+    spec = spec_of(model, given=True)
+    is_file = isinstance(labels, (str, os.PathLike))
+    if isinstance(data, Mapping):
+        return labelled(data, spec, Path(labels) if is_file else labels)
+    return read_labelled(Path(data), spec, Path(labels) if is_file else labels)
 
 
 def activity_of(
@@ -173,6 +200,35 @@ def _unseen(decided: Annealed, linears: Collection[str]) -> list[str]:
         f"not annealed: {first[why]}{f' and {count - 1} more' if count > 1 else ''}: {why}"
         for why, count in reasons.most_common()
     ]
+
+
+def _doubts(decided: Annealed) -> list[str]:
+    """What speaks against believing a test: no sigma, another run's checkpoint, weights that it did not look at."""
+    notes = []
+    tested = [one.evidence for one in decided.found if one.evidence is not None]
+    if any(one.null is not None and one.null.estimated and one.test != "blocks" for one in tested):
+        notes.append(
+            "sigma was estimated from the trained weights themselves, which makes an edge-wise test circular: "
+            "give --init or --initial, or use --anneal blocks"
+        )
+    updates = [one.confirmed for one in tested if one.test == "update"]
+    if updates and min(updates) > EVERY:
+        notes.append("every weight differs from the initial checkpoint: it is of another run, or all were updated")
+    if updates and max(updates) == 0:
+        notes.append("no weight differs from the initial checkpoint: it may be the trained model itself")
+    untested = [one for one in decided.found if one.evidence is None]
+    if untested:
+        more = f" and {len(untested) - 1} more" if len(untested) > 1 else ""
+        notes.append(f"not tested: {untested[0].node}{more}: {untested[0].reason}")
+    return notes
+
+
+def _kept_whole(decided: Annealed, level: float) -> list[str]:
+    """A note on operators in which nothing is confirmed any more: they are kept, not removed whole."""
+    whole = [one for one in decided.found if one.annealing is None and one.evidence and one.evidence.confirmed == 0]
+    if not whole or len(whole) == len(decided.found):
+        return []
+    return [f"from level {level:g} on: nothing in {whole[0].node} is confirmed, so it is kept as it is"]
 
 
 def _level(model: Model, decided: Annealed, level: float, runner: SideBySide) -> LevelResult:

@@ -405,3 +405,24 @@ def test_beside_a_weight_and_the_answer_there_is_less_than_the_weight(test, layo
     tracemalloc.stop()
     assert found.confirmed.shape == W.shape
     assert peak < found.confirmed.nbytes + 0.75 * W.nbytes
+
+
+@pytest.mark.parametrize(("half", "inputs"), [("bfloat16", 100), ("float16", 300)])
+def test_support_allows_for_half_types_that_were_exported_as_float32(half, inputs):
+    import ml_dtypes
+
+    rng = np.random.default_rng(0)
+    bound = 1 / np.sqrt(inputs)
+    kind = getattr(ml_dtypes, half) if half == "bfloat16" else np.float16
+    drawn = rng.uniform(-bound, bound, (inputs, 3000)).astype(kind).astype(np.float32)
+    assert (np.abs(drawn) > bound).any()  # rounded past the support
+    known = Null(family="uniform", scale=bound, source="example")
+    assert not confirm(drawn, "support", null=known).confirmed.any()
+    drawn[0, 0] = 0.25
+    assert confirm(drawn, "support", null=known).confirmed.sum() == 1
+
+
+def test_support_needs_to_know_its_support():
+    guessed = Null(family="uniform", scale=1.0, source="example", estimated=True)
+    with pytest.raises(AnnealError, match="an estimate from the trained weight is none"):
+        confirm(np.ones((3, 3)), "support", null=guessed)

@@ -387,8 +387,8 @@ def test_the_model_says_what_was_done_to_it():
         "tests": ["neyman"],
         "levels": [0.05],
         "operators": 1,
-        "removed": 24,
-        "refitted": False,
+        "removed": 27,
+            "refitted": False,
         "effect": "argmax -0.1%",
     }
     silent = {p.key: p.value for p in annealed(model, [one]).metadata_props}

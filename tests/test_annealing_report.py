@@ -37,7 +37,7 @@ def test_a_plan_that_anneals_says_so(annealing):
     import scission
 
     model, _, _ = network(np.random.default_rng(0))
-    plan = scission.plan(model, anneal=scission.Annealer(method="blocks", init=f"normal:{SIGMA}"))
+    plan = scission.plan(model, anneal=scission.Annealer(method="blocks", init=f"normal:{SIGMA}"), force=True)
     assert "not measured" in shown(plan_view(plan)) and "W0" in shown(plan_view(plan))
     assert "argmax 1 -> 0.9" in shown(plan_view(dataclasses.replace(plan, effect="argmax 1 -> 0.9")))
 

@@ -340,7 +340,7 @@ ANNEALING = [
     f"sweep noisy.onnx --data calib.npz --labels labels.npy --metric argmax {SIGMA} --anneal blocks --all",
     "sweep noisy.onnx --data calib.npz --anneal update --initial start.npz --max-drop cosine<=0.5",
     "sweep noisy.onnx --data calib.npz --levels 0.01 --literal --correction none --no-explain",
-    f"plan noisy.onnx --anneal blocks {SIGMA} -o new.json",
+    f"plan noisy.onnx --anneal blocks {SIGMA} --force -o new.json",
     f"plan noisy.onnx --anneal neyman --literal {SIGMA}",
     f"optimize noisy.onnx --dry-run --anneal blocks {SIGMA}",
     f"optimize noisy.onnx new.onnx --anneal blocks {SIGMA} --data calib.npz --max-drop cosine<=0.5 {FORCE}",
@@ -410,12 +410,17 @@ WRONG_ANNEALING = [
     ("optimize noisy.onnx new.onnx --data calib.npz", "--anneal"),
     ("optimize noisy.onnx new.onnx --init bert", "--anneal"),
     (
-        "optimize noisy.onnx new.onnx --anneal blocks --refit --literal --data calib.npz --max-drop cosine<=1",
+        "optimize noisy.onnx new.onnx --anneal neyman --refit --literal",
         "choose one",
     ),
     ("optimize noisy.onnx calib.npz --anneal blocks --data calib.npz --max-drop cosine<=1 --overwrite", "input itself"),
     ("optimize noisy.onnx new.onnx --anneal blocks --data calib.npz --max-drop cosine", "cosine"),
     ("plan noisy.onnx --literal", "--anneal"),
+    ("plan noisy.onnx --anneal blocks --literal", "means nothing to the method"),
+    ("plan noisy.onnx --anneal update --alpha 0.1 --initial start.npz", "means nothing to the method"),
+    ("plan noisy.onnx --anneal neyman --drop-strays", "means nothing to the method"),
+    ("sweep noisy.onnx --data calib.npz --metric argmax --max-drop cosine<=0.1", "--max-drop"),
+    ("plan noisy.onnx --anneal support", "--init"),
 ]
 
 

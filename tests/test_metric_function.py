@@ -72,7 +72,8 @@ def test_what_a_function_of_the_user_does_wrong(user):
 
     line = USER.splitlines().index('    return {}["missing"]') + 1
     assert message("fails") == (
-        f"python:user_metric.fails: KeyError: 'missing' ({user / 'user_metric.py'}, line {line})"
+        f"python:user_metric.fails: KeyError: 'missing' ({user / 'user_metric.py'}, line {line}); "
+        "it is called with two dicts of arrays by name, (outputs, reference, labels)"
     )
     assert f"({user / 'user_metric.py'}, line {line + 3})" in message("deep")  # not where NumPy raised it
     assert "ValueError: assignment destination is read-only" in message("changes") and ours["y"].all()

@@ -1,15 +1,18 @@
+from itertools import pairwise
+
 import numpy as np
 import onnx
 import pytest
 from annealable import SIGMA, network
 
 import scission
-from scission.ir.model import load
+from scission.ir.model import ModelError, load
 from scission.ir.plan import Plan, PlanError
+from scission.runtime import pipeline
 from scission.runtime.annealer import Annealer, AnnealOptionsError
 from scission.runtime.compare import Trials
 from scission.runtime.labelled import read_labelled
-from scission.runtime.metric import parse_budget
+from scission.runtime.metric import MetricError, parse_budget
 from scission.runtime.selection import select, without_useless
 from scission.runtime.session import TensorSpec, open_session
 
@@ -181,3 +184,115 @@ def test_a_refusal_hands_the_original_back(case, tmp_path):
     )
     assert result.outcome == "unchanged" and "nothing was annealed" in result.reason
     assert (tmp_path / "o.onnx").read_bytes() == (folder / "m.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("metric", ["cosine<=0", "mse<=0", "argmax<=0"])
+def test_data_on_which_the_original_has_no_answer_prove_nothing(case, tmp_path, bad, metric):
+    folder, _, _, data = case
+    x = data.arrays["x"].copy()
+    x[:, 3] = bad
+    with pytest.raises(MetricError, match="of the original is NaN or infinite in"):
+        scission.optimize(folder / "m.onnx", tmp_path / "o.onnx", anneal=BLOCKS, data={"x": x}, max_drop=metric)
+    assert not (tmp_path / "o.onnx").exists()
+
+
+@pytest.mark.parametrize("victim", ["data.npz", "labels.npy", "start.npz"])
+@pytest.mark.parametrize("beside", [False, True], ids=["the output itself", "its data file"])
+def test_no_input_is_ever_written_to(case, tmp_path, victim, beside):
+    folder, weights, _, data = case
+    name = victim if not beside else "out.onnx.data"
+    np.savez(tmp_path / "data.npz", **data.arrays)
+    np.save(tmp_path / "labels.npy", np.zeros(80, int))
+    np.savez(tmp_path / "start.npz", **{f"W{index}": weight for index, weight in enumerate(weights)})
+    (tmp_path / victim).rename(tmp_path / name)
+    files = {"data.npz": tmp_path / "data.npz", "labels.npy": tmp_path / "labels.npy", "start.npz": None}
+    files[victim] = tmp_path / name
+    options = Annealer(method="update", initial=files["start.npz"]) if victim == "start.npz" else BLOCKS
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(ModelError, match="is the input itself"):
+        scission.optimize(
+            folder / "m.onnx",
+            tmp_path / ("out.onnx" if beside else name),
+            anneal=options,
+            data=files["data.npz"],
+            labels=files["labels.npy"],
+            max_drop="cosine<=1",
+            overwrite=True,
+        )
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_nodes_without_names_keep_their_addresses_beside_strays(tmp_path):
+    rng = np.random.default_rng(7)
+    model, _, labels = network(rng, (96, 96, 96), signal=8.0)
+    for node in model.graph.node:
+        node.name = ""
+    for index, (left, right) in enumerate(pairwise(labels)):
+        weight = onnx.numpy_helper.to_array(model.graph.initializer[index]).copy()
+        weight[np.flatnonzero(left == 0)[0], np.flatnonzero(right == 1)[0]] = 3.0
+        model.graph.initializer[index].CopyFrom(onnx.numpy_helper.from_array(weight, f"W{index}"))
+    onnx.save(model, tmp_path / "m.onnx")
+    plan = scission.plan(tmp_path / "m.onnx", anneal=BLOCKS, force=True)
+    nodes = ["MatMul#0", "MatMul#2"]
+    assert [one.node for one in plan.annealing] == nodes and all(one.strays for one in plan.annealing)
+    assert {step.node for step in plan.rewrites} == set(nodes)
+    scission.apply(tmp_path / "m.onnx", plan, tmp_path / "all.onnx")
+    scission.apply(tmp_path / "m.onnx", plan.restored(["MatMul#0"]), tmp_path / "second.onnx")
+    back = scission.apply((tmp_path / "m.onnx").read_bytes(), plan.restored(nodes))
+    assert back == (tmp_path / "m.onnx").read_bytes()
+
+
+def test_dropped_strays_are_told(tmp_path):
+    rng = np.random.default_rng(7)
+    model, weights, labels = network(rng, (96, 96), signal=8.0)
+    weight = weights[0].copy()
+    weight[np.flatnonzero(labels[0] == 0)[:4], np.flatnonzero(labels[1] == 1)[:4]] = 2.0
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weight, "W0"))
+    options = Annealer(method="blocks", init=INIT, drop_strays=True)
+    (one,) = scission.plan(model, anneal=options, force=True).annealing
+    assert (
+        not one.strays
+        and "4 stray weights outside the blocks are removed as well, up to 40.0 sigma" in one.evidence.notes
+    )
+
+
+def test_what_is_slower_hands_back_all_weights_and_says_so(case, tmp_path, monkeypatch):
+    folder, _, _, data = case
+    monkeypatch.setattr(pipeline, "_judge", lambda *_: ("slower", "measured 0.5x"))
+    result = scission.optimize(
+        folder / "m.onnx",
+        tmp_path / "o.onnx",
+        anneal=BLOCKS,
+        data=data,
+        max_drop="cosine<=0.5",
+        force=True,
+        bench=False,
+    )
+    assert result.outcome == "slower" and (tmp_path / "o.onnx").read_bytes() == (folder / "m.onnx").read_bytes()
+    told = result.to_dict()["annealing"]
+    assert told["removed"] == [] == told["chosen"] and result.plan.annealing == ()
+    assert "measured 0.5x" in told["reason"]
+
+
+def test_data_held_back_are_looked_at_once(case):
+    folder, _, _, data = case
+    model = load(folder / "m.onnx")
+    wide = select(model, BLOCKS, data, parse_budget("cosine<=0.5"), Trials())
+    limit = (wide.tuning.drop + wide.held_back.drop) / 2
+    found = select(model, BLOCKS, data, parse_budget(f"cosine<={limit}"), Trials())
+    if wide.tuning.drop < wide.held_back.drop:
+        assert found.chosen == () and "on the data held back" in found.reason
+    else:
+        assert len(found.chosen) < 3
+
+
+def test_a_plan_removes_nothing_where_nothing_is_split():
+    model, _, _ = network(np.random.default_rng(0), (32, 32), signal=8.0)
+    plan = scission.plan(model, anneal=BLOCKS)
+    assert plan.annealing == () and plan.rewrites == ()
+    assert plan.steps[0].reason.startswith("not annealed: annealed it would not be split")
+    assert (
+        "noise"
+        in scission.plan(network(np.random.default_rng(0), (64, 64), signal=0.0)[0], anneal="blocks").steps[0].reason
+    )
