@@ -21,7 +21,8 @@ from ..ir.null import Null
 from ..ir.skipped import Skipped
 from ..ir.survey import Survey
 from ..ir.view import view
-from .anneal import AnnealError, EdgeTest, SequenceTest, confirm, confirm_sequences
+from .anneal import AnnealError, EdgeTest, confirm
+from .anneal_sequences import SequenceTest, confirm_sequences
 from .block_annealing import anneal_blocks
 from .blocks import decompose
 from .certificate import STRAYS

@@ -388,7 +388,7 @@ def test_the_model_says_what_was_done_to_it():
         "levels": [0.05],
         "operators": 1,
         "removed": 27,
-            "refitted": False,
+        "refitted": False,
         "effect": "argmax -0.1%",
     }
     silent = {p.key: p.value for p in annealed(model, [one]).metadata_props}

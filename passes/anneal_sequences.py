@@ -1,0 +1,136 @@
+"""The tests of a feed-forward network's edges by the sequences of their weights (paper 3.3.1, 3.3.2 and 3.4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+import numpy as np
+
+from ..ir.evidence import Evidence
+from ..ir.null import Null
+from . import neyman, random_walk
+from .chunked import Array, to_host
+from .correction import Correction, corrected
+from .decision import (
+    AnnealError,
+    Decision,
+    band_notes,
+    beside,
+    check_level,
+    confirmed_share,
+    intersection,
+    percolation_notes,
+)
+
+__all__ = ["SequenceTest", "confirm_sequences"]
+
+SequenceTest = Literal["norm", "consistency", "sequences"]
+
+
+def confirm_sequences(
+    theta: Sequence[Array],
+    test: SequenceTest,
+    *,
+    nulls: Sequence[Null] = (),
+    level: float = 0.05,
+    correction: Correction = "bonferroni",
+    source: random_walk.Source = "inputs",
+    details: bool = False,
+) -> Decision:
+    """Which edges of a feed-forward block of C channels are confirmed by the sequence of their 2C weights.
+
+    theta: 2C matrices (d, d), inputs in rows; nulls: one for each; test: 'norm' (paper 3.3.1), 'consistency' (3.3.2),
+    'sequences' (3.4, both). Raises AnnealError for an unknown test or a missing null.
+    """
+    if test not in get_args(SequenceTest):
+        raise AnnealError(f"unknown test {test!r}; use one of {', '.join(get_args(SequenceTest))}")
+    check_level(level, correction)
+    if test == "consistency":
+        return _consistency(theta, level, correction, source)
+    if len(nulls) != len(theta):
+        raise AnnealError(f"{len(theta)} channels need as many nulls, not {len(nulls)}; give --init")
+    if len({null.family for null in nulls}) > 1:
+        raise AnnealError("the weights of a sequence must have one family of null, normal or uniform; give --init")
+    found = _norm(theta, nulls, level, correction, details)
+    if test == "norm":
+        return found
+    other = _consistency(theta, level, correction, source)
+    both = intersection(found.confirmed, other.confirmed)
+    evidence = replace(
+        found.evidence,
+        test="sequences",
+        confirmed=confirmed_share(both),
+        bandwidth=other.evidence.bandwidth,
+        classes=other.evidence.classes,
+        power=f"{found.evidence.power}; {other.evidence.power}",
+        notes=found.evidence.notes + other.evidence.notes,
+    )
+    return Decision(both, evidence, found.p_values)
+
+
+def _norm(
+    theta: Sequence[Array], nulls: Sequence[Null], level: float, correction: Correction, details: bool
+) -> Decision:
+    squares = neyman.norm_squares(theta, nulls)
+    tests = math.prod(squares.shape)
+
+    def at_most(p: float) -> int:
+        return neyman.count_above(squares, neyman.norm_threshold(nulls, p))
+
+    per_edge = corrected(level, tests, correction, at_most)
+    threshold = neyman.norm_threshold(nulls, per_edge)
+    mask = neyman.above(squares, threshold)
+    p = None
+    if details:
+        p = neyman.norm_p_values(to_host(squares), nulls).astype(np.float32)
+    evidence = Evidence(
+        test="norm",
+        level=level,
+        correction=correction,
+        confirmed=confirmed_share(mask),
+        null=nulls[0],
+        per_edge=per_edge,
+        expected_false=per_edge * tests,
+        smallest=math.sqrt(threshold) * nulls[0].sigma if math.isfinite(threshold) else None,
+        power=f"an edge is seen when the norm of its {len(theta)} weights exceeds {math.sqrt(threshold):.3g} sigma",
+        notes=(
+            *percolation_notes(correction, per_edge, tests, squares.shape),
+            "hidden units have no order of their own: shuffled ones hide the structure from this test",
+        ),
+    )
+    return Decision(mask, evidence, p)
+
+
+def _consistency(theta: Sequence[Array], level: float, correction: Correction, source: random_walk.Source) -> Decision:
+    found = random_walk.band(theta, level, source)
+    counts = random_walk.random_channels(theta, found, source)
+    tests = counts.size
+    tally = np.bincount(counts.ravel(), minlength=len(theta) + 1)
+    tails = random_walk.tails(found, len(theta))
+    per_edge = corrected(level, tests, correction, lambda p: int(tally[tails <= p].sum()))
+    limit = int(np.searchsorted(tails, per_edge)) - 1
+    mask = random_walk.not_finite(theta)
+    if limit >= 0:
+        mask |= beside(theta[0], counts <= limit)
+    power = (
+        f"an edge is seen when at most {limit} of its {len(theta)} channels look random"
+        if limit >= 0
+        else f"it can reject nothing: {found.p0:.1%} of the population look random, and even an edge without one such "
+        f"channel has p = {tails[0]:.2g}"
+    )
+    evidence = Evidence(
+        test="consistency",
+        level=level,
+        correction=correction,
+        confirmed=confirmed_share(mask),
+        per_edge=per_edge,
+        expected_false=float(tails[limit]) * tests if limit >= 0 else 0.0,
+        bandwidth=found.width,
+        classes=(found.preferred, found.random, found.suppressed),
+        power=power,
+        notes=band_notes(found),
+    )
+    return Decision(mask, evidence)
