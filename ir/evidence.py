@@ -40,9 +40,12 @@ class Certificate:
 
     blocks: that were found; split: p-value that entries held out of the search are no larger inside the blocks than
     outside (cross-fitted, so the search cannot have invented it); level: p-value that what lies outside is not larger
-    than the null, ratio: its energy over the null's; largest: p-value of its largest entry, strays taken out;
-    homogeneity: p-value that all features have equal energy outside their blocks; strays: entries outside that are
-    too large for the null; misplaced: expected share of features in a wrong block; accepted, reason: the verdict.
+    than the null, ratio: its energy over the null's; homogeneity: p-value that all features have equal energy outside
+    their blocks; mean: p-value that what lies outside has mean 0, over all and between any two blocks; coherence: its
+    largest singular value over that with random signs; shape: Kolmogorov-Smirnov distance of its magnitudes from a
+    law of initialisation; unplaced: p-value that features in no block have no energy in any; strays: entries outside
+    that are too large for the null; misplaced: expected share of features in a wrong block; largest: p-value of the
+    largest entry outside, strays taken out, which is reported and never judged; accepted, reason: the verdict.
     """
 
     blocks: int
@@ -55,6 +58,10 @@ class Certificate:
     misplaced: float
     accepted: bool
     reason: str
+    mean: float = 1.0
+    coherence: float = 1.0
+    shape: float = 0.0
+    unplaced: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

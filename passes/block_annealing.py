@@ -49,8 +49,9 @@ def anneal_blocks(
     """Blocks of a weight (K, N) outside of which it looks as it was initialised.
 
     null: of an untouched weight; without one sigma is estimated, first from the bulk and then from what lies outside
-    the blocks, and only the homogeneity of that can be tested, not its level. allowed: strays. On pure noise and on a
-    single dense block nothing is accepted, whatever the search finds. NaN and infinities are as large as any entry.
+    the blocks, and only the homogeneity of that can be tested, not its level. allowed: strays. On noise of independent
+    entries, and on a single dense block of them, blocks are accepted with probability at most 1e-3 a weight, whatever
+    the search finds. NaN and infinities are as large as any entry.
     Deterministic given `seed`. Memory: about five times the weight in float32.
 
     >>> rng = np.random.default_rng(0)
@@ -74,7 +75,9 @@ def anneal_blocks(
         energy = energies(weight, used)
         found = cocluster(energy, np.random.default_rng(seed))
     stray, largest = _strays(weight, used, found)
-    certificate = certify(energy, found, stray, largest=largest, trusted=trusted, seed=seed, allowed=allowed)
+    certificate = certify(
+        weight, energy, found, stray, null=used, trusted=trusted, largest=largest, seed=seed, allowed=allowed
+    )
     decomposition = _decomposition(found) if certificate.accepted else None
     kept = decomposition.mac_share if decomposition else 1.0
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # weights and scale at the ends of their type

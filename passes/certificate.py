@@ -3,7 +3,7 @@
 A search over partitions finds blocks in any noise, and a test on the entries it searched through confirms them. So the
 question whether there are blocks at all is put to entries that were held out: the search runs again on the others and
 the held-out ones must be larger inside the blocks it found than outside. Every entry outside the final blocks is then
-held against the null.
+held against the null: its energy, its signs, its coherence and its shape.
 """
 
 from __future__ import annotations
@@ -15,11 +15,25 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.evidence import Certificate
-from .coclustering import Partition, cocluster
-from .energies import Energies, moments
-from .spectral_start import MARGIN
+from ..ir.null import Null
+from .chunked import as_real
+from .coclustering import Partition, cocluster, membership
+from .energies import Energies, misfit, moments
+from .spectral_start import MARGIN, coherence
 
-__all__ = ["ACCEPTED", "STRAYS", "certify", "cross_fit", "held_out", "off_block", "refused", "same_block", "strips"]
+__all__ = [
+    "ACCEPTED",
+    "STRAYS",
+    "certify",
+    "cross_fit",
+    "held_out",
+    "off_block",
+    "refused",
+    "same_block",
+    "signed_means",
+    "strips",
+    "unplaced",
+]
 
 Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -30,24 +44,29 @@ ACCEPTED = 1e-3  # level of each part of the certificate
 STRAYS = 100  # entries outside the blocks that may be too large for the null
 STRAY_LEVEL = 0.01  # chance that an untouched entry is called a stray, over the whole weight
 SLACK = 1.02  # energy outside over the null's that is still called equal: no scheme is kept to a per cent
+FAINT = 0.7  # least energy outside over the null's: normal laws that were cut off at two sigma have 0.77 of it
+SHAPE = 0.02  # Kolmogorov-Smirnov distance that weights rounded to a few bits have as well
+SIGNED = 1e-4  # level of the mean: a shift that matters is far beyond it
 MISPLACED = 0.01  # expected share of features in a wrong block
 
 
 def certify(
+    weight: npt.NDArray[Any],
     energy: Energies,
     found: Partition,
     strays: Mask,
     *,
-    largest: float = 1.0,
+    null: Null,
     trusted: bool,
+    largest: float = 1.0,
     seed: int = 0,
     allowed: int = STRAYS,
 ) -> Certificate:
-    """The certificate of a partition of a matrix of energies (K, N).
+    """The certificate of a partition of a weight (K, N) with these energies under the null.
 
     strays: entries outside the blocks that are too large for the null; allowed: how many of them may be; largest:
-    p-value of the largest other one; trusted: whether the null is known apart from this weight, otherwise the level of
-    what lies outside is measured and not tested.
+    p-value of the largest other one, for the report; trusted: whether the null is known apart from this weight,
+    otherwise the level of what lies outside is measured and not tested.
     """
     blocks = found.count
     if blocks < 2:
@@ -59,7 +78,16 @@ def certify(
         return refused(blocks, reason)
     split = cross_fit(energy, seed)
     level, ratio, homogeneity = off_block(energy, found, strays, trusted)
+    scores = _outside_scores(weight, found, strays, null.sigma)
+    entries = int(np.count_nonzero(scores))
+    mean, shape = signed_means(scores, found), misfit(scores)
+    coherent, margin = coherence(scores, np.random.default_rng(seed)) if entries else (1.0, 1.0)
+    # Exact zeros are removed already: only the others can be too small for the null.
+    faint = trusted and entries > 0 and ratio * _cells_outside(found, strays) / entries < FAINT
     count = int(strays.sum())
+    lone = int((found.inputs < 0).sum() + (found.outputs < 0).sum())
+    idle = unplaced(energy, found, seed)
+    other = f", or the weights were not initialised as stated ({null.source}): try without --init" if trusted else ""
     checks = [
         (split > ACCEPTED, f"entries held out of the search are no larger inside the blocks (p = {split:.2g})"),
         (
@@ -68,15 +96,38 @@ def certify(
         ),
         (
             level < ACCEPTED and ratio > SLACK,
-            f"what lies outside the blocks has {ratio:.3f} of the energy that the null allows (p = {level:.2g})",
+            f"what lies outside the blocks has {ratio:.3f} of the energy that the null allows (p = {level:.2g}){other}",
+        ),
+        (
+            faint,
+            f"what lies outside the blocks has {ratio:.3f} of the energy of the null: smaller than the null, the "
+            f"initialisation is not as stated ({null.source}): try without --init",
         ),
         (
             homogeneity < ACCEPTED,
             f"what lies outside the blocks is not equally strong for all features (p = {homogeneity:.2g})",
         ),
-        (count > allowed, f"{count:,} entries outside the blocks are too large for the null, more than {allowed}"),
+        (
+            idle < ACCEPTED,
+            f"{lone:,} features are in no block, and yet they have more energy than noise has (p = {idle:.2g})",
+        ),
+        (mean < SIGNED, f"what lies outside the blocks has a mean other than 0 (p = {mean:.2g})"),
+        (
+            coherent > margin,
+            f"what lies outside the blocks is coherent: its largest singular value is {coherent:.2f} of that with "
+            "random signs",
+        ),
+        (
+            shape > SHAPE and _kolmogorov(shape, entries) < ACCEPTED,
+            f"the magnitudes outside the blocks follow no law of initialisation (distance {shape:.3f})",
+        ),
+        (
+            count > allowed,
+            f"{count:,} entries outside the blocks are too large for the null, more than {allowed}{other}",
+        ),
     ]
     failed = [reason for bad, reason in checks if bad]
+    outside = "the null" if trusted else "homogeneous noise (its level was not tested)"
     return Certificate(
         blocks=blocks,
         split=split,
@@ -87,8 +138,100 @@ def certify(
         strays=count,
         misplaced=found.misplaced,
         accepted=not failed,
-        reason="; ".join(failed) or f"{blocks} blocks, and what lies outside is the null",
+        reason="; ".join(failed) or f"{blocks} blocks, and what lies outside is {outside}",
+        mean=mean,
+        coherence=coherent,
+        shape=shape,
+        unplaced=idle,
     )
+
+
+def unplaced(energy: Energies, found: Partition, seed: int = 0) -> float:
+    """p-value that features in no block have no more energy, in any block or among themselves, than there is between
+    blocks.
+
+    Each feature's best block is chosen on a random half of its entries, and the other halves of all features together
+    are tested, both ways: members of a block that are weaker than the others look untouched one by one, not together.
+    """
+    from scipy.special import ndtr
+
+    rng = np.random.default_rng(seed)
+    mean, variance = _between(energy, found)
+    found_p = []
+    sides = [(energy[found.inputs < 0], found.outputs), (energy[:, found.outputs < 0].T, found.inputs)]
+    halves = [(part, labels, rng.random(part.shape) < 0.5) for part, labels in sides if part.size]
+    for swap in (False, True):
+        excess = entries = 0.0
+        for part, labels, half in halves:
+            members = membership(labels, found.count)
+            chosen, tested = (half, ~half) if not swap else (~half, half)
+            first = np.where(chosen, part - mean, 0) @ members / np.sqrt(np.maximum(chosen @ members, 1))
+            best = first.argmax(1)
+            at = np.arange(best.size)
+            excess += float((np.where(tested, part - mean, 0) @ members)[at, best].sum())
+            entries += float((tested @ members)[at, best].sum())
+        if entries:
+            found_p.append(float(ndtr(-excess / math.sqrt(variance * entries))))
+    apart = energy[np.ix_(found.inputs < 0, found.outputs < 0)]  # blocks of their own that were too weak to be found
+    if apart.size:
+        excess = float(apart.sum(dtype=np.float64)) - mean * apart.size
+        found_p.append(float(ndtr(-excess / math.sqrt(variance * apart.size))))
+    return min(1.0, 3 * min(found_p, default=1.0))
+
+
+def _between(energy: Energies, found: Partition) -> tuple[float, float]:
+    """Mean and variance of the energy between blocks, both ends of an entry being in one; the null's where none is."""
+    total = square = 0.0
+    entries = 0
+    for rows in strips(energy):
+        placed = (found.inputs[rows, None] >= 0) & (found.outputs[None, :] >= 0)
+        values = energy[rows][placed & ~same_block(found, rows)].astype(np.float64)
+        total, square, entries = total + values.sum(), square + (values * values).sum(), entries + values.size
+    if not entries:
+        return moments()
+    mean = total / entries
+    return float(mean), float(max(square / entries - mean * mean, 1e-30))
+
+
+def _outside_scores(weight: npt.NDArray[Any], found: Partition, strays: Mask, sigma: float) -> Energies:
+    """The weight in units of sigma, 0 inside the blocks and where there are strays."""
+    out = np.empty(weight.shape, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in strips(weight):
+            kept = ~same_block(found, rows) & ~strays[rows]
+            out[rows] = np.where(kept, as_real(weight[rows]) / sigma, 0)
+    return out
+
+
+def _cells_outside(found: Partition, strays: Mask) -> int:
+    return sum(int((~same_block(found, rows) & ~strays[rows]).sum()) for rows in strips(strays))
+
+
+def _kolmogorov(distance: float, entries: int) -> float:
+    from scipy.stats import kstwobign
+
+    return float(kstwobign.sf(distance * math.sqrt(entries)))
+
+
+def signed_means(scores: Energies, found: Partition) -> float:
+    """p-value that scores, 0 where they do not count, have mean 0: over all of them and over each pair of blocks.
+
+    The sum of a pair over the root of its sum of squares is standard normal; the smallest two-sided p-value is
+    corrected for their number (Bonferroni). Features in no block are together one more block.
+    """
+    from scipy.special import ndtr
+
+    left, right = (
+        (np.where(labels < 0, found.count, labels)[:, None] == np.arange(found.count + 1)).astype(np.float32)
+        for labels in (found.inputs, found.outputs)
+    )
+    sums = left.T.astype(np.float64) @ (scores @ right).astype(np.float64)
+    squares = left.T.astype(np.float64) @ ((scores * scores) @ right).astype(np.float64)
+    used = squares > 0
+    if not used.any():
+        return 1.0
+    z = np.append(sums[used] / np.sqrt(squares[used]), sums.sum() / math.sqrt(squares.sum()))
+    return min(1.0, 2 * float(ndtr(-np.abs(z).max())) * z.size)
 
 
 def refused(blocks: int, reason: str) -> Certificate:

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.null import Null
-from .chunked import as_real, row_chunks
+from .chunked import as_real, histogram, row_chunks
 
-__all__ = ["CAP", "FLOOR", "Energies", "Sample", "energies", "moments"]
+__all__ = ["CAP", "FLOOR", "Energies", "Sample", "energies", "misfit", "moments"]
 
 Energies = npt.NDArray[np.float32]
+CELLS = 4096  # of a histogram of magnitudes
+REACH = 8.0  # root mean squares; what lies beyond is counted in one cell
 FLOOR = 1e-4  # of an energy: a hundredth of sigma, below which one noise is as good as another
 CAP = 12.0  # of one energy: a handful of outliers must not decide which block a feature is in
 
@@ -53,6 +55,33 @@ def moments() -> tuple[float, float]:
     mean = chi2.cdf(CAP, 3) + CAP * above
     square = 3 * chi2.cdf(CAP, 5) + CAP * CAP * above
     return float(mean), float(square - mean * mean)
+
+
+def misfit(scores: npt.NDArray[np.float32]) -> float:
+    """Kolmogorov-Smirnov distance of magnitudes other than 0 from the nearest law that initialisers draw from.
+
+    In units of their own root mean square: normal, uniform, and normal cut off at two deviations. What is not 0 and
+    has no signal in it is one of them whatever its scale; a mixture of noise and something larger is none.
+
+    >>> misfit(np.float32(np.random.default_rng(0).uniform(-3, 3, (200, 200)))) < 0.01
+    True
+    """
+    from scipy.special import ndtr
+
+    count = int(np.count_nonzero(scores))
+    square = float(np.einsum("ij,ij->", scores, scores, dtype=np.float64))
+    if not count or not 0 < square < np.inf:
+        return 0.0
+    size = np.abs(scores) / np.float32(np.sqrt(square / count))
+    counts = histogram(size, 0.0, REACH, CELLS)
+    counts[0] -= size.size - count
+    grid = np.linspace(0, REACH, CELLS + 1)[1:]
+    laws = [2 * ndtr(grid) - 1, np.minimum(grid / np.sqrt(3), 1)]
+    cut = 2 * ndtr(2.0) - 1
+    spread = np.sqrt(1 - 4 * np.exp(-2.0) / np.sqrt(2 * np.pi) / cut)
+    laws.append(np.minimum((2 * ndtr(grid * spread) - 1) / cut, 1))
+    seen = np.cumsum(counts) / count
+    return min(float(np.abs(seen - law).max()) for law in laws)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .energies import Energies, Sample, moments
 
-__all__ = ["MARGIN", "kmeans", "standing_out"]
+__all__ = ["MARGIN", "coherence", "kmeans", "standing_out"]
 
 Labels = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -17,6 +17,7 @@ Float = npt.NDArray[np.float64]
 FACTORS = 24  # singular vectors looked at; twice as many while all of them stand out
 MOST = 96  # of them; more blocks than that are merged
 POWER = 8  # iterations that separate singular values from the noise
+DRAWS = 3  # of random signs
 MARGIN = 1.01  # of the noise edge: the largest singular value of noise alone fluctuates by less
 
 
@@ -51,6 +52,23 @@ def _leading(matrix: Energies, count: int, rng: np.random.Generator) -> tuple[Fl
     left, values, turned = np.linalg.svd(matrix @ basis, full_matrices=False)
     right = basis @ turned[:count].T
     return left[:, :count].astype(np.float64), values[:count].astype(np.float64), right.astype(np.float64)
+
+
+def coherence(matrix: Energies, rng: np.random.Generator) -> tuple[float, float]:
+    """(The largest singular value over that of the same magnitudes with random signs, what noise stays below).
+
+    Signs drawn at random leave every symmetric law of independent entries as it is, whatever its shape and wherever
+    its entries are 0. The margin is five deviations of the largest singular value of noise (Johnstone, On the
+    distribution of the largest eigenvalue in principal components analysis, 2001), and at least 5 %.
+    """
+    own = float(_leading(matrix, 1, rng)[1][0])
+    drawn = [
+        float(_leading(matrix * (1 - 2 * rng.integers(0, 2, matrix.shape, np.int8)), 1, rng)[1][0])
+        for _ in range(DRAWS)
+    ]
+    used = [max(np.count_nonzero(matrix.any(axis)), 1) ** -0.5 for axis in (0, 1)]
+    spread: float = 0.635 * float(sum(used)) ** (1 / 3) / float(sum(1 / one for one in used))
+    return own / max(sum(drawn) / DRAWS, 1e-30), 1 + max(0.05, 5 * spread)
 
 
 def kmeans(points: Float, clusters: int, rng: np.random.Generator) -> Labels:

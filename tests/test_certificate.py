@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from scission.ir.null import Null
+from scission.passes.block_annealing import anneal_blocks
 from scission.passes.certificate import (
     ACCEPTED,
     STRAYS,
@@ -18,6 +19,7 @@ from scission.passes.certificate import (
     refused,
     same_block,
     strips,
+    unplaced,
 )
 from scission.passes.coclustering import Partition, cocluster
 from scission.passes.energies import energies, moments
@@ -64,7 +66,8 @@ def inside_of(found):
 def verdict(weight, found, *, null=None, trusted=True, strays=None, allowed=STRAYS):
     none = np.zeros(weight.shape, bool)
     energy = energies(weight, null or normal())
-    return certify(energy, found, none if strays is None else strays, trusted=trusted, allowed=allowed)
+    strays = none if strays is None else strays
+    return certify(weight, energy, found, strays, null=null or normal(), trusted=trusted, allowed=allowed)
 
 
 # The parts.
@@ -205,6 +208,52 @@ def test_an_outside_that_is_stronger_for_some_features_is_refused(axis, trusted)
     assert not certificate.accepted and "not equally strong for all features" in certificate.reason
 
 
+COHERENT = {
+    "constant mean": (lambda rng, n: np.full((n, n), 0.1), "a mean other than 0"),
+    "signs of rank one": (lambda rng, n: 0.15 * np.outer(*rng.choice([-1, 1], (2, n))), "is coherent"),
+    "permutation": (lambda rng, n: 9 * np.eye(n)[rng.permutation(n)], "follow no law of initialisation"),
+}
+
+
+@pytest.mark.parametrize(("make", "reason"), COHERENT.values(), ids=COHERENT)
+@pytest.mark.parametrize("trusted", [True, False])
+def test_structure_outside_the_blocks_that_energies_do_not_show_is_refused(make, reason, trusted):
+    size = 120 if "law" in reason else 600
+    weight, found = planted(8, size, 2)
+    pattern = make(np.random.default_rng(9), size) / (2 if "law" in reason else 1)
+    certificate = verdict(np.where(inside_of(found), weight, weight + pattern), found, trusted=trusted)
+    assert not certificate.accepted and reason in certificate.reason
+
+
+def test_a_constant_between_two_blocks_is_a_mean_though_others_make_up_for_it():
+    weight, found = planted(10, 400, 4)
+    tiles = np.array([[0, 1, -1, 0], [0, 0, 1, -1], [1, 0, 0, -1], [-1, 1, 0, 0]])
+    shifted = weight + 0.06 * tiles[found.inputs][:, found.outputs]
+    assert "a mean other than 0" in verdict(shifted, found).reason
+
+
+def test_noise_of_any_law_of_initialisation_is_neither_coherent_nor_misshapen():
+    for seed in range(40):
+        rng, (_, found) = np.random.default_rng(seed), planted(seed, 60 + seed, 2)
+        n = found.inputs.size
+        cut = stats.truncnorm.rvs(-2, 2, size=(n, n), random_state=rng)
+        for noise in (rng.standard_normal((n, n)), rng.uniform(-1.7, 1.7, (n, n)), cut):
+            certificate = verdict(np.where(inside_of(found), 4 * rng.standard_normal((n, n)), noise), found)
+            assert certificate.accepted, certificate.reason
+
+
+def test_an_outside_far_below_a_trusted_null_is_refused():
+    weight, found = planted(11)
+    quiet = verdict(np.where(inside_of(found), weight, weight / 2), found)
+    assert not quiet.accepted and "smaller than the null" in quiet.reason and "try without --init" in quiet.reason
+    assert verdict(np.where(inside_of(found), weight, weight / 2), found, trusted=False).accepted
+    assert verdict(np.where(inside_of(found), weight, 0), found).accepted, "exact zeros are removed already"
+
+
+def test_the_reason_claims_no_level_that_was_not_tested():
+    assert verdict(*planted(), trusted=False).reason.endswith("homogeneous noise (its level was not tested)")
+
+
 def test_too_many_strays_are_refused_and_do_not_count_as_noise():
     weight, found = planted(3)
     strays = np.zeros(weight.shape, bool)
@@ -212,7 +261,7 @@ def test_too_many_strays_are_refused_and_do_not_count_as_noise():
     weight[strays] = 100
     certificate = verdict(weight, found, strays=strays)
     assert not certificate.accepted and certificate.strays == 101
-    assert certificate.reason == "101 entries outside the blocks are too large for the null, more than 100"
+    assert certificate.reason.startswith("101 entries outside the blocks are too large for the null, more than 100")
     assert verdict(weight, found, strays=strays, allowed=101).accepted
     assert not verdict(weight, found, allowed=101).accepted, "unless they are called strays they are part of the noise"
 
@@ -241,11 +290,11 @@ def test_all_reasons_are_given_at_once():
 def test_fewer_than_two_blocks_have_nothing_to_certify():
     even = np.ones((60, 50), np.float32)
     none = np.zeros(even.shape, bool)
-    quiet = certify(even, cocluster(even, np.random.default_rng(0)), none, trusted=True)
+    quiet = certify(even, even, cocluster(even, np.random.default_rng(0)), none, null=normal(), trusted=True)
     assert not quiet.accepted and quiet.reason.startswith("nothing stands out of the noise")
     assert quiet == refused(1, quiet.reason)
     dense = energies(3 * np.random.default_rng(0).standard_normal(even.shape), normal())
-    loud = certify(dense, cocluster(dense, np.random.default_rng(0)), none, trusted=True)
+    loud = certify(dense, dense, cocluster(dense, np.random.default_rng(0)), none, null=normal(), trusted=True)
     assert not loud.accepted and "all of it hangs together" in loud.reason
 
 
@@ -261,3 +310,45 @@ def test_the_order_of_blocks_and_features_does_not_matter_to_what_lies_outside(s
         [off_block(energy, found, none, True), off_block(energy[p][:, q], moved, none, True)]
     ):
         assert one == pytest.approx(other, rel=1e-5, abs=1e-9)
+
+
+def strengths_of(kind, rng):
+    index = np.arange(256)
+    return {
+        "equal": np.full(256, 2.0),
+        "lognormal": 3 * np.exp(rng.normal(size=256) / 2 - 0.5),
+        "uniform": rng.uniform(0.3, 3, 256),
+        "every tenth weak": np.where(index % 10, 3.0, 0.8),
+        "half of the blocks very weak": np.where(index % 2, 3.9, 0.4),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["equal", "lognormal", "uniform", "every tenth weak", "half of the blocks very weak"])
+def test_what_is_accepted_loses_no_member_of_a_block(kind):
+    accepted = 0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        labels = np.arange(256) % 4
+        inside = labels[:, None] == labels
+        signal = strengths_of(kind, rng)[:, None] * inside
+        weight = rng.normal(size=(256, 256)) + signal * rng.normal(size=(256, 256))
+        found = anneal_blocks(weight, Null(family="normal", scale=1, source="test"), seed=seed)
+        if found.decomposition is not None:
+            accepted += 1
+            kept = np.zeros((256, 256), bool)
+            for block in found.decomposition.blocks:
+                kept[np.ix_(block.inputs, block.outputs)] = True
+            assert ((signal > 0) & ~kept).sum() <= 0.02 * (signal > 0).sum()
+    assert kind != "equal" or accepted == 4
+
+
+def test_features_that_are_really_untouched_may_be_in_no_block():
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(160, 160))
+    for block in range(2):
+        part = slice(block * 60, block * 60 + 60)
+        weight[part, part] += 4 * rng.normal(size=(60, 60))
+    found = anneal_blocks(weight, Null(family="normal", scale=1, source="test"))
+    assert found.decomposition is not None
+    energy = energies(weight, Null(family="normal", scale=1, source="test"))
+    assert unplaced(energy, found.partition) > 1e-3

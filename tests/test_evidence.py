@@ -22,7 +22,8 @@ rows = st.lists(numbers, max_size=3).map(tuple)
 fits = st.builds(Fit, ks=numbers, share=numbers, ratio=numbers, at=rows, observed=rows, expected=rows)
 certificates = st.builds(
     Certificate,
-    **dict.fromkeys(("split", "level", "ratio", "largest", "homogeneity", "misplaced"), numbers),
+    **dict.fromkeys(("split", "level", "ratio", "largest", "homogeneity", "misplaced", "mean", "shape"), numbers),
+    coherence=numbers,
     blocks=counts,
     strays=counts,
     accepted=st.booleans(),
@@ -71,6 +72,11 @@ CERTIFICATE = {
 
 def test_whole_evidence_can_be_read():
     Evidence.from_dict({**SIMPLE, "fit": FIT, "certificate": CERTIFICATE, "classes": [1, 2, 3], "notes": ["a"]})
+
+
+def test_a_certificate_of_an_older_plan_can_be_read():
+    read = Evidence.from_dict({**SIMPLE, "certificate": CERTIFICATE}).certificate
+    assert (read.mean, read.coherence, read.shape) == (1, 1, 0)
 
 
 WRONG = [

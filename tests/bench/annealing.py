@@ -38,7 +38,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from scission.ir.null import Null
 from scission.models.cooccurrence import train
-from scission.passes.anneal import confirm, confirm_sequences
+from scission.passes.anneal import confirm
+from scission.passes.anneal_sequences import confirm_sequences
 from scission.passes.block_annealing import BlockDecision, anneal_blocks, smallest_block_signal
 from scission.passes.blocks import decompose
 from scission.passes.coclustering import membership
