@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -16,19 +16,19 @@ __all__ = ["STEPS", "MatrixReport", "ModelReport", "Sensitivity", "Step", "Worth
 
 Step = Literal["split", "anneal", "untrained", "dormant", "sigma", "channels", "heads", "rank", "checkpoint", "train"]
 
-STEPS: Mapping[Step, str] = MappingProxyType(
+STEPS: Mapping[Step, str] = MappingProxyType(  # up to the colon what to try, after it why
     {
         "split": "run scission optimize: without any annealing there are blocks",
-        "anneal": "anneal edge by edge at this level, and measure: the confirmed entries have no giant",
-        "untrained": "find out whether the weight was ever trained: it looks like its initialisation",
+        "anneal": "anneal edge by edge, and measure: the entries confirmed at this level have no giant",
+        "untrained": "check whether it was ever trained: it looks like its initialisation",
         "dormant": "drop the dormant features, and measure: the product shrinks although it has no blocks",
-        "sigma": "give the initial checkpoint, or its sigma: what is known of the initialisation does not suffice",
-        "channels": "split the hidden units into shards with the same input, whose results add up: exact and parallel, "
-        "though not fewer multiply-adds",
-        "heads": "lower the rank of queries and keys head by head: it needs no blocks",
-        "rank": "factorise into two products of lower rank: it needs no blocks",
+        "sigma": "give the initial checkpoint or its sigma: what is known of the initialisation does not suffice",
+        "channels": "cut the hidden units into parallel shards: all take the same input and their results add up; "
+        "exact, though not fewer multiply-adds",
+        "heads": "lower the rank of queries and keys: head by head, which needs no blocks",
+        "rank": "factorise into two of lower rank: it needs no blocks",
         "checkpoint": "give the initial checkpoint: whatever learning never updated is then known for certain",
-        "train": "train it for blocks, with a group lasso on what lies between them",
+        "train": "train for blocks: with a group lasso on what lies between them",
     }
 )
 
@@ -115,13 +115,16 @@ class Worth:
 class ModelReport:
     """Why a model does not decompose, weight by weight, and in one sentence.
 
-    level: of the edge test, shared out by Bonferroni among the entries of a weight; worth: None until it is measured,
-    then `dataclasses.replace(report, worth=...)`; seconds: the examination took.
+    What holds the weights together is read from their non-zero entries, without any annealing. test: by which the
+    caller tried to decompose the model in vain, '' for none; level: of the edge test, shared out by Bonferroni among
+    the entries of a weight; worth: None until it is measured, then `dataclasses.replace(report, worth=...)`; seconds:
+    the examination took.
     """
 
     model: str
     matrices: tuple[MatrixReport, ...]
     level: float
+    test: str = ""
     worth: Worth | None = None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
@@ -138,31 +141,51 @@ class ModelReport:
 
     @property
     def sentence(self) -> str:
-        """How far the model is from decomposing, what it would cost, what could have been seen, what to try next."""
+        """How far the model is from falling apart, what that would cost, and what to try next; about sixty words."""
         if not self.matrices:
             why = f": {self.skipped[0].reason}" if self.skipped else ""
             return f"{self.model} has no weight that can be examined{why}."
         whole = [one for one in self.matrices if one.whole]
-        parts = [_standing(self.model, self.matrices, whole)]
+        parts = [self._standing(whole)]
         if whole:
             parts.append(self._price(whole))
         both = [(one.mass, one.mass_shuffled) for one in whole if one.mass is not None and one.mass_shuffled]
         if both:
             mass, shuffled = (sum(values) / len(both) for values in zip(*both, strict=True))
-            parts.append(f"two equal blocks hold {mass:.2f} of the squared weights, {shuffled:.2f} of shuffled ones")
-        parts += _seen(self.matrices, self.level)
+            parts.append(f"best two blocks: {mass:.0%} of the squared weights (shuffled: {shuffled:.0%})")
         step, count = self.steps[0]
-        where = "" if count == len(self.matrices) else f" (for {count} of {len(self.matrices)})"
-        return f"{'; '.join(parts)}; next, {STEPS[step]}{where}."
+        where = "" if count == len(self.matrices) else f" ({count} of {len(self.matrices)})"
+        return f"{'; '.join(parts)}; next: {STEPS[step].partition(':')[0]}{where}."
+
+    def _standing(self, whole: list[MatrixReport]) -> str:
+        """How many weights hang together as they are, and how firmly."""
+        total = f"of {len(self.matrices)} weight{'s' * (len(self.matrices) > 1)}"
+        if not whole:
+            none = f"in none {total} does a component hold half of the features"
+            return f"{self.model} decomposes without annealing: {none}"
+        verdict = "does not decompose" if self.test or len(whole) == len(self.matrices) else "decomposes only in part"
+        under = f"under the test {self.test}: as trained," if self.test else "without annealing:"
+        single = all(one.components == 1 for one in whole)
+        parts = "are one component" if single else "have a component with at least half of the features"
+        parts = parts.replace("are", "is", 1).replace("have", "has", 1) if len(whole) == 1 else parts
+        dormant = sum(one.dormant for one in self.matrices)
+        giant = _span((one.giant for one in whole), _percent)
+        apart = _span((one.distance for one in whole), lambda value: f"{value:,.0f}" if value >= 10 else f"{value:.1f}")
+        return (
+            f"{self.model} {verdict} {under} {len(whole)} {total} {parts} (giant {giant}, {dormant:,} dormant), "
+            f"{apart} times the density where random weights fall apart"
+        )
 
     def _price(self, whole: list[MatrixReport]) -> str:
-        """What has to go for the giants to go, and what is left then."""
-        gone = _span((1 - one.half_kept for one in whole), _percent)
-        text = f"only when {gone} of their entries are gone is no giant left"
+        """What has to go for the giants to go, and what the outputs are worth then."""
+        gone = _span((1 - one.half_kept for one in whole), _gone)
+        text = f"breaking the giant{'s' * (len(whole) > 1)} takes {gone} of entries"
         if self.worth is None:
             return text
-        original = "" if self.worth.original is None else f" (original {self.worth.original:.4g})"
-        return f"{text}, and there the {self.worth.metric} is {self.worth.value:.3g}{original}"
+        name = self.worth.metric
+        name = name.replace(":", ".").rpartition(".")[2] if name.startswith("python:") else name
+        original = "" if self.worth.original is None else f", original {self.worth.original:.3g}"
+        return f"{text} ({name} {self.worth.value:.3g}{original})"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, with the sentence and the steps."""
@@ -170,6 +193,7 @@ class ModelReport:
             "model": self.model,
             "sentence": self.sentence,
             "steps": [{"step": step, "weights": count, "text": STEPS[step]} for step, count in self.steps],
+            "test": self.test,
             "level": self.level,
             "worth": None if self.worth is None else {k: _finite(v) for k, v in asdict(self.worth).items()},
             "matrices": [one.to_dict() for one in self.matrices],
@@ -179,58 +203,20 @@ class ModelReport:
         }
 
 
-def _standing(model: str, matrices: tuple[MatrixReport, ...], whole: list[MatrixReport]) -> str:
-    """How many weights hang together, and how firmly."""
-    total = f"of {len(matrices)} weight{'s' * (len(matrices) > 1)}"
-    if not whole:
-        return f"{model} decomposes: in none {total} does a component hold half of the features"
-    verdict = "does not decompose" if len(whole) == len(matrices) else "decomposes in part"
-    single = all(one.components == 1 for one in whole)
-    parts = "are one component" if single else "have a component with at least half of the features"
-    parts = parts.replace("are", "is", 1).replace("have", "has", 1) if len(whole) == 1 else parts
-    dormant = sum(one.dormant for one in matrices)
-    idle = f"{dormant:,} dormant feature{'s' * (dormant > 1)}" if dormant else "no dormant feature"
-    giant = _span((one.giant for one in whole), _percent)
-    apart = _span((one.distance for one in whole), lambda value: f"{value:,.0f}" if value >= 10 else f"{value:.1f}")
-    return (
-        f"{model} {verdict}: {len(whole)} {total} {parts} (giant {giant}, {idle}), {apart} times as dense as where a "
-        "random weight falls apart"
-    )
-
-
-def _seen(matrices: tuple[MatrixReport, ...], level: float) -> list[str]:
-    """What the edge test confirms around the sigma given, and the smallest signals that could have been seen."""
-    known = [one for one in matrices if one.sensitivity]
-    if not known:
-        return []
-    rows = list(zip(*(one.sensitivity for one in known), strict=True))
-    means = [sum(one.confirmed for one in row) / len(row) for row in rows]
-    giants = [sum(one.giant >= 0.5 for one in row) for row in rows]
-    held = f"{giants[0]}" if len(set(giants)) == 1 else "/".join(map(str, giants))
-    factors = "/".join(f"{row[0].factor:g}" for row in rows)
-    shares = "/".join(f"{mean:.1%}" for mean in means)
-    edge = _span((one.smallest_edge for one in known if one.smallest_edge is not None), _sigma)
-    block = _span((one.smallest_block for one in known), _sigma)
-    return [
-        f"at level {level:g} and {factors} sigma {shares} of the entries are confirmed and {held} of {len(known)} "
-        "giants left",
-        f"blocks would have been seen from a signal of {edge} sigma edge by edge and {block} by co-clustering",
-    ]
-
-
-def _span(values: Iterable[float], shown: Any) -> str:
+def _span(values: Iterable[float], shown: Callable[[float], str]) -> str:
     """One value, or from the smallest to the largest."""
     found = sorted(values)
     low, high = shown(found[0]), shown(found[-1])
-    return str(low) if low == high else f"{low} to {high}"
+    return low if low == high else f"{low.removesuffix('%')}-{high}"
 
 
 def _percent(share: float) -> str:
     return f"{share:.1%}".replace(".0%", "%")
 
 
-def _sigma(signal: float) -> str:
-    return f"{signal:.1f}" if math.isfinite(signal) else "no"
+def _gone(share: float) -> str:
+    """What has to go, not rounded up to all."""
+    return _percent(share if share == 1 else min(share, 0.999))
 
 
 def _finite(value: Any) -> Any:

@@ -52,8 +52,8 @@ class OperatorLevel:
 
     @property
     def splits(self) -> bool:
-        """Whether the operator has several blocks, or features that no block needs."""
-        return self.components > 1 or self.dormant > 0
+        """Whether the operator has several independent blocks; dormant features alone are no split."""
+        return self.components > 1
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -64,9 +64,9 @@ class OperatorLevel:
 class LevelResult:
     """One level over the whole model; `summarise` computes it.
 
-    confirmed, kept, mac_share: over all entries of all operators; components: their sum; splits: operators with several
-    blocks or dormant features; giant: the largest of all operators; metric: of the annealed model; drop: how much worse
-    that is than the original, positive = worse whatever the direction of the metric; deviation: largest relative
+    confirmed, kept, mac_share: over all entries of all operators; components, dormant: their sums; splits: operators
+    with more than one component; giant: the largest of all operators; metric: of the annealed model; drop: how much
+    worse that is than the original, positive = worse whatever the direction of the metric; deviation: largest relative
     error of the outputs; cosine: mean over the outputs. What was not measured is None.
     """
 
@@ -74,6 +74,7 @@ class LevelResult:
     confirmed: float
     kept: float
     components: int
+    dormant: int
     splits: int
     giant: float
     mac_share: float
@@ -176,6 +177,7 @@ def summarise(
         confirmed=over_entries("confirmed"),
         kept=over_entries("kept"),
         components=sum(operator.components for operator in operators),
+        dormant=sum(operator.dormant for operator in operators),
         splits=sum(operator.splits for operator in operators),
         giant=max(operator.giant for operator in operators),
         mac_share=over_entries("mac_share"),

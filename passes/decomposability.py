@@ -19,14 +19,15 @@ from ..ir.null import Null
 from ..ir.skipped import Skipped
 from ..ir.survey import Survey
 from ..ir.view import view
-from .anneal import confirm, confirm_sequences, smallest_signal
+from .anneal import confirm, smallest_signal
 from .anneal_model import Anneal, Annealed, Progress
+from .anneal_sequences import confirm_sequences
 from .attention import queries_and_keys
 from .block_annealing import smallest_block_signal
 from .components import components
 from .edges import relate
 from .fingerprint import fingerprint
-from .next_step import next_step
+from .next_step import deviation, next_step
 from .neyman import above
 from .obstacle import obstacle
 from .partition_mass import LARGEST, masses
@@ -47,8 +48,9 @@ def examine(
     """What holds every linear of a model together, what it would take to break it, and what its tests could have seen.
 
     settings: as for `anneal_model`, of which the null, its level, initial weights, tolerance and seed are used; the
-    sensitivity is under Bonferroni's correction always. annealed: what that decided, whose reasons are then repeated.
-    progress: called with (done, total, node). Changes nothing. What cannot be annealed is listed as skipped.
+    spread of an initial weight is its null, and the sensitivity is under Bonferroni's correction always. annealed: what
+    that decided, whose reasons are then repeated. progress: called with (done, total, node). Changes nothing. What
+    cannot be annealed is listed as skipped.
     """
     start = time.perf_counter()
     seen = view(model.graph).found
@@ -183,10 +185,18 @@ def _matrix(
 
 
 def _null(linear: Linear, weight: Array, settings: Anneal) -> Null | None:
-    """The null of a linear, a robust estimate where nothing is known, None where not even that can be had."""
-    null = settings.null(linear) if settings.null else None
+    """The null of a linear: the spread of its initial weight, the one given, or a robust estimate; None without any.
+
+    Where the initial weight is known nothing is estimated from the trained one, which would be circular.
+    """
+    given = settings.null(linear) if settings.null else None
+    if linear.address in settings.initial:
+        sigma = deviation(settings.initial[linear.address])
+        if not sigma > 0:
+            return given
+        return Null(family="normal", scale=sigma, source="the initial checkpoint")
     try:
-        return null or estimate(weight)
+        return given or estimate(weight)
     except SchemeError:
         return None
 

@@ -14,7 +14,7 @@ from ..ir.null import Null
 from .chunked import as_real
 from .components import Components
 
-__all__ = ["next_step"]
+__all__ = ["deviation", "next_step"]
 
 Array = npt.NDArray[Any]
 
@@ -32,27 +32,33 @@ def next_step(
     """(What to try next, why the weight does not fall apart, the first with its figures), by the first case that holds.
 
     weight: (K, N), and its components; seen: what is confirmed below, at and above sigma; use: 'channels' in a
-    feed-forward network, 'heads' for queries and keys, 'other'; initial: whether its initial weight is known.
-    A confirmed edge is known to be learned, so where these alone are a giant no better knowledge of the start helps.
+    feed-forward network, 'heads' for queries and keys, 'other'; initial: whether its initial weight is known:
+    then nothing more is asked about the start. A confirmed edge is known to be learned, so where these alone are a
+    giant no better knowledge of the start helps.
     """
     if not graph.count:
         return _told("dormant", "it has no edge at all")
     if graph.giant < 0.5:
         return _told("split", f"it has {graph.count:,} components, the largest with {graph.giant:.1%} of the features")
     if null is None:
-        return _told("sigma", "nothing is known of how it was initialised")
+        if not initial:
+            return _told("sigma", "nothing is known of how it was initialised")
+        return _other(weight, use, "its initial weight has no spread, so that no size of an entry is surprising")
     _, now, high = seen
-    circular, ratio = null.estimated, _deviation(weight) / null.sigma
+    circular, ratio = null.estimated, deviation(weight) / null.sigma
     if now.confirmed * weight.size <= FEW and not circular:
         reason = f"no entry is larger than initialisation explains, and their sd is {ratio:.2f} sigma"
-        return _told("untrained" if abs(ratio - 1) <= SAME else "sigma", reason)
+        if abs(ratio - 1) <= SAME:
+            return _told("untrained", reason)
+        return _other(weight, use, reason) if initial else _told("sigma", reason)
     known = "the bulk" if circular else "initialisation"
     larger = f"{now.confirmed:.2%} of the entries are larger than {known} explains"
     share = now.dormant / sum(weight.shape)
     if now.giant < 0.5:
         reason = f"{larger}, in {now.components:,} components; {now.dormant:,} features have none"
-        step: Step = "anneal" if share < 0.5 else "sigma" if circular else "checkpoint"
-        return _told("train" if step == "checkpoint" and initial else step, reason)
+        if share < 0.5:
+            return _told("anneal", reason)
+        return _told("train" if initial else "sigma" if circular else "checkpoint", reason)
     reason = f"{larger}, {now.distance:,.0f} times as many as hold a random weight together"
     if graph.dormant or (share >= IDLE and not circular):
         return _told("dormant", reason, f"{graph.dormant:,} have no edge, {now.dormant:,} no confirmed one")
@@ -60,6 +66,11 @@ def next_step(
         return _told("sigma", reason)
     if high.giant < 0.5 and not initial:
         return _told("checkpoint", f"{reason}, though not at {high.factor:g} sigma")
+    return _other(weight, use, reason)
+
+
+def _other(weight: Array, use: str, reason: str) -> tuple[Step, str, str]:
+    """What needs no blocks, else training for them."""
     if use in ("channels", "heads"):
         return _told("channels" if use == "channels" else "heads", reason)
     rank, macs = _rank(weight)
@@ -73,8 +84,12 @@ def _told(step: Step, reason: str, figures: str = "") -> tuple[Step, str, str]:
     return step, reason, f"{STEPS[step]} ({figures})" if figures else STEPS[step]
 
 
-def _deviation(weight: Array) -> float:
-    """Root mean square of the finite entries."""
+def deviation(weight: Array) -> float:
+    """Root mean square of the finite entries, 0 where there are none.
+
+    >>> deviation(np.array([3.0, -3.0, np.nan]))
+    3.0
+    """
     values = as_real(weight)
     values = values[np.isfinite(values)].astype(np.float64)
     return math.sqrt(float(np.mean(values * values))) if values.size else 0.0

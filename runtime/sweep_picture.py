@@ -34,7 +34,11 @@ SERIES: tuple[tuple[str, str, dict[str, Any]], ...] = (  # of the lower panel; a
     ),
 )
 SIZE = (9.0, 6.6)  # inches
-UPRIGHT, SLANTED = 0.07, 0.03  # of the width, that the label of a level needs
+LEFT = 0.12  # of the width, for the numbers and names of the axes
+UPRIGHT, SLANTED = 0.07, 0.045  # of the width, that the label of a level needs
+LEAST, AIR = 0.02, 0.12  # smallest span of an axis, and what is left free on either side, as a share of the span
+TINY = 1e-300  # a span that is as good as none
+FEWEST = 3  # levels among which a jump can be told
 LONGEST, TITLE, NAME = 90, 55, 36  # letters of a line, of the title, of the name of the metric
 
 
@@ -52,7 +56,7 @@ def sweep_picture(sweep: Sweep, format_: str = "png") -> bytes:
     with matplotlib.style.context(["default", settings], after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a name in letters that the font lacks is shown as boxes
         figure = Figure(figsize=SIZE, facecolor=PAPER)
-        grid = {"height_ratios": (1.15, 1), "hspace": 0.14, "left": 0.1, "right": 0.965, "top": 0.84, "bottom": 0.13}
+        grid = {"height_ratios": (1.15, 1), "hspace": 0.14, "left": LEFT, "right": 0.965, "top": 0.84, "bottom": 0.13}
         upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw=grid)
         _head(figure, sweep)
         places = _places(sweep.levels)
@@ -82,9 +86,10 @@ def _logarithmic(levels: Sequence[LevelResult]) -> bool:
 def _head(figure: Figure, sweep: Sweep) -> None:
     samples = f"{sweep.samples:,} sample{'' if sweep.samples == 1 else 's'}"
     parts = [f"test: {sweep.test}", f"{len(sweep.levels)} level{'s' * (len(sweep.levels) > 1)}", samples]
-    parts.append("no jumps" if not sweep.jumps else f"{len(sweep.jumps)} jump{'s' * (len(sweep.jumps) > 1)}")
-    figure.text(0.1, 0.955, _short(sweep.model, TITLE), size=12, weight="bold", color=INK, va="center")
-    figure.text(0.1, 0.915, _short(" · ".join(parts)), size=9, color=GREY, va="center")
+    if sweep.jumps or len(sweep.levels) >= FEWEST:
+        parts.append("no jumps" if not sweep.jumps else f"{len(sweep.jumps)} jump{'s' * (len(sweep.jumps) > 1)}")
+    figure.text(LEFT, 0.955, _short(sweep.model, TITLE), size=12, weight="bold", color=INK, va="center")
+    figure.text(LEFT, 0.915, _short(" · ".join(parts)), size=9, color=GREY, va="center")
 
 
 def _short(name: str, longest: int = LONGEST) -> str:
@@ -126,15 +131,34 @@ def _measured(axes: Axes, sweep: Sweep, places: Sequence[float]) -> None:
         axes.plot(lost, [0.03] * len(lost), transform=axes.get_xaxis_transform(), label="not a finite number", **style)
     better = "higher" if known and sweep.higher_is_better else "lower"
     axes.set_ylabel(f"{name}\n({better} is better)", color=INK)
-    axes.margins(y=0.12)
     handles = axes.get_legend_handles_labels()[0]
     if sweep.jumps:
         handles.append(Patch(facecolor=SHADE, edgecolor=ORANGE, linewidth=0.6, label="jump"))
     _legend(axes, handles)
-    lines = [*values, _finite(sweep.baseline) if known else math.nan]
-    shown = [value for value in lines if not math.isnan(value)]
-    if shown and max(shown) - min(shown) <= 1e-9 * max(map(abs, shown)):
-        axes.set_ylim(shown[0] - 0.5, shown[0] + 0.5)  # a constant needs no ticks of rounding
+    axes.set_ylim(*_limits([*values, _finite(sweep.baseline) if known else math.nan]))
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """Of an axis that shows the data with some air, and not their last digits where they hardly differ.
+
+    It spans at least LEAST of the size of the values, and of 1 where they are shares, which most metrics are; what is
+    nowhere negative, or is a share, is not given an axis far below 0 or above 1.
+    """
+    shown = [value for value in values if not math.isnan(value)]
+    low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
+    size = max(abs(low), abs(high))
+    shares = low >= -1 and high <= 1
+    span = max(high - low, LEAST * size, LEAST if shares and size > LEAST else 0.0)
+    span = span if span > TINY else 1.0
+    middle, widened = (low + high) / 2, span > high - low
+    bottom, top = middle - (0.5 + AIR) * span, middle + (0.5 + AIR) * span
+    edge = 0.5 * AIR * span  # so that a marker on the border is whole
+    if shares and top > 1 + edge:
+        bottom, top = bottom - (top - 1 - edge) * widened, 1 + edge
+    if low >= 0 and bottom < -edge:
+        top, bottom = top - (bottom + edge) * widened, -edge
+        top = min(top, 1 + edge) if shares else top
+    return bottom, top
 
 
 def _shares(axes: Axes, sweep: Sweep, places: Sequence[float]) -> None:

@@ -1,21 +1,127 @@
-"""A sweep over levels as a table for the terminal, as JSON, and in one sentence."""
+"""A sweep over levels as a table for the terminal, as JSON, and in one sentence; a table that fits the terminal."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
 from ..ir.levels import Jump, LevelResult, Sweep, strongest
 from .metric import Budget, MetricError
 from .report import make_table
 
-__all__ = ["level_view", "sweep_view", "to_dict", "verdict"]
+__all__ = ["Column", "FittedTable", "level_view", "lines_of", "short_name", "sweep_view", "to_dict", "verdict"]
 
 SHOWN = 12  # operators of a level before the rest is summed up
+NARROW = 28  # letters that a text keeps on a line before numbers beside it are left out
+LONGEST = 15  # letters of a metric's name as the head of a column
+TAKEN = ("level", "confirmed", "kept", "components", "giant", "dormant", "split", "drop", "deviation", "cosine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a fitted table.
+
+    meaning: for the legend, '' for none; optional: 0 if it is always shown, else columns with 1 are left out first,
+    then those with 2, and so on; text: words on the left, which may take several lines, and not numbers.
+    """
+
+    name: str
+    meaning: str = ""
+    optional: int = 0
+    text: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedTable:
+    """A table that shows as many of its columns as fit the console, and explains these below; numbers are never cut.
+
+    rows: a cell for each column. Where not even the columns that are always shown fit, each row is a line of words.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str | Text, ...], ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[RenderableType]:
+        cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in self.rows]
+        widths = [
+            max(len(column.name), *(row[place].cell_len for row in cells), 0)
+            for place, column in enumerate(self.columns)
+        ]
+        least = [
+            min(width, NARROW) if column.text else width for column, width in zip(self.columns, widths, strict=True)
+        ]
+        shown = self._that_fit(least, options.max_width)
+        yield Text(self.title, style="bold")
+        spare = options.max_width - _width(least[place] for place in shown)
+        if spare < 0:
+            for row in cells:
+                named = [
+                    Text.assemble(f"{self.columns[place].name} ".lstrip(), row[place]) for place in shown if row[place]
+                ]
+                yield Text(", ").join(named)
+        else:
+            table = make_table("")
+            for place in shown:
+                column, width = self.columns[place], min(widths[place], least[place] + spare)
+                spare -= width - least[place]
+                justify: Any = "left" if column.text else "right"
+                overflow: Any = {"no_wrap": not column.text, "overflow": "fold"}
+                table.add_column(Text(column.name), justify=justify, width=width, **overflow)
+            for row in cells:
+                table.add_row(*(row[place] for place in shown))
+            yield table
+        told = [f"{self.columns[place].name}: {self.columns[place].meaning}" for place in shown]
+        told = [line for line, place in zip(told, shown, strict=True) if self.columns[place].meaning]
+        if told:
+            yield Text("; ".join(told), style="dim")
+
+    def _that_fit(self, widths: Sequence[int], width: int) -> list[int]:
+        """The places of the columns to show, all those of the same importance or none."""
+        shown = list(range(len(self.columns)))
+        for rank in sorted({column.optional for column in self.columns} - {0}):
+            if _width(widths[place] for place in shown) <= width:
+                break
+            shown = [place for place in shown if self.columns[place].optional != rank]
+        return shown
+
+
+def _width(widths: Iterable[int]) -> int:
+    """Of columns with two blanks between them."""
+    return sum(width + 2 for width in widths) - 2
+
+
+def lines_of(told: Iterable[tuple[str, str]], everything: bool = False, before: str = "") -> list[RenderableType]:
+    """What is said of nodes, as (node, text), in a line for each text, with its first node and how many more there are.
+
+    Texts that are empty are left out; with `everything` a line for each node.
+
+    >>> [str(line) for line in lines_of([("a", "dense"), ("b", "dense"), ("c", "")])]
+    ['a and 1 more: dense']
+    """
+    pairs = [(node, text) for node, text in told if text]
+    if everything:
+        return [Text(f"{before}{node}: {text}", style="dim") for node, text in pairs]
+    counts = Counter(text for _, text in pairs)
+    first = {text: node for node, text in reversed(pairs)}
+    named = [(f"{first[text]}{f' and {n - 1} more' if n > 1 else ''}", text) for text, n in counts.most_common(SHOWN)]
+    more = [Text(f"… and {len(counts) - SHOWN} more (--all shows them)", style="dim")] if len(counts) > SHOWN else []
+    return [*(Text(f"{before}{node}: {text}", style="dim") for node, text in named), *more]
+
+
+def short_name(metric: str) -> str:
+    """The name of a metric without the module it is from.
+
+    >>> short_name("argmax"), short_name("python:package.module.accuracy")
+    ('argmax', 'accuracy')
+    """
+    return metric.rpartition(".")[2] if metric.startswith("python:") else metric
 
 
 def sweep_view(sweep: Sweep, budget: Budget | None = None, everything: bool = False) -> RenderableType:
@@ -31,26 +137,34 @@ def sweep_view(sweep: Sweep, budget: Budget | None = None, everything: bool = Fa
 
 
 def level_view(result: LevelResult, everything: bool = False) -> RenderableType:
-    """What one level leaves of each operator, most blocks first, and why the others are as they were."""
-    table = make_table(f"level {result.level:g}", ("operator", "left"))
-    for name in ("weight", "confirmed", "kept", "components", "giant", "dormant", "MACs left"):
-        table.add_column(name, justify="right")
-    table.add_column("left as it is because")
+    """What one level leaves of each operator, most blocks first, and below why the others are as they were."""
+    columns = (
+        Column(name="operator", text=True),
+        Column(name="weight", optional=3),
+        Column(name="confirmed", optional=1),
+        Column(name="kept", optional=2),
+        *(Column(name=name) for name in ("components", "giant", "dormant", "MACs left")),
+    )
     ordered = sorted(result.operators, key=lambda operator: (-operator.components, -operator.entries, operator.node))
-    for operator in ordered if everything else ordered[:SHOWN]:
-        table.add_row(
-            Text(operator.node),
+    shown = ordered if everything else ordered[:SHOWN]
+    rows = [
+        (
+            operator.node,
             f"{operator.shape[0]}x{operator.shape[1]}",
             f"{operator.confirmed:.1%}",
             f"{operator.kept:.1%}",
             f"{operator.components:,}",
             f"{operator.giant:.1%}",
-            f"{operator.dormant:,}" if operator.dormant else "-",
+            f"{operator.dormant:,}",
             f"{operator.mac_share:.1%}",
-            Text(operator.reason),
         )
-    rest = 0 if everything else len(ordered) - SHOWN
-    return Group(table, Text(f"… and {rest} more (--all shows them)", style="dim")) if rest > 0 else table
+        for operator in shown
+    ]
+    parts: list[RenderableType] = [FittedTable(title=f"level {result.level:g}", columns=columns, rows=tuple(rows))]
+    if len(shown) < len(ordered):
+        parts.append(Text(f"… and {len(ordered) - SHOWN} more (--all shows them)", style="dim"))
+    reasons = [(operator.node, operator.reason) for operator in ordered]
+    return Group(*parts, *lines_of(reasons, everything, "left as it is: "))
 
 
 def to_dict(sweep: Sweep, budget: Budget | None = None) -> dict[str, Any]:
@@ -69,56 +183,84 @@ def verdict(sweep: Sweep, budget: Budget | None = None) -> str:
     Raises MetricError when the budget is for another metric than the one that was measured.
     """
     if budget is None:
-        return f"{_course(sweep)}; {_continuity(sweep)}"
+        return _joined(_course(sweep), _continuity(sweep))
     if budget.metric.name != sweep.metric_name:
         raise MetricError(f"the limit is for {budget.metric.name}, but {sweep.metric_name} was measured; use the same")
     first, limit = sweep.levels[0], f"{budget.metric.name} <= {budget.limit:g}"
     if (chosen := strongest(sweep.levels, budget.limit)) is None:
         became = "has no known drop" if first.drop is None else f"already drops by {_number(first.drop)}"
         return f"no level stays within {limit}: the weakest, {first.level:g}, {became}"
-    gain = (
-        f"{chosen.splits} of {_count(len(chosen.operators), 'operator')} split, {chosen.mac_share:.1%} of the MACs left"
-    )
-    if not chosen.splits:
-        gain = "no operator splits there, so nothing is gained"
     drop = _number(chosen.drop)
-    return f"level {chosen.level:g} is the strongest within {limit}: drop {drop}, {gain}; {_continuity(sweep)}"
+    found = f"level {chosen.level:g} is the strongest within {limit}: drop {drop}, {_gain(chosen)}"
+    return _joined(found, _continuity(sweep))
 
 
-def _levels(sweep: Sweep, budget: Budget | None) -> Table:
+def _gain(result: LevelResult) -> str:
+    """What a level saves."""
+    macs = f"{result.mac_share:.1%} of the MACs left"
+    if result.splits:
+        return f"{result.splits} of {_count(len(result.operators), 'operator')} split, {macs}"
+    if result.dormant:
+        return f"no operator splits, without {_count(result.dormant, 'dormant feature')} {macs}"
+    return "no operator splits there, so nothing is gained"
+
+
+def _levels(sweep: Sweep, budget: Budget | None) -> FittedTable:
     """One row per level; a drop is red beyond the budget and green within."""
-    table = make_table("levels", ("level", "left"))
-    for name in ("confirmed", "kept", "components", "giant", "splits", "MACs left"):
-        table.add_column(name, justify="right")
-    metric = sweep.levels[0].metric is not None or sweep.baseline is not None
-    for name in [sweep.metric_name, "drop"] * metric + ["deviation", "cosine"]:
-        table.add_column(Text(name), justify="right")
-    table.add_column("")
-    if sweep.baseline is not None:
-        table.add_row("original", "", "100.0%", "", "", "", "100.0%", _number(sweep.baseline), "", "", "", "")
-    jumps = {jump.level_to: jump for jump in sweep.jumps}
+    measured = sweep.levels[0].metric is not None or sweep.baseline is not None
+    metric = short_name(sweep.metric_name)
+    if len(metric) > LONGEST or (metric in TAKEN and metric != sweep.metric_name):
+        metric = "metric"
+    giant = "share of the features in the largest component, at its worst over the operators"
+    deviation = "largest error over the largest value of its output"
+    columns = [
+        Column(name="level", text=True),
+        Column(name="confirmed", meaning="entries that the test confirms", optional=1),
+        Column(name="kept", meaning="entries that stay", optional=4),
+        Column(name="components", meaning="over all operators", optional=5),
+        Column(name="giant", meaning=giant),
+        Column(name="dormant", meaning="features without any edge left"),
+        Column(name="split", meaning="operators with more than one component"),
+        Column(name="MACs left", meaning="multiply-adds that stay"),
+    ]
+    if measured:
+        columns += [Column(name=metric), Column(name="drop")]
+    columns.append(Column(name="deviation", meaning=deviation, optional=3 if measured else 0))
+    if not (measured and sweep.metric_name == "cosine"):
+        columns.append(Column(name="cosine", meaning="of the outputs with those of the original", optional=2))
+    if sweep.jumps:
+        columns.append(Column(name=""))
+    original = {"level": "original", "kept": "100.0%", "MACs left": "100.0%", metric: _number(sweep.baseline)}
+    jumps = {found.level_to: found for found in sweep.jumps}
+    rows: list[Mapping[str, str | Text]] = [original] if sweep.baseline is not None else []
     for result in sweep.levels:
         style = "" if budget is None else "green" if budget.allows(result.drop) else "red"
-        jump = jumps.get(result.level)
-        judged: list[RenderableType] = [_number(result.metric), Text(_number(result.drop), style=style)]
-        table.add_row(
-            f"{result.level:g}",
-            f"{result.confirmed:.1%}",
-            f"{result.kept:.1%}",
-            f"{result.components:,}",
-            f"{result.giant:.1%}",
-            f"{result.splits}/{len(result.operators)}",
-            f"{result.mac_share:.1%}",
-            *judged * metric,
-            _number(result.deviation),
-            _number(result.cosine),
-            "" if jump is None else Text(f"jump from {jump.level_from:g}", style="yellow"),
-        )
-    return table
+        cells: dict[str, str | Text] = {**_cells(result), "level": f"{result.level:g}"}
+        cells |= {metric: _number(result.metric)} if measured else {}
+        cells |= {"drop": Text(_number(result.drop), style=style)}
+        cells |= {"": Text("jump", style="yellow")} if result.level in jumps else {}
+        rows.append(cells)
+    table = tuple(tuple(row.get(column.name, "") for column in columns) for row in rows)
+    return FittedTable(title="levels", columns=tuple(columns), rows=table)
+
+
+def _cells(result: LevelResult) -> dict[str, str]:
+    """What a level keeps and how far its outputs are from the original, by the names of the columns."""
+    return {
+        "confirmed": f"{result.confirmed:.1%}",
+        "kept": f"{result.kept:.1%}",
+        "components": f"{result.components:,}",
+        "giant": f"{result.giant:.1%}",
+        "dormant": f"{result.dormant:,}",
+        "split": f"{result.splits}/{len(result.operators)}",
+        "MACs left": f"{result.mac_share:.1%}",
+        "deviation": _number(result.deviation),
+        "cosine": _number(result.cosine),
+    }
 
 
 def _jump(jump: Jump, sweep: Sweep) -> str:
-    between = f"between the levels {jump.level_from:g} and {jump.level_to:g} the {_measure(sweep)} changes"
+    between = f"between the levels {jump.level_from:g} and {jump.level_to:g} the {short_name(_measure(sweep))} changes"
     change = f"by {_number(jump.change)}" if math.isfinite(jump.change) else "to or from what is no number"
     named = f"; most changed: {', '.join(jump.operators)}" if jump.operators else ""
     return f"jump: {between} {change} (expected at most {_number(jump.threshold)}){named}"
@@ -135,20 +277,35 @@ def _course(sweep: Sweep) -> str:
     first, last = sweep.levels[0], sweep.levels[-1]
     judged = [_number(r.metric if _measure(sweep) == sweep.metric_name else r.deviation) for r in (first, last)]
     original = "" if sweep.baseline is None else f" (original {_number(sweep.baseline)})"
-    if len(sweep.levels) == 1:
+    if len(sweep.levels) == 1 or _same(sweep):
+        where = (
+            f"at level {first.level:g}" if len(sweep.levels) == 1 else f"from level {first.level:g} to {last.level:g}"
+        )
         return (
-            f"at level {first.level:g} {_measure(sweep)} is {judged[0]}{original}, {first.splits} of "
+            f"{where} {short_name(_measure(sweep))} is {judged[0]}{original}, {first.splits} of "
             f"{_count(len(first.operators), 'operator')} split and {first.mac_share:.1%} of the MACs are left"
         )
     return (
         f"from level {first.level:g} to {last.level:g} "
-        f"{_measure(sweep)} goes from {judged[0]} to {judged[1]}{original}, "
+        f"{short_name(_measure(sweep))} goes from {judged[0]} to {judged[1]}{original}, "
         f"the operators that split from {first.splits} to {last.splits} of {len(last.operators)}, "
         f"the MACs left from {first.mac_share:.1%} to {last.mac_share:.1%}"
     )
 
 
+def _same(sweep: Sweep) -> bool:
+    """Whether all levels, of which there are several, give what looks the same."""
+    found = [{**_cells(result), "metric": _number(result.metric)} for result in sweep.levels]
+    return len(found) > 1 and all(one == found[0] for one in found)
+
+
 def _continuity(sweep: Sweep) -> str:
+    """Whether the results change continuously with the level; nothing where there is but one."""
+    if len(sweep.levels) == 1:
+        return ""
+    if _same(sweep):
+        hint = "; a bounded initialisation has no tail: try --anneal support"
+        return f"every level gives the same result{hint if sweep.test.partition(',')[0] == 'neyman' else ''}"
     if len(sweep.levels) < 3:
         return "too few levels to tell whether the results change continuously"
     if not sweep.jumps:
@@ -166,3 +323,7 @@ def _number(value: float | None) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)

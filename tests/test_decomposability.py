@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import model, node, product
 
-from scission.ir.decomposability import MatrixReport, ModelReport, Sensitivity, Worth
+from scission.ir.decomposability import STEPS, MatrixReport, ModelReport, Sensitivity, Worth
 from scission.ir.model import load
 from scission.ir.null import Null
 from scission.ir.view import view
@@ -98,6 +99,26 @@ def test_the_power_of_every_test_is_told():
     assert "here 25.0% in 1 component" in power["update"]
 
 
+def test_the_initial_weight_is_the_null():
+    W, start = noise(40, 40, scale=2), noise(40, 40, scale=0.5)
+    own = float(np.sqrt(np.mean(start.astype(np.float64) ** 2)))
+    for null in (None, KNOWN.null):
+        model = load(product(W))
+        found = examine(model, Anneal(null=null, initial={"linear": start}))
+        (one,) = found.matrices
+        assert (one.null.family, one.null.source) == ("normal", "the initial checkpoint")
+        assert one.null.scale == pytest.approx(own) and not one.null.estimated and not found.notes
+        threshold = one.null.threshold(0.05 / W.size)
+        assert one.confirmed.confirmed == pytest.approx((abs(W) > threshold).mean())
+
+
+def test_an_initial_weight_without_spread_is_no_null():
+    W = noise(40, 40)
+    one = only(W, Anneal(initial={"linear": np.zeros_like(W)}))
+    assert one.null is None and not one.sensitivity and one.smallest_edge is None
+    assert only(W, dataclasses.replace(KNOWN, initial={"linear": np.zeros_like(W)})).null is NORMAL
+
+
 def network():
     """x U, ReLU, V of 2 channels, then queries and keys that meet in a softmax, and a last product."""
     d = 12
@@ -165,34 +186,53 @@ def test_a_quantised_weight_is_listed_and_not_examined():
 
 
 def test_the_sentence_says_all_of_it():
-    said = report(matrix(), matrix(node="o", distance=252, half_kept=0.01)).sentence
-    for part in (
-        "m does not decompose: 2 of 2 weights are one component (giant 100%, no dormant feature), 14 to 252 times as",
-        "only when 99% to 99.6% of their entries are gone is no giant left; two",
-        "two equal blocks hold 0.59 of the squared weights, 0.55 of shuffled ones",
-        "at level 0.05 and 0.9/1/1.1 sigma 40.0%/40.0%/40.0% of the entries are confirmed and 2 of 2 giants left",
-        "from a signal of 2.4 sigma edge by edge and 0.6 by co-clustering",
-        "next, train it for blocks",
-    ):
-        assert part in said
-    assert "\n" not in said and said.count(". ") == 0 and said.endswith(".")
+    said = report(matrix(), matrix(node="o", distance=252, half_kept=0.01), test="walk").sentence
+    assert said == (
+        "m does not decompose under the test walk: as trained, 2 of 2 weights are one component (giant 100%, 0 "
+        "dormant), 14-252 times the density where random weights fall apart; breaking the giants takes 99-99.6% of "
+        "entries; best two blocks: 59% of the squared weights (shuffled: 55%); next: train for blocks."
+    )
+
+
+def test_without_a_test_none_is_claimed():
+    said = report(matrix()).sentence
+    assert said.startswith("m does not decompose without annealing: 1 of 1 weight is one component (giant 100%")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_sentence_is_short_whatever_the_next_step(step):
+    worth = Worth(metric="python:some.module.sentence_cosine", value=0.123456, original=0.98765)
+    rest = matrix(shape=(2, 2), step="train" if step != "train" else "rank")
+    said = report(matrix(distance=252, step=step), rest, test="consistency", worth=worth).sentence
+    assert len(said.split()) <= 62 and f"next: {STEPS[step].partition(':')[0]} (1 of 2)." in said
+    assert "(sentence_cosine 0.123, original 0.988)" in said
+    assert said.count(".") == len(re.findall(r"[.][0-9]", said)) + 1
+
+
+def test_nearly_all_is_not_rounded_to_all():
+    assert "takes 99.9% of entries" in report(matrix(half_kept=1e-6)).sentence
+    assert "takes 100% of entries" in report(matrix(half_kept=0)).sentence
 
 
 def test_what_the_outputs_are_worth_is_said_once_it_is_measured():
     found = report(matrix())
     assert "cosine" not in found.sentence
     worth = dataclasses.replace(found, worth=Worth(metric="cosine", value=0.2))
-    assert "99.6% of their entries are gone is no giant left, and there the cosine is 0.2;" in worth.sentence
+    assert "breaking the giant takes 99.6% of entries (cosine 0.2);" in worth.sentence
     worth = dataclasses.replace(found, worth=Worth(metric="argmax", value=0.25, original=0.91))
-    assert "the argmax is 0.25 (original 0.91)" in worth.sentence
+    assert "(argmax 0.25, original 0.91)" in worth.sentence
 
 
 def test_a_model_that_decomposes_is_not_called_whole():
     loose = matrix(node="o", components=5, giant=0.2, step="split")
-    assert report(loose).sentence.startswith("m decomposes: in none of 1 weight does a component hold half")
-    both = report(matrix(dormant=3, components=2, giant=0.9), loose).sentence
-    assert both.startswith("m decomposes in part: 1 of 2 weights has a component with at least half of the features")
-    assert "(giant 90%, 3 dormant features)" in both
+    said = report(loose).sentence
+    assert said.startswith("m decomposes without annealing: in none of 1 weight does a component hold half")
+    both = matrix(dormant=3, components=2, giant=0.9), loose
+    part = "1 of 2 weights has a component with at least half of the features (giant 90%, 3 dormant)"
+    assert report(*both).sentence.startswith(f"m decomposes only in part without annealing: {part}")
+    assert report(*both, test="walk").sentence.startswith(
+        f"m does not decompose under the test walk: as trained, {part}"
+    )
     assert report().sentence == "m has no weight that can be examined."
 
 
@@ -200,7 +240,7 @@ def test_steps_are_ordered_by_what_they_concern():
     small = [matrix(node=str(place), step="rank") for place in range(3)]
     found = report(*small, matrix(shape=(100, 200), step="heads"))
     assert found.steps == (("heads", 1), ("rank", 3))
-    assert found.sentence.endswith("it needs no blocks (for 1 of 4).")
+    assert found.sentence.endswith("next: lower the rank of queries and keys (1 of 4).")
 
 
 def test_the_report_is_json_whatever_is_in_it():
@@ -209,6 +249,7 @@ def test_the_report_is_json_whatever_is_in_it():
     found = report(unknown, endless, worth=Worth(metric="mse", value=math.nan), notes=("a note",))
     data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert data["sentence"] == found.sentence and data["notes"] == ["a note"]
+    assert data["test"] == "" and report(endless, test="walk").to_dict()["test"] == "walk"
     assert [one["smallest_block"] for one in data["matrices"]] == [0.6, None]
     assert data["matrices"][1]["null"] | {"sigma": 1.0} == data["matrices"][1]["null"]
     assert data["matrices"][0]["power"] == {"walk": "none"} and data["matrices"][0]["shape"] == [10, 20]

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 
 import pytest
 from rich.console import Console
@@ -34,9 +35,9 @@ def report(count=2, **changes):
     return ModelReport(**values | changes)
 
 
-def text(found, everything=False):
+def text(found, everything=False, width=240):
     stream = io.StringIO()
-    Console(file=stream, width=240).print(decomposability_view(found, everything))
+    Console(file=stream, width=width).print(decomposability_view(found, everything))
     return stream.getvalue()
 
 
@@ -46,8 +47,8 @@ def rows(shown, start):
 
 def test_two_rows_for_each_weight():
     first, second = rows(text(report()), "[red]n1[/]")
-    assert first[1:] == ["11x20", "50.00%", "1", "75.0%", "1", "252x", "0.125", "0.40%", "0.594", "0.552"]
-    assert second[1:] == ["0.02", "2.41", "0.63", "80.00%/40.00%/20.00%", "200%/100%/50%", "[scheme]", "bert"]
+    assert first[1:] == ["11x20", "50.00%", "1", "75.0%", "1", "252x", "99.60%", "0.125", "59.4%", "55.2%"]
+    assert second[1:] == ["0.02", "2.41", "0.63", "40.00%", "100.0%", "80.00%", "200.0%", "20.00%", "50.0%"]
 
 
 def test_the_sentence_the_notes_and_the_steps_are_shown():
@@ -55,14 +56,39 @@ def test_the_sentence_the_notes_and_the_steps_are_shown():
     shown = text(found)
     assert found.sentence in " ".join(shown.split())
     assert "a [note]" in shown and "examined in 1.2 s" in shown and "at level 0.05" in shown
-    assert rows(shown, "train")[0][:2] == ["train", "2"] and STEPS["train"] in shown
+    assert f"train, 2 of 2: {STEPS['train']}" in shown and "sigma of [red]n1[/] and 1 more: [scheme] bert" in shown
+
+
+NODES = "[red]n", "/encoder/layer.0/attention/self/query/MatMul_"
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_no_number_is_cut_at_any_width(node, width):
+    large = {"shape": (1024, 50_265), "distance": 7174.5, "dormant": 12_345, "half": 1.234e-5, "components": 12_345}
+    null = dataclasses.replace(NULL, scale=1.2345e-5)
+    made = tuple(matrix(k, node=f"{node}{k}", **large, null=null, smallest_edge=math.inf) for k in range(3))
+    shown = text(report(matrices=made), width=width)
+    assert max(map(len, shown.splitlines())) <= width and "…" not in shown
+    for word in ("1024x50265", "75.0%", "12,345", "7,174x", "99.60%", "1.23e-05", "never", "0.63", "40.00%", "100.0%"):
+        assert len(re.findall(rf"(?<![\w.,]){re.escape(word)}(?![\w.])", shown)) >= 3, word
+    assert ("distance" in shown) and ("at |w|" in shown) is (width == 160)
+
+
+@pytest.mark.parametrize(
+    ("signal", "expected"),
+    [(0.0, "<0.1"), (0.0999, "<0.1"), (0.1, "0.10"), (2.414, "2.41"), (math.inf, "never"), (None, "-")],
+)
+def test_signals_are_said_in_words_where_numbers_mislead(signal, expected):
+    shown = rows(text(report(matrices=(matrix(0, smallest_edge=signal, smallest_block=7.0),))), "[red]n0[/]")
+    assert shown[1][2:4] == [expected, "7.00"]
 
 
 @pytest.mark.parametrize("count", [SHOWN, SHOWN + 3])
 def test_the_largest_come_first_and_the_rest_is_summed_up(count):
     found = report(count)
     shown, everything = text(found), text(found, everything=True)
-    assert len(rows(shown, "[red]")) == 2 * SHOWN
+    assert len(rows(shown, "[red]n")) == 2 * SHOWN
     assert rows(shown, "[red]")[0][0] == f"[red]n{count - 1}[/]"
     assert shown.count("… and 3 more (--all shows them)") == (2 if count > SHOWN else 0)
     assert "… and" not in everything
@@ -77,8 +103,9 @@ def test_what_is_not_known_is_a_dash_and_what_is_never_seen_says_so():
     endless = matrix(1, smallest_edge=math.inf, smallest_block=math.inf)
     shown = text(report(matrices=(unknown, endless)))
     first, second = rows(shown, "[red]n0[/]")
-    assert (first[5], first[-2:], second[1:]) == ("-", ["-", "-"], ["-", "-", "0.63", "-", "-", "nothing", "known"])
-    assert rows(shown, "[red]n1[/]")[1][2:4] == ["none", "none"]
+    assert (first[5], first[-2:], second[1:6]) == ("0", ["-", "-"], ["-", "-", "0.63", "-", "-"])
+    assert rows(shown, "[red]n1[/]")[1][2:4] == ["never", "never"]
+    assert "sigma of [red]n0[/]: nothing known" in shown
 
 
 def test_what_was_not_examined_is_listed():

@@ -51,8 +51,14 @@ def test_totals_are_what_counting_entry_by_entry_gives(found):
         assert getattr(result, name) == pytest.approx(entries.mean(), abs=1e-12)
     assert result.components == sum(o.components for o in found)
     assert result.giant == max(o.giant for o in found)
-    assert result.splits == len([o for o in found if o.components > 1 or o.dormant])
+    assert result.dormant == sum(o.dormant for o in found)
+    assert result.splits == len([o for o in found if o.components > 1])
     assert result.operators == tuple(found)
+
+
+def test_dormant_features_alone_are_no_split():
+    assert not one(components=1, dormant=5).splits and not one(components=0, dormant=10).splits
+    assert one(components=2, dormant=0).splits
 
 
 @given(operators, st.randoms())

@@ -83,4 +83,7 @@ def test_it_does_not_decompose_and_the_sweep_says_so(minilm_path, tmp_path):
     assert all(one.components == 1 and one.giant > 0.99 for one in found.report.matrices)
     assert found.report.worth.value < 0.5 and min(one.distance for one in found.report.matrices) > 300
     sentence = to_dict(found)["decomposability"]["sentence"]
-    assert "does not decompose: 36 of 36 weights are one component (giant 100%" in sentence
+    assert (
+        "does not decompose under the test neyman: as trained, 36 of 36 weights are one component (giant 100%"
+        in sentence
+    )

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from reference import product
 
 from scission.ir.decomposability import STEPS
@@ -67,6 +69,34 @@ def test_where_the_verdict_hangs_on_sigma_the_checkpoint_decides():
     W[:56, 0], W[0, :56] = threshold * 1.05, threshold * 1.05
     assert (only(W).step, "not at 1.1 sigma" in only(W).reason) == ("checkpoint", True)
     assert only(W, few).step == "train"
+
+
+@pytest.mark.parametrize("null", [None, KNOWN.null])
+@pytest.mark.parametrize(
+    ("start", "weight", "step"),
+    [
+        (noise(60, 60), 0.4, "train"),  # shrunk: what was initialised is known, so it is not asked for
+        (noise(60, 60), 1.0, "untrained"),
+        (noise(60, 60), 20.0, "train"),
+        (noise(60, 60, scale=1e-3), 1.0, "train"),
+        (np.zeros((60, 60), np.float32), 20.0, "train"),
+        (np.full((60, 60), np.nan, np.float32), 20.0, "train"),
+    ],
+)
+def test_where_the_start_is_known_it_is_not_asked_for(null, start, weight, step):
+    found = only(noise(60, 60, scale=weight), Anneal(null=null, initial={"linear": start}))
+    assert found.step == step
+    assert "checkpoint" not in found.suggestion and "bulk" not in found.reason
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 99), st.floats(0.01, 30), st.floats(0, 3), st.integers(1, 20), st.booleans())
+def test_no_knowledge_of_the_start_is_asked_for_where_it_is_given(seed, scale, spread, rank, scheme):
+    rng = np.random.default_rng(seed)
+    W = (rng.normal(size=(20, rank)) @ rng.normal(size=(rank, 16)) * scale).astype(np.float32)
+    start = (rng.normal(size=W.shape) * spread).astype(np.float32)
+    found = only(W, Anneal(null=KNOWN.null if scheme else None, initial={"linear": start}))
+    assert found.step not in ("sigma", "checkpoint")
 
 
 def test_low_rank_says_its_figures():

@@ -6,9 +6,11 @@ import warnings
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scission.ir.levels import Jump, OperatorLevel, Sweep, summarise
-from scission.runtime.sweep_picture import sweep_picture
+from scission.runtime.sweep_picture import LEAST, _limits, sweep_picture
 
 pytest.importorskip("matplotlib")
 from matplotlib.image import imread
@@ -101,6 +103,8 @@ def test_jumps_are_marked():
     assert "jump" in words(CASES["with jumps"]) and "jump" not in words(CASES["with a metric"])
     assert any(word.endswith("2 jumps") for word in words(CASES["with jumps"]))
     assert any(word.endswith("no jumps") for word in words(CASES["without"]))
+    for few in (CASES["one level"], sweep((0.1, 0.01), (0.9, 0.8))):  # among which none can be told
+        assert not any("jump" in word for word in words(few))
     marked = dataclasses.replace(CASES["without"], jumps=(jump(0.05, 0.01),))
     assert "jump" in words(marked)
 
@@ -115,6 +119,35 @@ def test_each_level_has_a_tick_where_there_is_room():
     assert all(f"{value:g}" in shown for value in GEOMETRIC)
     labels = [f"{result.level:.3g}" for result in CASES["many"].levels]
     assert 10 < len(set(labels) & set(words(CASES["many"]))) < 40
+
+
+def test_ticks_do_not_touch():
+    default = (0.5, 0.2, 0.05, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-15, 1e-20, 1e-30)
+    shown = set(words(sweep(default)))
+    assert not {"0.001", "0.0001"} <= shown and {"0.5", "1e-10", "1e-20", "1e-30"} <= shown
+
+
+@given(st.lists(st.floats(-1, 1) | st.floats(-1e6, 1e6), min_size=1, max_size=6))
+def test_the_axis_shows_the_data_and_little_else(values):
+    bottom, top = _limits([*values, math.nan])
+    low, high = min(values), max(values)
+    size = max(abs(low), abs(high))
+    assert bottom < low <= high < top
+    least = max(high - low, LEAST * size)
+    shares = low >= -1 and high <= 1
+    assert top - bottom >= 0.999 * least
+    allowed = 1.25 * max(least, LEAST if shares and size > LEAST else 0.0) if size > 1e-290 else 1.25
+    assert top - bottom <= allowed
+    if low >= 0:
+        assert bottom >= -0.13 * (top - bottom)
+    if shares:
+        assert top <= 1 + 0.13 * (top - bottom)
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(0.97, 0.95, 0.99), (1.0, 0.97, 1.002), (0.0, -0.1, 1.1)])
+def test_a_constant_is_not_shown_on_an_axis_of_impossible_values(value, low, high):
+    bottom, top = _limits([value] * 3)
+    assert low <= bottom < value < top <= high
 
 
 @pytest.mark.parametrize(("name", "scale"), [("without", "logarithmic"), ("down to 0", "evenly spaced")])

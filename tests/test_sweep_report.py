@@ -10,12 +10,12 @@ from rich.console import Console
 from scission.ir.levels import OperatorLevel, Sweep, summarise
 from scission.runtime.continuity import jumps
 from scission.runtime.metric import MetricError, parse_budget
-from scission.runtime.sweep_report import SHOWN, level_view, sweep_view, to_dict, verdict
+from scission.runtime.sweep_report import SHOWN, Column, FittedTable, level_view, sweep_view, to_dict, verdict
 
 
-def text(view):
+def text(view, width=220):
     stream = io.StringIO()
-    Console(file=stream, width=220).print(view)
+    Console(file=stream, width=width).print(view)
     return stream.getvalue()
 
 
@@ -56,22 +56,75 @@ def row(shown, start):
 def test_a_row_for_each_level_with_what_it_keeps_and_costs():
     shown = text(sweep_view(sweep()))
     assert row(shown, "original")[1:] == ["100.0%", "100.0%", "0.97"]
-    assert row(shown, "0.1") == ["0.1", "50.0%", "100.0%", "2", "100.0%", "0/2", "100.0%", "0.97", "0", "0", "1"]
-    assert row(shown, "0.01") == [
-        "0.01",
-        "25.0%",
-        "50.0%",
-        "4",
-        "50.0%",
-        "2/2",
-        "50.0%",
-        "0.968",
-        "0.002",
-        "0.01",
-        "0.999",
-    ]
-    assert row(shown, "0.0001")[-3:] == ["jump", "from", "0.001"] and shown.count("  jump from") == 1
+    assert row(shown, "level")[1:8] == ["confirmed", "kept", "components", "giant", "dormant", "split", "MACs"]
+    assert row(shown, "0.1")[:8] == ["0.1", "50.0%", "100.0%", "2", "100.0%", "0", "0/2", "100.0%"]
+    assert row(shown, "0.1")[8:] == ["0.97", "0", "0", "1"]
+    assert row(shown, "0.01")[:8] == ["0.01", "25.0%", "50.0%", "4", "50.0%", "1", "2/2", "50.0%"]
+    assert row(shown, "0.01")[8:] == ["0.968", "0.002", "0.01", "0.999"]
+    assert row(shown, "0.0001")[-2:] == ["0.997", "jump"] and shown.count("  jump") == 1
     assert "a note" in shown and "test: support; argmax on 1,234 samples; 2.5 s" in shown
+    assert "giant: share of the features in the largest component, at its worst over the operators" in shown
+
+
+NAMES = ("argmax", "cosine", "python:some.module.sentence_cosine", "python:some.module.cosine", "python:m.kept")
+
+
+def shape_like(**changes):
+    """Twelve levels of a large model, with awkward numbers."""
+    found = sweep(
+        [0.987654321 / (k + 1) for k in range(12)],
+        [123_456 + k for k in range(12)],
+        baseline=0.98765,
+        **changes,
+    )
+    levels = tuple(
+        dataclasses.replace(one, level=10.0 ** -(2 * place), giant=1.0, dormant=12_345, deviation=1.234567e-5)
+        for place, one in enumerate(found.levels, 1)
+    )
+    return dataclasses.replace(found, levels=levels, jumps=jumps(levels))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("width", [30, 60, 80, 100, 160])
+def test_no_number_is_cut_at_any_width(name, width):
+    for found in (sweep(metric_name=name), shape_like(metric_name=name), unmeasured()):
+        shown = text(sweep_view(found), width)
+        assert "…" not in shown and max(map(len, shown.splitlines())) <= width
+        for level in found.levels:
+            wanted = [f"{level.level:g}", f"{level.giant:.1%}", f"{level.dormant:,}", f"{level.mac_share:.1%}"]
+            wanted += [] if level.metric is None else [f"{level.metric:.4g}", f"{level.drop:.4g}"]
+            assert all(word in re.split(r"[\s,]*\s", shown) for word in wanted)
+        if width >= 80:
+            assert len(row(shown, f"{found.levels[0].level:g}")) > 5
+
+
+def test_the_least_important_columns_go_first():
+    def shown(width):
+        return next(line.split() for line in text(sweep_view(sweep()), width).splitlines() if "giant" in line)
+
+    full = shown(160)
+    assert set(full) - set(shown(110)) == {"confirmed"}
+    assert set(full) - set(shown(100)) == {"confirmed", "cosine"}
+    assert set(full) - set(shown(80)) == {"confirmed", "cosine", "deviation", "kept"}
+
+
+def test_a_cosine_is_shown_once():
+    for name in ("cosine", "argmax"):
+        header = next(line for line in text(sweep_view(sweep(metric_name=name))).splitlines() if "giant" in line)
+        assert header.split().count("cosine") == 1
+    other = text(sweep_view(sweep(metric_name="python:m.cosine")))
+    assert row(other, "level")[-4:] == ["metric", "drop", "deviation", "cosine"]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_a_long_name_takes_several_lines(width):
+    columns = Column(name="node", text=True), Column(name="one"), Column(name="two", optional=1)
+    view = FittedTable(
+        title="t", columns=columns, rows=(("/encoder/layer.0/attention/self/query/MatMul", "1.5", "2.5"),)
+    )
+    shown = text(view, width)
+    assert "/encoder/layer.0/attention/self/query/MatMul" in re.sub(r"\s+|1\.5|2\.5", "", shown) and "1.5" in shown
+    assert ("2.5" in shown) is (width >= 40)
 
 
 def test_a_jump_names_the_operators_that_changed_most():
@@ -116,9 +169,44 @@ def test_the_verdict_without_a_budget_is_the_course():
     )
     one = sweep((0.97,), (2,), operators=1)
     assert verdict(one) == (
-        "at level 0.1 argmax is 0.97 (original 0.97), 0 of 1 operator split and 100.0% of the MACs are left; "
-        "too few levels to tell whether the results change continuously"
-    ).replace("0 of 1", "1 of 1")
+        "at level 0.1 argmax is 0.97 (original 0.97), 1 of 1 operator split and 100.0% of the MACs are left"
+    )
+    two = sweep((0.97, 0.9), (1, 2))
+    assert verdict(two).endswith("; too few levels to tell whether the results change continuously")
+
+
+def alike(count, test="support, block-fill"):
+    found = sweep(test=test)
+    levels = tuple(dataclasses.replace(found.levels[1], level=level.level) for level in found.levels[:count])
+    return dataclasses.replace(found, levels=levels, jumps=())
+
+
+def test_levels_that_all_give_the_same_say_so():
+    same = (
+        "from level 0.1 to 0.0001 argmax is 0.968 (original 0.97), 2 of 2 operators split and "
+        "50.0% of the MACs are left"
+    )
+    assert verdict(alike(4)) == f"{same}; every level gives the same result"
+    hint = "; a bounded initialisation has no tail: try --anneal support"
+    assert verdict(alike(4, "neyman, block-fill, bonferroni")) == f"{same}; every level gives the same result{hint}"
+    assert verdict(alike(2)).endswith("; every level gives the same result")
+    assert "every level" not in verdict(alike(1)) and "continuous" not in verdict(alike(1))
+    budget = parse_budget("argmax<=0.005")
+    assert verdict(alike(4), budget).endswith("50.0% of the MACs left; every level gives the same result")
+    assert verdict(alike(1), budget).endswith("50.0% of the MACs left")
+    lost = sweep((math.nan,) * 3, (1, 1, 1))
+    kept = dataclasses.replace(lost, levels=tuple(dataclasses.replace(lost.levels[0], level=x) for x in (0.1, 0.01)))
+    assert verdict(kept).endswith("every level gives the same result")
+
+
+def test_dormant_features_save_something_though_nothing_splits():
+    level = summarise(
+        0.1, [dataclasses.replace(operator(3, 0.5, 1), dormant=3)], metric=0.97, baseline=0.97, deviation=0
+    )
+    found = dataclasses.replace(sweep(), levels=(level,), jumps=())
+    said = verdict(found, parse_budget("argmax<=0.005"))
+    assert said.endswith("drop 0, no operator splits, without 3 dormant features 50.0% of the MACs left")
+    assert row(text(sweep_view(found)), "0.1")[5:7] == ["3", "0/1"]
 
 
 def test_json_has_the_verdict_and_the_level_that_is_allowed():
@@ -139,7 +227,11 @@ def test_the_operators_of_a_level():
     )
     shown = text(level_view(level))
     assert row(shown, "[red]n3[/]") == ["[red]n3[/]", "13x20", "12.5%", "25.0%", "4", "25.0%", "3", "25.0%"]
-    assert "its weight [is] shared" in shown and shown.index("n3") < shown.index("n0") and "level 0.05" in shown
+    assert (
+        "left as it is: [red]n0[/]: its weight [is] shared" in shown
+        and shown.index("n3") < shown.index("n0")
+        and "level 0.05" in shown
+    )
 
 
 def test_many_operators_are_summed_up_unless_everything_is_asked_for():
