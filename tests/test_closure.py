@@ -154,16 +154,26 @@ def test_the_host_looks_one_squaring_behind(monkeypatch):
             assert squarings == (3 if eager else 4)
 
 
+def most_held(work):
+    """The most bytes that torch holds of what it allocates during some work."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        work()
+    events = recorded.profiler.kineto_results.events()
+    changes = [event.nbytes() for event in sorted(events, key=lambda e: e.start_ns()) if event.name() == "[memory]"]
+    return max(np.cumsum(changes))
+
+
 @pytest.mark.parametrize("arithmetic", ["fp8", "int8", "bf16"])
 @pytest.mark.parametrize("density", [0.006, 0.5])
 def test_no_more_than_eight_bytes_an_entry_are_held(arithmetic, density):
     """What torch allocates on a CPU is what it allocates on CUDA, its matrix library's workspace apart."""
-    from torch.profiler import ProfilerActivity, profile
-
     A = torch.rand(256, 256, generator=torch.Generator().manual_seed(0)) < density
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        closure(A, arithmetic=arithmetic)
-    events = recorded.profiler.kineto_results.events()
-    changes = [event.nbytes() for event in sorted(events, key=lambda e: e.start_ns()) if event.name() == "[memory]"]
-    peak = max(np.cumsum([A.numel(), *changes]))  # the argument is there already
+    if arithmetic == "fp8":
+        rows, one = A.to(torch.float8_e4m3fn), torch.ones(())
+        alone = most_held(lambda: torch._scaled_mm(rows, rows.t(), one, one, out_dtype=torch.bfloat16))
+        if alone > 2.5 * A.numel():  # the result takes two bytes an entry
+            pytest.skip("this CPU has no fp8 units: torch unpacks both factors to float32")
+    peak = A.numel() + most_held(lambda: closure(A, arithmetic=arithmetic))  # the argument is there already
     assert 3 < peak / A.numel() <= 8
