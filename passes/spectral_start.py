@@ -66,8 +66,8 @@ def coherence(matrix: Energies, rng: np.random.Generator) -> tuple[float, float]
         float(_leading(matrix * (1 - 2 * rng.integers(0, 2, matrix.shape, np.int8)), 1, rng)[1][0])
         for _ in range(DRAWS)
     ]
-    used = [max(np.count_nonzero(matrix.any(axis)), 1) ** -0.5 for axis in (0, 1)]
-    spread: float = 0.635 * float(sum(used)) ** (1 / 3) / float(sum(1 / one for one in used))
+    used = [1 / math.sqrt(max(int(np.count_nonzero(matrix.any(axis))), 1)) for axis in (0, 1)]
+    spread: float = 0.635 * sum(used) ** (1 / 3) / sum(1 / one for one in used)
     return own / max(sum(drawn) / DRAWS, 1e-30), 1 + max(0.05, 5 * spread)
 
 

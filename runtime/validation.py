@@ -40,18 +40,19 @@ LEVELLESS = ("auto", "update", "support", "blocks")  # tests whose answer does n
 class Validation:
     """A sweep, and where no level saves multiply-adds within the limit why the model does not decompose.
 
-    limit: drop of the metric up to which a level counts; report: None where some level decomposes the model, or none
-    was asked for.
+    limit: drop of the metric up to which a level counts; certain: whether the blocks of the test are beyond doubt, so
+    that they count whatever they cost; report: None where some level decomposes the model, or none was asked for.
     """
 
     sweep: Sweep
     limit: float
+    certain: bool = False
     report: ModelReport | None = None
 
     @property
     def decomposes(self) -> bool:
         """Whether some level within the limit, all weaker ones being so too, leaves blocks that save anything."""
-        found = strongest(self.sweep.levels, self.limit)
+        found = self.sweep.levels[-1] if self.certain else strongest(self.sweep.levels, self.limit)
         if found is None or found.mac_share >= WORTH:
             return False
         return any(one.components > 1 and one.mac_share < WORTH for one in found.operators)
@@ -123,7 +124,7 @@ def sweep(
         seconds=time.monotonic() - started,
     )
     allowed = SHARE * (judge.span or abs(runner.baseline) or 1.0) if limit is None else limit
-    found = Validation(sweep=swept, limit=allowed)
+    found = Validation(sweep=swept, limit=allowed, certain=options.method in LEVELLESS)
     if not explain or found.decomposes:
         return found
     report = _explained(loaded, prepared.settings, runner, progress)
