@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ..ir.annealing import Annealing
-from .report import SHOWN, make_table
+from .table import SHOWN, make_table
 
 if TYPE_CHECKING:
     from .selection import Selection

@@ -10,11 +10,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ..ir.decomposability import STEPS, MatrixReport, ModelReport
-from .sweep_report import Column, FittedTable, lines_of
+from .fitted_table import Column, FittedTable, lines_of
+from .table import SHOWN
 
 __all__ = ["decomposability_view", "to_dict"]
-
-SHOWN = 12  # rows of a table before the rest is summed up
 
 
 def decomposability_view(report: ModelReport, everything: bool = False) -> RenderableType:

@@ -7,26 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ..ir.plan import Plan, Step
+from .table import SHOWN, console, make_table
 
 if TYPE_CHECKING:
     from .bench import Bench
     from .equivalence import Verdict
     from .pipeline import Result
 
-__all__ = ["SHOWN", "console", "inspection", "make_table", "plan_view", "result_view", "timings", "verdict_view"]
-
-SHOWN = 12  # rows of a table before the rest is summed up
-
-
-def console(stderr: bool = False, quiet: bool = False) -> Console:
-    """A console that wraps nothing when its output is not a terminal."""
-    made = Console(stderr=stderr, quiet=quiet, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, quiet=quiet, highlight=False, width=160)
+__all__ = ["console", "inspection", "plan_view", "result_view", "timings", "verdict_view"]
 
 
 def plan_view(plan: Plan, everything: bool = False) -> RenderableType:
@@ -210,14 +203,6 @@ def result_view(result: Result, everything: bool = False) -> RenderableType:
     parts.append(Text(f"\n{result.outcome}: {result.reason}", style=style))
     parts += [Text(f"wrote {path}") for path in result.written]
     return Group(*parts)
-
-
-def make_table(title: str, *columns: tuple[str, str]) -> Table:
-    """An empty table in the style of all others; columns: (name, justification)."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name, justify in columns:
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    return table
 
 
 def _shape(step: Step) -> str:

@@ -8,9 +8,10 @@ from scission.ir.model import load
 from scission.passes.anneal_model import Anneal, anneal_model
 from scission.passes.schemes import parse_scheme
 from scission.runtime.annealing_report import annealing_view, selection_view
-from scission.runtime.report import console, plan_view
+from scission.runtime.report import plan_view
 from scission.runtime.selection import Candidate, Selection
 from scission.runtime.side_by_side import Measured
+from scission.runtime.table import console
 
 
 def shown(view):

@@ -10,7 +10,8 @@ from rich.console import Console
 from scission.ir.levels import OperatorLevel, Sweep, summarise
 from scission.runtime.continuity import jumps
 from scission.runtime.metric import MetricError, parse_budget
-from scission.runtime.sweep_report import SHOWN, Column, FittedTable, level_view, sweep_view, to_dict, verdict
+from scission.runtime.sweep_report import level_view, sweep_view, to_dict, verdict
+from scission.runtime.table import SHOWN
 
 
 def text(view, width=220):
@@ -114,17 +115,6 @@ def test_a_cosine_is_shown_once():
         assert header.split().count("cosine") == 1
     other = text(sweep_view(sweep(metric_name="python:m.cosine")))
     assert row(other, "level")[-4:] == ["metric", "drop", "deviation", "cosine"]
-
-
-@pytest.mark.parametrize("width", [20, 40, 80])
-def test_a_long_name_takes_several_lines(width):
-    columns = Column(name="node", text=True), Column(name="one"), Column(name="two", optional=1)
-    view = FittedTable(
-        title="t", columns=columns, rows=(("/encoder/layer.0/attention/self/query/MatMul", "1.5", "2.5"),)
-    )
-    shown = text(view, width)
-    assert "/encoder/layer.0/attention/self/query/MatMul" in re.sub(r"\s+|1\.5|2\.5", "", shown) and "1.5" in shown
-    assert ("2.5" in shown) is (width >= 40)
 
 
 def test_a_jump_names_the_operators_that_changed_most():
