@@ -52,7 +52,7 @@ def anneal_blocks(
     the blocks, and only the homogeneity of that can be tested, not its level. allowed: strays. On noise of independent
     entries, and on a single dense block of them, blocks are accepted with probability at most 1e-3 a weight, whatever
     the search finds. NaN and infinities are as large as any entry.
-    Deterministic given `seed`. Memory: about five times the weight in float32.
+    Deterministic given `seed`. Memory: about six times the weight in float32.
 
     >>> rng = np.random.default_rng(0)
     >>> block = np.kron(np.eye(2), np.ones((64, 64)))

@@ -476,15 +476,17 @@ def minilm(quick: bool) -> Rows:
     from scission.models.minilm import export, sentences, tokens
 
     with tempfile.TemporaryDirectory() as folder:
-        model, data, mask, result = (Path(folder) / name for name in ("m.onnx", "calib.npz", "mask.npy", "out.json"))
+        model, data, mask, result = (
+            Path(folder) / name for name in ("minilm.onnx", "calib.npz", "mask.npy", "out.json")
+        )
         export(model)
         feeds = tokens(sentences(10 if quick else 100))
         np.savez(data, **feeds)
         np.save(mask, feeds["attention_mask"])
-        words = ["sweep", str(model), "--data", str(data), "--labels", str(mask), "--init", "normal:0.0091"]
-        words += ["--metric", "python:scission.models.minilm.sentence_cosine", "-o", str(result), "--quiet"]
+        words = ["sweep", model.name, "--data", data.name, "--labels", mask.name, "--init", "normal:0.0091"]
+        words += ["--metric", "python:scission.models.minilm.sentence_cosine", "-o", result.name, "--quiet"]
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "scission", *words], check=True)
+        subprocess.run([sys.executable, "-m", "scission", *words], check=True, cwd=folder)
         seconds = time.perf_counter() - start
         found = json.loads(result.read_text())
     why = found["decomposability"]
