@@ -66,10 +66,7 @@ class Annealing:
         if self.blocks is None:
             assert self.mask is not None
             return _unpack(self.mask, self.shape, self.node)
-        found = np.zeros(self.shape, bool)
-        for block in self.blocks.blocks:
-            found[np.ix_(block.inputs, block.outputs)] = True
-        return found
+        return self.blocks.inside()
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, blocks as index ranges."""

@@ -113,6 +113,13 @@ class Decomposition:
         """Outputs that no block writes: the zero channel."""
         return _complement(self.shape[1], [b.outputs for b in self.blocks])
 
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """The Boolean matrix (K, N) of the entries inside the blocks."""
+        mask = np.zeros(self.shape, bool)
+        for block in self.blocks:
+            mask[np.ix_(block.inputs, block.outputs)] = True
+        return mask
+
     @property
     def mac_share(self) -> float:
         """Multiply-adds of the blocks over those of the dense product, 0 to 1."""

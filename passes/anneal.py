@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -24,8 +23,8 @@ from .decision import (
     band_notes,
     beside,
     check_level,
+    combined,
     confirmed_share,
-    intersection,
     percolation_notes,
 )
 from .null_fit import null_fit
@@ -74,18 +73,7 @@ def confirm(
     found = _neyman(weight, null, level, correction, details)
     if test == "neyman":
         return found
-    other = _walk(weight, level, source, details)
-    both = intersection(found.confirmed, other.confirmed)
-    evidence = replace(
-        found.evidence,
-        test="edges",
-        confirmed=confirmed_share(both),
-        bandwidth=other.evidence.bandwidth,
-        classes=other.evidence.classes,
-        power=f"{found.evidence.power}; {other.evidence.power}",
-        notes=found.evidence.notes + other.evidence.notes,
-    )
-    return Decision(both, evidence, found.p_values, other.classes)
+    return combined("edges", found, _walk(weight, level, source, details))
 
 
 def _neyman(weight: Array, null: Null, level: float, correction: Correction, details: bool) -> Decision:

@@ -293,9 +293,9 @@ def _network(network: Ffn, seen: Survey, settings: Anneal) -> dict[str, Found]:
     )
     edges = to_host(decision.confirmed)
     if settings.fill:
-        edges = _filled(components(edges), edges.shape)
+        edges = decompose(components(edges)).inside()
     up, down = spread(edges, channels)
-    found, at, d = {}, 0, network.shape[0]
+    found, at = {}, 0
     for way in network.ups:
         found[way.address] = _decided(
             way, weights[way.address], up[:, at : at + way.shape[1]], decision.evidence, seen, settings
@@ -311,7 +311,6 @@ def _network(network: Ffn, seen: Survey, settings: Anneal) -> dict[str, Found]:
             way, weights[way.address], down[at : at + way.shape[0]], decision.evidence, seen, settings
         )
         at += way.shape[0]
-    assert d == network.downs[0].shape[1]
     return found
 
 
@@ -328,14 +327,6 @@ def _sequence_nulls(network: Ffn, weights: Mapping[str, Array], settings: Anneal
     if len({null.family for null in nulls}) > 1:  # only estimates differ in that: one law for all of a sequence
         nulls = [replace(null, family="normal", scale=null.sigma) for null in nulls]
     return nulls
-
-
-def _filled(found: Components, shape: tuple[int, ...]) -> Mask:
-    """Everything inside the components."""
-    mask = np.zeros(shape, bool)
-    for block in decompose(found).blocks:
-        mask[np.ix_(block.inputs, block.outputs)] = True
-    return mask
 
 
 def _decided(
@@ -357,7 +348,8 @@ def _kept(
     strays: Sequence[tuple[int, int]] = (),
 ) -> Found:
     """A decision as an annealing, with what it leaves; None where it would remove nothing, or everything."""
-    kept = mask if mask is not None else _inside(blocks, weight.shape)
+    kept = mask if blocks is None else blocks.inside()
+    assert kept is not None  # one of the two is given
     left = (weight != 0) & kept
     removed = int(np.count_nonzero(weight)) - int(np.count_nonzero(left)) - len(strays)
     parts = components(left)
@@ -383,10 +375,3 @@ def _kept(
     return Found(
         node=linear.address, shape=linear.shape, annealing=annealing, evidence=evidence, components=parts, kept=share
     )
-
-
-def _inside(blocks: Decomposition | None, shape: tuple[int, ...]) -> Mask:
-    mask = np.zeros(shape, bool)
-    for block in blocks.blocks if blocks else ():
-        mask[np.ix_(block.inputs, block.outputs)] = True
-    return mask

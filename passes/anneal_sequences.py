@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -20,8 +19,8 @@ from .decision import (
     band_notes,
     beside,
     check_level,
+    combined,
     confirmed_share,
-    intersection,
     percolation_notes,
 )
 
@@ -57,18 +56,7 @@ def confirm_sequences(
     found = _norm(theta, nulls, level, correction, details)
     if test == "norm":
         return found
-    other = _consistency(theta, level, correction, source)
-    both = intersection(found.confirmed, other.confirmed)
-    evidence = replace(
-        found.evidence,
-        test="sequences",
-        confirmed=confirmed_share(both),
-        bandwidth=other.evidence.bandwidth,
-        classes=other.evidence.classes,
-        power=f"{found.evidence.power}; {other.evidence.power}",
-        notes=found.evidence.notes + other.evidence.notes,
-    )
-    return Decision(both, evidence, found.p_values)
+    return combined("sequences", found, _consistency(theta, level, correction, source))
 
 
 def _norm(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -17,7 +17,7 @@ from .correction import Correction
 from .random_walk import Band
 
 __all__ = [
-    *("AnnealError", "Decision", "band_notes", "beside", "check_level"),
+    *("AnnealError", "Decision", "band_notes", "beside", "check_level", "combined"),
     *("confirmed_share", "intersection", "percolation_notes"),
 ]
 
@@ -84,6 +84,21 @@ def intersection(one: Array, other: Array) -> Array:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return one & other
     return one & beside(one, other)
+
+
+def combined(test: str, one: Decision, other: Decision) -> Decision:
+    """What two tests both confirm (paper 3.4), with the evidence of the first and what the second adds to it."""
+    both = intersection(one.confirmed, other.confirmed)
+    evidence = replace(
+        one.evidence,
+        test=test,
+        confirmed=confirmed_share(both),
+        bandwidth=other.evidence.bandwidth,
+        classes=other.evidence.classes,
+        power=f"{one.evidence.power}; {other.evidence.power}",
+        notes=one.evidence.notes + other.evidence.notes,
+    )
+    return Decision(both, evidence, one.p_values, other.classes)
 
 
 def confirmed_share(mask: Array) -> float:

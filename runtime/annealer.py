@@ -24,7 +24,7 @@ from ..passes.schemes import estimate, parse_scheme
 if TYPE_CHECKING:
     from ..passes.activity import Activity
 
-__all__ = ["AnnealOptionsError", "Annealer", "Prepared", "prepare"]
+__all__ = ["AnnealOptionsError", "Annealer", "Prepared", "as_annealer", "prepare"]
 
 LIKE = "like:"
 ALPHA = 0.05
@@ -101,6 +101,11 @@ class Annealer:
     def needs_data(self) -> bool:
         """Whether calibration data are needed even to decide."""
         return self.refit or self.veto is not None or self.exposed
+
+
+def as_annealer(options: Annealer | str) -> Annealer:
+    """How to anneal, also by the name of a method alone. Raises AnnealOptionsError for an unknown one."""
+    return Annealer(method=options) if isinstance(options, str) else options  # type: ignore[arg-type]  # it is checked
 
 
 @dataclass(frozen=True, slots=True, eq=False)

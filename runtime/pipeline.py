@@ -96,10 +96,10 @@ def plan(
     if anneal is None:
         return _plan(loaded, provider, rows, threads, force, progress, device)
     from ..passes.anneal_model import anneal_model
-    from .annealer import Annealer, AnnealOptionsError, prepare
+    from .annealer import AnnealOptionsError, as_annealer, prepare
     from .selection import NO_GAIN
 
-    anneal = Annealer(method=anneal) if isinstance(anneal, str) else anneal  # type: ignore[arg-type]
+    anneal = as_annealer(anneal)
     if anneal.needs_data:
         raise AnnealOptionsError("a plan knows no data: refit, veto and exposed belong to `optimize`, with data")
     decided = anneal_model(loaded, prepare(loaded, anneal).settings, progress)
@@ -225,10 +225,10 @@ def optimize(
     loaded = load(model)
     if loaded.path is not None and output is None:
         raise ValueError("a model given as a path needs an output path")
-    if isinstance(anneal, str):
-        from .annealer import Annealer
+    if anneal is not None:
+        from .annealer import as_annealer
 
-        anneal = Annealer(method=anneal)  # type: ignore[arg-type]  # it checks its name
+        anneal = as_annealer(anneal)
     target = Path(output) if output is not None else None
     given = (data, labels, trials.inputs, anneal.initial if anneal is not None else None)
     sources = [Path(path) for path in given if isinstance(path, (str, os.PathLike))]
@@ -237,8 +237,9 @@ def optimize(
     options = (trials.provider, rows, trials.threads, force, progress, device)
     selection, exact = None, loaded
     if anneal is not None:
-        selection, exact = _annealed(loaded, anneal, data, labels, max_drop, trials, options)
-    chosen = _plan(exact, *options)
+        selection, exact, chosen = _annealed(loaded, anneal, data, labels, max_drop, trials, options)
+    else:
+        chosen = _plan(exact, *options)
     if not chosen.rewrites:
         written = _write(model, loaded, None, target, overwrite) if target else []
         back = _as_given(model, loaded, None)
@@ -299,8 +300,8 @@ def _annealed(
     max_drop: str | None,
     trials: Trials,
     options: tuple[Any, ...],
-) -> tuple[Selection, Model]:
-    """What is annealed within the budget, and the model without it; only where the split that follows pays.
+) -> tuple[Selection, Model, Plan]:
+    """What is annealed within the budget, the model without it, and its plan; only where the split that follows pays.
 
     Nothing is annealed without data and a bound on what it may cost.
     """
@@ -319,15 +320,20 @@ def _annealed(
     held = data if isinstance(data, Labelled) else read_data(model, data, labels)
     selection = select(model, anneal, held, budget, trials, options[4])
     if not selection.chosen:
-        return selection, model
+        return selection, model, _plan(model, *options)
 
     def left(found: Selection) -> Model:
         kept = without(model.graph, found.annealing, found.refitted, effect=found.effect)
-        return Model(graph=kept, name=model.name, kept=model.kept)
+        return _without(model, kept)
 
-    split = {step.node for step in _plan(left(selection), *options).rewrites}
+    exact = left(selection)
+    planned = _plan(exact, *options)
+    split = {step.node for step in planned.rewrites}
     useful = without_useless(model, selection, split, held, anneal.seed, budget, trials)
-    return useful, left(useful) if useful.chosen else model
+    if useful is selection:
+        return selection, exact, planned
+    exact = left(useful) if useful.chosen else model
+    return useful, exact, _plan(exact, *options)
 
 
 def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:

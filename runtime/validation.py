@@ -15,7 +15,7 @@ from ..ir.levels import LevelResult, OperatorLevel, Sweep, strongest, summarise
 from ..ir.model import Model, Source, load
 from ..passes.anneal_model import Anneal, Annealed, Found, anneal_model
 from ..passes.rewrite import anneal
-from .annealer import Annealer, prepare
+from .annealer import Annealer, as_annealer, prepare
 from .compare import Trials
 from .continuity import jumps
 from .labelled import Labelled
@@ -146,10 +146,7 @@ def _explained(model: Model, settings: Anneal, runner: SideBySide, progress: Pro
 
 def swept_by(options: Annealer | str | None) -> Annealer:
     """How to anneal in a sweep: a method by its name, and without one the test that suits what is known."""
-    if isinstance(options, str):
-        return Annealer(method=options)  # type: ignore[arg-type]  # it checks its name
-    if options is None:
-        return Annealer(method="blocks")
+    options = as_annealer(options or "blocks")
     if options.method == "auto" and options.init is not None:
         return replace(options, method="neyman")
     return options
