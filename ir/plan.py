@@ -12,15 +12,18 @@ import numpy as np
 from .annealing import Annealing, AnnealingError
 from .decomposition import LONGEST_RANGE, RANGE, Block, Decomposition, Indices, PlanError, from_ranges, to_ranges
 from .gates import GATES
+from .joint import Joint
+from .reordering import Reordering
 from .skipped import Skipped
 
 __all__ = ["SCHEMA", "Block", "Decomposition", "Indices", "Lowering", "Plan", "PlanError", "States", "Step"]
 
-SCHEMA = 3
+SCHEMA = 4
 SHOWN = 8  # nodes named in a message
 ANNEALS = 3  # the first schema that knows annealing
-READABLE = (1, 2, 3)  # the first knew neither layers nor recurrent steps, the second no annealing
-Lowering = Literal["dense", "scatter", "split", "parallel"]
+JOINS = 4  # the first schema that knows joints, reorderings and the lowerings beside scatter, split and parallel
+READABLE = (1, 2, 3, 4)  # the first knew neither layers nor recurrent steps, the second no annealing
+Lowering = Literal["dense", "scatter", "split", "gather", "batched", "grouped", "select", "parallel", "joint"]
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
     **dict.fromkeys(("node", "op", "weight", "dtype", "reason", "lowering"), (str,)),
     **dict.fromkeys(("components", "nonzeros", "dormant_inputs", "dormant_outputs"), (int, np.integer)),
@@ -126,7 +129,9 @@ class Plan:
     provider: 'cpu' or 'cuda'; parameters: entries of all constant tensors of the model, the whole of every share;
     inline: local functions whose bodies take the place of their calls, because weights are among their arguments;
     annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
-    model that it leaves; effect: what that was measured to do, in one line.
+    model that it leaves; effect: what that was measured to do, in one line; reorderings: streams whose features get
+    another order, before anything is split as well; joints: linears that are split together, whose lowering is 'joint'.
+    Raises PlanError when a joint names no such step or its steps have not as many blocks, or a step is in no joint.
 
     >>> plan = Plan(model="m.onnx", provider="cpu", rows=(1, 256), parameters=0, steps=(), skipped=())
     >>> Plan.loads(plan.dumps()) == plan
@@ -142,6 +147,19 @@ class Plan:
     inline: tuple[tuple[str, str, str], ...] = ()
     annealing: tuple[Annealing, ...] = ()
     effect: str = ""
+    reorderings: tuple[Reordering, ...] = ()
+    joints: tuple[Joint, ...] = ()
+
+    def __post_init__(self) -> None:
+        steps = {step.node: step for step in self.steps if step.lowering == "joint"}
+        for joint in self.joints:
+            parts = [steps.pop(node, None) for node in joint.nodes]
+            if None in parts:
+                raise PlanError(f"{joint.nodes[parts.index(None)]}: a joint names it, but its step has another lowering")
+            if len({len(step.decomposition.blocks) for step in parts if step}) != 1:
+                raise PlanError(f"{joint.nodes[0]}: the steps of its joint have not all as many blocks")
+        if steps:
+            raise PlanError(f"{next(iter(steps))}: its lowering is 'joint', but no joint names it")
 
     @property
     def rewrites(self) -> tuple[Step, ...]:
@@ -159,12 +177,26 @@ class Plan:
             raise PlanError(
                 f"{missing[0]}: the plan does not anneal it, so there is nothing to restore; it anneals: {shown or '-'}"
             )
+        left = tuple(one for one in self.annealing if one.node not in nodes)
+        return replace(self.kept_dense(nodes, "restored from the original"), annealing=left, effect="")
+
+    def kept_dense(self, nodes: Collection[str], reason: str) -> Plan:
+        """The same plan that leaves these linears dense; those that were to be split together with one of them are
+        split alone, by `scatter`, which suits every linear.
+
+        >>> plan = Plan(model="m.onnx", provider="cpu", rows=(1,), parameters=0, steps=(), skipped=())
+        >>> plan.kept_dense(["none of it"], "why") == plan
+        True
+        """
+        broken = [joint for joint in self.joints if not set(nodes).isdisjoint(joint.nodes)]
+        alone = {node for joint in broken for node in joint.nodes} - set(nodes)
         steps = tuple(
-            replace(step, lowering="dense", reason="restored from the original") if step.node in nodes else step
+            replace(step, lowering="dense", reason=reason)
+            if step.node in nodes
+            else (replace(step, lowering="scatter") if step.node in alone else step)
             for step in self.steps
         )
-        left = tuple(one for one in self.annealing if one.node not in nodes)
-        return replace(self, steps=steps, annealing=left, effect="")
+        return replace(self, steps=steps, joints=tuple(joint for joint in self.joints if joint not in broken))
 
     def __str__(self) -> str:
         width = max((len(step.node) for step in self.steps), default=0)
@@ -186,9 +218,10 @@ class Plan:
         body = json.dumps(head, indent=1)[:-2]
         steps = ",\n  ".join(json.dumps(_step_to_dict(step)) for step in self.steps)
         skipped = ",\n  ".join(json.dumps(skip.to_dict()) for skip in self.skipped)
-        if self.annealing:
-            annealed = ",\n  ".join(json.dumps(one.to_dict()) for one in self.annealing)
-            body += f',\n "annealing": [\n  {annealed}\n ]'
+        for name, values in (("annealing", self.annealing), ("reorderings", self.reorderings), ("joints", self.joints)):
+            if values:
+                lines = ",\n  ".join(json.dumps(one.to_dict()) for one in values)
+                body += f',\n "{name}": [\n  {lines}\n ]'
         return f'{body},\n "steps": [\n  {steps}\n ],\n "skipped": [\n  {skipped}\n ]\n}}\n'
 
     @staticmethod
@@ -204,6 +237,8 @@ class Plan:
             raise PlanError(f"the plan has schema {data['schema']!r}, this version reads {SCHEMA}; make a new plan")
         if data["schema"] < ANNEALS and (data.get("annealing") or data.get("effect")):
             raise PlanError(f"a plan of schema {data['schema']} cannot anneal; make a new plan")
+        if data["schema"] < JOINS and (data.get("reorderings") or data.get("joints")):
+            raise PlanError(f"a plan of schema {data['schema']} knows neither reorderings nor joints; make a new plan")
         try:
             return Plan(
                 model=str(data["model"]),
@@ -215,6 +250,8 @@ class Plan:
                 inline=tuple((str(d), str(n), str(o)) for d, n, o in data["inline"]),
                 annealing=tuple(Annealing.from_dict(one) for one in data.get("annealing", ())),
                 effect=_text(data.get("effect", ""), "effect"),
+                reorderings=tuple(Reordering.from_dict(one) for one in data.get("reorderings", ())),
+                joints=tuple(Joint.from_dict(one) for one in data.get("joints", ())),
             )
         except AnnealingError as error:
             raise PlanError(str(error)) from None
