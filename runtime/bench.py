@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
-import onnx
 
-from ..ir.errors import ScissionError
 from .environment import machine
-from .session import Choice, Session, open_session
+from .race import BenchError, Spread, Timing, file_bytes, race, require_sense
+from .session import Choice, GraphChoice, open_session
 
 __all__ = ["Bench", "BenchError", "Spread", "Timing", "bench", "file_bytes"]
 
 Array = npt.NDArray[Any]
-
-WARM_UP = 3
-LEAST_PAIRS = 5
-
-
-class BenchError(ScissionError):
-    """A benchmark that was asked for something impossible."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """Median, 10 % and 90 % quantile of repeated measurements."""
-
-    median: float
-    q10: float
-    q90: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """One model: latency of one run and time to load it in seconds, rows per second, bytes with external data."""
-
-    latency: Spread
-    rows_per_second: float | None
-    load_seconds: float
-    bytes_: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +25,8 @@ class Bench:
 
     speedup: ratio of the median latencies, above 1 when the changed model is faster; paired: the ratios of runs that
     followed one another, which a slow drift of the machine does not move; pairs: how many; rows: first dimension of the
-    first input; threads: None for ONNX Runtime's own choice.
+    first input; threads: None for ONNX Runtime's own choice; cuda_graph: whether both ran as CUDA graphs, and if not,
+    cuda_graph_reason says why.
     """
 
     original: Timing
@@ -67,6 +38,8 @@ class Bench:
     provider: str
     threads: int | None
     machine: Mapping[str, Any]
+    cuda_graph: bool = False
+    cuda_graph_reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The benchmark for JSON."""
@@ -83,101 +56,42 @@ def bench(
     repeats: int | None = None,
     seconds: float = 2.0,
     custom_ops: Sequence[Path] = (),
+    cuda_graph: GraphChoice = "auto",
 ) -> Bench:
     """Time both models on one feed: warm-up, then pairs of runs whose order alternates.
 
     repeats: number of pairs; without it as many as fit into `seconds`, at least 5. threads: the same for both.
+    cuda_graph: on CUDA, 'auto' runs both models as CUDA graphs if both can, else neither.
     On CUDA the inputs are copied beforehand and the outputs stay on the GPU. Neither model is checked here.
-    Raises BenchError for repeats below 1 or seconds not above 0, SessionError when ONNX Runtime refuses something.
+    Raises BenchError for repeats below 1, seconds not above 0 or CUDA graphs demanded where they cannot be had,
+    SessionError when ONNX Runtime refuses something.
     """
-    if repeats is not None and repeats < 1:
-        raise BenchError(f"repeats must be at least 1, got {repeats}")
-    if not seconds > 0:
-        raise BenchError(f"seconds must be above 0, got {seconds}")
-    context = machine(provider)  # before the first session: it starts CUDA up
-    load = functools.partial(open_session, provider=provider, threads=threads, custom_ops=custom_ops)
-    load(original)  # thrown away: the first session of a process pays for the runtime, the first read for the disk
-    sessions = [load(model) for model in (original, changed)]
-    before, after = (session.bind(feeds) for session in sessions)
-    times = np.array(list(_interleave(before, after, repeats, seconds)))
-    rows = _rows(sessions[0], feeds)
-    one, other = (
-        _timing(times[:, side], session, rows, file_bytes(model))
-        for side, (session, model) in enumerate(zip(sessions, (original, changed), strict=True))
+    models = {"original": original, "changed": changed}
+    require_sense(models, provider, seconds, repeats, cuda_graph)
+    context = machine(provider)
+    # Thrown away: the first session of a process pays for the runtime, the first read of a file for the disk.
+    open_session(original, provider=provider, threads=threads, custom_ops=custom_ops)
+    found = race(
+        models,
+        feeds,
+        provider=provider,
+        threads=threads,
+        repeats=repeats,
+        seconds=seconds,
+        custom_ops=custom_ops,
+        cuda_graph=cuda_graph,
     )
+    one, other = found.timings["original"], found.timings["changed"]
     return Bench(
         original=one,
         changed=other,
         speedup=one.latency.median / other.latency.median,
-        paired=_spread(times[:, 0] / times[:, 1]),
-        pairs=len(times),
-        rows=rows,
-        provider=sessions[0].provider,
+        paired=found.paired["changed"],
+        pairs=found.rounds["changed"],
+        rows=found.rows,
+        provider=found.provider,
         threads=threads,
         machine=context,
+        cuda_graph=found.cuda_graph,
+        cuda_graph_reason=found.cuda_graph_reason,
     )
-
-
-def file_bytes(model: Path | bytes) -> int:
-    """Bytes of a model and of the external data files it names; a file named twice counts once."""
-    if isinstance(model, bytes):
-        return len(model)
-    proto = onnx.load(str(model), format="protobuf", load_external_data=False)
-    files = {model.parent / place for place in _external_files(proto)} - {model}
-    return model.stat().st_size + sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _external_files(proto: onnx.ModelProto) -> Iterator[str]:
-    tensors = list(proto.graph.initializer)
-    nodes = list(proto.graph.node) + [node for function in proto.functions for node in function.node]
-    while nodes:
-        for attribute in nodes.pop().attribute:
-            nodes += attribute.g.node
-            tensors += [*attribute.g.initializer, attribute.t]
-    for tensor in tensors:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            yield from (entry.value for entry in tensor.external_data if entry.key == "location")
-
-
-def _interleave(
-    before: Callable[[], None], after: Callable[[], None], repeats: int | None, seconds: float
-) -> Iterator[tuple[float, float]]:
-    """Seconds of (before, after), pair by pair; before first, then after first, and so on."""
-    for _ in range(WARM_UP):
-        before()
-        after()
-    stop = time.perf_counter() + seconds
-    pair = 0
-    while pair < repeats if repeats is not None else pair < LEAST_PAIRS or time.perf_counter() < stop:
-        if pair % 2:
-            second, first = _clock(after), _clock(before)
-        else:
-            first, second = _clock(before), _clock(after)
-        yield first, second
-        pair += 1
-
-
-def _clock(call: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def _rows(session: Session, feeds: Mapping[str, Array]) -> int | None:
-    shape = feeds[session.inputs[0].name].shape if session.inputs else ()
-    return int(shape[0]) if shape else None
-
-
-def _timing(seconds: npt.NDArray[np.float64], session: Session, rows: int | None, size: int) -> Timing:
-    latency = _spread(seconds)
-    return Timing(
-        latency=latency,
-        rows_per_second=rows / latency.median if rows else None,
-        load_seconds=session.load_seconds,
-        bytes_=size,
-    )
-
-
-def _spread(values: npt.NDArray[np.float64]) -> Spread:
-    q10, median, q90 = (float(value) for value in np.quantile(values, (0.1, 0.5, 0.9)))
-    return Spread(median=median, q10=q10, q90=q90)

@@ -8,7 +8,7 @@ import importlib
 import io
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,13 +23,16 @@ import onnx
 from ..ir.errors import ScissionError
 
 __all__ = [
+    "Bound",
     "Choice",
+    "GraphChoice",
     "LeftCuda",
     "Provider",
     "Session",
     "SessionError",
     "TensorSpec",
     "cuda_problem",
+    "graph_problem",
     "left_cuda",
     "numpy_dtype",
     "open_session",
@@ -40,13 +43,19 @@ __all__ = [
 
 Provider = Literal["cpu", "cuda"]
 Choice = Literal["cpu", "cuda", "auto"]
+GraphChoice = Literal["auto", "on", "off"]
 Array = npt.NDArray[Any]
 Foreign: TypeAlias = Any  # an object of onnxruntime, which ships no types
 
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(bool)": "bool", "tensor(string)": "string"}
+ASSIGNMENT = "get_provider_graph_assignment_info"  # a method of onnxruntime's sessions from 1.24 on
+UNCAPTURED = ("gpu_graph_id", "-1")  # run option: neither record a CUDA graph nor replay one
+CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+SIZED_BY_DATA = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # they read a size back from the GPU
 FATAL = 4  # onnxruntime's log severity: what matters comes back as an exception, and as our own message
 HINTS = (
+    ("captur", "this model cannot be recorded as a CUDA graph; use --cuda-graph off"),
     ("CUDA failure", "the GPU refused; free its memory, or use --provider cpu"),
     ("is not a registered function", "load the library of this operator with --custom-ops"),
     ("No Op registered", "load the library of this operator with --custom-ops, or upgrade onnxruntime"),
@@ -85,7 +94,8 @@ class Session:
     """One model, loaded on one provider.
 
     name: the file, for messages; threads: intra-op, None for ONNX Runtime's own choice; load_seconds: what opening
-    took, the provider's own start-up excluded; source: what was opened; ort: onnxruntime's InferenceSession.
+    took, the provider's own start-up excluded; source: what was opened; ort: onnxruntime's InferenceSession;
+    cuda_graph: whether a bound call records its kernels once and replays them from then on.
     """
 
     name: str
@@ -96,6 +106,7 @@ class Session:
     outputs: tuple[TensorSpec, ...]
     source: Path | bytes
     ort: Foreign
+    cuda_graph: bool = False
 
     def run(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> dict[str, Any]:
         """The outputs (all of them, or those in `names`) for these inputs, by name and in order.
@@ -105,47 +116,39 @@ class Session:
         wanted = [output.name for output in self.outputs] if names is None else list(names)
         self._require(feeds)
         try:
+            how = _uncaptured(self)
             if not self._needs_values(feeds):
-                return dict(zip(wanted, self.ort.run(wanted, dict(feeds)), strict=True))
+                return dict(zip(wanted, self.ort.run(wanted, dict(feeds), how), strict=True))
             values = {name: _to_value(array) for name, array in feeds.items()}
             return {
                 name: _to_array(value)
-                for name, value in zip(wanted, self.ort.run_with_ort_values(wanted, values), strict=True)
+                for name, value in zip(wanted, self.ort.run_with_ort_values(wanted, values, how), strict=True)
             }
         except Exception as error:  # onnxruntime's exceptions share no base of their own
             raise SessionError(_explain(self.name, error)) from error
 
-    def bind(self, feeds: Mapping[str, Array]) -> Callable[[], None]:
+    def bind(self, feeds: Mapping[str, Array]) -> Bound:
         """A call that runs the model on inputs already copied to where it wants them; outputs stay on the device.
 
-        This is what a benchmark times: no copy between host and GPU is in it, and it returns when the GPU has finished.
+        This is what a benchmark times: neither copies between host and GPU nor memory for the outputs are in it, and it
+        returns when the GPU has finished. The model runs once, to learn the sizes of its outputs.
         Raises SessionError, here or when called, when ONNX Runtime refuses the inputs or fails.
         """
         self._require(feeds)
         if any(spec.dtype == "string" for spec in self.inputs):  # text cannot be bound
-
-            def unbound() -> None:
-                self.run(feeds)
-
-            return unbound
+            return Bound(session=self, feeds=feeds, binding=None, room={})
         try:
             values = {name: _to_value(array) for name, array in feeds.items()}
             binding = self.ort.io_binding()
             for name, value in values.items():
                 binding.bind_ortvalue_input(name, value)  # copies to the device now, once
+            binding.synchronize_inputs()
             for output in self.outputs:
                 binding.bind_output(output.name, self.provider)
+            room = _bind_room(self, binding)
         except Exception as error:
             raise SessionError(_explain(self.name, error)) from error
-
-        def call(keep: object = values) -> None:
-            try:
-                self.ort.run_with_iobinding(binding)
-                binding.synchronize_outputs()
-            except Exception as error:
-                raise SessionError(_explain(self.name, error)) from error
-
-        return call
+        return Bound(session=self, feeds=values, binding=binding, room=room)
 
     def _require(self, feeds: Mapping[str, Array]) -> None:
         missing = [spec.name for spec in self.inputs if spec.name not in feeds and not spec.dtype.startswith("opt")]
@@ -159,6 +162,69 @@ class Session:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bound:
+    """A model bound to its inputs and outputs: calling it runs the model and waits until it has finished.
+
+    feeds: the inputs, alive as long as they are bound; binding: onnxruntime's, None for text, which cannot be bound;
+    room: memory that stays the same from call to call, and NumPy's type of what is in it. Outputs without room (text,
+    sequences, empty ones, sizes that vary) get new memory in every run.
+    """
+
+    session: Session
+    feeds: Mapping[str, Any]
+    binding: Foreign
+    room: dict[str, tuple[Foreign, np.dtype[Any]]]
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every output has room."""
+        return len(self.room) == len(self.session.outputs)
+
+    def __call__(self) -> None:
+        """Run the model; raises SessionError when ONNX Runtime fails."""
+        if self.binding is None:
+            self.session.run(self.feeds)
+            return
+        try:
+            self._run()
+        except Exception as error:
+            if not self.room or self.session.cuda_graph:
+                raise SessionError(_explain(self.session.name, error)) from error
+            self._give_up_room()
+
+    def outputs(self) -> dict[str, Array]:
+        """What the last call wrote into room, copied to the host, by name; raises SessionError where CUDA fails."""
+        with _explained(self.session.name):
+            return {name: np.array(value.numpy()).view(dtype) for name, (value, dtype) in self.room.items()}
+
+    def spoil(self) -> None:
+        """Set every bit of the room, NaN for floats, so that what is right afterwards was written by a call.
+
+        Raises SessionError where CUDA fails.
+        """
+        with _explained(self.session.name):
+            for value, _ in self.room.values():
+                like = value.numpy()
+                value.update_inplace(np.full(like.nbytes, 0xFF, np.uint8).view(like.dtype).reshape(like.shape))
+
+    def _run(self) -> None:
+        how = None
+        if not self.fixed:
+            how = _uncaptured(self.session)
+            for output in self.session.outputs:
+                if output.name not in self.room:  # or else the memory of the run before would have to fit
+                    self.binding.bind_output(output.name, self.session.provider)
+        self.session.ort.run_with_iobinding(self.binding, how)
+        self.binding.synchronize_outputs()
+
+    def _give_up_room(self) -> None:
+        """Run once more, with new memory for every output from now on: sizes that depend on data may not fit."""
+        self.room.clear()
+        with _explained(self.session.name):
+            self._run()
+
+
 def open_session(
     model: Path | bytes,
     *,
@@ -166,6 +232,7 @@ def open_session(
     threads: int | None = None,
     optimize: bool = True,
     tf32: bool = True,
+    cuda_graph: bool = False,
     custom_ops: Sequence[Path] = (),
     folder: Path | None = None,
     name: str | None = None,
@@ -175,8 +242,11 @@ def open_session(
     A path is opened by ONNX Runtime itself, so models with external data of any size do; for bytes `folder` is where
     their external data lies. optimize: False switches graph optimisation off. tf32: on CUDA, whether float32 products
     may be rounded to 10 bits (ONNX Runtime's default), which no float32 error bound allows for.
+    cuda_graph: on CUDA, whether bound calls record their kernels as one CUDA graph and replay it, in the thread that
+    recorded it; `run` does not.
     custom_ops: libraries of custom operators. name: for messages, else the path.
-    Raises SessionError naming the model when CUDA was asked for and cannot be had, or when the model is refused.
+    Raises SessionError naming the model when CUDA was asked for and cannot be had, when CUDA graphs were and the
+    provider is the CPU, or when the model is refused.
     """
     label = name or (str(model) if isinstance(model, Path) else "model in memory")
     if provider not in get_args(Choice):
@@ -185,6 +255,8 @@ def open_session(
         raise SessionError(f"threads must be at least 1, got {threads}")
     ort = _onnxruntime()
     chosen = resolved(provider, label)
+    if cuda_graph and chosen != "cuda":
+        raise SessionError(f"{label}: CUDA graphs run on CUDA only; use --provider cuda or --cuda-graph off")
     options = _options(ort, threads, optimize, folder if isinstance(model, bytes) else None)
     for library in custom_ops:
         try:
@@ -193,7 +265,8 @@ def open_session(
             raise SessionError(f"{library}: not a library of custom operators: {_first_line(error)}") from error
     providers: list[Any] = [EXECUTION_PROVIDER["cpu"]]
     if chosen == "cuda":
-        providers.insert(0, (EXECUTION_PROVIDER["cuda"], {"use_tf32": str(int(tf32))}))
+        settings = {"use_tf32": str(int(tf32)), "enable_cuda_graph": str(int(cuda_graph))}
+        providers.insert(0, (EXECUTION_PROVIDER["cuda"], settings))
     start = time.perf_counter()
     try:
         session = ort.InferenceSession(
@@ -213,6 +286,7 @@ def open_session(
         outputs=tuple(_spec(argument) for argument in session.get_outputs()),
         source=model,
         ort=session,
+        cuda_graph=cuda_graph,
     )
 
 
@@ -288,6 +362,27 @@ def left_cuda(session: Session) -> LeftCuda:
     return LeftCuda(compute=tuple(compute), shape=tuple(shape))
 
 
+def graph_problem(session: Session) -> str | None:
+    """Why a session cannot run as a CUDA graph, as far as that shows beforehand; None where only trying can tell.
+
+    Nodes that compute shapes may be on the CPU, as ONNX Runtime allows: with the same inputs the shapes are the same.
+    """
+    if session.provider != "cuda":
+        return "CUDA graphs run on CUDA only"
+    for spec in (*session.inputs, *session.outputs):
+        if _number_type(spec) is None:
+            return f"{spec.name!r} is {spec.dtype}, which cannot be bound to fixed memory"
+    if not hasattr(session.ort, ASSIGNMENT):
+        return None  # ONNX Runtime checks it when such a session is opened, it only says less about it
+    for name, op, _ in _assigned(session):
+        if op in CONTROL_FLOW:
+            return f"{name or op} is control flow ({op})"
+        if op in SIZED_BY_DATA:
+            return f"the size of what {name or op} finds depends on the data ({op})"
+    left = left_cuda(session).compute
+    return f"{left[0]} runs on the CPU" if left else None
+
+
 def numpy_dtype(name: str) -> np.dtype[Any] | None:
     """NumPy's type for a `TensorSpec.dtype`; None where there is none, 'object' for text.
 
@@ -343,6 +438,15 @@ def resolved(provider: Choice, label: str) -> Provider:
     raise SessionError(f"{label}: asked for CUDA, and {problem}; or use --provider cpu")
 
 
+@contextlib.contextmanager
+def _explained(label: str) -> Iterator[None]:
+    """Turn what onnxruntime raises into SessionError."""
+    try:
+        yield
+    except Exception as error:
+        raise SessionError(_explain(label, error)) from error
+
+
 def _explain(label: str, error: Exception) -> str:
     text = str(error)
     hint = next((hint for mark, hint in HINTS if mark in text), "")
@@ -384,9 +488,58 @@ def _to_array(value: Foreign) -> Array:
     return array
 
 
+def _uncaptured(session: Session) -> Foreign:
+    """Options of a run whose inputs or outputs have no fixed place; None where there are no CUDA graphs.
+
+    A graph reads and writes the addresses that it was recorded with, whatever is bound later.
+    """
+    if not session.cuda_graph:
+        return None
+    options = _onnxruntime().RunOptions()
+    options.add_run_config_entry(*UNCAPTURED)
+    return options
+
+
+def _number_type(spec: TensorSpec) -> np.dtype[Any] | None:
+    """NumPy's type of a tensor of numbers with whole bytes each; None for anything else."""
+    dtype = numpy_dtype(spec.dtype)
+    return dtype if dtype is not None and (dtype.kind in "biuf" or dtype == ml_dtypes.bfloat16) else None
+
+
+def _bind_room(session: Session, binding: Foreign) -> dict[str, tuple[Foreign, np.dtype[Any]]]:
+    """Run once, and bind each output that turns out a tensor of numbers to memory for just that; see `Bound.room`.
+
+    Nothing is bound when the run fails: the call will say why.
+    """
+    if any(spec.dtype.startswith("optional") for spec in session.outputs):
+        return {}  # onnxruntime 1.31 crashes when it is asked for its outputs and one of these holds nothing
+    types = {spec.name: _number_type(spec) for spec in session.outputs}
+    try:
+        session.ort.run_with_iobinding(binding, _uncaptured(session))
+        found = zip(types.items(), binding.get_outputs(), strict=True)
+        shapes = {name: (value.shape(), dtype) for (name, dtype), value in found if dtype is not None}
+        room = {
+            name: (_room(shape, dtype, session.provider), dtype)
+            for name, (shape, dtype) in shapes.items()
+            if 0 not in shape
+        }
+    except Exception:
+        return {}
+    for name, (value, dtype) in room.items():
+        element = onnx.TensorProto.BFLOAT16 if dtype == ml_dtypes.bfloat16 else dtype.type
+        binding.bind_output(name, session.provider, 0, element, value.shape(), value.data_ptr())
+    return room
+
+
+def _room(shape: Sequence[int], dtype: np.dtype[Any], device: Provider) -> Foreign:
+    """Memory for a tensor; bfloat16, of which NumPy has none, lies in what is called uint16."""
+    held = np.dtype(np.uint16) if dtype == ml_dtypes.bfloat16 else dtype
+    return _onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, held.type, device, 0)
+
+
 def _assigned(session: Session) -> Iterator[tuple[str, str, str]]:
     """(node name, operator, execution provider) of each node."""
-    if not hasattr(session.ort, "get_provider_graph_assignment_info"):
+    if not hasattr(session.ort, ASSIGNMENT):
         raise SessionError("this onnxruntime does not tell which provider runs which node; install 1.24 or newer")
     for part in session.ort.get_provider_graph_assignment_info():
         for node in part.get_nodes():

@@ -8,6 +8,7 @@ from onnx import helper as h
 from onnx import numpy_helper as nh
 
 from scission.runtime import bench as benches
+from scission.runtime import race as races
 from scission.runtime.bench import BenchError, bench, file_bytes
 from scission.runtime.session import Session, SessionError, cuda_problem
 
@@ -35,7 +36,7 @@ class Clock:
 
     def __init__(self, monkeypatch, seconds):
         self.now, self.calls = 0.0, []
-        monkeypatch.setattr(benches.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(races.time, "perf_counter", lambda: self.now)
 
         def bind(session, feeds):
             name = session.run(feeds) and len(session.source)
@@ -74,12 +75,12 @@ def test_order_alternates_after_the_warm_up(monkeypatch):
     clock = Clock(monkeypatch, {len(one): 1.0, len(other): 1.0})
     bench(one, other, X, repeats=4)
     a, b = len(one), len(other)
-    assert clock.calls == [a, b] * benches.WARM_UP + [a, b, b, a, a, b, b, a]
+    assert clock.calls == [a, b] * races.WARM_UP + [a, b, b, a, a, b, b, a]
 
 
 def test_warm_up_is_not_counted_and_spread_is_the_quantiles(monkeypatch):
     one, other = two()
-    slow_start = 2 * benches.WARM_UP
+    slow_start = 2 * races.WARM_UP
 
     def jitter(calls):
         return 100.0 if calls <= slow_start else 1.0 + (calls - slow_start) * 0.01
@@ -131,9 +132,12 @@ def test_both_sessions_get_the_same_settings(monkeypatch):
         seen.append(options)
         return real(model, **options)
 
-    monkeypatch.setattr(benches, "open_session", spy)
+    for module in (benches, races):
+        monkeypatch.setattr(module, "open_session", spy)
     bench(data("Relu"), data("Exp"), X, threads=2, repeats=1)
     assert len(seen) == 3  # one is thrown away
+    for options in seen:
+        options.pop("name", None)  # for messages
     assert seen[0] == seen[1] == seen[2]
     assert seen[0]["threads"] == 2
 
@@ -152,7 +156,11 @@ def test_refused():
         bench(data(), data(), X, repeats=0)
     with pytest.raises(BenchError, match="seconds must be above 0"):
         bench(data(), data(), X, seconds=0)
-    with pytest.raises(SessionError, match="no value for the inputs"):
+    with pytest.raises(BenchError, match=r"on CUDA only; use --provider cuda .* --cuda-graph auto"):
+        bench(data(), data(), X, cuda_graph="on")
+    with pytest.raises(BenchError, match="cuda_graph must be one of"):
+        bench(data(), data(), X, cuda_graph="maybe")
+    with pytest.raises(SessionError, match="original: no value for the inputs"):
         bench(data(), data(), {})
     if cuda_problem():
         with pytest.raises(SessionError, match="asked for CUDA"):
@@ -192,6 +200,13 @@ def test_bytes_include_external_data_wherever_it_hangs(tmp_path):
     assert file_bytes(outside) == outside.stat().st_size + 64 + 280 + 200
 
 
+def test_the_cpu_has_no_cuda_graphs():
+    for choice, reason in (("auto", "there are none on the CPU"), ("off", "switched off")):
+        result = bench(data("Relu"), data("Exp"), X, repeats=1, cuda_graph=choice)
+        assert (result.cuda_graph, result.cuda_graph_reason) == (False, reason)
+        assert result.to_dict()["cuda_graph_reason"] == reason
+
+
 @pytest.mark.gpu
 def test_on_cuda():
     if problem := cuda_problem():
@@ -199,3 +214,6 @@ def test_on_cuda():
     result = bench(data("Relu"), data("Exp"), X, provider="cuda", repeats=5)
     assert result.provider == "cuda"
     assert result.machine["provider"] == "cuda"
+    assert (result.cuda_graph, result.cuda_graph_reason) == (True, "")
+    plain = bench(data("Relu"), data("Exp"), X, provider="cuda", repeats=5, cuda_graph="off")
+    assert (plain.cuda_graph, plain.cuda_graph_reason) == (False, "switched off")

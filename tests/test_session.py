@@ -1,4 +1,7 @@
+import dataclasses
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import ml_dtypes
 import numpy as np
@@ -14,6 +17,7 @@ from scission.runtime.session import (
     SessionError,
     TensorSpec,
     cuda_problem,
+    graph_problem,
     left_cuda,
     open_session,
     placement,
@@ -123,6 +127,132 @@ def test_bound_outputs_of_every_kind():
     assert session.run({"x": np.array(1, np.float32)})["text"] == "1"
 
 
+def of_types(*types):
+    """x twice, and cast to each type."""
+    nodes = [h.make_node("Add", ["x", "x"], ["y"]), *(h.make_node("Cast", ["x"], [f"y{t}"], to=t) for t in types)]
+    outputs = [value("y", None), *(value(f"y{t}", None, t) for t in types)]
+    return open_session(model(nodes, [value("x", None)], outputs).SerializeToString())
+
+
+@pytest.mark.parametrize("shape", [(2, 3), ()])
+def test_outputs_lie_in_memory_that_stays(shape):
+    session = of_types(T.FLOAT16, T.BFLOAT16, T.DOUBLE, T.INT64, T.INT8, T.UINT8, T.BOOL)
+    x = np.arange(-3, 3, dtype=np.float32).reshape(2, 3) if shape else np.float32(2) * np.ones((), np.float32)
+    call = session.bind({"x": x})
+    assert call.fixed
+    places = [memory.data_ptr() for memory, _ in call.room.values()]
+    call()
+    call.spoil()
+    spoilt = call.outputs()
+    assert np.isnan(spoilt["y"]).all() and np.isnan(spoilt[f"y{T.BFLOAT16}"].astype(np.float32)).all()
+    call()
+    assert places == [memory.data_ptr() for memory, _ in call.room.values()]
+    wanted = session.run({"x": x})
+    assert call.outputs().keys() == wanted.keys()
+    for name, array in call.outputs().items():
+        assert array.dtype == wanted[name].dtype and array.shape == wanted[name].shape
+        assert np.array_equal(array, wanted[name])
+
+
+def test_half_precision_goes_in_and_out_of_memory_that_stays():
+    for proto, dtype in ((T.FLOAT16, np.float16), (T.BFLOAT16, ml_dtypes.bfloat16)):
+        nodes = [h.make_node("Cast", ["x"], ["f"], to=T.FLOAT), h.make_node("Cast", ["f"], ["y"], to=proto)]
+        session = open_session(model(nodes, [value("x", ["n"], proto)], [value("y", ["n"], proto)]).SerializeToString())
+        x = np.array([1.5, -2.0, np.inf], dtype)
+        call = session.bind({"x": x})
+        call()
+        assert call.fixed and np.array_equal(call.outputs()["y"], x)
+
+
+def test_outputs_that_cannot_lie_in_memory_that_stays():
+    nodes = [h.make_node("Cast", ["x"], ["text"], to=T.STRING), h.make_node("Add", ["x", "x"], ["y"])]
+    outputs = [value("text", None, T.STRING), value("y", None)]
+    session = open_session(model(nodes, [value("x", None)], outputs).SerializeToString())
+    call = session.bind({"x": np.ones(2, np.float32)})
+    call()
+    assert not call.fixed and call.outputs().keys() == {"y"}
+    empty = session.bind({"x": np.ones((0, 2), np.float32)})
+    empty()
+    assert not empty.fixed and not empty.outputs()
+    text = model([h.make_node("Identity", ["x"], ["y"])], [value("x", ["n"], T.STRING)], [value("y", ["n"], T.STRING)])
+    assert not open_session(text.SerializeToString()).bind({"x": np.array(["a"], object)}).fixed
+
+
+def test_an_optional_output_that_holds_nothing():
+    tensor = h.make_tensor_type_proto(T.FLOAT, None)
+    nodes = [h.make_node("Optional", [], ["none"], type=tensor), h.make_node("Add", ["x", "x"], ["y"])]
+    outputs = [h.make_value_info("none", h.make_optional_type_proto(tensor)), value("y", ["n"])]
+    call = open_session(model(nodes, [value("x", ["n"])], outputs).SerializeToString()).bind({"x": W[0]})
+    call()
+    assert not call.fixed
+
+
+def varying():
+    """Two outputs, the second of another size in almost every run."""
+    nodes = [
+        h.make_node("Add", ["x", "x"], ["y"]),
+        h.make_node("RandomUniform", [], ["u"], shape=[999]),
+        h.make_node("Round", ["u"], ["r"]),
+        h.make_node("NonZero", ["r"], ["found"]),
+    ]
+    outputs = [value("y", ["n"]), value("found", None, T.INT64)]
+    return open_session(model(nodes, [value("x", ["n"])], outputs).SerializeToString())
+
+
+def test_sizes_that_vary_from_run_to_run_give_up_the_memory():
+    call = varying().bind({"x": W[0]})
+    assert call.fixed
+    for _ in range(9):
+        call()
+    assert not call.fixed
+
+
+class Recorder:
+    """An InferenceSession that keeps the run options it was called with."""
+
+    def __init__(self, ort):
+        self.ort, self.seen = ort, []
+
+    def __getattr__(self, name):
+        return getattr(self.ort, name)
+
+    def run(self, names, feeds, options=None):
+        self.seen.append(options)
+        return self.ort.run(names, feeds, options)
+
+    def run_with_iobinding(self, binding, options=None):
+        self.seen.append(options)
+        self.ort.run_with_iobinding(binding, options)
+
+
+def graph_of(session):
+    """A session that believes in CUDA graphs, on the CPU, which ignores the option."""
+    return dataclasses.replace(session, ort=Recorder(session.ort), cuda_graph=True)
+
+
+def test_only_a_call_on_memory_that_stays_is_recorded_as_a_graph():
+    session = graph_of(open_session(linear().SerializeToString()))
+    session.run({"x": W[:, :3]})
+    call = session.bind({"x": W[:, :3]})
+    assert [options.get_run_config_entry("gpu_graph_id") for options in session.ort.seen] == ["-1", "-1"]
+    call()
+    call()
+    assert session.ort.seen[2:] == [None, None]
+    text = model([h.make_node("Cast", ["x"], ["y"], to=T.STRING)], [value("x", ["n"])], [value("y", ["n"], T.STRING)])
+    session = graph_of(open_session(text.SerializeToString()))
+    session.bind({"x": W[0]})()
+    assert [options.get_run_config_entry("gpu_graph_id") for options in session.ort.seen] == ["-1", "-1"]
+    plain = open_session(linear().SerializeToString())
+    assert not plain.cuda_graph and sessions._uncaptured(plain) is None
+
+
+def test_a_graph_whose_outputs_do_not_fit_fails():
+    call = graph_of(varying()).bind({"x": W[0]})
+    with pytest.raises(SessionError, match="found"):
+        for _ in range(9):
+            call()
+
+
 def test_bound_call_runs_the_model():
     """A refusal at run time must surface, so the bound call really runs: 7 elements cannot become pairs."""
     m = model([h.make_node("Reshape", ["x", "s"], ["y"])], [value("x", ["n"])], [value("y", ["m", 2])],
@@ -182,6 +312,9 @@ def test_wrong_options():
     data = linear().SerializeToString()
     with pytest.raises(SessionError, match="unknown provider 'tpu'"):
         open_session(data, provider="tpu")
+    for provider in ("cpu", "auto") if cuda_problem() else ("cpu",):
+        with pytest.raises(SessionError, match="model in memory: CUDA graphs run on CUDA only; use --provider cuda"):
+            open_session(data, provider=provider, cuda_graph=True)
     with pytest.raises(SessionError, match="threads must be at least 1"):
         open_session(data, threads=0)
     with pytest.raises(SessionError, match=r"nowhere\.so: not a library of custom operators"):
@@ -271,27 +404,53 @@ def test_left_cuda_matches_unnamed_nodes_by_number():
     assert left.compute == ("Gather",)
 
 
+class Node:
+    def __init__(self, name, op):
+        self.name, self.op_type = name, op
+
+
+class Assigned:
+    """An InferenceSession with nodes on CUDA and on the CPU."""
+
+    def __init__(self, cuda, cpu=()):
+        self.parts = {"CUDAExecutionProvider": cuda, "CPUExecutionProvider": cpu}
+
+    def get_provider_graph_assignment_info(self):
+        return [SimpleNamespace(ep_name=name, get_nodes=lambda n=nodes: n) for name, nodes in self.parts.items()]
+
+
+FACTS = {"name": "m", "provider": "cuda", "threads": None, "load_seconds": 0.0, "inputs": (), "outputs": ()}
+
+
 def test_left_cuda_counts_only_the_nodes_elsewhere():
-    class Node:
-        def __init__(self, name, op):
-            self.name, self.op_type = name, op
-
-    class Part:
-        def __init__(self, provider, *nodes):
-            self.ep_name, self.get_nodes = provider, lambda: nodes
-
-    class Fake:
-        def get_provider_graph_assignment_info(self):
-            on_cuda = Part("CUDAExecutionProvider", Node("fold", "Reshape"), Node("", "Relu"))
-            return [on_cuda, Part("CPUExecutionProvider", Node("shape", "Shape"), Node("product", "MatMul"))]
-
     data = shapes_and_products().SerializeToString()
-    facts = {"name": "m", "provider": "cuda", "threads": None, "load_seconds": 0.0, "inputs": (), "outputs": ()}
-    left = left_cuda(Session(**facts, source=data, ort=Fake()))
+    nodes = [Node("fold", "Reshape"), Node("", "Relu")], [Node("shape", "Shape"), Node("product", "MatMul")]
+    left = left_cuda(Session(**FACTS, source=data, ort=Assigned(*nodes)))
     assert left.shape == ("shape",)
     assert left.compute == ("product",)
     with pytest.raises(SessionError, match=r"1\.24"):
-        placement(Session(**facts, source=data, ort=object()))
+        placement(Session(**FACTS, source=data, ort=object()))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, None),
+        ({"ort": Assigned([Node("", "Relu")], [Node("shape", "Shape")])}, None),
+        ({"ort": object()}, None),  # before 1.24 ONNX Runtime alone can tell
+        ({"provider": "cpu"}, "CUDA graphs run on CUDA only"),
+        ({"ort": Assigned([Node("choose", "If")])}, r"choose is control flow \(If\)"),
+        ({"ort": Assigned([Node("", "NonZero")])}, "the size of what NonZero finds depends on the data"),
+        ({"ort": Assigned([Node("", "Relu")], [Node("product", "MatMul")])}, "product runs on the CPU"),
+        ({"inputs": (TensorSpec(name="t", dtype="string", shape=()),)}, "'t' is string, which cannot be bound"),
+        ({"outputs": (TensorSpec(name="s", dtype="seq(tensor(float))", shape=()),)}, r"'s' is seq"),
+        ({"outputs": (TensorSpec(name="b", dtype="bfloat16", shape=()),)}, None),
+    ],
+)
+def test_what_speaks_against_a_cuda_graph(change, reason):
+    data = shapes_and_products().SerializeToString()
+    problem = graph_problem(Session(**{**FACTS, "source": data, "ort": Assigned([Node("", "Relu")]), **change}))
+    assert problem is reason is None or re.match(reason, problem)
 
 
 @pytest.mark.gpu
@@ -304,3 +463,27 @@ def test_on_cuda():
     np.testing.assert_allclose(session.run({"x": x})["y"], np.maximum(x @ W, 0).reshape(8, 2), rtol=1e-4, atol=1e-4)
     session.bind({"x": x})()
     assert "product" not in left_cuda(session).compute
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("proto", [T.FLOAT, T.FLOAT16, T.BFLOAT16])
+def test_on_cuda_a_graph_replays_into_the_same_memory(proto):
+    if problem := cuda_problem():
+        pytest.skip(problem)
+    dtype = {T.FLOAT: np.float32, T.FLOAT16: np.float16, T.BFLOAT16: ml_dtypes.bfloat16}[proto]
+    node = h.make_node("MatMul", ["x", "W"], ["y"])
+    weight = h.make_tensor("W", proto, W.shape, W.astype(dtype).tobytes(), raw=True)
+    graph = h.make_graph([node], "g", [value("x", ["n", 3], proto)], [value("y", ["n", 4], proto)], [weight])
+    data = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    x = np.eye(3).astype(dtype)
+    session = open_session(data, provider="cuda", cuda_graph=True)
+    assert graph_problem(session) is None
+    call = session.bind({"x": x})
+    assert call.fixed
+    for _ in range(3):
+        call()
+        assert np.array_equal(call.outputs()["y"], W.astype(dtype))
+        call.spoil()
+    assert np.array_equal(session.run({"x": x})["y"], W.astype(dtype))  # not by the graph
+    call()
+    assert np.array_equal(call.outputs()["y"], W.astype(dtype))
