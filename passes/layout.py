@@ -1,4 +1,4 @@
-"""Features-first layout: an activation of any layout as (K, M), and the result back."""
+"""An activation of any layout as a matrix, features first (K, M) or rows first (M, K), and the result back."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.shapes import shape_of
 from .emit import Emitter
 
-__all__ = ["Frame", "enter", "leave"]
+__all__ = ["Frame", "enter", "enter_rows", "guarded", "leave", "leave_rows"]
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The activation as (K, M), and the shape that the result takes on its way back, None for two dimensions."""
+    """The activation as (K, M) or (M, K), and the shape that the result takes on its way back, None where it has it."""
 
     features: ir.Value
     shape: ir.Value | None
@@ -23,11 +23,8 @@ def enter(emitter: Emitter) -> Frame:
     """Bring the activation of the emitter's linear to (K, M), M being all its other extents in the order of y."""
     x, layout, (K, N) = emitter.linear.activation, emitter.linear.layout, emitter.linear.shape
     if layout.kind == "rows":
-        if layout.rank == 2:
-            return Frame(_transpose(emitter, x, (1, 0), "enter"), None)
-        shape = _shape(emitter, x, _extents(x, layout.rank), lead=None, tail=N)
-        flat = _reshape(emitter, x, emitter.integers([-1, K], "enter/shape"), "enter")
-        return Frame(_transpose(emitter, flat, (1, 0), "enter"), shape)
+        flat = enter_rows(emitter)
+        return Frame(_transpose(emitter, flat.features, (1, 0), "enter"), flat.shape)
     first = _transpose(emitter, x, layout.enter, "enter")
     if layout.rank == 2:
         return Frame(first, None)
@@ -43,15 +40,29 @@ def leave(emitter: Emitter, frame: Frame, whole: ir.Value) -> ir.Value:
     layout = emitter.linear.layout
     if layout.kind == "rows":
         rows = _transpose(emitter, whole, (1, 0), "leave")
-        return _guarded(emitter, rows) if frame.shape is None else _reshape(emitter, rows, frame.shape, "leave")
+        return guarded(emitter, rows) if frame.shape is None else leave_rows(emitter, frame, rows)
     if frame.shape is not None:
         whole = _reshape(emitter, whole, frame.shape, "leave")
     if layout.exit is None:
         return whole
-    return _guarded(emitter, _transpose(emitter, whole, layout.exit, "leave"))
+    return guarded(emitter, _transpose(emitter, whole, layout.exit, "leave"))
 
 
-def _guarded(emitter: Emitter, transposed: ir.Value) -> ir.Value:
+def enter_rows(emitter: Emitter) -> Frame:
+    """Bring the activation of a linear whose features are on the last axis to (M, K)."""
+    x, layout, (K, N) = emitter.linear.activation, emitter.linear.layout, emitter.linear.shape
+    if layout.rank == 2:
+        return Frame(x, None)
+    shape = _shape(emitter, x, _extents(x, layout.rank), lead=None, tail=N)
+    return Frame(_reshape(emitter, x, emitter.integers([-1, K], "enter/shape"), "enter"), shape)
+
+
+def leave_rows(emitter: Emitter, frame: Frame, rows: ir.Value) -> ir.Value:
+    """Bring a result (M, N) to the extents that the activation had before the last."""
+    return rows if frame.shape is None else _reshape(emitter, rows, frame.shape, "leave")
+
+
+def guarded(emitter: Emitter, transposed: ir.Value) -> ir.Value:
     """A Transpose that ONNX Runtime will not merge into the products behind it, where its merging is broken: it loses
     the value when that is an output of the graph besides, and crashes on float16 (1.31). The Reshape copies nothing."""
     linear = emitter.linear

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,15 +11,17 @@ import numpy.typing as npt
 from ..ir.constant import Constants
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
-from ..ir.plan import Decomposition, Lowering
+from ..ir.plan import Block, Decomposition, Lowering
 from .blocks import is_contiguous
 from .emit import Emitter
-from .parts import addend, bias_of, gather, join, reorder
+from .parts import addend, bias_of, cut, gather, join, reorder
 from .weights import BlockWeights
 
-__all__ = ["folds_bias", "is_native", "native"]
+__all__ = ["folds_bias", "is_native", "native", "own_bias", "product"]
 
 Array = npt.NDArray[Any]
+BY_OPERATOR = ("split", "gather", "scatter")  # whose blocks may be a Gemm with the bias as its C
+Product: TypeAlias = Callable[[str, Block, ir.Value], ir.Value]
 
 
 def is_native(linear: Linear, lowering: Lowering) -> bool:
@@ -30,27 +33,42 @@ def folds_bias(linear: Linear, lowering: Lowering) -> bool:
     """Whether the Add behind a product is computed by the blocks; otherwise it stays where it is."""
     if linear.bias is None or linear.bias.node is None or linear.bias.via is not None:
         return False
-    return not is_native(linear, lowering) or (linear.layout.kind == "rows" and linear.layout.rank == 2)
+    if lowering == "scatter" and not is_native(linear, lowering):
+        return True
+    return lowering in BY_OPERATOR and linear.layout.kind == "rows" and linear.layout.rank == 2
 
 
 def native(emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: Lowering) -> ir.Value:
     """Emit Split, Slice or Gather along the features, the operator once a block, and Concat; returns the result."""
     linear, blocks = emitter.linear, decomposition.blocks
     axis, out_axis = _feature_axes(linear)
-    if lowering == "split" and len(blocks) > 1 and is_contiguous(decomposition):
-        pieces = _split(emitter, [block.inputs.size for block in blocks], axis)
+    if lowering == "split" and is_contiguous(decomposition):
+        pieces = cut(emitter, linear.activation, [block.inputs.size for block in blocks], axis)
     else:
         pieces = [gather(emitter, linear.activation, b, f"block.{i}", axis) for i, b in enumerate(blocks)]
-    weights = BlockWeights(linear, constants, outputs_first=linear.transposed)
-    own = linear.bias is not None and (linear.bias.node is None or folds_bias(linear, lowering))
-    bias = bias_of(linear, constants) if own else None
-    results = []
-    for index, (block, piece) in enumerate(zip(blocks, pieces, strict=True)):
-        role = f"block.{index}"
-        part = None if bias is None else emitter.constant(_shaped(linear, bias[block.outputs]), f"{role}/bias")
-        results.append(_repeat(emitter, role, piece, weights.block(emitter, role, block), part))
+    compute = product(emitter, constants, lowering)
+    results = [compute(f"block.{i}", b, piece) for i, (b, piece) in enumerate(zip(blocks, pieces, strict=True))]
     order = np.concatenate([block.outputs for block in blocks])
     return addend(emitter, reorder(emitter, join(emitter, results, out_axis), order, out_axis))
+
+
+def product(emitter: Emitter, constants: Constants, lowering: Lowering) -> Product:
+    """What computes one block by the operator itself: called with its role, the block and what that reads."""
+    linear = emitter.linear
+    weights = BlockWeights(linear, constants, outputs_first=linear.transposed)
+    bias = own_bias(linear, constants, lowering)
+
+    def compute(role: str, block: Block, piece: ir.Value) -> ir.Value:
+        part = None if bias is None else emitter.constant(_shaped(linear, bias[block.outputs]), f"{role}/bias")
+        return _repeat(emitter, role, piece, weights.block(emitter, role, block), part)
+
+    return compute
+
+
+def own_bias(linear: Linear, constants: Constants, lowering: Lowering) -> Array | None:
+    """The bias as (N,), where the blocks are to add it: where the operator does, or where its Add is folded in."""
+    own = linear.bias is not None and (linear.bias.node is None or folds_bias(linear, lowering))
+    return bias_of(linear, constants) if own else None
 
 
 def _feature_axes(linear: Linear) -> tuple[int, int]:
@@ -62,13 +80,6 @@ def _feature_axes(linear: Linear) -> tuple[int, int]:
         last = -1 if layout.rank is None else layout.rank - 1
         return last, last
     return (layout.enter[0] if layout.enter else 0), (layout.exit.index(0) if layout.exit else 0)
-
-
-def _split(emitter: Emitter, sizes: list[int], axis: int) -> list[ir.Value]:
-    x = emitter.linear.activation
-    if emitter.opset >= 13:
-        return emitter.node("Split", [x, emitter.integers(sizes, "split/sizes")], "split", {"axis": axis}, len(sizes))
-    return emitter.node("Split", [x], "split", {"axis": axis, "split": sizes}, len(sizes))
 
 
 def _repeat(emitter: Emitter, role: str, piece: ir.Value, weight: ir.Value, bias: ir.Value | None) -> ir.Value:

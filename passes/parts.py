@@ -14,7 +14,7 @@ from ..ir.plan import Block
 from .blocks import is_run
 from .emit import Emitter
 
-__all__ = ["addend", "bias_of", "gather", "join", "reorder"]
+__all__ = ["addend", "affine", "bias_of", "cut", "gather", "join", "reorder"]
 
 Array = npt.NDArray[Any]
 
@@ -32,6 +32,16 @@ def gather(emitter: Emitter, features: ir.Value, block: Block, role: str, axis: 
     return emitter.one("Slice", [features, *(emitter.integers([v], f"{role}/{name}") for v, name in window)], role)
 
 
+def cut(emitter: Emitter, value: ir.Value, sizes: list[int], axis: int) -> list[ir.Value]:
+    """The pieces of a value that follow one another on `axis`; the value itself where there is one."""
+    if len(sizes) == 1:
+        return [value]
+    if emitter.opset >= 13:
+        inputs = [value, emitter.integers(sizes, "split/sizes")]
+        return emitter.node("Split", inputs, "split", {"axis": axis}, len(sizes))
+    return emitter.node("Split", [value], "split", {"axis": axis, "split": sizes}, len(sizes))
+
+
 def join(emitter: Emitter, results: list[ir.Value], axis: int) -> ir.Value:
     """The results of all blocks, one after another."""
     return results[0] if len(results) == 1 else emitter.one("Concat", results, "join", axis=axis)
@@ -42,6 +52,22 @@ def reorder(emitter: Emitter, joined: ir.Value, order: Array, axis: int) -> ir.V
     if (order == np.arange(order.size)).all():
         return joined
     return emitter.one("Gather", [joined, emitter.integers(np.argsort(order), "scatter/order")], "scatter", axis=axis)
+
+
+def affine(emitter: Emitter, product: ir.Value, constants: Constants, behind: int) -> ir.Value:
+    """What the operator itself does to a product besides: alpha and a constant bias, along the axis of the outputs.
+
+    behind: how many axes the product has behind that one.
+    """
+    linear = emitter.linear
+    if linear.alpha != 1.0:
+        alpha = emitter.constant(np.asarray(linear.alpha, linear.dtype.numpy()), "alpha")
+        product = emitter.one("Mul", [product, alpha], "alpha")
+    bias = bias_of(linear, constants) if linear.bias is not None and linear.bias.node is None else None
+    if bias is None:
+        return product
+    added = bias if linear.beta == 1.0 else bias * np.asarray(linear.beta, bias.dtype)
+    return emitter.one("Add", [product, emitter.constant(added.reshape(-1, *(1,) * behind), "bias")], "bias")
 
 
 def addend(emitter: Emitter, y: ir.Value) -> ir.Value:
