@@ -155,7 +155,9 @@ class Plan:
         for joint in self.joints:
             parts = [steps.pop(node, None) for node in joint.nodes]
             if None in parts:
-                raise PlanError(f"{joint.nodes[parts.index(None)]}: a joint names it, but its step has another lowering")
+                raise PlanError(
+                    f"{joint.nodes[parts.index(None)]}: a joint names it, but its step has another lowering"
+                )
             if len({len(step.decomposition.blocks) for step in parts if step}) != 1:
                 raise PlanError(f"{joint.nodes[0]}: the steps of its joint have not all as many blocks")
         if steps:

@@ -7,14 +7,20 @@ measures the result anyway and keeps the original where that is faster.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ..ir.plan import Decomposition, Lowering
-from .blocks import group, has_windows, is_contiguous, is_run
+import numpy as np
 
-__all__ = ["CPU", "CUDA", "MARGIN", "Choice", "Machine", "choose", "dense_seconds", "split_seconds"]
+from ..ir.plan import Block, Decomposition, Lowering
+from .batched import padded_shape
+from .blocks import group, is_contiguous, is_run
+from .gather import arranged
+from .lowering import misfit
 
+__all__ = ["CPU", "CUDA", "MARGIN", "Choice", "Machine", "choose", "dense_seconds", "products_seconds", "split_seconds"]
+
+LOWERINGS: tuple[Lowering, ...] = ("split", "scatter", "gather", "batched", "grouped")
 MARGIN = 1.1  # a predicted gain below this is not worth a larger graph
 
 
@@ -22,12 +28,16 @@ MARGIN = 1.1  # a predicted gain below this is not worth a larger graph
 class Machine:
     """Seconds per unit of work.
 
-    launch: run a node; mac: a multiply-add; stream: a byte of weights from memory; cached: a byte of weights that fit
+    launch: run a node that multiplies; node: run any other; mac: a multiply-add; stream: a byte of weights from memory; cached: a byte of weights that fit
     `cache` bytes; row: find one row to gather; move: copy an element by rows (Gather, Concat, Split); turn: an element
-    of a Transpose, a quarter of it while the tensor fits the cache.
+    of a Transpose, a quarter of it while the tensor fits the cache; pick: an element of a GatherElements and of the
+    Expand of its indices; batch: a block of a three-dimensional product, whose multiply-adds take `unpacked` times as
+    long, since its weight is not packed when the model is loaded; pixel: a group of a convolution, for one row; touch:
+    an element that an operator between products computes.
     """
 
     launch: float
+    node: float
     mac: float
     stream: float
     cached: float
@@ -35,6 +45,11 @@ class Machine:
     row: float
     move: float
     turn: float
+    pick: float
+    batch: float
+    unpacked: float
+    pixel: float
+    touch: float
 
     def threaded(self, threads: int) -> Machine:
         """The same with several threads: products scale, memory up to two threads, index work does not."""
@@ -42,9 +57,39 @@ class Machine:
 
 
 # Intel Xeon with AVX-512, one thread, ONNX Runtime 1.31, float32.
-CPU = Machine(launch=2.5e-6, mac=2.5e-11, stream=7.5e-11, cached=3e-11, cache=2e6, row=3e-8, move=8e-10, turn=2.3e-9)
+CPU = Machine(
+    launch=2.5e-6,
+    node=1.5e-6,
+    mac=2.5e-11,
+    stream=7.5e-11,
+    cached=3e-11,
+    cache=2e6,
+    row=3e-8,
+    move=8e-10,
+    turn=2.3e-9,
+    pick=1.5e-9,
+    batch=2e-7,
+    unpacked=1.3,
+    pixel=1e-7,
+    touch=4e-10,
+)
 # From data sheets (H200), not measured: launches of one stream follow one another, everything else is cheap.
-CUDA = Machine(launch=5e-6, mac=3e-14, stream=2.5e-13, cached=1e-13, cache=5e7, row=0, move=4e-12, turn=6e-12)
+CUDA = Machine(
+    launch=5e-6,
+    node=5e-6,
+    mac=3e-14,
+    stream=2.5e-13,
+    cached=1e-13,
+    cache=5e7,
+    row=0,
+    move=4e-12,
+    turn=6e-12,
+    pick=6e-12,
+    batch=1e-8,
+    unpacked=1,
+    pixel=1e-8,
+    touch=4e-12,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +101,8 @@ class Choice:
     gain: float
 
 
-def _products(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int, machine: Machine) -> float:
+def products_seconds(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int, machine: Machine) -> float:
+    """Predicted seconds of products of `rows` activations with weights of these shapes, one node each."""
     shapes = list(shapes)
     entries = sum(k * n for k, n in shapes)
     held = entries * itemsize
@@ -68,32 +114,89 @@ def _products(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int, machi
 
 def dense_seconds(shape: tuple[int, int], rows: int, itemsize: int, machine: Machine) -> float:
     """Predicted seconds of one dense product of `rows` activations with a weight of shape (K, N)."""
-    return _products([shape], rows, itemsize, machine)
+    return products_seconds([shape], rows, itemsize, machine)
 
 
 def split_seconds(
-    decomposition: Decomposition, lowering: Lowering, rows: int, itemsize: int, machine: Machine, transposes: int = 2
+    decomposition: Decomposition,
+    lowering: Lowering,
+    rows: int,
+    itemsize: int,
+    machine: Machine,
+    transposes: int = 2,
+    tile: int = 1,
 ) -> float:
     """Predicted seconds of the same product in blocks, with the index work around it.
 
-    transposes: how many of its two ends a `scatter` has to bring to features-first layout and back.
+    transposes: how many of its two ends a `scatter` has to bring to features-first layout and back, none where
+    features are channels; tile: what the sides of padded blocks are multiples of.
     """
-    K, N = decomposition.shape
+    if lowering == "select":
+        return _picked([decomposition.shape[1]], rows, itemsize, machine)
+    if lowering in ("batched", "grouped"):
+        return _stacked(decomposition, lowering, rows, itemsize, machine, transposes, tile)
+    N = decomposition.shape[1]
     blocks = [block.shape for block in decomposition.blocks]
     element = rows * machine.move * itemsize / 4
-    seconds = _products(blocks, rows, itemsize, machine) + machine.launch + N * element  # Concat
+    seconds = products_seconds(blocks, rows, itemsize, machine) + machine.node + N * element  # Concat
+    read = sum(k for k, _ in blocks)
     if lowering == "split":
         nodes = 1 if is_contiguous(decomposition) else len(blocks)  # one Split, or a Slice for each block
-        return seconds + nodes * machine.launch + sum(k for k, _ in blocks) * element
-    read = sum(k for k, _ in blocks)
+        return seconds + nodes * machine.node + read * element
+    if lowering == "gather":
+        ends = _moved_ends([block for _, block in arranged(decomposition)], decomposition)
+        return seconds + machine.node + read * element + _picked(ends, rows, itemsize, machine)
     # A run of features is sliced in one piece; others are found row by row.
     found = sum(block.inputs.size for block in decomposition.blocks if not is_run(block.inputs)) + N
-    seconds += (len(blocks) + 1) * machine.launch + (read + N) * element + found * machine.row
-    turned = [extent * rows for extent in (K, N)[:transposes]] if rows > 1 else []
-    for elements in turned:  # a single row is transposed by renaming its axes
+    seconds += (len(blocks) + 1) * machine.node + (read + N) * element + found * machine.row
+    return seconds + _turned(decomposition.shape, rows, itemsize, machine, transposes)
+
+
+def _moved_ends(blocks: Sequence[Block], decomposition: Decomposition) -> list[int]:
+    """How many features move where blocks lie one after another: of the inputs, of the outputs, where any does."""
+    inputs = np.concatenate([block.inputs for block in blocks])
+    outputs = np.concatenate([*(block.outputs for block in blocks), decomposition.dormant_outputs])
+    pairs = zip((inputs, outputs), decomposition.shape, strict=True)
+    return [order.size for order, extent in pairs if order.size != extent or (order != np.arange(extent)).any()]
+
+
+def _picked(ends: Sequence[int], rows: int, itemsize: int, machine: Machine) -> float:
+    """Permutations of the last axis: Expand and GatherElements for each, the shape once for all of them."""
+    launches = 2 * len(ends) + (2 if ends else 0)
+    return launches * machine.node + sum(ends) * rows * machine.pick * itemsize / 4
+
+
+def _turned(shape: tuple[int, int], rows: int, itemsize: int, machine: Machine, transposes: int) -> float:
+    seconds = 0.0
+    for extent in shape[:transposes] if rows > 1 else ():  # a single row is transposed by renaming its axes
+        elements = extent * rows
         fits = elements * itemsize <= machine.cache
-        seconds += machine.launch + elements * machine.turn * (itemsize / 4) / (4 if fits else 1)
+        seconds += machine.node + elements * machine.turn * (itemsize / 4) / (4 if fits else 1)
     return seconds
+
+
+def _stacked(
+    decomposition: Decomposition,
+    lowering: Lowering,
+    rows: int,
+    itemsize: int,
+    machine: Machine,
+    transposes: int,
+    tile: int,
+) -> float:
+    """All blocks padded to one shape and computed by one node, two Reshapes around it."""
+    B, k, n = padded_shape(decomposition, tile)
+    even = all(block.shape == (k, n) for block in decomposition.blocks)
+    ends = _moved_ends(decomposition.blocks, decomposition) if even else [B * k, decomposition.shape[1]]
+    if lowering == "grouped" and transposes:  # features are no channels: every row is an image of one pixel
+        held = B * k * n * itemsize
+        load = held * (machine.stream if held > machine.cache else machine.cached)
+        work = max(load, rows * (held * machine.cached + B * machine.pixel))
+        return 3 * machine.node + work + _picked(ends, rows, itemsize, machine)
+    unpacked = replace(machine, mac=machine.mac * machine.unpacked)
+    seconds = 2 * machine.node + products_seconds([(B * k, n)], rows, itemsize, unpacked) + B * machine.batch
+    seconds += len(ends) * machine.node + sum(ends) * (machine.row + rows * machine.move * itemsize / 4)
+    return seconds + _turned(decomposition.shape, rows, itemsize, machine, transposes)
 
 
 def choose(
@@ -102,29 +205,32 @@ def choose(
     itemsize: int,
     machines: Iterable[Machine],
     transposes: int = 2,
+    lowerings: Collection[Lowering] = LOWERINGS,
+    tile: int = 1,
 ) -> Choice | None:
     """The lowering and the number of groups with the largest gain at its worst over all row counts and machines.
 
-    Tries halving numbers of groups from all blocks down to one. None when nothing is saved by any of them.
+    lowerings: those that suit the linear, `select` only for a weight that is a selection, which is never grouped. Tries
+    halving numbers of groups from all blocks down to one. None when nothing is saved by any of them.
     """
     settings = [(count, machine) for count in rows for machine in machines]
     best: Choice | None = None
     count = len(decomposition.blocks)
     while count:
         grouped = group(decomposition, count)
-        for lowering in _lowerings(grouped) if grouped.mac_share < 1 else ():
+        for lowering in _lowerings(grouped, lowerings, tile) if grouped.mac_share < 1 else ():
             gain = min(
                 dense_seconds(grouped.shape, r, itemsize, machine)
-                / split_seconds(grouped, lowering, r, itemsize, machine, transposes)
+                / split_seconds(grouped, lowering, r, itemsize, machine, transposes, tile)
                 for r, machine in settings
             )
             if best is None or gain > best.gain:
                 best = Choice(lowering, grouped, gain)
-        count = 0 if count == 1 else -(-count // 2)
+        count = 0 if count == 1 or "select" in lowerings else -(-count // 2)
     return best
 
 
-def _lowerings(decomposition: Decomposition) -> tuple[Lowering, ...]:
-    if is_contiguous(decomposition):
-        return ("split",)
-    return ("split", "scatter") if has_windows(decomposition) else ("scatter",)
+def _lowerings(decomposition: Decomposition, suited: Collection[Lowering], tile: int) -> list[Lowering]:
+    """Those that suit the blocks as well; where nothing has to be moved, none that would move it."""
+    idle: tuple[Lowering, ...] = ("scatter", "gather") if is_contiguous(decomposition) else ()
+    return [one for one in suited if one not in idle and misfit(decomposition, one, tile) is None]

@@ -12,6 +12,7 @@ from ..ir.linear import Linear
 from ..ir.model import graphs
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.recurrent import Recurrent
+from ..ir.region import Inner
 
 __all__ = ["ORIGIN", "ROLE", "Emitter", "Names"]
 
@@ -48,9 +49,9 @@ class Names:
 
 
 class Emitter:
-    """Collects the nodes and constants that stand in for one linear or one recurrent direction, in order."""
+    """Collects the nodes and constants that stand in for one operator or one recurrent direction, in order."""
 
-    def __init__(self, origin: Linear | Recurrent, names: Names) -> None:
+    def __init__(self, origin: Linear | Recurrent | Inner, names: Names) -> None:
         self.origin = origin
         self.opset = origin.opset
         self.nodes: list[ir.Node] = []
@@ -119,7 +120,7 @@ class Emitter:
 
     def _type(self, op: str) -> ir.TensorType | None:
         kind = ir.DataType.INT64 if op == "Shape" else self.origin.dtype
-        return ir.TensorType(kind)
+        return None if kind is None else ir.TensorType(kind)
 
 
 def _attr(name: str, value: Any) -> ir.Attr:

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..ir.functions import FunctionId, callers, weight_takers
-from ..ir.linear import Linear
+from ..ir.joint import Joint
+from ..ir.linear import Linear, scopes
 from ..ir.model import Model, ModelError
 from ..ir.onnx_ir import onnx_ir as ir
-from ..ir.plan import Decomposition, Plan, States, Step
+from ..ir.plan import Decomposition, Lowering, Plan, States, Step
 from ..ir.recurrent import Recurrent
+from ..ir.reordering import Reordering
 from ..ir.shapes import shape_of
 from ..ir.skipped import Skipped
+from ..ir.streams import find_streams
 from ..ir.survey import Survey
-from ..ir.view import glance, view
+from ..ir.view import View, glance, view
 from .analysis import Analysis, analyse, analyse_on, key_of
+from .batched import tile_of
 from .cost import CPU, CUDA, MARGIN, Choice, Machine, choose
 from .device import analysis_device
 from .edges import edges
-from .emit import ORIGIN
-from .lowering import absorb_dormant, absorbs, problem
+from .emit import ORIGIN, Names
+from .joint_planner import candidate, join_steps
+from .lowering import absorb_dormant, absorbs, problem, suited
 from .recurrent_planner import Progress, recurrent_steps
+from .reorder import choose_orders
+from .rewrite import reorder
+from .select import selection
 from .units import states_of
 
 if TYPE_CHECKING:
@@ -34,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_ROWS", "OWN", "Progress", "make_plan"]
 
 DEFAULT_ROWS = (1, 16, 256)
+QUANTISED = "its weight is quantised"
+WORTH_ORDER = 1.1  # sums over a stream are rounded in another order, so this must be predicted to gain that much
 OWN = "already a block of a split operator"
 
 
@@ -46,28 +56,44 @@ def make_plan(
     force: bool = False,
     progress: Progress | None = None,
     device: str | torch.device = "cpu",
+    regions: bool = True,
 ) -> Plan:
     """Find the blocks of every linear and choose a lowering for each; reads the model, changes nothing.
 
     provider: 'cpu' or 'cuda', whose costs are predicted; rows: activation rows to predict for, where the graph does
     not fix them; threads: that the products will run on; force: split whatever splits; progress: called with (done,
     total, node); device: that weights are analysed on, 'cpu', a device of torch, or 'auto': CUDA for large models where
-    there is one; the plan is the same to the byte. Weights are read one at a time, on a device a few. Raises ModelError
-    when a weight does not fit into memory, DeviceError when there is no such device.
+    there is one; the plan is the same to the byte; regions: whether linears are split together where that gains more
+    and streams of features get an order in which blocks follow one another, else each linear is taken alone. Weights
+    are read one at a time, on a device a few. Raises ModelError when a weight does not fit into memory, DeviceError
+    when there is no such device.
     """
     takers, blocked = weight_takers(model.graph)
     known: dict[Any, Any] = {}
     seen = glance(model.graph, sorted(takers))
-    settings = _Settings(provider, rows, threads, force, progress, analysis_device(device, _weight_bytes(seen.found)))
+    settings = _Settings(
+        provider, rows, threads, force, progress, analysis_device(device, _weight_bytes(seen.found)), regions
+    )
     steps, failed = _steps(seen.found, settings, known, model.name)
     settings = replace(settings, progress=None)  # weights are known by now
-    while seen.lacks_ranks or takers or any(step.lowering != "dense" for step in steps):
+    joints: list[Joint] = []
+    reorderings: tuple[Reordering, ...] = ()
+    while seen.lacks_ranks or takers or _splits(steps, regions):
         seen = view(model.graph, sorted(takers))
         steps, failed = _steps(seen.found, settings, known, model.name)
+        steps, joints = _joined(seen, steps, known, settings)
         needed = callers(model.graph, _functions_of(seen.found, steps, seen.origins)) & takers
         if needed == takers:
             break
         takers = needed  # a function in which nothing is split stays a function
+    if regions and _splits(steps, regions):
+        found_orders = choose_orders(find_streams(seen.found, seen.model), _decompositions(seen.found, known))
+        if found_orders:
+            changed = view(reorder(model.graph, found_orders, sorted(takers)))
+            others, unread = _steps(changed.found, settings, known, model.name)
+            others, joined = _joined(changed, others, known, settings)
+            if _predicted(others) < _predicted(steps) / WORTH_ORDER:
+                reorderings, steps, failed, joints, seen = found_orders, others, unread, joined, changed
     found = seen.found
     calls = [
         Skipped("::".join(f[:2]), "function", f"its weights are arguments: {why}", 0) for f, why in blocked.items()
@@ -80,7 +106,52 @@ def make_plan(
         steps=tuple(steps),
         skipped=(*found.skipped, *failed, *calls),
         inline=tuple(sorted(takers)),
+        reorderings=reorderings,
+        joints=tuple(joints),
     )
+
+
+def _splits(steps: Sequence[Step], regions: bool) -> bool:
+    """Whether something is split, or may be together with others, so that shapes are worth inferring."""
+    several = regions and sum(step.components > 1 for step in steps) > 1
+    return several or any(step.lowering != "dense" for step in steps)
+
+
+def _decompositions(found: Survey, known: Mapping[Any, Any]) -> dict[str, Decomposition]:
+    return {linear.address: known[key_of(linear)].decomposition for linear in found.linears if key_of(linear) in known}
+
+
+def _joined(
+    seen: View, steps: Sequence[Step], known: Mapping[Any, Any], settings: _Settings
+) -> tuple[list[Step], list[Joint]]:
+    """The steps where linears are split together that gain more so, and their joints."""
+    if not settings.regions:
+        return list(steps), []
+    standing = {step.node for step in steps if not step.reason.startswith((OWN, QUANTISED))}
+    candidates = [
+        one
+        for linear in seen.found.linears
+        if linear.address in standing
+        and (one := candidate(linear, known[key_of(linear)], seen.found.constants)) is not None
+    ]
+    if len(candidates) < 2:
+        return list(steps), []
+    addresses = {node: address for scope in scopes(seen.model) for node, address in scope.addresses.items()}
+    return join_steps(
+        steps,
+        candidates,
+        seen.found.constants,
+        Names(seen.model),
+        addresses,
+        settings.rows or DEFAULT_ROWS,
+        settings.machines(),
+        force=settings.force,
+    )
+
+
+def _predicted(steps: Sequence[Step]) -> float:
+    """What all linears are predicted to take, in multiply-adds of dense products."""
+    return sum(step.parameters / (step.gain if step.lowering != "dense" and step.gain else 1) for step in steps)
 
 
 def _weight_bytes(found: Survey) -> int:
@@ -103,6 +174,7 @@ class _Settings:
     force: bool
     progress: Progress | None
     device: torch.device | None
+    regions: bool
 
     def machines(self) -> list[Machine]:
         machine = CUDA if self.provider == "cuda" else CPU
@@ -125,6 +197,8 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
                 known[key] = analyse(linear.canonical(found.constants), transposed=linear.transposed)
             if linear.address in found.hidden and ("states", *key) not in known:
                 known["states", *key] = _states(linear, found)
+            if ("selects", *key) not in known:
+                known["selects", *key] = _selects(linear, known[key], found)
         except MemoryError:
             where = f"{name}: {linear.address}"
             raise ModelError(f"{where}: not enough memory for a weight of {linear.shape}") from None
@@ -133,7 +207,7 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
                 Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", math.prod(linear.shape))
             )
             continue
-        step = _step(linear, known[key], settings)
+        step = _step(linear, known[key], settings, selects=known["selects", *key])
         steps.append(replace(step, states=known["states", *key]) if linear.address in found.hidden else step)
     whole, unread = recurrent_steps(
         found,
@@ -164,20 +238,30 @@ def _states(linear: Linear, found: Survey) -> States:
     return states_of(edges(linear.canonical(found.constants)).T)
 
 
-def _step(linear: Linear, analysis: Analysis, settings: _Settings) -> Step:
+def _selects(linear: Linear, analysis: Analysis, found: Survey) -> bool:
+    """Whether a weight only picks features; it is read again only where every output has one edge."""
+    single = analysis.components.nonzeros == linear.shape[1] and not analysis.decomposition.dormant_outputs.size
+    return single and analysis.sha256 is not None and selection(linear.canonical(found.constants)) is not None
+
+
+def _step(linear: Linear, analysis: Analysis, settings: _Settings, *, selects: bool) -> Step:
     K, N = linear.shape
     counts = [fixed] if (fixed := _fixed_rows(linear)) else list(settings.rows or DEFAULT_ROWS)
     itemsize = np.dtype(linear.dtype.numpy()).itemsize
+    ways = suited(linear) or ("scatter",)  # predicted all the same; why it is left alone is said below
+    ways = ("select",) if selects and "select" in ways else tuple(way for way in ways if way != "select")
+    tile = tile_of(settings.provider, linear.dtype)
     choices = []
     for found in (analysis.decomposition, analysis.groups):
         if found is None:
             continue
         if absorbs(linear) and found.blocks:
             found = absorb_dormant(found)  # their zero columns are computed, so they count
-        choices.append(choose(found, counts, itemsize, settings.machines(), _transposes(linear)))
+        choices.append(choose(found, counts, itemsize, settings.machines(), _transposes(linear), ways, tile))
     choice = max((c for c in choices if c), key=lambda c: c.gain, default=None)
     reason = _refusal(linear, analysis, choice, counts, settings.force)
     taken = choice if reason is None and choice else None
+    lowering: Lowering = taken.lowering if taken else "dense"
     decomposition = choice.decomposition if choice else Decomposition((K, N), ())
     return Step(
         node=linear.address,
@@ -185,7 +269,7 @@ def _step(linear: Linear, analysis: Analysis, settings: _Settings) -> Step:
         weight=linear.weight.name or "",
         dtype=linear.dtype.name.lower(),
         shape=(K, N),
-        lowering=taken.lowering if taken else "dense",
+        lowering=lowering,
         decomposition=decomposition,
         components=analysis.components.count,
         giant=analysis.components.giant,
@@ -193,7 +277,7 @@ def _step(linear: Linear, analysis: Analysis, settings: _Settings) -> Step:
         dormant_inputs=analysis.decomposition.dormant_inputs.size,
         dormant_outputs=analysis.decomposition.dormant_outputs.size,
         gain=round(choice.gain, 3) if choice else None,
-        reason=reason or _praise(analysis, decomposition),
+        reason=reason or _praise(analysis, decomposition, selects=lowering == "select"),
         sha256=analysis.sha256 if choice else None,
     )
 
@@ -232,7 +316,7 @@ def _refusal(linear: Linear, analysis: Analysis, choice: Choice | None, rows: Se
     if reason := problem(linear):
         return reason
     if _dequantised(linear) and not force:
-        return "its weight is quantised: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
+        return f"{QUANTISED}: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
     if choice.gain < MARGIN and not force:
         what = f"{parts.count} blocks" if parts.count > 1 else "one block beside dormant features"
         if choice.decomposition.layers:
@@ -247,8 +331,10 @@ def _dequantised(linear: Linear) -> bool:
     return maker is not None and maker.op_type == "DequantizeLinear"
 
 
-def _praise(analysis: Analysis, chosen: Decomposition) -> str:
+def _praise(analysis: Analysis, chosen: Decomposition, *, selects: bool) -> str:
     dormant: Any = analysis.decomposition.dormant_inputs.size + analysis.decomposition.dormant_outputs.size
+    if selects:
+        return f"every output is one input: {chosen.shape[1]:,} picked from {chosen.shape[0]:,}"
     merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < analysis.components.count else ""
     spare = f", {dormant} dormant features" if dormant else ""
     if chosen.layers:

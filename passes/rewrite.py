@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,34 +11,48 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.annealing import Annealing
-from ..ir.linear import Linear
+from ..ir.carriers import operand_orders
+from ..ir.constant import Constants
+from ..ir.decomposition import Indices
+from ..ir.functions import FunctionId
+from ..ir.joint import Joint
+from ..ir.linear import Linear, scopes
+from ..ir.model import read
 from ..ir.onnx_ir import onnx_ir as ir
-from ..ir.plan import Plan, PlanError, Step
+from ..ir.plan import Decomposition, Lowering, Plan, PlanError, Step
 from ..ir.recurrent import Recurrent
+from ..ir.region import Region, region_of
+from ..ir.reordering import Reordering
 from ..ir.shapes import correct_shapes
+from ..ir.streams import Stream, find_streams
 from ..ir.survey import Survey
+from ..ir.ties import Operand
 from ..ir.view import view
-from .blocks import has_windows, is_contiguous
+from .batched import tile_of
+from .branches import branches
 from .edges import edges
 from .emit import Emitter, Names
 from .fingerprint import fingerprint
-from .lowering import lower, problem
+from .joint_node import Unsuited
+from .lowering import lower, misfit, problem
 from .native import folds_bias
 from .obstacle import obstacle
 from .parallel import parallel
+from .select import selection
 from .units import coupling_hash, joint_edges, units_of
 
-__all__ = ["anneal", "rewrite"]
+__all__ = ["anneal", "reorder", "rewrite"]
 
 INITIALIZERS_ARE_INPUTS = 4  # before this IR version every initializer had to be a graph input
+REORDERED = "reordered"
 
 
 def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
     """A copy of the model in which every step of the plan that is not `dense` is carried out.
 
     Interfaces, other nodes and their names stay as they are; weights that nobody reads any more go. Where the plan
-    anneals, its weights are removed first (see `anneal`). Raises PlanError when a node is missing or its weight is not
-    the one that the plan was made for.
+    anneals, its weights are removed first (see `anneal`), where it reorders, that is done next (see `reorder`). Raises
+    PlanError when a node is missing or its weight is not the one that the plan was made for.
     """
     if plan.annealing:
         model = anneal(model, plan.annealing, effect=plan.effect)
@@ -46,21 +60,31 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
         raise PlanError(
             f"the model has no local function {'::'.join(min(missing)[:2])}; make a new plan for this model"
         )
-    seen = view(model, plan.inline)
+    inline = plan.inline
+    if plan.reorderings:
+        model, inline = reorder(model, plan.reorderings, inline), ()
+    seen = view(model, inline)
     copy, found = seen.model, seen.found
     linears = {linear.address: linear for linear in found.linears}
     names = Names(copy)
     now: dict[ir.Value | None, ir.Value] = {}  # what earlier steps have put in the place of a value
-    steps = [step for step in plan.rewrites if step.lowering != "parallel"]
+    # First: regions are followed through the graph as it is.
+    addresses = {node: text for scope in scopes(copy) for node, text in scope.addresses.items()} if plan.joints else {}
+    for one in plan.joints:
+        now.update(_replace_joint(copy, one, plan, linears, found, names, now, addresses))
+    steps = [step for step in plan.rewrites if step.lowering not in ("parallel", "joint")]
     for step in steps:
-        linear = _checked(step, linears, found)
+        linear = _checked(step, linears, found, plan.provider)
         del linears[step.node]
         activation, addend = now.get(linear.activation, linear.activation), now.get(linear.addend, linear.addend)
-        old, new = _replace(copy, replace(linear, activation=activation, addend=addend), found, step, names)
+        old, new = _replace(
+            copy, replace(linear, activation=activation, addend=addend), found, step, names, plan.provider
+        )
         now[old] = new
     # Last: the operands of a node that still stands are those of now.
     recurrent = {step.node: step for step in plan.rewrites if step.lowering == "parallel"}
-    if len(recurrent) + len(steps) < len(plan.rewrites):
+    joined = sum(len(one.nodes) for one in plan.joints)
+    if len(recurrent) + len(steps) + joined < len(plan.rewrites):
         raise PlanError("the plan splits a recurrent operator twice; make a new plan")
     for ways in _recurrents(found, recurrent).values():
         _replace_recurrent(copy, ways, found, recurrent, names)
@@ -129,6 +153,120 @@ def anneal(
         correct_shapes(copy)
         copy.metadata_props["scission.annealing"] = _annealing_note(annealing, removed, effect)
     return copy
+
+
+def reorder(model: ir.Model, reorderings: Sequence[Reordering], functions: Collection[FunctionId] = ()) -> ir.Model:
+    """A copy of the model in which the features of some streams of the main graph have another order.
+
+    The constants along them are permuted, each when it is read, so that no two are in memory at once; constants that
+    are read elsewhere as well get a copy. Values that hold their features in another order have another name; nodes
+    keep theirs, and so does the interface. functions: local ones to put in the place of their calls first. The result
+    is exact but for the order of sums over a stream. Raises PlanError when a value is not there, is on no stream or on
+    one that is pinned, twice, or has another number of features.
+    """
+    seen = view(model, functions)
+    copy, found = seen.model, seen.found
+    names = Names(copy)
+    streams = find_streams(found, copy)
+    if any(place.value.producer() is not None for stream in streams for place, _ in stream.constants):
+        _name(found.linears, names)  # operators over constants come and go, and addresses may count them
+    orders: dict[Operand, dict[int, Indices]] = {}
+    moved: dict[ir.Value, None] = {}
+    done: set[Stream] = set()
+    for one in reorderings:
+        stream = _stream_of(one, streams, copy)
+        if stream in done:
+            raise PlanError(f"{one.value}: the plan reorders its stream twice; leave one of the two")
+        done.add(stream)
+        moved.update(dict.fromkeys(value for value, _ in stream.members))
+        for place, axis in stream.constants:
+            rank = len(found.constants.describe(place.value)[0])
+            orders.setdefault(place, {})[rank - axis] = one.order
+    made: dict[Any, ir.Value] = {}
+    for place, axes in orders.items():
+        old = place.value
+        place.node.replace_input_with(place.index, _permuted(copy, old, axes, found, names, made))
+        _drop_unread(copy, old)
+    for value in moved:
+        if value.name:
+            value.name = names.fresh(f"{value.name}/{REORDERED}")
+    if reorderings:
+        copy.metadata_props["scission.reordered"] = f"the features of {len(reorderings)} streams"
+    return copy
+
+
+def _stream_of(one: Reordering, streams: Iterable[Stream], model: ir.Model) -> Stream:
+    """The stream that a reordering is about, checked."""
+    for stream in streams:
+        if any(value.name == one.value and axis == one.axis for value, axis in stream.members):
+            if stream.pinned:
+                raise PlanError(f"{one.value}: its features have to stay in their order: {stream.pinned}")
+            if stream.size != one.order.size:
+                raise PlanError(
+                    f"{one.value}: the order is one of {one.order.size} features, the value has {stream.size} of them"
+                )
+            return stream
+    values = [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
+    if all(value.name != one.value for value in values):
+        raise PlanError(f"{one.value}: the model has no such value to reorder; make a new plan for this model")
+    raise PlanError(f"{one.value}: no operator with a constant weight reads or makes its features on axis {-one.axis}")
+
+
+def _permuted(
+    model: ir.Model,
+    value: ir.Value,
+    orders: Mapping[int, Indices],
+    found: Survey,
+    names: Names,
+    made: dict[Any, ir.Value],
+) -> ir.Value:
+    """A constant with other orders along some of its dimensions; equal ones are made once."""
+    key = (value, tuple((axis, orders[axis].tobytes()) for axis in sorted(orders)))
+    if key in made:
+        return made[key]
+    node = value.producer()
+    new = ir.Value(name=names.fresh(f"{value.name}/{REORDERED}"), type=value.type, shape=value.shape)
+    if node is None or node.op_type == "Constant":
+        new.const_value = _lazily(value, orders, found, new.name or "")
+        model.graph.register_initializer(new)
+        if (model.ir_version or 0) < INITIALIZERS_ARE_INPUTS:
+            model.graph.inputs.append(new)
+    else:
+        needed = operand_orders(node, orders, found.constants)
+        assert needed is not None and node.graph is not None  # or the stream were pinned
+        operands = [
+            _permuted(model, operand, needed[index], found, names, made) if operand and index in needed else operand
+            for index, operand in enumerate(node.inputs)
+        ]
+        twin = ir.Node(
+            node.domain,
+            node.op_type,
+            operands,
+            list(node.attributes.values()),
+            outputs=[new],
+            name=names.fresh(f"{node.name or node.op_type}/{REORDERED}"),
+            doc_string=node.doc_string,
+            metadata_props=dict(node.metadata_props),
+        )
+        node.graph.insert_after(node, twin)
+    _inherit(new, value)
+    made[key] = new
+    return new
+
+
+def _lazily(value: ir.Value, orders: Mapping[int, Indices], found: Survey, name: str) -> ir.LazyTensor:
+    """What is stored, permuted whenever it is read: what is large stays in its file until then."""
+    shape, dtype = found.constants.describe(value)
+    stored = value.const_value
+    array = found.constants.read(value) if stored is None else None
+
+    def permuted() -> ir.TensorProtocol:
+        held = read(stored) if array is None else array
+        for axis, order in orders.items():
+            held = np.take(held, order, axis=axis)
+        return ir.Tensor(held, dtype=dtype, name=name)
+
+    return ir.LazyTensor(permuted, dtype, ir.Shape(shape), name=name)
 
 
 def _name(linears: Iterable[Linear], names: Names) -> None:
@@ -204,21 +342,106 @@ def _annealing_note(annealing: Sequence[Annealing], removed: int, effect: str) -
     return json.dumps(note)
 
 
-def _checked(step: Step, linears: dict[str, Linear], found: Survey) -> Linear:
+def _checked(step: Step, linears: dict[str, Linear], found: Survey, provider: str) -> Linear:
     linear = linears.get(step.node)
     if linear is None:
         raise PlanError(f"{step.node}: the model has no such linear, or the plan splits it twice; make a new plan")
     stored = linear.stored(found.constants)
     if linear.shape != step.shape or fingerprint(stored) != step.sha256:
         raise PlanError(f"{step.node}: the weight is not the one the plan was made for; make a new plan")
-    if reason := problem(linear):
+    alone: Lowering = "scatter" if step.lowering == "joint" else step.lowering
+    if reason := problem(linear, alone):
         raise PlanError(f"{step.node}: {reason}")
     if not step.decomposition.blocks:
         raise PlanError(f"{step.node}: the plan has no blocks to split into; set its lowering to 'dense'")
-    if step.lowering == "split" and not (is_contiguous(step.decomposition) or has_windows(step.decomposition)):
-        raise PlanError(f"{step.node}: 'split' needs blocks that follow one another; use 'scatter'")
-    _check_cover(step, stored.T if linear.transposed else stored)
+    if reason := misfit(step.decomposition, alone, tile_of(provider, linear.dtype)):
+        raise PlanError(f"{step.node}: {reason}")
+    canonical = stored.T if linear.transposed else stored
+    _check_cover(step, canonical)
+    if step.lowering == "select" and selection(canonical) is None:
+        raise PlanError(f"{step.node}: 'select' needs a weight with a single 1 for every output; use 'scatter'")
     return linear
+
+
+def _replace_joint(
+    model: ir.Model,
+    one: Joint,
+    plan: Plan,
+    linears: dict[str, Linear],
+    found: Survey,
+    names: Names,
+    now: Mapping[ir.Value | None, ir.Value],
+    addresses: Mapping[ir.Node, str],
+) -> dict[ir.Value | None, ir.Value]:
+    """Put the blocks of several linears in the place of them and of all between; returns what replaces which value.
+
+    now: what earlier joints have put in the place of a value; addresses: of all nodes, as they were before.
+    """
+    steps = {step.node: step for step in plan.steps if step.node in one.nodes}
+    members = []
+    for node in one.nodes:
+        members.append(_checked(steps[node], linears, found, plan.provider))
+        del linears[node]
+    graph = members[0].node.graph
+    if not isinstance(graph, ir.Graph) or any(member.node.graph is not graph for member in members):
+        raise PlanError(f"{one.nodes[0]}: the operators of a joint stand in different graphs; split each of them alone")
+    region = region_of(members, found.constants)
+    decompositions = [steps[linear.address].decomposition for linear in region.linears]
+    standing = {old: new for old, new in now.items() if old is not None}
+    try:
+        made = branches(
+            region,
+            decompositions,
+            found.constants,
+            names,
+            addresses,
+            flow=one.flow,
+            stack=one.stack,
+            now=standing,
+        )
+    except Unsuited as error:
+        raise PlanError(f"{one.nodes[0]}: its joint cannot be split together: {error}; make a new plan") from None
+    reads = [value for node in made.removed for value in node.inputs if value is not None]
+    _register(model, members[0], graph, made.constants)
+    for anchor, nodes in made.nodes.items():
+        graph.insert_before(anchor, nodes)
+    replaced: dict[ir.Value | None, ir.Value] = {}
+    for old, new in made.replaced.items():
+        replaced[old] = new
+        _inherit(new, old)
+        new.name, new.type, new.shape = old.name, old.type or new.type, old.shape
+        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+    graph.remove(made.removed, safe=True)
+    for value in dict.fromkeys(reads):
+        if value in found.constants:
+            _drop_unread(model, value)
+    return replaced
+
+
+def joint_problem(
+    region: Region,
+    decompositions: Sequence[Decomposition],
+    constants: Constants,
+    names: Names,
+    addresses: Mapping[ir.Node, str],
+    *,
+    flow: str,
+    stack: int,
+) -> str | None:
+    """Why a region cannot be computed block by block in this way, found by trying; None when it can.
+
+    The graph is left as it was: what was emitted reads nothing any more.
+    """
+    why: str | None = None
+    try:
+        made = branches(region, decompositions, constants, names, addresses, flow=flow, stack=stack)
+        nodes = [node for new in made.nodes.values() for node in new]
+    except Unsuited as reason:
+        nodes, why = reason.nodes, str(reason)
+    for node in nodes:
+        for index in range(len(node.inputs)):
+            node.replace_input_with(index, None)
+    return why
 
 
 def _recurrents(found: Survey, steps: Mapping[str, Step]) -> dict[ir.Node, list[Recurrent]]:
@@ -268,10 +491,13 @@ def _check_cover(step: Step, weight: npt.NDArray[Any]) -> None:
         )
 
 
-def _replace(model: ir.Model, linear: Linear, found: Survey, step: Step, names: Names) -> tuple[ir.Value, ir.Value]:
+def _replace(
+    model: ir.Model, linear: Linear, found: Survey, step: Step, names: Names, provider: str
+) -> tuple[ir.Value, ir.Value]:
     """Put the blocks in the place of one linear; returns the value that went and the one in its place."""
     emitter = Emitter(linear, names)
-    result = lower(emitter, found.constants, step.decomposition, step.lowering)
+    tile = tile_of(provider, linear.dtype)
+    result = lower(emitter, found.constants, step.decomposition, step.lowering, tile)
     graph = linear.node.graph
     assert graph is not None
     _register(model, linear, graph, emitter.constants)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scission.ir.plan import Block, Decomposition
 from scission.models.matrix import weight
 from scission.passes.blocks import group, has_windows, is_contiguous
-from scission.passes.cost import CPU, CUDA, MARGIN, choose, dense_seconds, split_seconds
+from scission.passes.cost import CPU, CUDA, LOWERINGS, MARGIN, choose, dense_seconds, split_seconds
 
 MACHINES = st.sampled_from([[CPU], [CUDA], [CPU, CPU.threaded(4)]])
 ROWS = st.lists(st.sampled_from([1, 16, 256, 4096]), min_size=1, max_size=3)
@@ -19,7 +19,15 @@ def planted(sizes, dormant=(0, 0), contiguous=False, seed=0):
     return weight(np.random.default_rng(seed), sizes, dormant, contiguous=contiguous)[1]
 
 
-def by_hand(decomposition, rows, itemsize, machines, transposes):
+def padded(decomposition, tile):
+    """Multiply-adds for one row when every block is as large as the largest, with room for every output."""
+    sides = [max(b.shape[side] for b in decomposition.blocks) for side in (0, 1)]
+    while sides[1] * len(decomposition.blocks) < decomposition.shape[1]:
+        sides[1] += 1
+    return len(decomposition.blocks) * np.prod([next(s for s in range(side, 999) if s % tile == 0) for side in sides])
+
+
+def by_hand(decomposition, rows, itemsize, machines, transposes, lowerings, tile):
     """Every halving of the groups, and the worst gain of each."""
     counts, count = [], len(decomposition.blocks)
     while count > 1:
@@ -29,16 +37,22 @@ def by_hand(decomposition, rows, itemsize, machines, transposes):
     for grouped in (group(decomposition, n) for n in [*counts, 1]):
         share = sum(k * n for k, n in (b.shape for b in grouped.blocks)) / np.prod(grouped.shape)
         if share < 1:
-            ways = ["split"] if is_contiguous(grouped) or has_windows(grouped) else []
+            in_order = is_contiguous(grouped)
+            ways = ["split"] if in_order or has_windows(grouped) else []
+            ways += [] if in_order else ["scatter", "gather"]
+            ways += ["batched", "grouped"] if padded(grouped, tile) < np.prod(grouped.shape) else []
             gains = {
                 lowering: min(
                     dense_seconds(grouped.shape, r, itemsize, m)
-                    / split_seconds(grouped, lowering, r, itemsize, m, transposes)
+                    / split_seconds(grouped, lowering, r, itemsize, m, transposes, tile)
                     for r in rows
                     for m in machines
                 )
-                for lowering in [*ways, *([] if is_contiguous(grouped) else ["scatter"])]
+                for lowering in lowerings
+                if lowering in ways
             }
+            if not gains:
+                continue
             best = max(gains, key=gains.get)
             found[len(grouped.blocks)] = (best, gains[best])
     return found
@@ -52,11 +66,15 @@ def by_hand(decomposition, rows, itemsize, machines, transposes):
     st.sampled_from([2, 4, 8]),
     MACHINES,
     st.integers(0, 2),
+    st.sampled_from([LOWERINGS, ("split", "scatter"), ("scatter",), ("grouped", "batched"), ("gather",)]),
+    st.sampled_from([1, 8]),
 )
-def test_the_choice_is_the_best_of_all_groupings(sizes, dormant, contiguous, rows, itemsize, machines, transposes):
+def test_the_choice_is_the_best_of_all_groupings(
+    sizes, dormant, contiguous, rows, itemsize, machines, transposes, lowerings, tile
+):
     parts = planted(sizes, dormant, contiguous)
-    options = by_hand(parts, rows, itemsize, machines, transposes)
-    choice = choose(parts, rows, itemsize, machines, transposes)
+    options = by_hand(parts, rows, itemsize, machines, transposes, lowerings, tile)
+    choice = choose(parts, rows, itemsize, machines, transposes, lowerings, tile)
     if not options:
         assert choice is None
         return
@@ -82,7 +100,7 @@ def test_what_pays(blocks, size, rows, pays, contiguous):
     choice = choose(Decomposition((index.size, index.size), parts), rows, 4, [CPU])
     assert (choice.gain > MARGIN) is pays
     if pays:
-        assert choice.lowering == ("split" if contiguous else "scatter")
+        assert choice.lowering == ("split" if contiguous else "gather")
 
 
 def test_tiny_blocks_are_merged_and_nothing_is_chosen_where_nothing_is_saved():
@@ -90,7 +108,19 @@ def test_tiny_blocks_are_merged_and_nothing_is_chosen_where_nothing_is_saved():
     assert len(choose(many, [256], 4, [CPU]).decomposition.blocks) < 512
     assert choose(planted([(5, 5)]), [1], 4, [CPU]) is None
     assert choose(Decomposition((3, 3), ()), [1], 4, [CPU]) is None
-    assert choose(planted([(5, 5)], dormant=(5, 0)), [1], 4, [CPU]).lowering == "scatter"
+    assert choose(planted([(5, 5)], dormant=(5, 0)), [1], 4, [CPU]).lowering != "split"
+    assert choose(planted([(5, 5)], dormant=(5, 0)), [1], 4, [CPU], lowerings=("split",)) is None
+
+
+def test_a_selection_is_picked_and_never_merged():
+    picks = planted([(1, 1)] * 64)
+    choice = choose(picks, [1, 256], 4, [CPU], 2, ("select",))
+    assert choice.lowering == "select" and len(choice.decomposition.blocks) == 64
+    assert choose(planted([(1, 1)] * 64, dormant=(0, 1)), [1], 4, [CPU], 2, ("select",)) is None
+    large = planted([(1, 1)] * 2048)
+    assert split_seconds(large, "select", 256, 4, CPU) < min(
+        split_seconds(large, lowering, 256, 4, CPU) for lowering in LOWERINGS
+    )
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from([1, 16, 256]), st.sampled_from([2, 4, 8]))
@@ -107,6 +137,22 @@ def test_index_work_costs():
     assert split_seconds(following, "split", 16, 4, CPU) < seconds[0] < seconds[1] < seconds[2]
     single = [split_seconds(scattered, "scatter", 1, 4, CPU, turned) for turned in (0, 2)]
     assert single[0] == single[1]  # a single row needs no transposing
+
+
+def test_one_end_that_is_in_order_is_not_moved():
+    scattered = planted([(8, 8)] * 4)
+    inputs = np.split(np.arange(32), 4)
+    one_end = Decomposition((32, 32), tuple(Block(i, b.outputs) for i, b in zip(inputs, scattered.blocks, strict=True)))
+    for lowering in ("gather", "batched", "grouped"):
+        seconds = [split_seconds(d, lowering, 256, 4, CPU) for d in (scattered, one_end)]
+        assert seconds[1] < seconds[0]
+
+
+def test_padding_costs():
+    equal, unequal = planted([(8, 8)] * 4), planted([(8, 8)] * 3 + [(2, 2)], dormant=(6, 6))
+    for lowering in ("batched", "grouped"):
+        seconds = [split_seconds(d, lowering, 256, 4, CPU, tile=tile) for d in (equal, unequal) for tile in (1, 16)]
+        assert seconds[0] < seconds[1] and seconds[0] <= seconds[2] < seconds[3]
 
 
 def test_threads_speed_up_products_but_not_index_work():

@@ -1,0 +1,237 @@
+"""Which linears are split together: regions grown from segment to segment, as long as blocks do not get larger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..ir.constant import Constants
+from ..ir.features import feature_axis_in, feature_axis_out, trace
+from ..ir.joint import Joint
+from ..ir.linear import Linear
+from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.plan import Decomposition, Step
+from ..ir.region import Region, region_of, segments
+from .analysis import Analysis
+from .cost import Machine, dense_seconds
+from .emit import Names
+from .joint_blocks import Ids, assign, group_joint, is_rectangular, joint_blocks
+from .joint_cost import joint_seconds, region_seconds
+from .lowering import problem
+from .rewrite import joint_problem
+from .select import selection
+
+__all__ = ["MINIMUM", "Candidate", "Grown", "grow", "join_steps", "joint_options"]
+
+MINIMUM = 13  # operator set from which axes and sizes are operands, as the emitted nodes have them
+SLACK = 1.05  # blocks of several linears together may cost that many times the multiply-adds of each one's own
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A linear that may be split together with others: its blocks, or what it picks where it is a selection."""
+
+    linear: Linear
+    analysis: Analysis
+    pick: Ids | None
+
+    @property
+    def macs(self) -> float:
+        """Multiply-adds a row that it takes when it is split alone."""
+        K, N = self.linear.shape
+        return 0 if self.pick is not None else self.analysis.decomposition.mac_share * K * N
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grown:
+    """A region whose linears have common blocks."""
+
+    region: Region
+    decompositions: tuple[Decomposition, ...]
+    block_of: Ids
+
+
+def candidate(linear: Linear, analysis: Analysis, constants: Constants) -> Candidate | None:
+    """The linear as a candidate; None where it cannot take part in a region."""
+    graph = linear.node.graph
+    plain = linear.addend is None and not linear.fused and not linear.in_function and isinstance(graph, ir.Graph)
+    if not plain or linear.opset < MINIMUM or analysis.components.count < 2 or problem(linear):
+        return None
+    if feature_axis_in(linear) is None or feature_axis_out(linear) is None:
+        return None
+    pick = None
+    if analysis.components.nonzeros == linear.shape[1] and linear.alpha == 1 and linear.beta == 1:
+        pick = selection(linear.canonical(constants))
+    return Candidate(linear, analysis, pick)
+
+
+def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
+    """The regions of two linears and more among the candidates of one graph.
+
+    Segments are taken from the smallest to the largest; all that touch one are joined where that leaves them the blocks
+    that they have without, up to `SLACK` times the multiply-adds.
+    """
+    of = {one.linear: one for one in candidates}
+    graph = candidates[0].linear.node.graph
+    assert isinstance(graph, ir.Graph)
+    features = trace(graph, of, constants)
+    belongs: dict[Linear, frozenset[Linear]] = {linear: frozenset([linear]) for linear in of}
+    cost: dict[frozenset[Linear], float] = {frozenset([linear]): one.macs for linear, one in of.items()}
+    ordered = sorted(segments(features, of), key=lambda segment: len(segment.writers) + len(segment.readers))
+    for segment in ordered:
+        parts = {belongs[linear] for linear in (*segment.writers, *segment.readers)}
+        members = frozenset().union(*parts)
+        if len(parts) < 2:
+            continue
+        found = _grown([of[linear] for linear in members], constants, tail=False)
+        if found is None:
+            continue
+        macs = sum(
+            d.mac_share * d.shape[0] * d.shape[1]
+            for linear, d in zip(found.region.linears, found.decompositions, strict=True)
+            if of[linear].pick is None
+        )
+        if macs > SLACK * sum(cost[part] for part in parts):
+            continue
+        belongs |= dict.fromkeys(members, members)
+        cost[members] = macs
+    regions = [members for members in dict.fromkeys(belongs.values()) if len(members) > 1]
+    whole = (_grown([of[linear] for linear in members], constants, tail=True) for members in regions)
+    return [grown for grown in whole if grown is not None]
+
+
+def _grown(candidates: Sequence[Candidate], constants: Constants, *, tail: bool) -> Grown | None:
+    region = region_of([one.linear for one in candidates], constants, tail=tail)
+    parts = {one.linear: one.analysis.components for one in candidates if one.pick is None}
+    picks = {one.linear: one.pick for one in candidates if one.pick is not None}
+    if any(region.is_internal(linear) for linear in picks):
+        return None
+    if not parts:
+        return None
+    found = joint_blocks(region, parts, picks)
+    if found is None:
+        return None
+    block_of = assign(region, found)
+    if block_of is None or not is_rectangular(region, block_of, len(found[0].blocks)):
+        return None
+    return Grown(region, found, block_of)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointOption:
+    """One way to compute a region, and what it is predicted to gain over dense, at its worst."""
+
+    flow: Any
+    stack: int
+    decompositions: tuple[Decomposition, ...]
+    gain: float
+
+
+def joint_options(grown: Grown, rows: Sequence[int], machines: Sequence[Machine]) -> list[JointOption]:
+    """Every way to compute a region, best first: flows, numbers of blocks from all of them down to two, and stacks."""
+    linears = grown.region.linears
+    settings = [(count, machine) for count in rows for machine in machines]
+    flat = all(feature_axis_in(linear) == 1 for linear in linears)
+    found = []
+    count = len(grown.decompositions[0].blocks)
+    while count > 1:
+        grouped = group_joint(grown.decompositions, count)
+        stacks = [1] if not _equal(grouped) else sorted({1, *(s for s in (4, 16) if s < count), count})
+        for flow in ("rows", "columns") if flat else ("rows",):
+            for stack in stacks:
+                gain = min(_gain(grown.region, grouped, flow, stack, r, machine) for r, machine in settings)
+                found.append(JointOption(flow, stack, grouped, gain))
+        count = -(-count // 2) if count > 2 else 1
+    return sorted(found, key=lambda option: -option.gain)
+
+
+def _equal(decompositions: Sequence[Decomposition]) -> bool:
+    return all(len({block.outputs.size for block in d.blocks}) == 1 for d in decompositions)
+
+
+def join_steps(
+    steps: Sequence[Step],
+    candidates: Sequence[Candidate],
+    constants: Constants,
+    names: Names,
+    addresses: Mapping[ir.Node, str],
+    rows: Sequence[int],
+    machines: Sequence[Machine],
+    *,
+    force: bool = False,
+) -> tuple[list[Step], list[Joint]]:
+    """The steps of a model where linears are split together that gain more so than each alone, and their joints."""
+    place = {step.node: index for index, step in enumerate(steps)}
+    changed = list(steps)
+    joints: list[Joint] = []
+    graphs: dict[ir.Graph, list[Candidate]] = {}
+    for one in candidates:
+        if isinstance(one.linear.node.graph, ir.Graph):
+            graphs.setdefault(one.linear.node.graph, []).append(one)
+    for own in graphs.values():
+        sha = {one.linear: one.analysis.sha256 for one in own}
+        for grown in grow(own, constants) if len(own) > 1 else ():
+            option = _best(grown, constants, names, addresses, joint_options(grown, rows, machines))
+            linears = grown.region.linears
+            alone = [steps[place[linear.address]] for linear in linears]
+            if option is None or (option.gain < _gain_alone(linears, alone, rows, machines) and not force):
+                continue
+            if option.gain < 1.1 and not force:
+                continue
+            gain = round(option.gain, 3)
+            count = len(option.decompositions[0].blocks)
+            reason = f"{count} blocks of {len(linears)} operators together"
+            joints.append(
+                Joint(
+                    nodes=tuple(linear.address for linear in linears),
+                    flow=option.flow,
+                    stack=option.stack,
+                    gain=gain,
+                    reason=reason,
+                )
+            )
+            for linear, found, step in zip(linears, option.decompositions, alone, strict=True):
+                changed[place[step.node]] = replace(
+                    step, lowering="joint", decomposition=found, gain=gain, reason=reason, sha256=sha[linear]
+                )
+    return changed, joints
+
+
+def _best(
+    grown: Grown,
+    constants: Constants,
+    names: Names,
+    addresses: Mapping[ir.Node, str],
+    options: Sequence[JointOption],
+) -> JointOption | None:
+    """The first option that can be carried out, which is tried."""
+    for option in options:
+        how: dict[str, Any] = {"flow": option.flow, "stack": option.stack}
+        if joint_problem(grown.region, option.decompositions, constants, names, addresses, **how) is None:
+            return option
+    return None
+
+
+def _gain(
+    region: Region, decompositions: Sequence[Decomposition], flow: str, stack: int, rows: int, machine: Machine
+) -> float:
+    """How many times faster the linears of a region get; what lies between them is no gain of theirs."""
+    dense = sum(dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), machine) for linear in region.linears)
+    between = region_seconds(region, rows, machine) - dense
+    return dense / (joint_seconds(region, decompositions, flow, stack, rows, machine) - between)
+
+
+def _gain_alone(
+    linears: Sequence[Linear], steps: Sequence[Step], rows: Sequence[int], machines: Sequence[Machine]
+) -> float:
+    """What the steps of some linears gain together when each is carried out alone."""
+    worst = np.inf
+    for count in rows:
+        for machine in machines:
+            dense = [dense_seconds(linear.shape, count, int(linear.dtype.itemsize), machine) for linear in linears]
+            gains = [step.gain if step.lowering != "dense" and step.gain else 1.0 for step in steps]
+            worst = min(worst, sum(dense) / sum(d / g for d, g in zip(dense, gains, strict=True)))
+    return float(worst)

@@ -1,0 +1,83 @@
+"""How a region is entered and left; that it computes the same is in test_branches.py."""
+
+import numpy as np
+import pytest
+from reference import model, node
+from regions import RUNS, checked, dense_plan, done, grown, joined, looked_at
+from streams import blocked, groups
+
+import scission
+
+
+def proto_of(order, rank=2, up=2, between=()):
+    """Linears of 8 features in two blocks, of which the outer ones are in order or not; `up` of them read x."""
+    rng = np.random.default_rng(0)
+    outer = groups(rng, 8, 2, shuffled=order != "natural")
+    units = groups(rng, 8, 2, shuffled=False)
+    weights = {f"U{i}": blocked(rng, outer, units) for i in range(up)} | {"V": blocked(rng, units, outer)}
+    nodes = [node("MatMul", f"x U{i}", f"h{i}", f"up{i}") for i in range(up)]
+    nodes += [
+        node("Sum", " ".join(f"h{i}" for i in range(up)), "g", "sum"),
+        *between,
+        node("MatMul", "g V", "y", "down"),
+    ]
+    return model(nodes, {"x": ([*["N", "S"][: rank - 1], 8], np.float64)}, {"y": (None, np.float64)}, weights)
+
+
+def applied(proto, flow="rows", stack=1):
+    seen = looked_at(proto)
+    (region,) = grown(seen)
+    return scission.apply(proto, joined(dense_plan(proto), seen, [(region, region.decompositions)], flow, stack))
+
+
+def operators(changed, word):
+    return [one.op_type for one in changed.graph.node if f"/{word}/" in one.name]
+
+
+def test_what_is_in_order_is_only_cut_and_joined():
+    changed = applied(proto_of("natural"))
+    assert operators(changed, "enter") == ["Split"] and operators(changed, "leave") == ["Concat"]
+
+
+def test_features_are_brought_in_order_once_for_all_that_read_them():
+    changed = applied(proto_of("shuffled", up=3))
+    assert operators(changed, "enter") == ["Expand", "GatherElements", "Split"]
+    assert operators(changed, "leave") == ["Concat", "Expand", "GatherElements"]
+
+
+def test_with_features_first_rows_are_copied():
+    changed = applied(proto_of("shuffled", up=2), "columns")
+    assert operators(changed, "enter") == ["Transpose"]
+    assert operators(changed, "leave") == ["Concat", "Gather", "Transpose", "Reshape"]  # an output of the graph
+    natural = applied(proto_of("natural"), "columns")
+    assert operators(natural, "leave") == ["Transpose", "Transpose", "Concat"]
+
+
+def test_a_stack_has_a_first_axis():
+    changed = applied(proto_of("natural"), stack=2)
+    assert operators(changed, "enter") == ["Reshape", "Transpose", "Reshape"]
+    assert operators(changed, "leave") == ["Transpose", "Reshape"]
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("order", ["natural", "shuffled"])
+def test_every_way_in_and_out(order, rank):
+    ways, _ = done(checked(proto_of(order, rank), RUNS))
+    assert len(ways) == (4 if rank == 2 else 2)
+
+
+def test_features_that_nobody_reads_stay_outside():
+    """Two windows of the input: no feature is moved."""
+    rng = np.random.default_rng(0)
+    units = [[0, 1], [2, 3]]
+    U = np.zeros((9, 4))
+    U[1:4, :2] = U[5:8, 2:] = 1
+    proto = model(
+        [node("MatMul", "x U", "h", "up"), node("MatMul", "h V", "y", "down")],
+        {"x": (["N", 9], np.float64)},
+        {"y": (None, np.float64)},
+        {"U": U, "V": blocked(rng, units, units)},
+    )
+    changed = applied(proto)
+    assert [one.op_type for one in changed.graph.node].count("Slice") == 2 and not operators(changed, "enter")
+    assert len(done(checked(proto))[0]) == 4
