@@ -21,7 +21,9 @@ from .options import (
     All,
     Alpha,
     Atol,
+    Cache,
     Correction,
+    CudaGraph,
     CustomOps,
     Data,
     Device,
@@ -44,6 +46,7 @@ from .options import (
     Provider,
     Quiet,
     Refit,
+    Regions,
     Rows,
     Rtol,
     Second,
@@ -52,6 +55,7 @@ from .options import (
     Size,
     Strays,
     Threads,
+    Tune,
     Veto,
     annealer,
     levels_of,
@@ -101,6 +105,9 @@ def optimize(
     threads: Threads = None,
     rows: Rows = None,
     force: Force = False,
+    regions: Regions = True,
+    tune: Tune = False,
+    cache: Cache = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the plan")] = False,
     check: Annotated[bool, typer.Option(help="prove the result equal")] = True,
     bench: Annotated[bool, typer.Option(help="measure, and keep the original where it is faster")] = True,
@@ -156,17 +163,24 @@ def optimize(
         raise typer.BadParameter("judges annealing; give --anneal METHOD as well", param_hint="--data")
     if dry_run:
         with progress_bar(quiet or as_json) as progress:
-            chosen = pipeline.plan(
-                model,
-                provider=provider,
-                rows=rows,
-                threads=threads,
-                force=force,
-                progress=progress,
-                device=device,
-                anneal=options,
-            )
-        show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
+            settings: dict[str, Any] = {
+                "provider": provider,
+                "rows": rows,
+                "threads": threads,
+                "force": force,
+                "progress": progress,
+                "device": device,
+                "anneal": options,
+                "regions": regions,
+            }
+            tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
+            chosen = tuned.plan if tuned else pipeline.plan(model, **settings)
+        show(
+            quiet,
+            as_json,
+            lambda: json.loads(chosen.dumps()),
+            lambda report: report.plan_view(chosen, everything, tuned),
+        )
         return
     if output is None:
         raise typer.BadParameter("give an output file, or --dry-run to see the plan only", param_hint="OUT")
@@ -185,9 +199,12 @@ def optimize(
             progress=progress,
             device=device,
             anneal=options,
+            regions=regions,
             data=data,
             labels=labels,
             max_drop=max_drop,
+            tune=tune,
+            cache=cache,
         )
     show(quiet, as_json, result.to_dict, lambda report: report.result_view(result, everything))
     if not result.ok:
@@ -204,6 +221,9 @@ def plan(
     threads: Threads = None,
     rows: Rows = None,
     force: Force = False,
+    regions: Regions = True,
+    tune: Tune = False,
+    cache: Cache = True,
     anneal: Method = None,
     alpha: Alpha = 0.05,
     correction: Correction = "bonferroni",
@@ -234,21 +254,23 @@ def plan(
         drop_strays=drop_strays,
     )
     with progress_bar(quiet or as_json) as progress:
-        chosen = pipeline.plan(
-            model,
-            provider=provider,
-            rows=rows,
-            threads=threads,
-            force=force,
-            progress=progress,
-            device=device,
-            anneal=options,
-        )
+        settings: dict[str, Any] = {
+            "provider": provider,
+            "rows": rows,
+            "threads": threads,
+            "force": force,
+            "progress": progress,
+            "device": device,
+            "anneal": options,
+            "regions": regions,
+        }
+        tuned = pipeline.tuned_plan(model, cache=cache, **settings) if tune else None
+        chosen = tuned.plan if tuned else pipeline.plan(model, **settings)
     if output is not None:
         for source in (model, initial):
             refuse_input(output, source)
         write({output: chosen.dumps().encode()}, overwrite)
-    show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything))
+    show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything, tuned))
 
 
 @app.command()
@@ -324,13 +346,14 @@ def bench(
     seed: Seed = 0,
     seconds: Seconds = 2.0,
     custom_ops: CustomOps = None,
+    cuda_graph: CudaGraph = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Time two models side by side, interleaved."""
     from . import compare
 
-    trials = trials_of(provider, threads, inputs, size, seed, None, None, seconds, custom_ops)
+    trials = trials_of(provider, threads, inputs, size, seed, None, None, seconds, custom_ops, cuda_graph)
     benches = compare.bench(original, changed, trials=trials, rows=rows)
     show(quiet, as_json, lambda: [b.to_dict() for b in benches], lambda report: report.timings(benches))
 
@@ -438,7 +461,7 @@ def inspect(
     from . import pipeline
 
     with progress_bar(quiet or as_json) as progress:
-        chosen = pipeline.plan(model, provider="cpu", progress=progress, device=device)
+        chosen = pipeline.plan(model, provider="cpu", progress=progress, device=device, regions=False)
     show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.inspection(chosen, everything))
 
 

@@ -23,8 +23,8 @@ from ..passes.planner import DEFAULT_ROWS
 
 if TYPE_CHECKING:
     from .bench import Bench
-    from .equivalence import Verdict
-    from .session import Choice, TensorSpec
+    from .equivalence import Probe, Verdict
+    from .session import Choice, GraphChoice, TensorSpec
 
 __all__ = ["Trials", "bench", "check"]
 
@@ -35,7 +35,8 @@ class Trials:
 
     provider: 'auto', 'cpu' or 'cuda'; threads: None for ONNX Runtime's own choice; inputs: an .npz with real inputs,
     else random ones from `seed`; sizes: of symbolic dimensions; rtol, atol: instead of the default tolerance;
-    seconds: spent on timing one input size; custom_ops: libraries of custom operators.
+    seconds: spent on timing one input size; custom_ops: libraries of custom operators; cuda_graph: whether models are
+    timed as CUDA graphs, 'auto' where both can be, 'on' or else an error, or 'off'.
     """
 
     provider: Choice = "auto"
@@ -47,12 +48,15 @@ class Trials:
     atol: float | None = None
     seconds: float = 1.0
     custom_ops: tuple[Path, ...] = ()
+    cuda_graph: GraphChoice = "auto"
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise TrialsError(f"{name} must be a number of at least 0, got {value}: anything would pass")
+        if self.cuda_graph not in ("auto", "on", "off"):
+            raise TrialsError(f"cuda_graph must be 'auto', 'on' or 'off', got {self.cuda_graph!r}")
 
 
 class TrialsError(ScissionError):
@@ -79,7 +83,7 @@ def check(original: Source, changed: Source, *, trials: Trials | None = None) ->
             threads=trials.threads,
             rtol=trials.rtol,
             atol=trials.atol,
-            probes=probes(source.graph, _origins(result.graph)),
+            probes=_standing(probes(source.graph, _origins(result.graph)), result.graph),
             custom_ops=trials.custom_ops,
         )
 
@@ -89,7 +93,8 @@ def bench(
 ) -> tuple[Bench, ...]:
     """Time two models side by side, at each of `rows` (1, 16 and 256) where the first dimension is open.
 
-    Raises ModelError, SessionError or InputError when they cannot be run.
+    Raises ModelError, SessionError or InputError when they cannot be run, BenchError when CUDA graphs are demanded and
+    cannot be had.
     """
     from . import bench as bench_module
 
@@ -105,6 +110,7 @@ def bench(
                 threads=trials.threads,
                 seconds=trials.seconds,
                 custom_ops=trials.custom_ops,
+                cuda_graph=trials.cuda_graph,
             )
             for feed in (feeds[:1] if trials.inputs is not None else feeds)
         )
@@ -121,6 +127,14 @@ def as_file(source: Source, label: str) -> Iterator[tuple[Path, Model]]:
         path = Path(folder) / f"{label}.onnx"
         save(model, model.graph.clone(), path)
         yield path, model
+
+
+def _standing(found: Sequence[Probe], changed: ir.Model) -> list[Probe]:
+    """The probes whose values the changed model has as well: inside of what is computed block by block there is no
+    whole value, and a value whose features got another order has another name."""
+    names = {value.name for value in changed.graph.inputs}
+    names |= {value.name for node in changed.graph for value in node.outputs}
+    return [probe for probe in found if probe.input in names and probe.output in names]
 
 
 def _origins(model: ir.Model) -> set[str]:

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from .annealer import Annealer
     from .compare import Trials
-    from .session import Choice
+    from .session import Choice, GraphChoice
 
 __all__ = ["annealer", "levels_of", "trials_of"]
 
@@ -26,6 +26,13 @@ Rows = Annotated[
     list[int] | None, typer.Option("--rows", help="batch rows to predict and time for (repeatable; 1, 16, 256)", min=1)
 ]
 Force = Annotated[bool, typer.Option("--force", help="split whatever splits, also where that is slower")]
+Tune = Annotated[
+    bool, typer.Option("--tune", help="measure the ways to split each operator on this machine and keep the fastest")
+]
+Regions = Annotated[
+    bool, typer.Option("--regions/--no-regions", help="split operators together where that gains more, or one by one")
+]
+Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="reuse and keep what --tune measured")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
 All = Annotated[bool, typer.Option("--all", help="show every node")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
@@ -36,6 +43,9 @@ Seed = Annotated[int, typer.Option(help="seed of the random inputs", min=0)]
 Rtol = Annotated[float | None, typer.Option(help="allowed error relative to the largest output (by type)", min=0)]
 Atol = Annotated[float | None, typer.Option(help="allowed absolute error besides", min=0)]
 Seconds = Annotated[float, typer.Option(help="time spent on each input size", min=0.01)]
+CudaGraph = Annotated[
+    str, typer.Option(metavar="auto|on|off", help="on CUDA, time models as CUDA graphs: auto where both can be")
+]
 CustomOps = Annotated[list[Path] | None, typer.Option(metavar="LIB", help="library of custom operators")]
 DEFAULTS = {  # of the options of annealing that mean nothing without a method
     **dict.fromkeys(("method", "init", "initial", "veto"), None),
@@ -85,12 +95,15 @@ def trials_of(
     atol: float | None,
     seconds: float,
     custom_ops: list[Path] | None,
+    cuda_graph: str = "auto",
 ) -> Trials:
-    """How two models are run; raises typer.BadParameter for an unknown provider or a size that is none."""
+    """How two models are run; raises typer.BadParameter for an unknown provider or choice, or a size that is none."""
     from .compare import Trials
 
     if provider not in ("auto", "cpu", "cuda"):
         raise typer.BadParameter(f"{provider!r} is none of auto, cpu, cuda", param_hint="--provider")
+    if cuda_graph not in ("auto", "on", "off"):
+        raise typer.BadParameter(f"{cuda_graph!r} is none of auto, on, off", param_hint="--cuda-graph")
     return Trials(
         provider=cast("Choice", provider),
         threads=threads,
@@ -101,6 +114,7 @@ def trials_of(
         atol=atol,
         seconds=seconds,
         custom_ops=tuple(custom_ops or ()),
+        cuda_graph=cast("GraphChoice", cuda_graph),
     )
 
 

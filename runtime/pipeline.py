@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     from .annealer import Annealer
     from .bench import Bench
     from .equivalence import Verdict
+    from .fallback import Fallback
     from .labelled import Labelled
+    from .metric import Budget
     from .selection import Selection
+    from .tune import Tuned
 
-__all__ = ["Result", "apply", "optimize", "plan"]
+__all__ = ["Result", "apply", "optimize", "plan", "tuned_plan"]
 
 Out: TypeAlias = "Path | bytes | onnx.ModelProto | ir.Model"
+Planner: TypeAlias = "Callable[[Model], tuple[Plan, Tuned | None]]"
 LIMIT = 1.0  # a rewritten model that is measured slower than this many times the original is not kept
 
 
@@ -40,8 +44,9 @@ LIMIT = 1.0  # a rewritten model that is measured slower than this many times th
 class Result:
     """What `optimize` did. outcome: 'split', 'unchanged' (nothing to gain), 'slower' (original kept) or 'failed' (the
     check failed, nothing written); model: the optimised model in the form that the original came in; selection: what
-    was annealed and with what measured effect, where that was asked for. The verdict compares the annealed model with
-    the split one: annealing itself is judged by its metric."""
+    was annealed and with what measured effect, where that was asked for; tuned: what was measured of each unit of the
+    plan, where that was asked for; fallbacks: units that went back to dense because the model was slower with them. The
+    verdict compares the annealed model with the split one: annealing itself is judged by its metric."""
 
     outcome: str
     reason: str
@@ -51,6 +56,8 @@ class Result:
     written: tuple[Path, ...] = ()
     model: Any = None
     selection: Selection | None = None
+    tuned: Tuned | None = None
+    fallbacks: tuple[Fallback, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -67,7 +74,9 @@ class Result:
             "written": [str(path) for path in self.written],
             "check": self.verdict.to_dict() if self.verdict else None,
             "bench": [bench.to_dict() for bench in self.benches],
+            "fallbacks": [fallback.to_dict() for fallback in self.fallbacks],
             **({"annealing": self.selection.to_dict()} if self.selection else {}),
+            **({"tuning": self.tuned.to_dict()} if self.tuned else {}),
             "plan": json.loads(self.plan.dumps()),
         }
 
@@ -82,6 +91,9 @@ def plan(
     progress: Progress | None = None,
     device: str = "auto",
     anneal: Annealer | str | None = None,
+    regions: bool = True,
+    tune: bool = False,
+    cache: bool = True,
 ) -> Plan:
     """Find the blocks of every linear of a model and choose what to do with each; changes nothing.
 
@@ -89,12 +101,51 @@ def plan(
     will run it, all cores by default; force: split whatever splits; device: that weights are analysed on, 'cpu',
     'cuda' or 'auto', which is CUDA for large models where torch has it: the plan is the same; anneal: remove weights
     that learning did not confirm before anything is split, which is lossy and here neither measured nor bounded:
-    `optimize` does that. Raises ModelError when the model cannot be read, DeviceError when there is no such device,
-    and for annealing what `prepare` raises.
+    `optimize` does that; regions: split linears together where that gains more, and put the features of inner streams
+    in the order of the blocks, else each linear is taken alone; tune: measure the ways to split each operator here and
+    keep the fastest, see `tune`; cache: whether that takes what was measured before. Raises ModelError when the model
+    cannot be read, DeviceError when there is no such device, SessionError where tuning cannot run anything, and for
+    annealing what `prepare` raises.
     """
-    loaded = load(model)
+    options = (provider, rows, threads, force, progress, device, regions)
+    return _planned(load(model), options, anneal, tune, cache)[0]
+
+
+def tuned_plan(
+    model: Source,
+    *,
+    provider: str = "auto",
+    rows: Sequence[int] | None = None,
+    threads: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    device: str = "auto",
+    anneal: Annealer | str | None = None,
+    regions: bool = True,
+    cache: bool = True,
+    trials: Trials | None = None,
+) -> Tuned:
+    """A tuned plan, and what was measured for it; as `plan` with `tune`. trials: sizes, seed and tolerance."""
+    options = (provider, rows, threads, force, progress, device, regions)
+    chosen, found = _planned(load(model), options, anneal, True, cache, trials)
+    assert found is not None
+    return replace(found, plan=chosen)
+
+
+def _planned(
+    loaded: Model,
+    options: tuple[Any, ...],
+    anneal: Annealer | str | None,
+    tune: bool,
+    cache: bool,
+    trials: Trials | None = None,
+) -> tuple[Plan, Tuned | None]:
+    """A plan, and what was measured for it where it is tuned."""
+    provider, _, threads, _, progress, *_ = options
+    own = replace(trials or Trials(), provider=provider, threads=threads)
+    planned = _planner(loaded, options, own if tune else None, cache)
     if anneal is None:
-        return _plan(loaded, provider, rows, threads, force, progress, device)
+        return planned(loaded)
     from ..passes.anneal_model import anneal_model
     from .annealer import AnnealOptionsError, as_annealer, prepare
     from .selection import NO_GAIN
@@ -107,7 +158,7 @@ def plan(
     chosen = decided.annealing
     while True:
         left = _without(loaded, without(loaded.graph, chosen)) if chosen else loaded
-        found = _plan(left, provider, rows, threads, force, progress, device)
+        found, tuned = planned(left)
         split = {step.node for step in found.rewrites}
         why |= {one.node: NO_GAIN for one in chosen if one.node not in split}
         if all(one.node in split for one in chosen):
@@ -117,7 +168,29 @@ def plan(
         replace(step, reason=f"not annealed: {why[step.node]}; as it is: {step.reason}") if step.node in why else step
         for step in found.steps
     ]
-    return replace(found, steps=tuple(steps), annealing=chosen)
+    return replace(found, steps=tuple(steps), annealing=chosen), tuned
+
+
+def _planner(loaded: Model, options: tuple[Any, ...], trials: Trials | None, cache: bool) -> Planner:
+    """What plans a model whose weights may still lie in the file of `loaded`, and tunes it where there are trials."""
+
+    def planned(model: Model) -> tuple[Plan, Tuned | None]:
+        chosen = _plan(model, *options)
+        if trials is None:
+            return chosen, None
+        from .tune import tune
+
+        _, rows, _, force, progress, *_ = options
+        home = _at_home(loaded, model)
+        found = tune(home, chosen, trials, rows, cache=cache, force=force, progress=progress)
+        return found.plan, found
+
+    return planned
+
+
+def _at_home(loaded: Model, exact: Model) -> Model:
+    """The same model, with the file that its weights are read from."""
+    return Model(graph=exact.graph, name=exact.name, path=loaded.path)
 
 
 def _without(model: Model, graph: ir.Model) -> Model:
@@ -133,6 +206,7 @@ def _plan(
     force: bool,
     progress: Progress | None,
     device: str,
+    regions: bool,
 ) -> Plan:
     return make_plan(
         model,
@@ -142,6 +216,7 @@ def _plan(
         force=force,
         progress=progress,
         device=device,
+        regions=regions,
     )
 
 
@@ -210,12 +285,17 @@ def optimize(
     data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     labels: Any = None,
     max_drop: str | None = None,
+    regions: bool = True,
+    tune: bool = False,
+    cache: bool = True,
 ) -> Result:
     """plan + apply + check + bench: split what pays, prove it equal, measure it, and keep the faster model.
 
-    The output is the original, byte for byte, when nothing splits, or when the split model was measured slower and
-    `force` is false; nothing is written when the check fails. A model given as a path needs `output`; others come back
-    in `Result.model`, as what they came in. device: as in `plan`.
+    Where the split model is measured slower than the original and `force` is false, the units of the plan are measured
+    one by one and the slow ones go back to dense, `Result.fallbacks`, until the model is as fast as what came in. The
+    output is the original, byte for byte, when nothing splits, or when none of that helps; nothing is written when the
+    check fails. A model given as a path needs `output`; others come back in `Result.model`, as what they came in.
+    device, regions, tune, cache: as in `plan`.
 
     anneal: how to remove weights that learning did not confirm, off by default because it is lossy; then `max_drop`,
     such as 'argmax<=0.01', bounds what the task metric may lose on `data` (with `labels`), see `select`. Raises
@@ -234,62 +314,150 @@ def optimize(
     sources = [Path(path) for path in given if isinstance(path, (str, os.PathLike))]
     for path in (target, target.with_name(target.name + ".data")) if target is not None and sources else ():
         refuse_output(path, sources, True)  # an input is never written to
-    options = (trials.provider, rows, trials.threads, force, progress, device)
-    selection, exact = None, loaded
+    options = (trials.provider, rows, trials.threads, force, progress, device, regions)
+    planned = _planner(loaded, options, trials if tune else None, cache)
+    selection, exact, lossy = None, loaded, None
     if anneal is not None:
-        selection, exact, chosen = _annealed(loaded, anneal, data, labels, max_drop, trials, options)
+        lossy, selection, exact, (chosen, tuned) = _annealed(
+            loaded, anneal, data, labels, max_drop, trials, planned, progress
+        )
     else:
-        chosen = _plan(exact, *options)
+        chosen, tuned = planned(exact)
     if not chosen.rewrites:
         written = _write(model, loaded, None, target, overwrite) if target else []
         back = _as_given(model, loaded, None)
         return Result(
             outcome="unchanged",
-            reason=_nothing(chosen, selection),
+            reason=_nothing(chosen, selection, "measured" if tuned else "predicted"),
             plan=chosen,
             written=tuple(written),
             model=target if loaded.path else back,
             selection=selection,
+            tuned=tuned,
         )
-    from .session import SessionError  # needed only where something is run
-
-    changed = rewrite(exact.graph, chosen)
+    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, force)
+    tried = attempt.run(exact, chosen)
+    refused = ""
+    if tried.outcome == "failed" and (chosen.joints or chosen.reorderings):
+        # Sums are rounded in another order there, which an ArgMax over equal votes may show.
+        alone = _planner(loaded, (*options[:-1], False), trials if tune else None, cache)
+        other, measured = alone(exact)
+        again = attempt.run(exact, other) if other.rewrites else None
+        if again is not None and again.outcome != "failed":
+            refused = f"; operators are split one by one, since together they failed the check: {tried.reason}"
+            tried, chosen, tuned = again, other, measured
+    fallbacks: tuple[Fallback, ...] = ()
+    if tried.outcome == "slower":
+        later = _fallen_back(attempt, exact, chosen, selection, lossy)
+        if later is not None:
+            tried, selection, exact, chosen, fallbacks = later
     if selection is not None and selection.chosen:
         chosen = replace(chosen, annealing=selection.annealing, effect=selection.effect)
-    verdict: Verdict | None = None
-    benches: tuple[Bench, ...] = ()
-    with _staged(loaded, changed, target, overwrite) as staged:
-        original = loaded.path or model
-        try:
-            if check:
-                with _beside(loaded, exact) as annealed:
-                    verdict = compare.check(annealed or original, staged.path, trials=trials)
-            if bench and (verdict is None or verdict.equal):
-                benches = compare.bench(original, staged.path, trials=trials, rows=rows)
-            outcome, reason = _judge(chosen, verdict, benches, force)
-        except SessionError:
-            refused = _refusal(original, staged.path, trials)
-            if refused is None:
-                raise
-            outcome, reason = "failed", refused
-        written = staged.publish() if target and outcome == "split" else []
+    outcome, reason = tried.outcome, tried.reason
+    if fallbacks:
+        reason += f"; {len(fallbacks)} went back to dense, with which the model was slower than the original"
+    reason += refused
+    written = list(tried.written)
     if selection is not None and selection.chosen and outcome != "split":  # what is handed back has all its weights
         why = f"annealed and split ({selection.effect}) it was not kept: {reason}"
         selection = replace(selection, chosen=(), held_back=None, tuning=None, reason=why)
         chosen = replace(chosen, annealing=(), effect="")
     if target and outcome == "slower":
         written = _write(model, loaded, None, target, overwrite)
-    back = _as_given(model, loaded, changed if outcome == "split" else None)
+    back = _as_given(model, loaded, tried.changed if outcome == "split" else None)
     return Result(
         outcome=outcome,
         reason=reason,
         plan=chosen,
-        verdict=verdict,
-        benches=benches,
+        verdict=tried.verdict,
+        benches=tried.benches,
         written=tuple(written),
         model=target if loaded.path and written else back,
         selection=selection,
+        tuned=tuned,
+        fallbacks=fallbacks,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """A rewritten model that was run beside its original; written: where it is now, when it was kept."""
+
+    outcome: str
+    reason: str
+    changed: ir.Model
+    verdict: Verdict | None
+    benches: tuple[Bench, ...]
+    written: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """How plans for one model are carried out, checked and timed."""
+
+    source: Source
+    loaded: Model
+    target: Path | None
+    overwrite: bool
+    trials: Trials
+    rows: Sequence[int] | None
+    check: bool
+    bench: bool
+    force: bool
+
+    def run(self, exact: Model, plan: Plan) -> _Tried:
+        """Rewrite the annealed model, prove it equal, time it beside the original, and write it when it is kept."""
+        from .session import SessionError  # needed only where something is run
+
+        changed = rewrite(exact.graph, plan)
+        verdict: Verdict | None = None
+        benches: tuple[Bench, ...] = ()
+        with _staged(self.loaded, changed, self.target, self.overwrite) as staged:
+            original = self.loaded.path or self.source
+            try:
+                if self.check:
+                    with _beside(self.loaded, exact) as annealed:
+                        verdict = compare.check(annealed or original, staged.path, trials=self.trials)
+                if self.bench and (verdict is None or verdict.equal):
+                    benches = compare.bench(original, staged.path, trials=self.trials, rows=self.rows)
+                outcome, reason = _judge(plan, verdict, benches, self.force)
+            except SessionError:
+                refused = _refusal(original, staged.path, self.trials)
+                if refused is None:
+                    raise
+                outcome, reason = "failed", refused
+            written = staged.publish() if self.target and outcome == "split" else []
+        return _Tried(
+            outcome=outcome, reason=reason, changed=changed, verdict=verdict, benches=benches, written=tuple(written)
+        )
+
+
+def _fallen_back(
+    attempt: _Attempt, exact: Model, plan: Plan, selection: Selection | None, lossy: _Lossy | None
+) -> tuple[_Tried, Selection | None, Model, Plan, tuple[Fallback, ...]] | None:
+    """The first plan with fewer units that is not slower than the original, or whose check failed; None for none."""
+    from .fallback import ROUNDS, dropped, to_drop, unit_speeds
+
+    together = {node for joint in plan.joints for node in joint.nodes}
+    alone = [step for step in plan.rewrites if step.node not in together]
+    if len(alone) + len(plan.joints) < 2:
+        return None  # without its only unit it is the original
+    home = _at_home(attempt.loaded, exact)
+    speeds = unit_speeds(home, plan, attempt.trials, attempt.rows or plan.rows)
+    gone: tuple[Fallback, ...] = ()
+    for _ in range(ROUNDS):
+        more = to_drop(speeds, gone)
+        gone, plan = (*gone, *more), dropped(plan, more)
+        if not plan.rewrites or not more:
+            return None
+        if lossy is not None and selection is not None:
+            selection, exact, plan = lossy.settled(selection, exact, plan)
+            if not plan.rewrites:
+                return None
+        tried = attempt.run(exact, plan)
+        if tried.outcome != "slower":
+            return tried, selection, exact, plan, gone
+    return None
 
 
 def _annealed(
@@ -299,8 +467,9 @@ def _annealed(
     labels: Any,
     max_drop: str | None,
     trials: Trials,
-    options: tuple[Any, ...],
-) -> tuple[Selection, Model, Plan]:
+    planned: Planner,
+    progress: Progress | None,
+) -> tuple[_Lossy, Selection, Model, tuple[Plan, Tuned | None]]:
     """What is annealed within the budget, the model without it, and its plan; only where the split that follows pays.
 
     Nothing is annealed without data and a bound on what it may cost.
@@ -308,7 +477,7 @@ def _annealed(
     from .annealer import AnnealOptionsError
     from .labelled import Labelled
     from .metric import parse_budget
-    from .selection import select, without_useless
+    from .selection import select
     from .validation import read_data
 
     if data is None or max_drop is None:
@@ -318,22 +487,58 @@ def _annealed(
         )
     budget = parse_budget(max_drop)
     held = data if isinstance(data, Labelled) else read_data(model, data, labels)
-    selection = select(model, anneal, held, budget, trials, options[4])
+    selection = select(model, anneal, held, budget, trials, progress)
+    lossy = _Lossy(model, held, budget, anneal.seed, trials, planned)
     if not selection.chosen:
-        return selection, model, _plan(model, *options)
-
-    def left(found: Selection) -> Model:
-        kept = without(model.graph, found.annealing, found.refitted, effect=found.effect)
-        return _without(model, kept)
-
-    exact = left(selection)
-    planned = _plan(exact, *options)
-    split = {step.node for step in planned.rewrites}
-    useful = without_useless(model, selection, split, held, anneal.seed, budget, trials)
+        return lossy, selection, model, planned(model)
+    exact = lossy.exact(selection)
+    found = planned(exact)
+    useful = lossy.useful(selection, found[0])
     if useful is selection:
-        return selection, exact, planned
-    exact = left(useful) if useful.chosen else model
-    return useful, exact, _plan(exact, *options)
+        return lossy, selection, exact, found
+    exact = lossy.exact(useful)
+    return lossy, useful, exact, planned(exact)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lossy:
+    """What annealing is judged by, so that it can be taken back where the split does not follow after all."""
+
+    model: Model
+    data: Labelled
+    budget: Budget
+    seed: int
+    trials: Trials
+    planned: Planner
+
+    def exact(self, selection: Selection) -> Model:
+        """The model without what the selection removes, which the split one must equal."""
+        if not selection.chosen:
+            return self.model
+        kept = without(self.model.graph, selection.annealing, selection.refitted, effect=selection.effect)
+        return _without(self.model, kept)
+
+    def useful(self, selection: Selection, plan: Plan) -> Selection:
+        """The selection without operators that the plan leaves dense: they would only lose."""
+        from .selection import without_useless
+
+        split = {step.node for step in plan.rewrites}
+        return without_useless(self.model, selection, split, self.data, self.seed, self.budget, self.trials)
+
+    def settled(self, selection: Selection, exact: Model, plan: Plan) -> tuple[Selection, Model, Plan]:
+        """Selection, annealed model and plan after some operators went back to dense."""
+        useful = self.useful(selection, plan)
+        if useful is selection:
+            return selection, exact, plan
+        split = {step.node for step in plan.rewrites}
+        if {c.annealing.node for c in useful.chosen} != {c.annealing.node for c in selection.chosen} & split:
+            # Without them the budget does not hold, so nothing is annealed, and the plan is for other weights.
+            dense = {step.node: step.reason for step in plan.steps if step.lowering == "dense"}
+            plan, _ = self.planned(self.model)
+            for step in plan.rewrites:
+                if step.node in dense:
+                    plan = plan.kept_dense([step.node], dense[step.node])
+        return useful, self.exact(useful), plan
 
 
 def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
@@ -393,15 +598,15 @@ def _staged(model: Model, changed: ir.Model, target: Path | None, overwrite: boo
         yield staged
 
 
-def _nothing(plan: Plan, selection: Selection | None = None) -> str:
+def _nothing(plan: Plan, selection: Selection | None = None, how: str = "predicted") -> str:
     if selection is not None and not selection.chosen:
         return f"nothing was annealed: {selection.reason}"
     if selection is not None:
         count = len(selection.chosen)
-        return f"{count} operators could be annealed, but none of them is predicted to gain, so nothing was removed"
+        return f"{count} operators could be annealed, but none of them is {how} to gain, so nothing was removed"
     if not plan.steps:
         return "the model has no linear with a constant weight that can be split"
     splits = sum(step.components > 1 for step in plan.steps)
     if not splits:
         return f"no weight splits: each of the {len(plan.steps)} operators is one component"
-    return f"{splits} of {len(plan.steps)} operators split, but none is predicted to gain"
+    return f"{splits} of {len(plan.steps)} operators split, but none is {how} to gain"

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from .bench import Bench
     from .equivalence import Verdict
     from .pipeline import Result
+    from .tune import Tuned
 
 __all__ = ["console", "inspection", "plan_view", "result_view", "timings", "verdict_view"]
 
 
-def plan_view(plan: Plan, everything: bool = False) -> RenderableType:
-    """What a plan does, and in one line each reason why the other linears stay as they are."""
+def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) -> RenderableType:
+    """What a plan does, what was measured for it, and in one line each reason why other linears stay as they are."""
     parts: list[RenderableType] = []
     if plan.annealing:
         from .annealing_report import annealing_view
@@ -31,9 +32,14 @@ def plan_view(plan: Plan, everything: bool = False) -> RenderableType:
         effect = plan.effect or "not measured: `scission sweep` and `scission optimize --anneal` measure it"
         parts += [annealing_view(plan.annealing, everything), Text(f"effect: {effect}", style="bold")]
     if plan.rewrites:
-        parts.append(_rewrites(plan.rewrites if everything else plan.rewrites[:SHOWN]))
+        parts.append(_rewrites(plan.rewrites if everything else plan.rewrites[:SHOWN], plan))
         if len(plan.rewrites) > SHOWN and not everything:
             parts.append(Text(f"… and {len(plan.rewrites) - SHOWN} more (--all shows them)", style="dim"))
+        parts += _together(plan, everything)
+    if tuned is not None:
+        from .tuning_report import tuning_view
+
+        parts.append(tuning_view(tuned.units, tuned.warnings, everything))
     parts += _recurrences(plan, everything)
     parts.append(_left_alone(plan, everything))
     return Group(*parts)
@@ -54,7 +60,24 @@ def _recurrences(plan: Plan, everything: bool) -> list[RenderableType]:
     return [table, *(more if len(found) > SHOWN and not everything else [])]
 
 
-def _rewrites(steps: Iterable[Step]) -> Table:
+def _together(plan: Plan, everything: bool) -> list[RenderableType]:
+    """What is split together, and which streams got the order of the blocks; nothing where there is none."""
+    lines = []
+    for number, joint in enumerate(plan.joints if everything else plan.joints[:SHOWN], 1):
+        how = "each block on its own" if joint.stack == 1 else f"blocks stacked by {joint.stack}"
+        first = ", features first" if joint.flow == "columns" else ""
+        lines.append(f"joint {number}: {joint.reason}, {how}{first}")
+    if len(plan.joints) > SHOWN and not everything:
+        lines.append(f"… and {len(plan.joints) - SHOWN} joints more (--all shows them)")
+    if plan.reorderings:
+        names = ", ".join(one.value for one in plan.reorderings[:3]) + (", …" if len(plan.reorderings) > 3 else "")
+        count = len(plan.reorderings)
+        lines.append(f"{count} inner stream{'s' * (count > 1)} of features in the order of the blocks: {names}")
+    return [Text(line, style="dim") for line in lines]
+
+
+def _rewrites(steps: Iterable[Step], plan: Plan) -> Table:
+    numbers = {node: number for number, joint in enumerate(plan.joints, 1) for node in joint.nodes}
     table = make_table("split", ("node", "left"), ("operator", "left"), ("weight", "right"), ("blocks", "right"))
     for name in ("dormant", "MACs left", "lowering", "predicted"):
         table.add_column(name, justify="right")
@@ -68,7 +91,7 @@ def _rewrites(steps: Iterable[Step]) -> Table:
             f"{blocks}{merged}",
             _dormant(step),
             f"{step.decomposition.mac_share:.1%}",
-            step.lowering,
+            f"joint {numbers[step.node]}" if step.node in numbers else step.lowering,
             f"{step.gain:.1f}x" if step.gain else "",
         )
     return table
@@ -182,9 +205,23 @@ def timings(benches: Sequence[Bench]) -> RenderableType:
         Text(
             f"load {before.load_seconds:.2f} -> {after.load_seconds:.2f} s, "
             f"size {before.bytes_ / 1e6:,.1f} -> {after.bytes_ / 1e6:,.1f} MB, "
-            f"on {benches[-1].provider}" + (f" with {threads} thread{'s' * (threads > 1)}" if threads else "")
+            f"on {benches[-1].provider}"
+            + (f" with {threads} thread{'s' * (threads > 1)}" if threads else "")
+            + _graphs(benches)
         ),
     )
+
+
+def _graphs(benches: Sequence[Bench]) -> str:
+    """Whether the models ran as CUDA graphs, and why not; nothing on the CPU, which has none."""
+    if benches[-1].provider != "cuda":
+        return ""
+    without = [bench for bench in benches if not bench.cuda_graph]
+    if not without:
+        return ", as CUDA graphs"
+    sizes = ", ".join(str(bench.rows) for bench in without) if len(without) < len(benches) else ""
+    which = f" at batch {sizes}" if sizes else ""
+    return f", without CUDA graphs{which}: {without[-1].cuda_graph_reason}"
 
 
 def result_view(result: Result, everything: bool = False) -> RenderableType:
@@ -194,7 +231,11 @@ def result_view(result: Result, everything: bool = False) -> RenderableType:
         from .annealing_report import selection_view
 
         parts.append(selection_view(result.selection, everything))
-    parts.append(plan_view(replace(result.plan, annealing=()), everything))
+    parts.append(plan_view(replace(result.plan, annealing=()), everything, result.tuned))
+    if result.fallbacks:
+        from .tuning_report import fallback_view
+
+        parts.append(fallback_view(result.fallbacks, everything))
     if result.verdict is not None:
         parts.append(verdict_view(result.verdict))
     if result.benches:

@@ -64,6 +64,8 @@ FINE = [
     f"optimize in.onnx new.onnx {FAST} --force --no-check --no-bench",
     f"optimize in.onnx --dry-run {FAST}",
     f"plan in.onnx -o new.json {FAST} --rows 1 --rows 9",
+    f"plan in.onnx {FAST} --rows 2 --tune --no-cache --all",
+    f"optimize in.onnx --dry-run {FAST} --rows 2 --tune --no-cache --size m=2",
     "apply in.onnx plan.json new.onnx",
     f"check in.onnx split.onnx {FAST} --seed 3 --rtol 1e-4 --atol 0",
     f"bench in.onnx split.onnx {FAST} --rows 2 --seconds 0.01",
@@ -135,6 +137,7 @@ MISTAKES = [  # what is wrong, and a word of the message
     ("check in.onnx split.onnx --size m=0", "NAME=N"),
     ("check in.onnx split.onnx --size m=x", "NAME=N"),
     ("check in.onnx split.onnx --rtol -1", "rtol"),
+    ("bench in.onnx split.onnx --cuda-graph maybe", "--cuda-graph"),
     ("structure example.npy --json --dot -", "--dot"),
     ("structure example.npy --threshold -1", "threshold"),
     ("structure", "MODEL"),
@@ -164,6 +167,7 @@ BAD_INPUT = [
     ("plan in.onnx --provider tpu", "tpu"),
     ("check in.onnx split.onnx --size nope=3", "nope"),
     ("bench in.onnx split.onnx --size nope=3", "nope"),
+    (f"bench in.onnx split.onnx {FAST} --cuda-graph on", "CUDA only"),
     ("check in.onnx split.onnx --inputs nope.npz", "nope.npz"),
     ("check in.onnx split.onnx --rtol nan", "rtol"),
     ("check in.onnx split.onnx --atol inf", "atol"),
@@ -282,6 +286,17 @@ def test_a_defect_is_status_3_and_asks_for_a_report(folder, scission_cli, monkey
     monkeypatch.setattr(pipeline, "plan", lambda *_, **__: 1 / 0)
     status, out, err = scission_cli("plan in.onnx")
     assert (status, out) == (3, "") and "ZeroDivisionError" in err and "report" in err
+
+
+def test_tuning_is_shown_and_kept_for_the_next_time(folder, scission_cli, monkeypatch):
+    monkeypatch.setenv("SCISSION_CACHE", str(folder / "cache"))
+    line = f"plan in.onnx {FAST} --rows 2 --tune"
+    status, out, err = scission_cli(line)
+    assert (status, err) == (0, "") and "tuned" in out and "measured" in out
+    assert (folder / "cache" / "tuning.json").exists() and "cache" in scission_cli(line)[1]
+    line = f"optimize in.onnx new.onnx {FAST} --rows 2 --seconds 0.01 --tune --force --json"
+    data = json.loads(scission_cli(line)[1])
+    assert data["tuning"]["units"] and data["fallbacks"] == [] and data["outcome"] == "split"
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

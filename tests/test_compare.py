@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import onnx
 import oracles
@@ -138,6 +140,16 @@ def test_no_file_is_left_behind(tmp_path, monkeypatch):
 def test_a_tolerance_that_lets_everything_pass_is_refused(name, value):
     with pytest.raises(scission.ScissionError, match=f"{name} must be a number"):
         scission.Trials(**{name: value})
+
+
+def test_cuda_graphs_are_passed_through():
+    for choice in ("auto", "off"):
+        (bench,) = scission.bench(product(), product(), trials=dataclasses.replace(ONE, cuda_graph=choice), rows=[2])
+        assert bench.cuda_graph_reason == {"auto": "there are none on the CPU", "off": "switched off"}[choice]
+    with pytest.raises(scission.ScissionError, match="CUDA only"):
+        scission.bench(product(), product(), trials=dataclasses.replace(ONE, cuda_graph="on"))
+    with pytest.raises(scission.ScissionError, match="cuda_graph must be 'auto', 'on' or 'off', got 'yes'"):
+        scission.Trials(cuda_graph="yes")
 
 
 def test_real_inputs_serve_a_model_of_unknown_rank(tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 import typer
 
-from scission.runtime.options import DEFAULTS, annealer, levels_of
+from scission.runtime.options import DEFAULTS, annealer, levels_of, trials_of
 
 PLAIN = {**DEFAULTS, "method": "blocks", "seed": 0, "device": "cpu"}
 
@@ -36,6 +36,14 @@ def test_what_makes_no_sense_is_refused(change, hint):
     with pytest.raises(typer.BadParameter) as error:
         annealer(**{**PLAIN, **change})
     assert error.value.param_hint == hint
+
+
+def test_trials_take_a_choice_of_cuda_graphs():
+    plain = ("cpu", None, None, None, 0, None, None, 1.0, None)
+    assert (trials_of(*plain).cuda_graph, trials_of(*plain, "off").cuda_graph) == ("auto", "off")
+    with pytest.raises(typer.BadParameter) as error:
+        trials_of(*plain, "maybe")
+    assert error.value.param_hint == "--cuda-graph"
 
 
 def test_levels():

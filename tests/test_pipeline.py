@@ -6,13 +6,18 @@ import onnx
 import onnx_ir as ir
 import oracles
 import pytest
+from annealable import SIGMA, network
+from races import FakeRacer
 
 import scission
 from scission import ModelError, Trials
+from scission.models import planted_ffn
 from scission.models.matrix import weight
 from scission.models.planted import build
 from scission.passes.rewrite import rewrite
-from scission.runtime import compare, pipeline
+from scission.runtime import compare, fallback, pipeline
+from scission.runtime import tune as tuning
+from scission.runtime.fallback import Fallback
 
 QUICK = Trials(provider="cpu", threads=1, seconds=0.01)
 FORMS = ("path", "text", "bytes", "proto", "onnx_ir")
@@ -122,7 +127,7 @@ def test_a_split_model_comes_back_in_the_form_it_came_in(form, tmp_path):
     assert contents(source) == before
     assert result.model == tmp_path / "out.onnx" if is_file else type(result.model) is type(source)
     changed = onnx.ModelProto.FromString(contents(result.model))
-    assert oracles.operators(changed)["Gemm"] == len(result.plan.steps[0].decomposition.blocks)
+    assert oracles.stored(changed) and not oracles.stored(changed) & oracles.stored(model_of(SPLITS))
     assert (changed.producer_name, changed.doc_string) == ("somebody", "kept")
     assert scission.check(source, result.model).equal
 
@@ -285,3 +290,243 @@ def test_a_rewrite_that_onnx_runtime_refuses_fails_and_writes_nothing(tmp_path, 
     assert (result.outcome, result.written) == ("failed", ())
     assert "takes the original and refuses the rewritten model" in result.reason
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.onnx"]
+
+
+def test_what_fails_the_check_together_is_split_one_by_one_and_said(monkeypatch):
+    def wrong_together(model, plan):
+        changed = rewrite(model, plan)
+        if plan.joints:
+            floats = (v for v in changed.graph.initializers.values() if v.dtype == ir.DataType.FLOAT)
+            weight = next(value for value in floats if len(value.shape) >= 2)
+            weight.const_value = ir.Tensor(weight.const_value.numpy() + 1, name=weight.name)
+        return changed
+
+    model = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model
+    assert scission.plan(model, provider="cpu", threads=1, force=True).joints
+    monkeypatch.setattr(pipeline, "rewrite", wrong_together)
+    trials = scission.Trials(provider="cpu", threads=1)
+    result = scission.optimize(model, force=True, bench=False, trials=trials)
+    assert (result.outcome, result.plan.joints) == ("split", ()) and result.plan.rewrites
+    assert "split one by one, since together they failed the check: output 'y'" in result.reason
+    assert scission.check(model, result.model).equal
+
+
+# Falling back.
+
+
+def stacked(count=3):
+    """Products one after another, none of which is like another or can be split together with it."""
+    rng = np.random.default_rng(0)
+    nodes, weights = [], {}
+    for index in range(count):
+        x, h, y = "x" if not index else f"s{index - 1}", f"h{index}", f"s{index}"
+        nodes += [("MatMul", [x, f"W{index}"], [h], {"name": f"product{index}"}), ("Softmax", [h], [y])]
+        weights[f"W{index}"], _ = weight(rng, [(12, 12)] * 4)
+    return oracles.graph(nodes, {"x": ["m", 48]}, {y: ["m", 48]}, weights)
+
+
+def falling(monkeypatch, slow_while, units):
+    """Benches that are slow while a condition on the names of split operators holds, and units as fast as told."""
+    real = compare.bench
+    tried = []
+
+    def bench(original, changed, **options):
+        graph = ir.load(changed).graph
+        left = {node.metadata_props["scission.origin"] for node in graph if "scission.origin" in node.metadata_props}
+        tried.append(left)
+        speed = 0.5 if slow_while(left) else 2.0
+        spread = {"median": speed, "q10": speed, "q90": speed}
+        return tuple(
+            dataclasses.replace(b, speedup=speed, paired=dataclasses.replace(b.paired, **spread))
+            for b in real(original, changed, **options)
+        )
+
+    def speeds(model, plan, trials, rows):
+        found = [
+            Fallback(nodes=(name,), way="split 4", speed=units[name], rows=1, reason=f"measured {units[name]:.2f}x")
+            for name in (step.node for step in plan.rewrites)
+        ]
+        return tuple(sorted(found, key=lambda one: one.speed))
+
+    monkeypatch.setattr(compare, "bench", bench)
+    monkeypatch.setattr(fallback, "unit_speeds", speeds)
+    return tried
+
+
+ALL = {"product0", "product1", "product2"}
+
+
+def fallen(monkeypatch, slow_while, units, form="proto", output=None, **options):
+    source = given(stacked(), form, output.parent if output else None)
+    plan = scission.plan(source, force=True, regions=False)
+    assert {step.node for step in plan.rewrites} == ALL
+    tried = falling(monkeypatch, slow_while, units)
+    monkeypatch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
+    return optimize(source, output, bench=True, rows=[1], **options), tried
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_units_that_are_slower_go_back_to_dense_and_the_others_stay(form, tmp_path, monkeypatch):
+    output = tmp_path / "out.onnx" if form in ("path", "text") else None
+    (tmp_path / "in").mkdir()
+    units = {"product0": 0.8, "product1": 2.0, "product2": 0.9}
+    result, tried = fallen(monkeypatch, lambda left: "product0" in left, units, form, output or tmp_path / "o.onnx")
+    assert result.outcome == "split" and result.reason.startswith("1 of 3 operators split; 2 went back to dense")
+    assert tried == [ALL, {"product1"}] and result.benches[0].speedup == 2
+    assert [one.nodes for one in result.fallbacks] == [("product0",), ("product2",)]
+    assert {step.node: step.reason for step in result.plan.steps if step.lowering == "dense"} == {
+        "product0": "measured 0.80x",
+        "product2": "measured 0.90x",
+    }
+    assert result.verdict.equal and scission.check(stacked(), result.model).equal
+    data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert [one["speed"] for one in data["fallbacks"]] == [0.8, 0.9]
+    assert result.written == ((output or tmp_path / "o.onnx"),)
+
+
+def test_then_one_at_a_time_the_slowest_first(monkeypatch):
+    units = {"product0": 1.3, "product1": 1.1, "product2": 1.2}
+    result, tried = fallen(monkeypatch, lambda left: len(left) > 1, units)
+    assert tried == [ALL, {"product0", "product2"}, {"product0"}] and result.outcome == "split"
+    assert [one.nodes[0] for one in result.fallbacks] == ["product1", "product2"]
+
+
+def test_when_nothing_helps_the_original_is_kept(monkeypatch, tmp_path):
+    units = dict.fromkeys(ALL, 1.5)
+    result, tried = fallen(monkeypatch, lambda left: True, units, "path", tmp_path / "out.onnx")
+    assert result.outcome == "slower" and "0.50x" in result.reason and result.fallbacks == () and len(tried) == 3
+    assert {step.node for step in result.plan.rewrites} == ALL and len(result.benches) == 1
+    assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "in.onnx").read_bytes()
+
+
+def test_only_a_handful_of_rounds_are_tried(monkeypatch):
+    monkeypatch.setattr(fallback, "ROUNDS", 1)
+    result, tried = fallen(monkeypatch, lambda left: len(left) > 1, dict.fromkeys(ALL, 1.5))
+    assert result.outcome == "slower" and len(tried) == 2
+
+
+def test_nothing_falls_back_by_force_or_without_a_bench(monkeypatch):
+    units = dict.fromkeys(ALL, 0.5)
+    result, tried = fallen(monkeypatch, lambda left: True, units, force=True)
+    assert result.outcome == "split" and result.fallbacks == () and len(tried) == 1
+
+
+def test_a_check_that_fails_on_the_way_is_no_success(monkeypatch, tmp_path):
+    units = {"product0": 0.8, "product1": 2.0, "product2": 2.0}
+    real = compare.check
+    verdicts = []
+
+    def check(*arguments, **options):
+        verdict = real(*arguments, **options)
+        verdicts.append(verdict)
+        return verdict if len(verdicts) == 1 else dataclasses.replace(verdict, equal=False, reason="output 'y'")
+
+    monkeypatch.setattr(compare, "check", check)
+    result, _ = fallen(monkeypatch, lambda left: "product0" in left, units, "path", tmp_path / "out.onnx")
+    assert (result.outcome, result.ok) == ("failed", False) and not (tmp_path / "out.onnx").exists()
+
+
+def test_units_are_really_measured_when_the_model_is_slower(slow):
+    plan = scission.plan(stacked(2), force=True, regions=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
+        result = optimize(stacked(2), bench=True, rows=[1])
+    assert result.outcome == "slower" and result.verdict.equal
+
+
+# Tuning.
+
+
+@pytest.fixture
+def speeds(monkeypatch, tmp_path):
+    """Races that take no time; `speeds(function)` says how fast each way is."""
+    monkeypatch.setenv("SCISSION_CACHE", str(tmp_path / "cache"))
+
+    def start(speed):
+        monkeypatch.setattr(tuning.tune, "__kwdefaults__", {**tuning.tune.__kwdefaults__, "racer": FakeRacer(speed)})
+
+    return start
+
+
+def test_a_tuned_plan_has_the_winners(speeds):
+    speeds(lambda way, rows: 3.0 if way.startswith("gather") else 1.5)
+    model = model_of(SPLITS)
+    plan = scission.plan(model, tune=True, provider="cpu", threads=1, cache=False)
+    assert [step.lowering for step in plan.rewrites] == ["gather"] and "measured 3.00x" in plan.steps[0].reason
+    found = pipeline.tuned_plan(model, provider="cpu", threads=1, cache=False)
+    assert found.plan == plan and found.units[0].planned == "dense"
+    assert scission.check(model, scission.apply(model, plan)).equal
+
+
+def test_optimize_tunes_first(speeds, tmp_path):
+    speeds(lambda way, rows: 3.0 if way.startswith("gather") else 1.5)
+    result = optimize(model_of(SPLITS), tune=True)
+    assert result.outcome == "split" and result.plan.rewrites[0].lowering == "gather"
+    assert result.tuned.units[0].winner.startswith("gather") and result.tuned.plan == result.plan
+    data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert data["tuning"]["units"][0]["planned"] == "dense"
+    assert (tmp_path / "cache" / "tuning.json").exists()
+
+
+def test_what_no_race_is_won_by_stays_as_it_is(speeds):
+    speeds(lambda way, rows: 0.95)
+    result = optimize(model_of(SPLITS), tune=True, cache=False)
+    assert result.outcome == "unchanged" and "none is measured to gain" in result.reason and result.tuned.units
+
+
+# Both on annealed models.
+
+
+@pytest.fixture
+def lossy(tmp_path):
+    """Options of `optimize` that anneal a model of three weights, and the model."""
+    rng = np.random.default_rng(3)
+    model, _, _ = network(rng, (64, 96, 96, 64), signal=8.0)
+    onnx.save(model, tmp_path / "m.onnx")
+    np.savez(tmp_path / "d.npz", x=rng.standard_normal((80, 64)).astype(np.float32))
+    anneal = scission.Annealer(method="blocks", init=f"normal:{SIGMA}")
+    options = {"anneal": anneal, "data": tmp_path / "d.npz", "max_drop": "cosine<=0.5", "regions": False}
+    return tmp_path / "m.onnx", options
+
+
+def weights_of(path):
+    graph = ir.load(path).graph
+    return {name: value.const_value.numpy() for name, value in graph.initializers.items()}
+
+
+def forced(monkeypatch):
+    real = pipeline.make_plan
+    monkeypatch.setattr(pipeline, "make_plan", lambda *a, **o: real(*a, **{**o, "force": True}))
+
+
+def test_an_operator_that_falls_back_gets_its_removed_weights_back(lossy, tmp_path, monkeypatch):
+    path, options = lossy
+    forced(monkeypatch)
+    falling(monkeypatch, lambda left: "l1" in left, {"l0": 2.0, "l1": 0.8, "l2": 2.0})
+    result = optimize(path, tmp_path / "out.onnx", bench=True, rows=[1], **options)
+    assert result.outcome == "split" and [one.nodes for one in result.fallbacks] == [("l1",)]
+    assert result.verdict.equal and {one.node for one in result.plan.annealing} == {"l0", "l2"}
+    assert np.array_equal(weights_of(tmp_path / "out.onnx")["W1"], weights_of(path)["W1"])
+    assert {c.annealing.node for c in result.selection.chosen} == {"l0", "l2"}
+    again = scission.apply(path, scission.Plan.loads(result.plan.dumps()), tmp_path / "again.onnx")
+    assert scission.check(again, tmp_path / "out.onnx").identical
+
+
+def test_what_is_tuned_is_the_annealed_model(lossy, tmp_path, monkeypatch, speeds):
+    path, options = lossy
+    speeds(lambda way, rows: 2.0)
+    plan = scission.plan(path, anneal=options["anneal"], tune=True, cache=False, regions=False, provider="cpu")
+    assert {one.node for one in plan.annealing} == {step.node for step in plan.rewrites} == {"l0", "l1", "l2"}
+    result = optimize(path, tmp_path / "out.onnx", tune=True, cache=False, **options)
+    assert result.outcome == "split" and len(result.plan.annealing) == 3 and result.verdict.equal
+
+
+def test_nothing_is_annealed_for_what_no_race_is_won_by(lossy, tmp_path, monkeypatch, speeds):
+    path, options = lossy
+    forced(monkeypatch)
+    speeds(lambda way, rows: 0.5)
+    plan = scission.plan(path, anneal=options["anneal"], tune=True, cache=False, regions=False, provider="cpu")
+    assert plan.annealing == () and not plan.rewrites
+    result = optimize(path, tmp_path / "out.onnx", tune=True, cache=False, **options)
+    assert result.outcome == "unchanged" and result.selection.chosen == () and result.plan.annealing == ()
+    assert (tmp_path / "out.onnx").read_bytes() == path.read_bytes()

@@ -8,7 +8,9 @@ from rich.console import Console
 
 import scission
 from scission import Plan, Trials
+from scission.ir.reordering import Reordering
 from scission.ir.skipped import Skipped
+from scission.models import planted_ffn
 from scission.models.matrix import weight
 from scission.models.planted_recurrent import Cell, build_cell
 from scission.runtime import report
@@ -46,6 +48,18 @@ def test_a_plan_shows_blocks_dormant_features_and_lowering():
     for word in ("MatMul", "17x21", "scatter", "2 in 3 out"):
         assert word in row
     assert "every operator is split" in shown
+
+
+def test_what_is_split_together_is_numbered_and_explained():
+    model = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model
+    plan = scission.plan(model, provider="cpu", threads=1, force=True)
+    (joint,) = plan.joints
+    plan = dataclasses.replace(plan, joints=(dataclasses.replace(joint, flow="columns", stack=4),))
+    order = Reordering(value="h", axis=1, order=[1, 0])
+    shown = text(report.plan_view(dataclasses.replace(plan, reorderings=(order,))))
+    assert len([line for line in shown.splitlines() if "MatMul" in line and "joint 1" in line]) == 2
+    assert f"joint 1: {joint.reason}, blocks stacked by 4, features first" in shown
+    assert "1 inner stream of features in the order of the blocks: h" in shown
 
 
 def test_merged_blocks_are_told_apart_from_components():
@@ -106,6 +120,21 @@ def test_timings_have_a_row_per_input_size(result):
     assert sum("ms" in line for line in shown.splitlines()) == 2 and "1 thread" in shown
     assert all(f"{bench.speedup:.2f}x" in shown for bench in result.benches)
     assert text(report.timings([]))
+
+
+def test_timings_say_on_cuda_whether_models_ran_as_cuda_graphs(result):
+    assert "graphs" not in text(report.timings(result.benches))
+    graph, plain = (
+        dataclasses.replace(b, provider="cuda", threads=None, cuda_graph=used, cuda_graph_reason=why)
+        for b, used, why in zip(result.benches, (True, False), ("", "'[red]x' is text"), strict=True)
+    )
+    for benches, words in (
+        ([graph], "on cuda, as CUDA graphs"),
+        ([plain], "on cuda, without CUDA graphs: '[red]x' is text"),
+        ([graph, plain], "on cuda, without CUDA graphs at batch 2: '[red]x' is text"),
+        ([plain, graph], "on cuda, without CUDA graphs at batch 2: '[red]x' is text"),
+    ):
+        assert text(report.timings(benches)).rstrip().endswith(words)
 
 
 def test_a_result_ends_with_what_came_of_it(result, tmp_path):

@@ -1,0 +1,281 @@
+"""The ways in which a unit of a plan could be lowered instead, the most promising ones by prediction."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..ir.joint import Joint
+from ..ir.linear import Linear, scopes
+from ..ir.plan import Decomposition, Lowering, Plan, Step
+from ..ir.recurrent import Recurrent
+from ..ir.region import region_of
+from ..ir.view import View
+from . import recurrent_planner
+from .analysis import Analysis, analyse
+from .batched import tile_of
+from .blocks import group, is_contiguous
+from .branches import branches
+from .cost import CPU, CUDA, Machine, dense_seconds, split_seconds
+from .emit import Names
+from .joint_node import Unsuited
+from .joint_planner import JointOption, _grown, candidate, joint_options
+from .lowering import absorb_dormant, absorbs, misfit, suited
+from .plan_unit import PlanUnit, way_of
+from .planner import _fixed_rows, _praise, _selects, _transposes
+from .recurrent_cost import parallel_seconds, seconds
+from .units import couple, group_units
+
+__all__ = ["MOST", "Alternative", "alternatives"]
+
+MOST = 6  # alternatives of one unit: each is built, checked and raced
+IDLE: tuple[Lowering, ...] = ("scatter", "gather")  # where blocks follow one another there is nothing to move
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alternative:
+    """One way to lower a unit, as the part of a plan that says so.
+
+    way: in a few words, the same for units that are alike; gain: predicted dense time over lowered time, at its worst
+    over row counts and machines.
+    """
+
+    way: str
+    steps: tuple[Step, ...]
+    joints: tuple[Joint, ...]
+    gain: float
+
+
+def alternatives(
+    unit: PlanUnit, seen: View, plan: Plan, *, threads: int | None = None, most: int = MOST
+) -> list[Alternative]:
+    """At most `most` ways to lower a unit of a plan, the one of the plan among them, best predicted first.
+
+    seen: what the steps of the plan are about; threads: that the products will run on, all cores by default. Of every
+    kind of lowering the best comes in before a second one of any kind, since what is predicted may be wrong for a whole
+    kind. Dense is not among them. Reads the weights of the unit and changes nothing.
+    """
+    several = 1 if plan.provider == "cuda" else threads or os.cpu_count() or 1
+    work = _Work(seen, plan.rows, plan.provider, several)
+    if not unit.linears:
+        return _sorted(_ranked(work.parallel(unit), unit.way)[:most])
+    if unit.joint is not None:
+        return work.of_joint(unit, most)
+    found = work.of_step(unit.steps[0], unit.linears[0])
+    ours = [] if any(one.way == unit.way for one in found) else _as_planned(unit)
+    return _sorted(_ranked([*found, *ours], unit.way)[:most])
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What the alternatives of a unit depend on besides the unit."""
+
+    seen: View
+    rows: tuple[int, ...]
+    provider: str
+    threads: int
+
+    def _machines(self) -> list[Machine]:
+        machine = CUDA if self.provider == "cuda" else CPU
+        return [machine] if self.threads == 1 else [machine, machine.threaded(self.threads)]
+
+    # One linear alone
+
+    def of_step(self, step: Step, linear: Linear, analysis: Analysis | None = None) -> list[Alternative]:
+        constants = self.seen.found.constants
+        analysis = analysis or analyse(linear.canonical(constants), transposed=linear.transposed)
+        selects = _selects(linear, analysis, self.seen.found)
+        ways = [way for way in suited(linear) if way != "select" or selects]
+        tile = tile_of(self.provider, linear.dtype)
+        counts = [fixed] if (fixed := _fixed_rows(linear)) else list(self.rows)
+        transposes = _transposes(linear)
+        itemsize = linear.dtype.numpy().itemsize
+        found = []
+        for way, blocks in _lowered(linear, analysis, ways, tile):
+            gain = min(
+                dense_seconds(linear.shape, rows, itemsize, machine)
+                / split_seconds(blocks, way, rows, itemsize, machine, transposes, tile)
+                for rows in counts
+                for machine in self._machines()
+            )
+            made = replace(
+                step,
+                lowering=way,
+                decomposition=blocks,
+                gain=round(gain, 3),
+                reason=_praise(analysis, blocks, selects=way == "select"),
+                sha256=analysis.sha256,
+            )
+            found.append(Alternative(way_of([made], None), (made,), (), gain))
+        return found
+
+    # Linears together
+
+    def of_joint(self, unit: PlanUnit, most: int) -> list[Alternative]:
+        constants = self.seen.found.constants
+        analyses = {one: analyse(one.canonical(constants), transposed=one.transposed) for one in unit.linears}
+        apart = self._apart(unit, analyses)
+        planned = _as_planned(unit)
+        grown = _grown(
+            [made for one, own in analyses.items() if (made := candidate(one, own, constants)) is not None],
+            constants,
+            tail=True,
+        )
+        if grown is None or grown.region.linears != unit.linears:  # a plan that was edited by hand
+            return _sorted([*planned, *apart])
+        options = joint_options(grown, self.rows, self._machines())
+        together = {one: option for option in options for one in [self._joined(unit, option, analyses)]}
+        names = Names(self.seen.model)
+        taken: list[Alternative] = []
+        for one in _ranked(together, unit.way):
+            if len(taken) < most - len(apart) and (one.way == unit.way or self._can(unit, together[one], names)):
+                taken.append(one)
+        return _sorted([*(taken or planned), *apart])
+
+    def _joined(self, unit: PlanUnit, option: JointOption, analyses: dict[Linear, Analysis]) -> Alternative:
+        assert unit.joint is not None
+        count = len(option.decompositions[0].blocks)
+        gain = round(option.gain, 3)
+        reason = f"{count} blocks of {len(unit.linears)} operators together"
+        blocks = {one.address: found for one, found in zip(unit.linears, option.decompositions, strict=True)}
+        shas = {one.address: analysis.sha256 for one, analysis in analyses.items()}
+        steps = tuple(
+            replace(
+                step,
+                lowering="joint",
+                decomposition=blocks[step.node],
+                gain=gain,
+                reason=reason,
+                sha256=shas[step.node],
+            )
+            for step in unit.steps
+        )
+        made = replace(unit.joint, flow=option.flow, stack=option.stack, gain=gain, reason=reason)
+        return Alternative(way_of(steps, made), steps, (made,), option.gain)
+
+    def _can(self, unit: PlanUnit, option: JointOption, names: Names) -> bool:
+        """Whether an option can be carried out, which is tried: emitting changes no graph."""
+        constants = self.seen.found.constants
+        graph = unit.linears[0].node.graph
+        addresses = next(scope.addresses for scope in scopes(self.seen.model) if scope.graph is graph)
+        try:
+            branches(
+                region_of(unit.linears, constants),
+                option.decompositions,
+                constants,
+                names,
+                addresses,
+                flow=option.flow,
+                stack=option.stack,
+            )
+        except Unsuited:
+            return False
+        return True
+
+    def _apart(self, unit: PlanUnit, analyses: dict[Linear, Analysis]) -> list[Alternative]:
+        """Each of its linears by itself, as predicted best, dense where no gain is; nothing where all would be."""
+        steps = {}
+        dense, split = 0.0, 0.0
+        for step, one in ((step, _of(unit, step)) for step in unit.steps):
+            best = max(self.of_step(step, one, analyses[one]), key=lambda found: found.gain, default=None)
+            taken = best if best is not None and best.gain > 1 else None
+            steps[step.node] = (
+                taken.steps[0] if taken else replace(step, lowering="dense", reason="no gain by itself is predicted")
+            )
+            dense += step.parameters
+            split += step.parameters / (taken.gain if taken else 1)
+        if all(step.lowering == "dense" for step in steps.values()):
+            return []
+        return [Alternative("apart", tuple(steps[step.node] for step in unit.steps), (), dense / split)]
+
+    # Recurrent operators
+
+    def parallel(self, unit: PlanUnit) -> list[Alternative]:
+        constants = self.seen.found.constants
+        ways = {one.address: one for one in unit.operators if isinstance(one, Recurrent)}
+        whole = {}
+        for step in unit.steps:
+            way = ways[step.node]
+            whole[step.node] = couple(*way.stored(constants), way.direction).decomposition
+        found = []
+        most = max(len(blocks.blocks) for blocks in whole.values())
+        for count in _halves(most):
+            steps = []
+            for step in unit.steps:
+                blocks = group_units(whole[step.node], ways[step.node].features, count)
+                gain = self._recurrent_gain(ways[step.node], blocks)
+                steps.append(replace(step, lowering="parallel", decomposition=blocks, gain=round(gain, 3)))
+            if all(step.decomposition.mac_share < 1 for step in steps):
+                gain = min(step.gain or 0.0 for step in steps)
+                found.append(Alternative(way_of(steps, None), tuple(steps), (), gain))
+        return found or _as_planned(unit)
+
+    def _recurrent_gain(self, way: Recurrent, blocks: Decomposition) -> float:
+        itemsize = way.dtype.numpy().itemsize
+        return min(
+            seconds(way.op, way.features, way.hidden, run, itemsize, machine)
+            / parallel_seconds(blocks, way.op, way.features, run, itemsize, machine)
+            for run in recurrent_planner._runs(way, self.rows)
+            for machine in recurrent_planner._machines(self.provider, self.threads)
+        )
+
+
+def _lowered(
+    linear: Linear, analysis: Analysis, ways: Sequence[Lowering], tile: int
+) -> Iterator[tuple[Lowering, Decomposition]]:
+    """Every lowering that suits a linear with its blocks and its row groups, in halving numbers of groups."""
+    for found in (analysis.decomposition, analysis.groups):
+        if found is None or not found.blocks:
+            continue
+        whole = absorb_dormant(found) if absorbs(linear) else found
+        for count in _halves(len(whole.blocks)):
+            grouped = group(whole, count)
+            for way in ways if grouped.mac_share < 1 else ():
+                idle = way in IDLE and is_contiguous(grouped)
+                again = way == "select" and count < len(whole.blocks)
+                if not idle and not again and misfit(grouped, way, tile) is None:
+                    yield way, grouped
+
+
+def _halves(count: int) -> Iterator[int]:
+    """
+    >>> list(_halves(9))
+    [9, 5, 3, 2, 1]
+    """
+    while count:
+        yield count
+        count = -(-count // 2) if count > 1 else 0
+
+
+def _of(unit: PlanUnit, step: Step) -> Linear:
+    return next(one for one in unit.linears if one.address == step.node)
+
+
+def _as_planned(unit: PlanUnit) -> list[Alternative]:
+    if unit.way == "dense":
+        return []
+    gain = unit.joint.gain if unit.joint is not None else unit.steps[0].gain
+    return [Alternative(unit.way, unit.steps, (unit.joint,) if unit.joint else (), gain or 1.0)]
+
+
+def _kind(one: Alternative) -> Hashable:
+    """What is tried at least once: the lowering, and of joints the flow and whether blocks are stacked."""
+    made = one.joints[0] if one.joints else None
+    return (one.steps[0].lowering, made and made.flow, made is not None and made.stack > 1)
+
+
+def _ranked(found: Iterable[Alternative], always: str) -> list[Alternative]:
+    """The planned one, then the best of each kind, then the best of all; of equal ways the best."""
+    best: dict[str, Alternative] = {}
+    for one in _sorted(found):
+        best.setdefault(one.way, one)
+    kinds: dict[Hashable, Alternative] = {}
+    for one in best.values():
+        kinds.setdefault(_kind(one), one)
+    planned = [one for one in best.values() if one.way == always]
+    return list(dict.fromkeys([*planned, *kinds.values(), *best.values()]))
+
+
+def _sorted(found: Iterable[Alternative]) -> list[Alternative]:
+    return sorted(found, key=lambda one: -one.gain)

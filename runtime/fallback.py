@@ -1,0 +1,111 @@
+"""Falling back: which units of a plan go back to dense when the whole model was measured slower than the original."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..ir.errors import ScissionError
+from ..ir.model import Model
+from ..ir.plan import Plan
+from ..passes.excerpt import excerpt, ground
+from ..passes.plan_unit import PlanUnit, alone, plan_units
+from ..passes.rewrite import rewrite
+from ..passes.signature import signature
+from .compare import Trials
+from .excerpt_race import Raced, Racer, race_excerpt, why_not
+from .race import race
+from .tuning_cache import key_of
+
+__all__ = ["ROUNDS", "Fallback", "dropped", "to_drop", "unit_speeds"]
+
+ROUNDS = 5  # whole models that are built, checked and timed before the original is handed back
+UNKNOWN = 1.0  # where a unit stands among the others that could not be measured by itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """A unit and how fast it was by itself, at its worst.
+
+    way: how it was lowered; speed: times as fast as dense, None where it could not be measured; rows: the row count,
+    None where the graph fixes it; reason: why it goes back to dense.
+    """
+
+    nodes: tuple[str, ...]
+    way: str
+    speed: float | None
+    rows: int | None
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "nodes": list(self.nodes)}
+
+
+def unit_speeds(
+    model: Model, plan: Plan, trials: Trials, rows: Sequence[int], *, racer: Racer = race
+) -> tuple[Fallback, ...]:
+    """Every unit of a plan raced with its dense form, the slowest first.
+
+    Units that are alike are measured once. Raises PlanError when the plan is for another model.
+    """
+    seen = ground(model.graph, plan)
+    known: dict[str, tuple[float, int | None] | None] = {}
+    found = []
+    for unit in plan_units(plan, seen):
+        problem = ""
+        speed: tuple[float, int | None] | None = None
+        try:
+            part = excerpt(seen, unit.operators, unit.inner)
+            key = key_of({"unit": signature(part, [step.decomposition for step in unit.steps]), "way": unit.way})
+            if key not in known:
+                form = rewrite(part, alone(plan, unit.steps, (unit.joint,) if unit.joint else ()))
+                counts, raced = race_excerpt(model, part, {unit.way: form}, trials=trials, rows=rows, racer=racer)
+                known[key] = _lowest(raced[unit.way], counts)
+            speed = known[key]
+        except ScissionError as error:
+            problem = why_not(error)
+        found.append(_fallback(unit, speed, problem))
+    return tuple(sorted(found, key=lambda one: UNKNOWN if one.speed is None else one.speed))
+
+
+def _lowest(raced: Raced, counts: Sequence[int | None]) -> tuple[float, int | None] | None:
+    if raced.problem or raced.lowest is None:
+        return None
+    speed, place = raced.lowest
+    return speed, counts[place]
+
+
+def _fallback(unit: PlanUnit, speed: tuple[float, int | None] | None, problem: str) -> Fallback:
+    if speed is None:
+        why = f"the whole model was measured slower with it; {problem or 'it cannot be measured by itself'}"
+        return Fallback(nodes=unit.nodes, way=unit.way, speed=None, rows=None, reason=why)
+    at = f" at {speed[1]} rows" if speed[1] is not None else ""
+    why = f"measured {speed[0]:.2f}x the speed of dense{at}"
+    if speed[0] >= 1:
+        why += ", and the whole model was slower with it"
+    return Fallback(nodes=unit.nodes, way=unit.way, speed=speed[0], rows=speed[1], reason=why)
+
+
+def to_drop(speeds: Sequence[Fallback], gone: Collection[Fallback]) -> tuple[Fallback, ...]:
+    """The units that go next: all that are slower than dense by themselves, then one at a time, slowest first.
+
+    speeds: of all units, the slowest first; gone: those that went before.
+
+    >>> units = [Fallback(nodes=(name,), way="split 2", speed=speed, rows=1, reason="") for name, speed in
+    ...          (("a", 0.5), ("b", 0.9), ("c", 1.1), ("d", 1.2))]
+    >>> first = to_drop(units, ())
+    >>> [unit.nodes for unit in first], [unit.nodes for unit in to_drop(units, first)]
+    ([('a',), ('b',)], [('c',)])
+    """
+    left = [one for one in speeds if one not in gone]
+    slow = [one for one in left if one.speed is not None and one.speed < 1]
+    return tuple(slow or left[:1])
+
+
+def dropped(plan: Plan, units: Sequence[Fallback]) -> Plan:
+    """The plan with some units left dense, each for its own reason; reorderings stay."""
+    for unit in units:
+        plan = plan.kept_dense(unit.nodes, unit.reason)
+    return plan

@@ -1,0 +1,105 @@
+import numpy as np
+import onnx
+import pytest
+from races import FakeRacer
+
+from scission.ir.errors import ScissionError
+from scission.ir.model import load
+from scission.ir.onnx_ir import onnx_ir as ir
+from scission.models.planted import build
+from scission.passes.excerpt import excerpt, ground
+from scission.passes.plan_unit import alone, plan_units
+from scission.passes.planner import make_plan
+from scission.passes.rewrite import rewrite
+from scission.runtime.compare import Trials
+from scission.runtime.excerpt_race import race_excerpt
+
+QUICK = Trials(provider="cpu", threads=1)
+
+
+def prepared(source, kind="matmul-right-3", **options):
+    loaded = load(source or build(np.random.default_rng(0), kind, **options).model)
+    plan = make_plan(loaded, force=True)
+    seen = ground(loaded.graph, plan)
+    (unit,) = plan_units(plan, seen)
+    part = excerpt(seen, unit.operators, unit.inner)
+    return loaded, part, rewrite(part, alone(plan, unit.steps, ()))
+
+
+def test_every_form_is_raced_with_dense_at_every_row_count():
+    home, part, form = prepared(None)
+    racer = FakeRacer(lambda way, rows: {"a": 2.0, "b": 3.0}[way])
+    counts, found = race_excerpt(home, part, {"a": form, "b": form}, trials=QUICK, rows=(1, 16), racer=racer)
+    assert counts == (1, 16) and [names for names, _ in racer.calls] == [("dense", "a", "b")] * 2
+    assert found["a"].speeds == (2.0, 2.0) and found["b"].worst == 3.0 and found["b"].lowest == (3.0, 0)
+
+
+def test_a_form_that_cannot_win_any_more_is_not_run_again():
+    home, part, form = prepared(None)
+    racer = FakeRacer(lambda way, rows: 0.5 if way == "slow" else 2.0)
+    _, found = race_excerpt(home, part, {"slow": form, "a": form}, trials=QUICK, rows=(1, 4, 16), racer=racer)
+    assert found["slow"].speeds == (0.5, None, None) and found["slow"].worst == 0 and found["slow"].lowest == (0.5, 0)
+    assert [names for names, _ in racer.calls] == [("dense", "slow", "a"), ("dense", "a"), ("dense", "a")]
+    _, found = race_excerpt(home, part, {"slow": form}, trials=QUICK, rows=(1, 4, 16), racer=racer)
+    assert found["slow"].speeds == (0.5, None, None) and len(racer.calls) == 4
+
+
+def test_a_wrong_form_is_thrown_out_and_says_so():
+    home, part, form = prepared(None)
+    wrong = form.clone()
+    for value in wrong.graph.initializers.values():
+        if value.const_value.dtype == ir.DataType.FLOAT:
+            value.const_value = ir.Tensor(value.const_value.numpy() * np.float32(1.01), name=value.name)
+    broken = form.clone()
+    broken.graph[0].op_type = "NoSuchOperator"
+    racer = FakeRacer(lambda way, rows: 9.0)
+    forms = {"wrong": wrong, "broken": broken, "right": form}
+    _, found = race_excerpt(home, part, forms, trials=QUICK, rows=(1, 16), racer=racer)
+    assert "allowed" in found["wrong"].problem and "NoSuchOperator" in found["broken"].problem
+    assert found["wrong"].worst == found["broken"].worst == 0 and found["right"].worst == 9
+    assert all(names == ("dense", "right") for names, _ in racer.calls)
+    found = race_excerpt(home, part, {"wrong": wrong}, trials=QUICK, rows=(1,), racer=racer)[1]
+    assert found["wrong"].problem and len(racer.calls) == 2
+
+
+def test_sizes_of_the_user_hold_where_the_excerpt_has_the_symbol():
+    home, part, form = prepared(None)
+    symbol = next(dim.value for dim in part.graph.inputs[0].shape if not isinstance(dim, int))
+    trials = Trials(provider="cpu", threads=1, sizes={symbol: 5, "elsewhere": 3})
+    racer = FakeRacer(lambda way, rows: 2.0)
+    race_excerpt(home, part, {"a": form}, trials=trials, rows=(16,), racer=racer)
+    assert racer.calls[0][1] == 5
+
+
+def test_fixed_sizes_are_run_once():
+    model = build(np.random.default_rng(0), "matmul-right-2").model
+    for value in (*model.graph.input, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_value = 7
+    home, part, form = prepared(model)
+    racer = FakeRacer(lambda way, rows: 2.0)
+    counts, found = race_excerpt(home, part, {"a": form}, trials=QUICK, rows=(1, 16), racer=racer)
+    assert counts == (None,) and found["a"].speeds == (2.0,) and [rows for _, rows in racer.calls] == [7]
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_weights_are_read_from_where_they_lie(external, tmp_path):
+    model = build(np.random.default_rng(0), "matmul-right-3").model
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=external, location="data", size_threshold=0)
+    home, part, form = prepared(tmp_path / "m.onnx")
+    found = race_excerpt(home, part, {"a": form}, trials=QUICK, rows=(3,), racer=FakeRacer(lambda way, rows: 2.0))[1]
+    assert found["a"].problem == "" and found["a"].worst == 2
+
+
+def test_what_onnx_runtime_refuses_dense_is_an_error():
+    home, part, form = prepared(None)
+    part.graph[0].op_type = "NoSuchOperator"
+    with pytest.raises(ScissionError):
+        race_excerpt(home, part, {"a": form}, trials=QUICK, rows=(1,), racer=FakeRacer(lambda way, rows: 2.0))
+
+
+def test_a_real_race():
+    home, part, form = prepared(None)
+    counts, found = race_excerpt(home, part, {"a": form}, trials=QUICK, rows=(2,), seconds=0.01)
+    assert counts == (2,) and found["a"].speeds[0] > 0 and not found["a"].problem
