@@ -8,22 +8,19 @@ interleaved repeats in one run. Models are built once into `.bench/` (about 5 GB
 from __future__ import annotations
 
 import argparse
-import datetime
 import filecmp
-import json
 import statistics
 import subprocess
 import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
-from rich.console import Console
-from rich.table import Table
+from figures import Figure, at_least, at_most, missed, reported, save, show, told
+from raced import FOLDER, made
 
 import scission
 from scission.ir.model import load
@@ -32,44 +29,9 @@ from scission.models.sketch import Sketch
 from scission.passes.components import components
 from scission.passes.planner import make_plan
 from scission.runtime.bench import file_bytes
-from scission.runtime.environment import machine
 from scission.runtime.session import left_cuda, open_session
 
-FOLDER = Path(".bench")
-RESULTS = Path(__file__).parent / "results"
 ZOO_SIZES = ((128, 96),) * 8
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number beside its target; `met` is None for figures that are only reported."""
-
-    row: str
-    what: str
-    value: float
-    target: str
-    met: bool | None
-
-
-def at_least(row: str, what: str, value: float, target: float) -> Figure:
-    return Figure(row, what, round(value, 3), f">= {target:g}", value >= target)
-
-
-def at_most(row: str, what: str, value: float, target: float) -> Figure:
-    return Figure(row, what, round(value, 3), f"<= {target:g}", value <= target)
-
-
-def reported(row: str, what: str, value: float) -> Figure:
-    return Figure(row, what, round(value, 3), "reported", None)
-
-
-def made(name: str, build: Callable[[Path], object]) -> Path:
-    """A model built once."""
-    path = FOLDER / name
-    if not path.exists():
-        FOLDER.mkdir(exist_ok=True)
-        build(path)
-    return path
 
 
 def optimized(path: Path, provider: str, rows: list[int] | None = None) -> tuple[Path, scission.Result]:
@@ -292,32 +254,11 @@ def main() -> int:
     parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
-    figures: list[Figure] = []
-    for row in options.only:
-        for figure in ROWS[row](options.provider):
-            figures.append(figure)
-            print(f"{figure.row}: {figure.what}: {figure.value:g} ({figure.target})", flush=True)
+    figures = told(figure for row in options.only for figure in ROWS[row](options.provider))
     show(figures)
     if options.save:
-        save(figures, options.provider)
-    return int(any(figure.met is False for figure in figures))
-
-
-def show(figures: list[Figure]) -> None:
-    table = Table("model", "figure", "measured", "target", "", box=None)
-    for figure in figures:
-        verdict = "" if figure.met is None else "met" if figure.met else "MISSED"
-        table.add_row(figure.row, figure.what, f"{figure.value:g}", figure.target, verdict)
-    Console().print(table)
-
-
-def save(figures: list[Figure], provider: str) -> None:
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"main_job-{provider}-{today}.json"
-    content = {"date": today, "machine": machine(provider), "figures": [asdict(figure) for figure in figures]}
-    path.write_text(json.dumps(content, indent=1) + "\n")
-    print(f"wrote {path}")
+        save("main_job", figures, options.provider)
+    return int(missed(figures))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,204 @@
+"""The constants of the cost model, measured and fitted: `python tests/bench/calibrate.py [--keep FILE] [--from FILE]`.
+
+Times dense and lowered products and feed-forward networks on the machine at hand, one thread, interleaved, and fits the
+constants of `scission.passes.cost.Machine` to the medians: least squares over logarithms, so that a microsecond and a
+second count alike. Prints the constants, how far predictions are off, and how often the way that is predicted to be
+fastest is within 10 % of the one that is. --keep writes the measurements, --from fits to kept ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from cost import lowered, model, race
+from scipy.optimize import least_squares
+
+import scission
+from scission.ir.model import load
+from scission.ir.view import view
+from scission.models import planted_ffn
+from scission.models.matrix import weight
+from scission.passes.analysis import analyse
+from scission.passes.cost import CPU, Machine, dense_seconds, split_seconds
+from scission.passes.joint_cost import joint_seconds, region_seconds
+from scission.passes.joint_planner import candidate, grow
+from scission.runtime.session import open_session
+
+SINGLES = [(128, 4), (256, 4), (384, 4), (768, 8), (1024, 4), (1024, 32), (2048, 16), (4096, 16), (4096, 64)]
+NETWORKS = [(128, 4), (384, 4), (768, 8), (1024, 16), (2048, 4), (2048, 16)]
+ROWS = (1, 16, 128, 512)
+FITTED = (
+    "launch",
+    "node",
+    "mac",
+    "stream",
+    "cached",
+    "row",
+    "move",
+    "turn",
+    "pick",
+    "batch",
+    "unpacked",
+    "pixel",
+    "touch",
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of one way to compute one case; size, count: of weight and blocks; way: a lowering or 'flow/stack'."""
+
+    kind: str
+    size: int
+    count: int
+    shuffle: bool
+    rows: int
+    way: str
+    seconds: float
+
+    @property
+    def case(self) -> tuple[str, int, int, bool, int]:
+        return self.kind, self.size, self.count, self.shuffle, self.rows
+
+
+def timed(kind: str, size: int, count: int, shuffle: bool, models: dict[str, onnx.ModelProto]) -> list[Measured]:
+    """All ways to compute a case, raced at every number of rows."""
+    sessions = {way: open_session(made.SerializeToString(), provider="cpu", threads=1) for way, made in models.items()}
+    found = []
+    for rows in ROWS:
+        x = np.random.default_rng(rows).standard_normal((rows, size), np.float32)
+        seconds = race(sessions, {"x": x})
+        found += [Measured(kind, size, count, shuffle, rows, way, spent) for way, spent in seconds.items()]
+    return found
+
+
+def single(size: int, count: int, shuffle: bool) -> tuple[onnx.ModelProto, scission.Decomposition]:
+    rng = np.random.default_rng(size + count)
+    W, truth = weight(rng, [(size // count, size // count)] * count, contiguous=not shuffle)
+    return model(W), truth
+
+
+def network(size: int, count: int, shuffle: bool) -> onnx.ModelProto:
+    rng = np.random.default_rng(size + count)
+    return planted_ffn.build(rng, size, 4 * size, count, "relu", shuffle=shuffle).model
+
+
+def network_ways(original: onnx.ModelProto, count: int) -> dict[str, onnx.ModelProto]:
+    """A feed-forward network as one region, in every flow and stack."""
+    plan = scission.plan(original, provider="cpu", threads=1, force=True)
+    (joint,) = plan.joints
+    ways = {}
+    for flow in ("rows", "columns"):
+        for stack in sorted({1, 4, count}):
+            changed = replace(plan, joints=(replace(joint, flow=flow, stack=stack),))
+            ways[f"{flow}/{stack}"] = scission.apply(original, changed)
+    return ways
+
+
+def measure() -> list[Measured]:
+    found = []
+    for size, count in SINGLES:
+        for shuffle in (False, True):
+            original, truth = single(size, count, shuffle)
+            found += timed("single", size, count, shuffle, {"dense": original, **lowered(original, truth)})
+            print(f"single {size} in {count}", flush=True)
+    for size, count in NETWORKS:
+        for shuffle in (False, True):
+            original = network(size, count, shuffle)
+            found += timed("network", size, count, shuffle, {"dense": original, **network_ways(original, count)})
+            print(f"network {size} in {count}", flush=True)
+    return found
+
+
+class Predictor:
+    """Predicted seconds of each measured way, for any constants."""
+
+    def __init__(self, measured: list[Measured]) -> None:
+        self.regions = {}
+        self.truths = {}
+        for one in measured:
+            key = one.size, one.count, one.shuffle
+            if one.kind == "single" and key not in self.truths:
+                self.truths[key] = single(*key)[1]
+            elif one.kind == "network" and key not in self.regions:
+                found = view(load(network(*key)).graph).found
+                candidates = [
+                    candidate(linear, analyse(linear.canonical(found.constants)), found.constants)
+                    for linear in found.linears
+                ]
+                (self.regions[key],) = grow([c for c in candidates if c], found.constants)
+
+    def seconds(self, one: Measured, machine: Machine) -> float:
+        key = one.size, one.count, one.shuffle
+        if one.kind == "single":
+            if one.way == "dense":
+                return dense_seconds((one.size, one.size), one.rows, 4, machine)
+            return split_seconds(self.truths[key], one.way, one.rows, 4, machine)
+        grown = self.regions[key]
+        if one.way == "dense":
+            return region_seconds(grown.region, one.rows, machine)
+        flow, stack = one.way.split("/")
+        return joint_seconds(grown.region, grown.decompositions, flow, int(stack), one.rows, machine)
+
+
+def fit(measured: list[Measured], predictor: Predictor) -> Machine:
+    """The constants whose predictions are nearest; the size of the cache is tried, the others are solved for."""
+    best, cost = CPU, np.inf
+
+    def residuals(logs: np.ndarray, cache: float) -> np.ndarray:
+        machine = replace(CPU, cache=cache, **dict(zip(FITTED, np.exp(logs).tolist(), strict=True)))
+        return np.array([np.log(predictor.seconds(one, machine) / one.seconds) for one in measured])
+
+    start = np.log([getattr(CPU, name) for name in FITTED])
+    for cache in (5e5, 1e6, 2e6, 8e6, 3e7):
+        found = least_squares(residuals, start, args=(cache,), loss="soft_l1", f_scale=0.3, max_nfev=30)
+        if found.cost < cost:
+            values = dict(zip(FITTED, np.exp(found.x).tolist(), strict=True))
+            best, cost = replace(CPU, cache=cache, **values), found.cost
+    return best
+
+
+def judge(measured: list[Measured], predictor: Predictor, machine: Machine) -> None:
+    """Print how good a machine's predictions are."""
+    cases = defaultdict(list)
+    for one in measured:
+        cases[one.case].append(one)
+    losses = []
+    for ways in cases.values():
+        picked = min(ways, key=lambda one: predictor.seconds(one, machine))
+        losses.append((picked.seconds / min(one.seconds for one in ways), picked))
+    errors = [abs(np.log(predictor.seconds(one, machine) / one.seconds)) for one in measured]
+    near = np.mean([loss <= 1.1 for loss, _ in losses])
+    print(f"predictions are off by a factor of {np.exp(np.median(errors)):.2f} (median)")
+    print(f"picked within 10 % of the fastest: {near:.1%} of {len(losses)} cases; worst:")
+    for loss, one in sorted(losses, key=lambda pair: -pair[0])[:8]:
+        fastest = min(cases[one.case], key=lambda other: other.seconds)
+        print(f"  {loss:.2f}x  {one.case}: {one.way} instead of {fastest.way}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--from", type=Path, dest="source")
+    options = parser.parse_args()
+    kept = json.loads(options.source.read_text()) if options.source else None
+    measured = measure() if kept is None else [Measured(**one) for one in kept]
+    if options.keep:
+        options.keep.write_text(json.dumps([asdict(one) for one in measured]) + "\n")
+    predictor = Predictor(measured)
+    print("as it is:")
+    judge(measured, predictor, CPU)
+    machine = fit(measured, predictor)
+    print("fitted:")
+    print("\n".join(f"    {name}={value:.3g}," for name, value in asdict(machine).items()))
+    judge(measured, predictor, machine)
+
+
+if __name__ == "__main__":
+    main()

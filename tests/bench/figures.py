@@ -1,0 +1,78 @@
+"""Measured figures beside their targets: how the benches print and keep them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from scission.runtime.environment import machine
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number beside its target; `met` is None for figures that are only reported."""
+
+    row: str
+    what: str
+    value: float
+    target: str
+    met: bool | None
+
+
+def at_least(row: str, what: str, value: float, target: float) -> Figure:
+    return Figure(row, what, round(value, 3), f">= {target:g}", value >= target)
+
+
+def at_most(row: str, what: str, value: float, target: float) -> Figure:
+    return Figure(row, what, round(value, 3), f"<= {target:g}", value <= target)
+
+
+def reported(row: str, what: str, value: float) -> Figure:
+    return Figure(row, what, round(value, 3), "reported", None)
+
+
+def told(figures: Iterable[Figure]) -> list[Figure]:
+    """The figures, each printed as it comes."""
+    seen = []
+    for figure in figures:
+        seen.append(figure)
+        print(f"{figure.row}: {figure.what}: {figure.value:g} ({figure.target})", flush=True)
+    return seen
+
+
+def show(figures: Iterable[Figure]) -> None:
+    table = Table("model", "figure", "measured", "target", "", box=None)
+    for figure in figures:
+        verdict = "" if figure.met is None else "met" if figure.met else "MISSED"
+        table.add_row(figure.row, figure.what, f"{figure.value:g}", figure.target, verdict)
+    Console().print(table)
+
+
+def missed(figures: Iterable[Figure]) -> bool:
+    return any(figure.met is False for figure in figures)
+
+
+def result_file(bench: str, provider: str, suffix: str) -> Path:
+    """Where a bench keeps what it measured today."""
+    RESULTS.mkdir(exist_ok=True)
+    return RESULTS / f"{bench}-{provider}-{today()}{suffix}"
+
+
+def save(bench: str, figures: Iterable[Figure], provider: str) -> None:
+    """Write the figures with the date, the machine and the versions."""
+    path = result_file(bench, provider, ".json")
+    content = {"date": today(), "machine": machine(provider), "figures": [asdict(figure) for figure in figures]}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"wrote {path}")
+
+
+def today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
