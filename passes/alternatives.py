@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..ir.joint import Joint
 from ..ir.linear import Linear, scopes
@@ -16,15 +17,14 @@ from . import recurrent_planner
 from .analysis import Analysis, analyse
 from .batched import tile_of
 from .blocks import group, is_contiguous
-from .branches import branches
 from .cost import CPU, CUDA, Machine, dense_seconds, split_seconds
 from .emit import Names
-from .joint_node import Unsuited
-from .joint_planner import JointOption, _grown, candidate, joint_options
+from .joint_planner import JointOption, candidate, grown_from, joint_options
 from .lowering import absorb_dormant, absorbs, misfit, suited
 from .plan_unit import PlanUnit, way_of
-from .planner import _fixed_rows, _praise, _selects, _transposes
+from .planner import fixed_rows, praise, selects_only, turned_ends
 from .recurrent_cost import parallel_seconds, seconds
+from .rewrite import joint_problem
 from .units import couple, group_units
 
 __all__ = ["MOST", "Alternative", "alternatives"]
@@ -76,7 +76,7 @@ class _Work:
     provider: str
     threads: int
 
-    def _machines(self) -> list[Machine]:
+    def machines_of(self) -> list[Machine]:
         machine = CUDA if self.provider == "cuda" else CPU
         return [machine] if self.threads == 1 else [machine, machine.threaded(self.threads)]
 
@@ -85,11 +85,11 @@ class _Work:
     def of_step(self, step: Step, linear: Linear, analysis: Analysis | None = None) -> list[Alternative]:
         constants = self.seen.found.constants
         analysis = analysis or analyse(linear.canonical(constants), transposed=linear.transposed)
-        selects = _selects(linear, analysis, self.seen.found)
+        selects = selects_only(linear, analysis, self.seen.found)
         ways = [way for way in suited(linear) if way != "select" or selects]
         tile = tile_of(self.provider, linear.dtype)
-        counts = [fixed] if (fixed := _fixed_rows(linear)) else list(self.rows)
-        transposes = _transposes(linear)
+        counts = [fixed] if (fixed := fixed_rows(linear)) else list(self.rows)
+        transposes = turned_ends(linear)
         itemsize = linear.dtype.numpy().itemsize
         found = []
         for way, blocks in _lowered(linear, analysis, ways, tile):
@@ -97,14 +97,14 @@ class _Work:
                 dense_seconds(linear.shape, rows, itemsize, machine)
                 / split_seconds(blocks, way, rows, itemsize, machine, transposes, tile)
                 for rows in counts
-                for machine in self._machines()
+                for machine in self.machines_of()
             )
             made = replace(
                 step,
                 lowering=way,
                 decomposition=blocks,
                 gain=round(gain, 3),
-                reason=_praise(analysis, blocks, selects=way == "select"),
+                reason=praise(analysis, blocks, selects=way == "select"),
                 sha256=analysis.sha256,
             )
             found.append(Alternative(way_of([made], None), (made,), (), gain))
@@ -117,14 +117,14 @@ class _Work:
         analyses = {one: analyse(one.canonical(constants), transposed=one.transposed) for one in unit.linears}
         apart = self._apart(unit, analyses)
         planned = _as_planned(unit)
-        grown = _grown(
+        grown = grown_from(
             [made for one, own in analyses.items() if (made := candidate(one, own, constants)) is not None],
             constants,
             tail=True,
         )
         if grown is None or grown.region.linears != unit.linears:  # a plan that was edited by hand
             return _sorted([*planned, *apart])
-        options = joint_options(grown, self.rows, self._machines())
+        options = joint_options(grown, self.rows, self.machines_of())
         together = {one: option for option in options for one in [self._joined(unit, option, analyses)]}
         names = Names(self.seen.model)
         taken: list[Alternative] = []
@@ -155,23 +155,13 @@ class _Work:
         return Alternative(way_of(steps, made), steps, (made,), option.gain)
 
     def _can(self, unit: PlanUnit, option: JointOption, names: Names) -> bool:
-        """Whether an option can be carried out, which is tried: emitting changes no graph."""
+        """Whether an option can be carried out."""
         constants = self.seen.found.constants
         graph = unit.linears[0].node.graph
         addresses = next(scope.addresses for scope in scopes(self.seen.model) if scope.graph is graph)
-        try:
-            branches(
-                region_of(unit.linears, constants),
-                option.decompositions,
-                constants,
-                names,
-                addresses,
-                flow=option.flow,
-                stack=option.stack,
-            )
-        except Unsuited:
-            return False
-        return True
+        region = region_of(unit.linears, constants)
+        how: dict[str, Any] = {"flow": option.flow, "stack": option.stack}
+        return joint_problem(region, option.decompositions, constants, names, addresses, **how) is None
 
     def _apart(self, unit: PlanUnit, analyses: dict[Linear, Analysis]) -> list[Alternative]:
         """Each of its linears by itself, as predicted best, dense where no gain is; nothing where all would be."""
@@ -216,8 +206,8 @@ class _Work:
         return min(
             seconds(way.op, way.features, way.hidden, run, itemsize, machine)
             / parallel_seconds(blocks, way.op, way.features, run, itemsize, machine)
-            for run in recurrent_planner._runs(way, self.rows)
-            for machine in recurrent_planner._machines(self.provider, self.threads)
+            for run in recurrent_planner.runs_of(way, self.rows)
+            for machine in recurrent_planner.machines_of(self.provider, self.threads)
         )
 
 

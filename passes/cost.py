@@ -28,12 +28,13 @@ MARGIN = 1.1  # a predicted gain below this is not worth a larger graph
 class Machine:
     """Seconds per unit of work.
 
-    launch: run a node that multiplies; node: run any other; mac: a multiply-add; stream: a byte of weights from memory; cached: a byte of weights that fit
-    `cache` bytes; row: find one row to gather; move: copy an element by rows (Gather, Concat, Split); turn: an element
-    of a Transpose, a quarter of it while the tensor fits the cache; pick: an element of a GatherElements and of the
-    Expand of its indices; batch: a block of a three-dimensional product, whose multiply-adds take `unpacked` times as
-    long, since its weight is not packed when the model is loaded; pixel: a group of a convolution, for one row; touch:
-    an element that an operator between products computes.
+    launch: run a node that multiplies; node: run any other; mac: a multiply-add; stream: a byte of weights from memory;
+    cached: a byte of weights that fit `cache` bytes; row: find one row to gather; move: copy an element by rows, as
+    Gather, Concat and Split do; turn: an element of a Transpose; flip: the same while the tensor fits the cache; pick:
+    an element of a GatherElements and of the Expand of its indices; batch: a block of a product of three dimensions;
+    unpacked: how many times as long multiply-adds take whose weight cannot be packed when the model is loaded, being
+    of three dimensions or on the left; pixel: a group of a convolution, for one row; edge: an element that a product
+    reads or writes; touch: one that an operator between products computes.
     """
 
     launch: float
@@ -45,10 +46,12 @@ class Machine:
     row: float
     move: float
     turn: float
+    flip: float
     pick: float
     batch: float
     unpacked: float
     pixel: float
+    edge: float
     touch: float
 
     def threaded(self, threads: int) -> Machine:
@@ -56,21 +59,23 @@ class Machine:
         return replace(self, mac=self.mac / threads, stream=self.stream / min(threads, 2))
 
 
-# Intel Xeon with AVX-512, one thread, ONNX Runtime 1.31, float32.
+# AMD EPYC with AVX2, one thread, ONNX Runtime 1.31, float32; see `tests/bench/calibrate.py`.
 CPU = Machine(
-    launch=2.5e-6,
-    node=1.5e-6,
-    mac=2.5e-11,
-    stream=7.5e-11,
-    cached=3e-11,
-    cache=2e6,
-    row=3e-8,
-    move=8e-10,
-    turn=2.3e-9,
-    pick=1.5e-9,
-    batch=2e-7,
-    unpacked=1.3,
+    launch=3e-6,
+    node=2.8e-6,
+    mac=3.1e-11,
+    stream=7.7e-11,
+    cached=2.8e-11,
+    cache=5e5,
+    row=1.4e-8,
+    move=5.1e-10,
+    turn=1.3e-9,
+    flip=3.7e-10,
+    pick=1.7e-9,
+    batch=1.5e-6,
+    unpacked=1.27,
     pixel=1e-7,
+    edge=3.6e-10,
     touch=4e-10,
 )
 # From data sheets (H200), not measured: launches of one stream follow one another, everything else is cheap.
@@ -84,10 +89,12 @@ CUDA = Machine(
     row=0,
     move=4e-12,
     turn=6e-12,
+    flip=6e-12,
     pick=6e-12,
     batch=1e-8,
     unpacked=1,
     pixel=1e-8,
+    edge=1e-12,
     touch=4e-12,
 )
 
@@ -108,6 +115,7 @@ def products_seconds(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int
     held = entries * itemsize
     load = held * (machine.stream if held > machine.cache else machine.cached)
     work = entries * rows * machine.mac * (itemsize / 4 if itemsize > 4 else 1)
+    work += sum(k + n for k, n in shapes) * rows * machine.edge * itemsize / 4
     # Loading overlaps with computing, but not entirely.
     return len(shapes) * machine.launch + max(load, work) + min(load, work) / 4
 
@@ -138,7 +146,9 @@ def split_seconds(
     N = decomposition.shape[1]
     blocks = [block.shape for block in decomposition.blocks]
     element = rows * machine.move * itemsize / 4
-    seconds = products_seconds(blocks, rows, itemsize, machine) + machine.node + N * element  # Concat
+    left = lowering == "scatter" and rows > 1
+    kind = replace(machine, mac=machine.mac * machine.unpacked) if left else machine
+    seconds = products_seconds(blocks, rows, itemsize, kind) + machine.node + N * element  # Concat
     read = sum(k for k, _ in blocks)
     if lowering == "split":
         nodes = 1 if is_contiguous(decomposition) else len(blocks)  # one Split, or a Slice for each block
@@ -171,7 +181,7 @@ def _turned(shape: tuple[int, int], rows: int, itemsize: int, machine: Machine, 
     for extent in shape[:transposes] if rows > 1 else ():  # a single row is transposed by renaming its axes
         elements = extent * rows
         fits = elements * itemsize <= machine.cache
-        seconds += machine.node + elements * machine.turn * (itemsize / 4) / (4 if fits else 1)
+        seconds += machine.node + elements * (machine.flip if fits else machine.turn) * itemsize / 4
     return seconds
 
 

@@ -47,7 +47,8 @@ def joint_seconds(
     for linear, found in zip(region.linears, decompositions, strict=True):
         blocks = [block.shape for block in found.blocks]
         if not _picks(region, linear, found):
-            kind = machine if stack == 1 else replace(machine, mac=machine.mac * machine.unpacked)
+            packed = stack == 1 and (flow == "rows" or rows == 1)
+            kind = machine if packed else replace(machine, mac=machine.mac * machine.unpacked)
             seconds += products_seconds(blocks, rows, itemsize, kind) - (len(blocks) - len(groups)) * machine.launch
             seconds += 0 if stack == 1 else len(blocks) * machine.batch
         key = (linear.activation, tuple(block.inputs.tobytes() for block in found.blocks))
@@ -112,4 +113,4 @@ def _turned(elements: int, pieces: int, rows: int, itemsize: int, machine: Machi
     if rows == 1:
         return pieces * machine.node
     fits = elements / pieces * itemsize <= machine.cache
-    return pieces * machine.node + elements * machine.turn * (itemsize / 4) / (4 if fits else 1)
+    return pieces * machine.node + elements * (machine.flip if fits else machine.turn) * itemsize / 4

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..ir.constant import Constants
-from ..ir.features import feature_axis_in, feature_axis_out, trace
+from ..ir.features import feature_axis_in, trace
 from ..ir.joint import Joint
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Decomposition, Step
-from ..ir.region import Region, region_of, segments
+from ..ir.region import Region, region_of, segments, unfit
 from .analysis import Analysis
 from .cost import Machine, dense_seconds
 from .emit import Names
@@ -24,9 +24,8 @@ from .lowering import problem
 from .rewrite import joint_problem
 from .select import selection
 
-__all__ = ["MINIMUM", "Candidate", "Grown", "grow", "join_steps", "joint_options"]
+__all__ = ["Candidate", "Grown", "grow", "grown_from", "join_steps", "joint_options"]
 
-MINIMUM = 13  # operator set from which axes and sizes are operands, as the emitted nodes have them
 SLACK = 1.05  # blocks of several linears together may cost that many times the multiply-adds of each one's own
 
 
@@ -56,11 +55,7 @@ class Grown:
 
 def candidate(linear: Linear, analysis: Analysis, constants: Constants) -> Candidate | None:
     """The linear as a candidate; None where it cannot take part in a region."""
-    graph = linear.node.graph
-    plain = linear.addend is None and not linear.fused and not linear.in_function and isinstance(graph, ir.Graph)
-    if not plain or linear.opset < MINIMUM or analysis.components.count < 2 or problem(linear):
-        return None
-    if feature_axis_in(linear) is None or feature_axis_out(linear) is None:
+    if analysis.components.count < 2 or unfit(linear) or problem(linear):
         return None
     pick = None
     if analysis.components.nonzeros == linear.shape[1] and linear.alpha == 1 and linear.beta == 1:
@@ -86,7 +81,7 @@ def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
         members = frozenset().union(*parts)
         if len(parts) < 2:
             continue
-        found = _grown([of[linear] for linear in members], constants, tail=False)
+        found = grown_from([of[linear] for linear in members], constants, tail=False)
         if found is None:
             continue
         macs = sum(
@@ -99,11 +94,12 @@ def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
         belongs |= dict.fromkeys(members, members)
         cost[members] = macs
     regions = [members for members in dict.fromkeys(belongs.values()) if len(members) > 1]
-    whole = (_grown([of[linear] for linear in members], constants, tail=True) for members in regions)
+    whole = (grown_from([of[linear] for linear in members], constants, tail=True) for members in regions)
     return [grown for grown in whole if grown is not None]
 
 
-def _grown(candidates: Sequence[Candidate], constants: Constants, *, tail: bool) -> Grown | None:
+def grown_from(candidates: Sequence[Candidate], constants: Constants, *, tail: bool) -> Grown | None:
+    """The region of some candidates, None where they have no common blocks; tail: see `region_of`."""
     region = region_of([one.linear for one in candidates], constants, tail=tail)
     parts = {one.linear: one.analysis.components for one in candidates if one.pick is None}
     picks = {one.linear: one.pick for one in candidates if one.pick is not None}

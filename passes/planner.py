@@ -39,7 +39,7 @@ from .units import states_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEFAULT_ROWS", "OWN", "Progress", "make_plan"]
+__all__ = ["DEFAULT_ROWS", "OWN", "Progress", "fixed_rows", "make_plan", "praise", "selects_only", "turned_ends"]
 
 DEFAULT_ROWS = (1, 16, 256)
 QUANTISED = "its weight is quantised"
@@ -198,7 +198,7 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
             if linear.address in found.hidden and ("states", *key) not in known:
                 known["states", *key] = _states(linear, found)
             if ("selects", *key) not in known:
-                known["selects", *key] = _selects(linear, known[key], found)
+                known["selects", *key] = selects_only(linear, known[key], found)
         except MemoryError:
             where = f"{name}: {linear.address}"
             raise ModelError(f"{where}: not enough memory for a weight of {linear.shape}") from None
@@ -238,7 +238,7 @@ def _states(linear: Linear, found: Survey) -> States:
     return states_of(edges(linear.canonical(found.constants)).T)
 
 
-def _selects(linear: Linear, analysis: Analysis, found: Survey) -> bool:
+def selects_only(linear: Linear, analysis: Analysis, found: Survey) -> bool:
     """Whether a weight only picks features; it is read again only where every output has one edge."""
     single = analysis.components.nonzeros == linear.shape[1] and not analysis.decomposition.dormant_outputs.size
     return single and analysis.sha256 is not None and selection(linear.canonical(found.constants)) is not None
@@ -246,7 +246,7 @@ def _selects(linear: Linear, analysis: Analysis, found: Survey) -> bool:
 
 def _step(linear: Linear, analysis: Analysis, settings: _Settings, *, selects: bool) -> Step:
     K, N = linear.shape
-    counts = [fixed] if (fixed := _fixed_rows(linear)) else list(settings.rows or DEFAULT_ROWS)
+    counts = [fixed] if (fixed := fixed_rows(linear)) else list(settings.rows or DEFAULT_ROWS)
     itemsize = np.dtype(linear.dtype.numpy()).itemsize
     ways = suited(linear) or ("scatter",)  # predicted all the same; why it is left alone is said below
     ways = ("select",) if selects and "select" in ways else tuple(way for way in ways if way != "select")
@@ -257,7 +257,7 @@ def _step(linear: Linear, analysis: Analysis, settings: _Settings, *, selects: b
             continue
         if absorbs(linear) and found.blocks:
             found = absorb_dormant(found)  # their zero columns are computed, so they count
-        choices.append(choose(found, counts, itemsize, settings.machines(), _transposes(linear), ways, tile))
+        choices.append(choose(found, counts, itemsize, settings.machines(), turned_ends(linear), ways, tile))
     choice = max((c for c in choices if c), key=lambda c: c.gain, default=None)
     reason = _refusal(linear, analysis, choice, counts, settings.force)
     taken = choice if reason is None and choice else None
@@ -277,12 +277,12 @@ def _step(linear: Linear, analysis: Analysis, settings: _Settings, *, selects: b
         dormant_inputs=analysis.decomposition.dormant_inputs.size,
         dormant_outputs=analysis.decomposition.dormant_outputs.size,
         gain=round(choice.gain, 3) if choice else None,
-        reason=reason or _praise(analysis, decomposition, selects=lowering == "select"),
+        reason=reason or praise(analysis, decomposition, selects=lowering == "select"),
         sha256=analysis.sha256 if choice else None,
     )
 
 
-def _transposes(linear: Linear) -> int:
+def turned_ends(linear: Linear) -> int:
     """How many ends of a linear have to be brought to features-first layout and back."""
     layout = linear.layout
     if layout.kind == "conv":
@@ -290,7 +290,7 @@ def _transposes(linear: Linear) -> int:
     return 2 if layout.kind == "rows" else (layout.enter is not None) + (layout.exit is not None)
 
 
-def _fixed_rows(linear: Linear) -> int | None:
+def fixed_rows(linear: Linear) -> int | None:
     """Activation rows, where the graph fixes them."""
     shape = shape_of(linear.output)
     extents = [extent for extent in shape or () if isinstance(extent, int)]
@@ -331,7 +331,8 @@ def _dequantised(linear: Linear) -> bool:
     return maker is not None and maker.op_type == "DequantizeLinear"
 
 
-def _praise(analysis: Analysis, chosen: Decomposition, *, selects: bool) -> str:
+def praise(analysis: Analysis, chosen: Decomposition, *, selects: bool) -> str:
+    """What is split, in a few words."""
     dormant: Any = analysis.decomposition.dormant_inputs.size + analysis.decomposition.dormant_outputs.size
     if selects:
         return f"every output is one input: {chosen.shape[1]:,} picked from {chosen.shape[0]:,}"

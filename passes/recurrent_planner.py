@@ -18,7 +18,7 @@ from .emit import ORIGIN
 from .recurrent_cost import CPU, CUDA, Machine, Run, choose_recurrent, runs
 from .units import Coupling, couple
 
-__all__ = ["Progress", "recurrent_steps"]
+__all__ = ["Progress", "machines_of", "recurrent_steps", "runs_of"]
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 
@@ -41,7 +41,7 @@ def recurrent_steps(
     """
     steps: list[Step] = []
     failed: list[Skipped] = []
-    machines = _machines(provider, threads)
+    machines = machines_of(provider, threads)
     for index, way in enumerate(found.recurrents):
         if progress:
             progress(len(found.linears) + index, len(found.linears) + len(found.recurrents), way.address)
@@ -57,7 +57,7 @@ def recurrent_steps(
             size = way.gates * way.shape[0] * way.shape[1]
             failed.append(Skipped(way.address, way.op, f"the weight cannot be read: {error}", size))
             continue
-        steps.append(_step(way, known[key], _runs(way, rows), machines, force))
+        steps.append(_step(way, known[key], runs_of(way, rows), machines, force))
     return steps, failed
 
 
@@ -90,12 +90,13 @@ def _step(
     )
 
 
-def _machines(provider: str, threads: int) -> list[Machine]:
+def machines_of(provider: str, threads: int) -> list[Machine]:
+    """The machines that costs are predicted for: one thread, and as many as there will be."""
     machine = CUDA if provider == "cuda" else CPU
     return [machine] if provider == "cuda" or threads == 1 else [machine, machine.threaded(threads)]
 
 
-def _runs(way: Recurrent, rows: Sequence[int]) -> list[Run]:
+def runs_of(way: Recurrent, rows: Sequence[int]) -> list[Run]:
     """The sequences to predict for: what the shape of X fixes, and `rows` for the rest."""
     shape = shape_of(way.activation)
     extents = (None, None) if shape is None or len(shape) != 3 else shape[:2]

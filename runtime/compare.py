@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .equivalence import Probe, Verdict
     from .session import Choice, GraphChoice, TensorSpec
 
-__all__ = ["Trials", "bench", "check"]
+__all__ = ["Trials", "bench", "bench_sizes", "check", "make_feeds"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +78,14 @@ def check(original: Source, changed: Source, *, trials: Trials | None = None) ->
         return equivalence.check(
             before,
             after,
-            feeds=_feeds(source, trials, lambda spec: trial_sizes(spec, trials.sizes)),
+            feeds=make_feeds(source, trials, lambda spec: trial_sizes(spec, trials.sizes)),
             provider=trials.provider,
             threads=trials.threads,
             rtol=trials.rtol,
             atol=trials.atol,
             probes=_standing(probes(source.graph, _origins(result.graph)), result.graph),
             custom_ops=trials.custom_ops,
+            least=_least(source.graph, _origins(result.graph)),
         )
 
 
@@ -100,7 +101,7 @@ def bench(
 
     trials = trials or Trials()
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
-        feeds = _feeds(source, trials, lambda spec: _bench_sizes(spec, trials, rows or DEFAULT_ROWS))
+        feeds = make_feeds(source, trials, lambda spec: bench_sizes(spec, trials, rows or DEFAULT_ROWS))
         return tuple(
             bench_module.bench(
                 before,
@@ -137,11 +138,20 @@ def _standing(found: Sequence[Probe], changed: ir.Model) -> list[Probe]:
     return [probe for probe in found if probe.input in names and probe.output in names]
 
 
+def _least(model: ir.Model, split: Container[str]) -> float:
+    """The tolerance of the narrowest type that something was split in: a Cast behind it makes nothing more exact."""
+    from .deviation import RTOL
+
+    types = {linear.dtype.name.lower() for linear in survey(model).linears if linear.address in split}
+    named = {"float": "float32", "double": "float64"}
+    return max((RTOL.get(named.get(one, one), 0.0) for one in types), default=0.0)
+
+
 def _origins(model: ir.Model) -> set[str]:
     return {node.metadata_props[ORIGIN] for node in model.graph if ORIGIN in node.metadata_props}
 
 
-def _feeds(
+def make_feeds(
     model: Model, trials: Trials, sizes: Callable[[Sequence[TensorSpec]], list[dict[str, int]]]
 ) -> list[dict[str, Any]]:
     """The real inputs where there are some, else random ones for each of the sizes that suit the model's inputs."""
@@ -156,7 +166,7 @@ def _feeds(
     return [draw(spec, rng, chosen, bounds | length_bounds(model.graph, chosen)) for chosen in sizes(spec)]
 
 
-def _bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]) -> list[dict[str, int]]:
+def bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]) -> list[dict[str, int]]:
     """Sizes of the open dimensions whose product is each row count: all alike, the first takes what is left over."""
     from .inputs import UNNAMED, trial_sizes
 

@@ -53,15 +53,18 @@ class OutputReport:
 
 
 def compare_values(
-    name: str, before: object, after: object, rtol: float | None, atol: float | None
+    name: str, before: object, after: object, rtol: float | None, atol: float | None, least: float = 0.0
 ) -> Iterator[OutputReport]:
-    """One report per tensor; a sequence of tensors or of maps counts as several outputs."""
+    """One report per tensor; a sequence of tensors or of maps counts as several outputs.
+
+    least: what is allowed at the least relative to the largest element, where the type of an output would allow less.
+    """
     parts, others = dict(_tensors(name, before)), dict(_tensors(name, after))
     if parts.keys() != others.keys():
         yield _discrete(name, "sequence", 0, f"output {name!r} has other parts: {list(others)}, was {list(parts)}")
         return
     for part in list(parts):
-        yield _compare(part, parts.pop(part), others.pop(part), rtol, atol)
+        yield _compare(part, parts.pop(part), others.pop(part), rtol, atol, least)
 
 
 def _tensors(name: str, value: object) -> Iterator[tuple[str, Array]]:
@@ -80,13 +83,15 @@ def _tensors(name: str, value: object) -> Iterator[tuple[str, Array]]:
         yield name, np.asarray(value)
 
 
-def _compare(name: str, before: Array, after: Array, rtol: float | None, atol: float | None) -> OutputReport:
+def _compare(
+    name: str, before: Array, after: Array, rtol: float | None, atol: float | None, least: float
+) -> OutputReport:
     dtype = before.dtype.name
     if before.dtype != after.dtype or before.shape != after.shape:
         was, now = f"{dtype}{list(before.shape)}", f"{after.dtype.name}{list(after.shape)}"
         return _discrete(name, dtype, before.size, f"output {name!r} is {now}, was {was}")
     if dtype in RTOL:
-        return _compare_floats(name, before, after, RTOL[dtype] if rtol is None else rtol, atol or 0.0)
+        return _compare_floats(name, before, after, max(RTOL[dtype], least) if rtol is None else rtol, atol or 0.0)
     if np.array_equal(before, after):
         return _discrete(name, dtype, before.size, "")
     place = _place(np.asarray(before != after))

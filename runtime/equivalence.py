@@ -99,6 +99,7 @@ def check(
     threads: int | None = None,
     custom_ops: Sequence[Path] = (),
     folder: Path | None = None,
+    least: float = 0.0,
 ) -> Verdict:
     """Run both models on the same feeds and compare every output; then check every probe against its error bound.
 
@@ -106,7 +107,8 @@ def check(
     decides (`RTOL`), without `atol` it is 0. NaN and Inf must be in the same places, everything else must be equal.
     The outputs are compared on the models as they are; for the probes they run once more with the probed values as
     extra outputs, which may switch fusions off. On CUDA both run without TF32.
-    folder: where external data of models given as bytes lies.
+    folder: where external data of models given as bytes lies; least: tolerance below which no output is held, see
+    `compare_values`.
     Raises EquivalenceError when the interfaces differ, there are no feeds, or a probed value does not exist, and
     SessionError when ONNX Runtime refuses a model or an input.
     """
@@ -124,7 +126,7 @@ def check(
         )
 
     reports, used, interface = _compare_outputs(
-        load(original, "original"), load(changed, "changed"), trials, rtol, atol
+        load(original, "original"), load(changed, "changed"), trials, rtol, atol, least
     )
     before, after = (
         _run_probes(functools.partial(load, model, label), interface, trials, probes)
@@ -160,7 +162,12 @@ def expose(model: Path | bytes, names: Sequence[str]) -> bytes:
 
 
 def _compare_outputs(
-    original: Session, changed: Session, trials: Sequence[Mapping[str, Array]], rtol: float | None, atol: float | None
+    original: Session,
+    changed: Session,
+    trials: Sequence[Mapping[str, Array]],
+    rtol: float | None,
+    atol: float | None,
+    least: float,
 ) -> tuple[tuple[OutputReport, ...], str, frozenset[str]]:
     """A report per output, the provider used, and the names that need no exposing."""
     _require_same_interface(original, changed)
@@ -168,7 +175,8 @@ def _compare_outputs(
     for trial, feed in enumerate(trials):
         before, after = original.run(feed), changed.run(feed)
         for output in original.outputs:
-            for report in compare_values(output.name, before.pop(output.name), after.pop(output.name), rtol, atol):
+            pair = before.pop(output.name), after.pop(output.name)
+            for report in compare_values(output.name, *pair, rtol, atol, least):
                 reason = f"{report.reason} (trial {trial + 1} of {len(trials)})" if report.reason else ""
                 report = dataclasses.replace(report, reason=reason)
                 known = reports.get(report.name)

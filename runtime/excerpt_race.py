@@ -15,7 +15,7 @@ from ..ir.errors import ScissionError
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.store import save
-from .compare import Trials, _bench_sizes, _feeds
+from .compare import Trials, bench_sizes, make_feeds
 from .deviation import compare_values
 from .race import Race, race
 from .session import SessionError, open_session
@@ -114,7 +114,7 @@ def _draw(dense: ir.Model, trials: Trials, rows: Sequence[int]) -> list[dict[str
     sizes = {name: size for name, size in (trials.sizes or {}).items() if name in symbols}
     own = replace(trials, inputs=None, sizes=sizes)
     model = Model(graph=dense, name=dense.graph.name or "excerpt")
-    return _feeds(model, own, lambda spec: _bench_sizes(spec, own, rows))
+    return make_feeds(model, own, lambda spec: bench_sizes(spec, own, rows))
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def test_the_same_seed_feeds_the_same():
 def test_open_dimensions_share_the_rows(kind, dimensions):
     model = load(build(np.random.default_rng(0), kind).model)
     for rows in (1, 2, 16, 30, 256):
-        (feed,) = compare._feeds(model, ONE, lambda spec, rows=rows: compare._bench_sizes(spec, ONE, [rows]))
+        (feed,) = compare.make_feeds(model, ONE, lambda spec, rows=rows: compare.bench_sizes(spec, ONE, [rows]))
         first, *others = feed["x"].shape[:-1]
         assert len(others) == dimensions - 1 and len(set(others)) <= 1
         rest = int(np.prod(others, dtype=int))
@@ -163,3 +163,14 @@ def test_real_inputs_serve_a_model_of_unknown_rank(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.ones((2, 3), np.float32))
     trials = scission.Trials(provider="cpu", inputs=tmp_path / "x.npz")
     assert scission.check(model, model, trials=trials).equal
+
+
+def test_a_cast_behind_what_is_split_makes_nothing_more_exact():
+    W, _ = weight(np.random.default_rng(0), ((96, 64),) * 4)
+    nodes = [("MatMul", ["x", "W"], ["h"]), ("Cast", ["h"], ["y"], {"to": onnx.TensorProto.DOUBLE})]
+    model = oracles.graph(nodes, {"x": ["m", 384]}, {"y": ["m", 256]}, {"W": W})
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    changed = scission.apply(model, scission.plan(model, provider="cpu", threads=1, force=True))
+    verdict = scission.check(model, changed, trials=ONE)
+    assert verdict.equal and verdict.outputs[0].tolerance == 2e-5
+    assert compare.check(model, model, trials=ONE).outputs[0].tolerance == 1e-12
