@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from .decomposition import PlanError
@@ -11,6 +11,7 @@ from .decomposition import PlanError
 __all__ = ["Flow", "Joint"]
 
 Flow = Literal["rows", "columns"]
+MOST = 1e9  # a gain above this was never predicted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,9 @@ class Joint:
             raise PlanError(f"{where}: unknown flow {self.flow!r}; use one of {get_args(Flow)}")
         if not isinstance(self.stack, int) or isinstance(self.stack, bool) or self.stack < 1:
             raise PlanError(f"{where}: stack is {self.stack!r}, which is no number of blocks")
-        if not isinstance(self.gain, (int, float, type(None))) or isinstance(self.gain, bool):
-            raise PlanError(f"{where}: gain is {self.gain!r}, which is no number")
+        gain = 0.0 if self.gain is None else self.gain
+        if not isinstance(gain, (int, float)) or isinstance(gain, bool) or not 0 <= gain < MOST:
+            raise PlanError(f"{where}: gain is {self.gain!r}, which is no speed-up")
         if not isinstance(self.reason, str):
             raise PlanError(f"{where}: reason is {self.reason!r}, which is no text")
 
@@ -57,7 +59,6 @@ class Joint:
         """Inverse of `to_dict`; raises PlanError when a field is missing, unknown or nonsense."""
         if not isinstance(data, Mapping) or not isinstance(data.get("nodes"), list):
             raise PlanError("a joint is no object with a list of nodes")
-        try:
-            return Joint(**{**data, "nodes": tuple(data["nodes"])})
-        except TypeError as error:
-            raise PlanError(f"joint of {data['nodes']}: {error}") from None
+        if unknown := sorted(set(data) - {field.name for field in fields(Joint)}):
+            raise PlanError(f"joint of {data['nodes']}: unknown field {unknown[0]!r}")
+        return Joint(**{**data, "nodes": tuple(data["nodes"])})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
@@ -151,14 +152,21 @@ class Plan:
     joints: tuple[Joint, ...] = ()
 
     def __post_init__(self) -> None:
-        steps = {step.node: step for step in self.steps if step.lowering == "joint"}
+        known = {step.node: step for step in self.steps}
+        joined = {node for joint in self.joints for node in joint.nodes}
+        for node, count in Counter(step.node for step in self.steps).items():
+            if count > 1 and node in joined:
+                raise PlanError(f"{node}: the plan has two steps for it; remove one")
+        steps = {node: step for node, step in known.items() if step.lowering == "joint"}
         for joint in self.joints:
-            parts = [steps.pop(node, None) for node in joint.nodes]
-            if None in parts:
-                raise PlanError(
-                    f"{joint.nodes[parts.index(None)]}: a joint names it, but its step has another lowering"
-                )
-            if len({len(step.decomposition.blocks) for step in parts if step}) != 1:
+            for node in joint.nodes:
+                if node not in known:
+                    raise PlanError(f"{node}: a joint names it, but the plan has no step for it")
+                if known[node].lowering != "joint":
+                    raise PlanError(f"{node}: a joint names it, but the lowering of its step is not 'joint'")
+                if steps.pop(node, None) is None:
+                    raise PlanError(f"{node}: two joints name it")
+            if len({len(known[node].decomposition.blocks) for node in joint.nodes}) != 1:
                 raise PlanError(f"{joint.nodes[0]}: the steps of its joint have not all as many blocks")
         if steps:
             raise PlanError(f"{next(iter(steps))}: its lowering is 'joint', but no joint names it")
@@ -252,8 +260,8 @@ class Plan:
                 inline=tuple((str(d), str(n), str(o)) for d, n, o in data["inline"]),
                 annealing=tuple(Annealing.from_dict(one) for one in data.get("annealing", ())),
                 effect=_text(data.get("effect", ""), "effect"),
-                reorderings=tuple(Reordering.from_dict(one) for one in data.get("reorderings", ())),
-                joints=tuple(Joint.from_dict(one) for one in data.get("joints", ())),
+                reorderings=tuple(Reordering.from_dict(one) for one in _list(data, "reorderings")),
+                joints=tuple(Joint.from_dict(one) for one in _list(data, "joints")),
             )
         except AnnealingError as error:
             raise PlanError(str(error)) from None
@@ -261,6 +269,13 @@ class Plan:
             if isinstance(error, PlanError):
                 raise
             raise PlanError(f"the plan is malformed: {type(error).__name__} {error}") from None
+
+
+def _list(data: Mapping[str, Any], name: str) -> list[Any]:
+    value = data.get(name, [])
+    if not isinstance(value, list):
+        raise PlanError(f"{name} is {value!r}, which is no list")
+    return value
 
 
 def _text(value: Any, name: str) -> str:

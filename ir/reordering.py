@@ -64,6 +64,8 @@ class Reordering:
         """Inverse of `to_dict`; raises PlanError when the text is no list of runs of features."""
         if not isinstance(data, Mapping) or not isinstance(data.get("order"), str):
             raise PlanError("a reordering is no object with an order such as '4-7,0-3'")
+        if unknown := sorted(set(data) - {"value", "axis", "order"}):
+            raise PlanError(f"reordering of {data.get('value')!r}: unknown field {unknown[0]!r}")
         runs = []
         size = 0
         for text in filter(None, data["order"].split(",")):

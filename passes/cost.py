@@ -54,6 +54,11 @@ class Machine:
     edge: float
     touch: float
 
+    def stacked(self) -> Machine:
+        """The same for weights of three dimensions, which are read as they are stored."""
+        factor = self.unpacked
+        return replace(self, mac=self.mac * factor, stream=self.stream * factor, cached=self.cached * factor)
+
     def threaded(self, threads: int) -> Machine:
         """The same with several threads: products scale, memory up to two threads, index work does not."""
         return replace(self, mac=self.mac / threads, stream=self.stream / min(threads, 2))
@@ -61,21 +66,21 @@ class Machine:
 
 # AMD EPYC with AVX2, one thread, ONNX Runtime 1.31, float32; see `tests/bench/calibrate.py`.
 CPU = Machine(
-    launch=3e-6,
-    node=2.8e-6,
-    mac=3.1e-11,
-    stream=7.7e-11,
-    cached=2.8e-11,
+    launch=2.5e-6,
+    node=1.6e-6,
+    mac=3e-11,
+    stream=7.1e-11,
+    cached=2.6e-11,
     cache=5e5,
     row=1.4e-8,
-    move=5.1e-10,
-    turn=1.3e-9,
-    flip=3.7e-10,
-    pick=1.7e-9,
-    batch=1.5e-6,
-    unpacked=1.27,
-    pixel=1e-7,
-    edge=3.6e-10,
+    move=5.7e-10,
+    turn=1.25e-9,
+    flip=3.6e-10,
+    pick=1.8e-9,
+    batch=7e-7,
+    unpacked=1.35,
+    pixel=9e-8,
+    edge=2.4e-10,
     touch=4e-10,
 )
 # From data sheets (H200), not measured: launches of one stream follow one another, everything else is cheap.
@@ -200,11 +205,10 @@ def _stacked(
     ends = _moved_ends(decomposition.blocks, decomposition) if even else [B * k, decomposition.shape[1]]
     if lowering == "grouped" and transposes:  # features are no channels: every row is an image of one pixel
         held = B * k * n * itemsize
-        load = held * (machine.stream if held > machine.cache else machine.cached)
+        load = held * (machine.stream if held > machine.cache else machine.cached) * machine.unpacked
         work = max(load, rows * (held * machine.cached + B * machine.pixel))
         return 3 * machine.node + work + _picked(ends, rows, itemsize, machine)
-    unpacked = replace(machine, mac=machine.mac * machine.unpacked)
-    seconds = 2 * machine.node + products_seconds([(B * k, n)], rows, itemsize, unpacked) + B * machine.batch
+    seconds = 2 * machine.node + products_seconds([(B * k, n)], rows, itemsize, machine.stacked()) + B * machine.batch
     seconds += len(ends) * machine.node + sum(ends) * (machine.row + rows * machine.move * itemsize / 4)
     return seconds + _turned(decomposition.shape, rows, itemsize, machine, transposes)
 

@@ -82,10 +82,11 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
         )
         now[old] = new
     # Last: the operands of a node that still stands are those of now.
-    recurrent = {step.node: step for step in plan.rewrites if step.lowering == "parallel"}
-    joined = sum(len(one.nodes) for one in plan.joints)
-    if len(recurrent) + len(steps) + joined < len(plan.rewrites):
-        raise PlanError("the plan splits a recurrent operator twice; make a new plan")
+    recurrent: dict[str, Step] = {}
+    for step in (step for step in plan.rewrites if step.lowering == "parallel"):
+        if step.node in recurrent:
+            raise PlanError(f"{step.node}: the plan splits this recurrent operator twice; remove one of the steps")
+        recurrent[step.node] = step
     for ways in _recurrents(found, recurrent).values():
         _replace_recurrent(copy, ways, found, recurrent, names)
     if plan.rewrites:

@@ -14,6 +14,7 @@ from typing import Any
 __all__ = ["TuningCache", "cache_path", "key_of"]
 
 SCHEMA = 1
+FASTEST = 1e6  # a speed-up above this was never measured
 
 
 def cache_path() -> Path:
@@ -63,6 +64,8 @@ class TuningCache:
         for way, speeds in table.items():
             if not isinstance(speeds, list) or not all(speed is None or _is_speed(speed) for speed in speeds):
                 return None
+            if not speeds or speeds[0] is None:  # only what is hopeless is not measured at further sizes
+                return None
             found[way] = tuple(speeds)
         return found
 
@@ -84,7 +87,7 @@ class TuningCache:
 
 
 def _is_speed(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < FASTEST
 
 
 def _read(path: Path, warnings: list[str]) -> dict[str, Any]:

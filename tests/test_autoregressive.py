@@ -17,7 +17,7 @@ def test_every_output_depends_on_the_features_before_it_alone(shuffle):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_the_model_is_cut_into_row_groups_and_stays_the_same(shuffle):
-    model, both = build(np.random.default_rng(0), 300, 800, shuffle)
+    model, both = build(np.random.default_rng(0), 600, 1600, shuffle)
     onnx.checker.check_model(model, full_check=True)
     made = scission.plan(model, rows=[256], threads=1, force=True)
     assert [step.node for step in made.rewrites] == ["encode", "decode"]

@@ -25,8 +25,8 @@ def test_json_and_back():
         ("stack", 0, "no number of blocks"),
         ("stack", True, "no number of blocks"),
         ("stack", 2.0, "no number of blocks"),
-        ("gain", "much", "no number"),
-        ("gain", True, "no number"),
+        ("gain", "much", "no speed-up"),
+        ("gain", True, "no speed-up"),
         ("reason", None, "no text"),
     ],
 )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_decomposition import decompositions
 
 from scission.ir.errors import ScissionError
+from scission.ir.joint import Joint
 from scission.ir.plan import (
     DERIVED,
     SCHEMA,
@@ -18,6 +19,7 @@ from scission.ir.plan import (
     States,
     Step,
 )
+from scission.ir.reordering import Reordering
 from scission.ir.skipped import Skipped
 
 texts = st.text(max_size=8)
@@ -208,3 +210,70 @@ def test_any_value_anywhere_is_a_plan_or_a_plan_error(field, inner, value):
 
 def test_a_plan_error_is_a_scission_error_and_a_value_error():
     assert issubclass(PlanError, ScissionError) and issubclass(ScissionError, ValueError)
+
+
+def joined():
+    block = Decomposition((2, 2), (Block([0], [0]), Block([1], [1])))
+    one = Step(
+        node="a",
+        op="MatMul",
+        weight="w",
+        dtype="float",
+        shape=(2, 2),
+        lowering="joint",
+        decomposition=block,
+        components=2,
+        giant=0.5,
+        nonzeros=2,
+        dormant_inputs=0,
+        dormant_outputs=0,
+        reason="",
+        sha256="0",
+    )
+    steps = (one, dataclasses.replace(one, node="b"), dataclasses.replace(one, node="c", lowering="split"))
+    order = Reordering(value="h", axis=1, order=[1, 0])
+    return Plan(
+        model="m",
+        provider="cpu",
+        rows=(1,),
+        parameters=12,
+        steps=steps,
+        skipped=(),
+        joints=(Joint(nodes=("a", "b"), gain=2.0),),
+        reorderings=(order,),
+    )
+
+
+def test_joints_and_reorderings_survive_json():
+    assert Plan.loads(joined().dumps()) == joined()
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda d: d["steps"].append(d["steps"][0]), "a: the plan has two steps for it"),
+        (lambda d: d["joints"].append(d["joints"][0]), "a: two joints name it"),
+        (lambda d: d["joints"][0]["nodes"].append("nope"), "nope: a joint names it, but the plan has no step for it"),
+        (lambda d: d["joints"][0]["nodes"].append("c"), "c: a joint names it, but the lowering of its step is not"),
+        (lambda d: d.update(joints=[]), "a: its lowering is 'joint', but no joint names it"),
+        (lambda d: d.update(joints={}), "joints is {}, which is no list"),
+        (lambda d: d.update(reorderings=None), "reorderings is None, which is no list"),
+        (lambda d: d["joints"][0].update(gain=float("nan")), "gain is nan, which is no speed-up"),
+        (lambda d: d["joints"][0].update(more=1), "unknown field 'more'"),
+        (lambda d: d["reorderings"][0].update(more=1), "unknown field 'more'"),
+        (lambda d: d["steps"][1]["blocks"].pop(), "a: the steps of its joint have not all as many blocks"),
+        (lambda d: d.update(schema=3), "knows neither reorderings nor joints"),
+    ],
+)
+def test_joints_that_make_no_sense_are_refused(edit, message):
+    data = json.loads(joined().dumps())
+    edit(data)
+    with pytest.raises(PlanError) as error:
+        Plan.loads(json.dumps(data))
+    assert message in str(error.value)
+
+
+def test_what_was_split_together_with_a_dense_one_is_split_alone():
+    plan = joined().kept_dense(["a"], "why")
+    assert [(step.lowering, step.reason) for step in plan.steps] == [("dense", "why"), ("scatter", ""), ("split", "")]
+    assert plan.joints == () and joined().kept_dense(["c"], "why").joints == joined().joints

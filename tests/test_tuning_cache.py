@@ -113,3 +113,13 @@ def test_a_key_depends_on_everything():
     what = {"rows": [1], "machine": {"cpu": "x"}}
     assert key_of(what) != key_of({**what, "rows": [2]}) != key_of({**what, "machine": {"cpu": "y"}})
     assert key_of(what) == key_of(dict(reversed(what.items())))
+
+
+@pytest.mark.parametrize("speeds", [[], [None], [None, 2.0], [10**400], [1e308], [-1.0], [True], "2"])
+def test_what_was_never_measured_is_no_table(tmp_path, speeds):
+    path = tmp_path / "tuning.json"
+    TuningCache.open(path).put("key", {}, SPEEDS)
+    data = json.loads(path.read_text())
+    data["entries"]["key"]["speeds"] = dict.fromkeys(SPEEDS, speeds)
+    path.write_text(json.dumps(data))
+    assert TuningCache.open(path).get("key") is None
