@@ -47,8 +47,8 @@ def joint_seconds(
     for linear, found in zip(region.linears, decompositions, strict=True):
         blocks = [block.shape for block in found.blocks]
         if not _picks(region, linear, found):
-            left = flow == "columns" and rows > 1  # the weight is the left factor, which is not packed either
-            kind = replace(machine, mac=machine.mac * machine.unpacked) if left else machine
+            turned = flow == "columns" and rows > 1  # the weight is the left factor, which is not packed either
+            kind = replace(machine, mac=machine.mac * machine.unpacked) if turned else machine
             kind = machine.stacked() if stack > 1 else kind
             seconds += products_seconds(blocks, rows, itemsize, kind) - (len(blocks) - len(groups)) * machine.launch
             seconds += 0 if stack == 1 else len(blocks) * machine.batch
