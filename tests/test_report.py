@@ -104,7 +104,7 @@ def test_an_inspection_tells_how_far_a_weight_is_from_splitting():
 
 @pytest.fixture(scope="module")
 def result():
-    return optimize(model_of(2), force=True, trials=QUICK, rows=[1, 2])
+    return optimize(model_of(2), force=True, trials=QUICK, regions=False, rows=[1, 2])
 
 
 def test_a_verdict_has_a_row_per_output_and_the_probes(result):
