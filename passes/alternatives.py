@@ -11,16 +11,15 @@ from ..ir.joint import Joint
 from ..ir.linear import Linear, scopes
 from ..ir.plan import Decomposition, Lowering, Plan, Step
 from ..ir.recurrent import Recurrent
-from ..ir.region import region_of
 from ..ir.view import View
 from . import recurrent_planner
 from .analysis import Analysis, analyse
 from .batched import tile_of
-from .blocks import group, is_contiguous
-from .cost import CPU, CUDA, Machine, dense_seconds, split_seconds
+from .blocks import group, halves
+from .cost import Machine, dense_seconds, fitting, machines_for, split_seconds
 from .emit import Names
-from .joint_planner import JointOption, candidate, grown_from, joint_options
-from .lowering import absorb_dormant, absorbs, misfit, suited
+from .joint_planner import JointOption, candidate, grown_from, joined, joint_options
+from .lowering import absorb_dormant, absorbs, suited
 from .plan_unit import PlanUnit, way_of
 from .planner import fixed_rows, praise, selects_only, turned_ends
 from .recurrent_cost import parallel_seconds, seconds
@@ -30,7 +29,6 @@ from .units import couple, group_units
 __all__ = ["MOST", "Alternative", "alternatives"]
 
 MOST = 6  # alternatives of one unit: each is built, checked and raced
-IDLE: tuple[Lowering, ...] = ("scatter", "gather")  # where blocks follow one another there is nothing to move
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,9 +74,8 @@ class _Work:
     provider: str
     threads: int
 
-    def machines_of(self) -> list[Machine]:
-        machine = CUDA if self.provider == "cuda" else CPU
-        return [machine] if self.threads == 1 else [machine, machine.threaded(self.threads)]
+    def machines(self) -> list[Machine]:
+        return machines_for(self.provider, self.threads)
 
     # One linear alone
 
@@ -97,7 +94,7 @@ class _Work:
                 dense_seconds(linear.shape, rows, itemsize, machine)
                 / split_seconds(blocks, way, rows, itemsize, machine, transposes, tile)
                 for rows in counts
-                for machine in self.machines_of()
+                for machine in self.machines()
             )
             made = replace(
                 step,
@@ -124,44 +121,28 @@ class _Work:
         )
         if grown is None or grown.region.linears != unit.linears:  # a plan that was edited by hand
             return _sorted([*planned, *apart])
-        options = joint_options(grown, self.rows, self.machines_of())
+        options = joint_options(grown, self.rows, self.machines())
         together = {one: option for option in options for one in [self._joined(unit, option, analyses)]}
         names = Names(self.seen.model)
+        graph = unit.linears[0].node.graph
+        addresses = next(scope.addresses for scope in scopes(self.seen.model) if scope.graph is graph)
+
+        def can(option: JointOption) -> bool:
+            how: dict[str, Any] = {"flow": option.flow, "stack": option.stack}
+            return joint_problem(grown.region, option.decompositions, constants, names, addresses, **how) is None
+
         taken: list[Alternative] = []
         for one in _ranked(together, unit.way):
-            if len(taken) < most - len(apart) and (one.way == unit.way or self._can(unit, together[one], names)):
+            if len(taken) < most - len(apart) and (one.way == unit.way or can(together[one])):
                 taken.append(one)
         return _sorted([*(taken or planned), *apart])
 
     def _joined(self, unit: PlanUnit, option: JointOption, analyses: dict[Linear, Analysis]) -> Alternative:
-        assert unit.joint is not None
-        count = len(option.decompositions[0].blocks)
-        gain = round(option.gain, 3)
-        reason = f"{count} blocks of {len(unit.linears)} operators together"
-        blocks = {one.address: found for one, found in zip(unit.linears, option.decompositions, strict=True)}
-        shas = {one.address: analysis.sha256 for one, analysis in analyses.items()}
-        steps = tuple(
-            replace(
-                step,
-                lowering="joint",
-                decomposition=blocks[step.node],
-                gain=gain,
-                reason=reason,
-                sha256=shas[step.node],
-            )
-            for step in unit.steps
-        )
-        made = replace(unit.joint, flow=option.flow, stack=option.stack, gain=gain, reason=reason)
+        own = [next(step for step in unit.steps if step.node == one.address) for one in unit.linears]
+        together, made = joined(option, own, [analyses[one].sha256 for one in unit.linears])
+        by_node = {step.node: step for step in together}
+        steps = tuple(by_node[step.node] for step in unit.steps)
         return Alternative(way_of(steps, made), steps, (made,), option.gain)
-
-    def _can(self, unit: PlanUnit, option: JointOption, names: Names) -> bool:
-        """Whether an option can be carried out."""
-        constants = self.seen.found.constants
-        graph = unit.linears[0].node.graph
-        addresses = next(scope.addresses for scope in scopes(self.seen.model) if scope.graph is graph)
-        region = region_of(unit.linears, constants)
-        how: dict[str, Any] = {"flow": option.flow, "stack": option.stack}
-        return joint_problem(region, option.decompositions, constants, names, addresses, **how) is None
 
     def _apart(self, unit: PlanUnit, analyses: dict[Linear, Analysis]) -> list[Alternative]:
         """Each of its linears by itself, as predicted best, dense where no gain is; nothing where all would be."""
@@ -190,7 +171,7 @@ class _Work:
             whole[step.node] = couple(*way.stored(constants), way.direction).decomposition
         found = []
         most = max(len(blocks.blocks) for blocks in whole.values())
-        for count in _halves(most):
+        for count in halves(most):
             steps = []
             for step in unit.steps:
                 blocks = group_units(whole[step.node], ways[step.node].features, count)
@@ -219,23 +200,11 @@ def _lowered(
         if found is None or not found.blocks:
             continue
         whole = absorb_dormant(found) if absorbs(linear) else found
-        for count in _halves(len(whole.blocks)):
+        for count in halves(len(whole.blocks)):
             grouped = group(whole, count)
-            for way in ways if grouped.mac_share < 1 else ():
-                idle = way in IDLE and is_contiguous(grouped)
-                again = way == "select" and count < len(whole.blocks)
-                if not idle and not again and misfit(grouped, way, tile) is None:
+            for way in fitting(grouped, ways, tile) if grouped.mac_share < 1 else ():
+                if way != "select" or count == len(whole.blocks):  # that is never grouped
                     yield way, grouped
-
-
-def _halves(count: int) -> Iterator[int]:
-    """
-    >>> list(_halves(9))
-    [9, 5, 3, 2, 1]
-    """
-    while count:
-        yield count
-        count = -(-count // 2) if count > 1 else 0
 
 
 def _of(unit: PlanUnit, step: Step) -> Linear:

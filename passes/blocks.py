@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from ..ir.plan import Block, Decomposition
 from .components import Components, Labels
 
-__all__ = ["decompose", "group", "has_windows", "is_contiguous", "is_run", "merge"]
+__all__ = ["decompose", "group", "halves", "has_windows", "is_contiguous", "is_run", "merge"]
 
 
 def decompose(components: Components) -> Decomposition:
@@ -69,6 +69,17 @@ def has_windows(decomposition: Decomposition) -> bool:
 def _covers_in_order(parts: Sequence[Labels], size: int) -> bool:
     joined = np.concatenate(parts)
     return joined.size == size and bool((joined == np.arange(size)).all())
+
+
+def halves(count: int) -> Iterator[int]:
+    """Halving numbers of groups, from as many as there are blocks down to one.
+
+    >>> list(halves(9))
+    [9, 5, 3, 2, 1]
+    """
+    while count:
+        yield count
+        count = -(-count // 2) if count > 1 else 0
 
 
 def group(decomposition: Decomposition, count: int) -> Decomposition:

@@ -12,15 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..ir.constant import Constants
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Decomposition
 from ..ir.region import Inner, Region, unfit
 from .emit import Emitter, Names
-from .joint_blocks import Ids, Selection, assign, selection
+from .joint_blocks import Ids, Selection, assign, selection, shares_inputs
 from .joint_ends import Entrance, leave
 from .joint_linear import Group, JointLinear, role_of
 from .joint_node import Stackable, Unsuited, restrict
@@ -140,7 +138,7 @@ class _Work:
         )
         if self.region.is_internal(linear):
             return one.products(self.groups, self.parts[linear.activation])
-        index = picked(linear.canonical(self.constants)) if _shares_inputs(found) else None
+        index = picked(linear.canonical(self.constants)) if shares_inputs(found) else None
         if index is not None:
             wanted = [index[block.outputs] for block in found.blocks]
             return one.copies(self.groups, self.entrance.pieces(emitter, linear, wanted))
@@ -168,12 +166,6 @@ class _Work:
             if old in self.selected and new is not None:
                 new.type = old.type
                 self.parts.setdefault(old, []).append(new)
-
-
-def _shares_inputs(found: Decomposition) -> bool:
-    """Whether blocks read the same inputs, as only those of a selection do."""
-    read = np.concatenate([block.inputs for block in found.blocks])
-    return np.unique(read).size < read.size
 
 
 def _selected(

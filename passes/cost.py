@@ -1,7 +1,7 @@
 """Predicted seconds of a linear, dense or split, and the choice between them.
 
 The model is small: launches, multiply-adds, bytes of weights, elements moved. Its constants were measured on ONNX
-Runtime (`tests/bench/cost.py` prints them again for the machine at hand); they only have to rank, because `optimize`
+Runtime (`tests/bench/calibrate.py` fits them again to the machine at hand); they only have to rank, because `optimize`
 measures the result anyway and keeps the original where that is faster.
 """
 
@@ -14,11 +14,14 @@ import numpy as np
 
 from ..ir.plan import Block, Decomposition, Lowering
 from .batched import padded_shape
-from .blocks import group, is_contiguous, is_run
+from .blocks import group, halves, is_contiguous, is_run
 from .gather import arranged
 from .lowering import misfit
 
-__all__ = ["CPU", "CUDA", "MARGIN", "Choice", "Machine", "choose", "dense_seconds", "products_seconds", "split_seconds"]
+__all__ = [
+    *("CPU", "CUDA", "MARGIN", "Choice", "Machine", "choose", "dense_seconds", "fitting", "machines_for"),
+    *("products_seconds", "split_seconds", "transpose_seconds"),
+]
 
 LOWERINGS: tuple[Lowering, ...] = ("split", "scatter", "gather", "batched", "grouped")
 MARGIN = 1.1  # a predicted gain below this is not worth a larger graph
@@ -59,12 +62,16 @@ class Machine:
         factor = self.unpacked
         return replace(self, mac=self.mac * factor, stream=self.stream * factor, cached=self.cached * factor)
 
+    def left(self) -> Machine:
+        """The same for weights that are the left factor of a product."""
+        return replace(self, mac=self.mac * self.unpacked)
+
     def threaded(self, threads: int) -> Machine:
         """The same with several threads: products scale, memory up to two threads, index work does not."""
         return replace(self, mac=self.mac / threads, stream=self.stream / min(threads, 2))
 
 
-# AMD EPYC with AVX2, one thread, ONNX Runtime 1.31, float32; see `tests/bench/calibrate.py`.
+# AMD EPYC with AVX2, one thread, ONNX Runtime 1.31, float32.
 CPU = Machine(
     launch=2.5e-6,
     node=1.6e-6,
@@ -102,6 +109,13 @@ CUDA = Machine(
     edge=1e-12,
     touch=4e-12,
 )
+
+
+def machines_for(provider: str, threads: int) -> list[Machine]:
+    """The machines that costs are predicted for: one thread, and as many as there will be."""
+    machine = CUDA if provider == "cuda" else CPU
+    single = provider == "cuda" or threads == 1
+    return [machine] if single else [machine, machine.threaded(threads)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +165,7 @@ def split_seconds(
     N = decomposition.shape[1]
     blocks = [block.shape for block in decomposition.blocks]
     element = rows * machine.move * itemsize / 4
-    left = lowering == "scatter" and rows > 1
-    kind = replace(machine, mac=machine.mac * machine.unpacked) if left else machine
+    kind = machine.left() if lowering == "scatter" and rows > 1 else machine
     seconds = products_seconds(blocks, rows, itemsize, kind) + machine.node + N * element  # Concat
     read = sum(k for k, _ in blocks)
     if lowering == "split":
@@ -184,10 +197,14 @@ def _picked(ends: Sequence[int], rows: int, itemsize: int, machine: Machine) -> 
 def _turned(shape: tuple[int, int], rows: int, itemsize: int, machine: Machine, transposes: int) -> float:
     seconds = 0.0
     for extent in shape[:transposes] if rows > 1 else ():  # a single row is transposed by renaming its axes
-        elements = extent * rows
-        fits = elements * itemsize <= machine.cache
-        seconds += machine.node + elements * (machine.flip if fits else machine.turn) * itemsize / 4
+        seconds += transpose_seconds(extent * rows, itemsize, machine)
     return seconds
+
+
+def transpose_seconds(elements: float, itemsize: int, machine: Machine) -> float:
+    """Predicted seconds of one Transpose of so many elements."""
+    fits = elements * itemsize <= machine.cache
+    return machine.node + elements * (machine.flip if fits else machine.turn) * itemsize / 4
 
 
 def _stacked(
@@ -229,10 +246,9 @@ def choose(
     """
     settings = [(count, machine) for count in rows for machine in machines]
     best: Choice | None = None
-    count = len(decomposition.blocks)
-    while count:
+    for count in halves(len(decomposition.blocks)):
         grouped = group(decomposition, count)
-        for lowering in _lowerings(grouped, lowerings, tile) if grouped.mac_share < 1 else ():
+        for lowering in fitting(grouped, lowerings, tile) if grouped.mac_share < 1 else ():
             gain = min(
                 dense_seconds(grouped.shape, r, itemsize, machine)
                 / split_seconds(grouped, lowering, r, itemsize, machine, transposes, tile)
@@ -240,11 +256,12 @@ def choose(
             )
             if best is None or gain > best.gain:
                 best = Choice(lowering, grouped, gain)
-        count = 0 if count == 1 or "select" in lowerings else -(-count // 2)
+        if "select" in lowerings:
+            break
     return best
 
 
-def _lowerings(decomposition: Decomposition, suited: Collection[Lowering], tile: int) -> list[Lowering]:
+def fitting(decomposition: Decomposition, suited: Collection[Lowering], tile: int) -> list[Lowering]:
     """Those that suit the blocks as well; where nothing has to be moved, none that would move it."""
     idle: tuple[Lowering, ...] = ("scatter", "gather") if is_contiguous(decomposition) else ()
     return [one for one in suited if one not in idle and misfit(decomposition, one, tile) is None]

@@ -17,7 +17,7 @@ from ..ir.plan import Block, Decomposition
 from ..ir.region import Region
 from .components import Components
 
-__all__ = ["Selection", "assign", "group_joint", "is_rectangular", "joint_blocks", "selection"]
+__all__ = ["Selection", "assign", "group_joint", "is_rectangular", "joint_blocks", "selection", "shares_inputs"]
 
 Ids = npt.NDArray[np.int64]
 Selection = tuple[Ids, ...]  # for each axis of a value the features of one block
@@ -44,17 +44,15 @@ def joint_blocks(
         offset += parts[linear].count if linear in parts else 0
     pairs = list(_edges(region, parts, start)) + [tie for node in region.inner for tie in features.ties[node]]
     label = _components(offset, pairs)
-    complete, incomplete = _complete(region, parts, picks, start, label)
-    if len(complete) + bool(incomplete) < 2 or not complete:
+    complete = _complete(region, parts, picks, start, label)
+    if len(complete) < 2:
         return None
     block_of = np.full(int(label.max()) + 1, -1, np.int64)
     block_of[complete] = np.arange(len(complete))
     found = _decompositions(region, parts, picks, start, label, block_of)
     smallest = min(range(len(complete)), key=lambda index: sum(d.blocks[index].outputs.size for d in found))
     block_of[block_of < 0] = smallest
-    merged = _decompositions(region, parts, picks, start, label, block_of)
-    ordered = _in_order(merged)
-    return ordered if len(ordered[0].blocks) > 1 else None
+    return _in_order(_decompositions(region, parts, picks, start, label, block_of))
 
 
 def _edges(region: Region, parts: Mapping[Linear, Components], start: Mapping[Linear, int]) -> Iterable[Tie]:
@@ -93,12 +91,11 @@ def _complete(
     picks: Mapping[Linear, Ids],
     start: Mapping[Linear, int],
     label: Ids,
-) -> tuple[list[int], set[int]]:
-    """The components that have an edge into and out of every linear, in order, and those that only have some."""
+) -> list[int]:
+    """The components that have an edge into and out of every linear, in order."""
     sets = [set(label[start[linear] + np.arange(own.count)].tolist()) for linear, own in parts.items()]
     sets += [set(label[region.features.labels[linear.output].reshape(-1)].tolist()) for linear in picks]
-    everywhere = set.intersection(*sets) if sets else set()
-    return sorted(everywhere), set.union(*sets) - everywhere if sets else set()
+    return sorted(set.intersection(*sets)) if sets else []
 
 
 def _decompositions(
@@ -185,6 +182,16 @@ def assign(region: Region, decompositions: Sequence[Decomposition]) -> Ids | Non
             if not np.array_equal(np.flatnonzero(inputs == index), one.inputs):
                 return None
     return block
+
+
+def shares_inputs(found: Decomposition) -> bool:
+    """Whether blocks read the same inputs, as only those of a selection do.
+
+    >>> shares_inputs(Decomposition((1, 2), (Block([0], [0]), Block([0], [1]))))
+    True
+    """
+    read = np.concatenate([block.inputs for block in found.blocks])
+    return np.unique(read).size < read.size
 
 
 def selection(block_of: Ids, labels: Ids, index: int) -> Selection | None:

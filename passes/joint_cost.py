@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from ..ir.plan import Decomposition
 from ..ir.region import Region
 from .blocks import is_run
 from .branches import stacks_of
-from .cost import Machine, dense_seconds, products_seconds
+from .cost import Machine, dense_seconds, products_seconds, transpose_seconds
+from .joint_blocks import shares_inputs
 
 __all__ = ["joint_seconds", "region_seconds"]
 
@@ -46,9 +47,8 @@ def joint_seconds(
     entered: set[object] = set()
     for linear, found in zip(region.linears, decompositions, strict=True):
         blocks = [block.shape for block in found.blocks]
-        if not _picks(region, linear, found):
-            turned = flow == "columns" and rows > 1  # the weight is the left factor, which is not packed either
-            kind = replace(machine, mac=machine.mac * machine.unpacked) if turned else machine
+        if region.is_internal(linear) or not shares_inputs(found):
+            kind = machine.left() if flow == "columns" and rows > 1 else machine
             kind = machine.stacked() if stack > 1 else kind
             seconds += products_seconds(blocks, rows, itemsize, kind) - (len(blocks) - len(groups)) * machine.launch
             seconds += 0 if stack == 1 else len(blocks) * machine.batch
@@ -69,21 +69,14 @@ def _touched(region: Region, rows: int, machine: Machine) -> float:
     return sum(region.features.labels[value].size for value in written) * rows * machine.touch
 
 
-def _picks(region: Region, linear: Linear, found: Decomposition) -> bool:
-    read = np.concatenate([block.inputs for block in found.blocks])
-    return not region.is_internal(linear) and np.unique(read).size < read.size
-
-
 def _enter(linear: Linear, found: Decomposition, way: _Way, rows: int, machine: Machine) -> float:
     """What enters a region, once for all linears that read the same of the same value."""
-    order = np.concatenate([block.inputs for block in found.blocks])
-    if np.unique(order).size < order.size:  # a selection
-        order = np.arange(linear.shape[1])[::-1]
-    elements = order.size * rows
+    size = linear.shape[1] if shares_inputs(found) else sum(block.inputs.size for block in found.blocks)
+    elements = size * rows
     moved = elements * machine.move * way.itemsize / 4
     if way.flow == "columns":
         turned = _turned(linear.shape[0] * rows, 1, rows, way.itemsize, machine)
-        return way.groups * machine.node + moved + order.size * machine.row + turned
+        return way.groups * machine.node + moved + size * machine.row + turned
     seconds = machine.node + moved
     if way.stacked:
         seconds += 2 * way.groups * machine.node + moved
@@ -113,5 +106,4 @@ def _turned(elements: int, pieces: int, rows: int, itemsize: int, machine: Machi
     """Transposes of so many elements in so many pieces, each of which is cheap while it fits the cache."""
     if rows == 1:
         return pieces * machine.node
-    fits = elements / pieces * itemsize <= machine.cache
-    return pieces * machine.node + elements * (machine.flip if fits else machine.turn) * itemsize / 4
+    return pieces * transpose_seconds(elements / pieces, itemsize, machine)

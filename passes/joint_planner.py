@@ -16,7 +16,8 @@ from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Decomposition, Step
 from ..ir.region import Region, region_of, segments, unfit
 from .analysis import Analysis
-from .cost import Machine, dense_seconds
+from .blocks import halves
+from .cost import MARGIN, Machine, dense_seconds
 from .emit import Names
 from .joint_blocks import Ids, assign, group_joint, is_rectangular, joint_blocks
 from .joint_cost import joint_seconds, region_seconds
@@ -24,7 +25,7 @@ from .lowering import problem
 from .rewrite import joint_problem
 from .select import selection
 
-__all__ = ["Candidate", "Grown", "grow", "grown_from", "join_steps", "joint_options"]
+__all__ = ["Candidate", "Grown", "grow", "grown_from", "join_steps", "joined", "joint_options"]
 
 SLACK = 1.05  # blocks of several linears together may cost that many times the multiply-adds of each one's own
 
@@ -50,7 +51,6 @@ class Grown:
 
     region: Region
     decompositions: tuple[Decomposition, ...]
-    block_of: Ids
 
 
 def candidate(linear: Linear, analysis: Analysis, constants: Constants) -> Candidate | None:
@@ -103,9 +103,7 @@ def grown_from(candidates: Sequence[Candidate], constants: Constants, *, tail: b
     region = region_of([one.linear for one in candidates], constants, tail=tail)
     parts = {one.linear: one.analysis.components for one in candidates if one.pick is None}
     picks = {one.linear: one.pick for one in candidates if one.pick is not None}
-    if any(region.is_internal(linear) for linear in picks):
-        return None
-    if not parts:
+    if not parts or any(region.is_internal(linear) for linear in picks):
         return None
     found = joint_blocks(region, parts, picks)
     if found is None:
@@ -113,7 +111,7 @@ def grown_from(candidates: Sequence[Candidate], constants: Constants, *, tail: b
     block_of = assign(region, found)
     if block_of is None or not is_rectangular(region, block_of, len(found[0].blocks)):
         return None
-    return Grown(region, found, block_of)
+    return Grown(region, found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,15 +130,15 @@ def joint_options(grown: Grown, rows: Sequence[int], machines: Sequence[Machine]
     settings = [(count, machine) for count in rows for machine in machines]
     flat = all(feature_axis_in(linear) == 1 for linear in linears)
     found = []
-    count = len(grown.decompositions[0].blocks)
-    while count > 1:
+    for count in halves(len(grown.decompositions[0].blocks)):
+        if count == 1:
+            break
         grouped = group_joint(grown.decompositions, count)
         stacks = [1] if not _equal(grouped) else sorted({1, *(s for s in (4, 16) if s < count), count})
         for flow in ("rows", "columns") if flat else ("rows",):
             for stack in stacks:
                 gain = min(_gain(grown.region, grouped, flow, stack, r, machine) for r, machine in settings)
                 found.append(JointOption(flow, stack, grouped, gain))
-        count = -(-count // 2) if count > 2 else 1
     return sorted(found, key=lambda option: -option.gain)
 
 
@@ -175,25 +173,26 @@ def join_steps(
             alone = [steps[place[linear.address]] for linear in linears]
             if option is None or (option.gain < _gain_alone(linears, alone, rows, machines) and not force):
                 continue
-            if option.gain < 1.1 and not force:
+            if option.gain < MARGIN and not force:
                 continue
-            gain = round(option.gain, 3)
-            count = len(option.decompositions[0].blocks)
-            reason = f"{count} blocks of {len(linears)} operators together"
-            joints.append(
-                Joint(
-                    nodes=tuple(linear.address for linear in linears),
-                    flow=option.flow,
-                    stack=option.stack,
-                    gain=gain,
-                    reason=reason,
-                )
-            )
-            for linear, found, step in zip(linears, option.decompositions, alone, strict=True):
-                changed[place[step.node]] = replace(
-                    step, lowering="joint", decomposition=found, gain=gain, reason=reason, sha256=sha[linear]
-                )
+            together, made = joined(option, alone, [sha[linear] for linear in linears])
+            joints.append(made)
+            for step in together:
+                changed[place[step.node]] = step
     return changed, joints
+
+
+def joined(option: JointOption, steps: Sequence[Step], hashes: Sequence[str | None]) -> tuple[list[Step], Joint]:
+    """The steps of a region, in the order of its linears, and their joint; hashes: of their weights."""
+    gain = round(option.gain, 3)
+    reason = f"{len(option.decompositions[0].blocks)} blocks of {len(steps)} operators together"
+    nodes = tuple(step.node for step in steps)
+    made = Joint(nodes=nodes, flow=option.flow, stack=option.stack, gain=gain, reason=reason)
+    together = [
+        replace(step, lowering="joint", decomposition=found, gain=gain, reason=reason, sha256=sha256)
+        for step, found, sha256 in zip(steps, option.decompositions, hashes, strict=True)
+    ]
+    return together, made
 
 
 def _best(

@@ -24,7 +24,7 @@ from ..ir.survey import Survey
 from ..ir.view import View, glance, view
 from .analysis import Analysis, analyse, analyse_on, key_of
 from .batched import tile_of
-from .cost import CPU, CUDA, MARGIN, Choice, Machine, choose
+from .cost import MARGIN, Choice, Machine, choose, machines_for
 from .device import analysis_device
 from .edges import edges
 from .emit import ORIGIN, Names
@@ -177,9 +177,7 @@ class _Settings:
     regions: bool
 
     def machines(self) -> list[Machine]:
-        machine = CUDA if self.provider == "cuda" else CPU
-        single = self.provider == "cuda" or self.threads == 1
-        return [machine] if single else [machine, machine.threaded(self.threads)]
+        return machines_for(self.provider, self.threads)
 
 
 def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str) -> tuple[list[Step], list[Skipped]]:

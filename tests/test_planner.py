@@ -11,7 +11,7 @@ from scission.models.planted import KINDS, build
 from scission.passes import analysis, planner
 from scission.passes.blocks import decompose
 from scission.passes.components import components
-from scission.passes.cost import CPU, choose
+from scission.passes.cost import CPU, CUDA, choose
 from scission.passes.fingerprint import fingerprint
 from scission.passes.planner import DEFAULT_ROWS, make_plan
 
@@ -134,7 +134,7 @@ def test_threads_and_provider_decide_the_machines(monkeypatch):
         made = plan(model_of(SMALL), **options)
         assert made.provider == options.get("provider", "cpu")
     assert [len(machines) for machines in seen] == [1, 2, 1]
-    assert seen[2] == [planner.CUDA] and seen[1] == [CPU, CPU.threaded(4)]
+    assert seen[2] == [CUDA] and seen[1] == [CPU, CPU.threaded(4)]
 
 
 def test_a_shared_weight_is_looked_at_once(monkeypatch):
