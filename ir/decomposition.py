@@ -75,10 +75,13 @@ class Block:
 class Decomposition:
     """All blocks of one linear of shape (K, N); what no block owns is dormant.
 
-    Outputs never belong to two blocks. Blocks are independent, sharing no input, unless `layers` says that they are
-    row groups of a block-triangular form (paper 4.4): then it holds the first and the last layer of each, and a block
-    reads every input with an edge into its outputs. Raises PlanError when an output belongs to two blocks, an index
-    is out of range, or there are not as many layers as blocks.
+    Blocks are rectangles, one a sub-operator (paper 4.4), and no entry lies in two. Outputs belong to one block; blocks
+    that are connected components share no input either, while those of a cover read whatever their outputs need. Where
+    they are `summed` it is the other way round: inputs belong to one block, outputs may belong to several, whose
+    results are added. strays: single entries (k, n) outside every block, computed apart. layers: where the groups are
+    those of a block-triangular form, the first and the last layer of each. Raises PlanError when an output, or a summed
+    input, belongs to two blocks, an index is out of range, a stray lies inside a block or comes twice, or there are not
+    as many layers as blocks.
 
     >>> d = Decomposition((3, 2), (Block([0, 2], [1]),))
     >>> d.dormant_inputs.tolist(), d.dormant_outputs.tolist(), d.mac_share
@@ -88,6 +91,8 @@ class Decomposition:
     shape: tuple[int, int]
     blocks: tuple[Block, ...]
     layers: tuple[tuple[int, int], ...] = ()
+    summed: bool = False
+    strays: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         K, N = self.shape
@@ -95,43 +100,70 @@ class Decomposition:
             raise PlanError(f"{len(self.layers)} ranges of layers for {len(self.blocks)} blocks")
         if any(not 0 <= first <= last for first, last in self.layers):
             raise PlanError("a block's layers run backwards")
-        uses = np.zeros(N, np.int64)
-        for block in self.blocks:
-            if block.inputs[-1] >= K or block.outputs[-1] >= N:
-                raise PlanError(f"a block reaches outside the weight of shape {self.shape}")
-            uses[block.outputs] += 1
+        if any(block.inputs[-1] >= K or block.outputs[-1] >= N for block in self.blocks):
+            raise PlanError(f"a block reaches outside the weight of shape {self.shape}")
+        own, size = ("input", K) if self.summed else ("output", N)
+        uses = _counted(size, [b.inputs if self.summed else b.outputs for b in self.blocks])
         if (uses > 1).any():
-            raise PlanError(f"output {int(np.argmax(uses > 1))} belongs to two blocks")
+            raise PlanError(f"{own} {int(np.argmax(uses > 1))} belongs to two blocks")
+        if self.strays:
+            self._check_strays()
+
+    def _check_strays(self) -> None:
+        K, N = self.shape
+        if len(set(self.strays)) < len(self.strays):
+            raise PlanError("a stray entry is there twice")
+        for k, n in self.strays:
+            if not (0 <= k < K and 0 <= n < N):
+                raise PlanError(f"the stray entry ({k}, {n}) lies outside the weight of shape {self.shape}")
+        at, owned = (0, "inputs") if self.summed else (1, "outputs")
+        owner = np.full(self.shape[at], -1)
+        for index, block in enumerate(self.blocks):
+            owner[getattr(block, owned)] = index
+        for stray in self.strays:
+            block = self.blocks[owner[stray[at]]] if owner[stray[at]] >= 0 else None
+            if block is not None and stray[1 - at] in (block.outputs if self.summed else block.inputs):
+                raise PlanError(f"the stray entry {stray} lies inside a block and would count twice")
 
     @cached_property
     def dormant_inputs(self) -> Indices:
         """Inputs that no block reads."""
-        return _complement(self.shape[0], [b.inputs for b in self.blocks])
+        return indices(np.flatnonzero(_counted(self.shape[0], [b.inputs for b in self.blocks]) == 0))
 
     @cached_property
     def dormant_outputs(self) -> Indices:
         """Outputs that no block writes: the zero channel."""
-        return _complement(self.shape[1], [b.outputs for b in self.blocks])
+        return indices(np.flatnonzero(_counted(self.shape[1], [b.outputs for b in self.blocks]) == 0))
+
+    @cached_property
+    def shared(self) -> Indices:
+        """Inputs that several blocks read, or where blocks are `summed` outputs that several write."""
+        size = self.shape[self.summed]
+        parts = [b.outputs if self.summed else b.inputs for b in self.blocks]
+        return indices(np.flatnonzero(_counted(size, parts) > 1))
 
     def inside(self) -> npt.NDArray[np.bool_]:
-        """The Boolean matrix (K, N) of the entries inside the blocks."""
+        """The Boolean matrix (K, N) of the entries inside the blocks, and of the strays."""
         mask = np.zeros(self.shape, bool)
         for block in self.blocks:
             mask[np.ix_(block.inputs, block.outputs)] = True
+        if self.strays:
+            mask[tuple(np.array(self.strays).T)] = True
         return mask
 
     @property
     def mac_share(self) -> float:
-        """Multiply-adds of the blocks over those of the dense product, 0 to 1."""
+        """Multiply-adds of the blocks and strays over those of the dense product, 0 to 1."""
         K, N = self.shape
-        return sum(i * o for i, o in (b.shape for b in self.blocks)) / max(K * N, 1)
+        return (sum(i * o for i, o in (b.shape for b in self.blocks)) + len(self.strays)) / max(K * N, 1)
 
 
-def _complement(size: int, parts: list[Indices]) -> Indices:
-    free = np.ones(size, bool)
+def _counted(size: int, parts: list[Indices]) -> Indices:
+    """In how many of the parts each of `size` features is."""
+    uses = np.zeros(size, np.int64)
     for part in parts:
-        free[part] = False
-    return indices(np.flatnonzero(free))
+        uses[part] += 1
+    return uses
 
 
 def to_ranges(values: Indices) -> str:

@@ -19,11 +19,12 @@ from .skipped import Skipped
 
 __all__ = ["SCHEMA", "Block", "Decomposition", "Indices", "Lowering", "Plan", "PlanError", "States", "Step"]
 
-SCHEMA = 4
+SCHEMA = 5
 SHOWN = 8  # nodes named in a message
 ANNEALS = 3  # the first schema that knows annealing
 JOINS = 4  # the first schema that knows joints, reorderings and the lowerings beside scatter, split and parallel
-READABLE = (1, 2, 3, 4)  # the first knew neither layers nor recurrent steps, the second no annealing
+COVERS = 5  # the first schema that knows blocks that are added up, and strays
+READABLE = (1, 2, 3, 4, 5)  # the first knew neither layers nor recurrent steps, the second no annealing
 Lowering = Literal["dense", "scatter", "split", "gather", "batched", "grouped", "select", "parallel", "joint"]
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
     **dict.fromkeys(("node", "op", "weight", "dtype", "reason", "lowering"), (str,)),
@@ -249,6 +250,10 @@ class Plan:
             raise PlanError(f"a plan of schema {data['schema']} cannot anneal; make a new plan")
         if data["schema"] < JOINS and (data.get("reorderings") or data.get("joints")):
             raise PlanError(f"a plan of schema {data['schema']} knows neither reorderings nor joints; make a new plan")
+        if data["schema"] < COVERS and any("summed" in step or "strays" in step for step in data.get("steps", ())):
+            raise PlanError(
+                f"a plan of schema {data['schema']} knows neither summed blocks nor strays; make a new plan"
+            )
         try:
             return Plan(
                 model=str(data["model"]),
@@ -303,6 +308,8 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
         "reason": step.reason,
         "sha256": step.sha256,
         **({} if step.states is None else {"states": asdict(step.states)}),
+        **({"summed": True} if step.decomposition.summed else {}),
+        **({"strays": [list(entry) for entry in step.decomposition.strays]} if step.decomposition.strays else {}),
         "blocks": _blocks_to_list(step.decomposition),
     }
 
@@ -327,6 +334,14 @@ def _layers_of(blocks: Any) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+def _strays_of(entries: Any) -> tuple[tuple[int, int], ...]:
+    if not isinstance(entries, list) or not all(
+        isinstance(one, list) and len(one) == 2 and all(type(at) is int for at in one) for one in entries
+    ):
+        raise PlanError("strays is no list of pairs [input, output]")
+    return tuple((k, n) for k, n in entries)
+
+
 def _step_from_dict(index: int, data: Mapping[str, Any]) -> Step:
     if not isinstance(data, dict):
         raise PlanError(f"steps[{index}] is not an object")
@@ -342,7 +357,11 @@ def _step_from_dict(index: int, data: Mapping[str, Any]) -> Step:
         parts = tuple(Block(from_ranges(b["inputs"], K), from_ranges(b["outputs"], N)) for b in blocks)
         if fields.get("states") is not None:
             fields["states"] = States(**fields["states"])
-        return Step(shape=(K, N), decomposition=Decomposition((K, N), parts, _layers_of(blocks)), **fields)
+        summed, strays = fields.pop("summed", False), _strays_of(fields.pop("strays", []))
+        if not isinstance(summed, bool):
+            raise PlanError(f"summed is {summed!r}, which is neither true nor false")
+        found = Decomposition((K, N), parts, _layers_of(blocks), summed, strays)
+        return Step(shape=(K, N), decomposition=found, **fields)
     except KeyError as error:
         raise PlanError(f"{where}: field {error} is missing") from None
     except (TypeError, ValueError, OverflowError, MemoryError) as error:  # the last two: absurd sizes

@@ -15,11 +15,11 @@ from ..ir.view import View
 from . import recurrent_planner
 from .analysis import Analysis, analyse
 from .batched import tile_of
-from .blocks import group, halves
-from .cost import Machine, dense_seconds, fitting, machines_for, split_seconds
+from .blocks import halves
+from .cost import Machine, dense_seconds, fitting, groupings, machines_for, split_seconds
 from .emit import Names
 from .joint_planner import JointOption, candidate, grown_from, joined, joint_options
-from .lowering import absorb_dormant, absorbs, suited
+from .lowering import absorb_dormant, absorbs, apart, suited
 from .plan_unit import PlanUnit, way_of
 from .planner import fixed_rows, praise, selects_only, turned_ends
 from .recurrent_cost import parallel_seconds, seconds
@@ -89,12 +89,12 @@ class _Work:
         transposes = turned_ends(linear)
         itemsize = linear.dtype.numpy().itemsize
         found = []
-        for way, blocks in _lowered(linear, analysis, ways, tile):
+        settings = [(rows, machine) for rows in counts for machine in self.machines()]
+        for way, blocks in _lowered(linear, analysis, ways, tile, settings):
             gain = min(
                 dense_seconds(linear.shape, rows, itemsize, machine)
                 / split_seconds(blocks, way, rows, itemsize, machine, transposes, tile)
-                for rows in counts
-                for machine in self.machines()
+                for rows, machine in settings
             )
             made = replace(
                 step,
@@ -193,17 +193,20 @@ class _Work:
 
 
 def _lowered(
-    linear: Linear, analysis: Analysis, ways: Sequence[Lowering], tile: int
+    linear: Linear,
+    analysis: Analysis,
+    ways: Sequence[Lowering],
+    tile: int,
+    settings: Sequence[tuple[int, Machine]],
 ) -> Iterator[tuple[Lowering, Decomposition]]:
-    """Every lowering that suits a linear with its blocks and its row groups, in halving numbers of groups."""
-    for found in (analysis.decomposition, analysis.groups):
-        if found is None or not found.blocks:
+    """Every lowering that suits a linear with its blocks and its covers, in every number of groups."""
+    for found in analysis.decompositions:
+        if not found.blocks or apart(linear, found):
             continue
         whole = absorb_dormant(found) if absorbs(linear) else found
-        for count in halves(len(whole.blocks)):
-            grouped = group(whole, count)
+        for grouped in groupings(whole, settings, linear.dtype.numpy().itemsize):
             for way in fitting(grouped, ways, tile) if grouped.mac_share < 1 else ():
-                if way != "select" or count == len(whole.blocks):  # that is never grouped
+                if way != "select" or len(grouped.blocks) == len(whole.blocks):  # that is never grouped
                     yield way, grouped
 
 

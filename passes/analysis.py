@@ -1,4 +1,4 @@
-"""What one weight is like, whoever uses it: its components, its blocks, its row groups."""
+"""What one weight is like, whoever uses it: its components, its blocks, its covers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..ir.model import ModelError
 from ..ir.plan import Decomposition
 from .blocks import decompose
 from .components import Components, components
+from .cover import WORTH, every_cover
 from .edges import relate
 from .fingerprint import fingerprint
-from .row_groups import WORTH, row_groups
 
 if TYPE_CHECKING:
     import torch
@@ -28,13 +28,18 @@ Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """The components of a weight and its blocks; groups: its row groups where it is one component that has some;
-    sha256: of the stored weight, only where there is something to split."""
+    """The components of a weight and its blocks; covers: of small groups that share features, where they leave fewer
+    multiply-adds than the blocks; sha256: of the stored weight, only where there is something to split."""
 
     components: Components
     decomposition: Decomposition
-    groups: Decomposition | None
+    covers: tuple[Decomposition, ...]
     sha256: str | None
+
+    @property
+    def decompositions(self) -> tuple[Decomposition, ...]:
+        """All of them, the blocks first."""
+        return (self.decomposition, *self.covers)
 
 
 def key_of(linear: Linear) -> Key:
@@ -49,16 +54,16 @@ def analyse(weight: npt.NDArray[Any], *, transposed: bool = False, parts: Compon
 
     >>> import numpy as np
     >>> found = analyse(np.kron(np.eye(2), np.ones((2, 3))))
-    >>> [block.shape for block in found.decomposition.blocks], found.groups
-    ([(2, 3), (2, 3)], None)
+    >>> [block.shape for block in found.decomposition.blocks], found.covers
+    ([(2, 3), (2, 3)], ())
     """
     parts = parts or components(weight)
     decomposition = decompose(parts)
-    sparse = parts.count == 1 and parts.nonzeros <= (1 - WORTH) * weight.size
-    groups = row_groups(relate(weight)) if sparse else None
-    splits = decomposition.mac_share < 1 or groups is not None
+    sparse = parts.nonzeros <= (1 - WORTH) * decomposition.mac_share * weight.size
+    found = tuple(every_cover(relate(weight), parts)) if sparse else ()
+    splits = decomposition.mac_share < 1 or bool(found)
     stored = weight.T if transposed else weight
-    return Analysis(parts, decomposition, groups, fingerprint(stored) if splits else None)
+    return Analysis(parts, decomposition, found, fingerprint(stored) if splits else None)
 
 
 def analyse_on(

@@ -22,6 +22,7 @@ from ..ir.plan import Decomposition, Indices
 from .emit import Emitter
 from .layout import enter, leave
 from .parts import addend, affine
+from .strays import add_strays
 
 __all__ = ["Stack", "batched", "pad", "padded_shape", "tile_of"]
 
@@ -146,7 +147,8 @@ def batched(emitter: Emitter, constants: Constants, decomposition: Decomposition
     results = emitter.one("MatMul", [emitter.constant(stacked, "blocks/weight"), pieces], "blocks")
     joined = emitter.one("Reshape", [results, emitter.integers([B * n, -1], "blocks/outputs")], "blocks")
     whole = _rows(emitter, joined, stack.places(), B * n, "scatter")
-    return addend(emitter, leave(emitter, frame, affine(emitter, whole, constants, behind=1)))
+    whole = add_strays(emitter, constants, decomposition, frame.features, affine(emitter, whole, constants, behind=1))
+    return addend(emitter, leave(emitter, frame, whole))
 
 
 def _rows(emitter: Emitter, value: ir.Value, order: Indices, extent: int, role: str) -> ir.Value:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from ..ir.plan import Block, Decomposition
+from ..ir.relation import Relation
 from .components import Components, Labels
+from .cover_cost import CoverCost
+from .runs import Run, cheapest, evenly
 
-__all__ = ["decompose", "group", "halves", "has_windows", "is_contiguous", "is_run", "merge"]
+__all__ = [
+    *("decompose", "group", "grouped_at", "halves", "has_windows", "is_contiguous", "is_cover", "is_run", "merge"),
+    "swapped",
+]
 
 
 def decompose(components: Components) -> Decomposition:
@@ -87,7 +93,8 @@ def group(decomposition: Decomposition, count: int) -> Decomposition:
 
     Contiguous blocks are merged with their neighbours and stay contiguous. Others go, largest first, to the group
     that is smallest so far (longest processing time first; Graham, Bounds on Multiprocessing Timing Anomalies, 1969).
-    Row groups are merged with their neighbours in the order of layers, so that the fewest multiply-adds are left.
+    The groups of a cover are merged with their neighbours, row groups in the order of layers, so that the fewest
+    multiply-adds are left.
     Raises ValueError when `count` is not positive.
     """
     if count < 1:
@@ -95,9 +102,19 @@ def group(decomposition: Decomposition, count: int) -> Decomposition:
     blocks = decomposition.blocks
     if len(blocks) <= count:
         return decomposition
-    if decomposition.layers:
-        return _consecutive(decomposition, count)
+    if is_cover(decomposition):
+        return _in_runs(decomposition, lambda words, sizes: evenly(words, sizes, count))
     return merge(decomposition, count, in_order=is_contiguous(decomposition))
+
+
+def grouped_at(decomposition: Decomposition, cost: CoverCost) -> Decomposition:
+    """The neighbouring groups of a cover merged at least cost."""
+    return _in_runs(decomposition, lambda words, sizes: cheapest(words, sizes, cost)[0])
+
+
+def is_cover(decomposition: Decomposition) -> bool:
+    """Whether blocks are more than components: some share inputs, are added up, or have strays beside them."""
+    return bool(decomposition.layers or decomposition.summed or decomposition.strays or decomposition.shared.size)
 
 
 def merge(decomposition: Decomposition, count: int, *, in_order: bool) -> Decomposition:
@@ -128,37 +145,41 @@ def _bins(blocks: Sequence[Block], count: int) -> list[list[Block]]:
     return [part for part in parts if part]
 
 
-def _consecutive(decomposition: Decomposition, count: int) -> Decomposition:
-    """The best way to merge runs of row groups into `count` of them: dynamic programming over the cuts, exact."""
-    ordered = sorted(zip(decomposition.layers, decomposition.blocks, strict=True), key=lambda pair: pair[0])
-    layers, blocks = [pair[0] for pair in ordered], [pair[1] for pair in ordered]
-    m, K = len(blocks), decomposition.shape[0]
-    reads = np.zeros((m, K), bool)
+def _in_runs(decomposition: Decomposition, runs: Callable[..., Iterable[Run]]) -> Decomposition:
+    """Neighbours of a cover merged; runs: which, given what each group reads, packed, and its number of outputs.
+
+    Row groups are neighbours in the order of their layers, other groups as they come. Strays that lie inside a merged
+    group become part of it.
+    """
+    if decomposition.summed:
+        return swapped(_in_runs(swapped(decomposition), runs))
+    blocks, layers = list(decomposition.blocks), list(decomposition.layers)
+    if layers:
+        order = sorted(range(len(blocks)), key=layers.__getitem__)
+        blocks, layers = [blocks[at] for at in order], [layers[at] for at in order]
+    reads = np.zeros((len(blocks), decomposition.shape[0]), bool)
     for row, block in zip(reads, blocks, strict=True):
         row[block.inputs] = True
-    octets = np.packbits(reads, axis=1)
-    ends = np.cumsum([block.outputs.size for block in blocks])
-    area = np.full((m, m), np.inf)  # of the run from block i to block j
-    for i in range(m):
-        union = np.bitwise_or.accumulate(octets[i:], axis=0)
-        outputs = ends[i:] - (ends[i - 1] if i else 0)
-        area[i, i:] = np.bitwise_count(union).sum(1, dtype=np.int64) * outputs
-    best = area[0]
-    cuts = []
-    for _ in range(count - 1):
-        total = best[:-1, None] + area[1:]  # the last run begins behind block i
-        cut = total.argmin(axis=0)
-        cuts.append(cut)
-        best = total[cut, np.arange(m)]
-    runs, stop = [], m
-    for cut in reversed(cuts):
-        start = int(cut[stop - 1]) + 1
-        runs.append((start, stop))
-        stop = start
-    runs.append((0, stop))
-    pairs = ((_merge(blocks[a:b]), (layers[a][0], layers[b - 1][1])) for a, b in runs)
-    merged = sorted(pairs, key=lambda pair: int(pair[0].outputs[0]))
-    return Decomposition(decomposition.shape, tuple(b for b, _ in merged), tuple(spans for _, spans in merged))
+    words = Relation.of_rows(reads.shape, [reads]).words
+    sizes = np.array([block.outputs.size for block in blocks], np.int64)
+    made = [(_merge(blocks[a:b]), (layers[a][0], layers[b - 1][1]) if layers else None) for a, b in runs(words, sizes)]
+    if layers:
+        made = sorted(made, key=lambda pair: int(pair[0].outputs[0]))
+    own = {int(output): block for block, _ in made for output in block.outputs} if decomposition.strays else {}
+    strays = tuple((k, n) for k, n in decomposition.strays if n not in own or k not in own[n].inputs)
+    spans = tuple(span for _, span in made if span is not None)
+    return Decomposition(decomposition.shape, tuple(block for block, _ in made), spans, strays=strays)
+
+
+def swapped(decomposition: Decomposition) -> Decomposition:
+    """The same for the transposed weight: where outputs were partitioned inputs are, and results are added.
+
+    >>> swapped(Decomposition((3, 2), (Block([0, 1], [0]), Block([1, 2], [1])))).summed
+    True
+    """
+    blocks = tuple(Block(block.outputs, block.inputs) for block in decomposition.blocks)
+    strays = tuple(sorted((n, k) for k, n in decomposition.strays))
+    return Decomposition(decomposition.shape[::-1], blocks, summed=not decomposition.summed, strays=strays)
 
 
 def _merge(blocks: Sequence[Block]) -> Block:

@@ -7,20 +7,23 @@ measures the result anyway and keeps the original where that is faster.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..ir.plan import Block, Decomposition, Lowering
 from .batched import padded_shape
-from .blocks import group, halves, is_contiguous, is_run
+from .blocks import group, grouped_at, halves, has_windows, is_contiguous, is_cover, is_run
+from .cover_cost import CoverCost
 from .gather import arranged
 from .lowering import misfit
+from .reads import plan_reads
+from .strays import levels
 
 __all__ = [
-    *("CPU", "CUDA", "MARGIN", "Choice", "Machine", "choose", "dense_seconds", "fitting", "machines_for"),
-    *("products_seconds", "split_seconds", "transpose_seconds"),
+    *("CPU", "CUDA", "MARGIN", "Choice", "Machine", "choose", "dense_seconds", "fitting", "groupings"),
+    *("machines_for", "products_seconds", "split_seconds", "transpose_seconds"),
 ]
 
 LOWERINGS: tuple[Lowering, ...] = ("split", "scatter", "gather", "batched", "grouped")
@@ -37,7 +40,7 @@ class Machine:
     an element of a GatherElements and of the Expand of its indices; batch: a block of a product of three dimensions;
     unpacked: how many times as long multiply-adds take whose weight cannot be packed when the model is loaded, being
     of three dimensions or on the left; pixel: a group of a convolution, for one row; edge: an element that a product
-    reads or writes; touch: one that an operator between products computes.
+    reads or writes; touch: one that an operator between products computes; sum: one that ScatterND adds to another.
     """
 
     launch: float
@@ -56,6 +59,7 @@ class Machine:
     pixel: float
     edge: float
     touch: float
+    sum: float
 
     def stacked(self) -> Machine:
         """The same for weights of three dimensions, which are read as they are stored."""
@@ -65,6 +69,18 @@ class Machine:
     def left(self) -> Machine:
         """The same for weights that are the left factor of a product."""
         return replace(self, mac=self.mac * self.unpacked)
+
+    def cover_cost(self, rows: int, itemsize: int, pick: float) -> CoverCost:
+        """What groups of a cover cost here, in seconds; pick: of an element that a group reads."""
+        element = rows * itemsize / 4
+        heavy = max(rows * self.mac, itemsize * (self.cached if rows > 1 else self.stream))
+        return CoverCost(
+            mac=heavy,
+            read=element * (pick + self.move + self.edge),
+            write=element * (self.move + self.edge),
+            launch=self.launch + self.node,
+            stray=element * (self.move + self.touch + self.sum),
+        )
 
     def threaded(self, threads: int) -> Machine:
         """The same with several threads: products scale, memory up to two threads, index work does not."""
@@ -89,6 +105,7 @@ CPU = Machine(
     pixel=9e-8,
     edge=2.4e-10,
     touch=4e-10,
+    sum=2.2e-9,
 )
 # From data sheets (H200), not measured: launches of one stream follow one another, everything else is cheap.
 CUDA = Machine(
@@ -108,6 +125,7 @@ CUDA = Machine(
     pixel=1e-8,
     edge=1e-12,
     touch=4e-12,
+    sum=8e-12,
 )
 
 
@@ -163,21 +181,44 @@ def split_seconds(
     if lowering in ("batched", "grouped"):
         return _stacked(decomposition, lowering, rows, itemsize, machine, transposes, tile)
     N = decomposition.shape[1]
+    beside = _strays(decomposition, rows, itemsize, machine)
     blocks = [block.shape for block in decomposition.blocks]
     element = rows * machine.move * itemsize / 4
     kind = machine.left() if lowering == "scatter" and rows > 1 else machine
-    seconds = products_seconds(blocks, rows, itemsize, kind) + machine.node + N * element  # Concat
+    seconds = products_seconds(blocks, rows, itemsize, kind) + machine.node + N * element + beside  # Concat
     read = sum(k for k, _ in blocks)
     if lowering == "split":
         nodes = 1 if is_contiguous(decomposition) else len(blocks)  # one Split, or a Slice for each block
         return seconds + nodes * machine.node + read * element
     if lowering == "gather":
-        ends = _moved_ends([block for _, block in arranged(decomposition)], decomposition)
-        return seconds + machine.node + read * element + _picked(ends, rows, itemsize, machine)
+        return seconds + _windows(decomposition, rows, itemsize, machine)
     # A run of features is sliced in one piece; others are found row by row.
     found = sum(block.inputs.size for block in decomposition.blocks if not is_run(block.inputs)) + N
     seconds += (len(blocks) + 1) * machine.node + (read + N) * element + found * machine.row
+    if decomposition.summed:
+        seconds += (len(blocks) + 2) * machine.node + sum(n for _, n in blocks) * rows * machine.sum * itemsize / 4
     return seconds + _turned(decomposition.shape, rows, itemsize, machine, transposes)
+
+
+def _windows(decomposition: Decomposition, rows: int, itemsize: int, machine: Machine) -> float:
+    """What `gather` needs around the products: permutations of the ends where they are needed, and the windows."""
+    parts = [block for _, block in arranged(decomposition)]
+    reads = plan_reads(parts, decomposition.shape[0])
+    element = rows * machine.move * itemsize / 4
+    seconds = reads.copied * element + machine.node * (1 if reads.follow else len(parts))
+    outputs = np.concatenate([*(block.outputs for block in parts), decomposition.dormant_outputs])
+    ends = [] if reads.order is None else [reads.order.size]
+    ends += [] if (np.diff(outputs) == 1).all() else [outputs.size]
+    return seconds + _picked(ends, rows, itemsize, machine)
+
+
+def _strays(decomposition: Decomposition, rows: int, itemsize: int, machine: Machine) -> float:
+    """What the entries beside the blocks take: Gather, Mul and ScatterND in each step."""
+    if not decomposition.strays:
+        return 0.0
+    steps = levels(decomposition)
+    element = (machine.move + machine.touch + machine.sum) * rows * itemsize / 4
+    return 3 * len(steps) * machine.node + len(decomposition.strays) * (machine.row + element)
 
 
 def _moved_ends(blocks: Sequence[Block], decomposition: Decomposition) -> list[int]:
@@ -217,6 +258,7 @@ def _stacked(
     tile: int,
 ) -> float:
     """All blocks padded to one shape and computed by one node, two Reshapes around it."""
+    beside = _strays(decomposition, rows, itemsize, machine)
     B, k, n = padded_shape(decomposition, tile)
     even = all(block.shape == (k, n) for block in decomposition.blocks)
     ends = _moved_ends(decomposition.blocks, decomposition) if even else [B * k, decomposition.shape[1]]
@@ -226,6 +268,7 @@ def _stacked(
         work = max(load, rows * (held * machine.cached + B * machine.pixel))
         return 3 * machine.node + work + _picked(ends, rows, itemsize, machine)
     seconds = 2 * machine.node + products_seconds([(B * k, n)], rows, itemsize, machine.stacked()) + B * machine.batch
+    seconds += beside
     seconds += len(ends) * machine.node + sum(ends) * (machine.row + rows * machine.move * itemsize / 4)
     return seconds + _turned(decomposition.shape, rows, itemsize, machine, transposes)
 
@@ -242,12 +285,11 @@ def choose(
     """The lowering and the number of groups with the largest gain at its worst over all row counts and machines.
 
     lowerings: those that suit the linear, `select` only for a weight that is a selection, which is never grouped. Tries
-    halving numbers of groups from all blocks down to one. None when nothing is saved by any of them.
+    the groups of `groupings`. None when nothing is saved by any of them.
     """
     settings = [(count, machine) for count in rows for machine in machines]
     best: Choice | None = None
-    for count in halves(len(decomposition.blocks)):
-        grouped = group(decomposition, count)
+    for grouped in groupings(decomposition, settings, itemsize):
         for lowering in fitting(grouped, lowerings, tile) if grouped.mac_share < 1 else ():
             gain = min(
                 dense_seconds(grouped.shape, r, itemsize, machine)
@@ -261,7 +303,28 @@ def choose(
     return best
 
 
+def groupings(
+    decomposition: Decomposition, settings: Iterable[tuple[int, Machine]] = (), itemsize: int = 4
+) -> Iterator[Decomposition]:
+    """Larger and larger groups of blocks: halving numbers from all of them down to one, and of a cover besides those
+    that cost least in some setting (rows, machine)."""
+    seen: set[int] = set()
+    for count in halves(len(decomposition.blocks)):
+        seen.add(count)
+        yield group(decomposition, count)
+    if not is_cover(decomposition) or decomposition.summed:
+        return
+    for rows, machine in settings:
+        for pick in (machine.move, machine.pick):
+            found = grouped_at(decomposition, machine.cover_cost(rows, itemsize, pick))
+            if len(found.blocks) not in seen:
+                seen.add(len(found.blocks))
+                yield found
+
+
 def fitting(decomposition: Decomposition, suited: Collection[Lowering], tile: int) -> list[Lowering]:
     """Those that suit the blocks as well; where nothing has to be moved, none that would move it."""
-    idle: tuple[Lowering, ...] = ("scatter", "gather") if is_contiguous(decomposition) else ()
+    idle: tuple[Lowering, ...] = ()
+    if is_contiguous(decomposition) or has_windows(decomposition):
+        idle = ("scatter", "gather") if is_contiguous(decomposition) else ("gather",)
     return [one for one in suited if one not in idle and misfit(decomposition, one, tile) is None]

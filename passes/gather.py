@@ -14,22 +14,34 @@ from ..ir.shapes import shape_of
 from .columns import Columns
 from .emit import Emitter
 from .native import own_bias, product
-from .parts import addend, cut, join
+from .parts import addend, cut, join, window
+from .reads import plan_reads
 
 __all__ = ["arranged", "gather"]
 
 
 def gather(emitter: Emitter, constants: Constants, decomposition: Decomposition) -> ir.Value:
-    """Emit the permutation into block order, Split, the operator once a block, Concat and the permutation back."""
+    """Emit the permutation into block order, Split, or where inputs are shared a Slice for each block, the operator
+    once a block, Concat and the permutation back."""
     linear = emitter.linear
     x, rank, (K, N) = linear.activation, linear.layout.rank, linear.shape
     axis = -1 if rank is None else rank - 1
     parts = arranged(decomposition)
     columns = Columns(emitter, x, rank, shape_of(x))
-    ordered = columns.take(x, np.concatenate([block.inputs for _, block in parts]), K, "gather")
-    pieces = cut(emitter, ordered, [block.inputs.size for _, block in parts], axis)
+    reads = plan_reads([block for _, block in parts], K)
+    ordered = x if reads.order is None else columns.take(x, reads.order, K, "gather")
+    if reads.follow:
+        pieces = cut(emitter, ordered, [inputs.size for inputs in reads.inputs], axis)
+    else:
+        pieces = [
+            x if start < 0 else window(emitter, ordered, start, start + inputs.size, f"block.{i}", axis)
+            for (i, _), start, inputs in zip(parts, reads.starts, reads.inputs, strict=True)
+        ]
     compute = product(emitter, constants, "gather")
-    results = [compute(f"block.{i}", block, piece) for (i, block), piece in zip(parts, pieces, strict=True)]
+    results = [
+        compute(f"block.{i}", block, piece, inputs)
+        for (i, block), piece, inputs in zip(parts, pieces, reads.inputs, strict=True)
+    ]
     order = [block.outputs for _, block in parts]
     dormant = decomposition.dormant_outputs
     if dormant.size:

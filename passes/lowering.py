@@ -36,9 +36,10 @@ from .native import is_native, native
 from .scatter import scatter
 from .select import select
 
-__all__ = ["absorb_dormant", "absorbs", "lower", "misfit", "problem", "suited"]
+__all__ = ["absorb_dormant", "absorbs", "apart", "lower", "misfit", "problem", "suited"]
 
 ALONE: tuple[Lowering, ...] = ("split", "scatter", "gather", "batched", "grouped", "select")  # of one linear alone
+BESIDE: tuple[Lowering, ...] = ("scatter", "batched")  # that can add single entries
 
 SCATTER_ND = 11  # operator set that brought ScatterND
 MINIMUM = 7  # operator set that brought today's broadcasting
@@ -116,6 +117,10 @@ def misfit(decomposition: Decomposition, lowering: Lowering, tile: int = 1) -> s
     >>> misfit(Decomposition((2, 2), (Block([0], [1]), Block([1], [0]))), "split")
     "'split' needs blocks that follow one another; use 'scatter'"
     """
+    if decomposition.summed and lowering != "scatter":
+        return f"'{lowering}' cannot add up blocks that share outputs; use 'scatter'"
+    if decomposition.strays and lowering not in BESIDE:
+        return f"'{lowering}' has no place for stray entries; use 'scatter'"
     if lowering == "split" and not (is_contiguous(decomposition) or has_windows(decomposition)):
         return "'split' needs blocks that follow one another; use 'scatter'"
     if lowering in ("batched", "grouped"):
@@ -160,6 +165,14 @@ def lower(
 def absorbs(linear: Linear) -> bool:
     """Whether dormant outputs must be computed, by zero columns: where something is done to them besides a bias."""
     return linear.fused or linear.layout.kind == "conv" or linear.opset < SCATTER_ND
+
+
+def apart(linear: Linear, decomposition: Decomposition) -> str | None:
+    """Why a linear cannot add to the results of its blocks, where that is needed (shared outputs, strays); else None."""
+    if not absorbs(linear) or not (decomposition.summed or decomposition.strays):
+        return None
+    what = "blocks that share outputs" if decomposition.summed else "stray entries"
+    return f"{what} are added up in features-first layout, which {linear.op} here cannot have; use other blocks"
 
 
 def absorb_dormant(decomposition: Decomposition) -> Decomposition:

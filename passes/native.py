@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..ir.constant import Constants
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
-from ..ir.plan import Block, Decomposition, Lowering
+from ..ir.plan import Block, Decomposition, Indices, Lowering
 from .blocks import is_contiguous
 from .emit import Emitter
 from .parts import addend, bias_of, cut, gather, join, reorder
@@ -21,7 +21,7 @@ __all__ = ["folds_bias", "is_native", "native", "own_bias", "product"]
 
 Array = npt.NDArray[Any]
 BY_OPERATOR = ("split", "gather", "scatter")  # whose blocks may be a Gemm with the bias as its C
-Product: TypeAlias = Callable[[str, Block, ir.Value], ir.Value]
+Product: TypeAlias = Callable[..., ir.Value]
 
 
 def is_native(linear: Linear, lowering: Lowering) -> bool:
@@ -53,14 +53,15 @@ def native(emitter: Emitter, constants: Constants, decomposition: Decomposition,
 
 
 def product(emitter: Emitter, constants: Constants, lowering: Lowering) -> Product:
-    """What computes one block by the operator itself: called with its role, the block and what that reads."""
+    """What computes one block by the operator itself: called with its role, the block, what that reads, and where that
+    is not sorted with the inputs in its order."""
     linear = emitter.linear
     weights = BlockWeights(linear, constants, outputs_first=linear.transposed)
     bias = own_bias(linear, constants, lowering)
 
-    def compute(role: str, block: Block, piece: ir.Value) -> ir.Value:
+    def compute(role: str, block: Block, piece: ir.Value, inputs: Indices | None = None) -> ir.Value:
         part = None if bias is None else emitter.constant(_shaped(linear, bias[block.outputs]), f"{role}/bias")
-        return _repeat(emitter, role, piece, weights.block(emitter, role, block), part)
+        return _repeat(emitter, role, piece, weights.block(emitter, role, block, inputs), part)
 
     return compute
 

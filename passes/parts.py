@@ -14,7 +14,7 @@ from ..ir.plan import Block
 from .blocks import is_run
 from .emit import Emitter
 
-__all__ = ["addend", "affine", "bias_of", "cut", "gather", "join", "reorder"]
+__all__ = ["addend", "affine", "bias_of", "cut", "gather", "join", "reorder", "window"]
 
 Array = npt.NDArray[Any]
 
@@ -25,11 +25,15 @@ def gather(emitter: Emitter, features: ir.Value, block: Block, role: str, axis: 
         return features
     if not is_run(block.inputs):
         return emitter.one("Gather", [features, emitter.integers(block.inputs, f"{role}/inputs")], role, axis=axis)
-    start, stop = int(block.inputs[0]), int(block.inputs[-1]) + 1
+    return window(emitter, features, int(block.inputs[0]), int(block.inputs[-1]) + 1, role, axis)
+
+
+def window(emitter: Emitter, value: ir.Value, start: int, stop: int, role: str, axis: int) -> ir.Value:
+    """What lies between two places on an axis."""
     if emitter.opset < 10:
-        return emitter.one("Slice", [features], role, starts=[start], ends=[stop], axes=[axis])
-    window = ((start, "start"), (stop, "stop"), (axis, "axis"))
-    return emitter.one("Slice", [features, *(emitter.integers([v], f"{role}/{name}") for v, name in window)], role)
+        return emitter.one("Slice", [value], role, starts=[start], ends=[stop], axes=[axis])
+    bounds = ((start, "start"), (stop, "stop"), (axis, "axis"))
+    return emitter.one("Slice", [value, *(emitter.integers([v], f"{role}/{name}") for v, name in bounds)], role)
 
 
 def cut(emitter: Emitter, value: ir.Value, sizes: list[int], axis: int) -> list[ir.Value]:

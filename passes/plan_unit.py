@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from ..ir.joint import Joint
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
-from ..ir.plan import Plan, Step
+from ..ir.plan import Decomposition, Plan, Step
 from ..ir.recurrent import Recurrent
 from ..ir.region import region_of
 from ..ir.view import View
+from .blocks import is_cover
 from .cost import MARGIN
 from .emit import ORIGIN
 from .lowering import problem
@@ -57,7 +58,16 @@ def way_of(steps: Sequence[Step], joint: Joint | None) -> str:
         stacks = f", stacks of {joint.stack}" if joint.stack > 1 else ""
         return f"joint {len(found.blocks)} by {joint.flow}{stacks}"
     counts = "+".join(str(len(step.decomposition.blocks)) for step in steps)
-    return f"{lowering} {counts}{' row groups' if found.layers else ''}"
+    return f"{lowering} {counts}{_kind(found)}"
+
+
+def _kind(found: Decomposition) -> str:
+    """What blocks are besides components, in a few words."""
+    if found.layers:
+        return " row groups"
+    if found.summed:
+        return " summed groups"
+    return f"{' groups' if is_cover(found) else ''}{f' and {len(found.strays)} strays' if found.strays else ''}"
 
 
 def plan_units(plan: Plan, seen: View, *, idle: bool = False) -> tuple[PlanUnit, ...]:
@@ -104,7 +114,7 @@ def _recurrent(node: ir.Node, plan: Plan, recurrents: dict[str, Recurrent]) -> P
 
 def _is_idle(step: Step, linear: Linear) -> bool:
     """Whether a linear stays dense only because too little gain is predicted, which may be wrong."""
-    splits = bool(step.decomposition.blocks) and (step.components > 1 or bool(step.decomposition.layers))
+    splits = bool(step.decomposition.blocks) and (step.components > 1 or is_cover(step.decomposition))
     unpromising = step.gain is not None and step.gain < MARGIN and step.sha256 is not None
     quantised = (maker := linear.weight.producer()) is not None and maker.op_type == "DequantizeLinear"
     own = ORIGIN in linear.node.metadata_props

@@ -24,12 +24,13 @@ from ..ir.survey import Survey
 from ..ir.view import View, glance, view
 from .analysis import Analysis, analyse, analyse_on, key_of
 from .batched import tile_of
+from .blocks import is_cover
 from .cost import MARGIN, Choice, Machine, choose, machines_for
 from .device import analysis_device
 from .edges import edges
 from .emit import ORIGIN, Names
 from .joint_planner import candidate, join_steps
-from .lowering import absorb_dormant, absorbs, problem, suited
+from .lowering import absorb_dormant, absorbs, apart, problem, suited
 from .recurrent_planner import Progress, recurrent_steps
 from .reorder import choose_orders
 from .rewrite import reorder
@@ -250,8 +251,8 @@ def _step(linear: Linear, analysis: Analysis, settings: _Settings, *, selects: b
     ways = ("select",) if selects and "select" in ways else tuple(way for way in ways if way != "select")
     tile = tile_of(settings.provider, linear.dtype)
     choices = []
-    for found in (analysis.decomposition, analysis.groups):
-        if found is None:
+    for found in analysis.decompositions:
+        if apart(linear, found):
             continue
         if absorbs(linear) and found.blocks:
             found = absorb_dormant(found)  # their zero columns are computed, so they count
@@ -319,6 +320,8 @@ def _refusal(linear: Linear, analysis: Analysis, choice: Choice | None, rows: Se
         what = f"{parts.count} blocks" if parts.count > 1 else "one block beside dormant features"
         if choice.decomposition.layers:
             what = "a hidden block-triangular form"
+        elif is_cover(choice.decomposition):
+            what = f"{len(choice.decomposition.blocks)} groups of {choice.decomposition.mac_share:.0%} of the entries"
         at = ", ".join(map(str, rows))
         return f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (rows {at}); --force splits it anyway"
     return None
@@ -339,4 +342,16 @@ def praise(analysis: Analysis, chosen: Decomposition, *, selects: bool) -> str:
     if chosen.layers:
         layers = 1 + max(last for _, last in chosen.layers)
         return f"block-triangular: {layers:,} layers in {len(chosen.blocks)} row groups{spare}"
+    if is_cover(chosen):
+        return f"{_cover_in_words(chosen)}{spare}"
     return f"{analysis.components.count} independent blocks{merged}{spare}"
+
+
+def _cover_in_words(chosen: Decomposition) -> str:
+    """What groups of a cover share, in a few words."""
+    owned, shared = ("inputs", "outputs") if chosen.summed else ("outputs", "inputs")
+    count = len(chosen.blocks)
+    beside = f", {len(chosen.strays):,} entries apart" if chosen.strays else ""
+    if not chosen.shared.size:
+        return f"{count} groups of {owned} that share nothing{beside}"
+    return f"{count} groups of {owned} that share {chosen.shared.size:,} {shared}{beside}"

@@ -34,7 +34,7 @@ from .edges import edges
 from .emit import Emitter, Names
 from .fingerprint import fingerprint
 from .joint_node import Unsuited
-from .lowering import lower, misfit, problem
+from .lowering import apart, lower, misfit, problem
 from .native import folds_bias
 from .obstacle import obstacle
 from .parallel import parallel
@@ -355,7 +355,8 @@ def _checked(step: Step, linears: dict[str, Linear], found: Survey, provider: st
         raise PlanError(f"{step.node}: {reason}")
     if not step.decomposition.blocks:
         raise PlanError(f"{step.node}: the plan has no blocks to split into; set its lowering to 'dense'")
-    if reason := misfit(step.decomposition, alone, tile_of(provider, linear.dtype)):
+    reason = misfit(step.decomposition, alone, tile_of(provider, linear.dtype)) or apart(linear, step.decomposition)
+    if reason:
         raise PlanError(f"{step.node}: {reason}")
     canonical = stored.T if linear.transposed else stored
     _check_cover(step, canonical)
@@ -478,13 +479,17 @@ def _check_recurrent(step: Step, way: Recurrent, found: Survey) -> None:
 
 def _check_cover(step: Step, weight: npt.NDArray[Any]) -> None:
     """Every edge of a canonical weight must lie inside a block: a plan edited by hand must not drop one."""
-    left = np.zeros(step.shape[1], bool)
-    for block in step.decomposition.blocks:
-        outside = np.ones(step.shape[0], bool)
-        outside[block.inputs] = False
-        left[block.outputs] = edges(weight[np.ix_(outside, block.outputs)]).any(axis=0)
-    dormant = step.decomposition.dormant_outputs
-    left[dormant] = edges(weight[:, dormant]).any(axis=0)
+    found = step.decomposition
+    if found.summed or found.strays:
+        left = (edges(weight) & ~found.inside()).any(axis=0)
+    else:
+        left = np.zeros(step.shape[1], bool)
+        for block in found.blocks:
+            outside = np.ones(step.shape[0], bool)
+            outside[block.inputs] = False
+            left[block.outputs] = edges(weight[np.ix_(outside, block.outputs)]).any(axis=0)
+        dormant = found.dormant_outputs
+        left[dormant] = edges(weight[:, dormant]).any(axis=0)
     if left.any():
         raise PlanError(
             f"{step.node}: output {int(np.argmax(left))} reads an input outside its block; the blocks would lose "

@@ -13,6 +13,7 @@ from ..ir.plan import Decomposition
 from .emit import Emitter
 from .layout import enter, leave
 from .parts import addend, bias_of, gather, join, reorder
+from .strays import add_rows, add_strays
 from .weights import BlockWeights
 
 __all__ = ["scatter"]
@@ -32,9 +33,13 @@ def scatter(emitter: Emitter, constants: Constants, decomposition: Decomposition
         role = f"block.{index}"
         piece = gather(emitter, frame.features, block, role, axis=0)
         weight = weights.block(emitter, role, block)
-        results.append(_product(emitter, role, weight, piece, None if bias is None else bias[block.outputs]))
-    joined = join(emitter, results, axis=0)
-    whole = _place(emitter, joined, frame.features, decomposition, bias)
+        own = None if bias is None or decomposition.summed else bias[block.outputs]
+        results.append(_product(emitter, role, weight, piece, own))
+    if decomposition.summed:
+        whole = _sum(emitter, results, frame.features, decomposition, bias)
+    else:
+        whole = _place(emitter, join(emitter, results, axis=0), frame.features, decomposition, bias)
+    whole = add_strays(emitter, constants, decomposition, frame.features, whole)
     return addend(emitter, leave(emitter, frame, whole))
 
 
@@ -56,19 +61,33 @@ def _product(emitter: Emitter, role: str, weight: ir.Value, piece: ir.Value, bia
     return emitter.node("Gemm", inputs, role, attributes)[0]
 
 
+def _sum(
+    emitter: Emitter, results: list[ir.Value], features: ir.Value, decomposition: Decomposition, bias: Array | None
+) -> ir.Value:
+    """Add the results of blocks that share outputs to the zero channel, one after another."""
+    whole = _zero(emitter, features, decomposition, bias)
+    for index, (block, rows) in enumerate(zip(decomposition.blocks, results, strict=True)):
+        whole = add_rows(emitter, whole, block.outputs, rows, f"block.{index}/sum")
+    return whole
+
+
 def _place(
     emitter: Emitter, joined: ir.Value, features: ir.Value, decomposition: Decomposition, bias: Array | None
 ) -> ir.Value:
     """Put the rows of the joined results where they belong; dormant rows hold the bias."""
     order = np.concatenate([block.outputs for block in decomposition.blocks])
-    N = decomposition.shape[1]
-    if order.size == N:
+    if order.size == decomposition.shape[1]:
         return reorder(emitter, joined, order, axis=0)
-    linear = emitter.linear
+    zero = _zero(emitter, features, decomposition, bias)
+    return emitter.one("ScatterND", [zero, emitter.constant(order[:, None], "scatter/outputs"), joined], "scatter")
+
+
+def _zero(emitter: Emitter, features: ir.Value, decomposition: Decomposition, bias: Array | None) -> ir.Value:
+    """The zero channel (N, M), which holds the bias."""
+    linear, N = emitter.linear, decomposition.shape[1]
     channel = np.zeros(N, linear.dtype.numpy()) if bias is None else (bias * np.asarray(linear.beta, bias.dtype))
     extent = emitter.one("Shape", [features], "zero")
     rows = emitter.one("Gather", [extent, emitter.integers([1], "zero/axis")], "zero", axis=0)
     shape = emitter.one("Concat", [emitter.integers([N], "zero/outputs"), rows], "zero", axis=0)
     rows.type = shape.type = extent.type
-    zero = emitter.one("Expand", [emitter.constant(channel[:, None], "zero/channel"), shape], "zero")
-    return emitter.one("ScatterND", [zero, emitter.constant(order[:, None], "scatter/outputs"), joined], "scatter")
+    return emitter.one("Expand", [emitter.constant(channel[:, None], "zero/channel"), shape], "zero")

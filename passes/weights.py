@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,13 @@ import numpy.typing as npt
 from ..ir.constant import Constants
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
-from ..ir.plan import Block
+from ..ir.plan import Block, Indices
 from .emit import Emitter
 
 __all__ = ["BlockWeights"]
 
 Array = npt.NDArray[Any]
+Ends: TypeAlias = "tuple[Indices, Indices]"
 
 
 class BlockWeights:
@@ -32,20 +33,22 @@ class BlockWeights:
         self._canonical = None if self._quantised else linear.canonical(constants)
         self._windows = (1,) * (linear.layout.rank - 2) if linear.layout.kind == "conv" and linear.layout.rank else ()
 
-    def block(self, emitter: Emitter, role: str, block: Block) -> ir.Value:
-        """One block's weight, as a constant or behind its own DequantizeLinear."""
+    def block(self, emitter: Emitter, role: str, block: Block, inputs: Indices | None = None) -> ir.Value:
+        """One block's weight, as a constant or behind its own DequantizeLinear; inputs: in the order of this."""
+        ends = (block.inputs if inputs is None else inputs, block.outputs)
         if self._quantised is not None:
-            return self._quantised.block(emitter, role, block, self._outputs_first)
+            return self._quantised.block(emitter, role, ends, self._outputs_first)
         assert self._canonical is not None
-        part = _cut(self._canonical, block, self._outputs_first)
+        part = _cut(self._canonical, ends, self._outputs_first)
         return emitter.constant(part.reshape(part.shape + self._windows), f"{role}/weight")
 
 
-def _cut(canonical: Array, block: Block, outputs_first: bool) -> Array:
-    """The part of a canonical matrix (K, N) that a block owns."""
+def _cut(canonical: Array, ends: Ends, outputs_first: bool) -> Array:
+    """The part of a canonical matrix (K, N) between some inputs and outputs."""
+    inputs, outputs = ends
     if outputs_first:
-        return np.ascontiguousarray(canonical.T[np.ix_(block.outputs, block.inputs)])
-    return np.ascontiguousarray(canonical[np.ix_(block.inputs, block.outputs)])
+        return np.ascontiguousarray(canonical.T[np.ix_(outputs, inputs)])
+    return np.ascontiguousarray(canonical[np.ix_(inputs, outputs)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,12 +78,12 @@ class _Quantised:
             {k: v for k, v in node.attributes.items() if k != "axis"},
         )
 
-    def block(self, emitter: Emitter, role: str, block: Block, outputs_first: bool) -> ir.Value:
+    def block(self, emitter: Emitter, role: str, ends: Ends, outputs_first: bool) -> ir.Value:
         """A DequantizeLinear of one block's part of the operands."""
-        inputs = [emitter.constant(_cut(self.values, block, outputs_first), f"{role}/quantised")]
+        inputs = [emitter.constant(_cut(self.values, ends, outputs_first), f"{role}/quantised")]
         for name, array in (("scale", self.scale), ("zero_point", self.zero)):
             if array is not None:
-                part = array if self.axis is None else array[block.outputs if self.axis else block.inputs]
+                part = array if self.axis is None else array[ends[self.axis]]
                 inputs.append(emitter.constant(part, f"{role}/{name}"))
         attributes = self.attributes | ({} if self.axis is None else {"axis": self.axis ^ outputs_first})
         return emitter.node("DequantizeLinear", inputs, role, attributes)[0]

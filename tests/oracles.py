@@ -158,19 +158,41 @@ def truths(plan: Plan, planted) -> dict[str, Decomposition]:
 
 
 def edited(plan: Plan, lowering: str | None = None, blocks=None, **fields) -> Plan:
-    """The plan as a user would edit it: another lowering, or other blocks (step -> blocks), in every step."""
+    """The plan as a user would edit it: another lowering, or other blocks or a decomposition of them (step -> blocks),
+    in every step."""
 
     def edit(step):
-        parts = Decomposition(step.shape, tuple(blocks(step))) if blocks else step.decomposition
+        parts = blocks(step) if blocks else step.decomposition
+        parts = parts if isinstance(parts, Decomposition) else Decomposition(step.shape, tuple(parts))
         return dataclasses.replace(step, lowering=lowering or step.lowering, decomposition=parts, **fields)
 
     return dataclasses.replace(plan, steps=tuple(map(edit, plan.steps)))
 
 
-def unmerged(plan: Plan, planted, lowering: str) -> Plan:
-    """Every linear in all its true blocks."""
+def unmerged(plan: Plan, planted, lowering: str, cover=lambda truth: truth) -> Plan:
+    """Every linear in all its true blocks, or in what `cover` makes of them."""
     known = truths(plan, planted)
-    return edited(plan, lowering, lambda step: known[step.node].blocks)
+    return edited(plan, lowering, lambda step: cover(known[step.node]))
+
+
+def shared(truth: Decomposition) -> Decomposition:
+    """A cover of the same edges in which halves of each block's outputs read the same inputs."""
+    halves = [(b, half) for b in truth.blocks for half in np.array_split(b.outputs, 2) if half.size]
+    return Decomposition(truth.shape, tuple(Block(block.inputs, half) for block, half in halves))
+
+
+def summed(truth: Decomposition) -> Decomposition:
+    """The same edges in blocks whose results are added: halves of each block's inputs."""
+    halves = [(b, half) for b in truth.blocks for half in np.array_split(b.inputs, 2) if half.size]
+    return Decomposition(truth.shape, tuple(Block(half, block.outputs) for block, half in halves), summed=True)
+
+
+def with_strays(truth: Decomposition) -> Decomposition:
+    """The same edges with those of the last input of each block apart, where it has several inputs."""
+    large = [block for block in truth.blocks if block.inputs.size > 1]
+    strays = sorted((int(block.inputs[-1]), int(n)) for block in large for n in block.outputs)
+    blocks = tuple(Block(b.inputs[:-1], b.outputs) if b.inputs.size > 1 else b for b in truth.blocks)
+    return Decomposition(truth.shape, blocks, strays=tuple(strays))
 
 
 def whole(K: int, N: int) -> Block:

@@ -11,18 +11,18 @@ from scission.passes.analysis import analyse, analyse_on, key_of
 from scission.passes.fingerprint import fingerprint
 
 
-def test_a_weight_of_blocks_has_blocks_and_no_row_groups():
+def test_a_weight_of_blocks_has_blocks_and_no_covers():
     W, truth = weight(np.random.default_rng(0), [(3, 4), (5, 2)])
     found = analyse(W)
     blocks = sorted(found.decomposition.blocks, key=lambda b: b.outputs[0])
-    assert blocks == list(truth.blocks) and found.groups is None and found.sha256 == fingerprint(W)
+    assert blocks == list(truth.blocks) and not found.covers and found.sha256 == fingerprint(W)
 
 
-def test_a_triangle_has_row_groups_and_a_dense_weight_has_nothing():
+def test_a_triangle_has_a_cover_and_a_dense_weight_has_nothing():
     triangle = analyse(np.tril(np.ones((40, 40))))
-    assert len(triangle.decomposition.blocks) == 1 and len(triangle.groups.blocks) > 1 and triangle.sha256
+    assert len(triangle.decomposition.blocks) == 1 and len(triangle.covers[0].blocks) > 1 and triangle.sha256
     dense = analyse(np.ones((40, 40)))
-    assert dense.groups is None and dense.sha256 is None
+    assert not dense.covers and dense.sha256 is None
 
 
 def test_the_fingerprint_is_that_of_the_stored_weight():

@@ -1,5 +1,3 @@
-from itertools import combinations
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,9 +6,11 @@ from reference import product
 
 import scission
 from scission.ir.plan import Block, Decomposition
-from scission.passes.blocks import group, has_windows, is_contiguous
+from scission.passes.blocks import decompose, group, grouped_at, has_windows, is_contiguous, swapped
+from scission.passes.components import components
+from scission.passes.cover import cover, cover_cost, covers, every_cover
+from scission.passes.cover_cost import CoverCost
 from scission.passes.edges import relate
-from scission.passes.row_groups import WORTH, cut, row_groups
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -32,30 +32,86 @@ def holds(groups, A):
     return bool((owned == A.any(0)).all())
 
 
-@given(SEEDS, st.integers(1, 60), st.integers(1, 60), st.floats(0, 0.9), st.booleans())
-def test_groups_partition_the_outputs_and_read_what_they_need(seed, K, N, density, square):
-    rng = np.random.default_rng(seed)
-    A = np.tril(rng.random((K, K if square else N)) < density)[:, rng.permutation(K if square else N)]
-    groups = row_groups(relate(A))
-    if groups is not None:
-        assert holds(groups, A) and groups.mac_share <= 1 - WORTH and len(groups.layers) == len(groups.blocks) > 1
-        for count in (1, 2, 3, 10):
-            fewer = group(groups, count)
-            assert holds(fewer, A) and len(fewer.blocks) == min(count, len(groups.blocks))
+def relation_of(rng, kind, K, N, density):
+    """A random relation with some structure, or none."""
+    A = rng.random((K, N)) < density
+    if kind == "triangle":
+        A &= np.add.outer(-np.arange(K) / K, np.arange(N) / N) >= 0
+    elif kind == "band":
+        A = abs(np.subtract.outer(np.arange(K) / K, np.arange(N) / N)) < density / 2
+    elif kind == "blocks":
+        A &= np.equal.outer(np.arange(K) * 3 // K, np.arange(N) * 3 // N)
+    elif kind == "twins":
+        A = A[:, rng.integers(0, max(N // 3, 1), N)]
+    return np.ascontiguousarray(A[rng.permutation(K)][:, rng.permutation(N)])
 
 
-@given(SEEDS, st.integers(2, 9), st.integers(1, 6))
-def test_merging_row_groups_is_optimal(seed, m, count):
+KINDS = st.sampled_from(["none", "triangle", "band", "blocks", "twins"])
+
+
+@given(SEEDS, KINDS, st.integers(1, 60), st.integers(1, 60), st.floats(0, 0.9))
+def test_groups_partition_the_outputs_and_read_what_they_need(seed, kind, K, N, density):
+    A = relation_of(np.random.default_rng(seed), kind, K, N, density)
+    assert holds(cover(relate(A)), A)
+    parts = components(relate(A))
+    for found in every_cover(relate(A), parts):
+        for count in (1, 2, 3, 10, len(found.blocks)):
+            fewer = group(found, count)
+            assert len(fewer.blocks) <= count and not (A & ~fewer.inside()).any()
+            if not found.summed and not found.strays:
+                assert holds(fewer, A)
+        whole = grouped_at(found, CoverCost())
+        assert not (A & ~whole.inside()).any() and swapped(swapped(whole)).blocks == whole.blocks
+
+
+@given(SEEDS, KINDS, st.integers(1, 12), st.integers(1, 7), st.sampled_from([0, 1, 5, 40]))
+def test_a_small_cover_costs_as_little_as_any_partition(seed, kind, K, N, launch):
+    A = relation_of(np.random.default_rng(seed), kind, K, N, 0.4)
+    cost = CoverCost(mac=1, read=2, write=1, launch=launch)
+    live = [np.flatnonzero(column) for column in A.T if column.any()]
+
+    def of(group):
+        return cost.of(len(set().union(*map(set, group))), len(group))
+
+    def cheapest_of(columns, groups):  # each output joins a group or opens one
+        if not columns:
+            return sum(map(of, groups))
+        first, rest = columns[0], columns[1:]
+        joined = [[*groups[:i], [*groups[i], first], *groups[i + 1 :]] for i in range(len(groups))]
+        return min(cheapest_of(rest, made) for made in (*joined, [*groups, [first]]))
+
+    assert cover_cost(cover(relate(A), cost), cost) == cheapest_of(live, [])
+
+
+@given(SEEDS, st.integers(2, 5), st.integers(1, 9), st.integers(1, 9))
+def test_components_are_the_cover_of_a_block_diagonal_relation(seed, count, k, n):
     rng = np.random.default_rng(seed)
-    A = rng.random((8, m)) < 0.4
-    A[0] = True
-    groups = cut(relate(np.ascontiguousarray(A.T)), np.arange(m))
-    count = min(count, m)
-    best = min(
-        sum(A[:, a:b].any(1).sum() * (b - a) for a, b in zip((0, *cuts), (*cuts, m), strict=True))
-        for cuts in combinations(range(1, m), count - 1)
-    )
-    assert round(group(groups, count).mac_share * A.size) == best
+    A = np.kron(np.eye(count), np.ones((k, n))) > 0
+    A = np.ascontiguousarray(A[rng.permutation(count * k)][:, rng.permutation(count * n)])
+    cost = CoverCost(launch=0)
+    found = cover(relate(A), cost)
+    assert {hash(block) for block in found.blocks} == {hash(block) for block in decompose(components(relate(A))).blocks}
+    assert not found.shared.size and found.mac_share == 1 / count
+
+
+def test_large_components_are_covered_each_for_itself():
+    rng = np.random.default_rng(0)
+    A = np.kron(np.eye(2), np.tril(np.ones((128, 128)))) > 0
+    A = np.ascontiguousarray(A[rng.permutation(256)][:, rng.permutation(256)])
+    parts = components(relate(A))
+    found = group(covers(relate(A), parts), 16)
+    assert parts.count == 2 and found.mac_share < 0.3 and holds(found, A)
+
+
+def test_inputs_are_partitioned_where_that_costs_less():
+    rng = np.random.default_rng(0)
+    A = np.zeros((1024, 1024), bool)
+    for start in range(0, 1024, 128):  # each eighth of the inputs writes a fifth of the outputs
+        A[start : start + 128, rng.choice(1024, 205, replace=False)] = True
+    A = np.ascontiguousarray(A[rng.permutation(1024)])
+    found = [one for one in every_cover(relate(A), components(relate(A))) if one.summed]
+    assert len(found) == 1 and group(found[0], 8).mac_share == pytest.approx(0.2, abs=0.01)
+    assert not (A & ~found[0].inside()).any()
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -70,8 +126,8 @@ def test_triangles_and_autoregressive_masks_need_little_more_than_their_area(nam
     }[name]
     if shuffled:
         A = A[rng.permutation(A.shape[0])][:, rng.permutation(A.shape[1])]
-    groups = row_groups(relate(np.ascontiguousarray(A)))
-    assert group(groups, 8).mac_share <= share and holds(groups, A)
+    groups = covers(relate(np.ascontiguousarray(A)))
+    assert groups.layers and group(groups, 8).mac_share <= share and holds(groups, A)
 
 
 def test_the_frobenius_form_is_taken_where_it_is_better():
@@ -80,7 +136,7 @@ def test_the_frobenius_form_is_taken_where_it_is_better():
     blocks |= np.kron(np.eye(4), np.roll(np.eye(50), 1, 0)) > 0  # each diagonal block is one SCC
     order = rng.permutation(200)
     A = np.ascontiguousarray(blocks[order][:, order])
-    groups = row_groups(relate(A))
+    groups = covers(relate(A))
     assert holds(groups, A) and group(groups, 4).mac_share <= 0.66
 
 
@@ -88,7 +144,7 @@ def test_the_frobenius_form_is_taken_where_it_is_better():
     "A", [np.ones((9, 9)), np.zeros((9, 9)), np.ones((0, 4)), np.random.default_rng(0).random((300, 300)) < 0.3]
 )
 def test_nothing_is_found_where_there_is_nothing(A):
-    assert row_groups(relate(A)) is None
+    assert covers(relate(A)) is None
 
 
 def test_windows_are_contiguous_reads_of_consecutive_outputs():
