@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,18 @@ from .cover_cost import CoverCost
 from .runs import Run, cheapest, evenly
 
 __all__ = [
-    *("decompose", "group", "grouped_at", "halves", "has_windows", "is_contiguous", "is_cover", "is_run", "merge"),
+    *(
+        "closed",
+        "decompose",
+        "group",
+        "grouped_at",
+        "halves",
+        "has_windows",
+        "is_contiguous",
+        "is_cover",
+        "is_run",
+        "merge",
+    ),
     "swapped",
 ]
 
@@ -70,6 +82,25 @@ def has_windows(decomposition: Decomposition) -> bool:
         and all(is_run(b.inputs) for b in blocks)
         and _covers_in_order([b.outputs for b in blocks], decomposition.shape[1])
     )
+
+
+def closed(decomposition: Decomposition) -> Decomposition:
+    """The same with each dormant output in the block that owns the output before it, the first ones in that behind.
+
+    Their columns are zeros; it is worth that where the outputs follow one another then.
+
+    >>> found = closed(Decomposition((2, 4), (Block([0], [1]), Block([0, 1], [3]))))
+    >>> [block.outputs.tolist() for block in found.blocks]
+    [[0, 1, 2], [3]]
+    """
+    owner = np.full(decomposition.shape[1], -1)
+    for index, block in enumerate(decomposition.blocks):
+        owner[block.outputs] = index
+    owned = np.flatnonzero(owner >= 0)
+    before = np.maximum(np.searchsorted(owned, np.arange(owner.size), side="right") - 1, 0)
+    owner = owner[owned[before]]
+    blocks = tuple(Block(b.inputs, np.flatnonzero(owner == i)) for i, b in enumerate(decomposition.blocks))
+    return replace(decomposition, blocks=blocks)
 
 
 def _covers_in_order(parts: Sequence[Labels], size: int) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..ir.plan import Block, Decomposition, Lowering
 from .batched import padded_shape
-from .blocks import group, grouped_at, halves, has_windows, is_contiguous, is_cover, is_run
+from .blocks import closed, group, grouped_at, halves, has_windows, is_contiguous, is_cover, is_run
 from .cover_cost import CoverCost
 from .gather import arranged
 from .lowering import misfit
@@ -311,7 +311,7 @@ def groupings(
     seen: set[int] = set()
     for count in halves(len(decomposition.blocks)):
         seen.add(count)
-        yield group(decomposition, count)
+        yield from _with_closed(group(decomposition, count))
     if not is_cover(decomposition) or decomposition.summed:
         return
     for rows, machine in settings:
@@ -319,7 +319,16 @@ def groupings(
             found = grouped_at(decomposition, machine.cover_cost(rows, itemsize, pick))
             if len(found.blocks) not in seen:
                 seen.add(len(found.blocks))
-                yield found
+                yield from _with_closed(found)
+
+
+def _with_closed(found: Decomposition) -> Iterator[Decomposition]:
+    """Groups, and the same with dormant outputs among them where they follow one another only so."""
+    yield found
+    if found.dormant_outputs.size and found.blocks and not (found.summed or found.strays):
+        whole = closed(found)
+        if has_windows(whole):
+            yield whole
 
 
 def fitting(decomposition: Decomposition, suited: Collection[Lowering], tile: int) -> list[Lowering]:

@@ -59,11 +59,11 @@ def cover(relation: Relation, cost: CoverCost | None = None) -> Decomposition:
 
 
 def covers(
-    relation: Relation, parts: Components | None = None, cost: CoverCost | None = None, *, states: bool = True
+    relation: Relation, parts: Components | None = None, cost: CoverCost | None = None, *, triangles: bool = True
 ) -> Decomposition | None:
     """At most 256 small groups of a relation, in an order in which neighbours merge well (see `blocks.group`).
 
-    parts: its components, each of which is covered for itself; those that are small stay one group; states: see
+    parts: its components, each of which is covered for itself; those that are small stay one group; triangles: see
     `orders`. None when
     groups of sixteen outputs would not save a tenth of the multiply-adds of the components.
 
@@ -80,7 +80,7 @@ def covers(
     if relation.count > (1 - WORTH) * total:
         return None
     if parts is None or parts.count == 1:
-        found = _atoms(relation, cost or CoverCost(), states)
+        found = _atoms(relation, cost or CoverCost(), triangles)
     else:
         found = _of_components(relation, parts, areas, cost or CoverCost())
     if found is None or len(found.blocks) < 2:
@@ -103,7 +103,7 @@ def every_cover(relation: Relation, parts: Components) -> Iterator[Decomposition
         if least < BETTER * cover_cost(whole, cost):
             yield apart
     other = Components(parts.outputs, parts.inputs, parts.count, parts.nonzeros)
-    turned = covers(relation.transposed(), other, cost, states=False)
+    turned = covers(relation.transposed(), other, cost, triangles=False)
     if turned is not None and cover_cost(grouped_at(turned, SUMMED), SUMMED) < BETTER * least:
         yield swapped(turned)
 
@@ -113,12 +113,12 @@ def cover_cost(found: Decomposition, cost: CoverCost) -> float:
     return float(sum(cost.of(*block.shape) for block in found.blocks) + cost.stray * len(found.strays))
 
 
-def _atoms(relation: Relation, cost: CoverCost, states: bool = False) -> Decomposition | None:
+def _atoms(relation: Relation, cost: CoverCost, triangles: bool = True) -> Decomposition | None:
     """The supports in the best order, neighbours put together where there are too many."""
     found = supports(relation.transposed())
     if len(found.members) < 2:
         return None
-    order, layer = _best_order(found, relation, cost, states)
+    order, layer = _best_order(found, relation, cost, triangles)
     return _decomposition(relation.shape, found, order, _cut(found, order), layer)
 
 
@@ -152,7 +152,7 @@ def _areas(parts: Components) -> list[int]:
 
 
 def _best_order(
-    found: Supports, relation: Relation, cost: CoverCost, states: bool = True
+    found: Supports, relation: Relation, cost: CoverCost, triangles: bool = True
 ) -> tuple[Labels, Labels | None]:
     """The order whose best runs cost least, and the layers that it may have."""
 
@@ -163,7 +163,7 @@ def _best_order(
     best, least = np.arange(len(found.members)), np.inf
     whole = cost.of(found.inputs, int(found.sizes.sum()))
     layered: list[Labels] = []
-    for order, layer in orders(found, relation, WORTH, states=states):
+    for order, layer in orders(found, relation, WORTH, triangles=triangles):
         runs = _cut(found, order)
         words, sizes = _merged(found, order, runs)
         chosen, total = cheapest(words, sizes, cost)

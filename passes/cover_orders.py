@@ -24,17 +24,17 @@ SAMPLE = 1024  # inputs that similarity is measured on, and supports that are co
 
 
 def orders(
-    found: Supports, relation: Relation, worth: float, *, states: bool = True
+    found: Supports, relation: Relation, worth: float, *, triangles: bool = True
 ) -> Iterator[tuple[Labels, Labels | None]]:
     """(order of the supports, layer of each support where the order has layers), the natural order first.
 
     relation: (K, N) that the supports are of; worth: the share of the entries that must be saved (see `eliminate`);
-    states: whether inputs and outputs of a square weight may be the same states.
+    triangles: whether to look for them, which cost as much from the other side.
     """
     m = len(found.members)
     yield np.arange(m), None
     yield by_windows(found), None
-    for layer in triangular(relation, worth, states=states):
+    for layer in triangular(relation, worth) if triangles else ():
         own = layer[[int(one[0]) for one in found.members]]
         yield np.lexsort((np.arange(m), own)), own
     if m > 2 and int(found.degrees.sum()) <= LISTED:
@@ -57,7 +57,7 @@ def by_windows(found: Supports) -> Labels:
     return np.lexsort((last, first))
 
 
-def triangular(relation: Relation, worth: float, *, states: bool = True) -> Iterator[Labels]:
+def triangular(relation: Relation, worth: float) -> Iterator[Labels]:
     """The layers of the outputs in a block-triangular form, -1 for dormant ones, of each way that finds some; (N,).
 
     Layers come from the Frobenius form of a square weight, whose inputs and outputs may be the same states, and from
@@ -66,7 +66,7 @@ def triangular(relation: Relation, worth: float, *, states: bool = True) -> Iter
     from .structure import structure
 
     K, N = relation.shape
-    if states and K == N:
+    if K == N:
         by_output = relation.transposed()
         form = structure(by_output)
         if form.layers > 1:

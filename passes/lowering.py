@@ -168,7 +168,7 @@ def absorbs(linear: Linear) -> bool:
 
 
 def apart(linear: Linear, decomposition: Decomposition) -> str | None:
-    """Why a linear cannot add to the results of its blocks, where that is needed (shared outputs, strays); else None."""
+    """Why a linear cannot add to the results of its blocks, where outputs are shared or there are strays."""
     if not absorbs(linear) or not (decomposition.summed or decomposition.strays):
         return None
     what = "blocks that share outputs" if decomposition.summed else "stray entries"

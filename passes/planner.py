@@ -44,7 +44,7 @@ __all__ = ["DEFAULT_ROWS", "OWN", "Progress", "fixed_rows", "make_plan", "praise
 
 DEFAULT_ROWS = (1, 16, 256)
 QUANTISED = "its weight is quantised"
-WORTH_ORDER = 1.1  # sums over a stream are rounded in another order, so this must be predicted to gain that much
+WORTH_ORDER = 1.05  # sums over a stream are rounded in another order, so this must be predicted to gain that much
 OWN = "already a block of a split operator"
 
 
@@ -88,7 +88,7 @@ def make_plan(
             break
         takers = needed  # a function in which nothing is split stays a function
     if regions and _splits(steps, regions):
-        found_orders = choose_orders(find_streams(seen.found, seen.model), _decompositions(seen.found, known))
+        found_orders = choose_orders(find_streams(seen.found, seen.model), *_decompositions(seen.found, known))
         if found_orders:
             changed = view(reorder(model.graph, found_orders, sorted(takers)))
             others, unread = _steps(changed.found, settings, known, model.name)
@@ -118,8 +118,13 @@ def _splits(steps: Sequence[Step], regions: bool) -> bool:
     return several or any(step.lowering != "dense" for step in steps)
 
 
-def _decompositions(found: Survey, known: Mapping[Any, Any]) -> dict[str, Decomposition]:
-    return {linear.address: known[key_of(linear)].decomposition for linear in found.linears if key_of(linear) in known}
+def _decompositions(
+    found: Survey, known: Mapping[Any, Any]
+) -> tuple[dict[str, Decomposition], dict[str, Decomposition]]:
+    """The components of all linears, and the covers of those that have one, by address."""
+    read = {linear.address: known[key_of(linear)] for linear in found.linears if key_of(linear) in known}
+    covers = {node: one for node, own in read.items() for one in own.covers[:1] if not (one.summed or one.strays)}
+    return {node: own.decomposition for node, own in read.items()}, covers
 
 
 def _joined(
@@ -206,7 +211,7 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
                 Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", math.prod(linear.shape))
             )
             continue
-        step = _step(linear, known[key], settings, selects=known["selects", *key])
+        step = _step(linear, known[key], settings, known, selects=known["selects", *key])
         steps.append(replace(step, states=known["states", *key]) if linear.address in found.hidden else step)
     whole, unread = recurrent_steps(
         found,
@@ -243,21 +248,18 @@ def selects_only(linear: Linear, analysis: Analysis, found: Survey) -> bool:
     return single and analysis.sha256 is not None and selection(linear.canonical(found.constants)) is not None
 
 
-def _step(linear: Linear, analysis: Analysis, settings: _Settings, *, selects: bool) -> Step:
+def _step(linear: Linear, analysis: Analysis, settings: _Settings, known: dict[Any, Any], *, selects: bool) -> Step:
     K, N = linear.shape
     counts = [fixed] if (fixed := fixed_rows(linear)) else list(settings.rows or DEFAULT_ROWS)
     itemsize = np.dtype(linear.dtype.numpy()).itemsize
     ways = suited(linear) or ("scatter",)  # predicted all the same; why it is left alone is said below
     ways = ("select",) if selects and "select" in ways else tuple(way for way in ways if way != "select")
     tile = tile_of(settings.provider, linear.dtype)
-    choices = []
-    for found in analysis.decompositions:
-        if apart(linear, found):
-            continue
-        if absorbs(linear) and found.blocks:
-            found = absorb_dormant(found)  # their zero columns are computed, so they count
-        choices.append(choose(found, counts, itemsize, settings.machines(), turned_ends(linear), ways, tile))
-    choice = max((c for c in choices if c), key=lambda c: c.gain, default=None)
+    circumstances = (tuple(counts), itemsize, turned_ends(linear), ways, tile, absorbs(linear))
+    key = ("choice", *key_of(linear), *circumstances)  # the graph may be looked at several times
+    if key not in known:
+        known[key] = _chosen(linear, analysis, settings, *circumstances[:-1])
+    choice: Choice | None = known[key]
     reason = _refusal(linear, analysis, choice, counts, settings.force)
     taken = choice if reason is None and choice else None
     lowering: Lowering = taken.lowering if taken else "dense"
@@ -279,6 +281,27 @@ def _step(linear: Linear, analysis: Analysis, settings: _Settings, *, selects: b
         reason=reason or praise(analysis, decomposition, selects=lowering == "select"),
         sha256=analysis.sha256 if choice else None,
     )
+
+
+def _chosen(
+    linear: Linear,
+    analysis: Analysis,
+    settings: _Settings,
+    rows: Sequence[int],
+    itemsize: int,
+    ends: int,
+    ways: Sequence[Lowering],
+    tile: int,
+) -> Choice | None:
+    """What gains most at its worst, of blocks and covers."""
+    choices = []
+    for found in analysis.decompositions:
+        if apart(linear, found):
+            continue
+        if absorbs(linear) and found.blocks:
+            found = absorb_dormant(found)  # their zero columns are computed, so they count
+        choices.append(choose(found, rows, itemsize, settings.machines(), ends, ways, tile))
+    return max((choice for choice in choices if choice), key=lambda choice: choice.gain, default=None)
 
 
 def turned_ends(linear: Linear) -> int:

@@ -16,11 +16,16 @@ __all__ = ["choose_orders"]
 NOWHERE = np.iinfo(np.int64).max
 
 
-def choose_orders(streams: Sequence[Stream], decompositions: Mapping[str, Decomposition]) -> tuple[Reordering, ...]:
+def choose_orders(
+    streams: Sequence[Stream],
+    decompositions: Mapping[str, Decomposition],
+    covers: Mapping[str, Decomposition] | None = None,
+) -> tuple[Reordering, ...]:
     """For each free stream the order in which the most blocks of its linears are contiguous, where that is another.
 
-    streams: of one model (`scission.ir.streams`); decompositions: of its linears, by address; row groups, whose blocks
-    share inputs, take no part. Partitions that nest or keep apart are contiguous together; where they cross, the ones
+    streams: of one model (`scission.ir.streams`); decompositions: of its linears, by address; covers: small
+    groups of linears whose blocks share inputs, which decide where no linear of a stream falls apart (see `_windows`).
+    Partitions that nest or keep apart are contiguous together; where they cross, the ones
     with more multiply-adds win. Blocks of a linear come in one order on both of its sides, as far as that can be had:
     the order of one side is handed on to the other, and first of all those of sides that cannot be moved. Features in
     no block go last. Nothing is said of a stream that would gain nothing. Reads no weight.
@@ -32,7 +37,13 @@ def choose_orders(streams: Sequence[Stream], decompositions: Mapping[str, Decomp
     [('h', [0, 2, 1, 3])]
     """
     linears = [_Linear(address, cut) for address, cut in decompositions.items() if _splits(cut)]
-    free = [_Flow(stream, sides) for stream in streams if not stream.pinned and (sides := _sides(stream, linears))]
+    covers = covers or {}
+    free = [
+        _Flow(stream, sides)
+        for stream in streams
+        if not stream.pinned and (sides := _sides(stream, linears)) and not _covered(stream, sides, covers)
+    ]
+    settled = {flow.stream for flow in free}
     ranks: dict[_Linear, Indices] = {}  # in which order the blocks of a linear come
     _settle(ranks, _fixed(linears, free))
     found: dict[int, Reordering] = {}
@@ -46,7 +57,54 @@ def choose_orders(streams: Sequence[Stream], decompositions: Mapping[str, Decomp
         else:
             order = natural
         _settle(ranks, ((side, side.labels[order]) for side in flow.sides))
-    return tuple(found[index] for index in sorted(found))
+    ordered = [found[index] for index in sorted(found)]
+    for stream in streams:
+        if not stream.pinned and stream not in settled and (order := _windows(stream, covers)) is not None:
+            ordered.append(Reordering(value=stream.value, axis=stream.axis, order=order))
+    return tuple(ordered)
+
+
+def _covered(stream: Stream, sides: Iterable[_Side], covers: Mapping[str, Decomposition]) -> bool:
+    """Whether covers say more of a stream than components: none of its linears falls apart but for dormant features."""
+    known = any(address in covers for address in (*stream.readers, *stream.writers))
+    return known and all(len(side.parts) == 1 for side in sides)
+
+
+def _windows(stream: Stream, covers: Mapping[str, Decomposition]) -> Indices | None:
+    """The features of a stream in an order in which covers write runs and read windows of it; None where they do.
+
+    The linear with the most multiply-adds comes first; others decide among what it leaves equal, forwards or backwards
+    as agrees better with it.
+    """
+    known = [(address, index) for index, own in enumerate((stream.writers, stream.readers)) for address in own]
+    ends = [(covers[address], index) for address, index in known if address in covers]
+    keys: list[Indices] = []
+    for cover, index in sorted(ends, key=lambda end: -end[0].shape[0] * end[0].shape[1]):
+        for key in (_written if index == 0 else _read)(cover):
+            backwards = bool(keys) and float(np.dot(key - key.mean(), keys[0] - keys[0].mean())) < 0
+            keys.append(-key if backwards else key)
+    if not keys:
+        return None
+    order: Indices = np.lexsort((np.arange(stream.size), *reversed(keys)))
+    return None if (order == np.arange(stream.size)).all() else order
+
+
+def _written(cover: Decomposition) -> list[Indices]:
+    """For each output the group that owns it; dormant ones last."""
+    group = np.full(cover.shape[1], len(cover.blocks))
+    for index, block in enumerate(cover.blocks):
+        group[block.outputs] = index
+    return [group]
+
+
+def _read(cover: Decomposition) -> list[Indices]:
+    """For each input the first and the last group that reads it; dormant ones last."""
+    first, last = np.full(cover.shape[0], len(cover.blocks)), np.full(cover.shape[0], len(cover.blocks))
+    for index, block in reversed(list(enumerate(cover.blocks))):
+        first[block.inputs] = index
+    for index, block in enumerate(cover.blocks):
+        last[block.inputs] = index
+    return [first, last]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

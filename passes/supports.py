@@ -48,7 +48,9 @@ class Supports:
         """The sets as a sparse matrix of ones, (m, K)."""
         from scipy.sparse import csr_array
 
-        return csr_array(self.dense.astype(np.float32))
+        at = np.flatnonzero(self.dense)
+        starts = np.concatenate([[0], np.cumsum(self.degrees)])
+        return csr_array((np.ones(at.size, np.float32), at % self.inputs, starts), self.dense.shape)
 
 
 def supports(by_output: Relation) -> Supports:

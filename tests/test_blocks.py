@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from scission.ir.plan import Block, Decomposition
 from scission.models.matrix import weight
-from scission.passes.blocks import decompose, group, is_contiguous
+from scission.passes.blocks import closed, decompose, group, is_contiguous
 from scission.passes.components import components
 
 SEEDS = st.integers(0, 999)
@@ -73,6 +73,15 @@ def test_the_largest_block_does_not_drag_the_others_along():
 def test_no_groups_at_all_are_refused(count):
     with pytest.raises(ValueError, match="cannot merge"):
         group(Decomposition((1, 1), (oracles.whole(1, 1),)), count)
+
+
+@given(oracles.relations())
+def test_closed_blocks_own_every_output_and_the_same_edges(A):
+    found = decompose(components(A))
+    if found.blocks:
+        whole = closed(found)
+        assert not whole.dormant_outputs.size and not (A & ~whole.inside()).any()
+        assert [block.inputs.tolist() for block in whole.blocks] == [block.inputs.tolist() for block in found.blocks]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scission.ir.plan import Block, Decomposition
 from scission.models.matrix import weight
-from scission.passes.blocks import group, has_windows, is_contiguous
+from scission.passes.blocks import closed, group, has_windows, is_contiguous
 from scission.passes.cost import CPU, CUDA, LOWERINGS, MARGIN, choose, dense_seconds, split_seconds
 
 MACHINES = st.sampled_from([[CPU], [CUDA], [CPU, CPU.threaded(4)]])
@@ -28,18 +28,20 @@ def padded(decomposition, tile):
 
 
 def by_hand(decomposition, rows, itemsize, machines, transposes, lowerings, tile):
-    """Every halving of the groups, and the worst gain of each."""
+    """Every halving of the groups, dormant outputs among them where that leaves windows, and the worst gain of each."""
     counts, count = [], len(decomposition.blocks)
     while count > 1:
         counts.append(count)
         count = (count + 1) // 2
     found = {}
-    for grouped in (group(decomposition, n) for n in [*counts, 1]):
+    groups = [group(decomposition, n) for n in [*counts, 1]]
+    groups += [closed(one) for one in groups if one.dormant_outputs.size and has_windows(closed(one))]
+    for grouped in groups:
         share = sum(k * n for k, n in (b.shape for b in grouped.blocks)) / np.prod(grouped.shape)
         if share < 1:
             in_order = is_contiguous(grouped)
             ways = ["split"] if in_order or has_windows(grouped) else []
-            ways += [] if in_order else ["scatter", "gather"]
+            ways += [] if in_order else ["scatter"] if has_windows(grouped) else ["scatter", "gather"]
             ways += ["batched", "grouped"] if padded(grouped, tile) < np.prod(grouped.shape) else []
             gains = {
                 lowering: min(
@@ -54,7 +56,7 @@ def by_hand(decomposition, rows, itemsize, machines, transposes, lowerings, tile
             if not gains:
                 continue
             best = max(gains, key=gains.get)
-            found[len(grouped.blocks)] = (best, gains[best])
+            found[len(grouped.blocks), grouped.dormant_outputs.size] = (best, gains[best])
     return found
 
 
@@ -78,7 +80,7 @@ def test_the_choice_is_the_best_of_all_groupings(
     if not options:
         assert choice is None
         return
-    lowering, gain = options[len(choice.decomposition.blocks)]
+    lowering, gain = options[len(choice.decomposition.blocks), choice.decomposition.dormant_outputs.size]
     assert (choice.lowering, choice.gain) == (lowering, gain)
     assert choice.gain == max(gain for _, gain in options.values())
 

@@ -55,5 +55,4 @@ def test_clusters_show_through_stray_entries():
 def test_triangles_have_layers_and_what_has_none_has_not():
     A = np.triu(np.ones((20, 20)))
     assert [layer.max() for layer in triangular(relate(A), 0.1)] == [19, 19]
-    assert [layer.max() for layer in triangular(relate(A), 0.1, states=False)] == [19]
     assert not list(triangular(relate(np.ones((5, 6))), 0.1))

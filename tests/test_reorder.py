@@ -7,11 +7,15 @@ from hypothesis import strategies as st
 from reference import model, node
 from streams import blocked, chosen, decompositions, encoder, ffn, groups, looked_at
 
+import scission
 from scission.ir.plan import Block, Decomposition
 from scission.ir.reordering import Reordering
 from scission.ir.streams import Stream, find_streams
 from scission.ir.view import view
+from scission.models.autoregressive import build, masks
 from scission.passes.blocks import is_contiguous, is_run
+from scission.passes.cover import covers
+from scission.passes.edges import relate
 from scission.passes.reorder import choose_orders
 from scission.passes.rewrite import reorder
 
@@ -279,6 +283,35 @@ def linked(rng, links):
     nodes.append(node("MatMul", f"v{len(links)} end", "y"))
     inputs, outputs = {"ids": (["b", "s"], np.int64)}, {"y": (["b", "s", 3], np.float64)}
     return model(nodes, inputs, outputs, weights, opset=20)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 20), st.integers(1, 40))
+def test_covers_write_runs_and_read_windows_of_a_stream_that_does_not_fall_apart(seed, features, hidden):
+    first, last = masks(np.random.default_rng(seed), features + 1, hidden)
+    ends = {
+        name: found
+        for name, mask in (("encode", first), ("decode", last))
+        if (found := covers(relate(np.ascontiguousarray(mask)))) is not None
+    }
+    flow = stream(hidden, ["decode"], ["encode"])
+    for one in choose_orders([flow], {}, ends):
+        if "encode" in ends:
+            assert all(runs([block.outputs for block in ends["encode"].blocks], one.order))
+        assert sorted(one.order.tolist()) == list(range(hidden))
+
+
+def test_components_decide_where_there_are_some():
+    down, cover = cut([[5, 0], [1, 3]], [[0], [1]], (6, 2)), cut([[0], [1]], [[0, 2], [1, 3]])
+    (found,) = choose_orders([stream(6, ["down"])], {"down": down}, {"down": cover})
+    assert found.order.tolist() == [0, 5, 1, 3, 2, 4]
+
+
+def test_an_autoregressive_network_needs_no_index_work_behind_its_input():
+    proto, _ = build(np.random.default_rng(0), 300, 700)
+    made = scission.plan(proto, rows=[256], threads=1, force=True)
+    assert [one.value for one in made.reorderings] == ["encode_out"]
+    split = scission.apply(proto, made)
+    assert "GatherElements" not in oracles.operators(split) and scission.check(proto, split).equal
 
 
 @given(st.integers(0, 2**32), st.lists(st.sampled_from(sorted(LINKS)), min_size=1, max_size=7))
