@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from reference import spread, truth_mask
 
 from scission.ir.decomposition import Block, Decomposition, PlanError, from_ranges, indices, to_ranges
+from scission.passes.blocks import swapped
 
 index_sets = st.sets(st.integers(0, 60))
 
@@ -18,6 +21,30 @@ def decompositions(draw):
         inputs = draw(st.sets(st.integers(0, K - 1), min_size=1))
         blocks.append(Block(sorted(inputs), [n for n, owner in enumerate(outputs) if owner == label]))
     return Decomposition((K, N), tuple(blocks))
+
+
+@st.composite
+def covers(draw):
+    """Decompositions of any kind: outputs or inputs partitioned, with strays or without."""
+    found = draw(decompositions())
+    free = np.argwhere(~found.inside()).tolist()
+    strays = draw(st.sets(st.sampled_from([tuple(one) for one in free]), max_size=4)) if free else set()
+    found = replace(found, strays=tuple(sorted(strays)))
+    return swapped(found) if draw(st.booleans()) else found
+
+
+@given(covers())
+def test_every_entry_inside_is_in_one_block_or_a_stray(found):
+    times = np.zeros(found.shape, int)
+    for block in found.blocks:
+        times[np.ix_(block.inputs, block.outputs)] += 1
+    for entry in found.strays:
+        times[entry] += 1
+    assert times.max(initial=0) <= 1 and (times == found.inside()).all()
+    assert found.mac_share == times.sum() / max(times.size, 1)
+    parts = [block.outputs if found.summed else block.inputs for block in found.blocks]
+    uses = np.bincount(np.concatenate([[], *parts]).astype(int), minlength=found.shape[found.summed])
+    assert found.shared.tolist() == np.flatnonzero(uses > 1).tolist()
 
 
 @given(index_sets)
@@ -85,6 +112,10 @@ def test_blocks_and_dormant_features_cover_everything_once(decomposition):
         (lambda: Decomposition((2, 2), (Block([2], [0]),)), "outside the weight"),
         (lambda: Decomposition((2, 2), (Block([0], [2]),)), "outside the weight"),
         (lambda: Decomposition((2, 2), (Block([0], [1]), Block([1], [0, 1]))), "output 1 belongs to two blocks"),
+        (lambda: Decomposition((2, 2), (Block([0], [1]), Block([0, 1], [0])), summed=True), "input 0 belongs to two"),
+        (lambda: Decomposition((2, 2), (Block([0], [1]),), strays=((0, 1),)), "inside a block and would count twice"),
+        (lambda: Decomposition((2, 2), (Block([0], [1]),), strays=((0, 2),)), "outside the weight"),
+        (lambda: Decomposition((2, 2), (Block([0], [1]),), strays=((1, 0), (1, 0))), "there twice"),
     ],
 )
 def test_blocks_that_contradict_themselves_are_refused(make, message):

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_decomposition import decompositions
+from test_decomposition import covers, decompositions
 
 from scission.ir.errors import ScissionError
 from scission.ir.joint import Joint
@@ -32,7 +32,7 @@ states = st.builds(States, components=counts, sccs=counts, layers=counts, giant=
 
 @st.composite
 def steps(draw):
-    decomposition = draw(decompositions())
+    decomposition = draw(st.one_of(decompositions(), covers()))
     lowering = draw(st.sampled_from(["dense", "scatter", "split", "parallel"]))
     return Step(
         **{name: draw(texts) for name in ("node", "op", "weight", "dtype", "reason")},
@@ -129,6 +129,12 @@ WRONG_STEPS = [
     {"blocks": [block(outputs="x")]},
     {"blocks": [block(), block()]},
     {"surprise": 1},
+    {"summed": 1},
+    {"strays": 3},
+    {"strays": [[0]]},
+    {"strays": [[0, True]]},
+    {"strays": [[0, 99]]},
+    {"strays": [[0, -1]]},
 ]
 
 
@@ -242,6 +248,15 @@ def joined():
         joints=(Joint(nodes=("a", "b"), gain=2.0),),
         reorderings=(order,),
     )
+
+
+@pytest.mark.parametrize("field", [{"summed": True}, {"strays": [[0, 0]]}])
+def test_an_older_plan_knows_no_covers(field):
+    data = json.loads(PLAN.dumps())
+    data["steps"][1].update(field)
+    data["schema"] = 4
+    with pytest.raises(PlanError, match="schema 4 knows neither summed blocks nor strays"):
+        Plan.loads(json.dumps(data))
 
 
 def test_joints_and_reorderings_survive_json():

@@ -285,6 +285,7 @@ def linked(rng, links):
     return model(nodes, inputs, outputs, weights, opset=20)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 20), st.integers(1, 40))
 def test_covers_write_runs_and_read_windows_of_a_stream_that_does_not_fall_apart(seed, features, hidden):
     first, last = masks(np.random.default_rng(seed), features + 1, hidden)
