@@ -40,7 +40,9 @@ class Machine:
     an element of a GatherElements and of the Expand of its indices; batch: a block of a product of three dimensions;
     unpacked: how many times as long multiply-adds take whose weight cannot be packed when the model is loaded, being
     of three dimensions or on the left; pixel: a group of a convolution, for one row; edge: an element that a product
-    reads or writes; touch: one that an operator between products computes; sum: one that ScatterND adds to another.
+    reads or writes; touch: one that an operator between products computes; sum: one that ScatterND adds to another;
+    strip: a row of what Slice cuts out, twice one of what Split or Concat does; lanes: outputs that a product computes
+    at once, of which it needs a multiple where the weight is packed.
     """
 
     launch: float
@@ -60,15 +62,17 @@ class Machine:
     edge: float
     touch: float
     sum: float
+    strip: float
+    lanes: int
 
     def stacked(self) -> Machine:
         """The same for weights of three dimensions, which are read as they are stored."""
         factor = self.unpacked
-        return replace(self, mac=self.mac * factor, stream=self.stream * factor, cached=self.cached * factor)
+        return replace(self, mac=self.mac * factor, stream=self.stream * factor, cached=self.cached * factor, lanes=1)
 
     def left(self) -> Machine:
         """The same for weights that are the left factor of a product."""
-        return replace(self, mac=self.mac * self.unpacked)
+        return replace(self, mac=self.mac * self.unpacked, lanes=1)
 
     def cover_cost(self, rows: int, itemsize: int, pick: float) -> CoverCost:
         """What groups of a cover cost here, in seconds; pick: of an element that a group reads."""
@@ -78,7 +82,8 @@ class Machine:
             mac=heavy,
             read=element * (pick + self.move + self.edge),
             write=element * (self.move + self.edge),
-            launch=self.launch + self.node,
+            launch=self.launch + self.node + 1.5 * rows * self.strip,
+            granularity=self.lanes if rows > 1 else 1,
             stray=element * (self.move + self.touch + self.sum),
         )
 
@@ -96,7 +101,7 @@ CPU = Machine(
     cached=2.6e-11,
     cache=5e5,
     row=1.4e-8,
-    move=5.7e-10,
+    move=4.5e-10,
     turn=1.25e-9,
     flip=3.6e-10,
     pick=1.8e-9,
@@ -106,6 +111,8 @@ CPU = Machine(
     edge=2.4e-10,
     touch=4e-10,
     sum=2.2e-9,
+    strip=1.2e-8,
+    lanes=16,
 )
 # From data sheets (H200), not measured: launches of one stream follow one another, everything else is cheap.
 CUDA = Machine(
@@ -126,6 +133,8 @@ CUDA = Machine(
     edge=1e-12,
     touch=4e-12,
     sum=8e-12,
+    strip=0,
+    lanes=1,
 )
 
 
@@ -151,7 +160,8 @@ def products_seconds(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int
     entries = sum(k * n for k, n in shapes)
     held = entries * itemsize
     load = held * (machine.stream if held > machine.cache else machine.cached)
-    work = entries * rows * machine.mac * (itemsize / 4 if itemsize > 4 else 1)
+    computed = entries if rows == 1 else sum(k * -(-n // machine.lanes) * machine.lanes for k, n in shapes)
+    work = computed * rows * machine.mac * (itemsize / 4 if itemsize > 4 else 1)
     work += sum(k + n for k, n in shapes) * rows * machine.edge * itemsize / 4
     # Loading overlaps with computing, but not entirely.
     return len(shapes) * machine.launch + max(load, work) + min(load, work) / 4
@@ -186,10 +196,16 @@ def split_seconds(
     element = rows * machine.move * itemsize / 4
     kind = machine.left() if lowering == "scatter" and rows > 1 else machine
     seconds = products_seconds(blocks, rows, itemsize, kind) + machine.node + N * element + beside  # Concat
+    piece = rows * machine.strip / 2 if lowering != "scatter" else 0  # of a Split or Concat on the last axis
+    seconds += len(blocks) * piece
     read = sum(k for k, _ in blocks)
     if lowering == "split":
-        nodes = 1 if is_contiguous(decomposition) else len(blocks)  # one Split, or a Slice for each block
-        return seconds + nodes * machine.node + read * element
+        if is_contiguous(decomposition):
+            return seconds + machine.node + len(blocks) * piece + read * element
+        whole = sum(k == decomposition.shape[0] for k, _ in blocks)  # is read as it is
+        slices = len(blocks) - whole
+        copied = read - whole * decomposition.shape[0]
+        return seconds + slices * (machine.node + 2 * piece) + copied * element
     if lowering == "gather":
         return seconds + _windows(decomposition, rows, itemsize, machine)
     # A run of features is sliced in one piece; others are found row by row.
@@ -205,7 +221,9 @@ def _windows(decomposition: Decomposition, rows: int, itemsize: int, machine: Ma
     parts = [block for _, block in arranged(decomposition)]
     reads = plan_reads(parts, decomposition.shape[0])
     element = rows * machine.move * itemsize / 4
-    seconds = reads.copied * element + machine.node * (1 if reads.follow else len(parts))
+    strips = sum(start >= 0 for start in reads.starts)
+    seconds = reads.copied * element + (machine.node if reads.follow else strips * machine.node)
+    seconds += strips * rows * machine.strip / (2 if reads.follow else 1)
     outputs = np.concatenate([*(block.outputs for block in parts), decomposition.dormant_outputs])
     ends = [] if reads.order is None else [reads.order.size]
     ends += [] if (np.diff(outputs) == 1).all() else [outputs.size]

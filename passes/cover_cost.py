@@ -13,7 +13,8 @@ class CoverCost:
     """The cost of one group of outputs with the inputs that it reads, in units of any kind.
 
     mac: of an entry inside it; read: of an input; write: of an output; launch: of the group itself; stray: of an entry
-    outside all groups. The defaults are multiply-adds of one activation row out of 256, on the machine that
+    outside all groups; granularity: what outputs are computed in multiples of.
+    The defaults are multiply-adds of one activation row out of 256, on the machine that
     `scission.passes.cost` has constants of: to copy an input costs as much as 40 multiply-adds, an output 20, to start
     a product 330, and to add a single entry apart 110.
 
@@ -26,7 +27,9 @@ class CoverCost:
     write: float = 20.0
     launch: float = 330.0
     stray: float = 110.0
+    granularity: int = 1
 
     def of(self, inputs: Any, outputs: Any) -> Any:
         """The cost of a group of so many inputs and outputs; arrays are taken element by element."""
-        return self.launch + self.read * inputs + self.write * outputs + self.mac * inputs * outputs
+        computed = -(-outputs // self.granularity) * self.granularity
+        return self.launch + self.read * inputs + self.write * outputs + self.mac * inputs * computed

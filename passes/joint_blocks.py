@@ -15,6 +15,7 @@ from ..ir.features import Tie
 from ..ir.linear import Linear
 from ..ir.plan import Block, Decomposition
 from ..ir.region import Region
+from ..ir.relation import Relation, columns_of
 from .components import Components
 
 __all__ = ["Selection", "assign", "group_joint", "is_rectangular", "joint_blocks", "selection", "shares_inputs"]
@@ -24,17 +25,17 @@ Selection = tuple[Ids, ...]  # for each axis of a value the features of one bloc
 
 
 def joint_blocks(
-    region: Region, parts: Mapping[Linear, Components], picks: Mapping[Linear, Ids] | None = None
+    region: Region, parts: Mapping[Linear, Components], reads: Mapping[Linear, Relation] | None = None
 ) -> tuple[Decomposition, ...] | None:
     """The blocks of each linear of a region, block i of one belonging to block i of the others; None where there are
     fewer than two, or some linear reads features that lie on several axes.
 
-    parts: the components of each weight; picks: of the linears that are selections instead the input that each output
-    copies: they join nothing, since blocks may copy one input. A component that lacks inputs or outputs of some linear
-    goes to the smallest block that has both, and so do features without any edge.
+    parts: the components of each weight; reads: (N, K), of linears at the entrance instead, the inputs that
+    each output reads: they join nothing, since blocks may read one input. A component that lacks inputs or outputs of
+    some linear goes to the smallest block that has both, and so do features without any edge.
     """
     features = region.features
-    picks = picks or {}
+    reads = reads or {}
     if any(region.is_internal(linear) and region.inputs(linear) is None for linear in region.linears):
         return None
     offset = features.count
@@ -44,15 +45,15 @@ def joint_blocks(
         offset += parts[linear].count if linear in parts else 0
     pairs = list(_edges(region, parts, start)) + [tie for node in region.inner for tie in features.ties[node]]
     label = _components(offset, pairs)
-    complete = _complete(region, parts, picks, start, label)
+    complete = _complete(region, parts, reads, start, label)
     if len(complete) < 2:
         return None
     block_of = np.full(int(label.max()) + 1, -1, np.int64)
     block_of[complete] = np.arange(len(complete))
-    found = _decompositions(region, parts, picks, start, label, block_of)
+    found = _decompositions(region, parts, reads, start, label, block_of)
     smallest = min(range(len(complete)), key=lambda index: sum(d.blocks[index].outputs.size for d in found))
     block_of[block_of < 0] = smallest
-    return _in_order(_decompositions(region, parts, picks, start, label, block_of))
+    return _in_order(_decompositions(region, parts, reads, start, label, block_of))
 
 
 def _edges(region: Region, parts: Mapping[Linear, Components], start: Mapping[Linear, int]) -> Iterable[Tie]:
@@ -88,20 +89,20 @@ def _components(count: int, pairs: Sequence[Tie]) -> Ids:
 def _complete(
     region: Region,
     parts: Mapping[Linear, Components],
-    picks: Mapping[Linear, Ids],
+    reads: Mapping[Linear, Relation],
     start: Mapping[Linear, int],
     label: Ids,
 ) -> list[int]:
     """The components that have an edge into and out of every linear, in order."""
     sets = [set(label[start[linear] + np.arange(own.count)].tolist()) for linear, own in parts.items()]
-    sets += [set(label[region.features.labels[linear.output].reshape(-1)].tolist()) for linear in picks]
+    sets += [set(label[region.features.labels[linear.output].reshape(-1)].tolist()) for linear in reads]
     return sorted(set.intersection(*sets)) if sets else []
 
 
 def _decompositions(
     region: Region,
     parts: Mapping[Linear, Components],
-    picks: Mapping[Linear, Ids],
+    reads: Mapping[Linear, Relation],
     start: Mapping[Linear, int],
     label: Ids,
     block_of: Ids,
@@ -111,9 +112,9 @@ def _decompositions(
     found = []
     for linear in region.linears:
         outputs = block_of[label[region.features.labels[linear.output].reshape(-1)]]
-        if linear in picks:
+        if linear in reads:
             members = [np.flatnonzero(outputs == index) for index in range(count)]
-            blocks = [Block(np.unique(picks[linear][own]), own) for own in members]
+            blocks = [Block(_read(reads[linear], own), own) for own in members]
         else:
             inputs = np.full(linear.shape[0], -1, np.int64)
             if region.is_internal(linear):
@@ -124,6 +125,12 @@ def _decompositions(
             blocks = [Block(np.flatnonzero(inputs == i), np.flatnonzero(outputs == i)) for i in range(count)]
         found.append(Decomposition(linear.shape, tuple(blocks)))
     return tuple(found)
+
+
+def _read(by_output: Relation, outputs: Ids) -> Ids:
+    """The inputs that some outputs read; the first one where none of them reads any."""
+    read = columns_of(np.bitwise_or.reduce(by_output.words[outputs], axis=0), by_output.shape[1])
+    return read if read.size else np.zeros(1, np.int64)
 
 
 def _in_order(found: tuple[Decomposition, ...]) -> tuple[Decomposition, ...]:
@@ -185,7 +192,7 @@ def assign(region: Region, decompositions: Sequence[Decomposition]) -> Ids | Non
 
 
 def shares_inputs(found: Decomposition) -> bool:
-    """Whether blocks read the same inputs, as only those of a selection do.
+    """Whether blocks read the same inputs, as only those at the entrance of a region do.
 
     >>> shares_inputs(Decomposition((1, 2), (Block([0], [0]), Block([0], [1]))))
     True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,6 @@ from ..ir.region import Region
 from .blocks import is_run
 from .branches import stacks_of
 from .cost import Machine, dense_seconds, products_seconds, transpose_seconds
-from .joint_blocks import shares_inputs
 
 __all__ = ["joint_seconds", "region_seconds"]
 
@@ -35,10 +34,16 @@ def region_seconds(region: Region, rows: int, machine: Machine) -> float:
 
 
 def joint_seconds(
-    region: Region, decompositions: Sequence[Decomposition], flow: str, stack: int, rows: int, machine: Machine
+    region: Region,
+    decompositions: Sequence[Decomposition],
+    flow: str,
+    stack: int,
+    rows: int,
+    machine: Machine,
+    copies: Collection[Linear] = (),
 ) -> float:
     """Predicted seconds of a region for `rows` activation rows: products, launches, what operators in between compute,
-    and index work where it begins and ends.
+    and index work where it begins and ends; copies: its linears that are selections, which multiply nothing.
     """
     groups = stacks_of(len(decompositions[0].blocks), stack)
     itemsize = int(region.linears[0].dtype.itemsize)
@@ -47,7 +52,7 @@ def joint_seconds(
     entered: set[object] = set()
     for linear, found in zip(region.linears, decompositions, strict=True):
         blocks = [block.shape for block in found.blocks]
-        if region.is_internal(linear) or not shares_inputs(found):
+        if linear not in copies:
             kind = machine.left() if flow == "columns" and rows > 1 else machine
             kind = machine.stacked() if stack > 1 else kind
             seconds += products_seconds(blocks, rows, itemsize, kind) - (len(blocks) - len(groups)) * machine.launch
@@ -55,7 +60,7 @@ def joint_seconds(
         key = (linear.activation, tuple(block.inputs.tobytes() for block in found.blocks))
         if not region.is_internal(linear) and key not in entered:
             entered.add(key)
-            seconds += _enter(linear, found, way, rows, machine)
+            seconds += _enter(linear, found, way, rows, machine, copies=linear in copies)
     for value in region.exits():
         left = next((d for one, d in zip(region.linears, decompositions, strict=True) if one.output is value), None)
         # What leaves behind the last linear is as wide as what that writes.
@@ -69,9 +74,9 @@ def _touched(region: Region, rows: int, machine: Machine) -> float:
     return sum(region.features.labels[value].size for value in written) * rows * machine.touch
 
 
-def _enter(linear: Linear, found: Decomposition, way: _Way, rows: int, machine: Machine) -> float:
+def _enter(linear: Linear, found: Decomposition, way: _Way, rows: int, machine: Machine, *, copies: bool) -> float:
     """What enters a region, once for all linears that read the same of the same value."""
-    size = linear.shape[1] if shares_inputs(found) else sum(block.inputs.size for block in found.blocks)
+    size = linear.shape[1] if copies else sum(block.inputs.size for block in found.blocks)
     elements = size * rows
     moved = elements * machine.move * way.itemsize / 4
     if way.flow == "columns":

@@ -15,11 +15,13 @@ from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Decomposition, Step
 from ..ir.region import Region, region_of, segments, unfit
+from ..ir.relation import Relation
 from .analysis import Analysis
 from .blocks import halves
 from .cost import MARGIN, Machine, dense_seconds
+from .edges import relate
 from .emit import Names
-from .joint_blocks import Ids, assign, group_joint, is_rectangular, joint_blocks
+from .joint_blocks import assign, group_joint, is_rectangular, joint_blocks
 from .joint_cost import joint_seconds, region_seconds
 from .lowering import problem
 from .rewrite import joint_problem
@@ -32,35 +34,47 @@ SLACK = 1.05  # blocks of several linears together may cost that many times the 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A linear that may be split together with others: its blocks, or what it picks where it is a selection."""
+    """A linear that may be split together with others.
+
+    reads: (N, K) what each output reads, where blocks may share inputs: of a selection, and of a weight that has a
+    cover but no components; these stand at the entrance of a region or not in it. copies: whether it is a selection.
+    """
 
     linear: Linear
     analysis: Analysis
-    pick: Ids | None
+    reads: Relation | None
+    copies: bool
 
     @property
     def macs(self) -> float:
         """Multiply-adds a row that it takes when it is split alone."""
+        if self.copies:
+            return 0
         K, N = self.linear.shape
-        return 0 if self.pick is not None else self.analysis.decomposition.mac_share * K * N
+        found = self.analysis.decomposition if self.reads is None else self.analysis.covers[0]
+        return found.mac_share * K * N
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grown:
-    """A region whose linears have common blocks."""
+    """A region whose linears have common blocks; copies: those that are selections."""
 
     region: Region
     decompositions: tuple[Decomposition, ...]
+    copies: frozenset[Linear] = frozenset()
 
 
 def candidate(linear: Linear, analysis: Analysis, constants: Constants) -> Candidate | None:
     """The linear as a candidate; None where it cannot take part in a region."""
-    if analysis.components.count < 2 or unfit(linear) or problem(linear):
+    covered = bool(analysis.covers) and not (analysis.covers[0].summed or analysis.covers[0].strays)
+    whole = analysis.components.count < 2
+    if (whole and not covered) or unfit(linear) or problem(linear):
         return None
-    pick = None
+    copies = False
     if analysis.components.nonzeros == linear.shape[1] and linear.alpha == 1 and linear.beta == 1:
-        pick = selection(linear.canonical(constants))
-    return Candidate(linear, analysis, pick)
+        copies = selection(linear.canonical(constants)) is not None
+    reads = relate(linear.canonical(constants)).transposed() if whole or copies else None
+    return Candidate(linear, analysis, reads, copies)
 
 
 def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
@@ -77,7 +91,8 @@ def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
     cost: dict[frozenset[Linear], float] = {frozenset([linear]): one.macs for linear, one in of.items()}
     ordered = sorted(segments(features, of), key=lambda segment: len(segment.writers) + len(segment.readers))
     for segment in ordered:
-        parts = {belongs[linear] for linear in (*segment.writers, *segment.readers)}
+        inside = [linear for linear in segment.readers if of[linear].reads is None]  # others can only be entrances
+        parts = {belongs[linear] for linear in (*segment.writers, *inside)}
         members = frozenset().union(*parts)
         if len(parts) < 2:
             continue
@@ -87,7 +102,7 @@ def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
         macs = sum(
             d.mac_share * d.shape[0] * d.shape[1]
             for linear, d in zip(found.region.linears, found.decompositions, strict=True)
-            if of[linear].pick is None
+            if not of[linear].copies
         )
         if macs > SLACK * sum(cost[part] for part in parts):
             continue
@@ -101,17 +116,17 @@ def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
 def grown_from(candidates: Sequence[Candidate], constants: Constants, *, tail: bool) -> Grown | None:
     """The region of some candidates, None where they have no common blocks; tail: see `region_of`."""
     region = region_of([one.linear for one in candidates], constants, tail=tail)
-    parts = {one.linear: one.analysis.components for one in candidates if one.pick is None}
-    picks = {one.linear: one.pick for one in candidates if one.pick is not None}
-    if not parts or any(region.is_internal(linear) for linear in picks):
+    parts = {one.linear: one.analysis.components for one in candidates if one.reads is None}
+    reads = {one.linear: one.reads for one in candidates if one.reads is not None}
+    if not parts or any(region.is_internal(linear) for linear in reads):
         return None
-    found = joint_blocks(region, parts, picks)
+    found = joint_blocks(region, parts, reads)
     if found is None:
         return None
     block_of = assign(region, found)
     if block_of is None or not is_rectangular(region, block_of, len(found[0].blocks)):
         return None
-    return Grown(region, found)
+    return Grown(region, found, frozenset(one.linear for one in candidates if one.copies))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +152,7 @@ def joint_options(grown: Grown, rows: Sequence[int], machines: Sequence[Machine]
         stacks = [1] if not _equal(grouped) else sorted({1, *(s for s in (4, 16) if s < count), count})
         for flow in ("rows", "columns") if flat else ("rows",):
             for stack in stacks:
-                gain = min(_gain(grown.region, grouped, flow, stack, r, machine) for r, machine in settings)
+                gain = min(_gain(grown, grouped, flow, stack, r, machine) for r, machine in settings)
                 found.append(JointOption(flow, stack, grouped, gain))
     return sorted(found, key=lambda option: -option.gain)
 
@@ -211,12 +226,13 @@ def _best(
 
 
 def _gain(
-    region: Region, decompositions: Sequence[Decomposition], flow: str, stack: int, rows: int, machine: Machine
+    grown: Grown, decompositions: Sequence[Decomposition], flow: str, stack: int, rows: int, machine: Machine
 ) -> float:
     """How many times faster the linears of a region get; what lies between them is no gain of theirs."""
+    region = grown.region
     dense = sum(dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), machine) for linear in region.linears)
     between = region_seconds(region, rows, machine) - dense
-    return dense / (joint_seconds(region, decompositions, flow, stack, rows, machine) - between)
+    return dense / (joint_seconds(region, decompositions, flow, stack, rows, machine, grown.copies) - between)
 
 
 def _gain_alone(

@@ -12,8 +12,8 @@ from regions import looked_at
 from scission.ir.plan import Block, Decomposition
 from scission.ir.region import region_of
 from scission.passes.components import components
+from scission.passes.edges import relate
 from scission.passes.joint_blocks import assign, group_joint, is_rectangular, joint_blocks, selection
-from scission.passes.select import selection as picked
 
 
 def chained(weights):
@@ -133,7 +133,7 @@ def test_a_selection_joins_nothing():
     V = np.kron(np.eye(2), np.ones((2, 2)))
     seen, region = chained([S, V])
     pick, down = region.linears
-    found = joint_blocks(region, {down: components(V)}, {pick: picked(S)})
+    found = joint_blocks(region, {down: components(V)}, {pick: relate(S).transposed()})
     assert [(b.inputs.tolist(), b.outputs.tolist()) for b in found[0].blocks] == [([0, 1], [0, 1]), ([1, 2], [2, 3])]
     assert joint_blocks(region, parts_of(seen, region, [S, V])) is None
 

@@ -132,9 +132,9 @@ class Predictor:
             return split_seconds(self.truths[key], one.way, one.rows, 4, machine)
         grown = self.regions[key]
         if one.way == "dense":
-            return region_seconds(grown.region, one.rows, machine)
+            return region_seconds(grown.region, one.rows, machine, grown.copies)
         flow, stack = one.way.split("/")
-        return joint_seconds(grown.region, grown.decompositions, flow, int(stack), one.rows, machine)
+        return joint_seconds(grown.region, grown.decompositions, flow, int(stack), one.rows, machine, grown.copies)
 
 
 def fit(measured: list[Measured], predictor: Predictor) -> tuple[Machine, float]:
