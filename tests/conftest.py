@@ -1,9 +1,15 @@
 """What several test files share."""
 
+import os
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+# Before numpy and torch are imported: several threads multiply small matrices slower than one, as they wait for each
+# other, and more so beside another worker.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 # A slow machine is no failure; random examples would make a red build that nobody can repeat.
 hypothesis.settings.register_profile("scission", deadline=None, derandomize=True)
