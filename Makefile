@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 # ONNX Runtime comes in two packages that exclude each other; the GPU one where there is an NVIDIA driver.
 ORT := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 
+# Tests run in this many processes beside each other (0: in one, as plain `pytest` does).
+WORKERS ?= 2
+
 .PHONY: demo test lint types bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/forest.py
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

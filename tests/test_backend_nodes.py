@@ -1,10 +1,13 @@
 """ONNX's own node tests: one operand made constant, pruned to two blocks, split, and held against the original."""
 
+from unittest import mock
+
 import numpy as np
 import onnx
 import oracles
 import pytest
 from onnx.backend.test.case.node import collect_testcases
+from onnx.reference.ops import op_pool_common
 
 import scission
 from scission.ir.gates import GATES
@@ -17,7 +20,8 @@ CERTAIN = {"MatMul": {"test_matmul_2d"}, "Gemm": {"test_gemm_all_attributes", "t
 @pytest.fixture(scope="module")
 def cases():
     """Every node test that contains a product: name -> (model, inputs); collecting all of them takes seconds."""
-    with np.errstate(all="ignore"):
+    # Pools take most of the time to compute, window by window, what they should give; no product pools.
+    with np.errstate(all="ignore"), mock.patch.object(op_pool_common, "pool", lambda padded, *_, **__: padded):
         found = [case for case in collect_testcases(None) if case.model is not None]
     wanted = [case for case in found if {*OPERATORS, *RECURRENT} & oracles.operators(case.model).keys()]
     return {case.name: (case.model, [np.asarray(array) for array in case.data_sets[0][0]]) for case in wanted}

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scission.passes.energies import Sample
@@ -20,6 +20,7 @@ def test_nothing_stands_out_of_noise(seed):
     assert values[0] < 1.06 * edge  # heavy tails of single energies; a certificate judges what passes
 
 
+@settings(max_examples=30)
 @given(st.integers(2, 6), st.integers(0, 99))
 def test_as_many_values_stand_out_as_there_are_blocks(blocks, seed):
     rng = np.random.default_rng(seed)
