@@ -107,9 +107,10 @@ class Step:
 
     @property
     def byte_share(self) -> float:
-        """Bytes of the blocks' weights and of the indices around them over those of the dense weight."""
+        """Bytes of the blocks' weights, of strays, and of the indices around them over those of the dense weight."""
         itemsize = {"double": 8, "float": 4}.get(self.dtype, 2)
         indices_ = 0 if self.lowering == "split" else sum(sum(b.shape) for b in self.decomposition.blocks) * 8
+        indices_ += 16 * len(self.decomposition.strays)
         return self.decomposition.mac_share + indices_ / max(self.parameters * itemsize, 1)
 
     @property

@@ -42,7 +42,7 @@ class Machine:
     of three dimensions or on the left; pixel: a group of a convolution, for one row; edge: an element that a product
     reads or writes; touch: one that an operator between products computes; sum: one that ScatterND adds to another;
     strip: a row of what Slice cuts out, twice one of what Split or Concat does; lanes: outputs that a product computes
-    at once, of which it needs a multiple where the weight is packed.
+    at once where the weight is packed.
     """
 
     launch: float
@@ -75,7 +75,8 @@ class Machine:
         return replace(self, mac=self.mac * self.unpacked, lanes=1)
 
     def cover_cost(self, rows: int, itemsize: int, pick: float) -> CoverCost:
-        """What groups of a cover cost here, in seconds; pick: of an element that a group reads."""
+        """What groups of a cover cost here, in seconds; pick: of an element that a group reads, where that is not
+        a window."""
         element = rows * itemsize / 4
         heavy = max(rows * self.mac, itemsize * (self.cached if rows > 1 else self.stream))
         return CoverCost(
@@ -101,7 +102,7 @@ CPU = Machine(
     cached=2.6e-11,
     cache=5e5,
     row=1.4e-8,
-    move=4.5e-10,
+    move=3.5e-10,
     turn=1.25e-9,
     flip=3.6e-10,
     pick=1.8e-9,
@@ -160,7 +161,9 @@ def products_seconds(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int
     entries = sum(k * n for k, n in shapes)
     held = entries * itemsize
     load = held * (machine.stream if held > machine.cache else machine.cached)
-    computed = entries if rows == 1 else sum(k * -(-n // machine.lanes) * machine.lanes for k, n in shapes)
+    # What fills the last lanes costs half: there are narrower kernels for some of it.
+    filled = entries if rows == 1 else sum(k * -(-n // machine.lanes) * machine.lanes for k, n in shapes)
+    computed = (entries + filled) / 2
     work = computed * rows * machine.mac * (itemsize / 4 if itemsize > 4 else 1)
     work += sum(k + n for k, n in shapes) * rows * machine.edge * itemsize / 4
     # Loading overlaps with computing, but not entirely.
@@ -333,7 +336,7 @@ def groupings(
     if not is_cover(decomposition) or decomposition.summed:
         return
     for rows, machine in settings:
-        for pick in (machine.move, machine.pick):
+        for pick in (0.0, machine.pick):
             found = grouped_at(decomposition, machine.cover_cost(rows, itemsize, pick))
             if len(found.blocks) not in seen:
                 seen.add(len(found.blocks))

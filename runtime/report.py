@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..ir.plan import Plan, Step
+from ..passes.blocks import is_cover
 from .table import SHOWN, console, make_table
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def _rewrites(steps: Iterable[Step], plan: Plan) -> Table:
         table.add_column(name, justify="right")
     for step in steps:
         blocks = len(step.decomposition.blocks)
-        merged = "" if blocks >= step.components else f" of {step.components}"
+        kind = " groups" if is_cover(step.decomposition) else ""
+        merged = kind or ("" if blocks >= step.components else f" of {step.components}")
         table.add_row(
             Text(step.node),
             step.op,
