@@ -242,8 +242,11 @@ class _Kinship:
         origin: dict[str, None] = {}
         found: dict[ir.Value, _Held] = {}
         nodes = list(held.readers)
-        for node in nodes:  # a constant may be prepared by nodes that are the same in both models
+        for node in nodes:
             if node not in served:
+                folded = self._folded(node, held)
+                origin |= dict.fromkeys(self.one.addresses[old] for old in folded)
+                found |= {value: known[value] for value in _constants_behind(folded) if value in known}
                 continue
             before, _, became = served[node]
             origin |= dict.fromkeys([*(at.address for at in became.before), *became.of])
@@ -254,6 +257,15 @@ class _Kinship:
                     found[value] = known[value]
         ranked = sorted(found.values(), key=lambda other: -other.tensor.size)
         return ranked, list(origin)
+
+    def _folded(self, node: ir.Node, held: _Held) -> list[ir.Node]:
+        """Nodes of the first model that made what a paired node now reads as a constant."""
+        twin = self.pairs.back.get(node)
+        if twin is None:
+            return []
+        both = zip(operands(twin), operands(node), strict=False)
+        makers = [u.producer() for u, v in both if v is held.value and u is not None]
+        return [maker for maker in makers if maker is not None and maker not in self.pairs.forth]
 
     def _from_one(self, held: _Held, sources: Sequence[_Held]) -> TensorChange | None:
         if not _is_number(held) or held.tensor.size < 2:

@@ -169,9 +169,10 @@ def _neighbours(a: ir.Node, b: ir.Node) -> Iterable[tuple[list[ir.Node], list[ir
     """Lists of nodes that stand in one way to two nodes: makers of an operand, readers of an output at a slot."""
     for u, v in zip(operands(a), operands(b), strict=False):
         before, after = (value.producer() if value is not None else None for value in (u, v))
-        if before is not None and after is not None and u is not None and v is not None:
-            if operator(before) == operator(after) and u.index() == v.index():
-                yield [before], [after]
+        if before is None or after is None or u is None or v is None:
+            continue
+        if operator(before) == operator(after) and u.index() == v.index():
+            yield [before], [after]
     for u, v in zip(a.outputs, b.outputs, strict=False):
         readers: dict[Hashable, tuple[list[ir.Node], list[ir.Node]]] = defaultdict(lambda: ([], []))
         for side, value in enumerate((u, v)):

@@ -198,7 +198,7 @@ def _matched(wanted: Words, given: Words) -> Index | None:
         if start + wanted.size <= given.size and np.array_equal(given[start : start + wanted.size], wanted):
             return np.arange(start, start + wanted.size)
     order, mine = np.argsort(given, kind="stable"), np.argsort(wanted, kind="stable")
-    values, firsts = np.unique(wanted[mine], return_index=True)
+    _, firsts = np.unique(wanted[mine], return_index=True)
     number = np.arange(wanted.size) - np.repeat(firsts, np.diff([*firsts, wanted.size]))
     ranked = given[order]
     first, last = (np.searchsorted(ranked, wanted[mine], side) for side in ("left", "right"))

@@ -7,6 +7,7 @@
     scission.apply("model.onnx", plan, "model.split.onnx")
     verdict = scission.check("model.onnx", "model.split.onnx")
     found = scission.structure("model.onnx:lstm")                  # the states of one weight: SCCs, layers, blocks
+    found = scission.diff("model.onnx", "model.split.onnx")        # which nodes became which, constants, totals
     seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
 
 Models come as path, bytes, onnx.ModelProto or onnx_ir.Model, and go out as they came in.
@@ -18,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .ir.difference import Difference as Difference
     from .ir.errors import ScissionError as ScissionError
     from .ir.model import ModelError as ModelError
     from .ir.plan import Block as Block
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .runtime.compare import Trials as Trials
     from .runtime.compare import bench as bench
     from .runtime.compare import check as check
+    from .runtime.diff import diff as diff
     from .runtime.pipeline import Result as Result
     from .runtime.pipeline import apply as apply
     from .runtime.pipeline import optimize as optimize
@@ -43,6 +46,7 @@ __version__ = "0.1.0"
 
 # Importing scission is instant: what a name needs is imported when the name is first used.
 _HOMES = {
+    "Difference": "ir.difference",
     "ScissionError": "ir.errors",
     "ModelError": "ir.model",
     **dict.fromkeys(("Block", "Decomposition", "Plan", "PlanError", "Step"), "ir.plan"),
@@ -51,6 +55,7 @@ _HOMES = {
     **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
     "Annealer": "runtime.annealer",
     **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
+    "diff": "runtime.diff",
     "structure": "runtime.states",
     "structure_sweep": "passes.sweep",
 }
