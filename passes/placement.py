@@ -50,6 +50,8 @@ class Placement:
     def __str__(self) -> str:
         both = zip(("rows", "columns"), (self.rows, self.columns), self.shape, strict=True)
         told = [f"{what} {_told(lines, size)}" for what, lines, size in both if size > 1 or lines.size > 1]
+        if self.shape[1] == 1 and self.columns.size == 1:
+            told = [_told(self.rows, self.shape[0])]
         return ", ".join(told) + (", transposed" if self.transposed else "")
 
 
