@@ -26,7 +26,7 @@ def differences(before: Model, after: Model) -> Difference:
     Raises ModelError when a constant cannot be read.
 
     >>> import onnx
-    >>> from ..ir.model import load
+    >>> from scission.ir.model import load
     >>> x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n", 2]) for name in "xy")
     >>> def of(op): return load(onnx.helper.make_model(onnx.helper.make_graph([op], "g", [x], [y])))
     >>> found = differences(*(of(onnx.helper.make_node("Elu", ["x"], ["y"], alpha=alpha)) for alpha in (1.0, 0.5)))

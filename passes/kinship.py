@@ -110,6 +110,7 @@ class _Kinship:
     _index: dict[Any, tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]] = field(default_factory=dict)
 
     def run(self) -> Kinship:
+        self.lost = self._losses()
         was = {held.value: held for held in self.before}
         now = {held.value: held for held in self.after}
         places: dict[ir.Value, list[ir.Value]] = defaultdict(list)
@@ -174,7 +175,7 @@ class _Kinship:
                 if found is not None and found.kind in ("permuted", "transposed"):
                     return found
             return replace(self._change("changed", [was], held), drift=gap)
-        return self._known_as(was, held) or self._changed_form(was, held)
+        return self._known_as(was, held) or self._merged(held) or self._changed_form(was, held)
 
     def _changed_form(self, was: _Held, held: _Held) -> TensorChange:
         detail = f"{_form(was.at)} -> {_form(held.at)}"
@@ -215,7 +216,6 @@ class _Kinship:
         """What constants come from whose contents are new."""
         named = {held.at.name: held for held in self.before}
         served = self._served()
-        self.lost = self._losses() if wanted else []
         found = []
         for held in wanted:
             sources, origin = self._sources(held, served)

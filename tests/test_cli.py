@@ -16,7 +16,7 @@ from scission.models.matrix import weight
 from scission.runtime import cli, pipeline, states, terminal
 
 W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
-COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "structure")
+COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "structure", "diff")
 
 
 def model_of(matrix, name="MatMul[0]"):
@@ -70,6 +70,7 @@ FINE = [
     f"check in.onnx split.onnx {FAST} --seed 3 --rtol 1e-4 --atol 0",
     f"bench in.onnx split.onnx {FAST} --rows 2 --seconds 0.01",
     "inspect in.onnx --all",
+    "diff in.onnx in.onnx --all --html new.html",
     "structure in.onnx --order paper --engine graph",
     "structure in.onnx:MatMul[0] --scope operator --all",
     "structure w.npy --threshold 0.5",
@@ -142,6 +143,7 @@ MISTAKES = [  # what is wrong, and a word of the message
     ("structure example.npy --threshold -1", "threshold"),
     ("structure", "MODEL"),
     ("check in.onnx", "B"),
+    ("diff in.onnx", "B"),
     ("apply in.onnx plan.json", "OUT"),
     ("nonsense", "nonsense"),
 ]
@@ -162,6 +164,11 @@ BAD_INPUT = [
     ("apply in.onnx in.onnx new.onnx", "in.onnx"),
     ("apply other.onnx plan.json new.onnx", "not the one the plan was made for"),
     ("check in.onnx nope.onnx", "nope.onnx"),
+    ("diff in.onnx nope.onnx", "nope.onnx"),
+    ("diff plan.json in.onnx", "plan.json"),
+    ("diff in.onnx split.onnx --html plan.json", "plan.json: exists already"),
+    ("diff in.onnx split.onnx --html in.onnx --overwrite", "in.onnx: is the input itself"),
+    ("diff in.onnx split.onnx --html nowhere/new.html", "nowhere"),
     ("bench nope.onnx in.onnx", "nope.onnx"),
     ("inspect plan.json", "plan.json"),
     ("plan in.onnx --provider tpu", "tpu"),
@@ -269,6 +276,16 @@ def test_models_that_differ_are_status_1(option, folder, scission_cli):
     assert bool(out) is (option != "--quiet")
     if option == "--json":
         assert json.loads(out)["equal"] is False
+
+
+@pytest.mark.parametrize("option", ["", "--quiet", "--json"])
+def test_graphs_that_differ_are_status_1(option, folder, scission_cli):
+    status, out, err = scission_cli(f"diff in.onnx split.onnx --html new.html {option}")
+    assert (status, err) == (1, "") and "MatMul[0]" in (folder / "new.html").read_text()
+    assert bool(out) is (option != "--quiet")
+    if option == "--json":
+        data = json.loads(out, parse_constant=pytest.fail)
+        assert data["same"] is False and data["groups"][0]["before"] == [{"address": "MatMul[0]", "op": "MatMul"}]
 
 
 @pytest.mark.parametrize("option", ["", "--quiet", "--json"])
