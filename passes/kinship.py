@@ -357,7 +357,8 @@ def _constants_behind(nodes: Iterable[ir.Node]) -> Iterator[ir.Value]:
 def _array(tensor: Any) -> Array:
     if tensor.dtype == ir.DataType.STRING or tensor.dtype.bitwidth < 8:
         return np.asarray(read(tensor))
-    return raw(tensor).view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
+    array: Array = raw(tensor).view(np.dtype(tensor.dtype.numpy()))
+    return array.reshape(tensor.shape.numpy())
 
 
 def _matrix(array: Array) -> Array:
