@@ -2,8 +2,8 @@
 
 `python tests/bench/diff.py [--only ROW ...] [--save]` prints each figure beside its target; `--save` also writes them
 to `tests/bench/results/`. Everything runs on the CPU, in three minutes; models are built once into `.bench/` (1 GB).
-A node is attributed when its group names nodes of the other model. A constant is related when it holds what constants of the
-other model hold, or, where it holds nothing of them, when the nodes that it serves are named.
+A node is attributed when its group names nodes of the other model. A constant is related when it holds what constants
+of the other model hold, or, where it holds nothing of them, when the nodes that it serves are named.
 """
 
 from __future__ import annotations
