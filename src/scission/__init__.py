@@ -7,6 +7,7 @@
     scission.apply("model.onnx", plan, "model.split.onnx")
     verdict = scission.check("model.onnx", "model.split.onnx")
     found = scission.structure("model.onnx:lstm")                  # the states of one weight: SCCs, layers, blocks
+    groups = scission.cover("model.onnx:mel")                      # groups of outputs that share inputs, their worth
     seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
 
 Models come as path, bytes, onnx.ModelProto or onnx_ir.Model, and go out as they came in.
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from .runtime.compare import Trials as Trials
     from .runtime.compare import bench as bench
     from .runtime.compare import check as check
+    from .runtime.covering import Covering as Covering
+    from .runtime.covering import cover as cover
     from .runtime.pipeline import Result as Result
     from .runtime.pipeline import apply as apply
     from .runtime.pipeline import optimize as optimize
@@ -51,6 +54,7 @@ _HOMES = {
     **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
     "Annealer": "runtime.annealer",
     **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
+    **dict.fromkeys(("Covering", "cover"), "runtime.covering"),
     "structure": "runtime.states",
     "structure_sweep": "passes.sweep",
 }
