@@ -68,8 +68,8 @@ def covers(
     """At most 256 small groups of a relation, in an order in which neighbours merge well (see `blocks.group`).
 
     parts: its components, each of which is covered for itself; those that are small stay one group; triangles: see
-    `orders`. None when
-    groups of sixteen outputs would not save a tenth of the multiply-adds of the components.
+    `orders`. None when groups of sixteen outputs would not save a tenth of the multiply-adds of the components, or
+    there are more than 2**28 entries.
 
     >>> from .edges import relate
     >>> found = covers(relate(np.triu(np.ones((4, 4)))))
