@@ -31,7 +31,7 @@ from .edges import edges
 from .emit import ORIGIN, Names
 from .joint_planner import candidate, join_steps
 from .lowering import absorb_dormant, absorbs, apart, problem, suited
-from .recurrent_planner import Progress, recurrent_steps
+from .recurrent_planner import Observe, Progress, recurrent_steps
 from .reorder import choose_orders
 from .rewrite import reorder
 from .select import selection
@@ -58,6 +58,7 @@ def make_plan(
     progress: Progress | None = None,
     device: str | torch.device = "cpu",
     regions: bool = True,
+    observe: Observe | None = None,
 ) -> Plan:
     """Find the blocks of every linear and choose a lowering for each; reads the model, changes nothing.
 
@@ -65,15 +66,16 @@ def make_plan(
     not fix them; threads: that the products will run on; force: split whatever splits; progress: called with (done,
     total, node); device: that weights are analysed on, 'cpu', a device of torch, or 'auto': CUDA for large models where
     there is one; the plan is the same to the byte; regions: whether linears are split together where that gains more
-    and streams of features get an order in which blocks follow one another, else each linear is taken alone. Weights
-    are read one at a time, on a device a few. Raises ModelError when a weight does not fit into memory, DeviceError
-    when there is no such device.
+    and streams of features get an order in which blocks follow one another, else each linear is taken alone; observe:
+    called with (address, its blocks and its covers) of each operator whose weight was read, of some more than once.
+    Weights are read one at a time, on a device a few. Raises ModelError when a weight does not fit into memory,
+    DeviceError when there is no such device.
     """
     takers, blocked = weight_takers(model.graph)
     known: dict[Any, Any] = {}
     seen = glance(model.graph, sorted(takers))
     settings = _Settings(
-        provider, rows, threads, force, progress, analysis_device(device, _weight_bytes(seen.found)), regions
+        provider, rows, threads, force, progress, analysis_device(device, _weight_bytes(seen.found)), regions, observe
     )
     steps, failed = _steps(seen.found, settings, known, model.name)
     settings = replace(settings, progress=None)  # weights are known by now
@@ -181,6 +183,7 @@ class _Settings:
     progress: Progress | None
     device: torch.device | None
     regions: bool
+    observe: Observe | None
 
     def machines(self) -> list[Machine]:
         return machines_for(self.provider, self.threads)
@@ -211,6 +214,8 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
                 Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", math.prod(linear.shape))
             )
             continue
+        if settings.observe:
+            settings.observe(linear.address, known[key].decompositions)
         step = _step(linear, known[key], settings, known, selects=known["selects", *key])
         steps.append(replace(step, states=known["states", *key]) if linear.address in found.hidden else step)
     whole, unread = recurrent_steps(
@@ -222,6 +227,7 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
         force=settings.force,
         progress=settings.progress,
         name=name,
+        observe=settings.observe,
     )
     return steps + whole, failed + unread
 

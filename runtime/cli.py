@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -23,12 +24,14 @@ from .options import (
     Atol,
     Cache,
     Correction,
+    Csv,
     CudaGraph,
     CustomOps,
     Data,
     Device,
     DropStrays,
     Exposed,
+    Filter,
     First,
     Force,
     Init,
@@ -47,14 +50,17 @@ from .options import (
     Quiet,
     Refit,
     Regions,
+    Reverse,
     Rows,
     Rtol,
     Second,
     Seconds,
     Seed,
     Size,
+    Sort,
     Strays,
     Threads,
+    Top,
     Tune,
     Veto,
     annealer,
@@ -452,17 +458,37 @@ def sweep(
 @app.command()
 def inspect(
     model: Input,
+    provider: Provider = "auto",
     device: Device = "auto",
+    sort: Sort = None,
+    reverse: Reverse = False,
+    wanted: Filter = "",
+    top: Top = None,
     everything: All = False,
     as_json: Json = False,
+    as_csv: Csv = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what every linear is like: its blocks, and how far it is from having any."""
-    from . import pipeline
+    """Show what every linear is like, how little blocks and covers need of it, and what `plan` would do, and why."""
+    from . import inspection, inspection_report
 
-    with progress_bar(quiet or as_json) as progress:
-        chosen = pipeline.plan(model, provider="cpu", progress=progress, device=device, regions=False)
-    show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.inspection(chosen, everything))
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv both print to the terminal; choose one", param_hint="--csv")
+    if everything and top is not None:
+        raise typer.BadParameter(f"--all shows more than the first {top}; choose one", param_hint="--top")
+    inspection_report.check_column(sort)
+    with progress_bar(quiet or as_json or as_csv) as progress:
+        found = inspection.inspected(model, provider=provider, device=device, progress=progress)
+    rows = inspection_report.select_rows(found.rows, sort=sort, reverse=reverse, wanted=wanted, top=top)
+    if as_csv:
+        typer.echo(inspection_report.to_csv(rows), nl=False)
+        return
+    show(
+        quiet,
+        as_json,
+        lambda: replace(found, rows=rows).to_dict(),
+        lambda _: inspection_report.inspection_view(found, rows, everything or top is not None),
+    )
 
 
 @app.command()

@@ -34,6 +34,14 @@ Regions = Annotated[
 ]
 Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="reuse and keep what --tune measured")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+Csv = Annotated[bool, typer.Option("--csv", help="print CSV instead of tables")]
+Sort = Annotated[
+    str | None,
+    typer.Option("--sort", metavar="[-]COLUMN", help="smallest first, with - largest first: density, -covers …"),
+]
+Reverse = Annotated[bool, typer.Option("--reverse", help="the other way round")]
+Filter = Annotated[str, typer.Option("--filter", metavar="TEXT", help="only where node, operator or verdict has it")]
+Top = Annotated[int | None, typer.Option("--top", metavar="N", help="only the first N", min=1)]
 All = Annotated[bool, typer.Option("--all", help="show every node")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the output if it exists")]

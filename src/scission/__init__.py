@@ -6,6 +6,7 @@
     plan = scission.plan("model.onnx")                             # what would be done, and why
     scission.apply("model.onnx", plan, "model.split.onnx")
     verdict = scission.check("model.onnx", "model.split.onnx")
+    rows = scission.inspect("model.onnx")                          # what every linear is like, blocks and covers
     found = scission.structure("model.onnx:lstm")                  # the states of one weight: SCCs, layers, blocks
     seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .ir.errors import ScissionError as ScissionError
+    from .ir.inspection import Inspection as Inspection
     from .ir.model import ModelError as ModelError
     from .ir.plan import Block as Block
     from .ir.plan import Decomposition as Decomposition
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .runtime.compare import Trials as Trials
     from .runtime.compare import bench as bench
     from .runtime.compare import check as check
+    from .runtime.inspection import inspect as inspect
     from .runtime.pipeline import Result as Result
     from .runtime.pipeline import apply as apply
     from .runtime.pipeline import optimize as optimize
@@ -49,6 +52,8 @@ _HOMES = {
     "Structure": "ir.structure",
     **dict.fromkeys(("Trials", "bench", "check"), "runtime.compare"),
     **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
+    "Inspection": "ir.inspection",
+    "inspect": "runtime.inspection",
     "Annealer": "runtime.annealer",
     **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
     "structure": "runtime.states",
