@@ -33,7 +33,7 @@ def inspect_model(model: Model, **settings: Any) -> Inspected:
 
 
 def cover_share(found: Decomposition) -> float:
-    """Share of the multiply-adds that a cover needs in groups of about sixteen outputs, or inputs where it is summed."""
+    """Share of the multiply-adds that a cover needs in groups of sixteen outputs or so, or inputs if summed."""
     if found.strays:
         return found.mac_share  # merged at least cost already
     whole = swapped(found) if found.summed else found

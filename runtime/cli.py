@@ -1,4 +1,4 @@
-"""The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | structure`.
+"""The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
 """
@@ -489,6 +489,24 @@ def inspect(
         lambda: replace(found, rows=rows).to_dict(),
         lambda _: inspection_report.inspection_view(found, rows, everything or top is not None),
     )
+
+
+@app.command()
+def explain(
+    model: Input,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="an operator, as `inspect` names it")],
+    provider: Provider = "auto",
+    device: Device = "auto",
+    everything: All = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tell everything known about one operator: what was tried, why not taken, and what holds its weight together."""
+    from . import explanation, explanation_report
+
+    with progress_bar(quiet or as_json) as progress:
+        found = explanation.explain(model, node, provider=provider, device=device, progress=progress)
+    show(quiet, as_json, found.to_dict, lambda _: explanation_report.explanation_view(found, everything))
 
 
 @app.command()

@@ -18,7 +18,7 @@ from scission.models.matrix import weight
 from scission.runtime import cli, pipeline, states, terminal
 
 W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
-COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "structure")
+COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain", "structure")
 
 
 def model_of(matrix, name="MatMul[0]"):
@@ -73,6 +73,7 @@ FINE = [
     f"bench in.onnx split.onnx {FAST} --rows 2 --seconds 0.01",
     "inspect in.onnx --all",
     "inspect in.onnx --sort -covers --filter matmul --top 3 --provider cpu",
+    "explain in.onnx MatMul[0] --provider cpu --all",
     "structure in.onnx --order paper --engine graph",
     "structure in.onnx:MatMul[0] --scope operator --all",
     "structure w.npy --threshold 0.5",
@@ -154,6 +155,7 @@ MISTAKES = [  # what is wrong, and a word of the message
     ("structure example.npy --threshold -1", "threshold"),
     ("structure", "MODEL"),
     ("inspect in.onnx --json --csv", "--csv"),
+    ("explain in.onnx", "NODE"),
     ("inspect in.onnx --all --top 3", "--top"),
     ("inspect in.onnx --top 0", "top"),
     ("check in.onnx", "B"),
@@ -217,6 +219,8 @@ BAD_INPUT = [
     ("structure example.npy --device meta", "does not use"),
     ("plan in.onnx --device nonsense", "is no device"),
     ("inspect in.onnx --device xpu", "does not use"),
+    ("explain in.onnx MatMul", "in.onnx: there is no node 'MatMul'; the nearest are MatMul[0]"),
+    ("explain nope.onnx MatMul", "nope.onnx"),
     ("inspect in.onnx --sort -beauty", "no column 'beauty'"),
     ("structure example.npy --dot plan.json", "plan.json: exists already"),
     ("structure in.onnx --dot in.onnx --overwrite", "in.onnx: is the input itself"),

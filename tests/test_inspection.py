@@ -50,7 +50,7 @@ def test_what_is_no_linear_is_skipped_with_its_reason():
 @pytest.mark.parametrize(
     ("kind", "scopes"),
     [
-        ("chain", ["", ""]),
+        ("chain", ["", "", ""]),
         ("if", ["if.then_branch", "if.else_branch"]),
         ("loop", ["loop.body"]),
         ("scan", ["scan.body"]),

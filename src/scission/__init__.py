@@ -7,6 +7,7 @@
     scission.apply("model.onnx", plan, "model.split.onnx")
     verdict = scission.check("model.onnx", "model.split.onnx")
     rows = scission.inspect("model.onnx")                          # what every linear is like, blocks and covers
+    why = scission.explain("model.onnx", "/layer.0/MatMul")        # what was tried with one, what holds it together
     found = scission.structure("model.onnx:lstm")                  # the states of one weight: SCCs, layers, blocks
     seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
 
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .ir.errors import ScissionError as ScissionError
+    from .ir.explanation import Explanation as Explanation
+    from .ir.explanation import UnknownNodeError as UnknownNodeError
     from .ir.inspection import Inspection as Inspection
     from .ir.model import ModelError as ModelError
     from .ir.plan import Block as Block
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from .runtime.compare import Trials as Trials
     from .runtime.compare import bench as bench
     from .runtime.compare import check as check
+    from .runtime.explanation import explain as explain
     from .runtime.inspection import inspect as inspect
     from .runtime.pipeline import Result as Result
     from .runtime.pipeline import apply as apply
@@ -53,6 +57,8 @@ _HOMES = {
     **dict.fromkeys(("Trials", "bench", "check"), "runtime.compare"),
     **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
     "Inspection": "ir.inspection",
+    **dict.fromkeys(("Explanation", "UnknownNodeError"), "ir.explanation"),
+    "explain": "runtime.explanation",
     "inspect": "runtime.inspection",
     "Annealer": "runtime.annealer",
     **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
