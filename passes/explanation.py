@@ -16,6 +16,7 @@ from ..ir.inspection import Inspected
 from ..ir.linear import Linear, scopes
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.plan import Plan, Step
 from ..ir.recurrent import Recurrent
 from ..ir.region import unfit
@@ -46,6 +47,7 @@ PRODUCTS = frozenset({"MatMul", "Gemm", "FusedMatMul", "FusedGemm", "Einsum"})
 NAMED = 4  # operators of a region that are named
 
 
+@phase("explain")
 def explain_node(model: Model, node: str, found: Inspected, *, threads: int = 1, seed: int = 0) -> Explanation:
     """Everything that is known about one operator of a model; changes nothing.
 

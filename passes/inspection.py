@@ -76,6 +76,6 @@ def scopes_of(model: Model, plan: Plan) -> dict[str, str]:
     for scope in scopes(model.graph):
         paths.add(scope.path)
         known |= dict.fromkeys(scope.addresses.values(), scope.path)
-    nodes = [one.node for one in (*plan.steps, *plan.skipped)]
+    nodes = [step.node for step in plan.steps] + [skip.node for skip in plan.skipped]
     longest = {node: max((path for path in paths if node.startswith(path)), key=len, default="") for node in nodes}
     return {node: known.get(node, longest[node]).removesuffix("/") for node in nodes}

@@ -14,6 +14,7 @@ from ..ir.joint import Joint
 from ..ir.linear import Linear, scopes
 from ..ir.model import Model, ModelError
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.plan import Decomposition, Lowering, Plan, States, Step
 from ..ir.recurrent import Recurrent
 from ..ir.reordering import Reordering
@@ -48,6 +49,7 @@ WORTH_ORDER = 1.05  # sums over a stream are rounded in another order, so this m
 OWN = "already a block of a split operator"
 
 
+@phase("plan")
 def make_plan(
     model: Model,
     *,
@@ -73,18 +75,21 @@ def make_plan(
     """
     takers, blocked = weight_takers(model.graph)
     known: dict[Any, Any] = {}
-    seen = glance(model.graph, sorted(takers))
+    with phase("linears"):
+        seen = glance(model.graph, sorted(takers))
     settings = _Settings(
         provider, rows, threads, force, progress, analysis_device(device, _weight_bytes(seen.found)), regions, observe
     )
-    steps, failed = _steps(seen.found, settings, known, model.name)
+    with phase("weights"):
+        steps, failed = _steps(seen.found, settings, known, model.name)
     settings = replace(settings, progress=None)  # weights are known by now
     joints: list[Joint] = []
     reorderings: tuple[Reordering, ...] = ()
     while seen.lacks_ranks or takers or _splits(steps, regions):
-        seen = view(model.graph, sorted(takers))
-        steps, failed = _steps(seen.found, settings, known, model.name)
-        steps, joints = _joined(seen, steps, known, settings)
+        with phase("regions"):
+            seen = view(model.graph, sorted(takers))
+            steps, failed = _steps(seen.found, settings, known, model.name)
+            steps, joints = _joined(seen, steps, known, settings)
         needed = callers(model.graph, _functions_of(seen.found, steps, seen.origins)) & takers
         if needed == takers:
             break
@@ -92,9 +97,10 @@ def make_plan(
     if regions and _splits(steps, regions):
         found_orders = choose_orders(find_streams(seen.found, seen.model), *_decompositions(seen.found, known))
         if found_orders:
-            changed = view(reorder(model.graph, found_orders, sorted(takers)))
-            others, unread = _steps(changed.found, settings, known, model.name)
-            others, joined = _joined(changed, others, known, settings)
+            with phase("orders"):
+                changed = view(reorder(model.graph, found_orders, sorted(takers)))
+                others, unread = _steps(changed.found, settings, known, model.name)
+                others, joined = _joined(changed, others, known, settings)
             if _predicted(others) < _predicted(steps) / WORTH_ORDER:
                 reorderings, steps, failed, joints, seen = found_orders, others, unread, joined, changed
     found = seen.found

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..ir.errors import ScissionError
+from .logs import stop_logging
 from .options import (
     All,
     Alpha,
@@ -62,6 +63,7 @@ from .options import (
     Threads,
     Top,
     Tune,
+    Verbose,
     Veto,
     annealer,
     levels_of,
@@ -142,6 +144,7 @@ def optimize(
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Plan, apply, check and bench: split what pays, prove it equal, keep the faster model.
 
@@ -242,6 +245,7 @@ def plan(
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show what would be done with every linear, and why; changes nothing.
 
@@ -292,6 +296,7 @@ def apply(
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Carry out a plan, possibly edited by hand."""
     from ..ir.plan import Plan, PlanError
@@ -306,7 +311,8 @@ def apply(
     if restore:
         chosen = chosen.restored(restore)
     refuse_input(output, plan)
-    pipeline.apply(model, chosen, output, overwrite=overwrite)
+    with progress_bar(quiet):
+        pipeline.apply(model, chosen, output, overwrite=overwrite)
     if not quiet:
         lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
         typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} operators split{lossy}")
@@ -326,12 +332,14 @@ def check(
     custom_ops: CustomOps = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run two models on the same inputs and compare every output; exit status 1 when they differ."""
     from . import compare
 
     trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, 1.0, custom_ops)
-    verdict = compare.check(original, changed, trials=trials)
+    with progress_bar(quiet or as_json) as progress:
+        verdict = compare.check(original, changed, trials=trials, progress=progress)
     show(quiet, as_json, verdict.to_dict, lambda report: report.verdict_view(verdict))
     if not verdict.equal:
         typer.echo(f"different: {verdict.reason}", err=True)
@@ -355,12 +363,14 @@ def bench(
     cuda_graph: CudaGraph = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Time two models side by side, interleaved."""
     from . import compare
 
     trials = trials_of(provider, threads, inputs, size, seed, None, None, seconds, custom_ops, cuda_graph)
-    benches = compare.bench(original, changed, trials=trials, rows=rows)
+    with progress_bar(quiet or as_json) as progress:
+        benches = compare.bench(original, changed, trials=trials, rows=rows, progress=progress)
     show(quiet, as_json, lambda: [b.to_dict() for b in benches], lambda report: report.timings(benches))
 
 
@@ -401,6 +411,7 @@ def sweep(
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Anneal at many levels beside the original: what is kept, what splits, what the task says; writes no model."""
     from . import validation, validation_report
@@ -468,6 +479,7 @@ def inspect(
     as_json: Json = False,
     as_csv: Csv = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show what every linear is like, how little blocks and covers need of it, and what `plan` would do, and why."""
     from . import inspection, inspection_report
@@ -500,6 +512,7 @@ def explain(
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Tell everything known about one operator: what was tried, why not taken, and what holds its weight together."""
     from . import explanation, explanation_report
@@ -527,6 +540,7 @@ def structure(
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show the states of one weight: components, layers, SCCs, and the permutation that brings out its blocks."""
     from . import states as states_
@@ -550,7 +564,8 @@ def structure(
         )
         return
     states = states_.states_of(weight, scope=cast("Any", scope), paper=paper, threshold=threshold)
-    found = states_.find(states, **options)
+    with progress_bar(quiet or as_json or to_terminal):
+        found = states_.find(states, **options)
     first = int(from_one)
     made: dict[Path, bytes] = {}  # all of it before any of it is written
     if dot is not None:
@@ -595,6 +610,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a name that this locale cannot show is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    stop_logging()
     logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what matters of it comes back as our own message
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever read our output has seen enough; 1 would say "failed"

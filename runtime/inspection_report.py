@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +22,7 @@ __all__ = ["COLUMNS", "InspectionError", "check_column", "inspection_view", "sel
 
 COLUMNS: Mapping[str, Callable[[Inspection], Any]] = MappingProxyType(  # that rows can be sorted by
     {
-        **{name: (lambda row, name=name: getattr(row, name)) for name in FIELDS},
+        **{name: attrgetter(name) for name in FIELDS},
         "shape": lambda row: row.inputs * row.outputs,
         "dormant": lambda row: row.dormant_inputs + row.dormant_outputs,
     }
