@@ -121,8 +121,9 @@ class Decomposition:
         for index, block in enumerate(self.blocks):
             owner[getattr(block, owned)] = index
         for stray in self.strays:
-            block = self.blocks[owner[stray[at]]] if owner[stray[at]] >= 0 else None
-            if block is not None and stray[1 - at] in (block.outputs if self.summed else block.inputs):
+            own = int(owner[stray[at]])
+            parts = self.blocks[own : own + 1] if own >= 0 else ()
+            if any(stray[1 - at] in (block.outputs if self.summed else block.inputs) for block in parts):
                 raise PlanError(f"the stray entry {stray} lies inside a block and would count twice")
 
     @cached_property

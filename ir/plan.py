@@ -251,8 +251,9 @@ class Plan:
             raise PlanError(f"a plan of schema {data['schema']} cannot anneal; make a new plan")
         if data["schema"] < JOINS and (data.get("reorderings") or data.get("joints")):
             raise PlanError(f"a plan of schema {data['schema']} knows neither reorderings nor joints; make a new plan")
-        steps = data.get("steps") if isinstance(data.get("steps"), list) else ()
-        adds = any(isinstance(step, dict) and ("summed" in step or "strays" in step) for step in steps)
+        steps = data.get("steps")
+        listed = steps if isinstance(steps, list) else []
+        adds = any(isinstance(step, dict) and ("summed" in step or "strays" in step) for step in listed)
         if data["schema"] < COVERS and adds:
             raise PlanError(
                 f"a plan of schema {data['schema']} knows neither summed blocks nor strays; make a new plan"

@@ -1,4 +1,5 @@
-"""The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure`.
+"""The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
+cover`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
 """
@@ -584,6 +585,53 @@ def structure(
         as_json,
         lambda: structure_report.to_dict(found, states, first),
         lambda _: structure_report.structure_view(found, states, first, everything),
+    )
+
+
+@app.command()
+def cover(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="WEIGHT|MODEL[:NODE]", help="a weight of a model, or a matrix file, rows being inputs (K, N)"
+        ),
+    ],
+    transposed: Annotated[
+        bool, typer.Option("--transposed", help="rows of the matrix file are outputs, as torch stores them")
+    ] = False,
+    rows: Annotated[
+        list[int] | None, typer.Option("--rows", help="activation rows that costs are for (repeatable; 256)", min=1)
+    ] = None,
+    threads: Threads = None,
+    picture: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="draw it, .png or .svg (repeatable)")
+    ] = None,
+    overwrite: Overwrite = False,
+    everything: All = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show how the outputs of one weight come apart into groups that may share inputs, and what that would gain."""
+    from . import cover_report, covering
+    from .picture import check_picture
+
+    drawn = {path: check_picture(path) for path in picture or []}
+    weight = _weight(source, everything)
+    refuse_outputs([*drawn], weight.files, overwrite)
+    with progress_bar(quiet or as_json):
+        found = covering.cover_of(weight, rows=rows or covering.ROWS, transposed=transposed, threads=threads)
+    made: dict[Path, bytes] = {}  # all of it before any of it is written
+    for path, suffix in drawn.items():
+        from .cover_picture import cover_picture
+
+        made[path] = cover_picture(found, suffix)
+    write(made, overwrite)
+    show(
+        quiet,
+        as_json,
+        lambda: cover_report.to_dict(found),
+        lambda _: cover_report.cover_view(found, everything),
     )
 
 

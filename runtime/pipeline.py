@@ -15,6 +15,7 @@ import onnx
 from ..ir.errors import ScissionError
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.plan import Plan
 from ..ir.store import Staged, refuse_output, save, save_copy, stage, to_proto
 from ..passes.planner import OWN, Progress, make_plan
@@ -182,7 +183,8 @@ def _planner(loaded: Model, options: tuple[Any, ...], trials: Trials | None, cac
 
         _, rows, _, force, progress, *_ = options
         home = _at_home(loaded, model)
-        found = tune(home, chosen, trials, rows, cache=cache, force=force, progress=progress)
+        with phase("tune"):
+            found = tune(home, chosen, trials, rows, cache=cache, force=force, progress=progress)
         return found.plan, found
 
     return planned

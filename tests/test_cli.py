@@ -18,7 +18,7 @@ from scission.models.matrix import weight
 from scission.runtime import cli, pipeline, states, terminal
 
 W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
-COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain", "structure")
+COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain", "structure", "cover")
 
 
 def model_of(matrix, name="MatMul[0]"):
@@ -78,6 +78,8 @@ FINE = [
     "structure in.onnx:MatMul[0] --scope operator --all",
     "structure w.npy --threshold 0.5",
     "structure example.npy --paper --from-one --picture new.png --picture new.svg --dot new.dot",
+    "cover in.onnx:MatMul[0] --rows 1 --rows 64 --threads 1 --all",
+    "cover w.npy --transposed --picture new.png --picture new.svg",
 ]
 
 
@@ -118,7 +120,9 @@ def test_json_is_json_and_nothing_else(line, folder, scission_cli):
         assert data["written"] == ["new.onnx"] and data["outcome"] == ("split" if "force" in line else "unchanged")
 
 
-@pytest.mark.parametrize("line", ["optimize in.onnx --dry-run", "plan in.onnx", "inspect in.onnx", "structure in.onnx"])
+@pytest.mark.parametrize(
+    "line", ["optimize in.onnx --dry-run", "plan in.onnx", "inspect in.onnx", "structure in.onnx", "cover in.onnx"]
+)
 def test_names_with_brackets_are_no_markup(line, folder, scission_cli):
     assert "MatMul[0]" in scission_cli(line)[1]
 
@@ -158,6 +162,8 @@ MISTAKES = [  # what is wrong, and a word of the message
     ("explain in.onnx", "NODE"),
     ("inspect in.onnx --all --top 3", "--top"),
     ("inspect in.onnx --top 0", "top"),
+    ("cover", "MODEL"),
+    ("cover w.npy --rows 0", "rows"),
     ("check in.onnx", "B"),
     ("apply in.onnx plan.json", "OUT"),
     ("nonsense", "nonsense"),
@@ -217,6 +223,12 @@ BAD_INPUT = [
     ("structure example.npy --dot new.dot --picture nowhere/new.png", "nowhere"),
     ("structure example.npy --dot new.dot --picture ../x/../new.dot.png/../new.dot", "new.dot"),
     ("structure example.npy --device meta", "does not use"),
+    ("cover nope.npy", "nope.npy"),
+    ("cover in.onnx:nope", "in.onnx: there is no linear 'nope'"),
+    ("cover in.onnx --transposed", "in.onnx:MatMul[0]: a model says"),
+    ("cover w.npy --picture new.pdf", "new.pdf: a picture is"),
+    ("cover w.npy --picture w.npy --overwrite", "w.npy: a picture is"),
+    ("cover w.npy --picture nowhere/new.png", "nowhere"),
     ("plan in.onnx --device nonsense", "is no device"),
     ("inspect in.onnx --device xpu", "does not use"),
     ("explain in.onnx MatMul", "in.onnx: there is no node 'MatMul'; the nearest are MatMul[0]"),
@@ -241,6 +253,7 @@ def test_overwrite_replaces(folder, scission_cli):
     for line in (
         *("optimize in.onnx split.onnx", "apply in.onnx plan.json other.onnx", "plan in.onnx -o plan.json"),
         *("structure example.npy --dot plan.json", "structure example.npy --picture old.png"),
+        "cover w.npy --picture old.png",
     ):
         before = files(folder)
         assert scission_cli(f"{line} --overwrite --quiet")[0] == 0

@@ -85,6 +85,7 @@ COMMANDS = {  # and the phases that their bar tells of
     f"check in.onnx split.onnx {FAST}": ("check", "trial 1"),
     f"bench in.onnx split.onnx --seconds 0.01 --rows 1 {FAST}": ("bench", "size 1 of 1"),
     "structure in.onnx:layer.0": ("structure",),
+    "cover in.onnx:layer.1": ("cover",),
 }
 
 

@@ -9,6 +9,7 @@
     rows = scission.inspect("model.onnx")                          # what every linear is like, blocks and covers
     why = scission.explain("model.onnx", "/layer.0/MatMul")        # what was tried with one, what holds it together
     found = scission.structure("model.onnx:lstm")                  # the states of one weight: SCCs, layers, blocks
+    groups = scission.cover("model.onnx:mel")                      # groups of outputs that share inputs, their worth
     seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
 
 Models come as path, bytes, onnx.ModelProto or onnx_ir.Model, and go out as they came in.
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from .runtime.compare import Trials as Trials
     from .runtime.compare import bench as bench
     from .runtime.compare import check as check
+    from .runtime.covering import Covering as Covering
+    from .runtime.covering import cover as cover
     from .runtime.explanation import explain as explain
     from .runtime.inspection import inspect as inspect
     from .runtime.pipeline import Result as Result
@@ -62,6 +65,7 @@ _HOMES = {
     "inspect": "runtime.inspection",
     "Annealer": "runtime.annealer",
     **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
+    **dict.fromkeys(("Covering", "cover"), "runtime.covering"),
     "structure": "runtime.states",
     "structure_sweep": "passes.sweep",
 }
