@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from ..ir.explanation import Explanation
 from ..ir.model import Source, load
@@ -21,5 +22,5 @@ def explain(
     node: as `inspect` names it; provider, device, progress: as in `plan`. Changes nothing. Raises UnknownNodeError,
     with the nearest names, where there is no such node, ModelError when the model cannot be read.
     """
-    settings = {"provider": resolve(provider), "device": device, "progress": progress}
+    settings: dict[str, Any] = {"provider": resolve(provider), "device": device, "progress": progress}
     return explain_node(load(model), node, threads=os.cpu_count() or 1, **settings)

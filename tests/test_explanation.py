@@ -7,10 +7,13 @@ from test_inspection import three_of
 
 import scission
 from scission.ir.explanation import Explanation, UnknownNodeError
-from scission.models import planted_ffn
+from scission.ir.model import load
+from scission.models import autoregressive, planted_ffn
 from scission.models.planted import build
 from scission.models.planted_recurrent import Cell, build_cell
+from scission.passes.explanation import explain_node
 from scission.passes.percolation import half_giant
+from scission.passes.planner import make_plan
 
 CPU = {"provider": "cpu"}
 
@@ -46,6 +49,17 @@ def test_what_was_tried_agrees_with_the_plan():
         gains = [one.gain for one in found.trials if one.gain is not None]
         if step.gain is not None:
             assert max(gains) == step.gain
+
+
+def test_a_stream_that_the_plan_reorders_is_explained_in_its_new_order():
+    model = load(autoregressive.build(np.random.default_rng(0), 64, 150)[0])
+    settings = {"rows": [256], "force": True}
+    plan = make_plan(model, **settings)
+    assert plan.reorderings
+    for step in plan.rewrites:
+        found = explain_node(model, step.node, **settings)
+        assert [one.what for one in found.trials if one.taken] == [step.lowering]
+        assert max(one.gain for one in found.trials if one.gain is not None) == step.gain
 
 
 def test_what_glues_blocks_together_is_named_exactly():
