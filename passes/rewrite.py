@@ -357,6 +357,7 @@ def _checked(step: Step, linears: dict[str, Linear], found: Survey, provider: st
     if linear.shape != step.shape or fingerprint(stored) != step.sha256:
         raise PlanError(f"{step.node}: the weight is not the one the plan was made for; make a new plan")
     alone: Lowering = "scatter" if step.lowering == "joint" else step.lowering
+    _check_plain(step)
     if reason := problem(linear, alone):
         raise PlanError(f"{step.node}: {reason}")
     if not step.decomposition.blocks:
@@ -466,7 +467,15 @@ def _recurrents(found: Survey, steps: Mapping[str, Step]) -> dict[ir.Node, list[
     return nodes
 
 
+def _check_plain(step: Step) -> None:
+    """Blocks of several operators, and those of a recurrent one, are computed by what knows no strays and no sums."""
+    what = "stray entries" if step.decomposition.strays else "blocks that share outputs"
+    if step.lowering in ("joint", "parallel") and (step.decomposition.strays or step.decomposition.summed):
+        raise PlanError(f"{step.node}: '{step.lowering}' has no place for {what}; use other blocks, or 'scatter'")
+
+
 def _check_recurrent(step: Step, way: Recurrent, found: Survey) -> None:
+    _check_plain(step)
     W, R = way.stored(found.constants)
     if way.shape != step.shape or coupling_hash(W, R, way.direction) != step.sha256:
         raise PlanError(f"{step.node}: the weights are not those the plan was made for; make a new plan")
