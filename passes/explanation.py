@@ -109,6 +109,8 @@ def _no_linear(node: str, op: str, found: Inspected) -> Skipped:
     why = f"{op} is no product of matrices: there is no constant weight to split"
     if ways:
         why = f"each of its directions is taken by itself: {', '.join(ways)}"
+    elif op in PRODUCTS and "::" in node:
+        why = "it stands in a function, which is handed its factors: its calls are looked at where one of them splits"
     elif op in PRODUCTS:
         why = "its factors are computed when the model runs: there is no constant weight to split"
     return Skipped(node, op, why, 0)
@@ -149,12 +151,13 @@ def _known(model: Model, node: str, found: Inspected, operators: dict[str, ir.No
     named = [address for address, one in operators.items() if one.name == node]
     if len(named) == 1:
         return named[0]
-    # A name that several nodes bear is explained by their addresses; of a recurrent operator each direction has one.
-    near = named or [one for one in every if one.startswith(f"{node}[")]
-    near = near or difflib.get_close_matches(node, every, n=NEAREST, cutoff=0.3)
-    if not near:
-        near = [row.node for row in found.rows][:NEAREST]
-    offer = f"the nearest are {', '.join(near[:NEAREST])}" if near else "it has no node with a name"
+    if named:
+        raise UnknownNodeError(
+            f"{model.name}: several nodes are called {node!r}; name one of {', '.join(named[:NEAREST])}"
+        )
+    near = difflib.get_close_matches(node, every, n=NEAREST, cutoff=0.3)
+    near = near or [row.node for row in found.rows][:NEAREST]
+    offer = f"the nearest are {', '.join(near)}" if near else "it has no node with a name"
     raise UnknownNodeError(f"{model.name}: there is no node {node!r}; {offer}; `scission inspect --all` lists them")
 
 

@@ -7,6 +7,7 @@ from test_inspection import three_of
 
 import scission
 from scission.ir.explanation import Explanation, UnknownNodeError
+from scission.ir.linear import scopes
 from scission.ir.model import load
 from scission.models import autoregressive, planted_ffn
 from scission.models.planted import build
@@ -101,10 +102,26 @@ def test_an_unknown_node_is_answered_with_the_nearest():
 def test_a_name_in_a_subgraph_is_enough_where_it_is_the_only_one():
     model = build(np.random.default_rng(0), "if").model
     assert scission.explain(model, "then_linear", **CPU).node == "if.then_branch/then_linear"
+    for branch in model.graph.node[-1].attribute:
+        for one in branch.g.node:
+            one.name = "same"
+    with pytest.raises(UnknownNodeError, match=r"several nodes are called 'same'; name one of if.then_branch/"):
+        scission.explain(model, "same", **CPU)
+
+
+def test_a_product_in_a_function_says_so():
+    model = build(np.random.default_rng(0), "function").model
+    address = next(
+        address
+        for scope in scopes(load(model).graph)
+        for node, address in scope.addresses.items()
+        if scope.in_function and node.op_type == "MatMul"
+    )
+    assert "stands in a function" in scission.explain(model, address, **CPU).skipped.reason
 
 
 def test_operators_that_are_split_together_name_each_other():
-    model = planted_ffn.build(np.random.default_rng(0), d=512, hidden=2048, blocks=4).model
+    model = planted_ffn.build(np.random.default_rng(0), d=256, hidden=1024, blocks=8).model
     plan = scission.plan(model, **CPU)
     (joint,) = plan.joints
     region = trial(scission.explain(model, joint.nodes[0], **CPU), "region")
