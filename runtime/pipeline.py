@@ -15,6 +15,7 @@ import onnx
 from ..ir.errors import ScissionError
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.plan import Plan
 from ..ir.store import Staged, refuse_output, save, save_copy, stage, to_proto
 from ..passes.blocks import is_cover
@@ -183,7 +184,8 @@ def _planner(loaded: Model, options: tuple[Any, ...], trials: Trials | None, cac
 
         _, rows, _, force, progress, *_ = options
         home = _at_home(loaded, model)
-        found = tune(home, chosen, trials, rows, cache=cache, force=force, progress=progress)
+        with phase("tune"):
+            found = tune(home, chosen, trials, rows, cache=cache, force=force, progress=progress)
         return found.plan, found
 
     return planned
@@ -336,7 +338,7 @@ def optimize(
             selection=selection,
             tuned=tuned,
         )
-    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, force)
+    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, force, progress)
     tried = attempt.run(exact, chosen)
     refused = ""
     if tried.outcome == "failed" and (chosen.joints or chosen.reorderings):
@@ -405,6 +407,7 @@ class _Attempt:
     check: bool
     bench: bool
     force: bool
+    progress: Progress | None
 
     def run(self, exact: Model, plan: Plan) -> _Tried:
         """Rewrite the annealed model, prove it equal, time it beside the original, and write it when it is kept."""
@@ -418,9 +421,13 @@ class _Attempt:
             try:
                 if self.check:
                     with _beside(self.loaded, exact) as annealed:
-                        verdict = compare.check(annealed or original, staged.path, trials=self.trials)
+                        verdict = compare.check(
+                            annealed or original, staged.path, trials=self.trials, progress=self.progress
+                        )
                 if self.bench and (verdict is None or verdict.equal):
-                    benches = compare.bench(original, staged.path, trials=self.trials, rows=self.rows)
+                    benches = compare.bench(
+                        original, staged.path, trials=self.trials, rows=self.rows, progress=self.progress
+                    )
                 outcome, reason = _judge(plan, verdict, benches, self.force)
             except SessionError:
                 refused = _refusal(original, staged.path, self.trials)
@@ -444,7 +451,7 @@ def _fallen_back(
     if len(alone) + len(plan.joints) < 2:
         return None  # without its only unit it is the original
     home = _at_home(attempt.loaded, exact)
-    speeds = unit_speeds(home, plan, attempt.trials, attempt.rows or plan.rows)
+    speeds = unit_speeds(home, plan, attempt.trials, attempt.rows or plan.rows, progress=attempt.progress)
     gone: tuple[Fallback, ...] = ()
     for _ in range(ROUNDS):
         more = to_drop(speeds, gone)
