@@ -78,7 +78,8 @@ class Decomposition:
     Blocks are rectangles, one a sub-operator (paper 4.4), and no entry lies in two. Outputs belong to one block; blocks
     that are connected components share no input either, while those of a cover read whatever their outputs need. Where
     they are `summed` it is the other way round: inputs belong to one block, outputs may belong to several, whose
-    results are added. strays: single entries (k, n) outside every block, computed apart. layers: where the groups are
+    results are added. strays: single entries (k, n) outside every block, computed apart, also of outputs
+    that no block owns. layers: where the groups are
     those of a block-triangular form, the first and the last layer of each. Raises PlanError when an output, or a summed
     input, belongs to two blocks, an index is out of range, a stray lies inside a block or comes twice, or there are not
     as many layers as blocks.
@@ -121,8 +122,9 @@ class Decomposition:
         for index, block in enumerate(self.blocks):
             owner[getattr(block, owned)] = index
         for stray in self.strays:
-            block = self.blocks[owner[stray[at]]] if owner[stray[at]] >= 0 else None
-            if block is not None and stray[1 - at] in (block.outputs if self.summed else block.inputs):
+            own = int(owner[stray[at]])
+            parts = self.blocks[own : own + 1] if own >= 0 else ()
+            if any(stray[1 - at] in (block.outputs if self.summed else block.inputs) for block in parts):
                 raise PlanError(f"the stray entry {stray} lies inside a block and would count twice")
 
     @cached_property

@@ -59,8 +59,9 @@ def choose_orders(
         _settle(ranks, ((side, side.labels[order]) for side in flow.sides))
     ordered = [found[index] for index in sorted(found)]
     for stream in streams:
-        if not stream.pinned and stream not in settled and (order := _windows(stream, covers)) is not None:
-            ordered.append(Reordering(value=stream.value, axis=stream.axis, order=order))
+        windows = _windows(stream, covers) if not stream.pinned and stream not in settled else None
+        if windows is not None:
+            ordered.append(Reordering(value=stream.value, axis=stream.axis, order=windows))
     return tuple(ordered)
 
 

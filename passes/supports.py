@@ -35,7 +35,8 @@ class Supports:
     @cached_property
     def degrees(self) -> Labels:
         """How many inputs each set has; (m,)."""
-        return np.bitwise_count(self.words).sum(axis=1, dtype=np.int64)
+        found: Labels = np.bitwise_count(self.words).sum(axis=1, dtype=np.int64)
+        return found
 
     @cached_property
     def dense(self) -> npt.NDArray[np.bool_]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,26 @@ from ..ir.errors import ScissionError
 from ..ir.structure import Labels, Structure
 from . import raster
 from .layered import CELL, HEADER, Arrow, Box, Drawing, lay_out
+from .panel import (
+    BLUE,
+    BOTTOM,
+    COLOURS,
+    GAP,
+    GREY,
+    INK,
+    LEFT,
+    ORANGE,
+    PANEL,
+    PAPER,
+    TOP,
+    WIDTH,
+    drawn,
+    fill,
+    head,
+    legend,
+    resolution,
+    ticks,
+)
 from .states import StateGraph
 from .structure_report import summarize
 
@@ -24,24 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PictureError", "check_picture", "picture"]
 
-# Colours of Okabe and Ito, which the colour-blind tell apart; in grey, blue is dark and orange is light.
-BLUE, ORANGE = "#0072B2", "#E69F00"
-INK, GREY, FRAME, PAPER = "#222222", "#7A7A7A", "#BBBBBB", "#FFFFFF"
-COLOURS = {  # of the kinds of raster pixels
-    raster.EMPTY: PAPER,
-    raster.COUPLING_BLOCK: "#FBEFD5",
-    raster.GROUP_BLOCK: "#D3E6F3",
-    raster.COUPLING: ORANGE,
-    raster.INNER: BLUE,
-}
-LABELLED = 40  # states up to which each row has its label
-DRAWN = 64  # states up to which entries are squares rather than pixels
 CONDENSED = 60  # states up to which the condensation is drawn as well
 
-PANEL = 5.12  # inches, and so are the other lengths
-LEFT, GAP, RIGHT, TOP, BOTTOM = 0.75, 0.95, 1.15, 1.45, 0.55
-WIDTH = LEFT + PANEL + GAP + PANEL + RIGHT
-MARGIN = 0.35
+MARGIN = 0.35  # inches, and so are the other lengths
 UNIT, SMALLEST, TALLEST = 0.42, 0.2, 14.0  # inches per unit of the condensation: the most, the least; its height
 LARGE, SMALL = 0.36, 0.26  # letters of the condensation, in its units
 
@@ -70,17 +73,12 @@ def picture(structure: Structure, states: StateGraph, format_: str = "png", firs
     Left the matrix as it is, right permuted, with outlines around the components and shaded blocks of SCCs and
     couplings; below, for a small graph, its condensation. Indices are counted from `first`.
     """
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
-    settings: dict[str, Any] = {"svg.hashsalt": "scission", "text.parse_math": False, "font.size": 8}
     drawing = lay_out(structure, named=states.inputs is None) if structure.size <= CONDENSED else None
     scale = _scale(drawing)
     below = drawing.height * scale + 1.25 if drawing is not None and scale else 0.0
     height = TOP + PANEL + BOTTOM + below
-    with matplotlib.style.context(["default", settings], after_reset=True), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a name in letters that the font lacks is shown as boxes
-        figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
+
+    def draw(figure: Figure) -> None:
         _head(figure, structure, states, height)
         for left, permuted in ((LEFT, False), (LEFT + PANEL + GAP, True)):
             box = (left / WIDTH, (below + BOTTOM) / height, PANEL / WIDTH, PANEL / height)
@@ -88,21 +86,8 @@ def picture(structure: Structure, states: StateGraph, format_: str = "png", firs
         _legend(figure, states, (below + 0.2) / height)
         if drawing is not None and scale:
             _condensation(figure, drawing, structure, states, first, scale, height)
-        stream = io.BytesIO()
-        nothing = {"Date": None, "Creator": None} if format_ == "svg" else {"Software": None}
-        figure.savefig(
-            stream,
-            format=format_,
-            dpi=_resolution(structure.size if states.inputs is None else states.inputs),
-            metadata=nothing,
-        )
-    return stream.getvalue()
 
-
-def _resolution(size: int) -> float:
-    """Dots per inch, so that every column of pixels gets the same whole number of dots."""
-    pixels = -(-size // raster.pool(size)) or 1
-    return 150 if size <= DRAWN else max(1, -(-768 // pixels)) * pixels / PANEL
+    return drawn(draw, (WIDTH, height), format_, resolution(structure.size if states.inputs is None else states.inputs))
 
 
 def _scale(drawing: Drawing | None) -> float:
@@ -118,14 +103,7 @@ def _head(figure: Figure, structure: Structure, states: StateGraph, height: floa
     parts = [(numbers.states, "state"), (numbers.edges, "edge"), (numbers.sccs, "SCC")]
     parts += [(numbers.components, "component"), (numbers.layers, "layer")]
     counted = [f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in parts]
-    left = LEFT / WIDTH
-    figure.text(left, 1 - 0.3 / height, _short(states.name), size=12, weight="bold", color=INK, va="center")
-    text = " · ".join([*counted, f"{numbers.isolated:,} isolated"])
-    figure.text(left, 1 - 0.58 / height, text, size=9, color=GREY, va="center")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 90 else f"…{name[-89:]}"
+    head(figure, states.name, " · ".join([*counted, f"{numbers.isolated:,} isolated"]), height)
 
 
 def _matrix(axes: Axes, structure: Structure, states: StateGraph, first: int, permuted: bool) -> None:
@@ -134,66 +112,17 @@ def _matrix(axes: Axes, structure: Structure, states: StateGraph, first: int, pe
     edges = raster.edges(states.adjacency, frame)
     blocks = raster.blocks(structure, frame) if permuted else np.zeros_like(edges)
     height, width = frame.rows.size, frame.columns.size
-    if max(height, width) <= DRAWN:
-        _squares(axes, edges, blocks)
-    else:
-        _pixels(axes, np.maximum(edges, blocks), raster.pool(height), raster.pool(width))
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    axes.set_title("new order" if permuted else "original order", size=10, weight="bold", color=INK, pad=8)
-    _ticks(axes.xaxis, frame.columns, states, first, permuted)
-    _ticks(axes.yaxis, frame.rows, states, first, permuted)
+    fill(axes, edges, blocks, (height, width), "new order" if permuted else "original order")
+    _ticks(axes.xaxis, frame.columns, states, first)
+    _ticks(axes.yaxis, frame.rows, states, first)
     axes.set_xlabel("from" if states.inputs is None else "from input", color=GREY, labelpad=3)
     axes.set_ylabel("into" if states.inputs is None else "into output", color=GREY, labelpad=3)
-    axes.xaxis.set_label_position("top")
-    axes.xaxis.tick_top()
-    for spine in axes.spines.values():
-        spine.set(color=FRAME, linewidth=0.6)
     if permuted:
         _outlines(axes, structure, frame, first)
 
 
-def _pixels(axes: Axes, kinds: raster.Raster, down: int, across: int) -> None:
-    from matplotlib.colors import to_rgb
-
-    palette = (np.array([to_rgb(COLOURS[kind]) for kind in sorted(COLOURS)]) * 255).round().astype(np.uint8)
-    extent = (0, kinds.shape[1] * across, kinds.shape[0] * down, 0)  # the last pixels may reach beyond the last state
-    axes.imshow(palette[kinds], extent=extent, interpolation="none", aspect="auto")
-
-
-def _squares(axes: Axes, edges: raster.Raster, blocks: raster.Raster) -> None:
-    """Edges as squares with a little air around them, the blocks behind them, and a grid between."""
-    from matplotlib.collections import LineCollection, PolyCollection
-
-    height, width = edges.shape
-    for kinds, air, zorder in ((blocks, 0.0, 1), (edges, 0.14, 3)):
-        for kind in np.unique(kinds[kinds != raster.EMPTY]).tolist():
-            corners = np.array([[air, air], [1 - air, air], [1 - air, 1 - air], [air, 1 - air]])
-            squares = np.argwhere(kinds == kind)[:, None, ::-1] + corners
-            axes.add_collection(PolyCollection(squares, facecolor=COLOURS[kind], edgecolor="none", zorder=zorder))
-    lines = [((0, k), (width, k)) for k in range(1, height)] + [((k, 0), (k, height)) for k in range(1, width)]
-    axes.add_collection(LineCollection(lines, colors="#E6E6E6", linewidths=0.5, zorder=2))
-
-
-def _ticks(axis: XAxis | YAxis, shown: Labels, states: StateGraph, first: int, permuted: bool) -> None:
-    """A label for each state where there is room, else round numbers: positions in the order that is shown."""
-    n = shown.size
-    axis.set_tick_params(length=0 if n <= LABELLED else 2.5, color=GREY, labelcolor=INK, pad=2, width=0.6)
-    if n > LABELLED:
-        at = np.arange(0, n, _step(n))
-        axis.set_ticks(at + 0.5, [f"{k + first:,}" for k in at.tolist()], size=7)
-        return
-    labels = [states.label(state, first) for state in shown.tolist()]
-    upright = axis.axis_name == "x" and max(map(len, labels), default=0) > 2
-    axis.set_ticks(np.arange(n) + 0.5, labels, size=min(8.0, 150 / max(n, 1)), rotation=90 if upright else 0)
-
-
-def _step(size: int) -> int:
-    """A round number, at most eight of which go into `size`."""
-    step = 1
-    while size > 8 * step:
-        step = step * 5 // 2 if str(step)[0] == "2" else step * 2
-    return step
+def _ticks(axis: XAxis | YAxis, shown: Labels, states: StateGraph, first: int) -> None:
+    ticks(axis, shown.size, lambda: [states.label(state, first) for state in shown.tolist()], first)
 
 
 def _outlines(axes: Axes, structure: Structure, frame: raster.Frame, first: int) -> None:
@@ -225,25 +154,11 @@ def _components(structure: Structure, shown: Labels) -> dict[int, tuple[int, int
 
 
 def _legend(figure: Figure, states: StateGraph, y: float) -> None:
-    from matplotlib.patches import Patch
-
     kinds = [(BLUE, "edge inside an SCC"), (ORANGE, "coupling edge"), (COLOURS[raster.GROUP_BLOCK], "block of an SCC")]
     kinds += [(COLOURS[raster.COUPLING_BLOCK], "coupling block"), (PAPER, "component")]
     if states.inputs is not None:
         kinds = [(BLUE, "edge"), (COLOURS[raster.GROUP_BLOCK], "block of a component")]
-    handles = [Patch(facecolor=colour, label=label) for colour, label in kinds]
-    handles[-1].set_edgecolor(INK)
-    figure.legend(
-        handles=handles,
-        loc="center",
-        bbox_to_anchor=((LEFT + PANEL + GAP / 2) / WIDTH, y),
-        ncols=len(handles),
-        frameon=False,
-        handlelength=1.1,
-        handleheight=1.1,
-        columnspacing=1.8,
-        labelcolor=INK,
-    )
+    legend(figure, kinds, y)
 
 
 def _condensation(

@@ -15,8 +15,10 @@ import onnx
 from ..ir.errors import ScissionError
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.plan import Plan
 from ..ir.store import Staged, refuse_output, save, save_copy, stage, to_proto
+from ..passes.blocks import is_cover
 from ..passes.planner import OWN, Progress, make_plan
 from ..passes.rewrite import anneal as without
 from ..passes.rewrite import rewrite
@@ -182,7 +184,8 @@ def _planner(loaded: Model, options: tuple[Any, ...], trials: Trials | None, cac
 
         _, rows, _, force, progress, *_ = options
         home = _at_home(loaded, model)
-        found = tune(home, chosen, trials, rows, cache=cache, force=force, progress=progress)
+        with phase("tune"):
+            found = tune(home, chosen, trials, rows, cache=cache, force=force, progress=progress)
         return found.plan, found
 
     return planned
@@ -335,7 +338,7 @@ def optimize(
             selection=selection,
             tuned=tuned,
         )
-    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, force)
+    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, force, progress)
     tried = attempt.run(exact, chosen)
     refused = ""
     if tried.outcome == "failed" and (chosen.joints or chosen.reorderings):
@@ -404,6 +407,7 @@ class _Attempt:
     check: bool
     bench: bool
     force: bool
+    progress: Progress | None
 
     def run(self, exact: Model, plan: Plan) -> _Tried:
         """Rewrite the annealed model, prove it equal, time it beside the original, and write it when it is kept."""
@@ -417,9 +421,13 @@ class _Attempt:
             try:
                 if self.check:
                     with _beside(self.loaded, exact) as annealed:
-                        verdict = compare.check(annealed or original, staged.path, trials=self.trials)
+                        verdict = compare.check(
+                            annealed or original, staged.path, trials=self.trials, progress=self.progress
+                        )
                 if self.bench and (verdict is None or verdict.equal):
-                    benches = compare.bench(original, staged.path, trials=self.trials, rows=self.rows)
+                    benches = compare.bench(
+                        original, staged.path, trials=self.trials, rows=self.rows, progress=self.progress
+                    )
                 outcome, reason = _judge(plan, verdict, benches, self.force)
             except SessionError:
                 refused = _refusal(original, staged.path, self.trials)
@@ -443,7 +451,7 @@ def _fallen_back(
     if len(alone) + len(plan.joints) < 2:
         return None  # without its only unit it is the original
     home = _at_home(attempt.loaded, exact)
-    speeds = unit_speeds(home, plan, attempt.trials, attempt.rows or plan.rows)
+    speeds = unit_speeds(home, plan, attempt.trials, attempt.rows or plan.rows, progress=attempt.progress)
     gone: tuple[Fallback, ...] = ()
     for _ in range(ROUNDS):
         more = to_drop(speeds, gone)
@@ -607,6 +615,11 @@ def _nothing(plan: Plan, selection: Selection | None = None, how: str = "predict
     if not plan.steps:
         return "the model has no linear with a constant weight that can be split"
     splits = sum(step.components > 1 for step in plan.steps)
+    if not splits and (covered := sum(is_cover(step.decomposition) for step in plan.steps)):
+        return (
+            f"no weight falls apart; {covered} of {len(plan.steps)} operators have groups of outputs that read fewer "
+            f"inputs, but none is {how} to gain"
+        )
     if not splits:
         return f"no weight splits: each of the {len(plan.steps)} operators is one component"
     return f"{splits} of {len(plan.steps)} operators split, but none is {how} to gain"

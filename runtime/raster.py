@@ -18,19 +18,21 @@ __all__ = [
     "GROUP_BLOCK",
     "INNER",
     "PIXELS",
+    "SHARED",
     "Frame",
     "Raster",
     "blocks",
     "edges",
     "frame",
     "pool",
+    "shares",
     "spans",
 ]
 
 Raster = npt.NDArray[np.uint8]
 
 # What a pixel shows, the greater one winning where there is more than one of them.
-EMPTY, COUPLING_BLOCK, GROUP_BLOCK, COUPLING, INNER = range(5)
+EMPTY, COUPLING_BLOCK, GROUP_BLOCK, COUPLING, INNER, SHARED = range(6)  # the last: an edge of a feature of many groups
 PIXELS = 512
 MOST_SHADED = 20_000  # coupling blocks that are shaded one by one; more of them fill the picture anyway
 MOST_LISTED = 1 << 24  # couplings that are listed to find them
@@ -86,6 +88,22 @@ def edges(adjacency: Relation, frame: Frame) -> Raster:
         values = _pooled(found, down, across) * np.uint8(COUPLING)
         raster[start : start + step] = np.where(_pooled(inner, down, across), np.uint8(INNER), values)
     return raster
+
+
+def shares(relation: Relation, rows: Labels, columns: Labels) -> npt.NDArray[np.float32]:
+    """Which share of each pixel are edges, 0 to 1; rows, columns: in the order shown; unpacked as by `edges`."""
+    n = relation.shape[1]
+    down, across = pool(rows.size), pool(columns.size)
+    natural = bool(np.array_equal(columns, np.arange(n)))
+    tops, lefts = np.arange(0, rows.size, down), np.arange(0, columns.size, across)
+    found = np.zeros((tops.size, lefts.size), np.float32)
+    for at, top in enumerate(tops.tolist()):
+        octets = relation.words[rows[top : top + down]].view(np.uint8)
+        counts = np.unpackbits(octets, axis=1, count=n, bitorder="little").sum(axis=0, dtype=np.uint16)
+        found[at] = np.add.reduceat(counts if natural else counts[columns], lefts, dtype=np.float32)
+    heights, widths = np.diff(tops, append=rows.size), np.diff(lefts, append=columns.size)
+    found /= heights[:, None] * widths
+    return found
 
 
 def _pooled(found: npt.NDArray[np.bool_], down: int, across: int) -> npt.NDArray[np.bool_]:

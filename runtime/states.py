@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ..ir.errors import ScissionError
+from ..ir.phase import phase
 from ..ir.relation import CHUNK, Relation
 from ..passes.edges import relate
-from .weight_source import Weight, from_array, from_model, read_weight
+from .weight_source import Weight, find_weight
 
 if TYPE_CHECKING:
     from ..ir.model import Source
@@ -93,14 +93,7 @@ def structure(
     >>> structure(np.array([[0.0, 1.0], [0.0, 0.0]])).layer.tolist()  # one edge, from state 0 to state 1
     [0, 1]
     """
-    if hasattr(source, "detach"):  # a tensor of torch
-        source = source.detach().cpu().numpy()
-    if isinstance(source, np.ndarray):
-        weight = from_array(source)
-    elif isinstance(source, (str, os.PathLike)):
-        weight = read_weight(cast("str | os.PathLike[str]", source), node)
-    else:
-        weight = from_model(source, node)
+    weight = find_weight(source, node)
     states = states_of(weight, scope=scope, paper=paper, threshold=threshold)
     return find(states, engine=engine, device=device, order=order)
 
@@ -112,7 +105,8 @@ def find(
     from ..passes import structure as verb
 
     try:
-        return verb.structure(states.adjacency, engine=engine, device=device, order=order)
+        with phase("structure"):
+            return verb.structure(states.adjacency, engine=engine, device=device, order=order)
     except ScissionError:
         raise
     except ValueError as error:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,14 @@ from ..ir.model import first_line
 
 if TYPE_CHECKING:
     from ..ir.constant import Constants
+    from ..ir.model import Source
     from ..ir.recurrent import Recurrent
     from ..ir.survey import Survey
 
-__all__ = ["AmbiguousError", "Weight", "WeightError", "from_array", "from_model", "locate", "read_weight"]
+__all__ = [
+    *("AmbiguousError", "Weight", "WeightError", "find_weight", "from_array", "from_model", "is_matrix_file", "locate"),
+    "read_weight",
+]
 
 Array = npt.NDArray[Any]
 
@@ -92,6 +96,32 @@ def read_weight(source: str | os.PathLike[str], node: str | None = None) -> Weig
     except (OSError, EOFError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "too large for the memory of this machine"
         raise WeightError(f"{path}: {reason}; give a readable model or weight file") from None
+
+
+def find_weight(source: Source | Array, node: str | None = None) -> Weight:
+    """The weight in a model as `scission.plan` takes it, at a path as the command line takes it, or a matrix itself.
+
+    node: address of a linear in the model. Raises WeightError and ModelError as `read_weight` and `from_model` do.
+
+    >>> find_weight(np.eye(2)).square
+    True
+    """
+    if hasattr(source, "detach"):  # a tensor of torch
+        source = source.detach().cpu().numpy()
+    if isinstance(source, np.ndarray):
+        return from_array(source)
+    if isinstance(source, (str, os.PathLike)):
+        return read_weight(cast("str | os.PathLike[str]", source), node)
+    return from_model(source, node)
+
+
+def is_matrix_file(path: Path) -> bool:
+    """Whether a file holds matrices rather than a model, by its suffix.
+
+    >>> is_matrix_file(Path("w.NPY")), is_matrix_file(Path("model.onnx"))
+    (True, False)
+    """
+    return path.suffix.lower() in READERS
 
 
 def from_array(matrix: Array, name: str = "weight", files: tuple[Path, ...] = ()) -> Weight:

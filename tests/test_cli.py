@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from scission.models.matrix import weight
 from scission.runtime import cli, pipeline, states, terminal
 
 W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
-COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "structure", "diff")
+COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain", "structure", "cover", "diff")
 
 
 def model_of(matrix, name="MatMul[0]"):
@@ -71,10 +73,14 @@ FINE = [
     f"bench in.onnx split.onnx {FAST} --rows 2 --seconds 0.01",
     "inspect in.onnx --all",
     "diff in.onnx in.onnx --all --html new.html",
+    "inspect in.onnx --sort -covers --filter matmul --top 3 --provider cpu",
+    "explain in.onnx MatMul[0] --provider cpu --all",
     "structure in.onnx --order paper --engine graph",
     "structure in.onnx:MatMul[0] --scope operator --all",
     "structure w.npy --threshold 0.5",
     "structure example.npy --paper --from-one --picture new.png --picture new.svg --dot new.dot",
+    "cover in.onnx:MatMul[0] --rows 1 --rows 64 --threads 1 --all",
+    "cover w.npy --transposed --picture new.png --picture new.svg",
 ]
 
 
@@ -107,15 +113,26 @@ def test_json_is_json_and_nothing_else(line, folder, scission_cli):
     status, out, err = scission_cli(f"{line} --json")
     data = json.loads(out, parse_constant=pytest.fail)  # no NaN, no Infinity
     assert (status, err) == (0, "") and data
-    if line.startswith(("plan", "inspect")) or "--dry-run" in line:
+    if line.startswith("inspect"):
+        assert [row["node"] for row in data["linears"]] == ["MatMul[0]"] and data["skipped"] == []
+    if line.startswith("plan") or "--dry-run" in line:
         assert Plan.loads(out).steps[0].node == "MatMul[0]"
     if line.startswith("optimize") and "--dry-run" not in line:
         assert data["written"] == ["new.onnx"] and data["outcome"] == ("split" if "force" in line else "unchanged")
 
 
-@pytest.mark.parametrize("line", ["optimize in.onnx --dry-run", "plan in.onnx", "inspect in.onnx", "structure in.onnx"])
+@pytest.mark.parametrize(
+    "line", ["optimize in.onnx --dry-run", "plan in.onnx", "inspect in.onnx", "structure in.onnx", "cover in.onnx"]
+)
 def test_names_with_brackets_are_no_markup(line, folder, scission_cli):
     assert "MatMul[0]" in scission_cli(line)[1]
+
+
+@pytest.mark.parametrize("option", ["", " --quiet"])
+def test_an_inspection_as_csv_is_csv_and_nothing_else(option, folder, scission_cli):
+    status, out, err = scission_cli(f"inspect in.onnx --csv{option}")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert (status, err, row["node"], row["components"]) == (0, "", "MatMul[0]", "4")
 
 
 def test_a_plan_goes_through_json_to_the_same_model(folder, scission_cli):
@@ -142,6 +159,14 @@ MISTAKES = [  # what is wrong, and a word of the message
     ("structure example.npy --json --dot -", "--dot"),
     ("structure example.npy --threshold -1", "threshold"),
     ("structure", "MODEL"),
+    ("inspect in.onnx --json --csv", "--csv"),
+    ("explain in.onnx", "NODE"),
+    ("inspect in.onnx --all --top 3", "--top"),
+    ("inspect in.onnx --top 0", "top"),
+    ("inspect in.onnx --quiet --verbose", "choose one"),
+    ("plan in.onnx -v -q", "choose one"),
+    ("cover", "MODEL"),
+    ("cover w.npy --rows 0", "rows"),
     ("check in.onnx", "B"),
     ("diff in.onnx", "B"),
     ("apply in.onnx plan.json", "OUT"),
@@ -207,8 +232,17 @@ BAD_INPUT = [
     ("structure example.npy --dot new.dot --picture nowhere/new.png", "nowhere"),
     ("structure example.npy --dot new.dot --picture ../x/../new.dot.png/../new.dot", "new.dot"),
     ("structure example.npy --device meta", "does not use"),
+    ("cover nope.npy", "nope.npy"),
+    ("cover in.onnx:nope", "in.onnx: there is no linear 'nope'"),
+    ("cover in.onnx --transposed", "in.onnx:MatMul[0]: a model says"),
+    ("cover w.npy --picture new.pdf", "new.pdf: a picture is"),
+    ("cover w.npy --picture w.npy --overwrite", "w.npy: a picture is"),
+    ("cover w.npy --picture nowhere/new.png", "nowhere"),
     ("plan in.onnx --device nonsense", "is no device"),
     ("inspect in.onnx --device xpu", "does not use"),
+    ("explain in.onnx MatMul", "in.onnx: there is no node 'MatMul'; the nearest are MatMul[0]"),
+    ("explain nope.onnx MatMul", "nope.onnx"),
+    ("inspect in.onnx --sort -beauty", "no column 'beauty'"),
     ("structure example.npy --dot plan.json", "plan.json: exists already"),
     ("structure in.onnx --dot in.onnx --overwrite", "in.onnx: is the input itself"),
     ("structure example.npy --dot example.npy --overwrite", "example.npy: is the input itself"),
@@ -228,6 +262,7 @@ def test_overwrite_replaces(folder, scission_cli):
     for line in (
         *("optimize in.onnx split.onnx", "apply in.onnx plan.json other.onnx", "plan in.onnx -o plan.json"),
         *("structure example.npy --dot plan.json", "structure example.npy --picture old.png"),
+        "cover w.npy --picture old.png",
     ):
         before = files(folder)
         assert scission_cli(f"{line} --overwrite --quiet")[0] == 0

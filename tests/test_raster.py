@@ -50,6 +50,21 @@ def test_every_edge_lies_in_a_block(A):
     assert (blocks == GROUP_BLOCK).sum() == area
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30), st.sampled_from([512, 7, 1]))
+def test_shares_are_those_of_the_entries_of_a_pixel(seed, height, width, pixels):
+    rng = np.random.default_rng(seed)
+    A = rng.random((height, width)) < 0.4
+    rows, columns = rng.permutation(height), rng.permutation(width)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raster, "PIXELS", pixels)
+        found = raster.shares(raster.Relation.of_rows(A.shape, [A]), rows, columns)
+        down, across = raster.pool(height), raster.pool(width)
+    shown = A[np.ix_(rows, columns)]
+    for (i, j), share in np.ndenumerate(found):
+        field = shown[i * down : (i + 1) * down, j * across : (j + 1) * across]
+        assert share == pytest.approx(field.mean(), abs=1e-6)
+
+
 def test_too_many_coupling_blocks_are_left_to_their_edges(monkeypatch):
     found, _ = of(np.kron(np.tril(np.ones((3, 3))), np.ones((2, 2))))
     frame = raster.frame(found)

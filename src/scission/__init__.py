@@ -6,8 +6,11 @@
     plan = scission.plan("model.onnx")                             # what would be done, and why
     scission.apply("model.onnx", plan, "model.split.onnx")
     verdict = scission.check("model.onnx", "model.split.onnx")
+    rows = scission.inspect("model.onnx")                          # what every linear is like, blocks and covers
+    why = scission.explain("model.onnx", "/layer.0/MatMul")        # what was tried with one, what holds it together
     found = scission.structure("model.onnx:lstm")                  # the states of one weight: SCCs, layers, blocks
-    found = scission.diff("model.onnx", "model.split.onnx")        # which nodes became which, constants, totals
+    groups = scission.cover("model.onnx:mel")                      # groups of outputs that share inputs, their worth
+    changes = scission.diff("model.onnx", "model.split.onnx")      # which nodes became which, constants, totals
     seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
 
 Models come as path, bytes, onnx.ModelProto or onnx_ir.Model, and go out as they came in.
@@ -21,6 +24,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .ir.difference import Difference as Difference
     from .ir.errors import ScissionError as ScissionError
+    from .ir.explanation import Explanation as Explanation
+    from .ir.explanation import UnknownNodeError as UnknownNodeError
+    from .ir.inspection import Inspection as Inspection
     from .ir.model import ModelError as ModelError
     from .ir.plan import Block as Block
     from .ir.plan import Decomposition as Decomposition
@@ -33,7 +39,11 @@ if TYPE_CHECKING:
     from .runtime.compare import Trials as Trials
     from .runtime.compare import bench as bench
     from .runtime.compare import check as check
+    from .runtime.covering import Covering as Covering
+    from .runtime.covering import cover as cover
     from .runtime.diff import diff as diff
+    from .runtime.explanation import explain as explain
+    from .runtime.inspection import inspect as inspect
     from .runtime.pipeline import Result as Result
     from .runtime.pipeline import apply as apply
     from .runtime.pipeline import optimize as optimize
@@ -53,8 +63,13 @@ _HOMES = {
     "Structure": "ir.structure",
     **dict.fromkeys(("Trials", "bench", "check"), "runtime.compare"),
     **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
+    "Inspection": "ir.inspection",
+    **dict.fromkeys(("Explanation", "UnknownNodeError"), "ir.explanation"),
+    "explain": "runtime.explanation",
+    "inspect": "runtime.inspection",
     "Annealer": "runtime.annealer",
     **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
+    **dict.fromkeys(("Covering", "cover"), "runtime.covering"),
     "diff": "runtime.diff",
     "structure": "runtime.states",
     "structure_sweep": "passes.sweep",

@@ -1,0 +1,116 @@
+"""Groups of a cover as rectangles: an order of outputs and inputs in which what belongs together lies together.
+
+Outputs follow one another group by group, inputs by the first and the last group that reads them, so that bands and
+triangles look like bands and triangles; an input that several groups share makes some of them several rectangles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..ir.plan import Block, Decomposition
+from ..ir.structure import Labels
+from ..passes.blocks import swapped
+from . import raster
+
+__all__ = ["Arrangement", "Rectangle", "arrange", "in_order", "shade"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """Rows top to bottom and columns left to right of one group, the ends not included; group: its number in the order
+    that is shown; shared: whether other groups read these inputs too, or where groups are summed write these outputs.
+    """
+
+    group: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+    shared: bool
+
+    @property
+    def turned(self) -> Rectangle:
+        """The same with rows and columns exchanged."""
+        return Rectangle(self.group, self.left, self.right, self.top, self.bottom, self.shared)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrangement:
+    """outputs (N,) from top to bottom, inputs (K,) from left to right, and the rectangles of all groups in that order,
+    cut where inputs of a group's own meet shared ones."""
+
+    outputs: Labels
+    inputs: Labels
+    rectangles: tuple[Rectangle, ...]
+
+
+def arrange(decomposition: Decomposition) -> Arrangement:
+    """The order that shows the groups of a decomposition, dormant features last.
+
+    A group that reads everything has no say in the order of the inputs, nor in whether others share them.
+
+    >>> found = arrange(Decomposition((3, 3), (Block([0, 2], [0, 2]), Block([1, 2], [1]))))
+    >>> found.outputs.tolist(), found.inputs.tolist()
+    ([0, 2, 1], [0, 2, 1])
+    >>> [(one.group, one.left, one.right, one.shared) for one in found.rectangles]
+    [(0, 0, 1, False), (0, 1, 2, True), (1, 1, 2, True), (1, 2, 3, False)]
+    """
+    if decomposition.summed:
+        found = arrange(swapped(decomposition))
+        return Arrangement(found.inputs, found.outputs, tuple(one.turned for one in found.rectangles))
+    blocks = in_order(decomposition)
+    outputs = np.concatenate([*(block.outputs for block in blocks), decomposition.dormant_outputs])
+    inputs = _by_readers(blocks, decomposition.shape[0])
+    readers = np.zeros(inputs.size, np.int64)
+    for block in blocks:
+        readers[block.inputs] += block.inputs.size < inputs.size
+    place, many = np.argsort(inputs), readers[inputs] > 1
+    rectangles: list[Rectangle] = []
+    top = 0
+    for index, block in enumerate(blocks):
+        bottom = top + block.outputs.size
+        all_ = block.inputs.size == inputs.size and len(blocks) > 1
+        for left, right in _runs(np.sort(place[block.inputs]), np.ones_like(many) if all_ else many):
+            rectangles.append(Rectangle(index, top, bottom, left, right, all_ or bool(many[left])))
+        top = bottom
+    return Arrangement(outputs, inputs, tuple(rectangles))
+
+
+def in_order(decomposition: Decomposition) -> list[Block]:
+    """The groups in the order in which they are shown: row groups in that of their layers, others as they come."""
+    blocks, layers = decomposition.blocks, decomposition.layers
+    return [blocks[at] for at in sorted(range(len(blocks)), key=layers.__getitem__)] if layers else list(blocks)
+
+
+def _by_readers(blocks: Sequence[Block], K: int) -> Labels:
+    """The inputs by the first and the last block that reads them, those that none reads last."""
+    first, last = np.full(K, len(blocks)), np.full(K, -1)
+    for index, block in enumerate(blocks):
+        if block.inputs.size < K or len(blocks) == 1:
+            last[block.inputs] = index
+            first[block.inputs] = np.minimum(first[block.inputs], index)
+    return np.lexsort((np.arange(K), last, first))
+
+
+def _runs(places: Labels, shared: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Iterator[tuple[int, int]]:
+    """Sorted places in runs without gaps, cut where they become or stop being shared."""
+    cuts = np.flatnonzero((np.diff(places) != 1) | (shared[places[1:]] != shared[places[:-1]])) + 1
+    starts, ends = np.append(0, cuts), np.append(cuts, places.size)
+    return zip(places[starts].tolist(), (places[ends - 1] + 1).tolist(), strict=True)
+
+
+def shade(arrangement: Arrangement) -> raster.Raster:
+    """Pixels of all rectangles, pooled as `raster.edges` pools edges: GROUP_BLOCK where a group shares nothing, else
+    COUPLING_BLOCK."""
+    down, across = raster.pool(arrangement.outputs.size), raster.pool(arrangement.inputs.size)
+    shape = -(-arrangement.outputs.size // down), -(-arrangement.inputs.size // across)
+    pixels = np.full(shape, raster.EMPTY, np.uint8)
+    for one in sorted(arrangement.rectangles, key=lambda one: not one.shared):
+        rows = slice(one.top // down, (one.bottom - 1) // down + 1)
+        columns = slice(one.left // across, (one.right - 1) // across + 1)
+        pixels[rows, columns] = raster.COUPLING_BLOCK if one.shared else raster.GROUP_BLOCK
+    return pixels
