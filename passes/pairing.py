@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ..ir.onnx_ir import onnx_ir as ir
 from .anatomy import Anatomy, Body, constant_of, operands, operator
+from .emit import ORIGIN
 
 __all__ = ["Pairs", "pair_nodes"]
 
@@ -62,7 +63,15 @@ def pair_nodes(one: Anatomy, other: Anatomy) -> Pairs:
                 if twin is not None:
                     waiting.append((body, twin))
     _across(one, other, pairs)
+    _part_from_origins(pairs)
     return pairs
+
+
+def _part_from_origins(pairs: Pairs) -> None:
+    """Undo the pairs of which one node says that it was made for another: a block is not the operator it is part of."""
+    for a, b in list(pairs.forth.items()):
+        if a.metadata_props.get(ORIGIN) != b.metadata_props.get(ORIGIN):
+            del pairs.forth[a], pairs.back[b]
 
 
 @dataclass(slots=True, eq=False)
