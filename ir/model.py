@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 
 from .errors import ScissionError
 from .onnx_ir import onnx_ir as ir
+from .phase import phase
 from .wire import WireError, hollow
 
 __all__ = [
@@ -79,6 +80,7 @@ class Model:
         return list(dict.fromkeys(Path(tensor.path) for tensor in tensors if _is_external(tensor)))
 
 
+@phase("load")
 def load(source: Source, name: str | None = None) -> Model:
     """Open a model from a path, bytes, ModelProto or onnx_ir.Model; weights stay on disk until they are read.
 

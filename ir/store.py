@@ -14,6 +14,7 @@ import onnx
 
 from .model import HERE, Model, ModelError, constant_tensors, fill_slot, first_line, read, tensor_slots
 from .onnx_ir import onnx_ir as ir
+from .phase import phase
 from .wire import concatenate, fill
 
 __all__ = ["Staged", "refuse_output", "save", "save_copy", "stage", "stage_copy", "to_proto"]
@@ -84,10 +85,11 @@ def stage(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) ->
     external = model.external or inline_bytes(graph) > PROTOBUF_LIMIT
     data = path.with_name(path.name + ".data")
     with _staging(model, (path, data) if external else (path,), overwrite) as staged:
-        if external:
-            _write_external(model, graph, staged.path, data.name)
-        else:
-            _write_inline(model, graph, staged.path)
+        with phase("write"):
+            if external:
+                _write_external(model, graph, staged.path, data.name)
+            else:
+                _write_inline(model, graph, staged.path)
         yield staged
 
 

@@ -18,6 +18,7 @@ from ..ir.functions import weight_takers
 from ..ir.linear import Linear
 from ..ir.model import Model, ModelError
 from ..ir.null import Null
+from ..ir.phase import phase
 from ..ir.skipped import Skipped
 from ..ir.survey import Survey
 from ..ir.view import view
@@ -118,6 +119,7 @@ class Annealed:
         return tuple(one.annealing for one in self.found if one.annealing is not None)
 
 
+@phase("anneal")
 def anneal_model(model: Model, settings: Anneal, progress: Progress | None = None) -> Annealed:
     """Test every linear of a model and decide which of its weights would be removed; changes nothing.
 

@@ -24,7 +24,7 @@ from .cover_orders import orders
 from .runs import Run, cheapest, evenly
 from .supports import Supports, supports
 
-__all__ = ["WORTH", "cover", "cover_cost", "covers", "every_cover"]
+__all__ = ["EACH", "WORTH", "cover", "cover_cost", "covers", "every_cover"]
 
 ATOMS = 256  # groups at most; more are never faster
 WORTH = 0.1  # of the multiply-adds; what saves less would not pay for the copies

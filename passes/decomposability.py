@@ -16,6 +16,7 @@ from ..ir.ffn import Ffn, find_ffns
 from ..ir.linear import Linear
 from ..ir.model import Model, ModelError
 from ..ir.null import Null
+from ..ir.phase import phase
 from ..ir.skipped import Skipped
 from ..ir.survey import Survey
 from ..ir.view import view
@@ -42,6 +43,7 @@ Array = npt.NDArray[Any]
 FACTORS = (0.9, 1.0, 1.1)  # of sigma
 
 
+@phase("examine")
 def examine(
     model: Model, settings: Anneal, *, annealed: Annealed | None = None, progress: Progress | None = None
 ) -> ModelReport:

@@ -36,7 +36,7 @@ from .native import is_native, native
 from .scatter import scatter
 from .select import select
 
-__all__ = ["absorb_dormant", "absorbs", "apart", "lower", "misfit", "problem", "suited"]
+__all__ = ["ALONE", "absorb_dormant", "absorbs", "apart", "lower", "misfit", "problem", "suited"]
 
 ALONE: tuple[Lowering, ...] = ("split", "scatter", "gather", "batched", "grouped", "select")  # of one linear alone
 BESIDE: tuple[Lowering, ...] = ("scatter", "batched")  # that can add single entries

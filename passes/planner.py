@@ -14,6 +14,7 @@ from ..ir.joint import Joint
 from ..ir.linear import Linear, scopes
 from ..ir.model import Model, ModelError
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.plan import Decomposition, Lowering, Plan, States, Step
 from ..ir.recurrent import Recurrent
 from ..ir.reordering import Reordering
@@ -31,7 +32,7 @@ from .edges import edges
 from .emit import ORIGIN, Names
 from .joint_planner import candidate, join_steps
 from .lowering import absorb_dormant, absorbs, apart, problem, suited
-from .recurrent_planner import Progress, recurrent_steps
+from .recurrent_planner import Observe, Progress, recurrent_steps
 from .reorder import choose_orders
 from .rewrite import reorder
 from .select import selection
@@ -48,6 +49,7 @@ WORTH_ORDER = 1.05  # sums over a stream are rounded in another order, so this m
 OWN = "already a block of a split operator"
 
 
+@phase("plan")
 def make_plan(
     model: Model,
     *,
@@ -58,6 +60,7 @@ def make_plan(
     progress: Progress | None = None,
     device: str | torch.device = "cpu",
     regions: bool = True,
+    observe: Observe | None = None,
 ) -> Plan:
     """Find the blocks of every linear and choose a lowering for each; reads the model, changes nothing.
 
@@ -65,24 +68,28 @@ def make_plan(
     not fix them; threads: that the products will run on; force: split whatever splits; progress: called with (done,
     total, node); device: that weights are analysed on, 'cpu', a device of torch, or 'auto': CUDA for large models where
     there is one; the plan is the same to the byte; regions: whether linears are split together where that gains more
-    and streams of features get an order in which blocks follow one another, else each linear is taken alone. Weights
-    are read one at a time, on a device a few. Raises ModelError when a weight does not fit into memory, DeviceError
-    when there is no such device.
+    and streams of features get an order in which blocks follow one another, else each linear is taken alone; observe:
+    called with (address, its blocks and its covers) of each operator whose weight was read, of some more than once.
+    Weights are read one at a time, on a device a few. Raises ModelError when a weight does not fit into memory,
+    DeviceError when there is no such device.
     """
     takers, blocked = weight_takers(model.graph)
     known: dict[Any, Any] = {}
-    seen = glance(model.graph, sorted(takers))
+    with phase("linears"):
+        seen = glance(model.graph, sorted(takers))
     settings = _Settings(
-        provider, rows, threads, force, progress, analysis_device(device, _weight_bytes(seen.found)), regions
+        provider, rows, threads, force, progress, analysis_device(device, _weight_bytes(seen.found)), regions, observe
     )
-    steps, failed = _steps(seen.found, settings, known, model.name)
+    with phase("weights"):
+        steps, failed = _steps(seen.found, settings, known, model.name)
     settings = replace(settings, progress=None)  # weights are known by now
     joints: list[Joint] = []
     reorderings: tuple[Reordering, ...] = ()
     while seen.lacks_ranks or takers or _splits(steps, regions):
-        seen = view(model.graph, sorted(takers))
-        steps, failed = _steps(seen.found, settings, known, model.name)
-        steps, joints = _joined(seen, steps, known, settings)
+        with phase("regions"):
+            seen = view(model.graph, sorted(takers))
+            steps, failed = _steps(seen.found, settings, known, model.name)
+            steps, joints = _joined(seen, steps, known, settings)
         needed = callers(model.graph, _functions_of(seen.found, steps, seen.origins)) & takers
         if needed == takers:
             break
@@ -90,9 +97,10 @@ def make_plan(
     if regions and _splits(steps, regions):
         found_orders = choose_orders(find_streams(seen.found, seen.model), *_decompositions(seen.found, known))
         if found_orders:
-            changed = view(reorder(model.graph, found_orders, sorted(takers)))
-            others, unread = _steps(changed.found, settings, known, model.name)
-            others, joined = _joined(changed, others, known, settings)
+            with phase("orders"):
+                changed = view(reorder(model.graph, found_orders, sorted(takers)))
+                others, unread = _steps(changed.found, settings, known, model.name)
+                others, joined = _joined(changed, others, known, settings)
             if _predicted(others) < _predicted(steps) / WORTH_ORDER:
                 reorderings, steps, failed, joints, seen = found_orders, others, unread, joined, changed
     found = seen.found
@@ -181,6 +189,7 @@ class _Settings:
     progress: Progress | None
     device: torch.device | None
     regions: bool
+    observe: Observe | None
 
     def machines(self) -> list[Machine]:
         return machines_for(self.provider, self.threads)
@@ -211,6 +220,8 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
                 Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", math.prod(linear.shape))
             )
             continue
+        if settings.observe:
+            settings.observe(linear.address, known[key].decompositions)
         step = _step(linear, known[key], settings, known, selects=known["selects", *key])
         steps.append(replace(step, states=known["states", *key]) if linear.address in found.hidden else step)
     whole, unread = recurrent_steps(
@@ -222,6 +233,7 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
         force=settings.force,
         progress=settings.progress,
         name=name,
+        observe=settings.observe,
     )
     return steps + whole, failed + unread
 

@@ -18,9 +18,10 @@ from .emit import ORIGIN
 from .recurrent_cost import CPU, CUDA, Machine, Run, choose_recurrent, runs
 from .units import Coupling, couple
 
-__all__ = ["Progress", "machines_of", "recurrent_steps", "runs_of"]
+__all__ = ["Observe", "Progress", "machines_of", "recurrent_steps", "runs_of"]
 
 Progress: TypeAlias = Callable[[int, int, str], None]
+Observe: TypeAlias = Callable[[str, Sequence[Decomposition]], None]
 
 
 def recurrent_steps(
@@ -33,6 +34,7 @@ def recurrent_steps(
     force: bool,
     progress: Progress | None,
     name: str,
+    observe: Observe | None = None,
 ) -> tuple[list[Step], list[Skipped]]:
     """A step for each direction of each recurrent operator, and those whose weights turned out not to be readable.
 
@@ -57,6 +59,8 @@ def recurrent_steps(
             size = way.gates * way.shape[0] * way.shape[1]
             failed.append(Skipped(way.address, way.op, f"the weight cannot be read: {error}", size))
             continue
+        if observe:
+            observe(way.address, [known[key].decomposition])
         steps.append(_step(way, known[key], runs_of(way, rows), machines, force))
     return steps, failed
 

@@ -19,6 +19,7 @@ from ..ir.joint import Joint
 from ..ir.linear import Linear, scopes
 from ..ir.model import read
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.plan import Decomposition, Lowering, Plan, PlanError, Step
 from ..ir.recurrent import Recurrent
 from ..ir.region import Region, region_of
@@ -47,6 +48,7 @@ INITIALIZERS_ARE_INPUTS = 4  # before this IR version every initializer had to b
 REORDERED = "reordered"
 
 
+@phase("rewrite")
 def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
     """A copy of the model in which every step of the plan that is not `dense` is carried out.
 

@@ -1,5 +1,4 @@
-"""The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | structure |
-cover`.
+"""The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure | cover`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
 """
@@ -12,24 +11,28 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ..ir.errors import ScissionError
+from .logs import stop_logging
 from .options import (
     All,
     Alpha,
     Atol,
     Cache,
     Correction,
+    Csv,
     CudaGraph,
     CustomOps,
     Data,
     Device,
     DropStrays,
     Exposed,
+    Filter,
     First,
     Force,
     Init,
@@ -48,15 +51,19 @@ from .options import (
     Quiet,
     Refit,
     Regions,
+    Reverse,
     Rows,
     Rtol,
     Second,
     Seconds,
     Seed,
     Size,
+    Sort,
     Strays,
     Threads,
+    Top,
     Tune,
+    Verbose,
     Veto,
     annealer,
     levels_of,
@@ -137,6 +144,7 @@ def optimize(
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Plan, apply, check and bench: split what pays, prove it equal, keep the faster model.
 
@@ -237,6 +245,7 @@ def plan(
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show what would be done with every linear, and why; changes nothing.
 
@@ -287,6 +296,7 @@ def apply(
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Carry out a plan, possibly edited by hand."""
     from ..ir.plan import Plan, PlanError
@@ -301,7 +311,8 @@ def apply(
     if restore:
         chosen = chosen.restored(restore)
     refuse_input(output, plan)
-    pipeline.apply(model, chosen, output, overwrite=overwrite)
+    with progress_bar(quiet):
+        pipeline.apply(model, chosen, output, overwrite=overwrite)
     if not quiet:
         lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
         typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} operators split{lossy}")
@@ -321,12 +332,14 @@ def check(
     custom_ops: CustomOps = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run two models on the same inputs and compare every output; exit status 1 when they differ."""
     from . import compare
 
     trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, 1.0, custom_ops)
-    verdict = compare.check(original, changed, trials=trials)
+    with progress_bar(quiet or as_json) as progress:
+        verdict = compare.check(original, changed, trials=trials, progress=progress)
     show(quiet, as_json, verdict.to_dict, lambda report: report.verdict_view(verdict))
     if not verdict.equal:
         typer.echo(f"different: {verdict.reason}", err=True)
@@ -350,12 +363,14 @@ def bench(
     cuda_graph: CudaGraph = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Time two models side by side, interleaved."""
     from . import compare
 
     trials = trials_of(provider, threads, inputs, size, seed, None, None, seconds, custom_ops, cuda_graph)
-    benches = compare.bench(original, changed, trials=trials, rows=rows)
+    with progress_bar(quiet or as_json) as progress:
+        benches = compare.bench(original, changed, trials=trials, rows=rows, progress=progress)
     show(quiet, as_json, lambda: [b.to_dict() for b in benches], lambda report: report.timings(benches))
 
 
@@ -396,6 +411,7 @@ def sweep(
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Anneal at many levels beside the original: what is kept, what splits, what the task says; writes no model."""
     from . import validation, validation_report
@@ -453,17 +469,57 @@ def sweep(
 @app.command()
 def inspect(
     model: Input,
+    provider: Provider = "auto",
+    device: Device = "auto",
+    sort: Sort = None,
+    reverse: Reverse = False,
+    wanted: Filter = "",
+    top: Top = None,
+    everything: All = False,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what every linear is like, how little blocks and covers need of it, and what `plan` would do, and why."""
+    from . import inspection, inspection_report
+
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv both print to the terminal; choose one", param_hint="--csv")
+    if everything and top is not None:
+        raise typer.BadParameter(f"--all shows more than the first {top}; choose one", param_hint="--top")
+    inspection_report.check_column(sort)
+    with progress_bar(quiet or as_json or as_csv) as progress:
+        found = inspection.inspected(model, provider=provider, device=device, progress=progress)
+    rows = inspection_report.select_rows(found.rows, sort=sort, reverse=reverse, wanted=wanted, top=top)
+    if as_csv:
+        typer.echo(inspection_report.to_csv(rows), nl=False)
+        return
+    show(
+        quiet,
+        as_json,
+        lambda: replace(found, rows=rows).to_dict(),
+        lambda _: inspection_report.inspection_view(found, rows, everything or top is not None),
+    )
+
+
+@app.command()
+def explain(
+    model: Input,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="an operator, as `inspect` names it")],
+    provider: Provider = "auto",
     device: Device = "auto",
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Show what every linear is like: its blocks, and how far it is from having any."""
-    from . import pipeline
+    """Tell everything known about one operator: what was tried, why not taken, and what holds its weight together."""
+    from . import explanation, explanation_report
 
     with progress_bar(quiet or as_json) as progress:
-        chosen = pipeline.plan(model, provider="cpu", progress=progress, device=device, regions=False)
-    show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.inspection(chosen, everything))
+        found = explanation.explain(model, node, provider=provider, device=device, progress=progress)
+    show(quiet, as_json, found.to_dict, lambda _: explanation_report.explanation_view(found, everything))
 
 
 @app.command()
@@ -484,6 +540,7 @@ def structure(
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show the states of one weight: components, layers, SCCs, and the permutation that brings out its blocks."""
     from . import states as states_
@@ -507,7 +564,8 @@ def structure(
         )
         return
     states = states_.states_of(weight, scope=cast("Any", scope), paper=paper, threshold=threshold)
-    found = states_.find(states, **options)
+    with progress_bar(quiet or as_json or to_terminal):
+        found = states_.find(states, **options)
     first = int(from_one)
     made: dict[Path, bytes] = {}  # all of it before any of it is written
     if dot is not None:
@@ -551,6 +609,7 @@ def cover(
     everything: All = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show how the outputs of one weight come apart into groups that may share inputs, and what that would gain."""
     from . import cover_report, covering
@@ -597,6 +656,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a name that this locale cannot show is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    stop_logging()
     logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what matters of it comes back as our own message
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever read our output has seen enough; 1 would say "failed"

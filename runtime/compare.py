@@ -16,10 +16,11 @@ import numpy as np
 from ..ir.errors import ScissionError
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.store import save
 from ..ir.survey import survey
 from ..passes.emit import ORIGIN
-from ..passes.planner import DEFAULT_ROWS
+from ..passes.planner import DEFAULT_ROWS, Progress
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -63,11 +64,14 @@ class TrialsError(ScissionError):
     """Settings under which a comparison would say nothing."""
 
 
-def check(original: Source, changed: Source, *, trials: Trials | None = None) -> Verdict:
+def check(
+    original: Source, changed: Source, *, trials: Trials | None = None, progress: Progress | None = None
+) -> Verdict:
     """Run two models on the same inputs at several sizes and compare every output.
 
     Linears that scission split are besides held against their a-priori error bound, each on its own activation.
-    Raises ModelError, SessionError, InputError or EquivalenceError when the two cannot be compared.
+    progress: called with (done, total, what). Raises ModelError, SessionError, InputError or EquivalenceError when the
+    two cannot be compared.
     """
     from . import equivalence
     from .inputs import trial_sizes
@@ -86,24 +90,35 @@ def check(original: Source, changed: Source, *, trials: Trials | None = None) ->
             probes=_standing(probes(source.graph, _origins(result.graph)), result.graph),
             custom_ops=trials.custom_ops,
             least=_least(source.graph, _origins(result.graph)),
+            progress=progress,
         )
 
 
+@phase("bench")
 def bench(
-    original: Source, changed: Source, *, trials: Trials | None = None, rows: Sequence[int] | None = None
+    original: Source,
+    changed: Source,
+    *,
+    trials: Trials | None = None,
+    rows: Sequence[int] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Bench, ...]:
     """Time two models side by side, at each of `rows` (1, 16 and 256) where the first dimension is open.
 
-    Raises ModelError, SessionError or InputError when they cannot be run, BenchError when CUDA graphs are demanded and
-    cannot be had.
+    progress: called with (done, total, what). Raises ModelError, SessionError or InputError when they cannot be run,
+    BenchError when CUDA graphs are demanded and cannot be had.
     """
     from . import bench as bench_module
 
     trials = trials or Trials()
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
         feeds = make_feeds(source, trials, lambda spec: bench_sizes(spec, trials, rows or DEFAULT_ROWS))
-        return tuple(
-            bench_module.bench(
+        feeds = feeds[:1] if trials.inputs is not None else feeds
+        found = []
+        for index, feed in enumerate(feeds):
+            if progress:
+                progress(index, len(feeds), f"size {index + 1} of {len(feeds)}")
+            timed = bench_module.bench(
                 before,
                 after,
                 feed,
@@ -113,8 +128,8 @@ def bench(
                 custom_ops=trials.custom_ops,
                 cuda_graph=trials.cuda_graph,
             )
-            for feed in (feeds[:1] if trials.inputs is not None else feeds)
-        )
+            found.append(timed)
+        return tuple(found)
 
 
 @contextmanager

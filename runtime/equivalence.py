@@ -9,16 +9,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
 from ..ir.errors import ScissionError
+from ..ir.phase import phase
 from .deviation import OutputReport, compare_values, worst_of
 from .rounding import limits
 from .session import Choice, Session, SessionError, TensorSpec, open_session
+
+if TYPE_CHECKING:
+    from ..passes.planner import Progress
 
 __all__ = [
     "EquivalenceError",
@@ -87,6 +91,7 @@ class Verdict:
         return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
 
 
+@phase("check")
 def check(
     original: Path | bytes,
     changed: Path | bytes,
@@ -100,6 +105,7 @@ def check(
     custom_ops: Sequence[Path] = (),
     folder: Path | None = None,
     least: float = 0.0,
+    progress: Progress | None = None,
 ) -> Verdict:
     """Run both models on the same feeds and compare every output; then check every probe against its error bound.
 
@@ -108,7 +114,7 @@ def check(
     The outputs are compared on the models as they are; for the probes they run once more with the probed values as
     extra outputs, which may switch fusions off. On CUDA both run without TF32.
     folder: where external data of models given as bytes lies; least: tolerance below which no output is held, see
-    `compare_values`.
+    `compare_values`; progress: called with (done, total, what).
     Raises EquivalenceError when the interfaces differ, there are no feeds, or a probed value does not exist, and
     SessionError when ONNX Runtime refuses a model or an input.
     """
@@ -126,7 +132,7 @@ def check(
         )
 
     reports, used, interface = _compare_outputs(
-        load(original, "original"), load(changed, "changed"), trials, rtol, atol, least
+        load(original, "original"), load(changed, "changed"), trials, rtol, atol, least, progress
     )
     before, after = (
         _run_probes(functools.partial(load, model, label), interface, trials, probes)
@@ -168,11 +174,14 @@ def _compare_outputs(
     rtol: float | None,
     atol: float | None,
     least: float,
+    progress: Progress | None,
 ) -> tuple[tuple[OutputReport, ...], str, frozenset[str]]:
     """A report per output, the provider used, and the names that need no exposing."""
     _require_same_interface(original, changed)
     reports: dict[str, OutputReport] = {}
     for trial, feed in enumerate(trials):
+        if progress:
+            progress(trial, len(trials), f"trial {trial + 1} of {len(trials)}")
         before, after = original.run(feed), changed.run(feed)
         for output in original.outputs:
             pair = before.pop(output.name), after.pop(output.name)

@@ -8,9 +8,11 @@ from typing import Any
 
 from ..ir.errors import ScissionError
 from ..ir.model import Model
+from ..ir.phase import phase
 from ..ir.plan import Plan
 from ..passes.excerpt import excerpt, ground
 from ..passes.plan_unit import PlanUnit, alone, plan_units
+from ..passes.planner import Progress
 from ..passes.rewrite import rewrite
 from ..passes.signature import signature
 from .compare import Trials
@@ -43,8 +45,15 @@ class Fallback:
         return {**asdict(self), "nodes": list(self.nodes)}
 
 
+@phase("race each unit")
 def unit_speeds(
-    model: Model, plan: Plan, trials: Trials, rows: Sequence[int], *, racer: Racer = race
+    model: Model,
+    plan: Plan,
+    trials: Trials,
+    rows: Sequence[int],
+    *,
+    progress: Progress | None = None,
+    racer: Racer = race,
 ) -> tuple[Fallback, ...]:
     """Every unit of a plan raced with its dense form, the slowest first.
 
@@ -53,7 +62,10 @@ def unit_speeds(
     seen = ground(model.graph, plan)
     known: dict[str, tuple[float, int | None] | None] = {}
     found = []
-    for unit in plan_units(plan, seen):
+    units = plan_units(plan, seen)
+    for index, unit in enumerate(units):
+        if progress:
+            progress(index, len(units), unit.nodes[0])
         problem = ""
         speed: tuple[float, int | None] | None = None
         try:

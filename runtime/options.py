@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = ["annealer", "levels_of", "trials_of"]
 
+
+def _loud(context: typer.Context, option: typer.CallbackParam, wanted: bool) -> bool:
+    """Log from now on where that is asked for, unless nothing is to be printed; whichever of the two comes first."""
+    if wanted and context.params.get("quiet" if option.name == "verbose" else "verbose"):
+        raise typer.BadParameter("--quiet says nothing and --verbose says more; choose one", param_hint="--verbose")
+    if wanted and option.name == "verbose":
+        from .logs import log_to_stderr
+
+        log_to_stderr()
+    return wanted
+
+
 Input = Annotated[Path, typer.Argument(metavar="IN", help="the model, an .onnx file")]
 Output = Annotated[Path, typer.Argument(metavar="OUT", help="where the result goes")]
 PlanOutput = Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN", help="write the plan as JSON")]
@@ -34,8 +46,19 @@ Regions = Annotated[
 ]
 Cache = Annotated[bool, typer.Option("--cache/--no-cache", help="reuse and keep what --tune measured")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+Csv = Annotated[bool, typer.Option("--csv", help="print CSV instead of tables")]
+Sort = Annotated[
+    str | None,
+    typer.Option("--sort", metavar="[-]COLUMN", help="smallest first, with - largest first: density, -covers …"),
+]
+Reverse = Annotated[bool, typer.Option("--reverse", help="the other way round")]
+Filter = Annotated[str, typer.Option("--filter", metavar="TEXT", help="only where node, operator or verdict has it")]
+Top = Annotated[int | None, typer.Option("--top", metavar="N", help="only the first N", min=1)]
 All = Annotated[bool, typer.Option("--all", help="show every node")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print nothing but errors")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=_loud, help="print nothing but errors")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", callback=_loud, help="log the seconds of each phase on stderr")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the output if it exists")]
 Inputs = Annotated[Path | None, typer.Option(metavar="FILE.npz", help="real inputs instead of random ones")]
 Size = Annotated[list[str] | None, typer.Option("--size", metavar="NAME=N", help="size of a symbolic dimension")]

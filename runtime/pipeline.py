@@ -335,7 +335,7 @@ def optimize(
             selection=selection,
             tuned=tuned,
         )
-    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, force)
+    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, force, progress)
     tried = attempt.run(exact, chosen)
     refused = ""
     if tried.outcome == "failed" and (chosen.joints or chosen.reorderings):
@@ -404,6 +404,7 @@ class _Attempt:
     check: bool
     bench: bool
     force: bool
+    progress: Progress | None
 
     def run(self, exact: Model, plan: Plan) -> _Tried:
         """Rewrite the annealed model, prove it equal, time it beside the original, and write it when it is kept."""
@@ -417,9 +418,13 @@ class _Attempt:
             try:
                 if self.check:
                     with _beside(self.loaded, exact) as annealed:
-                        verdict = compare.check(annealed or original, staged.path, trials=self.trials)
+                        verdict = compare.check(
+                            annealed or original, staged.path, trials=self.trials, progress=self.progress
+                        )
                 if self.bench and (verdict is None or verdict.equal):
-                    benches = compare.bench(original, staged.path, trials=self.trials, rows=self.rows)
+                    benches = compare.bench(
+                        original, staged.path, trials=self.trials, rows=self.rows, progress=self.progress
+                    )
                 outcome, reason = _judge(plan, verdict, benches, self.force)
             except SessionError:
                 refused = _refusal(original, staged.path, self.trials)
@@ -443,7 +448,7 @@ def _fallen_back(
     if len(alone) + len(plan.joints) < 2:
         return None  # without its only unit it is the original
     home = _at_home(attempt.loaded, exact)
-    speeds = unit_speeds(home, plan, attempt.trials, attempt.rows or plan.rows)
+    speeds = unit_speeds(home, plan, attempt.trials, attempt.rows or plan.rows, progress=attempt.progress)
     gone: tuple[Fallback, ...] = ()
     for _ in range(ROUNDS):
         more = to_drop(speeds, gone)

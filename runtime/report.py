@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .pipeline import Result
     from .tune import Tuned
 
-__all__ = ["console", "inspection", "plan_view", "result_view", "timings", "verdict_view"]
+__all__ = ["console", "plan_view", "recurrences", "result_view", "timings", "verdict_view"]
 
 
 def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) -> RenderableType:
@@ -41,12 +41,12 @@ def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) 
         from .tuning_report import tuning_view
 
         parts.append(tuning_view(tuned.units, tuned.warnings, everything))
-    parts += _recurrences(plan, everything)
+    parts += recurrences(plan, everything)
     parts.append(_left_alone(plan, everything))
     return Group(*parts)
 
 
-def _recurrences(plan: Plan, everything: bool) -> list[RenderableType]:
+def recurrences(plan: Plan, everything: bool) -> list[RenderableType]:
     """The structure of recurrent weights over their states; nothing where there are none."""
     found = [(step, step.states) for step in plan.steps if step.states is not None]
     if not found:
@@ -124,35 +124,6 @@ def _left_alone(plan: Plan, everything: bool) -> RenderableType:
     if len(sizes) > SHOWN:
         table.add_row(f"… {len(sizes) - SHOWN} more", "", "", "other reasons; --all shows them")
     return table
-
-
-def inspection(plan: Plan, everything: bool = False) -> RenderableType:
-    """What every linear is like: how many independent blocks, and how far it is from having any."""
-    table = make_table("linears", ("node", "left"), ("operator", "left"), ("weight", "right"), ("type", "left"))
-    for name in ("components", "giant", "density", "degree", "dormant", "MACs needed", "verdict"):
-        table.add_column(name, justify="right")
-    steps = sorted(plan.steps, key=lambda step: (-step.components, -step.parameters))
-    for step in steps if everything else steps[:SHOWN]:
-        table.add_row(
-            Text(step.node),
-            step.op,
-            _shape(step),
-            step.dtype,
-            f"{step.components:,}",
-            f"{step.giant:.1%}",
-            f"{step.density:.2%}",
-            f"{step.degree:,.1f}",
-            _dormant(step),
-            f"{step.decomposition.mac_share:.1%}" if step.decomposition.blocks else "100.0%",
-            step.lowering,
-        )
-    parts: list[RenderableType] = [table]
-    if len(steps) > SHOWN and not everything:
-        parts.append(Text(f"… and {len(steps) - SHOWN} more (--all shows them)", style="dim"))
-    parts += _recurrences(plan, everything)
-    parts.append(_left_alone(plan, everything))
-    parts.append(Text("giant: share of the features in the largest component; degree: edges per feature", style="dim"))
-    return Group(*parts)
 
 
 def verdict_view(verdict: Verdict) -> RenderableType:

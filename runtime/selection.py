@@ -18,6 +18,7 @@ from ..ir.annealing import Annealing
 from ..ir.levels import within
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.survey import Survey
 from ..passes.anneal_model import Found, anneal_model
 from ..passes.rewrite import anneal
@@ -109,6 +110,7 @@ class Selection:
         }
 
 
+@phase("select")
 def select(
     model: Model,
     options: Annealer,

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.errors import ScissionError
+from ..ir.phase import phase
 from ..ir.relation import CHUNK, Relation
 from ..passes.edges import relate
 from .weight_source import Weight, find_weight
@@ -104,7 +105,8 @@ def find(
     from ..passes import structure as verb
 
     try:
-        return verb.structure(states.adjacency, engine=engine, device=device, order=order)
+        with phase("structure"):
+            return verb.structure(states.adjacency, engine=engine, device=device, order=order)
     except ScissionError:
         raise
     except ValueError as error:

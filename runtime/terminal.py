@@ -19,7 +19,9 @@ from ..ir.errors import ScissionError
 if TYPE_CHECKING:
     from ..passes.planner import Progress
 
-__all__ = ["progress_bar", "refuse_input", "refuse_outputs", "show", "write"]
+__all__ = ["MOMENT", "progress_bar", "refuse_input", "refuse_outputs", "show", "write"]
+
+MOMENT = 0.5  # seconds before anything is shown
 
 
 def refuse_input(output: Path, source: Path | None) -> None:
@@ -66,21 +68,47 @@ def show(quiet: bool, as_json: bool, data: Callable[[], Any], view: Callable[[An
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress | None]:
-    """A progress bar on the terminal, for work that takes longer than a moment."""
+    """A progress bar on the terminal, for work that takes longer than a moment; it tells which phase it is in.
+
+    Gone when the work is done. None where there is no terminal or nothing is to be printed.
+    """
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.markup import escape
     from rich.progress import Progress as Bar
 
+    from ..ir.phase import watching
+
     started = time.monotonic()
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("analysing", total=None, visible=False)
+
+    class Late(Bar):
+        """A bar that is not there in the first moment."""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            if time.monotonic() - started > MOMENT:
+                yield from super().get_renderables()
+
+    with Late(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        counted: list[tuple[int, int, str] | None] = [None]  # of each phase that is open
 
         def advance(done: int, total: int, node: str) -> None:
-            bar.update(task, completed=done, total=total, description=node, visible=time.monotonic() - started > 0.5)
+            counted[-1] = (done, total, node)
+            bar.update(task, completed=done, total=total, description=escape(node))
 
-        yield advance
+        def enter(path: tuple[str, ...]) -> None:
+            entered = len(path) >= len(counted)
+            counted[len(path) + 1 :] = []
+            counted.extend([None] * (len(path) + 1 - len(counted)))
+            done, total, node = next((one for one in reversed(counted) if one is not None), (0, None, ""))
+            words = [node, *path[-1:]] if entered or not node else [node]
+            bar.update(task, completed=done, description=escape(": ".join(word for word in words if word)))
+            bar.tasks[0].total = total  # which `update` cannot make unknown again
+
+        with watching(enter):
+            yield advance
 
 
 def refuse_outputs(outputs: list[Path], inputs: Sequence[Path], overwrite: bool) -> None:

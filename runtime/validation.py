@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir.levels import LevelResult, OperatorLevel, Sweep, strongest, summarise
 from ..ir.model import Model, Source, load
+from ..ir.phase import phase
 from ..passes.anneal_model import Anneal, Annealed, Found, anneal_model
 from ..passes.rewrite import anneal
 from .annealer import Annealer, as_annealer, prepare
@@ -58,6 +59,7 @@ class Validation:
         return any(one.components > 1 and one.mac_share < WORTH for one in found.operators)
 
 
+@phase("sweep")
 def sweep(
     model: Source,
     data: Labelled | Mapping[str, Any] | str | os.PathLike[str],

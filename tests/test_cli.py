@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from scission.models.matrix import weight
 from scission.runtime import cli, pipeline, states, terminal
 
 W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
-COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "structure", "cover")
+COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain", "structure", "cover")
 
 
 def model_of(matrix, name="MatMul[0]"):
@@ -70,6 +72,8 @@ FINE = [
     f"check in.onnx split.onnx {FAST} --seed 3 --rtol 1e-4 --atol 0",
     f"bench in.onnx split.onnx {FAST} --rows 2 --seconds 0.01",
     "inspect in.onnx --all",
+    "inspect in.onnx --sort -covers --filter matmul --top 3 --provider cpu",
+    "explain in.onnx MatMul[0] --provider cpu --all",
     "structure in.onnx --order paper --engine graph",
     "structure in.onnx:MatMul[0] --scope operator --all",
     "structure w.npy --threshold 0.5",
@@ -108,7 +112,9 @@ def test_json_is_json_and_nothing_else(line, folder, scission_cli):
     status, out, err = scission_cli(f"{line} --json")
     data = json.loads(out, parse_constant=pytest.fail)  # no NaN, no Infinity
     assert (status, err) == (0, "") and data
-    if line.startswith(("plan", "inspect")) or "--dry-run" in line:
+    if line.startswith("inspect"):
+        assert [row["node"] for row in data["linears"]] == ["MatMul[0]"] and data["skipped"] == []
+    if line.startswith("plan") or "--dry-run" in line:
         assert Plan.loads(out).steps[0].node == "MatMul[0]"
     if line.startswith("optimize") and "--dry-run" not in line:
         assert data["written"] == ["new.onnx"] and data["outcome"] == ("split" if "force" in line else "unchanged")
@@ -119,6 +125,13 @@ def test_json_is_json_and_nothing_else(line, folder, scission_cli):
 )
 def test_names_with_brackets_are_no_markup(line, folder, scission_cli):
     assert "MatMul[0]" in scission_cli(line)[1]
+
+
+@pytest.mark.parametrize("option", ["", " --quiet"])
+def test_an_inspection_as_csv_is_csv_and_nothing_else(option, folder, scission_cli):
+    status, out, err = scission_cli(f"inspect in.onnx --csv{option}")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert (status, err, row["node"], row["components"]) == (0, "", "MatMul[0]", "4")
 
 
 def test_a_plan_goes_through_json_to_the_same_model(folder, scission_cli):
@@ -147,6 +160,10 @@ MISTAKES = [  # what is wrong, and a word of the message
     ("structure", "MODEL"),
     ("cover", "MODEL"),
     ("cover w.npy --rows 0", "rows"),
+    ("inspect in.onnx --json --csv", "--csv"),
+    ("explain in.onnx", "NODE"),
+    ("inspect in.onnx --all --top 3", "--top"),
+    ("inspect in.onnx --top 0", "top"),
     ("check in.onnx", "B"),
     ("apply in.onnx plan.json", "OUT"),
     ("nonsense", "nonsense"),
@@ -214,6 +231,9 @@ BAD_INPUT = [
     ("cover w.npy --picture nowhere/new.png", "nowhere"),
     ("plan in.onnx --device nonsense", "is no device"),
     ("inspect in.onnx --device xpu", "does not use"),
+    ("explain in.onnx MatMul", "in.onnx: there is no node 'MatMul'; the nearest are MatMul[0]"),
+    ("explain nope.onnx MatMul", "nope.onnx"),
+    ("inspect in.onnx --sort -beauty", "no column 'beauty'"),
     ("structure example.npy --dot plan.json", "plan.json: exists already"),
     ("structure in.onnx --dot in.onnx --overwrite", "in.onnx: is the input itself"),
     ("structure example.npy --dot example.npy --overwrite", "example.npy: is the input itself"),

@@ -36,10 +36,9 @@ def plan_of(*args, force=True, **options):
     return scission.plan(model_of(*args, **options), force=force, provider="cpu", threads=1)
 
 
-@pytest.mark.parametrize("view", [report.plan_view, report.inspection])
-def test_names_are_shown_as_they_are(view):
+def test_names_are_shown_as_they_are():
     for force in (True, False):
-        assert "[red]layer[/]0." in text(view(plan_of(force=force)))
+        assert "[red]layer[/]0." in text(report.plan_view(plan_of(force=force)))
 
 
 def test_a_plan_shows_blocks_dormant_features_and_lowering():
@@ -68,14 +67,13 @@ def test_merged_blocks_are_told_apart_from_components():
     assert "1 of 4" in text(report.plan_view(merged))
 
 
-@pytest.mark.parametrize("view", [report.plan_view, report.inspection])
 @pytest.mark.parametrize("force", [True, False])
-def test_long_models_are_summed_up_unless_everything_is_asked_for(view, force):
+def test_long_models_are_summed_up_unless_everything_is_asked_for(force):
     plan = plan_of(report.SHOWN + 3, force=force)
-    short, full = text(view(plan)), text(view(plan, True))
+    short, full = text(report.plan_view(plan)), text(report.plan_view(plan, True))
     assert all(f"layer[/]{i}." in full for i in range(report.SHOWN + 3))
     assert not all(f"layer[/]{i}." in short for i in range(report.SHOWN + 3))
-    assert f"{3 if force or view is report.inspection else report.SHOWN + 2} more" in short
+    assert f"{3 if force else report.SHOWN + 2} more" in short
 
 
 def test_what_is_left_alone_is_listed_with_its_reason_largest_first():
@@ -90,16 +88,7 @@ def test_what_is_left_alone_is_listed_with_its_reason_largest_first():
 
 def test_a_model_without_anything_in_it():
     plan = Plan(model="m", provider="cpu", rows=(1,), parameters=0, steps=(), skipped=())
-    for view in (report.plan_view, report.inspection):
-        assert text(view(plan))
-
-
-def test_an_inspection_tells_how_far_a_weight_is_from_splitting():
-    shown = text(report.inspection(plan_of(sizes=((10, 30),), force=False)))
-    (row,) = [line for line in shown.splitlines() if line.startswith("[red]layer") and "float" in line]
-    for word in ("10x30", "float", "100.0%", "15.0", "dense"):
-        assert word in row
-    assert "one component holds every feature" in shown
+    assert text(report.plan_view(plan))
 
 
 @pytest.fixture(scope="module")
@@ -153,8 +142,7 @@ def test_a_console_that_is_no_terminal_is_wide(monkeypatch):
 def test_recurrent_weights_show_the_structure_of_their_states():
     planted = build_cell(np.random.default_rng(0), Cell(direction="bidirectional"))
     chosen = scission.plan(planted.model, provider="cpu", force=True)
-    for view in (report.plan_view(chosen), report.inspection(chosen)):
-        shown = text(view)
-        assert "recurrent states" in shown and "SCCs" in shown
-        assert "cell[forward]" in shown and "cell[reverse]" in shown
+    shown = text(report.plan_view(chosen))
+    assert "recurrent states" in shown and "SCCs" in shown
+    assert "cell[forward]" in shown and "cell[reverse]" in shown
     assert "recurrent states" not in text(report.plan_view(dataclasses.replace(chosen, steps=())))

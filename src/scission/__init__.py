@@ -6,6 +6,8 @@
     plan = scission.plan("model.onnx")                             # what would be done, and why
     scission.apply("model.onnx", plan, "model.split.onnx")
     verdict = scission.check("model.onnx", "model.split.onnx")
+    rows = scission.inspect("model.onnx")                          # what every linear is like, blocks and covers
+    why = scission.explain("model.onnx", "/layer.0/MatMul")        # what was tried with one, what holds it together
     found = scission.structure("model.onnx:lstm")                  # the states of one weight: SCCs, layers, blocks
     groups = scission.cover("model.onnx:mel")                      # groups of outputs that share inputs, their worth
     seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
@@ -20,6 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .ir.errors import ScissionError as ScissionError
+    from .ir.explanation import Explanation as Explanation
+    from .ir.explanation import UnknownNodeError as UnknownNodeError
+    from .ir.inspection import Inspection as Inspection
     from .ir.model import ModelError as ModelError
     from .ir.plan import Block as Block
     from .ir.plan import Decomposition as Decomposition
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
     from .runtime.compare import check as check
     from .runtime.covering import Covering as Covering
     from .runtime.covering import cover as cover
+    from .runtime.explanation import explain as explain
+    from .runtime.inspection import inspect as inspect
     from .runtime.pipeline import Result as Result
     from .runtime.pipeline import apply as apply
     from .runtime.pipeline import optimize as optimize
@@ -52,6 +59,10 @@ _HOMES = {
     "Structure": "ir.structure",
     **dict.fromkeys(("Trials", "bench", "check"), "runtime.compare"),
     **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
+    "Inspection": "ir.inspection",
+    **dict.fromkeys(("Explanation", "UnknownNodeError"), "ir.explanation"),
+    "explain": "runtime.explanation",
+    "inspect": "runtime.inspection",
     "Annealer": "runtime.annealer",
     **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
     **dict.fromkeys(("Covering", "cover"), "runtime.covering"),

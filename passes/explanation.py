@@ -1,0 +1,312 @@
+"""Explain one operator of a model: what it is like, what was tried and why not taken, and what holds it together."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.decomposition import Decomposition
+from ..ir.explanation import Explanation, Percolation, Trial, UnknownNodeError
+from ..ir.inspection import Inspected
+from ..ir.linear import Linear, scopes
+from ..ir.model import Model
+from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
+from ..ir.plan import Plan, Step
+from ..ir.recurrent import Recurrent
+from ..ir.region import unfit
+from ..ir.skipped import Skipped
+from ..ir.view import View
+from .analysis import Analysis, analyse
+from .batched import tile_of
+from .blocks import group, halves
+from .cost import MARGIN, choose, machines_for
+from .cover import WORTH
+from .excerpt import ground
+from .glue import glued_by_few, glued_by_size
+from .inspection import cover_share, scopes_of
+from .joint_planner import Candidate, candidate, grow, joint_options
+from .lowering import ALONE, absorb_dormant, absorbs, apart, misfit, problem
+from .percolation import half_giant
+from .planner import fixed_rows, selects_only, turned_ends
+from .recurrent_cost import parallel_seconds, seconds
+from .recurrent_planner import machines_of, runs_of
+from .units import joint_edges
+
+__all__ = ["explain_node", "trials"]
+
+Array: TypeAlias = "npt.NDArray[Any]"
+
+NEAREST = 5  # names that are offered for one that is unknown
+PRODUCTS = frozenset({"MatMul", "Gemm", "FusedMatMul", "FusedGemm", "Einsum"})
+NAMED = 4  # operators of a region that are named
+
+
+@phase("explain")
+def explain_node(model: Model, node: str, found: Inspected, *, threads: int = 1, seed: int = 0) -> Explanation:
+    """Everything that is known about one operator of a model; changes nothing.
+
+    node: its address, or the name of a node where that is in one graph only; found: the inspection of the model, whose
+    plan says what would be done; threads: that the products will run on; seed: of the search for a small cut. An
+    operator that is no linear is explained by the reason why. Raises UnknownNodeError where there is no such node,
+    naming the nearest; ModelError when its weight cannot be read.
+    """
+    operators = {address: one for scope in scopes(model.graph) for one, address in scope.addresses.items()}
+    node = _known(model, node, found, operators)
+    plan = found.plan
+    scope = scopes_of(model, plan).get(node, "")
+    row = next((row for row in found.rows if row.node == node), None)
+    head: dict[str, Any] = {"model": model.name, "node": node, "scope": scope}
+    if row is None:
+        skip = next((skip for skip in plan.skipped if skip.node == node), None)
+        if skip is None:
+            skip = _no_linear(node, str(operators[node].op_type), found)
+        return Explanation(**head, operator=skip.op, skipped=skip)
+    seen = ground(model.graph, plan)
+    step = next(step for step in plan.steps if step.node == node)
+    head |= {"operator": step.op, "inspection": row}
+    linear = next((one for one in seen.found.linears if one.address == node), None)
+    if linear is None:
+        way = next(one for one in seen.found.recurrents if one.address == node)
+        W, R = way.stored(seen.found.constants)
+        return Explanation(**head, trials=_trials_of_states(way, step, plan, threads), percolation=_states(W, R))
+    weight = linear.canonical(seen.found.constants)
+    analysis = analyse(weight, transposed=linear.transposed)
+    half = half_giant(weight)
+    glue = (glued_by_few(weight, analysis.components, seed), glued_by_size(weight, half))
+    return Explanation(
+        **head,
+        trials=trials(linear, analysis, step, plan, seen, threads=threads),
+        percolation=Percolation(
+            threshold=half.threshold,
+            gone=1 - half.kept,
+            giant=half.giant,
+            components=half.components,
+            random=_random(*weight.shape),
+        ),
+        glue=tuple(one for one in glue if one is not None),
+    )
+
+
+def _no_linear(node: str, op: str, found: Inspected) -> Skipped:
+    """Why an operator that is not even skipped has nothing to split."""
+    ways = [row.node for row in found.rows if row.node.startswith(f"{node}[")]
+    why = f"{op} is no product of matrices: there is no constant weight to split"
+    if ways:
+        why = f"each of its directions is taken by itself: {', '.join(ways)}"
+    elif op in PRODUCTS:
+        why = "its factors are computed when the model runs: there is no constant weight to split"
+    return Skipped(node, op, why, 0)
+
+
+def trials(
+    linear: Linear, analysis: Analysis, step: Step, plan: Plan, seen: View, *, threads: int = 1
+) -> tuple[Trial, ...]:
+    """What was tried with a linear, what it is predicted to gain, and why it was refused; step: that of the plan.
+
+    seen: the view that the plan is about. Reads the weights of operators that may be split together with it.
+    """
+    return (
+        _components(analysis, linear),
+        *_covers(analysis, linear),
+        _region(linear, analysis, step, plan, seen, threads),
+        *_lowerings(linear, analysis, step, plan, seen, threads),
+    )
+
+
+def _known(model: Model, node: str, found: Inspected, operators: dict[str, ir.Node]) -> str:
+    """The address that is meant by a name."""
+    every = dict.fromkeys([row.node for row in found.rows] + [skip.node for skip in found.plan.skipped])
+    every |= dict.fromkeys(operators)
+    if node in every:
+        return node
+    named = [address for address, one in operators.items() if one.name == node]
+    if len(named) == 1:
+        return named[0]
+    # A name that several nodes bear is explained by their addresses; of a recurrent operator each direction has one.
+    near = named or [one for one in every if one.startswith(f"{node}[")]
+    near = near or difflib.get_close_matches(node, every, n=NEAREST, cutoff=0.3)
+    if not near:
+        near = [row.node for row in found.rows][:NEAREST]
+    offer = f"the nearest are {', '.join(near[:NEAREST])}" if near else "it has no node with a name"
+    raise UnknownNodeError(f"{model.name}: there is no node {node!r}; {offer}; `scission inspect --all` lists them")
+
+
+def _components(analysis: Analysis, linear: Linear) -> Trial:
+    parts, found = analysis.components, analysis.decomposition
+    K, N = linear.shape
+    idle = parts.dormant
+    what = (
+        f"{parts.count:,} component{'s' * (parts.count != 1)}, the largest with {parts.giant:.1%} of the features"
+        f"{f', {idle:,} features without an edge' if idle else ''}: {found.mac_share:.1%} of the multiply-adds"
+    )
+    refused = ""
+    if parts.count == 0:
+        refused = "every entry is zero"
+    elif parts.count == 1:
+        refused = f"one component: all {parts.nonzeros:,} edges of {K * N:,} entries hang together"
+        refused += " beside what is dormant" if idle else ""
+    return Trial(what="components", found=what, refused=refused)
+
+
+def _covers(analysis: Analysis, linear: Linear) -> Iterator[Trial]:
+    K, N = linear.shape
+    for found in analysis.covers:
+        owned, shared = ("inputs", "outputs") if found.summed else ("outputs", "inputs")
+        beside = f" and {len(found.strays):,} entries apart" if found.strays else ""
+        what = f"up to {len(found.blocks)} groups of {owned} that share {shared}{beside}"
+        refused = apart(linear, found) or ""
+        yield Trial(what="covers", found=f"{what}: {cover_share(found):.1%} of the multiply-adds", refused=refused)
+    if not analysis.covers:
+        full = analysis.components.nonzeros / max(K * N * analysis.decomposition.mac_share, 1e-300)
+        if full > 1 - WORTH:
+            why = f"{full:.1%} of the entries inside the components are edges, so that no group can leave out a tenth"
+        else:
+            why = "in no order of the outputs do groups of sixteen leave out a tenth of the multiply-adds"
+        yield Trial(what="covers", found="no groups that share inputs", refused=why)
+
+
+def _region(linear: Linear, analysis: Analysis, step: Step, plan: Plan, seen: View, threads: int) -> Trial:
+    """Whether it is split together with others, and why not."""
+    made = next((joint for joint in plan.joints if step.node in joint.nodes), None)
+    if made is not None:
+        how = f"{made.reason}, {'each block on its own' if made.stack == 1 else f'stacks of {made.stack}'}"
+        with_ = _named(node for node in made.nodes if node != step.node)
+        return Trial(what="region", found=f"{how}, with {with_}", gain=made.gain, taken=True)
+    alone = "no region: it is on its own"
+    constants = seen.found.constants
+    own = candidate(linear, analysis, constants)
+    if own is None:
+        why = unfit(linear) or problem(linear) or "it has neither several components nor groups that share inputs"
+        return Trial(what="region", found=alone, refused=why)
+    others = list(_candidates(linear, plan, seen))
+    regions = grow([own, *others], constants) if others else []
+    grown = next((one for one in regions if linear in one.region.linears), None)
+    if grown is None:
+        why = "no other linear has blocks" if not others else "nowhere do its blocks go on in those of a neighbour"
+        return Trial(what="region", found=alone, refused=why)
+    options = joint_options(grown, plan.rows, machines_for(plan.provider, threads))
+    gain = options[0].gain if options else None
+    with_ = _named(one.address for one in grown.region.linears if one is not linear)
+    why = "too little gain is predicted" if gain is None or gain < MARGIN else "more is predicted for each alone"
+    blocks = len(grown.decompositions[0].blocks)
+    return Trial(what="region", found=f"{blocks} common blocks with {with_}", gain=gain, refused=why)
+
+
+def _candidates(linear: Linear, plan: Plan, seen: View) -> Iterator[Candidate]:
+    """Other linears of the same graph that may be split together with one."""
+    hopeful = {step.node for step in plan.steps if step.sha256 is not None}
+    for one in seen.found.linears:
+        if one is linear or one.node.graph is not linear.node.graph or one.address not in hopeful:
+            continue
+        found = analyse(one.canonical(seen.found.constants), transposed=one.transposed)
+        if (made := candidate(one, found, seen.found.constants)) is not None:
+            yield made
+
+
+def _lowerings(linear: Linear, analysis: Analysis, step: Step, plan: Plan, seen: View, threads: int) -> Iterator[Trial]:
+    """Each way to write it alone: what it is predicted to gain, or why it cannot be."""
+    selects = selects_only(linear, analysis, seen.found)
+    found = [one for one in analysis.decompositions if one.blocks and not apart(linear, one)]
+    found = [absorb_dormant(one) if absorbs(linear) else one for one in found]
+    found = [one for one in found if one.mac_share < 1]
+    tile = tile_of(plan.provider, linear.dtype)
+    rows = [fixed] if (fixed := fixed_rows(linear)) else list(plan.rows)
+    best: dict[str, Any] = {}
+    for way in ALONE if found else ():
+        if (way == "select") is selects and problem(linear, way) is None:
+            options: dict[str, Any] = {"lowerings": [way], "tile": tile}
+            itemsize = np.dtype(linear.dtype.numpy()).itemsize
+            machines = machines_for(plan.provider, threads)
+            made = [choose(one, rows, itemsize, machines, turned_ends(linear), **options) for one in found]
+            kept = [one for one in made if one is not None]
+            if kept:
+                best[way] = max(kept, key=lambda one: one.gain)
+    top = max(best, key=lambda way: best[way].gain, default=None)
+    for way in ALONE if found else ():
+        if way not in best:
+            why = problem(linear, way) or _unfit_blocks(way, found, tile, selects=selects)
+            yield Trial(what=way, found="cannot be", refused=why)
+            continue
+        choice = best[way]
+        share = f"{choice.decomposition.mac_share:.1%} of the multiply-adds"
+        what = f"{len(choice.decomposition.blocks)} blocks, {share}"
+        taken = step.lowering == way
+        why = "" if taken else _why_not(choice.gain, step, best[top].gain if top else 0.0, top or "", way)
+        yield Trial(what=way, found=what, gain=round(choice.gain, 3), taken=taken, refused=why)
+
+
+def _unfit_blocks(way: Any, found: Sequence[Decomposition], tile: int, *, selects: bool) -> str:
+    if way == "select":
+        return "not every output is one input as it is"
+    if selects:
+        return "every output is one input, so that 'select' does it without a product"
+    wrong = [misfit(group(one, count), way, tile) for one in found for count in halves(len(one.blocks))]
+    return next((why for why in wrong if why), "nothing has to be moved, so 'split' does it without index work")
+
+
+def _why_not(gain: float, step: Step, best: float, top: str, way: str) -> str:
+    if step.lowering == "joint":
+        return "the whole region gains more"
+    if way != top:
+        return f"'{top}' is predicted to gain more ({best:.2f}x)"
+    if gain < MARGIN:
+        return f"less than {MARGIN}x the speed of dense is predicted, which is not worth a larger graph"
+    return step.reason
+
+
+def _trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> tuple[Trial, ...]:
+    """What was tried with one direction of a recurrent operator."""
+    count = step.components
+    what = f"{count:,} component{'s' * (count != 1)} of states, the largest with {step.giant:.1%} of all features"
+    refused = "" if count > 1 else "one component holds every state" if count else "every entry is zero"
+    found = [Trial(what="components", found=what, refused=refused)]
+    itemsize = np.dtype(way.dtype.numpy()).itemsize
+    whole = step.decomposition
+    if not whole.blocks:
+        return tuple(found)
+    gain = min(
+        seconds(way.op, way.features, way.hidden, run, itemsize, machine)
+        / parallel_seconds(whole, way.op, way.features, run, itemsize, machine)
+        for run in runs_of(way, plan.rows)
+        for machine in machines_of(plan.provider, threads)
+    )
+    taken = step.lowering == "parallel"
+    what = f"{len(whole.blocks)} operators side by side, {whole.mac_share:.1%} of the multiply-adds"
+    why = "" if taken else step.reason
+    return (*found, Trial(what="parallel", found=what, gain=round(gain, 3), taken=taken, refused=why))
+
+
+def _states(W: Array, R: Array) -> Percolation | None:
+    """Where the states of a recurrent operator fall apart: by the largest entry of any gate.
+
+    W: (gates, H, I); R: (gates, H, H). A state as it was and as it becomes is one, whatever the threshold.
+    """
+    size = np.concatenate([np.abs(W).max(axis=0).T, np.abs(R).max(axis=0).T]).astype(np.float64)
+    edges = int(np.count_nonzero(joint_edges(W, R)))
+    H, I = size.shape[1], size.shape[0] - size.shape[1]  # noqa: E741 - ONNX's names
+    if not edges:
+        return None
+    tied = size.copy()
+    tied[I + np.arange(H), np.arange(H)] = np.inf
+    half = half_giant(tied)
+    gone = 1 - int(np.count_nonzero(size > half.threshold)) / edges
+    return Percolation(
+        threshold=half.threshold, gone=gone, giant=half.giant, components=half.components, random=_random(*size.shape)
+    )
+
+
+def _random(K: int, N: int) -> float:
+    """The density at which the mean degrees of inputs and outputs multiply to 1 (`scission.passes.percolation`)."""
+    return 1 / math.sqrt(K * N) if K and N else 1.0
+
+
+def _named(nodes: Iterable[str]) -> str:
+    names = list(nodes)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,28 @@
+"""Explain an operator of a model from wherever it comes."""
+
+from __future__ import annotations
+
+import os
+
+from ..ir.explanation import Explanation
+from ..ir.model import Source, load
+from ..passes.explanation import explain_node
+from ..passes.inspection import inspect_model
+from ..passes.planner import Progress
+from .pipeline import resolve
+
+__all__ = ["explain"]
+
+
+def explain(
+    model: Source, node: str, *, provider: str = "auto", device: str = "auto", progress: Progress | None = None
+) -> Explanation:
+    """Everything known about one operator: what it is like, what was tried, and what keeps it from falling apart.
+
+    node: as `inspect` names it; provider, device, progress: as in `plan`. Changes nothing. Raises UnknownNodeError,
+    with the nearest names, where there is no such node, ModelError when the model cannot be read.
+    """
+    loaded = load(model)
+    threads = os.cpu_count() or 1
+    found = inspect_model(loaded, provider=resolve(provider), threads=threads, device=device, progress=progress)
+    return explain_node(loaded, node, found, threads=threads)

@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import oracles
+import pytest
+from test_inspection import three_of
+
+import scission
+from scission.ir.explanation import Explanation, UnknownNodeError
+from scission.models import planted_ffn
+from scission.models.planted import build
+from scission.models.planted_recurrent import Cell, build_cell
+from scission.passes.percolation import half_giant
+
+CPU = {"provider": "cpu"}
+
+
+def glued(size=64, blocks=4):
+    """Blocks with two stray entries, one tiny; then a dense weight."""
+    rng = np.random.default_rng(0)
+    W = np.kron(np.eye(blocks), rng.uniform(1, 2, (size, size))).astype(np.float32)
+    W[0, -1], W[-1, size] = 0.5, 0.001
+    D = rng.standard_normal(W.shape).astype(np.float32)
+    nodes = [("MatMul", ["x", "W"], ["h"], {"name": "/glued"}), ("MatMul", ["h", "D"], ["y"], {"name": "/dense"})]
+    nodes += [("MatMul", ["x", "q"], ["z"], {"name": "/dynamic"}), ("Relu", ["x"], ["r"], {"name": "/relu"})]
+    side = W.shape[0]
+    inputs, outputs = {"x": ["m", side], "q": [side, "k"]}, {"y": ["m", side], "z": ["m", "k"], "r": ["m", side]}
+    return oracles.graph(nodes, inputs, outputs, {"W": W, "D": D}), W, D
+
+
+MODEL, W, D = glued()
+
+
+def trial(found, what):
+    return next(one for one in found.trials if one.what == what)
+
+
+def test_what_was_tried_agrees_with_the_plan():
+    plan = scission.plan(MODEL, **CPU)
+    for step in plan.steps:
+        found = scission.explain(MODEL, step.node, **CPU)
+        assert found.inspection == next(row for row in scission.inspect(MODEL, **CPU) if row.node == step.node)
+        taken = [one.what for one in found.trials if one.taken]
+        assert taken == ([] if step.lowering == "dense" else [step.lowering])
+        assert all(one.refused for one in found.trials if not one.taken and one.what not in ("components", "covers"))
+        gains = [one.gain for one in found.trials if one.gain is not None]
+        if step.gain is not None:
+            assert max(gains) == step.gain
+
+
+def test_what_glues_blocks_together_is_named_exactly():
+    found = scission.explain(MODEL, "/glued", **CPU)
+    (few,) = [one for one in found.glue if one.how == "cut"]
+    assert few.count == 2 and [entry[:2] for entry in few.entries] == [(0, 255), (255, 64)]
+    assert found.percolation.threshold == half_giant(W).threshold and found.percolation.random == 1 / 256
+
+
+def test_a_dense_weight_is_explained_by_size():
+    found = scission.explain(MODEL, "/dense", **CPU)
+    half = half_giant(D)
+    assert [one.how for one in found.glue] == ["size"] and found.glue[0].entries[0][2] != 0
+    assert (found.percolation.gone, found.percolation.threshold) == (1 - half.kept, half.threshold)
+    assert "one component" in trial(found, "components").refused and "no group can" in trial(found, "covers").refused
+
+
+@pytest.mark.parametrize(
+    ("model", "node", "words"),
+    [
+        (MODEL, "/dynamic", "computed when the model runs"),
+        (MODEL, "/relu", "no product of matrices"),
+        (three_of(), "windows", "convolution over windows"),
+    ],
+)
+def test_what_is_no_linear_is_explained_by_its_reason(model, node, words):
+    found = scission.explain(model, node, **CPU)
+    assert found.inspection is None and words in found.skipped.reason and found.trials == ()
+
+
+def test_an_unknown_node_is_answered_with_the_nearest():
+    with pytest.raises(UnknownNodeError, match=r"there is no node '/glue'; the nearest are /glued"):
+        scission.explain(MODEL, "/glue", **CPU)
+    cell = build_cell(np.random.default_rng(0), Cell(direction="bidirectional")).model
+    found = scission.explain(cell, "cell", **CPU)  # the node itself is no linear; each direction is one
+    assert "cell[forward]" in found.skipped.reason
+
+
+def test_a_name_in_a_subgraph_is_enough_where_it_is_the_only_one():
+    model = build(np.random.default_rng(0), "if").model
+    assert scission.explain(model, "then_linear", **CPU).node == "if.then_branch/then_linear"
+
+
+def test_operators_that_are_split_together_name_each_other():
+    model = planted_ffn.build(np.random.default_rng(0), d=512, hidden=2048, blocks=4).model
+    plan = scission.plan(model, **CPU)
+    (joint,) = plan.joints
+    region = trial(scission.explain(model, joint.nodes[0], **CPU), "region")
+    assert region.taken and joint.nodes[1] in region.found and region.gain == joint.gain
+
+
+@pytest.mark.parametrize("op", ["RNN", "GRU", "LSTM"])
+def test_a_recurrent_direction_is_explained_by_its_states(op):
+    found = scission.explain(build_cell(np.random.default_rng(0), Cell(op=op)).model, "cell", **CPU)
+    assert [one.what for one in found.trials] == ["components", "parallel"] and found.percolation.threshold == 0
+
+
+def test_it_goes_through_json():
+    for node in ("/glued", "/dense", "/relu"):
+        found = scission.explain(MODEL, node, **CPU)
+        data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+        assert data["node"] == node and len(data["trials"]) == len(found.trials)
+    empty = Explanation(model="m", node="n", scope="", operator="Relu")
+    assert empty.to_dict()["glue"] == [] and empty.to_dict()["percolation"] is None
