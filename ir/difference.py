@@ -1,0 +1,225 @@
+"""What two models differ in: nodes, constants, interface, header; a value that prints and goes to JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+__all__ = [
+    "Became",
+    "Difference",
+    "Drift",
+    "Field",
+    "NodeAt",
+    "NodeChange",
+    "Side",
+    "TensorAt",
+    "TensorChange",
+    "TensorKind",
+    "Totals",
+]
+
+TensorKind: TypeAlias = Literal[
+    *("renamed", "changed", "cast", "reshaped", "transposed", "permuted", "slice", "permuted slice"),
+    *("stacked", "merged", "made", "new", "removed"),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One thing with a name that is one way before and another way after; None where it is not there."""
+
+    what: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"{self.what} {self.after} added"
+        if self.after is None:
+            return f"{self.what} {self.before} removed"
+        return f"{self.what} {self.before} -> {self.after}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeAt:
+    """A node where it stands: its address in its model, and its operator with the domain where that is not ONNX's."""
+
+    address: str
+    op: str
+
+    def __str__(self) -> str:
+        return f"{self.op} {self.address}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeChange:
+    """A node of both models: 'changed' in its attributes or operands, or 'moved' to another place of the data flow."""
+
+    kind: Literal["changed", "moved"]
+    before: NodeAt
+    after: NodeAt
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Became:
+    """Nodes of one model alone and the nodes of the other that stand for them; one of both sides may be empty.
+
+    by: how they were put together, 'provenance' by what the nodes say themselves, 'matching' by the data flow.
+    of: nodes of both models that the nodes say they come from, where these are still there.
+    """
+
+    before: tuple[NodeAt, ...]
+    after: tuple[NodeAt, ...]
+    by: Literal["provenance", "matching"]
+    of: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Literal["added", "removed", "became"]:
+        """'added' without nodes before, 'removed' without nodes after."""
+        if not self.before:
+            return "added"
+        return "became" if self.after else "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """How far weights went: Frobenius norm of the difference over that before, largest entry, share that changed."""
+
+    relative: float | None
+    max_abs: float | None
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorAt:
+    """A constant: its name, ONNX type, shape and size in bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorChange:
+    """A constant of the second model and what it comes from in the first; `after` is None for what was removed.
+
+    detail: which part of it, in words. readers: nodes that read it. origin: for 'made', the nodes that it serves.
+    """
+
+    kind: TensorKind
+    before: tuple[TensorAt, ...]
+    after: TensorAt | None
+    detail: str = ""
+    readers: tuple[str, ...] = ()
+    origin: tuple[str, ...] = ()
+    drift: Drift | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What is in a model: nodes by operator, entries and bytes of floating-point constants and all, multiply-adds.
+
+    macs: multiply-adds by product of symbolic dimensions, ('batch', 85e6) meaning 85e6 for each of the batch; '1' is
+    without any. uncounted: products whose shapes are not known.
+    """
+
+    nodes: tuple[tuple[str, int], ...]
+    parameters: int
+    nbytes: int
+    macs: tuple[tuple[str, int], ...]
+    uncounted: int
+
+    @property
+    def count(self) -> int:
+        """Nodes of all kinds."""
+        return sum(number for _, number in self.nodes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two models."""
+
+    name: str
+    producer: str
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Everything that two models differ in; `matched` nodes are in both of them.
+
+    `renamed` constants have other names or another place, and the same contents; they are no difference.
+
+    >>> totals = Totals(nodes=(("Relu", 1),), parameters=0, nbytes=0, macs=(), uncounted=0)
+    >>> side = Side(name="a.onnx", producer="", totals=totals)
+    >>> found = Difference(before=side, after=side, matched=1)
+    >>> found.same, found.count, found.sentence
+    (True, 0, 'same: 1 node, 0 constants')
+    """
+
+    before: Side
+    after: Side
+    matched: int
+    constants: int = 0
+    header: tuple[Field, ...] = ()
+    interface: tuple[Field, ...] = ()
+    nodes: tuple[NodeChange, ...] = ()
+    groups: tuple[Became, ...] = ()
+    tensors: tuple[TensorChange, ...] = ()
+    renamed: tuple[TensorChange, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Differences of all kinds."""
+        return len(self.header) + len(self.interface) + len(self.nodes) + len(self.groups) + len(self.tensors)
+
+    @property
+    def same(self) -> bool:
+        """Whether the models are the same graph with the same contents, whatever things inside are called."""
+        return self.count == 0
+
+    @property
+    def added(self) -> tuple[NodeAt, ...]:
+        """Nodes of the second model alone."""
+        return tuple(node for group in self.groups for node in group.after)
+
+    @property
+    def removed(self) -> tuple[NodeAt, ...]:
+        """Nodes of the first model alone."""
+        return tuple(node for group in self.groups for node in group.before)
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line."""
+        if self.same:
+            tail = f", {len(self.renamed)} of them renamed or stored elsewhere" if self.renamed else ""
+            return f"same: {_counted(self.matched, 'node')}, {_counted(self.constants, 'constant')}{tail}"
+        changed = sum(node.kind == "changed" for node in self.nodes)
+        numbers = {
+            "nodes added": len(self.added),
+            "removed": len(self.removed),
+            "changed": changed,
+            "moved": len(self.nodes) - changed,
+            "constants different": len(self.tensors),
+            "in the interface": len(self.interface),
+            "in the header": len(self.header),
+        }
+        if not numbers["nodes added"] and any(numbers[key] for key in ("removed", "changed", "moved")):
+            first = next(key for key in ("removed", "changed", "moved") if numbers[key])
+            numbers = {("nodes " + key if key == first else key): value for key, value in numbers.items()}
+        told = ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number)
+        return f"different: {told}; {_counted(self.matched, 'node')} in both"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        data = asdict(self)
+        for group, one in zip(data["groups"], self.groups, strict=True):
+            group["kind"] = one.kind
+        return {"same": self.same, "sentence": self.sentence, **data}
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

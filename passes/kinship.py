@@ -1,0 +1,373 @@
+"""What the constants of one model have to do with those of another: same, renamed, changed, part of, made for …"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.difference import TensorAt, TensorChange, TensorKind
+from ..ir.linear import Scope
+from ..ir.model import read
+from ..ir.onnx_ir import onnx_ir as ir
+from .anatomy import Anatomy, constant_of, is_constant, operands
+from .contents import Contents, raw
+from .grouping import Group
+from .pairing import Pairs
+from .placement import Lines, locate
+from .weight_drift import drift
+
+__all__ = ["Kinship", "kinship"]
+
+Array = npt.NDArray[Any]
+
+FAR = 0.3  # of relative drift: from here on the entries may be the same in another order
+HOPEFUL = 3  # constants that are tried as the whole of a part
+MOST_ENTRIES = 1 << 27  # of a constant that is searched for parts
+
+
+@dataclass(frozen=True, slots=True)
+class Kinship:
+    """Constants that differ, those that only go by another name, and how many there are in the second model."""
+
+    changes: tuple[TensorChange, ...]
+    renamed: tuple[TensorChange, ...]
+    count: int
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A constant of one model."""
+
+    value: ir.Value
+    tensor: Any
+    content: int
+    at: TensorAt
+    stored: str
+    readers: tuple[ir.Node, ...]
+    _lines: Lines | None = None
+
+    def array(self) -> Array:
+        """Its entries, mapped where they lie in a file."""
+        return _array(self.tensor)
+
+    def lines(self) -> Lines:
+        """It as a matrix, extents of 1 left out."""
+        if self._lines is None:
+            self._lines = Lines(_matrix(self.array()))
+        return self._lines
+
+
+def kinship(one: Anatomy, other: Anatomy, pairs: Pairs, groups: Sequence[Group], contents: Contents) -> Kinship:
+    """Relate every constant of the second model to the first; `contents` are those that both were numbered with.
+
+    Where paired nodes read constants at one place, these are each other's; else contents decide, then names, then rows
+    and columns. Contents are only looked into where they differ. A constant that nodes without a counterpart read, and
+    that holds nothing of the first model, is made for the nodes that these stand for.
+    """
+    return _Kinship(one, other, pairs, groups, _held(one, contents), _held(other, contents)).run()
+
+
+def _held(seen: Anatomy, contents: Contents) -> list[_Held]:
+    found = []
+    for body in seen.bodies:
+        initializers: Iterable[ir.Value] = getattr(body.scope.graph, "initializers", {}).values()
+        made = (node.outputs[0] for node in body.scope.graph if is_constant(node))
+        for stored, values in (("initializer", initializers), ("Constant node", made)):
+            for value in values:
+                tensor = constant_of(value)
+                if tensor is not None:
+                    found.append(_hold(value, tensor, contents, stored, body.scope, seen))
+    return found
+
+
+def _hold(value: ir.Value, tensor: Any, contents: Contents, stored: str, scope: Scope, seen: Anatomy) -> _Held:
+    if value not in seen.content:
+        seen.content[value] = contents.of(tensor)
+    at = TensorAt(
+        name=f"{scope.path}{value.name}",
+        dtype=tensor.dtype.name.lower(),
+        shape=tuple(tensor.shape.numpy()),
+        nbytes=tensor.nbytes,
+    )
+    readers = tuple(dict.fromkeys(node for node, _ in value.uses()))
+    return _Held(value, tensor, seen.content[value], at, stored, readers)
+
+
+@dataclass(slots=True, eq=False)
+class _Kinship:
+    one: Anatomy
+    other: Anatomy
+    pairs: Pairs
+    groups: Sequence[Group]
+    before: list[_Held]
+    after: list[_Held]
+    used: set[ir.Value] = field(default_factory=set)
+    lost: list[_Held] = field(default_factory=list)
+    _index: dict[Any, tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]] = field(default_factory=dict)
+
+    def run(self) -> Kinship:
+        was = {held.value: held for held in self.before}
+        now = {held.value: held for held in self.after}
+        places: dict[ir.Value, list[ir.Value]] = defaultdict(list)
+        for u, v in dict.fromkeys(self._places()):
+            if u in was and v in now and was[u].content != now[v].content:
+                places[v].append(u)
+        contents: dict[int, list[_Held]] = defaultdict(list)
+        for held in self.before:
+            contents[held.content].append(held)
+        changes, renamed, searched = [], [], []
+        for held in self.after:
+            if held.value in places:
+                changes += [self._tell(self._paired(was[u], held), held) for u in places[held.value]]
+                self.used.update(places[held.value])
+            elif held.content in contents:
+                alike = contents[held.content]
+                twin = next((other for other in alike if other.at.name == held.at.name), alike[0])
+                if twin.at.name != held.at.name or twin.stored != held.stored:
+                    detail = "" if twin.stored == held.stored else f"{twin.stored} -> {held.stored}"
+                    renamed.append(self._change("renamed", [twin], held, detail))
+            else:
+                searched.append(held)
+        changes += self._searched(searched)
+        left = {held.content for held in self.after}
+        for held in self.before:
+            if held.content not in left and held.value not in self.used:
+                readers = tuple(self.one.addresses[node] for node in held.readers if node in self.one.addresses)
+                changes.append(TensorChange(kind="removed", before=(held.at,), after=None, readers=readers))
+        return Kinship(tuple(changes), tuple(renamed), len(self.after))
+
+    def _places(self) -> Iterator[tuple[ir.Value, ir.Value]]:
+        """Values that paired nodes read at one place, that are outputs of one name, or defaults of one input."""
+        for a, b in self.pairs.forth.items():
+            for u, v in zip(operands(a), operands(b), strict=False):
+                if u is not None and v is not None:
+                    yield u, v
+        for one, other in (
+            (self.one.main.scope.graph.inputs, self.other.main.scope.graph.inputs),
+            (self.one.main.outputs, self.other.main.outputs),
+        ):
+            named = {value.name: value for value in other}
+            yield from ((value, named[value.name]) for value in one if value.name in named)
+
+    def _tell(self, change: TensorChange, held: _Held) -> TensorChange:
+        return replace(change, readers=tuple(self._addresses(held.readers)))
+
+    def _addresses(self, nodes: Iterable[ir.Node]) -> Iterator[str]:
+        return (self.other.addresses[node] for node in nodes if node in self.other.addresses)
+
+    def _change(self, kind: TensorKind, before: Sequence[_Held], held: _Held, detail: str = "") -> TensorChange:
+        self.used.update(other.value for other in before)
+        readers = tuple(self._addresses(held.readers))
+        sources = tuple(dict.fromkeys(other.at for other in before))
+        return TensorChange(kind=kind, before=sources, after=held.at, detail=detail, readers=readers)
+
+    def _paired(self, was: _Held, held: _Held) -> TensorChange:
+        """A constant that stands where another one stood."""
+        if was.at.shape == held.at.shape and was.at.dtype == held.at.dtype:
+            gap = drift(was.array(), held.array())
+            if held.tensor.size > 1 and (gap.relative is None or gap.relative > FAR):
+                found = self._part(was, held)
+                if found is not None and found.kind in ("permuted", "transposed"):
+                    return found
+            return replace(self._change("changed", [was], held), drift=gap)
+        return self._known_as(was, held) or self._changed_form(was, held)
+
+    def _changed_form(self, was: _Held, held: _Held) -> TensorChange:
+        detail = f"{_form(was.at)} -> {_form(held.at)}"
+        change = self._change("changed", [was], held, detail)
+        if was.at.shape != held.at.shape or not _is_number(was) or not _is_number(held):
+            return change
+        wide = [one.array().astype(np.float64) for one in (was, held)]
+        return replace(change, drift=drift(*wide))
+
+    def _known_as(self, was: _Held, held: _Held) -> TensorChange | None:
+        """A constant as another one in another form: cast, reshaped, or a part of it."""
+        if was.at.dtype == held.at.dtype:
+            if was.tensor.size == held.tensor.size and np.array_equal(raw(was.tensor), raw(held.tensor)):
+                return self._change("reshaped", [was], held, f"{list(was.at.shape)} -> {list(held.at.shape)}")
+            return self._part(was, held)
+        if not _is_number(was) or not _is_number(held) or was.tensor.size != held.tensor.size:
+            return None
+        types = f"{was.at.dtype} -> {held.at.dtype}"
+        mine, others = was.array(), held.array()
+        with np.errstate(over="ignore", invalid="ignore"):
+            for array, how in ((mine, ""), (mine.T, ", transposed")):
+                if array.shape == others.shape and np.array_equal(array.astype(others.dtype), others):
+                    return self._change("cast", [was], held, types + how)
+        return None
+
+    def _part(self, whole: _Held, held: _Held) -> TensorChange | None:
+        if whole.at.dtype != held.at.dtype or whole.tensor.size > MOST_ENTRIES or not _is_number(whole):
+            return None
+        found = locate(held.lines(), whole.lines())
+        if found is None:
+            return None
+        kind: TensorKind = "slice" if found.is_ordered else "permuted slice"
+        if found.is_whole:
+            kind = "permuted" if not found.is_ordered else "transposed" if found.transposed else "reshaped"
+        return self._change(kind, [whole], held, str(found))
+
+    def _searched(self, wanted: list[_Held]) -> list[TensorChange]:
+        """What constants come from whose contents are new."""
+        named = {held.at.name: held for held in self.before}
+        served = self._served()
+        self.lost = self._losses() if wanted else []
+        found = []
+        for held in wanted:
+            sources, origin = self._sources(held, served)
+            if held.at.name in named:
+                sources = [named[held.at.name], *sources]
+            change = self._from_one(held, sources) or self._stacked(held, sources) or self._merged(held)
+            if change is None and held.at.name in named:
+                change = self._paired(named[held.at.name], held)
+            elif change is None:
+                change = self._change("made" if origin else "new", [], held)
+            found.append(replace(change, origin=tuple(origin)))
+        return found
+
+    def _served(self) -> dict[ir.Node, Group]:
+        """The group of each node of the second model without a counterpart."""
+        return {node: group for group in self.groups for node in group[1]}
+
+    def _sources(self, held: _Held, served: Mapping[ir.Node, Group]) -> tuple[list[_Held], list[str]]:
+        """Constants that the nodes read which the readers of a constant stand for, and these nodes' addresses."""
+        known = {other.value: other for other in self.before}
+        origin: dict[str, None] = {}
+        found: dict[ir.Value, _Held] = {}
+        nodes = list(held.readers)
+        for node in nodes:  # a constant may be prepared by nodes that are the same in both models
+            if node not in served:
+                continue
+            before, _, became = served[node]
+            origin |= dict.fromkeys([*(at.address for at in became.before), *became.of])
+            kept = set(became.of)
+            olds = [*before, *(n for n in self.one.home if kept and self.one.addresses[n] in kept)]
+            for value in _constants_behind(olds):
+                if value in known:
+                    found[value] = known[value]
+        ranked = sorted(found.values(), key=lambda other: -other.tensor.size)
+        return ranked, list(origin)
+
+    def _from_one(self, held: _Held, sources: Sequence[_Held]) -> TensorChange | None:
+        tried = set()
+        few = [source for source in sources if source.tensor.size >= held.tensor.size > 1][:HOPEFUL]
+        for source in (*few, *self._voted(held.lines() if _is_matrix(held) else None, held)):
+            if source.value in tried or not _is_number(held):
+                continue
+            tried.add(source.value)
+            if (change := self._known_as(source, held)) is not None:
+                return change
+        return None
+
+    def _stacked(self, held: _Held, sources: Sequence[_Held]) -> TensorChange | None:
+        """A stack of matrices that lie in one constant each."""
+        array = held.array() if _is_matrix(held) else np.empty(0)
+        if array.ndim < 3 or array.shape[-1] * array.shape[-2] < 2:
+            return None
+        whole: dict[ir.Value, _Held] = {}
+        for layer in array.reshape(-1, *array.shape[-2:]):
+            part = Lines(layer)
+            near = (*[s for s in sources if s.at.dtype == held.at.dtype][:HOPEFUL], *self._voted(part, held))
+            home = next((source for source in near if locate(part, source.lines()) is not None), None)
+            if home is None and layer.any():
+                return None
+            if home is not None:
+                whole[home.value] = home
+        layers = int(np.prod(array.shape[:-2]))
+        return self._change("stacked", list(whole.values()), held, f"{layers} parts") if whole else None
+
+    def _merged(self, held: _Held) -> TensorChange | None:
+        """A constant that others lie in which are no more."""
+        if not _is_matrix(held):
+            return None
+        whole = held.lines()
+        sums = np.unique(np.concatenate([whole.sums(0), whole.sums(1)]))
+        near = []
+        for piece in self.lost:
+            if piece.at.dtype == held.at.dtype and 1 < piece.tensor.size <= held.tensor.size and piece.array().ndim < 3:
+                own = np.concatenate([piece.lines().sums(0), piece.lines().sums(1)])
+                own = own[own != 0]
+                if own.size and bool(np.isin(own, sums).any()):
+                    near.append(piece)
+        inside = [(piece, where) for piece in near if (where := locate(piece.lines(), whole)) is not None]
+        if not inside:
+            return None
+        covered = sum(piece.tensor.size for piece, _ in inside)
+        return self._change(
+            "merged", [piece for piece, _ in inside], held, f"{covered / held.tensor.size:.0%} of its entries"
+        )
+
+    def _losses(self) -> list[_Held]:
+        """Constants of the first model whose contents are not in the second one as they are."""
+        left = {held.content for held in self.after}
+        return [held for held in self.before if held.content not in left and _is_matrix(held)]
+
+    def _voted(self, lines: Lines | None, held: _Held) -> list[_Held]:
+        """Constants of the first model with most of the rows and columns of a part."""
+        if lines is None:
+            return []
+        kind = held.at.dtype
+        losses = [other for other in self.lost if other.at.dtype == kind]
+        if kind not in self._index:
+            each = [np.unique(np.concatenate([other.lines().sums(0), other.lines().sums(1)])) for other in losses]
+            sums = np.concatenate(each) if each else np.empty(0, np.uint64)
+            order = np.argsort(sums, kind="stable")
+            owners = np.repeat(np.arange(len(losses)), [one.size for one in each])[order]
+            self._index[kind] = sums[order], owners
+        sums, owners = self._index[kind]
+        wanted = np.unique(np.concatenate([lines.sums(0), lines.sums(1)]))
+        wanted = wanted[wanted != 0]
+        first, last = (np.searchsorted(sums, wanted, side) for side in ("left", "right"))
+        few = np.flatnonzero((last > first) & (last - first <= HOPEFUL))
+        hits = [owners[first[index] + step] for index in few for step in range(last[index] - first[index])]
+        counts = np.bincount(hits, minlength=len(losses)) if hits else np.zeros(0, np.int64)
+        best = np.argsort(-counts, kind="stable")[:HOPEFUL]
+        return [losses[index] for index in best if counts[index]]
+
+
+def _constants_behind(nodes: Iterable[ir.Node]) -> Iterator[ir.Value]:
+    """Constants that nodes read, directly or through others that read constants only."""
+    stack = [value for node in nodes for value in node.inputs if value is not None]
+    seen: set[ir.Value] = set()
+    while stack:
+        value = stack.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        node = value.producer()
+        if constant_of(value) is not None:
+            yield value
+        elif node is not None and len(node.inputs) == 1 and node.inputs[0] is not None:
+            stack.append(node.inputs[0])
+
+
+def _array(tensor: Any) -> Array:
+    if tensor.dtype == ir.DataType.STRING or tensor.dtype.bitwidth < 8:
+        return np.asarray(read(tensor))
+    return raw(tensor).view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
+
+
+def _matrix(array: Array) -> Array:
+    kept = [extent for extent in array.shape if extent != 1]
+    if len(kept) < 2:
+        return array.reshape(-1, 1)
+    return array.reshape(kept[0], -1)
+
+
+def _is_number(held: _Held) -> bool:
+    return held.tensor.dtype not in (ir.DataType.STRING, ir.DataType.BOOL) and held.tensor.dtype.bitwidth >= 8
+
+
+def _is_matrix(held: _Held) -> bool:
+    """Whether rows and columns of a constant may tell where it comes from."""
+    kind = held.tensor.dtype
+    return kind.is_floating_point() and kind.bitwidth in (16, 32, 64) and 1 < held.tensor.size <= MOST_ENTRIES
+
+
+def _form(at: TensorAt) -> str:
+    return f"{at.dtype} {list(at.shape)}"
