@@ -1,0 +1,199 @@
+"""Portraits: what a page shows of single linears, their patterns, groups and states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.annealing import Annealing
+from ..ir.inspection import Inspected, Inspection
+from ..ir.model import Model
+from ..ir.phase import phase
+from ..ir.plan import Plan, Step
+from ..ir.recurrent import Recurrent
+from ..ir.structure import Structure
+from ..ir.view import View, view
+from ..passes.edges import relate
+from ..passes.excerpt import ground
+from ..passes.planner import Progress
+from .layered import Drawing, lay_out
+from .picture import CONDENSED
+from .rectangles import in_order
+from .states import StateGraph, find, states_of
+from .weight_pattern import Pattern, as_stored, grouped, magnitudes
+from .weight_source import from_array
+
+__all__ = ["GroupRow", "Portrait", "StateView", "has_structure", "portraits", "worth_showing"]
+
+Array = npt.NDArray[Any]
+
+LARGEST = 6  # linears without any structure that are shown nevertheless
+MOST_SHOWN = 60  # linears with structure that are
+MOST_BYTES = 2_500_000  # of pictures; what comes later is told without
+MOST_GROUPS = 40  # rows of a table
+MOST_STATES = 4096  # a structure of more is not looked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRow:
+    """One group in the order of the picture: its inputs and outputs, how many of them it shares, its multiply-adds as a
+    share of those of the dense weight."""
+
+    inputs: int
+    outputs: int
+    shared: int
+    mac_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StateView:
+    """A weight as a graph over states that are inputs and outputs at once; drawing: None where it has too many."""
+
+    structure: Structure
+    graph: StateGraph
+    drawing: Drawing | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Portrait:
+    """What is shown of one linear, or direction of a recurrent operator.
+
+    stored: its pattern as the model has it; arranged: the same group by group, with the groups of the plan, as far as
+    the plan removes weights without them; of_groups: how many groups there are, of which `groups` are listed; states:
+    where it is recurrent, or square with more than one SCC; annealing: what is removed, on what evidence; note: what
+    is not drawn, and why.
+    """
+
+    row: Inspection
+    stored: Pattern | None = None
+    arranged: Pattern | None = None
+    groups: tuple[GroupRow, ...] = ()
+    of_groups: int = 0
+    states: StateView | None = None
+    annealing: Annealing | None = None
+    note: str = ""
+
+
+def has_structure(step: Step) -> bool:
+    """Whether there is more to see than one dense block."""
+    found = step.decomposition
+    many = len(found.blocks) > 1 or bool(found.strays) or step.components > 1
+    return many or bool(step.dormant_inputs or step.dormant_outputs) or step.lowering != "dense"
+
+
+def worth_showing(plan: Plan) -> tuple[str, ...]:
+    """The linears with structure that leave out most multiply-adds, then the largest of the others."""
+    annealed = {one.node for one in plan.annealing}
+    found = [step for step in plan.steps if has_structure(step) or step.node in annealed]
+    found.sort(key=lambda step: (step.lowering == "dense", -step.parameters * (1 - step.decomposition.mac_share)))
+    names = {step.node for step in found}
+    rest = sorted((step for step in plan.steps if step.node not in names), key=lambda step: -step.parameters)
+    return tuple(step.node for step in (*found[:MOST_SHOWN], *rest[:LARGEST]))
+
+
+@phase("pictures")
+def portraits(model: Model, found: Inspected, progress: Progress | None = None) -> tuple[Portrait, ...]:
+    """What is worth showing of a model, in the order of `worth_showing`; reads those weights one by one.
+
+    progress: called with (done, total, what). Raises ModelError when a weight cannot be read, PlanError when the plan
+    is for another model.
+    """
+    plan = found.plan
+    before = view(model.graph, plan.inline)
+    after = ground(model.graph, plan) if plan.annealing or plan.reorderings else before
+    rows = {row.node: row for row in found.rows}
+    steps = {step.node: step for step in plan.steps}
+    annealed = {one.node: one for one in plan.annealing}
+    made: list[Portrait] = []
+    used = 0
+    names = worth_showing(plan)
+    for index, node in enumerate(names):
+        if progress:
+            progress(index, len(names), node)
+        one = _portrait(rows[node], steps[node], before, after, annealed.get(node), draw=used < MOST_BYTES)
+        used += sum(len(pattern.png) for pattern in (one.stored, one.arranged) if pattern is not None)
+        made.append(one)
+    return tuple(made)
+
+
+def _portrait(
+    row: Inspection, step: Step, before: View, after: View, annealing: Annealing | None, draw: bool
+) -> Portrait:
+    weight = _weight(before, step.node)
+    left = weight if after is before else _weight(after, step.node)
+    decomposition = step.decomposition
+    structured = has_structure(step) or annealing is not None
+    stored = arranged = None
+    if draw and structured:
+        by_output = relate(weight.T)
+        stored = as_stored(by_output)
+        if decomposition.blocks:
+            arranged = grouped(by_output if left is weight else relate(left.T), decomposition)
+    elif draw and row.nonzeros == row.inputs * row.outputs:
+        stored = magnitudes(weight)
+    elif draw:
+        stored = as_stored(relate(weight.T))
+    return Portrait(
+        row=row,
+        stored=stored,
+        arranged=arranged,
+        groups=tuple(_groups(step)),
+        of_groups=len(decomposition.blocks),
+        states=_states(after, step, left),
+        annealing=annealing,
+        note="" if draw else f"not drawn: the pictures of this page are {MOST_BYTES / 1e6:.1f} MB already",
+    )
+
+
+def _weight(seen: View, node: str) -> Array:
+    """The canonical weight (K, N); of a recurrent operator the largest |w| of all gates, features before states."""
+    constants = seen.found.constants
+    for linear in seen.found.linears:
+        if linear.address == node:
+            return linear.canonical(constants)
+    way = _way(seen, node)
+    if way is None:
+        raise KeyError(node)
+    parts = [np.abs(part).max(axis=0).T for part in way.stored(constants)]
+    return np.concatenate(parts)
+
+
+def _way(seen: View, node: str) -> Recurrent | None:
+    return next((way for way in seen.found.recurrents if way.address == node), None)
+
+
+def _groups(step: Step) -> Iterator[GroupRow]:
+    whole = step.decomposition
+    if len(whole.blocks) < 2:
+        return
+    several = np.zeros(whole.shape[whole.summed], bool)
+    several[whole.shared] = True
+    for block in in_order(whole)[:MOST_GROUPS]:
+        inputs, outputs = block.shape
+        yield GroupRow(
+            inputs=inputs,
+            outputs=outputs,
+            shared=int(several[block.outputs if whole.summed else block.inputs].sum()),
+            mac_share=inputs * outputs / (whole.shape[0] * whole.shape[1]),
+        )
+
+
+def _states(seen: View, step: Step, weight: Array) -> StateView | None:
+    """The states of a recurrent operator, or of a square weight that is no single SCC."""
+    K, N = step.shape
+    recurrent = _way(seen, step.node) is not None
+    if N > MOST_STATES or not (recurrent or (K == N and step.nonzeros < K * N)):
+        return None
+    graph = states_of(from_array(weight[K - N :], step.node), scope="state")
+    structure = find(graph)
+    if not recurrent and structure.sccs < 2:
+        return None
+    return StateView(structure=structure, graph=graph, drawing=_drawn(structure))
+
+
+def _drawn(structure: Structure) -> Drawing | None:
+    return lay_out(structure) if 0 < structure.size <= CONDENSED else None
