@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ..ir.difference import Difference, Totals
 from ..ir.errors import ScissionError
 from ..ir.inspection import Inspected
-from ..ir.model import Model, Source, load
+from ..ir.model import Model, Source, graphs, load
 from ..ir.phase import phase
 from ..ir.plan import Plan
 from ..ir.store import refuse_output
 from ..passes.census import census
 from ..passes.differences import differences
+from ..passes.emit import ORIGIN
 from ..passes.inspection import inspect_model, row_of, scopes_of
 from ..passes.planner import Progress
 from . import compare, pipeline
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from .equivalence import Verdict
 
 __all__ = ["About", "FileFact", "Report", "ReportError", "report"]
+
+Settings = tuple[Sequence[int] | None, Trials, str, Progress | None]  # rows, trials, device, progress
 
 PIECE = 1 << 20  # bytes that are hashed at a time
 
@@ -68,14 +71,15 @@ class About:
 class Report:
     """Everything that a page tells of a model.
 
-    changed: name of the rewritten model, '' where there is none and the plan says what would be done; verdict, benches,
-    difference: of the two models, None and nothing where they were not compared; lossy: whether the plan removes
-    weights, so that the two are not meant to be equal; machine: that the report was made on; made: when, UTC; command:
-    the line that makes it again.
+    changed: name of the rewritten model, '' where there is none and the plan says what would be done; done: the linears
+    that this says to come from, None where there is none; verdict, benches, difference: of the two models, None and
+    nothing where they were not compared; machine: that the report was made on; made: when, UTC; command: the line that
+    makes it again.
     """
 
     about: About
     changed: str
+    done: frozenset[str] | None
     found: Inspected
     portraits: tuple[Portrait, ...]
     verdict: Verdict | None
@@ -101,6 +105,21 @@ class Report:
     def ok(self) -> bool:
         """Whether nothing speaks against the rewritten model: everything but a failed check of an exact rewrite."""
         return self.lossy or self.verdict is None or self.verdict.equal
+
+    @property
+    def strange(self) -> bool:
+        """Whether the rewritten model has other linears split than the plan."""
+        return self.done is not None and self.done != {step.node for step in self.plan.rewrites}
+
+    @property
+    def note(self) -> str:
+        """What must be known to read the page, '' where that is nothing."""
+        if not self.strange:
+            return ""
+        return (
+            f"The plan told of was made now and splits {len(self.plan.rewrites)} linears, {self.changed} has "
+            f"{len(self.done or ())} split: give the plan that was carried out with --plan."
+        )
 
     @property
     def mac_share(self) -> float:
@@ -179,22 +198,26 @@ def report(
     if target is not None:
         refuse_output(target, given, overwrite)
     loaded = load(model)
-    found = _inspected(loaded, plan, rows, trials, device, progress)
+    found = _inspected(loaded, plan, (rows, trials, device, progress))
     wanted = [changed is not None if one is None else one for one in (check, bench)]
     with _result(loaded, found.plan, changed, any(wanted)) as other:
+        after = load(other) if other is not None else None
+        done = None
+        if after is not None and changed is not None:
+            found, done = _carried_out(loaded, after, found, plan, (rows, trials, device, progress))
         verdict = compare.check(model, other, trials=trials, progress=progress) if other and wanted[0] else None
         benches = (
             compare.bench(model, other, trials=trials, rows=rows, progress=progress) if other and wanted[1] else ()
         )
-        after = load(other) if other is not None else None
         made = Report(
             about=_about(loaded),
             changed=after.name if changed is not None and after is not None else "",
+            done=done,
             found=found,
             portraits=portraits(loaded, found, progress),
             verdict=verdict,
             benches=benches,
-            difference=differences(loaded, after) if after is not None else None,
+            difference=_difference(loaded, after) if after is not None else None,
             files=tuple(_files("original", loaded)) + (tuple(_files("rewritten", after)) if changed and after else ()),
             machine=machine(trials.provider),
             version=__version__,
@@ -209,21 +232,16 @@ def report(
     return made
 
 
-def _inspected(
-    model: Model,
-    plan: Plan | None,
-    rows: Sequence[int] | None,
-    trials: Trials,
-    device: str,
-    progress: Progress | None,
-) -> Inspected:
+def _inspected(model: Model, plan: Plan | None, settings: Settings, force: bool = False) -> Inspected:
     """A row for each linear with the plan that is given, or one that is made now."""
     if plan is None:
+        rows, trials, device, progress = settings
         return inspect_model(
             model,
             provider=pipeline.resolve(trials.provider),
             rows=rows,
             threads=trials.threads or os.cpu_count() or 1,
+            force=force,
             device=device,
             progress=progress,
         )
@@ -231,6 +249,21 @@ def _inspected(
     shares = {step.node: step.decomposition.mac_share if step.decomposition.blocks else 1.0 for step in plan.steps}
     told = tuple(row_of(step, scope[step.node], shares[step.node], None) for step in plan.steps)
     return Inspected(plan=plan, rows=told)
+
+
+def _carried_out(
+    model: Model, after: Model, found: Inspected, plan: Plan | None, settings: Settings
+) -> tuple[Inspected, frozenset[str]]:
+    """The linears that the rewritten model says to come from, and the plan; the one that splits whatever splits where
+    only that one splits just them."""
+    nodes = (node for graph in graphs(after.graph) for node in graph)
+    origins = {node.metadata_props[ORIGIN] for node in nodes if ORIGIN in node.metadata_props}
+    done = frozenset(step.node for step in found.plan.steps if step.node in origins)
+    if plan is None and done and done != {step.node for step in found.plan.rewrites}:
+        forced = _inspected(model, None, settings, force=True)
+        if done == {step.node for step in forced.plan.rewrites}:
+            return forced, done
+    return found, done
 
 
 @contextmanager
@@ -246,6 +279,11 @@ def _result(model: Model, plan: Plan, changed: Source | None, wanted: bool) -> I
         path = Path(folder) / model.path.name
         pipeline.apply(model.path, plan, path)
         yield path
+
+
+@phase("difference")
+def _difference(before: Model, after: Model) -> Difference:
+    return differences(before, after)
 
 
 def _about(model: Model) -> About:
@@ -290,7 +328,10 @@ def _command(given: Sequence[Path], target: Path | None) -> str:
 
 def _clauses(report: Report) -> Iterator[str]:
     steps, rewrites = report.plan.steps, report.plan.rewrites
-    if not steps:
+    if report.strange:
+        done = f"{len(report.done or ())} of {_count(len(steps), 'linear')} are split"
+        yield f"{done}, by another plan than that of this page"
+    elif not steps:
         yield "There is no linear with a constant weight that could be split"
     elif not rewrites:
         apart = sum(step.components > 1 for step in steps)
@@ -306,9 +347,8 @@ def _clauses(report: Report) -> Iterator[str]:
     if report.verdict is not None:
         yield _judged(report.verdict, report.lossy)
     if report.benches:
-        best = max(report.benches, key=lambda bench: bench.speedup)
-        at = f" at batch {best.rows}" if best.rows else ""
-        yield f"measured {best.speedup:.2f} times as fast{at} ({best.paired.q10:.2f} to {best.paired.q90:.2f})"
+        speeds = [f"{one.speedup:.2f}" + (f" at batch {one.rows}" if one.rows else "") for one in report.benches]
+        yield f"measured {' and '.join([', '.join(speeds[:-1]), speeds[-1]] if speeds[:-1] else speeds)} times as fast"
 
 
 def _judged(verdict: Verdict, lossy: bool) -> str:

@@ -13,7 +13,7 @@ from ..ir.annealing import Annealing
 from ..ir.inspection import Inspected, Inspection
 from ..ir.model import Model
 from ..ir.phase import phase
-from ..ir.plan import Plan, Step
+from ..ir.plan import Plan, PlanError, Step
 from ..ir.recurrent import Recurrent
 from ..ir.structure import Structure
 from ..ir.view import View, view
@@ -125,6 +125,8 @@ def _portrait(
 ) -> Portrait:
     weight = _weight(before, step.node)
     left = weight if after is before else _weight(after, step.node)
+    if weight.shape != step.shape or left.shape != step.shape:
+        raise PlanError(f"{step.node}: the plan is for shape {step.shape}, the weight has {weight.shape}")
     decomposition = step.decomposition
     structured = has_structure(step) or annealing is not None
     stored = arranged = None
@@ -157,7 +159,7 @@ def _weight(seen: View, node: str) -> Array:
             return linear.canonical(constants)
     way = _way(seen, node)
     if way is None:
-        raise KeyError(node)
+        raise PlanError(f"{node}: the model has no such linear; the plan is for another model")
     parts = [np.abs(part).max(axis=0).T for part in way.stored(constants)]
     return np.concatenate(parts)
 

@@ -17,6 +17,8 @@ from .rectangles import Arrangement, arrange, joined, mark, places_of, shade
 
 __all__ = ["Pattern", "as_stored", "grouped", "magnitudes"]
 
+Rgb = tuple[int, int, int]
+
 LEVELS = 16  # of shade
 THUMB = 128  # pixels of a picture of magnitudes, which compresses badly
 MOST_FRAMES = 300
@@ -109,29 +111,32 @@ def _pattern(by_output: Relation, arranged: Arrangement, strays: tuple[tuple[int
     )
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
+def _rgb(colour: str) -> Rgb:
     """Red, green and blue of '#rrggbb'."""
     red, green, blue = bytes.fromhex(colour[1:])
     return red, green, blue
 
 
 def _palette() -> list[Colour]:
-    """The backgrounds, then each kind of edge on each of them in all shades; what is empty lets the page through."""
-    ground: list[Colour] = [(*_rgb(COLOURS[kind]), 255 if kind != raster.EMPTY else 0) for kind in BACKGROUNDS]
-    found = list(ground)
-    for red, green, blue, opacity in ground:
+    """The backgrounds, then each kind of edge on each of them in all shades; the page shines through what is not full,
+    so that a dark page has dark pictures."""
+    found: list[Colour] = [(*colour, round(255 * tint)) for colour, tint in TINTS]
+    for colour, tint in TINTS:
         for kind in EDGES:
             for level in range(LEVELS):
                 strength = PALEST + (1 - PALEST) * level / (LEVELS - 1)
-                edge = _rgb(COLOURS[kind])
-                if not opacity:
-                    found.append((*edge, round(255 * strength)))
-                    continue
-                mixed = [
-                    round(strength * a + (1 - strength) * b) for a, b in zip(edge, (red, green, blue), strict=True)
-                ]
-                found.append((mixed[0], mixed[1], mixed[2], 255))
+                found.append(_over(_rgb(COLOURS[kind]), strength, colour, tint))
     return found
 
 
+def _over(above: Rgb, strength: float, below: Rgb, tint: float) -> Colour:
+    """One colour over another, both with an opacity from 0 to 1 (Porter and Duff, Compositing Digital Images, 1984)."""
+    rest = tint * (1 - strength)
+    opacity = strength + rest
+    red, green, blue = (round((strength * a + rest * b) / opacity) for a, b in zip(above, below, strict=True))
+    return red, green, blue, round(255 * opacity)
+
+
+_INK = _rgb(COLOURS[raster.INNER])
+TINTS = ((_INK, 0.0), (_rgb(COLOURS[raster.COUPLING]), 0.17), (_INK, 0.17))  # on white the colours of the panels
 PALETTE = _palette()
