@@ -78,7 +78,8 @@ class Decomposition:
     Blocks are rectangles, one a sub-operator (paper 4.4), and no entry lies in two. Outputs belong to one block; blocks
     that are connected components share no input either, while those of a cover read whatever their outputs need. Where
     they are `summed` it is the other way round: inputs belong to one block, outputs may belong to several, whose
-    results are added. strays: single entries (k, n) outside every block, computed apart. layers: where the groups are
+    results are added. strays: single entries (k, n) outside every block, computed apart, also of outputs
+    that no block owns. layers: where the groups are
     those of a block-triangular form, the first and the last layer of each. Raises PlanError when an output, or a summed
     input, belongs to two blocks, an index is out of range, a stray lies inside a block or comes twice, or there are not
     as many layers as blocks.

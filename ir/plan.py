@@ -245,7 +245,7 @@ class Plan:
             raise PlanError(f"the plan is not JSON: {error}") from None
         if not isinstance(data, dict) or "schema" not in data:
             raise PlanError("this JSON is not a scission plan: it has no 'schema'")
-        if data["schema"] not in READABLE or isinstance(data["schema"], bool):
+        if data["schema"] not in READABLE or type(data["schema"]) is not int:
             raise PlanError(f"the plan has schema {data['schema']!r}, this version reads {SCHEMA}; make a new plan")
         if data["schema"] < ANNEALS and (data.get("annealing") or data.get("effect")):
             raise PlanError(f"a plan of schema {data['schema']} cannot anneal; make a new plan")

@@ -84,9 +84,7 @@ def anatomy(
     overridable = frozenset(
         value for value in model.graph.inputs if value.const_value is not None and value not in set(fixed)
     )
-    work = Anatomy(
-        tuple(_bodies(model)), {}, ({}, {}), ({}, {}), ({}, {}), ({}, {}), {}, overridable
-    )
+    work = Anatomy(tuple(_bodies(model)), {}, ({}, {}), ({}, {}), ({}, {}), ({}, {}), {}, overridable)
     for body in work.bodies:
         work.addresses.update(body.scope.addresses)
         work.home.update(dict.fromkeys(body.nodes, body))
@@ -188,7 +186,11 @@ def stated(node: ir.Node, opset_imports: Mapping[str, int]) -> dict[str, ir.Attr
     """The attributes of a node without those that say what holds in any case, by name."""
     version = opset_imports.get(node.domain, opset_imports.get("ai.onnx" if not node.domain else "", 1))
     defaults = _defaults(node.op_type, version, node.domain)
-    return {name: node.attributes[name] for name in sorted(node.attributes) if not _is_default(node.attributes[name], defaults)}
+    return {
+        name: node.attributes[name]
+        for name in sorted(node.attributes)
+        if not _is_default(node.attributes[name], defaults)
+    }
 
 
 def _is_default(attribute: ir.Attr, defaults: Mapping[str, Any]) -> bool:

@@ -35,12 +35,14 @@ class Stack:
     """Blocks padded to one shape.
 
     inputs: (B, k) what each reads, some more than once; shares: (B, k) of the weight, those of the readings of one
-    input of a block add up to 1; outputs: (B, n) what each computes, -1 where nobody reads it; count: all N.
+    input of a block add up to 1; outputs: (B, n) what each computes, -1 where nobody reads it, dormant ones among them;
+    dormant: the outputs that are, whose columns are zeros whatever the weight has there; count: all N.
     """
 
     inputs: Indices
     shares: npt.NDArray[np.float64]
     outputs: Indices
+    dormant: Indices
     count: int
 
     @property
@@ -53,7 +55,7 @@ class Stack:
         B, k, n = self.shape
         stacked = np.zeros((B, k, n), canonical.dtype)
         for index in range(B):
-            used = np.flatnonzero(self.outputs[index] >= 0)
+            used = np.flatnonzero((self.outputs[index] >= 0) & ~np.isin(self.outputs[index], self.dormant))
             part = canonical[np.ix_(self.inputs[index], self.outputs[index, used])]
             share = self.shares[index][:, None]
             if (share != 1).any():
@@ -115,7 +117,7 @@ def pad(decomposition: Decomposition, tile: int = 1) -> Stack:
     free = np.flatnonzero(flat < 0)
     dormant = decomposition.dormant_outputs
     flat[free[: dormant.size]] = dormant
-    return Stack(inputs, shares, outputs, decomposition.shape[1])
+    return Stack(inputs, shares, outputs, dormant, decomposition.shape[1])
 
 
 def _shares(size: int, k: int) -> npt.NDArray[np.float64]:

@@ -35,14 +35,15 @@ class Machine:
     """Seconds per unit of work.
 
     launch: run a node that multiplies; node: run any other; mac: a multiply-add; stream: a byte of weights from memory;
-    cached: a byte of weights that fit `cache` bytes; row: find one row to gather; move: copy an element by rows, as
-    Gather, Concat and Split do; turn: an element of a Transpose; flip: the same while the tensor fits the cache; pick:
-    an element of a GatherElements and of the Expand of its indices; batch: a block of a product of three dimensions;
-    unpacked: how many times as long multiply-adds take whose weight cannot be packed when the model is loaded, being
-    of three dimensions or on the left; pixel: a group of a convolution, for one row; edge: an element that a product
-    reads or writes; touch: one that an operator between products computes; sum: one that ScatterND adds to another;
-    strip: a row of what Slice cuts out, twice one of what Split or Concat does; lanes: outputs that a product computes
-    at once where the weight is packed.
+    cached: a byte of weights that fit `warm` bytes; cache: bytes of the cache next to the core; row: find one row to
+    gather; move: copy an element by rows, as Gather, Concat and Split do; far: the same of a tensor of more than `warm`
+    bytes; turn: an element of a Transpose; flip: the same while the tensor fits the cache; pick: an element of a
+    GatherElements and of the Expand of its indices; batch: a block of a product of three dimensions; unpacked: how many
+    times as long multiply-adds take whose weight cannot be packed when the model is loaded, being of three dimensions
+    or on the left; pixel: a group of a convolution, for one row; edge: an element that a product reads or writes;
+    touch: one that an operator between products computes; sum: one that ScatterND adds to another; strip: a row of what
+    Slice cuts out, twice one of what Split or Concat does; lanes: outputs that a product computes at once where the
+    weight is packed; warm: bytes that the last cache keeps.
     """
 
     launch: float
@@ -64,6 +65,8 @@ class Machine:
     sum: float
     strip: float
     lanes: int
+    warm: float
+    far: float
 
     def stacked(self) -> Machine:
         """The same for weights of three dimensions, which are read as they are stored."""
@@ -78,7 +81,7 @@ class Machine:
         """What groups of a cover cost here, in seconds; pick: of an element that a group reads, where that is not
         a window."""
         element = rows * itemsize / 4
-        heavy = max(rows * self.mac, itemsize * (self.cached if rows > 1 else self.stream))
+        heavy = max(rows * self.mac, itemsize * self.cached)
         return CoverCost(
             mac=heavy,
             read=element * (pick + self.move + self.edge),
@@ -114,6 +117,8 @@ CPU = Machine(
     sum=2.2e-9,
     strip=1.2e-8,
     lanes=16,
+    warm=6e6,
+    far=8e-10,
 )
 # From data sheets (H200), not measured: launches of one stream follow one another, everything else is cheap.
 CUDA = Machine(
@@ -136,6 +141,8 @@ CUDA = Machine(
     sum=8e-12,
     strip=0,
     lanes=1,
+    warm=5e7,
+    far=4e-12,
 )
 
 
@@ -160,7 +167,7 @@ def products_seconds(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int
     shapes = list(shapes)
     entries = sum(k * n for k, n in shapes)
     held = entries * itemsize
-    load = held * (machine.stream if held > machine.cache else machine.cached)
+    load = held * (machine.stream if held > machine.warm else machine.cached)
     # What fills the last lanes costs half: there are narrower kernels for some of it.
     filled = entries if rows == 1 else sum(k * -(-n // machine.lanes) * machine.lanes for k, n in shapes)
     computed = (entries + filled) / 2
@@ -196,34 +203,40 @@ def split_seconds(
     N = decomposition.shape[1]
     beside = _strays(decomposition, rows, itemsize, machine)
     blocks = [block.shape for block in decomposition.blocks]
-    element = rows * machine.move * itemsize / 4
+    inside, outside = (_feature(extent, rows, itemsize, machine) for extent in decomposition.shape)
     kind = machine.left() if lowering == "scatter" and rows > 1 else machine
-    seconds = products_seconds(blocks, rows, itemsize, kind) + machine.node + N * element + beside  # Concat
+    seconds = products_seconds(blocks, rows, itemsize, kind) + machine.node + N * outside + beside  # Concat
     piece = rows * machine.strip / 2 if lowering != "scatter" else 0  # of a Split or Concat on the last axis
     seconds += len(blocks) * piece
     read = sum(k for k, _ in blocks)
     if lowering == "split":
         if is_contiguous(decomposition):
-            return seconds + machine.node + len(blocks) * piece + read * element
+            return seconds + machine.node + len(blocks) * piece + read * inside
         whole = sum(k == decomposition.shape[0] for k, _ in blocks)  # is read as it is
         slices = len(blocks) - whole
         copied = read - whole * decomposition.shape[0]
-        return seconds + slices * (machine.node + 2 * piece) + copied * element
+        return seconds + slices * (machine.node + 2 * piece) + copied * inside
     if lowering == "gather":
         return seconds + _windows(decomposition, rows, itemsize, machine)
     # A run of features is sliced in one piece; others are found row by row.
     found = sum(block.inputs.size for block in decomposition.blocks if not is_run(block.inputs)) + N
-    seconds += (len(blocks) + 1) * machine.node + (read + N) * element + found * machine.row
+    seconds += (len(blocks) + 1) * machine.node + read * inside + N * outside + found * machine.row
     if decomposition.summed:
         seconds += (len(blocks) + 2) * machine.node + sum(n for _, n in blocks) * rows * machine.sum * itemsize / 4
     return seconds + _turned(decomposition.shape, rows, itemsize, machine, transposes)
+
+
+def _feature(extent: int, rows: int, itemsize: int, machine: Machine) -> float:
+    """Seconds to copy one feature of a tensor of so many, for all rows."""
+    fits = extent * rows * itemsize <= machine.warm
+    return rows * (machine.move if fits else machine.far) * itemsize / 4
 
 
 def _windows(decomposition: Decomposition, rows: int, itemsize: int, machine: Machine) -> float:
     """What `gather` needs around the products: permutations of the ends where they are needed, and the windows."""
     parts = [block for _, block in arranged(decomposition)]
     reads = plan_reads(parts, decomposition.shape[0])
-    element = rows * machine.move * itemsize / 4
+    element = _feature(decomposition.shape[0], rows, itemsize, machine)
     strips = sum(start >= 0 for start in reads.starts)
     seconds = reads.copied * element + (machine.node if reads.follow else strips * machine.node)
     seconds += strips * rows * machine.strip / (2 if reads.follow else 1)
@@ -285,7 +298,7 @@ def _stacked(
     ends = _moved_ends(decomposition.blocks, decomposition) if even else [B * k, decomposition.shape[1]]
     if lowering == "grouped" and transposes:  # features are no channels: every row is an image of one pixel
         held = B * k * n * itemsize
-        load = held * (machine.stream if held > machine.cache else machine.cached) * machine.unpacked
+        load = held * (machine.stream if held > machine.warm else machine.cached) * machine.unpacked
         work = max(load, rows * (held * machine.cached + B * machine.pixel))
         return 3 * machine.node + work + _picked(ends, rows, itemsize, machine)
     seconds = 2 * machine.node + products_seconds([(B * k, n)], rows, itemsize, machine.stacked()) + B * machine.batch

@@ -32,6 +32,10 @@ LARGEST = 1 << 28  # entries that are looked at one byte each
 SUMMED = CoverCost(read=115, write=20)  # of outputs in the place of inputs: adding rows takes longer than copying them
 BETTER = 0.99  # of the cost: an order that moves features must save that much
 TRIANGLE = 0.25  # of the entries are edges at least
+SMALL = 1 << 16  # entries that are not worth a look ahead
+SAMPLED = 32  # outputs that the look ahead is at
+SIZES = (16, 64, 256)
+CHEAP = CoverCost(read=20, write=0)  # copies at their cheapest
 EACH = 16  # outputs of a group; smaller ones copy more than they save
 MAIN = 1 / 16  # of the entries inside components: one that holds less is not looked into
 
@@ -116,10 +120,33 @@ def cover_cost(found: Decomposition, cost: CoverCost) -> float:
 def _atoms(relation: Relation, cost: CoverCost, triangles: bool = True) -> Decomposition | None:
     """The supports in the best order, neighbours put together where there are too many."""
     found = supports(relation.transposed())
-    if len(found.members) < 2:
+    if len(found.members) < 2 or not _promising(found):
         return None
     order, layer = _best_order(found, relation, cost, triangles)
     return _decomposition(relation.shape, found, order, _cut(found, order), layer)
+
+
+def _promising(found: Supports) -> bool:
+    """Whether outputs that are most alike read few enough inputs together for any group of them to pay.
+
+    A sample of outputs is looked at, each with the 16, 64 and 256 others that have most in common with it, which is
+    about the best that any order could put beside it. Where structure is random that tells at once.
+    """
+    m, K = len(found.members), found.inputs
+    if m * K <= SMALL:
+        return True
+    sample = np.random.default_rng(0).choice(m, min(SAMPLED, m), replace=False)
+    totals = np.zeros(len(SIZES))
+    for place in sample:
+        common = np.bitwise_count(found.words & found.words[place]).sum(axis=1, dtype=np.int64)
+        alike = common / (found.degrees + found.degrees[place] - common)
+        nearest = np.argsort(-alike, kind="stable")[: SIZES[-1]]
+        union = np.bitwise_or.accumulate(found.words[nearest], axis=0)
+        read = np.bitwise_count(union).sum(axis=1, dtype=np.int64)
+        outputs = np.cumsum(found.sizes[nearest])
+        at = np.minimum(np.searchsorted(outputs, SIZES), nearest.size - 1)
+        totals += CHEAP.of(read[at], outputs[at]) / (CHEAP.mac * K * outputs[at])
+    return bool((totals / sample.size).min() < 1)
 
 
 def _of_components(

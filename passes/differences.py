@@ -148,7 +148,9 @@ def _ends(one: Anatomy, other: Anatomy, pairs: Pairs, names: Mapping[str, str]) 
     for value in one.main.outputs:
         twin = ends.get(str(value.name))
         if twin is not None and not seen.agree(value, twin) and not seen.follows(value, twin):
-            yield Field(what=f"output {value.name} made by", before=seen.maker(one, value), after=seen.maker(other, twin))
+            yield Field(
+                what=f"output {value.name} made by", before=seen.maker(one, value), after=seen.maker(other, twin)
+            )
 
 
 def _port(what: str, a: ir.Value, b: ir.Value) -> Iterator[Field]:
@@ -257,7 +259,9 @@ class _Changes:
             return self.inner.get(u) is v
         twin = self.pairs.value(u)
         if twin is None:
-            return self.one.value[1].get(u) == self.other.value[1].get(v) and u.producer() is None and v.producer() is None
+            return (
+                self.one.value[1].get(u) == self.other.value[1].get(v) and u.producer() is None and v.producer() is None
+            )
         return twin is v or self.other.value[0].get(twin) == self.other.value[0].get(v)
 
     def follows(self, u: ir.Value, v: ir.Value) -> bool:

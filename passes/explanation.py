@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.decomposition import Decomposition
 from ..ir.explanation import Explanation, Percolation, Trial, UnknownNodeError
 from ..ir.inspection import Inspected
 from ..ir.linear import Linear, scopes
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
-from ..ir.plan import Plan, Step
+from ..ir.plan import Lowering, Plan, Step
 from ..ir.recurrent import Recurrent
 from ..ir.region import unfit
 from ..ir.skipped import Skipped
 from ..ir.view import View
 from .analysis import Analysis, analyse
 from .batched import tile_of
-from .blocks import group, halves
-from .cost import MARGIN, choose, machines_for
+from .cost import MARGIN, Choice, Machine, dense_seconds, fitting, groupings, machines_for, split_seconds
 from .cover import WORTH
 from .excerpt import ground
 from .glue import glued_by_few, glued_by_size
-from .inspection import cover_share, scopes_of
+from .inspection import cover_share, inspect_model, scopes_of
 from .joint_planner import Candidate, candidate, grow, joint_options
 from .lowering import ALONE, absorb_dormant, absorbs, apart, misfit, problem
 from .percolation import half_giant
@@ -38,7 +37,7 @@ from .recurrent_cost import parallel_seconds, seconds
 from .recurrent_planner import machines_of, runs_of
 from .units import joint_edges
 
-__all__ = ["explain_node", "trials"]
+__all__ = ["Case", "explain_node", "trials"]
 
 Array: TypeAlias = "npt.NDArray[Any]"
 
@@ -47,15 +46,24 @@ PRODUCTS = frozenset({"MatMul", "Gemm", "FusedMatMul", "FusedGemm", "Einsum"})
 NAMED = 4  # operators of a region that are named
 
 
-@phase("explain")
-def explain_node(model: Model, node: str, found: Inspected, *, threads: int = 1, seed: int = 0) -> Explanation:
+def explain_node(model: Model, node: str, *, threads: int = 1, seed: int = 0, **settings: Any) -> Explanation:
     """Everything that is known about one operator of a model; changes nothing.
 
-    node: its address, or the name of a node where that is in one graph only; found: the inspection of the model, whose
-    plan says what would be done; threads: that the products will run on; seed: of the search for a small cut. An
-    operator that is no linear is explained by the reason why. Raises UnknownNodeError where there is no such node,
-    naming the nearest; ModelError when its weight cannot be read.
+    node: its address, or the name of a node where that is in one graph only; threads, settings: those of `make_plan`,
+    so that the verdict is that of a plan with the same settings; seed: of the search for a small cut. An operator that
+    is no linear is explained by the reason why. Raises UnknownNodeError where there is no such node, naming the
+    nearest, and what `make_plan` raises.
     """
+    known: dict[str, Any] = {}
+    found = inspect_model(model, observe=known.__setitem__, threads=threads, **settings)
+    with phase("explain"):
+        return _explained(model, node, found, known, threads, seed)
+
+
+def _explained(
+    model: Model, node: str, found: Inspected, known: dict[str, Any], threads: int, seed: int
+) -> Explanation:
+    """known: what every weight is like, by address, as it was before or after streams got another order."""
     operators = {address: one for scope in scopes(model.graph) for one, address in scope.addresses.items()}
     node = _known(model, node, found, operators)
     plan = found.plan
@@ -76,12 +84,14 @@ def explain_node(model: Model, node: str, found: Inspected, *, threads: int = 1,
         W, R = way.stored(seen.found.constants)
         return Explanation(**head, trials=_trials_of_states(way, step, plan, threads), percolation=_states(W, R))
     weight = linear.canonical(seen.found.constants)
-    analysis = analyse(weight, transposed=linear.transposed)
+    if plan.reorderings:  # what is known may be about another order
+        known = {}
+    analysis = _analysis(linear, known, seen)
     half = half_giant(weight)
     glue = (glued_by_few(weight, analysis.components, seed), glued_by_size(weight, half))
     return Explanation(
         **head,
-        trials=trials(linear, analysis, step, plan, seen, threads=threads),
+        trials=trials(Case(linear, analysis, step, plan, seen, known, threads)),
         percolation=Percolation(
             threshold=half.threshold,
             gone=1 - half.kept,
@@ -99,24 +109,37 @@ def _no_linear(node: str, op: str, found: Inspected) -> Skipped:
     why = f"{op} is no product of matrices: there is no constant weight to split"
     if ways:
         why = f"each of its directions is taken by itself: {', '.join(ways)}"
+    elif op in PRODUCTS and "::" in node:
+        why = "it stands in a function, which is handed its factors: its calls are looked at where one of them splits"
     elif op in PRODUCTS:
         why = "its factors are computed when the model runs: there is no constant weight to split"
     return Skipped(node, op, why, 0)
 
 
-def trials(
-    linear: Linear, analysis: Analysis, step: Step, plan: Plan, seen: View, *, threads: int = 1
-) -> tuple[Trial, ...]:
-    """What was tried with a linear, what it is predicted to gain, and why it was refused; step: that of the plan.
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A linear with what is known of it: what its weight is like, its step in the plan, the view that the plan is
+    about, what other weights of that view are like, as far as that is known, by address, and the threads it runs on."""
 
-    seen: the view that the plan is about. Reads the weights of operators that may be split together with it.
+    linear: Linear
+    analysis: Analysis
+    step: Step
+    plan: Plan
+    seen: View
+    known: Mapping[str, Any]
+    threads: int
+
+    def machines(self) -> list[Machine]:
+        """What costs are predicted for."""
+        return machines_for(self.plan.provider, self.threads)
+
+
+def trials(case: Case) -> tuple[Trial, ...]:
+    """What was tried with a linear, what it is predicted to gain, and why it was refused.
+
+    Reads the weights of operators that may be split together with it, where they are not known.
     """
-    return (
-        _components(analysis, linear),
-        *_covers(analysis, linear),
-        _region(linear, analysis, step, plan, seen, threads),
-        *_lowerings(linear, analysis, step, plan, seen, threads),
-    )
+    return (_components(case), *_covers(case), _region(case), *_lowerings(case))
 
 
 def _known(model: Model, node: str, found: Inspected, operators: dict[str, ir.Node]) -> str:
@@ -128,18 +151,19 @@ def _known(model: Model, node: str, found: Inspected, operators: dict[str, ir.No
     named = [address for address, one in operators.items() if one.name == node]
     if len(named) == 1:
         return named[0]
-    # A name that several nodes bear is explained by their addresses; of a recurrent operator each direction has one.
-    near = named or [one for one in every if one.startswith(f"{node}[")]
-    near = near or difflib.get_close_matches(node, every, n=NEAREST, cutoff=0.3)
-    if not near:
-        near = [row.node for row in found.rows][:NEAREST]
-    offer = f"the nearest are {', '.join(near[:NEAREST])}" if near else "it has no node with a name"
+    if named:
+        raise UnknownNodeError(
+            f"{model.name}: several nodes are called {node!r}; name one of {', '.join(named[:NEAREST])}"
+        )
+    near = difflib.get_close_matches(node, every, n=NEAREST, cutoff=0.3)
+    near = near or [row.node for row in found.rows][:NEAREST]
+    offer = f"the nearest are {', '.join(near)}" if near else "it has no node with a name"
     raise UnknownNodeError(f"{model.name}: there is no node {node!r}; {offer}; `scission inspect --all` lists them")
 
 
-def _components(analysis: Analysis, linear: Linear) -> Trial:
-    parts, found = analysis.components, analysis.decomposition
-    K, N = linear.shape
+def _components(case: Case) -> Trial:
+    parts, found = case.analysis.components, case.analysis.decomposition
+    K, N = case.linear.shape
     idle = parts.dormant
     what = (
         f"{parts.count:,} component{'s' * (parts.count != 1)}, the largest with {parts.giant:.1%} of the features"
@@ -154,7 +178,8 @@ def _components(analysis: Analysis, linear: Linear) -> Trial:
     return Trial(what="components", found=what, refused=refused)
 
 
-def _covers(analysis: Analysis, linear: Linear) -> Iterator[Trial]:
+def _covers(case: Case) -> Iterator[Trial]:
+    linear, analysis = case.linear, case.analysis
     K, N = linear.shape
     for found in analysis.covers:
         owned, shared = ("inputs", "outputs") if found.summed else ("outputs", "inputs")
@@ -171,26 +196,27 @@ def _covers(analysis: Analysis, linear: Linear) -> Iterator[Trial]:
         yield Trial(what="covers", found="no groups that share inputs", refused=why)
 
 
-def _region(linear: Linear, analysis: Analysis, step: Step, plan: Plan, seen: View, threads: int) -> Trial:
+def _region(case: Case) -> Trial:
     """Whether it is split together with others, and why not."""
+    linear, step, plan = case.linear, case.step, case.plan
     made = next((joint for joint in plan.joints if step.node in joint.nodes), None)
     if made is not None:
         how = f"{made.reason}, {'each block on its own' if made.stack == 1 else f'stacks of {made.stack}'}"
         with_ = _named(node for node in made.nodes if node != step.node)
         return Trial(what="region", found=f"{how}, with {with_}", gain=made.gain, taken=True)
     alone = "no region: it is on its own"
-    constants = seen.found.constants
-    own = candidate(linear, analysis, constants)
+    constants = case.seen.found.constants
+    own = candidate(linear, case.analysis, constants)
     if own is None:
         why = unfit(linear) or problem(linear) or "it has neither several components nor groups that share inputs"
         return Trial(what="region", found=alone, refused=why)
-    others = list(_candidates(linear, plan, seen))
+    others = list(_candidates(case))
     regions = grow([own, *others], constants) if others else []
     grown = next((one for one in regions if linear in one.region.linears), None)
     if grown is None:
         why = "no other linear has blocks" if not others else "nowhere do its blocks go on in those of a neighbour"
         return Trial(what="region", found=alone, refused=why)
-    options = joint_options(grown, plan.rows, machines_for(plan.provider, threads))
+    options = joint_options(grown, plan.rows, case.machines())
     gain = options[0].gain if options else None
     with_ = _named(one.address for one in grown.region.linears if one is not linear)
     why = "too little gain is predicted" if gain is None or gain < MARGIN else "more is predicted for each alone"
@@ -198,56 +224,74 @@ def _region(linear: Linear, analysis: Analysis, step: Step, plan: Plan, seen: Vi
     return Trial(what="region", found=f"{blocks} common blocks with {with_}", gain=gain, refused=why)
 
 
-def _candidates(linear: Linear, plan: Plan, seen: View) -> Iterator[Candidate]:
+def _candidates(case: Case) -> Iterator[Candidate]:
     """Other linears of the same graph that may be split together with one."""
-    hopeful = {step.node for step in plan.steps if step.sha256 is not None}
-    for one in seen.found.linears:
-        if one is linear or one.node.graph is not linear.node.graph or one.address not in hopeful:
+    constants = case.seen.found.constants
+    hopeful = {step.node for step in case.plan.steps if step.sha256 is not None}
+    for one in case.seen.found.linears:
+        if one is case.linear or one.node.graph is not case.linear.node.graph or one.address not in hopeful:
             continue
-        found = analyse(one.canonical(seen.found.constants), transposed=one.transposed)
-        if (made := candidate(one, found, seen.found.constants)) is not None:
+        if (made := candidate(one, _analysis(one, case.known, case.seen), constants)) is not None:
             yield made
 
 
-def _lowerings(linear: Linear, analysis: Analysis, step: Step, plan: Plan, seen: View, threads: int) -> Iterator[Trial]:
+def _analysis(linear: Linear, known: Mapping[str, Any], seen: View) -> Analysis:
+    found: Analysis | None = known.get(linear.address)
+    return found or analyse(linear.canonical(seen.found.constants), transposed=linear.transposed)
+
+
+def _lowerings(case: Case) -> Iterator[Trial]:
     """Each way to write it alone: what it is predicted to gain, or why it cannot be."""
-    selects = selects_only(linear, analysis, seen.found)
-    found = [one for one in analysis.decompositions if one.blocks and not apart(linear, one)]
-    found = [absorb_dormant(one) if absorbs(linear) else one for one in found]
-    found = [one for one in found if one.mac_share < 1]
-    tile = tile_of(plan.provider, linear.dtype)
-    rows = [fixed] if (fixed := fixed_rows(linear)) else list(plan.rows)
-    best: dict[str, Any] = {}
-    for way in ALONE if found else ():
-        if (way == "select") is selects and problem(linear, way) is None:
-            options: dict[str, Any] = {"lowerings": [way], "tile": tile}
-            itemsize = np.dtype(linear.dtype.numpy()).itemsize
-            machines = machines_for(plan.provider, threads)
-            made = [choose(one, rows, itemsize, machines, turned_ends(linear), **options) for one in found]
-            kept = [one for one in made if one is not None]
-            if kept:
-                best[way] = max(kept, key=lambda one: one.gain)
+    linear, step, tile = case.linear, case.step, tile_of(case.plan.provider, case.linear.dtype)
+    selects = selects_only(linear, case.analysis, case.seen.found)
+    fit = [way for way in ALONE if problem(linear, way) is None and (way == "select") is selects]
+    best, unfit_ = _best(case, fit, tile)
     top = max(best, key=lambda way: best[way].gain, default=None)
-    for way in ALONE if found else ():
-        if way not in best:
-            why = problem(linear, way) or _unfit_blocks(way, found, tile, selects=selects)
-            yield Trial(what=way, found="cannot be", refused=why)
+    for way in ALONE if best or unfit_ else ():
+        if way in best:
+            choice, taken = best[way], step.lowering == way
+            share = f"{choice.decomposition.mac_share:.1%} of the multiply-adds"
+            what = f"{len(choice.decomposition.blocks)} blocks, {share}"
+            why = "" if taken else _why_not(choice.gain, step, best[top].gain if top else 0.0, top or "", way)
+            yield Trial(what=way, found=what, gain=round(choice.gain, 3), taken=taken, refused=why)
             continue
-        choice = best[way]
-        share = f"{choice.decomposition.mac_share:.1%} of the multiply-adds"
-        what = f"{len(choice.decomposition.blocks)} blocks, {share}"
-        taken = step.lowering == way
-        why = "" if taken else _why_not(choice.gain, step, best[top].gain if top else 0.0, top or "", way)
-        yield Trial(what=way, found=what, gain=round(choice.gain, 3), taken=taken, refused=why)
+        why = problem(linear, way) or unfit_.get(way, "nothing has to be moved, so 'split' does it without index work")
+        if selects:
+            why = "every output is one input, so that 'select' does it without a product"
+        elif way == "select":
+            why = "not every output is one input as it is"
+        yield Trial(what=way, found="cannot be", refused=why)
 
 
-def _unfit_blocks(way: Any, found: Sequence[Decomposition], tile: int, *, selects: bool) -> str:
-    if way == "select":
-        return "not every output is one input as it is"
-    if selects:
-        return "every output is one input, so that 'select' does it without a product"
-    wrong = [misfit(group(one, count), way, tile) for one in found for count in halves(len(one.blocks))]
-    return next((why for why in wrong if why), "nothing has to be moved, so 'split' does it without index work")
+def _best(case: Case, ways: Sequence[Lowering], tile: int) -> tuple[dict[Lowering, Choice], dict[Lowering, str]]:
+    """The groups of blocks or covers with which each way gains most, and what is against the ways that do not fit."""
+    linear = case.linear
+    rows = [fixed] if (fixed := fixed_rows(linear)) else list(case.plan.rows)
+    itemsize = int(np.dtype(linear.dtype.numpy()).itemsize)
+    settings = [(count, machine) for count in rows for machine in case.machines()]
+    ends = turned_ends(linear)
+    best: dict[Lowering, Choice] = {}
+    against: dict[Lowering, str] = {}
+    for found in case.analysis.decompositions:
+        if not found.blocks or apart(linear, found):
+            continue
+        whole = absorb_dormant(found) if absorbs(linear) else found
+        for grouped in groupings(whole, settings, itemsize):
+            fits = fitting(grouped, ways, tile) if grouped.mac_share < 1 else []
+            for way in fits:
+                if way == "select" and len(grouped.blocks) < len(whole.blocks):
+                    continue  # which is never grouped
+                dense = [dense_seconds(linear.shape, count, itemsize, machine) for count, machine in settings]
+                split = [
+                    split_seconds(grouped, way, count, itemsize, machine, ends, tile) for count, machine in settings
+                ]
+                gain = min(d / s for d, s in zip(dense, split, strict=True))
+                if way not in best or gain > best[way].gain:
+                    best[way] = Choice(way, grouped, gain)
+            for way in ALONE if grouped.mac_share < 1 else ():
+                if way not in fits and (why := misfit(grouped, way, tile)):
+                    against.setdefault(way, why)
+    return best, against
 
 
 def _why_not(gain: float, step: Step, best: float, top: str, way: str) -> str:

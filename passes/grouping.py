@@ -115,7 +115,11 @@ def _origins(nodes: list[ir.Node], seen: Anatomy) -> dict[ir.Node, ir.Node | str
 def _shared(one: Anatomy, other: Anatomy, alone: set[ir.Node]) -> dict[ir.Value, ir.Value]:
     """Values of one name that nodes without a counterpart make in both models, each with the other one."""
     named = {
-        value.name: value for node in one.home if node in alone for value in node.outputs if value.name and _is_read(value)
+        value.name: value
+        for node in one.home
+        if node in alone
+        for value in node.outputs
+        if value.name and _is_read(value)
     }
     found = {}
     for node in other.home:

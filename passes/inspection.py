@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ..ir.inspection import Inspected, Inspection
 from ..ir.linear import scopes
 from ..ir.model import Model
 from ..ir.plan import Decomposition, Plan, Step
+from .analysis import Analysis
 from .blocks import group, swapped
 from .cover import EACH
 from .planner import make_plan
+from .recurrent_planner import Observe
+from .units import Coupling
 
 __all__ = ["cover_share", "inspect_model", "row_of", "scopes_of"]
 
 
-def inspect_model(model: Model, **settings: Any) -> Inspected:
+def inspect_model(model: Model, *, observe: Observe | None = None, **settings: Any) -> Inspected:
     """Make the plan of a model and keep what was seen of every weight on the way; changes nothing.
 
-    settings: those of `make_plan`, so that the verdicts are those of a plan with the same settings. Raises what that
-    raises.
+    observe, settings: those of `make_plan`, so that the verdicts are those of a plan with the same settings. Raises
+    what that raises.
     """
     shares: dict[str, tuple[float, float | None]] = {}
 
-    def observe(node: str, found: Sequence[Decomposition]) -> None:
-        shares[node] = found[0].mac_share, min(map(cover_share, found[1:]), default=None)
+    def keep(node: str, found: Analysis | Coupling) -> None:
+        covers = found.covers if isinstance(found, Analysis) else ()
+        shares[node] = found.decomposition.mac_share, min(map(cover_share, covers), default=None)
+        if observe:
+            observe(node, found)
 
-    plan = make_plan(model, observe=observe, **settings)
+    plan = make_plan(model, observe=keep, **settings)
     scope = scopes_of(model, plan)
     return Inspected(plan=plan, rows=tuple(row_of(step, scope[step.node], *shares[step.node]) for step in plan.steps))
 

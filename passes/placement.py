@@ -143,7 +143,11 @@ def locate(part: Lines, whole: Lines) -> Placement | None:
     kept = np.flatnonzero(filled.any(1)), np.flatnonzero(filled.any(0))
     if not kept[0].size:
         return None
-    bare = part if all(k.size == n for k, n in zip(kept, part.array.shape, strict=True)) else Lines(part.array[np.ix_(*kept)])
+    bare = (
+        part
+        if all(k.size == n for k, n in zip(kept, part.array.shape, strict=True))
+        else Lines(part.array[np.ix_(*kept)])
+    )
     for way in (_by_lines, _by_components, _by_values):
         for transposed in (False, True):
             small = Lines(bare.array.T, {1 - k: v for k, v in bare._sums.items()}) if transposed else bare

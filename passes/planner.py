@@ -69,7 +69,7 @@ def make_plan(
     total, node); device: that weights are analysed on, 'cpu', a device of torch, or 'auto': CUDA for large models where
     there is one; the plan is the same to the byte; regions: whether linears are split together where that gains more
     and streams of features get an order in which blocks follow one another, else each linear is taken alone; observe:
-    called with (address, its blocks and its covers) of each operator whose weight was read, of some more than once.
+    called with (address, what its weight is like) of each operator whose weight was read, of some more than once.
     Weights are read one at a time, on a device a few. Raises ModelError when a weight does not fit into memory,
     DeviceError when there is no such device.
     """
@@ -221,7 +221,7 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
             )
             continue
         if settings.observe:
-            settings.observe(linear.address, known[key].decompositions)
+            settings.observe(linear.address, known[key])
         step = _step(linear, known[key], settings, known, selects=known["selects", *key])
         steps.append(replace(step, states=known["states", *key]) if linear.address in found.hidden else step)
     whole, unread = recurrent_steps(

@@ -13,6 +13,7 @@ from ..ir.recurrent import INITIAL_H, Recurrent
 from ..ir.shapes import shape_of
 from ..ir.skipped import Skipped
 from ..ir.survey import Survey
+from .analysis import Analysis
 from .cost import MARGIN, Choice
 from .emit import ORIGIN
 from .recurrent_cost import CPU, CUDA, Machine, Run, choose_recurrent, runs
@@ -21,7 +22,7 @@ from .units import Coupling, couple
 __all__ = ["Observe", "Progress", "machines_of", "recurrent_steps", "runs_of"]
 
 Progress: TypeAlias = Callable[[int, int, str], None]
-Observe: TypeAlias = Callable[[str, Sequence[Decomposition]], None]
+Observe: TypeAlias = "Callable[[str, Analysis | Coupling], None]"
 
 
 def recurrent_steps(
@@ -60,7 +61,7 @@ def recurrent_steps(
             failed.append(Skipped(way.address, way.op, f"the weight cannot be read: {error}", size))
             continue
         if observe:
-            observe(way.address, [known[key].decomposition])
+            observe(way.address, known[key])
         steps.append(_step(way, known[key], runs_of(way, rows), machines, force))
     return steps, failed
 

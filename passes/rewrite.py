@@ -32,7 +32,7 @@ from ..ir.view import view
 from .batched import tile_of
 from .branches import branches
 from .edges import edges
-from .emit import Emitter, Names
+from .emit import ORIGIN, ROLE, Emitter, Names
 from .fingerprint import fingerprint
 from .joint_node import Unsuited
 from .lowering import apart, lower, misfit, problem
@@ -170,6 +170,7 @@ def reorder(model: ir.Model, reorderings: Sequence[Reordering], functions: Colle
     seen = view(model, functions)
     copy, found = seen.model, seen.found
     names = Names(copy)
+    addresses = {node: text for scope in scopes(copy) for node, text in scope.addresses.items()}
     streams = find_streams(found, copy)
     if any(place.value.producer() is not None for stream in streams for place, _ in stream.constants):
         _name(found.linears, names)  # operators over constants come and go, and addresses may count them
@@ -188,7 +189,7 @@ def reorder(model: ir.Model, reorderings: Sequence[Reordering], functions: Colle
     made: dict[Any, ir.Value] = {}
     for place, axes in orders.items():
         old = place.value
-        place.node.replace_input_with(place.index, _permuted(copy, old, axes, found, names, made))
+        place.node.replace_input_with(place.index, _permuted(copy, old, axes, found, names, made, addresses))
         _drop_unread(copy, old)
     for value in moved:
         if value.name:
@@ -222,8 +223,9 @@ def _permuted(
     found: Survey,
     names: Names,
     made: dict[Any, ir.Value],
+    addresses: Mapping[ir.Node, str],
 ) -> ir.Value:
-    """A constant with other orders along some of its dimensions; equal ones are made once."""
+    """A constant with other orders along some of its dimensions; equal ones are made once; addresses: of all nodes."""
     key = (value, tuple((axis, orders[axis].tobytes()) for axis in sorted(orders)))
     if key in made:
         return made[key]
@@ -238,7 +240,9 @@ def _permuted(
         needed = operand_orders(node, orders, found.constants)
         assert needed is not None and node.graph is not None  # or the stream were pinned
         operands = [
-            _permuted(model, operand, needed[index], found, names, made) if operand and index in needed else operand
+            _permuted(model, operand, needed[index], found, names, made, addresses)
+            if operand and index in needed
+            else operand
             for index, operand in enumerate(node.inputs)
         ]
         twin = ir.Node(
@@ -247,9 +251,9 @@ def _permuted(
             operands,
             list(node.attributes.values()),
             outputs=[new],
-            name=names.fresh(f"{node.name or node.op_type}/{REORDERED}"),
+            name=names.fresh(f"{node.name or value.name}/{REORDERED}/{node.op_type}"),
             doc_string=node.doc_string,
-            metadata_props=dict(node.metadata_props),
+            metadata_props={**node.metadata_props, ORIGIN: addresses[node], ROLE: REORDERED},
         )
         node.graph.insert_after(node, twin)
     _inherit(new, value)
@@ -294,7 +298,7 @@ def _put_weight(
     assert graph is not None
     place, output = list(node.inputs).index(linear.weight), node.outputs[0]
     if not one.strays:
-        _register(model, linear, graph, emitter.constants)
+        _register(model, linear, graph, emitter.constants, emitter.names)
         node.replace_input_with(place, weight)
         _drop_unread(model, linear.weight)
         return output, output
@@ -321,7 +325,7 @@ def _put_weight(
     few = emitter.one("Gather", [linear.activation, emitter.integers(used, "strays/inputs")], "strays", axis=axis)
     apart = emitter.one("MatMul", [few, emitter.constant(thin, "strays/weight")], "strays")
     whole = emitter.one("Add", [blocks, apart], "strays")
-    _register(model, linear, graph, emitter.constants)
+    _register(model, linear, graph, emitter.constants, emitter.names)
     _inherit(whole, output)
     nodes = [product, *emitter.nodes]
     ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, [output], [whole])
@@ -353,6 +357,7 @@ def _checked(step: Step, linears: dict[str, Linear], found: Survey, provider: st
     if linear.shape != step.shape or fingerprint(stored) != step.sha256:
         raise PlanError(f"{step.node}: the weight is not the one the plan was made for; make a new plan")
     alone: Lowering = "scatter" if step.lowering == "joint" else step.lowering
+    _check_plain(step)
     if reason := problem(linear, alone):
         raise PlanError(f"{step.node}: {reason}")
     if not step.decomposition.blocks:
@@ -406,7 +411,7 @@ def _replace_joint(
     except Unsuited as error:
         raise PlanError(f"{one.nodes[0]}: its joint cannot be split together: {error}; make a new plan") from None
     reads = [value for node in made.removed for value in node.inputs if value is not None]
-    _register(model, members[0], graph, made.constants)
+    _register(model, members[0], graph, made.constants, names)
     for anchor, nodes in made.nodes.items():
         graph.insert_before(anchor, nodes)
     replaced: dict[ir.Value | None, ir.Value] = {}
@@ -462,7 +467,15 @@ def _recurrents(found: Survey, steps: Mapping[str, Step]) -> dict[ir.Node, list[
     return nodes
 
 
+def _check_plain(step: Step) -> None:
+    """Blocks of several operators, and those of a recurrent one, are computed by what knows no strays and no sums."""
+    what = "stray entries" if step.decomposition.strays else "blocks that share outputs"
+    if step.lowering in ("joint", "parallel") and (step.decomposition.strays or step.decomposition.summed):
+        raise PlanError(f"{step.node}: '{step.lowering}' has no place for {what}; use other blocks, or 'scatter'")
+
+
 def _check_recurrent(step: Step, way: Recurrent, found: Survey) -> None:
+    _check_plain(step)
     W, R = way.stored(found.constants)
     if way.shape != step.shape or coupling_hash(W, R, way.direction) != step.sha256:
         raise PlanError(f"{step.node}: the weights are not those the plan was made for; make a new plan")
@@ -508,7 +521,7 @@ def _replace(
     result = lower(emitter, found.constants, step.decomposition, step.lowering, tile)
     graph = linear.node.graph
     assert graph is not None
-    _register(model, linear, graph, emitter.constants)
+    _register(model, linear, graph, emitter.constants, emitter.names)
     old, output = [linear.node], linear.node.outputs[0]
     reads = [value for value in linear.node.inputs if value is not None and value is not linear.activation]
     if folds_bias(linear, step.lowering):
@@ -534,7 +547,7 @@ def _replace_recurrent(
     results = parallel(emitters, ways, found.constants, split)
     nodes = [new for emitter in emitters for new in emitter.nodes]
     for emitter in emitters:
-        _register(model, ways[0], graph, emitter.constants)
+        _register(model, ways[0], graph, emitter.constants, names)
     reads = [value for value in node.inputs if value is not None]
     outputs = [node.outputs[place] for place in results]
     for result, output in zip(results.values(), outputs, strict=True):
@@ -551,7 +564,9 @@ def _inherit(result: ir.Value, output: ir.Value) -> None:
     result.meta.update(output.meta)
 
 
-def _register(model: ir.Model, linear: Linear | Recurrent, graph: Any, constants: Iterable[ir.Value]) -> None:
+def _register(
+    model: ir.Model, linear: Linear | Recurrent, graph: Any, constants: Iterable[ir.Value], names: Names
+) -> None:
     """New constants become initializers of the main graph, visible everywhere, and before IR version 4 its inputs as
     well, as all others are (Constant nodes held only floats then); in functions, which have no initializers, they
     become Constant nodes."""
@@ -563,8 +578,15 @@ def _register(model: ir.Model, linear: Linear | Recurrent, graph: Any, constants
             continue
         tensor = value.const_value
         value.const_value = None
-        node = ir.Node("", "Constant", [], [ir.Attr("value", ir.AttributeType.TENSOR, tensor)], outputs=[value])
-        node.name = f"{value.name}/Constant"
+        node = ir.Node(
+            "",
+            "Constant",
+            [],
+            [ir.Attr("value", ir.AttributeType.TENSOR, tensor)],
+            outputs=[value],
+            name=names.fresh(f"{value.name}/Constant"),
+            metadata_props={ORIGIN: linear.address, ROLE: "constant"},
+        )
         graph.insert_before(linear.node, node)
 
 

@@ -1,5 +1,5 @@
-"""The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure | cover |
-report`.
+"""The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
+cover | report`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
 """
@@ -615,7 +615,8 @@ def cover(
     drawn = {path: check_picture(path) for path in picture or []}
     weight = _weight(source, everything)
     refuse_outputs([*drawn], weight.files, overwrite)
-    found = covering.cover_of(weight, rows=rows or covering.ROWS, transposed=transposed, threads=threads)
+    with progress_bar(quiet or as_json):
+        found = covering.cover_of(weight, rows=rows or covering.ROWS, transposed=transposed, threads=threads)
     made: dict[Path, bytes] = {}  # all of it before any of it is written
     for path, suffix in drawn.items():
         from .cover_picture import cover_picture

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..ir.errors import ScissionError
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.plan import Block, Decomposition, Lowering, Step
 from ..ir.survey import Survey, survey
 from ..passes.analysis import Analysis, analyse
@@ -159,6 +160,7 @@ def cover(
     return cover_of(find_weight(source, node), rows=rows, transposed=transposed, threads=threads)
 
 
+@phase("cover")
 def cover_of(
     weight: Weight, *, rows: Sequence[int] = ROWS, transposed: bool = False, threads: int | None = None
 ) -> Covering:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from ..ir.explanation import Explanation
 from ..ir.model import Source, load
 from ..passes.explanation import explain_node
-from ..passes.inspection import inspect_model
 from ..passes.planner import Progress
 from .pipeline import resolve
 
@@ -22,7 +22,5 @@ def explain(
     node: as `inspect` names it; provider, device, progress: as in `plan`. Changes nothing. Raises UnknownNodeError,
     with the nearest names, where there is no such node, ModelError when the model cannot be read.
     """
-    loaded = load(model)
-    threads = os.cpu_count() or 1
-    found = inspect_model(loaded, provider=resolve(provider), threads=threads, device=device, progress=progress)
-    return explain_node(loaded, node, found, threads=threads)
+    settings: dict[str, Any] = {"provider": resolve(provider), "device": device, "progress": progress}
+    return explain_node(load(model), node, threads=os.cpu_count() or 1, **settings)

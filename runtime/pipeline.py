@@ -15,8 +15,10 @@ import onnx
 from ..ir.errors import ScissionError
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.phase import phase
 from ..ir.plan import Plan
 from ..ir.store import Staged, refuse_output, save, save_copy, stage, to_proto
+from ..passes.blocks import is_cover
 from ..passes.planner import OWN, Progress, make_plan
 from ..passes.rewrite import anneal as without
 from ..passes.rewrite import rewrite
@@ -182,7 +184,8 @@ def _planner(loaded: Model, options: tuple[Any, ...], trials: Trials | None, cac
 
         _, rows, _, force, progress, *_ = options
         home = _at_home(loaded, model)
-        found = tune(home, chosen, trials, rows, cache=cache, force=force, progress=progress)
+        with phase("tune"):
+            found = tune(home, chosen, trials, rows, cache=cache, force=force, progress=progress)
         return found.plan, found
 
     return planned
@@ -612,6 +615,11 @@ def _nothing(plan: Plan, selection: Selection | None = None, how: str = "predict
     if not plan.steps:
         return "the model has no linear with a constant weight that can be split"
     splits = sum(step.components > 1 for step in plan.steps)
+    if not splits and (covered := sum(is_cover(step.decomposition) for step in plan.steps)):
+        return (
+            f"no weight falls apart; {covered} of {len(plan.steps)} operators have groups of outputs that read fewer "
+            f"inputs, but none is {how} to gain"
+        )
     if not splits:
         return f"no weight splits: each of the {len(plan.steps)} operators is one component"
     return f"{splits} of {len(plan.steps)} operators split, but none is {how} to gain"

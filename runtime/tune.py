@@ -10,7 +10,6 @@ from .. import __version__
 from ..ir.errors import ScissionError
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
-from ..ir.phase import phase
 from ..ir.plan import Plan, PlanError, Step
 from ..ir.view import View
 from ..passes.alternatives import Alternative, alternatives
@@ -78,7 +77,6 @@ class Tuned:
         return {"units": [asdict(unit) for unit in self.units], "warnings": list(self.warnings)}
 
 
-@phase("tune")
 def tune(
     model: Model,
     plan: Plan,

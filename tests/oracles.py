@@ -188,11 +188,13 @@ def summed(truth: Decomposition) -> Decomposition:
 
 
 def with_strays(truth: Decomposition) -> Decomposition:
-    """The same edges with those of the last input of each block apart, where it has several inputs."""
-    large = [block for block in truth.blocks if block.inputs.size > 1]
-    strays = sorted((int(block.inputs[-1]), int(n)) for block in large for n in block.outputs)
-    blocks = tuple(Block(b.inputs[:-1], b.outputs) if b.inputs.size > 1 else b for b in truth.blocks)
-    return Decomposition(truth.shape, blocks, strays=tuple(strays))
+    """The same edges with those of the last input and of the last output of each block apart, where it has several."""
+    blocks = [
+        Block(b.inputs[: max(b.inputs.size - 1, 1)], b.outputs[: max(b.outputs.size - 1, 1)]) for b in truth.blocks
+    ]
+    inside = Decomposition(truth.shape, tuple(blocks)).inside()
+    strays = [(int(k), int(n)) for k, n in np.argwhere(truth.inside() & ~inside)]
+    return Decomposition(truth.shape, tuple(blocks), strays=tuple(strays))
 
 
 def whole(K: int, N: int) -> Block:

@@ -1,5 +1,6 @@
 """Regions in blocks compute on ONNX Runtime what they computed before, whatever stands in them; and what went wrong."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -34,6 +35,7 @@ from streams import blocked, groups
 import scission
 from scission.ir.plan import Block, Decomposition, PlanError
 from scission.models import planted_ffn
+from scission.models.planted_recurrent import Cell, build_cell
 from scission.passes.branches import stacks_of
 
 # Everything at random.
@@ -371,3 +373,22 @@ def test_the_last_stack_may_be_smaller():
     assert stacks_of(5, 2) == [(0, 1), (2, 3), (4,)]
     proto = chain([node("Relu", "h", "g", "act")], rank=2, K=9, H=9, blocks=3)
     assert done(checked(proto))[0] == ALL
+
+
+@pytest.mark.parametrize("way", ["joint", "recurrent"])
+def test_new_nodes_are_called_after_their_origin_and_say_so(way):
+    """So that a viewer shows the blocks of an operator under its name."""
+    rng = np.random.default_rng(0)
+    built = planted_ffn.build(rng, d=32, hidden=64, blocks=4) if way == "joint" else build_cell(rng, Cell())
+    changed = scission.apply(built.model, scission.plan(built.model, provider="cpu", threads=1, force=True))
+    before = oracles.node_names(built.model)
+    new = [node for node in changed.graph.node if node.name not in before]
+    told = [{entry.key: entry.value for entry in node.metadata_props} for node in new]
+    assert len(new) > 4 and {one["scission.origin"] for one in told} <= set(before)
+    for made, one in zip(new, told, strict=True):
+        name = f"{one['scission.origin']}/{one['scission.role']}/{made.op_type}"
+        assert re.fullmatch(rf"{re.escape(name)}(_\d+)?", made.name)
+    assert any(one["scission.role"].startswith("block") for one in told)
+    origins = {one["scission.origin"] for one in told}
+    stored = oracles.stored(changed) - oracles.stored(built.model)
+    assert stored and {name.partition("/")[0] for name in stored} <= origins

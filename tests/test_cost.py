@@ -89,7 +89,7 @@ def test_the_choice_is_the_best_of_all_groupings(
     ("blocks", "size", "rows", "pays"),
     [
         (16, 256, [1, 256], ("split", "gather")),  # 4096 x 4096, in order and not
-        (64, 64, [1, 16, 256], ("batched", "batched")),  # launches cost more than arithmetic
+        (64, 64, [1, 16], ("batched", "batched")),  # launches cost more than arithmetic
         (4, 12, [1, 16, 256], None),  # at hidden size 48 nothing pays
         (2, 16, [1], None),
     ],

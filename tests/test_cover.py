@@ -147,6 +147,15 @@ def test_nothing_is_found_where_there_is_nothing(A):
     assert covers(relate(A)) is None
 
 
+@pytest.mark.parametrize(("shape", "density"), [((768, 768), 0.1), ((768, 3072), 0.05), ((300, 900), 0.2)])
+def test_no_order_is_looked_for_where_structure_is_random(monkeypatch, shape, density):
+    def never(*args, **kwargs):
+        raise AssertionError
+
+    monkeypatch.setattr("scission.passes.cover.orders", never)
+    assert covers(relate(np.random.default_rng(0).random(shape) < density)) is None
+
+
 def test_windows_are_contiguous_reads_of_consecutive_outputs():
     tiles = Decomposition((4, 4), (Block([0, 1], [0, 1]), Block([0, 1, 2, 3], [2, 3])), ((0, 1), (2, 3)))
     assert has_windows(tiles) and not is_contiguous(tiles)

@@ -7,10 +7,14 @@ from test_inspection import three_of
 
 import scission
 from scission.ir.explanation import Explanation, UnknownNodeError
-from scission.models import planted_ffn
+from scission.ir.linear import scopes
+from scission.ir.model import load
+from scission.models import autoregressive, planted_ffn
 from scission.models.planted import build
 from scission.models.planted_recurrent import Cell, build_cell
+from scission.passes.explanation import explain_node
 from scission.passes.percolation import half_giant
+from scission.passes.planner import make_plan
 
 CPU = {"provider": "cpu"}
 
@@ -46,6 +50,17 @@ def test_what_was_tried_agrees_with_the_plan():
         gains = [one.gain for one in found.trials if one.gain is not None]
         if step.gain is not None:
             assert max(gains) == step.gain
+
+
+def test_a_stream_that_the_plan_reorders_is_explained_in_its_new_order():
+    model = load(autoregressive.build(np.random.default_rng(0), 64, 150)[0])
+    settings = {"rows": [256], "force": True}
+    plan = make_plan(model, **settings)
+    assert plan.reorderings
+    for step in plan.rewrites:
+        found = explain_node(model, step.node, **settings)
+        assert [one.what for one in found.trials if one.taken] == [step.lowering]
+        assert max(one.gain for one in found.trials if one.gain is not None) == step.gain
 
 
 def test_what_glues_blocks_together_is_named_exactly():
@@ -87,10 +102,26 @@ def test_an_unknown_node_is_answered_with_the_nearest():
 def test_a_name_in_a_subgraph_is_enough_where_it_is_the_only_one():
     model = build(np.random.default_rng(0), "if").model
     assert scission.explain(model, "then_linear", **CPU).node == "if.then_branch/then_linear"
+    for branch in model.graph.node[-1].attribute:
+        for one in branch.g.node:
+            one.name = "same"
+    with pytest.raises(UnknownNodeError, match=r"several nodes are called 'same'; name one of if.then_branch/"):
+        scission.explain(model, "same", **CPU)
+
+
+def test_a_product_in_a_function_says_so():
+    model = build(np.random.default_rng(0), "function").model
+    address = next(
+        address
+        for scope in scopes(load(model).graph)
+        for node, address in scope.addresses.items()
+        if scope.in_function and node.op_type == "MatMul"
+    )
+    assert "stands in a function" in scission.explain(model, address, **CPU).skipped.reason
 
 
 def test_operators_that_are_split_together_name_each_other():
-    model = planted_ffn.build(np.random.default_rng(0), d=512, hidden=2048, blocks=4).model
+    model = planted_ffn.build(np.random.default_rng(0), d=256, hidden=1024, blocks=8).model
     plan = scission.plan(model, **CPU)
     (joint,) = plan.joints
     region = trial(scission.explain(model, joint.nodes[0], **CPU), "region")

@@ -34,7 +34,7 @@ def test_entries_that_glue_blocks_together_are_found(count):
     assert components(W).count == count
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.02, 0.05, 0.2, 0.6]))
 def test_without_them_the_parts_are_apart(seed, density):
     rng = np.random.default_rng(seed)

@@ -341,7 +341,7 @@ def falling(monkeypatch, slow_while, units):
             for b in real(original, changed, **options)
         )
 
-    def speeds(model, plan, trials, rows):
+    def speeds(model, plan, trials, rows, **_):
         found = [
             Fallback(nodes=(name,), way="split 4", speed=units[name], rows=1, reason=f"measured {units[name]:.2f}x")
             for name in (step.node for step in plan.rewrites)

@@ -12,9 +12,11 @@ from streams import encoder, ffn, looked_at
 import scission
 from scission import Block, Plan, PlanError
 from scission.ir import model as load_module
+from scission.ir.linear import scopes
 from scission.ir.model import load
 from scission.ir.reordering import Reordering
 from scission.ir.store import save
+from scission.ir.view import view
 from scission.models.matrix import weight
 from scission.models.planted import KINDS, build, feeds
 from scission.passes.emit import ORIGIN
@@ -40,6 +42,14 @@ def pair(request):
 
 def origin(node):
     return {p.key: p.value for p in node.metadata_props}.get(ORIGIN)
+
+
+def names_of_origins(model, inline=()):
+    """What each node is called in a viewer, by its address: its name, or without one the value that it makes."""
+    seen = view(load(model).graph, inline)
+    called = {address: node.name for scope in scopes(seen.model) for node, address in scope.addresses.items()}
+    results = {one.address: one.node.name or one.output.name for one in seen.found.linears}
+    return {**called, **results}
 
 
 # Laws.
@@ -85,6 +95,8 @@ def test_new_nodes_say_where_they_come_from_and_old_ones_stay(pair):
     new = [node for node in oracles.every_node(changed) if node.name not in before]
     assert new and all(node.name for node in new if node.op_type != "Constant")
     assert {origin(node) for node in new if origin(node)} == origins
+    called = names_of_origins(planted.model, plan(planted.model).inline)
+    assert all(node.name.startswith(f"{called[origin(node)]}/") for node in new if origin(node))
     missing = [node for node in new if not origin(node)]
     inlined = {node.op_type for function in planted.model.functions for node in function.node}
     assert all(node.op_type == "Constant" or node.op_type in inlined or not node.name for node in missing)
@@ -216,6 +228,7 @@ def test_a_linear_inside_a_function_stays_there():
     assert len(changed.functions) == 1 and len(plan(model).rewrites) == 1
     shapes = [tuple(a.t.dims) for n in changed.functions[0].node if n.op_type == "Constant" for a in n.attribute]
     assert (9, 9) not in shapes and len(changed.graph.initializer) == 1
+    assert all(origin(node) == "local::F/MatMul#1" and node.name.startswith("y/") for node in changed.functions[0].node)
     onnx.checker.check_model(changed)
     data = {"x": np.ones((2, 9), np.float32)}
     oracles.assert_close(oracles.run(model, data), oracles.run(changed, data))
@@ -434,6 +447,8 @@ def test_constants_behind_operators_stay_behind_them():
     assert oracles.stored(changed) == {f"{name}/reordered" for name in names}
     assert oracles.operators(changed) == oracles.operators(model)
     assert max(oracles.node_names(changed).values()) == 1
+    made = [(node.name, origin(node)) for node in changed.graph.node if origin(node)]
+    assert made == [("n1/reordered/Transpose", "n1"), ("n3/reordered/DequantizeLinear", "n3")]
     feeds = {"ids": np.array([0, 8, 3])}
     oracles.assert_close(oracles.run(model, feeds), oracles.run(changed, feeds))
 

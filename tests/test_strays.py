@@ -1,5 +1,7 @@
 """The exact shape of strays and of blocks that are added up; that they are right is in test_lowering.py."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import oracles
@@ -8,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scission
-from scission.ir.plan import Decomposition, PlanError
+from scission.ir.plan import Block, Decomposition, PlanError
+from scission.models import planted_ffn
 from scission.models.planted import build
+from scission.models.planted_recurrent import Cell, build_cell
 from scission.passes.strays import levels
 
 
@@ -26,7 +30,12 @@ STRAYS = ["Gather", "Mul", "ScatterND"]
 
 
 def test_strays_are_gathered_scaled_and_added():
-    operators, split = operators_of("matmul-right-2", oracles.with_strays)
+    def cover(truth):
+        first, *others = truth.blocks
+        strays = tuple((int(first.inputs[-1]), int(n)) for n in first.outputs)
+        return Decomposition(truth.shape, (Block(first.inputs[:-1], first.outputs), *others), strays=strays)
+
+    operators, split = operators_of("matmul-right-2", cover)
     assert operators[-5:] == ["Gather", *STRAYS, "Transpose"] and operators.count("Gemm") == 3
     (add,) = (node for node in split.graph.node if node.op_type == "ScatterND")
     assert onnx.helper.get_node_attr_value(add, "reduction") == b"add"
@@ -109,3 +118,36 @@ def test_a_plan_with_strays_is_made_carried_out_and_read_back():
     assert scission.Plan.loads(plan.dumps()) == plan
     verdict = scission.check(model, scission.apply(model, plan))
     assert verdict.equal and all(probe.within for probe in verdict.probes)
+
+
+def edited(plan, nodes, **fields):
+    """The plan with other fields in the decompositions of some steps."""
+    steps = [
+        dataclasses.replace(step, decomposition=dataclasses.replace(step.decomposition, **fields))
+        if step.node in nodes
+        else step
+        for step in plan.steps
+    ]
+    return dataclasses.replace(plan, steps=tuple(steps))
+
+
+@pytest.mark.parametrize("make", [lambda: ffn_plan(), lambda: lstm_plan()])
+def test_what_several_operators_compute_together_has_no_strays_and_no_sums(make):
+    model, plan = make()
+    assert {step.lowering for step in plan.steps} <= {"joint", "parallel"}
+    node = plan.steps[0].node
+    block = plan.steps[0].decomposition.blocks[0]
+    free = np.setdiff1d(np.arange(plan.steps[0].shape[0]), block.inputs)
+    for fields in ({"strays": ((int(free[0]), int(block.outputs[0])),)}, {"summed": True}):
+        with pytest.raises(PlanError, match=f"{node}: .* has no place for"):
+            scission.apply(model, edited(plan, [node], **fields))
+
+
+def ffn_plan():
+    model = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model
+    return model, scission.plan(model, force=True)
+
+
+def lstm_plan():
+    model = build_cell(np.random.default_rng(0), Cell()).model
+    return model, scission.plan(model, force=True)
