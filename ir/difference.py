@@ -198,20 +198,14 @@ class Difference:
             tail = f", {len(self.renamed)} of them renamed or stored elsewhere" if self.renamed else ""
             return f"same: {_counted(self.matched, 'node')}, {_counted(self.constants, 'constant')}{tail}"
         changed = sum(node.kind == "changed" for node in self.nodes)
-        numbers = {
-            "nodes added": len(self.added),
-            "removed": len(self.removed),
-            "changed": changed,
-            "moved": len(self.nodes) - changed,
-            "constants different": len(self.tensors),
-            "in the interface": len(self.interface),
-            "in the header": len(self.header),
-        }
-        if not numbers["nodes added"] and any(numbers[key] for key in ("removed", "changed", "moved")):
-            first = next(key for key in ("removed", "changed", "moved") if numbers[key])
-            numbers = {("nodes " + key if key == first else key): value for key, value in numbers.items()}
-        told = ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number)
-        return f"different: {told}; {_counted(self.matched, 'node')} in both"
+        counts = {"added": len(self.added), "removed": len(self.removed), "changed": changed}
+        told = [(f"{n:,}", what) for what, n in (counts | {"moved": len(self.nodes) - changed}).items() if n]
+        parts = [f"{n} {'node ' if n == '1' else 'nodes '}{what}" for n, what in told[:1]]
+        parts += [f"{n} {what}" for n, what in told[1:]]
+        parts += [f"{_counted(len(self.tensors), 'constant')} different"] if self.tensors else []
+        parts += [f"{len(self.interface):,} in the interface"] if self.interface else []
+        parts += [f"{len(self.header):,} in the header"] if self.header else []
+        return f"different: {', '.join(parts)}; {_counted(self.matched, 'node')} in both"
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""

@@ -51,7 +51,9 @@ def census(model: ir.Model) -> Totals:
         for dim in entries:
             number *= dim if isinstance(dim, int) else 1
         if number:
-            macs[tuple(sorted(dim for dim in entries if isinstance(dim, str)))] += number
+            symbols = [dim for dim in entries if isinstance(dim, str)]
+            unknown = ["?"] if "?" in symbols else []
+            macs[*sorted(dim for dim in symbols if dim != "?"), *unknown] += number
     tensors = list(constant_tensors(model))
     return Totals(
         nodes=tuple(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
@@ -80,9 +82,18 @@ def _dims(value: ir.Value | None) -> list[int | str]:
 
 
 def _product(node: ir.Node) -> Dims:
-    inner = _dims(node.inputs[0])
+    try:
+        inner, dims = _dims(node.inputs[0]), _dims(node.outputs[0])
+    except _UnknownError:
+        return ["?", *_constant_dims(node.inputs[1])]  # as much for every row, however many there are
     transposed = node.attributes.get("transA")
-    return [*_dims(node.outputs[0]), inner[-2 if transposed is not None and transposed.value else -1]]
+    return [*dims, inner[-2 if transposed is not None and transposed.value else -1]]
+
+
+def _constant_dims(value: ir.Value | None) -> list[int | str]:
+    if value is None or value.const_value is None or len(value.const_value.shape) != 2:
+        raise _UnknownError
+    return _dims(value)
 
 
 def _convolution(node: ir.Node) -> Dims:

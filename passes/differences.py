@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..ir.difference import Became, Difference, Field, NodeChange, Side
-from ..ir.model import Model
+from ..ir.model import Model, graphs
 from ..ir.onnx_ir import onnx_ir as ir
 from .anatomy import Anatomy, Numbers, anatomy, attribute_key, constant_of, operands, operator, stated, subgraphs
 from .census import census
@@ -31,7 +31,7 @@ def differences(before: Model, after: Model) -> Difference:
     >>> def of(op): return load(onnx.helper.make_model(onnx.helper.make_graph([op], "g", [x], [y])))
     >>> found = differences(*(of(onnx.helper.make_node("Elu", ["x"], ["y"], alpha=alpha)) for alpha in (1.0, 0.5)))
     >>> found.sentence, str(found.nodes[0].fields[0])
-    ('different: 1 nodes changed; 1 node in both', 'alpha 1.0 -> 0.5')
+    ('different: 1 node changed; 1 node in both', 'alpha 1.0 -> 0.5')
     """
     contents, numbers = Contents(), Numbers()
     one = anatomy(before.graph, numbers, contents)
@@ -78,7 +78,8 @@ def _aliases(one: ir.Model, other: ir.Model) -> dict[str | None, str | None]:
 def _header(before: Model, after: Model) -> Iterator[Field]:
     one, other = before.graph, after.graph
     yield from _fields("IR version", {"": one.ir_version}, {"": other.ir_version})
-    yield from _fields("opset of ", _opsets(one.opset_imports), _opsets(other.opset_imports))
+    used = _used(one) | _used(other)  # optimisers import all operator sets that they know
+    yield from _fields("opset of ", _opsets(one.opset_imports, used), _opsets(other.opset_imports, used))
     yield from _fields("metadata ", dict(one.metadata_props), dict(other.metadata_props))
     functions = [{name: model.functions[name] for name in model.functions} for model in (one, other)]
     for name in functions[0].keys() | functions[1].keys():
@@ -87,12 +88,17 @@ def _header(before: Model, after: Model) -> Iterator[Field]:
         if a is None or b is None:
             yield Field(what=what, before=None if a is None else "there", after=None if b is None else "there")
             continue
-        yield from _fields(f"{what}: opset of ", _opsets(a.opset_imports), _opsets(b.opset_imports))
+        yield from _fields(f"{what}: opset of ", _opsets(a.opset_imports, used), _opsets(b.opset_imports, used))
         yield from _fields(f"{what}: ", {"inputs": len(a.inputs)}, {"inputs": len(b.inputs)})
 
 
-def _opsets(imports: Mapping[str, int]) -> dict[str, int]:
-    return {domain or "ai.onnx": version for domain, version in imports.items()}
+def _used(model: ir.Model) -> set[str]:
+    """The domains of all nodes."""
+    return {node.domain or "ai.onnx" for graph in graphs(model) for node in graph} | {"ai.onnx"}
+
+
+def _opsets(imports: Mapping[str, int], used: Container[str]) -> dict[str, int]:
+    return {domain or "ai.onnx": version for domain, version in imports.items() if (domain or "ai.onnx") in used}
 
 
 def _fields(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Field]:

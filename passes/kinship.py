@@ -25,6 +25,7 @@ __all__ = ["Kinship", "kinship"]
 
 Array = npt.NDArray[Any]
 
+SHORT = 1 << 14  # entries of a constant that is tried in other orders in any case
 FAR = 0.3  # of relative drift: from here on the entries may be the same in another order
 HOPEFUL = 3  # constants that are tried as the whole of a part
 MOST_ENTRIES = 1 << 27  # of a constant that is searched for parts
@@ -170,7 +171,8 @@ class _Kinship:
         """A constant that stands where another one stood."""
         if was.at.shape == held.at.shape and was.at.dtype == held.at.dtype:
             gap = drift(was.array(), held.array())
-            if held.tensor.size > 1 and (gap.relative is None or gap.relative > FAR):
+            short = held.tensor.size <= SHORT and gap.relative != 0
+            if held.tensor.size > 1 and (short or gap.relative is None or gap.relative > FAR):
                 found = self._part(was, held)
                 if found is not None and found.kind in ("permuted", "transposed"):
                     return found
@@ -185,12 +187,12 @@ class _Kinship:
         wide = [one.array().astype(np.float64) for one in (was, held)]
         return replace(change, drift=drift(*wide))
 
-    def _known_as(self, was: _Held, held: _Held) -> TensorChange | None:
+    def _known_as(self, was: _Held, held: _Held, thorough: bool = True) -> TensorChange | None:
         """A constant as another one in another form: cast, reshaped, or a part of it."""
         if was.at.dtype == held.at.dtype:
             if was.tensor.size == held.tensor.size and np.array_equal(raw(was.tensor), raw(held.tensor)):
                 return self._change("reshaped", [was], held, f"{list(was.at.shape)} -> {list(held.at.shape)}")
-            return self._part(was, held)
+            return self._part(was, held, thorough)
         if not _is_number(was) or not _is_number(held) or was.tensor.size != held.tensor.size:
             return None
         types = f"{was.at.dtype} -> {held.at.dtype}"
@@ -201,10 +203,10 @@ class _Kinship:
                     return self._change("cast", [was], held, types + how)
         return None
 
-    def _part(self, whole: _Held, held: _Held) -> TensorChange | None:
+    def _part(self, whole: _Held, held: _Held, thorough: bool = True) -> TensorChange | None:
         if whole.at.dtype != held.at.dtype or whole.tensor.size > MOST_ENTRIES or not _is_number(whole):
             return None
-        found = locate(held.lines(), whole.lines())
+        found = locate(held.lines(), whole.lines(), thorough)
         if found is None:
             return None
         kind: TensorKind = "slice" if found.is_ordered else "permuted slice"
@@ -240,8 +242,11 @@ class _Kinship:
         origin: dict[str, None] = {}
         found: dict[ir.Value, _Held] = {}
         nodes = list(held.readers)
-        for node in nodes:  # a constant may be prepared by nodes that are the same in both models
+        for node in nodes:
             if node not in served:
+                folded = self._folded(node, held)
+                origin |= dict.fromkeys(self.one.addresses[old] for old in folded)
+                found |= {value: known[value] for value in _constants_behind(folded) if value in known}
                 continue
             before, _, became = served[node]
             origin |= dict.fromkeys([*(at.address for at in became.before), *became.of])
@@ -253,16 +258,25 @@ class _Kinship:
         ranked = sorted(found.values(), key=lambda other: -other.tensor.size)
         return ranked, list(origin)
 
+    def _folded(self, node: ir.Node, held: _Held) -> list[ir.Node]:
+        """Nodes of the first model that made what a paired node now reads as a constant."""
+        twin = self.pairs.back.get(node)
+        if twin is None:
+            return []
+        both = zip(operands(twin), operands(node), strict=False)
+        makers = [u.producer() for u, v in both if v is held.value and u is not None]
+        return [maker for maker in makers if maker is not None and maker not in self.pairs.forth]
+
     def _from_one(self, held: _Held, sources: Sequence[_Held]) -> TensorChange | None:
-        tried = set()
-        few = [source for source in sources if source.tensor.size >= held.tensor.size > 1][:HOPEFUL]
-        for source in (*few, *self._voted(held.lines() if _is_matrix(held) else None, held)):
-            if source.value in tried or not _is_number(held):
-                continue
-            tried.add(source.value)
-            if (change := self._known_as(source, held)) is not None:
+        if not _is_number(held) or held.tensor.size < 2:
+            return None
+        few = [source for source in sources if source.tensor.size >= held.tensor.size][:HOPEFUL]
+        likely = self._voted(held.lines(), held) if _is_matrix(held) else []
+        for source in dict.fromkeys((*likely, *few)):
+            if (change := self._known_as(source, held, thorough=False)) is not None:
                 return change
-        return None
+        near = (source for source in few if _is_matrix(held) and source.at.dtype == held.at.dtype)
+        return next((change for source in near if (change := self._part(source, held, thorough=True))), None)
 
     def _stacked(self, held: _Held, sources: Sequence[_Held]) -> TensorChange | None:
         """A stack of matrices that lie in one constant each."""
@@ -272,8 +286,8 @@ class _Kinship:
         whole: dict[ir.Value, _Held] = {}
         for layer in array.reshape(-1, *array.shape[-2:]):
             part = Lines(layer)
-            near = (*[s for s in sources if s.at.dtype == held.at.dtype][:HOPEFUL], *self._voted(part, held))
-            home = next((source for source in near if locate(part, source.lines()) is not None), None)
+            near = (*self._voted(part, held), *[s for s in sources if s.at.dtype == held.at.dtype][:HOPEFUL])
+            home = next((one for one in dict.fromkeys(near) if locate(part, one.lines(), False) is not None), None)
             if home is None and layer.any():
                 return None
             if home is not None:
@@ -287,20 +301,17 @@ class _Kinship:
             return None
         whole = held.lines()
         sums = np.unique(np.concatenate([whole.sums(0), whole.sums(1)]))
-        near = []
-        for piece in self.lost:
-            if piece.at.dtype == held.at.dtype and 1 < piece.tensor.size <= held.tensor.size and piece.array().ndim < 3:
-                own = np.concatenate([piece.lines().sums(0), piece.lines().sums(1)])
-                own = own[own != 0]
-                if own.size and bool(np.isin(own, sums).any()):
-                    near.append(piece)
-        inside = [(piece, where) for piece in near if (where := locate(piece.lines(), whole)) is not None]
+        sums = sums[sums != 0]
+        inside = [
+            piece
+            for piece in self.lost
+            if piece.at.dtype == held.at.dtype and 1 < piece.tensor.size <= 2 * held.tensor.size
+            if all(_hits(part, sums) and locate(part, whole, False) is not None for part in _layers(piece))
+        ]
         if not inside:
             return None
-        covered = sum(piece.tensor.size for piece, _ in inside)
-        return self._change(
-            "merged", [piece for piece, _ in inside], held, f"{covered / held.tensor.size:.0%} of its entries"
-        )
+        covered = min(1.0, sum(piece.tensor.size for piece in inside) / held.tensor.size)
+        return self._change("merged", inside, held, f"{covered:.0%} of its entries")
 
     def _losses(self) -> list[_Held]:
         """Constants of the first model whose contents are not in the second one as they are."""
@@ -357,6 +368,20 @@ def _matrix(array: Array) -> Array:
     if len(kept) < 2:
         return array.reshape(-1, 1)
     return array.reshape(kept[0], -1)
+
+
+def _layers(held: _Held) -> Iterator[Lines]:
+    """A constant as a matrix, or each matrix of a stack."""
+    array = held.array()
+    if array.ndim < 3 or array.shape[-1] * array.shape[-2] < 2:
+        yield held.lines()
+    else:
+        yield from (Lines(layer) for layer in array.reshape(-1, *array.shape[-2:]))
+
+
+def _hits(part: Lines, sums: npt.NDArray[np.uint64]) -> bool:
+    """Whether some row or column of a part may be one of those with these sums."""
+    return bool(np.isin(np.concatenate([part.sums(0), part.sums(1)]), sums).any())
 
 
 def _is_number(held: _Held) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..ir.onnx_ir import onnx_ir as ir
@@ -127,14 +127,27 @@ class _Bodies:
     def _spread(self, one: Anatomy, other: Anatomy) -> None:
         """Pair what stands in the same way to nodes that are paired, and what stands so to these."""
         waiting = deque((node, self.pairs.forth[node]) for node in self.a.nodes if node in self.pairs.forth)
-        while waiting:
-            a, b = waiting.popleft()
-            for before, after in _neighbours(a, b):
+        ways: Iterable[tuple[list[ir.Node], list[ir.Node]]] = list(self._borders())
+        while waiting or ways:
+            if not ways:
+                ways = _neighbours(*waiting.popleft())
+            for before, after in ways:
                 mine = [n for n in before if n not in self.pairs.forth and one.home.get(n) is self.a]
                 theirs = [n for n in after if n not in self.pairs.back and other.home.get(n) is self.b]
                 for node, twin in self._likely(mine, theirs):
                     self.pairs.add(node, twin)
                     waiting.append((node, twin))
+            ways = []
+
+    def _borders(self) -> Iterable[tuple[list[ir.Node], list[ir.Node]]]:
+        """Lists of nodes that make one output, or that read one input at one slot."""
+        ports = [(body.scope.graph.inputs, body.outputs) for body in (self.a, self.b)]
+        for u, v in _same_ports(ports[0][1], ports[1][1], self.a.is_main):
+            makers = u.producer(), v.producer()
+            if makers[0] is not None and makers[1] is not None and operator(makers[0]) == operator(makers[1]):
+                yield [makers[0]], [makers[1]]
+        for u, v in _same_ports(ports[0][0], ports[1][0], self.a.is_main):
+            yield from _readers(u, v)
 
     def _likely(self, mine: list[ir.Node], theirs: list[ir.Node]) -> list[tuple[ir.Node, ir.Node]]:
         if not mine or not theirs:
@@ -169,15 +182,34 @@ def _neighbours(a: ir.Node, b: ir.Node) -> Iterable[tuple[list[ir.Node], list[ir
     """Lists of nodes that stand in one way to two nodes: makers of an operand, readers of an output at a slot."""
     for u, v in zip(operands(a), operands(b), strict=False):
         before, after = (value.producer() if value is not None else None for value in (u, v))
-        if before is not None and after is not None and u is not None and v is not None:
-            if operator(before) == operator(after) and u.index() == v.index():
-                yield [before], [after]
+        if before is None or after is None or u is None or v is None:
+            continue
+        if operator(before) == operator(after) and u.index() == v.index():
+            yield [before], [after]
     for u, v in zip(a.outputs, b.outputs, strict=False):
-        readers: dict[Hashable, tuple[list[ir.Node], list[ir.Node]]] = defaultdict(lambda: ([], []))
-        for side, value in enumerate((u, v)):
-            for node, slot in value.uses():
-                readers[operator(node), slot][side].append(node)
-        yield from readers.values()
+        yield from _readers(u, v)
+
+
+def _readers(u: ir.Value, v: ir.Value) -> Iterable[tuple[list[ir.Node], list[ir.Node]]]:
+    """Readers of two values by operator and slot."""
+    readers: dict[Hashable, tuple[list[ir.Node], list[ir.Node]]] = defaultdict(lambda: ([], []))
+    for side, value in enumerate((u, v)):
+        for node, slot in value.uses():
+            readers[operator(node), slot][side].append(node)
+    return readers.values()
+
+
+def _same_ports(
+    mine: Sequence[ir.Value], theirs: Sequence[ir.Value], named: bool
+) -> Iterable[tuple[ir.Value, ir.Value]]:
+    """Inputs or outputs of two graphs that are the same: by name those of the model, by place all others."""
+    if not named:
+        return zip(mine, theirs, strict=False)
+    known = {value.name: value for value in theirs}
+    found = [(value, known[value.name]) for value in mine if value.name in known]
+    names = {value.name for value in mine}
+    both = zip(mine, theirs, strict=False)
+    return found + [(u, v) for u, v in both if u.name not in known and v.name not in names]
 
 
 def _is_telling(node: ir.Node) -> bool:

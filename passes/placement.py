@@ -50,6 +50,8 @@ class Placement:
     def __str__(self) -> str:
         both = zip(("rows", "columns"), (self.rows, self.columns), self.shape, strict=True)
         told = [f"{what} {_told(lines, size)}" for what, lines, size in both if size > 1 or lines.size > 1]
+        if self.shape[1] == 1 and self.columns.size == 1:
+            told = [_told(self.rows, self.shape[0])]
         return ", ".join(told) + (", transposed" if self.transposed else "")
 
 
@@ -77,6 +79,13 @@ class Lines:
     array: Array
     _sums: dict[int, Words] = field(default_factory=dict)
     _components: list[tuple[Index, Index]] | None = None
+    _density: float | None = None
+
+    def density(self) -> float:
+        """The share of entries that are not zero."""
+        if self._density is None:
+            self._density = np.count_nonzero(self.array) / max(1, self.array.size)
+        return self._density
 
     def sums(self, axis: int) -> Words:
         """Per row (axis 0) or column (axis 1)."""
@@ -125,12 +134,12 @@ def _ordered_sums(array: Array) -> Words:
     return sums
 
 
-def locate(part: Lines, whole: Lines) -> Placement | None:
+def locate(part: Lines, whole: Lines, thorough: bool = True) -> Placement | None:
     """Where a part lies in a whole, exactly: every entry is compared at the end. None where no place was found.
 
     Both two-dimensional and of one type. Lines of the part with nothing but zeros may lie anywhere. Found are whole
     rows or columns of the other, in any order; blocks whose rows or columns have no entries elsewhere; components; and
-    any rows x columns where entries are mostly different from one another.
+    any rows x columns where entries are mostly different from one another, if `thorough`: that goes through the whole.
     Source: the hash of lines is Zobrist's, sums of random words (1970).
 
     >>> W = np.arange(1, 13.0).reshape(3, 4)
@@ -148,7 +157,7 @@ def locate(part: Lines, whole: Lines) -> Placement | None:
         if all(k.size == n for k, n in zip(kept, part.array.shape, strict=True))
         else Lines(part.array[np.ix_(*kept)])
     )
-    for way in (_by_lines, _by_components, _by_values):
+    for way in (_by_lines, _by_components, _by_values)[: 3 if thorough else 2]:
         for transposed in (False, True):
             small = Lines(bare.array.T, {1 - k: v for k, v in bare._sums.items()}) if transposed else bare
             if any(a > b for a, b in zip(small.array.shape, whole.array.shape, strict=True)):
@@ -191,7 +200,7 @@ def _matched(wanted: Words, given: Words) -> Index | None:
         if start + wanted.size <= given.size and np.array_equal(given[start : start + wanted.size], wanted):
             return np.arange(start, start + wanted.size)
     order, mine = np.argsort(given, kind="stable"), np.argsort(wanted, kind="stable")
-    values, firsts = np.unique(wanted[mine], return_index=True)
+    _, firsts = np.unique(wanted[mine], return_index=True)
     number = np.arange(wanted.size) - np.repeat(firsts, np.diff([*firsts, wanted.size]))
     ranked = given[order]
     first, last = (np.searchsorted(ranked, wanted[mine], side) for side in ("left", "right"))
@@ -205,8 +214,7 @@ def _matched(wanted: Words, given: Words) -> Index | None:
 
 def _by_components(part: Lines, whole: Lines) -> tuple[Index, Index] | None:
     """Component by component, each in its order; those of the same form are interchangeable."""
-    entries = whole.array.size
-    if np.count_nonzero(whole.array) > SPARSE * entries:
+    if whole.density() > SPARSE:
         return None
     free = defaultdict(list)
     for rows, columns in reversed(whole.components()):
@@ -264,12 +272,16 @@ def _lookup(whole: Array, values: Array) -> tuple[Index, Index] | None:
     if ranked.size > 1 and bool((ranked[1:] == ranked[:-1]).any()):
         return None
     found = np.full(values.size, -1, np.int64)
+    wanted = np.zeros(1 << 16, bool)  # by the last bits of an entry: nearly all others are out at once
+    word = f"u{whole.dtype.itemsize}"
+    wanted[(ranked.view(word) & 0xFFFF).astype(np.int64)] = True
     step = max(1, CHUNK // max(1, whole.shape[1]))
     for start in range(0, whole.shape[0], step):
         flat = whole[start : start + step].ravel()
-        place = np.minimum(np.searchsorted(ranked, flat), ranked.size - 1)
-        for hit in np.flatnonzero(ranked[place] == flat):
-            which = order[place[hit]]
+        likely = np.flatnonzero(wanted[(flat.view(word) & 0xFFFF).astype(np.uint16)])
+        place = np.minimum(np.searchsorted(ranked, flat[likely]), ranked.size - 1)
+        match = ranked[place] == flat[likely]
+        for hit, which in zip(likely[match], order[place[match]], strict=True):
             if found[which] >= 0:
                 return None
             found[which] = start * whole.shape[1] + hit

@@ -1,5 +1,5 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
-cover | report`.
+cover | diff | report`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
 """
@@ -629,6 +629,32 @@ def cover(
         lambda: cover_report.to_dict(found),
         lambda _: cover_report.cover_view(found, everything),
     )
+
+
+@app.command()
+def diff(
+    one: First,
+    other: Second,
+    page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write it as a page of its own")] = None,
+    overwrite: Overwrite = False,
+    everything: All = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what the graphs of two models differ in, by what nodes compute; exit status 1 when they differ."""
+    from .diff import diff as difference_of
+    from .diff_report import diff_view
+
+    refuse_outputs([page] if page else [], [one, other], overwrite)
+    found = difference_of(one, other)
+    if page is not None:
+        from .diff_page import diff_page
+
+        write({page: diff_page(found).encode()}, overwrite)
+    show(quiet, as_json, found.to_dict, lambda _: diff_view(found, everything))
+    if not found.same:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -10,6 +10,7 @@
     why = scission.explain("model.onnx", "/layer.0/MatMul")        # what was tried with one, what holds it together
     found = scission.structure("model.onnx:lstm")                  # the states of one weight: SCCs, layers, blocks
     groups = scission.cover("model.onnx:mel")                      # groups of outputs that share inputs, their worth
+    found = scission.diff("model.onnx", "model.split.onnx")        # which nodes became which, constants, totals
     seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
     page = scission.report("model.onnx", "model.split.onnx", "report.html")   # all of it as one HTML file
 
@@ -22,6 +23,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .ir.difference import Difference as Difference
     from .ir.errors import ScissionError as ScissionError
     from .ir.explanation import Explanation as Explanation
     from .ir.explanation import UnknownNodeError as UnknownNodeError
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from .runtime.compare import check as check
     from .runtime.covering import Covering as Covering
     from .runtime.covering import cover as cover
+    from .runtime.diff import diff as diff
     from .runtime.explanation import explain as explain
     from .runtime.html_report import Report as Report
     from .runtime.html_report import report as report
@@ -56,6 +59,7 @@ __version__ = "0.1.0"
 
 # Importing scission is instant: what a name needs is imported when the name is first used.
 _HOMES = {
+    "Difference": "ir.difference",
     "ScissionError": "ir.errors",
     "ModelError": "ir.model",
     **dict.fromkeys(("Block", "Decomposition", "Plan", "PlanError", "Step"), "ir.plan"),
@@ -70,6 +74,7 @@ _HOMES = {
     **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
     **dict.fromkeys(("Covering", "cover"), "runtime.covering"),
     **dict.fromkeys(("Report", "report"), "runtime.html_report"),
+    "diff": "runtime.diff",
     "structure": "runtime.states",
     "structure_sweep": "passes.sweep",
 }
