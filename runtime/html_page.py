@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jinja2 import Environment, StrictUndefined, Template
 
-from ..ir.difference import NodeAt
-from ..ir.errors import ScissionError
 from ..ir.inspection import Inspection
+from .diff_lines import drifts, megabytes, named, operators, relations, sources, totals
 from .panel import COLOURS
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ MOST_ROWS = 40  # of tables inside of details
 MOST_LISTED = 200  # differences of one kind
 
 
-class PageError(ScissionError):
-    """A page that cannot be made here."""
-
-
 class Reason(NamedTuple):
     """Why operators stay as they are, how many, the first few of them, and what they hold of the parameters."""
 
@@ -43,10 +39,7 @@ class Reason(NamedTuple):
 
 
 def page(report: Report) -> str:
-    """One HTML file with everything in it; it asks for nothing from anywhere.
-
-    Raises PageError where jinja2 is not installed.
-    """
+    """One HTML file with everything in it; it asks for nothing from anywhere."""
     return _template().render(
         report=report,
         plan=report.plan,
@@ -58,18 +51,15 @@ def page(report: Report) -> str:
 
 
 @cache
-def _template() -> Any:
-    try:
-        import jinja2
-    except ImportError:
-        raise PageError("a report needs jinja2; pip install jinja2") from None
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+def _template() -> Template:
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {
         "count": lambda number: f"{number:,}",
         "share": lambda share: f"{share:.1%}",
-        "size": _size,
+        "size": megabytes,
+        "named": named,
+        "ops": operators,
+        "of": sources,
         "short": _short,
         "milliseconds": lambda seconds: f"{seconds * 1e3:,.2f} ms",
         "uri": lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}",
@@ -78,23 +68,12 @@ def _template() -> Any:
         "evidence_of": _evidence,
         "layers_of": _layers_of,
         "nodes_of": _nodes_of,
-        "operators_of": _operators_of,
+        "relations_of": relations,
+        "drifts_of": drifts,
+        "totals_of": totals,
         "verdict_of": _verdict_of,
     }
     return environment.from_string(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))
-
-
-def _size(number: float) -> str:
-    """Bytes for people.
-
-    >>> _size(999), _size(4_500_000)
-    ('999 B', '4.5 MB')
-    """
-    for unit in ("B", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} GB"
 
 
 def _short(number: float) -> str:
@@ -104,16 +83,6 @@ def _short(number: float) -> str:
     ('1,234', '22.7 M')
     """
     return f"{number:,.0f}" if number < 1e5 else f"{number / 1e6:,.1f} M" if number < 1e9 else f"{number / 1e9:,.1f} G"
-
-
-def _operators_of(nodes: Sequence[NodeAt]) -> str:
-    """The operators of some nodes and how many of each.
-
-    >>> _operators_of([NodeAt(address=op, op=op) for op in ("Split", "MatMul", "MatMul")])
-    'Split, 2 MatMul'
-    """
-    counts = Counter(node.op for node in nodes)
-    return ", ".join(op if count == 1 else f"{count} {op}" for op, count in counts.items())
 
 
 def _verdict_of(row: Inspection) -> str:

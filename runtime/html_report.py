@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..ir.difference import Difference, Totals
-from ..ir.errors import ScissionError
 from ..ir.inspection import Inspected
 from ..ir.model import Model, Source, graphs, load
 from ..ir.phase import phase
@@ -33,15 +32,11 @@ if TYPE_CHECKING:
     from .bench import Bench
     from .equivalence import Verdict
 
-__all__ = ["About", "FileFact", "Report", "ReportError", "report"]
+__all__ = ["About", "FileFact", "Report", "report"]
 
 Settings = tuple[Sequence[int] | None, Trials, str, Progress | None]  # rows, trials, device, progress
 
 PIECE = 1 << 20  # bytes that are hashed at a time
-
-
-class ReportError(ScissionError):
-    """A report that cannot be made as it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +115,12 @@ class Report:
             f"The plan told of was made now and splits {len(self.plan.rewrites)} linears, {self.changed} has "
             f"{len(self.done or ())} split: give the plan that was carried out with --plan."
         )
+
+    @property
+    def gains(self) -> bool:
+        """Whether something is split, and as far as it was measured is not slower at every size."""
+        faster = not self.benches or any(bench.speedup >= 1 for bench in self.benches)
+        return bool(self.plan.rewrites) and self.ok and faster
 
     @property
     def mac_share(self) -> float:
@@ -347,8 +348,14 @@ def _clauses(report: Report) -> Iterator[str]:
     if report.verdict is not None:
         yield _judged(report.verdict, report.lossy)
     if report.benches:
-        speeds = [f"{one.speedup:.2f}" + (f" at batch {one.rows}" if one.rows else "") for one in report.benches]
-        yield f"measured {' and '.join([', '.join(speeds[:-1]), speeds[-1]] if speeds[:-1] else speeds)} times as fast"
+        yield f"measured {_speeds(report.benches)}"
+
+
+def _speeds(benches: Sequence[Bench]) -> str:
+    """'1.20 times as fast at batch 1, 3.10 at batch 16'."""
+    told = [(f"{one.speedup:.2f}", f" at batch {one.rows}" if one.rows else "") for one in benches]
+    first, *rest = told
+    return ", ".join([f"{first[0]} times as fast{first[1]}", *map("".join, rest)])
 
 
 def _judged(verdict: Verdict, lossy: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ __all__ = ["GroupRow", "Portrait", "StateView", "has_structure", "portraits", "w
 
 Array = npt.NDArray[Any]
 
-LARGEST = 6  # linears without any structure that are shown nevertheless
+LARGEST = 40  # linears without any structure that are shown nevertheless
+MOST_READ = 1 << 27  # entries of those: half a gigabyte to read
 MOST_SHOWN = 60  # linears with structure that are
 MOST_BYTES = 2_500_000  # of pictures; what comes later is told without
 MOST_GROUPS = 40  # rows of a table
@@ -92,7 +94,9 @@ def worth_showing(plan: Plan) -> tuple[str, ...]:
     found.sort(key=lambda step: (step.lowering == "dense", -step.parameters * (1 - step.decomposition.mac_share)))
     names = {step.node for step in found}
     rest = sorted((step for step in plan.steps if step.node not in names), key=lambda step: -step.parameters)
-    return tuple(step.node for step in (*found[:MOST_SHOWN], *rest[:LARGEST]))
+    read = list(accumulate(step.parameters for step in rest))
+    few = [step for step, sum_ in zip(rest, read, strict=True) if sum_ <= MOST_READ or sum_ == read[0]]
+    return tuple(step.node for step in (*found[:MOST_SHOWN], *few[:LARGEST]))
 
 
 @phase("pictures")
