@@ -34,7 +34,7 @@ class Reason(NamedTuple):
     why: str
     op: str
     nodes: tuple[str, ...]
-    count: int
+    number: int
     parameters: int
 
 
