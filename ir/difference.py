@@ -20,8 +20,19 @@ __all__ = [
 ]
 
 TensorKind: TypeAlias = Literal[
-    *("renamed", "changed", "cast", "reshaped", "transposed", "permuted", "slice", "permuted slice"),
-    *("stacked", "merged", "made", "new", "removed"),
+    "renamed",
+    "changed",
+    "cast",
+    "reshaped",
+    "transposed",
+    "permuted",
+    "slice",
+    "permuted slice",
+    "stacked",
+    "merged",
+    "made",
+    "new",
+    "removed",
 ]
 
 

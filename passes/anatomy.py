@@ -13,7 +13,20 @@ from ..ir.linear import Scope, scopes
 from ..ir.onnx_ir import onnx_ir as ir
 from .contents import Contents
 
-__all__ = ["Anatomy", "Body", "Numbers", "anatomy", "attribute_key", "constant_of", "operator", "subgraphs"]
+__all__ = [
+    "Anatomy",
+    "Body",
+    "Numbers",
+    "anatomy",
+    "attribute_key",
+    "constant_of",
+    "defaults_of",
+    "is_constant",
+    "operands",
+    "operator",
+    "stated",
+    "subgraphs",
+]
 
 GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 ANONYMOUS = ("value", "value_float", "value_floats", "value_int", "value_ints", "value_string", "value_strings")
@@ -98,15 +111,19 @@ def anatomy(
 
 
 def _bodies(model: ir.Model) -> Iterator[Body]:
-    places = {}
+    places: dict[ir.Graph | ir.Function, tuple[ir.Node, tuple[str, int]]] = {}
     for scope in scopes(model):
         for node in scope.graph:
             for name, index, graph in subgraphs(node):
                 places[graph] = node, (name, index)
     for scope in scopes(model):
         nodes = tuple(node for node in scope.graph if not is_constant(node))
-        owner, slot = places.get(scope.graph, (None, ("", 0)))
-        yield Body(scope, nodes, tuple(scope.graph.outputs), owner, slot)
+        ends = tuple(scope.graph.outputs)
+        if scope.graph in places:
+            owner, slot = places[scope.graph]
+            yield Body(scope, nodes, ends, owner, slot)
+        else:
+            yield Body(scope, nodes, ends)
 
 
 def subgraphs(node: ir.Node) -> Iterator[tuple[str, int, ir.Graph]]:
@@ -182,10 +199,15 @@ def _defaults(op: str, version: int, domain: str) -> Mapping[str, Any]:
     }
 
 
+def defaults_of(node: ir.Node, opset_imports: Mapping[str, int]) -> Mapping[str, Any]:
+    """What the attributes of a node are where it does not state them."""
+    version = opset_imports.get(node.domain, opset_imports.get("ai.onnx" if not node.domain else "", 1))
+    return _defaults(node.op_type, version, node.domain)
+
+
 def stated(node: ir.Node, opset_imports: Mapping[str, int]) -> dict[str, ir.Attr]:
     """The attributes of a node without those that say what holds in any case, by name."""
-    version = opset_imports.get(node.domain, opset_imports.get("ai.onnx" if not node.domain else "", 1))
-    defaults = _defaults(node.op_type, version, node.domain)
+    defaults = defaults_of(node, opset_imports)
     return {
         name: node.attributes[name]
         for name in sorted(node.attributes)

@@ -102,4 +102,4 @@ def _equal(a: Bytes, b: Bytes) -> bool:
 
 
 def _hash(data: Bytes) -> bytes:
-    return hashlib.sha1(data, usedforsecurity=False).digest()
+    return hashlib.sha1(data.data, usedforsecurity=False).digest()

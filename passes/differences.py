@@ -8,7 +8,18 @@ from typing import Any
 from ..ir.difference import Became, Difference, Field, NodeChange, Side
 from ..ir.model import Model, graphs
 from ..ir.onnx_ir import onnx_ir as ir
-from .anatomy import Anatomy, Numbers, anatomy, attribute_key, constant_of, operands, operator, stated, subgraphs
+from .anatomy import (
+    Anatomy,
+    Numbers,
+    anatomy,
+    attribute_key,
+    constant_of,
+    defaults_of,
+    operands,
+    operator,
+    stated,
+    subgraphs,
+)
 from .census import census
 from .contents import Contents
 from .grouping import group_nodes, node_at
@@ -26,12 +37,12 @@ def differences(before: Model, after: Model) -> Difference:
     Raises ModelError when a constant cannot be read.
 
     >>> import onnx
-    >>> from ..ir.model import load
+    >>> from scission.ir.model import load
     >>> x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n", 2]) for name in "xy")
     >>> def of(op): return load(onnx.helper.make_model(onnx.helper.make_graph([op], "g", [x], [y])))
     >>> found = differences(*(of(onnx.helper.make_node("Elu", ["x"], ["y"], alpha=alpha)) for alpha in (1.0, 0.5)))
     >>> found.sentence, str(found.nodes[0].fields[0])
-    ('different: 1 node changed; 1 node in both', 'alpha 1.0 -> 0.5')
+    ('different: 1 node changed; 1 node in both', 'alpha 1.0 (default) -> 0.5')
     """
     contents, numbers = Contents(), Numbers()
     one = anatomy(before.graph, numbers, contents)
@@ -236,13 +247,20 @@ class _Changes:
             u, v = mine.get(name), theirs.get(name)
             keys = [None if one is None else attribute_key(one, self.contents) for one in (u, v)]
             if keys[0] != keys[1]:
-                texts = [_attribute_text(one, a) for one in (u, v)]
+                texts = [_attribute_text(one) or self._unstated(node, name) for one, node in ((u, a), (v, b))]
                 if texts[0] == texts[1] and texts[0] is not None:
                     texts = [f"{text} ({which})" for text, which in zip(texts, ("A", "B"), strict=True)]
                 yield Field(what=name, before=texts[0], after=texts[1])
         counts = [len(list(subgraphs(node))) for node in (a, b)]
         if counts[0] != counts[1]:
             yield Field(what="graphs inside", before=str(counts[0]), after=str(counts[1]))
+
+    def _unstated(self, node: ir.Node, name: str) -> str | None:
+        """What an attribute is that a node does not state."""
+        seen = self.one if node in self.one.home else self.other
+        default = defaults_of(node, seen.home[node].scope.opset_imports).get(name)
+        default = default.decode(errors="replace") if isinstance(default, bytes) else default
+        return None if default is None else f"{_short(default)} (default)"
 
     def _operands(self, a: ir.Node, b: ir.Node) -> Iterator[Field]:
         mine, theirs = operands(a), operands(b)
@@ -286,18 +304,19 @@ class _Changes:
         """Inputs of graphs inside paired nodes, and of functions, each with its counterpart."""
         inside = {(body.owner, *body.slot): body for body in self.other.bodies if body.owner is not None}
         functions = {body.scope.path: body for body in self.other.bodies if body.owner is None and not body.is_main}
-        found = {}
+        found: dict[ir.Value, ir.Value] = {}
         for body in self.one.bodies:
+            twin = None
             if body.owner is None:
                 twin = None if body.is_main else functions.get(body.scope.path)
-            else:
-                twin = inside.get((self.pairs.forth.get(body.owner), *body.slot))
+            elif body.owner in self.pairs.forth:
+                twin = inside.get((self.pairs.forth[body.owner], *body.slot))
             if twin is not None:
                 found.update(zip(body.scope.graph.inputs, twin.scope.graph.inputs, strict=False))
         return found
 
 
-def _attribute_text(attribute: ir.Attr | None, node: ir.Node) -> str | None:
+def _attribute_text(attribute: ir.Attr | None) -> str | None:
     if attribute is None:
         return None
     if attribute.is_ref():

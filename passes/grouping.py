@@ -124,7 +124,7 @@ def _shared(one: Anatomy, other: Anatomy, alone: set[ir.Node]) -> dict[ir.Value,
     found = {}
     for node in other.home:
         for value in node.outputs if node in alone else ():
-            twin = named.get(value.name)
+            twin = named.get(value.name) if value.name else None
             if twin is not None and _is_read(value) and _agree(twin, value):
                 found[twin] = value
                 found[value] = twin
@@ -150,9 +150,9 @@ def _meetings(
         if u.producer() in one.home:
             yield u.producer(), v.producer()
     for a, b in pairs.forth.items():
-        for u, v in zip(operands(a), operands(b), strict=False):
-            if u is not None and v is not None and constant_of(u) is None and constant_of(v) is None:
-                yield u.producer(), v.producer()
+        for mine, theirs in zip(operands(a), operands(b), strict=False):
+            if mine is not None and theirs is not None and constant_of(mine) is None and constant_of(theirs) is None:
+                yield mine.producer(), theirs.producer()
     ends = {value.name: value for value in other.main.outputs}
     for value in one.main.outputs:
         if value.name in ends:

@@ -25,8 +25,6 @@ __all__ = ["Kinship", "kinship"]
 
 Array = npt.NDArray[Any]
 
-SHORT = 1 << 14  # entries of a constant that is tried in other orders in any case
-FAR = 0.3  # of relative drift: from here on the entries may be the same in another order
 HOPEFUL = 3  # constants that are tried as the whole of a part
 MOST_ENTRIES = 1 << 27  # of a constant that is searched for parts
 
@@ -112,6 +110,7 @@ class _Kinship:
     _index: dict[Any, tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]] = field(default_factory=dict)
 
     def run(self) -> Kinship:
+        self.lost = self._losses()
         was = {held.value: held for held in self.before}
         now = {held.value: held for held in self.after}
         places: dict[ir.Value, list[ir.Value]] = defaultdict(list)
@@ -171,13 +170,12 @@ class _Kinship:
         """A constant that stands where another one stood."""
         if was.at.shape == held.at.shape and was.at.dtype == held.at.dtype:
             gap = drift(was.array(), held.array())
-            short = held.tensor.size <= SHORT and gap.relative != 0
-            if held.tensor.size > 1 and (short or gap.relative is None or gap.relative > FAR):
+            if gap.share and held.tensor.size > 1 and _may_be_permuted(was, held):
                 found = self._part(was, held)
                 if found is not None and found.kind in ("permuted", "transposed"):
                     return found
             return replace(self._change("changed", [was], held), drift=gap)
-        return self._known_as(was, held) or self._changed_form(was, held)
+        return self._known_as(was, held) or self._merged(held) or self._changed_form(was, held)
 
     def _changed_form(self, was: _Held, held: _Held) -> TensorChange:
         detail = f"{_form(was.at)} -> {_form(held.at)}"
@@ -218,7 +216,6 @@ class _Kinship:
         """What constants come from whose contents are new."""
         named = {held.at.name: held for held in self.before}
         served = self._served()
-        self.lost = self._losses() if wanted else []
         found = []
         for held in wanted:
             sources, origin = self._sources(held, served)
@@ -360,7 +357,8 @@ def _constants_behind(nodes: Iterable[ir.Node]) -> Iterator[ir.Value]:
 def _array(tensor: Any) -> Array:
     if tensor.dtype == ir.DataType.STRING or tensor.dtype.bitwidth < 8:
         return np.asarray(read(tensor))
-    return raw(tensor).view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
+    array: Array = raw(tensor).view(np.dtype(tensor.dtype.numpy()))
+    return array.reshape(tensor.shape.numpy())
 
 
 def _matrix(array: Array) -> Array:
@@ -382,6 +380,16 @@ def _layers(held: _Held) -> Iterator[Lines]:
 def _hits(part: Lines, sums: npt.NDArray[np.uint64]) -> bool:
     """Whether some row or column of a part may be one of those with these sums."""
     return bool(np.isin(np.concatenate([part.sums(0), part.sums(1)]), sums).any())
+
+
+def _may_be_permuted(was: _Held, held: _Held) -> bool:
+    """Whether the entries of two constants of one form add up to the same, as integers: in any order they would."""
+    kind = held.tensor.dtype
+    if kind == ir.DataType.STRING or kind.bitwidth not in (8, 16, 32, 64):
+        return False
+    words = f"u{kind.bitwidth // 8}"
+    sums = [int(raw(one.tensor).view(words).sum(dtype=np.uint64)) for one in (was, held)]
+    return sums[0] == sums[1]
 
 
 def _is_number(held: _Held) -> bool:

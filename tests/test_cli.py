@@ -19,17 +19,8 @@ from scission.runtime import cli, pipeline, states, terminal
 
 W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
 COMMANDS = (
-    "optimize",
-    "plan",
-    "apply",
-    "check",
-    "bench",
-    "sweep",
-    "inspect",
-    "explain",
-    "structure",
-    "cover",
-    "report",
+    *("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain"),
+    *("structure", "cover", "diff", "report"),
 )
 
 
@@ -86,6 +77,7 @@ FINE = [
     "inspect in.onnx --all",
     "inspect in.onnx --sort -covers --filter matmul --top 3 --provider cpu",
     "explain in.onnx MatMul[0] --provider cpu --all",
+    "diff in.onnx in.onnx --all --html new.html",
     "structure in.onnx --order paper --engine graph",
     "structure in.onnx:MatMul[0] --scope operator --all",
     "structure w.npy --threshold 0.5",
@@ -181,6 +173,7 @@ MISTAKES = [  # what is wrong, and a word of the message
     ("report in.onnx", "--output"),
     ("report in.onnx -o new.html --provider tpu", "tpu"),
     ("check in.onnx", "B"),
+    ("diff in.onnx", "B"),
     ("apply in.onnx plan.json", "OUT"),
     ("nonsense", "nonsense"),
 ]
@@ -201,6 +194,11 @@ BAD_INPUT = [
     ("apply in.onnx in.onnx new.onnx", "in.onnx"),
     ("apply other.onnx plan.json new.onnx", "not the one the plan was made for"),
     ("check in.onnx nope.onnx", "nope.onnx"),
+    ("diff in.onnx nope.onnx", "nope.onnx"),
+    ("diff plan.json in.onnx", "plan.json"),
+    ("diff in.onnx split.onnx --html plan.json", "plan.json: exists already"),
+    ("diff in.onnx split.onnx --html in.onnx --overwrite", "in.onnx: is the input itself"),
+    ("diff in.onnx split.onnx --html nowhere/new.html", "nowhere"),
     ("bench nope.onnx in.onnx", "nope.onnx"),
     ("inspect plan.json", "plan.json"),
     ("plan in.onnx --provider tpu", "tpu"),
@@ -330,6 +328,16 @@ def test_a_report_of_models_that_differ_is_written_with_status_1(folder, scissio
     status, out, err = scission_cli(f"report in.onnx other.onnx -o new.html --no-bench {FAST}")
     assert status == 1 and err.startswith("different: output 'y'") and "must not" in out
     assert "must not" in (folder / "new.html").read_text()
+
+
+@pytest.mark.parametrize("option", ["", "--quiet", "--json"])
+def test_graphs_that_differ_are_status_1(option, folder, scission_cli):
+    status, out, err = scission_cli(f"diff in.onnx split.onnx --html new.html {option}")
+    assert (status, err) == (1, "") and "MatMul[0]" in (folder / "new.html").read_text()
+    assert bool(out) is (option != "--quiet")
+    if option == "--json":
+        data = json.loads(out, parse_constant=pytest.fail)
+        assert data["same"] is False and data["groups"][0]["before"] == [{"address": "MatMul[0]", "op": "MatMul"}]
 
 
 @pytest.mark.parametrize("option", ["", "--quiet", "--json"])
