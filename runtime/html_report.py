@@ -17,24 +17,24 @@ from ..ir.difference import Difference, Totals
 from ..ir.inspection import Inspected
 from ..ir.model import Model, Source, graphs, load
 from ..ir.phase import phase
-from ..ir.plan import Plan
+from ..ir.plan import Decomposition, Plan
 from ..ir.store import refuse_output
+from ..passes.analysis import Analysis
 from ..passes.census import census
 from ..passes.differences import differences
 from ..passes.emit import ORIGIN
 from ..passes.inspection import inspect_model, row_of, scopes_of
 from ..passes.planner import Progress
+from ..passes.recurrent_planner import Coupling
 from . import compare, pipeline
 from .compare import Trials
-from .portrait import Portrait, portraits
+from .portrait import Portrait, finest, portraits
 
 if TYPE_CHECKING:
     from .bench import Bench
     from .equivalence import Verdict
 
 __all__ = ["About", "FileFact", "Report", "report"]
-
-Settings = tuple[Sequence[int] | None, Trials, str, Progress | None]  # rows, trials, device, progress
 
 PIECE = 1 << 20  # bytes that are hashed at a time
 
@@ -199,13 +199,15 @@ def report(
     if target is not None:
         refuse_output(target, given, overwrite)
     loaded = load(model)
-    found = _inspected(loaded, plan, (rows, trials, device, progress))
+    groups: dict[str, Decomposition] = {}
+    settings = _Settings(rows, trials, device, progress, groups)
+    found = _inspected(loaded, plan, settings)
     wanted = [changed is not None if one is None else one for one in (check, bench)]
     with _result(loaded, found.plan, changed, any(wanted)) as other:
         after = load(other) if other is not None else None
         done = None
         if after is not None and changed is not None:
-            found, done = _carried_out(loaded, after, found, plan, (rows, trials, device, progress))
+            found, done = _carried_out(loaded, after, found, plan, settings)
         verdict = compare.check(model, other, trials=trials, progress=progress) if other and wanted[0] else None
         benches = (
             compare.bench(model, other, trials=trials, rows=rows, progress=progress) if other and wanted[1] else ()
@@ -215,7 +217,7 @@ def report(
             changed=after.name if changed is not None and after is not None else "",
             done=done,
             found=found,
-            portraits=portraits(loaded, found, progress),
+            portraits=portraits(loaded, found, groups, progress),
             verdict=verdict,
             benches=benches,
             difference=_difference(loaded, after) if after is not None else None,
@@ -233,18 +235,34 @@ def report(
     return made
 
 
-def _inspected(model: Model, plan: Plan | None, settings: Settings, force: bool = False) -> Inspected:
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """How plans are made for a report; groups: what linears come apart into, as it was seen on the way."""
+
+    rows: Sequence[int] | None
+    trials: Trials
+    device: str
+    progress: Progress | None
+    groups: dict[str, Decomposition]
+
+    def keep(self, node: str, seen: Analysis | Coupling) -> None:
+        """Remember the groups of a linear, if it has any."""
+        if (groups := finest(seen)) is not None:
+            self.groups[node] = groups
+
+
+def _inspected(model: Model, plan: Plan | None, settings: _Settings, force: bool = False) -> Inspected:
     """A row for each linear with the plan that is given, or one that is made now."""
     if plan is None:
-        rows, trials, device, progress = settings
         return inspect_model(
             model,
-            provider=pipeline.resolve(trials.provider),
-            rows=rows,
-            threads=trials.threads or os.cpu_count() or 1,
+            observe=settings.keep,
+            provider=pipeline.resolve(settings.trials.provider),
+            rows=settings.rows,
+            threads=settings.trials.threads or os.cpu_count() or 1,
             force=force,
-            device=device,
-            progress=progress,
+            device=settings.device,
+            progress=settings.progress,
         )
     scope = scopes_of(model, plan)
     shares = {step.node: step.decomposition.mac_share if step.decomposition.blocks else 1.0 for step in plan.steps}
@@ -253,7 +271,7 @@ def _inspected(model: Model, plan: Plan | None, settings: Settings, force: bool 
 
 
 def _carried_out(
-    model: Model, after: Model, found: Inspected, plan: Plan | None, settings: Settings
+    model: Model, after: Model, found: Inspected, plan: Plan | None, settings: _Settings
 ) -> tuple[Inspected, frozenset[str]]:
     """The linears that the rewritten model says to come from, and the plan; the one that splits whatever splits where
     only that one splits just them."""
@@ -336,7 +354,8 @@ def _clauses(report: Report) -> Iterator[str]:
         yield "There is no linear with a constant weight that could be split"
     elif not rewrites:
         apart = sum(step.components > 1 for step in steps)
-        why = f"{apart} of them fall apart, but none is predicted to gain" if apart else "none of them falls apart"
+        falls = f"{apart} of them {'falls' if apart == 1 else 'fall'} apart, but none is predicted to gain"
+        why = falls if apart else "none of them falls apart"
         yield f"Nothing to split among {_count(len(steps), 'linear')}: {why}"
     else:
         does = "is" if len(rewrites) == 1 else "are"

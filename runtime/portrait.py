@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -14,13 +14,17 @@ from ..ir.annealing import Annealing
 from ..ir.inspection import Inspected, Inspection
 from ..ir.model import Model
 from ..ir.phase import phase
-from ..ir.plan import Plan, PlanError, Step
+from ..ir.plan import Decomposition, Plan, PlanError, Step
 from ..ir.recurrent import Recurrent
 from ..ir.structure import Structure
 from ..ir.view import View, view
+from ..passes.analysis import Analysis
+from ..passes.cover import WORTH
 from ..passes.edges import relate
 from ..passes.excerpt import ground
+from ..passes.inspection import in_groups
 from ..passes.planner import Progress
+from ..passes.recurrent_planner import Coupling
 from .layered import Drawing, lay_out
 from .picture import CONDENSED
 from .rectangles import in_order
@@ -28,7 +32,7 @@ from .states import StateGraph, find, states_of
 from .weight_pattern import Pattern, as_stored, grouped, magnitudes
 from .weight_source import from_array
 
-__all__ = ["GroupRow", "Portrait", "StateView", "has_structure", "portraits", "worth_showing"]
+__all__ = ["GroupRow", "Portrait", "StateView", "finest", "has_structure", "portraits", "worth_showing"]
 
 Array = npt.NDArray[Any]
 
@@ -64,8 +68,9 @@ class StateView:
 class Portrait:
     """What is shown of one linear, or direction of a recurrent operator.
 
-    stored: its pattern as the model has it; arranged: the same group by group, with the groups of the plan, as far as
-    the plan removes weights without them; of_groups: how many groups there are, of which `groups` are listed; states:
+    stored: its pattern as the model has it; arranged: the same group by group, without what the plan removes: in the
+    groups of the plan, or where that leaves it dense in those that there are; of_groups: how many there are, of which
+    `groups` are listed; states:
     where it is recurrent, or square with more than one SCC; annealing: what is removed, on what evidence; note: what
     is not drawn, and why.
     """
@@ -80,6 +85,15 @@ class Portrait:
     note: str = ""
 
 
+def finest(found: Analysis | Coupling) -> Decomposition | None:
+    """The groups that a weight comes apart into, merged into few where they share inputs; None where there are none."""
+    if len(found.decomposition.blocks) > 1:
+        return found.decomposition
+    covers = map(in_groups, found.covers if isinstance(found, Analysis) else ())
+    best = min(covers, key=lambda cover: cover.mac_share, default=None)
+    return best if best is not None and best.mac_share <= 1 - WORTH else None
+
+
 def has_structure(step: Step) -> bool:
     """Whether there is more to see than one dense block."""
     found = step.decomposition
@@ -87,10 +101,13 @@ def has_structure(step: Step) -> bool:
     return many or bool(step.dormant_inputs or step.dormant_outputs) or step.lowering != "dense"
 
 
-def worth_showing(plan: Plan) -> tuple[str, ...]:
-    """The linears with structure that leave out most multiply-adds, then the largest of the others."""
-    annealed = {one.node for one in plan.annealing}
-    found = [step for step in plan.steps if has_structure(step) or step.node in annealed]
+def worth_showing(plan: Plan, groups: Collection[str] = ()) -> tuple[str, ...]:
+    """The linears with structure that leave out most multiply-adds, then the largest of the others.
+
+    groups: linears known to have some besides those whose step tells.
+    """
+    known = {one.node for one in plan.annealing}.union(groups)
+    found = [step for step in plan.steps if has_structure(step) or step.node in known]
     found.sort(key=lambda step: (step.lowering == "dense", -step.parameters * (1 - step.decomposition.mac_share)))
     names = {step.node for step in found}
     rest = sorted((step for step in plan.steps if step.node not in names), key=lambda step: -step.parameters)
@@ -100,11 +117,16 @@ def worth_showing(plan: Plan) -> tuple[str, ...]:
 
 
 @phase("pictures")
-def portraits(model: Model, found: Inspected, progress: Progress | None = None) -> tuple[Portrait, ...]:
+def portraits(
+    model: Model,
+    found: Inspected,
+    groups: Mapping[str, Decomposition] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Portrait, ...]:
     """What is worth showing of a model, in the order of `worth_showing`; reads those weights one by one.
 
-    progress: called with (done, total, what). Raises ModelError when a weight cannot be read, PlanError when the plan
-    is for another model.
+    groups: those that linears come apart into, where the plan leaves them dense; progress: called with (done, total,
+    what). Raises ModelError when a weight cannot be read, PlanError when the plan is for another model.
     """
     plan = found.plan
     before = view(model.graph, plan.inline)
@@ -114,25 +136,33 @@ def portraits(model: Model, found: Inspected, progress: Progress | None = None) 
     annealed = {one.node: one for one in plan.annealing}
     made: list[Portrait] = []
     used = 0
-    names = worth_showing(plan)
+    groups = groups or {}
+    names = worth_showing(plan, groups)
     for index, node in enumerate(names):
         if progress:
             progress(index, len(names), node)
-        one = _portrait(rows[node], steps[node], before, after, annealed.get(node), draw=used < MOST_BYTES)
+        one = _portrait(rows[node], steps[node], before, after, annealed.get(node), groups.get(node), used < MOST_BYTES)
         used += sum(len(pattern.png) for pattern in (one.stored, one.arranged) if pattern is not None)
         made.append(one)
     return tuple(made)
 
 
 def _portrait(
-    row: Inspection, step: Step, before: View, after: View, annealing: Annealing | None, draw: bool
+    row: Inspection,
+    step: Step,
+    before: View,
+    after: View,
+    annealing: Annealing | None,
+    groups: Decomposition | None,
+    draw: bool,
 ) -> Portrait:
     weight = _weight(before, step.node)
     left = weight if after is before else _weight(after, step.node)
     if weight.shape != step.shape or left.shape != step.shape:
         raise PlanError(f"{step.node}: the plan is for shape {step.shape}, the weight has {weight.shape}")
-    decomposition = step.decomposition
-    structured = has_structure(step) or annealing is not None
+    dense = step.lowering == "dense" and groups is not None
+    decomposition = groups if dense and groups is not None else step.decomposition
+    structured = dense or has_structure(step) or annealing is not None
     stored = arranged = None
     if draw and structured:
         by_output = relate(weight.T)
@@ -147,7 +177,7 @@ def _portrait(
         row=row,
         stored=stored,
         arranged=arranged,
-        groups=tuple(_groups(step)),
+        groups=tuple(_groups(decomposition)),
         of_groups=len(decomposition.blocks),
         states=_states(after, step, left),
         annealing=annealing,
@@ -172,8 +202,7 @@ def _way(seen: View, node: str) -> Recurrent | None:
     return next((way for way in seen.found.recurrents if way.address == node), None)
 
 
-def _groups(step: Step) -> Iterator[GroupRow]:
-    whole = step.decomposition
+def _groups(whole: Decomposition) -> Iterator[GroupRow]:
     if len(whole.blocks) < 2:
         return
     several = np.zeros(whole.shape[whole.summed], bool)
