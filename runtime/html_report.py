@@ -25,7 +25,7 @@ from ..passes.differences import differences
 from ..passes.emit import ORIGIN
 from ..passes.inspection import inspect_model, row_of, scopes_of
 from ..passes.planner import Progress
-from ..passes.recurrent_planner import Coupling
+from ..passes.units import Coupling
 from . import compare, pipeline
 from .compare import Trials
 from .portrait import Portrait, finest, portraits

@@ -24,7 +24,7 @@ from ..passes.edges import relate
 from ..passes.excerpt import ground
 from ..passes.inspection import in_groups
 from ..passes.planner import Progress
-from ..passes.recurrent_planner import Coupling
+from ..passes.units import Coupling
 from .layered import Drawing, lay_out
 from .picture import CONDENSED
 from .rectangles import in_order
