@@ -353,9 +353,9 @@ def _clauses(report: Report) -> Iterator[str]:
     elif not steps:
         yield "There is no linear with a constant weight that could be split"
     elif not rewrites:
-        apart = sum(step.components > 1 for step in steps)
-        falls = f"{apart} of them {'falls' if apart == 1 else 'fall'} apart, but none is predicted to gain"
-        why = falls if apart else "none of them falls apart"
+        apart = sum(row.components > 1 or row.covers is not None for row in report.found.rows)
+        comes = f"{apart} of them {'comes' if apart == 1 else 'come'} apart, but none is predicted to gain"
+        why = comes if apart else "none of them comes apart"
         yield f"Nothing to split among {_count(len(steps), 'linear')}: {why}"
     else:
         does = "is" if len(rewrites) == 1 else "are"

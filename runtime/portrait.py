@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby, islice
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,14 @@ MOST_STATES = 4096  # a structure of more is not looked for
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRow:
-    """One group in the order of the picture: its inputs and outputs, how many of them it shares, its multiply-adds as a
-    share of those of the dense weight."""
+    """Groups of one size that follow one another in the order of the picture, from `first` to `last`.
 
+    inputs, outputs: of each, and how many of them others read, or where groups are summed write, too; mac_share: of
+    each, of the multiply-adds of the dense weight.
+    """
+
+    first: int
+    last: int
     inputs: int
     outputs: int
     shared: int
@@ -108,12 +113,17 @@ def worth_showing(plan: Plan, groups: Collection[str] = ()) -> tuple[str, ...]:
     """
     known = {one.node for one in plan.annealing}.union(groups)
     found = [step for step in plan.steps if has_structure(step) or step.node in known]
-    found.sort(key=lambda step: (step.lowering == "dense", -step.parameters * (1 - step.decomposition.mac_share)))
+    found = sorted(found, key=lambda step: (step.lowering == "dense", _saved(step)))
     names = {step.node for step in found}
     rest = sorted((step for step in plan.steps if step.node not in names), key=lambda step: -step.parameters)
     read = list(accumulate(step.parameters for step in rest))
     few = [step for step, sum_ in zip(rest, read, strict=True) if sum_ <= MOST_READ or sum_ == read[0]]
     return tuple(step.node for step in (*found[:MOST_SHOWN], *few[:LARGEST]))
+
+
+def _saved(step: Step) -> float:
+    """Less the more multiply-adds its blocks leave out."""
+    return -step.parameters * (1 - step.decomposition.mac_share)
 
 
 @phase("pictures")
@@ -207,14 +217,16 @@ def _groups(whole: Decomposition) -> Iterator[GroupRow]:
         return
     several = np.zeros(whole.shape[whole.summed], bool)
     several[whole.shared] = True
-    for block in in_order(whole)[:MOST_GROUPS]:
-        inputs, outputs = block.shape
-        yield GroupRow(
-            inputs=inputs,
-            outputs=outputs,
-            shared=int(several[block.outputs if whole.summed else block.inputs].sum()),
-            mac_share=inputs * outputs / (whole.shape[0] * whole.shape[1]),
-        )
+    sizes = (
+        (*block.shape, int(several[block.outputs if whole.summed else block.inputs].sum())) for block in in_order(whole)
+    )
+    first = 0
+    for (inputs, outputs, shared), alike in islice(groupby(sizes), MOST_GROUPS):
+        count = sum(1 for _ in alike)
+        share = inputs * outputs / (whole.shape[0] * whole.shape[1])
+        last = first + count - 1
+        yield GroupRow(first=first, last=last, inputs=inputs, outputs=outputs, shared=shared, mac_share=share)
+        first += count
 
 
 def _states(seen: View, step: Step, weight: Array) -> StateView | None:
