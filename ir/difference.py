@@ -117,7 +117,8 @@ class TensorAt:
 class TensorChange:
     """A constant of the second model and what it comes from in the first; `after` is None for what was removed.
 
-    detail: which part of it, in words. readers: nodes that read it. origin: for 'made', the nodes that it serves.
+    detail: which part of it, in words. readers: nodes that read it. origin: the first nodes of the
+    first model that those stand for which read it.
     """
 
     kind: TensorKind

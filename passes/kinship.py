@@ -25,6 +25,8 @@ __all__ = ["Kinship", "kinship"]
 
 Array = npt.NDArray[Any]
 
+NAMED = 8  # nodes that a constant is said to be made for
+MOST_SOURCES = 1000  # constants of a group that others of it may come from
 HOPEFUL = 3  # constants that are tried as the whole of a part
 MOST_ENTRIES = 1 << 27  # of a constant that is searched for parts
 
@@ -108,10 +110,14 @@ class _Kinship:
     used: set[ir.Value] = field(default_factory=set)
     lost: list[_Held] = field(default_factory=list)
     _index: dict[Any, tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]] = field(default_factory=dict)
+    _near: dict[int, tuple[list[_Held], list[str]]] = field(default_factory=dict)
+    _known: dict[ir.Value, _Held] = field(default_factory=dict)
+    _standing: dict[str, ir.Node] = field(default_factory=dict)
 
     def run(self) -> Kinship:
         self.lost = self._losses()
-        was = {held.value: held for held in self.before}
+        was = self._known = {held.value: held for held in self.before}
+        self._standing = {address: node for node, address in self.one.addresses.items()}
         now = {held.value: held for held in self.after}
         places: dict[ir.Value, list[ir.Value]] = defaultdict(list)
         for u, v in dict.fromkeys(self._places()):
@@ -229,31 +235,37 @@ class _Kinship:
             found.append(replace(change, origin=tuple(origin)))
         return found
 
-    def _served(self) -> dict[ir.Node, Group]:
-        """The group of each node of the second model without a counterpart."""
-        return {node: group for group in self.groups for node in group[1]}
+    def _served(self) -> dict[ir.Node, int]:
+        """The number of the group of each node of the second model without a counterpart."""
+        return {node: number for number, group in enumerate(self.groups) for node in group[1]}
 
-    def _sources(self, held: _Held, served: Mapping[ir.Node, Group]) -> tuple[list[_Held], list[str]]:
+    def _sources(self, held: _Held, served: Mapping[ir.Node, int]) -> tuple[list[_Held], list[str]]:
         """Constants that the nodes read which the readers of a constant stand for, and these nodes' addresses."""
-        known = {other.value: other for other in self.before}
         origin: dict[str, None] = {}
         found: dict[ir.Value, _Held] = {}
-        nodes = list(held.readers)
-        for node in nodes:
-            if node not in served:
+        for node in held.readers:
+            if node in served:
+                sources, names = self._of_group(served[node])
+            else:
                 folded = self._folded(node, held)
-                origin |= dict.fromkeys(self.one.addresses[old] for old in folded)
-                found |= {value: known[value] for value in _constants_behind(folded) if value in known}
-                continue
-            before, _, became = served[node]
-            origin |= dict.fromkeys([*(at.address for at in became.before), *became.of])
-            kept = set(became.of)
-            olds = [*before, *(n for n in self.one.home if kept and self.one.addresses[n] in kept)]
-            for value in _constants_behind(olds):
-                if value in known:
-                    found[value] = known[value]
-        ranked = sorted(found.values(), key=lambda other: -other.tensor.size)
-        return ranked, list(origin)
+                sources, names = self._behind(folded), [self.one.addresses[old] for old in folded]
+            origin |= dict.fromkeys(names)
+            found |= {source.value: source for source in sources}
+        return sorted(found.values(), key=lambda other: -other.tensor.size), list(origin)[:NAMED]
+
+    def _of_group(self, number: int) -> tuple[list[_Held], list[str]]:
+        """Constants that nodes of the first model in a group read, and the addresses of the first of these nodes."""
+        if number not in self._near:
+            before, _, became = self.groups[number]
+            kept = (self._standing[address] for address in became.of if address in self._standing)
+            names = [*(at.address for at in became.before[:NAMED]), *became.of[:NAMED]]
+            self._near[number] = self._behind([*before, *kept]), names
+        return self._near[number]
+
+    def _behind(self, nodes: Iterable[ir.Node]) -> list[_Held]:
+        found = dict.fromkeys(_constants_behind(nodes))
+        ranked = sorted((self._known[v] for v in found if v in self._known), key=lambda other: -other.tensor.size)
+        return ranked[:MOST_SOURCES]
 
     def _folded(self, node: ir.Node, held: _Held) -> list[ir.Node]:
         """Nodes of the first model that made what a paired node now reads as a constant."""
@@ -297,13 +309,12 @@ class _Kinship:
         if not _is_matrix(held):
             return None
         whole = held.lines()
-        sums = np.unique(np.concatenate([whole.sums(0), whole.sums(1)]))
-        sums = sums[sums != 0]
+        near = self._owners(held.at.dtype, _both(whole), most=None)
         inside = [
             piece
-            for piece in self.lost
-            if piece.at.dtype == held.at.dtype and 1 < piece.tensor.size <= 2 * held.tensor.size
-            if all(_hits(part, sums) and locate(part, whole, False) is not None for part in _layers(piece))
+            for piece in (self.lost[index] for index in np.unique(near))
+            if 1 < piece.tensor.size <= 2 * held.tensor.size
+            if all(locate(part, whole, False) is not None for part in _layers(piece))
         ]
         if not inside:
             return None
@@ -319,23 +330,30 @@ class _Kinship:
         """Constants of the first model with most of the rows and columns of a part."""
         if lines is None:
             return []
-        kind = held.at.dtype
-        losses = [other for other in self.lost if other.at.dtype == kind]
-        if kind not in self._index:
-            each = [np.unique(np.concatenate([other.lines().sums(0), other.lines().sums(1)])) for other in losses]
-            sums = np.concatenate(each) if each else np.empty(0, np.uint64)
-            order = np.argsort(sums, kind="stable")
-            owners = np.repeat(np.arange(len(losses)), [one.size for one in each])[order]
-            self._index[kind] = sums[order], owners
-        sums, owners = self._index[kind]
-        wanted = np.unique(np.concatenate([lines.sums(0), lines.sums(1)]))
-        wanted = wanted[wanted != 0]
-        first, last = (np.searchsorted(sums, wanted, side) for side in ("left", "right"))
-        few = np.flatnonzero((last > first) & (last - first <= HOPEFUL))
-        hits = [owners[first[index] + step] for index in few for step in range(last[index] - first[index])]
-        counts = np.bincount(hits, minlength=len(losses)) if hits else np.zeros(0, np.int64)
+        hits = self._owners(held.at.dtype, _both(lines), HOPEFUL)
+        counts = np.bincount(hits, minlength=len(self.lost))
         best = np.argsort(-counts, kind="stable")[:HOPEFUL]
-        return [losses[index] for index in best if counts[index]]
+        return [self.lost[index] for index in best if counts[index]]
+
+    def _owners(self, kind: str, wanted: npt.NDArray[np.uint64], most: int | None) -> npt.NDArray[np.int64]:
+        """Numbers of the constants of a type with rows or columns of some sums, those left out that `most` others have.
+
+        All rows and columns are sorted once, so that no two constants need to be looked at together.
+        """
+        if kind not in self._index:
+            some = [
+                (number, part) for number, one in enumerate(self.lost) if one.at.dtype == kind for part in _layers(one)
+            ]
+            each = [_both(part) for _, part in some]
+            sums = np.concatenate([np.empty(0, np.uint64), *each])
+            order = np.argsort(sums, kind="stable")
+            numbers = np.repeat(np.array([number for number, _ in some], np.int64), [one.size for one in each])
+            self._index[kind] = sums[order], numbers[order]
+        sums, numbers = self._index[kind]
+        first, last = (np.searchsorted(sums, wanted, side) for side in ("left", "right"))
+        found = np.flatnonzero((last > first) & (last - first <= (most or MOST_SOURCES)))
+        parts = [numbers[first[index] : last[index]] for index in found]
+        return np.concatenate([np.empty(0, np.int64), *parts])
 
 
 def _constants_behind(nodes: Iterable[ir.Node]) -> Iterator[ir.Value]:
@@ -377,9 +395,10 @@ def _layers(held: _Held) -> Iterator[Lines]:
         yield from (Lines(layer) for layer in array.reshape(-1, *array.shape[-2:]))
 
 
-def _hits(part: Lines, sums: npt.NDArray[np.uint64]) -> bool:
-    """Whether some row or column of a part may be one of those with these sums."""
-    return bool(np.isin(np.concatenate([part.sums(0), part.sums(1)]), sums).any())
+def _both(lines: Lines) -> npt.NDArray[np.uint64]:
+    """The sums of all rows and columns that are not empty, each once."""
+    sums = np.unique(np.concatenate([lines.sums(0), lines.sums(1)]))
+    return sums[sums != 0]
 
 
 def _may_be_permuted(was: _Held, held: _Held) -> bool:
