@@ -21,7 +21,7 @@ from ..ir.plan import Lowering, Plan, Step
 from ..ir.recurrent import Recurrent
 from ..ir.region import unfit
 from ..ir.skipped import Skipped
-from ..ir.view import View
+from ..ir.view import View, view
 from .analysis import Analysis, analyse
 from .batched import tile_of
 from .cost import MARGIN, Choice, Machine, dense_seconds, fitting, groupings, machines_for, split_seconds
@@ -63,7 +63,7 @@ def explain_node(model: Model, node: str, *, threads: int = 1, seed: int = 0, **
 def _explained(
     model: Model, node: str, found: Inspected, known: dict[str, Any], threads: int, seed: int
 ) -> Explanation:
-    """known: what every weight is like, by address, as it was before or after streams got another order."""
+    """known: what every weight is like, by address, before streams get another order."""
     operators = {address: one for scope in scopes(model.graph) for one, address in scope.addresses.items()}
     node = _known(model, node, found, operators)
     plan = found.plan
@@ -83,12 +83,15 @@ def _explained(
         way = next(one for one in seen.found.recurrents if one.address == node)
         W, R = way.stored(seen.found.constants)
         return Explanation(**head, trials=_trials_of_states(way, step, plan, threads), percolation=_states(W, R))
-    weight = linear.canonical(seen.found.constants)
-    if plan.reorderings:  # what is known may be about another order
+    # Entries are named by their places in the model as it is; what was tried is about the order of the plan.
+    stored = view(model.graph, plan.inline) if plan.reorderings else seen
+    own = next(one for one in stored.found.linears if one.address == node)
+    weight = own.canonical(stored.found.constants)
+    half = half_giant(weight)
+    glue = (glued_by_few(weight, _analysis(own, known, stored).components, seed), glued_by_size(weight, half))
+    if plan.reorderings:
         known = {}
     analysis = _analysis(linear, known, seen)
-    half = half_giant(weight)
-    glue = (glued_by_few(weight, analysis.components, seed), glued_by_size(weight, half))
     return Explanation(
         **head,
         trials=trials(Case(linear, analysis, step, plan, seen, known, threads)),

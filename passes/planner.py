@@ -69,7 +69,7 @@ def make_plan(
     total, node); device: that weights are analysed on, 'cpu', a device of torch, or 'auto': CUDA for large models where
     there is one; the plan is the same to the byte; regions: whether linears are split together where that gains more
     and streams of features get an order in which blocks follow one another, else each linear is taken alone; observe:
-    called with (address, what its weight is like) of each operator whose weight was read, of some more than once.
+    called with (address, what its weight is like as it is stored) of each operator whose weight was read.
     Weights are read one at a time, on a device a few. Raises ModelError when a weight does not fit into memory,
     DeviceError when there is no such device.
     """
@@ -99,7 +99,8 @@ def make_plan(
         if found_orders:
             with phase("orders"):
                 changed = view(reorder(model.graph, found_orders, sorted(takers)))
-                others, unread = _steps(changed.found, settings, known, model.name)
+                unseen = replace(settings, observe=None)  # these weights are the same in another order
+                others, unread = _steps(changed.found, unseen, known, model.name)
                 others, joined = _joined(changed, others, known, settings)
             if _predicted(others) < _predicted(steps) / WORTH_ORDER:
                 reorderings, steps, failed, joints, seen = found_orders, others, unread, joined, changed

@@ -168,6 +168,8 @@ MISTAKES = [  # what is wrong, and a word of the message
     ("explain in.onnx", "NODE"),
     ("inspect in.onnx --all --top 3", "--top"),
     ("inspect in.onnx --top 0", "top"),
+    ("inspect in.onnx --quiet --verbose", "choose one"),
+    ("plan in.onnx -v -q", "choose one"),
     ("cover", "MODEL"),
     ("cover w.npy --rows 0", "rows"),
     ("report in.onnx", "--output"),

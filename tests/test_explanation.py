@@ -9,9 +9,11 @@ import scission
 from scission.ir.explanation import Explanation, UnknownNodeError
 from scission.ir.linear import scopes
 from scission.ir.model import load
+from scission.ir.survey import survey
 from scission.models import autoregressive, planted_ffn
 from scission.models.planted import build
 from scission.models.planted_recurrent import Cell, build_cell
+from scission.passes.analysis import analyse
 from scission.passes.explanation import explain_node
 from scission.passes.percolation import half_giant
 from scission.passes.planner import make_plan
@@ -52,15 +54,33 @@ def test_what_was_tried_agrees_with_the_plan():
             assert max(gains) == step.gain
 
 
+def test_what_is_known_of_weights_is_in_the_order_of_the_model():
+    """Another order is tried for the hidden units here, and refused."""
+    model = load(planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model)
+    known = {}
+    assert not make_plan(model, observe=known.__setitem__).reorderings
+    seen = survey(model.graph)
+    for linear in seen.linears:
+        fresh = analyse(linear.canonical(seen.constants)).components
+        assert np.array_equal(fresh.inputs, known[linear.address].components.inputs)
+        assert np.array_equal(fresh.outputs, known[linear.address].components.outputs)
+
+
 def test_a_stream_that_the_plan_reorders_is_explained_in_its_new_order():
     model = load(autoregressive.build(np.random.default_rng(0), 64, 150)[0])
     settings = {"rows": [256], "force": True}
     plan = make_plan(model, **settings)
     assert plan.reorderings
+    seen = survey(model.graph)
+    weights = [(one.canonical(seen.constants), one.address) for one in seen.linears]
     for step in plan.rewrites:
         found = explain_node(model, step.node, **settings)
         assert [one.what for one in found.trials if one.taken] == [step.lowering]
         assert max(one.gain for one in found.trials if one.gain is not None) == step.gain
+        weight = next(W for W, one in weights if one == step.node)
+        for glue in found.glue:
+            assert all(weight[k, n] == value for k, n, value in glue.entries)
+        assert found.glue
 
 
 def test_what_glues_blocks_together_is_named_exactly():
