@@ -221,7 +221,8 @@ def report(
             verdict=verdict,
             benches=benches,
             difference=_difference(loaded, after) if after is not None else None,
-            files=tuple(_files("original", loaded)) + (tuple(_files("rewritten", after)) if changed and after else ()),
+            files=tuple(_files("original", loaded))
+            + (tuple(_files("rewritten", after)) if changed is not None and after is not None else ()),
             machine=machine(trials.provider),
             version=__version__,
             made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, islice
 from typing import Any
 
@@ -22,9 +22,10 @@ from ..passes.analysis import Analysis
 from ..passes.cover import WORTH
 from ..passes.edges import relate
 from ..passes.excerpt import ground
+from ..passes.fingerprint import fingerprint
 from ..passes.inspection import in_groups
 from ..passes.planner import Progress
-from ..passes.units import Coupling
+from ..passes.units import Coupling, coupling_hash
 from .layered import Drawing, lay_out
 from .picture import CONDENSED
 from .rectangles import in_order
@@ -140,7 +141,10 @@ def portraits(
     """
     plan = found.plan
     before = view(model.graph, plan.inline)
-    after = ground(model.graph, plan) if plan.annealing or plan.reorderings else before
+    # Where entries were fitted again they are not in the plan, but their places are, which is all that is drawn.
+    drawn = replace(plan, annealing=tuple(replace(one, refitted=False) for one in plan.annealing))
+    after = ground(model.graph, drawn) if plan.annealing or plan.reorderings else before
+    exact = drawn == plan
     rows = {row.node: row for row in found.rows}
     steps = {step.node: step for step in plan.steps}
     annealed = {one.node: one for one in plan.annealing}
@@ -151,7 +155,9 @@ def portraits(
     for index, node in enumerate(names):
         if progress:
             progress(index, len(names), node)
-        one = _portrait(rows[node], steps[node], before, after, annealed.get(node), groups.get(node), used < MOST_BYTES)
+        one = _portrait(
+            rows[node], steps[node], before, after, annealed.get(node), groups.get(node), used < MOST_BYTES, exact
+        )
         used += sum(len(pattern.png) for pattern in (one.stored, one.arranged) if pattern is not None)
         made.append(one)
     return tuple(made)
@@ -165,11 +171,12 @@ def _portrait(
     annealing: Annealing | None,
     groups: Decomposition | None,
     draw: bool,
+    exact: bool,
 ) -> Portrait:
     weight = _weight(before, step.node)
     left = weight if after is before else _weight(after, step.node)
-    if weight.shape != step.shape or left.shape != step.shape:
-        raise PlanError(f"{step.node}: the plan is for shape {step.shape}, the weight has {weight.shape}")
+    if left.shape != step.shape or (exact and not _is_planned(after, step)):
+        raise PlanError(f"{step.node}: the plan was made for another weight; make a new plan of this model")
     dense = step.lowering == "dense" and groups is not None
     decomposition = groups if dense and groups is not None else step.decomposition
     structured = dense or has_structure(step) or annealing is not None
@@ -206,6 +213,18 @@ def _weight(seen: View, node: str) -> Array:
         raise PlanError(f"{node}: the model has no such linear; the plan is for another model")
     parts = [np.abs(part).max(axis=0).T for part in way.stored(constants)]
     return np.concatenate(parts)
+
+
+def _is_planned(seen: View, step: Step) -> bool:
+    """Whether the weight is the one that the plan was made for, as far as the step says which one that is."""
+    constants = seen.found.constants
+    if step.sha256 is None:
+        return True
+    way = _way(seen, step.node)
+    if way is not None:
+        return coupling_hash(*way.stored(constants), way.direction) == step.sha256
+    linear = next(linear for linear in seen.found.linears if linear.address == step.node)
+    return fingerprint(linear.stored(constants)) == step.sha256
 
 
 def _way(seen: View, node: str) -> Recurrent | None:

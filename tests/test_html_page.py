@@ -29,6 +29,14 @@ def test_evidence_is_told_and_a_lossy_difference_is_no_failure(annealed):
     assert "lossy" in annealed.sentence and "verdict bad" not in text
 
 
+def test_a_plan_with_fitted_entries_is_drawn_without_them(annealed):
+    plan = annealed.plan
+    fitted = replace(plan, annealing=tuple(replace(one, refitted=True) for one in plan.annealing))
+    model, *_ = network(np.random.default_rng(0), (64, 96, 64), signal=8.0)
+    portraits = report(model, plan=fitted, trials=TRIALS).portraits
+    assert [one.arranged for one in portraits] == [one.arranged for one in annealed.portraits]
+
+
 def test_numbers_that_are_not_known_are_no_failure(annealed):
     rows = tuple(replace(row, gain=None, covers=None) for row in annealed.found.rows)
     text = replace(annealed, found=replace(annealed.found, rows=rows), command="", files=(), portraits=()).html()

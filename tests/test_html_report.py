@@ -127,6 +127,11 @@ def test_a_plan_for_another_model_is_refused(rewritten):
         scission.report(autoregressive.build(np.random.default_rng(0), 8, 8)[0], plan=plan, trials=TRIALS)
 
 
+def test_a_plan_for_other_weights_is_refused(rewritten):
+    with pytest.raises(scission.PlanError, match="another weight"):
+        scission.report(two_products(np.random.default_rng(1)), plan=rewritten[2], trials=TRIALS)
+
+
 def test_states_of_a_recurrent_operator_are_drawn(recurrent):
     report, page = recurrent
     (portrait,) = report.portraits
