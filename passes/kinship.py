@@ -397,8 +397,9 @@ def _layers(held: _Held) -> Iterator[Lines]:
 
 def _both(lines: Lines) -> npt.NDArray[np.uint64]:
     """The sums of all rows and columns that are not empty, each once."""
-    sums = np.unique(np.concatenate([lines.sums(0), lines.sums(1)]))
-    return sums[sums != 0]
+    sums: npt.NDArray[np.uint64] = np.unique(np.concatenate([lines.sums(0), lines.sums(1)]))
+    filled: npt.NDArray[np.uint64] = sums[sums != 0]
+    return filled
 
 
 def _may_be_permuted(was: _Held, held: _Held) -> bool:
