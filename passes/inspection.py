@@ -15,7 +15,7 @@ from .planner import make_plan
 from .recurrent_planner import Observe
 from .units import Coupling
 
-__all__ = ["cover_share", "inspect_model", "row_of", "scopes_of"]
+__all__ = ["cover_share", "in_groups", "inspect_model", "row_of", "scopes_of"]
 
 
 def inspect_model(model: Model, *, observe: Observe | None = None, **settings: Any) -> Inspected:
@@ -39,10 +39,16 @@ def inspect_model(model: Model, *, observe: Observe | None = None, **settings: A
 
 def cover_share(found: Decomposition) -> float:
     """Share of the multiply-adds that a cover needs in groups of sixteen outputs or so, or inputs if summed."""
+    return in_groups(found).mac_share
+
+
+def in_groups(found: Decomposition) -> Decomposition:
+    """A cover in groups of sixteen outputs or so, or inputs if summed."""
     if found.strays:
-        return found.mac_share  # merged at least cost already
+        return found  # merged at least cost already
     whole = swapped(found) if found.summed else found
-    return group(whole, max(whole.shape[1] // EACH, 2)).mac_share
+    merged = group(whole, max(whole.shape[1] // EACH, 2))
+    return swapped(merged) if found.summed else merged
 
 
 def row_of(step: Step, scope: str, blocks: float, covers: float | None) -> Inspection:

@@ -1,5 +1,5 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
-cover | diff`.
+cover | diff | report`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
 """
@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -73,6 +74,7 @@ from .options import (
 from .terminal import progress_bar, refuse_input, refuse_outputs, show, write
 
 if TYPE_CHECKING:
+    from ..ir.plan import Plan
     from .weight_source import Weight
 
 __all__ = ["app", "main"]
@@ -300,15 +302,9 @@ def apply(
     verbose: Verbose = False,
 ) -> None:
     """Carry out a plan, possibly edited by hand."""
-    from ..ir.plan import Plan, PlanError
     from . import pipeline
 
-    try:
-        chosen = Plan.loads(plan.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{plan}: cannot be read as a plan ({error}); make one with `scission plan -o`") from None
-    except PlanError as error:
-        raise PlanError(f"{plan}: {error}") from None
+    chosen = _plan(plan)
     if restore:
         chosen = chosen.restored(restore)
     refuse_input(output, plan)
@@ -660,6 +656,81 @@ def diff(
     show(quiet, as_json, found.to_dict, lambda _: diff_view(found, everything))
     if not found.same:
         raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    model: Input,
+    changed: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="what was made of it; without it the plan is told")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.html", help="where the page goes")] = ...,  # type: ignore[assignment]
+    plan: Annotated[
+        Path | None, typer.Option("--plan", metavar="PLAN", help="the plan that was carried out (default: made again)")
+    ] = None,
+    check: Annotated[
+        bool | None, typer.Option("--check/--no-check", help="compare the outputs of both models (with OUT)")
+    ] = None,
+    bench: Annotated[bool | None, typer.Option("--bench/--no-bench", help="time both models (with OUT)")] = None,
+    provider: Provider = "auto",
+    device: Device = "auto",
+    threads: Threads = None,
+    rows: Rows = None,
+    inputs: Inputs = None,
+    size: Size = None,
+    seed: Seed = 0,
+    rtol: Rtol = None,
+    atol: Atol = None,
+    seconds: Seconds = 1.0,
+    custom_ops: CustomOps = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write one HTML page about a model and what was made of it: linears, patterns, check, bench, difference.
+
+    Without OUT it tells what would be done; --check and --bench then carry that out in a temporary folder.
+    """
+    from . import html_report
+
+    trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops)
+    chosen = _plan(plan) if plan is not None else None
+    refuse_input(output, plan)
+    with progress_bar(quiet or as_json) as progress:
+        found = html_report.report(
+            model,
+            changed,
+            output,
+            plan=chosen,
+            check=check,
+            bench=bench,
+            rows=rows,
+            trials=trials,
+            device=device,
+            overwrite=overwrite,
+            progress=progress,
+            command=shlex.join(["scission", *sys.argv[1:]]),
+        )
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=1))
+    elif not quiet:
+        typer.echo(f"wrote {output}: {found.sentence}")
+    if not found.ok and found.verdict is not None:
+        typer.echo(f"different: {found.verdict.reason}", err=True)
+        raise typer.Exit(1)
+
+
+def _plan(path: Path) -> Plan:
+    """A plan from its file. Raises PlanError when it cannot be read as one."""
+    from ..ir.plan import Plan, PlanError
+
+    try:
+        return Plan.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: cannot be read as a plan ({error}); make one with `scission plan -o`") from None
+    except PlanError as error:
+        raise PlanError(f"{path}: {error}") from None
 
 
 def _weight(source: str, everything: bool) -> Weight:

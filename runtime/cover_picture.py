@@ -9,7 +9,6 @@ import numpy as np
 
 from ..ir.plan import Block, Decomposition
 from ..ir.relation import Relation
-from ..ir.structure import Labels
 from ..passes.edges import relate
 from . import raster
 from .covering import Covering
@@ -35,7 +34,7 @@ from .panel import (
     resolution,
     ticks,
 )
-from .rectangles import Arrangement, arrange, shade
+from .rectangles import Arrangement, arrange, joined, mark, places_of, shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,11 +94,9 @@ def _counted(found: Covering) -> Iterator[str]:
 def _matrix(axes: Axes, by_output: Relation, arranged: Arrangement, form: Decomposition, title: str) -> None:
     N, K = by_output.shape
     shares = raster.shares(by_output, arranged.outputs, arranged.inputs)
-    edges = np.where(shares > 0, np.uint8(raster.INNER), np.uint8(raster.EMPTY))
-    places = _places(arranged, form.strays)
     pixels = shade(arranged)
-    edges[(edges == raster.INNER) & (pixels == raster.COUPLING_BLOCK)] = raster.SHARED
-    edges[places[:, 0] // raster.pool(N), places[:, 1] // raster.pool(K)] = raster.COUPLING
+    places = places_of(arranged, form.strays)
+    edges = mark(shares, pixels, places // np.array([raster.pool(N), raster.pool(K)]))
     fill(axes, edges, pixels, (N, K), title, shares)
     ticks(axes.xaxis, K, lambda: [str(k) for k in arranged.inputs.tolist()])
     ticks(axes.yaxis, N, lambda: [str(n) for n in arranged.outputs.tolist()])
@@ -112,13 +109,6 @@ def _matrix(axes: Axes, by_output: Relation, arranged: Arrangement, form: Decomp
     _names(axes, arranged, form.summed)
 
 
-def _places(arranged: Arrangement, strays: tuple[tuple[int, int], ...]) -> Labels:
-    """(row, column) of each stray in the order that is shown."""
-    entries = np.array(strays, np.int64).reshape(-1, 2)
-    rows, columns = np.argsort(arranged.outputs)[entries[:, 1]], np.argsort(arranged.inputs)[entries[:, 0]]
-    return np.stack([rows, columns], axis=1)
-
-
 def _frames(axes: Axes, arranged: Arrangement) -> None:
     """A frame around every run of inputs of every group."""
     from matplotlib.collections import PolyCollection
@@ -126,7 +116,7 @@ def _frames(axes: Axes, arranged: Arrangement) -> None:
     down, across = PANEL / arranged.outputs.size, PANEL / arranged.inputs.size
     frames = [
         [(left, top), (right, top), (right, bottom), (left, bottom)]
-        for top, bottom, left, right in _joined(arranged)
+        for top, bottom, left, right in joined(arranged)
         if (bottom - top) * down > THINNEST and (right - left) * across > THINNEST
     ]
     if len(frames) <= MOST_FRAMES:
@@ -147,20 +137,6 @@ def _names(axes: Axes, arranged: Arrangement, summed: bool) -> None:
         place = (middle, arranged.outputs.size) if summed else (arranged.inputs.size, middle)
         shift, ways = ((0, -9), {"ha": "center"}) if summed else ((4, 0), {"va": "center"})
         axes.annotate(f"group {group}", place, shift, textcoords="offset points", size=7.5, color=INK, **ways)
-
-
-def _joined(arranged: Arrangement) -> Iterator[tuple[int, int, int, int]]:
-    """(top, bottom, left, right) of the rectangles, those of a group that touch as one."""
-    last: tuple[int, int, int, int] | None = None
-    for one in arranged.rectangles:
-        if last is not None and last[:2] == (one.top, one.bottom) and last[3] == one.left:
-            last = (one.top, one.bottom, last[2], one.right)
-            continue
-        if last is not None:
-            yield last
-        last = (one.top, one.bottom, one.left, one.right)
-    if last is not None:
-        yield last
 
 
 def _legend(figure: Figure, form: Decomposition, grouped: bool) -> None:

@@ -29,6 +29,7 @@ __all__ = [
         "INK",
         "LEFT",
         "ORANGE",
+        "PALEST",
         "PANEL",
         "PAPER",
         "TOP",

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ..ir.plan import Block, Decomposition
 from ..ir.structure import Labels
 from ..passes.blocks import swapped
 from . import raster
 
-__all__ = ["Arrangement", "Rectangle", "arrange", "in_order", "shade"]
+__all__ = ["Arrangement", "Rectangle", "arrange", "in_order", "joined", "mark", "places_of", "shade"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +115,36 @@ def shade(arrangement: Arrangement) -> raster.Raster:
         columns = slice(one.left // across, (one.right - 1) // across + 1)
         pixels[rows, columns] = raster.COUPLING_BLOCK if one.shared else raster.GROUP_BLOCK
     return pixels
+
+
+def mark(shares: npt.NDArray[np.float32], blocks: raster.Raster, strays: Labels) -> raster.Raster:
+    """Pixels of the edges: SHARED on a shared block, COUPLING where a stray is, INNER elsewhere.
+
+    shares: of the entries of a pixel that are edges, as `raster.shares` tells; blocks: as `shade` makes them; strays:
+    (row, column) of the pixels that hold one.
+    """
+    edges = np.where(shares > 0, np.uint8(raster.INNER), np.uint8(raster.EMPTY))
+    edges[(edges == raster.INNER) & (blocks == raster.COUPLING_BLOCK)] = raster.SHARED
+    edges[strays[:, 0], strays[:, 1]] = raster.COUPLING
+    return edges
+
+
+def places_of(arranged: Arrangement, strays: tuple[tuple[int, int], ...]) -> Labels:
+    """(row, column) of each stray in the order that is shown."""
+    entries = np.array(strays, np.int64).reshape(-1, 2)
+    rows, columns = np.argsort(arranged.outputs)[entries[:, 1]], np.argsort(arranged.inputs)[entries[:, 0]]
+    return np.stack([rows, columns], axis=1)
+
+
+def joined(arranged: Arrangement) -> Iterator[tuple[int, int, int, int]]:
+    """(top, bottom, left, right) of the rectangles, those of a group that touch as one."""
+    last: tuple[int, int, int, int] | None = None
+    for one in arranged.rectangles:
+        if last is not None and last[:2] == (one.top, one.bottom) and last[3] == one.left:
+            last = (one.top, one.bottom, last[2], one.right)
+            continue
+        if last is not None:
+            yield last
+        last = (one.top, one.bottom, one.left, one.right)
+    if last is not None:
+        yield last

@@ -18,7 +18,10 @@ from scission.models.matrix import weight
 from scission.runtime import cli, pipeline, states, terminal
 
 W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
-COMMANDS = ("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain", "structure", "cover", "diff")
+COMMANDS = (
+    *("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain"),
+    *("structure", "cover", "diff", "report"),
+)
 
 
 def model_of(matrix, name="MatMul[0]"):
@@ -72,15 +75,17 @@ FINE = [
     f"check in.onnx split.onnx {FAST} --seed 3 --rtol 1e-4 --atol 0",
     f"bench in.onnx split.onnx {FAST} --rows 2 --seconds 0.01",
     "inspect in.onnx --all",
-    "diff in.onnx in.onnx --all --html new.html",
     "inspect in.onnx --sort -covers --filter matmul --top 3 --provider cpu",
     "explain in.onnx MatMul[0] --provider cpu --all",
+    "diff in.onnx in.onnx --all --html new.html",
     "structure in.onnx --order paper --engine graph",
     "structure in.onnx:MatMul[0] --scope operator --all",
     "structure w.npy --threshold 0.5",
     "structure example.npy --paper --from-one --picture new.png --picture new.svg --dot new.dot",
     "cover in.onnx:MatMul[0] --rows 1 --rows 64 --threads 1 --all",
     "cover w.npy --transposed --picture new.png --picture new.svg",
+    f"report in.onnx -o new.html {FAST}",
+    f"report in.onnx split.onnx -o new.html --plan plan.json {FAST} --rows 2 --seconds 0.01",
 ]
 
 
@@ -167,6 +172,8 @@ MISTAKES = [  # what is wrong, and a word of the message
     ("plan in.onnx -v -q", "choose one"),
     ("cover", "MODEL"),
     ("cover w.npy --rows 0", "rows"),
+    ("report in.onnx", "--output"),
+    ("report in.onnx -o new.html --provider tpu", "tpu"),
     ("check in.onnx", "B"),
     ("diff in.onnx", "B"),
     ("apply in.onnx plan.json", "OUT"),
@@ -238,6 +245,12 @@ BAD_INPUT = [
     ("cover w.npy --picture new.pdf", "new.pdf: a picture is"),
     ("cover w.npy --picture w.npy --overwrite", "w.npy: a picture is"),
     ("cover w.npy --picture nowhere/new.png", "nowhere"),
+    ("report nope.onnx -o new.html", "nope.onnx"),
+    ("report in.onnx -o nowhere/new.html", "nowhere"),
+    ("report in.onnx -o plan.json", "plan.json: exists already"),
+    ("report in.onnx split.onnx -o split.onnx --overwrite", "split.onnx: is the input itself"),
+    ("report in.onnx --plan plan.json -o plan.json --overwrite", "plan.json: is the input itself"),
+    ("report other.onnx --plan nope.json -o new.html", "nope.json"),
     ("plan in.onnx --device nonsense", "is no device"),
     ("inspect in.onnx --device xpu", "does not use"),
     ("explain in.onnx MatMul", "in.onnx: there is no node 'MatMul'; the nearest are MatMul[0]"),
@@ -311,6 +324,12 @@ def test_models_that_differ_are_status_1(option, folder, scission_cli):
     assert bool(out) is (option != "--quiet")
     if option == "--json":
         assert json.loads(out)["equal"] is False
+
+
+def test_a_report_of_models_that_differ_is_written_with_status_1(folder, scission_cli):
+    status, out, err = scission_cli(f"report in.onnx other.onnx -o new.html --no-bench {FAST}")
+    assert status == 1 and err.startswith("different: output 'y'") and "must not" in out
+    assert "must not" in (folder / "new.html").read_text()
 
 
 @pytest.mark.parametrize("option", ["", "--quiet", "--json"])

@@ -12,6 +12,7 @@
     groups = scission.cover("model.onnx:mel")                      # groups of outputs that share inputs, their worth
     changes = scission.diff("model.onnx", "model.split.onnx")      # which nodes became which, constants, totals
     seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
+    page = scission.report("model.onnx", "model.split.onnx", "report.html")   # all of it as one HTML file
 
 Models come as path, bytes, onnx.ModelProto or onnx_ir.Model, and go out as they came in.
 """
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from .runtime.covering import cover as cover
     from .runtime.diff import diff as diff
     from .runtime.explanation import explain as explain
+    from .runtime.html_report import Report as Report
+    from .runtime.html_report import report as report
     from .runtime.inspection import inspect as inspect
     from .runtime.pipeline import Result as Result
     from .runtime.pipeline import apply as apply
@@ -70,6 +73,7 @@ _HOMES = {
     "Annealer": "runtime.annealer",
     **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
     **dict.fromkeys(("Covering", "cover"), "runtime.covering"),
+    **dict.fromkeys(("Report", "report"), "runtime.html_report"),
     "diff": "runtime.diff",
     "structure": "runtime.states",
     "structure_sweep": "passes.sweep",
