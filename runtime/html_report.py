@@ -22,7 +22,7 @@ from ..ir.store import refuse_output
 from ..passes.analysis import Analysis
 from ..passes.census import census
 from ..passes.differences import differences
-from ..passes.emit import ORIGIN
+from ..passes.emit import ORIGIN, ROLE
 from ..passes.inspection import inspect_model, row_of, scopes_of
 from ..passes.planner import Progress
 from ..passes.units import Coupling
@@ -67,14 +67,15 @@ class Report:
     """Everything that a page tells of a model.
 
     changed: name of the rewritten model, '' where there is none and the plan says what would be done; done: the linears
-    that this says to come from, None where there is none; verdict, benches, difference: of the two models, None and
-    nothing where they were not compared; machine: that the report was made on; made: when, UTC; command: the line that
-    makes it again.
+    that this says to come from, None where there is none; recut: whether it has them in other blocks than the plan;
+    verdict, benches, difference: of the two models, None and nothing where they were not compared; machine: that the
+    report was made on; made: when, UTC; command: the line that makes it again.
     """
 
     about: About
     changed: str
     done: frozenset[str] | None
+    recut: bool
     found: Inspected
     portraits: tuple[Portrait, ...]
     verdict: Verdict | None
@@ -103,14 +104,19 @@ class Report:
 
     @property
     def strange(self) -> bool:
-        """Whether the rewritten model has other linears split than the plan."""
-        return self.done is not None and self.done != {step.node for step in self.plan.rewrites}
+        """Whether the rewritten model has other linears split than the plan, or the same in other blocks."""
+        return self.recut or (self.done is not None and self.done != {step.node for step in self.plan.rewrites})
 
     @property
     def note(self) -> str:
         """What must be known to read the page, '' where that is nothing."""
         if not self.strange:
             return ""
+        if self.recut:
+            return (
+                f"The plan told of was made now, and {self.changed} by another, which has other blocks: give the plan "
+                "that was carried out with --plan."
+            )
         return (
             f"The plan told of was made now and splits {len(self.plan.rewrites)} linears, {self.changed} has "
             f"{len(self.done or ())} split: give the plan that was carried out with --plan."
@@ -216,6 +222,7 @@ def report(
             about=_about(loaded),
             changed=after.name if changed is not None and after is not None else "",
             done=done,
+            recut=after is not None and _recut(after, found.plan),
             found=found,
             portraits=portraits(loaded, found, groups, progress),
             verdict=verdict,
@@ -284,6 +291,18 @@ def _carried_out(
         if done == {step.node for step in forced.plan.rewrites}:
             return forced, done
     return found, done
+
+
+def _recut(after: Model, plan: Plan) -> bool:
+    """Whether some linear has other blocks than the plan, as far as nodes tell which block each of them computes."""
+    blocks: dict[str, set[str]] = {}
+    for graph in graphs(after.graph):
+        for node in graph:
+            role = node.metadata_props.get(ROLE, "").partition("/")[0]
+            if ORIGIN in node.metadata_props and role.startswith("block."):
+                blocks.setdefault(node.metadata_props[ORIGIN], set()).add(role)
+    counts = {step.node: len(step.decomposition.blocks) for step in plan.rewrites}
+    return any(len(own) != counts.get(node, len(own)) for node, own in blocks.items())
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -14,6 +15,7 @@ from html5lib.constants import E
 import scission
 from scission.models import autoregressive
 from scission.models.planted_recurrent import Cell, build_cell
+from scission.passes.blocks import group
 from scission.runtime.compare import Trials
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -244,3 +246,19 @@ def test_the_command(rewritten, tmp_path):
     done = subprocess.run([*map(str, line)], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith(f"wrote {page}: ")
     assert page.read_text().startswith("<!DOCTYPE html>") and [*tmp_path.iterdir()] == [page]
+
+
+def test_the_same_linears_in_other_blocks_are_another_plan(rewritten, tmp_path):
+    model = rewritten[0]
+    alone = scission.plan(model, force=True, regions=False, rows=[256])
+    fewer = [
+        dataclasses.replace(step, lowering="scatter", decomposition=group(step.decomposition, 2))
+        for step in alone.steps
+        if len(step.decomposition.blocks) > 2
+    ]
+    assert fewer
+    kept = [step for step in alone.steps if step.node not in {one.node for one in fewer}]
+    other = dataclasses.replace(alone, steps=(*fewer, *kept))
+    scission.apply(model, other, tmp_path / "other.onnx")
+    report = scission.report(model, tmp_path / "other.onnx", plan=alone, check=False, bench=False, trials=TRIALS)
+    assert report.recut and report.strange and "other blocks" in report.note
