@@ -10,6 +10,7 @@ from ..ir.model import Model, graphs
 from ..ir.onnx_ir import onnx_ir as ir
 from .anatomy import (
     Anatomy,
+    Body,
     Numbers,
     anatomy,
     attribute_key,
@@ -56,7 +57,7 @@ def differences(before: Model, after: Model) -> Difference:
         matched=len(pairs.forth),
         constants=constants.count,
         header=tuple(_header(before, after)),
-        interface=tuple(_interface(one, other, pairs)),
+        interface=(*_interface(one, other, pairs), *_inner_ends(one, other, pairs)),
         nodes=tuple(_Changes(one, other, pairs, contents).run()),
         groups=_ordered(group[2] for group in groups),
         tensors=constants.changes,
@@ -168,6 +169,21 @@ def _ends(one: Anatomy, other: Anatomy, pairs: Pairs, names: Mapping[str, str]) 
             yield Field(
                 what=f"output {value.name} made by", before=seen.maker(one, value), after=seen.maker(other, twin)
             )
+
+
+def _inner_ends(one: Anatomy, other: Anatomy, pairs: Pairs) -> Iterator[Field]:
+    """What graphs inside nodes, and functions, hand out: by place, since names inside do not count."""
+    seen = _Changes(one, other, pairs, None)
+    for body, twin in seen.twins():
+        where = body.scope.path.removesuffix("/")
+        counts = len(body.outputs), len(twin.outputs)
+        if counts[0] != counts[1]:
+            yield Field(what=f"{where}: outputs", before=str(counts[0]), after=str(counts[1]))
+            continue
+        for index, (value, end) in enumerate(zip(body.outputs, twin.outputs, strict=True)):
+            if not seen.agree(value, end) and not seen.follows(value, end):
+                made = seen.maker(one, value), seen.maker(other, end)
+                yield Field(what=f"{where}: output {index} made by", before=made[0], after=made[1])
 
 
 def _port(what: str, a: ir.Value, b: ir.Value) -> Iterator[Field]:
@@ -302,9 +318,15 @@ class _Changes:
 
     def _formal_inputs(self) -> dict[ir.Value, ir.Value]:
         """Inputs of graphs inside paired nodes, and of functions, each with its counterpart."""
+        found: dict[ir.Value, ir.Value] = {}
+        for body, twin in self.twins():
+            found.update(zip(body.scope.graph.inputs, twin.scope.graph.inputs, strict=False))
+        return found
+
+    def twins(self) -> Iterator[tuple[Body, Body]]:
+        """The graphs inside paired nodes, and the functions, each with its counterpart."""
         inside = {(body.owner, *body.slot): body for body in self.other.bodies if body.owner is not None}
         functions = {body.scope.path: body for body in self.other.bodies if body.owner is None and not body.is_main}
-        found: dict[ir.Value, ir.Value] = {}
         for body in self.one.bodies:
             twin = None
             if body.owner is None:
@@ -312,8 +334,7 @@ class _Changes:
             elif body.owner in self.pairs.forth:
                 twin = inside.get((self.pairs.forth[body.owner], *body.slot))
             if twin is not None:
-                found.update(zip(body.scope.graph.inputs, twin.scope.graph.inputs, strict=False))
-        return found
+                yield body, twin
 
 
 def _attribute_text(attribute: ir.Attr | None) -> str | None:

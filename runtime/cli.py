@@ -646,7 +646,11 @@ def diff(
     from .diff import diff as difference_of
     from .diff_report import diff_view
 
-    refuse_outputs([page] if page else [], [one, other], overwrite)
+    if page is not None:
+        from ..ir.model import load
+
+        refuse_outputs([page], [one, other], overwrite)
+        refuse_outputs([page], [file for path in (one, other) for file in load(path).data_files()], overwrite)
     with progress_bar(quiet or as_json):
         found = difference_of(one, other)
     if page is not None:

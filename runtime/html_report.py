@@ -205,6 +205,9 @@ def report(
     if target is not None:
         refuse_output(target, given, overwrite)
     loaded = load(model)
+    if target is not None:
+        ours = [*loaded.data_files(), *(load(changed).data_files() if changed is not None else ())]
+        refuse_output(target, [*given, *ours], overwrite)
     groups: dict[str, Decomposition] = {}
     settings = _Settings(rows, trials, device, progress, groups)
     found = _inspected(loaded, plan, settings)

@@ -515,3 +515,19 @@ def test_wrong_annealing_is_status_2(line, word, noisy, scission_cli):
     before = files(noisy)
     status, out, err = scission_cli(line)
     assert (status, out) == (2, "") and word in err and files(noisy) == before
+
+
+def test_a_page_is_never_written_over_the_data_of_a_model(scission_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = model_of(W)
+    onnx.save(model, "e.onnx", save_as_external_data=True, location="e.bin", size_threshold=0)
+    onnx.save(model_of(W), "in.onnx")
+    before = (tmp_path / "e.bin").read_bytes()
+    for line in (
+        "diff in.onnx e.onnx --html e.bin",
+        "report e.onnx -o e.bin",
+        "report in.onnx e.onnx -o e.bin --no-check --no-bench",
+    ):
+        status, _, err = scission_cli(f"{line} --overwrite")
+        assert status == 2 and "e.bin: is the input itself" in err
+        assert (tmp_path / "e.bin").read_bytes() == before

@@ -171,3 +171,45 @@ def test_an_output_that_another_node_makes():
         model.graph.output.append(helper.make_tensor_value_info(inner[0], 1, ["n", 6]))
     found = scission.diff(one, two)
     assert not found.same and any(field.what.startswith("output") for field in found.interface)
+
+
+def branched(then, other):
+    """An If whose branches hand out the named values of what both compute: r, n and the outer x."""
+
+    def branch(name, ends):
+        nodes = [helper.make_node("Relu", ["x"], [f"{name}r"]), helper.make_node("Neg", ["x"], [f"{name}n"])]
+        outputs = [helper.make_tensor_value_info(f"{name}{end}", TensorProto.FLOAT, ["m", 2]) for end in ends]
+        return helper.make_graph(nodes, name, [], outputs)
+
+    branches = {"then_branch": branch("t", then), "else_branch": branch("e", other)}
+    node = helper.make_node("If", ["c"], ["y", "z"], **branches)
+    x, y, z = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["m", 2]) for name in "xyz")
+    c = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+    return helper.make_model(
+        helper.make_graph([node], "g", [c, x], [y, z]), opset_imports=[helper.make_opsetid("", 17)]
+    )
+
+
+def functional(ends):
+    """A local function that hands out values of what it computes."""
+    nodes = [helper.make_node("Relu", ["p"], ["r"]), helper.make_node("Neg", ["p"], ["n"])]
+    imports = [helper.make_opsetid("", 17)]
+    function = helper.make_function("loc", "F", ["p"], list(ends), nodes, imports)
+    x, y, z = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["m", 2]) for name in "xyz")
+    graph = helper.make_graph([helper.make_node("F", ["x"], ["y", "z"], domain="loc")], "g", [x], [y, z])
+    return helper.make_model(graph, functions=[function], opset_imports=[*imports, helper.make_opsetid("loc", 1)])
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "where"),
+    [
+        (branched("rn", "rn"), branched("rr", "rn"), "If#0.then_branch: output 1"),
+        (branched("rn", "rn"), branched("rn", "nr"), "If#0.else_branch: output 0"),
+        (functional("rn"), functional("nr"), "loc::F: output 0"),
+        (functional("rn"), functional("rr"), "loc::F: output 1"),
+    ],
+)
+def test_what_graphs_inside_hand_out_counts(one, two, where):
+    assert scission.diff(one, one).same and scission.diff(two, two).same
+    found = scission.diff(one, two)
+    assert not found.same and found.nodes == () and any(field.what.startswith(where) for field in found.interface)
