@@ -341,7 +341,7 @@ def groupings(
     decomposition: Decomposition, settings: Iterable[tuple[int, Machine]] = (), itemsize: int = 4
 ) -> Iterator[Decomposition]:
     """Larger and larger groups of blocks: halving numbers from all of them down to one, and of a cover besides those
-    that cost least in some setting (rows, machine)."""
+    that cost least in some setting (rows, machine), and one more and one less."""
     seen: set[int] = set()
     for count in halves(len(decomposition.blocks)):
         seen.add(count)
@@ -351,9 +351,14 @@ def groupings(
     for rows, machine in settings:
         for pick in (0.0, machine.pick):
             found = grouped_at(decomposition, machine.cover_cost(rows, itemsize, pick))
-            if len(found.blocks) not in seen:
-                seen.add(len(found.blocks))
+            count = len(found.blocks)
+            if count not in seen:
+                seen.add(count)
                 yield from _with_closed(found)
+            for near in (count - 1, count + 1):
+                if 0 < near <= len(decomposition.blocks) and near not in seen:
+                    seen.add(near)
+                    yield from _with_closed(group(decomposition, near))
 
 
 def _with_closed(found: Decomposition) -> Iterator[Decomposition]:
