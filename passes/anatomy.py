@@ -83,6 +83,14 @@ class Anatomy:
         """The outermost graph."""
         return self.bodies[0]
 
+    def functions(self) -> dict[str, Body]:
+        """The local functions, by their paths."""
+        return {body.scope.path: body for body in self.bodies if body.owner is None and not body.is_main}
+
+    def inside(self) -> dict[tuple[ir.Node, str, int], Body]:
+        """The graphs inside nodes, by the node, its attribute, and the place in that."""
+        return {(body.owner, *body.slot): body for body in self.bodies if body.owner is not None}
+
 
 def anatomy(
     model: ir.Model, numbers: Numbers, contents: Contents, aliases: Mapping[str | None, str | None] | None = None

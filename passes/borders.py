@@ -38,8 +38,6 @@ def bordered(found: Decomposition, relation: Relation, cost: CoverCost | None = 
     blocks, strays = [], list(found.strays)
     for block in found.blocks:
         part = dense[np.ix_(block.inputs, block.outputs)]
-        for k, n in found.strays:
-            part &= ~np.outer(block.inputs == k, block.outputs == n)
         inputs, outputs = _kept(part, cost)
         if not inputs.any() or not outputs.any():
             blocks.append(block)

@@ -18,7 +18,7 @@ from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Decomposition
 from ..ir.region import Inner, Region, unfit
 from .emit import Emitter, Names
-from .joint_blocks import Ids, Selection, assign, selection, shares_inputs
+from .joint_blocks import Ids, Selection, assign, selection
 from .joint_ends import Entrance, leave
 from .joint_linear import Group, JointLinear, role_of
 from .joint_node import Stackable, Unsuited, restrict
@@ -138,7 +138,7 @@ class _Work:
         )
         if self.region.is_internal(linear):
             return one.products(self.groups, self.parts[linear.activation])
-        index = picked(linear.canonical(self.constants)) if shares_inputs(found) else None
+        index = picked(linear.canonical(self.constants)) if found.shared.size else None
         if index is not None:
             wanted = [index[block.outputs] for block in found.blocks]
             return one.copies(self.groups, self.entrance.pieces(emitter, linear, wanted))

@@ -373,6 +373,8 @@ def _with_closed(found: Decomposition) -> Iterator[Decomposition]:
 def fitting(decomposition: Decomposition, suited: Collection[Lowering], tile: int) -> list[Lowering]:
     """Those that suit the blocks as well; where nothing has to be moved, none that would move it."""
     idle: tuple[Lowering, ...] = ()
-    if is_contiguous(decomposition) or has_windows(decomposition):
-        idle = ("scatter", "gather") if is_contiguous(decomposition) else ("gather",)
+    if is_contiguous(decomposition):
+        idle = ("scatter", "gather")
+    elif has_windows(decomposition):
+        idle = ("gather",)
     return [one for one in suited if one not in idle and misfit(decomposition, one, tile) is None]

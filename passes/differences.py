@@ -325,8 +325,7 @@ class _Changes:
 
     def twins(self) -> Iterator[tuple[Body, Body]]:
         """The graphs inside paired nodes, and the functions, each with its counterpart."""
-        inside = {(body.owner, *body.slot): body for body in self.other.bodies if body.owner is not None}
-        functions = {body.scope.path: body for body in self.other.bodies if body.owner is None and not body.is_main}
+        inside, functions = self.other.inside(), self.other.functions()
         for body in self.one.bodies:
             twin = None
             if body.owner is None:

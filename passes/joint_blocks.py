@@ -18,7 +18,7 @@ from ..ir.region import Region
 from ..ir.relation import Relation, columns_of
 from .components import Components
 
-__all__ = ["Selection", "assign", "group_joint", "is_rectangular", "joint_blocks", "selection", "shares_inputs"]
+__all__ = ["Selection", "assign", "group_joint", "is_rectangular", "joint_blocks", "selection"]
 
 Ids = npt.NDArray[np.int64]
 Selection = tuple[Ids, ...]  # for each axis of a value the features of one block
@@ -189,16 +189,6 @@ def assign(region: Region, decompositions: Sequence[Decomposition]) -> Ids | Non
             if not np.array_equal(np.flatnonzero(inputs == index), one.inputs):
                 return None
     return block
-
-
-def shares_inputs(found: Decomposition) -> bool:
-    """Whether blocks read the same inputs, as only those at the entrance of a region do.
-
-    >>> shares_inputs(Decomposition((1, 2), (Block([0], [0]), Block([0], [1]))))
-    True
-    """
-    read = np.concatenate([block.inputs for block in found.blocks])
-    return np.unique(read).size < read.size
 
 
 def selection(block_of: Ids, labels: Ids, index: int) -> Selection | None:

@@ -45,11 +45,8 @@ def pair_nodes(one: Anatomy, other: Anatomy) -> Pairs:
     """
     pairs = Pairs()
     waiting = deque([(one.main, other.main)])
-    functions = {body.scope.path: body for body in other.bodies if body.scope.in_function and body.owner is None}
-    for body in one.bodies:
-        if body.owner is None and body.scope.in_function and body.scope.path in functions:
-            waiting.append((body, functions[body.scope.path]))
-    inside = {(body.owner, *body.slot): body for body in other.bodies if body.owner is not None}
+    functions, inside = other.functions(), other.inside()
+    waiting.extend((body, functions[path]) for path, body in one.functions().items() if path in functions)
     held: dict[ir.Node, list[Body]] = defaultdict(list)
     for body in one.bodies:
         if body.owner is not None:

@@ -8,7 +8,6 @@ of the other model hold, or, where it holds nothing of them, when the nodes that
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from figures import Figure, at_least, at_most, missed, reported, save, show, told
+from figures import Figure, at_least, at_most, bench, reported
 from onnx import compose
 
 import scission
@@ -144,18 +143,6 @@ ROWS: dict[str, Callable[[], Iterator[Figure]]] = {
 }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=[*ROWS], help="rows; all of them else")
-    parser.add_argument("--save", action="store_true")
-    options = parser.parse_args()
-    FOLDER.mkdir(exist_ok=True)
-    figures = told(figure for row in options.only or ROWS for figure in ROWS[row]())
-    show(figures)
-    if options.save:
-        save("diff", figures, "cpu")
-    return int(missed(figures))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    FOLDER.mkdir(exist_ok=True)
+    sys.exit(bench("diff", __doc__, ROWS))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -76,3 +77,19 @@ def save(bench: str, figures: Iterable[Figure], provider: str) -> None:
 
 def today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def bench(name: str, doc: str | None, rows: Mapping[str, Callable[[], Iterable[Figure]]]) -> int:
+    """The command line of a bench whose rows need no settings: measure, print, and keep what was measured with --save.
+
+    The exit status is 1 when a target is missed.
+    """
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--only", nargs="*", choices=[*rows], help="rows; all of them else")
+    parser.add_argument("--save", action="store_true")
+    options = parser.parse_args()
+    figures = told(figure for row in options.only or rows for figure in rows[row]())
+    show(figures)
+    if options.save:
+        save(name, figures, "cpu")
+    return int(missed(figures))

@@ -9,7 +9,6 @@ built once into `.bench/`.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from figures import Figure, at_most, missed, reported, save, show, told
+from figures import Figure, at_most, bench, reported
 from raced import FOLDER, made
 
 import scission
@@ -134,18 +133,6 @@ ROWS: dict[str, Callable[[], Iterator[Figure]]] = {
 }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=[*ROWS], help="rows; all of them else")
-    parser.add_argument("--save", action="store_true")
-    options = parser.parse_args()
-    FOLDER.mkdir(exist_ok=True)
-    figures = told(figure for row in options.only or ROWS for figure in ROWS[row]())
-    show(figures)
-    if options.save:
-        save("report", figures, "cpu")
-    return int(missed(figures))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    FOLDER.mkdir(exist_ok=True)
+    sys.exit(bench("report", __doc__, ROWS))
