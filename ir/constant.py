@@ -161,8 +161,10 @@ class Constants:
                 perm = node.attributes.get("perm")
                 return [np.transpose(_present(inputs[0]), perm.as_ints() if perm else None)]
             if node.op_type == "DequantizeLinear" and NEWER_DEQUANTIZE.isdisjoint(node.attributes):
-                return [_dequantise(node, inputs)]
-            return _evaluate(node, inputs, self._opset_imports)
+                with np.errstate(all="ignore"):
+                    return [_dequantise(node, inputs)]
+            with np.errstate(all="ignore"):  # a logarithm of 0 is what the model says, and nobody's mistake
+                return _evaluate(node, inputs, self._opset_imports)
         except Exception as error:  # invalid nodes, and the evaluator raises whatever the operator's code raises
             raise ModelError(f"constant operator {node.name or node.op_type!r} ({node.op_type}): {error}") from error
 

@@ -196,6 +196,25 @@ def test_what_is_folded_is_what_the_operator_computes(name, opset):
 @pytest.mark.parametrize(
     "made",
     [
+        [node("Log", "zero", "v")],
+        [node("Log", "zero", "l"), node("Cast", "l", "v", to=TensorProto.INT64)],
+        [node("Div", "two zero", "v")],
+        [node("Exp", "large", "v")],
+        [node("Cast", "large", "v", to=TensorProto.FLOAT16)],
+        [node("DequantizeLinear", "q large", "v")],
+    ],
+    ids=lambda nodes: " ".join(one.op_type for one in nodes),
+)
+def test_what_is_infinite_is_folded_without_a_warning(made, recwarn):
+    numbers = {**OPERANDS, "zero": np.float32([0, 1]), "large": np.float32(3e38)}
+    constants, value = find(model(made, (), ["v"], numbers))
+    assert constants.read(value["v"]).size
+    assert not [str(one.message) for one in recwarn]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
         node("Transpose", "w", "v", "bad", perm=[0, 5]),
         node("DequantizeLinear", "flat ss", "v", "bad"),
         node("Reshape", "w ss", "v", "bad"),
