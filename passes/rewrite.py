@@ -40,6 +40,7 @@ from .native import folds_bias
 from .obstacle import obstacle
 from .parallel import parallel
 from .select import selection
+from .sharing import Sharing
 from .units import coupling_hash, joint_edges, units_of
 
 __all__ = ["anneal", "reorder", "rewrite"]
@@ -68,20 +69,19 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
     seen = view(model, inline)
     copy, found = seen.model, seen.found
     linears = {linear.address: linear for linear in found.linears}
-    names = Names(copy)
+    names, sharing = Names(copy), Sharing()
     now: dict[ir.Value | None, ir.Value] = {}  # what earlier steps have put in the place of a value
     # First: regions are followed through the graph as it is.
     addresses = {node: text for scope in scopes(copy) for node, text in scope.addresses.items()} if plan.joints else {}
     for one in plan.joints:
-        now.update(_replace_joint(copy, one, plan, linears, found, names, now, addresses))
+        now.update(_replace_joint(copy, one, plan, linears, found, names, sharing, now, addresses))
     steps = [step for step in plan.rewrites if step.lowering not in ("parallel", "joint")]
     for step in steps:
         linear = _checked(step, linears, found, plan.provider)
         del linears[step.node]
         activation, addend = now.get(linear.activation, linear.activation), now.get(linear.addend, linear.addend)
-        old, new = _replace(
-            copy, replace(linear, activation=activation, addend=addend), found, step, names, plan.provider
-        )
+        standing = replace(linear, activation=activation, addend=addend)
+        old, new = _replace(copy, standing, found, step, names, sharing, plan.provider)
         now[old] = new
     # Last: the operands of a node that still stands are those of now.
     recurrent: dict[str, Step] = {}
@@ -90,7 +90,7 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
             raise PlanError(f"{step.node}: the plan splits this recurrent operator twice; remove one of the steps")
         recurrent[step.node] = step
     for ways in _recurrents(found, recurrent).values():
-        _replace_recurrent(copy, ways, found, recurrent, names)
+        _replace_recurrent(copy, ways, found, recurrent, names, sharing)
     if plan.rewrites:
         correct_shapes(copy)
         copy.metadata_props["scission"] = f"{len(plan.rewrites)} operators split"
@@ -298,7 +298,7 @@ def _put_weight(
     assert graph is not None
     place, output = list(node.inputs).index(linear.weight), node.outputs[0]
     if not one.strays:
-        _register(model, linear, graph, emitter.constants, emitter.names)
+        _register(model, linear, graph, emitter.constants, emitter.names, None)
         node.replace_input_with(place, weight)
         _drop_unread(model, linear.weight)
         return output, output
@@ -325,7 +325,7 @@ def _put_weight(
     few = emitter.one("Gather", [linear.activation, emitter.integers(used, "strays/inputs")], "strays", axis=axis)
     apart = emitter.one("MatMul", [few, emitter.constant(thin, "strays/weight")], "strays")
     whole = emitter.one("Add", [blocks, apart], "strays")
-    _register(model, linear, graph, emitter.constants, emitter.names)
+    _register(model, linear, graph, emitter.constants, emitter.names, None)
     _inherit(whole, output)
     nodes = [product, *emitter.nodes]
     ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, [output], [whole])
@@ -379,6 +379,7 @@ def _replace_joint(
     linears: dict[str, Linear],
     found: Survey,
     names: Names,
+    sharing: Sharing,
     now: Mapping[ir.Value | None, ir.Value],
     addresses: Mapping[ir.Node, str],
 ) -> dict[ir.Value | None, ir.Value]:
@@ -411,7 +412,7 @@ def _replace_joint(
     except Unsuited as error:
         raise PlanError(f"{one.nodes[0]}: its joint cannot be split together: {error}; make a new plan") from None
     reads = [value for node in made.removed for value in node.inputs if value is not None]
-    _register(model, members[0], graph, made.constants, names)
+    _register(model, members[0], graph, made.constants, names, sharing)
     for anchor, nodes in made.nodes.items():
         graph.insert_before(anchor, nodes)
     replaced: dict[ir.Value | None, ir.Value] = {}
@@ -513,7 +514,7 @@ def _check_cover(step: Step, weight: npt.NDArray[Any]) -> None:
 
 
 def _replace(
-    model: ir.Model, linear: Linear, found: Survey, step: Step, names: Names, provider: str
+    model: ir.Model, linear: Linear, found: Survey, step: Step, names: Names, sharing: Sharing, provider: str
 ) -> tuple[ir.Value, ir.Value]:
     """Put the blocks in the place of one linear; returns the value that went and the one in its place."""
     emitter = Emitter(linear, names)
@@ -521,7 +522,7 @@ def _replace(
     result = lower(emitter, found.constants, step.decomposition, step.lowering, tile)
     graph = linear.node.graph
     assert graph is not None
-    _register(model, linear, graph, emitter.constants, emitter.names)
+    _register(model, linear, graph, emitter.constants, emitter.names, sharing)
     old, output = [linear.node], linear.node.outputs[0]
     reads = [value for value in linear.node.inputs if value is not None and value is not linear.activation]
     if folds_bias(linear, step.lowering):
@@ -537,7 +538,12 @@ def _replace(
 
 
 def _replace_recurrent(
-    model: ir.Model, ways: list[Recurrent], found: Survey, steps: Mapping[str, Step], names: Names
+    model: ir.Model,
+    ways: list[Recurrent],
+    found: Survey,
+    steps: Mapping[str, Step],
+    names: Names,
+    sharing: Sharing,
 ) -> None:
     """Put the blocks of all directions in the place of one recurrent node."""
     node, graph = ways[0].node, ways[0].node.graph
@@ -547,7 +553,7 @@ def _replace_recurrent(
     results = parallel(emitters, ways, found.constants, split)
     nodes = [new for emitter in emitters for new in emitter.nodes]
     for emitter in emitters:
-        _register(model, ways[0], graph, emitter.constants, names)
+        _register(model, ways[0], graph, emitter.constants, names, sharing)
     reads = [value for value in node.inputs if value is not None]
     outputs = [node.outputs[place] for place in results]
     for result, output in zip(results.values(), outputs, strict=True):
@@ -565,12 +571,22 @@ def _inherit(result: ir.Value, output: ir.Value) -> None:
 
 
 def _register(
-    model: ir.Model, linear: Linear | Recurrent, graph: Any, constants: Iterable[ir.Value], names: Names
+    model: ir.Model,
+    linear: Linear | Recurrent,
+    graph: Any,
+    constants: Iterable[ir.Value],
+    names: Names,
+    sharing: Sharing | None,
 ) -> None:
     """New constants become initializers of the main graph, visible everywhere, and before IR version 4 its inputs as
     well, as all others are (Constant nodes held only floats then); in functions, which have no initializers, they
-    become Constant nodes."""
+    become Constant nodes in front of all others. sharing: what is stored there already, and read from
+    there; None for what no two operators share."""
     for value in constants:
+        first = sharing.first(value, graph if linear.in_function else None) if sharing else value
+        if first is not value:
+            ir.convenience.replace_all_uses_with(value, first)
+            continue
         if not linear.in_function:
             model.graph.register_initializer(value)
             if (model.ir_version or 0) < INITIALIZERS_ARE_INPUTS:
@@ -587,7 +603,7 @@ def _register(
             name=names.fresh(f"{value.name}/Constant"),
             metadata_props={ORIGIN: linear.address, ROLE: "constant"},
         )
-        graph.insert_before(linear.node, node)
+        graph.insert_before(graph[0], node)
 
 
 def _drop_unread(model: ir.Model, value: ir.Value) -> None:
