@@ -163,7 +163,9 @@ class Side:
 class Difference:
     """Everything that two models differ in; `matched` nodes are in both of them.
 
-    `renamed` constants have other names or another place, and the same contents; they are no difference.
+    `renamed` constants have other names or another place, and the same contents; they are no difference. `texts` are
+    doc strings, metadata and annotations that differ; `provenance` is metadata that only says where nodes come from, in
+    how many places each key is on one side only, and no difference either.
 
     >>> totals = Totals(nodes=(("Relu", 1),), parameters=0, nbytes=0, macs=(), uncounted=0)
     >>> side = Side(name="a.onnx", producer="", totals=totals)
@@ -182,11 +184,14 @@ class Difference:
     groups: tuple[Became, ...] = ()
     tensors: tuple[TensorChange, ...] = ()
     renamed: tuple[TensorChange, ...] = ()
+    texts: tuple[Field, ...] = ()
+    provenance: tuple[Field, ...] = ()
 
     @property
     def count(self) -> int:
         """Differences of all kinds."""
-        return len(self.header) + len(self.interface) + len(self.nodes) + len(self.groups) + len(self.tensors)
+        kinds = (self.header, self.interface, self.nodes, self.groups, self.tensors, self.texts)
+        return sum(len(some) for some in kinds)
 
     @property
     def same(self) -> bool:
@@ -217,6 +222,8 @@ class Difference:
         parts += [f"{_counted(len(self.tensors), 'constant')} different"] if self.tensors else []
         parts += [f"{len(self.interface):,} in the interface"] if self.interface else []
         parts += [f"{len(self.header):,} in the header"] if self.header else []
+        texts = _counted(len(self.texts), "doc string or annotation", "doc strings and annotations")
+        parts += [texts] if self.texts else []
         return f"different: {', '.join(parts)}; {_counted(self.matched, 'node')} in both"
 
     def to_dict(self) -> dict[str, Any]:
@@ -227,5 +234,5 @@ class Difference:
         return {"same": self.same, "sentence": self.sentence, **data}
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _counted(number: int, noun: str, many: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"

@@ -21,6 +21,7 @@ from .anatomy import (
     stated,
     subgraphs,
 )
+from .annotations import annotation_changes, is_provenance, shortened
 from .census import census
 from .contents import Contents
 from .grouping import group_nodes, node_at
@@ -28,8 +29,6 @@ from .kinship import kinship
 from .pairing import Pairs, pair_nodes
 
 __all__ = ["differences"]
-
-LONGEST = 80  # characters of the value of an attribute that are told
 
 
 def differences(before: Model, after: Model) -> Difference:
@@ -51,6 +50,7 @@ def differences(before: Model, after: Model) -> Difference:
     pairs = pair_nodes(one, other)
     groups = group_nodes(one, other, pairs)
     constants = kinship(one, other, pairs, groups, contents)
+    beside = annotation_changes(one, other, pairs, _Changes(one, other, pairs, None).twins())
     return Difference(
         before=_side(before),
         after=_side(after),
@@ -62,6 +62,8 @@ def differences(before: Model, after: Model) -> Difference:
         groups=_ordered(group[2] for group in groups),
         tensors=constants.changes,
         renamed=constants.renamed,
+        texts=beside.texts,
+        provenance=beside.provenance,
     )
 
 
@@ -92,7 +94,8 @@ def _header(before: Model, after: Model) -> Iterator[Field]:
     yield from _fields("IR version", {"": one.ir_version}, {"": other.ir_version})
     used = _used(one) | _used(other)  # optimisers import all operator sets that they know
     yield from _fields("opset of ", _opsets(one.opset_imports, used), _opsets(other.opset_imports, used))
-    yield from _fields("metadata ", dict(one.metadata_props), dict(other.metadata_props))
+    yield from _fields("", _said(one), _said(other))
+    yield from _fields("metadata ", _metadata(one), _metadata(other))
     functions = [{name: model.functions[name] for name in model.functions} for model in (one, other)]
     for name in functions[0].keys() | functions[1].keys():
         a, b = (some.get(name) for some in functions)
@@ -102,6 +105,16 @@ def _header(before: Model, after: Model) -> Iterator[Field]:
             continue
         yield from _fields(f"{what}: opset of ", _opsets(a.opset_imports, used), _opsets(b.opset_imports, used))
         yield from _fields(f"{what}: ", {"inputs": len(a.inputs)}, {"inputs": len(b.inputs)})
+
+
+def _said(model: ir.Model) -> dict[str, Any]:
+    """What a model says of itself, who made it left out."""
+    said = {"domain": model.domain, "doc string": model.doc_string, "model version": model.model_version}
+    return {what: content for what, content in said.items() if content}
+
+
+def _metadata(model: ir.Model) -> dict[str, str]:
+    return {key: text for key, text in model.metadata_props.items() if not is_provenance(key)}
 
 
 def _used(model: ir.Model) -> set[str]:
@@ -122,8 +135,7 @@ def _fields(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> I
 
 
 def _short(content: Any) -> str:
-    text = str(content)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return shortened(str(content)) or ""
 
 
 def _interface(one: Anatomy, other: Anatomy, pairs: Pairs) -> Iterator[Field]:

@@ -60,15 +60,27 @@ def pair_nodes(one: Anatomy, other: Anatomy) -> Pairs:
                 if twin is not None:
                     waiting.append((body, twin))
     _across(one, other, pairs)
-    _part_from_origins(pairs)
+    _part_from_origins(one, other, pairs)
     return pairs
 
 
-def _part_from_origins(pairs: Pairs) -> None:
-    """Undo the pairs of which one node says that it was made for another: a block is not the operator it is part of."""
+def _part_from_origins(one: Anatomy, other: Anatomy, pairs: Pairs) -> None:
+    """Undo the pairs of which one node says that it was made for another: a block is not the operator it is part of.
+
+    Metadata may be on one side only: nodes that compute the same from the same stay together, and so do nodes of one
+    form where the model of the other node has none of what the node says that it was made for.
+    """
+    addresses = [{address: node for node, address in seen.addresses.items()} for seen in (one, other)]
     for a, b in list(pairs.forth.items()):
-        if a.metadata_props.get(ORIGIN) != b.metadata_props.get(ORIGIN):
-            del pairs.forth[a], pairs.back[b]
+        mine, theirs = (node.metadata_props.get(ORIGIN) for node in (a, b))
+        if mine == theirs or one.forward[0][a] == other.forward[0][b]:
+            continue
+        alike = one.label[1][a] == other.label[1][b]
+        if alike and theirs is None and mine not in addresses[1]:
+            continue
+        if alike and mine is None and theirs not in addresses[0]:
+            continue
+        del pairs.forth[a], pairs.back[b]
 
 
 @dataclass(slots=True, eq=False)

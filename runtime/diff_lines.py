@@ -7,7 +7,17 @@ from collections.abc import Iterable
 
 from ..ir.difference import Became, Difference, NodeAt, TensorAt, TensorChange
 
-__all__ = ["drifts", "megabytes", "operators", "relations", "sources", "totals"]
+__all__ = [
+    "drifts",
+    "megabytes",
+    "named",
+    "operators",
+    "provenance_sentence",
+    "relations",
+    "renamed_sentence",
+    "sources",
+    "totals",
+]
 
 ORDER = ("changed", "cast", "reshaped", "transposed", "permuted", "slice", "permuted slice", "stacked", "merged")
 LAST = ("new", "removed", "made")
@@ -38,6 +48,25 @@ def relations(found: Difference) -> list[TensorChange]:
     """All other constants that differ, those that come from somewhere first."""
     places = {kind: index for index, kind in enumerate((*ORDER, *LAST))}
     return sorted((one for one in found.tensors if one.drift is None), key=lambda one: places[one.kind])
+
+
+def renamed_sentence(found: Difference) -> str:
+    """How many constants are the same by another name."""
+    number = len(found.renamed)
+    if number == 1:
+        return "1 constant only goes by another name or is stored elsewhere"
+    return f"{number:,} constants only go by another name or are stored elsewhere"
+
+
+def provenance_sentence(found: Difference) -> str:
+    """Which metadata only says where nodes come from, and on which side."""
+    sides = (
+        ("in A only", [one.what for one in found.provenance if one.after is None]),
+        ("in B only", [one.what for one in found.provenance if one.before is None]),
+        ("other in both", [one.what for one in found.provenance if None not in (one.before, one.after)]),
+    )
+    told = "; ".join(f"{', '.join(keys)} {where}" for where, keys in sides if keys)
+    return f"metadata that says where nodes come from, which is no difference: {told}"
 
 
 def megabytes(number: int) -> str:

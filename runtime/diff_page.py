@@ -7,7 +7,17 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from ..ir.difference import Difference
-from .diff_lines import drifts, megabytes, named, operators, relations, sources, totals
+from .diff_lines import (
+    drifts,
+    megabytes,
+    named,
+    operators,
+    provenance_sentence,
+    relations,
+    renamed_sentence,
+    sources,
+    totals,
+)
 from .diff_report import drift_cells
 
 __all__ = ["diff_page"]
@@ -21,5 +31,11 @@ def diff_page(found: Difference) -> str:
     environment.filters |= {"ops": operators, "mb": megabytes, "named": named, "of": sources, "drift": drift_cells}
     template = environment.from_string(Path(__file__).with_name("diff_page.html").read_text(encoding="utf-8"))
     return template.render(
-        found=found, drifts=drifts(found), relations=relations(found), totals=totals(found), most=MOST
+        found=found,
+        drifts=drifts(found),
+        relations=relations(found),
+        totals=totals(found),
+        renamed=renamed_sentence(found),
+        provenance=provenance_sentence(found),
+        most=MOST,
     )

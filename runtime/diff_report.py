@@ -9,7 +9,17 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ..ir.difference import Became, Difference, Drift, Field, NodeChange, TensorChange
-from .diff_lines import drifts, megabytes, named, operators, relations, sources, totals
+from .diff_lines import (
+    drifts,
+    megabytes,
+    named,
+    operators,
+    provenance_sentence,
+    relations,
+    renamed_sentence,
+    sources,
+    totals,
+)
 from .table import SHOWN, make_table
 
 __all__ = ["diff_view", "drift_cells"]
@@ -20,15 +30,13 @@ T = TypeVar("T")
 def diff_view(found: Difference, everything: bool = False) -> RenderableType:
     """What two models differ in, the sum of it first; long tables are cut unless `everything` is asked for."""
     parts: list[RenderableType] = [Text(found.sentence, style="bold")]
-    if found.same and not found.renamed:
-        return Group(*parts)
     for title, columns, rows in _tables(found):
         if rows:
             parts += _table(title, columns, rows, everything)
     if found.renamed:
-        parts.append(
-            Text(f"{len(found.renamed)} constants only go by another name or are stored elsewhere", style="dim")
-        )
+        parts.append(Text(renamed_sentence(found), style="dim"))
+    if found.provenance:
+        parts.append(Text(provenance_sentence(found), style="dim"))
     if not found.same:
         table = make_table("totals", ("", "left"), ("A", "right"), ("B", "right"), ("change", "right"))
         for row in totals(found):
@@ -42,7 +50,9 @@ Table = tuple[str, tuple[tuple[str, str], ...], list[tuple[str, ...]]]
 
 def _tables(found: Difference) -> Iterable[Table]:
     fields = _rows((*found.header, *found.interface), _field)
-    yield "header and interface", (("what", "left"), ("A", "left"), ("B", "left")), fields
+    both = ("what", "left"), ("A", "left"), ("B", "left")
+    yield "header and interface", both, fields
+    yield "doc strings, metadata and annotations", both, _rows(found.texts, _field)
     columns = (
         ("", "left"),
         ("nodes of A", "left"),

@@ -160,7 +160,7 @@ def test_header_and_interface(change, what, both):
     assert (field.what, (field.before, field.after)) == (what, both)
 
 
-def test_producer_and_descriptions_are_no_difference():
+def test_who_wrote_a_model_is_no_difference():
     assert scission.diff(edit(lambda _: None), edit(lambda m: setattr(m, "producer_name", "somebody"))).same
 
 
