@@ -43,7 +43,9 @@ class Certificate:
     than the null, ratio: its energy over the null's; homogeneity: p-value that all features have equal energy outside
     their blocks; mean: p-value that what lies outside has mean 0, over all and between any two blocks; coherence: its
     largest singular value over that with random signs; shape: Kolmogorov-Smirnov distance of its magnitudes from a
-    law of initialisation; unplaced: p-value that features in no block have no energy in any; strays: entries outside
+    law of initialisation; unplaced: p-value that features in no block have no energy in any; existence: largest p-value
+    that a block is none, corrected for their number, by entries held out of the search; dropped: blocks that were found
+    and not confirmed by these, whose features went elsewhere; strays: entries outside
     that are too large for the null; misplaced: expected share of features in a wrong block; largest: p-value of the
     largest entry outside, strays taken out, which is reported and never judged; accepted, reason: the verdict.
     """
@@ -62,6 +64,8 @@ class Certificate:
     coherence: float = 1.0
     shape: float = 0.0
     unplaced: float = 1.0
+    existence: float = 1.0
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,12 @@ from ..ir.evidence import Evidence
 from ..ir.null import Null
 from ..ir.plan import Decomposition
 from .blocks import decompose
-from .certificate import ACCEPTED, MISPLACED, STRAY_LEVEL, STRAYS, certify, refused, same_block, strips
+from .certificate import ACCEPTED, MISPLACED, STRAY_LEVEL, STRAYS, believed, certify, refused
 from .chunked import as_real
-from .coclustering import Partition, cocluster
+from .coclustering import Partition, cocluster, same_block, strips
 from .components import numbered
 from .energies import energies, moments
+from .folds import cross_fit
 from .null_fit import null_fit
 from .schemes import NORMAL_MEDIAN, SchemeError, estimate
 from .spectral_start import MARGIN
@@ -74,9 +75,21 @@ def anneal_blocks(
         used = _outside_null(weight, found, used)
         energy = energies(weight, used)
         found = cocluster(energy, np.random.default_rng(seed))
+    folds = cross_fit(energy, seed) if found.count > 1 else ()
+    found, dropped = believed(energy, found, folds)
     stray, largest = _strays(weight, used, found)
     certificate = certify(
-        weight, energy, found, stray, null=used, trusted=trusted, largest=largest, seed=seed, allowed=allowed
+        weight,
+        energy,
+        found,
+        stray,
+        null=used,
+        trusted=trusted,
+        largest=largest,
+        seed=seed,
+        allowed=allowed,
+        folds=folds,
+        dropped=dropped,
     )
     decomposition = _decomposition(found) if certificate.accepted else None
     kept = decomposition.mac_share if decomposition else 1.0

@@ -1,14 +1,15 @@
 """Whether blocks that a search found may be believed: a certificate that the search itself cannot forge.
 
 A search over partitions finds blocks in any noise, and a test on the entries it searched through confirms them. So the
-question whether there are blocks at all is put to entries that were held out: the search runs again on the others and
-the held-out ones must be larger inside the blocks it found than outside. Every entry outside the final blocks is then
-held against the null: its energy, its signs, its coherence and its shape.
+question whether there are blocks at all, and whether each of them is one, is put to entries that were held out: the
+search runs again on the others and the held-out ones must be larger inside the blocks it found than outside. Every
+entry outside the final blocks is then held against the null: its energy, its signs, its coherence and its shape.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,29 +18,25 @@ import numpy.typing as npt
 from ..ir.evidence import Certificate
 from ..ir.null import Null
 from .chunked import as_real
-from .coclustering import Partition, cocluster, membership
+from .coclustering import Partition, membership, same_block, strips, without
 from .energies import Energies, misfit, moments
+from .folds import Fold, cross_fit, existence, fewest_entries, together
 from .spectral_start import MARGIN, coherence
 
 __all__ = [
     "ACCEPTED",
     "STRAYS",
+    "believed",
     "certify",
-    "cross_fit",
-    "held_out",
     "off_block",
     "refused",
-    "same_block",
     "signed_means",
-    "strips",
     "unplaced",
 ]
 
 Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-FOLDS = 3
-HELD = 0.2  # of the entries, in each fold: the search on the rest must still see what there is
 ACCEPTED = 1e-3  # level of each part of the certificate
 STRAYS = 100  # entries outside the blocks that may be too large for the null
 STRAY_LEVEL = 0.01  # chance that an untouched entry is called a stray, over the whole weight
@@ -61,12 +58,15 @@ def certify(
     largest: float = 1.0,
     seed: int = 0,
     allowed: int = STRAYS,
+    folds: Sequence[Fold] | None = None,
+    dropped: int = 0,
 ) -> Certificate:
     """The certificate of a partition of a weight (K, N) with these energies under the null.
 
     strays: entries outside the blocks that are too large for the null; allowed: how many of them may be; largest:
     p-value of the largest other one, for the report; trusted: whether the null is known apart from this weight,
-    otherwise the level of what lies outside is measured and not tested.
+    otherwise the level of what lies outside is measured and not tested; folds: of these energies, where they are known;
+    dropped: how many blocks `believed` took out.
     """
     blocks = found.count
     if blocks < 2:
@@ -76,7 +76,8 @@ def certify(
         if found.edge > MARGIN:
             reason = "what stands out of the noise is no set of blocks: all of it hangs together"
         return refused(blocks, reason)
-    split = cross_fit(energy, seed)
+    folds = cross_fit(energy, seed) if folds is None else folds
+    split, doubt = together(folds), existence(folds, found)
     level, ratio, homogeneity = off_block(energy, found, strays, trusted)
     scores = _outside_scores(weight, found, strays, null.sigma)
     entries = int(np.count_nonzero(scores))
@@ -90,6 +91,7 @@ def certify(
     other = f", or the weights were not initialised as stated ({null.source}): try without --init" if trusted else ""
     checks = [
         (split > ACCEPTED, f"entries held out of the search are no larger inside the blocks (p = {split:.2g})"),
+        (split <= ACCEPTED and bool((doubt > ACCEPTED).any()), _unconfirmed(found, doubt)),
         (
             found.misplaced > MISPLACED,
             f"{found.misplaced:.1%} of the features are expected in a wrong block, above {MISPLACED:.0%}",
@@ -143,6 +145,38 @@ def certify(
         coherence=coherent,
         shape=shape,
         unplaced=idle,
+        existence=float(doubt.max()),
+        dropped=dropped,
+    )
+
+
+def believed(energy: Energies, found: Partition, folds: Sequence[Fold]) -> tuple[Partition, int]:
+    """The partition without the blocks that held-out entries do not confirm, and how many went.
+
+    Their features go where they are likeliest among the others, or into no block. Where fewer than two would be left
+    the partition stays as it was: there is nothing to believe in it then, and the certificate says so.
+    """
+    kept = found
+    while kept.count > 1:
+        doubtful = existence(folds, kept) > ACCEPTED
+        if not doubtful.any():
+            return kept, found.count - kept.count
+        if doubtful.size - int(doubtful.sum()) < 2:
+            break
+        kept = without(energy, kept, doubtful)
+    return found, 0
+
+
+def _unconfirmed(found: Partition, doubt: npt.NDArray[np.float64]) -> str:
+    """Which blocks the held-out entries do not confirm, in words."""
+    worst = int(doubt.argmax())
+    rows, columns = int((found.inputs == worst).sum()), int((found.outputs == worst).sum())
+    least = fewest_entries(ACCEPTED, found.count)
+    small = f"; below {least} entries it could not be" if rows * columns < least else ""
+    many = int((doubt > ACCEPTED).sum())
+    return (
+        f"{many} of {found.count} blocks {'is' if many == 1 else 'are'} not confirmed by entries held out of the "
+        f"search: the one of {rows}x{columns} has p = {doubt[worst]:.2g}{small}"
     )
 
 
@@ -248,66 +282,6 @@ def refused(blocks: int, reason: str) -> Certificate:
         accepted=False,
         reason=reason,
     )
-
-
-def cross_fit(energy: Energies, seed: int = 0, folds: int = FOLDS, share: float = HELD) -> float:
-    """p-value that a search finds blocks in this matrix that entries it never saw do not confirm.
-
-    In each fold a random share of the entries is held out. Given the search on the others they are exchangeable if
-    there is no structure, so the fold's p-value is honest whatever the search did; twice the median of the folds is,
-    too, however they depend on each other. Source: Meinshausen, Meier and Buehlmann, p-values for high-dimensional
-    regression, 2009 (with gamma 1/2).
-    """
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(folds):
-        held = rng.random(energy.shape, dtype=np.float32) < share
-        known = (~held).astype(np.float32)
-        partition = cocluster(energy * known, rng, known)
-        found.append(held_out(energy, held, partition))
-    return min(1.0, 2 * float(np.median(found)))
-
-
-def held_out(energy: Energies, held: Mask, partition: Partition) -> float:
-    """p-value that held-out energies inside the blocks are no larger than those of as many drawn at random.
-
-    The mean of n of m values drawn without replacement is normal, with variance s^2/n (1 - n/m).
-    """
-    from scipy.special import ndtr
-
-    if partition.count < 2:
-        return 1.0
-    total = square = inside_sum = 0.0
-    entries = inside = 0
-    for rows in strips(energy):
-        mask = held[rows]
-        part = energy[rows].astype(np.float64)
-        own = mask & same_block(partition, rows)
-        values = part[mask]
-        total += float(values.sum())
-        square += float((values * values).sum())
-        entries += values.size
-        inside_sum += float(part[own].sum())
-        inside += int(own.sum())
-    if inside == 0 or inside == entries:
-        return 1.0
-    mean = total / entries
-    variance = max(square / entries - mean * mean, 1e-30)
-    z = (inside_sum / inside - mean) / math.sqrt(variance / inside * (1 - inside / entries))
-    return float(ndtr(-z))
-
-
-def strips(matrix: npt.NDArray[Any]) -> list[slice]:
-    """Some rows at a time, a million entries together."""
-    step = max(1, (1 << 20) // max(matrix.shape[1], 1))
-    return [slice(start, start + step) for start in range(0, matrix.shape[0], step)]
-
-
-def same_block(partition: Partition, rows: slice) -> Mask:
-    """Where some rows and all columns are in one block."""
-    labels = partition.inputs[rows, None]
-    same: Mask = (labels == partition.outputs[None, :]) & (labels >= 0)
-    return same
 
 
 def off_block(energy: Energies, found: Partition, excluded: Mask, trusted: bool) -> tuple[float, float, float]:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from .energies import FLOOR, Energies, Sample
 from .spectral_start import MARGIN, kmeans, standing_out
 
-__all__ = ["Partition", "cocluster", "masses", "membership"]
+__all__ = ["Partition", "cocluster", "masses", "membership", "same_block", "strips", "without"]
 
 Labels = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -80,6 +80,32 @@ def cocluster(energy: Energies, rng: np.random.Generator, known: Energies | None
     return best
 
 
+def without(energy: Energies, found: Partition, blocks: npt.NDArray[np.bool_]) -> Partition:
+    """A partition of all energies (K, N) with some of its blocks taken apart.
+
+    blocks: (count,) which; their features go where they are likeliest among the others, or into none.
+    """
+    sample = Sample(energy, None, float(energy.size), float(energy.sum(dtype=np.float64)))
+    table = np.append(np.where(blocks, -1, np.cumsum(~blocks) - 1), -1)
+    count = int((~blocks).sum())
+    if count < 2:
+        return _whole(sample, found.edge)
+    return _settle(sample, table[found.inputs], table[found.outputs], count, found.edge)
+
+
+def strips(matrix: npt.NDArray[Any]) -> list[slice]:
+    """Some rows at a time, a million entries together."""
+    step = max(1, (1 << 20) // max(matrix.shape[1], 1))
+    return [slice(start, start + step) for start in range(0, matrix.shape[0], step)]
+
+
+def same_block(partition: Partition, rows: slice) -> npt.NDArray[np.bool_]:
+    """Where some rows and all columns are in one block."""
+    labels = partition.inputs[rows, None]
+    same: npt.NDArray[np.bool_] = (labels == partition.outputs[None, :]) & (labels >= 0)
+    return same
+
+
 def _whole(sample: Sample, edge: float) -> Partition:
     K, N = sample.shape
     return Partition(
@@ -121,7 +147,8 @@ def _settle(sample: Sample, rows: Labels, columns: Labels, count: int, edge: flo
     while True:
         rows, columns, misplaced = _refine(sample, rows, columns, count)
         sums, sizes = masses(sample.energy, rows, columns, count, sample.known)
-        table = _merge(sample, sums, sizes, _members(rows, count) + _members(columns, count))
+        price = _price(_members(rows, count), rows.size) + _price(_members(columns, count), columns.size)
+        table = _merge(sample, sums, sizes, price)
         fewer = int(table.max()) + 1
         if fewer == count:
             break
@@ -227,11 +254,21 @@ def _likeliest(sums: Any, sizes: Any, inside: Float, outside: float, labels: Lab
     return np.where(best == count, -1, best), float((1 - sure).sum())
 
 
-def _merge(sample: Sample, sums: Float, sizes: Float, features: Labels) -> Labels:
-    """The new number of each block, and -1 for none at the end: blocks that are empty or not worth their features
+def _price(members: Labels, features: int) -> Float:
+    """Nats that it takes to say which of the features are in each block.
+
+    One of the blocks or none for each member; and where its share is smaller than an equal one, the length of its code
+    (Shannon): out of many features some few are easily found that chance made strong.
+    """
+    equal = math.log(members.size + 1)
+    return np.asarray(members * np.maximum(equal, -np.log(np.maximum(members, 1) / features)))
+
+
+def _merge(sample: Sample, sums: Float, sizes: Float, price: Float) -> Labels:
+    """The new number of each block, and -1 for none at the end: blocks that are empty or not worth their price
     dropped, glued ones put together."""
-    count = features.size
-    groups = [[b] for b in np.flatnonzero(_are_worth(sample, sums, sizes, features)).tolist()]
+    count = price.size
+    groups = [[b] for b in np.flatnonzero(_are_worth(sample, sums, sizes, price)).tolist()]
     while len(groups) > 1:
         pair = _most_glued(sample, groups, sums, sizes)
         if pair is None:
@@ -244,11 +281,11 @@ def _merge(sample: Sample, sums: Float, sizes: Float, features: Labels) -> Label
     return table
 
 
-def _are_worth(sample: Sample, sums: Float, sizes: Float, features: Labels) -> npt.NDArray[np.bool_]:
+def _are_worth(sample: Sample, sums: Float, sizes: Float, price: Float) -> npt.NDArray[np.bool_]:
     """Whose likelihood pays for saying which features are in the block."""
     own, area = np.diag(sums), np.diag(sizes)
     ratio = np.maximum(own / np.maximum(area, 1.0) / sample.outside(own.sum(), area.sum()), 1.0)
-    return np.asarray((area > 0) & (_worth(area, ratio) > features * math.log(features.size + 1)))
+    return np.asarray((area > 0) & (_worth(area, ratio) > price))
 
 
 def _most_glued(sample: Sample, groups: list[list[int]], sums: Float, sizes: Float) -> tuple[int, int] | None:

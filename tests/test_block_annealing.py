@@ -285,3 +285,38 @@ def test_a_uniform_weight_that_a_half_type_rounded_past_its_support_is_no_stray(
     assert (np.abs(rounded[np.abs(weight) < 1].astype(float)) >= 1).any()
     decision = anneal_blocks(rounded, UNIFORM)
     assert decision.decomposition is not None and not decision.strays.size
+
+
+# Blocks that do not exist, beside real ones near what can be seen at all.
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "signal", "law", "known", "seed"),
+    [  # searches that found 1x1 to 4x2 entries of a larger block, or of none, as blocks of their own
+        ((256, 256), 4, 0.75, "uniform", True, 1),
+        ((256, 256), 4, 0.75, "uniform", True, 4),
+        ((128, 128), 4, 1.0, "uniform", True, 3),
+        ((128, 128), 2, 1.0, "uniform", False, 1),
+        ((192, 256), 3, 1.0, "uniform", False, 2),
+        ((256, 256), 4, 1.0, "normal", False, 1),
+    ],
+)
+def test_a_handful_of_entries_is_no_block_beside_real_ones(shape, count, signal, law, known, seed):
+    rng = np.random.default_rng([seed, *shape, count, round(100 * signal), law == "uniform"])
+    rows, columns = (rng.permutation(np.arange(size) % count) for size in shape)
+    if law == "normal":
+        noise = rng.standard_normal(shape, np.float32)
+    else:
+        noise = np.float32(math.sqrt(3)) * (2 * rng.random(shape, np.float32) - 1)
+    weight = noise + (rows[:, None] == columns) * np.float32(signal) * rng.standard_normal(shape, np.float32)
+    scale = 1 if law == "normal" else math.sqrt(3)
+    decision = anneal_blocks(weight, Null(family=law, scale=scale, source="test") if known else None)
+    if decision.decomposition is None:
+        return  # too weak to be sure of any is right as well
+    assert certificate(decision).existence < 1e-3
+    for block in decision.decomposition.blocks:
+        votes = [np.bincount(rows[block.inputs], minlength=count), np.bincount(columns[block.outputs], minlength=count)]
+        true = int((votes[0] * votes[1]).argmax())
+        both = int(votes[0][true] * votes[1][true])
+        either = block.inputs.size * block.outputs.size + int((rows == true).sum() * (columns == true).sum()) - both
+        assert both > either / 2

@@ -12,17 +12,15 @@ from scission.passes.block_annealing import anneal_blocks
 from scission.passes.certificate import (
     ACCEPTED,
     STRAYS,
+    believed,
     certify,
-    cross_fit,
-    held_out,
     off_block,
     refused,
-    same_block,
-    strips,
     unplaced,
 )
 from scission.passes.coclustering import Partition, cocluster
 from scission.passes.energies import energies, moments
+from scission.passes.folds import cross_fit
 
 CLEAR = 1e-3  # what a test of fit may say of p-values drawn with a fixed seed
 
@@ -71,59 +69,6 @@ def verdict(weight, found, *, null=None, trusted=True, strays=None, allowed=STRA
 
 
 # The parts.
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_same_block_is_one_block_and_strips_are_all_rows(seed):
-    rng = np.random.default_rng(seed)
-    shape = tuple(rng.integers(1, 30, 2))
-    found = drawn(rng, shape, 3, -1)
-    pieces = [same_block(found, rows) for rows in strips(np.zeros(shape))]
-    assert np.array_equal(np.concatenate(pieces), inside_of(found))
-    wide = np.broadcast_to(np.float32(0), (5, 1 << 20))
-    assert [(rows.start, rows.stop) for rows in strips(wide)] == [(i, i + 1) for i in range(5)]
-
-
-def test_held_out_p_values_are_uniform_whatever_partition_was_fixed_before():
-    rng = np.random.default_rng(1)
-    found = []
-    for _ in range(400):
-        energy = energies(rng.standard_normal((40, 50)), normal())
-        found.append(held_out(energy, rng.random(energy.shape) < 0.3, drawn(rng, energy.shape)))
-    assert stats.kstest(found, "uniform").pvalue > CLEAR
-
-
-def test_held_out_p_value_is_that_of_shuffling_the_entries():
-    rng = np.random.default_rng(2)
-    for signal in (0.0, 0.15, 0.3):
-        weight, found = planted(3, 40, 2, signal)
-        energy = energies(weight, normal())
-        held = rng.random(energy.shape) < 0.4
-        values, own = energy[held], inside_of(found)[held]
-        shuffled = [rng.permutation(values)[own].mean() for _ in range(4000)]
-        p = np.mean(np.array(shuffled) >= values[own].mean())
-        assert held_out(energy, held, found) == pytest.approx(p, abs=0.03)
-
-
-def test_held_out_entries_all_inside_or_all_outside_say_nothing():
-    energy = energies(np.random.default_rng(0).standard_normal((6, 8)), normal())
-    _, found = planted(0, 6, 2)
-    everything = np.ones(energy.shape, bool)
-    found = partition(np.arange(6) % 2, np.arange(8) % 2)
-    assert held_out(energy, inside_of(found), found) == 1
-    assert held_out(energy, ~inside_of(found), found) == 1
-    assert held_out(energy, ~everything, found) == 1
-    assert held_out(energy, everything, cocluster(energy[:1], np.random.default_rng(0))) == 1
-
-
-def test_cross_fitting_finds_nothing_in_noise_and_something_in_blocks():
-    rng = np.random.default_rng(4)
-    noise = [cross_fit(energies(rng.standard_normal((90, 90)), normal()), seed) for seed in range(40)]
-    assert np.mean(np.array(noise) <= 0.05) <= 0.1
-    assert min(noise) > ACCEPTED
-    assert all(cross_fit(energies(planted(seed)[0], normal()), seed) < 1e-12 for seed in range(5))
-    energy = energies(planted()[0], normal())
-    assert cross_fit(energy, 3) == cross_fit(energy, 3)
 
 
 def slow_off_block(energy, found, excluded):
@@ -352,3 +297,41 @@ def test_features_that_are_really_untouched_may_be_in_no_block():
     assert found.decomposition is not None
     energy = energies(weight, Null(family="normal", scale=1, source="test"))
     assert unplaced(energy, found.partition) > 1e-3
+
+
+# Each block.
+
+
+def with_piece(found, rows, columns):
+    """A partition with some features cut out of its blocks as one more."""
+    inputs, outputs = found.inputs.copy(), found.outputs.copy()
+    inputs[:rows], outputs[:columns] = found.count, found.count
+    return partition(inputs, outputs)
+
+
+def test_a_piece_that_no_other_search_finds_is_refused_with_its_size_and_what_could_be_seen():
+    weight, found = planted(12)
+    certificate = verdict(weight, with_piece(found, 2, 1))
+    assert not certificate.accepted and certificate.existence == 1
+    assert "1 of 4 blocks is not confirmed" in certificate.reason and "the one of 2x1 has p = 1" in certificate.reason
+    assert "below 10 entries it could not be" in certificate.reason
+    assert verdict(weight, found).existence < ACCEPTED
+
+
+def test_what_is_not_confirmed_goes_back_to_the_blocks_it_came_from():
+    weight, found = planted(13)
+    energy = energies(weight, normal())
+    folds = cross_fit(energy)
+    left, dropped = believed(energy, with_piece(found, 2, 3), folds)
+    assert dropped == 1 and left.count == 3
+    assert np.array_equal(left.inputs, found.inputs) and np.array_equal(left.outputs, found.outputs)
+    same, none = believed(energy, found, folds)
+    assert none == 0 and same is found
+
+
+def test_where_fewer_than_two_blocks_are_confirmed_the_partition_stays_and_is_refused():
+    noise = np.random.default_rng(14).standard_normal((120, 120))
+    found = drawn(np.random.default_rng(15), noise.shape)
+    energy = energies(noise, normal())
+    assert believed(energy, found, cross_fit(energy)) == (found, 0)
+    assert not verdict(noise, found).accepted

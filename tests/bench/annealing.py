@@ -321,6 +321,55 @@ HARDER: dict[str, Callable[[np.random.Generator, tuple[int, int]], Array]] = {
 }
 
 
+# Blocks that do not exist, beside real ones.
+
+
+WEAK = (0.75, 1.0, 1.5)
+SMALL = (((128, 128), 2), ((128, 128), 4), ((192, 256), 3), ((256, 256), 4), ((384, 384), 4), ((384, 384), 8))
+
+
+def imagined(decision: BlockDecision, in_rows: Array, in_columns: Array, blocks: int) -> list[tuple[int, int]]:
+    """Shapes of the accepted blocks that share no more than half of what either has with any true block."""
+    found = []
+    for block in decision.decomposition.blocks if decision.decomposition else ():
+        rows = np.bincount(in_rows[block.inputs], minlength=blocks)
+        columns = np.bincount(in_columns[block.outputs], minlength=blocks)
+        both = rows * columns
+        true = np.bincount(in_rows, minlength=blocks) * np.bincount(in_columns, minlength=blocks)
+        either = block.inputs.size * block.outputs.size + true - both
+        if not (both > either / 2).any():
+            found.append((block.inputs.size, block.outputs.size))
+    return found
+
+
+def spurious(quick: bool) -> Rows:
+    """Accepted partitions that hold a block that does not exist, the others being near what can be seen at all."""
+    seeds = 2 if quick else 13
+    rows: Rows = []
+    total = Counter[str]()
+    for family, known in product(("normal", "uniform"), (True, False)):
+        law = (normal() if family == "normal" else uniform(math.sqrt(3))) if known else None
+        count, shapes = Counter[str](), Counter[str]()
+        for seed, (shape, blocks), signal in product(range(seeds), SMALL, WEAK):
+            W, in_rows, in_columns = planted(seed, shape, blocks, signal)
+            if family == "uniform":
+                rng = np.random.default_rng([seed, *shape, blocks, 1])
+                W = np.float32(math.sqrt(3)) * (2 * rng.random(shape, np.float32) - 1)
+                W += (in_rows[:, None] == in_columns) * np.float32(signal) * rng.standard_normal(shape, np.float32)
+            decision = anneal_blocks(W, law)
+            wrong = imagined(decision, in_rows, in_columns, blocks)
+            found = decision.decomposition
+            right = found is not None and not wrong and len(found.blocks) == blocks
+            count += Counter(runs=1, accepted=found is not None, imagined=bool(wrong), right=right)
+            shapes.update(f"{K}x{N}" for K, N in wrong)
+        total += count
+        where = f"{family} noise, sigma {'known' if known else 'estimated'}"
+        name = f"spurious: accepted runs with a block that does not exist, {where}"
+        rows.append(row(name, round(count["imagined"] / max(count["accepted"], 1), 4), "reported", **count, **shapes))
+    name = f"spurious: accepted runs with a block that does not exist, all {total['runs']}"
+    return [*rows, at_most(name, total["imagined"] / max(total["accepted"], 1), 0.01, **total)]
+
+
 # Other ways.
 
 
@@ -509,6 +558,7 @@ PARTS: dict[str, Callable[[bool], Rows]] = {
     "planted": blocks_planted,
     "unknown": unknown,
     "false": false,
+    "spurious": spurious,
     "edges": edges,
     "strays": strays,
     "speed": speed,
