@@ -8,24 +8,38 @@ https://protobuf.dev/programming-guides/encoding/.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-__all__ = ["FileRange", "Piece", "WireError", "fill", "hollow"]
+__all__ = ["FileRange", "Piece", "WireError", "fill", "hollow", "relocate", "scalar", "string"]
 
+Nested: TypeAlias = "Mapping[str, Mapping[int, str]]"
 
-# Which fields of which message lead to a tensor.
-NESTED = {
+# Which fields of which message lead to a tensor that weights are read from.
+NESTED: Nested = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor"},
     "function": {7: "node"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"},
 }
+# Which lead to any tensor at all; one that an attribute holds is "held".
+EVERYWHERE: Nested = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "sparse": {1: "held", 2: "held"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "held", 6: "graph", 10: "held", 11: "graph", 22: "sparse", 23: "sparse"},
+}
+ONCE = {("model", 7), ("attribute", 5), ("attribute", 6)}  # messages that are merged when they are there twice
 RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = 9, 13, 14
+DISPLACED = 19_999  # a number that no schema may use: fields of a tensor that contradict the place it now has
+DEFAULT, EXTERNAL = 0, 1
 KEY, VALUE = 1, 2
-VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+VARINT, FIXED64, LENGTH, START_GROUP, END_GROUP, FIXED32 = 0, 1, 2, 3, 4, 5
 DEEPEST = 100  # messages inside messages; protobuf itself refuses more
 
 
@@ -42,6 +56,16 @@ class FileRange:
     length: int
 
 
+class _Field(NamedTuple):
+    """One field of a message: its tag starts at head, its body at body, and it ends at tail."""
+
+    number: int
+    wire: int
+    head: int
+    body: int
+    tail: int
+
+
 Piece: TypeAlias = "bytes | memoryview | FileRange"
 
 
@@ -52,18 +76,25 @@ def hollow(data: memoryview, location: str, smallest: int = 1024) -> bytes:
     Raises WireError when `data` ends early or is no message.
     """
 
-    def strip(start: int, end: int) -> list[Piece]:
-        pieces: list[Piece] = []
+    def strip(start: int, end: int, _: str) -> list[Piece]:
         fields = list(_fields(data, start, end))
-        external = any(number == EXTERNAL_DATA for number, *_ in fields)  # a second location would hide the first
-        for number, wire, head, body, tail in fields:
-            if number == RAW_DATA and wire == LENGTH and tail - body >= smallest and not external:
-                pieces.append(_external(location, body, tail - body))
-            else:
-                pieces.append(data[head:tail])
-        return pieces
+        raw = [field for field in fields if field[:2] == (RAW_DATA, LENGTH)][-1:]  # the last of several counts
+        elsewhere = _is_external(data, fields)
+        if elsewhere and _entries(data, fields).get("location") == location:
+            raise WireError(f"the tensor at byte {start} says that it lies in {location}")
+        if not raw or raw[0].tail - raw[0].body < smallest or elsewhere:
+            return [data[start:end]]
+        places = [field for field in fields if _is_place(field)]
+        pieces: list[Piece] = [
+            data[field.head : field.tail]
+            for field in fields
+            if not _is_place(field) and field[:2] not in ((RAW_DATA, LENGTH), (DISPLACED, LENGTH))
+        ]
+        if places:
+            pieces.append(string(DISPLACED, b"".join(data[field.head : field.tail] for field in places)))
+        return [*pieces, _external(location, raw[0].body, raw[0].tail - raw[0].body)]
 
-    return b"".join(_walk(data, 0, len(data), "model", strip, smallest))  # type: ignore[arg-type]
+    return b"".join(_walk(data, 0, len(data), "model", strip, smallest, NESTED))  # type: ignore[arg-type]
 
 
 def fill(skeleton: bytes, location: str, path: str | None = None) -> list[Piece]:
@@ -74,23 +105,39 @@ def fill(skeleton: bytes, location: str, path: str | None = None) -> list[Piece]
     """
     data = memoryview(skeleton)
 
-    def restore(start: int, end: int) -> list[Piece]:
-        pieces: list[Piece] = []
-        entries: dict[str, str] = {}
-        external: list[Piece] = []
-        for number, _, head, body, tail in _fields(data, start, end):
-            if number == EXTERNAL_DATA:
-                entries.update([_entry(data, body, tail)])
-            (external if number in (EXTERNAL_DATA, DATA_LOCATION) else pieces).append(data[head:tail])
-        if entries.get("location") != location:
-            return pieces + external
+    def restore(start: int, end: int, _: str) -> list[Piece]:
+        fields = list(_fields(data, start, end))
+        entries = _entries(data, fields)
+        if not _is_external(data, fields) or entries.get("location") != location:
+            return [data[start:end]]
         try:
             offset, length = int(entries["offset"]), int(entries["length"])
         except (KeyError, ValueError):
             raise WireError(f"a tensor in {location} has no offset or no length") from None
+        pieces: list[Piece] = [
+            data[field.body if field.number == DISPLACED else field.head : field.tail]
+            for field in fields
+            if not _is_place(field)
+        ]
         return [*pieces, _tag(RAW_DATA) + _varint(length), FileRange(path or location, offset, length)]
 
-    return _walk(data, 0, len(data), "model", restore, 0)
+    return _walk(data, 0, len(data), "model", restore, 0, EVERYWHERE)
+
+
+def relocate(data: memoryview, move: Callable[[bytes, bool], bytes | None]) -> list[Piece]:
+    """The ModelProto in `data` with every external tensor, wherever it is, moved to where `move` says.
+
+    move: from a TensorProto, and whether it is an initializer, to another one, or None to leave it. `data` must be as
+    protobuf writes it, no message in parts. Raises WireError when it is no message.
+    """
+
+    def moved(start: int, end: int, kind: str) -> list[Piece]:
+        if not _is_external(data, list(_fields(data, start, end))):
+            return [data[start:end]]
+        other = move(bytes(data[start:end]), kind == "tensor")
+        return [data[start:end] if other is None else other]
+
+    return _walk(data, 0, len(data), "model", moved, 0, EVERYWHERE)
 
 
 def _walk(
@@ -98,53 +145,104 @@ def _walk(
     start: int,
     end: int,
     kind: str,
-    tensor: Callable[[int, int], list[Piece]],
+    tensor: Callable[[int, int, str], list[Piece]],
     smallest: int,
+    nested: Nested,
     depth: int = 0,
 ) -> list[Piece]:
     """Rebuild one message around its changed tensors; lengths on the way up are recomputed."""
     if depth > DEEPEST:
         raise WireError(f"messages are nested more than {DEEPEST} deep at byte {start}")
-    if kind == "tensor":
-        return tensor(start, end)
+    if kind not in nested:
+        return tensor(start, end, kind)
     pieces: list[Piece] = []
-    nested = NESTED[kind]
-    for number, wire, head, body, tail in _fields(data, start, end):
-        if wire == LENGTH and number in nested and tail - body > smallest:
-            inner = _walk(data, body, tail, nested[number], tensor, smallest, depth + 1)
-            pieces.append(_tag(number) + _varint(sum(map(_length, inner))))
-            pieces.extend(inner)
+    fields = list(_fields(data, start, end))
+    inner = {number: to for number, to in nested[kind].items() if not _is_merged(fields, kind, number)}
+    for number, wire, head, body, tail in fields:
+        if wire == LENGTH and number in inner and tail - body > smallest:
+            found = _walk(data, body, tail, inner[number], tensor, smallest, nested, depth + 1)
+            pieces.append(_tag(number) + _varint(sum(map(_length, found))))
+            pieces.extend(found)
         else:
             pieces.append(data[head:tail])
     return pieces
+
+
+def _is_merged(fields: Sequence[_Field], kind: str, number: int) -> bool:
+    """Whether a message is there in several parts, of which none can be judged alone; it stays as it is."""
+    return (kind, number) in ONCE and sum(field[:2] == (number, LENGTH) for field in fields) > 1
+
+
+def _is_place(field: _Field) -> bool:
+    return field[:2] in ((EXTERNAL_DATA, LENGTH), (DATA_LOCATION, VARINT))
+
+
+def _is_external(data: memoryview, fields: Sequence[_Field]) -> bool:
+    """What protobuf makes of the data locations of a tensor: the last counts, and what is no such value is unknown."""
+    given = [_read_varint(data, f.body, f.tail)[0] & 0xFFFFFFFF for f in fields if f[:2] == (DATA_LOCATION, VARINT)]
+    return [value for value in given if value in (DEFAULT, EXTERNAL)][-1:] == [EXTERNAL]
+
+
+def _entries(data: memoryview, fields: Sequence[_Field]) -> dict[str, str]:
+    return dict(_entry(data, f.body, f.tail) for f in fields if f[:2] == (EXTERNAL_DATA, LENGTH))
 
 
 def _length(piece: Piece) -> int:
     return piece.length if isinstance(piece, FileRange) else len(piece)
 
 
-def _fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """(number, wire type, start of the tag, start of the body, end) of each field of a message."""
+def _fields(data: memoryview, start: int, end: int) -> Iterator[_Field]:
+    """Each field of a message; a group is one field."""
     at = start
     while at < end:
         head = at
-        key, at = _read_varint(data, at, end)
-        number, wire = key >> 3, key & 7
+        number, wire, at = _read_tag(data, at, end)
         if wire == LENGTH:
             size, at = _read_varint(data, at, end)
             tail = at + size
-        elif wire == VARINT:
-            tail = _read_varint(data, at, end)[1]
-        elif wire == FIXED32:
-            tail = at + 4
-        elif wire == FIXED64:
-            tail = at + 8
+        elif wire == START_GROUP:
+            tail = _end_of_group(data, at, end, number)
         else:
-            raise WireError(f"unknown wire type {wire} at byte {head}")
+            tail = _end_of_scalar(data, at, end, wire)
         if tail > end or number == 0:
             raise WireError(f"the field at byte {head} ends at byte {tail}, its message at byte {end}")
-        yield number, wire, head, at, tail
+        yield _Field(number, wire, head, at, tail)
         at = tail
+
+
+def _read_tag(data: memoryview, at: int, end: int) -> tuple[int, int, int]:
+    key, at = _read_varint(data, at, end)
+    return key >> 3, key & 7, at
+
+
+def _end_of_scalar(data: memoryview, at: int, end: int, wire: int) -> int:
+    if wire == VARINT:
+        return _read_varint(data, at, end)[1]
+    if wire == FIXED32:
+        return at + 4
+    if wire == FIXED64:
+        return at + 8
+    raise WireError(f"unknown wire type {wire} before byte {at}")
+
+
+def _end_of_group(data: memoryview, at: int, end: int, number: int) -> int:
+    """Where a group ends, which holds fields and other groups until its own end tag."""
+    open_groups = [number]
+    while open_groups:
+        number, wire, at = _read_tag(data, at, end)
+        if wire == START_GROUP:
+            open_groups.append(number)
+        elif wire == END_GROUP:
+            if open_groups.pop() != number:
+                raise WireError(f"a group that was not open ends at byte {at}")
+        elif wire == LENGTH:
+            size, at = _read_varint(data, at, end)
+            at += size
+        else:
+            at = _end_of_scalar(data, at, end, wire)
+        if at > end or len(open_groups) > DEEPEST:
+            raise WireError(f"the group that is open at byte {at} does not end")
+    return at
 
 
 def _read_varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
@@ -172,18 +270,26 @@ def _tag(number: int, wire: int = LENGTH) -> bytes:
     return _varint(number << 3 | wire)
 
 
-def _string(number: int, text: bytes) -> bytes:
+def string(number: int, text: bytes) -> bytes:
+    """A field that holds bytes."""
     return _tag(number) + _varint(len(text)) + text
+
+
+def scalar(number: int, wire: int, value: int) -> bytes:
+    """A field that holds one number: a varint, or the bits of 4 or 8 bytes."""
+    if wire == VARINT:
+        return _tag(number, wire) + _varint(value)
+    return _tag(number, wire) + value.to_bytes(4 if wire == FIXED32 else 8, "little")
 
 
 def _external(location: str, offset: int, length: int) -> bytes:
     entries = (("location", location), ("offset", str(offset)), ("length", str(length)))
-    fields = (_string(KEY, key.encode()) + _string(VALUE, value.encode()) for key, value in entries)
-    return b"".join(_string(EXTERNAL_DATA, field) for field in fields) + _tag(DATA_LOCATION, VARINT) + b"\x01"
+    fields = (string(KEY, key.encode()) + string(VALUE, value.encode()) for key, value in entries)
+    return b"".join(string(EXTERNAL_DATA, field) for field in fields) + _tag(DATA_LOCATION, VARINT) + b"\x01"
 
 
 def _entry(data: memoryview, start: int, end: int) -> tuple[str, str]:
-    fields = {number: bytes(data[body:tail]) for number, _, _, body, tail in _fields(data, start, end)}
+    fields = {f.number: bytes(data[f.body : f.tail]) for f in _fields(data, start, end) if f.wire == LENGTH}
     return fields.get(KEY, b"").decode(errors="replace"), fields.get(VALUE, b"").decode(errors="replace")
 
 

@@ -1,4 +1,5 @@
 import contextlib
+from random import Random
 
 import numpy as np
 import onnx
@@ -7,17 +8,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from reference import model, node, product, tensors_of
+from scramble import scramble
 
-from scission.ir.wire import FileRange, WireError, concatenate, fill, hollow
+from scission.ir.wire import FileRange, WireError, concatenate, fill, hollow, relocate
 
 HERE = "/somewhere/model.onnx"
 names = st.text("abc", max_size=3)
 
 
-def tensor(name, raw, doc=""):
+def tensor(name, raw, doc="", location=None, entry=""):
     proto = TensorProto(name=name, data_type=TensorProto.UINT8, dims=[len(raw)], raw_data=raw)
     if doc:
         proto.doc_string = doc
+        proto.segment.begin = 1
+        proto.metadata_props.add(key=doc, value=doc)
+    if location is not None:
+        proto.data_location = location
+    if entry:
+        proto.external_data.add(key="location", value=entry)
     return proto
 
 
@@ -31,7 +39,8 @@ def external(name):
     return proto
 
 
-dense = st.builds(tensor, names, st.binary(max_size=40), names)
+places = st.sampled_from([None, None, TensorProto.DEFAULT, TensorProto.EXTERNAL])
+dense = st.builds(tensor, names, st.binary(max_size=40), names, places, names)
 tensors = dense | st.builds(external, names) | st.builds(lambda n: helper.make_tensor(n, 1, [2], [1, 2]), names)
 
 
@@ -80,12 +89,45 @@ def test_fill_undoes_hollow(proto, smallest):
     assert onnx.ModelProto.FromString(joined(pieces, data)) == proto
 
 
+def found_in(light, data: bytes) -> onnx.ModelProto:
+    """A hollow model with the bytes that it refers to."""
+    for tensor in tensors_of(light):
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        if tensor.data_location == TensorProto.EXTERNAL and place.get("location") == HERE:
+            offset, length = int(place["offset"]), int(place["length"])
+            tensor.raw_data = data[offset : offset + length]
+    return light
+
+
+@given(models, st.integers(1, 20), st.integers(0, 999).map(Random))
+def test_however_a_model_is_written_it_is_read_as_protobuf_reads_it(proto, smallest, rng):
+    data = scramble(proto, rng)
+    whole = onnx.ModelProto.FromString(data)
+    light = hollow(memoryview(data), HERE, smallest)
+    assert onnx.ModelProto.FromString(joined(fill(light, HERE), data)) == whole
+    for before, after in zip(
+        tensors_of(proto), tensors_of(found_in(onnx.ModelProto.FromString(light), data)), strict=True
+    ):
+        assert (after.raw_data, after.name, after.dims) == (before.raw_data, before.name, before.dims)
+        is_here = any(entry.value == HERE for entry in after.external_data)
+        assert is_here or after.data_location == before.data_location
+        assert not is_here or before.data_location == TensorProto.DEFAULT
+
+
+@given(models, st.integers(0, 999).map(Random))
+def test_unknown_fields_are_still_there(proto, rng):
+    data = scramble(proto, rng)
+    back = onnx.ModelProto.FromString(joined(fill(hollow(memoryview(data), HERE, 10), HERE), data))
+    whole = onnx.ModelProto.FromString(data)
+    assert back.SerializeToString(deterministic=True) == whole.SerializeToString(deterministic=True)
+
+
 @given(models, st.integers(1, 20))
 def test_hollow_takes_out_exactly_the_large_tensors_and_says_where_they_lie(proto, smallest):
     data = proto.SerializeToString()
     light = onnx.ModelProto.FromString(hollow(memoryview(data), HERE, smallest))
     for before, after in zip(tensors_of(proto), tensors_of(light), strict=True):
-        if len(before.raw_data) < smallest:
+        if len(before.raw_data) < smallest or before.data_location == TensorProto.EXTERNAL:
             assert after == before
         else:
             place = {entry.key: entry.value for entry in after.external_data}
@@ -93,6 +135,7 @@ def test_hollow_takes_out_exactly_the_large_tensors_and_says_where_they_lie(prot
             assert data[offset : offset + length] == before.raw_data
             assert (place["location"], after.data_location) == (HERE, TensorProto.EXTERNAL)
             assert (after.name, after.dims, after.doc_string) == (before.name, before.dims, before.doc_string)
+            assert (after.segment, after.metadata_props) == (before.segment, before.metadata_props)
             assert not after.HasField("raw_data")
 
 
@@ -107,7 +150,56 @@ def test_a_tensor_with_data_here_and_elsewhere_keeps_both():
     proto.graph.initializer[0].raw_data = bytes(50)
     proto.graph.initializer[0].external_data.add(key="location", value="weights.bin")
     data = proto.SerializeToString()
-    assert joined(fill(hollow(memoryview(data), HERE, 10), HERE), data) == data
+    light = hollow(memoryview(data), HERE, 10)
+    assert len(light) < len(data) + 100 and bytes(50) not in light
+    assert onnx.ModelProto.FromString(joined(fill(light, HERE), data)) == proto
+
+
+def test_a_model_that_names_our_own_place_is_refused():
+    proto = product(np.zeros((1, 1), np.float32))
+    proto.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    proto.graph.initializer[0].external_data.add(key="location", value=HERE)
+    proto.graph.initializer[0].doc_string = "large enough to be looked at " * 50
+    with pytest.raises(WireError, match="says that it lies in"):
+        hollow(memoryview(proto.SerializeToString()), HERE)
+
+
+@given(models)
+def test_relocate_reaches_every_external_tensor_and_nothing_else(proto):
+    proto.training_info.add().initialization.initializer.append(external("t"))
+    held = proto.functions.add(name="held").attribute_proto.add(name="default", type=4)
+    held.t.CopyFrom(external("default"))
+    data, seen = proto.SerializeToString(), []
+
+    def move(tensor, initializer):
+        seen.append(initializer)
+        found = TensorProto.FromString(tensor)
+        del found.external_data[:]
+        found.external_data.add(key="location", value="moved")
+        return found.SerializeToString()
+
+    back = onnx.ModelProto.FromString(joined(relocate(memoryview(data), move), b""))
+    count = 0
+    for before, after in zip(everywhere(proto), everywhere(back), strict=True):
+        if before.data_location == TensorProto.EXTERNAL and any(e.value == "moved" for e in after.external_data):
+            count += 1
+            before.ClearField("external_data")
+            before.external_data.extend(after.external_data)
+        assert before == after
+    assert count == len(seen) >= 2
+    same = onnx.ModelProto.FromString(joined(relocate(memoryview(data), lambda *_: None), b""))
+    assert same == onnx.ModelProto.FromString(data)
+
+
+def everywhere(message):
+    """Every TensorProto inside a message, in the order of its fields."""
+    if isinstance(message, TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for inner in value if field.is_repeated else [value]:
+                yield from everywhere(inner)
 
 
 def test_hollow_leaves_nothing_but_the_graph_of_a_large_model():
@@ -161,6 +253,7 @@ def test_a_cut_model_is_a_wire_error_unless_the_cut_falls_between_two_fields():
 @pytest.mark.parametrize("missing", ["offset", "length"])
 def test_fill_refuses_a_reference_without_a_place(missing):
     proto = product(np.zeros((1, 1), np.float32))
+    proto.graph.initializer[0].data_location = TensorProto.EXTERNAL
     for key, value in {"location": HERE, "offset": "0", "length": "4"}.items():
         if key != missing:
             proto.graph.initializer[0].external_data.add(key=key, value=value)
