@@ -30,6 +30,9 @@ TensorKind: TypeAlias = Literal[
     "permuted slice",
     "stacked",
     "merged",
+    "quantised",
+    "dequantised",
+    "requantised",
     "made",
     "new",
     "removed",
@@ -118,7 +121,8 @@ class TensorChange:
     """A constant of the second model and what it comes from in the first; `after` is None for what was removed.
 
     detail: which part of it, in words. readers: nodes that read it. origin: the first nodes of the
-    first model that those stand for which read it.
+    first model that those stand for which read it. drift: of what 'changed', between entries; of what is 'quantised',
+    'dequantised' or 'requantised', between the numbers that these stand for.
     """
 
     kind: TensorKind
@@ -132,8 +136,9 @@ class TensorChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """What is in a model: nodes by operator, entries and bytes of floating-point constants and all, multiply-adds.
+    """What is in a model: nodes by operator, weights, bytes of all constants, multiply-adds.
 
+    parameters: entries of floating-point constants and of quantised ones, their scales and zero points left out.
     macs: multiply-adds by product of symbolic dimensions, ('batch', 85e6) meaning 85e6 for each of the batch; '1' is
     without any. uncounted: products whose shapes are not known.
     """

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..ir.difference import Totals
-from ..ir.model import constant_tensors, graphs
+from ..ir.model import graphs, tensor_slots
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.shapes import infer_shapes, shape_of
 from .anatomy import operator
+from .quantised import parameters
 
 __all__ = ["census"]
 
@@ -22,8 +24,8 @@ Dims = Sequence[int | str]
 def census(model: ir.Model) -> Totals:
     """Count everything, functions and branches once each; shapes are inferred on a copy.
 
-    Multiply-adds are those of MatMul, Gemm, Conv, ConvTranspose, RNN, GRU and LSTM and their fused forms: entries of
-    the output times what is summed up for each of them. An extent that nothing tells is '?'.
+    Multiply-adds are those of MatMul, Gemm, Conv, ConvTranspose, RNN, GRU and LSTM, their fused and quantised forms:
+    entries of the output times what is summed up for each of them. An extent that nothing tells is '?'.
 
     >>> import onnx
     >>> x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n", 2]) for name in "xy")
@@ -44,7 +46,7 @@ def census(model: ir.Model) -> Totals:
             continue
         try:
             entries = rule(node)
-        except (_UnknownError, IndexError, AttributeError):
+        except (_UnknownError, IndexError, AttributeError, KeyError):
             uncounted += 1
             continue
         number = 1
@@ -54,14 +56,21 @@ def census(model: ir.Model) -> Totals:
             symbols = [dim for dim in entries if isinstance(dim, str)]
             unknown = ["?"] if "?" in symbols else []
             macs[*sorted(dim for dim in symbols if dim != "?"), *unknown] += number
-    tensors = list(constant_tensors(model))
+    slots = list(tensor_slots(model))
     return Totals(
         nodes=tuple(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
-        parameters=sum(tensor.size for tensor in tensors if tensor.dtype.is_floating_point()),
-        nbytes=sum(tensor.nbytes for tensor in tensors),
+        parameters=sum(parameters(_value(holder, key), tensor) for holder, key, tensor in slots),
+        nbytes=sum(tensor.nbytes for *_, tensor in slots),
         macs=tuple(("·".join(symbols) or "1", number) for symbols, number in macs.most_common()),
         uncounted=uncounted,
     )
+
+
+def _value(holder: Any, key: Any) -> ir.Value | None:
+    """The value that holds a constant tensor, None for an attribute of an operator."""
+    if key is None:
+        return holder  # type: ignore[no-any-return]
+    return holder.outputs[0] if holder.op_type == "Constant" else None
 
 
 class _UnknownError(Exception):
@@ -70,7 +79,7 @@ class _UnknownError(Exception):
 
 def _dims(value: ir.Value | None) -> list[int | str]:
     tensor = value.const_value if value is not None else None
-    shape = None if value is None else tensor.shape if tensor is not None else shape_of(value)
+    shape = None if value is None else tensor.shape if tensor is not None else shape_of(value) or value.shape
     if shape is None:
         raise _UnknownError
     dims: list[int | str] = []
@@ -88,6 +97,26 @@ def _product(node: ir.Node) -> Dims:
         return ["?", *_constant_dims(node.inputs[1])]  # as much for every row, however many there are
     transposed = node.attributes.get("transA")
     return [*dims, inner[-2 if transposed is not None and transposed.value else -1]]
+
+
+def _quantised_product(node: ir.Node) -> Dims:
+    third = node.op_type in ("QLinearMatMul", "QGemm")
+    try:
+        return [*_dims(node.outputs[0]), _dims(node.inputs[0])[-1]]
+    except _UnknownError:
+        return ["?", *_constant_dims(node.inputs[3 if third else 1])]
+
+
+def _packed_product(node: ir.Node) -> Dims:
+    inner, outer = (int(node.attributes[name].as_int()) for name in ("K", "N"))
+    try:
+        return [*_dims(node.outputs[0]), inner]
+    except _UnknownError:
+        return ["?", outer, inner]
+
+
+def _quantised_convolution(node: ir.Node) -> Dims:
+    return [*_dims(node.outputs[0]), *_dims(node.inputs[3])[1:]]
 
 
 def _constant_dims(value: ir.Value | None) -> list[int | str]:
@@ -117,6 +146,9 @@ def _recurrence(node: ir.Node) -> Dims:
 RULES: dict[str, Callable[[ir.Node], Dims]] = {
     **dict.fromkeys(("MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger"), _product),
     **dict.fromkeys(("Conv", "FusedConv", "ConvInteger"), _convolution),
+    **dict.fromkeys(("QLinearMatMul", "QGemm", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"), _quantised_product),
+    "MatMulNBits": _packed_product,
+    "QLinearConv": _quantised_convolution,
     "ConvTranspose": _transposed_convolution,
     **dict.fromkeys(("RNN", "GRU", "LSTM"), _recurrence),
 }

@@ -19,6 +19,7 @@ from .contents import Contents, raw
 from .grouping import Group
 from .pairing import Pairs
 from .placement import Lines, locate
+from .quantised import FEWEST, Match, codes_of, dequantised, is_quantised, match
 from .weight_drift import drift
 
 __all__ = ["Kinship", "kinship"]
@@ -28,6 +29,7 @@ Array = npt.NDArray[Any]
 NAMED = 8  # nodes that a constant is said to be made for
 MOST_SOURCES = 1000  # constants of a group that others of it may come from
 HOPEFUL = 3  # constants that are tried as the whole of a part
+MOST_ALIKE = 64  # constants of one size that a quantised one may come from
 MOST_ENTRIES = 1 << 27  # of a constant that is searched for parts
 
 
@@ -51,10 +53,19 @@ class _Held:
     stored: str
     readers: tuple[ir.Node, ...]
     _lines: Lines | None = None
+    _numbers: Array | None = None
 
     def array(self) -> Array:
         """Its entries, mapped where they lie in a file."""
         return _array(self.tensor)
+
+    def numbers(self) -> Array | None:
+        """The numbers that its entries stand for, None where it is quantised and nothing tells its scale."""
+        if not is_quantised(self.tensor):
+            return self.array()
+        if self._numbers is None:
+            self._numbers = dequantised(self.value)
+        return self._numbers
 
     def lines(self) -> Lines:
         """It as a matrix, extents of 1 left out."""
@@ -109,6 +120,7 @@ class _Kinship:
     after: list[_Held]
     used: set[ir.Value] = field(default_factory=set)
     lost: list[_Held] = field(default_factory=list)
+    _sized: dict[int, list[_Held]] = field(default_factory=dict)
     _index: dict[Any, tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]] = field(default_factory=dict)
     _near: dict[int, tuple[list[_Held], list[str]]] = field(default_factory=dict)
     _known: dict[ir.Value, _Held] = field(default_factory=dict)
@@ -116,6 +128,7 @@ class _Kinship:
 
     def run(self) -> Kinship:
         self.lost = self._losses()
+        self._sized = self._sizes()
         was = self._known = {held.value: held for held in self.before}
         self._standing = {address: node for node, address in self.one.addresses.items()}
         now = {held.value: held for held in self.after}
@@ -181,7 +194,8 @@ class _Kinship:
                 if found is not None and found.kind in ("permuted", "transposed"):
                     return found
             return replace(self._change("changed", [was], held), drift=gap)
-        return self._known_as(was, held) or self._merged(held) or self._changed_form(was, held)
+        found = self._known_as(was, held) or self._quantised(held, [was])
+        return found or self._merged(held) or self._changed_form(was, held)
 
     def _changed_form(self, was: _Held, held: _Held) -> TensorChange:
         detail = f"{_form(was.at)} -> {_form(held.at)}"
@@ -227,13 +241,21 @@ class _Kinship:
             sources, origin = self._sources(held, served)
             if held.at.name in named:
                 sources = [named[held.at.name], *sources]
-            change = self._from_one(held, sources) or self._stacked(held, sources) or self._merged(held)
+            change = self._from_one(held, sources) or self._quantised(held, self._rounded(held, sources))
+            change = change or self._stacked(held, sources) or self._merged(held)
             if change is None and held.at.name in named:
                 change = self._paired(named[held.at.name], held)
             elif change is None:
-                change = self._change("made" if origin else "new", [], held)
+                change = self._change("made" if origin else "new", [], held, self._factor(held))
             found.append(replace(change, origin=tuple(origin)))
         return found
+
+    def _factor(self, held: _Held) -> str:
+        """What a scale or a zero point belongs to."""
+        codes = codes_of(held.value)
+        if codes is None:
+            return ""
+        return f"{'scale' if held.tensor.dtype.is_floating_point() else 'zero point'} of {codes.name}"
 
     def _served(self) -> dict[ir.Node, int]:
         """The number of the group of each node of the second model without a counterpart."""
@@ -287,6 +309,41 @@ class _Kinship:
         near = (source for source in few if _is_matrix(held) and source.at.dtype == held.at.dtype)
         return next((change for source in near if (change := self._part(source, held, thorough=True))), None)
 
+    def _rounded(self, held: _Held, sources: Sequence[_Held]) -> Iterator[_Held]:
+        """Constants that one may be quantised from, or the other way round: those near it, of its name, of its size."""
+        yield from sources[:HOPEFUL]
+        alike = self._sized.get(held.tensor.size, [])[:MOST_SOURCES]
+        yield from (other for other in alike if _share_name(held, other))
+        yield from alike[:MOST_ALIKE] if held.tensor.size >= FEWEST else ()
+
+    def _quantised(self, held: _Held, sources: Iterable[_Held]) -> TensorChange | None:
+        """A constant that stands for the numbers of another one, rounded: of either one the entries may be codes."""
+        mine = is_quantised(held.tensor)
+        for source in dict.fromkeys(sources):
+            theirs = is_quantised(source.tensor)
+            if not (mine or theirs) or not _is_real(held) or not _is_real(source):
+                continue
+            kind: TensorKind = "requantised" if mine and theirs else "quantised" if mine else "dequantised"
+            codes = [held, source] if mine else [source, held]
+            found = self._match(codes[0], codes[1])
+            if found is None:
+                continue
+            assert found.drift.relative is not None
+            off = f"off by {found.drift.relative:.2%}{' at best' if found.fitted else ''}"
+            how = ", transposed" if found.transposed else ""
+            types = f"{source.at.dtype} -> {held.at.dtype}"
+            return replace(self._change(kind, [source], held, f"{types}{how}, {off}"), drift=found.drift)
+        return None
+
+    def _match(self, codes: _Held, other: _Held) -> Match | None:
+        numbers = other.numbers()
+        if numbers is None:
+            return None
+        known = codes.numbers()
+        if known is None and codes.at.nbytes < other.at.nbytes:
+            return match(numbers, codes.array(), known=False)
+        return None if known is None else match(numbers, known, known=True)
+
     def _stacked(self, held: _Held, sources: Sequence[_Held]) -> TensorChange | None:
         """A stack of matrices that lie in one constant each."""
         array = held.array() if _is_matrix(held) else np.empty(0)
@@ -325,6 +382,15 @@ class _Kinship:
         """Constants of the first model whose contents are not in the second one as they are."""
         left = {held.content for held in self.after}
         return [held for held in self.before if held.content not in left and _is_matrix(held)]
+
+    def _sizes(self) -> dict[int, list[_Held]]:
+        """Constants of the first model whose contents are not in the second one, by how many entries they have."""
+        left = {held.content for held in self.after}
+        found: dict[int, list[_Held]] = defaultdict(list)
+        for held in self.before:
+            if held.content not in left:
+                found[held.tensor.size].append(held)
+        return found
 
     def _voted(self, lines: Lines | None, held: _Held) -> list[_Held]:
         """Constants of the first model with most of the rows and columns of a part."""
@@ -414,6 +480,17 @@ def _may_be_permuted(was: _Held, held: _Held) -> bool:
 
 def _is_number(held: _Held) -> bool:
     return held.tensor.dtype not in (ir.DataType.STRING, ir.DataType.BOOL) and held.tensor.dtype.bitwidth >= 8
+
+
+def _is_real(held: _Held) -> bool:
+    """Whether entries are numbers that may stand for a weight, quantised or not."""
+    kind = held.tensor.dtype
+    return held.tensor.size > 1 and (kind.is_floating_point() or is_quantised(held.tensor))
+
+
+def _share_name(one: _Held, other: _Held) -> bool:
+    """Whether the name of one begins with that of the other: tools that quantise append to it."""
+    return one.at.name.startswith(other.at.name) or other.at.name.startswith(one.at.name)
 
 
 def _is_matrix(held: _Held) -> bool:

@@ -19,7 +19,8 @@ __all__ = [
     "totals",
 ]
 
-ORDER = ("changed", "cast", "reshaped", "transposed", "permuted", "slice", "permuted slice", "stacked", "merged")
+ORDER = ("changed", "cast", "quantised", "dequantised", "requantised", "reshaped", "transposed", "permuted")
+PARTS = ("slice", "permuted slice", "stacked", "merged")
 LAST = ("new", "removed", "made")
 Row = tuple[str, ...]
 
@@ -39,15 +40,20 @@ def sources(group: Became) -> str:
 
 def drifts(found: Difference) -> list[TensorChange]:
     """Constants whose entries changed, those that went farthest first."""
-    changed = [one for one in found.tensors if one.drift is not None]
+    changed = [one for one in found.tensors if _went(one)]
     far = {id(one): one.drift.relative if one.drift else None for one in changed}
     return sorted(changed, key=lambda one: -(float("inf") if far[id(one)] is None else far[id(one)] or 0.0))
 
 
 def relations(found: Difference) -> list[TensorChange]:
     """All other constants that differ, those that come from somewhere first."""
-    places = {kind: index for index, kind in enumerate((*ORDER, *LAST))}
-    return sorted((one for one in found.tensors if one.drift is None), key=lambda one: places[one.kind])
+    places = {kind: index for index, kind in enumerate((*ORDER, *PARTS, *LAST))}
+    return sorted((one for one in found.tensors if not _went(one)), key=lambda one: places[one.kind])
+
+
+def _went(one: TensorChange) -> bool:
+    """Whether entries of a constant went somewhere: those that quantising rounded did not."""
+    return one.kind == "changed" and one.drift is not None
 
 
 def renamed_sentence(found: Difference) -> str:
@@ -93,9 +99,11 @@ def totals(found: Difference) -> list[Row]:
     rows.append(_row("parameters", one.parameters, other.parameters))
     rows.append(("bytes", megabytes(one.nbytes), megabytes(other.nbytes), _change(one.nbytes, other.nbytes)))
     macs = dict(one.macs), dict(other.macs)
+    unknown = any("?" in symbols for some in macs for symbols in some)  # which may be one of those that have a name
     for symbols in dict.fromkeys((*macs[0], *macs[1])):
         what = "MACs" if symbols == "1" else f"MACs per {symbols}"
-        rows.append(_row(what, macs[0].get(symbols, 0), macs[1].get(symbols, 0)))
+        row = _row(what, macs[0].get(symbols, 0), macs[1].get(symbols, 0))
+        rows.append((*row[:3], "") if unknown else row)
     if one.uncounted or other.uncounted:
         rows.append(_row("products of unknown shape", one.uncounted, other.uncounted))
     return rows
