@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from .errors import ScissionError
 from .onnx_ir import onnx_ir as ir
 from .phase import phase
+from .soundness import unsound
 from .wire import WireError, hollow
 
 __all__ = [
@@ -128,6 +129,8 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
 def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
     if not proto.HasField("graph"):
         raise ModelError(f"{name}: there is no graph in it, so it is not an ONNX model; give an .onnx file")
+    if not proto.HasField("ir_version"):
+        raise ModelError(f"{name}: it has no IR version, without which nothing runs it; export the model again")
     for body in (proto.graph, *_subgraph_protos(proto), *proto.functions):
         if any(isinstance(text, bytes) for text in _names(body)):  # protobuf hands over what it cannot decode
             raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
@@ -350,6 +353,8 @@ def _validate(model: Model, *, given: bool) -> None:
     """Raise ModelError for what cannot run. An unsorted graph is sorted, unless it was `given` and is not ours."""
     if not model.graph.opset_imports:
         raise ModelError(f"{model.name}: no operator set version is imported; export it again with one")
+    if problem := unsound(model.graph):
+        raise ModelError(f"{model.name}: {problem}")
     functions = {(domain, name) for domain, name, _ in model.graph.functions}
     bodies: list[ir.Graph | ir.Function] = [model.graph.graph, *model.graph.functions.values()]
     for owner in bodies:

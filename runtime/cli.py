@@ -187,7 +187,7 @@ def optimize(
                 "regions": regions,
             }
             tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
-            chosen = tuned.plan if tuned else pipeline.plan(model, **settings)
+            chosen = tuned.plan if tuned else pipeline.plan(model, custom_ops=trials.custom_ops, **settings)
         show(
             quiet,
             as_json,
@@ -237,6 +237,7 @@ def plan(
     regions: Regions = True,
     tune: Tune = False,
     cache: Cache = True,
+    custom_ops: CustomOps = None,
     anneal: Method = None,
     alpha: Alpha = 0.05,
     correction: Correction = "bonferroni",
@@ -255,7 +256,7 @@ def plan(
 
     With --anneal also which weights would be removed, neither measured nor bounded: `sweep` and `optimize` do that.
     """
-    from . import pipeline
+    from . import compare, pipeline
 
     options = annealer(
         method=anneal,
@@ -278,8 +279,10 @@ def plan(
             "anneal": options,
             "regions": regions,
         }
-        tuned = pipeline.tuned_plan(model, cache=cache, **settings) if tune else None
-        chosen = tuned.plan if tuned else pipeline.plan(model, **settings)
+        libraries = tuple(custom_ops or ())
+        trials = compare.Trials(custom_ops=libraries)
+        tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
+        chosen = tuned.plan if tuned else pipeline.plan(model, custom_ops=libraries, **settings)
     if output is not None:
         for source in (model, initial):
             refuse_input(output, source)
@@ -298,6 +301,7 @@ def apply(
             "--restore", metavar="NODE", help="leave an annealed operator as the original has it (repeatable)"
         ),
     ] = None,
+    custom_ops: CustomOps = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -310,7 +314,7 @@ def apply(
         chosen = chosen.restored(restore)
     refuse_input(output, plan)
     with progress_bar(quiet):
-        pipeline.apply(model, chosen, output, overwrite=overwrite)
+        pipeline.apply(model, chosen, output, overwrite=overwrite, custom_ops=tuple(custom_ops or ()))
     if not quiet:
         lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
         typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} operators split{lossy}")
@@ -489,6 +493,7 @@ def inspect(
     inspection_report.check_column(sort)
     with progress_bar(quiet or as_json or as_csv) as progress:
         found = inspection.inspected(model, provider=provider, device=device, progress=progress)
+    _say_refused(model)
     rows = inspection_report.select_rows(found.rows, sort=sort, reverse=reverse, wanted=wanted, top=top)
     if as_csv:
         typer.echo(inspection_report.to_csv(rows), nl=False)
@@ -517,6 +522,7 @@ def explain(
 
     with progress_bar(quiet or as_json) as progress:
         found = explanation.explain(model, node, provider=provider, device=device, progress=progress)
+    _say_refused(model)
     show(quiet, as_json, found.to_dict, lambda _: explanation_report.explanation_view(found, everything))
 
 
@@ -654,6 +660,7 @@ def diff(
         refuse_outputs([page], [file for path in (one, other) for file in load(path).data_files()], overwrite)
     with progress_bar(quiet or as_json):
         found = difference_of(one, other)
+    _say_refused(one, other)
     if page is not None:
         from .diff_page import diff_page
 
@@ -724,6 +731,16 @@ def report(
     if not found.ok and found.verdict is not None:
         typer.echo(f"different: {found.verdict.reason}", err=True)
         raise typer.Exit(1)
+
+
+def _say_refused(*models: Path) -> None:
+    """A broken model can be looked at, but not without being told that it is broken."""
+    from ..ir.model import load
+    from .validity import refusal
+
+    for path in models:
+        if problem := refusal(load(path), path):
+            typer.echo(f"warning: {path}: {problem}", err=True)
 
 
 def _plan(path: Path) -> Plan:

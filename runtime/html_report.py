@@ -29,6 +29,7 @@ from ..passes.units import Coupling
 from . import compare, pipeline
 from .compare import Trials
 from .portrait import Portrait, finest, portraits
+from .validity import require_valid
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -205,6 +206,7 @@ def report(
     if target is not None:
         refuse_output(target, given, overwrite)
     loaded = load(model)
+    require_valid(loaded, model, trials.custom_ops)
     if target is not None:
         ours = [*loaded.data_files(), *(load(changed).data_files() if changed is not None else ())]
         refuse_output(target, [*given, *ours], overwrite)

@@ -96,6 +96,7 @@ def plan(
     regions: bool = True,
     tune: bool = False,
     cache: bool = True,
+    custom_ops: Sequence[Path] = (),
 ) -> Plan:
     """Find the blocks of every linear of a model and choose what to do with each; changes nothing.
 
@@ -105,12 +106,14 @@ def plan(
     that learning did not confirm before anything is split, which is lossy and here neither measured nor bounded:
     `optimize` does that; regions: split linears together where that gains more, and put the features of inner streams
     in the order of the blocks, else each linear is taken alone; tune: measure the ways to split each operator here and
-    keep the fastest, see `tune`; cache: whether that takes what was measured before. Raises ModelError when the model
-    cannot be read, DeviceError when there is no such device, SessionError where tuning cannot run anything, and for
-    annealing what `prepare` raises.
+    keep the fastest, see `tune`; cache: whether that takes what was measured before; custom_ops: libraries of custom
+    operators that the model needs. Raises ModelError when the model cannot be read or nothing takes it, DeviceError
+    when there is no such device, SessionError where tuning cannot run anything, and for annealing what `prepare`
+    raises.
     """
     options = (provider, rows, threads, force, progress, device, regions)
-    return _planned(load(model), options, anneal, tune, cache)[0]
+    trials = Trials(custom_ops=tuple(custom_ops))
+    return _planned(_valid(model, custom_ops), options, anneal, tune, cache, trials)[0]
 
 
 def tuned_plan(
@@ -129,9 +132,19 @@ def tuned_plan(
 ) -> Tuned:
     """A tuned plan, and what was measured for it; as `plan` with `tune`. trials: sizes, seed and tolerance."""
     options = (provider, rows, threads, force, progress, device, regions)
-    chosen, found = _planned(load(model), options, anneal, True, cache, trials)
+    loaded = _valid(model, trials.custom_ops if trials else ())
+    chosen, found = _planned(loaded, options, anneal, True, cache, trials)
     assert found is not None
     return replace(found, plan=chosen)
+
+
+def _valid(model: Source, custom_ops: Sequence[Path] = ()) -> Model:
+    """The model, which something must run; raises ModelError where nothing does."""
+    from .validity import require_valid
+
+    loaded = load(model)
+    require_valid(loaded, model, custom_ops)
+    return loaded
 
 
 def _planned(
@@ -236,14 +249,22 @@ def resolve(provider: str) -> str:
     return "cpu" if cuda_problem() else "cuda"
 
 
-def apply(model: Source, plan: Plan, output: str | os.PathLike[str] | None = None, *, overwrite: bool = False) -> Out:
+def apply(
+    model: Source,
+    plan: Plan,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
+    custom_ops: Sequence[Path] = (),
+) -> Out:
     """Carry out a plan. A model given as bytes, ModelProto or onnx_ir.Model comes back as the same; one given as a
     path is written to `output`, which is returned.
 
-    With nothing to rewrite the result is the original, byte for byte. Raises PlanError when the plan was made for
-    other weights, ModelError when the output exists or cannot be written.
+    custom_ops: libraries of custom operators that the model needs. With nothing to rewrite the result is the original,
+    byte for byte. Raises PlanError when the plan was made for other weights, ModelError when nothing takes the model,
+    or the output exists or cannot be written.
     """
-    loaded = load(model)
+    loaded = _valid(model, custom_ops)
     changed = rewrite(loaded.graph, plan) if plan.rewrites or plan.annealing else None
     if loaded.path is not None or output is not None:
         if output is None:
@@ -305,7 +326,7 @@ def optimize(
     ModelError, SessionError, InputError and DeviceError for bad input, and what `select` raises.
     """
     trials = trials or Trials()
-    loaded = load(model)
+    loaded = _valid(model, trials.custom_ops)
     if loaded.path is not None and output is None:
         raise ValueError("a model given as a path needs an output path")
     if anneal is not None:

@@ -22,6 +22,7 @@ from .continuity import jumps
 from .labelled import Labelled
 from .metric import Metric, parse_metric
 from .side_by_side import Measured, SideBySide
+from .validity import require_valid
 
 if TYPE_CHECKING:
     from ..ir.decomposability import ModelReport
@@ -86,6 +87,7 @@ def sweep(
     started = time.monotonic()
     trials = trials or Trials()
     loaded = load(model)
+    require_valid(loaded, model, trials.custom_ops)
     held = data if isinstance(data, Labelled) else read_data(loaded, data, labels)
     judge = parse_metric(metric) if isinstance(metric, str) else metric
     options = swept_by(options)
