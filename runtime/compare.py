@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import tempfile
@@ -9,7 +10,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -24,10 +25,14 @@ from ..passes.planner import DEFAULT_ROWS, Progress
 
 if TYPE_CHECKING:
     from .bench import Bench
+    from .derived_sizes import Derived
     from .equivalence import Probe, Verdict
-    from .session import Choice, GraphChoice, TensorSpec
+    from .session import Choice, GraphChoice, Session, TensorSpec
 
-__all__ = ["Trials", "bench", "bench_sizes", "check", "make_feeds"]
+__all__ = ["Trials", "bench", "bench_sizes", "candidate_feeds", "check", "make_feeds"]
+
+Feed: TypeAlias = "dict[str, Any]"
+GUESS = 1 << 22  # elements of inputs of a size that is only a guess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +79,6 @@ def check(
     two cannot be compared.
     """
     from . import equivalence
-    from .inputs import trial_sizes
     from .probes import probes
 
     trials = trials or Trials()
@@ -82,7 +86,7 @@ def check(
         return equivalence.check(
             before,
             after,
-            feeds=make_feeds(source, trials, lambda spec: trial_sizes(spec, trials.sizes)),
+            feeds=_feeds_of(source, trials),
             provider=trials.provider,
             threads=trials.threads,
             rtol=trials.rtol,
@@ -112,8 +116,7 @@ def bench(
 
     trials = trials or Trials()
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
-        feeds = make_feeds(source, trials, lambda spec: bench_sizes(spec, trials, rows or DEFAULT_ROWS))
-        feeds = feeds[:1] if trials.inputs is not None else feeds
+        feeds = _bench_feeds((before, after), source, trials, rows or DEFAULT_ROWS)
         found = []
         for index, feed in enumerate(feeds):
             if progress:
@@ -166,36 +169,113 @@ def _origins(model: ir.Model) -> set[str]:
     return {node.metadata_props[ORIGIN] for node in model.graph if ORIGIN in node.metadata_props}
 
 
+def _feeds_of(model: Model, trials: Trials) -> list[Feed] | Callable[[Session], list[Feed]]:
+    """The real inputs where there are some, else what chooses random ones that the original runs."""
+    from .inputs import load_npz
+    from .runnable import runnable
+
+    if trials.inputs is not None:
+        return load_npz(trials.inputs, spec_of(model, given=True))
+    return lambda session: runnable([session], candidate_feeds(model, trials), names=_symbols(model))
+
+
+def _bench_feeds(paths: Sequence[Path], model: Model, trials: Trials, rows: Sequence[int]) -> list[Feed]:
+    """Inputs to time models on, one for each row count; where one is refused, the nearest that runs."""
+    from .derived_sizes import derive
+    from .inputs import load_npz
+    from .runnable import runnable
+    from .session import open_session
+
+    if trials.inputs is not None:
+        return load_npz(trials.inputs, spec_of(model, given=True))[:1]
+    derived = derive(model)
+    feeds = make_feeds(model, trials, lambda spec: bench_sizes(spec, trials, rows, derived))
+    options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
+    sessions = [open_session(path, provider=trials.provider, **options) for path in paths]
+    found: list[Feed] = []
+    for feed in feeds:
+        wanted = itertools.chain([feed], candidate_feeds(model, trials, near=feed))
+        found += runnable(sessions, wanted, 1, names=_symbols(model))
+    return [feed for place, feed in enumerate(found) if not any(_alike(feed, other) for other in found[:place])]
+
+
+def _alike(one: Feed, other: Feed) -> bool:
+    return all(np.shape(one[name]) == np.shape(other[name]) for name in one)
+
+
+def _symbols(model: Model) -> list[str]:
+    dims = [dim for value in model.graph.graph.inputs if value.shape is not None for dim in value.shape]
+    return list(dict.fromkeys(dim.value for dim in dims if not isinstance(dim, int) and dim.value))
+
+
 def make_feeds(
-    model: Model, trials: Trials, sizes: Callable[[Sequence[TensorSpec]], list[dict[str, int]]]
-) -> list[dict[str, Any]]:
+    model: Model, trials: Trials, sizes: Callable[[Sequence[TensorSpec]], Sequence[Mapping[str, int]]]
+) -> list[Feed]:
     """The real inputs where there are some, else random ones for each of the sizes that suit the model's inputs."""
-    from .inputs import draw, index_bounds, load_npz
-    from .lengths import length_bounds
+    from .inputs import load_npz
 
     if trials.inputs is not None:
         return list(load_npz(trials.inputs, spec_of(model, given=True)))
+    return list(_drawn(model, trials, sizes))
+
+
+def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> Iterator[Feed]:
+    """Random inputs of more and more sizes, the likeliest first; `near` another feed, those of its size before."""
+    from .derived_sizes import derive
+    from .size_search import TRIALS, candidate_sizes
+
+    derived = derive(model)
+    wanted = sum(array.size for array in near.values()) if near is not None else None
+
+    def sizes(spec: Sequence[TensorSpec]) -> list[dict[str, int]]:
+        found = [
+            one
+            for place, one in enumerate(candidate_sizes(spec, trials.sizes, derived))
+            if place < TRIALS or _elements(spec, one) <= GUESS
+        ]
+        if wanted is None:
+            return found
+        return sorted(found, key=lambda one: abs(math.log2((1 + _elements(spec, one)) / (1 + wanted))))
+
+    yield from _drawn(model, trials, sizes)
+
+
+def _elements(spec: Sequence[TensorSpec], sizes: Mapping[str, int]) -> int:
+    from .inputs import shape_of
+
+    return sum(math.prod(shape_of(value, sizes)) for value in spec)
+
+
+def _drawn(
+    model: Model, trials: Trials, sizes: Callable[[Sequence[TensorSpec]], Sequence[Mapping[str, int]]]
+) -> Iterator[Feed]:
+    from .inputs import draw, index_bounds
+    from .lengths import length_bounds
+
     spec = spec_of(model)
     rng = np.random.default_rng(trials.seed)
     bounds = index_bounds(model.graph)
-    return [draw(spec, rng, chosen, bounds | length_bounds(model.graph, chosen)) for chosen in sizes(spec)]
+    for chosen in sizes(spec):
+        yield draw(spec, rng, chosen, bounds | length_bounds(model.graph, chosen))
 
 
-def bench_sizes(spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int]) -> list[dict[str, int]]:
+def bench_sizes(
+    spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int], derived: Derived | None = None
+) -> list[dict[str, int]]:
     """Sizes of the open dimensions whose product is each row count: all alike, the first takes what is left over."""
-    from .inputs import UNNAMED, trial_sizes
+    from .dimensions import Dimensions
 
-    trial_sizes(spec, trials.sizes)  # refuses names that the model does not have
-    fixed = dict(trials.sizes or {})
-    names = [dim or UNNAMED for value in spec for dim in value.shape if not isinstance(dim, int)]
-    free = [dim for dim in dict.fromkeys(names) if dim not in fixed]
+    known, ties = (derived.known, derived.ties) if derived else ({}, {})
+    dimensions = Dimensions.of(spec, trials.sizes, known, ties)
+    free = dimensions.free
     if not free:
-        return [fixed]
+        return [dimensions.sizes({}) or dict(dimensions.known)]
     sizes = []
     for count in rows:
         each = max(1, round(count ** (1 / len(free))))
         first = max(1, -(-count // each ** (len(free) - 1)))
-        sizes.append(fixed | dict.fromkeys(free, each) | {free[0]: first})
+        found = dimensions.sizes(dict.fromkeys(free, each) | {free[0]: first})
+        sizes.append(found or dict.fromkeys(dimensions.names, each))
     return sizes
 
 

@@ -43,6 +43,10 @@ class EquivalenceError(ScissionError):
     """Two models that cannot be compared: another interface, no inputs, or a probe that is not there."""
 
 
+class _RefusedError(SessionError):
+    """The changed model does not run on what the original ran on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """A rewritten linear: the activation that enters it and the value that leaves it, both in the top-level graph.
@@ -96,7 +100,7 @@ def check(
     original: Path | bytes,
     changed: Path | bytes,
     *,
-    feeds: Iterable[Mapping[str, Array]],
+    feeds: Iterable[Mapping[str, Array]] | Callable[[Session], Iterable[Mapping[str, Array]]],
     provider: Choice = "cpu",
     rtol: float | None = None,
     atol: float | None = None,
@@ -113,31 +117,59 @@ def check(
     decides (`RTOL`), without `atol` it is 0. NaN and Inf must be in the same places, everything else must be equal.
     The outputs are compared on the models as they are; for the probes they run once more with the probed values as
     extra outputs, which may switch fusions off. On CUDA both run without TF32.
-    folder: where external data of models given as bytes lies; least: tolerance below which no output is held, see
+    feeds: the inputs, or what chooses them once the original is open. folder: where external data of models given as
+    bytes lies; least: tolerance below which no output is held, see
     `compare_values`; progress: called with (done, total, what).
     Raises EquivalenceError when the interfaces differ, there are no feeds, or a probed value does not exist, and
     SessionError when ONNX Runtime refuses a model or an input.
     """
     start = time.perf_counter()
-    trials = [dict(feed) for feed in feeds]
-    if not trials:
-        raise EquivalenceError("there is nothing to compare on: no inputs were given")
 
-    def load(model: Path | bytes, label: str, names: Sequence[str] = ()) -> Session:
+    def load(model: Path | bytes, label: str, names: Sequence[str] = (), optimize: bool = True) -> Session:
         name = str(model) if isinstance(model, Path) else label
         beside = model.absolute().parent if isinstance(model, Path) else folder
         source = expose(model, names) if names else model
         return open_session(
-            source, provider=provider, threads=threads, tf32=False, custom_ops=custom_ops, folder=beside, name=name
+            source,
+            provider=provider,
+            threads=threads,
+            optimize=optimize,
+            tf32=False,
+            custom_ops=custom_ops,
+            folder=beside,
+            name=name,
         )
 
-    reports, used, interface = _compare_outputs(
-        load(original, "original"), load(changed, "changed"), trials, rtol, atol, least, progress
-    )
-    before, after = (
-        _run_probes(functools.partial(load, model, label), interface, trials, probes)
-        for model, label in ((original, "original"), (changed, "changed"))
-    )
+    first = load(original, "original")
+    trials = [dict(feed) for feed in (feeds(first) if callable(feeds) else feeds)]
+    if not trials:
+        raise EquivalenceError("there is nothing to compare on: no inputs were given")
+    second = load(changed, "changed")
+
+    def compare(
+        trials: Sequence[Mapping[str, Array]],
+    ) -> tuple[tuple[OutputReport, ...], list[list[tuple[float, int]]]]:
+        reports, interface = _compare_outputs(first, second, trials, rtol, atol, least, progress)
+        runs = (
+            functools.partial(load, model, label) for model, label in ((original, "original"), (changed, "changed"))
+        )
+        return reports, [_run_probes(run, interface, trials, probes) for run in runs]
+
+    try:
+        reports, (before, after) = compare(trials)
+    except SessionError as error:
+        # Fused operators may run what the graph as it is written refuses: that says nothing about the changed model.
+        plain = load(original, "original", optimize=False)
+        sound = [feed for feed in trials if _runs(plain, feed)]
+        if not sound or (len(sound) == len(trials) and not isinstance(error, _RefusedError)):
+            raise
+        if len(sound) == len(trials):
+            return _refused(error, len(trials), first.provider, time.perf_counter() - start)
+        trials = sound
+        try:
+            reports, (before, after) = compare(trials)
+        except _RefusedError as again:
+            return _refused(again, len(trials), first.provider, time.perf_counter() - start)
     probed = tuple(_probe_report(*of_probe) for of_probe in zip(probes, before, after, strict=True))
     if not any(report.finite for report in reports):
         what = "empty" if not any(report.elements for report in reports) else "NaN or infinite"
@@ -150,7 +182,7 @@ def check(
         outputs=reports,
         probes=probed,
         trials=len(trials),
-        provider=used,
+        provider=first.provider,
         seconds=time.perf_counter() - start,
         reason="; ".join(problems) if problems else _praise(reports, probed, len(trials)),
     )
@@ -175,14 +207,18 @@ def _compare_outputs(
     atol: float | None,
     least: float,
     progress: Progress | None,
-) -> tuple[tuple[OutputReport, ...], str, frozenset[str]]:
-    """A report per output, the provider used, and the names that need no exposing."""
+) -> tuple[tuple[OutputReport, ...], frozenset[str]]:
+    """A report per output, and the names that need no exposing."""
     _require_same_interface(original, changed)
     reports: dict[str, OutputReport] = {}
     for trial, feed in enumerate(trials):
         if progress:
             progress(trial, len(trials), f"trial {trial + 1} of {len(trials)}")
-        before, after = original.run(feed), changed.run(feed)
+        before = original.run(feed)
+        try:
+            after = changed.run(feed)
+        except SessionError as error:
+            raise _RefusedError(str(error)) from error
         for output in original.outputs:
             pair = before.pop(output.name), after.pop(output.name)
             for report in compare_values(output.name, *pair, rtol, atol, least):
@@ -190,7 +226,28 @@ def _compare_outputs(
                 report = dataclasses.replace(report, reason=reason)
                 known = reports.get(report.name)
                 reports[report.name] = report if known is None else worst_of(known, report)
-    return tuple(reports.values()), original.provider, frozenset(s.name for s in original.outputs)
+    return tuple(reports.values()), frozenset(s.name for s in original.outputs)
+
+
+def _runs(session: Session, feed: Mapping[str, Array]) -> bool:
+    try:
+        session.run(feed)
+    except SessionError:
+        return False
+    return True
+
+
+def _refused(error: SessionError, trials: int, provider: str, seconds: float) -> Verdict:
+    return Verdict(
+        equal=False,
+        identical=False,
+        outputs=(),
+        probes=(),
+        trials=trials,
+        provider=provider,
+        seconds=seconds,
+        reason=f"it refuses inputs that the original runs: {error}",
+    )
 
 
 def _require_same_interface(original: Session, changed: Session) -> None:

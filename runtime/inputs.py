@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ __all__ = [
     "load_npz",
     "origin",
     "read_npz",
-    "trial_sizes",
+    "shape_of",
 ]
 
 Array = npt.NDArray[Any]
@@ -66,7 +65,7 @@ def draw(
     """
     feed = {}
     for value in spec:
-        shape = _shape(value, sizes)
+        shape = shape_of(value, sizes)
         try:
             feed[value.name] = _draw_one(value, shape, rng, (bounds or {}).get(value.name, (0, 2)))
         except InputError:
@@ -77,7 +76,9 @@ def draw(
     return feed
 
 
-def _shape(value: TensorSpec, sizes: Mapping[str, int] | int) -> tuple[int, ...]:
+def shape_of(value: TensorSpec, sizes: Mapping[str, int] | int) -> tuple[int, ...]:
+    """The shape of an input where dynamic dimensions have these sizes, see `draw`."""
+
     def size(dim: int | str | None) -> int:
         if isinstance(dim, int):
             return dim
@@ -105,42 +106,6 @@ def _draw_one(value: TensorSpec, shape: tuple[int, ...], rng: np.random.Generato
     if not low < high:
         raise InputError(f"input {value.name!r}: the range [{low}, {high}) is empty")
     return np.asarray(rng.integers(low, min(high, top), shape, dtype=dtype))
-
-
-def trial_sizes(
-    spec: Sequence[TensorSpec],
-    fixed: Mapping[str, int] | None = None,
-    *,
-    values: Sequence[int] = (1, 3, 17),
-    limit: int = 5,
-) -> list[dict[str, int]]:
-    """Sizes for the dynamic dimensions of a model: `limit` trials at most, for `draw`.
-
-    First all symbols have the same size, each of `values` in turn; then they differ. `fixed` (the user's --size) is
-    kept in every trial. A model without free dimensions gets one trial.
-    Raises InputError when `fixed` names no symbol of the model, or a size is not positive.
-
-    >>> trial_sizes([TensorSpec(name="x", dtype="float32", shape=("batch", "time"))], {"time": 8})
-    [{'time': 8, 'batch': 1}, {'time': 8, 'batch': 3}, {'time': 8, 'batch': 17}]
-    """
-    fixed = dict(fixed or {})
-    dims = list(dict.fromkeys(dim or UNNAMED for value in spec for dim in value.shape if not isinstance(dim, int)))
-    unknown = [name for name in fixed if name not in dims]
-    if unknown:
-        names = [dim for dim in dims if dim]
-        raise InputError(f"no input has a dimension called {unknown}; the dynamic dimensions are {names}")
-    wrong = [f"{name}={size}" for name, size in fixed.items() if size < 1]
-    if wrong:
-        raise InputError(f"the size of a dimension must be at least 1, got {', '.join(wrong)}")
-    free = [dim for dim in dims if dim not in fixed]
-    if not free:
-        return [fixed]
-    trials = [
-        fixed | {dim: values[(start + place * step) % len(values)] for place, dim in enumerate(free)}
-        for step, start in itertools.product((0, 1), range(len(values)))
-    ]
-    distinct = [trial for place, trial in enumerate(trials) if trial not in trials[:place]]
-    return distinct[: max(limit, 1)]
 
 
 def index_bounds(model: ir.Model) -> dict[str, tuple[int, int]]:

@@ -6,8 +6,9 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
 
-from scission.runtime.inputs import UNNAMED, InputError, draw, index_bounds, load_npz, trial_sizes
+from scission.runtime.inputs import UNNAMED, InputError, draw, index_bounds, load_npz
 from scission.runtime.session import TensorSpec, open_session
+from scission.runtime.size_search import trial_sizes
 
 
 def spec(name, dtype, *shape):
