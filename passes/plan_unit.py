@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..ir.joint import Joint
 from ..ir.linear import Linear
@@ -17,7 +18,7 @@ from .cost import MARGIN
 from .emit import ORIGIN
 from .lowering import problem
 
-__all__ = ["PlanUnit", "alone", "plan_units", "replaced", "way_of"]
+__all__ = ["PlanUnit", "alone", "form_of", "plan_units", "replaced", "way_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +60,18 @@ def way_of(steps: Sequence[Step], joint: Joint | None) -> str:
         return f"joint {len(found.blocks)} by {joint.flow}{stacks}"
     counts = "+".join(str(len(step.decomposition.blocks)) for step in steps)
     return f"{lowering} {counts}{_kind(found)}"
+
+
+def form_of(steps: Sequence[Step], joint: Joint | None) -> dict[str, Any]:
+    """The same for keys, as numbers and names of lowerings instead of words for people."""
+    return {
+        "steps": [[step.lowering, *_counts(step.decomposition)] for step in steps],
+        "joint": [joint.flow, joint.stack] if joint is not None else None,
+    }
+
+
+def _counts(found: Decomposition) -> tuple[int, bool, bool, bool, int]:
+    return len(found.blocks), bool(found.layers), bool(found.summed), is_cover(found), len(found.strays)
 
 
 def _kind(found: Decomposition) -> str:

@@ -16,16 +16,17 @@ from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.store import save
 from .compare import Trials, bench_sizes, make_feeds
+from .comparison import Comparison
 from .deviation import compare_values
 from .race import Race, race
 from .session import SessionError, open_session
 
-__all__ = ["DENSE", "SECONDS", "Raced", "Racer", "race_excerpt", "why_not"]
+__all__ = ["DENSE", "Raced", "Racer", "Races", "race_excerpt", "why_not"]
 
 DENSE = "dense"
-SECONDS = 0.3  # a race, at each row count
-DROP = 1.5  # a form whose median is that many times the best after a few rounds is not run again
-HOPELESS = 0.9  # nor at further row counts one that is so slow beside dense: it cannot win any more
+DROP = 1.5  # a form that clearly takes that many times as long as the fastest is not run again
+HOPELESS = 0.9  # nor at further row counts one that is clearly so slow beside dense: it cannot win any more
+PRECISE = 1.1  # ends of the interval of the fastest beside dense that far apart are near enough
 
 Racer: TypeAlias = Callable[..., Race]
 Feed: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
@@ -35,23 +36,50 @@ Feed: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
 class Raced:
     """One form of an excerpt.
 
-    speeds: median of how many times faster than dense it was in the same round, for each row count, None where it was
-    no longer run; problem: why it was not run at all, empty where all is well.
+    found: how many times faster than dense it was, for each row count, None where it was no longer run; problem: why it
+    was not run at all, empty where all is well.
     """
 
-    speeds: tuple[float | None, ...] = ()
+    found: tuple[Comparison | None, ...] = ()
     problem: str = ""
+
+    @property
+    def speeds(self) -> tuple[float | None, ...]:
+        """How many times faster than dense it was, for each row count, without the intervals."""
+        return tuple(one.ratio if one is not None else None for one in self.found)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it ran at every row count."""
+        return bool(self.found) and not self.problem and None not in self.found
 
     @property
     def worst(self) -> float:
         """Its lowest speed, 0 where one is missing."""
-        return 0.0 if self.problem or not self.speeds else min(speed or 0.0 for speed in self.speeds)
+        return min(speed or 0.0 for speed in self.speeds) if self.complete else 0.0
 
     @property
-    def lowest(self) -> tuple[float, int] | None:
-        """Its lowest speed among those that were measured, and at which row count; None where none was."""
-        known = [(speed, place) for place, speed in enumerate(self.speeds) if speed is not None]
-        return min(known, default=None)
+    def lowest(self) -> tuple[Comparison, int] | None:
+        """Where it was slowest beside dense among what was measured, and the row count; None where nothing was."""
+        known = [(one, place) for place, one in enumerate(self.found) if one is not None]
+        return min(known, key=lambda one: one[0].ratio, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Races:
+    """Races of the forms of one excerpt at several sizes.
+
+    counts: the row counts, None where they are fixed; forms: what came of each; races: one for each row count that
+    anything was run at.
+    """
+
+    counts: tuple[int | None, ...]
+    forms: Mapping[str, Raced]
+    races: tuple[Race, ...]
+
+    def beside(self, form: str, other: str) -> tuple[Comparison, ...]:
+        """One form beside another, or beside dense, at every row count; both must have run at all of them."""
+        return tuple(one.comparison(form, other) for one in self.races)
 
 
 def race_excerpt(
@@ -62,45 +90,47 @@ def race_excerpt(
     trials: Trials,
     rows: Sequence[int],
     racer: Racer = race,
-    seconds: float = SECONDS,
-) -> tuple[tuple[int | None, ...], dict[str, Raced]]:
+    seconds: float | None = None,
+) -> Races:
     """Race rewritten forms of an excerpt with the dense one, on random inputs of each of these row counts.
 
-    home: the model whose file holds the weights; trials: provider, threads, sizes of symbols, seed and tolerance.
-    Every form is checked first: one that computes something else, or that ONNX Runtime refuses, is not run. Returns the
-    row counts, None where they are fixed, and what came of each form. Raises SessionError, InputError, ModelError or
-    BenchError when the excerpt itself cannot be run.
+    home: the model whose file holds the weights; trials: provider, threads, sizes of symbols, seed and tolerance;
+    seconds: that a race takes at most, at each row count, as in the trials by default. Every form is checked first: one
+    that computes something else, or that ONNX Runtime refuses, is not run. Raises SessionError, InputError, ModelError
+    or BenchError when the excerpt itself cannot be run.
     """
     feeds = _draw(dense, trials, rows)
     counts = tuple(rows) if len(feeds) == len(rows) else (None,) * len(feeds)
     with _files(home, {DENSE: dense, **forms}) as paths:
         problems = _problems(paths, feeds, trials)
         running = {name: path for name, path in paths.items() if not problems.get(name)}
-        speeds: dict[str, list[float | None]] = {name: [] for name in forms}
+        seen: dict[str, list[Comparison | None]] = {name: [] for name in forms}
+        races = []
         for feed in feeds if len(running) > 1 else ():
             found = racer(
                 running,
                 feed,
                 provider=trials.provider,
                 threads=trials.threads,
-                seconds=seconds,
+                seconds=trials.seconds if seconds is None else seconds,
                 custom_ops=trials.custom_ops,
                 cuda_graph=trials.cuda_graph,
                 drop=DROP,
+                precision=PRECISE,
             )
+            races.append(found)
             for name in forms:
-                speeds[name].append(found.paired[name].median if name in running else None)
-            slow = [name for name in forms if name in running and found.paired[name].median < HOPELESS]
+                seen[name].append(found.comparison(name, DENSE) if name in running else None)
+            slow = {name for name, told in seen.items() if (last := told[-1]) is not None and last.high < HOPELESS}
             running = {name: path for name, path in running.items() if name not in slow}
             if len(running) == 1:
                 break
-    missing = len(feeds)
-    return counts, {
-        name: Raced(problem=problems[name])
-        if problems.get(name)
-        else Raced(speeds=(*speeds[name], *[None] * (missing - len(speeds[name]))))
-        for name in forms
-    }
+    raced = {}
+    for name in forms:
+        missing = [None] * (len(feeds) - len(seen[name]))
+        problem = problems.get(name, "")
+        raced[name] = Raced(problem=problem) if problem else Raced(found=(*seen[name], *missing))
+    return Races(counts=counts, forms=raced, races=tuple(races))
 
 
 def _draw(dense: ir.Model, trials: Trials, rows: Sequence[int]) -> list[dict[str, Any]]:

@@ -11,11 +11,12 @@ from ..ir.model import Model
 from ..ir.phase import phase
 from ..ir.plan import Plan
 from ..passes.excerpt import excerpt, ground
-from ..passes.plan_unit import PlanUnit, alone, plan_units
+from ..passes.plan_unit import PlanUnit, alone, form_of, plan_units
 from ..passes.planner import Progress
 from ..passes.rewrite import rewrite
 from ..passes.signature import signature
 from .compare import Trials
+from .comparison import Comparison, Speed
 from .excerpt_race import Raced, Racer, race_excerpt, why_not
 from .race import race
 from .tuning_cache import key_of
@@ -30,13 +31,14 @@ UNKNOWN = 1.0  # where a unit stands among the others that could not be measured
 class Fallback:
     """A unit and how fast it was by itself, at its worst.
 
-    way: how it was lowered; speed: times as fast as dense, None where it could not be measured; rows: the row count,
-    None where the graph fixes it; reason: why it goes back to dense.
+    way: how it was lowered; speed: times as fast as dense, None where it could not be measured; slower: whether that is
+    clear; rows: the row count, None where the graph fixes it; reason: why it goes back to dense.
     """
 
     nodes: tuple[str, ...]
     way: str
     speed: float | None
+    slower: bool
     rows: int | None
     reason: str
 
@@ -60,21 +62,26 @@ def unit_speeds(
     Units that are alike are measured once. Raises PlanError when the plan is for another model.
     """
     seen = ground(model.graph, plan)
-    known: dict[str, tuple[float, int | None] | None] = {}
+    known: dict[str, tuple[Comparison, int | None] | None] = {}
     found = []
     units = plan_units(plan, seen)
     for index, unit in enumerate(units):
         if progress:
             progress(index, len(units), unit.nodes[0])
         problem = ""
-        speed: tuple[float, int | None] | None = None
+        speed: tuple[Comparison, int | None] | None = None
         try:
             part = excerpt(seen, unit.operators, unit.inner)
-            key = key_of({"unit": signature(part, [step.decomposition for step in unit.steps]), "way": unit.way})
+            key = key_of(
+                {
+                    "unit": signature(part, [step.decomposition for step in unit.steps]),
+                    "form": form_of(unit.steps, unit.joint),
+                }
+            )
             if key not in known:
                 form = rewrite(part, alone(plan, unit.steps, (unit.joint,) if unit.joint else ()))
-                counts, raced = race_excerpt(model, part, {unit.way: form}, trials=trials, rows=rows, racer=racer)
-                known[key] = _lowest(raced[unit.way], counts)
+                races = race_excerpt(model, part, {unit.way: form}, trials=trials, rows=rows, racer=racer)
+                known[key] = _lowest(races.forms[unit.way], races.counts)
             speed = known[key]
         except ScissionError as error:
             problem = why_not(error)
@@ -82,37 +89,39 @@ def unit_speeds(
     return tuple(sorted(found, key=lambda one: UNKNOWN if one.speed is None else one.speed))
 
 
-def _lowest(raced: Raced, counts: Sequence[int | None]) -> tuple[float, int | None] | None:
+def _lowest(raced: Raced, counts: Sequence[int | None]) -> tuple[Comparison, int | None] | None:
     if raced.problem or raced.lowest is None:
         return None
     speed, place = raced.lowest
     return speed, counts[place]
 
 
-def _fallback(unit: PlanUnit, speed: tuple[float, int | None] | None, problem: str) -> Fallback:
+def _fallback(unit: PlanUnit, speed: tuple[Comparison, int | None] | None, problem: str) -> Fallback:
     if speed is None:
         why = f"the whole model was measured slower with it; {problem or 'it cannot be measured by itself'}"
-        return Fallback(nodes=unit.nodes, way=unit.way, speed=None, rows=None, reason=why)
-    at = f" at {speed[1]} rows" if speed[1] is not None else ""
-    why = f"measured {speed[0]:.2f}x the speed of dense{at}"
-    if speed[0] >= 1:
+        return Fallback(nodes=unit.nodes, way=unit.way, speed=None, slower=False, rows=None, reason=why)
+    found, rows = speed
+    at = f" at {rows} rows" if rows is not None else ""
+    why = f"measured {found.ratio:.2f}x ({found.range}) the speed of dense{at}"
+    slower = found.speed is Speed.SLOWER
+    if not slower:
         why += ", and the whole model was slower with it"
-    return Fallback(nodes=unit.nodes, way=unit.way, speed=speed[0], rows=speed[1], reason=why)
+    return Fallback(nodes=unit.nodes, way=unit.way, speed=found.ratio, slower=slower, rows=rows, reason=why)
 
 
 def to_drop(speeds: Sequence[Fallback], gone: Collection[Fallback]) -> tuple[Fallback, ...]:
-    """The units that go next: all that are slower than dense by themselves, then one at a time, slowest first.
+    """The units that go next: all that are clearly slower than dense by themselves, then one by one, slowest first.
 
     speeds: of all units, the slowest first; gone: those that went before.
 
-    >>> units = [Fallback(nodes=(name,), way="split 2", speed=speed, rows=1, reason="") for name, speed in
-    ...          (("a", 0.5), ("b", 0.9), ("c", 1.1), ("d", 1.2))]
+    >>> units = [Fallback(nodes=(name,), way="split 2", speed=speed, slower=speed < 1, rows=1, reason="")
+    ...          for name, speed in (("a", 0.5), ("b", 0.9), ("c", 1.1), ("d", 1.2))]
     >>> first = to_drop(units, ())
     >>> [unit.nodes for unit in first], [unit.nodes for unit in to_drop(units, first)]
     ([('a',), ('b',)], [('c',)])
     """
     left = [one for one in speeds if one not in gone]
-    slow = [one for one in left if one.speed is not None and one.speed < 1]
+    slow = [one for one in left if one.slower]
     return tuple(slow or left[:1])
 
 

@@ -28,6 +28,7 @@ from ..passes.planner import Progress
 from ..passes.units import Coupling
 from . import compare, pipeline
 from .compare import Trials
+from .comparison import Speed
 from .portrait import Portrait, finest, portraits
 from .validity import require_valid
 
@@ -126,7 +127,7 @@ class Report:
     @property
     def gains(self) -> bool:
         """Whether something is split, and as far as it was measured is not slower at every size."""
-        faster = not self.benches or any(bench.speedup >= 1 for bench in self.benches)
+        faster = not self.benches or any(bench.speed is not Speed.SLOWER for bench in self.benches)
         return bool(self.plan.rewrites) and self.ok and faster
 
     @property

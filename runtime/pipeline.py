@@ -24,6 +24,8 @@ from ..passes.rewrite import anneal as without
 from ..passes.rewrite import rewrite
 from . import compare
 from .compare import Trials
+from .comparison import Speed
+from .judgement import judge_speed, speed_of
 
 if TYPE_CHECKING:
     from .annealer import Annealer
@@ -39,16 +41,16 @@ __all__ = ["Result", "apply", "optimize", "plan", "tuned_plan"]
 
 Out: TypeAlias = "Path | bytes | onnx.ModelProto | ir.Model"
 Planner: TypeAlias = "Callable[[Model], tuple[Plan, Tuned | None]]"
-LIMIT = 1.0  # a rewritten model that is measured slower than this many times the original is not kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What `optimize` did. outcome: 'split', 'unchanged' (nothing to gain), 'slower' (original kept) or 'failed' (the
-    check failed, nothing written); model: the optimised model in the form that the original came in; selection: what
-    was annealed and with what measured effect, where that was asked for; tuned: what was measured of each unit of the
-    plan, where that was asked for; fallbacks: units that went back to dense because the model was slower with them. The
-    verdict compares the annealed model with the split one: annealing itself is judged by its metric."""
+    """What `optimize` did. outcome: 'split', 'unchanged' (nothing to gain, or no difference was measurable and no gain
+    is predicted), 'slower' (clearly, original kept) or 'failed' (the check failed, nothing written); model: the
+    optimised model in the form that the original came in; selection: what was annealed and with what measured effect,
+    where that was asked for; tuned: what was measured of each unit of the plan, where that was asked for; fallbacks:
+    units that went back to dense because the model was slower with them. The verdict compares the annealed model with
+    the split one: annealing itself is judged by its metric."""
 
     outcome: str
     reason: str
@@ -66,6 +68,11 @@ class Result:
         """Whether the output can be used: everything but a failed check."""
         return self.outcome != "failed"
 
+    @property
+    def speed(self) -> Speed | None:
+        """What the benches show together, None where nothing was timed."""
+        return speed_of(self.benches)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON; the plan as `Plan.dumps` writes it."""
         import json
@@ -75,6 +82,7 @@ class Result:
             "reason": self.reason,
             "written": [str(path) for path in self.written],
             "check": self.verdict.to_dict() if self.verdict else None,
+            "speed": self.speed.value if self.speed else None,
             "bench": [bench.to_dict() for bench in self.benches],
             "fallbacks": [fallback.to_dict() for fallback in self.fallbacks],
             **({"annealing": self.selection.to_dict()} if self.selection else {}),
@@ -359,7 +367,7 @@ def optimize(
             selection=selection,
             tuned=tuned,
         )
-    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, force, progress)
+    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, force, tune, progress)
     tried = attempt.run(exact, chosen)
     refused = ""
     if tried.outcome == "failed" and (chosen.joints or chosen.reorderings):
@@ -386,7 +394,7 @@ def optimize(
         why = f"annealed and split ({selection.effect}) it was not kept: {reason}"
         selection = replace(selection, chosen=(), held_back=None, tuning=None, reason=why)
         chosen = replace(chosen, annealing=(), effect="")
-    if target and outcome == "slower":
+    if target and outcome in ("slower", "unchanged"):
         written = _write(model, loaded, None, target, overwrite)
     back = _as_given(model, loaded, tried.changed if outcome == "split" else None)
     return Result(
@@ -428,6 +436,7 @@ class _Attempt:
     check: bool
     bench: bool
     force: bool
+    tuned: bool
     progress: Progress | None
 
     def run(self, exact: Model, plan: Plan) -> _Tried:
@@ -449,7 +458,7 @@ class _Attempt:
                     benches = compare.bench(
                         original, staged.path, trials=self.trials, rows=self.rows, progress=self.progress
                     )
-                outcome, reason = _judge(plan, verdict, benches, self.force)
+                outcome, reason = _judge(plan, verdict, benches, self.force, self.tuned)
             except SessionError:
                 refused = _refusal(original, staged.path, self.trials)
                 if refused is None:
@@ -587,18 +596,15 @@ def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
     return None
 
 
-def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force: bool) -> tuple[str, str]:
+def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force: bool, tuned: bool) -> tuple[str, str]:
     """(outcome, reason) of a rewritten model that was run beside its original."""
     if verdict is not None and not verdict.equal:
         return "failed", verdict.reason
-    slow = min(benches, key=lambda b: b.paired.median, default=None)
-    if slow is not None and slow.paired.median < LIMIT and slow.speedup < LIMIT and not force:
-        at = f" at {slow.rows} rows" if slow.rows else ""
-        fast = max((b.speedup for b in benches), default=0.0)
-        hint = "; --rows names the sizes that you run" if fast > LIMIT and len(benches) > 1 else ""
-        return "slower", f"measured {slow.speedup:.2f}x the speed of the original{at}, so the original is kept{hint}"
+    found = judge_speed(plan, () if force else benches, tuned=tuned)
+    if not found.keep:
+        return "slower" if found.speed is Speed.SLOWER else "unchanged", found.reason
     own = [step for step in plan.steps if step.reason != OWN]
-    return "split", f"{len(plan.rewrites)} of {len(own)} operators split"
+    return "split", "; ".join(filter(None, [f"{len(plan.rewrites)} of {len(own)} operators split", found.reason]))
 
 
 @contextmanager

@@ -1,13 +1,11 @@
-"""Any number of models timed on the same input in one run: interleaved, in turns, hopeless ones left behind."""
+"""Any number of models timed on the same input in one run: interleaved, until it is clear which is faster."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,15 +14,17 @@ import numpy.typing as npt
 import onnx
 
 from ..ir.errors import ScissionError
+from .clock import Clock, ClockName, clock_for
+from .comparison import Comparison, compare_times
 from .deviation import compare_values
+from .rounds import WARM_UP, Steer, Taken, take_rounds
 from .session import Bound, Choice, GraphChoice, Session, SessionError, graph_problem, open_session, resolved
 
 __all__ = ["BenchError", "Race", "Spread", "Timing", "file_bytes", "race"]
 
 Array = npt.NDArray[Any]
 
-WARM_UP = 3
-LEAST_ROUNDS = 5
+PRECISE = 1.05  # ends of an interval this factor apart say how much faster well enough
 GRAPH_RTOL = 1e-2  # of a graph's outputs: what it did not write is off by far more, another choice of kernels by less
 
 
@@ -43,7 +43,8 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """One model: latency of one run and time to load it in seconds, rows per second, bytes with external data."""
+    """One model: latency of one run, in seconds on the clock of the race, rows per second by its median, seconds to
+    load it, bytes with external data."""
 
     latency: Spread
     rows_per_second: float | None
@@ -55,12 +56,15 @@ class Timing:
 class Race:
     """Several models on the same input, by name, in the order they were given in.
 
-    paired: latency of the first model over that of each, in the same round, above 1 where it is faster than the first;
-    rounds: in how many each took part, fewer for one that was left behind; rows: first dimension of the first input;
-    threads: None for ONNX Runtime's own choice; cuda_graph: whether all ran as CUDA graphs, with the reason if not.
+    comparisons: each beside the first; paired: spread of the latency of the first over that of each, in the same round,
+    above 1 where it is faster than the first; rounds: in how many each took part, fewer for one that was left behind;
+    rows: first dimension of the first input; threads: None for ONNX Runtime's own choice; cuda_graph: whether all ran
+    as CUDA graphs, with the reason if not; clock: 'cpu' where seconds are those of the processor, 'wall' where they
+    pass; seconds: of one run in each round.
     """
 
     timings: Mapping[str, Timing]
+    comparisons: Mapping[str, Comparison]
     paired: Mapping[str, Spread]
     rounds: Mapping[str, int]
     rows: int | None
@@ -68,6 +72,12 @@ class Race:
     threads: int | None
     cuda_graph: bool
     cuda_graph_reason: str
+    clock: ClockName
+    seconds: Mapping[str, Sequence[float]] = field(repr=False)
+
+    def comparison(self, name: str, beside: str) -> Comparison:
+        """One model beside another, by the rounds in which both ran."""
+        return compare_times(self.seconds[beside], self.seconds[name])
 
     @property
     def fastest(self) -> str:
@@ -75,8 +85,10 @@ class Race:
         return min(self.timings, key=lambda name: self.timings[name].latency.median)
 
     def to_dict(self) -> dict[str, Any]:
-        """The race for JSON."""
-        return dataclasses.asdict(self)
+        """The race for JSON, without the seconds of every round."""
+        found = dataclasses.asdict(dataclasses.replace(self, seconds={}))
+        del found["seconds"]
+        return found | {"comparisons": {name: one.to_dict() for name, one in self.comparisons.items()}}
 
 
 def race(
@@ -90,33 +102,59 @@ def race(
     custom_ops: Sequence[Path] = (),
     cuda_graph: GraphChoice = "auto",
     drop: float | None = None,
+    precision: float | None = PRECISE,
+    clock: Clock | None = None,
+    seed: int = 0,
 ) -> Race:
-    """Time all models on one feed: warm-up, then rounds in which each runs once, each time in another order.
+    """Time all models on one feed: warm-up, then rounds in which each runs, in an order that is drawn for each.
 
-    repeats: number of rounds; without it as many as fit into `seconds`, at least 5. threads: the same for all.
-    cuda_graph: on CUDA, 'auto' runs all of them as CUDA graphs if every one can, else none. drop: models whose median
-    after 5 rounds is more than this times the best are not run again; the race is over when one is left.
+    The race is over when it is clear how each compares with the fastest, and that with the first within `precision`,
+    None for never, or when `seconds` are over, but not before an interval can be had. repeats: exactly so many rounds,
+    however clear. threads: the same for all. cuda_graph: on CUDA, 'auto' runs all of them as CUDA graphs if every one
+    can, else none. drop: models that clearly take more than this times the fastest are not run again; the race is over
+    when one is left. clock: what tells the time, see `clock_for`; seed: of the order.
     On CUDA the inputs are copied beforehand and the outputs stay on the GPU. No model is checked here.
     Raises BenchError for no models, repeats below 1, seconds not above 0, a drop below 1, or CUDA graphs demanded where
     they cannot be had, SessionError when ONNX Runtime refuses something.
     """
     require_sense(models, provider, seconds, repeats, cuda_graph, drop)
     load = functools.partial(open_session, provider=provider, threads=threads, custom_ops=custom_ops)
-    field = _field(models, feeds, load, cuda_graph)
-    times = _rounds(field.calls, repeats, seconds, drop)
+    start = _start(models, feeds, load, cuda_graph)
+    clock = clock or clock_for(start.provider, threads, custom_ops)
+    steer = _steer(next(iter(models)), drop, precision if repeats is None else None)
+    taken = take_rounds(start.calls, clock, seconds, repeats, steer, np.random.default_rng(seed))
+    first, *_ = taken.rounds.values()
     return Race(
         timings={
-            name: _timing(times[name], field.rows, field.load_seconds[name], file_bytes(model))
+            name: _timing(taken.readings[name], start.rows, start.load_seconds[name], file_bytes(model))
             for name, model in models.items()
         },
-        paired=_paired(times),
-        rounds={name: len(taken) for name, taken in times.items()},
-        rows=field.rows,
-        provider=field.provider,
+        comparisons={name: compare_times(first, seconds) for name, seconds in taken.rounds.items()},
+        paired=_paired(taken),
+        rounds={name: len(seconds) for name, seconds in taken.rounds.items()},
+        rows=start.rows,
+        provider=start.provider,
         threads=threads,
-        cuda_graph=not field.reason,
-        cuda_graph_reason=field.reason,
+        cuda_graph=not start.reason,
+        cuda_graph_reason=start.reason,
+        clock=clock.name,
+        seconds=taken.rounds,
     )
+
+
+def _steer(first: str, drop: float | None, precision: float | None) -> Steer:
+    """Which models go on after some rounds: none where all is clear, else all that are not hopeless."""
+
+    def going(rounds: Mapping[str, Sequence[float]], running: Sequence[str]) -> Sequence[str]:
+        best, *others = sorted(running, key=lambda name: float(np.median(rounds[name])))
+        beside = {name: compare_times(rounds[best], rounds[name]) for name in others}
+        told = compare_times(rounds[best], rounds[first if best != first else [*others, first][0]])
+        clear = all(one.decided for one in (told, *beside.values()))
+        if precision is not None and clear and told.narrow(precision):
+            return []
+        return [name for name in running if name == best or drop is None or beside[name].high * drop >= 1]
+
+    return going
 
 
 def require_sense(
@@ -164,7 +202,7 @@ def _external_files(proto: onnx.ModelProto) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Start:
     """Models at the start: a call that runs each, what loading each took, and why they are no CUDA graphs, if so."""
 
     calls: Mapping[str, Callable[[], None]]
@@ -174,9 +212,9 @@ class Field:
     reason: str
 
 
-def _field(
+def _start(
     models: Mapping[str, Path | bytes], feeds: Mapping[str, Array], load: Callable[..., Session], cuda_graph: str
-) -> Field:
+) -> Start:
     """All models loaded and bound, as CUDA graphs where that is wanted and every one can be; see `race`."""
     # Messages call a file by its path and any other model by its name here.
     sessions = {name: load(model, name=name if isinstance(model, bytes) else None) for name, model in models.items()}
@@ -190,7 +228,7 @@ def _field(
             if cuda_graph == "on":
                 raise BenchError(f"no CUDA graphs: {error}") from error
             reason = str(error)
-    return Field(
+    return Start(
         calls=bound,
         load_seconds={name: session.load_seconds for name, session in sessions.items()},
         rows=_rows(first, feeds),
@@ -223,60 +261,12 @@ def _captured(plain: Bound, feeds: Mapping[str, Array], load: Callable[..., Sess
     return graph
 
 
-def _rounds(
-    calls: Mapping[str, Callable[[], None]], repeats: int | None, seconds: float, drop: float | None
-) -> dict[str, list[float]]:
-    """Seconds of each call, round by round; those left behind have fewer."""
-    for _ in range(WARM_UP):
-        for call in calls.values():
-            call()
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    running = list(calls)
-    stop = time.perf_counter() + seconds
-    turn = 0
-    while turn < repeats if repeats is not None else turn < LEAST_ROUNDS or time.perf_counter() < stop:
-        for name in _order(running, turn):
-            times[name].append(_clock(calls[name]))
-        turn += 1
-        if drop is not None and turn == LEAST_ROUNDS:
-            running = _hopeful(times, drop)
-            if len(running) == 1 < len(calls):
-                break
-    return times
-
-
-def _order(names: Sequence[str], turn: int) -> list[str]:
-    """All names, beginning with another one each turn, in steps of another width each time all have begun.
-
-    So no model always follows the same one, whose traces in the caches would be part of its time.
-
-    >>> [_order("abc", turn) for turn in (0, 1, 3)]
-    [['a', 'b', 'c'], ['b', 'c', 'a'], ['a', 'c', 'b']]
-    """
-    count = len(names)
-    widths = [width for width in range(1, count + 1) if math.gcd(width, count) == 1]
-    width = widths[turn // count % len(widths)]
-    return [names[(turn + width * place) % count] for place in range(count)]
-
-
-def _hopeful(times: Mapping[str, Sequence[float]], drop: float) -> list[str]:
-    """The names whose median is at most `drop` times the best."""
-    medians = {name: float(np.median(seconds)) for name, seconds in times.items()}
-    best = min(medians.values())
-    return [name for name, median in medians.items() if median <= drop * best]
-
-
-def _paired(times: Mapping[str, Sequence[float]]) -> dict[str, Spread]:
+def _paired(taken: Taken) -> dict[str, Spread]:
     """Seconds of the first over those of each, over the rounds in which both ran."""
+    times = taken.rounds
     first, *_ = (np.array(seconds) for seconds in times.values())
     both = {name: min(len(first), len(seconds)) for name, seconds in times.items()}
     return {name: _spread(first[: both[name]] / np.array(seconds[: both[name]])) for name, seconds in times.items()}
-
-
-def _clock(call: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def _rows(session: Session, feeds: Mapping[str, Array]) -> int | None:

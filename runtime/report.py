@@ -13,6 +13,8 @@ from rich.text import Text
 
 from ..ir.plan import Plan, Step
 from ..passes.blocks import is_cover
+from .comparison import Speed
+from .sequential import ALPHA
 from .table import SHOWN, console, make_table
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from .tune import Tuned
 
 __all__ = ["console", "plan_view", "recurrences", "result_view", "timings", "verdict_view"]
+
+STYLES = {Speed.FASTER: "bold green", Speed.SLOWER: "bold red", Speed.EQUAL: "bold", Speed.UNMEASURABLE: "yellow"}
 
 
 def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) -> RenderableType:
@@ -157,7 +161,7 @@ def verdict_view(verdict: Verdict) -> RenderableType:
 def timings(benches: Sequence[Bench]) -> RenderableType:
     """Latency of two models side by side, a row per input size."""
     table = make_table("bench", ("batch", "right"), ("original", "right"), ("changed", "right"), ("speed-up", "right"))
-    for name in ("10-90 %", "rows/s"):
+    for name in ("interval", "verdict", "rows/s"):
         table.add_column(name, justify="right")
     for bench in benches:
         before, after = bench.original, bench.changed
@@ -165,16 +169,22 @@ def timings(benches: Sequence[Bench]) -> RenderableType:
             str(bench.rows or ""),
             f"{before.latency.median * 1e3:,.2f} ms",
             f"{after.latency.median * 1e3:,.2f} ms",
-            Text(f"{bench.speedup:.2f}x", style="bold green" if bench.speedup > 1 else "bold red"),
-            f"{bench.paired.q10:.2f}-{bench.paired.q90:.2f}x",
+            Text(f"{bench.speedup:.2f}x", style=STYLES[bench.speed]),
+            bench.comparison.range,
+            bench.speed.value,
             f"{after.rows_per_second:,.0f}" if after.rows_per_second else "",
         )
     if not benches:
         return table
     before, after = benches[-1].original, benches[-1].changed
     threads = benches[-1].threads
+    clock = "processor time" if benches[-1].clock == "cpu" else "time on the wall"
     return Group(
         table,
+        Text(
+            f"medians of {_pairs(benches)} interleaved rounds by {clock}; the interval holds the true speed-up in "
+            f"{1 - ALPHA:.1%} of all benches"
+        ),
         Text(
             f"load {before.load_seconds:.2f} -> {after.load_seconds:.2f} s, "
             f"size {before.bytes_ / 1e6:,.1f} -> {after.bytes_ / 1e6:,.1f} MB, "
@@ -183,6 +193,11 @@ def timings(benches: Sequence[Bench]) -> RenderableType:
             + _graphs(benches)
         ),
     )
+
+
+def _pairs(benches: Sequence[Bench]) -> str:
+    counts = [bench.pairs for bench in benches]
+    return f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
 
 
 def _graphs(benches: Sequence[Bench]) -> str:

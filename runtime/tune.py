@@ -1,9 +1,9 @@
-"""Tuning: every way to lower a unit of a plan built as a small model, raced with the dense one, the winner kept."""
+"""Tuning: every way to lower a unit of a plan built as a small model, raced with the dense one, a clear winner kept."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import __version__
@@ -14,19 +14,20 @@ from ..ir.plan import Plan, PlanError, Step
 from ..ir.view import View
 from ..passes.alternatives import Alternative, alternatives
 from ..passes.excerpt import excerpt, ground
-from ..passes.plan_unit import PlanUnit, alone, plan_units, replaced
+from ..passes.plan_unit import PlanUnit, alone, form_of, plan_units, replaced
 from ..passes.planner import Progress
 from ..passes.rewrite import rewrite
 from ..passes.signature import signature
 from .compare import Trials
+from .comparison import Comparison
 from .environment import machine
 from .excerpt_race import DENSE, Raced, Racer, race_excerpt, why_not
 from .race import race
-from .tuning_cache import TuningCache, cache_path, key_of
+from .tuning_cache import Kept, TuningCache, cache_path, key_of
+from .winner import choose_winner
 
-__all__ = ["LEAST", "Tuned", "TunedUnit", "Way", "tune"]
+__all__ = ["MACHINE", "Tuned", "TunedUnit", "Way", "tune"]
 
-LEAST = 1.02  # a measured gain below this is none
 MACHINE = ("cpu", "cores", "gpu", "onnxruntime", "provider")  # what a measurement depends on
 
 
@@ -37,13 +38,23 @@ class Way:
 
     way: str
     predicted: float
-    speeds: tuple[float | None, ...]
+    found: tuple[Comparison | None, ...]
     problem: str = ""
+
+    @property
+    def speeds(self) -> tuple[float | None, ...]:
+        """The same without the intervals."""
+        return Raced(found=self.found).speeds
 
     @property
     def worst(self) -> float:
         """Its lowest measured speed, 0 where one is missing."""
-        return Raced(speeds=self.speeds, problem=self.problem).worst
+        return Raced(found=self.found, problem=self.problem).worst
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        found = [one.to_dict() if one is not None else None for one in self.found]
+        return {"way": self.way, "predicted": self.predicted, "problem": self.problem, "found": found}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +63,8 @@ class TunedUnit:
 
     planned, winner: how the plan lowered it before and lowers it now; rows: the row counts, None where the graph fixes
     them; table: all ways, best predicted first; source: 'measured', 'cache', or the node of an equal unit of the same
-    run; note: why it was not measured, else empty.
+    run; settled: whether the race showed which way is best, and is therefore kept for later runs; note: why it was not
+    measured, or showed nothing, else empty.
     """
 
     nodes: tuple[str, ...]
@@ -61,7 +73,13 @@ class TunedUnit:
     rows: tuple[int | None, ...] = ()
     table: tuple[Way, ...] = ()
     source: str = "measured"
+    settled: bool = True
     note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        names = ("nodes", "planned", "winner", "rows", "source", "settled", "note")
+        return {name: getattr(self, name) for name in names} | {"table": [way.to_dict() for way in self.table]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +92,7 @@ class Tuned:
 
     def to_dict(self) -> dict[str, Any]:
         """The measurements for JSON; the plan is not among them."""
-        return {"units": [asdict(unit) for unit in self.units], "warnings": list(self.warnings)}
+        return {"units": [unit.to_dict() for unit in self.units], "warnings": list(self.warnings)}
 
 
 def tune(
@@ -90,10 +108,12 @@ def tune(
 ) -> Tuned:
     """Measure every unit of a plan by itself, in all ways that are worth trying, and keep the fastest.
 
-    The winner has the highest of the lowest speeds over all row counts; where none reaches `LEAST` times the speed of
-    dense the unit stays dense, unless `force` is true. Operators that fall apart but are left dense by prediction are
-    tuned as well. Equal units are measured once. trials: provider, threads, sizes, seed and tolerance; rows: those of
-    the plan by default; cache: whether measurements are taken from the user's cache and kept there; racer:
+    A way that is clearly faster than the planned one takes its place, see `choose_winner`; where the planned one is
+    clearly slower than dense at any size and no other is better the unit stays dense, unless `force` is true. What is
+    not clear changes nothing and is measured again by the next run. Operators that fall apart but are left dense by
+    prediction are tuned as well. Equal units are measured once. trials: provider, threads, sizes, seed, tolerance and
+    seconds of a race; rows: those of the plan by default; cache: whether measurements are taken from the user's cache
+    and kept there; racer:
     what times models, see `race`. Raises PlanError when the plan is for another model, SessionError when ONNX Runtime
     is missing or the provider cannot be had.
     """
@@ -124,6 +144,16 @@ def tune(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """What came of the race of one unit: its row counts, each way by name, and which of them won."""
+
+    counts: tuple[int | None, ...]
+    forms: Mapping[str, Raced]
+    winner: str
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
     """What the tuning of all units shares; known: what was measured in this run, and of which node, by key."""
 
@@ -136,7 +166,7 @@ class _Work:
     racer: Racer
     cache: TuningCache
     here: Mapping[str, Any]
-    known: dict[str, tuple[str, tuple[int | None, ...], dict[str, Raced]]]
+    known: dict[str, tuple[str, _Outcome]]
 
     def tuned(self, unit: PlanUnit) -> tuple[tuple[Step, ...], tuple[Any, ...], TunedUnit]:
         """The steps and joints that take the place of a unit's, and what was measured."""
@@ -146,67 +176,72 @@ class _Work:
             if not ways:
                 return *same, TunedUnit(nodes=unit.nodes, planned=unit.way, winner=unit.way, note="no way to split it")
             part = excerpt(self.seen, unit.operators, unit.inner)
-            source, counts, raced = self._raced(unit, part, ways)
+            source, outcome = self._outcome(unit, part, ways)
         except ScissionError as error:
             return *same, TunedUnit(nodes=unit.nodes, planned=unit.way, winner=unit.way, note=why_not(error))
+        raced, counts = outcome.forms, outcome.counts
         table = tuple(
-            Way(way=one.way, predicted=one.gain, speeds=raced[one.way].speeds, problem=raced[one.way].problem)
+            Way(way=one.way, predicted=one.gain, found=raced[one.way].found, problem=raced[one.way].problem)
             for one in ways
         )
-        best = max(table, key=lambda way: way.worst, default=None)
-        won = best is not None and best.worst > 0 and (best.worst >= LEAST or self.force)
-        winner = next((one for one in ways if won and best is not None and one.way == best.way), None)
         unit_ = TunedUnit(
             nodes=unit.nodes,
             planned=unit.way,
-            winner=winner.way if winner else DENSE,
+            winner=outcome.winner,
             rows=counts,
             table=table,
             source=source,
+            settled=outcome.settled,
+            note="" if outcome.settled else _unsettled(unit.way, outcome.winner),
         )
-        if winner is None or best is None:
-            if self.force:  # nothing could be measured, so the plan stands
-                return *same, replace(unit_, winner=unit.way)
+        if outcome.winner == DENSE and unit.way != DENSE:
             return tuple(_kept_dense(step, table, counts) for step in unit.steps), (), unit_
-        note = f"measured {best.worst:.2f}x the speed of dense{_at(counts)}"
+        winner = next((one for one in ways if one.way == outcome.winner), None)
+        lowest = raced[winner.way].lowest if winner is not None else None
+        if winner is None or lowest is None:  # nothing could be measured, or it is dense as planned
+            return *same, unit_
+        note = f"measured {lowest[0].ratio:.2f}x the speed of dense{_at(counts)}"
         steps = tuple(replace(step, reason=f"{step.reason}; {note}") for step in winner.steps)
         return steps, winner.joints, unit_
 
-    def _raced(
-        self, unit: PlanUnit, part: ir.Model, ways: Sequence[Alternative]
-    ) -> tuple[str, tuple[int | None, ...], dict[str, Raced]]:
-        """Where the figures come from, the row counts, and what came of each way; from memory where it was there."""
-        what = self._what(part, ways)
+    def _outcome(self, unit: PlanUnit, part: ir.Model, ways: Sequence[Alternative]) -> tuple[str, _Outcome]:
+        """Where the figures come from, and the figures; from memory where it was there."""
+        what = self._what(part, unit, ways)
         key = key_of(what)
         if key in self.known:
             return self.known[key]
+        names = [one.way for one in ways]
         kept = self.cache.get(key)
-        if kept is not None and kept.keys() == {one.way for one in ways}:
-            columns = {len(speeds) for speeds in kept.values()}
-            if len(columns) == 1:
-                counts: tuple[int | None, ...] = self.rows if columns == {len(self.rows)} else (None,) * columns.pop()
-                return "cache", counts, {way: Raced(speeds=speeds) for way, speeds in kept.items()}
-        counts, raced = self._measured(part, ways)
-        self.known[key] = (unit.nodes[0], counts, raced)
-        if not any(one.problem for one in raced.values()):
-            self.cache.put(key, what, {way: one.speeds for way, one in raced.items()})
-        return "measured", counts, raced
+        if kept is not None and len(kept.forms) == len(ways):
+            return "cache", _remembered(kept, names, self.rows)
+        outcome = self._measured(unit, part, ways)
+        self.known[key] = (unit.nodes[0], outcome)
+        if outcome.settled and not any(one.problem for one in outcome.forms.values()):
+            place = None if outcome.winner == DENSE else names.index(outcome.winner)
+            forms = tuple(outcome.forms[name].found for name in names)
+            self.cache.put(key, what, Kept(forms=forms, winner=place), names)
+        return "measured", outcome
 
-    def _measured(self, part: ir.Model, ways: Sequence[Alternative]) -> tuple[tuple[int | None, ...], dict[str, Raced]]:
+    def _measured(self, unit: PlanUnit, part: ir.Model, ways: Sequence[Alternative]) -> _Outcome:
         forms, refused = {}, {}
         for one in ways:
             try:
                 forms[one.way] = rewrite(part, alone(self.plan, one.steps, one.joints))
             except PlanError as error:
                 refused[one.way] = Raced(problem=str(error))
-        counts, raced = race_excerpt(self.model, part, forms, trials=self.trials, rows=self.rows, racer=self.racer)
-        return counts, raced | refused
+        races = race_excerpt(self.model, part, forms, trials=self.trials, rows=self.rows, racer=self.racer)
+        raced = {one.way: (dict(races.forms) | refused)[one.way] for one in ways}
+        ran = [name for name, one in raced.items() if one.complete]
+        found = choose_winner(ran, unit.way, DENSE, races.beside, force=self.force)
+        return _Outcome(counts=races.counts, forms=raced, winner=found.form, settled=found.settled)
 
-    def _what(self, part: ir.Model, ways: Sequence[Alternative]) -> dict[str, Any]:
+    def _what(self, part: ir.Model, unit: PlanUnit, ways: Sequence[Alternative]) -> dict[str, Any]:
         """Everything that a measurement depends on."""
         return {
             "unit": signature(part, [step.decomposition for one in ways for step in one.steps]),
-            "ways": [one.way for one in ways],
+            "planned": form_of(unit.steps, unit.joint),
+            "ways": [form_of(one.steps, one.joints[0] if one.joints else None) for one in ways],
+            "force": self.force,
             "rows": list(self.rows),
             "sizes": dict(sorted((self.trials.sizes or {}).items())),
             "threads": self.trials.threads,
@@ -214,6 +249,23 @@ class _Work:
             "machine": dict(self.here),
             "scission": __version__,
         }
+
+
+def _remembered(kept: Kept, names: Sequence[str], rows: tuple[int, ...]) -> _Outcome:
+    sizes = len(kept.forms[0])
+    return _Outcome(
+        counts=rows if sizes == len(rows) else (None,) * sizes,
+        forms={name: Raced(found=found) for name, found in zip(names, kept.forms, strict=True)},
+        winner=DENSE if kept.winner is None else names[kept.winner],
+        settled=True,
+    )
+
+
+def _unsettled(planned: str, winner: str) -> str:
+    """What is told of a race that did not show which way is best."""
+    if winner == planned:
+        return "which way is fastest is not measurable on this machine now, so it stays as planned"
+    return "faster than planned, but whether it is the fastest is not measurable on this machine now"
 
 
 def _kept_dense(step: Step, table: Sequence[Way], counts: Sequence[int | None]) -> Step:

@@ -1,4 +1,4 @@
-"""What was measured before: speeds of the forms of a unit by what it is and where it ran, kept between runs."""
+"""What was measured before: the forms of a unit beside dense by what it is and where it ran, kept between runs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TuningCache", "cache_path", "key_of"]
+from .comparison import Comparison
 
-SCHEMA = 1
+__all__ = ["Kept", "TuningCache", "cache_path", "key_of"]
+
+SCHEMA = 2
 FASTEST = 1e6  # a speed-up above this was never measured
 
 
@@ -35,9 +37,23 @@ def key_of(what: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is kept of one unit.
+
+    forms: each beside dense at every row count, None where it was no longer run, in the order of the ways that the key
+    is for; winner: the place of the one that won, None where that was dense.
+    """
+
+    forms: tuple[tuple[Comparison | None, ...], ...]
+    winner: int | None
+
+
 @dataclass(slots=True)
 class TuningCache:
-    """Tables by key; `warnings` says in one line each what could not be read or written, which is never an error.
+    """What was kept, by key.
+
+    `warnings` says in one line each what could not be read or written, which is never an error.
 
     path: None keeps them for this run only.
     """
@@ -54,40 +70,65 @@ class TuningCache:
             cache.entries = _read(path, cache.warnings)
         return cache
 
-    def get(self, key: str) -> dict[str, tuple[float | None, ...]] | None:
-        """The speeds by way for a key; None where there are none, or what stands there is no table."""
+    def get(self, key: str) -> Kept | None:
+        """What was kept under a key; None where there is nothing, or what stands there was never measured."""
         entry = self.entries.get(key)
-        table = entry.get("speeds") if isinstance(entry, dict) else None
-        if not isinstance(table, dict):
+        if not isinstance(entry, dict) or not isinstance(entry.get("forms"), list) or "winner" not in entry:
             return None
-        found: dict[str, tuple[float | None, ...]] = {}
-        for way, speeds in table.items():
-            if not isinstance(speeds, list) or not all(speed is None or _is_speed(speed) for speed in speeds):
-                return None
-            if not speeds or speeds[0] is None:  # only what is hopeless is not measured at further sizes
-                return None
-            found[way] = tuple(speeds)
-        return found
+        forms = [_form(told) for told in entry["forms"]]
+        known = [form for form in forms if form is not None]
+        winner = entry["winner"]
+        if len(known) < len(forms) or len({len(form) for form in known}) != 1:
+            return None
+        if winner is not None and (type(winner) is not int or not 0 <= winner < len(known)):
+            return None
+        return Kept(forms=tuple(known), winner=winner)
 
-    def put(self, key: str, what: Mapping[str, Any], speeds: Mapping[str, tuple[float | None, ...]]) -> None:
-        """Remember a table and write the file, whole or not at all, with what others wrote in the meantime.
+    def put(self, key: str, what: Mapping[str, Any], kept: Kept, ways: Sequence[str]) -> None:
+        """Remember a race and write the file, whole or not at all, with what others wrote in the meantime.
 
-        what: what the key stands for, for whoever reads the file.
+        what: what the key stands for; ways: what the forms are called: both for whoever reads the file.
         """
-        entry = {"what": dict(what), "speeds": {way: list(found) for way, found in speeds.items()}}
-        self.entries[key] = entry
+        forms = [[None if one is None else [one.ratio, one.low, one.high, one.pairs] for one in f] for f in kept.forms]
+        self.entries[key] = {"what": dict(what), "ways": list(ways), "forms": forms, "winner": kept.winner}
+        self._write()
+
+    def drop(self, keys: Collection[str]) -> None:
+        """Forget some entries, and write the file."""
+        self.entries = {key: entry for key, entry in self.entries.items() if key not in keys}
+        self._write(dropped=keys)
+
+    def _write(self, dropped: Collection[str] = ()) -> None:
         if self.path is None:
             return
         try:
-            self.entries = _read(self.path, []) | self.entries
+            others = {key: entry for key, entry in _read(self.path, []).items() if key not in dropped}
+            self.entries = others | self.entries
             _write(self.path, self.entries)
         except OSError as error:
             self.warnings.append(f"{self.path}: what was measured could not be kept ({error.strerror or error})")
             self.path = None  # saying so once is enough
 
 
-def _is_speed(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < FASTEST
+def _form(told: Any) -> tuple[Comparison | None, ...] | None:
+    """A form as it was written, None where it is none; only what was hopeless was not run at further sizes."""
+    if not isinstance(told, list) or not told or told[0] is None:
+        return None
+    found = [None if one is None else _comparison(one) for one in told]
+    if any(made is None and one is not None for made, one in zip(found, told, strict=True)):
+        return None
+    return tuple(found)
+
+
+def _comparison(told: Any) -> Comparison | None:
+    if not isinstance(told, list) or len(told) != 4 or not all(map(_is_number, told)):
+        return None
+    ratio, low, high, pairs = told
+    return Comparison(ratio=ratio, low=low, high=high, pairs=pairs) if 0 < low <= ratio <= high < FASTEST else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _read(path: Path, warnings: list[str]) -> dict[str, Any]:

@@ -6,11 +6,15 @@ import pytest
 from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
+from races import SimulatedClock
 
 from scission.runtime import bench as benches
+from scission.runtime import clock as clocks
 from scission.runtime import race as races
 from scission.runtime.bench import BenchError, bench, file_bytes
-from scission.runtime.session import Session, SessionError, cuda_problem
+from scission.runtime.comparison import Speed
+from scission.runtime.rounds import WARM_UP
+from scission.runtime.session import SessionError, cuda_problem
 
 X = {"x": np.ones((7, 4), np.float32)}
 
@@ -31,25 +35,6 @@ def data(op="Relu"):
     return model(op).SerializeToString()
 
 
-class Clock:
-    """Time that passes only inside the models: each call of a model takes the seconds it is told to."""
-
-    def __init__(self, monkeypatch, seconds):
-        self.now, self.calls = 0.0, []
-        monkeypatch.setattr(races.time, "perf_counter", lambda: self.now)
-
-        def bind(session, feeds):
-            name = session.run(feeds) and len(session.source)
-
-            def call():
-                self.calls.append(name)
-                self.now += seconds[name](len(self.calls)) if callable(seconds[name]) else seconds[name]
-
-            return call
-
-        monkeypatch.setattr(Session, "bind", bind)
-
-
 def two():
     one, other = data("Relu"), data("Softplus")
     assert len(one) != len(other)
@@ -58,38 +43,30 @@ def two():
 
 def test_times_ratios_and_throughput(monkeypatch):
     one, other = two()
-    Clock(monkeypatch, {len(one): 0.4, len(other): 0.1})
-    result = bench(one, other, X, threads=1, repeats=6)
+    clock = SimulatedClock(monkeypatch, {one: 0.4, other: 0.1}).clock
+    result = bench(one, other, X, threads=1, repeats=14, clock=clock)
     assert result.original.latency.median == pytest.approx(0.4)
     assert result.changed.latency.median == pytest.approx(0.1)
-    assert result.speedup == pytest.approx(4)
+    assert result.speedup == pytest.approx(4) and result.speed is Speed.FASTER
     assert result.paired.median == pytest.approx(4)
-    assert (result.rows, result.pairs, result.threads, result.provider) == (7, 6, 1, "cpu")
+    assert (result.rows, result.pairs, result.threads, result.provider) == (7, 14, 1, "cpu")
     assert result.original.rows_per_second == pytest.approx(7 / 0.4)
     assert result.changed.rows_per_second == pytest.approx(7 / 0.1)
     assert (result.original.bytes_, result.changed.bytes_) == (len(one), len(other))
 
 
-def test_order_alternates_after_the_warm_up(monkeypatch):
-    one, other = two()
-    clock = Clock(monkeypatch, {len(one): 1.0, len(other): 1.0})
-    bench(one, other, X, repeats=4)
-    a, b = len(one), len(other)
-    assert clock.calls == [a, b] * races.WARM_UP + [a, b, b, a, a, b, b, a]
-
-
 def test_warm_up_is_not_counted_and_spread_is_the_quantiles(monkeypatch):
     one, other = two()
-    slow_start = 2 * races.WARM_UP
+    slow_start = 2 * WARM_UP
 
     def jitter(calls):
-        return 100.0 if calls <= slow_start else 1.0 + (calls - slow_start) * 0.01
+        return 0.9 if calls <= slow_start else 0.1 + (calls - slow_start) * 0.001
 
-    Clock(monkeypatch, {len(one): jitter, len(other): 2.0})
-    result = bench(one, other, X, repeats=20)
-    assert result.original.latency.q10 < result.original.latency.median < result.original.latency.q90 < 2
-    assert result.changed.latency.q10 == pytest.approx(2.0)
-    assert result.changed.latency.q90 == pytest.approx(2.0)
+    clock = SimulatedClock(monkeypatch, {one: jitter, other: 0.2}).clock
+    result = bench(one, other, X, repeats=20, seconds=100.0, clock=clock)
+    assert result.original.latency.q10 < result.original.latency.median < result.original.latency.q90 < 0.2
+    assert result.changed.latency.q10 == pytest.approx(0.2)
+    assert result.changed.latency.q90 == pytest.approx(0.2)
 
 
 def test_drift_of_the_machine_does_not_move_the_paired_ratio(monkeypatch):
@@ -98,18 +75,27 @@ def test_drift_of_the_machine_does_not_move_the_paired_ratio(monkeypatch):
     def drifting(factor):
         return lambda calls: factor * 1.01**calls
 
-    Clock(monkeypatch, {len(one): drifting(3.0), len(other): drifting(1.0)})
-    result = bench(one, other, X, repeats=200)
-    assert result.paired.median == pytest.approx(3, rel=0.02)
-    assert result.paired.q10 > 2.9
+    clock = SimulatedClock(monkeypatch, {one: drifting(3.0), other: drifting(1.0)}).clock
+    result = bench(one, other, X, repeats=200, clock=clock)
+    assert result.speedup == pytest.approx(3, rel=0.02)
+    assert result.comparison.low > 2.9 and result.comparison.high < 3.1
 
 
-def test_repeats_fill_the_time_budget_and_are_five_at_least(monkeypatch):
+def test_it_ends_when_it_is_clear_or_the_time_is_over(monkeypatch):
     one, other = two()
-    Clock(monkeypatch, {len(one): 0.05, len(other): 0.05})
-    assert bench(one, other, X, seconds=2.0).pairs in (20, 21)
-    assert bench(one, other, X, seconds=0.01).pairs == 5
-    assert bench(one, other, X, seconds=0.01, repeats=2).pairs == 2
+
+    def pairs(first, second, **options):
+        return bench(one, other, X, clock=SimulatedClock(monkeypatch, {one: first, other: second}).clock, **options)
+
+    rng = np.random.default_rng(0)
+    noisy = {"first": lambda _: rng.uniform(0.02, 0.08), "second": lambda _: rng.uniform(0.02, 0.08)}
+    assert pairs(0.3, 0.1, seconds=60.0).pairs == 12
+    assert pairs(0.3, 0.1, seconds=0.01).pairs == 12  # fewer would show nothing
+    assert pairs(0.3, 0.1, seconds=0.01, repeats=2).speed is Speed.UNMEASURABLE
+    open_ = pairs(*noisy.values(), seconds=3.0)
+    assert open_.speed is Speed.UNMEASURABLE and 12 < open_.pairs <= 30
+    assert pairs(*noisy.values(), seconds=60.0).pairs > open_.pairs
+    assert pairs(0.1, 0.1, seconds=20.0, precision=None).pairs in range(49, 52)
 
 
 def test_real_models_and_json():
@@ -122,6 +108,20 @@ def test_real_models_and_json():
     again = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert again["paired"]["median"] == result.paired.median
     assert again["changed"]["latency"]["q90"] == result.changed.latency.q90
+    assert again["comparison"] == {
+        "speed": "unmeasurable",
+        "ratio": result.speedup,
+        "low": None,
+        "high": None,
+        "pairs": 5,
+    }
+    assert (again["speedup"], again["pairs"], again["clock"]) == (result.speedup, 5, result.clock)
+
+
+def test_one_thread_is_timed_in_processor_seconds_where_the_clock_is_fine(monkeypatch):
+    for fine, threads, name in ((True, 1, "cpu"), (True, 2, "wall"), (True, None, "wall"), (False, 1, "wall")):
+        monkeypatch.setattr(clocks, "_fine", lambda fine=fine: fine)
+        assert bench(data("Relu"), data("Exp"), X, threads=threads, repeats=1).clock == name
 
 
 def test_both_sessions_get_the_same_settings(monkeypatch):

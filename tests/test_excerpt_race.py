@@ -1,7 +1,7 @@
 import numpy as np
 import onnx
 import pytest
-from races import FakeRacer
+from races import FakeRacer, told
 
 from scission.ir.errors import ScissionError
 from scission.ir.model import load
@@ -29,19 +29,35 @@ def prepared(source, kind="matmul-right-3", **options):
 def test_every_form_is_raced_with_dense_at_every_row_count():
     home, part, form = prepared(None)
     racer = FakeRacer(lambda way, rows: {"a": 2.0, "b": 3.0}[way])
-    counts, found = race_excerpt(home, part, {"a": form, "b": form}, trials=QUICK, rows=(1, 16), racer=racer)
-    assert counts == (1, 16) and [names for names, _ in racer.calls] == [("dense", "a", "b")] * 2
-    assert found["a"].speeds == (2.0, 2.0) and found["b"].worst == 3.0 and found["b"].lowest == (3.0, 0)
+    races = race_excerpt(home, part, {"a": form, "b": form}, trials=QUICK, rows=(1, 16), racer=racer)
+    assert races.counts == (1, 16) and [names for names, _ in racer.calls] == [("dense", "a", "b")] * 2
+    assert (
+        races.forms["a"].speeds == (2.0, 2.0)
+        and races.forms["b"].worst == 3.0
+        and races.forms["b"].lowest == (told(3.0), 0)
+    )
+
+
+def test_forms_stand_beside_one_another_and_hopeless_is_only_what_is_so_clearly():
+    home, part, form = prepared(None)
+    racer = FakeRacer(lambda way, rows: {"a": 0.6, "b": 3.0}[way], spread=2.0)
+    races = race_excerpt(home, part, {"a": form, "b": form}, trials=QUICK, rows=(1, 16), racer=racer)
+    assert races.beside("b", "a") == (told(5.0, 2.0),) * 2 and races.forms["a"].complete
+    assert len(racer.calls) == 2 and racer.calls[1][0] == ("dense", "a", "b")
 
 
 def test_a_form_that_cannot_win_any_more_is_not_run_again():
     home, part, form = prepared(None)
     racer = FakeRacer(lambda way, rows: 0.5 if way == "slow" else 2.0)
-    _, found = race_excerpt(home, part, {"slow": form, "a": form}, trials=QUICK, rows=(1, 4, 16), racer=racer)
-    assert found["slow"].speeds == (0.5, None, None) and found["slow"].worst == 0 and found["slow"].lowest == (0.5, 0)
+    races = race_excerpt(home, part, {"slow": form, "a": form}, trials=QUICK, rows=(1, 4, 16), racer=racer)
+    assert (
+        races.forms["slow"].speeds == (0.5, None, None)
+        and races.forms["slow"].worst == 0
+        and races.forms["slow"].lowest == (told(0.5), 0)
+    )
     assert [names for names, _ in racer.calls] == [("dense", "slow", "a"), ("dense", "a"), ("dense", "a")]
-    _, found = race_excerpt(home, part, {"slow": form}, trials=QUICK, rows=(1, 4, 16), racer=racer)
-    assert found["slow"].speeds == (0.5, None, None) and len(racer.calls) == 4
+    races = race_excerpt(home, part, {"slow": form}, trials=QUICK, rows=(1, 4, 16), racer=racer)
+    assert races.forms["slow"].speeds == (0.5, None, None) and len(racer.calls) == 4
 
 
 def test_a_wrong_form_is_thrown_out_and_says_so():
@@ -54,12 +70,12 @@ def test_a_wrong_form_is_thrown_out_and_says_so():
     broken.graph[0].op_type = "NoSuchOperator"
     racer = FakeRacer(lambda way, rows: 9.0)
     forms = {"wrong": wrong, "broken": broken, "right": form}
-    _, found = race_excerpt(home, part, forms, trials=QUICK, rows=(1, 16), racer=racer)
-    assert "allowed" in found["wrong"].problem and "NoSuchOperator" in found["broken"].problem
-    assert found["wrong"].worst == found["broken"].worst == 0 and found["right"].worst == 9
+    races = race_excerpt(home, part, forms, trials=QUICK, rows=(1, 16), racer=racer)
+    assert "allowed" in races.forms["wrong"].problem and "NoSuchOperator" in races.forms["broken"].problem
+    assert races.forms["wrong"].worst == races.forms["broken"].worst == 0 and races.forms["right"].worst == 9
     assert all(names == ("dense", "right") for names, _ in racer.calls)
-    found = race_excerpt(home, part, {"wrong": wrong}, trials=QUICK, rows=(1,), racer=racer)[1]
-    assert found["wrong"].problem and len(racer.calls) == 2
+    races = race_excerpt(home, part, {"wrong": wrong}, trials=QUICK, rows=(1,), racer=racer)
+    assert races.forms["wrong"].problem and len(racer.calls) == 2
 
 
 def test_sizes_of_the_user_hold_where_the_excerpt_has_the_symbol():
@@ -79,8 +95,8 @@ def test_fixed_sizes_are_run_once():
                 dim.dim_value = 7
     home, part, form = prepared(model)
     racer = FakeRacer(lambda way, rows: 2.0)
-    counts, found = race_excerpt(home, part, {"a": form}, trials=QUICK, rows=(1, 16), racer=racer)
-    assert counts == (None,) and found["a"].speeds == (2.0,) and [rows for _, rows in racer.calls] == [7]
+    races = race_excerpt(home, part, {"a": form}, trials=QUICK, rows=(1, 16), racer=racer)
+    assert races.counts == (None,) and races.forms["a"].speeds == (2.0,) and [rows for _, rows in racer.calls] == [7]
 
 
 @pytest.mark.parametrize("external", [False, True])
@@ -88,8 +104,8 @@ def test_weights_are_read_from_where_they_lie(external, tmp_path):
     model = build(np.random.default_rng(0), "matmul-right-3").model
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=external, location="data", size_threshold=0)
     home, part, form = prepared(tmp_path / "m.onnx")
-    found = race_excerpt(home, part, {"a": form}, trials=QUICK, rows=(3,), racer=FakeRacer(lambda way, rows: 2.0))[1]
-    assert found["a"].problem == "" and found["a"].worst == 2
+    races = race_excerpt(home, part, {"a": form}, trials=QUICK, rows=(3,), racer=FakeRacer(lambda way, rows: 2.0))
+    assert races.forms["a"].problem == "" and races.forms["a"].worst == 2
 
 
 def test_what_onnx_runtime_refuses_dense_is_an_error():
@@ -101,5 +117,5 @@ def test_what_onnx_runtime_refuses_dense_is_an_error():
 
 def test_a_real_race():
     home, part, form = prepared(None)
-    counts, found = race_excerpt(home, part, {"a": form}, trials=QUICK, rows=(2,), seconds=0.01)
-    assert counts == (2,) and found["a"].speeds[0] > 0 and not found["a"].problem
+    races = race_excerpt(home, part, {"a": form}, trials=QUICK, rows=(2,), seconds=0.01)
+    assert races.counts == (2,) and races.forms["a"].speeds[0] > 0 and not races.forms["a"].problem

@@ -27,7 +27,7 @@ def test_a_unit_is_as_fast_as_at_its_worst_row_count():
         lambda way, rows: {1: 3.0, 16: 0.95}[rows],
     )
     assert set(found.nodes) == {"up", "down"} and (found.speed, found.rows) == (0.95, 16)
-    assert found.reason == "measured 0.95x the speed of dense at 16 rows"
+    assert found.reason == "measured 0.95x (0.94-0.96x) the speed of dense at 16 rows" and found.slower
     json.dumps(found.to_dict())
 
 
@@ -44,8 +44,16 @@ def test_units_that_cannot_be_measured_stand_between_slow_and_fast():
     assert to_drop((slow, found, fast), (slow,)) == (found,)
 
 
+def test_a_unit_that_is_not_clearly_slower_goes_alone_whatever_its_ratio():
+    loaded, racer = load(twins(2)), FakeRacer(lambda way, rows: 0.95, spread=1.2)
+    plan = make_plan(loaded, force=True, rows=(1,), regions=False)
+    units = unit_speeds(loaded, plan, TRIALS, (1,), racer=racer)
+    assert not any(unit.slower for unit in units) and len(to_drop(units, ())) == 1
+
+
 def one(name, speed):
-    return Fallback(nodes=(name,), way="split 2", speed=speed, rows=1, reason=f"{name} was slow")
+    why = f"{name} was slow"
+    return Fallback(nodes=(name,), way="split 2", speed=speed, slower=speed < 1, rows=1, reason=why)
 
 
 def test_slow_units_go_at_once_and_others_one_by_one():

@@ -7,7 +7,7 @@ import onnx_ir as ir
 import oracles
 import pytest
 from annealable import SIGMA, network
-from races import FakeRacer
+from races import FakeRacer, told
 
 import scission
 from scission import ModelError, Trials
@@ -17,6 +17,7 @@ from scission.models.planted import build
 from scission.passes.rewrite import rewrite
 from scission.runtime import compare, fallback, pipeline
 from scission.runtime import tune as tuning
+from scission.runtime.comparison import Speed
 from scission.runtime.fallback import Fallback
 
 QUICK = Trials(provider="cpu", threads=1, seconds=0.01)
@@ -59,11 +60,7 @@ def slow(monkeypatch):
     real = compare.bench
 
     def bench(*arguments, **options):
-        spread = {"median": 0.5, "q10": 0.5, "q90": 0.5}
-        return tuple(
-            dataclasses.replace(b, speedup=0.5, paired=dataclasses.replace(b.paired, **spread))
-            for b in real(*arguments, **options)
-        )
+        return tuple(dataclasses.replace(b, comparison=told(0.5)) for b in real(*arguments, **options))
 
     monkeypatch.setattr(compare, "bench", bench)
 
@@ -335,22 +332,45 @@ def falling(monkeypatch, slow_while, units):
         left = {node.metadata_props["scission.origin"] for node in graph if "scission.origin" in node.metadata_props}
         tried.append(left)
         speed = 0.5 if slow_while(left) else 2.0
-        spread = {"median": speed, "q10": speed, "q90": speed}
-        return tuple(
-            dataclasses.replace(b, speedup=speed, paired=dataclasses.replace(b.paired, **spread))
-            for b in real(original, changed, **options)
-        )
+        return tuple(dataclasses.replace(b, comparison=told(speed)) for b in real(original, changed, **options))
 
     def speeds(model, plan, trials, rows, **_):
         found = [
-            Fallback(nodes=(name,), way="split 4", speed=units[name], rows=1, reason=f"measured {units[name]:.2f}x")
-            for name in (step.node for step in plan.rewrites)
+            Fallback(
+                nodes=(name,),
+                way="split 4",
+                speed=speed,
+                slower=speed < 1,
+                rows=1,
+                reason=f"measured {speed:.2f}x",
+            )
+            for name, speed in ((step.node, units[step.node]) for step in plan.rewrites)
         ]
         return tuple(sorted(found, key=lambda one: one.speed))
 
     monkeypatch.setattr(compare, "bench", bench)
     monkeypatch.setattr(fallback, "unit_speeds", speeds)
     return tried
+
+
+@pytest.mark.parametrize(("gain", "outcome"), [(1.5, "split"), (0.5, "unchanged")])
+def test_where_nothing_can_be_measured_the_prediction_decides(gain, outcome, monkeypatch, tmp_path):
+    real = compare.bench
+
+    def noisy(*arguments, **options):
+        return tuple(dataclasses.replace(b, comparison=told(0.74, 2.0)) for b in real(*arguments, **options))
+
+    monkeypatch.setattr(compare, "bench", noisy)
+    source = given(stacked(), "path", tmp_path)
+    plan = scission.plan(source, force=True, regions=False)
+    plan = dataclasses.replace(plan, steps=tuple(dataclasses.replace(step, gain=gain) for step in plan.steps))
+    monkeypatch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
+    result = optimize(source, tmp_path / "out.onnx", bench=True, rows=[1])
+    assert result.outcome == outcome and "not measurable on this machine now (0.74x" in result.reason
+    assert result.speed is Speed.UNMEASURABLE and result.to_dict()["speed"] == "unmeasurable" and not result.fallbacks
+    assert result.written == (tmp_path / "out.onnx",)
+    same = (tmp_path / "out.onnx").read_bytes() == source.read_bytes()
+    assert same is (outcome == "unchanged")
 
 
 ALL = {"product0", "product1", "product2"}

@@ -1,17 +1,18 @@
 import dataclasses
 import json
-from collections import Counter
-from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from onnx import TensorProto as T
 from onnx import helper as h
+from races import SimulatedClock
 
 from scission.runtime import race as races
+from scission.runtime.comparison import Speed
 from scission.runtime.race import BenchError, race
-from scission.runtime.session import Session, SessionError, cuda_problem, open_session
+from scission.runtime.sequential import least_samples
+from scission.runtime.session import SessionError, cuda_problem, open_session
 
 X = {"x": np.ones((7, 4), np.float32)}
 OPERATORS = ("Relu", "Softplus", "Exp", "Softsign", "Identity")  # names of different lengths
@@ -29,100 +30,75 @@ def models(count):
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """Time that passes only inside the models: `clock(seconds)` says how long each takes, and keeps who ran."""
-    state = SimpleNamespace(now=0.0, calls=[])
-    monkeypatch.setattr(races.time, "perf_counter", lambda: state.now)
+def timed(monkeypatch):
+    """Races in which time passes only inside the models: (what came of it, names in the order in which they ran)."""
 
-    def start(seconds):
-        def bind(session, feeds):
-            name = next(op for op in OPERATORS if data(op) == session.source)
-
-            def call():
-                state.calls.append(name)
-                state.now += seconds[name](len(state.calls)) if callable(seconds[name]) else seconds[name]
-
-            return call
-
-        monkeypatch.setattr(Session, "bind", bind)
-        return state.calls
+    def start(takes, **options):
+        simulated = SimulatedClock(monkeypatch, {data(op): one for op, one in takes.items()})
+        found = race({op: data(op) for op in takes}, X, clock=simulated.clock, **options)
+        return found, [next(op for op in takes if data(op) == source) for source in simulated.calls]
 
     return start
 
 
-def test_timings_ratios_and_rounds(clock):
-    clock({"Relu": 0.4, "Softplus": 0.1, "Exp": 0.8})
-    found = race(models(3), X, threads=1, repeats=6)
+def test_timings_ratios_and_rounds(timed):
+    found, _ = timed({"Relu": 0.4, "Softplus": 0.1, "Exp": 0.8}, threads=1, repeats=12)
     assert list(found.timings) == list(found.paired) == list(found.rounds) == ["Relu", "Softplus", "Exp"]
     for name, seconds in (("Relu", 0.4), ("Softplus", 0.1), ("Exp", 0.8)):
         timing = found.timings[name]
         assert timing.latency.median == pytest.approx(seconds)
         assert timing.rows_per_second == pytest.approx(7 / seconds)
         assert timing.bytes_ == len(data(name))
-        assert found.paired[name].median == pytest.approx(0.4 / seconds)
-        assert found.rounds[name] == 6
+        assert found.comparisons[name].ratio == pytest.approx(found.paired[name].median) == pytest.approx(0.4 / seconds)
+        assert found.rounds[name] == 12
     assert (found.fastest, found.rows, found.threads, found.provider) == ("Softplus", 7, 1, "cpu")
+    assert found.comparison("Exp", "Softplus").ratio == pytest.approx(1 / 8)
+    assert found.comparison("Exp", "Softplus").speed is Speed.SLOWER
 
 
-@pytest.mark.parametrize("count", range(1, 6))
-def test_every_round_runs_each_model_once_and_each_begins_as_often(clock, count):
-    calls = clock(dict.fromkeys(OPERATORS, 1.0))
-    race(models(count), X, repeats=3 * count)
-    after = calls[races.WARM_UP * count :]
-    rounds = [after[start : start + count] for start in range(0, len(after), count)]
-    assert len(rounds) == 3 * count
-    assert all(sorted(one) == sorted(models(count)) for one in rounds)
-    assert set(Counter(one[0] for one in rounds).values()) == {3}
+def test_a_drift_of_the_machine_does_not_move_the_ratios(timed):
+    drifting = zip(OPERATORS, (3, 1, 2), strict=False)
+    found, _ = timed({name: (lambda calls, each=each: each * 1.01**calls) for name, each in drifting}, repeats=300)
+    assert found.comparisons["Softplus"].ratio == pytest.approx(3, rel=0.03)
+    assert found.comparisons["Exp"].ratio == pytest.approx(1.5, rel=0.03)
+    assert found.comparisons["Relu"].speed is Speed.EQUAL
 
 
-def test_no_model_always_follows_the_same_one():
-    for count in (3, 4, 5, 7):
-        names = [str(number) for number in range(count)]
-        orders = [races._order(names, turn) for turn in range(count * count)]
-        before = {pair for order in orders for pair in pairwise(order)}
-        for name in names:
-            assert len({first for first, second in before if second == name}) >= 2
-
-
-def test_a_drift_of_the_machine_does_not_move_the_paired_ratios(clock):
-    clock(
-        {name: (lambda calls, each=each: each * 1.01**calls) for name, each in zip(OPERATORS, (3, 1, 2), strict=False)}
-    )
-    found = race(models(3), X, repeats=300)
-    assert found.paired["Softplus"].median == pytest.approx(3, rel=0.03)
-    assert found.paired["Exp"].median == pytest.approx(1.5, rel=0.03)
-    assert found.paired["Relu"].median == 1
-
-
-def test_hopeless_models_are_left_behind_after_five_rounds(clock):
-    calls = clock({"Relu": 0.1, "Softplus": 0.1, "Exp": 0.25, "Softsign": 5.0})
-    found = race(models(4), X, repeats=20, drop=3.0)
-    assert found.rounds == {"Relu": 20, "Softplus": 20, "Exp": 20, "Softsign": races.LEAST_ROUNDS}
-    assert calls.count("Softsign") == races.WARM_UP + races.LEAST_ROUNDS
+def test_hopeless_models_are_left_behind_as_soon_as_that_is_clear(timed):
+    seconds = {"Relu": 0.1, "Softplus": 0.1, "Exp": 0.25, "Softsign": 5.0}
+    found, calls = timed(seconds, repeats=20, drop=3.0)
+    assert found.rounds == {"Relu": 20, "Softplus": 20, "Exp": 20, "Softsign": least_samples()}
+    assert calls.count("Softsign") == 1 + least_samples()  # of so slow ones one run warms up
     assert found.timings["Softsign"].latency.median == pytest.approx(5.0)
-    assert found.paired["Softsign"].median == pytest.approx(0.02)
-    assert race(models(4), X, repeats=20).rounds["Softsign"] == 20
+    assert found.comparisons["Softsign"].ratio == pytest.approx(0.02)
+    assert timed(seconds, repeats=20)[0].rounds["Softsign"] == 20
 
 
-def test_the_first_model_may_be_left_behind_too(clock):
-    clock({"Relu": 9.0, "Softplus": 0.1, "Exp": 0.1})
-    found = race(models(3), X, repeats=8, drop=2.0)
-    assert found.rounds == {"Relu": 5, "Softplus": 8, "Exp": 8}
-    assert found.paired["Exp"].median == pytest.approx(90)
+def test_the_first_model_may_be_left_behind_too(timed):
+    found, _ = timed({"Relu": 9.0, "Softplus": 0.1, "Exp": 0.1}, repeats=18, drop=2.0)
+    assert found.rounds == {"Relu": 12, "Softplus": 18, "Exp": 18}
+    assert found.comparisons["Exp"].ratio == pytest.approx(90)
 
 
-def test_the_race_is_over_when_one_is_left_and_not_before(clock):
-    clock({"Relu": 1.0, "Softplus": 9.0})
-    assert race(models(2), X, seconds=1000, drop=2.0).rounds == {"Relu": 5, "Softplus": 5}
-    assert race(models(2), X, repeats=20, drop=10.0).rounds == {"Relu": 20, "Softplus": 20}
-    assert race(models(2), X, repeats=3, drop=2.0).rounds == {"Relu": 3, "Softplus": 3}
-    assert race(models(1), X, repeats=20, drop=1.0).rounds == {"Relu": 20}
+def test_the_race_is_over_when_one_is_left_and_not_before(timed):
+    two = {"Relu": 1.0, "Softplus": 9.0}
+    assert timed(two, seconds=1000, drop=2.0, precision=None)[0].rounds == {"Relu": 12, "Softplus": 12}
+    assert timed(two, repeats=20, drop=10.0)[0].rounds == {"Relu": 20, "Softplus": 20}
+    assert timed(two, repeats=3, drop=2.0)[0].rounds == {"Relu": 3, "Softplus": 3}
+    assert timed({"Relu": 1.0}, repeats=20, drop=1.0)[0].rounds == {"Relu": 20}
 
 
-def test_rounds_fill_the_time_and_are_five_at_least(clock):
-    clock(dict.fromkeys(OPERATORS, 0.05))
-    assert race(models(4), X, seconds=2.0).rounds["Exp"] in (10, 11)
-    assert race(models(4), X, seconds=0.01).rounds["Exp"] == 5
+def test_it_is_over_when_the_fastest_is_known(timed):
+    rng = np.random.default_rng(0)
+
+    def noisy(mean):
+        return lambda calls: mean * rng.uniform(0.8, 1.2)
+
+    found, _ = timed({"Relu": noisy(3e-3), "Softplus": noisy(1e-3), "Exp": noisy(1.5e-3)}, seconds=1000)
+    assert found.comparison("Softplus", "Exp").speed is found.comparisons["Softplus"].speed is Speed.FASTER
+    assert found.comparisons["Softplus"].narrow(races.PRECISE)
+    twins, _ = timed({"Relu": noisy(1e-3), "Softplus": noisy(1e-3)}, seconds=1000)
+    assert twins.comparisons["Softplus"].speed is Speed.EQUAL
 
 
 def test_real_models_and_json(tmp_path):
@@ -132,6 +108,7 @@ def test_real_models_and_json(tmp_path):
     again = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert again["timings"]["file"]["bytes_"] == len(data("Exp"))
     assert again["paired"]["file"]["median"] == found.paired["file"].median
+    assert again["comparisons"]["file"]["ratio"] == found.comparisons["file"].ratio and "seconds" not in again
     assert again["cuda_graph"] is False and again["cuda_graph_reason"] == "there are none on the CPU"
     assert found.fastest in found.timings and found.timings["file"].load_seconds > 0
 
@@ -242,13 +219,13 @@ def test_all_models_run_as_graphs_or_none(monkeypatch, fails):
 
     monkeypatch.setattr(races, "_captured", captured)
     for kind, reason in (("graph", ""), ("plain", "Softplus: no")):
-        field = races._field(models(3), X, load, "auto")
-        assert field.calls == {name: (kind, name) for name in models(3)}
-        assert (field.reason, field.provider, field.rows) == (reason, "cuda", 7)
+        start = races._start(models(3), X, load, "auto")
+        assert start.calls == {name: (kind, name) for name in models(3)}
+        assert (start.reason, start.provider, start.rows) == (reason, "cuda", 7)
         bad.add("Softplus")
     with pytest.raises(BenchError, match="no CUDA graphs: Softplus: no"):
-        races._field(models(3), X, load, "on")
-    assert races._field(models(3), X, load, "off").reason == "switched off"
+        races._start(models(3), X, load, "on")
+    assert races._start(models(3), X, load, "off").reason == "switched off"
 
 
 def control_flow():

@@ -108,6 +108,10 @@ def test_timings_have_a_row_per_input_size(result):
     shown = text(report.timings(result.benches))
     assert sum("ms" in line for line in shown.splitlines()) == 2 and "1 thread" in shown
     assert all(f"{bench.speedup:.2f}x" in shown for bench in result.benches)
+    assert all(bench.comparison.range in shown and bench.speed.value in shown for bench in result.benches)
+    assert "interleaved rounds by processor time" in text(
+        report.timings([dataclasses.replace(b, clock="cpu") for b in result.benches])
+    )
     assert text(report.timings([]))
 
 

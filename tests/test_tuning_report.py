@@ -1,4 +1,5 @@
 import pytest
+from races import told
 
 from scission.runtime.fallback import Fallback
 from scission.runtime.table import console
@@ -6,9 +7,9 @@ from scission.runtime.tune import TunedUnit, Way
 from scission.runtime.tuning_report import fallback_view, tuning_view
 
 TABLE = (
-    Way(way="split 8", predicted=4.25, speeds=(3.5, 2.0)),
-    Way(way="scatter 8", predicted=2.0, speeds=(0.5, None)),
-    Way(way="gather 8", predicted=1.5, speeds=(), problem="output 'y' is wrong"),
+    Way(way="split 8", predicted=4.25, found=(told(3.5), told(2.0))),
+    Way(way="scatter 8", predicted=2.0, found=(told(0.5), None)),
+    Way(way="gather 8", predicted=1.5, found=(), problem="output 'y' is wrong"),
 )
 
 
@@ -55,7 +56,9 @@ def test_many_units_are_summed_up():
 
 
 def test_what_went_back_to_dense():
-    one = Fallback(nodes=("up", "down"), way="joint 4 by rows", speed=0.83, rows=16, reason="measured 0.83x")
+    one = Fallback(
+        nodes=("up", "down"), way="joint 4 by rows", speed=0.83, slower=True, rows=16, reason="measured 0.83x"
+    )
     shown = text(fallback_view([one] * 13))
     assert "up, down" in shown and "0.83x" in shown and "and 1 more" in shown
     assert "more" not in text(fallback_view([one] * 13, everything=True))

@@ -107,7 +107,7 @@ def faster(pair: Rewritten, feeds: Feeds, setting: Setting, seconds: float = 2.0
 def raced(pair: Rewritten, feeds: Feeds, setting: Setting, seconds: float = 2.0) -> Race:
     """The dense model and its rewritten form on the same input, as CUDA graphs where there are some."""
     models = {"dense": pair.dense, "split": pair.split}
-    return race(models, feeds, provider=setting.provider, threads=setting.threads, seconds=seconds)
+    return race(models, feeds, provider=setting.provider, threads=setting.threads, seconds=seconds, precision=None)
 
 
 def bound(model: Path, feeds: Feeds, setting: Setting) -> Callable[[], None]:
