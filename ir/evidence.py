@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .errors import ScissionError
 from .null import Null
 
-__all__ = ["Certificate", "Evidence", "EvidenceError", "Fit"]
+__all__ = ["Certificate", "Evidence", "EvidenceError", "Fit", "Misfit"]
+
+Misfit = Literal["smaller", "unequal"]  # more small entries than the null has; no band of equal influence at any width
 
 
 class EvidenceError(ScissionError):
@@ -23,7 +25,8 @@ class Fit:
     ks: Kolmogorov-Smirnov distance of its p-values from uniform, 0 to 1; share: of the whole population that the null
     fits, 1 for pure initialisation; quantiles: of |w| in units of the null's sigma at the probabilities `at`, observed
     and expected, for a quantile plot; ratio: of the median magnitudes, observed over expected, which is 1 where most
-    entries are untouched.
+    entries are untouched; surplus: of `entries` that are finite and not zero, the largest excess of the share below any
+    magnitude over what the null has there (one-sided Kolmogorov-Smirnov), which learning cannot make.
     """
 
     ks: float
@@ -32,6 +35,8 @@ class Fit:
     at: tuple[float, ...]
     observed: tuple[float, ...]
     expected: tuple[float, ...]
+    surplus: float = 0.0
+    entries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,7 @@ class Evidence:
     has no p-values; confirmed: share of the entries that are; expected_false: how many of them an untouched weight
     would have had; bandwidth: delta* in units of 1/N, classes: (preferred, random, suppressed) entries, of the
     random-walk tests; smallest: the smallest |w| that could have been confirmed; power: what the test could see at all,
-    in words.
+    in words; misfit: how the weight contradicts the null, None where it does not.
     """
 
     test: str
@@ -92,6 +97,7 @@ class Evidence:
     smallest: float | None = None
     power: str = ""
     fit: Fit | None = None
+    misfit: Misfit | None = None
     certificate: Certificate | None = None
     notes: tuple[str, ...] = field(default=())
 
@@ -118,6 +124,8 @@ class Evidence:
                 if name in fields:
                     fields[name] = tuple(fields[name])
             found = Evidence(**fields)
+            if found.misfit not in (None, *get_args(Misfit)):
+                raise TypeError(f"misfit is {found.misfit!r}")
             for name, kinds in TYPES.items():
                 _check(name, getattr(found, name), kinds)
             for part, rest in ((found.fit, (int, float, tuple)), (found.certificate, (int, float, str))):

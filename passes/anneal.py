@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.evidence import Evidence
-from ..ir.null import Null
+from ..ir.null import FAMILIES, Null
 from . import neyman, random_walk
 from .chunked import Array, as_real, empty_mask, row_chunks
 from .correction import Correction, corrected
@@ -27,10 +27,13 @@ from .decision import (
     confirmed_share,
     percolation_notes,
 )
+from .misfit import misfit_of, unequal
 from .null_fit import null_fit
+from .power import tail
 
 __all__ = ["AnnealError", "Decision", "EdgeTest", "confirm", "smallest_signal"]
 
+STRONGEST = 1e12  # sigma
 EdgeTest = Literal["neyman", "walk", "edges", "support", "update"]
 
 
@@ -51,7 +54,8 @@ def confirm(
     test: 'neyman' (paper 3.2.1, |w| improbable under the null), 'walk' (3.2.2, above the band of equal influence),
     'edges' (3.4, both), 'support' (|w| larger than a bounded initialisation can be: no false edge at all), 'update'
     (|w - w0| above the tolerance, (relative to |w0|, absolute), with the `initial` checkpoint). level: alpha of the
-    whole weight, shared out by `correction` among its entries; for the walk the level of its homogeneity test. Works a
+    whole weight, shared out by `correction` among its entries; for the walk the level of its homogeneity test; source:
+    whose influence sums to one there. The evidence says where the weight contradicts the null. Works a
     chunk at a time: beside the weight there is the answer, a quarter of its size. NaN and infinities are always edges.
     Raises AnnealError when the test lacks its null or its checkpoint.
 
@@ -65,7 +69,7 @@ def confirm(
     if test == "update":
         return _updated(weight, initial, tolerance, level)
     if test == "walk":
-        return _walk(weight, level, source, details)
+        return _walk(weight, null, level, source, details)
     if null is None:
         raise AnnealError(f"the test {test!r} needs the distribution of an untouched weight; give --init or --initial")
     if test == "support":
@@ -73,7 +77,7 @@ def confirm(
     found = _neyman(weight, null, level, correction, details)
     if test == "neyman":
         return found
-    return combined("edges", found, _walk(weight, level, source, details))
+    return combined("edges", found, _walk(weight, null, level, source, details))
 
 
 def _neyman(weight: Array, null: Null, level: float, correction: Correction, details: bool) -> Decision:
@@ -82,6 +86,7 @@ def _neyman(weight: Array, null: Null, level: float, correction: Correction, det
     threshold = null.threshold(per_edge)
     mask = neyman.above(weight, threshold)
     signal = smallest_signal(weight.shape, null, threshold)
+    fit = null_fit(weight, null)
     evidence = Evidence(
         test="neyman",
         level=level,
@@ -93,7 +98,8 @@ def _neyman(weight: Array, null: Null, level: float, correction: Correction, det
         smallest=threshold if math.isfinite(threshold) else None,
         power=f"an edge is seen from |w| > {threshold:.3g}, half of the weight as a block from a signal of "
         f"{signal:.1f} sigma",
-        fit=null_fit(weight, null),
+        fit=fit,
+        misfit=misfit_of(fit, null),
         notes=percolation_notes(correction, per_edge, tests, weight.shape),
     )
     return Decision(mask, evidence, neyman.p_values(weight, null) if details else None)
@@ -105,15 +111,19 @@ def smallest_signal(shape: Sequence[int], null: Null, threshold: float) -> float
 
     Inf where no signal would. Source: connectivity of random bipartite graphs (Erdos and Renyi, 1960).
     """
-    from scipy.special import ndtri
-
     side = max(min(shape) / 2, 1.0)
     share = min((math.log(max(shape) / 2 + 1) + 3) / side, 1.0)
     if share >= 1:
         return math.inf
-    z = -float(ndtri(share / 2))
-    ratio = threshold / null.sigma / z
-    return math.sqrt(max(ratio * ratio - 1, 0.0))
+    low, high = 0.0, 1.0
+    while tail(null, threshold, high) < share:
+        low, high = high, 2 * high
+        if high > STRONGEST:
+            return math.inf
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if tail(null, threshold, middle) >= share else (middle, high)
+    return 0.0 if low == 0 and tail(null, threshold, 0.0) >= share else high
 
 
 def _support(weight: Array, null: Null, level: float) -> Decision:
@@ -128,6 +138,7 @@ def _support(weight: Array, null: Null, level: float) -> Decision:
             "has no largest value"
         )
     mask = neyman.above(weight, null.scale * (1 + _roundoff(weight)))
+    fit = null_fit(weight, null)
     evidence = Evidence(
         test="support",
         level=level,
@@ -138,7 +149,8 @@ def _support(weight: Array, null: Null, level: float) -> Decision:
         expected_false=0.0,
         smallest=null.scale,
         power=f"an edge is seen when learning made |w| larger than {null.scale:.3g}, which no initialisation does",
-        fit=null_fit(weight, null),
+        fit=fit,
+        misfit=misfit_of(fit, null),
     )
     return Decision(mask, evidence)
 
@@ -192,23 +204,37 @@ def _updated(weight: Array, initial: npt.NDArray[Any] | None, tolerance: tuple[f
     return Decision(mask, evidence)
 
 
-def _walk(weight: Array, level: float, source: random_walk.Source, details: bool) -> Decision:
+def _walk(weight: Array, null: Null | None, level: float, source: random_walk.Source, details: bool) -> Decision:
     found = random_walk.band([weight], level, source)
     mask = random_walk.preference(weight, found, source)
     classes = None
     if details:
         classes = _classes(mask, random_walk.in_band(weight, found, source))
+    fit = None if null is None else null_fit(weight, null)
+    misfit = unequal(found) if fit is None or null is None else misfit_of(fit, null) or unequal(found)
     evidence = Evidence(
         test="walk",
         level=level,
         correction="none",
         confirmed=confirmed_share(mask),
+        null=None if null is None or null.estimated else null,
         bandwidth=found.width,
         classes=(found.preferred, found.random, found.suppressed),
-        power="calls 34-42 % of pure Gaussian initialisation preferred, whatever the level",
+        power=_walk_power(found, null, weight.shape[1] if source == "inputs" else weight.shape[0]),
+        fit=fit,
+        misfit=misfit,
         notes=band_notes(found),
     )
     return Decision(mask, evidence, classes=classes)
+
+
+def _walk_power(found: random_walk.Band, null: Null | None, features: int) -> str:
+    """What the band at hand makes of weights that nothing trained, under the null in use or under both."""
+    families = FAMILIES if null is None else (null.family,)
+    shares = [
+        f"{random_walk.untouched_preference(found, family, features):.1%} of {family} ones" for family in families
+    ]
+    return f"calls untouched weights preferred as well: {' or '.join(shares)}, with the band found here"
 
 
 def _classes(preferred: Array, inside: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.annealing import Annealing, pack_mask
+from ..ir.annealing import Annealing, Cause, pack_mask
 from ..ir.decomposition import Decomposition
 from ..ir.evidence import Evidence
 from ..ir.ffn import Ffn, find_ffns
@@ -31,7 +31,9 @@ from .chunked import to_host
 from .components import Components, components
 from .correction import Correction
 from .fingerprint import fingerprint
+from .misfit import told
 from .obstacle import obstacle
+from .random_walk import Source
 from .schemes import SchemeError, estimate
 from .sequences import edge_sequences, spread
 
@@ -60,7 +62,9 @@ class Anneal:
     for a robust estimate; initial: canonical weights (K, N) by address, tolerance: of their type and that of the
     weight, the (relative, absolute) difference that a conversion alone may make. fill: keep everything inside the
     components of what is confirmed, False for the paper's removal edge by edge. strays: how many entries outside the
-    blocks 'blocks' may keep beside them, drop_strays: remove them instead. exposed: (K, N) which weights of a linear
+    blocks 'blocks' may keep beside them, drop_strays: remove them instead. axis: whose influence sums to one
+    in the tests of equal influence (3.2.2 and 3.3.2). accept_null: anneal by an edge-wise test though the weight
+    contradicts its null, which otherwise leaves it as it is. exposed: (K, N) which weights of a linear
     calibration data exposed, None where that is not known; others count as not confirmed. device: of torch, None for
     numpy.
     """
@@ -74,6 +78,8 @@ class Anneal:
     fill: bool = True
     strays: int = STRAYS
     drop_strays: bool = False
+    axis: Source = "inputs"
+    accept_null: bool = False
     exposed: Callable[[Linear], Mask | None] | None = None
     seed: int = 0
     device: torch.device | None = None
@@ -81,6 +87,8 @@ class Anneal:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise AnnealError(f"unknown method {self.method!r}; use one of {', '.join(METHODS)}")
+        if self.axis not in get_args(Source):
+            raise AnnealError(f"unknown axis {self.axis!r}; use one of {', '.join(get_args(Source))}")
         if not 0 < self.level < 1:
             raise AnnealError(f"a level lies between 0 and 1, not at {self.level}")
 
@@ -89,7 +97,8 @@ class Anneal:
 class Found:
     """What was decided about one linear: its annealing, None where nothing is to be removed, and what is left of it.
 
-    components: of what is kept; confirmed: share of the entries; reason: why nothing is removed, '' where something is.
+    components: of what is kept; confirmed: share of the entries; reason: why nothing is removed, '' where something is,
+    and cause: what kind of reason that is.
     """
 
     node: str
@@ -99,6 +108,7 @@ class Found:
     components: Components
     kept: float
     reason: str = ""
+    cause: Cause | None = None
 
     @property
     def mac_share(self) -> float:
@@ -178,9 +188,9 @@ def _linear(linear: Linear, seen: Survey, settings: Anneal) -> Found:
     method = _method(linear, settings)
     if method in ("norm", "consistency", "sequences"):
         reason = "it is in no feed-forward network of several channels, so its edges have no sequences"
-        return _untouched(linear, weight, reason)
+        return _untouched(linear, weight, reason, "untested")
     if method == "update" and linear.address not in settings.initial:
-        return _untouched(linear, weight, "the initial checkpoint has no weight for it")
+        return _untouched(linear, weight, "the initial checkpoint has no weight for it", "untested")
     null = _null(linear, weight, settings, method)
     if method == "blocks":
         return _blocks(linear, weight, null, seen, settings)
@@ -194,6 +204,7 @@ def _linear(linear: Linear, seen: Survey, settings: Anneal) -> Found:
         tolerance=_tolerance(initial, weight, settings),
         level=settings.level,
         correction=settings.correction,
+        source=settings.axis,
     )
     confirmed, evidence = _of_exposed(linear, to_host(decision.confirmed), decision.evidence, settings)
     return _decided(linear, weight, confirmed, evidence, seen, settings)
@@ -231,7 +242,17 @@ def _null(linear: Linear, weight: Array, settings: Anneal, method: Method) -> Nu
     null = settings.null(linear) if settings.null else None
     if null is None and method in ("neyman", "edges", "paper", "support"):
         return estimate(weight)
+    if null is None and method == "walk":
+        return _estimated(weight)
     return null
+
+
+def _estimated(weight: Array) -> Null | None:
+    """A robust estimate of the null; None where there are too few entries, which the tests of equal influence bear."""
+    try:
+        return estimate(weight)
+    except SchemeError:
+        return None
 
 
 def _moved(weight: Array, settings: Anneal) -> Any:
@@ -246,7 +267,7 @@ def _moved(weight: Array, settings: Anneal) -> Any:
     return torch.from_numpy(native).to(settings.device)
 
 
-def _untouched(linear: Linear, weight: Array, reason: str, evidence: Evidence | None = None) -> Found:
+def _untouched(linear: Linear, weight: Array, reason: str, cause: Cause, evidence: Evidence | None = None) -> Found:
     return Found(
         node=linear.address,
         shape=linear.shape,
@@ -255,6 +276,7 @@ def _untouched(linear: Linear, weight: Array, reason: str, evidence: Evidence | 
         components=components(weight),
         kept=1.0,
         reason=reason,
+        cause=cause,
     )
 
 
@@ -262,10 +284,10 @@ def _blocks(linear: Linear, weight: Array, null: Null | None, seen: Survey, sett
     decision = anneal_blocks(weight, null, seed=settings.seed, allowed=settings.strays)
     if decision.decomposition is None:
         assert decision.evidence.certificate is not None
-        return _untouched(linear, weight, decision.evidence.certificate.reason, decision.evidence)
+        return _untouched(linear, weight, decision.evidence.certificate.reason, "uncertified", decision.evidence)
     keep = not settings.drop_strays and decision.strays.size > 0
     if keep and (reason := obstacle(linear, strays=True)):
-        return _untouched(linear, weight, reason, decision.evidence)
+        return _untouched(linear, weight, reason, "unsupported", decision.evidence)
     strays = tuple((int(k), int(n)) for k, n in decision.strays)
     evidence = decision.evidence
     if strays and not keep:
@@ -285,13 +307,14 @@ def _network(network: Ffn, seen: Survey, settings: Anneal) -> dict[str, Found]:
     groups = [[weights[way.address] for way in side] for side in (network.ups, network.downs, gates)]
     theta = edge_sequences(groups[0], groups[1], channels, groups[2])
     test: SequenceTest = "sequences" if settings.method == "paper" else settings.method  # type: ignore[assignment]
-    nulls = [] if test == "consistency" else _sequence_nulls(network, weights, settings, len(theta))
+    nulls = _sequence_nulls(network, weights, settings, len(theta), needed=test != "consistency")
     decision = confirm_sequences(
         [_moved(part, settings) for part in theta],
         test,
         nulls=nulls,
         level=settings.level,
         correction=settings.correction,
+        source=settings.axis,
     )
     edges = to_host(decision.confirmed)
     if settings.fill:
@@ -316,15 +339,22 @@ def _network(network: Ffn, seen: Survey, settings: Anneal) -> dict[str, Found]:
     return found
 
 
-def _sequence_nulls(network: Ffn, weights: Mapping[str, Array], settings: Anneal, count: int) -> list[Null]:
-    """The null of each component of a sequence: that of the matrix it is cut from."""
+def _sequence_nulls(
+    network: Ffn, weights: Mapping[str, Array], settings: Anneal, count: int, *, needed: bool
+) -> list[Null]:
+    """The null of each component of a sequence: that of the matrix it is cut from; none at all where one cannot be
+    estimated and the test does without."""
     d = network.shape[0]
     order = [(way, way.shape[1] // d) for way in (*network.ups, *([network.gate] if network.gate else []))]
     order += [(way, way.shape[0] // d) for way in network.downs]
     nulls = []
     for way, repeats in order:
         null = settings.null(way) if settings.null else None
-        nulls += [null or estimate(weights[way.address])] * repeats
+        if null is None:
+            null = estimate(weights[way.address]) if needed else _estimated(weights[way.address])
+        if null is None:
+            return []
+        nulls += [null] * repeats
     assert len(nulls) == count
     if len({null.family for null in nulls}) > 1:  # only estimates differ in that: one law for all of a sequence
         nulls = [replace(null, family="normal", scale=null.sigma) for null in nulls]
@@ -334,7 +364,14 @@ def _sequence_nulls(network: Ffn, weights: Mapping[str, Array], settings: Anneal
 def _decided(
     linear: Linear, weight: Array, confirmed: Mask, evidence: Evidence, seen: Survey, settings: Anneal
 ) -> Found:
-    """The annealing that keeps what was confirmed, or everything inside its components."""
+    """The annealing that keeps what was confirmed, or everything inside its components; none under a null that the
+    weight contradicts, unless that was accepted."""
+    if evidence.misfit is not None:
+        what = told(evidence)
+        if not settings.accept_null:
+            reason = f"{what}; give the right --init, or --accept-null to anneal all the same"
+            return _untouched(linear, weight, reason, "misfit", evidence)
+        evidence = replace(evidence, notes=(*evidence.notes, f"{what}, and was accepted all the same"))
     if not settings.fill:
         return _kept(linear, weight, None, confirmed, evidence, seen)
     return _kept(linear, weight, decompose(components(confirmed)), None, evidence, seen)
@@ -356,12 +393,14 @@ def _kept(
     removed = int(np.count_nonzero(weight)) - int(np.count_nonzero(left)) - len(strays)
     parts = components(left)
     reason = ""
+    cause: Cause = "nothing to remove"
     if not parts.count:
+        cause = "nothing confirmed"
         reason = f"{evidence.test} confirms no weight at all; to remove all of them is no annealing"
     elif not removed:
         reason = "nothing to remove: all weights lie inside one component" if parts.count == 1 else "nothing to remove"
     if reason:
-        return _untouched(linear, weight, reason, evidence)
+        return _untouched(linear, weight, reason, cause, evidence)
     annealing = Annealing(
         node=linear.address,
         weight=linear.weight.name or "",

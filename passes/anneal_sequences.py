@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..ir.evidence import Evidence
+from ..ir.evidence import Evidence, Fit, Misfit
 from ..ir.null import Null
 from . import neyman, random_walk
 from .chunked import Array, to_host
@@ -23,6 +23,8 @@ from .decision import (
     confirmed_share,
     percolation_notes,
 )
+from .misfit import misfit_of, unequal
+from .null_fit import null_fit
 
 __all__ = ["SequenceTest", "confirm_sequences"]
 
@@ -41,14 +43,15 @@ def confirm_sequences(
 ) -> Decision:
     """Which edges of a feed-forward block of C channels are confirmed by the sequence of their 2C weights.
 
-    theta: 2C matrices (d, d), inputs in rows; nulls: one for each; test: 'norm' (paper 3.3.1), 'consistency' (3.3.2),
-    'sequences' (3.4, both). Raises AnnealError for an unknown test or a missing null.
+    theta: 2C matrices (d, d), inputs in rows; nulls: one for each, which 'consistency' does without; test: 'norm'
+    (paper 3.3.1), 'consistency' (3.3.2), 'sequences' (3.4, both). The evidence says where a channel contradicts its
+    null; of the fits it holds the worst. Raises AnnealError for an unknown test or a missing null.
     """
     if test not in get_args(SequenceTest):
         raise AnnealError(f"unknown test {test!r}; use one of {', '.join(get_args(SequenceTest))}")
     check_level(level, correction)
     if test == "consistency":
-        return _consistency(theta, level, correction, source)
+        return _consistency(theta, nulls, level, correction, source)
     if len(nulls) != len(theta):
         raise AnnealError(f"{len(theta)} channels need as many nulls, not {len(nulls)}; give --init")
     if len({null.family for null in nulls}) > 1:
@@ -56,7 +59,7 @@ def confirm_sequences(
     found = _norm(theta, nulls, level, correction, details)
     if test == "norm":
         return found
-    return combined("sequences", found, _consistency(theta, level, correction, source))
+    return combined("sequences", found, _consistency(theta, nulls, level, correction, source))
 
 
 def _norm(
@@ -74,6 +77,7 @@ def _norm(
     p = None
     if details:
         p = neyman.norm_p_values(to_host(squares), nulls).astype(np.float32)
+    fit, misfit = _worst(theta, nulls)
     evidence = Evidence(
         test="norm",
         level=level,
@@ -84,6 +88,8 @@ def _norm(
         expected_false=per_edge * tests,
         smallest=math.sqrt(threshold) * nulls[0].sigma if math.isfinite(threshold) else None,
         power=f"an edge is seen when the norm of its {len(theta)} weights exceeds {math.sqrt(threshold):.3g} sigma",
+        fit=fit,
+        misfit=misfit,
         notes=(
             *percolation_notes(correction, per_edge, tests, squares.shape),
             "hidden units have no order of their own: shuffled ones hide the structure from this test",
@@ -92,7 +98,18 @@ def _norm(
     return Decision(mask, evidence, p)
 
 
-def _consistency(theta: Sequence[Array], level: float, correction: Correction, source: random_walk.Source) -> Decision:
+def _worst(theta: Sequence[Array], nulls: Sequence[Null]) -> tuple[Fit | None, Misfit | None]:
+    """The fit of the channel that contradicts its null most, and how it does; (None, None) without nulls."""
+    found = [(null_fit(part, null), null) for part, null in zip(theta, nulls, strict=True)] if nulls else []
+    if not found:
+        return None, None
+    fit, null = max(found, key=lambda one: (misfit_of(*one) is not None, one[0].surplus))
+    return fit, misfit_of(fit, null)
+
+
+def _consistency(
+    theta: Sequence[Array], nulls: Sequence[Null], level: float, correction: Correction, source: random_walk.Source
+) -> Decision:
     found = random_walk.band(theta, level, source)
     counts = random_walk.random_channels(theta, found, source)
     tests = counts.size
@@ -109,6 +126,7 @@ def _consistency(theta: Sequence[Array], level: float, correction: Correction, s
         else f"it can reject nothing: {found.p0:.1%} of the population look random, and even an edge without one such "
         f"channel has p = {tails[0]:.2g}"
     )
+    fit, misfit = _worst(theta, nulls)
     evidence = Evidence(
         test="consistency",
         level=level,
@@ -119,6 +137,8 @@ def _consistency(theta: Sequence[Array], level: float, correction: Correction, s
         bandwidth=found.width,
         classes=(found.preferred, found.random, found.suppressed),
         power=power,
+        fit=fit,
+        misfit=misfit or unequal(found),
         notes=band_notes(found),
     )
     return Decision(mask, evidence)

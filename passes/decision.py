@@ -95,6 +95,7 @@ def combined(test: str, one: Decision, other: Decision) -> Decision:
         confirmed=confirmed_share(both),
         bandwidth=other.evidence.bandwidth,
         classes=other.evidence.classes,
+        misfit=one.evidence.misfit or other.evidence.misfit,
         power=f"{one.evidence.power}; {other.evidence.power}",
         notes=one.evidence.notes + other.evidence.notes,
     )

@@ -151,7 +151,7 @@ def _matrix(
         edge = smallest_signal(weight.shape, null, threshold)
         sensitivity = tuple(_at(weight, threshold, factor) for factor in FACTORS)
         power.append(("neyman", f"an edge is seen from |w| > {threshold:.3g}, {threshold / null.sigma:.1f} sigma"))
-    walk = confirm(weight, "walk", level=settings.level).evidence
+    walk = confirm(weight, "walk", null=null, level=settings.level, source=settings.axis).evidence
     power.append(("walk", f"{walk.power}; here {walk.confirmed:.0%}"))
     power += powers
     signals = [(count, smallest_block_signal((K, N), count)) for count in (2, 8)]
@@ -241,5 +241,5 @@ def _sequence_powers(network: Ffn, seen: Survey, settings: Anneal) -> list[tuple
     if len(known) == len(theta) and len({null.family for null in known}) == 1:
         norm = confirm_sequences(theta, "norm", nulls=known, level=settings.level).evidence
         found.append(("norm", f"{norm.power}; here {norm.confirmed:.1%}, were hidden units in the order of the states"))
-    consistency = confirm_sequences(theta, "consistency", level=settings.level).evidence
+    consistency = confirm_sequences(theta, "consistency", level=settings.level, source=settings.axis).evidence
     return [*found, ("consistency", consistency.power)]

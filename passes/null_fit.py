@@ -28,12 +28,13 @@ def null_fit(weight: Array, null: Null) -> Fit:
     True
     """
     counts = np.zeros(CELLS, np.int64)
-    total = 0
+    total = zeros = 0
     for rows in row_chunks(weight):
         with np.errstate(over="ignore"):
             z = abs(as_real(weight[rows])) / null.sigma
         counts += histogram(z, 0.0, REACH, CELLS)
         total += int((z < np.inf).sum())
+        zeros += int((z == 0).sum())
     grid = np.linspace(0, REACH, CELLS + 1)
     observed = np.concatenate([[0], np.cumsum(counts)]) / max(total, 1)
     expected = 1 - np.asarray(null.p_value(grid * null.sigma))
@@ -42,6 +43,8 @@ def null_fit(weight: Array, null: Null) -> Fit:
     share = min(1.0, float(observed[middle] / expected[middle])) if expected[middle] > 0 else 1.0
     seen = _quantiles(observed, grid)
     meant = _quantiles(expected, grid)
+    drawn = total - zeros  # exact zeros are pruned and not drawn from any law
+    below = np.maximum(observed * total - zeros, 0) / max(drawn, 1)
     return Fit(
         ks=round(float(np.abs(observed - expected).max()), 6),
         share=round(share, 6),
@@ -49,6 +52,8 @@ def null_fit(weight: Array, null: Null) -> Fit:
         at=AT,
         observed=seen,
         expected=meant,
+        surplus=round(max(float((below - expected).max()), 0.0), 6),
+        entries=drawn,
     )
 
 

@@ -2,8 +2,8 @@
 
 Influence is normalised for each source: p_kn = |w_kn| / sum over m of |w_km|, expected 1/N. The band
 |p - 1/N| <= delta* is the widest in which the population is still uniform by Pearson's test; edges in it are random,
-above it preferred, below it suppressed. On Gaussian initialisation the test calls a third of pure noise preferred: a
-large influence is rare, not impossible. It is here because the paper has it, and its evidence says so.
+above it preferred, below it suppressed. On Gaussian initialisation the test calls much of pure noise preferred: a large
+influence is rare, not impossible. It is here because the paper has it, and its evidence says how much.
 """
 
 from __future__ import annotations
@@ -16,14 +16,19 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.null import Null
 from .chunked import Array, as_real, empty_mask, histogram, row_chunks, to_host
 
-__all__ = ["Band", "Source", "band", "in_band", "not_finite", "preference", "random_channels", "tails"]
+__all__ = [
+    *("Band", "Source", "band", "in_band", "not_finite", "preference", "random_channels", "tails"),
+    "untouched_preference",
+]
 
 Source = Literal["inputs", "outputs"]
 BINS = 10  # of Pearson's test
 STEPS = 100  # bandwidths tried, from 1/STEPS of 1/N up to 1/N
 ROUNDING = 1e-6  # of 1/N: equal influences are equal only up to the rounding of float32
+NODES = 40  # of the quadrature over the influence of the other edges of a source
 FEWEST = 5  # expected entries in a bin below which Pearson's test says nothing
 
 
@@ -32,7 +37,9 @@ class Band:
     """delta*, in units of 1/N, and what lies where.
 
     width: delta* times N, 0 to 1; held: whether the null was accepted at any width; suppressed, random, preferred:
-    entries below, inside and above the band; p0: share of the population inside; windows: widths tested.
+    entries below, inside and above the band, all of them together; idle: how many of the random ones have a source
+    without any weight, whose equal shares are of nothing; wild: how many of the preferred ones are NaN or infinite;
+    p0: share of the population, idle and wild entries not in it, inside; windows: widths tested.
     """
 
     width: float
@@ -41,18 +48,22 @@ class Band:
     random: int
     preferred: int
     windows: int
+    idle: int = 0
+    wild: int = 0
 
     @property
     def p0(self) -> float:
         """Share of the population in the band, the probability of 3.3.2 that a channel looks random."""
-        return self.random / max(self.suppressed + self.random + self.preferred, 1)
+        everything = self.suppressed + self.random + self.preferred
+        return (self.random - self.idle) / max(everything - self.idle - self.wild, 1)
 
 
 def band(channels: Sequence[Array], level: float, source: Source = "inputs") -> Band:
     """delta* of the merged population of one or more matrices (K, N) of one shape.
 
     level: alpha of Pearson's test; source: whose influence sums to one, rows ('inputs') or columns ('outputs'). Sources
-    without any weight have no influence and are left out, NaN and infinities as well. Source: paper 3.2.2 as in 3.3.2.
+    without any weight have no influence and are not in the population, NaN and infinities neither. Source: paper 3.2.2
+    as in 3.3.2.
 
     >>> found = band([np.ones((50, 50))], 0.05)
     >>> found.width, found.held
@@ -65,13 +76,27 @@ def band(channels: Sequence[Array], level: float, source: Source = "inputs") -> 
     width, tried = _widest(fine, level)
     # Counted again: whole cells would put what lies on the border of the band, or at 0 of an empty one, on one side.
     reach = width + ROUNDING
-    low = inside = high = 0
+    low = inside = high = wild = entries = 0
     for weight in channels:
-        for u in _Shares(weight, source):
+        shares = _Shares(weight, source)
+        entries += math.prod(weight.shape)
+        for rows in row_chunks(weight):
+            u, odd = shares.chunk(rows), _not_finite(weight[rows])
+            wild += int(odd.sum())
             low += int((u < -reach).sum())
             inside += int((abs(u) <= reach).sum())
-            high += int(((u > reach) & (u < math.inf)).sum())
-    return Band(width=width, held=width > 0, suppressed=low, random=inside, preferred=high, windows=tried)
+            high += int(((u > reach) & ~odd).sum())
+    idle = entries - low - inside - high - wild
+    return Band(
+        width=width,
+        held=width > 0,
+        suppressed=low,
+        random=inside + idle,
+        preferred=high + wild,
+        windows=tried,
+        idle=idle,
+        wild=wild,
+    )
 
 
 def _widest(fine: npt.NDArray[np.int64], level: float) -> tuple[float, int]:
@@ -148,11 +173,11 @@ def preference(weight: Array, found: Band, source: Source = "inputs") -> Array:
 
 
 def in_band(weight: Array, found: Band, source: Source = "inputs") -> Array:
-    """Edges inside the band: a random walk, a Boolean matrix."""
+    """Edges inside the band: a random walk, a Boolean matrix; those of a source without any weight are equal too."""
     mask = empty_mask(weight)
     shares = _Shares(weight, source)
     for rows in row_chunks(weight):
-        mask[rows] = abs(shares.chunk(rows)) <= found.width + ROUNDING
+        mask[rows] = ~(abs(shares.chunk(rows)) > found.width + ROUNDING) & ~_not_finite(weight[rows])
     return mask
 
 
@@ -177,9 +202,36 @@ def random_channels(channels: Sequence[Array], found: Band, source: Source = "in
     shares = [_Shares(weight, source) for weight in channels]
     counts = np.zeros(tuple(channels[0].shape), np.uint8)
     for rows in row_chunks(channels[0]):
-        total = sum(~(abs(one.chunk(rows)) > found.width + ROUNDING) * 1 for one in shares)
+        total = sum(
+            (~(abs(one.chunk(rows)) > found.width + ROUNDING) & ~_not_finite(weight[rows])) * 1
+            for one, weight in zip(shares, channels, strict=True)
+        )
         counts[rows] = to_host(total)
     return counts
+
+
+def untouched_preference(found: Band, family: str, features: int) -> float:
+    """Share of weights that nothing ever trained which lie above a band, and so are called preferred.
+
+    family: of the null, 'normal' or 'uniform'; features: N, the edges that share the influence of a source. An edge
+    takes more than (1 + delta)/N of the sum where |w| > c S, with S the sum of the N - 1 others and
+    c = (1 + delta)/(N - 1 - delta). S is taken for normal (central limit), so that the first decimals hold from four
+    edges on.
+
+    >>> at = Band(width=0.2, held=True, suppressed=0, random=1, preferred=0, windows=1)
+    >>> round(untouched_preference(at, "normal", 4096), 2), round(untouched_preference(at, "uniform", 4096), 2)
+    (0.34, 0.4)
+    """
+    others = features - 1
+    if others - found.width <= 0:
+        return 0.0
+    law = Null(family=family, scale=1.0, source="unit")
+    # Mean and deviation of |x|.
+    mean, spread = (0.5, 12**-0.5) if family == "uniform" else (math.sqrt(2 / math.pi), math.sqrt(1 - 2 / math.pi))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    total = np.maximum(others * mean + math.sqrt(others) * spread * nodes, 0.0)
+    tail = law.p_value((1 + found.width) / (others - found.width) * total)
+    return float((weights * tail).sum() / weights.sum())
 
 
 def tails(found: Band, channels: int) -> npt.NDArray[np.float64]:

@@ -19,6 +19,7 @@ from ..ir.view import view
 from ..passes.anneal_model import METHODS, Anneal, Method
 from ..passes.certificate import STRAYS
 from ..passes.correction import Correction
+from ..passes.random_walk import Source
 from ..passes.schemes import estimate, parse_scheme
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ class Annealer:
     'torch_linear', 'normal:0.02' or 'bert', or 'like:TENSOR', the deviation of a tensor of the same model that was
     never trained; initial: the checkpoint that training started from (.onnx, .safetensors, .npz, torch); literal:
     remove edge by edge, as the paper does, instead of keeping all inside the blocks; strays: how many entries outside
-    the blocks 'blocks' may keep; drop_strays: remove them; refit: fit the surviving blocks again on the calibration
+    the blocks 'blocks' may keep; drop_strays: remove them; axis: whose influence sums to one in the tests
+    of equal influence, 'inputs' or 'outputs'; accept_null: anneal edge by edge though a weight contradicts its null;
+    refit: fit the surviving blocks again on the calibration
     data; veto: the largest relative change of an operator's outputs on calibration data that is allowed; exposed: a
     weight that calibration data never exposed counts as not confirmed; seed: of searches; device: 'cpu', or a device of
     torch for the edge tests.
@@ -58,6 +61,8 @@ class Annealer:
     literal: bool = False
     strays: int = STRAYS
     drop_strays: bool = False
+    axis: Source = "inputs"
+    accept_null: bool = False
     refit: bool = False
     veto: float | None = None
     exposed: bool = False
@@ -69,6 +74,8 @@ class Annealer:
             raise AnnealOptionsError(f"unknown method {self.method!r}; use one of {', '.join(METHODS)}")
         if self.correction not in get_args(Correction):
             raise AnnealOptionsError(f"unknown correction {self.correction!r}; use {', '.join(get_args(Correction))}")
+        if self.axis not in get_args(Source):
+            raise AnnealOptionsError(f"unknown axis {self.axis!r}; use {', '.join(get_args(Source))}")
         if not SMALLEST <= self.alpha < 1:
             raise AnnealOptionsError(f"a level lies between {SMALLEST:g} and 1, not at {self.alpha}")
         if self.seed < 0 or self.strays < 0:
@@ -95,6 +102,10 @@ class Annealer:
             return "--literal or --exposed"
         if self.method in ("blocks", "support", "update") and (self.alpha, self.correction) != (ALPHA, "bonferroni"):
             return "--alpha or --correction"
+        if self.method not in ("walk", "edges", "consistency", "sequences", "paper") and self.axis != "inputs":
+            return "--axis"
+        if self.method in ("blocks", "update") and self.accept_null:
+            return "--accept-null"
         return ""
 
     @property
@@ -131,6 +142,8 @@ def prepare(model: Model, options: Annealer, activity: Mapping[str, Activity] | 
         fill=not options.literal,
         strays=options.strays,
         drop_strays=options.drop_strays,
+        axis=options.axis,
+        accept_null=options.accept_null,
         seed=options.seed,
     )
     notes: list[str] = []

@@ -23,9 +23,11 @@ import typer
 from ..ir.errors import ScissionError
 from .logs import stop_logging
 from .options import (
+    AcceptNull,
     All,
     Alpha,
     Atol,
+    Axis,
     Cache,
     Correction,
     Csv,
@@ -138,6 +140,8 @@ def optimize(
     literal: Literal = False,
     strays: Strays = 100,
     drop_strays: DropStrays = False,
+    axis: Axis = "inputs",
+    accept_null: AcceptNull = False,
     refit: Refit = False,
     veto: Veto = None,
     exposed: Exposed = False,
@@ -166,6 +170,8 @@ def optimize(
         literal=literal,
         strays=strays,
         drop_strays=drop_strays,
+        axis=axis,
+        accept_null=accept_null,
         refit=refit,
         veto=veto,
         exposed=exposed,
@@ -246,6 +252,8 @@ def plan(
     literal: Literal = False,
     strays: Strays = 100,
     drop_strays: DropStrays = False,
+    axis: Axis = "inputs",
+    accept_null: AcceptNull = False,
     overwrite: Overwrite = False,
     everything: All = False,
     as_json: Json = False,
@@ -267,6 +275,8 @@ def plan(
         literal=literal,
         strays=strays,
         drop_strays=drop_strays,
+        axis=axis,
+        accept_null=accept_null,
     )
     with progress_bar(quiet or as_json) as progress:
         settings: dict[str, Any] = {
@@ -399,6 +409,8 @@ def sweep(
     literal: Literal = False,
     strays: Strays = 100,
     drop_strays: DropStrays = False,
+    axis: Axis = "inputs",
+    accept_null: AcceptNull = False,
     exposed: Exposed = False,
     explain: Annotated[bool, typer.Option(help="when nothing decomposes, say how far each weight is from it")] = True,
     provider: Provider = "auto",
@@ -435,6 +447,8 @@ def sweep(
         literal=literal,
         strays=strays,
         drop_strays=drop_strays,
+        axis=axis,
+        accept_null=accept_null,
         exposed=exposed,
         seed=seed,
     )

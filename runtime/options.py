@@ -72,7 +72,8 @@ CudaGraph = Annotated[
 CustomOps = Annotated[list[Path] | None, typer.Option(metavar="LIB", help="library of custom operators")]
 DEFAULTS = {  # of the options of annealing that mean nothing without a method
     **dict.fromkeys(("method", "init", "initial", "veto"), None),
-    **dict.fromkeys(("literal", "drop_strays", "refit", "exposed"), False),
+    **dict.fromkeys(("literal", "drop_strays", "refit", "exposed", "accept_null"), False),
+    "axis": "inputs",
     "alpha": 0.05,
     "correction": "bonferroni",
     "strays": 100,
@@ -98,6 +99,13 @@ Initial = Annotated[
 Literal = Annotated[bool, typer.Option("--literal", help="remove edge by edge, not only what lies outside the blocks")]
 Strays = Annotated[int, typer.Option(help="entries outside the blocks that 'blocks' may keep beside them", min=0)]
 DropStrays = Annotated[bool, typer.Option("--drop-strays", help="remove such entries")]
+Axis = Annotated[
+    str,
+    typer.Option(metavar="inputs|outputs", help="whose influence sums to one in walk, edges, consistency …"),
+]
+AcceptNull = Annotated[
+    bool, typer.Option("--accept-null", help="anneal edge by edge though a weight contradicts its initialisation")
+]
 Refit = Annotated[bool, typer.Option("--refit", help="fit the surviving blocks again on the data, by least squares")]
 Veto = Annotated[float | None, typer.Option(help="largest relative change of an operator's outputs on the data", min=0)]
 Exposed = Annotated[bool, typer.Option("--exposed", help="a weight that the data never exposed is not confirmed")]
@@ -178,9 +186,10 @@ def annealer(**options: Any) -> Annealer | None:
 
     from ..passes.anneal_model import METHODS
     from ..passes.correction import Correction as Corrections
+    from ..passes.random_walk import Source
     from .annealer import Annealer
 
-    for name, choices in (("method", METHODS), ("correction", get_args(Corrections))):
+    for name, choices in (("method", METHODS), ("correction", get_args(Corrections)), ("axis", get_args(Source))):
         if options[name] not in choices:
             hint = "--anneal" if name == "method" else f"--{name}"
             raise typer.BadParameter(f"{options[name]!r} is none of {', '.join(choices)}", param_hint=hint)

@@ -7,14 +7,14 @@ What comes out is verified on data that took no part in any of that.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.annealing import Annealing
+from ..ir.annealing import Annealing, Cause
 from ..ir.levels import within
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
@@ -33,13 +33,25 @@ from .validation import LEVELLESS, Progress, activity_of
 if TYPE_CHECKING:
     from ..passes.activity import Activity
 
-__all__ = ["RUNGS", "Candidate", "Selection", "select", "without_useless"]
+__all__ = ["RUNGS", "Candidate", "Refusal", "Selection", "select", "without_useless"]
 
 Array = npt.NDArray[Any]
 RUNGS = 6  # levels tried, each a hundredth of the one before
 FACTOR = 0.01
 PER_INPUT = 4  # calibration rows for each input of a block, below which a refit fits the noise of the samples
 NO_GAIN = "annealed it would not be split, since that is not predicted to be faster"
+
+# Beside what the pass says: one component is left; it costs too much alone, by the veto, beside the others, or on the
+# data held back; split it would not be faster; that neither, though the error falls without what is removed.
+Why: TypeAlias = Cause | Literal["whole", "alone", "veto", "together", "held back", "no gain", "error only"]
+
+
+class Refusal(NamedTuple):
+    """An operator that is not annealed, why in words, and what kind of reason that is."""
+
+    node: str
+    reason: str
+    cause: Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,12 +69,12 @@ class Candidate:
 class Selection:
     """The annealings within the budget, and how it came to them.
 
-    chosen: least sensitive first; refused: (node, why) of the others; tuning, held_back: all chosen ones together on
+    chosen: least sensitive first; refused: the others; tuning, held_back: all chosen ones together on
     either half of the data, None when none are; samples: in the half held back; reason: why nothing is chosen, or ''.
     """
 
     chosen: tuple[Candidate, ...]
-    refused: tuple[tuple[str, str], ...]
+    refused: tuple[Refusal, ...]
     tuning: Measured | None
     held_back: Measured | None
     samples: int
@@ -102,7 +114,7 @@ class Selection:
                 {"node": c.annealing.node, "level": c.level, "mac_share": c.mac_share, "drop_alone": c.drop}
                 for c in self.chosen
             ],
-            "refused": [{"node": node, "reason": why} for node, why in self.refused],
+            "refused": [one._asdict() for one in self.refused],
             "removed": [
                 {"node": one.node, "weight": one.weight, "entries": one.removed, "sha256": one.sha256}
                 for one in self.annealing
@@ -153,40 +165,62 @@ def select(
 def without_useless(
     model: Model, selection: Selection, split: Container[str], data: Labelled, seed: int, budget: Budget, trials: Trials
 ) -> Selection:
-    """The selection without the operators that are annealed and then not split: they would only lose.
+    """The selection without the operators that are annealed and then not split: they would not be faster.
 
-    split: addresses of the operators that are; what is left is measured again on the half of the data held back.
+    split: addresses of the operators that are; what is left is measured again on the half of the data held back, and so
+    is whether the error falls without what the others would lose: then the reason offers that.
     """
     useful = tuple(c for c in selection.chosen if c.annealing.node in split)
     if len(useful) == len(selection.chosen):
         return selection
-    idle = [(c.annealing.node, NO_GAIN) for c in selection.chosen if c.annealing.node not in split]
-    refused = (*selection.refused, *idle)
+    parts = split_data(data, 0.5, seed)
+
+    def measure(part: Labelled, chosen: Sequence[Candidate]) -> Measured:
+        runner = SideBySide(model, part, budget.metric, trials.provider, trials.threads, trials.custom_ops)
+        return runner.measure(_apply(model, chosen))
+
+    idle = [c for c in selection.chosen if c.annealing.node not in split]
+    refused = (*selection.refused, *_idle(idle, lambda chosen: measure(parts[1], chosen), budget))
     if not useful:
         return replace(
             selection, chosen=(), refused=refused, tuning=None, held_back=None, reason=_nothing(refused, budget)
         )
-    parts = split_data(data, 0.5, seed)
-    found = [
-        SideBySide(model, part, budget.metric, trials.provider, trials.threads, trials.custom_ops).measure(
-            _apply(model, useful)
-        )
-        for part in parts
-    ]
+    found = [measure(part, useful) for part in parts]
     if not budget.allows(found[1].drop):
         why = "without the operators that are not split the budget no longer holds on the data held back"
-        refused = (*refused, *((c.annealing.node, why) for c in useful))
+        refused = (*refused, *(Refusal(c.annealing.node, why, "held back") for c in useful))
         return replace(
             selection, chosen=(), refused=refused, tuning=None, held_back=None, reason=_nothing(refused, budget)
         )
     return replace(selection, chosen=useful, refused=refused, tuning=found[0], held_back=found[1])
 
 
-def _nothing(refused: Sequence[tuple[str, str]], budget: Budget) -> str:
+def _idle(
+    candidates: Sequence[Candidate], measure: Callable[[Sequence[Candidate]], Measured], budget: Budget
+) -> list[Refusal]:
+    """Why operators that would not be split go back; those that lower the error on data held back too are offered."""
+    better = [c for c in candidates if c.drop < 0]
+    offer = ""
+    if better:
+        found = measure(better)
+        if found.drop < 0:
+            offer = (
+                f"; but the model is better without what goes: {budget.metric.name} {found.baseline:.4g} -> "
+                f"{found.metric:.4g} on data held back; --force anneals and splits it all the same"
+            )
+    return [
+        Refusal(c.annealing.node, NO_GAIN + offer, "error only")
+        if offer and c.drop < 0
+        else Refusal(c.annealing.node, NO_GAIN, "no gain")
+        for c in candidates
+    ]
+
+
+def _nothing(refused: Sequence[Refusal], budget: Budget) -> str:
     if not refused:
         return "there is no operator to anneal"
     reasons: dict[str, int] = {}
-    for _, why in refused:
+    for _, why, _ in refused:
         reasons[why] = reasons.get(why, 0) + 1
     why, count = max(reasons.items(), key=lambda pair: pair[1])
     limit = f"{budget.metric.name} <= {budget.limit:g}"
@@ -210,14 +244,14 @@ class _Search:
     runner: SideBySide
     progress: Progress | None
 
-    def ladders(self) -> tuple[dict[str, list[Candidate]], list[tuple[str, str]]]:
+    def ladders(self) -> tuple[dict[str, list[Candidate]], list[Refusal]]:
         """For each operator the candidates that stay within the budget on their own, weakest first; and the
         refusals."""
         rungs = [self.options.alpha * FACTOR**step for step in range(RUNGS)]
         if self.options.method in LEVELLESS:
             rungs = rungs[:1]
         ladders: dict[str, list[Candidate]] = {}
-        last: dict[str, str] = {}
+        last: dict[str, Refusal] = {}
         open_: set[str] | None = None
         for index, level in enumerate(rungs):
             decided = anneal_model(self.model, replace(self.prepared.settings, level=level))
@@ -227,7 +261,7 @@ class _Search:
                 if open_ is not None and found.node not in open_:
                     continue
                 candidate = self._candidate(found, level)
-                if isinstance(candidate, str):
+                if isinstance(candidate, Refusal):
                     last.setdefault(found.node, candidate)
                     continue
                 known = ladders.setdefault(found.node, [])
@@ -235,22 +269,24 @@ class _Search:
                     continue  # the stronger level removes nothing more
                 known.append(candidate)
             open_ = {found.node for found in decided.found} - {
-                node for node, why in last.items() if why.startswith("alone")
+                node for node, refusal in last.items() if refusal.cause == "alone"
             }
-        return ladders, [(node, why) for node, why in last.items() if node not in ladders]
+        return ladders, [refusal for node, refusal in last.items() if node not in ladders]
 
-    def _candidate(self, found: Found, level: float) -> Candidate | str:
+    def _candidate(self, found: Found, level: float) -> Candidate | Refusal:
         """An operator annealed alone, or why it may not be."""
         if found.annealing is None:
-            return found.reason
+            return Refusal(found.node, found.reason, found.cause or "untested")
         if found.mac_share >= 1:
-            return "removing single edges leaves it one component, so nothing is gained"
+            why = "removing single edges leaves it one component, so nothing is gained"
+            return Refusal(found.node, why, "whole")
         annealing, weight, problem = self._refined(found.annealing)
         if problem:
-            return problem
+            return Refusal(found.node, problem, "veto")
         measured = self.runner.measure(_apply(self.model, [_bare(annealing, weight)]))
         if not self.budget.allows(measured.drop):
-            return f"alone it already costs {measured.drop:.4g}, more than {self.budget.limit:g}"
+            why = f"alone it already costs {measured.drop:.4g}, more than {self.budget.limit:g}"
+            return Refusal(found.node, why, "alone")
         return Candidate(annealing=annealing, level=level, mac_share=found.mac_share, drop=measured.drop, weight=weight)
 
     def _refined(self, annealing: Annealing) -> tuple[Annealing, Array | None, str]:
@@ -296,11 +332,11 @@ class _Search:
 
     def together(
         self, ladders: Mapping[str, Sequence[Candidate]]
-    ) -> tuple[list[Candidate], list[tuple[str, str]], Measured | None]:
+    ) -> tuple[list[Candidate], list[Refusal], Measured | None]:
         """Operators added one by one, the least sensitive first, each at its strongest level that fits."""
         order = sorted(ladders.items(), key=lambda pair: (max(pair[1][-1].drop, 0.0), -_saved(pair[1][-1])))
         chosen: list[Candidate] = []
-        refused: list[tuple[str, str]] = []
+        refused: list[Refusal] = []
         last: Measured | None = None
         for node, rungs in order:
             for candidate in reversed(rungs):
@@ -310,7 +346,7 @@ class _Search:
                     last = found
                     break
             else:
-                refused.append((node, "together with the others it costs more than the budget"))
+                refused.append(Refusal(node, "together with the others it costs more than the budget", "together"))
         return chosen, refused, last
 
 
@@ -345,7 +381,7 @@ def _canonical(found: Survey, address: str) -> Array:
 
 def _verified(
     model: Model, chosen: Sequence[Candidate], runner: SideBySide, budget: Budget
-) -> tuple[list[Candidate], Measured | None, list[tuple[str, str]]]:
+) -> tuple[list[Candidate], Measured | None, list[Refusal]]:
     """What also holds on the data held back, which is looked at once: all of it or nothing."""
     if not chosen:
         return [], None, []
@@ -353,4 +389,4 @@ def _verified(
     if within(found.drop, budget.limit):
         return list(chosen), found, []
     why = f"on the data held back they cost {found.drop:.4g} together; more data would tell how much it really is"
-    return [], None, [(candidate.annealing.node, why) for candidate in chosen]
+    return [], None, [Refusal(candidate.annealing.node, why, "held back") for candidate in chosen]

@@ -218,6 +218,10 @@ def _doubts(decided: Annealed) -> list[str]:
         notes.append("every weight differs from the initial checkpoint: it is of another run, or all were updated")
     if updates and max(updates) == 0:
         notes.append("no weight differs from the initial checkpoint: it may be the trained model itself")
+    misfits = [one for one in decided.found if one.cause == "misfit"]
+    if misfits:
+        more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
+        notes.append(f"not annealed: {misfits[0].node}{more}: {misfits[0].reason}")
     untested = [one for one in decided.found if one.evidence is None]
     if untested:
         more = f" and {len(untested) - 1} more" if len(untested) > 1 else ""

@@ -59,10 +59,12 @@ def test_the_walk_keeps_preference_and_tells_the_classes(seed, source):
     assert found.classes.dtype == np.int8
     assert ((found.classes == 1) == found.confirmed).all()
     assert ((found.classes == 0) == random_walk.in_band(W, band, source)).all()
-    dead = W.shape[1] if source == "inputs" else 0  # no influence: in no class of the population
-    preferred, inside, suppressed = found.evidence.classes
-    assert (preferred, inside) == ((found.classes == 1).sum(), (found.classes == 0).sum())
-    assert suppressed == (found.classes == -1).sum() - dead
+    assert found.evidence.classes == tuple((found.classes == name).sum() for name in (1, 0, -1))
+    assert sum(found.evidence.classes) == W.size
+    dead = found.classes[3]  # no influence of its own: equal to all others, and so is every channel in 3.3.2
+    assert (dead == 0).all() or source == "outputs"
+    channels = random_walk.random_channels([W], band, source)
+    assert (channels == (found.classes == 0)).all()
     assert found.evidence.bandwidth == band.width
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import numpy as np
 import onnx
@@ -589,8 +590,9 @@ def test_one_weight_that_cannot_be_tested_does_not_stop_the_others():
 
 def test_nothing_confirmed_is_no_annealing_and_neither_is_everything():
     model = product("MatMul", ("m",))
-    nothing = decided(model, method="neyman", null=normal(100.0)).found[0]
+    nothing = decided(model, method="neyman", null=normal(100.0), accept_null=True).found[0]
     assert nothing.annealing is None and "confirms no weight at all" in nothing.reason
+    assert nothing.cause == "nothing confirmed"
     everything = decided(model, method="neyman", null=normal(1e-6)).found[0]
     assert everything.annealing is None and "all weights lie inside one component" in everything.reason
     assert everything.kept == nothing.kept == 1.0
@@ -662,3 +664,57 @@ def test_progress_is_told_for_every_linear():
     told = []
     anneal_model(load(model), Anneal(method="neyman", null=normal(0.05)), lambda *where: told.append(where))
     assert told == [(0, 2, "up"), (1, 2, "down")]
+
+
+# A null that does not fit.
+
+
+def plain(weight):
+    """A model of one product with a weight."""
+    K, N = weight.shape
+    nodes = [("MatMul", ["x", "W"], ["y"], {"name": "linear"})]
+    return oracles.graph(nodes, {"x": ["m", K]}, {"y": ["m", N]}, {"W": np.ascontiguousarray(weight)})
+
+
+def laplace(shape=(64, 64), seed=0):
+    """A model of one product of Laplace noise of variance 1, and its weight."""
+    weight = np.random.default_rng(seed).laplace(size=shape).astype(np.float32) / np.float32(math.sqrt(2))
+    return plain(weight), weight
+
+
+@pytest.mark.parametrize("method", ["neyman", "walk", "edges", "paper"])
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize("fill", [True, False])
+def test_noise_of_another_law_is_not_annealed_unless_the_null_is_accepted(method, stated, fill):
+    model, _ = laplace()
+    options = {"method": method, "null": normal() if stated else None, "fill": fill}
+    (found,) = decided(model, **options).found
+    assert (found.annealing, found.cause, found.kept) == (None, "misfit", 1.0)
+    assert found.evidence.misfit == "smaller" and "--accept-null" in found.reason
+    (taken,) = decided(model, **options, accept_null=True).found
+    if taken.annealing is not None:
+        assert any("was accepted all the same" in note for note in taken.annealing.evidence.notes)
+    else:
+        assert taken.cause in ("nothing confirmed", "nothing to remove")
+    assert taken.evidence.misfit == "smaller"
+
+
+def test_with_the_null_accepted_noise_falls_to_pieces():
+    (found,) = decided(laplace()[0], method="neyman", null=normal(), accept_null=True).found
+    assert found.components.count > 1 and found.kept < 0.5
+
+
+@pytest.mark.parametrize("axis", ["inputs", "outputs"])
+def test_the_axis_of_equal_influence_is_that_of_the_transposed_weight(axis):
+    rng = np.random.default_rng(1)
+    weight = (rng.standard_normal((40, 50)) * rng.uniform(0.5, 2, (40, 1))).astype(np.float32)
+    models = [plain(one) for one in (weight, weight.T)]
+    other = {"inputs": "outputs", "outputs": "inputs"}[axis]
+    one, two = (
+        decided(model, method="walk", axis=way, fill=False, accept_null=True).found[0]
+        for model, way in zip(models, (axis, other), strict=True)
+    )
+    assert one.evidence.classes == two.evidence.classes
+    assert np.array_equal(one.annealing.kept(), two.annealing.kept().T)
+    with pytest.raises(AnnealError, match="unknown axis"):
+        Anneal(axis="rows")

@@ -9,7 +9,7 @@ from scission.passes.anneal_model import Anneal, anneal_model
 from scission.passes.schemes import parse_scheme
 from scission.runtime.annealing_report import annealing_view, selection_view
 from scission.runtime.report import plan_view
-from scission.runtime.selection import Candidate, Selection
+from scission.runtime.selection import Candidate, Refusal, Selection
 from scission.runtime.side_by_side import Measured
 from scission.runtime.table import console
 
@@ -48,7 +48,7 @@ def test_a_selection_tells_what_it_took_and_why_not_the_rest(annealing):
     candidate = Candidate(annealing=annealing[0], level=0.05, mac_share=0.5, drop=0.01)
     selection = Selection(
         chosen=(candidate,),
-        refused=(("l1", "too dear"), ("l2", "too dear")),
+        refused=(Refusal("l1", "too dear", "alone"), Refusal("l2", "too dear", "alone")),
         tuning=measured,
         held_back=measured,
         samples=10,

@@ -90,7 +90,7 @@ def test_the_edge_test_is_that_of_annealing():
 def test_the_power_of_every_test_is_told():
     power = dict(only(planted()).power)
     assert list(power) == ["neyman", "walk", "blocks"]
-    assert "sigma" in power["neyman"] and "pure Gaussian" in power["walk"] and "2 equal blocks" in power["blocks"]
+    assert "sigma" in power["neyman"] and "of normal ones" in power["walk"] and "2 equal blocks" in power["blocks"]
     assert "too small" in dict(only(noise(3, 3)).power)["blocks"]
     W = planted()
     start = W.copy()

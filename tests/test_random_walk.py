@@ -19,6 +19,7 @@ from scission.passes.random_walk import (
     preference,
     random_channels,
     tails,
+    untouched_preference,
 )
 
 sources = st.sampled_from(["inputs", "outputs"])
@@ -99,7 +100,9 @@ def test_the_band_is_the_widest_window_that_pearson_accepts(channels, source, le
     for p, N in population(channels, source):
         u = p * N - 1
         classes[0 if u < -found.width - 1e-6 else 2 if u > found.width + 1e-6 else 1] += 1
-    assert [found.suppressed, found.random, found.preferred] == classes
+    wild = sum(int((~np.isfinite(W)).sum()) for W in channels)
+    assert (found.idle, found.wild) == (sum(W.size for W in channels) - sum(classes) - wild, wild)
+    assert [found.suppressed, found.random - found.idle, found.preferred - found.wild] == classes
     assert found.p0 == classes[1] / max(sum(classes), 1)
 
 
@@ -107,14 +110,15 @@ def test_the_band_is_the_widest_window_that_pearson_accepts(channels, source, le
 def test_masks_are_the_classes_of_every_entry(W, source, width):
     found = Band(width=width, held=True, suppressed=0, random=0, preferred=0, windows=1)
     p = shares(W, source)
+    preferred, random = preference(W, found, source), in_band(W, found, source)
     for k in range(W.shape[0]):
         for n in range(W.shape[1]):
             share, N = (p[k][n], W.shape[1]) if source == "inputs" else (p[n][k], W.shape[0])
             u = None if share is None else share * N - 1
             prefers = not math.isfinite(W[k, n]) or (u is not None and u > width + 1e-6)
-            inside = u is not None and abs(u) <= width + 1e-6
-            assert preference(W, found, source)[k, n] == prefers
-            assert in_band(W, found, source)[k, n] == inside
+            inside = math.isfinite(W[k, n]) and (u is None or abs(u) <= width + 1e-6)
+            assert preferred[k, n] == prefers
+            assert random[k, n] == inside
 
 
 @given(weights(), st.sampled_from([0.05, 1e-3]))
@@ -225,3 +229,35 @@ def same_on(device, W, source):
         assert (mask.cpu().numpy() != function(W, found, source)).sum() <= 2
     counts = random_channels([other, other], found, source)
     assert (counts != random_channels([W, W], found, source)).sum() <= 2
+
+
+@pytest.mark.parametrize("source", ["inputs", "outputs"])
+def test_every_entry_is_counted_in_the_class_that_its_masks_say(source):
+    W = np.random.default_rng(0).normal(size=(60, 50))
+    W[3], W[:, 7], W[5, 5], W[6, 6] = 0, 0, np.nan, -np.inf
+    found = band([W], 0.05, source)
+    prefers, inside = preference(W, found, source), in_band(W, found, source)
+    assert not (prefers & inside).any()
+    assert (found.preferred, found.random) == (prefers.sum(), inside.sum())
+    assert found.suppressed == (~prefers & ~inside).sum()
+    assert (random_channels([W], found, source) == inside).all()
+    dead = W[3] if source == "inputs" else W[:, 7]
+    assert found.idle == dead.size and found.wild == 2
+
+
+@pytest.mark.parametrize("features", [4, 16, 64, 700])
+@pytest.mark.parametrize("family", ["normal", "uniform"])
+@pytest.mark.parametrize("width", [0.0, 0.1, 0.6])
+def test_what_the_test_makes_of_untouched_weights_is_what_it_does_to_them(features, family, width):
+    rng = np.random.default_rng(features)
+    shape = (400_000 // features, features)
+    W = rng.standard_normal(shape) if family == "normal" else rng.uniform(-1, 1, shape)
+    found = Band(width=width, held=True, suppressed=0, random=1, preferred=0, windows=1)
+    seen = preference(W, found).mean()
+    assert untouched_preference(found, family, features) == pytest.approx(seen, abs=0.01 if features < 16 else 0.004)
+    assert preference(W.T, found, "outputs").mean() == seen
+
+
+def test_an_only_edge_of_a_source_is_never_preferred():
+    found = Band(width=0.0, held=False, suppressed=0, random=1, preferred=0, windows=0)
+    assert untouched_preference(found, "normal", 1) == 0

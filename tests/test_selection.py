@@ -60,7 +60,7 @@ def test_what_is_chosen_is_within_the_budget_on_data_it_never_saw(case):
     assert 0 < len(some.chosen) < 3 and some.held_back.drop <= 0.6 * all_of_it
     drops = [candidate.drop for candidate in some.chosen]
     assert drops == sorted(drops)
-    assert {node for node, _ in some.refused} | set(chosen_nodes(some)) == {"l0", "l1", "l2"}
+    assert {one.node for one in some.refused} | set(chosen_nodes(some)) == {"l0", "l1", "l2"}
 
 
 def test_the_strongest_level_within_the_budget_is_taken(case):
@@ -164,7 +164,7 @@ def test_a_veto_by_calibration_data(case):
     folder, _, _, data = case
     model = load(folder / "m.onnx")
     found = select(model, Annealer(method="blocks", init=INIT, veto=1e-6), data, parse_budget("cosine<=0.5"), Trials())
-    assert found.chosen == () and all("veto" in why for _, why in found.refused)
+    assert found.chosen == () and all(one.cause == "veto" for one in found.refused)
 
 
 def test_nothing_lossy_happens_without_data_and_a_bound(case, tmp_path):
@@ -296,3 +296,38 @@ def test_a_plan_removes_nothing_where_nothing_is_split():
         "noise"
         in scission.plan(network(np.random.default_rng(0), (64, 64), signal=0.0)[0], anneal="blocks").steps[0].reason
     )
+
+
+def test_an_annealing_that_is_worth_it_for_the_error_alone_is_offered_with_its_figures(case, tmp_path):
+    """The labels are those of a network without the noise."""
+    folder, weights, labels, data = case
+    clean = onnx.load(folder / "m.onnx")
+    for index, (weight, (left, right)) in enumerate(zip(weights, pairwise(labels), strict=True)):
+        quiet = np.where(left[:, None] == right, weight, 0)
+        clean.graph.initializer[index].CopyFrom(onnx.numpy_helper.from_array(quiet, f"W{index}"))
+    onnx.save(clean, tmp_path / "clean.onnx")
+    x = np.load(folder / "d.npz")["x"]
+    np.savez(tmp_path / "d.npz", x=x, y=run(tmp_path / "clean.onnx", x))
+    labelled = read_labelled(tmp_path / "d.npz", [TensorSpec(name="x", dtype="float32", shape=("n", 64))])
+    model, budget = load(folder / "m.onnx"), parse_budget("mse<=0")
+    wide = select(model, BLOCKS, labelled, budget, Trials())
+    assert wide.chosen and wide.held_back.drop < 0
+    nothing = without_useless(model, wide, set(), labelled, 0, budget, Trials())
+    assert not nothing.chosen
+    offered = [one for one in nothing.refused if one.cause == "error only"]
+    assert {one.node for one in offered} == {c.annealing.node for c in wide.chosen if c.drop < 0} != set()
+    assert "mse" in nothing.reason and "->" in nothing.reason and "--force" in nothing.reason
+    assert nothing.to_dict()["refused"][-1]["cause"] == "error only"
+    made = scission.optimize(  # as the reason says
+        folder / "m.onnx",
+        tmp_path / "out.onnx",
+        anneal=BLOCKS,
+        data=tmp_path / "d.npz",
+        max_drop="mse<=0",
+        force=True,
+        bench=False,
+    )
+    assert made.outcome == "split" and made.selection.held_back.drop < 0
+    worse = select(model, BLOCKS, data, parse_budget("cosine<=0.5"), Trials())
+    refused = without_useless(model, worse, set(), data, 0, parse_budget("cosine<=0.5"), Trials()).refused
+    assert {one.cause for one in refused} == {"no gain"}
