@@ -1,5 +1,5 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
-cover | diff | report`.
+cover | diff | report | cache`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
 """
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..ir.errors import ScissionError
+from .cache_command import cache_app
 from .logs import stop_logging
 from .options import (
     AcceptNull,
@@ -93,6 +94,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(cache_app)
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -130,7 +133,7 @@ def optimize(
     seed: Seed = 0,
     rtol: Rtol = None,
     atol: Atol = None,
-    seconds: Seconds = 1.0,
+    seconds: Seconds = 3.0,
     custom_ops: CustomOps = None,
     anneal: Method = None,
     alpha: Alpha = 0.05,
@@ -243,6 +246,7 @@ def plan(
     regions: Regions = True,
     tune: Tune = False,
     cache: Cache = True,
+    seconds: Seconds = 3.0,
     custom_ops: CustomOps = None,
     anneal: Method = None,
     alpha: Alpha = 0.05,
@@ -290,7 +294,7 @@ def plan(
             "regions": regions,
         }
         libraries = tuple(custom_ops or ())
-        trials = compare.Trials(custom_ops=libraries)
+        trials = compare.Trials(seconds=seconds, custom_ops=libraries)
         tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
         chosen = tuned.plan if tuned else pipeline.plan(model, custom_ops=libraries, **settings)
     if output is not None:
@@ -370,7 +374,7 @@ def bench(
     inputs: Inputs = None,
     size: Size = None,
     seed: Seed = 0,
-    seconds: Seconds = 2.0,
+    seconds: Seconds = 5.0,
     custom_ops: CustomOps = None,
     cuda_graph: CudaGraph = "auto",
     as_json: Json = False,
@@ -707,7 +711,7 @@ def report(
     seed: Seed = 0,
     rtol: Rtol = None,
     atol: Atol = None,
-    seconds: Seconds = 1.0,
+    seconds: Seconds = 3.0,
     custom_ops: CustomOps = None,
     overwrite: Overwrite = False,
     as_json: Json = False,

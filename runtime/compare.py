@@ -41,8 +41,8 @@ class Trials:
 
     provider: 'auto', 'cpu' or 'cuda'; threads: None for ONNX Runtime's own choice; inputs: an .npz with real inputs,
     else random ones from `seed`; sizes: of symbolic dimensions; rtol, atol: instead of the default tolerance;
-    seconds: spent on timing one input size; custom_ops: libraries of custom operators; cuda_graph: whether models are
-    timed as CUDA graphs, 'auto' where both can be, 'on' or else an error, or 'off'.
+    seconds: the most that is spent on timing one input size; custom_ops: libraries of custom operators; cuda_graph:
+    whether models are timed as CUDA graphs, 'auto' where both can be, 'on' or else an error, or 'off'.
     """
 
     provider: Choice = "auto"
@@ -52,7 +52,7 @@ class Trials:
     seed: int = 0
     rtol: float | None = None
     atol: float | None = None
-    seconds: float = 1.0
+    seconds: float = 3.0
     custom_ops: tuple[Path, ...] = ()
     cuda_graph: GraphChoice = "auto"
 

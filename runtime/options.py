@@ -65,7 +65,10 @@ Size = Annotated[list[str] | None, typer.Option("--size", metavar="NAME=N", help
 Seed = Annotated[int, typer.Option(help="seed of the random inputs", min=0)]
 Rtol = Annotated[float | None, typer.Option(help="allowed error relative to the largest output (by type)", min=0)]
 Atol = Annotated[float | None, typer.Option(help="allowed absolute error besides", min=0)]
-Seconds = Annotated[float, typer.Option(help="time spent on each input size", min=0.01)]
+Seconds = Annotated[
+    float,
+    typer.Option(help="the longest time to spend on each input size; less where it is clear which is faster", min=0.01),
+]
 CudaGraph = Annotated[
     str, typer.Option(metavar="auto|on|off", help="on CUDA, time models as CUDA graphs: auto where both can be")
 ]
