@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .brief import brief
 from .decomposition import Block, Decomposition, from_ranges, to_ranges
 from .errors import ScissionError
 from .evidence import Evidence
@@ -51,6 +52,8 @@ class Annealing:
     mask: str | None = None
     strays: tuple[tuple[int, int], ...] = ()
     refitted: bool = False
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if (self.blocks is None) == (self.mask is None):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .brief import brief, brief_line
 from .errors import ScissionError
 
 __all__ = [
@@ -48,6 +49,8 @@ class Block:
 
     inputs: Indices
     outputs: Indices
+
+    __repr__ = brief_line
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", indices(self.inputs))
@@ -94,6 +97,8 @@ class Decomposition:
     layers: tuple[tuple[int, int], ...] = ()
     summed: bool = False
     strays: tuple[tuple[int, int], ...] = ()
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         K, N = self.shape

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from .brief import brief, brief_line
+
 __all__ = [
     "Became",
     "Difference",
@@ -75,6 +77,8 @@ class NodeChange:
     after: NodeAt
     fields: tuple[Field, ...]
 
+    __repr__ = brief_line
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Became:
@@ -88,6 +92,8 @@ class Became:
     after: tuple[NodeAt, ...]
     by: Literal["provenance", "matching"]
     of: tuple[str, ...] = ()
+
+    __repr__ = brief_line
 
     @property
     def kind(self) -> Literal["added", "removed", "became"]:
@@ -132,6 +138,8 @@ class TensorChange:
     readers: tuple[str, ...] = ()
     origin: tuple[str, ...] = ()
     drift: Drift | None = None
+
+    __repr__ = brief_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +199,8 @@ class Difference:
     renamed: tuple[TensorChange, ...] = ()
     texts: tuple[Field, ...] = ()
     provenance: tuple[Field, ...] = ()
+
+    __repr__ = brief
 
     @property
     def count(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
+from .brief import brief
 from .errors import ScissionError
 from .null import Null
 
@@ -100,6 +101,8 @@ class Evidence:
     misfit: Misfit | None = None
     certificate: Certificate | None = None
     notes: tuple[str, ...] = field(default=())
+
+    __repr__ = brief
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; what was not found out is left out."""

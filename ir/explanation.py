@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from .brief import brief, brief_line
 from .errors import ScissionError
 from .inspection import Inspection
 from .skipped import Skipped
@@ -31,6 +32,8 @@ class Trial:
     taken: bool = False
     refused: str = ""
 
+    __repr__ = brief_line
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glue:
@@ -46,6 +49,8 @@ class Glue:
     count: int
     share: float
     entries: tuple[tuple[int, int, float], ...]
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,8 @@ class Explanation:
     trials: tuple[Trial, ...] = ()
     percolation: Percolation | None = None
     glue: tuple[Glue, ...] = ()
+
+    __repr__ = brief
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; an infinite number or NaN is None there."""

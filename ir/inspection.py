@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from .brief import brief, brief_line
 from .plan import Plan
 
 __all__ = ["FIELDS", "Inspected", "Inspection"]
@@ -56,6 +57,8 @@ class Inspection:
     gain: float | None
     reason: str
 
+    __repr__ = brief_line
+
     @property
     def density(self) -> float:
         """Edges over entries, 0 to 1."""
@@ -82,6 +85,8 @@ class Inspected:
 
     plan: Plan
     rows: tuple[Inspection, ...]
+
+    __repr__ = brief
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: the rows, and what is no linear with its reason."""

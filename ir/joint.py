@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from .brief import brief
 from .decomposition import PlanError
 
 __all__ = ["Flow", "Joint"]
@@ -33,6 +34,8 @@ class Joint:
     stack: int = 1
     gain: float | None = None
     reason: str = ""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         where = f"joint of {', '.join(map(str, self.nodes)) or 'nothing'}"

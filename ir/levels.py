@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .brief import brief
 from .errors import ScissionError
 
 __all__ = ["Jump", "LevelError", "LevelResult", "OperatorLevel", "Sweep", "strongest", "summarise", "within"]
@@ -84,6 +85,8 @@ class LevelResult:
     cosine: float | None
     operators: tuple[OperatorLevel, ...]
 
+    __repr__ = brief
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON; a number that is not finite is None there."""
         return _plain_dict(asdict(self))
@@ -125,6 +128,8 @@ class Sweep:
     jumps: tuple[Jump, ...]
     notes: tuple[str, ...]
     seconds: float
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         values = [result.level for result in self.levels]

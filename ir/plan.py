@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .annealing import Annealing, AnnealingError
+from .brief import brief, brief_line
 from .decomposition import LONGEST_RANGE, RANGE, Block, Decomposition, Indices, PlanError, from_ranges, to_ranges
 from .gates import GATES
 from .joint import Joint
@@ -88,6 +89,8 @@ class Step:
     sha256: str | None = None
     states: States | None = None
 
+    __repr__ = brief_line
+
     def __post_init__(self) -> None:
         for name, kinds in FIELD_TYPES.items():
             value = getattr(self, name)
@@ -152,6 +155,8 @@ class Plan:
     effect: str = ""
     reorderings: tuple[Reordering, ...] = ()
     joints: tuple[Joint, ...] = ()
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         known = {step.node: step for step in self.steps}

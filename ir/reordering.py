@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .brief import brief
 from .decomposition import RANGE, Indices, PlanError, to_ranges
 
 __all__ = ["Reordering"]
@@ -28,6 +29,8 @@ class Reordering:
     value: str
     axis: int
     order: Indices
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         order = np.array(self.order, dtype=np.int64).reshape(-1)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import onnx
 
+from .errors import option
 from .model import HERE, Model, ModelError, constant_tensors, fill_slot, first_line, read, tensor_slots
 from .onnx_ir import onnx_ir as ir
 from .phase import phase
@@ -178,4 +179,4 @@ def refuse_output(target: Path, inputs: Sequence[Path], overwrite: bool) -> None
     except OSError as error:
         raise ModelError(f"{target}: {error.strerror or error}; choose another output") from None
     if not overwrite:
-        raise ModelError(f"{target}: exists already; choose another output or add --overwrite")
+        raise ModelError(f"{target}: exists already; choose another output or add ", option("overwrite", True))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .brief import brief
 from .relation import Relation
 
 __all__ = ["Labels", "Parts", "Row", "Structure"]
@@ -62,6 +63,8 @@ class Structure:
     order: Labels
     condensation: Relation
     engine: str
+
+    __repr__ = brief
 
     @property
     def size(self) -> int:

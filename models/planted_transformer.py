@@ -363,7 +363,7 @@ def _torch() -> Any:
         import onnxscript  # noqa: F401  torch imports it late and says less
         import torch
     except ImportError as error:
-        message = f"planted transformers need {error.name}: pip install scission[minilm]"
+        message = f"planted transformers need {error.name}: pip install torch onnxscript"
         raise ImportError(message, name=error.name) from error
     return torch
 

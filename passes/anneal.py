@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.errors import option
 from ..ir.evidence import Evidence
 from ..ir.null import FAMILIES, Null
 from . import neyman, random_walk
@@ -71,7 +72,12 @@ def confirm(
     if test == "walk":
         return _walk(weight, null, level, source, details)
     if null is None:
-        raise AnnealError(f"the test {test!r} needs the distribution of an untouched weight; give --init or --initial")
+        raise AnnealError(
+            f"the test {test!r} needs the distribution of an untouched weight; give ",
+            option("init"),
+            " or ",
+            option("initial"),
+        )
     if test == "support":
         return _support(weight, null, level)
     found = _neyman(weight, null, level, correction, details)
@@ -130,12 +136,15 @@ def _support(weight: Array, null: Null, level: float) -> Decision:
     if null.estimated:
         raise AnnealError(
             "the test 'support' needs the largest value of the initialisation, and an estimate from the trained weight "
-            "is none; give --init, such as torch_linear or uniform:a"
+            "is none; give ",
+            option("init"),
+            ", such as torch_linear or uniform:a",
         )
     if null.family != "uniform":
         raise AnnealError(
-            "the test 'support' needs a bounded initialisation, such as --init torch_linear or uniform:a; a normal one "
-            "has no largest value"
+            "the test 'support' needs a bounded initialisation, such as ",
+            option("init", "torch_linear"),
+            " or uniform:a; a normal one has no largest value",
         )
     mask = neyman.above(weight, null.scale * (1 + _roundoff(weight)))
     fit = null_fit(weight, null)
@@ -182,7 +191,7 @@ def _on_grid(chunk: Array, dtype: str) -> bool:
 
 def _updated(weight: Array, initial: npt.NDArray[Any] | None, tolerance: tuple[float, float], level: float) -> Decision:
     if initial is None:
-        raise AnnealError("the test 'update' needs the initial checkpoint; give --initial")
+        raise AnnealError("the test 'update' needs the initial checkpoint; give ", option("initial"))
     if tuple(initial.shape) != tuple(weight.shape):
         raise AnnealError(f"the initial weight has shape {tuple(initial.shape)}, the trained one {tuple(weight.shape)}")
     mask = empty_mask(weight)

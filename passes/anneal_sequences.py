@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ..ir.errors import option
 from ..ir.evidence import Evidence, Fit, Misfit
 from ..ir.null import Null
 from . import neyman, random_walk
@@ -53,9 +54,11 @@ def confirm_sequences(
     if test == "consistency":
         return _consistency(theta, nulls, level, correction, source)
     if len(nulls) != len(theta):
-        raise AnnealError(f"{len(theta)} channels need as many nulls, not {len(nulls)}; give --init")
+        raise AnnealError(f"{len(theta)} channels need as many nulls, not {len(nulls)}; give ", option("init"))
     if len({null.family for null in nulls}) > 1:
-        raise AnnealError("the weights of a sequence must have one family of null, normal or uniform; give --init")
+        raise AnnealError(
+            "the weights of a sequence must have one family of null, normal or uniform; give ", option("init")
+        )
     found = _norm(theta, nulls, level, correction, details)
     if test == "norm":
         return found

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.errors import INSPECT
 from ..ir.explanation import Explanation, Percolation, Trial, UnknownNodeError
 from ..ir.inspection import Inspected
 from ..ir.linear import Linear, scopes
@@ -161,7 +162,7 @@ def _known(model: Model, node: str, found: Inspected, operators: dict[str, ir.No
     near = difflib.get_close_matches(node, every, n=NEAREST, cutoff=0.3)
     near = near or [row.node for row in found.rows][:NEAREST]
     offer = f"the nearest are {', '.join(near)}" if near else "it has no node with a name"
-    raise UnknownNodeError(f"{model.name}: there is no node {node!r}; {offer}; `scission inspect --all` lists them")
+    raise UnknownNodeError(f"{model.name}: there is no node {node!r}; {offer}; ", INSPECT, " lists them")
 
 
 def _components(case: Case) -> Trial:

@@ -14,6 +14,7 @@ from ..ir.annealing import Annealing
 from ..ir.carriers import operand_orders
 from ..ir.constant import Constants
 from ..ir.decomposition import Indices
+from ..ir.errors import Remedy
 from ..ir.functions import FunctionId
 from ..ir.joint import Joint
 from ..ir.linear import Linear, scopes
@@ -129,7 +130,9 @@ def anneal(
             raise PlanError(f"{one.node}: the weight is not the one that annealing was decided for; make a new plan")
         if one.refitted and (refitted is None or one.node not in refitted):
             raise PlanError(
-                f"{one.node}: its weights were fitted again on data, which no plan holds; run `scission optimize` again"
+                f"{one.node}: its weights were fitted again on data, which no plan holds; run ",
+                Remedy("`scission.optimize`", "`scission optimize`"),
+                " again",
             )
         if reason := obstacle(linear, strays=bool(one.strays)):
             raise PlanError(f"{one.node}: {reason}")

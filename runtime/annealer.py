@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.errors import ScissionError
+from ..ir.errors import ScissionError, option
 from ..ir.linear import Linear
 from ..ir.model import Model
 from ..ir.null import Null
@@ -82,31 +82,39 @@ class Annealer:
             raise AnnealOptionsError("the seed and the number of strays are counted from 0 up")
         if self.init is not None and self.initial is not None:
             raise AnnealOptionsError(
-                "--init names a distribution and --initial the weights themselves; give one of them"
+                option("init"),
+                " names a distribution and ",
+                option("initial"),
+                " the weights themselves; give one of them",
             )
         if self.method == "update" and self.initial is None:
-            raise AnnealOptionsError("the method 'update' compares with the initial weights; give --initial CHECKPOINT")
+            raise AnnealOptionsError(
+                "the method 'update' compares with the initial weights; give ", option("initial"), ", their checkpoint"
+            )
         if idle := self._idle():
-            raise AnnealOptionsError(f"{idle} means nothing to the method {self.method!r}; leave it out")
+            named = [part for name in idle for part in (" or ", option(name))][1:]
+            raise AnnealOptionsError(*named, f" means nothing to the method {self.method!r}; leave it out")
         if self.refit and self.literal:
-            raise AnnealOptionsError("--refit fits blocks, and --literal leaves none; choose one")
+            raise AnnealOptionsError(
+                option("refit", True), " fits blocks, and ", option("literal", True), " leaves none; choose one"
+            )
         if self.veto is not None and not self.veto >= 0:
             raise AnnealOptionsError(f"a veto is a relative error from 0 up, not {self.veto}")
 
-    def _idle(self) -> str:
-        """An option that was given and that the method does not heed, '' where there is none."""
+    def _idle(self) -> tuple[str, ...]:
+        """Options of which one was given and that the method does not heed."""
         edgewise = self.method not in ("auto", "blocks")
         if edgewise and (self.drop_strays or self.strays != STRAYS):
-            return "--strays or --drop-strays"
+            return "strays", "drop_strays"
         if self.method == "blocks" and (self.literal or self.exposed):
-            return "--literal or --exposed"
+            return "literal", "exposed"
         if self.method in ("blocks", "support", "update") and (self.alpha, self.correction) != (ALPHA, "bonferroni"):
-            return "--alpha or --correction"
+            return "alpha", "correction"
         if self.method not in ("walk", "edges", "consistency", "sequences", "paper") and self.axis != "inputs":
-            return "--axis"
+            return ("axis",)
         if self.method in ("blocks", "update") and self.accept_null:
-            return "--accept-null"
-        return ""
+            return ("accept_null",)
+        return ()
 
     @property
     def needs_data(self) -> bool:
@@ -164,7 +172,7 @@ def prepare(model: Model, options: Annealer, activity: Mapping[str, Activity] | 
         ]
     if options.exposed:
         if activity is None:
-            raise AnnealOptionsError("--exposed needs calibration data; give --data")
+            raise AnnealOptionsError(option("exposed", True), " needs calibration data; give ", option("data"))
         settings = replace(settings, exposed=_exposed(activity))
     return Prepared(settings, seen, tuple(notes))
 
@@ -192,7 +200,9 @@ def _like(model: Model, seen: Survey, name: str) -> Null:
     else:
         value = model.graph.graph.initializers.get(name)
         if value is None or value.const_value is None:
-            raise AnnealOptionsError(f"{model.name}: has no linear and no initializer {name!r} for --init like:{name}")
+            raise AnnealOptionsError(
+                f"{model.name}: has no linear and no initializer {name!r} for ", option("init", f"like:{name}")
+            )
         found = estimate(np.asarray(value.const_value.numpy()).astype(np.float32).reshape(1, -1))
     return replace(found, source=f"the tensor {name!r}, said to be untrained", estimated=False)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ..ir.brief import brief_line
 from .clock import Clock, ClockName
 from .comparison import Comparison, Speed
 from .environment import machine
@@ -42,6 +43,8 @@ class Bench:
     machine: Mapping[str, Any]
     cuda_graph: bool = False
     cuda_graph_reason: str = ""
+
+    __repr__ = brief_line
 
     @property
     def speedup(self) -> float:

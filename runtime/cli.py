@@ -89,7 +89,7 @@ app = typer.Typer(
     name="scission",
     help="Split the dense weights of ONNX models into the independent blocks hidden in them.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -105,7 +105,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")]
+Version = Annotated[bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="print the version")]
 
 
 @app.callback()
@@ -770,7 +770,7 @@ def _plan(path: Path) -> Plan:
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"{path}: cannot be read as a plan ({error}); make one with `scission plan -o`") from None
     except PlanError as error:
-        raise PlanError(f"{path}: {error}") from None
+        raise PlanError(f"{path}: ", *error.parts) from None
 
 
 def _weight(source: str, everything: bool) -> Weight:
@@ -780,7 +780,7 @@ def _weight(source: str, everything: bool) -> Weight:
     try:
         return read_weight(source)
     except AmbiguousError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {error.for_shell}", err=True)
         shown = error.choices if everything else error.choices[:CHOICES]
         for name, shape in shown:
             typer.echo(f"  {name}  {shape}", err=True)
@@ -804,9 +804,9 @@ def main() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever read our output has seen enough; 1 would say "failed"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files go
     try:
-        app()
+        app(prog_name="scission")  # also under `python -m`: completion goes by it
     except ScissionError as error:
-        typer.echo("error: " + " ".join(str(error).splitlines()), err=True)
+        typer.echo("error: " + " ".join(error.for_shell.splitlines()), err=True)
         sys.exit(2)
     except OSError as error:
         typer.echo(f"error: {error.strerror or error}: the output could not be printed", err=True)

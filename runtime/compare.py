@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..ir.errors import ScissionError
+from ..ir.errors import ScissionError, option
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
@@ -295,7 +295,7 @@ def spec_of(model: Model, *, given: bool = False) -> list[TensorSpec]:
         shape = value.shape if value.shape is not None else _row_shape(model, value)
         if shape is None and not given:
             where = f"{model.name}: input {value.name!r}"
-            raise InputError(f"{where} has no rank to draw random values for; give real ones with --inputs")
+            raise InputError(f"{where} has no rank to draw random values for; give real ones with ", option("inputs"))
         dims = tuple(dim if dim is None or isinstance(dim, int) else dim.value for dim in shape or ())
         spec.append(TensorSpec(name=value.name or "", dtype=_dtype_name(value), shape=dims))
     return spec

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.brief import brief, brief_line
 from ..ir.errors import ScissionError
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
@@ -57,6 +58,8 @@ class Group:
     mac_share: float
     byte_share: float
 
+    __repr__ = brief_line
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
@@ -74,6 +77,8 @@ class Form:
     byte_share: float
     gain: float | None
     taken: bool = False
+
+    __repr__ = brief_line
 
     @property
     def mac_share(self) -> float:
@@ -96,6 +101,8 @@ class Covering:
     components: int
     edges: int
     forms: tuple[Form, ...]
+
+    __repr__ = brief
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..ir.errors import ScissionError
+from ..ir.errors import Remedy, ScissionError
 from ..ir.structure import Structure
 from .states import StateGraph
 
@@ -31,8 +31,11 @@ def dot(structure: Structure, states: StateGraph, first: int = 0) -> str:
     coupled = structure.condensation.count
     if structure.sccs + coupled > MOST and structure.size > FEW:
         raise DotError(
-            f"{states.name}: {structure.sccs:,} SCCs and {coupled:,} couplings are too many to draw as a graph; "
-            "--json lists them and --picture shows the matrix"
+            f"{states.name}: {structure.sccs:,} SCCs and {coupled:,} couplings are too many to draw as a graph; ",
+            Remedy(
+                "`to_dict` of it lists them and `picture` shows the matrix",
+                "--json lists them and --picture shows the matrix",
+            ),
         )
     single = structure.size <= FEW
     body = _states(structure, states, first) if single else _sccs(structure, states, first)

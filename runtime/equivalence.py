@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..ir.errors import ScissionError
+from ..ir.brief import brief
+from ..ir.errors import ScissionError, option
 from ..ir.phase import phase
 from .deviation import OutputReport, compare_values, worst_of
 from .rounding import limits
@@ -89,6 +90,8 @@ class Verdict:
     provider: str
     seconds: float
     reason: str
+
+    __repr__ = brief
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict for JSON; an infinite number is None there."""
@@ -173,7 +176,9 @@ def check(
     probed = tuple(_probe_report(*of_probe) for of_probe in zip(probes, before, after, strict=True))
     if not any(report.finite for report in reports):
         what = "empty" if not any(report.elements for report in reports) else "NaN or infinite"
-        raise EquivalenceError(f"nothing could be compared: every output is {what}; give other inputs with --inputs")
+        raise EquivalenceError(
+            f"nothing could be compared: every output is {what}; give other inputs with ", option("inputs")
+        )
     problems = [r.reason for r in reports if not r.equal] + [p.reason for p in probed if not p.within]
     identical = all(report.identical for report in reports)
     return Verdict(
@@ -295,7 +300,9 @@ def _run_probes(
     except SessionError as error:
         if "does not exist in the graph" not in str(error):
             raise
-        raise EquivalenceError(f"{error}; a probed value must be in the top-level graph of both models") from error
+        raise EquivalenceError(
+            *error.parts, "; a probed value must be in the top-level graph of both models"
+        ) from error
     worst, checked = [0.0] * len(probes), [0] * len(probes)
     for feed in trials:
         for first in range(0, len(probes), RUN_AT_ONCE // 2):
@@ -335,7 +342,7 @@ def _probe_report(probe: Probe, original: tuple[float, int], changed: tuple[floa
             f"the probe's reference is for another weight"
         )
     elif not original[1] or not changed[1]:
-        reason = f"{probe.node}: not one finite element of {probe.output!r} to check; give real inputs with --inputs"
+        reason = f"{probe.node}: not one finite element of {probe.output!r} to check; give real inputs"
     return ProbeReport(
         node=probe.node,
         within=not reason,

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..ir.brief import brief
 from ..ir.difference import Difference, Totals
 from ..ir.inspection import Inspected
 from ..ir.model import Model, Source, graphs, load
@@ -88,6 +89,8 @@ class Report:
     version: str
     made: str
     command: str
+
+    __repr__ = brief
 
     @property
     def plan(self) -> Plan:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.errors import ScissionError
+from ..ir.errors import ScissionError, option
 from .session import TensorSpec, numpy_dtype
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def shape_of(value: TensorSpec, sizes: Mapping[str, int] | int) -> tuple[int, ..
 def _draw_one(value: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator, bound: tuple[int, int]) -> Array:
     dtype = numpy_dtype(value.dtype)
     if dtype is None:
-        raise InputError(f"input {value.name!r}: cannot draw a random {value.dtype}; give real inputs with --inputs")
+        raise InputError(
+            f"input {value.name!r}: cannot draw a random {value.dtype}; give real inputs with ", option("inputs")
+        )
     if value.dtype == "string":
         return np.array(rng.choice(np.array(WORDS, object), shape), object)
     if value.dtype == "bool":
@@ -100,7 +102,9 @@ def _draw_one(value: TensorSpec, shape: tuple[int, ...], rng: np.random.Generato
     if value.dtype == "bfloat16" or dtype.kind == "f":
         return np.asarray(rng.standard_normal(shape)).astype(dtype)
     if dtype.kind not in "iu":
-        raise InputError(f"input {value.name!r}: cannot draw a random {value.dtype}; give real inputs with --inputs")
+        raise InputError(
+            f"input {value.name!r}: cannot draw a random {value.dtype}; give real inputs with ", option("inputs")
+        )
     low, high = bound
     top = int(np.iinfo(dtype).max) + 1
     if not low < high:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ..ir.brief import Several
 from ..ir.inspection import Inspected, Inspection
 from ..ir.model import Source, load
 from ..passes.inspection import inspect_model
@@ -21,7 +22,7 @@ def inspect(
     provider, device, progress: as in `plan`. Changes nothing. Raises ModelError when the model cannot be read,
     DeviceError when there is no such device.
     """
-    return inspected(model, provider=provider, device=device, progress=progress).rows
+    return Several(inspected(model, provider=provider, device=device, progress=progress).rows)
 
 
 def inspected(

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ..ir.errors import ScissionError
+from ..ir.errors import ScissionError, option
 from ..ir.inspection import FIELDS, Inspected, Inspection
 from .fitted_table import Column, FittedTable, lines_of
 from .report import recurrences
@@ -64,7 +64,7 @@ def check_column(sort: str | None) -> str:
     """The name of a column to sort by, without its sign; raises InspectionError where there is no such column."""
     name = (sort or "node").removeprefix("-")
     if name not in COLUMNS:
-        raise InspectionError(f"--sort: there is no column {name!r}; use one of {', '.join(COLUMNS)}")
+        raise InspectionError(option("sort"), f": there is no column {name!r}; use one of {', '.join(COLUMNS)}")
     return name
 
 

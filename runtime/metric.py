@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.errors import option
 from ..ir.levels import within
 from .metric_function import Outputs, Values, load_function
 from .metric_kernels import IGNORED, KERNELS, MetricError, Needs
@@ -45,7 +46,7 @@ class Metric:
         Raises MetricError when labels are missing or do not match, or the outputs do not suit the metric.
         """
         if self.needs_labels == "yes" and labels is None:
-            raise MetricError(f"metric {self.name!r} needs labels; give them with --labels")
+            raise MetricError(f"metric {self.name!r} needs labels; give them with ", option("labels"))
         return self.values(outputs, reference, None if self.needs_labels == "no" else labels)
 
     def aggregate(self, scores: Iterable[Float64]) -> float:

@@ -63,7 +63,7 @@ def check_picture(path: Path) -> str:
     if suffix not in ("png", "svg"):
         raise PictureError(f"{path}: a picture is a .png or an .svg file; choose one of these names")
     if importlib.util.find_spec("matplotlib") is None:
-        raise PictureError(f"{path}: pictures need matplotlib; pip install 'scission[pictures]'")
+        raise PictureError(f"{path}: pictures need matplotlib; pip install matplotlib")
     return suffix
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import onnx
 
-from ..ir.errors import ScissionError
+from ..ir.brief import brief
+from ..ir.errors import Remedy, ScissionError
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
@@ -62,6 +63,8 @@ class Result:
     selection: Selection | None = None
     tuned: Tuned | None = None
     fallbacks: tuple[Fallback, ...] = ()
+
+    __repr__ = brief
 
     @property
     def ok(self) -> bool:
@@ -257,6 +260,27 @@ def resolve(provider: str) -> str:
     return "cpu" if cuda_problem() else "cuda"
 
 
+@overload
+def apply(
+    model: Source,
+    plan: Plan,
+    output: str | os.PathLike[str],
+    *,
+    overwrite: bool = ...,
+    custom_ops: Sequence[Path] = ...,
+) -> Path: ...
+@overload
+def apply(
+    model: bytes, plan: Plan, output: None = None, *, overwrite: bool = ..., custom_ops: Sequence[Path] = ...
+) -> bytes: ...
+@overload
+def apply(
+    model: onnx.ModelProto, plan: Plan, output: None = None, *, overwrite: bool = ..., custom_ops: Sequence[Path] = ...
+) -> onnx.ModelProto: ...
+@overload
+def apply(
+    model: ir.Model, plan: Plan, output: None = None, *, overwrite: bool = ..., custom_ops: Sequence[Path] = ...
+) -> ir.Model: ...
 def apply(
     model: Source,
     plan: Plan,
@@ -520,8 +544,13 @@ def _annealed(
 
     if data is None or max_drop is None:
         raise AnnealOptionsError(
-            "annealing is lossy: give data to judge it by (--data FILE.npz) and how much the task may lose "
-            "(--max-drop 'argmax<=0.01'); `scission plan --anneal` shows what it would remove without either"
+            "annealing is lossy: give data to judge it by (",
+            Remedy("data=…", "--data FILE.npz"),
+            ") and how much the task may lose (",
+            Remedy("max_drop='argmax<=0.01'", "--max-drop 'argmax<=0.01'"),
+            "); ",
+            Remedy("`scission.plan(model, anneal=…)`", "`scission plan --anneal`"),
+            " shows what it would remove without either",
         )
     budget = parse_budget(max_drop)
     held = data if isinstance(data, Labelled) else read_data(model, data, labels)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..ir.errors import ScissionError
+from ..ir.errors import ScissionError, option
 from .clock import Clock, ClockName, clock_for
 from .comparison import Comparison, compare_times
 from .deviation import compare_values
@@ -177,7 +177,12 @@ def require_sense(
     if cuda_graph not in get_args(GraphChoice):
         raise BenchError(f"cuda_graph must be one of {list(get_args(GraphChoice))}, got {cuda_graph!r}")
     if cuda_graph == "on" and resolved(provider, "this machine") == "cpu":
-        raise BenchError("CUDA graphs run on CUDA only; use --provider cuda where there is a GPU, or --cuda-graph auto")
+        raise BenchError(
+            "CUDA graphs run on CUDA only; use ",
+            option("provider", "cuda"),
+            " where there is a GPU, or ",
+            option("cuda_graph", "auto"),
+        )
 
 
 def file_bytes(model: Path | bytes) -> int:

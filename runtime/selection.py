@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.annealing import Annealing, Cause
+from ..ir.brief import brief
 from ..ir.levels import within
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
@@ -64,6 +65,8 @@ class Candidate:
     drop: float
     weight: Array | None = None
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Selection:
@@ -81,6 +84,8 @@ class Selection:
     reason: str
     metric: str
     limit: float
+
+    __repr__ = brief
 
     @property
     def annealing(self) -> tuple[Annealing, ...]:

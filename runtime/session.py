@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ..ir.errors import ScissionError
+from ..ir.errors import Remedy, ScissionError, option
 
 __all__ = [
     "Bound",
@@ -54,11 +54,11 @@ UNCAPTURED = ("gpu_graph_id", "-1")  # run option: neither record a CUDA graph n
 CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 SIZED_BY_DATA = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # they read a size back from the GPU
 FATAL = 4  # onnxruntime's log severity: what matters comes back as an exception, and as our own message
-HINTS = (
-    ("captur", "this model cannot be recorded as a CUDA graph; use --cuda-graph off"),
-    ("CUDA failure", "the GPU refused; free its memory, or use --provider cpu"),
-    ("is not a registered function", "load the library of this operator with --custom-ops"),
-    ("No Op registered", "load the library of this operator with --custom-ops, or upgrade onnxruntime"),
+HINTS: tuple[tuple[Any, ...], ...] = (  # what a message of onnxruntime holds, and what helps
+    ("captur", "this model cannot be recorded as a CUDA graph; use ", option("cuda_graph", "off")),
+    ("CUDA failure", "the GPU refused; free its memory, or use ", option("provider", "cpu")),
+    ("is not a registered function", "load the library of this operator with ", option("custom_ops")),
+    ("No Op registered", "load the library of this operator with ", option("custom_ops"), ", or upgrade onnxruntime"),
     ("Could not find an implementation", "this provider has no kernel for that operator and type; convert the model"),
     ("Unsupported model IR version", "upgrade onnxruntime or save the model with an older IR version"),
     ("opset", "upgrade onnxruntime or convert the model to an older opset"),
@@ -67,8 +67,18 @@ HINTS = (
     ("rotobuf parsing failed", "is this a whole ONNX file?"),
     ("No graph was found", "is this a whole ONNX file?"),
     ("File doesn't exist", "check the path"),
-    ("invalid dimensions", "give the size of the named input with --size, or real inputs with --inputs"),
-    ("indices element out of data bounds", "random indices do not suit this model; give real inputs with --inputs"),
+    (
+        "invalid dimensions",
+        "give the size of the named input with ",
+        option("sizes", flag="--size"),
+        ", or real inputs with ",
+        option("inputs"),
+    ),
+    (
+        "indices element out of data bounds",
+        "random indices do not suit this model; give real inputs with ",
+        option("inputs"),
+    ),
 )
 
 
@@ -125,7 +135,7 @@ class Session:
                 for name, value in zip(wanted, self.ort.run_with_ort_values(wanted, values, how), strict=True)
             }
         except Exception as error:  # onnxruntime's exceptions share no base of their own
-            raise SessionError(_explain(self.name, error)) from error
+            raise SessionError(*_explain(self.name, error)) from error
 
     def bind(self, feeds: Mapping[str, Array]) -> Bound:
         """A call that runs the model on inputs already copied to where it wants them; outputs stay on the device.
@@ -147,7 +157,7 @@ class Session:
                 binding.bind_output(output.name, self.provider)
             room = _bind_room(self, binding)
         except Exception as error:
-            raise SessionError(_explain(self.name, error)) from error
+            raise SessionError(*_explain(self.name, error)) from error
         return Bound(session=self, feeds=values, binding=binding, room=room)
 
     def _require(self, feeds: Mapping[str, Array]) -> None:
@@ -190,7 +200,7 @@ class Bound:
             self._run()
         except Exception as error:
             if not self.room or self.session.cuda_graph:
-                raise SessionError(_explain(self.session.name, error)) from error
+                raise SessionError(*_explain(self.session.name, error)) from error
             self._give_up_room()
 
     def outputs(self) -> dict[str, Array]:
@@ -256,7 +266,12 @@ def open_session(
     ort = _onnxruntime()
     chosen = resolved(provider, label)
     if cuda_graph and chosen != "cuda":
-        raise SessionError(f"{label}: CUDA graphs run on CUDA only; use --provider cuda or --cuda-graph off")
+        raise SessionError(
+            f"{label}: CUDA graphs run on CUDA only; use ",
+            option("provider", "cuda"),
+            " or ",
+            option("cuda_graph", "off"),
+        )
     options = _options(ort, threads, optimize, folder if isinstance(model, bytes) else None)
     for library in custom_ops:
         try:
@@ -273,7 +288,7 @@ def open_session(
             str(model) if isinstance(model, Path) else model, options, providers=providers, enable_fallback=0
         )
     except Exception as error:
-        raise SessionError(_explain(label, error)) from error
+        raise SessionError(*_explain(label, error)) from error
     seconds = time.perf_counter() - start
     if session.get_providers()[0] != EXECUTION_PROVIDER[chosen]:  # onnxruntime only warns
         raise SessionError(f"{label}: asked for {chosen}, onnxruntime runs it on {session.get_providers()[0]}")
@@ -299,7 +314,8 @@ def cuda_problem() -> str | None:
     """
     ort = _onnxruntime()
     if EXECUTION_PROVIDER["cuda"] not in ort.get_available_providers():
-        return "this onnxruntime is built without CUDA; install scission[gpu] instead of scission[cpu]"
+        instead = "run `pip uninstall onnxruntime`, then `pip install onnxruntime-gpu`"
+        return f"this onnxruntime is built without CUDA; {instead}"
     if hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
             ort.preload_dlls()
@@ -400,7 +416,8 @@ def _onnxruntime() -> ModuleType:
         onnxruntime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise SessionError(
-            f"onnxruntime cannot be imported ({error}); install scission[cpu] or scission[gpu]"
+            f"onnxruntime cannot be imported ({error}); run `pip install onnxruntime`, "
+            "or `pip install onnxruntime-gpu` for CUDA"
         ) from error
     onnxruntime.set_default_logger_severity(FATAL)
     return onnxruntime
@@ -435,7 +452,7 @@ def resolved(provider: Choice, label: str) -> Provider:
         return "cuda"
     if provider == "auto":
         return "cpu"
-    raise SessionError(f"{label}: asked for CUDA, and {problem}; or use --provider cpu")
+    raise SessionError(f"{label}: asked for CUDA, and {problem}; or use ", option("provider", "cpu"))
 
 
 @contextlib.contextmanager
@@ -444,13 +461,13 @@ def _explained(label: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise SessionError(_explain(label, error)) from error
+        raise SessionError(*_explain(label, error)) from error
 
 
-def _explain(label: str, error: Exception) -> str:
+def _explain(label: str, error: Exception) -> tuple[str | Remedy, ...]:
     text = str(error)
-    hint = next((hint for mark, hint in HINTS if mark in text), "")
-    return f"{label}: ONNX Runtime: {_first_line(error)}{'; ' + hint if hint else ''}"
+    hint = next((hint for mark, *hint in HINTS if mark in text), [])
+    return f"{label}: ONNX Runtime: {_first_line(error)}{'; ' if hint else ''}", *hint
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import __version__
+from ..ir.brief import brief, brief_line
 from ..ir.errors import ScissionError
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
@@ -76,6 +77,8 @@ class TunedUnit:
     settled: bool = True
     note: str = ""
 
+    __repr__ = brief_line
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         names = ("nodes", "planned", "winner", "rows", "source", "settled", "note")
@@ -89,6 +92,8 @@ class Tuned:
     plan: Plan
     units: tuple[TunedUnit, ...]
     warnings: tuple[str, ...] = ()
+
+    __repr__ = brief
 
     def to_dict(self) -> dict[str, Any]:
         """The measurements for JSON; the plan is not among them."""

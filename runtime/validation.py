@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..ir.brief import brief
 from ..ir.levels import LevelResult, OperatorLevel, Sweep, strongest, summarise
 from ..ir.model import Model, Source, load
 from ..ir.phase import phase
@@ -50,6 +51,8 @@ class Validation:
     limit: float
     certain: bool = False
     report: ModelReport | None = None
+
+    __repr__ = brief
 
     @property
     def decomposes(self) -> bool:

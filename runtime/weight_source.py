@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.errors import ScissionError
+from ..ir.errors import INSPECT, ScissionError
 from ..ir.model import first_line
 
 if TYPE_CHECKING:
@@ -163,11 +163,11 @@ def from_model(source: Any, node: str | None = None) -> Weight:
             why = [f"{skip.op}, {skip.reason}" for skip in found.skipped if skip.node == node]
             if why:
                 raise WeightError(f"{model.name}: node {node!r} has no weight that can be taken: {why[0]}")
-            raise WeightError(f"{model.name}: there is no linear {node!r}; `scission inspect --all` lists them")
+            raise WeightError(f"{model.name}: there is no linear {node!r}; ", INSPECT, " lists them")
     try:
         matrix = matrices[node].read()
     except ModelError as error:
-        raise WeightError(f"{model.name}: {error}") from None
+        raise WeightError(f"{model.name}: ", *error.parts) from None
     return from_array(matrix, f"{model.name}:{node}", (*([model.path] if model.path else []), *model.data_files()))
 
 
@@ -201,7 +201,7 @@ def _only(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
         if len(candidates) == 1:
             return candidates[0]
     if not shapes:
-        raise WeightError(f"{name}: there is no matrix in it; `scission inspect` tells about a model's weights")
+        raise WeightError(f"{name}: there is no matrix in it; ", INSPECT, " tells about a model's weights")
     likely = sorted(shapes, key=lambda key: (key not in square, key not in matrices, -math.prod(shapes[key])))
     what = f"{len(square)} square matrices" if square else f"{len(shapes)} matrices and none is square"
     raise AmbiguousError(

@@ -129,9 +129,9 @@ def test_nan_and_infinities_are_always_edges():
     ("options", "message"),
     [
         ({"test": "magic"}, "unknown test 'magic'"),
-        ({"test": "neyman"}, "give --init or --initial"),
-        ({"test": "edges"}, "give --init or --initial"),
-        ({"test": "support"}, "give --init or --initial"),
+        ({"test": "neyman"}, "give init=… or initial=…"),
+        ({"test": "edges"}, "give init=… or initial=…"),
+        ({"test": "support"}, "give init=… or initial=…"),
         ({"test": "support", "null": NORMAL}, "bounded initialisation"),
         ({"test": "update"}, "needs the initial checkpoint"),
         ({"test": "update", "initial": np.ones((2, 3))}, r"shape \(2, 3\), the trained one \(3, 2\)"),

@@ -82,7 +82,7 @@ def test_auto_takes_the_test_that_suits_what_is_known(case, tmp_path):
         ({"refit": True, "literal": True}, "choose one"),
         ({"veto": -1.0}, "from 0 up"),
         ({"veto": float("nan")}, "from 0 up"),
-        ({"method": "update"}, "--initial"),
+        ({"method": "update"}, "initial=…"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options, message):

@@ -156,7 +156,7 @@ def test_refused():
         bench(data(), data(), X, repeats=0)
     with pytest.raises(BenchError, match="seconds must be above 0"):
         bench(data(), data(), X, seconds=0)
-    with pytest.raises(BenchError, match=r"on CUDA only; use --provider cuda .* --cuda-graph auto"):
+    with pytest.raises(BenchError, match=r"on CUDA only; use provider='cuda' .* cuda_graph='auto'"):
         bench(data(), data(), X, cuda_graph="on")
     with pytest.raises(BenchError, match="cuda_graph must be one of"):
         bench(data(), data(), X, cuda_graph="maybe")

@@ -383,8 +383,17 @@ def test_without_arguments_it_shows_its_help(scission_cli):
     assert status == 2 and "Usage" in out + err
 
 
-def test_version(scission_cli):
-    assert scission_cli("--version") == (0, f"scission {scission.__version__}\n", "")
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version(scission_cli, flag):
+    assert scission_cli(flag) == (0, f"scission {scission.__version__}\n", "")
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("scission op", "optimize"), ("scission diff --ov", "--overwrite")])
+def test_a_shell_completes_commands_and_options(scission_cli, monkeypatch, typed, offered):
+    monkeypatch.setenv("_SCISSION_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    assert scission_cli("")[:2] == (0, f"{offered}\n")
 
 
 def test_python_dash_m(folder):

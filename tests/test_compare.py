@@ -158,7 +158,7 @@ def test_real_inputs_serve_a_model_of_unknown_rank(tmp_path):
     model = onnx.helper.make_model(
         onnx.helper.make_graph([node], "g", [x], [y]), opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9
     )
-    with pytest.raises(scission.ScissionError, match="give real ones with --inputs"):
+    with pytest.raises(scission.ScissionError, match="give real ones with inputs=…"):
         scission.check(model, model, trials=scission.Trials(provider="cpu"))
     np.savez(tmp_path / "x.npz", x=np.ones((2, 3), np.float32))
     trials = scission.Trials(provider="cpu", inputs=tmp_path / "x.npz")

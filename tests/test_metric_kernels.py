@@ -155,7 +155,7 @@ def test_perplexity_at_the_edges():
     assert metric.aggregate([score("perplexity", masked, labels=np.array([0]))]) == pytest.approx(2)
     assert metric.aggregate([score("perplexity", masked, labels=np.array([1]))]) == math.inf
     assert math.isnan(metric.aggregate([score("perplexity", masked * np.nan, np.zeros((1, 3)), np.array([1]))]))
-    with pytest.raises(MetricError, match="'perplexity' needs labels; give them with --labels"):
+    with pytest.raises(MetricError, match="'perplexity' needs labels; give them with labels=…"):
         score("perplexity", masked)
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from typing import get_overloads
 
 import numpy as np
 import onnx
@@ -550,3 +551,14 @@ def test_nothing_is_annealed_for_what_no_race_is_won_by(lossy, tmp_path, monkeyp
     result = optimize(path, tmp_path / "out.onnx", tune=True, cache=False, **options)
     assert result.outcome == "unchanged" and result.selection.chosen == () and result.plan.annealing == ()
     assert (tmp_path / "out.onnx").read_bytes() == path.read_bytes()
+
+
+def test_apply_says_by_type_what_comes_back():
+    told = {}
+    for one in get_overloads(pipeline.apply):
+        told[one.__annotations__["model"]] = (one.__annotations__["output"], one.__annotations__["return"])
+    path = "str | os.PathLike[str]"
+    assert told == {
+        "Source": (path, "Path"),
+        **{kind: ("None", kind) for kind in ("bytes", "onnx.ModelProto", "ir.Model")},
+    }

@@ -123,7 +123,7 @@ def test_real_models_and_json(tmp_path):
         ({"drop": 0.5}, "drop must be at least 1"),
         ({"drop": float("nan")}, "drop must be at least 1"),
         ({"cuda_graph": "maybe"}, "cuda_graph must be one of"),
-        ({"cuda_graph": "on"}, "on CUDA only; use --provider cuda"),
+        ({"cuda_graph": "on"}, "on CUDA only; use provider='cuda'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(change, text):

@@ -270,7 +270,7 @@ def test_bound_call_runs_the_model():
         ({}, r"no value for the inputs \['x'\]"),
         ({"z": np.zeros((1, 3), np.float32)}, r"no value for the inputs \['x'\]; got \['z'\]"),
         ({"x": np.zeros((1, 3), np.float64)}, "Unexpected input data type"),
-        ({"x": np.zeros((1, 5), np.float32)}, "invalid dimensions for input: x.*--size"),
+        ({"x": np.zeros((1, 5), np.float32)}, "invalid dimensions for input: x.*sizes=…"),
         ({"x": np.zeros((1, 3), np.float32), "z": np.zeros(1)}, "z"),
     ],
 )
@@ -291,8 +291,8 @@ def test_refused_models_say_which_why_and_what_to_do(tmp_path):
     new = linear()
     new.ir_version = 999
     cases = {
-        "unknown.onnx": (unknown.SerializeToString(), "Zap.*--custom-ops"),
-        "custom.onnx": (custom.SerializeToString(), "Zap.*--custom-ops"),
+        "unknown.onnx": (unknown.SerializeToString(), "Zap.*custom_ops=…"),
+        "custom.onnx": (custom.SerializeToString(), "Zap.*custom_ops=…"),
         "cut.onnx": (linear().SerializeToString()[:-30], "rotobuf parsing failed.*whole ONNX file"),
         "empty.onnx": (b"", "whole ONNX file"),
         "new.onnx": (new.SerializeToString(), "IR version.*upgrade"),
@@ -313,7 +313,7 @@ def test_wrong_options():
     with pytest.raises(SessionError, match="unknown provider 'tpu'"):
         open_session(data, provider="tpu")
     for provider in ("cpu", "auto") if cuda_problem() else ("cpu",):
-        with pytest.raises(SessionError, match="model in memory: CUDA graphs run on CUDA only; use --provider cuda"):
+        with pytest.raises(SessionError, match="model in memory: CUDA graphs run on CUDA only; use provider='cuda'"):
             open_session(data, provider=provider, cuda_graph=True)
     with pytest.raises(SessionError, match="threads must be at least 1"):
         open_session(data, threads=0)
