@@ -182,7 +182,7 @@ def timings(benches: Sequence[Bench]) -> RenderableType:
     return Group(
         table,
         Text(
-            f"medians of {_pairs(benches)} interleaved rounds by {clock}; the interval holds the true speed-up in "
+            f"median of {_pairs(benches)} interleaved rounds by {clock}; the interval holds the true speed-up in "
             f"{1 - ALPHA:.1%} of all benches"
         ),
         Text(

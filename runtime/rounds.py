@@ -1,7 +1,8 @@
 """Interleaved rounds: every model runs in each, in an order that is drawn anew and then turned round.
 
 What the machine does in the meantime falls on either of two models as by the toss of a coin, which is all that the
-intervals of `sequential` need, and what being first, last or second costs cancels within a round.
+intervals of `sequential` need, and what being first, last or second costs cancels within a round. Of the readings of a
+round the fastest counts, since whatever else runs on the machine only adds to them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .sequential import least_samples
 __all__ = ["WARM_UP", "Schedule", "Taken", "schedule", "take_rounds"]
 
 WARM_UP = 3
-ROUNDS = 200  # that the time is cut into, so that the interval is narrow where every round is noisy
+ROUNDS = 1000  # that the time is cut into: short ones, so that a neighbour who comes and goes is beside both models
 MOST_READINGS = 32  # of one model in a row
 CLOCKED = 20  # times what reading the clock costs that a reading takes, so that it is no part of it
 LOOKS = 1.1  # rounds at one look at the results over those at the look before
@@ -39,7 +40,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """Seconds of one run of each model: medians of the rounds in which it took part, and of all readings one by one."""
+    """Seconds of one run of each model: the fastest reading of each round in which it took part, and all readings."""
 
     rounds: Mapping[str, Sequence[float]]
     readings: Mapping[str, Sequence[float]]
@@ -54,7 +55,7 @@ def schedule(seconds: Mapping[str, float], limit: float, cost: float) -> Schedul
     >>> schedule({"a": 0.001, "b": 0.0005}, 1.0, 0.0)
     Schedule(passes=2, readings=1, runs={'a': 1, 'b': 1})
     >>> schedule({"a": 1.2e-5, "b": 2.2e-5}, 1.0, 2e-6)
-    Schedule(passes=2, readings=31, runs={'a': 4, 'b': 2})
+    Schedule(passes=2, readings=6, runs={'a': 4, 'b': 2})
     """
     own = {name: max(one - cost, cost / CLOCKED, 1e-9) for name, one in seconds.items()}
     runs = {name: max(1, math.ceil(CLOCKED * cost / one - 1e-9)) for name, one in own.items()}
@@ -71,7 +72,7 @@ def take_rounds(
     """Warm up, then run rounds until `steer` leaves fewer than two models or the time is over.
 
     seconds: on the wall, but at least as many rounds as an interval needs; repeats: exactly so many rounds instead, in
-    which each model runs once; steer: given the medians of all rounds so far and the models that run, those that go on.
+    which each model runs once; steer: given the seconds of all rounds so far and the models that run, those that go on.
     """
     typical = _warmed_up(calls, clock, seconds)
     plan = Schedule(passes=1, readings=1, runs=dict.fromkeys(calls, 1))
@@ -84,7 +85,7 @@ def take_rounds(
     done, look = 0, least_samples()
     while done < (repeats or least_samples()) or (repeats is None and clock.limit() < stop):
         for name, taken in _round(calls, running, clock, plan, rng).items():
-            rounds[name].append(float(np.median(taken)))
+            rounds[name].append(min(taken))
             readings[name] += taken
         done += 1
         if done >= look:

@@ -55,6 +55,19 @@ def test_a_round_of_two_passes_goes_back_the_way_it_came():
     assert len(found.rounds["a"]) == len(rounds) >= 160 and len(found.readings["a"]) == 2 * len(rounds)
 
 
+def test_of_a_round_the_fastest_reading_counts_and_all_are_kept():
+    seconds = iter([1e-3] * 6 + [5e-3, 1e-3, 1e-3, 9e-3] * 10_000)
+    now = [0.0]
+
+    def call():
+        now[0] += next(seconds)
+
+    clock = Clock(name="wall", read=lambda: now[0], limit=lambda: now[0])
+    found = take_rounds({"a": call, "b": call}, clock, 1.0, None, everybody, np.random.default_rng(0))
+    assert set(np.round(found.rounds["a"], 6)) == {5e-3, 1e-3} == set(np.round(found.rounds["b"], 6)) - {9e-3}
+    assert len(found.readings["a"]) == 2 * len(found.rounds["a"])
+
+
 def test_no_model_always_follows_the_same_one():
     track = Track(dict.fromkeys("abcd", 0.01))
     taken(track, repeats=40)

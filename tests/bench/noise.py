@@ -1,7 +1,7 @@
 """Whether verdicts hold beside a busy neighbour: the same pairs benched again and again, the same unit tuned again.
 
 `python tests/bench/noise.py [--only ROW ...] [--save]` prints each figure beside its target; `--save` also writes them
-to `tests/bench/results/`. Every pair is benched ten times on the machine as it is and ten times beside a process on
+to `tests/bench/results/`. Every pair is benched ten times on the machine as it is, and ten times beside a process on
 every core that never rests: a model and one with a third of its hidden units, one with nine tenths of them, and the
 same file twice; with one thread, timed in processor seconds, and with as many as ONNX Runtime likes, timed on the wall.
 Verdicts contradict each other where one run says faster and another slower. A unit is tuned four times in either way,
@@ -38,7 +38,7 @@ from scission.runtime.excerpt_race import DENSE, race_excerpt
 from scission.runtime.race import race
 from scission.runtime.tune import tune
 
-TIMES = 10  # that a pair is benched quietly, and as often beside the neighbour
+TIMES = 10  # that a pair is benched as the machine is, and as often beside the neighbour
 TUNED = 4
 SECONDS = 1.0  # of one bench, at most
 WIDTH, DEPTH, BATCH = 256, 2, 16
@@ -46,7 +46,7 @@ ROWS = (16, 256)
 
 
 def pair_row(name: str, share: float) -> Iterator[Figure]:
-    """A model and one with a share of its hidden units, quietly and beside the neighbour."""
+    """A model and one with a share of its hidden units, as the machine is and beside the neighbour."""
     feeds = {"x": np.random.default_rng(0).standard_normal((BATCH, WIDTH)).astype(np.float32)}
     models = network(1.0), network(share)
     for threads in (1, None):
@@ -59,7 +59,7 @@ def pair_row(name: str, share: float) -> Iterator[Figure]:
             ratios = [one.speedup for one in found]
             counts = Counter(one.speed.value for one in found)
             told = ", ".join(f"{count} {speed}" for speed, count in sorted(counts.items()))
-            where = f"{how}, {'beside the neighbour' if busy else 'quiet'}, by {found[0].clock} time"
+            where = f"{how}, {'beside the neighbour' if busy else 'as it is'}, by {found[0].clock} time"
             yield reported(name, f"{where}: {told}; lowest speed-up", min(ratios))
             yield reported(name, f"{where}: highest speed-up", max(ratios))
         yield at_most(name, f"{how}: contradicting verdicts in {len(seen)} runs", contradictions(seen), 0)
@@ -87,7 +87,7 @@ def tuning(threads: int | None) -> Iterator[Figure]:
         settled = sum(unit.settled for units in runs for unit in units)
         planned = runs[0][0].planned
         winners += won
-        where = "beside the neighbour" if busy else "quiet"
+        where = "beside the neighbour" if busy else "as it is"
         told = ", ".join(f"{count} {way}" for way, count in sorted(Counter(won).items()))
         yield reported(row, f"{where}: {told} (planned: {planned}); settled and kept, of {len(won)}", settled)
     ways = sorted({*winners, planned} - {DENSE})
