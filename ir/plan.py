@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, get_args
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from .annealing import Annealing, AnnealingError
 from .brief import brief, brief_line
 from .decomposition import LONGEST_RANGE, RANGE, Block, Decomposition, Indices, PlanError, from_ranges, to_ranges
 from .gates import GATES
+from .grain import Grain
 from .joint import Joint
 from .reordering import Reordering
 from .skipped import Skipped
+from .wanted import Lowering, Wanted
 
 __all__ = ["SCHEMA", "Block", "Decomposition", "Indices", "Lowering", "Plan", "PlanError", "States", "Step"]
 
@@ -26,7 +28,6 @@ ANNEALS = 3  # the first schema that knows annealing
 JOINS = 4  # the first schema that knows joints, reorderings and the lowerings beside scatter, split and parallel
 COVERS = 5  # the first schema that knows blocks that are added up, and strays
 READABLE = (1, 2, 3, 4, 5)  # the first knew neither layers nor recurrent steps, the second no annealing
-Lowering = Literal["dense", "scatter", "split", "gather", "batched", "grouped", "select", "parallel", "joint"]
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
     **dict.fromkeys(("node", "op", "weight", "dtype", "reason", "lowering"), (str,)),
     **dict.fromkeys(("components", "nonzeros", "dormant_inputs", "dormant_outputs"), (int, np.integer)),
@@ -136,7 +137,8 @@ class Plan:
     inline: local functions whose bodies take the place of their calls, because weights are among their arguments;
     annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
     model that it leaves; effect: what that was measured to do, in one line; reorderings: streams whose features get
-    another order, before anything is split as well; joints: linears that are split together, whose lowering is 'joint'.
+    another order, before anything is split as well; joints: linears that are split together, whose lowering is 'joint';
+    grain, wanted: what was asked for and not left to prices, of blocks and of lowerings.
     Raises PlanError when a joint names no such step or its steps have not as many blocks, or a step is in no joint.
 
     >>> plan = Plan(model="m.onnx", provider="cpu", rows=(1, 256), parameters=0, steps=(), skipped=())
@@ -155,6 +157,8 @@ class Plan:
     effect: str = ""
     reorderings: tuple[Reordering, ...] = ()
     joints: tuple[Joint, ...] = ()
+    grain: Grain = field(default_factory=Grain)
+    wanted: Wanted = field(default_factory=Wanted)
 
     __repr__ = brief
 
@@ -232,6 +236,7 @@ class Plan:
         }
         if self.effect:
             head["effect"] = self.effect
+        head |= {name: asked.to_dict() for name, asked in (("grain", self.grain), ("wanted", self.wanted)) if asked}
         body = json.dumps(head, indent=1)[:-2]
         steps = ",\n  ".join(json.dumps(_step_to_dict(step)) for step in self.steps)
         skipped = ",\n  ".join(json.dumps(skip.to_dict()) for skip in self.skipped)
@@ -276,6 +281,8 @@ class Plan:
                 effect=_text(data.get("effect", ""), "effect"),
                 reorderings=tuple(Reordering.from_dict(one) for one in _list(data, "reorderings")),
                 joints=tuple(Joint.from_dict(one) for one in _list(data, "joints")),
+                grain=Grain.from_dict(data.get("grain", {})),
+                wanted=Wanted.from_dict(data.get("wanted", {})),
             )
         except AnnealingError as error:
             raise PlanError(str(error)) from None

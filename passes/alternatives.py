@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..ir.joint import Joint
 from ..ir.linear import Linear, scopes
-from ..ir.plan import Decomposition, Lowering, Plan, Step
+from ..ir.plan import Decomposition, Plan, Step
 from ..ir.recurrent import Recurrent
 from ..ir.view import View
 from . import recurrent_planner
 from .analysis import Analysis, analyse
 from .batched import tile_of
 from .blocks import halves
-from .cost import Machine, dense_seconds, fitting, groupings, machines_for, split_seconds
+from .candidates import candidates
+from .cost import Machine, machines_for, worst_gain
 from .emit import Names
 from .joint_planner import JointOption, candidate, grown_from, joined, joint_options
-from .lowering import absorb_dormant, absorbs, apart, suited
+from .lowering import suited
 from .plan_unit import PlanUnit, way_of
-from .planner import fixed_rows, praise, selects_only, turned_ends
+from .planner import fixed_rows, names_of, praise, selects_only, turned_ends
 from .recurrent_cost import parallel_seconds, seconds
 from .rewrite import joint_problem
-from .units import couple, group_units
+from .units import couple, group_units, unit_groups
 
 __all__ = ["MOST", "Alternative", "alternatives"]
 
@@ -55,7 +56,7 @@ def alternatives(
     kind. Dense is not among them. Reads the weights of the unit and changes nothing.
     """
     several = 1 if plan.provider == "cuda" else threads or os.cpu_count() or 1
-    work = _Work(seen, plan.rows, plan.provider, several)
+    work = _Work(seen, plan, several)
     if not unit.linears:
         return _sorted(_ranked(work.parallel(unit), unit.way)[:most])
     if unit.joint is not None:
@@ -70,9 +71,16 @@ class _Work:
     """What the alternatives of a unit depend on besides the unit."""
 
     seen: View
-    rows: tuple[int, ...]
-    provider: str
+    plan: Plan
     threads: int
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        return self.plan.rows
+
+    @property
+    def provider(self) -> str:
+        return self.plan.provider
 
     def machines(self) -> list[Machine]:
         return machines_for(self.provider, self.threads)
@@ -83,19 +91,18 @@ class _Work:
         constants = self.seen.found.constants
         analysis = analysis or analyse(linear.canonical(constants), transposed=linear.transposed)
         selects = selects_only(linear, analysis, self.seen.found)
-        ways = [way for way in suited(linear) if way != "select" or selects]
+        asked = self.plan.wanted.way(*names_of(linear))
+        ways = [way for way in suited(linear) if way != "select" or selects] if asked is None else [asked]
         tile = tile_of(self.provider, linear.dtype)
         counts = [fixed] if (fixed := fixed_rows(linear)) else list(self.rows)
-        transposes = turned_ends(linear)
+        transposes = turned_ends(linear, ways[0] if ways else "scatter")
         itemsize = linear.dtype.numpy().itemsize
         found = []
         settings = [(rows, machine) for rows in counts for machine in self.machines()]
-        for way, blocks in _lowered(linear, analysis, ways, tile, settings):
-            gain = min(
-                dense_seconds(linear.shape, rows, itemsize, machine)
-                / split_seconds(blocks, way, rows, itemsize, machine, transposes, tile)
-                for rows, machine in settings
-            )
+        grain = self.plan.grain
+        lowered = candidates(linear, analysis, ways, grain, settings, tile, asked=asked is not None)
+        for way, blocks in ((way, blocks) for blocks, fits in lowered for way in fits):
+            gain = worst_gain(blocks, way, settings, itemsize, transposes, tile)
             made = replace(
                 step,
                 lowering=way,
@@ -121,7 +128,7 @@ class _Work:
         )
         if grown is None or grown.region.linears != unit.linears:  # a plan that was edited by hand
             return _sorted([*planned, *apart])
-        options = joint_options(grown, self.rows, self.machines())
+        options = joint_options(grown, self.rows, self.machines(), self.plan.grain)
         together = {one: option for option in options for one in [self._joined(unit, option, analyses)]}
         names = Names(self.seen.model)
         graph = unit.linears[0].node.graph
@@ -170,17 +177,27 @@ class _Work:
             way = ways[step.node]
             whole[step.node] = couple(*way.stored(constants), way.direction).decomposition
         found = []
-        most = max(len(blocks.blocks) for blocks in whole.values())
-        for count in halves(most):
+        for blocks in self._unit_groups(whole, ways):
             steps = []
-            for step in unit.steps:
-                blocks = group_units(whole[step.node], ways[step.node].features, count)
-                gain = self._recurrent_gain(ways[step.node], blocks)
-                steps.append(replace(step, lowering="parallel", decomposition=blocks, gain=round(gain, 3)))
+            for step, own in zip(unit.steps, blocks, strict=True):
+                gain = self._recurrent_gain(ways[step.node], own)
+                steps.append(replace(step, lowering="parallel", decomposition=own, gain=round(gain, 3)))
             if all(step.decomposition.mac_share < 1 for step in steps):
                 gain = min(step.gain or 0.0 for step in steps)
                 found.append(Alternative(way_of(steps, None), tuple(steps), (), gain))
-        return found or _as_planned(unit)
+        ours = [] if any(one.way == unit.way for one in found) else _as_planned(unit)
+        return [*found, *ours]
+
+    def _unit_groups(
+        self, whole: dict[str, Decomposition], ways: dict[str, Recurrent]
+    ) -> Iterator[tuple[Decomposition, ...]]:
+        """The blocks of all directions merged, into as many of each where nothing is asked for."""
+        if self.plan.grain:
+            grain = self.plan.grain
+            yield from zip(*(unit_groups(own, ways[node].features, grain) for node, own in whole.items()), strict=False)
+            return
+        for count in halves(max(len(blocks.blocks) for blocks in whole.values())):
+            yield tuple(group_units(own, ways[node].features, count) for node, own in whole.items())
 
     def _recurrent_gain(self, way: Recurrent, blocks: Decomposition) -> float:
         itemsize = way.dtype.numpy().itemsize
@@ -190,24 +207,6 @@ class _Work:
             for run in recurrent_planner.runs_of(way, self.rows)
             for machine in recurrent_planner.machines_of(self.provider, self.threads)
         )
-
-
-def _lowered(
-    linear: Linear,
-    analysis: Analysis,
-    ways: Sequence[Lowering],
-    tile: int,
-    settings: Sequence[tuple[int, Machine]],
-) -> Iterator[tuple[Lowering, Decomposition]]:
-    """Every lowering that suits a linear with its blocks and its covers, in every number of groups."""
-    for found in analysis.decompositions:
-        if not found.blocks or apart(linear, found):
-            continue
-        whole = absorb_dormant(found) if absorbs(linear) else found
-        for grouped in groupings(whole, settings, linear.dtype.numpy().itemsize):
-            for way in fitting(grouped, ways, tile) if grouped.mac_share < 1 else ():
-                if way != "select" or len(grouped.blocks) == len(whole.blocks):  # that is never grouped
-                    yield way, grouped
 
 
 def _of(unit: PlanUnit, step: Step) -> Linear:

@@ -23,12 +23,13 @@ __all__ = [
         "grouped_at",
         "halves",
         "has_windows",
+        "in_runs",
         "is_contiguous",
         "is_cover",
         "is_run",
         "merge",
     ),
-    "swapped",
+    *("swapped", "union"),
 ]
 
 
@@ -134,13 +135,13 @@ def group(decomposition: Decomposition, count: int) -> Decomposition:
     if len(blocks) <= count:
         return decomposition
     if is_cover(decomposition):
-        return _in_runs(decomposition, lambda words, sizes: evenly(words, sizes, count))
+        return in_runs(decomposition, lambda words, sizes: evenly(words, sizes, count))
     return merge(decomposition, count, in_order=is_contiguous(decomposition))
 
 
 def grouped_at(decomposition: Decomposition, cost: CoverCost) -> Decomposition:
     """The neighbouring groups of a cover merged at least cost."""
-    return _in_runs(decomposition, lambda words, sizes: cheapest(words, sizes, cost)[0])
+    return in_runs(decomposition, lambda words, sizes: cheapest(words, sizes, cost)[0])
 
 
 def is_cover(decomposition: Decomposition) -> bool:
@@ -151,7 +152,7 @@ def is_cover(decomposition: Decomposition) -> bool:
 def merge(decomposition: Decomposition, count: int, *, in_order: bool) -> Decomposition:
     """Merge independent blocks into `count` of about equal area, neighbours where they are to stay `in_order`."""
     parts = (_runs if in_order else _bins)(decomposition.blocks, count)
-    return Decomposition(decomposition.shape, tuple(sorted(map(_merge, parts), key=lambda b: int(b.inputs[0]))))
+    return Decomposition(decomposition.shape, tuple(sorted(map(union, parts), key=lambda b: int(b.inputs[0]))))
 
 
 def _runs(blocks: Sequence[Block], count: int) -> list[list[Block]]:
@@ -176,14 +177,14 @@ def _bins(blocks: Sequence[Block], count: int) -> list[list[Block]]:
     return [part for part in parts if part]
 
 
-def _in_runs(decomposition: Decomposition, runs: Callable[..., Iterable[Run]]) -> Decomposition:
+def in_runs(decomposition: Decomposition, runs: Callable[..., Iterable[Run]]) -> Decomposition:
     """Neighbours of a cover merged; runs: which, given what each group reads, packed, and its number of outputs.
 
     Row groups are neighbours in the order of their layers, other groups as they come. Strays that lie inside a merged
     group become part of it.
     """
     if decomposition.summed:
-        return swapped(_in_runs(swapped(decomposition), runs))
+        return swapped(in_runs(swapped(decomposition), runs))
     blocks, layers = list(decomposition.blocks), list(decomposition.layers)
     if layers:
         order = sorted(range(len(blocks)), key=layers.__getitem__)
@@ -193,7 +194,7 @@ def _in_runs(decomposition: Decomposition, runs: Callable[..., Iterable[Run]]) -
         row[block.inputs] = True
     words = Relation.of_rows(reads.shape, [reads]).words
     sizes = np.array([block.outputs.size for block in blocks], np.int64)
-    made = [(_merge(blocks[a:b]), (layers[a][0], layers[b - 1][1]) if layers else None) for a, b in runs(words, sizes)]
+    made = [(union(blocks[a:b]), (layers[a][0], layers[b - 1][1]) if layers else None) for a, b in runs(words, sizes)]
     if layers:
         made = sorted(made, key=lambda pair: int(pair[0].outputs[0]))
     own = {int(output): block for block, _ in made for output in block.outputs} if decomposition.strays else {}
@@ -213,7 +214,8 @@ def swapped(decomposition: Decomposition) -> Decomposition:
     return Decomposition(decomposition.shape[::-1], blocks, summed=not decomposition.summed, strays=strays)
 
 
-def _merge(blocks: Sequence[Block]) -> Block:
+def union(blocks: Sequence[Block]) -> Block:
+    """One block of all that several have."""
     return Block(
         _distinct(np.concatenate([b.inputs for b in blocks])),
         np.sort(np.concatenate([b.outputs for b in blocks])),

@@ -7,6 +7,7 @@ measures the result anyway and keeps the original where that is faster.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,8 +23,8 @@ from .reads import plan_reads
 from .strays import levels
 
 __all__ = [
-    *("CPU", "CUDA", "MARGIN", "Choice", "Machine", "choose", "dense_seconds", "fitting", "groupings"),
-    *("machines_for", "products_seconds", "split_seconds", "transpose_seconds"),
+    *("CPU", "CUDA", "MARGIN", "Choice", "Machine", "best_of", "choose", "dense_seconds", "fitting", "groupings"),
+    *("machines_for", "products_seconds", "split_seconds", "transpose_seconds", "worst_gain"),
 ]
 
 LOWERINGS: tuple[Lowering, ...] = ("split", "scatter", "gather", "batched", "grouped")
@@ -43,7 +44,7 @@ class Machine:
     or on the left; pixel: a group of a convolution, for one row; edge: an element that a product reads or writes;
     touch: one that an operator between products computes; sum: one that ScatterND adds to another; strip: a row of what
     Slice cuts out, twice one of what Split or Concat does; lanes: outputs that a product computes at once where the
-    weight is packed; warm: bytes that the last cache keeps.
+    weight is packed; warm: bytes that the last cache keeps; place: a ScatterND, however little it writes.
     """
 
     launch: float
@@ -67,6 +68,7 @@ class Machine:
     lanes: int
     warm: float
     far: float
+    place: float = 0
 
     def stacked(self) -> Machine:
         """The same for weights of three dimensions, which are read as they are stored."""
@@ -143,6 +145,7 @@ CUDA = Machine(
     lanes=1,
     warm=5e7,
     far=4e-12,
+    place=1.2e-4,
 )
 
 
@@ -204,9 +207,10 @@ def split_seconds(
     beside = _strays(decomposition, rows, itemsize, machine)
     blocks = [block.shape for block in decomposition.blocks]
     inside, outside = (_feature(extent, rows, itemsize, machine) for extent in decomposition.shape)
-    kind = machine.left() if lowering == "scatter" and rows > 1 else machine
+    first = lowering in ("scatter", "scatternd")  # features come first, so that weights are on the left
+    kind = machine.left() if first and rows > 1 else machine
     seconds = products_seconds(blocks, rows, itemsize, kind) + machine.node + N * outside + beside  # Concat
-    piece = rows * machine.strip / 2 if lowering != "scatter" else 0  # of a Split or Concat on the last axis
+    piece = 0 if first else rows * machine.strip / 2  # of a Split or Concat on the last axis
     seconds += len(blocks) * piece
     read = sum(k for k, _ in blocks)
     if lowering == "split":
@@ -219,7 +223,9 @@ def split_seconds(
     if lowering == "gather":
         return seconds + _windows(decomposition, rows, itemsize, machine)
     # A run of features is sliced in one piece; others are found row by row.
-    found = sum(block.inputs.size for block in decomposition.blocks if not is_run(block.inputs)) + N
+    literal = lowering == "scatternd"
+    found = sum(b.inputs.size for b in decomposition.blocks if literal or not is_run(b.inputs)) + N
+    seconds += N * outside + machine.place if literal else 0  # what ScatterND writes into is copied before
     seconds += (len(blocks) + 1) * machine.node + read * inside + N * outside + found * machine.row
     if decomposition.summed:
         seconds += (len(blocks) + 2) * machine.node + sum(n for _, n in blocks) * rows * machine.sum * itemsize / 4
@@ -322,19 +328,44 @@ def choose(
     the groups of `groupings`. None when nothing is saved by any of them.
     """
     settings = [(count, machine) for count in rows for machine in machines]
+    grouped = groupings(decomposition, settings, itemsize)
+    whole = itertools.islice(grouped, 1) if "select" in lowerings else grouped
+    ways = ((one, fitting(one, lowerings, tile)) for one in whole if one.mac_share < 1)
+    return best_of(ways, settings, itemsize, transposes, tile)
+
+
+def best_of(
+    ways: Iterable[tuple[Decomposition, Iterable[Lowering]]],
+    settings: Collection[tuple[int, Machine]],
+    itemsize: int,
+    transposes: int = 2,
+    tile: int = 1,
+) -> Choice | None:
+    """Of groups of blocks with the lowerings that fit each the ones with the largest gain at its worst over all
+    settings (rows, machine); None where nothing fits."""
     best: Choice | None = None
-    for grouped in groupings(decomposition, settings, itemsize):
-        for lowering in fitting(grouped, lowerings, tile) if grouped.mac_share < 1 else ():
-            gain = min(
-                dense_seconds(grouped.shape, r, itemsize, machine)
-                / split_seconds(grouped, lowering, r, itemsize, machine, transposes, tile)
-                for r, machine in settings
-            )
+    for found, lowerings in ways:
+        for lowering in lowerings:
+            gain = worst_gain(found, lowering, settings, itemsize, transposes, tile)
             if best is None or gain > best.gain:
-                best = Choice(lowering, grouped, gain)
-        if "select" in lowerings:
-            break
+                best = Choice(lowering, found, gain)
     return best
+
+
+def worst_gain(
+    found: Decomposition,
+    lowering: Lowering,
+    settings: Iterable[tuple[int, Machine]],
+    itemsize: int,
+    transposes: int = 2,
+    tile: int = 1,
+) -> float:
+    """Dense time over lowered time, at its worst over all settings (rows, machine)."""
+    return min(
+        dense_seconds(found.shape, rows, itemsize, machine)
+        / split_seconds(found, lowering, rows, itemsize, machine, transposes, tile)
+        for rows, machine in settings
+    )
 
 
 def groupings(

@@ -25,15 +25,16 @@ from ..ir.skipped import Skipped
 from ..ir.view import View, view
 from .analysis import Analysis, analyse
 from .batched import tile_of
-from .cost import MARGIN, Choice, Machine, dense_seconds, fitting, groupings, machines_for, split_seconds
+from .candidates import candidates, misfits
+from .cost import MARGIN, Choice, Machine, best_of, machines_for
 from .cover import WORTH
 from .excerpt import ground
 from .glue import glued_by_few, glued_by_size
 from .inspection import cover_share, inspect_model, scopes_of
 from .joint_planner import Candidate, candidate, grow, joint_options
-from .lowering import ALONE, absorb_dormant, absorbs, apart, misfit, problem
+from .lowering import ALONE, ASKED, apart, problem
 from .percolation import half_giant
-from .planner import fixed_rows, selects_only, turned_ends
+from .planner import fixed_rows, names_of, selects_only, turned_ends
 from .recurrent_cost import parallel_seconds, seconds
 from .recurrent_planner import machines_of, runs_of
 from .units import joint_edges
@@ -220,7 +221,7 @@ def _region(case: Case) -> Trial:
     if grown is None:
         why = "no other linear has blocks" if not others else "nowhere do its blocks go on in those of a neighbour"
         return Trial(what="region", found=alone, refused=why)
-    options = joint_options(grown, plan.rows, case.machines())
+    options = joint_options(grown, plan.rows, case.machines(), plan.grain)
     gain = options[0].gain if options else None
     with_ = _named(one.address for one in grown.region.linears if one is not linear)
     why = "too little gain is predicted" if gain is None or gain < MARGIN else "more is predicted for each alone"
@@ -245,18 +246,24 @@ def _analysis(linear: Linear, known: Mapping[str, Any], seen: View) -> Analysis:
 
 
 def _lowerings(case: Case) -> Iterator[Trial]:
-    """Each way to write it alone: what it is predicted to gain, or why it cannot be."""
+    """Each way to write it alone: what it is predicted to gain, or why it cannot be; those last that are only taken
+    where they are asked for."""
     linear, step, tile = case.linear, case.step, tile_of(case.plan.provider, case.linear.dtype)
     selects = selects_only(linear, case.analysis, case.seen.found)
     fit = [way for way in ALONE if problem(linear, way) is None and (way == "select") is selects]
     best, unfit_ = _best(case, fit, tile)
     top = max(best, key=lambda way: best[way].gain, default=None)
-    for way in ALONE if best or unfit_ else ():
+    for way in (*ALONE, *ASKED) if best or unfit_ else ():
+        asked = step.lowering == way and way not in best
+        if (way in ASKED or asked) and problem(linear, way) is None:
+            literal, against = _best(case, [way], tile, asked=True)
+            best |= literal
+            unfit_ |= against
         if way in best:
             choice, taken = best[way], step.lowering == way
             share = f"{choice.decomposition.mac_share:.1%} of the multiply-adds"
             what = f"{len(choice.decomposition.blocks)} blocks, {share}"
-            why = "" if taken else _why_not(choice.gain, step, best[top].gain if top else 0.0, top or "", way)
+            why = "" if taken else _why_not(choice.gain, case, best[top].gain if top else 0.0, top or "", way)
             yield Trial(what=way, found=what, gain=round(choice.gain, 3), taken=taken, refused=why)
             continue
         why = problem(linear, way) or unfit_.get(way, "nothing has to be moved, so 'split' does it without index work")
@@ -267,40 +274,33 @@ def _lowerings(case: Case) -> Iterator[Trial]:
         yield Trial(what=way, found="cannot be", refused=why)
 
 
-def _best(case: Case, ways: Sequence[Lowering], tile: int) -> tuple[dict[Lowering, Choice], dict[Lowering, str]]:
-    """The groups of blocks or covers with which each way gains most, and what is against the ways that do not fit."""
+def _best(
+    case: Case, ways: Sequence[Lowering], tile: int, *, asked: bool = False
+) -> tuple[dict[Lowering, Choice], dict[Lowering, str]]:
+    """The groups of blocks or covers with which each way gains most, and what is against the ways that do not fit;
+    asked: as in `candidates`."""
     linear = case.linear
     rows = [fixed] if (fixed := fixed_rows(linear)) else list(case.plan.rows)
     itemsize = int(np.dtype(linear.dtype.numpy()).itemsize)
     settings = [(count, machine) for count in rows for machine in case.machines()]
-    ends = turned_ends(linear)
+    found = list(candidates(linear, case.analysis, ways, case.plan.grain, settings, tile, asked=asked))
     best: dict[Lowering, Choice] = {}
-    against: dict[Lowering, str] = {}
-    for found in case.analysis.decompositions:
-        if not found.blocks or apart(linear, found):
-            continue
-        whole = absorb_dormant(found) if absorbs(linear) else found
-        for grouped in groupings(whole, settings, itemsize):
-            fits = fitting(grouped, ways, tile) if grouped.mac_share < 1 else []
-            for way in fits:
-                if way == "select" and len(grouped.blocks) < len(whole.blocks):
-                    continue  # which is never grouped
-                dense = [dense_seconds(linear.shape, count, itemsize, machine) for count, machine in settings]
-                split = [
-                    split_seconds(grouped, way, count, itemsize, machine, ends, tile) for count, machine in settings
-                ]
-                gain = min(d / s for d, s in zip(dense, split, strict=True))
-                if way not in best or gain > best[way].gain:
-                    best[way] = Choice(way, grouped, gain)
-            for way in ALONE if grouped.mac_share < 1 else ():
-                if way not in fits and (why := misfit(grouped, way, tile)):
-                    against.setdefault(way, why)
-    return best, against
+    for way in ways:
+        ends = turned_ends(linear, way)
+        own = best_of(((one, [way]) for one, fits in found if way in fits), settings, itemsize, ends, tile)
+        best |= {} if own is None else {way: own}
+    return best, misfits(found, ways if asked else ALONE, tile)
 
 
-def _why_not(gain: float, step: Step, best: float, top: str, way: str) -> str:
+def _why_not(gain: float, case: Case, best: float, top: str, way: str) -> str:
+    step = case.step
     if step.lowering == "joint":
         return "the whole region gains more"
+    asked = case.plan.wanted.way(*names_of(case.linear))
+    if asked is not None:
+        return f"'{asked}' was asked for"
+    if way in ASKED and gain > best:
+        return f"it is only taken with --lowering {way}"
     if way != top:
         return f"'{top}' is predicted to gain more ({best:.2f}x)"
     if gain < MARGIN:

@@ -18,7 +18,7 @@ from ..ir.region import Region
 from ..ir.relation import Relation, columns_of
 from .components import Components
 
-__all__ = ["Selection", "assign", "group_joint", "is_rectangular", "joint_blocks", "selection"]
+__all__ = ["Selection", "assign", "group_joint", "is_rectangular", "joint_blocks", "merge_joint", "selection"]
 
 Ids = npt.NDArray[np.int64]
 Selection = tuple[Ids, ...]  # for each axis of a value the features of one block
@@ -149,7 +149,11 @@ def group_joint(decompositions: Sequence[Decomposition], count: int) -> tuple[De
         [sum(d.blocks[i].inputs.size * d.blocks[i].outputs.size for d in decompositions) for i in range(blocks)]
     )
     middle = np.cumsum(area) - area / 2
-    part = np.minimum((middle * count / area.sum()).astype(int), count - 1)
+    return merge_joint(decompositions, np.minimum((middle * count / area.sum()).astype(np.int64), count - 1))
+
+
+def merge_joint(decompositions: Sequence[Decomposition], part: Ids) -> tuple[Decomposition, ...]:
+    """The blocks of a region merged; part: of each block, the number of the group that it goes to."""
     found = []
     for d in decompositions:
         merged = []

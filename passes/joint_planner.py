@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..ir.constant import Constants
 from ..ir.features import feature_axis_in, trace
+from ..ir.grain import Grain
 from ..ir.joint import Joint
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
@@ -21,6 +22,7 @@ from .blocks import halves
 from .cost import MARGIN, Machine, dense_seconds
 from .edges import relate
 from .emit import Names
+from .grain import balanced_together, suited_to, width
 from .joint_blocks import assign, group_joint, is_rectangular, joint_blocks
 from .joint_cost import joint_seconds, region_seconds
 from .lowering import problem
@@ -139,22 +141,54 @@ class JointOption:
     gain: float
 
 
-def joint_options(grown: Grown, rows: Sequence[int], machines: Sequence[Machine]) -> list[JointOption]:
-    """Every way to compute a region, best first: flows, numbers of blocks from all of them down to two, and stacks."""
+def joint_options(
+    grown: Grown, rows: Sequence[int], machines: Sequence[Machine], grain: Grain | None = None
+) -> list[JointOption]:
+    """Every way to compute a region, best first: flows, numbers of blocks from all of them down to two, and stacks;
+    grain: how coarse blocks are to be."""
     linears = grown.region.linears
     settings = [(count, machine) for count in rows for machine in machines]
     flat = all(feature_axis_in(linear) == 1 for linear in linears)
     found = []
-    for count in halves(len(grown.decompositions[0].blocks)):
-        if count == 1:
-            break
-        grouped = group_joint(grown.decompositions, count)
+    for grouped in _grouped(grown, grain or Grain()):
+        count = len(grouped[0].blocks)
         stacks = [1] if not _equal(grouped) else sorted({1, *(s for s in (4, 16) if s < count), count})
         for flow in ("rows", "columns") if flat else ("rows",):
             for stack in stacks:
                 gain = min(_gain(grown, grouped, flow, stack, r, machine) for r, machine in settings)
                 found.append(JointOption(flow, stack, grouped, gain))
     return sorted(found, key=lambda option: -option.gain)
+
+
+def _grouped(grown: Grown, grain: Grain) -> Iterator[tuple[Decomposition, ...]]:
+    """The blocks of a region merged as a grain allows, none into one."""
+    blocks = len(grown.decompositions[0].blocks)
+    if grain.parts is not None:
+        made = [balanced_together(grown.decompositions, grain.parts)]
+    else:
+        made = [group_joint(grown.decompositions, count) for count in ([blocks] if grain.every else halves(blocks))]
+    for grouped in made:
+        count = len(grouped[0].blocks)
+        narrow = grain.granularity is None or count == blocks or max(map(width, grouped)) <= grain.granularity
+        if count > 1 and narrow:
+            yield grouped
+
+
+def _keeps(grown: Grown, own: Sequence[Candidate], grain: Grain) -> bool:
+    """Whether the blocks of a region are as fine as its linears can have them alone, where a grain is asked for."""
+    analyses = {one.linear: one.analysis for one in own if not one.copies}
+    for linear, found in zip(grown.region.linears, grown.decompositions, strict=True):
+        if not grain or linear not in analyses:
+            continue
+        alone = suited_to(analyses[linear], grain)
+        if grain.every and analyses[linear].components.count > len(found.blocks):
+            return False
+        if grain.granularity is not None and width(found) > max(grain.granularity, min(map(width, alone))):
+            return False
+        most = max(len(one.blocks) for one in alone)
+        if grain.parts is not None and len(found.blocks) < min(grain.parts, most):
+            return False
+    return True
 
 
 def _equal(decompositions: Sequence[Decomposition]) -> bool:
@@ -171,8 +205,13 @@ def join_steps(
     machines: Sequence[Machine],
     *,
     force: bool = False,
+    grain: Grain | None = None,
 ) -> tuple[list[Step], list[Joint]]:
-    """The steps of a model where linears are split together that gain more so than each alone, and their joints."""
+    """The steps of a model where linears are split together that gain more so than each alone, and their joints.
+
+    force: also where that gains less; grain: how coarse blocks are to be, which none is to miss for being in a region.
+    """
+    grain = grain or Grain()
     place = {step.node: index for index, step in enumerate(steps)}
     changed = list(steps)
     joints: list[Joint] = []
@@ -183,7 +222,9 @@ def join_steps(
     for own in graphs.values():
         sha = {one.linear: one.analysis.sha256 for one in own}
         for grown in grow(own, constants) if len(own) > 1 else ():
-            option = _best(grown, constants, names, addresses, joint_options(grown, rows, machines))
+            if not _keeps(grown, own, grain):
+                continue
+            option = _best(grown, constants, names, addresses, joint_options(grown, rows, machines, grain))
             linears = grown.region.linears
             alone = [steps[place[linear.address]] for linear in linears]
             if option is None or (option.gain < _gain_alone(linears, alone, rows, machines) and not force):

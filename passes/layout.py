@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..ir.linear import Layout
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.shapes import shape_of
 from .emit import Emitter
@@ -19,9 +20,13 @@ class Frame:
     shape: ir.Value | None
 
 
-def enter(emitter: Emitter) -> Frame:
-    """Bring the activation of the emitter's linear to (K, M), M being all its other extents in the order of y."""
-    x, layout, (K, N) = emitter.linear.activation, emitter.linear.layout, emitter.linear.shape
+def enter(emitter: Emitter, layout: Layout | None = None) -> Frame:
+    """Bring the activation of the emitter's linear to (K, M), M being all its other extents in the order of y.
+
+    layout: what to take for its layout, which is its own by default.
+    """
+    x, (K, N) = emitter.linear.activation, emitter.linear.shape
+    layout = layout or emitter.linear.layout
     if layout.kind == "rows":
         flat = enter_rows(emitter)
         return Frame(_transpose(emitter, flat.features, (1, 0), "enter"), flat.shape)
@@ -35,9 +40,9 @@ def enter(emitter: Emitter) -> Frame:
     return Frame(_reshape(emitter, first, emitter.integers([K, -1], "enter/shape"), "enter"), shape)
 
 
-def leave(emitter: Emitter, frame: Frame, whole: ir.Value) -> ir.Value:
-    """Bring a result (N, M) to the layout of the linear's output."""
-    layout = emitter.linear.layout
+def leave(emitter: Emitter, frame: Frame, whole: ir.Value, layout: Layout | None = None) -> ir.Value:
+    """Bring a result (N, M) to the layout of the linear's output; layout: as in `enter`."""
+    layout = layout or emitter.linear.layout
     if layout.kind == "rows":
         rows = _transpose(emitter, whole, (1, 0), "leave")
         return guarded(emitter, rows) if frame.shape is None else leave_rows(emitter, frame, rows)

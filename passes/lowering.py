@@ -11,6 +11,8 @@ gather   stays on the last axis: one permutation of the whole activation by Gath
 batched  one product of three dimensions for all blocks, which are padded to one shape; features first as in `scatter`.
 grouped  one convolution of one pixel with a group for each block, padded to one shape.
 select   for a weight that only picks features: one Gather, no product.
+scatternd  literally Gather, MatMul of each block, ScatterND into the zero channel; only where it is asked for, since
+         `scatter` computes the same with fewer copies.
 
 Convolutions of one pixel are lowered like `split` by `scatter` too: their features lie on axis 1, so that whole planes
 are copied anyway, and strides and pads stay with the operator.
@@ -18,6 +20,7 @@ are copied anyway, and strides and pads stay with the operator.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -34,11 +37,13 @@ from .gather import gather
 from .grouped import grouped
 from .native import is_native, native
 from .scatter import scatter
+from .scatternd import scatternd
 from .select import select
 
-__all__ = ["ALONE", "absorb_dormant", "absorbs", "apart", "lower", "misfit", "problem", "suited"]
+__all__ = ["ALONE", "ASKED", "absorb_dormant", "absorbs", "apart", "lower", "misfit", "problem", "suited"]
 
 ALONE: tuple[Lowering, ...] = ("split", "scatter", "gather", "batched", "grouped", "select")  # of one linear alone
+ASKED: tuple[Lowering, ...] = ("scatternd",)  # taken only where somebody asks for it
 BESIDE: tuple[Lowering, ...] = ("scatter", "batched")  # that can add single entries
 
 SCATTER_ND = 11  # operator set that brought ScatterND
@@ -53,11 +58,9 @@ def problem(linear: Linear, lowering: Lowering = "scatter") -> str | None:
         return "a float16 Transpose and MatMul behind it would be fused, on which ONNX Runtime 1.31 crashes"
     if lowering in ("split", "scatter"):
         return None
-    if lowering not in ALONE:
+    if lowering not in NOT:
         return f"'{lowering}' is no lowering of a linear alone; use 'scatter'"
-    return {"gather": _not_gather, "batched": _not_batched, "grouped": _not_grouped, "select": _not_select}[lowering](
-        linear
-    )
+    return NOT[lowering](linear)
 
 
 def _not_gather(linear: Linear) -> str | None:
@@ -99,6 +102,27 @@ def _not_select(linear: Linear) -> str | None:
     if linear.layout.kind == "conv" and not _keeps_pixels(linear.node):
         return "'select' keeps all pixels, and this convolution has strides or pads; use 'scatter'"
     return None
+
+
+def _not_scatternd(linear: Linear) -> str | None:
+    if linear.opset < SCATTER_ND:
+        return f"ScatterND came with operator set {SCATTER_ND}, the model has {linear.opset}; use 'scatter'"
+    if linear.fused:
+        return f"'scatternd' cannot compute the activation function of {linear.op}; use 'scatter'"
+    if linear.layout.kind == "conv" and not _keeps_pixels(linear.node):
+        return "'scatternd' keeps all pixels, and this convolution has strides or pads; use 'scatter'"
+    if linear.layout.kind == "conv" and linear.layout.rank is None:
+        return "'scatternd' brings channels to the front, and the rank of this convolution is unknown; use 'scatter'"
+    return None
+
+
+NOT: dict[Lowering, Callable[[Linear], str | None]] = {
+    "gather": _not_gather,
+    "batched": _not_batched,
+    "grouped": _not_grouped,
+    "select": _not_select,
+    "scatternd": _not_scatternd,
+}
 
 
 def _keeps_pixels(node: ir.Node) -> bool:
@@ -153,6 +177,8 @@ def lower(
         return grouped(emitter, constants, decomposition, tile)
     if lowering == "select":
         return select(emitter, constants)
+    if lowering == "scatternd":
+        return scatternd(emitter, constants, decomposition)
     if absorbs(linear):
         decomposition = absorb_dormant(decomposition)
     if lowering == "gather":

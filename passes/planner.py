@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ir.functions import FunctionId, callers, weight_takers
+from ..ir.grain import Grain
 from ..ir.joint import Joint
 from ..ir.linear import Linear, scopes
 from ..ir.model import Model, ModelError
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
-from ..ir.plan import Decomposition, Lowering, Plan, States, Step
+from ..ir.plan import Decomposition, Lowering, Plan, PlanError, States, Step
 from ..ir.recurrent import Recurrent
 from ..ir.reordering import Reordering
 from ..ir.shapes import shape_of
@@ -23,27 +25,41 @@ from ..ir.skipped import Skipped
 from ..ir.streams import find_streams
 from ..ir.survey import Survey
 from ..ir.view import View, glance, view
+from ..ir.wanted import Wanted
 from .analysis import Analysis, analyse, analyse_on, key_of
 from .batched import tile_of
 from .blocks import is_cover
-from .cost import MARGIN, Choice, Machine, choose, machines_for
+from .candidates import candidates, misfits
+from .cost import MARGIN, Choice, Machine, best_of, machines_for
 from .device import analysis_device
 from .edges import edges
 from .emit import ORIGIN, Names
 from .joint_planner import candidate, join_steps
-from .lowering import absorb_dormant, absorbs, apart, problem, suited
+from .lowering import absorbs, problem, suited
 from .recurrent_planner import Observe, Progress, recurrent_steps
 from .reorder import choose_orders
 from .rewrite import reorder
+from .scatternd import turned
 from .select import selection
 from .units import states_of
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEFAULT_ROWS", "OWN", "Progress", "fixed_rows", "make_plan", "praise", "selects_only", "turned_ends"]
+__all__ = [
+    "DEFAULT_ROWS",
+    "OWN",
+    "Progress",
+    "fixed_rows",
+    "make_plan",
+    "names_of",
+    "praise",
+    "selects_only",
+    "turned_ends",
+]
 
 DEFAULT_ROWS = (1, 16, 256)
+NEAREST = 5  # names that are offered for one that is unknown
 QUANTISED = "its weight is quantised"
 WORTH_ORDER = 1.05  # sums over a stream are rounded in another order, so this must be predicted to gain that much
 OWN = "already a block of a split operator"
@@ -61,25 +77,43 @@ def make_plan(
     device: str | torch.device = "cpu",
     regions: bool = True,
     observe: Observe | None = None,
+    grain: Grain | None = None,
+    wanted: Wanted | None = None,
 ) -> Plan:
     """Find the blocks of every linear and choose a lowering for each; reads the model, changes nothing.
 
     provider: 'cpu' or 'cuda', whose costs are predicted; rows: activation rows to predict for, where the graph does
-    not fix them; threads: that the products will run on; force: split whatever splits; progress: called with (done,
+    not fix them; threads: that the products will run on; force: split whatever splits, also where that is slower, and
+    each block by itself unless a grain says otherwise; progress: called with (done,
     total, node); device: that weights are analysed on, 'cpu', a device of torch, or 'auto': CUDA for large models where
     there is one; the plan is the same to the byte; regions: whether linears are split together where that gains more
     and streams of features get an order in which blocks follow one another, else each linear is taken alone; observe:
-    called with (address, what its weight is like as it is stored) of each operator whose weight was read.
+    called with (address, what its weight is like as it is stored) of each operator whose weight was read; grain: how
+    coarse blocks are to be; wanted: lowerings to take whatever they cost, each linear by itself and in all its blocks.
     Weights are read one at a time, on a device a few. Raises ModelError when a weight does not fit into memory,
-    DeviceError when there is no such device.
+    DeviceError when there is no such device, PlanError when a lowering is wanted of a node that is not there.
     """
+    wanted = wanted or Wanted()
+    grain = grain or Grain()
+    if force and grain.parts is None:
+        grain = replace(grain, every=True)
     takers, blocked = weight_takers(model.graph)
     known: dict[Any, Any] = {}
     with phase("linears"):
         seen = glance(model.graph, sorted(takers))
     settings = _Settings(
-        provider, rows, threads, force, progress, analysis_device(device, _weight_bytes(seen.found)), regions, observe
+        provider,
+        rows,
+        threads,
+        force,
+        progress,
+        analysis_device(device, _weight_bytes(seen.found)),
+        regions and wanted.every is None,
+        observe,
+        grain,
+        wanted,
     )
+    regions = settings.regions
     with phase("weights"):
         steps, failed = _steps(seen.found, settings, known, model.name)
     settings = replace(settings, progress=None)  # weights are known by now
@@ -105,6 +139,9 @@ def make_plan(
             if _predicted(others) < _predicted(steps) / WORTH_ORDER:
                 reorderings, steps, failed, joints, seen = found_orders, others, unread, joined, changed
     found = seen.found
+    operators: list[Linear | Recurrent] = [*found.linears, *found.recurrents]
+    if strangers := wanted.unknown(name for one in operators for name in names_of(one)):
+        raise PlanError(_stranger(model.name, strangers[0], found))
     calls = [
         Skipped("::".join(f[:2]), "function", f"its weights are arguments: {why}", 0) for f, why in blocked.items()
     ]
@@ -118,7 +155,25 @@ def make_plan(
         inline=tuple(sorted(takers)),
         reorderings=reorderings,
         joints=tuple(joints),
+        grain=grain,
+        wanted=wanted,
     )
+
+
+def names_of(one: Linear | Recurrent) -> tuple[str | None, ...]:
+    """What an operator goes by: its address, the name of its node, and that of its weight."""
+    return one.address, one.node.name, one.weight.name
+
+
+def _stranger(model: str, name: str, found: Survey) -> str:
+    """Why a lowering cannot be wanted of a node, and which nodes there are."""
+    skipped = next((skip for skip in found.skipped if skip.node == name), None)
+    if skipped is not None:
+        return f"{model}: {name}: a lowering is wanted of it, but it is left alone: {skipped.reason}"
+    operators: list[Linear | Recurrent] = [*found.linears, *found.recurrents]
+    every = [one.address for one in operators]
+    near = (difflib.get_close_matches(name, every, n=NEAREST, cutoff=0.3) or every)[:NEAREST]
+    return f"{model}: a lowering is wanted of {name!r}, which no linear is called; there is {', '.join(near) or 'none'}"
 
 
 def _splits(steps: Sequence[Step], regions: bool) -> bool:
@@ -143,24 +198,26 @@ def _joined(
     if not settings.regions:
         return list(steps), []
     standing = {step.node for step in steps if not step.reason.startswith((OWN, QUANTISED))}
-    candidates = [
+    together = [
         one
         for linear in seen.found.linears
         if linear.address in standing
+        and settings.wanted.way(*names_of(linear)) is None
         and (one := candidate(linear, known[key_of(linear)], seen.found.constants)) is not None
     ]
-    if len(candidates) < 2:
+    if len(together) < 2:
         return list(steps), []
     addresses = {node: address for scope in scopes(seen.model) for node, address in scope.addresses.items()}
     return join_steps(
         steps,
-        candidates,
+        together,
         seen.found.constants,
         Names(seen.model),
         addresses,
         settings.rows or DEFAULT_ROWS,
         settings.machines(),
         force=settings.force,
+        grain=settings.grain,
     )
 
 
@@ -191,6 +248,8 @@ class _Settings:
     device: torch.device | None
     regions: bool
     observe: Observe | None
+    grain: Grain
+    wanted: Wanted
 
     def machines(self) -> list[Machine]:
         return machines_for(self.provider, self.threads)
@@ -235,6 +294,8 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
         progress=settings.progress,
         name=name,
         observe=settings.observe,
+        grain=settings.grain,
+        wanted=settings.wanted,
     )
     return steps + whole, failed + unread
 
@@ -265,15 +326,19 @@ def _step(linear: Linear, analysis: Analysis, settings: _Settings, known: dict[A
     K, N = linear.shape
     counts = [fixed] if (fixed := fixed_rows(linear)) else list(settings.rows or DEFAULT_ROWS)
     itemsize = np.dtype(linear.dtype.numpy()).itemsize
-    ways = suited(linear) or ("scatter",)  # predicted all the same; why it is left alone is said below
-    ways = ("select",) if selects and "select" in ways else tuple(way for way in ways if way != "select")
+    asked = settings.wanted.way(*names_of(linear))
+    if asked is None or asked == "dense":
+        ways = suited(linear) or ("scatter",)  # predicted all the same; why it is left alone is said below
+        ways = ("select",) if selects and "select" in ways else tuple(way for way in ways if way != "select")
+    else:
+        ways = (asked,)
     tile = tile_of(settings.provider, linear.dtype)
-    circumstances = (tuple(counts), itemsize, turned_ends(linear), ways, tile, absorbs(linear))
+    circumstances = (tuple(counts), itemsize, turned_ends(linear), ways, tile, absorbs(linear), asked)
     key = ("choice", *key_of(linear), *circumstances)  # the graph may be looked at several times
     if key not in known:
-        known[key] = _chosen(linear, analysis, settings, *circumstances[:-1])
-    choice: Choice | None = known[key]
-    reason = _refusal(linear, analysis, choice, counts, settings.force)
+        known[key] = _chosen(linear, analysis, settings, counts, ways, asked)
+    choice: Choice | None = known[key][0]
+    reason = _refusal(linear, analysis, choice, counts, settings.force, asked, known[key][1], selects=selects)
     taken = choice if reason is None and choice else None
     lowering: Lowering = taken.lowering if taken else "dense"
     decomposition = choice.decomposition if choice else Decomposition((K, N), ())
@@ -301,25 +366,21 @@ def _chosen(
     analysis: Analysis,
     settings: _Settings,
     rows: Sequence[int],
-    itemsize: int,
-    ends: int,
     ways: Sequence[Lowering],
-    tile: int,
-) -> Choice | None:
-    """What gains most at its worst, of blocks and covers."""
-    choices = []
-    for found in analysis.decompositions:
-        if apart(linear, found):
-            continue
-        if absorbs(linear) and found.blocks:
-            found = absorb_dormant(found)  # their zero columns are computed, so they count
-        choices.append(choose(found, rows, itemsize, settings.machines(), ends, ways, tile))
-    return max((choice for choice in choices if choice), key=lambda choice: choice.gain, default=None)
+    asked: Lowering | None,
+) -> tuple[Choice | None, str]:
+    """What gains most at its worst, of blocks and covers, and what is against the lowering that was asked for."""
+    machines = [(count, machine) for count in rows for machine in settings.machines()]
+    tile = tile_of(settings.provider, linear.dtype)
+    forced = asked is not None and asked != "dense"
+    found = list(candidates(linear, analysis, ways, settings.grain, machines, tile, asked=forced))
+    choice = best_of(found, machines, int(linear.dtype.numpy().itemsize), turned_ends(linear, ways[0]), tile)
+    return choice, misfits(found, ways, tile).get(ways[0], "") if forced and choice is None else ""
 
 
-def turned_ends(linear: Linear) -> int:
+def turned_ends(linear: Linear, way: Lowering = "scatter") -> int:
     """How many ends of a linear have to be brought to features-first layout and back."""
-    layout = linear.layout
+    layout = turned(linear) if way == "scatternd" else linear.layout
     if layout.kind == "conv":
         return 0
     return 2 if layout.kind == "rows" else (layout.enter is not None) + (layout.exit is not None)
@@ -334,13 +395,28 @@ def fixed_rows(linear: Linear) -> int | None:
     return max(1, math.prod(extents) // max(linear.shape[1], 1))
 
 
-def _refusal(linear: Linear, analysis: Analysis, choice: Choice | None, rows: Sequence[int], force: bool) -> str | None:
-    """Why a linear stays dense; None when it is split."""
+def _refusal(
+    linear: Linear,
+    analysis: Analysis,
+    choice: Choice | None,
+    rows: Sequence[int],
+    force: bool,
+    asked: Lowering | None,
+    against: str,
+    *,
+    selects: bool,
+) -> str | None:
+    """Why a linear stays dense; None when it is split. against: why the blocks cannot have the lowering that was asked
+    for, else empty."""
     parts = analysis.components
     if ORIGIN in linear.node.metadata_props:
         return OWN
     if parts.count == 0:
         return "every entry is zero: there is nothing to multiply"
+    if asked == "dense":
+        return "dense, as asked"
+    if against:
+        return against
     if choice is None:
         K, N = linear.shape
         degree = 2 * parts.nonzeros / (K + N)
@@ -348,8 +424,12 @@ def _refusal(linear: Linear, analysis: Analysis, choice: Choice | None, rows: Se
             f"one component holds every feature: {parts.nonzeros / (K * N):.1%} of the entries are edges, "
             f"{degree:,.1f} per feature, and a random weight falls apart below about 1"
         )
-    if reason := problem(linear):
+    if reason := problem(linear) or (problem(linear, asked) if asked else None):
         return reason
+    if asked == "select" and not selects:
+        return "'select' needs a weight with a single 1 for every output; use 'scatter'"
+    if asked:
+        return None
     if _dequantised(linear) and not force:
         return f"{QUANTISED}: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
     if choice.gain < MARGIN and not force:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..ir.gates import GATES
+from ..ir.grain import Grain
 from ..ir.plan import Decomposition
 from .cost import Choice
-from .units import group_units, units_of
+from .units import unit_groups, units_of
 
 __all__ = ["CPU", "CUDA", "POSITIONS", "Machine", "Run", "choose_recurrent", "parallel_seconds", "runs", "seconds"]
 
@@ -159,17 +160,17 @@ def choose_recurrent(
     runs_: Iterable[Run],
     itemsize: int,
     machines: Iterable[Machine],
+    grain: Grain | None = None,
 ) -> Choice | None:
     """The number of groups with the largest gain at its worst over all sequences and machines.
 
-    Tries halving numbers of groups from all blocks down to one. None when nothing is saved by any of them.
+    Tries halving numbers of groups from all blocks down to one, or what a grain allows (`unit_groups`). None when
+    nothing is saved by any of them.
     """
     hidden = decomposition.shape[1]
     settings = [(run, machine) for run in runs_ for machine in machines]
     best: Choice | None = None
-    count = len(decomposition.blocks)
-    while count:
-        grouped = group_units(decomposition, features, count)
+    for grouped in unit_groups(decomposition, features, grain or Grain()):
         if grouped.mac_share < 1:
             gain = min(
                 seconds(op, features, hidden, run, itemsize, machine)
@@ -178,5 +179,4 @@ def choose_recurrent(
             )
             if best is None or gain > best.gain:
                 best = Choice("parallel", grouped, gain)
-        count = 0 if count == 1 else -(-count // 2)
     return best

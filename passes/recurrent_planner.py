@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..ir.grain import Grain
 from ..ir.model import ModelError
-from ..ir.plan import Decomposition, Step
+from ..ir.plan import Decomposition, Lowering, Step
 from ..ir.recurrent import INITIAL_H, Recurrent
 from ..ir.shapes import shape_of
 from ..ir.skipped import Skipped
 from ..ir.survey import Survey
+from ..ir.wanted import Wanted
 from .analysis import Analysis
 from .cost import MARGIN, Choice
 from .emit import ORIGIN
@@ -36,6 +39,8 @@ def recurrent_steps(
     progress: Progress | None,
     name: str,
     observe: Observe | None = None,
+    grain: Grain | None = None,
+    wanted: Wanted | None = None,
 ) -> tuple[list[Step], list[Skipped]]:
     """A step for each direction of each recurrent operator, and those whose weights turned out not to be readable.
 
@@ -62,17 +67,31 @@ def recurrent_steps(
             continue
         if observe:
             observe(way.address, known[key])
-        steps.append(_step(way, known[key], runs_of(way, rows), machines, force))
+        asked = dict((wanted or Wanted()).nodes)
+        asked_of = next((asked[name] for name in (way.address, way.node.name, way.weight.name) if name in asked), None)
+        step = _step(way, known[key], runs_of(way, rows), machines, force, grain or Grain())
+        steps.append(step if asked_of is None else _unasked(step, asked_of))
     return steps, failed
 
 
+def _unasked(step: Step, asked: Lowering) -> Step:
+    """The step of an operator of which the lowering of a linear is wanted."""
+    why = "dense, as asked" if asked == "dense" else f"'{asked}' is for linears; {step.op} is split by 'parallel'"
+    return replace(step, lowering="dense", reason=why)
+
+
 def _step(
-    way: Recurrent, coupling: Coupling, sequences: Sequence[Run], machines: Sequence[Machine], force: bool
+    way: Recurrent,
+    coupling: Coupling,
+    sequences: Sequence[Run],
+    machines: Sequence[Machine],
+    force: bool,
+    grain: Grain,
 ) -> Step:
     """What to do with one direction of a recurrent operator."""
     itemsize = np.dtype(way.dtype.numpy()).itemsize
     found = coupling.decomposition
-    choice = choose_recurrent(found, way.op, way.features, sequences, itemsize, machines)
+    choice = choose_recurrent(found, way.op, way.features, sequences, itemsize, machines, grain)
     reason = _refusal(way, coupling, choice, sequences, force)
     decomposition = choice.decomposition if choice else Decomposition(way.shape, ())
     return Step(

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.grain import Grain
 from ..ir.plan import Block, Decomposition, States
-from .blocks import decompose, merge
+from .blocks import decompose, halves, merge
 from .components import components
 from .edges import edges
 from .fingerprint import fingerprint
+from .grain import balanced, width
 from .structure import structure
 
-__all__ = ["Coupling", "Units", "couple", "coupling_hash", "group_units", "joint_edges", "states_of", "units_of"]
+__all__ = [
+    *("Coupling", "Units", "couple", "coupling_hash", "group_units", "joint_edges", "states_of", "unit_groups"),
+    "units_of",
+]
 
 Array = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
@@ -144,6 +149,23 @@ def group_units(decomposition: Decomposition, features: int, count: int) -> Deco
     if len(decomposition.blocks) <= count:
         return decomposition
     return merge(decomposition, count, in_order=_in_order(decomposition, features))
+
+
+def unit_groups(decomposition: Decomposition, features: int, grain: Grain) -> Iterator[Decomposition]:
+    """The blocks of a recurrent step merged as a grain allows, halving numbers of them where nothing is asked for.
+
+    A block is as wide as its inputs, features and states, or its units, and is never cut.
+    """
+    if grain.parts is not None:
+        yield balanced(decomposition, grain.parts)
+        return
+    if grain.every:
+        yield decomposition
+        return
+    for count in halves(len(decomposition.blocks)):
+        made = group_units(decomposition, features, count)
+        if grain.granularity is None or made is decomposition or width(made) <= grain.granularity:
+            yield made
 
 
 def _in_order(decomposition: Decomposition, features: int) -> bool:

@@ -37,7 +37,20 @@ Threads = Annotated[int | None, typer.Option(help="threads of ONNX Runtime (defa
 Rows = Annotated[
     list[int] | None, typer.Option("--rows", help="batch rows to predict and time for (repeatable; 1, 16, 256)", min=1)
 ]
-Force = Annotated[bool, typer.Option("--force", help="split whatever splits, also where that is slower")]
+Force = Annotated[
+    bool, typer.Option("--force", help="split whatever splits, also where that is slower, into every block")
+]
+Granularity = Annotated[int | None, typer.Option(metavar="N", help="no block wider than N features", min=1)]
+Parts = Annotated[int | None, typer.Option(metavar="N", help="N groups of blocks, even in multiply-adds", min=1)]
+Lowering = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lowering",
+        metavar="[NODE=]NAME",
+        help="how every linear that splits is written, or one of them (repeatable), whatever that costs: scatternd, "
+        "which is Gather, MatMul of each block, ScatterND; split, scatter, gather, batched, grouped, select, dense",
+    ),
+]
 Tune = Annotated[
     bool, typer.Option("--tune", help="measure the ways to split each operator on this machine and keep the fastest")
 ]

@@ -14,11 +14,13 @@ import onnx
 
 from ..ir.brief import brief
 from ..ir.errors import Remedy, ScissionError
+from ..ir.grain import Grain
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
 from ..ir.plan import Plan
 from ..ir.store import Staged, refuse_output, save, save_copy, stage, to_proto
+from ..ir.wanted import Wanted
 from ..passes.blocks import is_cover
 from ..passes.planner import OWN, Progress, make_plan
 from ..passes.rewrite import anneal as without
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "apply", "optimize", "plan", "tuned_plan"]
 
+Lowerings: TypeAlias = "str | Sequence[str] | None"
 Out: TypeAlias = "Path | bytes | onnx.ModelProto | ir.Model"
 Planner: TypeAlias = "Callable[[Model], tuple[Plan, Tuned | None]]"
 
@@ -108,22 +111,28 @@ def plan(
     tune: bool = False,
     cache: bool = True,
     custom_ops: Sequence[Path] = (),
+    granularity: int | None = None,
+    parts: int | None = None,
+    lowering: Lowerings = None,
 ) -> Plan:
     """Find the blocks of every linear of a model and choose what to do with each; changes nothing.
 
     provider: 'auto', 'cpu' or 'cuda', whose costs are predicted; rows: activation rows to predict for; threads: that
-    will run it, all cores by default; force: split whatever splits; device: that weights are analysed on, 'cpu',
-    'cuda' or 'auto', which is CUDA for large models where torch has it: the plan is the same; anneal: remove weights
-    that learning did not confirm before anything is split, which is lossy and here neither measured nor bounded:
-    `optimize` does that; regions: split linears together where that gains more, and put the features of inner streams
-    in the order of the blocks, else each linear is taken alone; tune: measure the ways to split each operator here and
-    keep the fastest, see `tune`; cache: whether that takes what was measured before; custom_ops: libraries of custom
-    operators that the model needs. Raises ModelError when the model cannot be read or nothing takes it, DeviceError
-    when there is no such device, SessionError where tuning cannot run anything, and for annealing what `prepare`
-    raises.
+    will run it, all cores by default; force: split whatever splits, also where that is slower, each block by itself;
+    device: that weights are analysed on, 'cpu', 'cuda' or 'auto', which is CUDA for large models where torch has it:
+    the plan is the same; anneal: remove weights that learning did not confirm before anything is split, which is lossy
+    and here neither measured nor bounded: `optimize` does that; regions: split linears together where that gains more,
+    and put the features of inner streams in the order of the blocks, else each linear is taken alone; tune: measure the
+    ways to split each operator here and keep the fastest, see `tune`; cache: whether that takes what was measured
+    before; granularity: features of the widest block; parts: number of groups of blocks, even in multiply-adds;
+    lowering: a way such as 'scatternd' that every linear is to have whatever it costs, 'NODE=split' for one, or several
+    of these; custom_ops: libraries of custom operators that the model needs. Raises ModelError when the model cannot
+    be read or nothing takes it, PlanError for a lowering or a node that is none, DeviceError when there is no such
+    device, SessionError where tuning cannot run anything, and for annealing what `prepare` raises.
     """
-    options = (provider, rows, threads, force, progress, device, regions)
     trials = Trials(custom_ops=tuple(custom_ops))
+    asked = _asked(granularity, parts, lowering)
+    options = (provider, rows, threads, force, progress, device, regions, *asked)
     return _planned(_valid(model, custom_ops), options, anneal, tune, cache, trials)[0]
 
 
@@ -140,9 +149,13 @@ def tuned_plan(
     regions: bool = True,
     cache: bool = True,
     trials: Trials | None = None,
+    granularity: int | None = None,
+    parts: int | None = None,
+    lowering: Lowerings = None,
 ) -> Tuned:
     """A tuned plan, and what was measured for it; as `plan` with `tune`. trials: sizes, seed and tolerance."""
-    options = (provider, rows, threads, force, progress, device, regions)
+    asked = _asked(granularity, parts, lowering)
+    options = (provider, rows, threads, force, progress, device, regions, *asked)
     loaded = _valid(model, trials.custom_ops if trials else ())
     chosen, found = _planned(loaded, options, anneal, True, cache, trials)
     assert found is not None
@@ -206,10 +219,10 @@ def _planner(loaded: Model, options: tuple[Any, ...], trials: Trials | None, cac
             return chosen, None
         from .tune import tune
 
-        _, rows, _, force, progress, *_ = options
+        _, rows, _, force, progress, *_, wanted = options
         home = _at_home(loaded, model)
         with phase("tune"):
-            found = tune(home, chosen, trials, rows, cache=cache, force=force, progress=progress)
+            found = tune(home, chosen, trials, rows, cache=cache, force=force or bool(wanted), progress=progress)
         return found.plan, found
 
     return planned
@@ -234,6 +247,8 @@ def _plan(
     progress: Progress | None,
     device: str,
     regions: bool,
+    grain: Grain,
+    wanted: Wanted,
 ) -> Plan:
     return make_plan(
         model,
@@ -244,7 +259,15 @@ def _plan(
         progress=progress,
         device=device,
         regions=regions,
+        grain=grain,
+        wanted=wanted,
     )
+
+
+def _asked(granularity: int | None, parts: int | None, lowering: Lowerings) -> tuple[Grain, Wanted]:
+    """What is asked for and not left to prices; raises PlanError where that contradicts itself, or is unknown."""
+    texts = [lowering] if isinstance(lowering, str) else list(lowering or ())
+    return Grain(granularity=granularity, parts=parts), Wanted.of(*texts)
 
 
 def resolve(provider: str) -> str:
@@ -344,6 +367,9 @@ def optimize(
     regions: bool = True,
     tune: bool = False,
     cache: bool = True,
+    granularity: int | None = None,
+    parts: int | None = None,
+    lowering: Lowerings = None,
 ) -> Result:
     """plan + apply + check + bench: split what pays, prove it equal, measure it, and keep the faster model.
 
@@ -351,7 +377,7 @@ def optimize(
     one by one and the slow ones go back to dense, `Result.fallbacks`, until the model is as fast as what came in. The
     output is the original, byte for byte, when nothing splits, or when none of that helps; nothing is written when the
     check fails. A model given as a path needs `output`; others come back in `Result.model`, as what they came in.
-    device, regions, tune, cache: as in `plan`.
+    device, regions, tune, cache, granularity, parts, lowering: as in `plan`.
 
     anneal: how to remove weights that learning did not confirm, off by default because it is lossy; then `max_drop`,
     such as 'argmax<=0.01', bounds what the task metric may lose on `data` (with `labels`), see `select`. Raises
@@ -370,7 +396,8 @@ def optimize(
     sources = [Path(path) for path in given if isinstance(path, (str, os.PathLike))]
     for path in (target, target.with_name(target.name + ".data")) if target is not None and sources else ():
         refuse_output(path, sources, True)  # an input is never written to
-    options = (trials.provider, rows, trials.threads, force, progress, device, regions)
+    asked = _asked(granularity, parts, lowering)
+    options = (trials.provider, rows, trials.threads, force, progress, device, regions, *asked)
     planned = _planner(loaded, options, trials if tune else None, cache)
     selection, exact, lossy = None, loaded, None
     if anneal is not None:
@@ -391,12 +418,13 @@ def optimize(
             selection=selection,
             tuned=tuned,
         )
-    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, force, tune, progress)
+    kept = force or bool(asked[1])
+    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, kept, tune, progress)
     tried = attempt.run(exact, chosen)
     refused = ""
     if tried.outcome == "failed" and (chosen.joints or chosen.reorderings):
         # Sums are rounded in another order there, which an ArgMax over equal votes may show.
-        alone = _planner(loaded, (*options[:-1], False), trials if tune else None, cache)
+        alone = _planner(loaded, (*options[:-3], False, *asked), trials if tune else None, cache)
         other, measured = alone(exact)
         again = attempt.run(exact, other) if other.rewrites else None
         if again is not None and again.outcome != "failed":

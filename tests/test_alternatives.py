@@ -5,6 +5,7 @@ import oracles
 import pytest
 
 from scission.ir.decomposition import Block, Decomposition
+from scission.ir.grain import Grain
 from scission.ir.model import load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.models import planted_ffn
@@ -87,7 +88,8 @@ def test_row_groups_have_alternatives():
 def test_recurrent_operators_are_tried_with_fewer_groups():
     cell = Cell(op="LSTM", direction="bidirectional", sizes=((4, 8),) * 4)
     loaded, plan, seen, (unit,) = units_of(build_cell(np.random.default_rng(0), cell).model)
-    found = alternatives(unit, seen, plan, threads=1)
+    assert {one.way for one in alternatives(unit, seen, plan, threads=1)} == {"parallel 4+4"}  # every block was forced
+    found = alternatives(unit, seen, dataclasses.replace(plan, grain=Grain()), threads=1)
     assert {one.way for one in found} == {"parallel 4+4", "parallel 2+2"}
     for one in found:
         rewrite(loaded.graph, replaced(plan, unit, one.steps, one.joints))
