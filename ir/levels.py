@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .brief import brief
 from .errors import ScissionError
@@ -114,7 +114,9 @@ class Jump:
 class Sweep:
     """The same model annealed at several levels, from the weakest, which keeps most, to the strongest (paper 4.5.1).
 
-    test: how edges are confirmed; baseline: the metric of the original; samples: on which the metric was measured.
+    test: how edges are confirmed; baseline: the metric of the original; samples: on which the metric was measured;
+    leveled: whether the test has a level at all, otherwise that of the only row means nothing; bounded: 'stated' or
+    'estimated' where every null is a bounded law, whose entries no level tells apart, and by which of the two it is.
     Raises LevelError when there is no level, or levels repeat or are not in order.
     """
 
@@ -128,6 +130,8 @@ class Sweep:
     jumps: tuple[Jump, ...]
     notes: tuple[str, ...]
     seconds: float
+    leveled: bool = True
+    bounded: Literal["stated", "estimated"] | None = None
 
     __repr__ = brief
 

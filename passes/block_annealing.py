@@ -18,8 +18,8 @@ from .certificate import ACCEPTED, MISPLACED, STRAY_LEVEL, STRAYS, believed, cer
 from .chunked import as_real
 from .coclustering import Partition, cocluster, same_block, strips
 from .components import numbered
-from .energies import energies, moments
-from .folds import cross_fit
+from .energies import energies, learned_moments, moments
+from .folds import cross_fit, fewest_entries
 from .null_fit import null_fit
 from .schemes import NORMAL_MEDIAN, SchemeError, estimate
 from .spectral_start import MARGIN
@@ -102,7 +102,7 @@ def anneal_blocks(
         confirmed=round(kept, 6),
         null=used,
         smallest=used.threshold(STRAY_LEVEL / max(weight.size, 1)),
-        power=_power(weight.shape),
+        power=_power(weight.shape, used.family),
         fit=fit,
         certificate=certificate,
         notes=() if trusted else ("sigma was estimated from this weight: the level of the noise could not be tested",),
@@ -120,7 +120,7 @@ def _nothing(weight: npt.NDArray[Any], reason: str) -> BlockDecision:
         level=ACCEPTED,
         correction="none",
         confirmed=1.0,
-        power=_power(weight.shape),
+        power=_power(weight.shape, "normal"),
         certificate=refused(found.count, reason),
     )
     return BlockDecision(None, np.zeros((0, 2), np.int64), found, evidence)
@@ -177,47 +177,49 @@ def _strays(weight: npt.NDArray[Any], null: Null, found: Partition) -> tuple[Mas
     return mask, min(1.0, float(null.p_value(next_largest)) * entries)
 
 
-def _power(shape: tuple[int, ...]) -> str:
+def _power(shape: tuple[int, ...], family: str) -> str:
     K, N = shape
-    parts = [(count, smallest_block_signal((K, N), count)) for count in (2, 8)]
+    parts = [(count, smallest_block_signal((K, N), count, family)) for count in (2, 8)]
     shown = [f"{count} equal blocks from a signal of {s:.2f} sigma" for count, s in parts if math.isfinite(s)]
     return "; ".join(shown) or "the weight is too small for any block to be told from noise"
 
 
-def smallest_block_signal(shape: tuple[int, int], blocks: int) -> float:
+def smallest_block_signal(shape: tuple[int, int], blocks: int, family: str = "normal") -> float:
     """The deviation that learning must have added inside equal blocks, in units of sigma, for them to be found and
-    certified.
+    certified under a null of this family, 'normal' (also where sigma is estimated) or 'uniform'.
 
-    Two conditions: the block pattern stands out of the noise of the energies (Benaych-Georges and Nadakuditi, 2012),
-    and a feature, its energies summed over each block, lands in a wrong one with probability at most MISPLACED. Inf
-    where no signal up to 100 sigma does.
+    Three conditions: each block has as many entries as held-out ones need to confirm it, the block pattern stands out
+    of the noise of the energies (Benaych-Georges and Nadakuditi, 2012), and a feature, its energies summed over each
+    block, lands in a wrong one with probability at most MISPLACED. Inf where no signal up to 100 sigma does.
 
     >>> 0.5 < smallest_block_signal((384, 384), 4) < 1.0 < smallest_block_signal((384, 384), 8) < 1.5
     True
     """
+    K, N = shape
+    if K * N / blocks**2 < fewest_entries(ACCEPTED, blocks):
+        return math.inf
     low, high = 0.0, 100.0
-    if not _seen(shape, blocks, high):
+    if not _seen(shape, blocks, high, family):
         return math.inf
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (low, middle) if _seen(shape, blocks, middle) else (middle, high)
+        low, high = (low, middle) if _seen(shape, blocks, middle, family) else (middle, high)
     return high
 
 
-def _seen(shape: tuple[int, int], blocks: int, signal: float) -> bool:
+def _seen(shape: tuple[int, int], blocks: int, signal: float, family: str) -> bool:
     from scipy.special import ndtr
 
     K, N = shape
-    spread = moments()[1]
-    inside = spread * (1 + signal**2) ** 2
+    (level, spread), (own, inside) = moments(), learned_moments(family, signal)
     v = spread + (inside - spread) / blocks
-    strength = signal**2 * math.sqrt(K * N) / blocks
+    strength = (own - level) * math.sqrt(K * N) / blocks
     if strength <= 0:
         return False
     top = math.sqrt((strength**2 + v * K) * (strength**2 + v * N)) / strength
     visible = strength > math.sqrt(v) * (K * N) ** 0.25 and top > MARGIN * math.sqrt(v) * (math.sqrt(K) + math.sqrt(N))
     wrong = 0.0
     for features, entries in ((K, N / blocks), (N, K / blocks)):
-        z = signal**2 * entries / math.sqrt(entries * (inside + spread))
+        z = (own - level) * entries / math.sqrt(entries * (inside + spread))
         wrong += features * min((blocks - 1) * float(ndtr(-z)), 1.0)
     return visible and wrong / (K + N) <= MISPLACED

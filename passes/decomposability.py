@@ -154,7 +154,8 @@ def _matrix(
     walk = confirm(weight, "walk", null=null, level=settings.level, source=settings.axis).evidence
     power.append(("walk", f"{walk.power}; here {walk.confirmed:.0%}"))
     power += powers
-    signals = [(count, smallest_block_signal((K, N), count)) for count in (2, 8)]
+    family = "normal" if null is None or null.estimated else null.family
+    signals = [(count, smallest_block_signal((K, N), count, family)) for count in (2, 8)]
     shown = [f"{count} equal blocks from a signal of {s:.2f} sigma" for count, s in signals if math.isfinite(s)]
     power.append(("blocks", "; ".join(shown) or "the weight is too small for any block to be told from noise"))
     if linear.address in settings.initial:

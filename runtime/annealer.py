@@ -25,7 +25,7 @@ from ..passes.schemes import estimate, parse_scheme
 if TYPE_CHECKING:
     from ..passes.activity import Activity
 
-__all__ = ["AnnealOptionsError", "Annealer", "Prepared", "as_annealer", "prepare"]
+__all__ = ["LIKE", "AnnealOptionsError", "Annealer", "Prepared", "as_annealer", "prepare"]
 
 LIKE = "like:"
 ALPHA = 0.05

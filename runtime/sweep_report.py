@@ -17,6 +17,11 @@ from .table import SHOWN
 __all__ = ["level_view", "short_name", "sweep_view", "to_dict", "verdict"]
 
 LONGEST = 15  # letters of a metric's name as the head of a column
+HINTS = {  # where every level gives the same
+    None: "",
+    "stated": "; a bounded initialisation has no tail: try --anneal support",
+    "estimated": "; a bounded initialisation has no tail: try --anneal support with the --init that it was",
+}
 TAKEN = ("level", "confirmed", "kept", "components", "giant", "dormant", "split", "drop", "deviation", "cosine")
 
 
@@ -33,7 +38,7 @@ def sweep_view(sweep: Sweep, budget: Budget | None = None, everything: bool = Fa
     """A row per level, the jumps and what caused them, notes, and the verdict; with `everything` each operator too."""
     parts: list[RenderableType] = [_levels(sweep, budget)]
     if everything:
-        parts += [level_view(result, everything=True) for result in sweep.levels]
+        parts += [level_view(result, everything=True, title=_at(result, sweep)) for result in sweep.levels]
     parts += [Text(_jump(jump, sweep), style="yellow") for jump in sweep.jumps]
     parts += [Text(note, style="dim") for note in sweep.notes]
     samples = f" on {_count(sweep.samples, 'sample')}" if sweep.samples else ""
@@ -41,7 +46,7 @@ def sweep_view(sweep: Sweep, budget: Budget | None = None, everything: bool = Fa
     return Group(*parts, Text(tail, style="dim"), Text(f"\n{verdict(sweep, budget)}", style="bold"))
 
 
-def level_view(result: LevelResult, everything: bool = False) -> RenderableType:
+def level_view(result: LevelResult, everything: bool = False, title: str = "") -> RenderableType:
     """What one level leaves of each operator, most blocks first, and below why the others are as they were."""
     columns = (
         Column(name="operator", text=True),
@@ -65,7 +70,8 @@ def level_view(result: LevelResult, everything: bool = False) -> RenderableType:
         )
         for operator in shown
     ]
-    parts: list[RenderableType] = [FittedTable(title=f"level {result.level:g}", columns=columns, rows=tuple(rows))]
+    title = title or f"level {result.level:g}"
+    parts: list[RenderableType] = [FittedTable(title=title, columns=columns, rows=tuple(rows))]
     if len(shown) < len(ordered):
         parts.append(Text(f"… and {len(ordered) - SHOWN} more (--all shows them)", style="dim"))
     reasons = [(operator.node, operator.reason) for operator in ordered]
@@ -94,9 +100,11 @@ def verdict(sweep: Sweep, budget: Budget | None = None) -> str:
     first, limit = sweep.levels[0], f"{budget.metric.name} <= {budget.limit:g}"
     if (chosen := strongest(sweep.levels, budget.limit)) is None:
         became = "has no known drop" if first.drop is None else f"already drops by {_number(first.drop)}"
+        if not sweep.leveled:
+            return f"{_at(first, sweep)} does not stay within {limit}: it {became}"
         return f"no level stays within {limit}: the weakest, {first.level:g}, {became}"
-    drop = _number(chosen.drop)
-    found = f"level {chosen.level:g} is the strongest within {limit}: drop {drop}, {_gain(chosen)}"
+    stays = "is the strongest within" if sweep.leveled else "stays within"
+    found = f"{_at(chosen, sweep)} {stays} {limit}: drop {_number(chosen.drop)}, {_gain(chosen)}"
     return _joined(found, _continuity(sweep))
 
 
@@ -107,7 +115,14 @@ def _gain(result: LevelResult) -> str:
         return f"{result.splits} of {_count(len(result.operators), 'operator')} split, {macs}"
     if result.dormant:
         return f"no operator splits, without {_count(result.dormant, 'dormant feature')} {macs}"
+    if result.drop is not None and result.drop < 0:
+        return "no operator splits there, so nothing gets faster, but the metric is better than the original's"
     return "no operator splits there, so nothing is gained"
+
+
+def _at(result: LevelResult, sweep: Sweep) -> str:
+    """A level by its number, or the test where it has none."""
+    return f"level {result.level:g}" if sweep.leveled else f"the test {sweep.test.partition(',')[0]}"
 
 
 def _levels(sweep: Sweep, budget: Budget | None) -> FittedTable:
@@ -140,7 +155,7 @@ def _levels(sweep: Sweep, budget: Budget | None) -> FittedTable:
     rows: list[Mapping[str, str | Text]] = [original] if sweep.baseline is not None else []
     for result in sweep.levels:
         style = "" if budget is None else "green" if budget.allows(result.drop) else "red"
-        cells: dict[str, str | Text] = {**_cells(result), "level": f"{result.level:g}"}
+        cells: dict[str, str | Text] = {**_cells(result), "level": f"{result.level:g}" if sweep.leveled else "-"}
         cells |= {metric: _number(result.metric)} if measured else {}
         cells |= {"drop": Text(_number(result.drop), style=style)}
         cells |= {"": Text("jump", style="yellow")} if result.level in jumps else {}
@@ -184,7 +199,9 @@ def _course(sweep: Sweep) -> str:
     original = "" if sweep.baseline is None else f" (original {_number(sweep.baseline)})"
     if len(sweep.levels) == 1 or _same(sweep):
         where = (
-            f"at level {first.level:g}" if len(sweep.levels) == 1 else f"from level {first.level:g} to {last.level:g}"
+            f"{'at' if sweep.leveled else 'by'} {_at(first, sweep)}"
+            if len(sweep.levels) == 1
+            else f"from level {first.level:g} to {last.level:g}"
         )
         return (
             f"{where} {short_name(_measure(sweep))} is {judged[0]}{original}, {first.splits} of "
@@ -209,8 +226,7 @@ def _continuity(sweep: Sweep) -> str:
     if len(sweep.levels) == 1:
         return ""
     if _same(sweep):
-        hint = "; a bounded initialisation has no tail: try --anneal support"
-        return f"every level gives the same result{hint if sweep.test.partition(',')[0] == 'neyman' else ''}"
+        return f"every level gives the same result{HINTS[sweep.bounded]}"
     if len(sweep.levels) < 3:
         return "too few levels to tell whether the results change continuously"
     if not sweep.jumps:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..ir.brief import brief
 from ..ir.levels import LevelResult, OperatorLevel, Sweep, strongest, summarise
@@ -17,7 +17,8 @@ from ..ir.model import Model, Source, load
 from ..ir.phase import phase
 from ..passes.anneal_model import Anneal, Annealed, Found, anneal_model
 from ..passes.rewrite import anneal
-from .annealer import Annealer, as_annealer, prepare
+from ..passes.schemes import parse_scheme
+from .annealer import LIKE, Annealer, Prepared, as_annealer, prepare
 from .compare import Trials
 from .continuity import jumps
 from .labelled import Labelled
@@ -81,7 +82,8 @@ def sweep(
 
     data: inputs by name, samples along the first axis, as arrays or as the .npz file that holds them (see
     `read_labelled`); labels: an array or a file; options: a method, or how to anneal in full: without any 'update'
-    where an initial checkpoint is known, 'neyman' where a scheme is, else 'blocks'; levels: alphas of the whole weight,
+    where an initial checkpoint is known, 'support' where the initialisation is bounded, 'blocks' where nothing is known
+    and these are found, else 'neyman', which has levels to sweep; levels: alphas of the whole weight,
     given in any order, swept from the weakest to the strongest; metric: see `parse_metric`; limit: drop up to which a
     level is of use, a hundredth of the metric's range unless given; explain: report why the model does not decompose,
     when it does not, and what its outputs are worth where it would. Nothing is written. Raises ModelError,
@@ -93,15 +95,17 @@ def sweep(
     require_valid(loaded, model, trials.custom_ops)
     held = data if isinstance(data, Labelled) else read_data(loaded, data, labels)
     judge = parse_metric(metric) if isinstance(metric, str) else metric
-    options = swept_by(options)
+    given, options = options, swept_by(options)
     activity = activity_of(loaded, options, held, trials)
     prepared = prepare(loaded, options, activity)
+    options, prepared, found_first = _blocks_first(loaded, as_annealer(given or "auto"), options, prepared)
     runner = SideBySide(loaded, held, judge, trials.provider, trials.threads, trials.custom_ops)
     chosen = sorted({float(level) for level in levels}, reverse=True)
     if options.method in LEVELLESS:
         chosen = [options.alpha]
     results: list[LevelResult] = []
-    notes = list(prepared.notes)
+    bounded: Literal["stated", "estimated"] | None = None
+    notes = [*prepared.notes, *found_first]
     if options.method in LEVELLESS:
         notes.append(f"the method {options.method!r} has no level to sweep: there is one row")
     if judge.needs_labels == "optional" and held.targets is None:
@@ -113,6 +117,7 @@ def sweep(
         if not results:
             notes += _unseen(decided, {linear.address for linear in prepared.survey.linears})
             notes += _doubts(decided)
+            bounded = _bounded(decided)
         for note in _kept_whole(decided, level):
             if not any(note.partition(":")[2] == known.partition(":")[2] for known in notes):
                 notes.append(note)
@@ -129,6 +134,8 @@ def sweep(
         jumps=flagged,
         notes=tuple(notes),
         seconds=time.monotonic() - started,
+        leveled=options.method not in LEVELLESS,
+        bounded=bounded,
     )
     allowed = SHARE * (judge.span or abs(runner.baseline) or 1.0) if limit is None else limit
     found = Validation(sweep=swept, limit=allowed, certain=options.method in LEVELLESS)
@@ -152,11 +159,37 @@ def _explained(model: Model, settings: Anneal, runner: SideBySide, progress: Pro
 
 
 def swept_by(options: Annealer | str | None) -> Annealer:
-    """How to anneal in a sweep: a method by its name, and without one the test that suits what is known."""
-    options = as_annealer(options or "blocks")
-    if options.method == "auto" and options.init is not None:
-        return replace(options, method="neyman")
-    return options
+    """How to anneal in a sweep: a method by its name, and without one the test that suits what is known of the start.
+
+    Where nothing is, a sweep is what tells how far an estimate may be trusted: each level is measured.
+    """
+    options = as_annealer(options or "auto")
+    if options.method != "auto" or options.initial is not None:
+        return options
+    stated = options.init is not None and not options.init.startswith(LIKE)
+    bounded = stated and parse_scheme(options.init or "").family == "uniform"
+    return replace(options, method="support" if bounded else "neyman")
+
+
+def _blocks_first(
+    model: Model, given: Annealer, options: Annealer, prepared: Prepared
+) -> tuple[Annealer, Prepared, tuple[str, ...]]:
+    """The options, settings and a note: where nothing is known of the start, blocks that are found need no level."""
+    if given.method != "auto" or given.init is not None or given.initial is not None or given.literal or given.exposed:
+        return options, prepared, ()
+    settings = replace(prepared.settings, method="blocks")
+    if not anneal_model(model, settings).annealing:
+        why = "co-clustering finds no blocks (--anneal blocks says why), so the levels of single edges are swept"
+        return options, prepared, (why,)
+    return replace(options, method="blocks"), replace(prepared, settings=settings), ()
+
+
+def _bounded(decided: Annealed) -> Literal["stated", "estimated"] | None:
+    """Whether every null in use is a bounded law, and where from."""
+    nulls = [one.evidence.null for one in decided.found if one.evidence is not None and one.evidence.null is not None]
+    if not nulls or any(null.family != "uniform" for null in nulls):
+        return None
+    return "estimated" if any(null.estimated for null in nulls) else "stated"
 
 
 def read_data(model: Model, data: Mapping[str, Any] | str | os.PathLike[str], labels: Any = None) -> Labelled:

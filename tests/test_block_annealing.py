@@ -320,3 +320,18 @@ def test_a_handful_of_entries_is_no_block_beside_real_ones(shape, count, signal,
         both = int(votes[0][true] * votes[1][true])
         either = block.inputs.size * block.outputs.size + int((rows == true).sum() * (columns == true).sum()) - both
         assert both > either / 2
+
+
+def test_the_signal_that_is_promised_is_that_of_the_null_in_use():
+    """What leaves a bounded support is seen much earlier."""
+    for shape, count in (((160, 160), 2), ((384, 384), 4)):
+        assert smallest_block_signal(shape, count, "uniform") < 0.8 * smallest_block_signal(shape, count)
+    for null, draw in ((NORMAL, np.random.Generator.standard_normal), (UNIFORM, flat)):
+        signal = smallest_block_signal((160, 160), 4, null.family)
+        for factor, found in ((1.3, True), (0.6, False)):
+            noise = [planted(seed, signal=factor * signal * null.sigma, draw=draw)[0] for seed in range(3)]
+            assert all((anneal_blocks(weight, null).decomposition is not None) == found for weight in noise)
+    decision = anneal_blocks(planted(draw=flat)[0], UNIFORM)
+    assert f"2 equal blocks from a signal of {smallest_block_signal((160, 160), 2, 'uniform'):.2f}" in (
+        decision.evidence.power
+    )

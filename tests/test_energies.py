@@ -4,13 +4,13 @@ import warnings
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import integrate, stats
 
 from scission.ir.null import Null
-from scission.passes.energies import CAP, energies, moments
+from scission.passes.energies import CAP, energies, learned_moments, moments
 
 NORMAL = Null(family="normal", scale=0.5, source="test")
 UNIFORM = Null(family="uniform", scale=0.5, source="test")
@@ -83,3 +83,15 @@ def test_any_type_to_its_very_ends_and_no_warning(null, dtype):
 def test_a_weight_of_no_entries_has_no_energies():
     assert energies(np.zeros((0, 5)), NORMAL).shape == (0, 5)
     assert energies(np.zeros((5, 0)), UNIFORM).shape == (5, 0)
+
+
+@given(st.sampled_from(["normal", "uniform"]), st.floats(0, 6), st.integers(0, 2**16))
+@settings(max_examples=20)
+def test_the_moments_of_what_learned_are_those_of_energies_drawn(family, signal, seed):
+    rng = np.random.default_rng(seed)
+    null = Null(family=family, scale=1.0 if family == "normal" else math.sqrt(3), source="test")
+    drawn = rng.standard_normal((400, 500)) if family == "normal" else rng.uniform(-1, 1, (400, 500)) * null.scale
+    found = energies(drawn + signal * rng.standard_normal(drawn.shape), null).astype(float)
+    mean, variance = learned_moments(family, signal)
+    assert mean == pytest.approx(found.mean(), abs=5 * found.std() / math.sqrt(found.size) + 1e-3)
+    assert variance == pytest.approx(found.var(), rel=0.04)

@@ -177,8 +177,12 @@ def test_levels_that_all_give_the_same_say_so():
         "50.0% of the MACs are left"
     )
     assert verdict(alike(4)) == f"{same}; every level gives the same result"
+    neyman = alike(4, "neyman, block-fill, bonferroni")
+    assert verdict(neyman) == f"{same}; every level gives the same result", "not every null is bounded"
     hint = "; a bounded initialisation has no tail: try --anneal support"
-    assert verdict(alike(4, "neyman, block-fill, bonferroni")) == f"{same}; every level gives the same result{hint}"
+    stated = dataclasses.replace(neyman, bounded="stated")
+    assert verdict(stated) == f"{same}; every level gives the same result{hint}"
+    assert verdict(dataclasses.replace(neyman, bounded="estimated")).endswith(f"{hint} with the --init that it was")
     assert verdict(alike(2)).endswith("; every level gives the same result")
     assert "every level" not in verdict(alike(1)) and "continuous" not in verdict(alike(1))
     budget = parse_budget("argmax<=0.005")
@@ -242,3 +246,24 @@ def test_drops_beyond_the_budget_are_red():
     shown = stream.getvalue()
     assert re.findall(r"\x1b\[31m *([\d.]+)", shown) == ["0.47"]
     assert re.findall(r"\x1b\[32m *([\d.]+)", shown) == ["0", "0.002", "0.005"]
+
+
+def test_a_test_without_levels_is_named_and_no_level_is():
+    found = dataclasses.replace(sweep((0.97,), (2,), operators=1), test="blocks, block-fill", leveled=False)
+    assert verdict(found).startswith("by the test blocks argmax is 0.97")
+    assert verdict(found, parse_budget("argmax<=0.005")).startswith(
+        "the test blocks stays within argmax <= 0.005: drop"
+    )
+    dear = dataclasses.replace(found, levels=sweep((0.5,), (2,), operators=1).levels)
+    said = verdict(dear, parse_budget("argmax<=0.005"))
+    assert said == "the test blocks does not stay within argmax <= 0.005: it already drops by 0.47"
+    shown = text(sweep_view(found, everything=True))
+    assert "level 0.1" not in shown and "the test blocks" in shown
+    assert not any(line.split()[:1] == ["0.1"] for line in shown.splitlines())
+
+
+def test_a_metric_that_gets_better_though_nothing_splits_is_a_gain_that_is_told():
+    better = sweep((0.99,), (1,), operators=1)
+    assert "nothing gets faster, but the metric is better" in verdict(better, parse_budget("argmax<=0.005"))
+    same = sweep((0.97,), (1,), operators=1)
+    assert verdict(same, parse_budget("argmax<=0.005")).endswith("so nothing is gained")

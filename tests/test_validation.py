@@ -132,3 +132,34 @@ def test_unexposed_weights_are_not_confirmed(case, tmp_path):
         folder / "m.onnx", tmp_path / "d.npz", levels=[0.5], options=dataclasses.replace(options, exposed=False)
     )
     assert found.sweep.levels[0].operators[0].dormant == plain.sweep.levels[0].operators[0].dormant + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        (None, "neyman"),
+        ("auto", "neyman"),
+        (Annealer(init="bert"), "neyman"),
+        (Annealer(init="torch_linear"), "support"),
+        (Annealer(init="like:W0"), "neyman"),
+        (Annealer(initial="start.npz"), "auto"),
+        ("blocks", "blocks"),
+    ],
+)
+def test_a_sweep_without_a_method_takes_one_that_suits_what_is_known(options, method):
+    assert validation.swept_by(options).method == method
+
+
+def test_without_any_option_blocks_are_one_row_and_without_blocks_many_levels_are_swept(tmp_path, case):
+    folder = case[0]
+    whole = validation.sweep(folder / "m.onnx", folder / "d.npz", explain=False)
+    assert whole.decomposes and not whole.sweep.leveled and whole.sweep.test.startswith("blocks")
+    dense, _, _ = network(np.random.default_rng(0), blocks=1)
+    onnx.save(dense, tmp_path / "dense.onnx")
+    np.savez(tmp_path / "d.npz", x=np.random.default_rng(1).standard_normal((20, 48)).astype(np.float32))
+    found = validation.sweep(tmp_path / "dense.onnx", tmp_path / "d.npz", explain=False).sweep
+    assert [one.level for one in found.levels] == list(validation.LEVELS)
+    assert found.leveled and found.bounded is None
+    assert any("circular" in note for note in found.notes) and any("no blocks" in note for note in found.notes)
+    bounded = validation.sweep(folder / "m.onnx", folder / "d.npz", options=Annealer(init="uniform:1e-3")).sweep
+    assert len(bounded.levels) == 1 and not bounded.leveled and bounded.bounded == "stated"
