@@ -1,7 +1,8 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
 cover | diff | report | cache`.
 
-Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself.
+Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself, 4 a check that found no
+difference, but in which a part that differs never ran.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from .options import (
     Inputs,
     Json,
     Labels,
+    Likes,
     Literal,
     Lowering,
     MaxDrop,
@@ -58,6 +60,7 @@ from .options import (
     PlanOutput,
     Provider,
     Quiet,
+    Ranges,
     Refit,
     Regions,
     Reverse,
@@ -72,6 +75,7 @@ from .options import (
     Threads,
     Top,
     Tune,
+    Values,
     Verbose,
     Veto,
     annealer,
@@ -86,6 +90,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+UNSHOWN = 4  # exit status of a check that neither found a difference nor showed that there is none
 CHOICES = 40  # weights of a model that are listed when none is named
 
 app = typer.Typer(
@@ -136,6 +141,9 @@ def optimize(
     bench: Annotated[bool, typer.Option(help="measure, and keep the original where it is faster")] = True,
     inputs: Inputs = None,
     size: Size = None,
+    value: Values = None,
+    range_: Ranges = None,
+    like: Likes = None,
     seed: Seed = 0,
     rtol: Rtol = None,
     atol: Atol = None,
@@ -169,7 +177,9 @@ def optimize(
     """
     from . import pipeline
 
-    trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops)
+    trials = trials_of(
+        provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops, wishes=(value, range_, like)
+    )
     options = annealer(
         method=anneal,
         alpha=alpha,
@@ -360,6 +370,9 @@ def check(
     threads: Threads = None,
     inputs: Inputs = None,
     size: Size = None,
+    value: Values = None,
+    range_: Ranges = None,
+    like: Likes = None,
     seed: Seed = 0,
     rtol: Rtol = None,
     atol: Atol = None,
@@ -368,16 +381,19 @@ def check(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Run two models on the same inputs and compare every output; exit status 1 when they differ."""
+    """Run two models on the same inputs and compare every output; exit status 1 when they differ.
+
+    Exit status 4 when no difference was found, but a branch or loop body that is not the same in both never ran.
+    """
     from . import compare
 
-    trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, 1.0, custom_ops)
+    trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, 1.0, custom_ops, wishes=(value, range_, like))
     with progress_bar(quiet or as_json) as progress:
         verdict = compare.check(original, changed, trials=trials, progress=progress)
     show(quiet, as_json, verdict.to_dict, lambda report: report.verdict_view(verdict))
     if not verdict.equal:
-        typer.echo(f"different: {verdict.reason}", err=True)
-        raise typer.Exit(1)
+        typer.echo(f"different: {verdict.reason}" if verdict.different else verdict.reason, err=True)
+        raise typer.Exit(1 if verdict.different else UNSHOWN)
     if not quiet and not as_json:
         typer.echo(verdict.reason)
 
@@ -391,6 +407,9 @@ def bench(
     rows: Rows = None,
     inputs: Inputs = None,
     size: Size = None,
+    value: Values = None,
+    range_: Ranges = None,
+    like: Likes = None,
     seed: Seed = 0,
     seconds: Seconds = 5.0,
     custom_ops: CustomOps = None,
@@ -402,7 +421,9 @@ def bench(
     """Time two models side by side, interleaved."""
     from . import compare
 
-    trials = trials_of(provider, threads, inputs, size, seed, None, None, seconds, custom_ops, cuda_graph)
+    trials = trials_of(
+        provider, threads, inputs, size, seed, None, None, seconds, custom_ops, cuda_graph, wishes=(value, range_, like)
+    )
     with progress_bar(quiet or as_json) as progress:
         benches = compare.bench(original, changed, trials=trials, rows=rows, progress=progress)
     show(quiet, as_json, lambda: [b.to_dict() for b in benches], lambda report: report.timings(benches))
@@ -726,6 +747,9 @@ def report(
     rows: Rows = None,
     inputs: Inputs = None,
     size: Size = None,
+    value: Values = None,
+    range_: Ranges = None,
+    like: Likes = None,
     seed: Seed = 0,
     rtol: Rtol = None,
     atol: Atol = None,
@@ -742,7 +766,9 @@ def report(
     """
     from . import html_report
 
-    trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops)
+    trials = trials_of(
+        provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops, wishes=(value, range_, like)
+    )
     chosen = _plan(plan) if plan is not None else None
     refuse_input(output, plan)
     with progress_bar(quiet or as_json) as progress:
@@ -767,6 +793,9 @@ def report(
     if not found.ok and found.verdict is not None:
         typer.echo(f"different: {found.verdict.reason}", err=True)
         raise typer.Exit(1)
+    if found.verdict is not None and not found.verdict.shown:
+        typer.echo(found.verdict.reason, err=True)
+        raise typer.Exit(UNSHOWN)
 
 
 def _say_refused(*models: Path) -> None:

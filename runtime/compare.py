@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import tempfile
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,12 +26,12 @@ if TYPE_CHECKING:
     from .bench import Bench
     from .derived_sizes import Derived
     from .equivalence import Probe, Verdict
-    from .session import Choice, GraphChoice, Session, TensorSpec
+    from .session import Choice, GraphChoice, TensorSpec
+    from .unexercised import PartReport
 
-__all__ = ["Trials", "bench", "bench_sizes", "candidate_feeds", "check", "make_feeds"]
+__all__ = ["Trials", "bench", "bench_sizes", "check", "make_feeds"]
 
 Feed: TypeAlias = "dict[str, Any]"
-GUESS = 1 << 22  # elements of inputs of a size that is only a guess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +39,9 @@ class Trials:
     """How two models are run beside one another.
 
     provider: 'auto', 'cpu' or 'cuda'; threads: None for ONNX Runtime's own choice; inputs: an .npz with real inputs,
-    else random ones from `seed`; sizes: of symbolic dimensions; rtol, atol: instead of the default tolerance;
+    else random ones from `seed`; sizes: of symbolic dimensions; values: what inputs hold, by name: a number, a list of
+    them, or a tuple of such that trials take in turn; ranges: (low, high), both included, of random inputs; likes: what
+    they are like: 'ones', 'zeros', 'mask', 'lengths' or 'random'; rtol, atol: instead of the default tolerance;
     seconds: the most that is spent on timing one input size; custom_ops: libraries of custom operators; cuda_graph:
     whether models are timed as CUDA graphs, 'auto' where both can be, 'on' or else an error, or 'off'.
     """
@@ -49,6 +50,9 @@ class Trials:
     threads: int | None = None
     inputs: Path | None = None
     sizes: Mapping[str, int] | None = None
+    values: Mapping[str, Any] | None = None
+    ranges: Mapping[str, tuple[float, float]] | None = None
+    likes: Mapping[str, str] | None = None
     seed: int = 0
     rtol: float | None = None
     atol: float | None = None
@@ -61,6 +65,8 @@ class Trials:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise TrialsError(f"{name} must be a number of at least 0, got {value}: anything would pass")
+        if self.inputs is not None and (self.values or self.ranges or self.likes):
+            raise TrialsError("--value, --range and --like are for random inputs; --inputs gives real ones")
         if self.cuda_graph not in ("auto", "on", "off"):
             raise TrialsError(f"cuda_graph must be 'auto', 'on' or 'off', got {self.cuda_graph!r}")
 
@@ -74,19 +80,22 @@ def check(
 ) -> Verdict:
     """Run two models on the same inputs at several sizes and compare every output.
 
-    Linears that scission split are besides held against their a-priori error bound, each on its own activation.
-    progress: called with (done, total, what). Raises ModelError, SessionError, InputError or EquivalenceError when the
-    two cannot be compared.
+    Linears that scission split are besides held against their a-priori error bound, each on its own activation. Inputs
+    are drawn so that branches and bodies of loops run; where one in which the models differ does not, they are not
+    shown equal. progress: called with (done, total, what). Raises ModelError, SessionError, InputError or
+    EquivalenceError when the two cannot be compared.
     """
     from . import equivalence
+    from .feeds import Observed, observed_reports
     from .probes import probes
 
     trials = trials or Trials()
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, result):
-        return equivalence.check(
+        observed = Observed(source, trials)
+        verdict = equivalence.check(
             before,
             after,
-            feeds=_feeds_of(source, trials),
+            feeds=observed.choose,
             provider=trials.provider,
             threads=trials.threads,
             rtol=trials.rtol,
@@ -96,6 +105,7 @@ def check(
             least=_least(source.graph, _origins(result.graph)),
             progress=progress,
         )
+        return judged(verdict, observed_reports(observed, result)) if verdict.equal else verdict
 
 
 @phase("bench")
@@ -113,10 +123,11 @@ def bench(
     BenchError when CUDA graphs are demanded and cannot be had.
     """
     from . import bench as bench_module
+    from .feeds import bench_feeds
 
     trials = trials or Trials()
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
-        feeds = _bench_feeds((before, after), source, trials, rows or DEFAULT_ROWS)
+        feeds = bench_feeds((before, after), source, trials, rows or DEFAULT_ROWS)
         found = []
         for index, feed in enumerate(feeds):
             if progress:
@@ -133,6 +144,21 @@ def bench(
             )
             found.append(timed)
         return tuple(found)
+
+
+def judged(verdict: Verdict, parts: Sequence[PartReport]) -> Verdict:
+    """A verdict of equality with what was exercised: where the models differ in what never ran, nothing is shown."""
+    missing = [part for part in parts if not part.exercised]
+    hidden = [part for part in missing if part.differs]
+    if hidden:
+        more = f" and {len(hidden) - 1} more like it" if len(hidden) > 1 else ""
+        why = f"{hidden[0].sentence}{more}, and the models differ in it: {hidden[0].advice}"
+        return replace(verdict, equal=False, shown=False, parts=tuple(parts), reason=f"not shown equal: {why}")
+    reason = verdict.reason
+    if missing:
+        more = f" and {len(missing) - 1} more like it" if len(missing) > 1 else ""
+        reason += f"; {missing[0].sentence}{more}, and is the same in both models"
+    return replace(verdict, parts=tuple(parts), reason=reason)
 
 
 @contextmanager
@@ -169,94 +195,17 @@ def _origins(model: ir.Model) -> set[str]:
     return {node.metadata_props[ORIGIN] for node in model.graph if ORIGIN in node.metadata_props}
 
 
-def _feeds_of(model: Model, trials: Trials) -> list[Feed] | Callable[[Session], list[Feed]]:
-    """The real inputs where there are some, else what chooses random ones that the original runs."""
-    from .inputs import load_npz
-    from .runnable import runnable
-
-    if trials.inputs is not None:
-        return load_npz(trials.inputs, spec_of(model, given=True))
-    return lambda session: runnable([session], candidate_feeds(model, trials), names=_symbols(model))
-
-
-def _bench_feeds(paths: Sequence[Path], model: Model, trials: Trials, rows: Sequence[int]) -> list[Feed]:
-    """Inputs to time models on, one for each row count; where one is refused, the nearest that runs."""
-    from .derived_sizes import derive
-    from .inputs import load_npz
-    from .runnable import runnable
-    from .session import open_session
-
-    if trials.inputs is not None:
-        return load_npz(trials.inputs, spec_of(model, given=True))[:1]
-    derived = derive(model)
-    feeds = make_feeds(model, trials, lambda spec: bench_sizes(spec, trials, rows, derived))
-    options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
-    sessions = [open_session(path, provider=trials.provider, **options) for path in paths]
-    found: list[Feed] = []
-    for feed in feeds:
-        wanted = itertools.chain([feed], candidate_feeds(model, trials, near=feed))
-        found += runnable(sessions, wanted, 1, names=_symbols(model))
-    return [feed for place, feed in enumerate(found) if not any(_alike(feed, other) for other in found[:place])]
-
-
-def _alike(one: Feed, other: Feed) -> bool:
-    return all(np.shape(one[name]) == np.shape(other[name]) for name in one)
-
-
-def _symbols(model: Model) -> list[str]:
-    dims = [dim for value in model.graph.graph.inputs if value.shape is not None for dim in value.shape]
-    return list(dict.fromkeys(dim.value for dim in dims if not isinstance(dim, int) and dim.value))
-
-
 def make_feeds(
     model: Model, trials: Trials, sizes: Callable[[Sequence[TensorSpec]], Sequence[Mapping[str, int]]]
 ) -> list[Feed]:
     """The real inputs where there are some, else random ones for each of the sizes that suit the model's inputs."""
+    from .feeds import drawn
     from .inputs import load_npz
 
     if trials.inputs is not None:
         return list(load_npz(trials.inputs, spec_of(model, given=True)))
-    return list(_drawn(model, trials, sizes))
-
-
-def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> Iterator[Feed]:
-    """Random inputs of more and more sizes, the likeliest first; `near` another feed, those of its size before."""
-    from .derived_sizes import derive
-    from .size_search import TRIALS, candidate_sizes
-
-    derived = derive(model)
-    wanted = sum(array.size for array in near.values()) if near is not None else None
-
-    def sizes(spec: Sequence[TensorSpec]) -> list[dict[str, int]]:
-        found = [
-            one
-            for place, one in enumerate(candidate_sizes(spec, trials.sizes, derived))
-            if place < TRIALS or _elements(spec, one) <= GUESS
-        ]
-        if wanted is None:
-            return found
-        return sorted(found, key=lambda one: abs(math.log2((1 + _elements(spec, one)) / (1 + wanted))))
-
-    yield from _drawn(model, trials, sizes)
-
-
-def _elements(spec: Sequence[TensorSpec], sizes: Mapping[str, int]) -> int:
-    from .inputs import shape_of
-
-    return sum(math.prod(shape_of(value, sizes)) for value in spec)
-
-
-def _drawn(
-    model: Model, trials: Trials, sizes: Callable[[Sequence[TensorSpec]], Sequence[Mapping[str, int]]]
-) -> Iterator[Feed]:
-    from .inputs import draw, index_bounds
-    from .lengths import length_bounds
-
     spec = spec_of(model)
-    rng = np.random.default_rng(trials.seed)
-    bounds = index_bounds(model.graph)
-    for chosen in sizes(spec):
-        yield draw(spec, rng, chosen, bounds | length_bounds(model.graph, chosen))
+    return list(drawn(model, spec, trials, sizes(spec)))
 
 
 def bench_sizes(

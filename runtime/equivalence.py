@@ -21,6 +21,7 @@ from ..ir.phase import phase
 from .deviation import OutputReport, compare_values, worst_of
 from .rounding import limits
 from .session import Choice, Session, SessionError, TensorSpec, open_session
+from .unexercised import PartReport
 
 if TYPE_CHECKING:
     from ..passes.planner import Progress
@@ -80,7 +81,11 @@ class ProbeReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether two models are the same function, as far as the inputs tried tell; `reason` says why in one line."""
+    """Whether two models are the same function, as far as the inputs tried tell; `reason` says why in one line.
+
+    equal: shown equal; shown: False where no difference was found, but a part in which the models differ never ran, so
+    that they are neither equal nor different; parts: branches and bodies of loops, and how often they ran.
+    """
 
     equal: bool
     identical: bool
@@ -90,12 +95,20 @@ class Verdict:
     provider: str
     seconds: float
     reason: str
+    shown: bool = True
+    parts: tuple[PartReport, ...] = ()
+
+    @property
+    def different(self) -> bool:
+        """Whether a difference was found."""
+        return not self.equal and self.shown
 
     __repr__ = brief
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict for JSON; an infinite number is None there."""
-        return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
+        found = {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
+        return found | {"parts": [part.to_dict() for part in self.parts]}
 
 
 @phase("check")

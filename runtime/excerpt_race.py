@@ -142,7 +142,7 @@ def _draw(dense: ir.Model, trials: Trials, rows: Sequence[int]) -> list[dict[str
         if not isinstance(dim, int)
     }
     sizes = {name: size for name, size in (trials.sizes or {}).items() if name in symbols}
-    own = replace(trials, inputs=None, sizes=sizes)
+    own = replace(trials, inputs=None, sizes=sizes, values=None, ranges=None, likes=None)
     model = Model(graph=dense, name=dense.graph.name or "excerpt")
     return make_feeds(model, own, lambda spec: bench_sizes(spec, own, rows))
 

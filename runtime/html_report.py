@@ -105,7 +105,7 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether nothing speaks against the rewritten model: everything but a failed check of an exact rewrite."""
-        return self.lossy or self.verdict is None or self.verdict.equal
+        return self.lossy or self.verdict is None or not self.verdict.different
 
     @property
     def strange(self) -> bool:
@@ -409,6 +409,8 @@ def _speeds(benches: Sequence[Bench]) -> str:
 def _judged(verdict: Verdict, lossy: bool) -> str:
     if verdict.equal:
         return "bit-identical outputs" if verdict.identical else "outputs equal within their tolerance"
+    if not verdict.shown:
+        return f"no difference found, but {verdict.reason}"
     return "outputs differ from those of the original" + ("" if lossy else ", which they must not")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from .compare import Trials
     from .session import Choice, GraphChoice
 
-__all__ = ["annealer", "levels_of", "trials_of"]
+__all__ = ["annealer", "levels_of", "trials_of", "values_of"]
 
 
 def _loud(context: typer.Context, option: typer.CallbackParam, wanted: bool) -> bool:
@@ -75,6 +76,17 @@ Verbose = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the output if it exists")]
 Inputs = Annotated[Path | None, typer.Option(metavar="FILE.npz", help="real inputs instead of random ones")]
 Size = Annotated[list[str] | None, typer.Option("--size", metavar="NAME=N", help="size of a symbolic dimension")]
+Values = Annotated[
+    list[str] | None,
+    typer.Option("--value", metavar="NAME=V", help="what an input holds: V, or V,W,… (repeatable: trials take turns)"),
+]
+Ranges = Annotated[
+    list[str] | None, typer.Option("--range", metavar="NAME=LO:HI", help="numbers an input is drawn from (repeatable)")
+]
+Likes = Annotated[
+    list[str] | None,
+    typer.Option("--like", metavar="NAME=KIND", help="an input of ones, zeros, mask, lengths or random (repeatable)"),
+]
 Seed = Annotated[int, typer.Option(help="seed of the random inputs", min=0)]
 Rtol = Annotated[float | None, typer.Option(help="allowed error relative to the largest output (by type)", min=0)]
 Atol = Annotated[float | None, typer.Option(help="allowed absolute error besides", min=0)]
@@ -143,6 +155,7 @@ def trials_of(
     seconds: float,
     custom_ops: list[Path] | None,
     cuda_graph: str = "auto",
+    wishes: tuple[list[str] | None, list[str] | None, list[str] | None] = (None, None, None),
 ) -> Trials:
     """How two models are run; raises typer.BadParameter for an unknown provider or choice, or a size that is none."""
     from .compare import Trials
@@ -156,6 +169,9 @@ def trials_of(
         threads=threads,
         inputs=inputs,
         sizes=dict(map(size_of, size or [])),
+        values=values_of(wishes[0] or []),
+        ranges=dict(map(range_of, wishes[1] or [])),
+        likes=dict(map(like_of, wishes[2] or [])),
         seed=seed,
         rtol=rtol,
         atol=atol,
@@ -170,6 +186,52 @@ def size_of(text: str) -> tuple[str, int]:
     if not sign or not number.isdecimal() or len(number) > 12 or int(number) < 1:
         raise typer.BadParameter(f"{text!r} is not NAME=N with N at least 1", param_hint="--size")
     return name, int(number)
+
+
+def values_of(texts: list[str]) -> dict[str, tuple[Any, ...]]:
+    """What inputs hold, by name, each of the values given for it; 'V,W' is a list. Raises typer.BadParameter.
+
+    >>> values_of(["sr=16000", "sr=8000", "shape=-1,48"])
+    {'sr': (16000, 8000), 'shape': ([-1, 48],)}
+    """
+    found: dict[str, tuple[Any, ...]] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name or not value:
+            raise typer.BadParameter(f"{text!r} is not NAME=V", param_hint="--value")
+        parts = [_literal(part) for part in value.split(",")]
+        found[name] = (*found.get(name, ()), parts if len(parts) > 1 else parts[0])
+    return found
+
+
+def _literal(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text.strip()
+
+
+def range_of(text: str) -> tuple[str, tuple[float, float]]:
+    name, sign, bounds = text.rpartition("=")
+    low, colon, high = bounds.partition(":")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        found = math.nan, math.nan
+    if not sign or not colon or not -math.inf < found[0] <= found[1] < math.inf:
+        raise typer.BadParameter(f"{text!r} is not NAME=LO:HI with numbers LO <= HI", param_hint="--range")
+    return name, found
+
+
+def like_of(text: str) -> tuple[str, str]:
+    from .drawing import LIKES
+
+    name, sign, kind = text.rpartition("=")
+    if not sign or kind not in LIKES:
+        raise typer.BadParameter(f"{text!r} is not NAME=KIND with KIND one of {', '.join(LIKES)}", param_hint="--like")
+    return name, kind
 
 
 def levels_of(text: str | None) -> tuple[float, ...]:

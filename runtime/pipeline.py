@@ -506,7 +506,7 @@ class _Attempt:
                         verdict = compare.check(
                             annealed or original, staged.path, trials=self.trials, progress=self.progress
                         )
-                if self.bench and (verdict is None or verdict.equal):
+                if self.bench and (verdict is None or not verdict.different):
                     benches = compare.bench(
                         original, staged.path, trials=self.trials, rows=self.rows, progress=self.progress
                     )
@@ -655,13 +655,15 @@ def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
 
 def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force: bool, tuned: bool) -> tuple[str, str]:
     """(outcome, reason) of a rewritten model that was run beside its original."""
-    if verdict is not None and not verdict.equal:
+    if verdict is not None and verdict.different:
         return "failed", verdict.reason
     found = judge_speed(plan, () if force else benches, tuned=tuned)
     if not found.keep:
         return "slower" if found.speed is Speed.SLOWER else "unchanged", found.reason
     own = [step for step in plan.steps if step.reason != OWN]
-    return "split", "; ".join(filter(None, [f"{len(plan.rewrites)} of {len(own)} operators split", found.reason]))
+    unproved = verdict.reason if verdict is not None and not verdict.shown else ""
+    split = f"{len(plan.rewrites)} of {len(own)} operators split"
+    return "split", "; ".join(filter(None, [split, unproved, found.reason]))
 
 
 @contextmanager

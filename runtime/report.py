@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .equivalence import Verdict
     from .pipeline import Result
     from .tune import Tuned
+    from .unexercised import PartReport
 
 __all__ = ["console", "plan_view", "recurrences", "result_view", "timings", "verdict_view"]
 
@@ -155,7 +156,16 @@ def verdict_view(verdict: Verdict) -> RenderableType:
                 f"{worst.node} at {worst.changed:.1%} of it"
             )
         )
+    if verdict.parts:
+        done = sum(part.exercised for part in verdict.parts)
+        parts.append(Text(f"branches and loop bodies: {done} exercised, {len(verdict.parts) - done} not exercised"))
+        parts += [Text(f"  {_unexercised(part)}") for part in verdict.parts if not part.exercised][:SHOWN]
     return Group(*parts)
+
+
+def _unexercised(part: PartReport) -> str:
+    where = "the same in both models" if not part.differs else "not the same in both models"
+    return f"{part.sentence} ({where}): {part.advice}"
 
 
 def timings(benches: Sequence[Bench]) -> RenderableType:

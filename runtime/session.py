@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import importlib
 import io
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -160,6 +161,13 @@ class Session:
             raise SessionError(*_explain(self.name, error)) from error
         return Bound(session=self, feeds=values, binding=binding, room=room)
 
+    def events(self) -> list[tuple[str, int, int]]:
+        """(name, start, duration), in microseconds, of all that ran in a session opened with a profile; ends it."""
+        with _explained(self.name):
+            path = Path(self.ort.end_profiling())
+            found = json.loads(path.read_bytes())
+        return [(event["name"], event["ts"], event["dur"]) for event in found if "dur" in event]
+
     def _require(self, feeds: Mapping[str, Array]) -> None:
         missing = [spec.name for spec in self.inputs if spec.name not in feeds and not spec.dtype.startswith("opt")]
         if missing:
@@ -246,6 +254,7 @@ def open_session(
     custom_ops: Sequence[Path] = (),
     folder: Path | None = None,
     name: str | None = None,
+    profile: Path | None = None,
 ) -> Session:
     """Load a model into ONNX Runtime on the provider asked for; 'auto' is CUDA where it really works, else the CPU.
 
@@ -254,7 +263,8 @@ def open_session(
     may be rounded to 10 bits (ONNX Runtime's default), which no float32 error bound allows for.
     cuda_graph: on CUDA, whether bound calls record their kernels as one CUDA graph and replay it, in the thread that
     recorded it; `run` does not.
-    custom_ops: libraries of custom operators. name: for messages, else the path.
+    custom_ops: libraries of custom operators. name: for messages, else the path. profile: the beginning of a path at
+    which every node that runs is written down, until `Session.events` reads it.
     Raises SessionError naming the model when CUDA was asked for and cannot be had, when CUDA graphs were and the
     provider is the CPU, or when the model is refused.
     """
@@ -273,6 +283,8 @@ def open_session(
             option("cuda_graph", "off"),
         )
     options = _options(ort, threads, optimize, folder if isinstance(model, bytes) else None)
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     for library in custom_ops:
         try:
             options.register_custom_ops_library(str(library))

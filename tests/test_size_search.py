@@ -12,9 +12,10 @@ from onnx import numpy_helper as nh
 
 import scission
 from scission.ir.model import load
-from scission.runtime.compare import Trials, bench_sizes, candidate_feeds, spec_of
+from scission.runtime.compare import Trials, bench_sizes, spec_of
 from scission.runtime.derived_sizes import derive
 from scission.runtime.dimensions import Dimensions
+from scission.runtime.feeds import candidate_feeds
 from scission.runtime.inputs import InputError
 from scission.runtime.runnable import runnable
 from scission.runtime.session import SessionError, TensorSpec, open_session

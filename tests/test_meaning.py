@@ -1,0 +1,160 @@
+"""What readers tell of an input, and what is drawn for it."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto as T
+from onnx import helper as h
+from onnx import numpy_helper as nh
+
+import scission
+from scission.ir.model import load
+from scission.runtime.compare import Trials, TrialsError, make_feeds
+from scission.runtime.inputs import InputError
+from scission.runtime.meaning import meanings
+
+
+def net(nodes, inputs, constants=None, outputs=("y",)):
+    values = [h.make_tensor_value_info(name, dtype, shape) for name, (dtype, shape) in inputs.items()]
+    made = [nh.from_array(np.asarray(array), name) for name, array in (constants or {}).items()]
+    ends = [h.make_empty_tensor_value_info(name) for name in outputs]
+    graph = h.make_graph([h.make_node(op, i, o, **a) for op, i, o, a in nodes], "g", values, ends, made)
+    return load(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8))
+
+
+def feeds(model, sizes=({"n": 5, "t": 9},) * 5, **wishes):
+    return make_feeds(model, Trials(**wishes), lambda spec: list(sizes))
+
+
+SCALAR = {"v": (T.INT64, [])}
+CHOICES = {
+    "equal": ([("Equal", ["v", "k"], ["y"], {})], {"k": 16000}, {16000, 16001}),
+    "the other way round": ([("Equal", ["k", "v"], ["y"], {})], {"k": 3}, {3, 4}),
+    "less": ([("Less", ["v", "k"], ["y"], {})], {"k": 7}, {6, 7, 8, 9}),
+    "two": ([("Equal", ["v", "k"], ["a"], {}), ("Equal", ["v", "j"], ["b"], {}), ("Or", ["a", "b"], ["y"], {})],
+            {"k": 16000, "j": 8000}, {16000, 8000, 16001}),
+    "behind a cast": ([("Cast", ["v"], ["c"], {"to": T.INT32}), ("Equal", ["c", "k"], ["y"], {})],
+                      {"k": np.int32(5)}, {5, 6}),
+    "behind arithmetic": ([("Mod", ["v", "m"], ["r"], {}), ("Mul", ["two", "r"], ["d"], {}),
+                           ("Equal", ["d", "k"], ["y"], {})], {"m": 4, "k": 6, "two": 2}, {3, 4}),
+    "a table of values": ([("Unsqueeze", ["v", "ax"], ["u"], {}), ("Equal", ["u", "k"], ["y"], {})],
+                          {"ax": [0], "k": [1, 5, 9]}, {1, 5, 9, 10}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_choice_goes_through_its_values(name):
+    nodes, constants, values = CHOICES[name]
+    model = net(nodes, SCALAR, {k: np.asarray(v) for k, v in constants.items()})
+    assert {int(feed["v"]) for feed in feeds(model)} == values
+
+
+def test_two_choices_meet_in_all_combinations():
+    nodes = [("Equal", ["a", "k"], ["p"], {}), ("And", ["p", "b"], ["y"], {}), ("If", ["b"], ["z"], {})]
+    way = h.make_graph([h.make_node("Identity", ["p"], ["w"])], "w", [], [h.make_tensor_value_info("w", T.BOOL, [])])
+    nodes[2] = ("If", ["b"], ["z"], {"then_branch": way, "else_branch": way})
+    model = net(nodes, {"a": (T.INT64, []), "b": (T.BOOL, [])}, {"k": 5}, ("y", "z"))
+    assert len({(int(feed["a"]), bool(feed["b"])) for feed in feeds(model)}) == 4
+
+
+def positions(compare, *, start=()):
+    """lens compared with the positions of x [n, t], which a Range or a constant makes."""
+    return [*start, ("Unsqueeze", ["lens", "ax"], ["l"], {}), (compare, ["r", "l"], ["y"], {})]
+
+
+RANGE = (("Shape", ["x"], ["s"], {"start": 1, "end": 2}), ("Squeeze", ["s"], ["t"], {}),
+         ("Range", ["zero", "t", "one"], ["r"], {}))  # fmt: skip
+GATHERED = (
+    ("Shape", ["x"], ["s"], {}),
+    ("Gather", ["s", "one"], ["t"], {}),
+    ("Range", ["zero", "t", "one"], ["r"], {}),
+)
+LENGTHS = {
+    "range": (positions("Less", start=RANGE), {}),
+    "range, gathered": (positions("GreaterOrEqual", start=GATHERED), {}),
+    "positions written out": (positions("Less"), {"r": np.arange(20)}),
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_lengths_lie_between_one_and_what_they_count(name):
+    nodes, constants = LENGTHS[name]
+    inputs = {"x": (T.FLOAT, ["n", "t"]), "lens": (T.INT64, ["n"])}
+    model = net(nodes, inputs, {"zero": 0, "one": 1, "ax": [1], **constants})
+    top = 20 if constants else 9
+    for feed in feeds(model):
+        assert feed["lens"].shape == (5,) and feed["lens"].min() >= 1 and feed["lens"].max() == feed["lens"][0] == top
+    assert len({int(one) for feed in feeds(model) for one in feed["lens"]}) > 3
+
+
+def test_masks_are_ones_with_a_few_zeros_and_counts_at_least_two():
+    body = h.make_graph(
+        [h.make_node("Identity", ["g"], ["o"]), h.make_node("Neg", ["s"], ["e"])], "b",
+        [h.make_tensor_value_info(*of) for of in (("i", T.INT64, []), ("g", T.BOOL, []), ("s", T.FLOAT, ["n", "t"]))],
+        [h.make_tensor_value_info("o", T.BOOL, []), h.make_tensor_value_info("e", T.FLOAT, ["n", "t"])],
+    )  # fmt: skip
+    nodes = [("Where", ["keep", "x", "nul"], ["v"], {}), ("Loop", ["trip", "", "v"], ["y"], {"body": body})]
+    inputs = {"x": (T.FLOAT, ["n", "t"]), "keep": (T.BOOL, ["n", "t"]), "attention_mask": (T.INT64, ["n", "t"])}
+    model = net(nodes, {**inputs, "trip": (T.INT64, [])}, {"nul": np.float32(0)})
+    found = feeds(model)
+    for name in ("keep", "attention_mask"):
+        assert found[0][name].all()
+        later = np.stack([feed[name] for feed in found[1:]])
+        assert set(np.unique(later).tolist()) == {0, 1} and 0.7 < later.mean() < 1 and later[..., 0].all()
+    assert all(2 <= int(feed["trip"]) < 5 for feed in found)
+
+
+def test_what_the_user_says_goes_before_everything_else():
+    nodes, _ = LENGTHS["range"]
+    inputs = {"x": (T.FLOAT, ["n", "t"]), "lens": (T.INT64, ["n"]), "form": (T.INT64, ["rank"]), "go": (T.BOOL, [])}
+    model = net(nodes, {**inputs, "word": (T.STRING, ["n"])}, {"zero": 0, "one": 1, "ax": [1]})
+    wishes = {
+        "values": {"form": [-1, 48], "go": (True, "false"), "word": "hello"},
+        "ranges": {"x": (2.0, 2.5), "lens": (3, 4)},
+    }
+    found = feeds(model, [{"n": 40, "t": 9, "rank": 2}] * 2, **wishes)
+    assert [bool(feed["go"]) for feed in found] == [True, False]
+    assert found[0]["form"].tolist() == [-1, 48] and set(found[0]["word"]) == {"hello"}
+    assert set(found[0]["lens"].tolist()) == {3, 4} and 2 <= found[0]["x"].min() < found[0]["x"].max() <= 2.5
+    for like, values in (("ones", {1}), ("zeros", {0}), ("mask", {0, 1}), ("lengths", set(range(1, 10)))):
+        later = feeds(model, [{"n": 90, "t": 9, "rank": 2}] * 2, likes={"lens": like})[1]["lens"]
+        assert set(later.tolist()) == values
+
+
+@pytest.mark.parametrize(
+    ("wishes", "match"),
+    [
+        ({"values": {"X": 1}}, r"no input is called 'X'; the inputs are \['x', 'i', 'b'\]"),
+        ({"values": {"i": 1.5}}, r"input 'i': 1.5 is no int8 of shape \[2\]"),
+        ({"values": {"i": 300}}, "input 'i': 300 is no int8"),
+        ({"values": {"i": [1, 2, 3]}}, r"input 'i': \[1, 2, 3\] is no int8 of shape \[2\]"),
+        ({"values": {"b": "perhaps"}}, "input 'b': 'perhaps' is no bool"),
+        ({"values": {"x": "one"}}, "input 'x': 'one' is no float32"),
+        ({"ranges": {"i": (0.2, 0.7)}}, "no int8 lies in 0.2:0.7"),
+        ({"ranges": {"i": (0, 300)}}, "no int8 lies in 0:300"),
+        ({"ranges": {"b": (0, 1)}}, "input 'b' is bool, which has no range"),
+        ({"likes": {"x": "noise"}}, "input 'x' cannot be like 'noise'; it can be like ones, zeros"),
+    ],
+)
+def test_wishes_that_cannot_be_fulfilled(wishes, match):
+    model = net([("Identity", ["x"], ["y"], {})], {"x": (T.FLOAT, [2]), "i": (T.INT8, [2]), "b": (T.BOOL, [2])})
+    with pytest.raises(InputError, match=match):
+        feeds(model, [{}], **wishes)
+
+
+def test_wishes_are_for_random_inputs():
+    with pytest.raises(TrialsError, match="--inputs gives real ones"):
+        Trials(inputs="x.npz", values={"x": 1})
+
+
+def test_a_shape_given_as_a_list_makes_a_rank_that_is_decided_at_run_time_run():
+    W = np.kron(np.eye(4), np.ones((12, 16))).astype(np.float32)
+    nodes = [("Reshape", ["x", "s"], ["r"], {}), ("MatMul", ["r", "W"], ["y"], {})]
+    model = net(nodes, {"x": (T.FLOAT, ["n"]), "s": (T.INT64, ["rank"])}, {"W": W})
+    trials = Trials(values={"s": [-1, 48]}, sizes={"n": 96}, seconds=0.01)
+    result = scission.optimize(model.graph, force=True, trials=trials)
+    assert result.outcome == "split" and result.verdict.equal
+
+
+def test_an_input_that_nobody_compares_means_nothing():
+    model = net([("Add", ["v", "k"], ["y"], {})], SCALAR, {"k": 5})
+    assert meanings(model.graph) == {}
