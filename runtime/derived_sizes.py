@@ -26,6 +26,8 @@ Shapes: TypeAlias = "list[list[Dim] | None]"
 
 HINTS = 12
 ROUNDS = 4  # of inference, each with what followed from the one before
+FAR = 20  # operators between a Shape and what is compared
+COMPARED = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})
 LARGEST = 4096  # a size that is only a guess: more would not fit beside others
 ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Mod", "Where", "Equal", "Less", "Greater", "And", "Or"})
 ELEMENTWISE |= {"LessOrEqual", "GreaterOrEqual", "Xor", "Max", "Min", "Sum", "Mean", "PRelu", "SkipLayerNormalization"}
@@ -44,11 +46,14 @@ PER_FEATURE = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derived:
     """known: symbols that can have one size only; ties: symbol to the one that it is as large as; hints: sizes that
-    occur in the graph, most frequent first, one of which a symbol may need."""
+    occur in the graph, most frequent first, one of which a symbol may need; groupings: sizes of several symbols with
+    which a Reshape to a fixed shape would work; limits: sizes that the graph compares with constants."""
 
     known: Mapping[str, int]
     ties: Mapping[str, str]
     hints: tuple[int, ...] = ()
+    groupings: tuple[Mapping[str, int], ...] = ()
+    limits: tuple[int, ...] = ()
 
 
 def derive(model: Model) -> Derived:
@@ -70,7 +75,14 @@ def derive(model: Model) -> Derived:
         if before == (len(known), len(tied)):
             break
         _substitute(scratch, known, _rooted(tied))
-    return Derived(known=known, ties=_rooted(tied), hints=_hints(model))
+    constants = Constants(model.graph)
+    return Derived(
+        known=known,
+        ties=_rooted(tied),
+        hints=_hints(model, constants),
+        groupings=tuple(itertools.islice(_groupings(scratch, symbols), HINTS)),
+        limits=_limits(model, constants),
+    )
 
 
 def _collect(graph: ir.Model, symbols: set[str], known: dict[str, int], tied: list[tuple[str, str]]) -> None:
@@ -218,10 +230,50 @@ def _rooted(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     return {name: find(name) for name in root}
 
 
-def _hints(model: Model) -> tuple[int, ...]:
+def _groupings(graph: ir.Model, symbols: set[str]) -> Iterator[dict[str, int]]:
+    """Sizes of symbols where neighbouring entries of the fixed target of a Reshape, multiplied, are its dimensions."""
+    constants = Constants(graph)
+    for node in graph.graph.all_nodes():
+        dims = _dims(node.inputs[0]) if node.op_type == "Reshape" else None
+        target = _small(node.inputs[1], constants) if dims else []
+        if not dims or not target or min(target) < 1 or len(target) < len(dims):
+            continue
+        for cuts in itertools.combinations(range(1, len(target)), len(dims) - 1):
+            ends = [0, *cuts, len(target)]
+            sizes = [math.prod(target[first:last]) for first, last in itertools.pairwise(ends)]
+            pairs = list(zip(dims, sizes, strict=True))
+            if all(dim == size if isinstance(dim, int) else dim in symbols for dim, size in pairs):
+                found = {dim: size for dim, size in pairs if isinstance(dim, str)}
+                if all(found[dim] == size for dim, size in pairs if isinstance(dim, str)):
+                    yield found
+
+
+def _limits(model: Model, constants: Constants) -> tuple[int, ...]:
+    """Sizes on both sides of the constants that something made of a Shape is compared with."""
+    found: dict[int, None] = {}
+    for node in model.graph.graph.all_nodes():
+        if node.op_type in COMPARED and len(node.inputs) == 2:
+            for one, other in itertools.permutations(node.inputs):
+                numbers = _small(other, constants) if one is not None and _is_size(one) else []
+                found |= {number + step: None for number in numbers for step in (1, 0) if number + step > 0}
+    return tuple(found)[:HINTS]
+
+
+def _is_size(value: ir.Value) -> bool:
+    """Whether a value comes from a Shape by way of first operands."""
+    for _ in range(FAR):
+        node = value.producer()
+        if node is None or not node.inputs or node.inputs[0] is None:
+            return False
+        if node.op_type in ("Shape", "Size"):
+            return True
+        value = node.inputs[0]
+    return False
+
+
+def _hints(model: Model, constants: Constants) -> tuple[int, ...]:
     """Sizes that shapes of the graph are made of: targets of Reshape and Expand, stated extents of outputs."""
     counts: Counter[int] = Counter()
-    constants = Constants(model.graph)
     for graph in graphs(model.graph):
         for node in graph:
             if node.op_type in ("Reshape", "Expand", "Tile", "Slice", "Split") and len(node.inputs) > 1:

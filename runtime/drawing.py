@@ -125,16 +125,21 @@ def _meant(
         options = meaning.values or (True, False)
         if drawn.size == 1:
             return _filled(spec, drawn.shape, options[turn % len(options)]), turn // len(options)
-        picked = rng.integers(0, len(options), drawn.shape)
-        chosen = np.array(options, drawn.dtype)[picked]
-        far = drawn.dtype.kind != "f" or max(abs(float(one)) for one in options) > 2
-        keep = rng.random(drawn.shape) < 0.5 if drawn.dtype.kind == "f" else np.zeros(drawn.shape, bool)
-        return np.where(keep, drawn, chosen).astype(drawn.dtype) if far else drawn, turn
+        chosen = np.array(options, drawn.dtype)[rng.integers(0, len(options), drawn.shape)]
+        if drawn.dtype.kind != "f":
+            return chosen, turn
+        some = rng.random(drawn.shape) < (trial % 2) / 2  # every other trial has none: a maximum would show it always
+        return np.where(some, chosen, drawn).astype(drawn.dtype), turn
     if meaning.kind == "length":
         return _liked(drawn, "lengths", rng, trial, meaning.top(sizes)), turn
+    if meaning.kind == "ratio":
+        ratios = np.asarray(rng.uniform(0.1, 1, drawn.shape))
+        ratios.reshape(-1)[:1] = 1
+        return ratios.astype(drawn.dtype), turn
     if meaning.kind == "count":
         return rng.integers(*COUNT, drawn.shape).astype(drawn.dtype), turn
-    return _liked(drawn, "mask", rng, trial, 1), turn
+    mask = _liked(drawn, "mask", rng, trial, 1)
+    return (mask if meaning.kind == "mask" else (1 - mask.astype(np.int8)).astype(drawn.dtype)), turn
 
 
 def _liked(drawn: Array, like: str, rng: np.random.Generator, trial: int, top: int) -> Array:

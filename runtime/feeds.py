@@ -20,7 +20,7 @@ from .lengths import length_bounds
 from .meaning import meanings
 from .runnable import runnable
 from .session import Session, SessionError, TensorSpec, open_session
-from .size_search import TRIALS, candidate_sizes
+from .size_search import TRIALS, candidate_sizes, sizes_beyond
 from .unexercised import PartReport, part_reports
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ def _wider_feeds(model: Model, trials: Trials, like: Sequence[Feed]) -> Iterator
 
     spec = spec_of(model)
     sizes = [_sizes_of(spec, feed) for feed in like]
-    chosen = list(itertools.islice(itertools.cycle(reversed(sizes[:3])), WIDER))
+    beyond = sizes_beyond(spec, sizes_given(spec, trials), derive(model))
+    others = [one for one in beyond if _elements(spec, one) <= GUESS][: WIDER // 2]
+    chosen = list(itertools.islice(itertools.chain(others, itertools.cycle(reversed(sizes[:3]))), WIDER))
     yield from drawn(model, spec, trials, chosen, first=len(like), styles=STYLES)
 
 

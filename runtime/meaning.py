@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast
 
@@ -17,7 +17,7 @@ from .inputs import CARRIERS, UNNAMED
 
 __all__ = ["Kind", "Meaning", "meanings"]
 
-Kind: TypeAlias = 'Literal["choice", "condition", "length", "mask", "count"]'
+Kind: TypeAlias = 'Literal["choice", "condition", "length", "ratio", "mask", "padding", "count"]'
 
 ORDERS = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual"})
 COMPARISONS = ORDERS | {"Equal"}
@@ -30,6 +30,7 @@ ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "Div": lambda a, b: a // b if np.asarray(a).dtype.kind in "iu" else a / b,
     "Mod": np.mod,
 }
+HIDDEN = -1e4  # an attention score of nothing
 SMALL = 16  # entries of a constant that are values to choose from; a longer one counts positions
 STEPS = 1000  # values visited behind one input
 TRIED = 300  # small numbers among which one is looked for that arithmetic turns into the wanted one
@@ -58,6 +59,8 @@ class _Path:
     value: ir.Value
     steps: tuple[tuple[str, Any, bool], ...] = ()
     """(operator, constant, whether the constant stands first)"""
+    relative: bool = False
+    """Whether it was multiplied by a size: then it is a share of that."""
 
     def at(self, start: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -81,6 +84,15 @@ class _Path:
                 yield start
                 return
 
+    def others(self, numbers: Sequence[Any]) -> Iterator[Any]:
+        """A value of the input that becomes none of these numbers, where arithmetic stands between."""
+        known = [number for number in numbers if isinstance(number, int | float)]
+        if self.steps and known:
+            for guess in (max(known) + 1, 0, 1, -1, 2 * max(known) + 1):
+                if self.at(type(known[0])(guess)) not in known:
+                    yield type(known[0])(guess)
+                    return
+
 
 @dataclass(slots=True)
 class _Found:
@@ -93,7 +105,8 @@ def meanings(model: ir.Model) -> dict[str, Meaning]:
     """What the readers of each input tell about it, inside of branches and loops too; nothing of the others.
 
     An input that is compared with constants is a choice between those, one compared with a Range or a size is a length,
-    a bool that selects elements a mask, the trip count of a Loop a count; indices of tables are `index_bounds`.
+    a bool that selects elements a mask, or padding where it selects what is not looked at, the trip count of a Loop a
+    count, a length as a share of a size a ratio; indices of tables are `index_bounds`.
     """
     constants = Constants(model)
     found = {}
@@ -111,18 +124,23 @@ def _meaning(value: ir.Value, constants: Constants) -> Meaning | None:
         for node, place in path.value.uses():
             _read(node, place, path, constants, found)
     scalar = value.shape is not None and all(dim == 1 for dim in value.shape)
+    hiding = "padding" in found.kinds or "pad" in (value.name or "").lower().split("_")
+    if value.dtype == ir.DataType.BOOL and (scalar or "condition" in found.kinds):
+        return Meaning(kind="condition")
     if value.dtype == ir.DataType.BOOL:
-        return Meaning(kind="condition") if scalar or "condition" in found.kinds else Meaning(kind="mask")
+        return Meaning(kind="padding" if hiding else "mask")
     if "condition" in found.kinds:
         return Meaning(kind="choice", values=(0, 1))
     if "length" in found.kinds:
         return Meaning(kind="length", extents=tuple(dict.fromkeys(found.extents)))
+    if "ratio" in found.kinds:
+        return Meaning(kind="ratio")
     if "count" in found.kinds:
         return Meaning(kind="count")
     if found.values:
         return Meaning(kind="choice", values=_with_another(list(dict.fromkeys(found.values)), value.dtype))
-    if "mask" in (value.name or "").lower():
-        return Meaning(kind="mask")
+    if hiding or "mask" in (value.name or "").lower():
+        return Meaning(kind="padding" if hiding else "mask")
     return None
 
 
@@ -148,9 +166,17 @@ def _after(node: ir.Node, place: int, path: _Path, constants: Constants) -> _Pat
         return replace(path, value=node.outputs[0])
     if node.op_type in ARITHMETIC and len(node.inputs) == 2:
         number = _small(node.inputs[1 - place], constants)
+        if number is None and node.op_type == "Mul" and _counts(node.inputs[1 - place], constants):
+            return replace(path, value=node.outputs[0], relative=True)
         if number is not None and len(number) == 1:
-            return _Path(node.outputs[0], (*path.steps, (node.op_type, number[0], place == 1)))
+            return _Path(node.outputs[0], (*path.steps, (node.op_type, number[0], place == 1)), path.relative)
+    if node.op_type in ("Floor", "Ceil", "Round"):
+        return replace(path, value=node.outputs[0])
     return None
+
+
+def _counts(value: ir.Value | None, constants: Constants) -> bool:
+    return value is not None and value not in constants and _extent(value, constants) is not _NONE
 
 
 def _read(node: ir.Node, place: int, path: _Path, constants: Constants, found: _Found) -> None:
@@ -162,14 +188,19 @@ def _read(node: ir.Node, place: int, path: _Path, constants: Constants, found: _
     elif node.op_type in COMPARISONS and len(node.inputs) == 2:
         other = node.inputs[1 - place]
         numbers = _small(other, constants)
-        if numbers is not None:
+        if numbers is not None and not path.relative:
             near = (-1, 0, 1) if node.op_type in ORDERS else (0,)
             for number in numbers:
-                shifted = (number + one if one else number for one in near)
+                step = max(1.0, abs(number) / 10) if isinstance(number, float) else 1  # 1 beside 1e9 is nothing
+                shifted = (number + one * step if one else number for one in near)
                 found.values += itertools.chain.from_iterable(map(path.starts, shifted))
+            found.values += path.others(numbers)
         elif other is not None and (extent := _extent(other, constants)) is not _NONE:
-            found.kinds.append("length")
-            found.extents.append(cast("int | str | None", extent))
+            found.kinds.append("ratio" if path.relative else "length")
+            found.extents.append(None if path.steps else cast("int | str | None", extent))
+    elif node.op_type == "Where" and place == 0 and (hidden := _small(node.inputs[1], constants)):
+        if all(isinstance(one, float | int) and one <= HIDDEN for one in hidden):  # true is what is not looked at
+            found.kinds.append("padding")
     elif node.op_type == "OneHot" and place == 0:
         found.values += [0, 1]
 
@@ -190,7 +221,8 @@ def _small(value: ir.Value | None, constants: Constants) -> list[Any] | None:
         return None
     try:
         shape, _ = constants.describe(value)
-        return np.ravel(constants.read(value)).tolist() if math.prod(shape) <= SMALL else None
+        entries = np.ravel(constants.read(value)).tolist() if math.prod(shape) <= SMALL else None
+        return [one.decode(errors="replace") if isinstance(one, bytes) else one for one in entries or []] or entries
     except ScissionError:
         return None
 
@@ -205,12 +237,13 @@ def _extent(value: ir.Value, constants: Constants) -> int | str | type[_NONE] | 
         shape, _ = constants.describe(value)
         return max(shape, default=1)  # positions, written out
     index = 0
+    unknown: type[_NONE] | None = _NONE
     for _ in range(STEPS):
         node = value.producer()
         if node is None:
-            return _NONE
+            return unknown
         if node.op_type == "Range" and node.inputs[1] is not None:
-            value = node.inputs[1]
+            value, unknown = node.inputs[1], None  # positions, of whatever there are so many
         elif node.op_type in ("Gather", "Slice") and len(node.inputs) > 1 and node.inputs[0] is not None:
             at = _small(node.inputs[1], constants)
             index = int(at[0]) if at else 0
@@ -228,5 +261,5 @@ def _extent(value: ir.Value, constants: Constants) -> int | str | type[_NONE] | 
         elif node.op_type in CARRIERS and node.inputs and node.inputs[0] is not None:
             value = node.inputs[0]
         else:
-            return _NONE
-    return _NONE
+            return unknown
+    return unknown

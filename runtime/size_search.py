@@ -9,7 +9,7 @@ from .derived_sizes import Derived
 from .dimensions import Dimensions
 from .session import TensorSpec
 
-__all__ = ["TRIALS", "candidate_sizes", "trial_sizes"]
+__all__ = ["TRIALS", "candidate_sizes", "sizes_beyond", "trial_sizes"]
 
 TRIALS = 5  # sizes that two models are compared at
 VALUES = (1, 3, 17)
@@ -56,10 +56,26 @@ def candidate_sizes(
     dimensions = _dimensions(spec, fixed, derived)
     found = itertools.chain(
         trial_sizes(spec, fixed, derived=derived),
+        filter(None, (dimensions.sizes({**dict.fromkeys(dimensions.free, 1), **one}) for one in _grouped(derived))),
         trial_sizes(spec, fixed, limit=3),
         filter(None, map(dimensions.sizes, _others(dimensions.free, derived.hints if derived else ()))),
     )
     return itertools.islice(_distinct(found), CANDIDATES)
+
+
+def sizes_beyond(
+    spec: Sequence[TensorSpec], fixed: Mapping[str, int] | None, derived: Derived
+) -> Iterator[dict[str, int]]:
+    """Sizes on both sides of those that the graph compares a size with, one dimension at a time."""
+    dimensions = _dimensions(spec, fixed, derived)
+    for size, name in itertools.product(derived.limits, dimensions.free):
+        found = dimensions.sizes({**dict.fromkeys(dimensions.free, 2), name: size})
+        if found is not None:
+            yield found
+
+
+def _grouped(derived: Derived | None) -> Sequence[Mapping[str, int]]:
+    return derived.groupings if derived is not None else ()
 
 
 def _dimensions(spec: Sequence[TensorSpec], fixed: Mapping[str, int] | None, derived: Derived | None) -> Dimensions:

@@ -116,7 +116,7 @@ def test_a_planted_error_is_found_or_said_not_to_have_run(data):
         assert missing and "not shown equal" in verdict.reason and missing[0].place in verdict.reason
 
 
-def rate(a, b, condition=None):
+def rate(a, b, condition=None, **more):
     """If(sr == 16000) x·a, else x·b."""
 
     def way(name, weight):
@@ -126,12 +126,35 @@ def rate(a, b, condition=None):
     nodes = condition or [h.make_node("Equal", ["sr", "k"], ["c"])]
     nodes = [*nodes, h.make_node("If", ["c"], ["y"], name="rate", then_branch=way("p", "a"), else_branch=way("q", "b"))]
     inputs = [h.make_tensor_value_info("x", T.FLOAT, ["n", N]), h.make_tensor_value_info("sr", T.INT64, [])]
-    constants = [nh.from_array(np.asarray(v), k) for k, v in (("a", a), ("b", b), ("k", 16000))]
+    constants = [nh.from_array(np.asarray(v), k) for k, v in {"a": a, "b": b, "k": 16000, **more}.items()]
     graph = h.make_graph(nodes, "g", inputs, [h.make_tensor_value_info("y", T.FLOAT, ["n", N])], constants)
     return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
 
 
 A, B = (np.random.default_rng(seed).standard_normal((N, N)).astype(np.float32) for seed in (0, 1))
+
+
+HIDDEN = {
+    "a size": ([h.make_node("Shape", ["x"], ["s"], end=1), h.make_node("Greater", ["s", "limit"], ["c"])], [300]),
+    "a maximum": ([h.make_node("ReduceMax", ["x"], ["m"], keepdims=0), h.make_node("Greater", ["m", "limit"], ["c"])],
+                  np.float32(20)),
+    "a huge maximum": ([h.make_node("ReduceMax", ["x"], ["m"], keepdims=0),
+                        h.make_node("Greater", ["m", "limit"], ["c"])], np.float32(1e9)),
+    "a number and a size": (
+        [h.make_node("Shape", ["x"], ["s"], end=1), h.make_node("Less", ["s", "limit"], ["l"]),
+         h.make_node("Equal", ["sr", "k"], ["e"]), h.make_node("And", ["l", "e"], ["c"])], [3]),
+    "digits of a number": (
+        [h.make_node("Div", ["sr", "k"], ["d"]), h.make_node("Equal", ["d", "limit"], ["c"])], 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_both_ways_are_taken_whatever_decides(name):
+    nodes, limit = HIDDEN[name]
+    good = rate(A, B, nodes, limit=limit)
+    assert all(part.exercised for part in scission.check(good, good).parts)
+    for wrong in (rate(A * 2, B, nodes, limit=limit), rate(A, B * 2, nodes, limit=limit)):
+        assert scission.check(good, wrong).different
 
 
 def test_the_third_outcome_and_what_it_says():

@@ -35,7 +35,7 @@ CHOICES = {
     "behind a cast": ([("Cast", ["v"], ["c"], {"to": T.INT32}), ("Equal", ["c", "k"], ["y"], {})],
                       {"k": np.int32(5)}, {5, 6}),
     "behind arithmetic": ([("Mod", ["v", "m"], ["r"], {}), ("Mul", ["two", "r"], ["d"], {}),
-                           ("Equal", ["d", "k"], ["y"], {})], {"m": 4, "k": 6, "two": 2}, {3, 4}),
+                           ("Equal", ["d", "k"], ["y"], {})], {"m": 4, "k": 6, "two": 2}, {3, 0, 4}),
     "a table of values": ([("Unsqueeze", ["v", "ax"], ["u"], {}), ("Equal", ["u", "k"], ["y"], {})],
                           {"ax": [0], "k": [1, 5, 9]}, {1, 5, 9, 10}),
 }  # fmt: skip
@@ -86,6 +86,15 @@ def test_lengths_lie_between_one_and_what_they_count(name):
     assert len({int(one) for feed in feeds(model) for one in feed["lens"]}) > 3
 
 
+def test_a_length_may_be_a_share_of_a_size():
+    start = [*GATHERED, ("Cast", ["t"], ["tf"], {"to": T.FLOAT}), ("Mul", ["share", "tf"], ["p"], {}),
+             ("Ceil", ["p"], ["q"], {}), ("Cast", ["q"], ["lens"], {"to": T.INT64})]  # fmt: skip
+    inputs = {"x": (T.FLOAT, ["n", "t"]), "share": (T.FLOAT, ["n"])}
+    model = net(positions("Less", start=start), inputs, {"zero": 0, "one": 1, "ax": [1]})
+    for feed in feeds(model):
+        assert 0.1 <= feed["share"].min() < 1 and feed["share"].max() == 1
+
+
 def test_masks_are_ones_with_a_few_zeros_and_counts_at_least_two():
     body = h.make_graph(
         [h.make_node("Identity", ["g"], ["o"]), h.make_node("Neg", ["s"], ["e"])], "b",
@@ -94,12 +103,18 @@ def test_masks_are_ones_with_a_few_zeros_and_counts_at_least_two():
     )  # fmt: skip
     nodes = [("Where", ["keep", "x", "nul"], ["v"], {}), ("Loop", ["trip", "", "v"], ["y"], {"body": body})]
     inputs = {"x": (T.FLOAT, ["n", "t"]), "keep": (T.BOOL, ["n", "t"]), "attention_mask": (T.INT64, ["n", "t"])}
-    model = net(nodes, {**inputs, "trip": (T.INT64, [])}, {"nul": np.float32(0)})
+    inputs |= {"hide": (T.BOOL, ["n", "t"]), "key_pad": (T.FLOAT, ["n", "t"]), "trip": (T.INT64, [])}
+    nodes.append(("Where", ["hide", "never", "x"], ["z"], {}))
+    model = net(nodes, inputs, {"nul": np.float32(0), "never": np.float32(-np.inf)}, ("y", "z"))
     found = feeds(model)
     for name in ("keep", "attention_mask"):
         assert found[0][name].all()
         later = np.stack([feed[name] for feed in found[1:]])
         assert set(np.unique(later).tolist()) == {0, 1} and 0.7 < later.mean() < 1 and later[..., 0].all()
+    for name in ("hide", "key_pad"):
+        assert not found[0][name].any()
+        later = np.stack([feed[name] for feed in found[1:]])
+        assert set(np.unique(later).tolist()) == {0, 1} and 0 < later.mean() < 0.3 and not later[..., 0].any()
     assert all(2 <= int(feed["trip"]) < 5 for feed in found)
 
 

@@ -58,6 +58,9 @@ CASES = {
         [("Reshape", ["u", "six"], ["x"], {}), PRODUCT], {"u": ["n", 48]}),
     "a multiple that a Reshape wants": (
         [("Reshape", ["u", "groups"], ["x"], {}), PRODUCT], {"u": ["n", 48]}),
+    "an image in patches": (
+        [("Reshape", ["u", "tiles"], ["v"], {}), ("Transpose", ["v"], ["t"], {"perm": [0, 2, 4, 1, 3, 5]}),
+         ("Reshape", ["t", "flat"], ["x"], {}), PRODUCT], {"u": ["n", "c", "h", "w"]}),
     "more than one": (
         [("Squeeze", ["u"], ["s"], {}), ("Transpose", ["s"], ["x"], {"perm": [1, 0]}), PRODUCT], {"u": [48, 1, "n"]}),
     "channels of a convolution": (
@@ -68,6 +71,7 @@ CASES = {
 }  # fmt: skip
 CONSTANTS = {
     "zero": np.array([0]), "two": np.array([2]), "end": np.array([1 << 31]),
+    "tiles": np.array([2, 3, 5, 4, 7, 4]),
     "six": np.array([6, 48]), "groups": np.array([-1, 7, 48]), "flat": np.array([-1, 48]),
     "K": np.zeros((48, 5, 3, 3), np.float32),
     "G": np.zeros((1, 144, 9), np.float32), "R": np.zeros((1, 144, 48), np.float32),
