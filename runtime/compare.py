@@ -66,7 +66,14 @@ class Trials:
             if value is not None and not 0 <= value < math.inf:
                 raise TrialsError(f"{name} must be a number of at least 0, got {value}: anything would pass")
         if self.inputs is not None and (self.values or self.ranges or self.likes):
-            raise TrialsError("--value, --range and --like are for random inputs; --inputs gives real ones")
+            wishes = option("values", flag="--value"), ", ", option("ranges", flag="--range"), " and "
+            raise TrialsError(
+                *wishes,
+                option("likes", flag="--like"),
+                " are for random inputs; ",
+                option("inputs"),
+                " gives real ones",
+            )
         if self.cuda_graph not in ("auto", "on", "off"):
             raise TrialsError(f"cuda_graph must be 'auto', 'on' or 'off', got {self.cuda_graph!r}")
 
@@ -152,7 +159,7 @@ def judged(verdict: Verdict, parts: Sequence[PartReport]) -> Verdict:
     hidden = [part for part in missing if part.differs]
     if hidden:
         more = f" and {len(hidden) - 1} more like it" if len(hidden) > 1 else ""
-        why = f"{hidden[0].sentence}{more}, and the models differ in it: {hidden[0].advice}"
+        why = f"{hidden[0].sentence}{more}, and the models differ in it{hidden[0].decided}"
         return replace(verdict, equal=False, shown=False, parts=tuple(parts), reason=f"not shown equal: {why}")
     reason = verdict.reason
     if missing:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.errors import option
 from .inputs import InputError, draw, shape_of
 from .meaning import Meaning
 from .session import TensorSpec, numpy_dtype
@@ -22,6 +23,7 @@ Like = Literal["ones", "zeros", "mask", "lengths", "random"]
 LIKES: tuple[str, ...] = get_args(Like)
 Value: TypeAlias = "int | float | bool | str | Sequence[int | float | bool | str]"
 
+VALUE = option("values", flag="--value")
 ZEROS = 0.15  # share of a mask
 COUNT = (2, 5)  # a trip count: a second step is another thing than a first
 STYLED: dict[str, Callable[[Array], Array]] = {  # what floats are like, from trial to trial of a search
@@ -52,14 +54,14 @@ class Wishes:
                 raise InputError(f"no input is called {name!r}; the inputs are {list(known)}")
         for name, (low, high) in self.ranges.items():
             if known[name].dtype in ("string", "bool"):
-                raise InputError(f"input {name!r} is {known[name].dtype}, which has no range; give it with --value")
+                raise InputError(f"input {name!r} is {known[name].dtype}, which has no range; give it with ", VALUE)
             if not low <= high:
                 raise InputError(f"input {name!r}: the range {low:g}:{high:g} is empty")
         for name, like in self.likes.items():
             if like not in LIKES:
                 raise InputError(f"input {name!r} cannot be like {like!r}; it can be like {', '.join(LIKES)}")
             if known[name].dtype == "string":
-                raise InputError(f"input {name!r} is text; give it with --value")
+                raise InputError(f"input {name!r} is text; give it with ", VALUE)
 
 
 def wished_sizes(spec: Sequence[TensorSpec], wishes: Wishes) -> dict[str, int]:

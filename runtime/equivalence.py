@@ -236,7 +236,7 @@ def _compare_outputs(
         try:
             after = changed.run(feed)
         except SessionError as error:
-            raise _RefusedError(str(error)) from error
+            raise _RefusedError(*error.parts) from error
         for output in original.outputs:
             pair = before.pop(output.name), after.pop(output.name)
             for report in compare_values(output.name, *pair, rtol, atol, least):

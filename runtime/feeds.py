@@ -84,7 +84,7 @@ def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> I
     ]
     if near is not None:
         wanted = sum(np.size(array) for array in near.values())
-        found.sort(key=lambda one: abs(math.log2((1 + _elements(spec, one)) / (1 + wanted))))
+        found = sorted(found, key=lambda one: abs(math.log2((1 + _elements(spec, one)) / (1 + wanted))))
     yield from drawn(model, spec, trials, found)
 
 

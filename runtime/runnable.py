@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ..ir.errors import Remedy, option
 from .session import Session, SessionError
 from .size_search import TRIALS
 
@@ -33,7 +34,7 @@ def runnable(
     them runs, InputError where not one can be made.
     """
     found: list[Feed] = []
-    refused: list[ValueError] = []
+    refused: list[SessionError] = []
     start = time.monotonic()
     while len(found) < wanted and not (found and len(refused) >= PATIENCE):
         if len(refused) >= TRIALS and time.monotonic() - start > seconds:
@@ -49,11 +50,17 @@ def runnable(
         else:
             found.append(feed)
     if not found and refused:
-        raise SessionError(f"{refused[0]}; {_advice(len(refused), names)}") from refused[0]
+        raise SessionError(*refused[0].parts, "; ", *_advice(len(refused), names)) from refused[0]
     return found
 
 
-def _advice(tries: int, names: Sequence[str]) -> str:
-    sizes = ", ".join(f"--size '{name}=N'" for name in names[:3])
+def _advice(tries: int, names: Sequence[str]) -> Iterator[str | Remedy]:
     count = f"none of {tries} random inputs suits it" if tries > 1 else "random input does not suit it"
-    return f"{count}: give {f'the sizes that it takes ({sizes}), or ' if sizes else ''}real ones with --inputs FILE.npz"
+    yield f"{count}: give "
+    if names:
+        python = ", ".join(f"{name!r}: …" for name in names[:3])
+        yield "the sizes that it takes with "
+        yield Remedy(f"sizes={{{python}}}", " ".join(f"--size '{name}=N'" for name in names[:3]))
+        yield ", or "
+    yield "real ones with "
+    yield option("inputs")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..ir.errors import ScissionError
+from ..ir.errors import Remedy, ScissionError, option
 from ..ir.model import Model, read
 from ..ir.onnx_ir import onnx_ir as ir
 from .exercise import Part, inner_graphs, parts_of
@@ -50,10 +50,19 @@ class PartReport:
         return f"loop body {self.place} was never run" + (" a second time" if self.runs else "")
 
     @property
-    def advice(self) -> str:
+    def decided(self) -> str:
+        """What decides whether it runs, '' where that is no input."""
+        return f"; {', '.join(map(repr, self.inputs))} of the inputs decides" if self.inputs else ""
+
+    @property
+    def remedy(self) -> Remedy:
         """The options that may run it."""
-        values = ", ".join(f"--value {name}=V" for name in self.inputs)
-        return f"give {values + ' or ' if values else ''}real inputs with --inputs FILE.npz"
+        python = ", ".join(f"{name!r}: …" for name in self.inputs)
+        shell = " ".join(f"--value {name}=V" for name in self.inputs)
+        real = option("inputs")
+        if not self.inputs:
+            return real
+        return Remedy(f"values={{{python}}} or {real}", f"{shell} or {real.shell} FILE.npz")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

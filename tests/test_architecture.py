@@ -28,6 +28,7 @@ MUTATING = {
 MAY_MUTATE = {
     "scission.passes.rewrite": MUTATING | {"remove", "append", "extend", "pop", "clear"},
     "scission.ir.model": {"sort", "register_initializer", "replace_input_with"},  # unsorted files, sparse stand-ins
+    "scission.runtime.exercise": {"insert_before"},  # marks in a copy that is run and thrown away
 }
 HEAVY = {"torch", "onnxruntime", "onnx_ir", "onnx", "numpy", "scipy"}
 

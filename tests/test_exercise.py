@@ -161,7 +161,8 @@ def test_the_third_outcome_and_what_it_says():
     only = Trials(values={"sr": 8000})
     hidden = scission.check(rate(A, B), rate(A * 2, B), trials=only)
     assert not hidden.equal and not hidden.shown and not hidden.different
-    assert "branch rate.then_branch was never run" in hidden.reason and "--value sr=V" in hidden.reason
+    assert "branch rate.then_branch was never run" in hidden.reason and "'sr' of the inputs decides" in hidden.reason
+    assert "--value sr=V" in hidden.parts[1].remedy.shell and "values={'sr': …}" in str(hidden.parts[1].remedy)
     seen = scission.check(rate(A, B), rate(A, B * 2), trials=only)
     assert seen.different
     same = scission.check(rate(A, B), rate(A, B), trials=only)

@@ -157,7 +157,7 @@ def test_wishes_that_cannot_be_fulfilled(wishes, match):
 
 
 def test_wishes_are_for_random_inputs():
-    with pytest.raises(TrialsError, match="--inputs gives real ones"):
+    with pytest.raises(TrialsError, match="are for random inputs; inputs=… gives real ones"):
         Trials(inputs="x.npz", values={"x": 1})
 
 

@@ -90,7 +90,9 @@ def test_a_size_that_runs_is_found(name, tmp_path):
 
 def test_what_no_size_fits_names_the_options():
     model = net([("Reshape", ["u", "s"], ["x"], {}), PRODUCT], {"u": ["n"], "s": ["rank"]}, types={"s": T.INT64})
-    with pytest.raises(SessionError, match=r"none of \d+ random inputs suits it.*--size 'n=N'.*--inputs"):
+    with pytest.raises(
+        SessionError, match=r"none of \d+ random inputs suits it.*sizes=\{'n': …, 'rank': …\}.*inputs=…"
+    ):
         scission.optimize(model, force=True, trials=Trials(provider="cpu"))
 
 
