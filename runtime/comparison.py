@@ -15,6 +15,7 @@ from .sequential import ALPHA, median_interval
 __all__ = ["MARGIN", "Comparison", "Speed", "compare_times"]
 
 MARGIN = 1.03  # two sessions of one file differ by up to so much, wherever their memory comes to lie
+VAGUE = 1.5  # ends of an interval further apart leave no digits of the ratio worth telling
 INSTANT = 1e-12  # seconds, below what any clock tells
 
 
@@ -61,6 +62,19 @@ class Comparison:
         """The same seen from the other model."""
         high = 1 / self.low if self.low else math.inf
         return Comparison(ratio=1 / self.ratio, low=1 / self.high, high=high, pairs=self.pairs)
+
+    @property
+    def figure(self) -> str:
+        """The ratio for people, as far as it is known.
+
+        >>> [Comparison(ratio=2.0, low=low, high=2.5, pairs=20).figure for low in (1.9, 1.25, 0.5)]
+        ['2.00x', 'over 1.25x', 'unclear']
+        """
+        if self.narrow(VAGUE):
+            return f"{self.ratio:.2f}x"
+        if self.speed is Speed.FASTER:
+            return f"over {self.low:.2f}x"
+        return f"under {self.high:.2f}x" if self.speed is Speed.SLOWER else "unclear"
 
     @property
     def range(self) -> str:

@@ -400,10 +400,10 @@ def _clauses(report: Report) -> Iterator[str]:
 
 
 def _speeds(benches: Sequence[Bench]) -> str:
-    """'1.20 times as fast at batch 1, 3.10 at batch 16'."""
-    told = [(f"{one.speedup:.2f}", f" at batch {one.rows}" if one.rows else "") for one in benches]
+    """'1.20x the speed of the original at batch 1, unclear at batch 16'."""
+    told = [(one.comparison.figure, f" at batch {one.rows}" if one.rows else "") for one in benches]
     first, *rest = told
-    return ", ".join([f"{first[0]} times as fast{first[1]}", *map("".join, rest)])
+    return ", ".join([f"{first[0]} the speed of the original{first[1]}", *map("".join, rest)])
 
 
 def _judged(verdict: Verdict, lossy: bool) -> str:

@@ -42,11 +42,12 @@ def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) ->
     if speed is Speed.SLOWER:
         slow = min((one for one in benches if one.speed is Speed.SLOWER), key=lambda one: one.speedup)
         hint = "; --rows names the sizes that you run" if any(one.speed is Speed.FASTER for one in benches) else ""
-        why = f"measured {_figure(slow)} the speed of the original{_at(slow)}, so the original is kept{hint}"
+        told = f"{slow.comparison.figure} ({slow.comparison.range}) the speed of the original{_at(slow)}"
+        why = f"measured {told}, so the original is kept{hint}"
         return SpeedJudgement(speed=speed, keep=False, reason=why)
     if speed is not Speed.UNMEASURABLE:
         return SpeedJudgement(speed=speed, keep=True)
-    told = ", ".join(f"{_figure(one)}{_at(one)}" for one in benches if one.speed is Speed.UNMEASURABLE)
+    told = ", ".join(f"{one.comparison.range}{_at(one)}" for one in benches if one.speed is Speed.UNMEASURABLE)
     unknown = f"its speed is not measurable on this machine now ({told})"
     gain = min(_gains(plan), default=None)
     if tuned:
@@ -65,9 +66,5 @@ def _gains(plan: Plan) -> Iterator[float]:
     return (gain for gain in [*alone, *(joint.gain for joint in plan.joints)] if gain is not None)
 
 
-def _figure(bench: Bench) -> str:
-    return f"{bench.speedup:.2f}x ({bench.comparison.range})"
-
-
 def _at(bench: Bench) -> str:
-    return f" at {bench.rows} rows" if bench.rows else ""
+    return f" at {bench.rows} row{'s' * (bench.rows > 1)}" if bench.rows else ""

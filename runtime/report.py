@@ -179,7 +179,7 @@ def timings(benches: Sequence[Bench]) -> RenderableType:
             str(bench.rows or ""),
             f"{before.latency.median * 1e3:,.2f} ms",
             f"{after.latency.median * 1e3:,.2f} ms",
-            Text(f"{bench.speedup:.2f}x", style=STYLES[bench.speed]),
+            Text(bench.comparison.figure, style=STYLES[bench.speed]),
             bench.comparison.range,
             bench.speed.value,
             f"{after.rows_per_second:,.0f}" if after.rows_per_second else "",

@@ -48,6 +48,12 @@ def test_pairs_and_the_other_way_round(first, second):
         assert other.speed is opposite.get(found.speed, found.speed)
 
 
+def test_no_digits_are_told_that_noise_could_have_made():
+    assert between(1.24, 19.53).figure == "over 1.24x" and between(0.05, 0.8).figure == "under 0.80x"
+    assert between(0.63, 1.8).figure == between(0.0, math.inf).figure == "unclear"
+    assert Comparison(ratio=2.25, low=2.0, high=2.4, pairs=20).figure == "2.25x"
+
+
 def test_few_pairs_show_nothing_however_far_apart():
     found = compare_times([100.0] * 11, [1.0] * 11)
     assert found.speed is Speed.UNMEASURABLE and found.range == "unknown" and found.ratio == pytest.approx(100)

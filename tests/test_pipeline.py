@@ -367,7 +367,7 @@ def test_where_nothing_can_be_measured_the_prediction_decides(gain, outcome, mon
     plan = dataclasses.replace(plan, steps=tuple(dataclasses.replace(step, gain=gain) for step in plan.steps))
     monkeypatch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
     result = optimize(source, tmp_path / "out.onnx", bench=True, rows=[1])
-    assert result.outcome == outcome and "not measurable on this machine now (0.74x" in result.reason
+    assert result.outcome == outcome and "not measurable on this machine now (0.37-1.48x" in result.reason
     assert result.speed is Speed.UNMEASURABLE and result.to_dict()["speed"] == "unmeasurable" and not result.fallbacks
     assert result.written == (tmp_path / "out.onnx",)
     same = (tmp_path / "out.onnx").read_bytes() == source.read_bytes()
