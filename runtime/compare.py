@@ -240,8 +240,9 @@ def spec_of(model: Model, *, given: bool = False) -> list[TensorSpec]:
 
     An input of unknown rank that enters a linear is taken to be a batch of rows for it, one that enters a recurrent
     operator a batch of sequences; any other raises InputError, unless values are `given`, when it looks like a scalar.
+    A dimension without a name has one by its input and place, such as 'x[0]', unless values are `given`.
     """
-    from .inputs import InputError
+    from .inputs import InputError, name_of
     from .session import TensorSpec
 
     spec = []
@@ -252,8 +253,12 @@ def spec_of(model: Model, *, given: bool = False) -> list[TensorSpec]:
         if shape is None and not given:
             where = f"{model.name}: input {value.name!r}"
             raise InputError(f"{where} has no rank to draw random values for; give real ones with ", option("inputs"))
-        dims = tuple(dim if dim is None or isinstance(dim, int) else dim.value for dim in shape or ())
-        spec.append(TensorSpec(name=value.name or "", dtype=_dtype_name(value), shape=dims))
+        name = value.name or ""
+        dims = tuple(
+            dim if isinstance(dim, int) else getattr(dim, "value", None) or (None if given else name_of(name, axis))
+            for axis, dim in enumerate(shape or ())
+        )
+        spec.append(TensorSpec(name=name, dtype=_dtype_name(value), shape=dims))
     return spec
 
 

@@ -17,6 +17,7 @@ from ..ir.gates import GATES
 from ..ir.model import Model, graphs
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.shapes import infer_shapes, shape_of
+from .inputs import name_of
 
 __all__ = ["Derived", "derive"]
 
@@ -62,11 +63,15 @@ def derive(model: Model) -> Derived:
     Products, convolutions, recurrent operators and normalisations fix features; elementwise operators and
     concatenations tie what they join. Shapes are those that ONNX infers.
     """
-    inputs = [value for value in model.graph.graph.inputs if value.const_value is None]
+    scratch = model.graph.clone()
+    for value in scratch.graph.inputs:
+        dims = _dims(value) if value.const_value is None else None
+        if dims is not None:
+            value.shape = ir.Shape([name_of(value.name or "", axis) if d is None else d for axis, d in enumerate(dims)])
+    inputs = [value for value in scratch.graph.inputs if value.const_value is None]
     symbols = {name for value in inputs for name in _dims(value) or () if isinstance(name, str)}
     if not symbols:
         return Derived(known={}, ties={})
-    scratch = model.graph.clone()
     known: dict[str, int] = {}
     tied: list[tuple[str, str]] = []
     for _ in range(ROUNDS):
@@ -236,15 +241,17 @@ def _groupings(graph: ir.Model, symbols: set[str]) -> Iterator[dict[str, int]]:
     for node in graph.graph.all_nodes():
         dims = _dims(node.inputs[0]) if node.op_type == "Reshape" else None
         target = _small(node.inputs[1], constants) if dims else []
-        if not dims or not target or min(target) < 1 or len(target) < len(dims):
+        while dims and target and target[0] == 0:  # is as it was
+            dims, target = dims[1:], target[1:]
+        if not dims or 0 in target or len(target) < len(dims):
             continue
         for cuts in itertools.combinations(range(1, len(target)), len(dims) - 1):
             ends = [0, *cuts, len(target)]
             sizes = [math.prod(target[first:last]) for first, last in itertools.pairwise(ends)]
-            pairs = list(zip(dims, sizes, strict=True))
+            pairs = [(dim, size) for dim, size in zip(dims, sizes, strict=True) if size > 0]  # -1 is whatever is left
             if all(dim == size if isinstance(dim, int) else dim in symbols for dim, size in pairs):
                 found = {dim: size for dim, size in pairs if isinstance(dim, str)}
-                if all(found[dim] == size for dim, size in pairs if isinstance(dim, str)):
+                if found and all(found[dim] == size for dim, size in pairs if isinstance(dim, str)):
                     yield found
 
 
@@ -279,9 +286,24 @@ def _hints(model: Model, constants: Constants) -> tuple[int, ...]:
             if node.op_type in ("Reshape", "Expand", "Tile", "Slice", "Split") and len(node.inputs) > 1:
                 for value in node.inputs[1:]:
                     counts.update(_small(value, constants))
+            counts.update(_left_over(node))
     for value in model.graph.graph.outputs:
         counts.update(dim for dim in (value.shape if value.shape is not None else ()) if isinstance(dim, int))
     return tuple(size for size, _ in counts.most_common() if 1 < size <= LARGEST)[:HINTS]
+
+
+def _left_over(node: ir.Node) -> list[int]:
+    """What a product demands of its features, and that without what is known of a Concat that makes them."""
+    if node.op_type not in ("MatMul", "Gemm", "FusedMatMul") or len(node.inputs) < 2:
+        return []
+    weight, maker = _dims(node.inputs[1]), node.inputs[0].producer() if node.inputs[0] is not None else None
+    whole = weight[0] if weight and len(weight) == 2 else None
+    if not isinstance(whole, int):
+        return []
+    if maker is None or maker.op_type != "Concat":
+        return [whole]
+    known = [dims[-1] for value in maker.inputs if (dims := _dims(value)) and isinstance(dims[-1], int)]
+    return [whole, whole - sum(known)]
 
 
 def _small(value: ir.Value | None, constants: Constants) -> list[int]:

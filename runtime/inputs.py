@@ -25,6 +25,7 @@ __all__ = [
     "fit_type",
     "index_bounds",
     "load_npz",
+    "name_of",
     "origin",
     "read_npz",
     "shape_of",
@@ -74,6 +75,11 @@ def draw(
             what = f"input {value.name!r}: shape {list(shape)}"
             raise InputError(f"{what} does not fit into memory; ask for smaller sizes") from None
     return feed
+
+
+def name_of(value: str, axis: int) -> str:
+    """What a dimension without a name is called: it can be told from others so, and given a size."""
+    return f"{value}[{axis}]"
 
 
 def shape_of(value: TensorSpec, sizes: Mapping[str, int] | int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..ir.gates import GATES
 from ..ir.recurrent import LENGTHS
-from .inputs import UNNAMED, origin
+from .inputs import UNNAMED, name_of, origin
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -42,4 +42,4 @@ def _positions(x: ir.Value, sizes: Mapping[str, int]) -> int:
         return max(extent, 1)
     if extent.value:
         return sizes.get(extent.value, 1)
-    return sizes.get(UNNAMED, 1) if x.is_graph_input() else 1  # that size is of unnamed dimensions of inputs
+    return sizes.get(name_of(x.name or "", 0), sizes.get(UNNAMED, 1)) if x.is_graph_input() else 1

@@ -13,7 +13,7 @@ __all__ = ["TRIALS", "candidate_sizes", "sizes_beyond", "trial_sizes"]
 
 TRIALS = 5  # sizes that two models are compared at
 VALUES = (1, 3, 17)
-LARGER = (2, 4, 8, 16, 32, 64, 128, 5, 12, 100, 224, 256)
+LARGER = (2, 4, 8, 16, 32, 64, 128, 5, 12, 100, 224, 256, 512, 1600)
 CANDIDATES = 60  # sizes that are ever tried
 WHOLE = ("total", "all", "full", "kv", "mask")  # words of a dimension that is often the sum of two others
 

@@ -61,6 +61,16 @@ CASES = {
     "an image in patches": (
         [("Reshape", ["u", "tiles"], ["v"], {}), ("Transpose", ["v"], ["t"], {"perm": [0, 2, 4, 1, 3, 5]}),
          ("Reshape", ["t", "flat"], ["x"], {}), PRODUCT], {"u": ["n", "c", "h", "w"]}),
+    "heads": (
+        [("Reshape", ["u", "heads"], ["v"], {}), ("Reshape", ["v", "flat"], ["x"], {}), PRODUCT],
+        {"u": ["b", "s", "d"]}),
+    "what a Concat leaves over": (
+        [("Concat", ["u", "v"], ["x"], {"axis": 1}), PRODUCT], {"u": ["n", "p"], "v": ["n", 11]}),
+    "dimensions without names": (
+        [("Conv", ["u", "K"], ["v"], {}), ("Reshape", ["v", "flat"], ["x"], {}), PRODUCT], {"u": [None] * 4}),
+    "a signal that must be long": (
+        [("Conv", ["u", "long"], ["v"], {}), ("Transpose", ["v"], ["x"], {"perm": [0, 2, 1]}), PRODUCT],
+        {"u": ["n", 1, "samples"]}),
     "more than one": (
         [("Squeeze", ["u"], ["s"], {}), ("Transpose", ["s"], ["x"], {"perm": [1, 0]}), PRODUCT], {"u": [48, 1, "n"]}),
     "channels of a convolution": (
@@ -71,6 +81,8 @@ CASES = {
 }  # fmt: skip
 CONSTANTS = {
     "zero": np.array([0]), "two": np.array([2]), "end": np.array([1 << 31]),
+    "heads": np.array([0, 0, 4, 24]),
+    "long": np.zeros((48, 1, 400), np.float32),
     "tiles": np.array([2, 3, 5, 4, 7, 4]),
     "six": np.array([6, 48]), "groups": np.array([-1, 7, 48]), "flat": np.array([-1, 48]),
     "K": np.zeros((48, 5, 3, 3), np.float32),
@@ -88,11 +100,15 @@ def test_a_size_that_runs_is_found(name, tmp_path):
     assert result.outcome == "split" and result.verdict.equal and result.benches
 
 
-def test_what_no_size_fits_names_the_options():
+def test_a_rank_decided_at_run_time_runs_where_a_shape_of_zeros_keeps_it():
     model = net([("Reshape", ["u", "s"], ["x"], {}), PRODUCT], {"u": ["n"], "s": ["rank"]}, types={"s": T.INT64})
-    with pytest.raises(
-        SessionError, match=r"none of \d+ random inputs suits it.*sizes=\{'n': …, 'rank': …\}.*inputs=…"
-    ):
+    assert scission.optimize(model, force=True, trials=Trials(provider="cpu", seconds=0.01)).verdict.equal
+
+
+def test_what_no_size_fits_names_the_options():
+    nodes = [("Reshape", ["u", "s"], ["r"], {}), ("Transpose", ["r"], ["x"], {"perm": [1, 0, 2]}), PRODUCT]
+    model = net(nodes, {"u": ["n"], "s": ["rank"]}, types={"s": T.INT64})
+    with pytest.raises(SessionError, match=r"none of \d+ random inputs suits.*sizes=\{'n': …, 'rank': …\}.*inputs=…"):
         scission.optimize(model, force=True, trials=Trials(provider="cpu"))
 
 
