@@ -73,7 +73,8 @@ class Percolation:
 class Explanation:
     """One operator of a model explained.
 
-    inspection: what it is like, None where it is no linear; skipped: why it is none; trials: what was tried, in order;
+    inspection: what it is like, None where it is no linear; skipped: why it is none; rows: what its activation rows are
+    made of, as in '12,544 = 4 x 56 x 56 (batch 4)'; trials: what was tried, in order;
     percolation: what would make it fall apart, None where the weight has no edge or cannot be read; glue: what holds
     its parts together, nothing where there is nothing to tell.
     """
@@ -84,6 +85,7 @@ class Explanation:
     operator: str
     inspection: Inspection | None = None
     skipped: Skipped | None = None
+    rows: str = ""
     trials: tuple[Trial, ...] = ()
     percolation: Percolation | None = None
     glue: tuple[Glue, ...] = ()
@@ -99,6 +101,7 @@ class Explanation:
             "operator": self.operator,
             "inspection": self.inspection and self.inspection.to_dict(),
             "skipped": self.skipped and self.skipped.to_dict(),
+            "rows": self.rows,
             "trials": [asdict(one) for one in self.trials],
             "percolation": self.percolation and {k: _finite(v) for k, v in asdict(self.percolation).items()},
             "glue": [

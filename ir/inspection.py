@@ -14,7 +14,7 @@ __all__ = ["FIELDS", "Inspected", "Inspection"]
 FIELDS = (  # of a row, in the order in which they are written
     *("node", "scope", "operator", "weight", "type", "inputs", "outputs", "parameters", "nonzeros"),
     *("density", "degree", "distance", "components", "giant", "dormant_inputs", "dormant_outputs"),
-    *("blocks", "covers", "left", "verdict", "gain", "reason"),
+    *("blocks", "covers", "left", "verdict", "gain", "reason", "rows"),
 )
 
 
@@ -28,7 +28,8 @@ class Inspection:
     covers: the share that groups of about sixteen outputs would need, which may read the same inputs, or the other way
     round, None where that saves no tenth;
     left: the share that the plan leaves, 1 where it leaves the operator dense; verdict: the lowering that it chooses;
-    gain: predicted dense time over lowered time; reason: why.
+    gain: predicted dense time over lowered time; reason: why; rows: activation rows that this is predicted for, one
+    number for each batch of the plan.
 
     >>> one = Inspection(node="up", scope="", operator="MatMul", weight="W", type="float", inputs=4, outputs=9,
     ...     parameters=36, nonzeros=18, components=1, giant=1.0, dormant_inputs=0, dormant_outputs=0, blocks=1.0,
@@ -56,6 +57,7 @@ class Inspection:
     verdict: str
     gain: float | None
     reason: str
+    rows: tuple[int, ...] = ()
 
     __repr__ = brief_line
 

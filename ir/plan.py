@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, get_args
 
@@ -20,14 +21,26 @@ from .reordering import Reordering
 from .skipped import Skipped
 from .wanted import Lowering, Wanted
 
-__all__ = ["SCHEMA", "Block", "Decomposition", "Indices", "Lowering", "Plan", "PlanError", "States", "Step"]
+__all__ = [
+    "SCHEMA",
+    "Block",
+    "Decomposition",
+    "Indices",
+    "Lowering",
+    "Plan",
+    "PlanError",
+    "States",
+    "Step",
+    "common_rows",
+]
 
-SCHEMA = 5
+SCHEMA = 6
 SHOWN = 8  # nodes named in a message
 ANNEALS = 3  # the first schema that knows annealing
 JOINS = 4  # the first schema that knows joints, reorderings and the lowerings beside scatter, split and parallel
 COVERS = 5  # the first schema that knows blocks that are added up, and strays
-READABLE = (1, 2, 3, 4, 5)  # the first knew neither layers nor recurrent steps, the second no annealing
+BATCHES = 6  # the first schema whose steps tell their own activation rows; before, all had those of the plan
+READABLE = (1, 2, 3, 4, 5, 6)  # the first knew neither layers nor recurrent steps, the second no annealing
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
     **dict.fromkeys(("node", "op", "weight", "dtype", "reason", "lowering"), (str,)),
     **dict.fromkeys(("components", "nonzeros", "dormant_inputs", "dormant_outputs"), (int, np.integer)),
@@ -65,8 +78,9 @@ class Step:
     node: address of the node (see `scission.ir.linear`); shape: canonical (K, N); sha256: of the canonical weight's
     bytes, present whenever there is something to split; components: independent blocks before small ones are merged;
     giant: share of all K + N features in the largest component; nonzeros: edges; gain: predicted dense time over
-    lowered time, at its worst over the row counts of the plan; reason: why the lowering was chosen; states: the
-    structure over shared states, where the weight is recurrent.
+    lowered time, at its worst over its row counts; reason: why the lowering was chosen; states: the structure over
+    shared states, where the weight is recurrent; extents: what its activations are like besides their features, for
+    each batch of the plan, of a recurrent operator positions and batch, empty where that is not known.
 
     An RNN, GRU or LSTM has a step for each direction, of shape (I + H, H): its inputs are the I features of X, then
     the H previous states, and a block owns the same units as previous states and as outputs. Its edges are those of
@@ -89,6 +103,7 @@ class Step:
     gain: float | None = None
     sha256: str | None = None
     states: States | None = None
+    extents: tuple[tuple[int, ...], ...] = ()
 
     __repr__ = brief_line
 
@@ -97,12 +112,19 @@ class Step:
             value = getattr(self, name)
             if not isinstance(value, kinds) or isinstance(value, bool):
                 raise PlanError(f"{self.node}: {name} is {value!r}, which is no {kinds[0].__name__}")
+        if any(type(extent) is not int or extent < 1 for extents in self.extents for extent in extents):
+            raise PlanError(f"{self.node}: extents are {self.extents!r}, which are no positive numbers")
         if self.lowering not in get_args(Lowering):
             raise PlanError(f"{self.node}: unknown lowering {self.lowering!r}; use one of {get_args(Lowering)}")
         if self.decomposition.shape != self.shape:
             raise PlanError(f"{self.node}: blocks are for shape {self.decomposition.shape}, weight has {self.shape}")
         if self.lowering != "dense" and self.sha256 is None:
             raise PlanError(f"{self.node}: a step that rewrites needs the SHA-256 of its weight; make a new plan")
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Activation rows, for each batch of the plan: the products of its extents."""
+        return tuple(math.prod(extents) for extents in self.extents)
 
     @property
     def parameters(self) -> int:
@@ -128,11 +150,16 @@ class Step:
         return 2 * self.nonzeros / max(sum(self.shape), 1)
 
 
+def common_rows(steps: Iterable[Step]) -> tuple[int, ...]:
+    """The activation rows of some linears together, each number once; the largest where they differ in one setting."""
+    return tuple(dict.fromkeys(map(max, zip(*(step.rows for step in steps if step.rows), strict=False))))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The decompositions and lowerings chosen for a whole model; printable, serialisable, checkable.
 
-    model: name of the file it was made for; rows: activation rows (batch x positions) that costs were predicted for;
+    model: name of the file it was made for; batch: sizes of the leading open dimension that costs were predicted for;
     provider: 'cpu' or 'cuda'; parameters: entries of all constant tensors of the model, the whole of every share;
     inline: local functions whose bodies take the place of their calls, because weights are among their arguments;
     annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
@@ -141,14 +168,14 @@ class Plan:
     grain, wanted: what was asked for and not left to prices, of blocks and of lowerings.
     Raises PlanError when a joint names no such step or its steps have not as many blocks, or a step is in no joint.
 
-    >>> plan = Plan(model="m.onnx", provider="cpu", rows=(1, 256), parameters=0, steps=(), skipped=())
+    >>> plan = Plan(model="m.onnx", provider="cpu", batch=(1, 256), parameters=0, steps=(), skipped=())
     >>> Plan.loads(plan.dumps()) == plan
     True
     """
 
     model: str
     provider: str
-    rows: tuple[int, ...]
+    batch: tuple[int, ...]
     parameters: int
     steps: tuple[Step, ...]
     skipped: tuple[Skipped, ...]
@@ -187,6 +214,10 @@ class Plan:
         """The steps that change the graph."""
         return tuple(step for step in self.steps if step.lowering != "dense")
 
+    def rows_of(self, nodes: Collection[str]) -> tuple[int, ...]:
+        """The activation rows that costs of these linears together are predicted for, see `common_rows`."""
+        return common_rows([step for step in self.steps if step.node in nodes]) or self.batch
+
     def restored(self, nodes: Collection[str]) -> Plan:
         """The same plan that leaves these linears as the original has them, neither annealed nor split.
 
@@ -205,7 +236,7 @@ class Plan:
         """The same plan that leaves these linears dense; those that were to be split together with one of them are
         split alone, by `scatter`, which suits every linear.
 
-        >>> plan = Plan(model="m.onnx", provider="cpu", rows=(1,), parameters=0, steps=(), skipped=())
+        >>> plan = Plan(model="m.onnx", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=())
         >>> plan.kept_dense(["none of it"], "why") == plan
         True
         """
@@ -230,7 +261,7 @@ class Plan:
             "schema": SCHEMA,
             "model": self.model,
             "provider": self.provider,
-            "rows": list(self.rows),
+            "batch": list(self.batch),
             "parameters": self.parameters,
             "inline": [list(function) for function in self.inline],
         }
@@ -272,7 +303,7 @@ class Plan:
             return Plan(
                 model=str(data["model"]),
                 provider=str(data["provider"]),
-                rows=tuple(int(rows) for rows in data["rows"]),
+                batch=tuple(int(size) for size in data["batch" if data["schema"] >= BATCHES else "rows"]),
                 parameters=int(data["parameters"]),
                 steps=tuple(_step_from_dict(index, step) for index, step in enumerate(data["steps"])),
                 skipped=tuple(Skipped(**skip) for skip in data["skipped"]),
@@ -323,6 +354,7 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
         "gain": step.gain,
         "reason": step.reason,
         "sha256": step.sha256,
+        **({"extents": [list(extents) for extents in step.extents]} if step.extents else {}),
         **({} if step.states is None else {"states": asdict(step.states)}),
         **({"summed": True} if step.decomposition.summed else {}),
         **({"strays": [list(entry) for entry in step.decomposition.strays]} if step.decomposition.strays else {}),
@@ -371,6 +403,8 @@ def _step_from_dict(index: int, data: Mapping[str, Any]) -> Step:
         if not (type(K) is int and type(N) is int and K >= 0 and N >= 0):
             raise PlanError(f"shape {[K, N]} is no pair of sizes")
         parts = tuple(Block(from_ranges(b["inputs"], K), from_ranges(b["outputs"], N)) for b in blocks)
+        if "extents" in fields:
+            fields["extents"] = tuple(tuple(extents) for extents in fields["extents"])
         if fields.get("states") is not None:
             fields["states"] = States(**fields["states"])
         summed, strays = fields.pop("summed", False), _strays_of(fields.pop("strays", []))

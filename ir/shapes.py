@@ -7,13 +7,21 @@ that believed it would.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import onnx
 
 from .model import graphs
 from .onnx_ir import onnx_ir as ir
 
-__all__ = ["correct_shapes", "infer_shapes", "shape_of"]
+__all__ = ["Extents", "correct_shapes", "infer_shapes", "shape_of", "shapes_at"]
+
+Extents: TypeAlias = "tuple[int | None, ...]"  # None where it is decided at run time
 
 KEY = "scission.shape"
+GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+LARGE = 1000  # bytes of a tensor whose values say nothing about shapes
 
 
 def shape_of(value: ir.Value) -> ir.Shape | None:
@@ -42,6 +50,66 @@ def infer_shapes(model: ir.Model) -> None:
         for node, twin in zip(graph, inferred, strict=True):
             for value, known in zip(node.outputs, twin.outputs, strict=True):
                 value.meta[KEY] = known.shape
+
+
+def shapes_at(model: ir.Model, settings: Sequence[Mapping[str, int]]) -> list[dict[ir.Value, Extents]]:
+    """The shapes of every node's outputs in each setting, as far as ONNX's own inference finds them.
+
+    settings: sizes of open dimensions of the inputs, by name, under '' those without one. Local functions are not
+    looked into. Changes nothing.
+    """
+    proto = _skeleton(model)
+    fed = [one.type.tensor_type.shape for one in proto.graph.input if one.type.HasField("tensor_type")]
+    dims = [(dim, "" if dim.WhichOneof("value") is None else dim.dim_param) for shape in fed for dim in shape.dim]
+    open_ = [(dim, name) for dim, name in dims if not dim.HasField("dim_value")]
+    found: list[dict[ir.Value, Extents]] = []
+    for sizes in settings:
+        for dim, name in open_:
+            if name in sizes:
+                dim.dim_value = sizes[name]
+        try:
+            inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        except Exception:  # whatever the C++ of onnx throws at a graph that cannot be inferred
+            found.append({})
+            continue
+        found.append(dict(_known(model.graph, inferred.graph)))
+    return found
+
+
+def _skeleton(model: ir.Model) -> onnx.ModelProto:
+    """The model without large weights and without what it states of values in between."""
+    scratch = model.clone()
+    graph = scratch.graph
+    for name, value in list(graph.initializers.items()):
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes > LARGE:
+            value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
+            graph.initializers.pop(name)
+            value.const_value = None
+            if value not in graph.inputs:
+                graph.inputs.append(value)
+    for one in graphs(scratch):
+        for node in one:
+            for value in node.outputs:
+                value.shape = None
+    return ir.to_proto(scratch)
+
+
+def _known(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Value, Extents]]:
+    """The values of a graph and the graphs inside it whose rank is known."""
+    told: dict[str, Any] = {one.name: one.type for one in (*proto.value_info, *proto.output)}
+    for node, twin in zip(graph, proto.node, strict=True):
+        for value in node.outputs:
+            kind = told.get(value.name or "")
+            if kind is not None and kind.tensor_type.HasField("shape"):
+                dims = kind.tensor_type.shape.dim
+                yield value, tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+        inner = {one.name: [one.g] if one.HasField("g") else one.graphs for one in twin.attribute}
+        for attribute in node.attributes.values():
+            if attribute.type in GRAPHS and not attribute.is_ref():
+                ours = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else list(attribute.value)
+                for own, theirs in zip(ours, inner[attribute.name], strict=True):
+                    yield from _known(own, theirs)
 
 
 def correct_shapes(model: ir.Model) -> None:

@@ -22,7 +22,7 @@ from .emit import Names
 from .joint_planner import JointOption, candidate, grown_from, joined, joint_options
 from .lowering import suited
 from .plan_unit import PlanUnit, way_of
-from .planner import fixed_rows, names_of, praise, selects_only, turned_ends
+from .planner import names_of, praise, selects_only, turned_ends
 from .recurrent_cost import parallel_seconds, seconds
 from .rewrite import joint_problem
 from .units import couple, group_units, unit_groups
@@ -74,16 +74,8 @@ class _Work:
     plan: Plan
     threads: int
 
-    @property
-    def rows(self) -> tuple[int, ...]:
-        return self.plan.rows
-
-    @property
-    def provider(self) -> str:
-        return self.plan.provider
-
     def machines(self) -> list[Machine]:
-        return machines_for(self.provider, self.threads)
+        return machines_for(self.plan.provider, self.threads)
 
     # One linear alone
 
@@ -93,12 +85,11 @@ class _Work:
         selects = selects_only(linear, analysis, self.seen.found)
         asked = self.plan.wanted.way(*names_of(linear))
         ways = [way for way in suited(linear) if way != "select" or selects] if asked is None else [asked]
-        tile = tile_of(self.provider, linear.dtype)
-        counts = [fixed] if (fixed := fixed_rows(linear)) else list(self.rows)
+        tile = tile_of(self.plan.provider, linear.dtype)
         transposes = turned_ends(linear, ways[0] if ways else "scatter")
         itemsize = linear.dtype.numpy().itemsize
         found = []
-        settings = [(rows, machine) for rows in counts for machine in self.machines()]
+        settings = [(rows, machine) for rows in self.plan.rows_of([step.node]) for machine in self.machines()]
         grain = self.plan.grain
         lowered = candidates(linear, analysis, ways, grain, settings, tile, asked=asked is not None)
         for way, blocks in ((way, blocks) for blocks, fits in lowered for way in fits):
@@ -128,7 +119,7 @@ class _Work:
         )
         if grown is None or grown.region.linears != unit.linears:  # a plan that was edited by hand
             return _sorted([*planned, *apart])
-        options = joint_options(grown, self.rows, self.machines(), self.plan.grain)
+        options = joint_options(grown, self.plan.rows_of(unit.nodes), self.machines(), self.plan.grain)
         together = {one: option for option in options for one in [self._joined(unit, option, analyses)]}
         names = Names(self.seen.model)
         graph = unit.linears[0].node.graph
@@ -180,7 +171,7 @@ class _Work:
         for blocks in self._unit_groups(whole, ways):
             steps = []
             for step, own in zip(unit.steps, blocks, strict=True):
-                gain = self._recurrent_gain(ways[step.node], own)
+                gain = self._recurrent_gain(ways[step.node], own, step)
                 steps.append(replace(step, lowering="parallel", decomposition=own, gain=round(gain, 3)))
             if all(step.decomposition.mac_share < 1 for step in steps):
                 gain = min(step.gain or 0.0 for step in steps)
@@ -199,13 +190,13 @@ class _Work:
         for count in halves(max(len(blocks.blocks) for blocks in whole.values())):
             yield tuple(group_units(own, ways[node].features, count) for node, own in whole.items())
 
-    def _recurrent_gain(self, way: Recurrent, blocks: Decomposition) -> float:
+    def _recurrent_gain(self, way: Recurrent, blocks: Decomposition, step: Step) -> float:
         itemsize = way.dtype.numpy().itemsize
         return min(
             seconds(way.op, way.features, way.hidden, run, itemsize, machine)
             / parallel_seconds(blocks, way.op, way.features, run, itemsize, machine)
-            for run in recurrent_planner.runs_of(way, self.rows)
-            for machine in recurrent_planner.machines_of(self.provider, self.threads)
+            for run in recurrent_planner.runs_of(way, step.extents or [(1, count) for count in self.plan.batch])
+            for machine in recurrent_planner.machines_of(self.plan.provider, self.threads)
         )
 
 

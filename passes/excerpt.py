@@ -15,8 +15,9 @@ from ..ir.shapes import shape_of
 from ..ir.view import View, view
 from .rewrite import anneal, reorder
 
-__all__ = ["ExcerptError", "excerpt", "ground"]
+__all__ = ["SOURCE", "ExcerptError", "excerpt", "ground"]
 
+SOURCE = "scission.source"  # under which an input of an excerpt keeps the value that it stands for
 INITIALIZERS_ARE_INPUTS = 4  # before this IR version every initializer had to be a graph input
 MEASURES = frozenset({"Shape", "Size"})
 ARITHMETIC = frozenset(  # what exporters compute sizes by
@@ -175,6 +176,7 @@ class _Excerpt:
             raise ExcerptError(f"{value.name!r} enters it with an unknown rank, so no input can be drawn for it")
         twin = self._twin(value)
         twin.type, twin.shape = self._type(value), ir.Shape(list(shape))
+        twin.meta[SOURCE] = value
         self.entering.append(twin)
         return twin
 

@@ -21,6 +21,7 @@ from ..ir.phase import phase
 from ..ir.plan import Lowering, Plan, Step
 from ..ir.recurrent import Recurrent
 from ..ir.region import unfit
+from ..ir.sizes import input_dims, open_dims
 from ..ir.skipped import Skipped
 from ..ir.view import View, view
 from .analysis import Analysis, analyse
@@ -34,7 +35,7 @@ from .inspection import cover_share, inspect_model, scopes_of
 from .joint_planner import Candidate, candidate, grow, joint_options
 from .lowering import ALONE, ASKED, apart, problem
 from .percolation import half_giant
-from .planner import fixed_rows, names_of, selects_only, turned_ends
+from .planner import names_of, selects_only, turned_ends
 from .recurrent_cost import parallel_seconds, seconds
 from .recurrent_planner import machines_of, runs_of
 from .units import joint_edges
@@ -79,7 +80,7 @@ def _explained(
         return Explanation(**head, operator=skip.op, skipped=skip)
     seen = ground(model.graph, plan)
     step = next(step for step in plan.steps if step.node == node)
-    head |= {"operator": step.op, "inspection": row}
+    head |= {"operator": step.op, "inspection": row, "rows": _rows(step, plan, model)}
     linear = next((one for one in seen.found.linears if one.address == node), None)
     if linear is None:
         way = next(one for one in seen.found.recurrents if one.address == node)
@@ -106,6 +107,16 @@ def _explained(
         ),
         glue=tuple(one for one in glue if one is not None),
     )
+
+
+def _rows(step: Step, plan: Plan, model: Model) -> str:
+    """What the activation rows of a linear are made of, for each batch of the plan; once where all are alike."""
+    fixed = not open_dims(input_dims(model.graph)) or (len(plan.batch) > 1 and len(set(step.extents)) == 1)
+    told = []
+    for batch, extents, rows in zip(plan.batch, step.extents, step.rows, strict=False):
+        product = f" = {' x '.join(f'{extent:,}' for extent in extents)}" if len(extents) > 1 else ""
+        told.append(f"{rows:,}{product}" + ("" if fixed else f" (batch {batch:,})"))
+    return "; ".join(dict.fromkeys(told))
 
 
 def _no_linear(node: str, op: str, found: Inspected) -> Skipped:
@@ -221,7 +232,8 @@ def _region(case: Case) -> Trial:
     if grown is None:
         why = "no other linear has blocks" if not others else "nowhere do its blocks go on in those of a neighbour"
         return Trial(what="region", found=alone, refused=why)
-    options = joint_options(grown, plan.rows, case.machines(), plan.grain)
+    together = [one.address for one in grown.region.linears]
+    options = joint_options(grown, plan.rows_of(together), case.machines(), plan.grain)
     gain = options[0].gain if options else None
     with_ = _named(one.address for one in grown.region.linears if one is not linear)
     why = "too little gain is predicted" if gain is None or gain < MARGIN else "more is predicted for each alone"
@@ -280,9 +292,8 @@ def _best(
     """The groups of blocks or covers with which each way gains most, and what is against the ways that do not fit;
     asked: as in `candidates`."""
     linear = case.linear
-    rows = [fixed] if (fixed := fixed_rows(linear)) else list(case.plan.rows)
     itemsize = int(np.dtype(linear.dtype.numpy()).itemsize)
-    settings = [(count, machine) for count in rows for machine in case.machines()]
+    settings = [(count, machine) for count in case.plan.rows_of([case.step.node]) for machine in case.machines()]
     found = list(candidates(linear, case.analysis, ways, case.plan.grain, settings, tile, asked=asked))
     best: dict[Lowering, Choice] = {}
     for way in ways:
@@ -321,7 +332,7 @@ def _trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> t
     gain = min(
         seconds(way.op, way.features, way.hidden, run, itemsize, machine)
         / parallel_seconds(whole, way.op, way.features, run, itemsize, machine)
-        for run in runs_of(way, plan.rows)
+        for run in runs_of(way, step.extents)
         for machine in machines_of(plan.provider, threads)
     )
     taken = step.lowering == "parallel"

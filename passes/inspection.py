@@ -73,6 +73,7 @@ def row_of(step: Step, scope: str, blocks: float, covers: float | None) -> Inspe
         verdict=step.lowering,
         gain=step.gain,
         reason=step.reason,
+        rows=step.rows,
     )
 
 

@@ -14,7 +14,7 @@ from ..ir.grain import Grain
 from ..ir.joint import Joint
 from ..ir.linear import Linear
 from ..ir.onnx_ir import onnx_ir as ir
-from ..ir.plan import Decomposition, Step
+from ..ir.plan import Decomposition, Step, common_rows
 from ..ir.region import Region, region_of, segments, unfit
 from ..ir.relation import Relation
 from .analysis import Analysis
@@ -201,7 +201,6 @@ def join_steps(
     constants: Constants,
     names: Names,
     addresses: Mapping[ir.Node, str],
-    rows: Sequence[int],
     machines: Sequence[Machine],
     *,
     force: bool = False,
@@ -224,9 +223,10 @@ def join_steps(
         for grown in grow(own, constants) if len(own) > 1 else ():
             if not _keeps(grown, own, grain):
                 continue
-            option = _best(grown, constants, names, addresses, joint_options(grown, rows, machines, grain))
             linears = grown.region.linears
             alone = [steps[place[linear.address]] for linear in linears]
+            rows = common_rows(alone)
+            option = _best(grown, constants, names, addresses, joint_options(grown, rows, machines, grain))
             if option is None or (option.gain < _gain_alone(linears, alone, rows, machines) and not force):
                 continue
             if option.gain < MARGIN and not force:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ir.activations import Activations
 from ..ir.functions import FunctionId, callers, weight_takers
 from ..ir.grain import Grain
 from ..ir.joint import Joint
@@ -20,7 +22,7 @@ from ..ir.phase import phase
 from ..ir.plan import Decomposition, Lowering, Plan, PlanError, States, Step
 from ..ir.recurrent import Recurrent
 from ..ir.reordering import Reordering
-from ..ir.shapes import shape_of
+from ..ir.sizes import DEFAULT_BATCH, Setting, input_dims, open_dims, require_known, settings_at
 from ..ir.skipped import Skipped
 from ..ir.streams import find_streams
 from ..ir.survey import Survey
@@ -46,19 +48,8 @@ from .units import states_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "DEFAULT_ROWS",
-    "OWN",
-    "Progress",
-    "fixed_rows",
-    "make_plan",
-    "names_of",
-    "praise",
-    "selects_only",
-    "turned_ends",
-]
+__all__ = ["OWN", "Progress", "make_plan", "names_of", "praise", "selects_only", "turned_ends"]
 
-DEFAULT_ROWS = (1, 16, 256)
 NEAREST = 5  # names that are offered for one that is unknown
 QUANTISED = "its weight is quantised"
 WORTH_ORDER = 1.05  # sums over a stream are rounded in another order, so this must be predicted to gain that much
@@ -70,7 +61,9 @@ def make_plan(
     model: Model,
     *,
     provider: str = "cpu",
-    rows: Sequence[int] | None = None,
+    batch: Sequence[int] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    sized: Callable[[], tuple[Setting, ...]] | None = None,
     threads: int = 1,
     force: bool = False,
     progress: Progress | None = None,
@@ -82,28 +75,34 @@ def make_plan(
 ) -> Plan:
     """Find the blocks of every linear and choose a lowering for each; reads the model, changes nothing.
 
-    provider: 'cpu' or 'cuda', whose costs are predicted; rows: activation rows to predict for, where the graph does
-    not fix them; threads: that the products will run on; force: split whatever splits, also where that is slower, and
-    each block by itself unless a grain says otherwise; progress: called with (done,
-    total, node); device: that weights are analysed on, 'cpu', a device of torch, or 'auto': CUDA for large models where
-    there is one; the plan is the same to the byte; regions: whether linears are split together where that gains more
-    and streams of features get an order in which blocks follow one another, else each linear is taken alone; observe:
-    called with (address, what its weight is like as it is stored) of each operator whose weight was read; grain: how
-    coarse blocks are to be; wanted: lowerings to take whatever they cost, each linear by itself and in all its blocks.
-    Weights are read one at a time, on a device a few. Raises ModelError when a weight does not fit into memory,
-    DeviceError when there is no such device, PlanError when a lowering is wanted of a node that is not there.
+    provider: 'cpu' or 'cuda', whose costs are predicted; batch, sizes: of the open dimensions of the inputs, for which
+    the activation rows of each linear are derived, see `settings_at`; sized: what finds such settings instead, called
+    where something may be split; threads: that the products will run on; force: split whatever splits, also where that
+    is slower, and each block by itself unless a grain says otherwise; progress: called with (done, total, node);
+    device: that weights are analysed on, 'cpu', a device of torch, or 'auto': CUDA for large models where there is one;
+    the plan is the same to the byte; regions: whether linears are split together where that gains more and streams of
+    features get an order in which blocks follow one another, else each linear is taken alone; observe: called with
+    (address, what its weight is like as it is stored) of each operator whose weight was read; grain: how coarse blocks
+    are to be; wanted: lowerings to take whatever they cost, each linear by itself and in all its blocks. Weights are
+    read one at a time, on a device a few. Raises ModelError when a weight does not fit into memory, DeviceError when
+    there is no such device, PlanError when a lowering is wanted of a node that is not there, InputError for sizes of
+    what is not open.
     """
     wanted = wanted or Wanted()
     grain = grain or Grain()
     if force and grain.parts is None:
         grain = replace(grain, every=True)
+    shapes = input_dims(model.graph)
+    if sized is None:
+        require_known(open_dims(shapes), sizes or {})
+        sized = functools.cache(functools.partial(settings_at, shapes, batch, sizes))
     takers, blocked = weight_takers(model.graph)
     known: dict[Any, Any] = {}
     with phase("linears"):
         seen = glance(model.graph, sorted(takers))
     settings = _Settings(
         provider,
-        rows,
+        sized,
         threads,
         force,
         progress,
@@ -115,14 +114,14 @@ def make_plan(
     )
     regions = settings.regions
     with phase("weights"):
-        steps, failed = _steps(seen.found, settings, known, model.name)
+        steps, failed = _steps(seen, settings, known, model.name)
     settings = replace(settings, progress=None)  # weights are known by now
     joints: list[Joint] = []
     reorderings: tuple[Reordering, ...] = ()
     while seen.lacks_ranks or takers or _splits(steps, regions):
         with phase("regions"):
             seen = view(model.graph, sorted(takers))
-            steps, failed = _steps(seen.found, settings, known, model.name)
+            steps, failed = _steps(seen, settings, known, model.name)
             steps, joints = _joined(seen, steps, known, settings)
         needed = callers(model.graph, _functions_of(seen.found, steps, seen.origins)) & takers
         if needed == takers:
@@ -134,7 +133,7 @@ def make_plan(
             with phase("orders"):
                 changed = view(reorder(model.graph, found_orders, sorted(takers)))
                 unseen = replace(settings, observe=None)  # these weights are the same in another order
-                others, unread = _steps(changed.found, unseen, known, model.name)
+                others, unread = _steps(changed, unseen, known, model.name)
                 others, joined = _joined(changed, others, known, settings)
             if _predicted(others) < _predicted(steps) / WORTH_ORDER:
                 reorderings, steps, failed, joints, seen = found_orders, others, unread, joined, changed
@@ -148,7 +147,9 @@ def make_plan(
     return Plan(
         model=model.name,
         provider=provider,
-        rows=tuple(rows or DEFAULT_ROWS),
+        batch=tuple(one.batch for one in sized())
+        if any(step.extents for step in steps)
+        else tuple(batch or DEFAULT_BATCH),
         parameters=found.parameters,
         steps=tuple(steps),
         skipped=(*found.skipped, *failed, *calls),
@@ -177,9 +178,9 @@ def _stranger(model: str, name: str, found: Survey) -> str:
 
 
 def _splits(steps: Sequence[Step], regions: bool) -> bool:
-    """Whether something is split, or may be together with others, so that shapes are worth inferring."""
+    """Whether something may be split, alone or together with others, so that shapes are worth inferring."""
     several = regions and sum(step.components > 1 for step in steps) > 1
-    return several or any(step.lowering != "dense" for step in steps)
+    return several or any(step.gain is not None for step in steps)
 
 
 def _decompositions(
@@ -214,7 +215,6 @@ def _joined(
         seen.found.constants,
         Names(seen.model),
         addresses,
-        settings.rows or DEFAULT_ROWS,
         settings.machines(),
         force=settings.force,
         grain=settings.grain,
@@ -241,7 +241,7 @@ class _Settings:
     """What the plan is made for; see `make_plan`."""
 
     provider: str
-    rows: Sequence[int] | None
+    sized: Callable[[], tuple[Setting, ...]]
     threads: int
     force: bool
     progress: Progress | None
@@ -255,8 +255,9 @@ class _Settings:
         return machines_for(self.provider, self.threads)
 
 
-def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str) -> tuple[list[Step], list[Skipped]]:
+def _steps(seen: View, settings: _Settings, known: dict[Any, Any], name: str) -> tuple[list[Step], list[Skipped]]:
     """A step for each linear, and those whose weight turned out not to be readable; `known` remembers weights."""
+    found, activations = seen.found, Activations(seen.model, settings.sized)
     steps: list[Step] = []
     failed: list[Skipped] = []
     if settings.device is not None:
@@ -282,12 +283,14 @@ def _steps(found: Survey, settings: _Settings, known: dict[Any, Any], name: str)
             continue
         if settings.observe:
             settings.observe(linear.address, known[key])
-        step = _step(linear, known[key], settings, known, selects=known["selects", *key])
+        told = settings.observe is not None or known[key].sha256 is not None
+        extents = activations.of(linear) if told else ()
+        step = _step(linear, known[key], settings, known, extents, selects=known["selects", *key])
         steps.append(replace(step, states=known["states", *key]) if linear.address in found.hidden else step)
     whole, unread = recurrent_steps(
         found,
         known,
-        rows=settings.rows or DEFAULT_ROWS,
+        activations,
         provider=settings.provider,
         threads=settings.threads,
         force=settings.force,
@@ -322,9 +325,17 @@ def selects_only(linear: Linear, analysis: Analysis, found: Survey) -> bool:
     return single and analysis.sha256 is not None and selection(linear.canonical(found.constants)) is not None
 
 
-def _step(linear: Linear, analysis: Analysis, settings: _Settings, known: dict[Any, Any], *, selects: bool) -> Step:
+def _step(
+    linear: Linear,
+    analysis: Analysis,
+    settings: _Settings,
+    known: dict[Any, Any],
+    extents: tuple[tuple[int, ...], ...],
+    *,
+    selects: bool,
+) -> Step:
     K, N = linear.shape
-    counts = [fixed] if (fixed := fixed_rows(linear)) else list(settings.rows or DEFAULT_ROWS)
+    counts = list(dict.fromkeys(map(math.prod, extents)))
     itemsize = np.dtype(linear.dtype.numpy()).itemsize
     asked = settings.wanted.way(*names_of(linear))
     if asked is None or asked == "dense":
@@ -358,6 +369,7 @@ def _step(linear: Linear, analysis: Analysis, settings: _Settings, known: dict[A
         gain=round(choice.gain, 3) if choice else None,
         reason=reason or praise(analysis, decomposition, selects=lowering == "select"),
         sha256=analysis.sha256 if choice else None,
+        extents=extents,
     )
 
 
@@ -384,15 +396,6 @@ def turned_ends(linear: Linear, way: Lowering = "scatter") -> int:
     if layout.kind == "conv":
         return 0
     return 2 if layout.kind == "rows" else (layout.enter is not None) + (layout.exit is not None)
-
-
-def fixed_rows(linear: Linear) -> int | None:
-    """Activation rows, where the graph fixes them."""
-    shape = shape_of(linear.output)
-    extents = [extent for extent in shape or () if isinstance(extent, int)]
-    if not shape or len(extents) < len(shape):
-        return None
-    return max(1, math.prod(extents) // max(linear.shape[1], 1))
 
 
 def _refusal(

@@ -7,7 +7,6 @@ The constants were fitted to ONNX Runtime (`tests/bench/recurrent.py` measures t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,9 +18,7 @@ from ..ir.plan import Decomposition
 from .cost import Choice
 from .units import unit_groups, units_of
 
-__all__ = ["CPU", "CUDA", "POSITIONS", "Machine", "Run", "choose_recurrent", "parallel_seconds", "runs", "seconds"]
-
-POSITIONS = 16  # of a sequence whose length the graph does not fix
+__all__ = ["CPU", "CUDA", "Machine", "Run", "choose_recurrent", "parallel_seconds", "seconds"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,26 +82,6 @@ class Run:
     positions: int
     batch: int
     given: bool = False
-
-
-def runs(rows: Sequence[int], positions: int | None, batch: int | None, given: bool = False) -> list[Run]:
-    """What rows (batch x positions) of a plan mean for a sequence, as far as the graph does not fix it.
-
-    With both extents open a sequence has `POSITIONS` positions, fewer where there are not as many rows.
-
-    >>> [(run.positions, run.batch) for run in runs([1, 16, 256], None, None)]
-    [(1, 1), (16, 1), (16, 16)]
-    >>> [(run.positions, run.batch) for run in runs([1, 256], 32, None) + runs([8], None, 4) + runs([1, 256], 7, 2)]
-    [(32, 1), (32, 8), (2, 4), (7, 2)]
-    """
-    found = []
-    for count in rows:
-        if positions is not None:
-            each = positions
-        else:
-            each = min(count, POSITIONS) if batch is None else math.ceil(count / batch)
-        found.append(Run(each, max(1, count // each) if batch is None else batch, given))
-    return list(dict.fromkeys(found))
 
 
 def seconds(op: str, features: int, hidden: int, run: Run, itemsize: int, machine: Machine) -> float:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..ir.activations import Activations
 from ..ir.grain import Grain
 from ..ir.model import ModelError
 from ..ir.plan import Decomposition, Lowering, Step
 from ..ir.recurrent import INITIAL_H, Recurrent
-from ..ir.shapes import shape_of
 from ..ir.skipped import Skipped
 from ..ir.survey import Survey
 from ..ir.wanted import Wanted
 from .analysis import Analysis
 from .cost import MARGIN, Choice
 from .emit import ORIGIN
-from .recurrent_cost import CPU, CUDA, Machine, Run, choose_recurrent, runs
+from .recurrent_cost import CPU, CUDA, Machine, Run, choose_recurrent
 from .units import Coupling, couple
 
 __all__ = ["Observe", "Progress", "machines_of", "recurrent_steps", "runs_of"]
@@ -31,8 +31,8 @@ Observe: TypeAlias = "Callable[[str, Analysis | Coupling], None]"
 def recurrent_steps(
     found: Survey,
     known: dict[Any, Any],
+    activations: Activations,
     *,
-    rows: Sequence[int],
     provider: str,
     threads: int,
     force: bool,
@@ -44,8 +44,8 @@ def recurrent_steps(
 ) -> tuple[list[Step], list[Skipped]]:
     """A step for each direction of each recurrent operator, and those whose weights turned out not to be readable.
 
-    known: remembers weights; the rest as in `make_plan`, name being that of the model. Raises ModelError when a weight
-    does not fit into memory.
+    known: remembers weights; activations: of the model; the rest as in `make_plan`, name being that of the model.
+    Raises ModelError when a weight does not fit into memory.
     """
     steps: list[Step] = []
     failed: list[Skipped] = []
@@ -69,7 +69,7 @@ def recurrent_steps(
             observe(way.address, known[key])
         asked = dict((wanted or Wanted()).nodes)
         asked_of = next((asked[name] for name in (way.address, way.node.name, way.weight.name) if name in asked), None)
-        step = _step(way, known[key], runs_of(way, rows), machines, force, grain or Grain())
+        step = _step(way, known[key], activations.of_sequences(way), machines, force, grain or Grain())
         steps.append(step if asked_of is None else _unasked(step, asked_of))
     return steps, failed
 
@@ -83,12 +83,13 @@ def _unasked(step: Step, asked: Lowering) -> Step:
 def _step(
     way: Recurrent,
     coupling: Coupling,
-    sequences: Sequence[Run],
+    extents: tuple[tuple[int, ...], ...],
     machines: Sequence[Machine],
     force: bool,
     grain: Grain,
 ) -> Step:
     """What to do with one direction of a recurrent operator."""
+    sequences = runs_of(way, extents)
     itemsize = np.dtype(way.dtype.numpy()).itemsize
     found = coupling.decomposition
     choice = choose_recurrent(found, way.op, way.features, sequences, itemsize, machines, grain)
@@ -111,6 +112,7 @@ def _step(
         reason=reason or _praise(coupling, decomposition),
         sha256=coupling.sha256 if choice else None,
         states=coupling.states,
+        extents=extents,
     )
 
 
@@ -120,12 +122,10 @@ def machines_of(provider: str, threads: int) -> list[Machine]:
     return [machine] if provider == "cuda" or threads == 1 else [machine, machine.threaded(threads)]
 
 
-def runs_of(way: Recurrent, rows: Sequence[int]) -> list[Run]:
-    """The sequences to predict for: what the shape of X fixes, and `rows` for the rest."""
-    shape = shape_of(way.activation)
-    extents = (None, None) if shape is None or len(shape) != 3 else shape[:2]
-    positions, batch = (max(extent, 1) if isinstance(extent, int) else None for extent in extents)
-    return runs(rows, positions, batch, way.operand(INITIAL_H) is not None)
+def runs_of(way: Recurrent, extents: Iterable[tuple[int, ...]]) -> list[Run]:
+    """The sequences to predict for, each once; extents: (positions, batch) of X."""
+    given = way.operand(INITIAL_H) is not None
+    return list(dict.fromkeys(Run(positions, batch, given) for positions, batch in extents))
 
 
 def _refusal(

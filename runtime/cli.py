@@ -30,6 +30,7 @@ from .options import (
     Alpha,
     Atol,
     Axis,
+    Batch,
     Cache,
     Correction,
     Csv,
@@ -64,7 +65,6 @@ from .options import (
     Refit,
     Regions,
     Reverse,
-    Rows,
     Rtol,
     Second,
     Seconds,
@@ -80,6 +80,7 @@ from .options import (
     Veto,
     annealer,
     levels_of,
+    sizes_of,
     trials_of,
 )
 from .terminal import progress_bar, refuse_input, refuse_outputs, show, write
@@ -128,7 +129,7 @@ def optimize(
     provider: Provider = "auto",
     device: Device = "auto",
     threads: Threads = None,
-    rows: Rows = None,
+    batch: Batch = None,
     force: Force = False,
     granularity: Granularity = None,
     parts: Parts = None,
@@ -203,7 +204,8 @@ def optimize(
         with progress_bar(quiet or as_json) as progress:
             settings: dict[str, Any] = {
                 "provider": provider,
-                "rows": rows,
+                "batch": batch,
+                "sizes": trials.sizes,
                 "threads": threads,
                 "force": force,
                 "granularity": granularity,
@@ -231,7 +233,7 @@ def optimize(
         result = pipeline.optimize(
             model,
             output,
-            rows=rows,
+            batch=batch,
             force=force,
             granularity=granularity,
             parts=parts,
@@ -263,7 +265,8 @@ def plan(
     provider: Provider = "auto",
     device: Device = "auto",
     threads: Threads = None,
-    rows: Rows = None,
+    batch: Batch = None,
+    size: Size = None,
     force: Force = False,
     granularity: Granularity = None,
     parts: Parts = None,
@@ -310,7 +313,8 @@ def plan(
     with progress_bar(quiet or as_json) as progress:
         settings: dict[str, Any] = {
             "provider": provider,
-            "rows": rows,
+            "batch": batch,
+            "sizes": sizes_of(size),
             "threads": threads,
             "force": force,
             "granularity": granularity,
@@ -368,6 +372,7 @@ def check(
     changed: Second,
     provider: Provider = "auto",
     threads: Threads = None,
+    batch: Batch = None,
     inputs: Inputs = None,
     size: Size = None,
     value: Values = None,
@@ -389,7 +394,7 @@ def check(
 
     trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, 1.0, custom_ops, wishes=(value, range_, like))
     with progress_bar(quiet or as_json) as progress:
-        verdict = compare.check(original, changed, trials=trials, progress=progress)
+        verdict = compare.check(original, changed, trials=trials, batch=batch, progress=progress)
     show(quiet, as_json, verdict.to_dict, lambda report: report.verdict_view(verdict))
     if not verdict.equal:
         typer.echo(f"different: {verdict.reason}" if verdict.different else verdict.reason, err=True)
@@ -404,7 +409,7 @@ def bench(
     changed: Second,
     provider: Provider = "auto",
     threads: Threads = None,
-    rows: Rows = None,
+    batch: Batch = None,
     inputs: Inputs = None,
     size: Size = None,
     value: Values = None,
@@ -425,7 +430,7 @@ def bench(
         provider, threads, inputs, size, seed, None, None, seconds, custom_ops, cuda_graph, wishes=(value, range_, like)
     )
     with progress_bar(quiet or as_json) as progress:
-        benches = compare.bench(original, changed, trials=trials, rows=rows, progress=progress)
+        benches = compare.bench(original, changed, trials=trials, batch=batch, progress=progress)
     show(quiet, as_json, lambda: [b.to_dict() for b in benches], lambda report: report.timings(benches))
 
 
@@ -529,6 +534,8 @@ def sweep(
 def inspect(
     model: Input,
     provider: Provider = "auto",
+    batch: Batch = None,
+    size: Size = None,
     device: Device = "auto",
     sort: Sort = None,
     reverse: Reverse = False,
@@ -549,7 +556,9 @@ def inspect(
         raise typer.BadParameter(f"--all shows more than the first {top}; choose one", param_hint="--top")
     inspection_report.check_column(sort)
     with progress_bar(quiet or as_json or as_csv) as progress:
-        found = inspection.inspected(model, provider=provider, device=device, progress=progress)
+        found = inspection.inspected(
+            model, provider=provider, batch=batch, sizes=sizes_of(size), device=device, progress=progress
+        )
     _say_refused(model)
     rows = inspection_report.select_rows(found.rows, sort=sort, reverse=reverse, wanted=wanted, top=top)
     if as_csv:
@@ -568,6 +577,8 @@ def explain(
     model: Input,
     node: Annotated[str, typer.Argument(metavar="NODE", help="an operator, as `inspect` names it")],
     provider: Provider = "auto",
+    batch: Batch = None,
+    size: Size = None,
     device: Device = "auto",
     everything: All = False,
     as_json: Json = False,
@@ -578,7 +589,9 @@ def explain(
     from . import explanation, explanation_report
 
     with progress_bar(quiet or as_json) as progress:
-        found = explanation.explain(model, node, provider=provider, device=device, progress=progress)
+        found = explanation.explain(
+            model, node, provider=provider, batch=batch, sizes=sizes_of(size), device=device, progress=progress
+        )
     _say_refused(model)
     show(quiet, as_json, found.to_dict, lambda _: explanation_report.explanation_view(found, everything))
 
@@ -744,7 +757,7 @@ def report(
     provider: Provider = "auto",
     device: Device = "auto",
     threads: Threads = None,
-    rows: Rows = None,
+    batch: Batch = None,
     inputs: Inputs = None,
     size: Size = None,
     value: Values = None,
@@ -779,7 +792,7 @@ def report(
             plan=chosen,
             check=check,
             bench=bench,
-            rows=rows,
+            batch=batch,
             trials=trials,
             device=device,
             overwrite=overwrite,

@@ -20,16 +20,16 @@ from ..ir.phase import phase
 from ..ir.store import save
 from ..ir.survey import survey
 from ..passes.emit import ORIGIN
-from ..passes.planner import DEFAULT_ROWS, Progress
+from ..passes.planner import Progress
+from .renamed import renamed
 
 if TYPE_CHECKING:
     from .bench import Bench
-    from .derived_sizes import Derived
     from .equivalence import Probe, Verdict
     from .session import Choice, GraphChoice, TensorSpec
     from .unexercised import PartReport
 
-__all__ = ["Trials", "bench", "bench_sizes", "check", "make_feeds"]
+__all__ = ["Trials", "bench", "check", "make_feeds"]
 
 Feed: TypeAlias = "dict[str, Any]"
 
@@ -83,17 +83,23 @@ class TrialsError(ScissionError):
 
 
 def check(
-    original: Source, changed: Source, *, trials: Trials | None = None, progress: Progress | None = None
+    original: Source,
+    changed: Source,
+    *,
+    trials: Trials | None = None,
+    batch: Sequence[int] | None = None,
+    progress: Progress | None = None,
 ) -> Verdict:
     """Run two models on the same inputs at several sizes and compare every output.
 
     Linears that scission split are besides held against their a-priori error bound, each on its own activation. Inputs
     are drawn so that branches and bodies of loops run; where one in which the models differ does not, they are not
-    shown equal. progress: called with (done, total, what). Raises ModelError, SessionError, InputError or
+    shown equal. batch: sizes of the leading open dimension of the inputs to run at instead of those that are chosen
+    for that; progress: called with (done, total, what). Raises ModelError, SessionError, InputError or
     EquivalenceError when the two cannot be compared.
     """
     from . import equivalence
-    from .feeds import Observed, observed_reports
+    from .feeds import Observed, bench_feeds, observed_reports
     from .probes import probes
 
     trials = trials or Trials()
@@ -102,7 +108,7 @@ def check(
         verdict = equivalence.check(
             before,
             after,
-            feeds=observed.choose,
+            feeds=observed.choose if batch is None else bench_feeds((before,), source, trials, batch),
             provider=trials.provider,
             threads=trials.threads,
             rtol=trials.rtol,
@@ -115,26 +121,28 @@ def check(
         return judged(verdict, observed_reports(observed, result)) if verdict.equal else verdict
 
 
+@renamed(rows="batch")
 @phase("bench")
 def bench(
     original: Source,
     changed: Source,
     *,
     trials: Trials | None = None,
-    rows: Sequence[int] | None = None,
+    batch: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Bench, ...]:
-    """Time two models side by side, at each of `rows` (1, 16 and 256) where the first dimension is open.
+    """Time two models side by side, in each setting of the open dimensions of their inputs, see `settings_at`.
 
-    progress: called with (done, total, what). Raises ModelError, SessionError or InputError when they cannot be run,
-    BenchError when CUDA graphs are demanded and cannot be had.
+    batch: sizes of the leading open dimension, without it 1, 16 and 256 positions over all open dimensions; progress:
+    called with (done, total, what). Raises ModelError, SessionError or InputError when they cannot be run, BenchError
+    when CUDA graphs are demanded and cannot be had.
     """
     from . import bench as bench_module
     from .feeds import bench_feeds
 
     trials = trials or Trials()
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
-        feeds = bench_feeds((before, after), source, trials, rows or DEFAULT_ROWS)
+        feeds = bench_feeds((before, after), source, trials, batch)
         found = []
         for index, feed in enumerate(feeds):
             if progress:
@@ -213,26 +221,6 @@ def make_feeds(
         return list(load_npz(trials.inputs, spec_of(model, given=True)))
     spec = spec_of(model)
     return list(drawn(model, spec, trials, sizes(spec)))
-
-
-def bench_sizes(
-    spec: Sequence[TensorSpec], trials: Trials, rows: Sequence[int], derived: Derived | None = None
-) -> list[dict[str, int]]:
-    """Sizes of the open dimensions whose product is each row count: all alike, the first takes what is left over."""
-    from .dimensions import Dimensions
-
-    known, ties = (derived.known, derived.ties) if derived else ({}, {})
-    dimensions = Dimensions.of(spec, trials.sizes, known, ties)
-    free = dimensions.free
-    if not free:
-        return [dimensions.sizes({}) or dict(dimensions.known)]
-    sizes = []
-    for count in rows:
-        each = max(1, round(count ** (1 / len(free))))
-        first = max(1, -(-count // each ** (len(free) - 1)))
-        found = dimensions.sizes(dict.fromkeys(free, each) | {free[0]: first})
-        sizes.append(found or dict.fromkeys(dimensions.names, each))
-    return sizes
 
 
 def spec_of(model: Model, *, given: bool = False) -> list[TensorSpec]:

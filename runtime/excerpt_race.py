@@ -11,11 +11,13 @@ from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
+from ..ir.activations import Activations
 from ..ir.errors import ScissionError
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.store import save
-from .compare import Trials, bench_sizes, make_feeds
+from ..passes.excerpt import SOURCE
+from .compare import Trials, make_feeds
 from .comparison import Comparison
 from .deviation import compare_values
 from .race import Race, race
@@ -25,7 +27,7 @@ __all__ = ["DENSE", "Raced", "Racer", "Races", "race_excerpt", "why_not"]
 
 DENSE = "dense"
 DROP = 1.5  # a form that clearly takes that many times as long as the fastest is not run again
-HOPELESS = 0.9  # nor at further row counts one that is clearly so slow beside dense: it cannot win any more
+HOPELESS = 0.9  # nor at further settings one that is clearly so slow beside dense: it cannot win any more
 PRECISE = 1.1  # ends of the interval of the fastest beside dense that far apart are near enough
 
 Racer: TypeAlias = Callable[..., Race]
@@ -36,7 +38,7 @@ Feed: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
 class Raced:
     """One form of an excerpt.
 
-    found: how many times faster than dense it was, for each row count, None where it was no longer run; problem: why it
+    found: how many times faster than dense it was, in each setting, None where it was no longer run; problem: why it
     was not run at all, empty where all is well.
     """
 
@@ -45,12 +47,12 @@ class Raced:
 
     @property
     def speeds(self) -> tuple[float | None, ...]:
-        """How many times faster than dense it was, for each row count, without the intervals."""
+        """How many times faster than dense it was, in each setting, without the intervals."""
         return tuple(one.ratio if one is not None else None for one in self.found)
 
     @property
     def complete(self) -> bool:
-        """Whether it ran at every row count."""
+        """Whether it ran in every setting."""
         return bool(self.found) and not self.problem and None not in self.found
 
     @property
@@ -60,7 +62,7 @@ class Raced:
 
     @property
     def lowest(self) -> tuple[Comparison, int] | None:
-        """Where it was slowest beside dense among what was measured, and the row count; None where nothing was."""
+        """Where it was slowest beside dense among what was measured, and in which setting; None where nothing was."""
         known = [(one, place) for place, one in enumerate(self.found) if one is not None]
         return min(known, key=lambda one: one[0].ratio, default=None)
 
@@ -69,7 +71,7 @@ class Raced:
 class Races:
     """Races of the forms of one excerpt at several sizes.
 
-    counts: the row counts, None where they are fixed; forms: what came of each; races: one for each row count that
+    counts: the batches, None where the sizes are fixed; forms: what came of each; races: one for each setting that
     anything was run at.
     """
 
@@ -78,7 +80,7 @@ class Races:
     races: tuple[Race, ...]
 
     def beside(self, form: str, other: str) -> tuple[Comparison, ...]:
-        """One form beside another, or beside dense, at every row count; both must have run at all of them."""
+        """One form beside another, or beside dense, in every setting; both must have run at all of them."""
         return tuple(one.comparison(form, other) for one in self.races)
 
 
@@ -86,21 +88,20 @@ def race_excerpt(
     home: Model,
     dense: ir.Model,
     forms: Mapping[str, ir.Model],
+    activations: Activations,
     *,
     trials: Trials,
-    rows: Sequence[int],
     racer: Racer = race,
     seconds: float | None = None,
 ) -> Races:
-    """Race rewritten forms of an excerpt with the dense one, on random inputs of each of these row counts.
+    """Race rewritten forms of an excerpt with the dense one, on random inputs as large as they are in each setting.
 
-    home: the model whose file holds the weights; trials: provider, threads, sizes of symbols, seed and tolerance;
-    seconds: that a race takes at most, at each row count, as in the trials by default. Every form is checked first: one
-    that computes something else, or that ONNX Runtime refuses, is not run. Raises SessionError, InputError, ModelError
-    or BenchError when the excerpt itself cannot be run.
+    home: the model whose file holds the weights; activations: of the view that the excerpt was cut out of; trials:
+    provider, threads, seed and tolerance; seconds: that a race takes at most, in each setting, as in the trials by
+    default. Every form is checked first: one that computes something else, or that ONNX Runtime refuses, is not run.
+    Raises SessionError, InputError, ModelError or BenchError when the excerpt itself cannot be run.
     """
-    feeds = _draw(dense, trials, rows)
-    counts = tuple(rows) if len(feeds) == len(rows) else (None,) * len(feeds)
+    feeds, counts = _draw(dense, trials, activations)
     with _files(home, {DENSE: dense, **forms}) as paths:
         problems = _problems(paths, feeds, trials)
         running = {name: path for name, path in paths.items() if not problems.get(name)}
@@ -133,18 +134,25 @@ def race_excerpt(
     return Races(counts=counts, forms=raced, races=tuple(races))
 
 
-def _draw(dense: ir.Model, trials: Trials, rows: Sequence[int]) -> list[dict[str, Any]]:
-    """Random inputs of the excerpt for each row count; sizes that the user gave hold where it has such a symbol."""
-    symbols = {
-        dim.value
-        for value in dense.graph.inputs
-        for dim in (value.shape if value.shape is not None else ())
-        if not isinstance(dim, int)
-    }
-    sizes = {name: size for name, size in (trials.sizes or {}).items() if name in symbols}
-    own = replace(trials, inputs=None, sizes=sizes, values=None, ranges=None, likes=None)
-    model = Model(graph=dense, name=dense.graph.name or "excerpt")
-    return make_feeds(model, own, lambda spec: bench_sizes(spec, own, rows))
+def _draw(
+    dense: ir.Model, trials: Trials, activations: Activations
+) -> tuple[list[dict[str, Any]], tuple[int | None, ...]]:
+    """Random inputs of the excerpt in each setting that differs from the others, and the batch of each."""
+    sources = [value.meta.get(SOURCE) for value in dense.graph.inputs]
+    found: dict[tuple[Any, ...], int] = {}
+    for place, setting in enumerate(activations.settings):
+        shapes = tuple(source and activations.shape(source, place) for source in sources)
+        found.setdefault(shapes, setting.batch)
+    feeds = []
+    for shapes in found:
+        sized = dense.clone()
+        for value, shape in zip(sized.graph.inputs, shapes, strict=True):
+            value.shape = value.shape if shape is None else ir.Shape(shape)
+        model = Model(graph=sized, name=dense.graph.name or "excerpt")
+        own = replace(trials, inputs=None, sizes=None, values=None, ranges=None, likes=None)
+        feeds += make_feeds(model, own, lambda _: [{}])
+    known = (isinstance(dim, int) for value in dense.graph.inputs for dim in value.shape or ())
+    return feeds, (None,) if all(known) else tuple(found.values())
 
 
 @contextmanager

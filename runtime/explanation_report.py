@@ -37,7 +37,7 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
     row = found.inspection
     if row is None:
         return
-    yield title, _likeness(row)
+    yield title, _likeness(row, found.rows)
     yield "what was tried", [_tried(one) for one in found.trials]
     if found.percolation is not None:
         yield "what would have to be true for it to split", _needed(row, found.percolation)
@@ -45,7 +45,7 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
         yield _together(one), _entries(one, everything)
 
 
-def _likeness(row: Inspection) -> list[str]:
+def _likeness(row: Inspection, rows: str) -> list[str]:
     dormant = f"{row.dormant_inputs:,} inputs and {row.dormant_outputs:,} outputs have no edge"
     verdict = "left dense" if row.verdict == "dense" else f"split by '{row.verdict}', {row.left:.1%} of it left"
     return [
@@ -53,6 +53,7 @@ def _likeness(row: Inspection) -> list[str]:
         f"{row.parameters:,} entries",
         f"{row.nonzeros:,} edges: density {row.density:.2%}, {row.degree:,.1f} per feature",
         *([dormant] if row.dormant_inputs or row.dormant_outputs else []),
+        *([f"rows: {rows}"] if rows else []),
         f"the plan: {verdict}; {row.reason}",
     ]
 

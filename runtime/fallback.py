@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..ir.activations import Activations
 from ..ir.errors import ScissionError
 from ..ir.model import Model
 from ..ir.phase import phase
@@ -19,6 +20,7 @@ from .compare import Trials
 from .comparison import Comparison, Speed
 from .excerpt_race import Raced, Racer, race_excerpt, why_not
 from .race import race
+from .settings import settings_of
 from .tuning_cache import key_of
 
 __all__ = ["ROUNDS", "Fallback", "dropped", "to_drop", "unit_speeds"]
@@ -32,14 +34,14 @@ class Fallback:
     """A unit and how fast it was by itself, at its worst.
 
     way: how it was lowered; speed: times as fast as dense, None where it could not be measured; slower: whether that is
-    clear; rows: the row count, None where the graph fixes it; reason: why it goes back to dense.
+    clear; batch: at which, None where the graph fixes it; reason: why it goes back to dense.
     """
 
     nodes: tuple[str, ...]
     way: str
     speed: float | None
     slower: bool
-    rows: int | None
+    batch: int | None
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,16 +54,17 @@ def unit_speeds(
     model: Model,
     plan: Plan,
     trials: Trials,
-    rows: Sequence[int],
+    batch: Sequence[int] | None = None,
     *,
     progress: Progress | None = None,
     racer: Racer = race,
 ) -> tuple[Fallback, ...]:
-    """Every unit of a plan raced with its dense form, the slowest first.
+    """Every unit of a plan raced with its dense form, the slowest first; batch: as in `make_plan`.
 
     Units that are alike are measured once. Raises PlanError when the plan is for another model.
     """
     seen = ground(model.graph, plan)
+    activations = Activations(seen.model, settings_of(model, batch, trials.sizes))
     known: dict[str, tuple[Comparison, int | None] | None] = {}
     found = []
     units = plan_units(plan, seen)
@@ -76,11 +79,12 @@ def unit_speeds(
                 {
                     "unit": signature(part, [step.decomposition for step in unit.steps]),
                     "form": form_of(unit.steps, unit.joint),
+                    "extents": [step.extents for step in unit.steps],
                 }
             )
             if key not in known:
                 form = rewrite(part, alone(plan, unit.steps, (unit.joint,) if unit.joint else ()))
-                races = race_excerpt(model, part, {unit.way: form}, trials=trials, rows=rows, racer=racer)
+                races = race_excerpt(model, part, {unit.way: form}, activations, trials=trials, racer=racer)
                 known[key] = _lowest(races.forms[unit.way], races.counts)
             speed = known[key]
         except ScissionError as error:
@@ -99,14 +103,14 @@ def _lowest(raced: Raced, counts: Sequence[int | None]) -> tuple[Comparison, int
 def _fallback(unit: PlanUnit, speed: tuple[Comparison, int | None] | None, problem: str) -> Fallback:
     if speed is None:
         why = f"the whole model was measured slower with it; {problem or 'it cannot be measured by itself'}"
-        return Fallback(nodes=unit.nodes, way=unit.way, speed=None, slower=False, rows=None, reason=why)
-    found, rows = speed
-    at = f" at {rows} rows" if rows is not None else ""
+        return Fallback(nodes=unit.nodes, way=unit.way, speed=None, slower=False, batch=None, reason=why)
+    found, batch = speed
+    at = f" at batch {batch}" if batch is not None else ""
     why = f"measured {found.ratio:.2f}x ({found.range}) the speed of dense{at}"
     slower = found.speed is Speed.SLOWER
     if not slower:
         why += ", and the whole model was slower with it"
-    return Fallback(nodes=unit.nodes, way=unit.way, speed=found.ratio, slower=slower, rows=rows, reason=why)
+    return Fallback(nodes=unit.nodes, way=unit.way, speed=found.ratio, slower=slower, batch=batch, reason=why)
 
 
 def to_drop(speeds: Sequence[Fallback], gone: Collection[Fallback]) -> tuple[Fallback, ...]:
@@ -114,7 +118,7 @@ def to_drop(speeds: Sequence[Fallback], gone: Collection[Fallback]) -> tuple[Fal
 
     speeds: of all units, the slowest first; gone: those that went before.
 
-    >>> units = [Fallback(nodes=(name,), way="split 2", speed=speed, slower=speed < 1, rows=1, reason="")
+    >>> units = [Fallback(nodes=(name,), way="split 2", speed=speed, slower=speed < 1, batch=1, reason="")
     ...          for name, speed in (("a", 0.5), ("b", 0.9), ("c", 1.1), ("d", 1.2))]
     >>> first = to_drop(units, ())
     >>> [unit.nodes for unit in first], [unit.nodes for unit in to_drop(units, first)]

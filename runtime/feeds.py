@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -120,14 +119,15 @@ def _elements(spec: Sequence[TensorSpec], sizes: Mapping[str, int]) -> int:
     return sum(math.prod(shape_of(value, sizes)) for value in spec)
 
 
-def bench_feeds(paths: Sequence[Path], model: Model, trials: Trials, rows: Sequence[int]) -> list[Feed]:
-    """Inputs to time models on, one for each row count; where one is refused, the nearest that runs."""
-    from .compare import bench_sizes, spec_of
+def bench_feeds(paths: Sequence[Path], model: Model, trials: Trials, batch: Sequence[int] | None) -> list[Feed]:
+    """Inputs to time models on, one for each batch; where one is refused, the nearest that runs."""
+    from .compare import spec_of
+    from .settings import settings_of
 
     if trials.inputs is not None:
         return load_npz(trials.inputs, spec_of(model, given=True))[:1]
-    spec, derived = spec_of(model), derive(model)
-    sizes = bench_sizes(spec, replace(trials, sizes=sizes_given(spec, trials)), rows, derived)
+    spec = spec_of(model)
+    sizes = [setting.sizes for setting in settings_of(model, batch, sizes_given(spec, trials))()]
     options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
     sessions = [open_session(path, provider=trials.provider, **options) for path in paths]
     found: list[Feed] = []

@@ -31,6 +31,7 @@ from . import compare, pipeline
 from .compare import Trials
 from .comparison import Speed
 from .portrait import Portrait, finest, portraits
+from .settings import settings_of
 from .validity import require_valid
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def report(
     plan: Plan | None = None,
     check: bool | None = None,
     bench: bool | None = None,
-    rows: Sequence[int] | None = None,
+    batch: Sequence[int] | None = None,
     trials: Trials | None = None,
     device: str = "auto",
     overwrite: bool = False,
@@ -195,11 +196,12 @@ def report(
     """Gather everything that there is to tell of a model and of what scission made of it, and write it as one page.
 
     changed: the rewritten model; without it the plan says what would be done. output: an .html file that needs no
-    other; without it nothing is written, and `Report.html` makes it. plan: the one that was carried out, where it is
-    at hand; else it is made again. check, bench: compare and time the two models, by default where `changed` is given;
-    asked for without it, the plan is carried out in a temporary folder. rows: batch rows to predict and time for;
-    trials: how the models are run. command: the line that makes the report again. Raises ModelError when a model
-    cannot be read or the output exists and `overwrite` is false, and what `check` and `bench` raise.
+    other; without it nothing is written, and `Report.html` makes it. plan: the one that was carried out, where it is at
+    hand; else it is made again. check, bench: compare and time the two models, by default where `changed` is given;
+    asked for without it, the plan is carried out in a temporary folder. batch: sizes of the leading open dimension to
+    predict and time for; trials: how the models are run. command: the line that makes the report again. Raises
+    ModelError when a model cannot be read or the output exists and `overwrite` is false, and what `check` and `bench`
+    raise.
     """
     from .. import __version__
     from .environment import machine
@@ -215,7 +217,7 @@ def report(
         ours = [*loaded.data_files(), *(load(changed).data_files() if changed is not None else ())]
         refuse_output(target, [*given, *ours], overwrite)
     groups: dict[str, Decomposition] = {}
-    settings = _Settings(rows, trials, device, progress, groups)
+    settings = _Settings(batch, trials, device, progress, groups)
     found = _inspected(loaded, plan, settings)
     wanted = [changed is not None if one is None else one for one in (check, bench)]
     with _result(loaded, found.plan, changed, any(wanted)) as other:
@@ -225,7 +227,7 @@ def report(
             found, done = _carried_out(loaded, after, found, plan, settings)
         verdict = compare.check(model, other, trials=trials, progress=progress) if other and wanted[0] else None
         benches = (
-            compare.bench(model, other, trials=trials, rows=rows, progress=progress) if other and wanted[1] else ()
+            compare.bench(model, other, trials=trials, batch=batch, progress=progress) if other and wanted[1] else ()
         )
         made = Report(
             about=_about(loaded),
@@ -256,7 +258,7 @@ def report(
 class _Settings:
     """How plans are made for a report; groups: what linears come apart into, as it was seen on the way."""
 
-    rows: Sequence[int] | None
+    batch: Sequence[int] | None
     trials: Trials
     device: str
     progress: Progress | None
@@ -275,7 +277,8 @@ def _inspected(model: Model, plan: Plan | None, settings: _Settings, force: bool
             model,
             observe=settings.keep,
             provider=pipeline.resolve(settings.trials.provider),
-            rows=settings.rows,
+            batch=settings.batch,
+            sized=settings_of(model, settings.batch, settings.trials.sizes),
             threads=settings.trials.threads or os.cpu_count() or 1,
             force=force,
             device=settings.device,

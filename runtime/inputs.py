@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.errors import ScissionError, option
+from ..ir.errors import option
+from ..ir.sizes import UNNAMED, InputError
 from .session import TensorSpec, numpy_dtype
 
 if TYPE_CHECKING:
@@ -34,16 +35,11 @@ __all__ = [
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
 
-UNNAMED = ""  # in a mapping of sizes: every dynamic dimension that the mapping does not name
 WORDS = ("", "a", "b", "hello", "world", "ß")
 # Operators that pass an index on unchanged, in their first input.
 CARRIERS = {"Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Expand", "Slice", "Transpose", "Flatten", "Tile"}
 # Contrib embedding: (input that holds the index, input that holds its table).
 EMBED_LAYER_NORM = ((0, 2), (1, 4), (7, 3))
-
-
-class InputError(ScissionError):
-    """Inputs that cannot be made for a model, or a file that does not match what it wants."""
 
 
 def draw(

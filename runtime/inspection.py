@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 
 from ..ir.brief import Several
 from ..ir.inspection import Inspected, Inspection
@@ -10,25 +11,46 @@ from ..ir.model import Source, load
 from ..passes.inspection import inspect_model
 from ..passes.planner import Progress
 from .pipeline import resolve
+from .settings import settings_of
 
 __all__ = ["inspect", "inspected"]
 
 
 def inspect(
-    model: Source, *, provider: str = "auto", device: str = "auto", progress: Progress | None = None
+    model: Source,
+    *,
+    provider: str = "auto",
+    batch: Sequence[int] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
 ) -> tuple[Inspection, ...]:
     """What every linear of a model is like, what blocks and covers would leave of it, and what `plan` does with it.
 
-    provider, device, progress: as in `plan`. Changes nothing. Raises ModelError when the model cannot be read,
-    DeviceError when there is no such device.
+    provider, batch, sizes, device, progress: as in `plan`. Changes nothing. Raises ModelError when the model cannot be
+    read, DeviceError when there is no such device, InputError for sizes of what is not open.
     """
-    return Several(inspected(model, provider=provider, device=device, progress=progress).rows)
+    found = inspected(model, provider=provider, batch=batch, sizes=sizes, device=device, progress=progress)
+    return Several(found.rows)
 
 
 def inspected(
-    model: Source, *, provider: str = "auto", device: str = "auto", progress: Progress | None = None
+    model: Source,
+    *,
+    provider: str = "auto",
+    batch: Sequence[int] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
 ) -> Inspected:
     """The same with the plan that it tells of."""
+    loaded = load(model)
     return inspect_model(
-        load(model), provider=resolve(provider), threads=os.cpu_count() or 1, device=device, progress=progress
+        loaded,
+        provider=resolve(provider),
+        batch=batch,
+        sized=settings_of(loaded, batch, sizes),
+        threads=os.cpu_count() or 1,
+        device=device,
+        progress=progress,
     )

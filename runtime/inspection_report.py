@@ -76,7 +76,7 @@ def to_csv(rows: Sequence[Inspection]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row.to_dict() for row in rows)
+    writer.writerows(row.to_dict() | {"rows": " ".join(map(str, row.rows))} for row in rows)
     return text.getvalue()
 
 
@@ -112,6 +112,7 @@ def _table(rows: Sequence[Inspection]) -> FittedTable:
         Column(name="blocks", meaning="share of the multiply-adds that the components need"),
         Column(name="covers", meaning="the same of groups of about sixteen outputs that share inputs"),
         Column(name="left", meaning="what the plan leaves", optional=2),
+        Column(name="rows", meaning="activation rows that the verdict is for", optional=3),
         Column(name="verdict", meaning="what `scission plan` would do"),
     ]
     cells = [_cells(row) for row in rows]
@@ -135,5 +136,6 @@ def _cells(row: Inspection) -> tuple[str, ...]:
         f"{row.blocks:.1%}",
         "-" if row.covers is None else f"{row.covers:.1%}",
         f"{row.left:.1%}",
+        "-".join(f"{count:,}" for count in dict.fromkeys(row.rows[:1] + row.rows[-1:])) or "-",
         row.verdict,
     )

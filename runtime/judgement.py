@@ -41,7 +41,7 @@ def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) ->
     speed = speed_of(benches)
     if speed is Speed.SLOWER:
         slow = min((one for one in benches if one.speed is Speed.SLOWER), key=lambda one: one.speedup)
-        hint = "; --rows names the sizes that you run" if any(one.speed is Speed.FASTER for one in benches) else ""
+        hint = "; --batch names the sizes that you run" if any(one.speed is Speed.FASTER for one in benches) else ""
         told = f"{slow.comparison.figure} ({slow.comparison.range}) the speed of the original{_at(slow)}"
         why = f"measured {told}, so the original is kept{hint}"
         return SpeedJudgement(speed=speed, keep=False, reason=why)
@@ -67,4 +67,4 @@ def _gains(plan: Plan) -> Iterator[float]:
 
 
 def _at(bench: Bench) -> str:
-    return f" at {bench.rows} row{'s' * (bench.rows > 1)}" if bench.rows else ""
+    return f" at batch {bench.rows}" if bench.rows else ""

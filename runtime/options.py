@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .compare import Trials
     from .session import Choice, GraphChoice
 
-__all__ = ["annealer", "levels_of", "trials_of", "values_of"]
+__all__ = ["annealer", "levels_of", "sizes_of", "trials_of", "values_of"]
 
 
 def _loud(context: typer.Context, option: typer.CallbackParam, wanted: bool) -> bool:
@@ -35,8 +35,15 @@ Second = Annotated[Path, typer.Argument(metavar="B", help="the changed model")]
 Provider = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it really works")]
 Device = Annotated[str, typer.Option(help="where weights are analysed: cpu, cuda, or auto: CUDA for large models")]
 Threads = Annotated[int | None, typer.Option(help="threads of ONNX Runtime (default: its own choice)", min=1, max=1024)]
-Rows = Annotated[
-    list[int] | None, typer.Option("--rows", help="batch rows to predict and time for (repeatable; 1, 16, 256)", min=1)
+Batch = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--batch",
+        "--rows",
+        metavar="N",
+        help="size of the inputs' leading open dimension (repeatable; else 1, 16, 256 over all open ones)",
+        min=1,
+    ),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="split whatever splits, also where that is slower, into every block")
@@ -168,7 +175,7 @@ def trials_of(
         provider=cast("Choice", provider),
         threads=threads,
         inputs=inputs,
-        sizes=dict(map(size_of, size or [])),
+        sizes=sizes_of(size),
         values=values_of(wishes[0] or []),
         ranges=dict(map(range_of, wishes[1] or [])),
         likes=dict(map(like_of, wishes[2] or [])),
@@ -179,6 +186,11 @@ def trials_of(
         custom_ops=tuple(custom_ops or ()),
         cuda_graph=cast("GraphChoice", cuda_graph),
     )
+
+
+def sizes_of(size: list[str] | None) -> dict[str, int]:
+    """Sizes of open dimensions by name; raises typer.BadParameter for one that is none."""
+    return dict(map(size_of, size or []))
 
 
 def size_of(text: str) -> tuple[str, int]:

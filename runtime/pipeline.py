@@ -19,6 +19,7 @@ from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
 from ..ir.plan import Plan
+from ..ir.sizes import Setting
 from ..ir.store import Staged, refuse_output, save, save_copy, stage, to_proto
 from ..ir.wanted import Wanted
 from ..passes.blocks import is_cover
@@ -29,6 +30,8 @@ from . import compare
 from .compare import Trials
 from .comparison import Speed
 from .judgement import judge_speed, speed_of
+from .renamed import renamed
+from .settings import settings_of
 
 if TYPE_CHECKING:
     from .annealer import Annealer
@@ -97,11 +100,13 @@ class Result:
         }
 
 
+@renamed(rows="batch")
 def plan(
     model: Source,
     *,
     provider: str = "auto",
-    rows: Sequence[int] | None = None,
+    batch: Sequence[int] | None = None,
+    sizes: Mapping[str, int] | None = None,
     threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -117,30 +122,36 @@ def plan(
 ) -> Plan:
     """Find the blocks of every linear of a model and choose what to do with each; changes nothing.
 
-    provider: 'auto', 'cpu' or 'cuda', whose costs are predicted; rows: activation rows to predict for; threads: that
-    will run it, all cores by default; force: split whatever splits, also where that is slower, each block by itself;
-    device: that weights are analysed on, 'cpu', 'cuda' or 'auto', which is CUDA for large models where torch has it:
-    the plan is the same; anneal: remove weights that learning did not confirm before anything is split, which is lossy
-    and here neither measured nor bounded: `optimize` does that; regions: split linears together where that gains more,
-    and put the features of inner streams in the order of the blocks, else each linear is taken alone; tune: measure the
-    ways to split each operator here and keep the fastest, see `tune`; cache: whether that takes what was measured
-    before; granularity: features of the widest block; parts: number of groups of blocks, even in multiply-adds;
-    lowering: a way such as 'scatternd' that every linear is to have whatever it costs, 'NODE=split' for one, or several
-    of these; custom_ops: libraries of custom operators that the model needs. Raises ModelError when the model cannot
-    be read or nothing takes it, PlanError for a lowering or a node that is none, DeviceError when there is no such
-    device, SessionError where tuning cannot run anything, and for annealing what `prepare` raises.
+    provider: 'auto', 'cpu' or 'cuda', whose costs are predicted; batch: sizes of the leading open dimension of the
+    inputs to predict for, without it 1, 16 and 256 positions over all open dimensions; sizes: of other open dimensions,
+    by name; threads: that will run it, all cores by default; force: split whatever splits, also where that is slower,
+    each block by itself; device: that weights are analysed on, 'cpu', 'cuda' or 'auto', which is CUDA for large models
+    where torch has it: the plan is the same; anneal: remove weights that learning did not confirm before anything is
+    split, which is lossy and here neither measured nor bounded: `optimize` does that; regions: split linears together
+    where that gains more, and put the features of inner streams in the order of the blocks, else each linear is taken
+    alone; tune: measure the ways to split each operator here and keep the fastest, see `tune`; cache: whether that
+    takes what was measured before; granularity: features of the widest block; parts: number of groups of blocks, even
+    in multiply-adds; lowering: a way such as 'scatternd' that every linear is to have whatever it costs, 'NODE=split'
+    for one, or several of these; custom_ops: libraries of custom operators that the model needs. Raises ModelError when
+    the model cannot be read or nothing takes it, PlanError for a lowering or a node that is none, DeviceError when
+    there is no such device, SessionError where tuning cannot run anything, InputError for sizes of what is not open,
+    and for annealing what `prepare` raises.
     """
-    trials = Trials(custom_ops=tuple(custom_ops))
+    loaded = _valid(model, custom_ops)
+    trials = Trials(custom_ops=tuple(custom_ops), sizes=sizes)
     asked = _asked(granularity, parts, lowering)
-    options = (provider, rows, threads, force, progress, device, regions, *asked)
-    return _planned(_valid(model, custom_ops), options, anneal, tune, cache, trials)[0]
+    settings = settings_of(loaded, batch, sizes)
+    options = (provider, batch, settings, threads, force, progress, device, regions, *asked)
+    return _planned(loaded, options, anneal, tune, cache, trials)[0]
 
 
+@renamed(rows="batch")
 def tuned_plan(
     model: Source,
     *,
     provider: str = "auto",
-    rows: Sequence[int] | None = None,
+    batch: Sequence[int] | None = None,
+    sizes: Mapping[str, int] | None = None,
     threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -154,9 +165,12 @@ def tuned_plan(
     lowering: Lowerings = None,
 ) -> Tuned:
     """A tuned plan, and what was measured for it; as `plan` with `tune`. trials: sizes, seed and tolerance."""
+    trials = trials or Trials()
+    trials = trials if sizes is None else replace(trials, sizes=sizes)
+    loaded = _valid(model, trials.custom_ops)
     asked = _asked(granularity, parts, lowering)
-    options = (provider, rows, threads, force, progress, device, regions, *asked)
-    loaded = _valid(model, trials.custom_ops if trials else ())
+    settings = settings_of(loaded, batch, trials.sizes)
+    options = (provider, batch, settings, threads, force, progress, device, regions, *asked)
     chosen, found = _planned(loaded, options, anneal, True, cache, trials)
     assert found is not None
     return replace(found, plan=chosen)
@@ -180,7 +194,7 @@ def _planned(
     trials: Trials | None = None,
 ) -> tuple[Plan, Tuned | None]:
     """A plan, and what was measured for it where it is tuned."""
-    provider, _, threads, _, progress, *_ = options
+    provider, _, _, threads, _, progress, *_ = options
     own = replace(trials or Trials(), provider=provider, threads=threads)
     planned = _planner(loaded, options, own if tune else None, cache)
     if anneal is None:
@@ -219,10 +233,10 @@ def _planner(loaded: Model, options: tuple[Any, ...], trials: Trials | None, cac
             return chosen, None
         from .tune import tune
 
-        _, rows, _, force, progress, *_, wanted = options
+        _, batch, _, _, force, progress, *_, wanted = options
         home = _at_home(loaded, model)
         with phase("tune"):
-            found = tune(home, chosen, trials, rows, cache=cache, force=force or bool(wanted), progress=progress)
+            found = tune(home, chosen, trials, batch, cache=cache, force=force or bool(wanted), progress=progress)
         return found.plan, found
 
     return planned
@@ -241,7 +255,8 @@ def _without(model: Model, graph: ir.Model) -> Model:
 def _plan(
     model: Model,
     provider: str,
-    rows: Sequence[int] | None,
+    batch: Sequence[int] | None,
+    sized: Callable[[], tuple[Setting, ...]],
     threads: int | None,
     force: bool,
     progress: Progress | None,
@@ -253,7 +268,8 @@ def _plan(
     return make_plan(
         model,
         provider=resolve(provider),
-        rows=rows,
+        batch=batch,
+        sized=sized,
         threads=threads or os.cpu_count() or 1,
         force=force,
         progress=progress,
@@ -348,11 +364,12 @@ def _as_given(source: Source, model: Model, changed: ir.Model | None) -> Out:
     return proto.SerializeToString() if isinstance(source, bytes) else proto
 
 
+@renamed(rows="batch")
 def optimize(
     model: Source,
     output: str | os.PathLike[str] | None = None,
     *,
-    rows: Sequence[int] | None = None,
+    batch: Sequence[int] | None = None,
     force: bool = False,
     check: bool = True,
     bench: bool = True,
@@ -397,7 +414,8 @@ def optimize(
     for path in (target, target.with_name(target.name + ".data")) if target is not None and sources else ():
         refuse_output(path, sources, True)  # an input is never written to
     asked = _asked(granularity, parts, lowering)
-    options = (trials.provider, rows, trials.threads, force, progress, device, regions, *asked)
+    settings = settings_of(loaded, batch, trials.sizes)
+    options = (trials.provider, batch, settings, trials.threads, force, progress, device, regions, *asked)
     planned = _planner(loaded, options, trials if tune else None, cache)
     selection, exact, lossy = None, loaded, None
     if anneal is not None:
@@ -419,7 +437,7 @@ def optimize(
             tuned=tuned,
         )
     kept = force or bool(asked[1])
-    attempt = _Attempt(model, loaded, target, overwrite, trials, rows, check, bench, kept, tune, progress)
+    attempt = _Attempt(model, loaded, target, overwrite, trials, batch, check, bench, kept, tune, progress)
     tried = attempt.run(exact, chosen)
     refused = ""
     if tried.outcome == "failed" and (chosen.joints or chosen.reorderings):
@@ -484,7 +502,7 @@ class _Attempt:
     target: Path | None
     overwrite: bool
     trials: Trials
-    rows: Sequence[int] | None
+    batch: Sequence[int] | None
     check: bool
     bench: bool
     force: bool
@@ -508,7 +526,7 @@ class _Attempt:
                         )
                 if self.bench and (verdict is None or not verdict.different):
                     benches = compare.bench(
-                        original, staged.path, trials=self.trials, rows=self.rows, progress=self.progress
+                        original, staged.path, trials=self.trials, batch=self.batch, progress=self.progress
                     )
                 outcome, reason = _judge(plan, verdict, benches, self.force, self.tuned)
             except SessionError:
@@ -533,7 +551,7 @@ def _fallen_back(
     if len(alone) + len(plan.joints) < 2:
         return None  # without its only unit it is the original
     home = _at_home(attempt.loaded, exact)
-    speeds = unit_speeds(home, plan, attempt.trials, attempt.rows or plan.rows, progress=attempt.progress)
+    speeds = unit_speeds(home, plan, attempt.trials, attempt.batch, progress=attempt.progress)
     gone: tuple[Fallback, ...] = ()
     for _ in range(ROUNDS):
         more = to_drop(speeds, gone)

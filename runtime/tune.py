@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import __version__
+from ..ir.activations import Activations
 from ..ir.brief import brief, brief_line
 from ..ir.errors import ScissionError
 from ..ir.model import Model
@@ -24,6 +25,7 @@ from .comparison import Comparison
 from .environment import machine
 from .excerpt_race import DENSE, Raced, Racer, race_excerpt, why_not
 from .race import race
+from .settings import settings_of
 from .tuning_cache import Kept, TuningCache, cache_path, key_of
 from .winner import choose_winner
 
@@ -34,8 +36,8 @@ MACHINE = ("cpu", "cores", "gpu", "onnxruntime", "provider")  # what a measureme
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One way to lower a unit: predicted gain at its worst, and how many times faster than dense it was at each row
-    count, None where it was no longer run; problem: why it was thrown out, else empty."""
+    """One way to lower a unit: predicted gain at its worst, and how many times faster than dense it was at each
+    batch, None where it was no longer run; problem: why it was thrown out, else empty."""
 
     way: str
     predicted: float
@@ -62,16 +64,16 @@ class Way:
 class TunedUnit:
     """What was measured of one unit.
 
-    planned, winner: how the plan lowered it before and lowers it now; rows: the row counts, None where the graph fixes
-    them; table: all ways, best predicted first; source: 'measured', 'cache', or the node of an equal unit of the same
-    run; settled: whether the race showed which way is best, and is therefore kept for later runs; note: why it was not
-    measured, or showed nothing, else empty.
+    planned, winner: how the plan lowered it before and lowers it now; batch: sizes of the leading open dimension, None
+    where the graph fixes it; table: all ways, best predicted first; source: 'measured', 'cache', or the node of an
+    equal unit of the same run; settled: whether the race showed which way is best, and is therefore kept for later
+    runs; note: why it was not measured, or showed nothing, else empty.
     """
 
     nodes: tuple[str, ...]
     planned: str
     winner: str
-    rows: tuple[int | None, ...] = ()
+    batch: tuple[int | None, ...] = ()
     table: tuple[Way, ...] = ()
     source: str = "measured"
     settled: bool = True
@@ -81,7 +83,7 @@ class TunedUnit:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        names = ("nodes", "planned", "winner", "rows", "source", "settled", "note")
+        names = ("nodes", "planned", "winner", "batch", "source", "settled", "note")
         return {name: getattr(self, name) for name in names} | {"table": [way.to_dict() for way in self.table]}
 
 
@@ -104,7 +106,7 @@ def tune(
     model: Model,
     plan: Plan,
     trials: Trials | None = None,
-    rows: Sequence[int] | None = None,
+    batch: Sequence[int] | None = None,
     *,
     cache: bool = True,
     force: bool = False,
@@ -117,7 +119,7 @@ def tune(
     clearly slower than dense at any size and no other is better the unit stays dense, unless `force` is true. What is
     not clear changes nothing and is measured again by the next run. Operators that fall apart but are left dense by
     prediction are tuned as well. Equal units are measured once. trials: provider, threads, sizes, seed, tolerance and
-    seconds of a race; rows: those of the plan by default; cache: whether measurements are taken from the user's cache
+    seconds of a race; batch: as in `make_plan`; cache: whether measurements are taken from the user's cache
     and kept there; racer:
     what times models, see `race`. Raises PlanError when the plan is for another model, SessionError when ONNX Runtime
     is missing or the provider cannot be had.
@@ -130,7 +132,7 @@ def tune(
         seen=seen,
         plan=plan,
         trials=trials,
-        rows=tuple(rows or plan.rows),
+        activations=Activations(seen.model, settings_of(model, batch, trials.sizes)),
         force=force,
         racer=racer,
         cache=TuningCache.open(cache_path() if cache else None),
@@ -150,7 +152,7 @@ def tune(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """What came of the race of one unit: its row counts, each way by name, and which of them won."""
+    """What came of the race of one unit: its batches, each way by name, and which of them won."""
 
     counts: tuple[int | None, ...]
     forms: Mapping[str, Raced]
@@ -166,7 +168,7 @@ class _Work:
     seen: View
     plan: Plan
     trials: Trials
-    rows: tuple[int, ...]
+    activations: Activations
     force: bool
     racer: Racer
     cache: TuningCache
@@ -193,7 +195,7 @@ class _Work:
             nodes=unit.nodes,
             planned=unit.way,
             winner=outcome.winner,
-            rows=counts,
+            batch=counts,
             table=table,
             source=source,
             settled=outcome.settled,
@@ -218,7 +220,7 @@ class _Work:
         names = [one.way for one in ways]
         kept = self.cache.get(key)
         if kept is not None and len(kept.forms) == len(ways):
-            return "cache", _remembered(kept, names, self.rows)
+            return "cache", _remembered(kept, names, tuple(one.batch for one in self.activations.settings))
         outcome = self._measured(unit, part, ways)
         self.known[key] = (unit.nodes[0], outcome)
         if outcome.settled and not any(one.problem for one in outcome.forms.values()):
@@ -234,7 +236,7 @@ class _Work:
                 forms[one.way] = rewrite(part, alone(self.plan, one.steps, one.joints))
             except PlanError as error:
                 refused[one.way] = Raced(problem=str(error))
-        races = race_excerpt(self.model, part, forms, trials=self.trials, rows=self.rows, racer=self.racer)
+        races = race_excerpt(self.model, part, forms, self.activations, trials=self.trials, racer=self.racer)
         raced = {one.way: (dict(races.forms) | refused)[one.way] for one in ways}
         ran = [name for name, one in raced.items() if one.complete]
         found = choose_winner(ran, unit.way, DENSE, races.beside, force=self.force)
@@ -247,8 +249,8 @@ class _Work:
             "planned": form_of(unit.steps, unit.joint),
             "ways": [form_of(one.steps, one.joints[0] if one.joints else None) for one in ways],
             "force": self.force,
-            "rows": list(self.rows),
-            "sizes": dict(sorted((self.trials.sizes or {}).items())),
+            "extents": [step.extents for step in unit.steps],
+            "sizes": [dict(sorted(one.sizes.items())) for one in self.activations.settings],
             "threads": self.trials.threads,
             "cuda_graph": self.trials.cuda_graph,
             "machine": dict(self.here),
@@ -256,10 +258,10 @@ class _Work:
         }
 
 
-def _remembered(kept: Kept, names: Sequence[str], rows: tuple[int, ...]) -> _Outcome:
+def _remembered(kept: Kept, names: Sequence[str], batch: tuple[int, ...]) -> _Outcome:
     sizes = len(kept.forms[0])
     return _Outcome(
-        counts=rows if sizes == len(rows) else (None,) * sizes,
+        counts=batch if sizes == len(batch) else (None,) * sizes,
         forms={name: Raced(found=found) for name, found in zip(names, kept.forms, strict=True)},
         winner=DENSE if kept.winner is None else names[kept.winner],
         settled=True,
@@ -283,4 +285,4 @@ def _kept_dense(step: Step, table: Sequence[Way], counts: Sequence[int | None]) 
 
 def _at(counts: Sequence[int | None]) -> str:
     known = [str(count) for count in counts if count is not None]
-    return f" (rows {', '.join(known)})" if known else ""
+    return f" (batch {', '.join(known)})" if known else ""

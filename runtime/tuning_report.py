@@ -34,9 +34,9 @@ def tuning_view(units: Sequence[TunedUnit], warnings: Sequence[str] = (), everyt
             table.add_row("", "", f"  {way.way}", f"{way.predicted:.1f}x", _speeds(way), Text(way.problem))
     if units:
         parts.append(table)
-        rows = next((unit.rows for unit in units if unit.rows), ())
-        known = ", ".join(str(count) for count in rows if count is not None)
-        parts.append(Text(f"times the speed of dense{f' at {known} rows' if known else ''}", style="dim"))
+        sizes = next((unit.batch for unit in units if unit.batch), ())
+        known = ", ".join(str(count) for count in sizes if count is not None)
+        parts.append(Text(f"times the speed of dense{f' at batch {known}' if known else ''}", style="dim"))
     if len(units) > SHOWN and not everything:
         parts.append(Text(f"… and {len(units) - SHOWN} more (--all shows them)", style="dim"))
     if not everything:

@@ -56,7 +56,7 @@ def test_an_annealing_survives_json(one):
 @given(annealings())
 def test_a_plan_keeps_its_annealings(one):
     plan = Plan(
-        model="m", provider="cpu", rows=(1,), parameters=1, steps=(), skipped=(), annealing=(one, one), effect="half"
+        model="m", provider="cpu", batch=(1,), parameters=1, steps=(), skipped=(), annealing=(one, one), effect="half"
     )
     assert Plan.loads(plan.dumps()) == plan
 
@@ -169,7 +169,7 @@ def test_what_is_no_object_is_refused(data):
 
 
 def plan_text(*annealing):
-    empty = Plan(model="m", provider="cpu", rows=(1,), parameters=1, steps=(), skipped=())
+    empty = Plan(model="m", provider="cpu", batch=(1,), parameters=1, steps=(), skipped=())
     return json.dumps({**json.loads(empty.dumps()), "annealing": list(annealing)})
 
 

@@ -79,7 +79,7 @@ def stripped(model):
 def test_a_split_model_whose_metadata_was_stripped(changed):
     """Every node is found again, also where what leads to it is another one."""
     model = planted.build(np.random.default_rng(0), "matmul-right-3", sizes=((32, 32),) * 8).model
-    split = scission.apply(model, scission.plan(model, rows=[1, 64], force=True))
+    split = scission.apply(model, scission.plan(model, batch=[1, 64], force=True))
     bare = stripped(split)
     if changed:
         bare.graph.node[0].doc_string = "new"

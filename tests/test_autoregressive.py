@@ -19,7 +19,7 @@ def test_every_output_depends_on_the_features_before_it_alone(shuffle):
 def test_the_model_is_cut_into_row_groups_and_stays_the_same(shuffle):
     model, both = build(np.random.default_rng(0), 600, 1600, shuffle)
     onnx.checker.check_model(model, full_check=True)
-    made = scission.plan(model, rows=[256], threads=1, force=True)
+    made = scission.plan(model, batch=[256], threads=1, force=True)
     assert [step.node for step in made.rewrites] == ["encode", "decode"]
     for step, mask in zip(made.steps, both, strict=True):
         assert step.nonzeros == mask.sum() and step.decomposition.shared.size

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import numpy as np
 import onnx
@@ -8,12 +9,15 @@ import pytest
 import scission
 from scission import Trials
 from scission.ir.model import load
+from scission.ir.sizes import OTHERS
 from scission.models.matrix import weight
 from scission.models.planted import build
 from scission.runtime import compare
 from scission.runtime.bench import Bench
+from scission.runtime.compare import make_feeds
 from scission.runtime.equivalence import EquivalenceError
 from scission.runtime.inputs import InputError
+from scission.runtime.settings import settings_of
 
 ONE = Trials(provider="cpu", threads=1, seconds=0.01)
 W, _ = weight(np.random.default_rng(0), [(4, 3), (2, 3), (3, 3)])
@@ -45,7 +49,7 @@ def test_models_in_any_form(form, tmp_path):
     model = product()
     verdict = scission.check(forms(model, tmp_path)[form], forms(split(model), tmp_path)[form], trials=ONE)
     assert verdict.equal and [probe.node for probe in verdict.probes] == ["n0"]
-    (bench,) = scission.bench(forms(model, tmp_path)[form], forms(model, tmp_path)[form], trials=ONE, rows=[2])
+    (bench,) = scission.bench(forms(model, tmp_path)[form], forms(model, tmp_path)[form], trials=ONE, batch=[2])
     assert isinstance(bench, Bench) and bench.rows == 2
 
 
@@ -111,15 +115,19 @@ def test_the_same_seed_feeds_the_same():
     assert errors[0] != errors[1]
 
 
+def shapes(model, batch, sizes=None):
+    settings = settings_of(model, batch, sizes)()
+    return [feed["x"].shape for feed in make_feeds(model, ONE, lambda _: [setting.sizes for setting in settings])]
+
+
 @pytest.mark.parametrize(("kind", "dimensions"), [("matmul-right-2", 1), ("matmul-right-3", 2), ("matmul-right-4", 3)])
-def test_open_dimensions_share_the_rows(kind, dimensions):
+def test_a_batch_is_the_size_of_the_leading_open_dimension(kind, dimensions):
     model = load(build(np.random.default_rng(0), kind).model)
-    for rows in (1, 2, 16, 30, 256):
-        (feed,) = compare.make_feeds(model, ONE, lambda spec, rows=rows: compare.bench_sizes(spec, ONE, [rows]))
-        first, *others = feed["x"].shape[:-1]
-        assert len(others) == dimensions - 1 and len(set(others)) <= 1
-        rest = int(np.prod(others, dtype=int))
-        assert (first - 1) * rest < rows <= first * rest
+    for (first, *others, _), batch in zip(shapes(model, [1, 30, 256]), [1, 30, 256], strict=True):
+        assert first == batch and others == [OTHERS] * (dimensions - 1)
+    assert [math.prod(shape[:-1]) for shape in shapes(model, None)] == [
+        pytest.approx(count, rel=0.4) for count in (1, 16, 256)
+    ]
     assert [bench.rows for bench in scission.bench(product(), product(), trials=ONE)] == [1, 16, 256]
 
 
@@ -144,7 +152,7 @@ def test_a_tolerance_that_lets_everything_pass_is_refused(name, value):
 
 def test_cuda_graphs_are_passed_through():
     for choice in ("auto", "off"):
-        (bench,) = scission.bench(product(), product(), trials=dataclasses.replace(ONE, cuda_graph=choice), rows=[2])
+        (bench,) = scission.bench(product(), product(), trials=dataclasses.replace(ONE, cuda_graph=choice), batch=[2])
         assert bench.cuda_graph_reason == {"auto": "there are none on the CPU", "off": "switched off"}[choice]
     with pytest.raises(scission.ScissionError, match="CUDA only"):
         scission.bench(product(), product(), trials=dataclasses.replace(ONE, cuda_graph="on"))

@@ -37,7 +37,7 @@ WEIGHTS = {
 def planned(W, rows):
     nodes = [("MatMul", ["x", "W"], ["y"], {"name": "product"})]
     model = oracles.graph(nodes, {"x": ["m", W.shape[0]]}, {"y": ["m", W.shape[1]]}, {"W": W.astype(np.float32)})
-    return scission.plan(model, provider="cpu", rows=rows, threads=1).steps[0]
+    return scission.plan(model, provider="cpu", batch=rows, threads=1).steps[0]
 
 
 @pytest.mark.parametrize("name", WEIGHTS)

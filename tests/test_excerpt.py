@@ -79,7 +79,7 @@ def test_a_region_is_cut_out_whole_and_constants_are_shared():
     assert {"up", "down", "up_bias", "down_bias"} < {node.name for node in part.graph}
     for name in ("U", "V"):
         assert part.graph.initializers[name].const_value is seen.model.graph.initializers[name].const_value
-    again = ground(part, Plan(model="", provider="cpu", rows=(1,), parameters=0, steps=(), skipped=()))
+    again = ground(part, Plan(model="", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=()))
     region = region_of(again.found.linears, again.found.constants)
     assert [one.address for one in region.linears] == [one.address for one in unit.operators]
     assert len(region.inner) == len(unit.inner)

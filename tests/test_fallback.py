@@ -17,7 +17,7 @@ TRIALS = Trials(provider="cpu", threads=1)
 
 def speeds_of(model, speed, rows=(1, 16), regions=True):
     loaded, racer = load(model), FakeRacer(speed)
-    plan = make_plan(loaded, force=True, rows=rows, regions=regions)
+    plan = make_plan(loaded, force=True, batch=rows, regions=regions)
     return plan, unit_speeds(loaded, plan, TRIALS, rows, racer=racer), racer.calls
 
 
@@ -26,14 +26,14 @@ def test_a_unit_is_as_fast_as_at_its_worst_row_count():
         planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model,
         lambda way, rows: {1: 3.0, 16: 0.95}[rows],
     )
-    assert set(found.nodes) == {"up", "down"} and (found.speed, found.rows) == (0.95, 16)
-    assert found.reason == "measured 0.95x (0.94-0.96x) the speed of dense at 16 rows" and found.slower
+    assert set(found.nodes) == {"up", "down"} and (found.speed, found.batch) == (0.95, 16)
+    assert found.reason == "measured 0.95x (0.94-0.96x) the speed of dense at batch 16" and found.slower
     json.dumps(found.to_dict())
 
 
 def test_equal_units_are_measured_once_and_hopeless_ones_at_one_row_count():
     _, found, calls = speeds_of(twins(3), lambda way, rows: 0.5, regions=False)
-    assert len(calls) == 1 and [one.speed for one in found] == [0.5] * 3 and found[0].rows == 1
+    assert len(calls) == 1 and [one.speed for one in found] == [0.5] * 3 and found[0].batch == 1
 
 
 def test_units_that_cannot_be_measured_stand_between_slow_and_fast():
@@ -53,7 +53,7 @@ def test_a_unit_that_is_not_clearly_slower_goes_alone_whatever_its_ratio():
 
 def one(name, speed):
     why = f"{name} was slow"
-    return Fallback(nodes=(name,), way="split 2", speed=speed, slower=speed < 1, rows=1, reason=why)
+    return Fallback(nodes=(name,), way="split 2", speed=speed, slower=speed < 1, batch=1, reason=why)
 
 
 def test_slow_units_go_at_once_and_others_one_by_one():

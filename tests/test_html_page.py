@@ -16,7 +16,7 @@ TRIALS = Trials(provider="cpu", threads=1)
 @pytest.fixture(scope="module")
 def annealed():
     model, *_ = network(np.random.default_rng(0), (64, 96, 64), signal=8.0)
-    plan = scission.plan(model, provider="cpu", anneal="blocks", force=True, rows=[4])
+    plan = scission.plan(model, provider="cpu", anneal="blocks", force=True, batch=[4])
     assert plan.annealing
     return report(model, scission.apply(model, plan), plan=plan, bench=False, trials=TRIALS)
 

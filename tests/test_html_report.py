@@ -47,7 +47,7 @@ def rewritten(folder):
     onnx.save(two_products(np.random.default_rng(0)), model)
     plan = scission.plan(model, force=True, provider="cpu")
     scission.apply(model, plan, out)
-    return model, out, plan, scission.report(model, out, page, trials=TRIALS, rows=[2]), page
+    return model, out, plan, scission.report(model, out, page, trials=TRIALS, batch=[2]), page
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def test_the_command(rewritten, tmp_path):
 
 def test_the_same_linears_in_other_blocks_are_another_plan(rewritten, tmp_path):
     model = rewritten[0]
-    alone = scission.plan(model, force=True, regions=False, rows=[256])
+    alone = scission.plan(model, force=True, regions=False, batch=[256])
     fewer = [
         dataclasses.replace(step, lowering="scatter", decomposition=group(step.decomposition, 2))
         for step in alone.steps

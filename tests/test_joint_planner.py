@@ -14,7 +14,7 @@ from scission.models.matrix import weight
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_cover_is_the_entrance_of_a_region(shuffle):
     planted = subspaces.build(np.random.default_rng(0), 4, 96, 64, 5, shuffle=shuffle)
-    plan = scission.plan(planted.model, rows=[256], threads=1, force=True)
+    plan = scission.plan(planted.model, batch=[256], threads=1, force=True)
     assert [step.lowering for step in plan.steps] == ["joint", "joint"]
     encode, decode = plan.steps
     assert encode.decomposition.mac_share < 0.3 and encode.decomposition.shared.size
@@ -46,6 +46,6 @@ def test_a_cover_that_reads_a_region_does_not_keep_it_apart():
     nodes = [("MatMul", "xA", "h"), ("Relu", "h", "r"), ("MatMul", "rB", "y"), ("MatMul", "rC", "z")]
     constants = {"A": A, "B": A.T.copy(), "C": C}
     model = oracles.graph(nodes, {"x": ["m", 256]}, {"y": ["m", 256], "z": ["m", 256]}, constants)
-    plan = scission.plan(model, rows=[256], threads=1, force=True)
+    plan = scission.plan(model, batch=[256], threads=1, force=True)
     assert [step.lowering for step in plan.steps][:2] == ["joint", "joint"] and plan.steps[2].lowering != "joint"
     assert scission.check(model, scission.apply(model, plan)).equal

@@ -43,7 +43,7 @@ def test_check_and_bench_feed_lengths_that_the_sequences_have(op):
     changed = scission.apply(planted.model, scission.plan(planted.model, force=True, provider="cpu"))
     verdict = scission.check(planted.model, changed, trials=scission.Trials(provider="cpu"))
     assert verdict.equal and verdict.trials == 5
-    assert scission.bench(planted.model, changed, rows=[4], trials=scission.Trials(provider="cpu", seconds=0.01))
+    assert scission.bench(planted.model, changed, batch=[4], trials=scission.Trials(provider="cpu", seconds=0.01))
 
 
 def test_an_input_of_unknown_rank_is_taken_to_be_sequences():

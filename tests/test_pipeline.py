@@ -181,7 +181,7 @@ def test_a_slower_model_is_not_kept(form, tmp_path, slow):
     plan = scission.plan(source, force=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
-        result = optimize(source, tmp_path / "out.onnx" if is_file else None, bench=True, rows=[1])
+        result = optimize(source, tmp_path / "out.onnx" if is_file else None, bench=True, batch=[1])
     assert (result.outcome, result.ok) == ("slower", True) and "0.50x" in result.reason
     assert contents(result.model) == before and result.verdict.equal and len(result.benches) == 1
     if is_file:
@@ -192,7 +192,7 @@ def test_a_slower_model_is_not_kept(form, tmp_path, slow):
 
 def test_force_keeps_a_slower_model(tmp_path, slow):
     source = given(model_of(SPLITS), "path", tmp_path)
-    result = optimize(source, tmp_path / "out.onnx", bench=True, rows=[1], force=True)
+    result = optimize(source, tmp_path / "out.onnx", bench=True, batch=[1], force=True)
     assert result.outcome == "split" and result.benches[0].speedup == 0.5
 
 
@@ -267,7 +267,7 @@ def test_small_models_stay_as_they_are_without_force():
 
 def test_a_result_is_json(tmp_path):
     for W, force in ((SPLITS, True), (WHOLE, False)):
-        result = optimize(model_of(W), tmp_path / f"{force}.onnx", force=force, bench=True, rows=[1, 2])
+        result = optimize(model_of(W), tmp_path / f"{force}.onnx", force=force, bench=True, batch=[1, 2])
         data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
         assert data["outcome"] == result.outcome and data["written"] == [str(p) for p in result.written]
         assert scission.Plan.loads(json.dumps(data["plan"])) == result.plan
@@ -342,7 +342,7 @@ def falling(monkeypatch, slow_while, units):
                 way="split 4",
                 speed=speed,
                 slower=speed < 1,
-                rows=1,
+                batch=1,
                 reason=f"measured {speed:.2f}x",
             )
             for name, speed in ((step.node, units[step.node]) for step in plan.rewrites)
@@ -366,7 +366,7 @@ def test_where_nothing_can_be_measured_the_prediction_decides(gain, outcome, mon
     plan = scission.plan(source, force=True, regions=False)
     plan = dataclasses.replace(plan, steps=tuple(dataclasses.replace(step, gain=gain) for step in plan.steps))
     monkeypatch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
-    result = optimize(source, tmp_path / "out.onnx", bench=True, rows=[1])
+    result = optimize(source, tmp_path / "out.onnx", bench=True, batch=[1])
     assert result.outcome == outcome and "not measurable on this machine now (0.37-1.48x" in result.reason
     assert result.speed is Speed.UNMEASURABLE and result.to_dict()["speed"] == "unmeasurable" and not result.fallbacks
     assert result.written == (tmp_path / "out.onnx",)
@@ -383,7 +383,7 @@ def fallen(monkeypatch, slow_while, units, form="proto", output=None, **options)
     assert {step.node for step in plan.rewrites} == ALL
     tried = falling(monkeypatch, slow_while, units)
     monkeypatch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
-    return optimize(source, output, bench=True, rows=[1], **options), tried
+    return optimize(source, output, bench=True, batch=[1], **options), tried
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -451,7 +451,7 @@ def test_units_are_really_measured_when_the_model_is_slower(slow):
     plan = scission.plan(stacked(2), force=True, regions=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
-        result = optimize(stacked(2), bench=True, rows=[1])
+        result = optimize(stacked(2), bench=True, batch=[1])
     assert result.outcome == "slower" and result.verdict.equal
 
 
@@ -524,7 +524,7 @@ def test_an_operator_that_falls_back_gets_its_removed_weights_back(lossy, tmp_pa
     path, options = lossy
     forced(monkeypatch)
     falling(monkeypatch, lambda left: "l1" in left, {"l0": 2.0, "l1": 0.8, "l2": 2.0})
-    result = optimize(path, tmp_path / "out.onnx", bench=True, rows=[1], **options)
+    result = optimize(path, tmp_path / "out.onnx", bench=True, batch=[1], **options)
     assert result.outcome == "split" and [one.nodes for one in result.fallbacks] == [("l1",)]
     assert result.verdict.equal and {one.node for one in result.plan.annealing} == {"l0", "l2"}
     assert np.array_equal(weights_of(tmp_path / "out.onnx")["W1"], weights_of(path)["W1"])

@@ -51,7 +51,7 @@ plans = st.builds(
     Plan,
     model=texts,
     provider=st.sampled_from(["cpu", "cuda"]),
-    rows=st.lists(st.integers(1), max_size=3).map(tuple),
+    batch=st.lists(st.integers(1), max_size=3).map(tuple),
     parameters=st.integers(0),
     steps=st.lists(steps(), max_size=4).map(tuple),
     skipped=st.lists(st.builds(Skipped, texts, texts, texts, st.integers(0)), max_size=2).map(tuple),
@@ -79,7 +79,7 @@ STEP = Step(
     decomposition=Decomposition((4, 3), (Block([0, 2], [1]), Block([1], [0, 2]))),
     components=2, giant=0.5, nonzeros=4, dormant_inputs=1, dormant_outputs=0, reason="", sha256="abc",
 )  # fmt: skip
-PLAN = Plan(model="m", provider="cpu", rows=(1,), parameters=12, steps=(STEP, STEP), skipped=())
+PLAN = Plan(model="m", provider="cpu", batch=(1,), parameters=12, steps=(STEP, STEP), skipped=())
 
 
 def test_shares_of_a_step():
@@ -241,7 +241,7 @@ def joined():
     return Plan(
         model="m",
         provider="cpu",
-        rows=(1,),
+        batch=(1,),
         parameters=12,
         steps=steps,
         skipped=(),

@@ -6,6 +6,7 @@ import torch
 
 import scission
 from scission.ir.model import load
+from scission.ir.sizes import DEFAULT_BATCH
 from scission.models.matrix import weight
 from scission.models.planted import KINDS, build
 from scission.passes import analysis, planner
@@ -13,7 +14,7 @@ from scission.passes.blocks import decompose
 from scission.passes.components import components
 from scission.passes.cost import CPU, CUDA, LOWERINGS, best_of, choose, fitting, worst_gain
 from scission.passes.fingerprint import fingerprint
-from scission.passes.planner import DEFAULT_ROWS, make_plan
+from scission.passes.planner import make_plan
 
 
 def model_of(W, rows="m", **options):
@@ -76,12 +77,12 @@ def test_what_is_split_says_into_what(W, force):
     assert step.lowering not in ("dense", "split", "select") and step.sha256 == fingerprint(W)
     found = decompose(components(W))
     if force:  # every block, whatever that costs
-        settings = [(rows, CPU) for rows in DEFAULT_ROWS]
+        settings = [(rows, CPU) for rows in DEFAULT_BATCH]
         gains = {one: worst_gain(found, one, settings, 4) for one in fitting(found, LOWERINGS, 1)}
         assert step.decomposition == found and step.gain == round(gains[step.lowering], 3)
         assert step.gain == round(max(gains.values()), 3)
     else:
-        assert step.gain == round(choose(found, DEFAULT_ROWS, 4, [CPU]).gain, 3)
+        assert step.gain == round(choose(found, DEFAULT_BATCH, 4, [CPU]).gain, 3)
     assert oracles.covers(W, step.decomposition)
 
 
@@ -128,10 +129,10 @@ def test_what_is_no_linear_is_listed_with_its_reason():
 def test_rows_that_the_graph_fixes_are_the_ones_predicted_for(monkeypatch):
     seen = []
     monkeypatch.setattr(planner, "best_of", lambda *a: seen.append([rows for rows, _ in a[1]]) or best_of(*a))
-    plan(model_of(SMALL, rows=7), rows=[1, 2])
-    plan(model_of(SMALL), rows=[1, 2])
+    plan(model_of(SMALL, rows=7), batch=[1, 2])
+    plan(model_of(SMALL), batch=[1, 2])
     plan(model_of(SMALL))
-    assert seen == [[7], [1, 2], list(DEFAULT_ROWS)]
+    assert seen == [[7], [1, 2], list(DEFAULT_BATCH)]
 
 
 def test_threads_and_provider_decide_the_machines(monkeypatch):

@@ -26,7 +26,7 @@ def components_of(W):
 
 
 def found(model):
-    return inspect_model(model, provider="cpu", threads=1, rows=[4])
+    return inspect_model(model, provider="cpu", threads=1, batch=[4])
 
 
 DENSE = RNG.standard_normal((8, 8)).astype(np.float32)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from scission.ir.gates import GATES
 from scission.models.planted_recurrent import recurrent_weights
-from scission.passes.recurrent_cost import CPU, CUDA, Run, choose_recurrent, parallel_seconds, runs, seconds
+from scission.passes.recurrent_cost import CPU, CUDA, Run, choose_recurrent, parallel_seconds, seconds
 
 OPERATORS = sorted(GATES)
 SOME = [Run(1, 1), Run(16, 1), Run(16, 16)]
@@ -37,22 +37,6 @@ def test_more_work_takes_longer(op, features, hidden, positions, batch):
         assert seconds(op, features, hidden, Run(positions + 1, batch), 4, machine) > base
         assert seconds(op, features, hidden, Run(positions, batch + 1), 4, machine) > base
         assert seconds(op, features, hidden, Run(positions, batch), 8, machine) >= base
-
-
-@given(
-    st.lists(st.integers(1, 4096), min_size=1, max_size=5),
-    st.none() | st.integers(1, 99),
-    st.none() | st.integers(1, 99),
-)
-def test_rows_become_sequences(rows, positions, batch):
-    found = runs(rows, positions, batch)
-    assert found and len(set(found)) == len(found)
-    for run in found:
-        assert run.positions == positions if positions else run.positions >= 1
-        assert run.batch == batch if batch else run.batch >= 1
-    if not positions or not batch:
-        total = max(run.positions * run.batch for run in found)
-        assert total >= max(rows) / 2 or positions
 
 
 @pytest.mark.parametrize("op", OPERATORS)
@@ -97,4 +81,3 @@ def test_an_rnn_without_a_state_to_begin_with_multiplies_nothing_at_first():
     fresh, given = (seconds("RNN", 8, 512, Run(1, 1, state), 4, CPU) for state in (False, True))
     assert fresh < given
     assert seconds("LSTM", 8, 512, Run(1, 1), 4, CPU) == seconds("LSTM", 8, 512, Run(1, 1, True), 4, CPU)
-    assert runs([1], None, None, True) == [Run(1, 1, True)]

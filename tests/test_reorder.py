@@ -309,7 +309,7 @@ def test_components_decide_where_there_are_some():
 
 def test_an_autoregressive_network_needs_no_index_work_behind_its_input():
     proto, _ = build(np.random.default_rng(0), 300, 700)
-    made = scission.plan(proto, rows=[256], threads=1, force=True)
+    made = scission.plan(proto, batch=[256], threads=1, force=True)
     assert [one.value for one in made.reorderings] == ["encode_out"]
     split = scission.apply(proto, made)
     assert "GatherElements" not in oracles.operators(split) and scission.check(proto, split).equal

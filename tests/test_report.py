@@ -78,7 +78,7 @@ def test_long_models_are_summed_up_unless_everything_is_asked_for(force):
 
 def test_what_is_left_alone_is_listed_with_its_reason_largest_first():
     skipped = tuple(Skipped(f"node{i}", "Gather", f"reason {i % 20}", 10 * (i % 20)) for i in range(40))
-    plan = Plan(model="m", provider="cpu", rows=(1,), parameters=10_000, steps=(), skipped=skipped)
+    plan = Plan(model="m", provider="cpu", batch=(1,), parameters=10_000, steps=(), skipped=skipped)
     short = text(report.plan_view(plan))
     assert "node19 and 1 more" in short and "380 (3.8%)" in short and "8 more" in short
     assert short.index("reason 19") < short.index("reason 18") and "reason 0" not in short
@@ -87,13 +87,13 @@ def test_what_is_left_alone_is_listed_with_its_reason_largest_first():
 
 
 def test_a_model_without_anything_in_it():
-    plan = Plan(model="m", provider="cpu", rows=(1,), parameters=0, steps=(), skipped=())
+    plan = Plan(model="m", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=())
     assert text(report.plan_view(plan))
 
 
 @pytest.fixture(scope="module")
 def result():
-    return optimize(model_of(2), force=True, trials=QUICK, regions=False, rows=[1, 2])
+    return optimize(model_of(2), force=True, trials=QUICK, regions=False, batch=[1, 2])
 
 
 def test_a_verdict_has_a_row_per_output_and_the_probes(result):

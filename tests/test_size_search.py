@@ -12,13 +12,14 @@ from onnx import numpy_helper as nh
 
 import scission
 from scission.ir.model import load
-from scission.runtime.compare import Trials, bench_sizes, spec_of
+from scission.runtime.compare import Trials, spec_of
 from scission.runtime.derived_sizes import derive
 from scission.runtime.dimensions import Dimensions
 from scission.runtime.feeds import candidate_feeds
 from scission.runtime.inputs import InputError
 from scission.runtime.runnable import runnable
 from scission.runtime.session import SessionError, TensorSpec, open_session
+from scission.runtime.settings import sized
 from scission.runtime.size_search import CANDIDATES, candidate_sizes
 
 W = np.zeros((48, 64), np.float32)
@@ -96,7 +97,7 @@ def test_a_size_that_runs_is_found(name, tmp_path):
     model = net(nodes, inputs, CONSTANTS)
     found = runnable([open_session(model.SerializeToString())], candidate_feeds(load(model), Trials()))
     assert found
-    result = scission.optimize(model, force=True, trials=Trials(provider="cpu", seconds=0.01), rows=[1, 16])
+    result = scission.optimize(model, force=True, trials=Trials(provider="cpu", seconds=0.01), batch=[1, 16])
     assert result.outcome == "split" and result.verdict.equal and result.benches
 
 
@@ -172,4 +173,4 @@ def test_what_is_derived_is_the_only_size_that_runs(data):
         assert all(chosen[name] == chosen[other] for name, other in derived.ties.items())
     if running:
         assert runnable([session], candidate_feeds(load(model), Trials()), 1)
-        assert all(size for size in bench_sizes(spec, Trials(), [4], derived))
+        assert all(all(setting.sizes.values()) for setting in sized(spec, [4], None, derived))

@@ -112,7 +112,7 @@ def test_a_plan_with_strays_is_made_carried_out_and_read_back():
     for entry in glue:
         W[entry] = 1
     model = oracles.graph([("MatMul", "wx", "y")], {"x": [1200, "m"]}, {"y": [1200, "m"]}, {"w": W.T.copy()})
-    plan = scission.plan(model, rows=[256], threads=1)
+    plan = scission.plan(model, batch=[256], threads=1)
     (step,) = plan.steps
     assert set(step.decomposition.strays) <= glue and "entries apart" in step.reason
     assert scission.Plan.loads(plan.dumps()) == plan

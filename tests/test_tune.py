@@ -37,7 +37,7 @@ def tuned(model, speed, *, force=True, regions=True, **options):
     """(Tuned, the calls of the racer) with speeds from a function of way and rows."""
     loaded = load(model)
     racer = FakeRacer(speed)
-    plan = make_plan(loaded, force=force, rows=ROWS, regions=regions)
+    plan = make_plan(loaded, force=force, batch=ROWS, regions=regions)
     return tune(loaded, plan, TRIALS, ROWS, racer=racer, **options), racer.calls
 
 
@@ -52,10 +52,10 @@ def test_the_highest_of_the_lowest_speeds_wins():
     speeds = {best: (3.0, 3.1), ways[0]: (2.0, 9.0)}
     result, calls = tuned(ffn(), lambda way, rows: speeds.get(way, (1.5, 1.5))[rows == 16])
     unit = only(result)
-    assert unit.winner == best != unit.planned and unit.rows == ROWS and unit.source == "measured"
+    assert unit.winner == best != unit.planned and unit.batch == ROWS and unit.source == "measured"
     assert {best, unit.planned} <= {way.way for way in unit.table}
     assert len(calls) == 2 and result.plan.joints[0].flow == "columns"
-    assert all("measured 3.00x the speed of dense (rows 1, 16)" in step.reason for step in result.plan.steps)
+    assert all("measured 3.00x the speed of dense (batch 1, 16)" in step.reason for step in result.plan.steps)
     x = {"x": np.random.default_rng(1).standard_normal((5, 32)).astype(np.float32)}
     changed = rewrite(load(ffn()).graph, result.plan)
     oracles.assert_close(oracles.run(ffn(), x), oracles.run(ir.to_proto(changed), x))
@@ -74,9 +74,9 @@ def test_operators_apart_can_win():
 def test_dense_wins_where_all_is_slower_and_nothing_is_forced(force):
     result, _ = tuned(ffn(), lambda way, rows: 0.93, force=True)
     assert only(result).winner == "dense" and not result.plan.rewrites and not result.plan.joints
-    assert all("at most 0.93x the speed of dense is measured (rows 1, 16)" in s.reason for s in result.plan.steps)
+    assert all("at most 0.93x the speed of dense is measured (batch 1, 16)" in s.reason for s in result.plan.steps)
     loaded = load(ffn())
-    plan = make_plan(loaded, force=True, rows=ROWS)
+    plan = make_plan(loaded, force=True, batch=ROWS)
     racer = FakeRacer(lambda way, rows: 0.95 if "columns" in way else 0.92)
     result = tune(loaded, plan, TRIALS, ROWS, racer=racer, force=force)
     assert ("columns" in only(result).winner) is force and bool(result.plan.rewrites) is force
@@ -87,7 +87,7 @@ def test_what_is_not_clear_stays_as_planned_and_is_not_kept(cache):
     rng = np.random.default_rng(0)
     for _ in range(4):
         loaded, racer = load(ffn()), FakeRacer(lambda way, rows: rng.uniform(0.7, 2.0), spread=2.5)
-        plan = make_plan(loaded, force=True, rows=ROWS)
+        plan = make_plan(loaded, force=True, batch=ROWS)
         result = tune(loaded, plan, TRIALS, ROWS, racer=racer)
         unit = only(result)
         assert racer.calls and unit.winner == unit.planned and not unit.settled and "not measurable" in unit.note
@@ -173,7 +173,7 @@ def test_the_next_run_measures_nothing(cache):
 @pytest.mark.parametrize(
     "change",
     [
-        {"rows": (1, 17)},
+        {"batch": (1, 17)},
         {"trials": dataclasses.replace(TRIALS, threads=2)},
         {"machine": {"cpu": "another"}},
         {"machine": {"onnxruntime": "0.1"}},
@@ -187,8 +187,8 @@ def test_elsewhere_it_is_measured_again(change, monkeypatch):
     monkeypatch.setattr(tuning, "machine", lambda provider: {**here, **change.get("machine", {})})
     monkeypatch.setattr(tuning, "__version__", change.get("version", tuning.__version__))
     loaded, racer = load(twins()), FakeRacer(lambda way, rows: 2.0)
-    plan = make_plan(loaded, force=True, rows=ROWS, regions=False)
-    tune(loaded, plan, change.get("trials", TRIALS), change.get("rows", ROWS), racer=racer)
+    plan = make_plan(loaded, force=True, batch=ROWS, regions=False)
+    tune(loaded, plan, change.get("trials", TRIALS), change.get("batch", ROWS), racer=racer)
     assert racer.calls
 
 
@@ -205,7 +205,7 @@ def test_what_cannot_be_measured_stays_as_planned_and_says_why():
     result, calls = tuned(model, lambda way, rows: 2.0)
     unit = only(result)
     assert calls == [] and unit.winner == unit.planned and "unknown rank" in unit.note and unit.table == ()
-    assert result.plan == make_plan(load(model), force=True, rows=ROWS)
+    assert result.plan == make_plan(load(model), force=True, batch=ROWS)
 
 
 def test_recurrent_operators_are_tuned():
@@ -226,7 +226,7 @@ def test_progress_and_json():
 def test_a_model_that_was_reordered_is_tuned_in_its_new_order():
     model = planted_ffn.build(np.random.default_rng(0), d=64, hidden=256, blocks=4).model
     loaded = load(model)
-    plan = make_plan(loaded, force=True, rows=ROWS)
+    plan = make_plan(loaded, force=True, batch=ROWS)
     reorderings = reordered(loaded, plan)
     result = tune(loaded, reorderings, TRIALS, ROWS, racer=FakeRacer(lambda way, rows: 2.0))
     assert all(unit.note == "" for unit in result.units) and result.plan.reorderings
@@ -246,4 +246,4 @@ def reordered(loaded, plan):
     orders = choose_orders(find_streams(seen.found, seen.model), {step.node: step.decomposition for step in plan.steps})
     assert orders
     changed = reorder(loaded.graph, orders)
-    return dataclasses.replace(make_plan(load(changed), force=True, rows=ROWS), reorderings=orders)
+    return dataclasses.replace(make_plan(load(changed), force=True, batch=ROWS), reorderings=orders)

@@ -22,14 +22,14 @@ def text(view):
 
 def unit(**options):
     return TunedUnit(
-        **{"nodes": ("a", "b", "[c]"), "planned": "scatter 8", "winner": "split 8", "rows": (1, 16), "table": TABLE}
+        **{"nodes": ("a", "b", "[c]"), "planned": "scatter 8", "winner": "split 8", "batch": (1, 16), "table": TABLE}
         | options
     )
 
 
 def test_a_unit_is_a_row_with_what_was_predicted_and_measured():
     shown = text(tuning_view([unit()], ["cache: begun anew"]))
-    assert all(word in shown for word in ("a and 2 more", "split 8", "4.2x", "3.50x 2.00x", "at 1, 16 rows"))
+    assert all(word in shown for word in ("a and 2 more", "split 8", "4.2x", "3.50x 2.00x", "at batch 1, 16"))
     assert "thrown out: a: gather 8: output 'y' is wrong" in shown and "warning: cache: begun anew" in shown
 
 
@@ -46,8 +46,8 @@ def test_where_figures_come_from(source):
 def test_a_unit_that_stays_dense_or_was_not_measured():
     shown = text(tuning_view([unit(winner="dense", table=TABLE[1:2])]))
     assert "dense" in shown and "0.50x -" in shown
-    shown = text(tuning_view([unit(table=(), rows=(), note="cannot be measured")]))
-    assert "cannot be measured" in shown and "rows" not in shown
+    shown = text(tuning_view([unit(table=(), batch=(), note="cannot be measured")]))
+    assert "cannot be measured" in shown and "batch" not in shown
 
 
 def test_many_units_are_summed_up():
@@ -57,7 +57,7 @@ def test_many_units_are_summed_up():
 
 def test_what_went_back_to_dense():
     one = Fallback(
-        nodes=("up", "down"), way="joint 4 by rows", speed=0.83, slower=True, rows=16, reason="measured 0.83x"
+        nodes=("up", "down"), way="joint 4 by rows", speed=0.83, slower=True, batch=16, reason="measured 0.83x"
     )
     shown = text(fallback_view([one] * 13))
     assert "up, down" in shown and "0.83x" in shown and "and 1 more" in shown

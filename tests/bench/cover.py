@@ -157,7 +157,7 @@ def mac_share(plan: scission.Plan) -> float:
 
 
 def plan_of(path: Path, setting: Setting) -> scission.Plan:
-    return scission.plan(path, provider=setting.provider, rows=[BATCH], threads=setting.threads, cache=False)
+    return scission.plan(path, provider=setting.provider, batch=[BATCH], threads=setting.threads, cache=False)
 
 
 def split_of(path: Path) -> Path:

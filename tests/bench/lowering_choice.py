@@ -79,7 +79,7 @@ def measured(
 ) -> list[tuple[int | None, float]]:
     """(rows, speed-up) at 1, 16 and 256 rows, or those given, in a race of its own."""
     trials = scission.Trials(provider=setting.provider, threads=setting.threads, seconds=seconds)
-    return [(one.rows, one.paired.median) for one in scission.bench(model, changed, trials=trials, rows=rows)]
+    return [(one.rows, one.paired.median) for one in scission.bench(model, changed, trials=trials, batch=rows)]
 
 
 def zoo_models() -> Models:

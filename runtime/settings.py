@@ -1,0 +1,45 @@
+"""The settings that a model is predicted and measured in, with what its graph says of the sizes of its inputs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+from ..ir.model import Model
+from ..ir.sizes import Setting, open_dims, settings_at
+from .compare import spec_of
+from .derived_sizes import Derived, derive
+from .dimensions import Dimensions
+from .session import TensorSpec
+
+__all__ = ["settings_of", "sized"]
+
+
+def settings_of(
+    model: Model, batch: Sequence[int] | None = None, sizes: Mapping[str, int] | None = None
+) -> Callable[[], tuple[Setting, ...]]:
+    """What finds the settings of a model, once it is asked: a graph with several open dimensions is read for them.
+
+    batch, sizes: as in `settings_at`. Raises InputError at once for sizes of what is not open.
+    """
+    spec = spec_of(model, given=True)
+    Dimensions.of(spec, sizes)
+
+    @functools.cache
+    def found() -> tuple[Setting, ...]:
+        several = len(open_dims([one.shape for one in spec])) > 1
+        return sized(spec, batch, sizes, derive(model) if several else None)
+
+    return found
+
+
+def sized(
+    spec: Sequence[TensorSpec],
+    batch: Sequence[int] | None,
+    fixed: Mapping[str, int] | None,
+    derived: Derived | None = None,
+) -> tuple[Setting, ...]:
+    """`settings_at` over the dimensions that may be chosen; the others follow from those and from the graph."""
+    known, ties = (derived.known, derived.ties) if derived else ({}, {})
+    dimensions = Dimensions.of(spec, fixed, known, ties)
+    return settings_at([one.shape for one in spec], batch, dimensions.known, dimensions)

@@ -1,0 +1,52 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scission.ir.sizes import DEFAULT_BATCH, OTHERS, UNNAMED, InputError, open_dims, settings_at
+
+DIMS = st.sampled_from(["n", "time", "batch_size", None]) | st.integers(1, 9)
+SHAPES = st.lists(st.lists(DIMS, max_size=4).map(tuple), min_size=1, max_size=3)
+
+
+def total(shapes, sizes):
+    return math.prod(sizes[name] ** count for name, count in open_dims(shapes).items())
+
+
+@given(SHAPES, st.none() | st.lists(st.integers(1, 300), min_size=1, max_size=3), st.data())
+def test_every_open_dimension_gets_a_size_that_fits_what_was_asked_for(shapes, batch, data):
+    axes = open_dims(shapes)
+    fixed = {name: data.draw(st.integers(1, 50)) for name in axes if name and data.draw(st.booleans())}
+    found = settings_at(shapes, batch, fixed)
+    free = [name for name in axes if name not in fixed]
+    assert all(setting.sizes.keys() == axes.keys() and fixed.items() <= setting.sizes.items() for setting in found)
+    assert len({tuple(sorted(setting.sizes.items())) for setting in found}) == len(found) or not axes
+    if not axes:
+        assert [setting.batch for setting in found] == list(dict.fromkeys(batch or DEFAULT_BATCH))
+        return
+    assert all(setting.batch == setting.sizes[next(iter(axes))] for setting in found)
+    if free and batch is not None and UNNAMED not in axes:
+        assert [setting.sizes[free[0]] for setting in found] == list(dict.fromkeys(batch))
+        assert all(setting.sizes[name] == OTHERS for setting in found for name in free[1:])
+    if free == list(axes) and batch is None and UNNAMED not in axes:
+        for setting, count in zip(found, DEFAULT_BATCH, strict=True):
+            lead, *others = axes
+            rest = math.prod(setting.sizes[name] ** axes[name] for name in others)
+            assert axes[lead] > 1 or count <= total(shapes, setting.sizes) < count + rest
+
+
+def test_the_dimension_called_batch_leads():
+    (setting,) = settings_at([("time", "batch_size", 8)], [5])
+    assert setting.sizes == {"batch_size": 5, "time": OTHERS} and setting.batch == 5
+
+
+def test_dimensions_without_a_name_share_one_size():
+    (setting,) = settings_at([(None, None, 8)], [256])
+    assert setting.sizes == {UNNAMED: 16}
+
+
+@pytest.mark.parametrize(("fixed", "message"), [({"nope": 2}, "nope"), ({"n": 0}, "at least 1")])
+def test_sizes_of_what_is_not_open_are_refused(fixed, message):
+    with pytest.raises(InputError, match=message):
+        settings_at([("n", 8)], None, fixed)
