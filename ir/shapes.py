@@ -79,15 +79,12 @@ def shapes_at(model: ir.Model, settings: Sequence[Mapping[str, int]]) -> list[di
 def _skeleton(model: ir.Model) -> onnx.ModelProto:
     """The model without large weights and without what it states of values in between."""
     scratch = model.clone()
-    graph = scratch.graph
-    for name, value in list(graph.initializers.items()):
+    for name, value in scratch.graph.initializers.items():
         tensor = value.const_value
-        if tensor is not None and tensor.nbytes > LARGE:
-            value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
-            graph.initializers.pop(name)
-            value.const_value = None
-            if value not in graph.inputs:
-                graph.inputs.append(value)
+        if tensor is not None and tensor.nbytes > LARGE:  # a reference that nobody follows
+            value.const_value = ir.ExternalTensor(
+                "-", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
+            )
     for one in graphs(scratch):
         for node in one:
             for value in node.outputs:

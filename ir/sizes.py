@@ -11,18 +11,8 @@ from .errors import ScissionError
 from .onnx_ir import onnx_ir as ir
 
 __all__ = [
-    *(
-        "DEFAULT_BATCH",
-        "OTHERS",
-        "UNNAMED",
-        "Complete",
-        "InputError",
-        "Setting",
-        "input_dims",
-        "open_dims",
-        "require_known",
-    ),
-    "settings_at",
+    *("DEFAULT_BATCH", "OTHERS", "UNNAMED", "Complete", "InputError", "Setting"),
+    *("input_dims", "open_dims", "require_known", "settings_at"),
 ]
 
 UNNAMED = ""  # in a mapping of sizes: every open dimension without a name

@@ -144,12 +144,11 @@ def make_plan(
     calls = [
         Skipped("::".join(f[:2]), "function", f"its weights are arguments: {why}", 0) for f, why in blocked.items()
     ]
+    told = any(step.extents for step in steps)
     return Plan(
         model=model.name,
         provider=provider,
-        batch=tuple(one.batch for one in sized())
-        if any(step.extents for step in steps)
-        else tuple(batch or DEFAULT_BATCH),
+        batch=tuple(one.batch for one in sized()) if told else tuple(batch or DEFAULT_BATCH),
         parameters=found.parameters,
         steps=tuple(steps),
         skipped=(*found.skipped, *failed, *calls),

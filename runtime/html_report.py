@@ -31,6 +31,7 @@ from . import compare, pipeline
 from .compare import Trials
 from .comparison import Speed
 from .portrait import Portrait, finest, portraits
+from .renamed import renamed
 from .settings import settings_of
 from .validity import require_valid
 
@@ -178,6 +179,7 @@ class Report:
 
 
 @phase("report")
+@renamed(rows="batch")
 def report(
     model: Source,
     changed: Source | None = None,

@@ -68,7 +68,7 @@ def test_what_is_known_of_weights_is_in_the_order_of_the_model():
 
 def test_a_stream_that_the_plan_reorders_is_explained_in_its_new_order():
     model = load(autoregressive.build(np.random.default_rng(0), 64, 150)[0])
-    settings = {"rows": [256], "force": True}
+    settings = {"batch": [256], "force": True}
     plan = make_plan(model, **settings)
     assert plan.reorderings
     seen = survey(model.graph)

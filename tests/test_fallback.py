@@ -46,7 +46,7 @@ def test_units_that_cannot_be_measured_stand_between_slow_and_fast():
 
 def test_a_unit_that_is_not_clearly_slower_goes_alone_whatever_its_ratio():
     loaded, racer = load(twins(2)), FakeRacer(lambda way, rows: 0.95, spread=1.2)
-    plan = make_plan(loaded, force=True, rows=(1,), regions=False)
+    plan = make_plan(loaded, force=True, batch=(1,), regions=False)
     units = unit_speeds(loaded, plan, TRIALS, (1,), racer=racer)
     assert not any(unit.slower for unit in units) and len(to_drop(units, ())) == 1
 

@@ -179,8 +179,8 @@ def test_a_step_that_is_no_object_is_named(step):
         ("{}", "no 'schema'"),
         ('{"schema": 99}', "schema 99, this version reads"),
         ('{"schema": 1}', "malformed.*model"),
-        (json.dumps({**json.loads(PLAN.dumps()), "rows": 5}), "malformed"),
-        (json.dumps({**json.loads(PLAN.dumps()), "rows": ["x"]}), "malformed"),
+        (json.dumps({**json.loads(PLAN.dumps()), "batch": 5}), "malformed"),
+        (json.dumps({**json.loads(PLAN.dumps()), "batch": ["x"]}), "malformed"),
         (json.dumps({**json.loads(PLAN.dumps()), "steps": None}), "malformed"),
         (json.dumps({**json.loads(PLAN.dumps()), "inline": [["a", "b"]]}), "malformed"),
         (json.dumps({**json.loads(PLAN.dumps()), "skipped": [{"node": "n"}]}), "malformed"),
@@ -292,3 +292,10 @@ def test_what_was_split_together_with_a_dense_one_is_split_alone():
     plan = joined().kept_dense(["a"], "why")
     assert [(step.lowering, step.reason) for step in plan.steps] == [("dense", "why"), ("scatter", ""), ("split", "")]
     assert plan.joints == () and joined().kept_dense(["c"], "why").joints == joined().joints
+
+
+def test_a_plan_of_an_older_schema_gives_all_its_steps_the_same_rows():
+    data = {**json.loads(PLAN.dumps()), "schema": 5}
+    data["rows"] = data.pop("batch")
+    old = Plan.loads(json.dumps(data))
+    assert old == PLAN and old.rows_of([STEP.node]) == PLAN.batch == (1,)
