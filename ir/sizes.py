@@ -96,7 +96,7 @@ def settings_at(
     >>> [setting.sizes for setting in settings_at([("n", "time", 8)])]
     [{'n': 1, 'time': 1}, {'n': 4, 'time': 4}, {'n': 16, 'time': 16}]
     >>> settings_at([("n", "time", 8)], [4], {"time": 100})
-    (Setting(batch=4, sizes={'time': 100, 'n': 4}),)
+    (Setting(batch=4, sizes={'n': 4, 'time': 100}),)
     """
     axes = open_dims(shapes)
     fixed = dict(fixed or {})
