@@ -101,6 +101,7 @@ def check(
     from . import equivalence
     from .feeds import Observed, bench_feeds, observed_reports
     from .probes import probes
+    from .selections import hidden_by_masks
 
     trials = trials or Trials()
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, result):
@@ -118,7 +119,11 @@ def check(
             least=_least(source.graph, _origins(result.graph)),
             progress=progress,
         )
-        return judged(verdict, observed_reports(observed, result)) if verdict.equal else verdict
+        if not verdict.equal:
+            return verdict
+        options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
+        hidden = hidden_by_masks(source, before, observed.feeds, provider=trials.provider, **options)
+        return judged(verdict, observed_reports(observed, result), hidden)
 
 
 @renamed(rows="batch")
@@ -161,19 +166,31 @@ def bench(
         return tuple(found)
 
 
-def judged(verdict: Verdict, parts: Sequence[PartReport]) -> Verdict:
-    """A verdict of equality with what was exercised: where the models differ in what never ran, nothing is shown."""
+def judged(verdict: Verdict, parts: Sequence[PartReport], hidden_values: Sequence[str] = ()) -> Verdict:
+    """A verdict of equality with what was exercised: where the models differ in what never ran, nothing is shown.
+
+    hidden_values: sentences about what masks hid.
+    """
     missing = [part for part in parts if not part.exercised]
     hidden = [part for part in missing if part.differs]
     if hidden:
         more = f" and {len(hidden) - 1} more like it" if len(hidden) > 1 else ""
         why = f"{hidden[0].sentence}{more}, and the models differ in it{hidden[0].decided}"
-        return replace(verdict, equal=False, shown=False, parts=tuple(parts), reason=f"not shown equal: {why}")
+        return replace(
+            verdict,
+            equal=False,
+            shown=False,
+            parts=tuple(parts),
+            masked=tuple(hidden_values),
+            reason=f"not shown equal: {why}",
+        )
     reason = verdict.reason
     if missing:
         more = f" and {len(missing) - 1} more like it" if len(missing) > 1 else ""
         reason += f"; {missing[0].sentence}{more}, and is the same in both models"
-    return replace(verdict, parts=tuple(parts), reason=reason)
+    if hidden_values:
+        reason += f"; {hidden_values[0]}" + (f", and {len(hidden_values) - 1} more" if len(hidden_values) > 1 else "")
+    return replace(verdict, parts=tuple(parts), masked=tuple(hidden_values), reason=reason)
 
 
 @contextmanager

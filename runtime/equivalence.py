@@ -84,7 +84,8 @@ class Verdict:
     """Whether two models are the same function, as far as the inputs tried tell; `reason` says why in one line.
 
     equal: shown equal; shown: False where no difference was found, but a part in which the models differ never ran, so
-    that they are neither equal nor different; parts: branches and bodies of loops, and how often they ran.
+    that they are neither equal nor different; parts: branches and bodies of loops, and how often they ran;
+    masked: what masks hid in every trial, a sentence each.
     """
 
     equal: bool
@@ -97,6 +98,7 @@ class Verdict:
     reason: str
     shown: bool = True
     parts: tuple[PartReport, ...] = ()
+    masked: tuple[str, ...] = ()
 
     @property
     def different(self) -> bool:

@@ -160,6 +160,7 @@ def verdict_view(verdict: Verdict) -> RenderableType:
         done = sum(part.exercised for part in verdict.parts)
         parts.append(Text(f"branches and loop bodies: {done} exercised, {len(verdict.parts) - done} not exercised"))
         parts += [Text(f"  {_unexercised(part)}") for part in verdict.parts if not part.exercised][:SHOWN]
+    parts += [Text(f"{said}; other inputs may show more") for said in verdict.masked[:SHOWN]]
     return Group(*parts)
 
 
