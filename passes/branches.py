@@ -18,7 +18,7 @@ from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Decomposition
 from ..ir.region import Inner, Region, unfit
 from .emit import Emitter, Names
-from .joint_blocks import Ids, Selection, assign, selection
+from .joint_blocks import Ids, Selection, assign, selections
 from .joint_ends import Entrance, leave
 from .joint_linear import Group, JointLinear, role_of
 from .joint_node import Stackable, Unsuited, restrict
@@ -96,6 +96,13 @@ class _Work:
     parts: dict[ir.Value, list[ir.Value]] = field(default_factory=dict)  # of each value, one for each group
     shared: dict[Any, ir.Value] = field(default_factory=dict)
     emitters: list[Emitter] = field(default_factory=list)
+    owned: list[Mapping[ir.Value, list[Selection]]] = field(init=False)  # for each group what its blocks own
+
+    def __post_init__(self) -> None:
+        self.owned = [
+            {value: [found[block] for block in group] for value, found in self.selected.items()}
+            for group in self.groups
+        ]
 
     def run(self) -> Emitted:
         linears = {one.node: (one, found) for one, found in zip(self.region.linears, self.decompositions, strict=True)}
@@ -158,7 +165,7 @@ class _Work:
             inside=inside,
             constants=self.constants,
             labels=self.region.features.labels,
-            selected={value: [found[block] for block in group] for value, found in self.selected.items()},
+            selected=self.owned[index],
             columns=self.columns,
             shared=self.shared,
         )
@@ -177,17 +184,15 @@ def _selected(
     last of two axes where they are to come first.
     """
     selected: dict[ir.Value, list[Selection]] = {}
-    for value in region.written:
+    for value, parts in selections(region, block_of, region.written, sum(map(len, groups))):
         labels = region.features.labels[value]
         if columns and (labels.ndim != 2 or labels.shape[0] > 1):
             raise Unsuited(f"the features of {value.name!r} are not on the last of two axes")
-        selected[value] = []
-        for index in range(sum(map(len, groups))):
-            found = selection(block_of, labels, index)
-            if found is None:
-                raise Unsuited(f"block {index} is no rectangle of {value.name!r}")
-            selected[value].append(found)
+        owned = [found for found in parts if found is not None]
+        if len(owned) < len(parts):
+            raise Unsuited(f"block {parts.index(None)} is no rectangle of {value.name!r}")
         for group in groups:
-            if len({tuple(axis.size for axis in selected[value][index]) for index in group}) > 1:
+            if len({tuple(axis.size for axis in owned[index]) for index in group}) > 1:
                 raise Unsuited("blocks of different sizes cannot be stacked")
+        selected[value] = owned
     return selected

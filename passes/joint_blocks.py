@@ -6,19 +6,29 @@ them. Source: sections 2.1 and 4 of the paper; the linears' own components stand
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ..ir.features import Tie
 from ..ir.linear import Linear
+from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Block, Decomposition
 from ..ir.region import Region
 from ..ir.relation import Relation, columns_of
 from .components import Components
 
-__all__ = ["Selection", "assign", "group_joint", "is_rectangular", "joint_blocks", "merge_joint", "selection"]
+__all__ = [
+    "Selection",
+    "assign",
+    "group_joint",
+    "is_rectangular",
+    "joint_blocks",
+    "merge_joint",
+    "selection",
+    "selections",
+]
 
 Ids = npt.NDArray[np.int64]
 Selection = tuple[Ids, ...]  # for each axis of a value the features of one block
@@ -210,10 +220,19 @@ def selection(block_of: Ids, labels: Ids, index: int) -> Selection | None:
     return axes if size and size == int(inside.sum()) else None
 
 
+def selections(
+    region: Region, block_of: Ids, values: Iterable[ir.Value], count: int
+) -> Iterator[tuple[ir.Value, list[Selection | None]]]:
+    """What each of `count` blocks owns of each value; values that carry the same features are looked at once."""
+    known: dict[tuple[object, bytes], list[Selection | None]] = {}
+    for value in values:
+        labels = region.features.labels[value]
+        key = (labels.shape, labels.tobytes())
+        if key not in known:
+            known[key] = [selection(block_of, labels, index) for index in range(count)]
+        yield value, known[key]
+
+
 def is_rectangular(region: Region, block_of: Ids, count: int) -> bool:
     """Whether what each block owns of each value is a rectangle, so that it can be a tensor of its own."""
-    return all(
-        selection(block_of, region.features.labels[value], index) is not None
-        for value in region.written
-        for index in range(count)
-    )
+    return all(None not in found for _, found in selections(region, block_of, region.written, count))
