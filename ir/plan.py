@@ -165,7 +165,8 @@ class Plan:
     annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
     model that it leaves; effect: what that was measured to do, in one line; reorderings: streams whose features get
     another order, before anything is split as well; joints: linears that are split together, whose lowering is 'joint';
-    grain, wanted: what was asked for and not left to prices, of blocks and of lowerings.
+    grain, wanted: what was asked for and not left to prices, of blocks and of lowerings; analysed: how components were
+    found, which changes nothing and is not written down.
     Raises PlanError when a joint names no such step or its steps have not as many blocks, or a step is in no joint.
 
     >>> plan = Plan(model="m.onnx", provider="cpu", batch=(1, 256), parameters=0, steps=(), skipped=())
@@ -186,6 +187,7 @@ class Plan:
     joints: tuple[Joint, ...] = ()
     grain: Grain = field(default_factory=Grain)
     wanted: Wanted = field(default_factory=Wanted)
+    analysed: str = field(default="", compare=False)
 
     __repr__ = brief
 

@@ -18,8 +18,6 @@ from .structure_matrix import first_true
 if TYPE_CHECKING:
     import torch
 
-    from .components import Labels
-
 __all__ = ["Pending", "edges_on_device", "finish", "is_supported", "join"]
 
 Tensor: TypeAlias = "torch.Tensor"
@@ -79,9 +77,8 @@ def _labels(small: Tensor, joined: Tensor) -> tuple[Tensor, Tensor]:
     return rows, columns
 
 
-def finish(pending: Pending, edges: Tensor) -> tuple[Labels, Labels]:
-    """The labels (rows,) and (columns,) on the host, of a matrix for which one squaring was not the closure."""
+def finish(pending: Pending, edges: Tensor) -> tuple[Tensor, Tensor]:
+    """The labels (rows,) and (columns,), of a matrix for which one squaring was not the closure."""
     small = edges.t().contiguous() if pending.turned else edges.contiguous()
     found = _labels(small, closure(pending.joined))
-    rows, columns = found[::-1] if pending.turned else found
-    return rows.cpu().numpy(), columns.cpu().numpy()
+    return found[::-1] if pending.turned else found

@@ -184,6 +184,7 @@ def _components(case: Case) -> Trial:
     what = (
         f"{parts.count:,} component{'s' * (parts.count != 1)}, the largest with {parts.giant:.1%} of the features"
         f"{f', {idle:,} features without an edge' if idle else ''}: {found.mac_share:.1%} of the multiply-adds"
+        f"{f'; found {case.plan.analysed}' if case.plan.analysed else ''}"
     )
     refused = ""
     if parts.count == 0:

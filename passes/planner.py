@@ -33,7 +33,7 @@ from .batched import tile_of
 from .blocks import is_cover
 from .candidates import candidates, misfits
 from .cost import MARGIN, Choice, Machine, best_of, machines_for
-from .device import analysis_device
+from .device import analysis_device, described
 from .edges import edges
 from .emit import ORIGIN, Names
 from .joint_planner import candidate, join_steps
@@ -157,6 +157,7 @@ def make_plan(
         joints=tuple(joints),
         grain=grain,
         wanted=wanted,
+        analysed=described(settings.device),
     )
 
 

@@ -1,4 +1,4 @@
-"""Components of many weights on a torch device: one is copied there while the one before is analysed."""
+"""Components and permutations of many weights on a torch device: one is copied there while another is analysed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .components import Components, components, numbered
+from .components import Components, components
 from .components_matrix import Pending, edges_on_device, finish, is_supported, join
+from .permutation_matrix import as_components, permutation
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ class _InFlight(Generic[Key]):
     weight: Array
     pending: Pending | None = None
     edges: Tensor | None = None
-    host: tuple[Tensor, Tensor, Tensor] | None = None  # rows, columns and counts of `pending`
+    host: tuple[Tensor, ...] | None = None  # the orders of inputs and outputs, their sizes, the counts of `pending`
     done: Any = None  # the CUDA event after which they have arrived
 
 
@@ -148,13 +149,14 @@ def _launched(key: Key, weight: Array, octets: Tensor) -> _InFlight[Key]:
     shape = weight.shape[::-1] if _is_turned(weight) else weight.shape
     edges = edges_on_device(octets, (shape[0], shape[1]), weight.dtype.itemsize)
     pending = join(edges)
-    found = (pending.rows, pending.columns, pending.counts)
+    ends = (pending.columns, pending.rows) if _is_turned(weight) else (pending.rows, pending.columns)
+    found = (*permutation(*ends, min(shape)).tensors(), pending.counts)
     if octets.device.type != "cuda":
-        return _InFlight(key, weight, pending, edges, found)
+        return _InFlight(key, weight, pending, edges, tuple(tensor.cpu() for tensor in found))
     # Copied now: reading them later would wait for everything that is queued behind.
     host = tuple(torch.empty(t.shape, dtype=t.dtype, pin_memory=True).copy_(t, non_blocking=True) for t in found)
     event = torch.cuda.current_stream(octets.device).record_event()
-    return _InFlight(key, weight, pending, edges, (host[0], host[1], host[2]), event)
+    return _InFlight(key, weight, pending, edges, host, event)
 
 
 def _finished(flight: _InFlight[Key]) -> tuple[Key, Array, Components]:
@@ -162,12 +164,14 @@ def _finished(flight: _InFlight[Key]) -> tuple[Key, Array, Components]:
         return flight.key, flight.weight, components(flight.weight)
     if flight.done is not None:
         flight.done.synchronize()
-    rows, columns, (nonzeros, grew) = (tensor.numpy().copy() for tensor in flight.host)
+    inputs, outputs, sizes, (nonzeros, grew) = (tensor.numpy().copy() for tensor in flight.host)
     if grew:  # one squaring was not enough
         try:
             rows, columns = finish(flight.pending, flight.edges)
+            ends = (columns, rows) if _is_turned(flight.weight) else (rows, columns)
+            found = permutation(*ends, min(flight.weight.shape)).tensors()
+            inputs, outputs, sizes = (tensor.cpu().numpy() for tensor in found)
         except RuntimeError as error:
             _refuse_unless_full(error)
             return flight.key, flight.weight, components(flight.weight)
-    inputs, outputs = (columns, rows) if _is_turned(flight.weight) else (rows, columns)
-    return flight.key, flight.weight, numbered(inputs, outputs, int(nonzeros))
+    return flight.key, flight.weight, as_components(inputs, outputs, sizes, int(nonzeros))

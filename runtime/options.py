@@ -33,7 +33,9 @@ PlanOutput = Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN
 First = Annotated[Path, typer.Argument(metavar="A", help="the original model")]
 Second = Annotated[Path, typer.Argument(metavar="B", help="the changed model")]
 Provider = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA where it really works")]
-Device = Annotated[str, typer.Option(help="where weights are analysed: cpu, cuda, or auto: CUDA for large models")]
+Device = Annotated[
+    str, typer.Option(help="where weights are analysed: cpu, cuda, cuda:1, mps, xpu, or auto: CUDA for large models")
+]
 Threads = Annotated[int | None, typer.Option(help="threads of ONNX Runtime (default: its own choice)", min=1, max=1024)]
 Batch = Annotated[
     list[int] | None,

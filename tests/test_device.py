@@ -1,11 +1,12 @@
 import ctypes
 import importlib.util
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from scission.passes import device as module
-from scission.passes.device import WORTH, DeviceError, analysis_device, cuda_devices, pick_device
+from scission.passes.device import WORTH, DeviceError, analysis_device, cuda_devices, described, pick_device
 
 
 def test_devices_that_are_not_there_are_one_clear_error(monkeypatch):
@@ -16,9 +17,8 @@ def test_devices_that_are_not_there_are_one_clear_error(monkeypatch):
         pick_device("cuda")
     assert pick_device().type == pick_device("auto").type == "cpu"
     assert pick_device("cpu:7") == torch.device("cpu")
-    for other in ("meta", "xpu", "mps"):
-        with pytest.raises(DeviceError, match="does not use; use 'cpu', 'cuda'"):
-            pick_device(other)
+    with pytest.raises(DeviceError, match="does not use; use 'cpu', 'cuda'"):
+        pick_device("meta")
     with pytest.raises(DeviceError, match="is no device"):
         analysis_device("", 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -29,6 +29,28 @@ def test_devices_that_are_not_there_are_one_clear_error(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DeviceError, match="pip install torch"):
         pick_device("cpu")
+
+
+def test_every_device_that_torch_has_is_taken(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "xpu", None, raising=False)
+    for kind in ("mps", "xpu"):
+        with pytest.raises(DeviceError, match=f"sees no {kind.upper()} device here; use 'cpu'"):
+            pick_device(kind)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "xpu", SimpleNamespace(is_available=lambda: True, device_count=lambda: 2))
+    assert pick_device("mps").type == "mps" and analysis_device("xpu:1", 0) == torch.device("xpu:1")
+    for name, there in (("mps:1", "there are 1 MPS"), ("xpu:2", "there are 2 XPU")):
+        with pytest.raises(DeviceError, match=there):
+            pick_device(name)
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [(None, "search on the CPU"), ("cpu", "on cpu"), ("cuda", "on cuda:0"), ("cuda:1", "on cuda:1"), ("mps", "on mps")],
+)
+def test_what_was_used_is_said(device, words):
+    assert described(None if device is None else torch.device(device)).endswith(words)
 
 
 def test_large_models_go_where_cuda_is(monkeypatch):

@@ -162,6 +162,7 @@ def test_a_device_makes_the_same_plan_to_the_byte(kind):
     assert plan(planted.model, force=True, device="cpu") == want
     made = make_plan(load(planted.model), force=True, device=torch.device("cpu"))
     assert made.dumps() == want.dumps() and made.rewrites
+    assert (want.analysed, made.analysed) == ("by search on the CPU", "by Boolean products on cpu")
 
 
 def test_a_device_looks_at_each_weight_once_and_tells_its_progress(monkeypatch):
