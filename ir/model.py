@@ -20,6 +20,7 @@ from .errors import ScissionError
 from .onnx_ir import onnx_ir as ir
 from .phase import phase
 from .soundness import unsound
+from .sources import unwrapped
 from .wire import WireError, hollow
 
 __all__ = [
@@ -89,6 +90,7 @@ def load(source: Source, name: str | None = None) -> Model:
     outside the model's folder, when a node reads a value that nothing makes, on cycles, and on operator domains
     that have no version.
     """
+    source = unwrapped(source)
     if isinstance(source, ir.Model):
         model = Model(source, name or source.graph.name or "model")
     elif isinstance(source, onnx.ModelProto):
@@ -144,6 +146,8 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
         graph = ir.from_proto(proto)
     except Exception as error:  # onnx_ir raises whatever its parts raise; the cause stays attached
         raise ModelError(f"{name}: the graph cannot be read: {first_line(error)}") from error
+    if problem := unsound(graph):
+        raise ModelError(f"{name}: {problem}")
     kept = onnx.ModelProto()
     kept.training_info.extend(proto.training_info)
     kept.graph.sparse_initializer.extend(proto.graph.sparse_initializer)
@@ -353,7 +357,7 @@ def _validate(model: Model, *, given: bool) -> None:
     """Raise ModelError for what cannot run. An unsorted graph is sorted, unless it was `given` and is not ours."""
     if not model.graph.opset_imports:
         raise ModelError(f"{model.name}: no operator set version is imported; export it again with one")
-    if problem := unsound(model.graph):
+    if given and (problem := unsound(model.graph)):
         raise ModelError(f"{model.name}: {problem}")
     functions = {(domain, name) for domain, name, _ in model.graph.functions}
     bodies: list[ir.Graph | ir.Function] = [model.graph.graph, *model.graph.functions.values()]

@@ -14,6 +14,11 @@ __all__ = ["Site", "leaf_shape", "size"]
 
 FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
+OVERRIDABLE = (
+    "weight is an initializer that callers may override; take it out of the graph's inputs, or export with "
+    "keep_initializers_as_inputs=False"
+)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
@@ -50,7 +55,7 @@ class Site:
     def overridable(self, *values: ir.Value | None) -> str | None:
         """The reason that speaks against weights which callers may replace; None when none of them is such."""
         found = any(value is not None and self.constants.is_overridable(value) for value in values)
-        return "weight is an initializer that callers may override" if found else None
+        return OVERRIDABLE if found else None
 
     def weight_problem(self, weight: ir.Value) -> str | None:
         """Why a constant cannot be taken as a weight; None when it can."""

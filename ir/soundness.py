@@ -23,6 +23,12 @@ def unsound(model: ir.Model) -> str:
         for domain, version in owner.opset_imports.items():
             if domain in STANDARD and version is not None and version < 1:
                 return f"operator set {version} does not exist; export the model again with a newer one"
+        if borrowed := _borrowed(owner):
+            return (
+                f"node {borrowed.name or borrowed.op_type!r} ({borrowed.op_type}) takes its graph from an attribute of "
+                "its function, which nothing here can follow; put the function in the place of its calls first "
+                "(onnx.inliner.inline_local_functions)"
+            )
         for index, node in enumerate(owner.all_nodes()):
             if not node.op_type:
                 return f"node {node.name or f'number {index}'!r} has no operator; export the model again"
@@ -31,6 +37,21 @@ def unsound(model: ir.Model) -> str:
         names = " → ".join(f"{domain}.{name}" if domain else name for domain, name, _ in circle)
         return f"functions call each other in a circle ({names}), so none can run; export the model again"
     return ""
+
+
+def _borrowed(owner: ir.Graph | ir.Function) -> ir.Node | None:
+    """A node whose body is a reference to an attribute of the function that it stands in; None where there is none."""
+    stack = [iter(owner)]
+    while stack:
+        for node in stack.pop():
+            for attribute in node.attributes.values():
+                if attribute.type not in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+                    continue
+                if attribute.is_ref():
+                    return node
+                bodies = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else attribute.value
+                stack += [iter(body) for body in bodies]
+    return None
 
 
 def _circle(model: ir.Model) -> list[ir.OperatorIdentifier]:

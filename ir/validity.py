@@ -9,13 +9,14 @@ from typing import Any
 
 import onnx
 
-from .model import Model
+from .model import KNOWN_DOMAINS, Model, constant_tensors
 from .onnx_ir import onnx_ir as ir
 
-__all__ = ["bare", "foreign", "objection"]
+__all__ = ["bare", "damaged", "foreign", "objection"]
 
 SMALL = 256  # entries; larger constants say nothing of shapes
 FILLER = 1 << 26  # bytes of zeros in place of weights that cannot become inputs; past that nothing is asked
+TAGS = 1 << 10  # bytes that the tags and the metadata of a tensor may take
 CALLS = 1 << 16  # nodes that functions may unfold to, which the checker's shape inference does
 NAMED = (re.compile(r"Name: (.+?) OpType: (\S+)"), re.compile(r"op_type:(?P<op>\S+?), node name: (?P<name>[^)]+)\)"))
 PLACE = re.compile(r"\[\w+Error\] |Inference error\(s\): |\(op_type:.*?\): ")  # said in front of the line instead
@@ -46,8 +47,31 @@ def objection(model: Model) -> str:
     return ""
 
 
+def damaged(model: Model) -> str:
+    """What is wrong with the size of a constant that is held in memory; '' where nothing is, or nothing is known.
+
+    What lies in files is measured when the model is loaded. Nothing is copied: the length of a message tells.
+    """
+    for tensor in constant_tensors(model.graph):
+        proto = tensor.raw if isinstance(tensor, ir.TensorProtoTensor) else None
+        if proto is None or not proto.HasField("raw_data"):
+            continue
+        beside = onnx.TensorProto()  # everything but the data
+        for field, value in proto.ListFields():
+            if field.name in ("name", "doc_string", "data_type", "data_location"):
+                setattr(beside, field.name, value)
+        beside.dims.extend(proto.dims)
+        held = proto.ByteSize() - beside.ByteSize()
+        if not 0 <= held - tensor.nbytes <= TAGS:
+            return (
+                f"weight {tensor.name!r} holds {max(held - 2, 0):,} bytes, its shape and type need {tensor.nbytes:,}; "
+                "export the model again"
+            )
+    return ""
+
+
 def foreign(model: ir.Model) -> bool:
-    """Whether some operator belongs to a domain that onnx does not define and the model does not either.
+    """Whether some operator belongs to a domain that neither onnx nor ONNX Runtime nor the model itself defines.
 
     >>> import onnx
     >>> x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n"]) for name in "xy")
@@ -56,10 +80,9 @@ def foreign(model: ir.Model) -> bool:
     True
     """
     own = {(domain, name) for domain, name, _ in model.functions}
-    known = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"}
     owners: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     return any(
-        node.domain not in known and (node.domain, node.op_type) not in own
+        node.domain not in KNOWN_DOMAINS and (node.domain, node.op_type) not in own
         for owner in owners
         for node in owner.all_nodes()
     )

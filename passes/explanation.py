@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..ir.errors import INSPECT
 from ..ir.explanation import Explanation, Percolation, Trial, UnknownNodeError
+from ..ir.functions import weight_takers
 from ..ir.inspection import Inspected
 from ..ir.linear import Linear, scopes
 from ..ir.model import Model
@@ -76,9 +77,13 @@ def _explained(
     if row is None:
         skip = next((skip for skip in plan.skipped if skip.node == node), None)
         if skip is None:
-            skip = _no_linear(node, str(operators[node].op_type), found)
+            skip = _no_linear(node, str(operators[node].op_type), found, _called(model, operators[node], found))
         return Explanation(**head, operator=skip.op, skipped=skip)
     seen = ground(model.graph, plan)
+    if node not in _homes(seen):
+        # It stands in a function that stays one: then it is named as it would be in the place of the call.
+        plan = replace(plan, inline=tuple(sorted(weight_takers(model.graph)[0])), reorderings=())
+        seen = view(model.graph, plan.inline)
     step = next(step for step in plan.steps if step.node == node)
     head |= {"operator": step.op, "inspection": row, "rows": _rows(step, plan, model)}
     linear = next((one for one in seen.found.linears if one.address == node), None)
@@ -119,11 +124,40 @@ def _rows(step: Step, plan: Plan, model: Model) -> str:
     return "; ".join(dict.fromkeys(told))
 
 
-def _no_linear(node: str, op: str, found: Inspected) -> Skipped:
+def _homes(seen: View) -> dict[str, ir.Node]:
+    """The node of each linear and recurrent operator, by address."""
+    operators: list[Linear | Recurrent] = [*seen.found.linears, *seen.found.recurrents]
+    return {one.address: one.node for one in operators}
+
+
+def _called(model: Model, node: ir.Node, found: Inspected) -> list[str]:
+    """The linears in the function that a node calls, as the plan names them; nothing where it calls none."""
+    if node.op_identifier() not in model.graph.functions:
+        return []
+    seen = view(model.graph, sorted(weight_takers(model.graph)[0]))
+    inside = {node.op_identifier()}
+    while (
+        more := {
+            other.op_identifier()
+            for function in inside
+            for other in model.graph.functions[function].all_nodes()
+            if other.op_identifier() in model.graph.functions
+        }
+        - inside
+    ):
+        inside |= more
+    homes = {address: seen.origins.get(one) for address, one in _homes(seen).items()}
+    own = "::".join(part for part in node.op_identifier() if part) + "/"
+    return [row.node for row in found.rows if homes.get(row.node) in inside or row.node.startswith(own)]
+
+
+def _no_linear(node: str, op: str, found: Inspected, called: Sequence[str]) -> Skipped:
     """Why an operator that is not even skipped has nothing to split."""
     ways = [row.node for row in found.rows if row.node.startswith(f"{node}[")]
     why = f"{op} is no product of matrices: there is no constant weight to split"
-    if ways:
+    if called:
+        why = f"it calls a function, whose products are taken by themselves: {_named(called)}"
+    elif ways:
         why = f"each of its directions is taken by itself: {', '.join(ways)}"
     elif op in PRODUCTS and "::" in node:
         why = "it stands in a function, which is handed its factors: its calls are looked at where one of them splits"

@@ -44,6 +44,7 @@ from .rewrite import reorder
 from .scatternd import turned
 from .select import selection
 from .units import states_of
+from .weights import loses_format
 
 if TYPE_CHECKING:
     import torch
@@ -117,12 +118,14 @@ def make_plan(
         steps, failed = _steps(seen, settings, known, model.name)
     settings = replace(settings, progress=None)  # weights are known by now
     joints: list[Joint] = []
+    inlined: list[tuple[View, list[Step]]] = []  # with functions in the place of their calls, which may stay functions
     reorderings: tuple[Reordering, ...] = ()
     while seen.lacks_ranks or takers or _splits(steps, regions):
         with phase("regions"):
             seen = view(model.graph, sorted(takers))
             steps, failed = _steps(seen, settings, known, model.name)
             steps, joints = _joined(seen, steps, known, settings)
+        inlined.append((seen, steps))
         needed = callers(model.graph, _functions_of(seen.found, steps, seen.origins)) & takers
         if needed == takers:
             break
@@ -141,6 +144,7 @@ def make_plan(
     operators: list[Linear | Recurrent] = [*found.linears, *found.recurrents]
     if strangers := wanted.unknown(name for one in operators for name in names_of(one)):
         raise PlanError(_stranger(model.name, strangers[0], found))
+    steps = [*steps, *_in_functions(inlined, steps, takers)]
     calls = [
         Skipped("::".join(f[:2]), "function", f"its weights are arguments: {why}", 0) for f, why in blocked.items()
     ]
@@ -175,6 +179,24 @@ def _stranger(model: str, name: str, found: Survey) -> str:
     every = [one.address for one in operators]
     near = (difflib.get_close_matches(name, every, n=NEAREST, cutoff=0.3) or every)[:NEAREST]
     return f"{model}: a lowering is wanted of {name!r}, which no linear is called; there is {', '.join(near) or 'none'}"
+
+
+def _in_functions(
+    views: Sequence[tuple[View, list[Step]]], steps: Sequence[Step], taken: set[FunctionId]
+) -> list[Step]:
+    """What was found out about linears in functions that stay functions, since nothing in them is split.
+
+    Their addresses are those that they have in the place of a call; a plan names them, and does nothing with them.
+    """
+    known = {step.node for step in steps}
+    left: dict[str, Step] = {}
+    for seen, found in views:
+        operators: list[Linear | Recurrent] = [*seen.found.linears, *seen.found.recurrents]
+        homes = {one.address: seen.origins[one.node] for one in operators if one.node in seen.origins}
+        for step in found:
+            if step.node not in known and step.node in homes and homes[step.node] not in taken:
+                left.setdefault(step.node, step)
+    return list(left.values())
 
 
 def _splits(steps: Sequence[Step], regions: bool) -> bool:
@@ -429,6 +451,8 @@ def _refusal(
         )
     if reason := problem(linear) or (problem(linear, asked) if asked else None):
         return reason
+    if reason := loses_format(linear):
+        return f"{QUANTISED} {reason}"
     if asked == "select" and not selects:
         return "'select' needs a weight with a single 1 for every output; use 'scatter'"
     if asked:

@@ -586,7 +586,10 @@ def _register(
     become Constant nodes in front of all others. sharing: what is stored there already, and read from
     there; None for what no two operators share."""
     for value in constants:
-        first = sharing.first(value, graph if linear.in_function else None) if sharing else value
+        # ONNX Runtime fuses a DequantizeLinear with its product only where nobody else reads its operands.
+        alone = any(node.op_type == "DequantizeLinear" for node in value.consumers())
+        place = graph if linear.in_function else None
+        first = value if alone or sharing is None else sharing.first(value, place)
         if first is not value:
             ir.convenience.replace_all_uses_with(value, first)
             continue

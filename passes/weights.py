@@ -14,7 +14,7 @@ from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.plan import Block, Indices
 from .emit import Emitter
 
-__all__ = ["BlockWeights"]
+__all__ = ["BlockWeights", "loses_format"]
 
 Array = npt.NDArray[Any]
 Ends: TypeAlias = "tuple[Indices, Indices]"
@@ -41,6 +41,28 @@ class BlockWeights:
         assert self._canonical is not None
         part = _cut(self._canonical, ends, self._outputs_first)
         return emitter.constant(part.reshape(part.shape + self._windows), f"{role}/weight")
+
+
+def loses_format(linear: Linear) -> str:
+    """Why the blocks of a quantised weight would have to be stored in floating point; '' where they need not be.
+
+    Only matrices of 8-bit integers with one scale, or one for each row or column, can be cut as they are.
+    """
+    node = linear.weight.producer()
+    if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
+        return ""
+    values = node.inputs[0]
+    kind = values.dtype or (values.const_value.dtype if values.const_value is not None else None)
+    if node.attributes.get("block_size") is not None:
+        size = node.attributes["block_size"].as_int()
+        how = f"in groups of {size} entries with a scale each, which its blocks would cut"
+    elif kind is not None and kind not in (ir.DataType.INT8, ir.DataType.UINT8):
+        how = f"as {kind.name.lower()}"
+    else:
+        return ""
+    times = linear.dtype.bitwidth / kind.bitwidth if kind is not None else 0
+    larger = f", {times:g} times as large" if times > 1 else ""
+    return f"{how}: blocks would have to be stored as {linear.dtype.name.lower()}{larger}"
 
 
 def _cut(canonical: Array, ends: Ends, outputs_first: bool) -> Array:

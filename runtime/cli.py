@@ -361,9 +361,10 @@ def apply(
     refuse_input(output, plan)
     with progress_bar(quiet):
         pipeline.apply(model, chosen, output, overwrite=overwrite, custom_ops=tuple(custom_ops or ()))
+    grown = pipeline.grown(model, output)
     if not quiet:
         lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
-        typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} operators split{lossy}")
+        typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} operators split{lossy}{grown}")
 
 
 @app.command()
@@ -818,7 +819,7 @@ def _say_refused(*models: Path) -> None:
 
     for path in models:
         if problem := refusal(load(path), path):
-            typer.echo(f"warning: {path}: {problem}", err=True)
+            typer.echo(f"warning: {ScissionError(f'{path}: ', *problem).for_shell}", err=True)
 
 
 def _plan(path: Path) -> Plan:

@@ -29,7 +29,7 @@ class OutputReport:
     99 % quantile; scale: largest |original|; max_rel, mean_rel, q99_rel: the same errors over the scale of their
     trial; element_rel: largest error over |original| of the element itself, where that is not tiny; cosine: of the
     two tensors as vectors; argmax: share of rows with the same largest element on the last axis; tolerance: what was
-    allowed relative to the scale, None where equality was demanded.
+    allowed relative to the scale, None where equality was demanded; in_place: whether NaN and Inf are where they were.
     """
 
     name: str
@@ -50,6 +50,7 @@ class OutputReport:
     argmax: float | None
     tolerance: float | None
     reason: str
+    in_place: bool = True
 
 
 def compare_values(
@@ -146,11 +147,13 @@ def _compare_floats(name: str, before: Array, after: Array, rtol: float, atol: f
         argmax=argmax,
         tolerance=rtol,
         reason=reason,
+        in_place=not clash.any(),
     )
 
 
 def _discrete(name: str, dtype: str, elements: int, reason: str) -> OutputReport:
     """An output that is equal or not, without a size of the difference: not floats, or another shape."""
+    errors: Any = dict.fromkeys(ERRORS, math.inf if reason else 0.0)
     return OutputReport(
         name=name,
         dtype=dtype,
@@ -158,7 +161,7 @@ def _discrete(name: str, dtype: str, elements: int, reason: str) -> OutputReport
         finite=elements,
         equal=not reason,
         identical=not reason,
-        **dict.fromkeys(ERRORS, math.inf if reason else 0.0),
+        **errors,
         scale=0.0,
         cosine=None,
         argmax=None,
@@ -210,6 +213,7 @@ def worst_of(one: OutputReport, other: OutputReport) -> OutputReport:
         argmax=_least(one.argmax, other.argmax),
         tolerance=_least(one.tolerance, other.tolerance),
         reason=one.reason or other.reason,
+        in_place=one.in_place and other.in_place,
     )
 
 

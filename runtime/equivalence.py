@@ -54,13 +54,15 @@ class Probe:
     """A rewritten linear: the activation that enters it and the value that leaves it, both in the top-level graph.
 
     reference(x) is the exact product in float64 and an elementwise bound on what rounding may change, for the
-    activation x as it was: `product_bound` makes both.
+    activation x as it was: `product_bound` makes both. narrow: a narrower type that the changed model computes it in,
+    which is handed to the reference there.
     """
 
     node: str
     input: str
     output: str
-    reference: Callable[[Array], tuple[Float64, Float64]]
+    reference: Callable[..., tuple[Float64, Float64]]
+    narrow: np.dtype[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,7 @@ def check(
     custom_ops: Sequence[Path] = (),
     folder: Path | None = None,
     least: float = 0.0,
+    optimize: tuple[bool, bool] = (True, True),
     progress: Progress | None = None,
 ) -> Verdict:
     """Run both models on the same feeds and compare every output; then check every probe against its error bound.
@@ -136,14 +139,16 @@ def check(
     The outputs are compared on the models as they are; for the probes they run once more with the probed values as
     extra outputs, which may switch fusions off. On CUDA both run without TF32.
     feeds: the inputs, or what chooses them once the original is open. folder: where external data of models given as
-    bytes lies; least: tolerance below which no output is held, see
-    `compare_values`; progress: called with (done, total, what).
+    bytes lies; least: tolerance below which no output is held, see `compare_values`; optimize: whether ONNX Runtime
+    optimises the original and the changed model; progress: called with (done, total, what).
     Raises EquivalenceError when the interfaces differ, there are no feeds, or a probed value does not exist, and
     SessionError when ONNX Runtime refuses a model or an input.
     """
     start = time.perf_counter()
 
-    def load(model: Path | bytes, label: str, names: Sequence[str] = (), optimize: bool = True) -> Session:
+    fusing = dict(zip(("original", "changed"), optimize, strict=True))
+
+    def load(model: Path | bytes, label: str, names: Sequence[str] = (), plain: bool = False) -> Session:
         name = str(model) if isinstance(model, Path) else label
         beside = model.absolute().parent if isinstance(model, Path) else folder
         source = expose(model, names) if names else model
@@ -151,7 +156,7 @@ def check(
             source,
             provider=provider,
             threads=threads,
-            optimize=optimize,
+            optimize=fusing[label] and not plain,
             tf32=False,
             custom_ops=custom_ops,
             folder=beside,
@@ -168,16 +173,17 @@ def check(
         trials: Sequence[Mapping[str, Array]],
     ) -> tuple[tuple[OutputReport, ...], list[list[tuple[float, int]]]]:
         reports, interface = _compare_outputs(first, second, trials, rtol, atol, least, progress)
-        runs = (
-            functools.partial(load, model, label) for model, label in ((original, "original"), (changed, "changed"))
-        )
-        return reports, [_run_probes(run, interface, trials, probes) for run in runs]
+        whole = [dataclasses.replace(probe, narrow=None) for probe in probes]
+        runs = ((original, "original", whole), (changed, "changed", probes))
+        return reports, [
+            _run_probes(functools.partial(load, model, label), interface, trials, held) for model, label, held in runs
+        ]
 
     try:
         reports, (before, after) = compare(trials)
     except SessionError as error:
         # Fused operators may run what the graph as it is written refuses: that says nothing about the changed model.
-        plain = load(original, "original", optimize=False)
+        plain = load(original, "original", plain=True)
         sound = [feed for feed in trials if _runs(plain, feed)]
         if not sound or (len(sound) == len(trials) and not isinstance(error, _RefusedError)):
             raise
@@ -332,7 +338,9 @@ def _run_probes(
 
 def _ratio(model: str, probe: Probe, values: Mapping[str, Array]) -> tuple[float, int]:
     y = values[probe.output]
-    exact, bound = probe.reference(values[probe.input])
+    narrow = probe.narrow
+    x = values[probe.input]
+    exact, bound = probe.reference(x) if narrow is None else probe.reference(x, narrow)
     if exact.shape != y.shape or bound.shape != y.shape:
         raise EquivalenceError(
             f"{model}: {probe.node}: {probe.output!r} has shape {y.shape}, its reference {exact.shape}; "
@@ -340,7 +348,8 @@ def _ratio(model: str, probe: Probe, values: Mapping[str, Array]) -> tuple[float
         )
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         # Outside the range of the type, and after a NaN or an Inf, the analysis of rounding does not hold.
-        valid = np.isfinite(exact) & np.isfinite(bound) & (np.abs(exact) + bound <= limits(y.dtype)[2])
+        largest = limits(y.dtype if narrow is None else narrow)[2]
+        valid = np.isfinite(exact) & np.isfinite(bound) & (np.abs(exact) + bound <= largest)
         error = np.abs(y.astype(np.float64) - exact)
         ratio = np.where(error == 0, 0.0, error / bound)[valid]
     return float(np.where(np.isnan(ratio), np.inf, ratio).max(initial=0.0)), int(valid.sum())

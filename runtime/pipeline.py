@@ -48,6 +48,7 @@ __all__ = ["Result", "apply", "optimize", "plan", "tuned_plan"]
 Lowerings: TypeAlias = "str | Sequence[str] | None"
 Out: TypeAlias = "Path | bytes | onnx.ModelProto | ir.Model"
 Planner: TypeAlias = "Callable[[Model], tuple[Plan, Tuned | None]]"
+ROOM = 1 << 12  # bytes that the nodes of blocks may take beside their weights before a file counts as larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,14 @@ def _valid(model: Source, custom_ops: Sequence[Path] = ()) -> Model:
     return loaded
 
 
+def require_provider(provider: str, name: str) -> None:
+    """Raise SessionError where models are to be run on CUDA and cannot be, before anything is done with them."""
+    if provider == "cuda":
+        from .session import resolved
+
+        resolved("cuda", name)
+
+
 def _planned(
     loaded: Model,
     options: tuple[Any, ...],
@@ -195,6 +204,8 @@ def _planned(
 ) -> tuple[Plan, Tuned | None]:
     """A plan, and what was measured for it where it is tuned."""
     provider, _, _, threads, _, progress, *_ = options
+    if tune:
+        require_provider(provider, loaded.name)
     own = replace(trials or Trials(), provider=provider, threads=threads)
     planned = _planner(loaded, options, own if tune else None, cache)
     if anneal is None:
@@ -358,7 +369,7 @@ def _as_given(source: Source, model: Model, changed: ir.Model | None) -> Out:
     """The result in the form of the source: itself where nothing changed."""
     if changed is None:
         return source if not isinstance(source, (str, os.PathLike)) else Path(source)
-    if isinstance(source, ir.Model):
+    if not isinstance(source, (bytes, onnx.ModelProto)):
         return changed
     proto = to_proto(model, changed)
     return proto.SerializeToString() if isinstance(source, bytes) else proto
@@ -404,6 +415,7 @@ def optimize(
     loaded = _valid(model, trials.custom_ops)
     if loaded.path is not None and output is None:
         raise ValueError("a model given as a path needs an output path")
+    require_provider(trials.provider, loaded.name)
     if anneal is not None:
         from .annealer import as_annealer
 
@@ -459,6 +471,7 @@ def optimize(
     if fallbacks:
         reason += f"; {len(fallbacks)} went back to dense, with which the model was slower than the original"
     reason += refused
+    reason += growth(loaded, tried.written)
     written = list(tried.written)
     if selection is not None and selection.chosen and outcome != "split":  # what is handed back has all its weights
         why = f"annealed and split ({selection.effect}) it was not kept: {reason}"
@@ -511,6 +524,7 @@ class _Attempt:
 
     def run(self, exact: Model, plan: Plan) -> _Tried:
         """Rewrite the annealed model, prove it equal, time it beside the original, and write it when it is kept."""
+        from .evaluator import REFERENCE, UnprovableError, lacks_kernel
         from .session import SessionError  # needed only where something is run
 
         changed = rewrite(exact.graph, plan)
@@ -524,12 +538,18 @@ class _Attempt:
                         verdict = compare.check(
                             annealed or original, staged.path, trials=self.trials, progress=self.progress
                         )
-                if self.bench and (verdict is None or not verdict.different):
+                on_runtime = verdict is None or verdict.provider != REFERENCE
+                if self.bench and on_runtime and (verdict is None or not verdict.different):
                     benches = compare.bench(
                         original, staged.path, trials=self.trials, batch=self.batch, progress=self.progress
                     )
                 outcome, reason = _judge(plan, verdict, benches, self.force, self.tuned)
-            except SessionError:
+            except UnprovableError as error:
+                outcome, reason = "unchanged", str(error)
+            except SessionError as error:
+                if lacks_kernel(error) and not self.check:
+                    untimed = Remedy("bench=False", "--no-bench")
+                    raise SessionError(*error.parts, "; nothing can be timed here: add ", untimed) from error
                 refused = _refusal(original, staged.path, self.trials)
                 if refused is None:
                     raise
@@ -673,15 +693,20 @@ def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
 
 def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force: bool, tuned: bool) -> tuple[str, str]:
     """(outcome, reason) of a rewritten model that was run beside its original."""
+    from .evaluator import REFERENCE
+
     if verdict is not None and verdict.different:
         return "failed", verdict.reason
     found = judge_speed(plan, () if force else benches, tuned=tuned)
     if not found.keep:
         return "slower" if found.speed is Speed.SLOWER else "unchanged", found.reason
     own = [step for step in plan.steps if step.reason != OWN]
+    untimed = ""
+    if verdict is not None and verdict.provider == REFERENCE:
+        untimed = f"ONNX Runtime has no kernel for it here, so it was proved on {REFERENCE} and not timed"
     unproved = verdict.reason if verdict is not None and not verdict.shown else ""
     split = f"{len(plan.rewrites)} of {len(own)} operators split"
-    return "split", "; ".join(filter(None, [split, unproved, found.reason]))
+    return "split", "; ".join(filter(None, [split, unproved, found.reason, untimed]))
 
 
 @contextmanager
@@ -708,6 +733,26 @@ def _staged(model: Model, changed: ir.Model, target: Path | None, overwrite: boo
         stage(model, changed.clone(), Path(folder) / "changed.onnx") as staged,
     ):
         yield staged
+
+
+def grown(source: Path, output: Path) -> str:
+    """The same of two files."""
+    changed = load(output)
+    return growth(load(source), [output, *changed.data_files()])
+
+
+def growth(model: Model, written: Sequence[Path]) -> str:
+    """What is to be said where the written files are larger than those of the model; '' where they are not."""
+    if model.path is None or not written:
+        return ""
+    from .diff_lines import megabytes
+
+    before, after = (
+        sum(path.stat().st_size for path in paths) for paths in ([model.path, *model.data_files()], written)
+    )
+    if after <= before + ROOM:
+        return ""
+    return f"; the file grows from {megabytes(before)} to {megabytes(after)}: blocks hold more than it did"
 
 
 def _nothing(plan: Plan, selection: Selection | None = None, how: str = "predicted") -> str:

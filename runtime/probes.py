@@ -47,9 +47,11 @@ def _is_plain(linear: Linear) -> bool:
     return named and linear.layout.kind != "conv" and not linear.fused and linear.addend is None
 
 
-def _reference(linear: Linear, constants: Constants) -> Callable[[Array], tuple[Array, Array]]:
-    def reference(x: Array) -> tuple[Array, Array]:
+def _reference(linear: Linear, constants: Constants) -> Callable[..., tuple[Array, Array]]:
+    def reference(x: Array, narrow: np.dtype[Any] | None = None) -> tuple[Array, Array]:
         W = linear.canonical(constants)
+        if narrow is not None and narrow.itemsize >= np.dtype(linear.dtype.numpy()).itemsize:
+            narrow = None  # it is computed so in the original already
         bias = _bias(linear, constants)
         rows = _rows_first(linear, x)
         step = max(1, COLUMNS // max(W.shape[0], 1))
@@ -59,6 +61,7 @@ def _reference(linear: Linear, constants: Constants) -> Callable[[Array], tuple[
                 linear.alpha * W[:, start : start + step].astype(np.float64),
                 W.shape[0] + 4,  # K products, alpha, beta and the bias
                 bias=None if bias is None else bias[start : start + step],
+                narrow=narrow,
             )
             for start in range(0, W.shape[1], step)
         ]

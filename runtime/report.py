@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .unexercised import PartReport
 
 __all__ = ["console", "plan_view", "recurrences", "result_view", "timings", "verdict_view"]
+NONE = "no operator multiplies by a constant weight: there is nothing to split"
 
 STYLES = {Speed.FASTER: "bold green", Speed.SLOWER: "bold red", Speed.EQUAL: "bold", Speed.UNMEASURABLE: "yellow"}
 
@@ -112,7 +113,7 @@ def _left_alone(plan: Plan, everything: bool) -> RenderableType:
     rows = [(s.reason, s.node, s.op, s.parameters) for s in kept]
     rows += [(s.reason, s.node, s.op, s.parameters) for s in plan.skipped]
     if not rows:
-        return Text("every operator is split", style="dim")
+        return Text("every operator is split" if plan.steps else NONE, style="dim")
     columns = ("nodes", "left"), ("operator", "left"), ("parameters", "right"), ("why", "left")
     table = make_table("left as they are", *columns)
     if everything:

@@ -24,6 +24,7 @@ import onnx
 from ..ir.errors import Remedy, ScissionError, option
 
 __all__ = [
+    "NO_KERNEL",
     "Bound",
     "Choice",
     "GraphChoice",
@@ -54,13 +55,14 @@ ASSIGNMENT = "get_provider_graph_assignment_info"  # a method of onnxruntime's s
 UNCAPTURED = ("gpu_graph_id", "-1")  # run option: neither record a CUDA graph nor replay one
 CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 SIZED_BY_DATA = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # they read a size back from the GPU
+NO_KERNEL = "Could not find an implementation"  # of an operator that it knows, for these types on this provider
 FATAL = 4  # onnxruntime's log severity: what matters comes back as an exception, and as our own message
 HINTS: tuple[tuple[Any, ...], ...] = (  # what a message of onnxruntime holds, and what helps
     ("captur", "this model cannot be recorded as a CUDA graph; use ", option("cuda_graph", "off")),
     ("CUDA failure", "the GPU refused; free its memory, or use ", option("provider", "cpu")),
     ("is not a registered function", "load the library of this operator with ", option("custom_ops")),
     ("No Op registered", "load the library of this operator with ", option("custom_ops"), ", or upgrade onnxruntime"),
-    ("Could not find an implementation", "this provider has no kernel for that operator and type; convert the model"),
+    (NO_KERNEL, "this provider has no kernel for that operator and type; convert the model"),
     ("Unsupported model IR version", "upgrade onnxruntime or save the model with an older IR version"),
     ("opset", "upgrade onnxruntime or convert the model to an older opset"),
     ("External data", "keep the external data files beside the model"),

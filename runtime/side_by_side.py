@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.store import save
+from ..passes.seeding import common_seeds, draws, seeded
 from .deviation import compare_values
 from .labelled import Labelled
 from .metric import Metric, MetricError
@@ -81,7 +82,7 @@ class SideBySide:
         baseline = self.baseline
         with tempfile.TemporaryDirectory(prefix="scission.") as folder:
             path = Path(folder) / "changed.onnx"
-            save(self.model, changed.clone(), path)
+            save(self.model, self._steady(changed), path)
             session = self._open(path)
             for index, (feed, before) in enumerate(zip(self.data.feeds, self._original(), strict=True)):
                 after = session.run(feed)
@@ -97,6 +98,11 @@ class SideBySide:
         drop = baseline - value if self.metric.higher_is_better else value - baseline
         cosine = float(np.average(cosines, weights=weights)) if cosines and sum(weights) else None
         return Measured(metric=value, baseline=baseline, drop=drop, deviation=worst, cosine=cosine)
+
+    def _steady(self, graph: ir.Model) -> ir.Model:
+        """A copy whose random operators draw the same numbers as those of the original in every session."""
+        drawing = draws(graph)
+        return seeded(graph, common_seeds(draws(self.model.graph), drawing)[1]) if drawing else graph.clone()
 
     def _open(self, path: Path) -> Session:
         return open_session(
@@ -117,11 +123,11 @@ class SideBySide:
 
     def _run(self, feed: Mapping[str, Array]) -> Mapping[str, Any]:
         if self._session is None:
-            if self.model.path is not None:
+            if self.model.path is not None and not draws(self.model.graph):
                 self._session = self._open(self.model.path)
             else:
                 with tempfile.TemporaryDirectory(prefix="scission.") as folder:
                     path = Path(folder) / "original.onnx"
-                    save(self.model, self.model.graph.clone(), path)
+                    save(self.model, self._steady(self.model.graph), path)
                     self._session = self._open(path)
         return self._session.run(feed)

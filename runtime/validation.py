@@ -23,6 +23,7 @@ from .compare import Trials
 from .continuity import jumps
 from .labelled import Labelled
 from .metric import Metric, parse_metric
+from .pipeline import require_provider
 from .side_by_side import Measured, SideBySide
 from .validity import require_valid
 
@@ -93,6 +94,7 @@ def sweep(
     trials = trials or Trials()
     loaded = load(model)
     require_valid(loaded, model, trials.custom_ops)
+    require_provider(trials.provider, loaded.name)
     held = data if isinstance(data, Labelled) else read_data(loaded, data, labels)
     judge = parse_metric(metric) if isinstance(metric, str) else metric
     given, options = options, swept_by(options)

@@ -8,14 +8,15 @@ from typing import Any
 
 import onnx
 
+from ..ir.errors import Remedy, option
 from ..ir.model import Model, ModelError, Source
 from ..ir.phase import phase
-from ..ir.validity import bare, foreign, objection
+from ..ir.validity import bare, damaged, foreign, objection
+from .session import NO_KERNEL, SessionError, open_session, runtime_version
 
 __all__ = ["refusal", "require_valid"]
 
 UNREGISTERED = ("No Op registered", "is not a registered function")
-NO_KERNEL = "Could not find an implementation"  # a valid graph, which another provider may run
 SPECIFICATION = ("has input size", "has output size", "Unrecognized attribute", "Required attribute")
 
 
@@ -24,33 +25,36 @@ def require_valid(model: Model, source: Source, custom_ops: Sequence[Path] = ())
     """Raise ModelError, naming file and node, for a model that neither onnx's checker nor ONNX Runtime takes."""
     problem = refusal(model, source, custom_ops)
     if problem:
-        raise ModelError(f"{model.name}: {problem}")
+        raise ModelError(f"{model.name}: ", *problem)
 
 
-def refusal(model: Model, source: Source, custom_ops: Sequence[Path] = ()) -> str:
-    """Why nothing runs a model, in one line; empty where the checker or ONNX Runtime takes it.
+def refusal(model: Model, source: Source, custom_ops: Sequence[Path] = ()) -> tuple[str | Remedy, ...]:
+    """Why nothing runs a model, as the parts of an error; empty where the checker or ONNX Runtime takes it.
 
     source: where the model came from. ONNX Runtime sees the graph without its weights first, and the whole model only
     where it does not take that. Without the library of an operator that is not onnx's own nobody can tell, so such a
     model passes where nothing else is wrong. custom_ops: those libraries.
     """
+    if broken := damaged(model):
+        return (broken,)
     against = objection(model)
     if not against:
-        return ""
+        return ()
     heard = _runtime(model, source, custom_ops)
-    if not heard or NO_KERNEL in heard:
-        return ""
+    if not heard or NO_KERNEL in heard:  # a valid graph, which another provider may run
+        return ()
     unknown = any(words in heard for words in UNREGISTERED)
     if unknown and not custom_ops and foreign(model.graph) and not any(words in against for words in SPECIFICATION):
-        return ""
-    hint = "load the library of this operator with --custom-ops, or export the model again"
-    return f"{against}; ONNX Runtime refuses the model as well: {hint if unknown else 'export it again'}"
+        return ()
+    said = f"{against}; ONNX Runtime refuses the model as well: "
+    if not unknown:
+        return (f"{said}export it again",)
+    return said, "load the library of this operator with ", option("custom_ops"), ", or export the model again"
 
 
 def _runtime(model: Model, source: Source, custom_ops: Sequence[Path]) -> str:
     """What ONNX Runtime has against a model; empty where it takes it, or is not there to be asked."""
     from .compare import as_file
-    from .session import SessionError, open_session, runtime_version
 
     try:
         runtime_version()

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import oracles
 import pytest
+from onnx import helper, numpy_helper
 from test_inspection import three_of
 
 import scission
@@ -19,6 +20,7 @@ from scission.passes.percolation import half_giant
 from scission.passes.planner import make_plan
 
 CPU = {"provider": "cpu"}
+OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("f", 1)]
 
 
 def glued(size=64, blocks=4):
@@ -161,3 +163,40 @@ def test_it_goes_through_json():
         assert data["node"] == node and len(data["trials"]) == len(found.trials)
     empty = Explanation(model="m", node="n", scope="", operator="Relu")
     assert empty.to_dict()["glue"] == [] and empty.to_dict()["percolation"] is None
+
+
+def in_functions(**extra):
+    """A function that is handed its weight and stays a function, beside a product that may split."""
+    inner = helper.make_function(
+        "f", "Lin", ["a", "wt"], ["b"], [helper.make_node("Gemm", ["a", "wt"], ["b"], "inner", alpha=2.0)], OPSETS[:1]
+    )
+    rng = np.random.default_rng(0)
+    dense = rng.standard_normal((32, 32)).astype(np.float32)
+    other = extra.get("other", dense)
+    nodes = [
+        helper.make_node("Lin", ["x", "w"], ["h"], "call", domain="f"),
+        helper.make_node("MatMul", ["h", "v"], ["y"], "outer"),
+    ]
+    ends = [[helper.make_tensor_value_info(name, 1, ["n", 32])] for name in "xy"]
+    constants = [numpy_helper.from_array(dense, "w"), numpy_helper.from_array(other, "v")]
+    graph = helper.make_graph(nodes, "g", *ends, constants)
+    return helper.make_model(graph, opset_imports=OPSETS, ir_version=9, functions=[inner])
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    "other", [None, np.kron(np.eye(4), np.ones((8, 8))).astype(np.float32)], ids=["dense", "blocks"]
+)
+def test_a_product_in_a_function_that_stays_one_has_a_row_and_is_explained(force, other):
+    model = in_functions(**({} if other is None else {"other": other}))
+    plan = scission.plan(model, force=force, **CPU)
+    rows = {row.node: row for row in scission.inspect(model, **CPU)}
+    assert rows.keys() == {"inner", "outer"} == {step.node for step in plan.steps}
+    assert plan.inline == () and rows["inner"].operator == "Gemm"
+    found = scission.explain(model, "inner", **CPU)
+    assert found.inspection == rows["inner"] and found.percolation is not None
+    call = scission.explain(model, "call", **CPU)
+    assert call.skipped is not None and call.skipped.reason.endswith("taken by themselves: inner")
+    changed = scission.apply(model, plan)
+    x = {"x": np.random.default_rng(1).standard_normal((3, 32)).astype(np.float32)}
+    oracles.assert_close(oracles.run(model, x), oracles.run(changed, x))

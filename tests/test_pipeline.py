@@ -16,7 +16,7 @@ from scission.models import planted_ffn
 from scission.models.matrix import weight
 from scission.models.planted import build
 from scission.passes.rewrite import rewrite
-from scission.runtime import compare, fallback, pipeline
+from scission.runtime import compare, fallback, pipeline, session
 from scission.runtime import tune as tuning
 from scission.runtime.comparison import Speed
 from scission.runtime.fallback import Fallback
@@ -562,3 +562,44 @@ def test_apply_says_by_type_what_comes_back():
         "Source": (path, "Path"),
         **{kind: ("None", kind) for kind in ("bytes", "onnx.ModelProto", "ir.Model")},
     }
+
+
+@pytest.mark.skipif(session.cuda_problem() is None, reason="there is a GPU")
+def test_what_is_to_run_on_cuda_is_refused_where_there_is_none(tmp_path):
+    """Whatever would have been done with the model; a plan alone only predicts."""
+    path, out = given(model_of(WHOLE), "path", tmp_path), tmp_path / "out.onnx"
+    trials = dataclasses.replace(QUICK, provider="cuda")
+    np.savez(tmp_path / "data.npz", x=np.zeros((4, 48), np.float32))
+    for call in (
+        lambda: scission.optimize(path, out, trials=trials),
+        lambda: scission.plan(path, provider="cuda", tune=True),
+        lambda: scission.sweep(path, tmp_path / "data.npz", trials=trials),
+        lambda: scission.bench(path, path, trials=trials),
+        lambda: scission.check(path, path, trials=trials),
+    ):
+        with pytest.raises(session.SessionError, match="asked for CUDA"):
+            call()
+    assert not out.exists()
+    assert scission.plan(path, provider="cuda").provider == "cuda"
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_a_file_that_grows_says_so(small, tmp_path):
+    """The weight is a small tensor tiled over the blocks times one row: what is stored of the blocks is more."""
+    K, tile = 96, np.random.default_rng(0).standard_normal((12, 12)).astype(np.float32)
+    nodes = [
+        ("Reshape", ["eye", "apart"], ["a"]),
+        ("Mul", ["a", "tile"], ["b"]),
+        ("Reshape", ["b", "flat"], ["c"]),
+        ("Mul", ["c", "row"], ["W"]),
+    ]
+    held = {"eye": np.eye(8, dtype=np.float32), "apart": np.array([8, 1, 8, 1]), "flat": np.array([K, K])}
+    held |= {"tile": tile[None, :, None, :], "row": np.arange(1, K + 1, dtype=np.float32)}
+    if not small:
+        nodes, held = [], {"W": np.kron(held["eye"], tile) * held["row"]}
+    model = oracles.graph([*nodes, ("MatMul", ["x", "W"], ["y"])], {"x": ["m", K]}, {"y": ["m", K]}, held)
+    path = given(model, "path", tmp_path)
+    result = optimize(path, tmp_path / "out.onnx", force=True)
+    assert result.outcome == "split", result.reason
+    assert ("the file grows" in result.reason) is small
+    assert (path.stat().st_size < (tmp_path / "out.onnx").stat().st_size) is small

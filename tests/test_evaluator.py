@@ -1,0 +1,67 @@
+import ml_dtypes
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+import scission
+from scission.runtime.evaluator import REFERENCE
+from scission.runtime.session import SessionError
+
+K, N = 48, 64
+TYPES = {TensorProto.BFLOAT16: ml_dtypes.bfloat16, TensorProto.DOUBLE: np.float64, TensorProto.FLOAT: np.float32}
+
+
+def model(kind, *nodes, scale=1.0, last="y", imports=()):
+    rng = np.random.default_rng(0)
+    w = np.zeros((K, N))
+    for i in range(4):
+        w[i * 12 : i * 12 + 12, i * 16 : i * 16 + 16] = rng.standard_normal((12, 16)) * scale
+    array = w.astype(TYPES[kind])
+    tensor = TensorProto(name="w", data_type=kind, dims=array.shape, raw_data=array.tobytes())
+    values = [helper.make_tensor_value_info(name, kind, ["n", size]) for name, size in (("x", K), ("y", N))]
+    product = helper.make_node("MatMul", ["x", "w"], [last], "mm")
+    graph = helper.make_graph([product, *nodes], "g", values[:1], values[1:], [tensor])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), *imports], ir_version=8)
+
+
+def erf(scale=1.0):
+    """A float64 Erf behind a product: ONNX Runtime has the product for float64 and not the Erf."""
+    return model(TensorProto.DOUBLE, helper.make_node("Erf", ["h"], ["y"], "erf"), scale=scale, last="h")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda scale=1.0: model(TensorProto.BFLOAT16, scale=scale), erf], ids=["bfloat16", "erf"]
+)
+def test_what_onnx_runtime_has_no_kernel_for_is_proved_on_the_reference(make):
+    found = scission.optimize(make(), force=True)
+    assert found.outcome == "split", found.reason
+    assert found.verdict is not None and found.verdict.equal and found.verdict.provider == REFERENCE
+    assert not found.benches and "not timed" in found.reason
+    verdict = scission.check(make(), make(1.2))
+    assert verdict.provider == REFERENCE and not verdict.equal
+
+
+def test_without_a_plan_to_split_nothing_is_run():
+    found = scission.optimize(erf())
+    assert found.outcome == "unchanged" and found.verdict is None
+
+
+def test_what_neither_runs_asks_for_the_library(tmp_path):
+    """An operator whose library is not given: neither of the two knows it."""
+    nodes = [
+        helper.make_node("Erf", ["h"], ["e"], "erf"),
+        helper.make_node("FusedGelu", ["e"], ["y"], "gelu", domain="org.example"),
+    ]
+    path = tmp_path / "in.onnx"
+    path.write_bytes(
+        model(TensorProto.DOUBLE, *nodes, last="h", imports=[helper.make_opsetid("org.example", 1)]).SerializeToString()
+    )
+    with pytest.raises(SessionError, match="custom_ops"):
+        scission.optimize(path, tmp_path / "out.onnx", force=True)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_timing_alone_says_what_to_do():
+    with pytest.raises(SessionError, match="bench=False"):
+        scission.optimize(erf(), force=True, check=False)
+    assert scission.optimize(erf(), force=True, check=False, bench=False).outcome == "split"
