@@ -12,7 +12,7 @@ from .null import Null
 
 __all__ = ["Certificate", "Evidence", "EvidenceError", "Fit", "Misfit"]
 
-Misfit = Literal["smaller", "unequal"]  # more small entries than the null has; no band of equal influence at any width
+Misfit = Literal["law", "unequal"]  # learning on top of the null has no such law; influence is equal in no band
 
 
 class EvidenceError(ScissionError):
@@ -26,8 +26,8 @@ class Fit:
     ks: Kolmogorov-Smirnov distance of its p-values from uniform, 0 to 1; share: of the whole population that the null
     fits, 1 for pure initialisation; quantiles: of |w| in units of the null's sigma at the probabilities `at`, observed
     and expected, for a quantile plot; ratio: of the median magnitudes, observed over expected, which is 1 where most
-    entries are untouched; surplus: of `entries` that are finite and not zero, the largest excess of the share below any
-    magnitude over what the null has there (one-sided Kolmogorov-Smirnov), which learning cannot make.
+    entries are untouched; surplus: of `entries` that are finite and not zero, the share that lies where neither the
+    null nor anything learned on top of it would have put it.
     """
 
     ks: float

@@ -105,7 +105,7 @@ def _neyman(weight: Array, null: Null, level: float, correction: Correction, det
         power=f"an edge is seen from |w| > {threshold:.3g}, half of the weight as a block from a signal of "
         f"{signal:.1f} sigma",
         fit=fit,
-        misfit=misfit_of(fit, null),
+        misfit=misfit_of(fit),
         notes=percolation_notes(correction, per_edge, tests, weight.shape),
     )
     return Decision(mask, evidence, neyman.p_values(weight, null) if details else None)
@@ -159,7 +159,7 @@ def _support(weight: Array, null: Null, level: float) -> Decision:
         smallest=null.scale,
         power=f"an edge is seen when learning made |w| larger than {null.scale:.3g}, which no initialisation does",
         fit=fit,
-        misfit=misfit_of(fit, null),
+        misfit=misfit_of(fit),
     )
     return Decision(mask, evidence)
 
@@ -220,7 +220,7 @@ def _walk(weight: Array, null: Null | None, level: float, source: random_walk.So
     if details:
         classes = _classes(mask, random_walk.in_band(weight, found, source))
     fit = None if null is None else null_fit(weight, null)
-    misfit = unequal(found) if fit is None or null is None else misfit_of(fit, null) or unequal(found)
+    misfit = (misfit_of(fit) if fit else None) or unequal(found)
     evidence = Evidence(
         test="walk",
         level=level,

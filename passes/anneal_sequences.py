@@ -103,11 +103,11 @@ def _norm(
 
 def _worst(theta: Sequence[Array], nulls: Sequence[Null]) -> tuple[Fit | None, Misfit | None]:
     """The fit of the channel that contradicts its null most, and how it does; (None, None) without nulls."""
-    found = [(null_fit(part, null), null) for part, null in zip(theta, nulls, strict=True)] if nulls else []
+    found = [null_fit(part, null) for part, null in zip(theta, nulls, strict=True)] if nulls else []
     if not found:
         return None, None
-    fit, null = max(found, key=lambda one: (misfit_of(*one) is not None, one[0].surplus))
-    return fit, misfit_of(fit, null)
+    fit = max(found, key=lambda one: (misfit_of(one) is not None, one.surplus))
+    return fit, misfit_of(fit)
 
 
 def _consistency(

@@ -1,7 +1,7 @@
 """Whether a weight contradicts the null that a test of its edges would hold it against.
 
-Learning adds to what a weight was initialised with, and adding anything symmetric that is independent of it makes
-magnitudes larger, never smaller (Anderson, 1955). So a share of small entries beyond what the null has means that the
+Learning adds to what a weight was initialised with. Whatever it adds, as long as that is symmetric and independent of
+the start, a magnitude becomes the likelier relative to the null the larger it is (`null_fit`). Where it does not, the
 null is another: too wide, of another shape, shrunk by weight decay. The test would then take what was learned for
 noise, or the tails of noise for something learned, and its blocks would be neither.
 """
@@ -11,25 +11,20 @@ from __future__ import annotations
 import math
 
 from ..ir.evidence import Evidence, Fit, Misfit
-from ..ir.null import Null
 from .random_walk import Band
 
 __all__ = ["misfit_of", "told", "unequal"]
 
-STATED = 0.05  # normal laws that were cut off at two sigma have a surplus of 0.046 over those that were not
-ESTIMATED = 0.02  # an estimate follows the bulk, so that only the shape is left to differ
-LEVEL = 1e-3  # at which a surplus is more than the luck of a small weight
+LIMIT = 0.015  # of a surplus; cut-off laws and rounding leave 0.002
+LUCK = 2.0  # over the root of the entries: what untouched ones exceed with probability 1e-3, by simulation
 
 
-def misfit_of(fit: Fit, null: Null) -> Misfit | None:
+def misfit_of(fit: Fit) -> Misfit | None:
     """How a weight contradicts its null by the fit to it; None where it does not.
 
-    A surplus of small entries counts from a size on, and where so few entries would not have it by chance, which the
-    one-sided Kolmogorov-Smirnov test tells: p <= exp(-2 n d^2) (Massart, 1990).
+    A surplus counts from a size on, and where so few entries would not have it by chance.
     """
-    limit = ESTIMATED if null.estimated else STATED
-    luck = math.exp(-2 * fit.entries * fit.surplus**2)
-    return "smaller" if fit.surplus > limit and luck < LEVEL else None
+    return "law" if fit.surplus > max(LIMIT, LUCK / math.sqrt(max(fit.entries, 1))) else None
 
 
 def unequal(found: Band) -> Misfit | None:
@@ -45,6 +40,6 @@ def told(evidence: Evidence) -> str:
         return "the null does not fit: influence is nowhere equal, whatever the band"
     fit = evidence.fit
     return (
-        f"the null does not fit: {fit.surplus:.1%} more small weights than it has, median {fit.ratio:.2f} of its own, "
-        f"Kolmogorov-Smirnov distance {fit.ks:.3f}"
+        f"the null does not fit: learning on top of it would have put {fit.surplus:.1%} of the weights elsewhere, "
+        f"their median is {fit.ratio:.2f} of its own, the Kolmogorov-Smirnov distance {fit.ks:.3f}"
     )

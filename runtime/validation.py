@@ -182,7 +182,8 @@ def _blocks_first(
     settings = replace(prepared.settings, method="blocks")
     if not anneal_model(model, settings).annealing:
         why = "co-clustering finds no blocks (--anneal blocks says why), so the levels of single edges are swept"
-        return options, prepared, (why,)
+        # Whether an estimate fits or not, all that is done with it here is to measure what it would cost.
+        return options, replace(prepared, settings=replace(settings, method=options.method, accept_null=True)), (why,)
     return replace(options, method="blocks"), replace(prepared, settings=settings), ()
 
 

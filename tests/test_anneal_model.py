@@ -690,13 +690,13 @@ def test_noise_of_another_law_is_not_annealed_unless_the_null_is_accepted(method
     options = {"method": method, "null": normal() if stated else None, "fill": fill}
     (found,) = decided(model, **options).found
     assert (found.annealing, found.cause, found.kept) == (None, "misfit", 1.0)
-    assert found.evidence.misfit == "smaller" and "--accept-null" in found.reason
+    assert found.evidence.misfit == "law" and "--accept-null" in found.reason
     (taken,) = decided(model, **options, accept_null=True).found
     if taken.annealing is not None:
         assert any("was accepted all the same" in note for note in taken.annealing.evidence.notes)
     else:
         assert taken.cause in ("nothing confirmed", "nothing to remove")
-    assert taken.evidence.misfit == "smaller"
+    assert taken.evidence.misfit == "law"
 
 
 def test_with_the_null_accepted_noise_falls_to_pieces():
