@@ -34,7 +34,7 @@ from .excerpt import ground
 from .glue import glued_by_few, glued_by_size
 from .inspection import cover_share, inspect_model, scopes_of
 from .joint_planner import Candidate, candidate, grow, joint_options
-from .lowering import ALONE, ASKED, apart, problem
+from .lowering import ALONE, ASKED, absorb_dormant, absorbs, apart, problem
 from .percolation import half_giant
 from .planner import names_of, selects_only, turned_ends
 from .recurrent_cost import parallel_seconds, seconds
@@ -220,6 +220,9 @@ def _components(case: Case) -> Trial:
         f"{f', {idle:,} features without an edge' if idle else ''}: {found.mac_share:.1%} of the multiply-adds"
         f"{f'; found {case.plan.analysed}' if case.plan.analysed else ''}"
     )
+    if absorbs(case.linear) and found.blocks and found.dormant_outputs.size:
+        made = absorb_dormant(found).mac_share
+        what += f", {made:.1%} as {case.linear.op} can be split here, where outputs without an edge are computed too"
     refused = ""
     if parts.count == 0:
         refused = "every entry is zero"
@@ -309,7 +312,8 @@ def _lowerings(case: Case) -> Iterator[Trial]:
         if way in best:
             choice, taken = best[way], step.lowering == way
             share = f"{choice.decomposition.mac_share:.1%} of the multiply-adds"
-            what = f"{len(choice.decomposition.blocks)} blocks, {share}"
+            blocks = len(choice.decomposition.blocks)
+            what = f"{blocks} block{'s' * (blocks != 1)}, {share}"
             why = "" if taken else _why_not(choice.gain, case, best[top].gain if top else 0.0, top or "", way)
             yield Trial(what=way, found=what, gain=round(choice.gain, 3), taken=taken, refused=why)
             continue

@@ -461,6 +461,9 @@ def _refusal(
         return f"{QUANTISED}: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
     if choice.gain < MARGIN and not force:
         what = f"{parts.count} blocks" if parts.count > 1 else "one block beside dormant features"
+        if absorbs(linear) and (dead := analysis.decomposition.dormant_outputs.size):
+            it = "it is" if dead == 1 else "they are"
+            what += f" ({dead} of the outputs {'has' if dead == 1 else 'have'} no edge, but {it} computed all the same)"
         if choice.decomposition.layers:
             what = "a hidden block-triangular form"
         elif is_cover(choice.decomposition):

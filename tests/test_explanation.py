@@ -200,3 +200,17 @@ def test_a_product_in_a_function_that_stays_one_has_a_row_and_is_explained(force
     changed = scission.apply(model, plan)
     x = {"x": np.random.default_rng(1).standard_normal((3, 32)).astype(np.float32)}
     oracles.assert_close(oracles.run(model, x), oracles.run(changed, x))
+
+
+def test_channels_that_a_convolution_computes_though_they_are_dead_are_told_alike_everywhere():
+    W = np.random.default_rng(0).standard_normal((64, 64, 1, 1)).astype(np.float32)
+    W[:16], W[:, :8] = 0, 0
+    nodes = [("Conv", ["x", "W"], ["y"], {"name": "c"})]
+    model = oracles.graph(nodes, {"x": ["n", 64, 4, 4]}, {"y": ["n", 64, 4, 4]}, {"W": W})
+    (step,), (row,) = scission.plan(model, threads=1).steps, scission.inspect(model)
+    assert (step.dormant_inputs, step.dormant_outputs) == (row.dormant_inputs, row.dormant_outputs) == (8, 16)
+    told = "16 of the outputs have no edge, but they are computed all the same"
+    assert told in step.reason and told in row.reason
+    found = {one.what: one.found for one in scission.explain(model, row.node).trials}
+    assert "65.6% of the multiply-adds, 87.5% as Conv can be split here" in found["components"]
+    assert found["grouped"] == "1 block, 87.5% of the multiply-adds" and row.blocks == 0.65625
