@@ -17,11 +17,16 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from .errors import ScissionError
+from .formats import HEAD, other_format
 from .onnx_ir import onnx_ir as ir
+from .onnx_ir import quiet
 from .phase import phase
+from .placement import PlacementError, size_of_data
 from .soundness import unsound
 from .sources import unwrapped
-from .wire import WireError, hollow
+from .stand_in import SPARSE, Kept, SparseTensor, prepare
+from .tensor_form import bodies, tensors, wrong_tensor
+from .wire import HERE, WireError, hollow
 
 __all__ = [
     "HERE",
@@ -39,7 +44,6 @@ __all__ = [
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model"
 
-HERE = "/in the model file itself"  # location of inline tensors; no external one may be absolute
 KNOWN_DOMAINS = frozenset(  # those that ONNX Runtime knows without being told a version
     {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"}
     | {"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "com.microsoft.experimental"}
@@ -69,7 +73,7 @@ class Model:
     graph: ir.Model
     name: str
     path: Path | None = None
-    kept: onnx.ModelProto = field(default_factory=onnx.ModelProto, repr=False)
+    kept: Kept = field(default_factory=Kept, repr=False)
 
     @property
     def external(self) -> bool:
@@ -96,6 +100,7 @@ def load(source: Source, name: str | None = None) -> Model:
     elif isinstance(source, onnx.ModelProto):
         model = _from_proto(source, name or source.graph.name or "model", None)
     elif isinstance(source, bytes):
+        _refuse_other_formats(source[:HEAD], name or "the given bytes")
         model = _from_proto(_parse(source, name or "the given bytes"), name or "model", None)
     else:
         model = _load_file(Path(source), name)
@@ -111,6 +116,7 @@ def _load_file(path: Path, name: str | None) -> Model:
         with path.open("rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise ModelError(f"{name}: the file is empty; export the model again")
+            _refuse_other_formats(file.read(HEAD), name)
             # Not closed by hand: an error still holds slices of it, and closing then would raise another error.
             skeleton = hollow(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), HERE)
     except WireError as error:
@@ -118,6 +124,12 @@ def _load_file(path: Path, name: str | None) -> Model:
     except OSError as error:
         raise ModelError(f"{name}: {error.strerror or error}; give the path of a readable .onnx file") from None
     return _from_proto(_parse(skeleton, name), name, path)
+
+
+def _refuse_other_formats(head: bytes, name: str) -> None:
+    other = other_format(head, name)
+    if other:
+        raise ModelError(f"{name}: {other}")
 
 
 def _parse(data: bytes, name: str) -> onnx.ModelProto:
@@ -133,47 +145,35 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
         raise ModelError(f"{name}: there is no graph in it, so it is not an ONNX model; give an .onnx file")
     if not proto.HasField("ir_version"):
         raise ModelError(f"{name}: it has no IR version, without which nothing runs it; export the model again")
-    for body in (proto.graph, *_subgraph_protos(proto), *proto.functions):
+    for body in bodies(proto):
         if any(isinstance(text, bytes) for text in _names(body)):  # protobuf hands over what it cannot decode
             raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
-    for body in (proto.graph, *_subgraph_protos(proto)):
-        if len({tensor.name for tensor in body.initializer}) < len(body.initializer):
+        if isinstance(body, onnx.GraphProto) and len({t.name for t in body.initializer}) < len(body.initializer):
             twice = next(name for name, count in Counter(t.name for t in body.initializer).items() if count > 1)
             raise ModelError(f"{name}: initializer {twice!r} is there twice; runtimes differ in which one they take")
-    if any(len(g.sparse_initializer) for g in _subgraph_protos(proto)):
-        raise ModelError(f"{name}: a subgraph has sparse initializers, which cannot be carried over; make them dense")
+    wrong = wrong_tensor(proto)
+    if wrong:
+        raise ModelError(f"{name}: {wrong}; export the model again")
+    if any(entry.value == SPARSE for tensor in tensors(proto) for entry in tensor.external_data):
+        raise ModelError(f"{name}: external data {SPARSE!r} lies outside the model's folder; refused, move it there")
+    kept = prepare(proto)
     try:
-        graph = ir.from_proto(proto)
+        with quiet():
+            graph = ir.from_proto(kept.given)
     except Exception as error:  # onnx_ir raises whatever its parts raise; the cause stays attached
         raise ModelError(f"{name}: the graph cannot be read: {first_line(error)}") from error
     if problem := unsound(graph):
         raise ModelError(f"{name}: {problem}")
-    kept = onnx.ModelProto()
-    kept.training_info.extend(proto.training_info)
-    kept.graph.sparse_initializer.extend(proto.graph.sparse_initializer)
-    _densify(graph, kept)
     model = Model(graph, name, path, kept)
+    for holder, key, tensor in tensor_slots(graph) if kept.carried else ():
+        if isinstance(tensor, ir.ExternalTensor) and tensor.location == SPARSE:
+            number = int(tensor.offset or 0)
+            fill_slot(holder, key, SparseTensor(number, kept.sparse(number), tensor.name))
     if path is not None:
         _attach_files(model, path)
     elif model.external:
         raise ModelError(f"{name}: weights lie in external files; give the model's path instead of its contents")
     return model
-
-
-def _densify(graph: ir.Model, kept: onnx.ModelProto) -> None:
-    """Give the sparse initializers, which onnx_ir drops, dense stand-ins; `to_proto` puts them back as they were."""
-    inputs = {value.name for value in graph.graph.inputs}
-    dense: dict[str | None, ir.Value] = {}
-    for sparse in kept.graph.sparse_initializer:
-        name = sparse.values.name
-        if name not in inputs:
-            dense[name] = ir.Value(name=name, const_value=_DenseTensor(sparse))
-            graph.graph.register_initializer(dense[name])
-    if dense:
-        for node in graph.graph.all_nodes():
-            for index, value in enumerate(node.inputs):
-                if value is not None and value.graph is None and value.producer() is None and value.name in dense:
-                    node.replace_input_with(index, dense[value.name])
 
 
 def _names(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[str | bytes]:
@@ -183,42 +183,11 @@ def _names(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[str | bytes]:
         yield from (value.name for values in (body.initializer, body.input, body.output) for value in values)
 
 
-class _DenseTensor(ir.LazyTensor):
-    """A sparse initializer as operators see it."""
-
-    def __init__(self, sparse: onnx.SparseTensorProto) -> None:
-        super().__init__(
-            lambda: ir.Tensor(_dense(sparse), name=sparse.values.name),
-            ir.DataType(sparse.values.data_type),
-            ir.Shape(sparse.dims),
-            name=sparse.values.name,
-        )
-
-
-def _dense(sparse: onnx.SparseTensorProto) -> npt.NDArray[Any]:
-    values, places = (onnx.numpy_helper.to_array(tensor) for tensor in (sparse.values, sparse.indices))
-    dense = np.zeros(sparse.dims, values.dtype)
-    if places.ndim == 1:
-        dense.reshape(-1)[places] = values
-    else:
-        dense[tuple(places.T)] = values
-    return dense
-
-
 def first_line(error: BaseException) -> str:
     """What the innermost cause of an error says, in one line."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _subgraph_protos(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
-    stack: list[Any] = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
-    while stack:
-        for attribute in stack.pop().attribute:
-            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield graph
-                stack.extend(graph.node)
 
 
 def _attach_files(model: Model, path: Path) -> None:
@@ -233,7 +202,10 @@ def _attach_files(model: Model, path: Path) -> None:
             continue
         location = str(tensor.location)
         if location not in sizes:
-            sizes[location] = _checked_size(model.name, folder, location)
+            try:
+                sizes[location] = size_of_data(path, location)
+            except PlacementError as error:
+                raise ModelError(f"{model.name}: external data {location!r} {error}") from None
         end = (tensor.offset or 0) + (tensor.length or tensor.nbytes)
         if end > sizes[location] or (tensor.length or tensor.nbytes) < tensor.nbytes:
             raise ModelError(
@@ -243,29 +215,7 @@ def _attach_files(model: Model, path: Path) -> None:
         tensor.base_dir = folder
 
 
-def _checked_size(name: str, folder: Path, location: str) -> int:
-    path = folder / location
-    try:
-        if Path(location).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
-            raise ModelError(
-                f"{name}: external data {location!r} lies outside the model's folder; refused, move it there"
-            )
-        if path.is_symlink():
-            raise ModelError(f"{name}: external data {location!r} is a link; refused, put the file itself there")
-        with path.open("rb") as file:
-            return os.fstat(file.fileno()).st_size
-    except ModelError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:  # a name with a NUL byte; a link that leads to itself
-        why = getattr(error, "strerror", None) or error
-        raise ModelError(f"{name}: external data {location!r}: {why}; put it beside the model") from None
-
-
 def _inline(tensor: ir.ExternalTensor, path: Path) -> InlineTensor:
-    if tensor.length != tensor.nbytes:
-        raise ModelError(
-            f"{path}: weight {tensor.name!r} holds {tensor.length} bytes, its shape and type need {tensor.nbytes}"
-        )
     inline = InlineTensor(
         HERE,
         tensor.offset,
@@ -320,12 +270,14 @@ def fill_slot(holder: Any, key: Any, tensor: ir.TensorProtocol) -> None:
     if key is None:
         holder.const_value = tensor
     elif isinstance(key, str):
-        holder.attributes[key] = ir.Attr(key, ir.AttributeType.TENSOR, tensor)
+        doc = holder.attributes[key].doc_string
+        holder.attributes[key] = ir.Attr(key, ir.AttributeType.TENSOR, tensor, doc_string=doc)
     else:
         name, index = key
-        tensors = list(holder.attributes[name].value)
+        held = holder.attributes[name]
+        tensors = list(held.value)
         tensors[index] = tensor
-        holder.attributes[name] = ir.Attr(name, ir.AttributeType.TENSORS, tensors)
+        holder.attributes[name] = ir.Attr(name, ir.AttributeType.TENSORS, tensors, doc_string=held.doc_string)
 
 
 def read(tensor: Any) -> npt.NDArray[Any]:
@@ -335,7 +287,7 @@ def read(tensor: Any) -> npt.NDArray[Any]:
     """
     try:
         return _read(tensor)
-    except (OSError, ValueError, TypeError, AssertionError) as error:
+    except (OSError, ValueError, TypeError, IndexError, AssertionError) as error:
         where = f"{tensor.path}: " if isinstance(tensor, ir.ExternalTensor) else ""
         why = getattr(error, "strerror", None) or error
         raise ModelError(f"{where}weight {tensor.name!r} cannot be read: {why}; export the model again") from error

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-__all__ = ["onnx_ir"]
+__all__ = ["onnx_ir", "quiet"]
 
 DEFERRED = ("sympy", "onnx_ir._symbolic_shapes")
 
@@ -44,3 +46,15 @@ def _open() -> ModuleType:
 _open()
 
 import onnx_ir  # noqa: E402 - the import above had to come first
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what onnx_ir logs, for as long as the context lasts: what matters of it is said as an error."""
+    log = logging.getLogger("onnx_ir")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

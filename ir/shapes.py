@@ -6,7 +6,6 @@ that believed it would.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -14,6 +13,8 @@ import onnx
 
 from .model import graphs
 from .onnx_ir import onnx_ir as ir
+from .onnx_ir import quiet
+from .stand_in import prepare
 
 __all__ = ["Extents", "correct_shapes", "infer_shapes", "shape_of", "shapes_at"]
 
@@ -32,22 +33,15 @@ def shape_of(value: ir.Value) -> ir.Shape | None:
 
 def infer_shapes(model: ir.Model) -> None:
     """Infer the shape of every node's outputs afresh with ONNX's own inference; what the model states stays stated."""
-    from onnx_ir.passes.common import ShapeInferencePass
-
-    scratch = model.clone()
-    for graph in graphs(scratch):
-        for node in graph:
-            for value in node.outputs:
-                value.shape = None
-    log = logging.getLogger("onnx_ir")
-    level = log.level
-    log.setLevel(logging.CRITICAL)  # a graph that cannot be inferred has no shapes then, which is all there is to say
     try:
-        ShapeInferencePass(check_type=False, strict_mode=False)(scratch)
-    finally:
-        log.setLevel(level)
-    for graph, inferred in zip(graphs(model), graphs(scratch), strict=True):
-        for node, twin in zip(graph, inferred, strict=True):
+        with quiet():
+            inferred = _inferred(model)
+    except Exception:  # ONNX and onnx_ir raise whatever their parts raise: what cannot be inferred has no shapes
+        for value in (value for graph in graphs(model) for node in graph for value in node.outputs):
+            value.meta[KEY] = None
+        return
+    for graph, twins in zip(graphs(model), graphs(inferred), strict=True):
+        for node, twin in zip(graph, twins, strict=True):
             for value, known in zip(node.outputs, twin.outputs, strict=True):
                 value.meta[KEY] = known.shape
 
@@ -107,6 +101,14 @@ def _known(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Value, 
                 ours = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else list(attribute.value)
                 for own, theirs in zip(ours, inner[attribute.name], strict=True):
                     yield from _known(own, theirs)
+
+
+def _inferred(model: ir.Model) -> ir.Model:
+    """The model with what ONNX infers of it, without its large weights."""
+    skeleton = _skeleton(model)
+    proto = onnx.shape_inference.infer_shapes(skeleton, check_type=False, strict_mode=False, data_prop=True)
+    inferred: ir.Model = ir.from_proto(prepare(proto).given)
+    return inferred
 
 
 def correct_shapes(model: ir.Model) -> None:

@@ -10,35 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from .errors import option
-from .model import HERE, Model, ModelError, constant_tensors, fill_slot, first_line, read, tensor_slots
+from .external import copy_external, data_file, reader_of, write_external
+from .model import Model, ModelError, constant_tensors
 from .onnx_ir import onnx_ir as ir
 from .phase import phase
-from .wire import concatenate, fill
+from .serial import home_of, to_proto
+from .wire import HERE, concatenate, fill
 
 __all__ = ["Staged", "refuse_output", "save", "save_copy", "stage", "stage_copy", "to_proto"]
 
 PROTOBUF_LIMIT = (1 << 31) - (1 << 20)  # bytes in one protobuf file, with some room for the graph
-INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
-
-
-def to_proto(model: Model, graph: ir.Model) -> onnx.ModelProto:
-    """Serialise `graph` with what `model` kept aside; inline tensors of the source file stay references to it."""
-    try:
-        proto = ir.to_proto(graph)
-    except Exception as error:  # onnx_ir raises whatever its parts raise
-        raise ModelError(f"{model.name}: the graph cannot be written: {first_line(error)}") from error
-    proto.training_info.extend(model.kept.training_info)
-    if model.kept.graph.sparse_initializer:
-        sparse = {kept.values.name: kept for kept in model.kept.graph.sparse_initializer}
-        dense = list(proto.graph.initializer)
-        del proto.graph.initializer[:]
-        proto.graph.initializer.extend(tensor for tensor in dense if tensor.name not in sparse)
-        present = {tensor.name for tensor in dense} | {value.name for value in proto.graph.input}
-        proto.graph.sparse_initializer.extend(kept for name, kept in sparse.items() if name in present)
-    return proto
 
 
 def inline_bytes(graph: ir.Model) -> int:
@@ -79,16 +61,16 @@ class Staged:
 def stage(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
     """Write `graph`, an edited copy of `model`, beside `path` for as long as the context lasts.
 
-    Weights go into the file itself, or into `<name>.data` when the source had external data or when they pass the
-    2 GiB that protobuf allows. Raises ModelError when a target exists already and `overwrite` is false, when it is
-    one of the inputs, or when the disk refuses; nothing is left behind then.
+    Weights go into the file itself, or into `<name>.data`, which is this output's alone, when the source had external
+    data or when they pass the 2 GiB that protobuf allows. Raises ModelError when a target exists already and
+    `overwrite` is false, when it is one of the inputs or holds the weights of another model, or when the disk refuses;
+    nothing is left behind then.
     """
     external = model.external or inline_bytes(graph) > PROTOBUF_LIMIT
-    data = path.with_name(path.name + ".data")
-    with _staging(model, (path, data) if external else (path,), overwrite) as staged:
+    with _staging(model, (path, data_file(path)) if external else (path,), overwrite) as staged:
         with phase("write"):
             if external:
-                _write_external(model, graph, staged.path, data.name)
+                write_external(model, graph, staged.path)
             else:
                 _write_inline(model, graph, staged.path)
         yield staged
@@ -96,19 +78,16 @@ def stage(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) ->
 
 @contextmanager
 def stage_copy(model: Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
-    """The same for the file of `model` itself, byte for byte, with its data files under their own names."""
+    """The same for the file of `model` itself: byte for byte, but that external data lies in `<name>.data` of its own.
+
+    A data file of that name beside the source is copied byte for byte as well, and then so is the model.
+    """
     assert model.path is not None, "only a model that came from a file can be copied"
-    folder, home = path.absolute().parent, model.path.absolute().parent
-    sources = {path: model.path}
-    for data in model.data_files():
-        target = folder / data.absolute().relative_to(home)
-        if not target.exists() or not target.samefile(data):
-            sources[target] = data
-    with _staging(model, tuple(sources), overwrite) as staged:
-        for target, source in sources.items():
-            copy = staged.path.parent / target.absolute().relative_to(folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
+    with _staging(model, (path, data_file(path)) if model.external else (path,), overwrite) as staged:
+        if model.external:
+            copy_external(model, staged.path)
+        else:
+            shutil.copyfile(model.path, staged.path)
         yield staged
 
 
@@ -130,41 +109,28 @@ def save(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) -> 
 
 
 def save_copy(model: Model, path: Path, overwrite: bool = False) -> list[Path]:
-    """Copy the file of `model` to `path` byte for byte; returns the files. See `stage_copy`."""
+    """Copy the file of `model` to `path`, with its data; returns the files. See `stage_copy`."""
     with stage_copy(model, path, overwrite) as staged:
         return staged.publish()
 
 
 def _write_inline(model: Model, graph: ir.Model, path: Path) -> None:
     skeleton = to_proto(model, graph).SerializeToString()
-    pieces = fill(skeleton, HERE, str(model.path.absolute())) if model.path else [skeleton]
+    home = home_of(model, graph)
+    pieces = fill(skeleton, HERE, home) if home else [skeleton]
     with path.open("wb") as file:
         concatenate(pieces, file.write)
-
-
-def _write_external(model: Model, graph: ir.Model, path: Path, data: str) -> None:
-    for holder, key, tensor in tensor_slots(graph):
-        if key is not None and isinstance(tensor, ir.ExternalTensor):  # attributes stay inside the model file
-            fill_slot(holder, key, ir.Tensor(read(tensor), name=tensor.name))
-    values = [v for g in graph.graphs() for v in g.initializers.values()]
-    before = [v.const_value for v in values]
-    try:
-        ir.external_data.unload_from_model(graph, str(path.parent), data, size_threshold_bytes=INLINE_BYTES)
-        path.write_bytes(to_proto(model, graph).SerializeToString())
-    finally:
-        for value, tensor in zip(values, before, strict=True):
-            value.const_value = tensor
 
 
 def _refuse_conflicts(model: Model, targets: Sequence[Path], overwrite: bool) -> None:
     inputs = [p for p in (model.path, *model.data_files()) if p is not None]
     for target in targets:
-        if target is targets[0] or target.exists():  # folders of further data files are made when they are needed
-            refuse_output(target, inputs, overwrite)
+        refuse_output(target, inputs, overwrite, targets[0])
 
 
-def refuse_output(target: Path, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Raise ModelError when `target` must not be written: an input, no regular file, there already, out of reach."""
+def refuse_output(target: Path, inputs: Sequence[Path], overwrite: bool, model: Path | None = None) -> None:
+    """Raise ModelError when `target` must not be written: an input, the weights of a model other than the output
+    `model`, no regular file, there already, out of reach."""
     try:
         if not target.absolute().parent.is_dir():
             raise ModelError(f"{target}: its folder does not exist; create it first")
@@ -176,7 +142,10 @@ def refuse_output(target: Path, inputs: Sequence[Path], overwrite: bool) -> None
             raise ModelError(f"{target}: is a folder; give a file name for the output")
         if not target.is_file():
             raise ModelError(f"{target}: is a device or a pipe, not a file; choose another output")
+        reader = reader_of(target, model)
     except OSError as error:
         raise ModelError(f"{target}: {error.strerror or error}; choose another output") from None
+    if reader is not None:
+        raise ModelError(f"{target}: holds the weights of {reader.name}; choose another output")
     if not overwrite:
         raise ModelError(f"{target}: exists already; choose another output or add ", option("overwrite", True))

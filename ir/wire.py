@@ -12,7 +12,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["FileRange", "Piece", "WireError", "fill", "hollow", "relocate", "scalar", "string"]
+__all__ = [
+    "HERE",
+    "FileRange",
+    "Piece",
+    "WireError",
+    "fill",
+    "hollow",
+    "locations",
+    "relocate",
+    "scalar",
+    "string",
+    "tag",
+]
 
 Nested: TypeAlias = "Mapping[str, Mapping[int, str]]"
 
@@ -34,6 +46,7 @@ EVERYWHERE: Nested = {
     "node": {5: "attribute"},
     "attribute": {5: "held", 6: "graph", 10: "held", 11: "graph", 22: "sparse", 23: "sparse"},
 }
+HERE = "/in the model file itself"  # location of tensors that were left there; no other may be absolute
 ONCE = {("model", 7), ("attribute", 5), ("attribute", 6)}  # messages that are merged when they are there twice
 RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = 9, 13, 14
 DISPLACED = 19_999  # a number that no schema may use: fields of a tensor that contradict the place it now has
@@ -119,7 +132,7 @@ def fill(skeleton: bytes, location: str, path: str | None = None) -> list[Piece]
             for field in fields
             if not _is_place(field)
         ]
-        return [*pieces, _tag(RAW_DATA) + _varint(length), FileRange(path or location, offset, length)]
+        return [*pieces, tag(RAW_DATA) + _varint(length), FileRange(path or location, offset, length)]
 
     return _walk(data, 0, len(data), "model", restore, 0, EVERYWHERE)
 
@@ -132,12 +145,28 @@ def relocate(data: memoryview, move: Callable[[bytes, bool], bytes | None]) -> l
     """
 
     def moved(start: int, end: int, kind: str) -> list[Piece]:
-        if not _is_external(data, list(_fields(data, start, end))):
+        fields = list(_fields(data, start, end))
+        if not _is_external(data, fields):
             return [data[start:end]]
-        other = move(bytes(data[start:end]), kind == "tensor")
+        own = (data[field.head : field.tail] for field in fields if field.number != DISPLACED)
+        other = move(b"".join(own), kind == "tensor")
         return [data[start:end] if other is None else other]
 
     return _walk(data, 0, len(data), "model", moved, 0, EVERYWHERE)
+
+
+def locations(data: memoryview) -> set[str]:
+    """Where the ModelProto in `data` says that its external tensors lie. Raises WireError when it is no message."""
+    found: set[str] = set()
+
+    def look(start: int, end: int, _: str) -> list[Piece]:
+        fields = list(_fields(data, start, end))
+        if _is_external(data, fields):
+            found.add(_entries(data, fields).get("location", ""))
+        return [data[start:end]]
+
+    _walk(data, 0, len(data), "model", look, 0, EVERYWHERE)
+    return found
 
 
 def _walk(
@@ -161,7 +190,7 @@ def _walk(
     for number, wire, head, body, tail in fields:
         if wire == LENGTH and number in inner and tail - body > smallest:
             found = _walk(data, body, tail, inner[number], tensor, smallest, nested, depth + 1)
-            pieces.append(_tag(number) + _varint(sum(map(_length, found))))
+            pieces.append(tag(number) + _varint(sum(map(_length, found))))
             pieces.extend(found)
         else:
             pieces.append(data[head:tail])
@@ -266,26 +295,27 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _tag(number: int, wire: int = LENGTH) -> bytes:
+def tag(number: int, wire: int = LENGTH) -> bytes:
+    """What a field begins with."""
     return _varint(number << 3 | wire)
 
 
 def string(number: int, text: bytes) -> bytes:
     """A field that holds bytes."""
-    return _tag(number) + _varint(len(text)) + text
+    return tag(number) + _varint(len(text)) + text
 
 
 def scalar(number: int, wire: int, value: int) -> bytes:
     """A field that holds one number: a varint, or the bits of 4 or 8 bytes."""
     if wire == VARINT:
-        return _tag(number, wire) + _varint(value)
-    return _tag(number, wire) + value.to_bytes(4 if wire == FIXED32 else 8, "little")
+        return tag(number, wire) + _varint(value)
+    return tag(number, wire) + value.to_bytes(4 if wire == FIXED32 else 8, "little")
 
 
 def _external(location: str, offset: int, length: int) -> bytes:
     entries = (("location", location), ("offset", str(offset)), ("length", str(length)))
     fields = (string(KEY, key.encode()) + string(VALUE, value.encode()) for key, value in entries)
-    return b"".join(string(EXTERNAL_DATA, field) for field in fields) + _tag(DATA_LOCATION, VARINT) + b"\x01"
+    return b"".join(string(EXTERNAL_DATA, field) for field in fields) + tag(DATA_LOCATION, VARINT) + b"\x01"
 
 
 def _entry(data: memoryview, start: int, end: int) -> tuple[str, str]:

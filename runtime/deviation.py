@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -73,15 +73,32 @@ def _tensors(name: str, value: object) -> Iterator[tuple[str, Array]]:
         yield name, value
     elif isinstance(value, Mapping):
         yield f"{name}.keys", np.array(list(value))
-        yield f"{name}.values", np.array(list(value.values()))
-    elif isinstance(value, list) and value and isinstance(value[0], Mapping):  # classifiers: one map per row
+        yield f"{name}.values", _numbers(list(value.values()))
+    elif _is_table(value):  # classifiers: one map per row
         yield f"{name}.keys", np.array([list(row) for row in value])
-        yield f"{name}.values", np.array([list(row.values()) for row in value])
+        yield f"{name}.values", _numbers([list(row.values()) for row in value])
     elif isinstance(value, list):
         for place, part in enumerate(value):
             yield from _tensors(f"{name}[{place}]", part)
     elif value is not None:
         yield name, np.asarray(value)
+
+
+def _numbers(values: list[Any]) -> Array:
+    """What maps hold, in the type that it had before it became Python's: a float32 is told by its bits."""
+    array = np.array(values)
+    if array.dtype != np.float64:
+        return array
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float32)
+    return narrow if np.array_equal(narrow.astype(np.float64), array, equal_nan=True) else array
+
+
+def _is_table(value: object) -> TypeGuard[list[Mapping[Any, Any]]]:
+    """Whether these are maps with the same keys, which are compared at once; others are compared one by one."""
+    if not isinstance(value, list) or not value or not all(isinstance(row, Mapping) for row in value):
+        return False
+    return all(list(row) == list(value[0]) for row in value)
 
 
 def _compare(

@@ -14,6 +14,7 @@ import onnx
 
 from ..ir.brief import brief
 from ..ir.errors import Remedy, ScissionError
+from ..ir.external import data_file
 from ..ir.grain import Grain
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
@@ -423,8 +424,8 @@ def optimize(
     target = Path(output) if output is not None else None
     given = (data, labels, trials.inputs, anneal.initial if anneal is not None else None)
     sources = [Path(path) for path in given if isinstance(path, (str, os.PathLike))]
-    for path in (target, target.with_name(target.name + ".data")) if target is not None and sources else ():
-        refuse_output(path, sources, True)  # an input is never written to
+    for path in (target, data_file(target)) if target is not None and sources else ():
+        refuse_output(path, sources, True, target)  # an input is never written to
     asked = _asked(granularity, parts, lowering)
     settings = settings_of(loaded, batch, trials.sizes)
     options = (trials.provider, batch, settings, trials.threads, force, progress, device, regions, *asked)

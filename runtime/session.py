@@ -416,11 +416,11 @@ def graph_problem(session: Session) -> str | None:
 def numpy_dtype(name: str) -> np.dtype[Any] | None:
     """NumPy's type for a `TensorSpec.dtype`; None where there is none, 'object' for text.
 
-    >>> numpy_dtype("bfloat16"), numpy_dtype("string"), numpy_dtype("seq(tensor(float))")
+    >>> numpy_dtype("bfloat16"), numpy_dtype("string"), numpy_dtype("seq(map(int64,tensor(float)))")
     (dtype(bfloat16), dtype('O'), None)
     """
     known: dict[str, npt.DTypeLike] = {"string": object, "bfloat16": ml_dtypes.bfloat16}
-    with contextlib.suppress(TypeError):
+    with contextlib.suppress(TypeError, ValueError):  # NumPy reads commas as a list of types
         return np.dtype(known.get(name, name))
     return None
 

@@ -1,3 +1,4 @@
+import os
 import re
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
-from reference import W, elsewhere, function, graph, model, node, product, reference_to, rich, values, weights_of, write
+from reference import W, elsewhere, function, graph, model, node, product, reference_to, values, weights_of, write
 
 from scission.ir.model import ModelError, constant_tensors, load, read
 from scission.ir.store import save
@@ -85,10 +86,6 @@ REFUSED = {
     "unknown domain in a branch of a function": (branch_in_function("stranger"), "'stranger' has no version"),
     "no operator set": (onnx.ModelProto(ir_version=8, graph=product(W).graph), "no operator set"),
     "no graph": (onnx.ModelProto(ir_version=8), "no graph"),
-    "sparse attribute": (
-        model([node("Constant", "", "y", "n", sparse_value=rich().graph.sparse_initializer[0])], [], ["y"]),
-        "[Ss]parse",
-    ),
 }
 
 
@@ -102,20 +99,12 @@ def test_models_that_cannot_run_are_refused_with_the_reason(tmp_path, name, as_f
         assert str(caught.value).startswith(f"{tmp_path / 'm.onnx'}: ")
 
 
-def test_sparse_initializers_in_a_branch_are_refused_not_lost():
-    side = graph([], [], ["s"])
-    side.sparse_initializer.extend(rich().graph.sparse_initializer)
-    proto = model([node("If", "c", "y", then_branch=side, else_branch=side)], {"c": ([], np.bool_)}, ["y"])
-    with pytest.raises(ModelError, match="subgraph has sparse initializers"):
-        load(proto)
-
-
 FILES = {
     "empty": (b"", "is empty"),
     "text": (b"this is not a model, but a letter\n" * 20, "not an ONNX model|no graph"),
     "html": (b"<!DOCTYPE html><html><body>404</body></html>", "not an ONNX model|no graph"),
-    "zip": (b"PK\x03\x04" + bytes(100), "not an ONNX model|no graph"),
-    "git lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n", "not an ONNX model|no graph"),
+    "zip": (b"PK\x03\x04" + bytes(100), "ZIP archive"),
+    "git lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n", "git lfs pull"),
     "zeros": (bytes(3000), "not an ONNX model"),
 }
 
@@ -216,7 +205,7 @@ def test_external_data_in_branches_and_in_attributes_is_found(tmp_path):
 
 
 BAD_PLACES = {
-    "missing": ([("none.bin",)], "'none.bin': No such file"),
+    "missing": ([("none.bin",)], "'none.bin' cannot be read: No such file"),
     "too short": ([("w.bin", 4)], "needs bytes up to 2404 of w.bin, which has 2400"),
     "length too short": ([("w.bin", 0, 8)], "'w0'"),
     "offset far away": ([("w.bin", 1 << 70)], "'w0'"),
@@ -227,11 +216,12 @@ BAD_PLACES = {
     "traversal in the middle": ([("sub/../../outside.bin",)], "outside the model's folder"),
     "absolute": ([("/etc/hostname",)], "outside the model's folder"),
     "link out": ([("link_out.bin",)], "outside the model's folder"),
-    "link within": ([("link_in.bin",)], "is a link"),
     "linked folder": ([("away/outside.bin",)], "outside the model's folder"),
     "loop": ([("loop.bin",)], "loop"),
-    "folder": ([("sub",)], "Is a directory"),
-    "no name": ([("",)], "Is a directory"),
+    "folder": ([("sub",)], "is not a regular file"),
+    "no name": ([("",)], "is not a regular file"),
+    "pipe": ([("pipe",)], "is not a regular file"),
+    "drive": ([("C:\\\\w.bin",)], "outside the model's folder"),
     "NUL in the name": ([("a\0b",)], "null"),
     "name too long": ([("x" * 5000,)], "too long"),
     "second of two": ([("w.bin",), ("none.bin",)], "none.bin"),
@@ -245,7 +235,7 @@ def data_folder(tmp_path):
     (tmp_path / "outside.bin").write_bytes(W.tobytes())
     (folder / "w.bin").write_bytes(W.tobytes())
     (folder / "link_out.bin").symlink_to(tmp_path / "outside.bin")
-    (folder / "link_in.bin").symlink_to(folder / "w.bin")
+    os.mkfifo(folder / "pipe")
     (folder / "loop.bin").symlink_to(folder / "loop.bin")
     (folder / "away").symlink_to(tmp_path)
     return folder
@@ -294,12 +284,3 @@ def test_names_that_are_no_text_are_refused_with_the_file(tmp_path):
     (tmp_path / "bad.onnx").write_bytes(data)
     with pytest.raises(ModelError, match=r"bad.onnx: a node or value has a name that is no text in UTF-8"):
         load(tmp_path / "bad.onnx")
-
-
-def test_a_weight_whose_numbers_lie_in_the_field_of_another_type_cannot_be_read():
-    proto = product(np.eye(2, dtype=np.float32))
-    tensor = proto.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.int64_data.extend([1, 0, 0, 1])
-    with pytest.raises(ModelError, match="weight 'W' cannot be read"):
-        read(load(proto).graph.graph.initializers["W"].const_value)

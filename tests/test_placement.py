@@ -1,57 +1,134 @@
+"""Every case is also put to ONNX Runtime, whose rule this is."""
+
+import os
+
 import numpy as np
+import onnxruntime
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from reference import elsewhere
 
-from scission.passes.placement import Lines, locate
+from scission.ir.model import ModelError, load, read
+from scission.ir.placement import PlacementError, size_of_data
 
-
-@settings(max_examples=40)
-@given(st.integers(0, 10**6), st.sampled_from([np.float32, np.float16, np.float64]), st.booleans(), st.booleans())
-def test_any_part_of_a_dense_matrix_is_found(seed, kind, transposed, ordered):
-    rng = np.random.default_rng(seed)
-    W = rng.standard_normal((rng.integers(2, 20), rng.integers(2, 20))).astype(kind)
-    rows, columns = (rng.permutation(extent)[: rng.integers(1, extent + 1)] for extent in W.shape)
-    if ordered:
-        rows, columns = np.sort(rows), np.sort(columns)
-    part = W[np.ix_(rows, columns)]
-    found = locate(Lines(part.T.copy() if transposed else part), Lines(W))
-    if found is None:  # in half precision entries may be there twice
-        assert np.unique(W).size < W.size or part.size == 1
-        return
-    content = W[np.ix_(found.rows, found.columns)]
-    assert np.array_equal(content.T if found.transposed else content, part.T if transposed else part)
+W = np.arange(16, dtype=np.float32).reshape(4, 4)
 
 
-def test_blocks_of_few_values_are_found_by_their_components():
-    rng = np.random.default_rng(0)
-    W = np.kron(np.eye(6), np.ones((3, 4))) * rng.choice([-1, 1], (18, 24))
-    W = W[np.ix_(rng.permutation(18), rng.permutation(24))].astype(np.float32)
-    for rows, columns in Lines(W).components():
-        found = locate(Lines(W[np.ix_(rows, columns)]), Lines(W))
-        assert np.array_equal(W[np.ix_(found.rows, found.columns)], W[np.ix_(rows, columns)])
+def data(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(W.tobytes())
+
+
+def link(path, target):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+def hub(folder):
+    """The cache of the Hugging Face hub: both files are links into one folder of blobs."""
+    data(folder / "blobs" / "2222")
+    elsewhere(folder / "blobs" / "1111", ("model.onnx_data",), shape=(4, 4))
+    link(folder / "snapshots" / "abc" / "model.onnx", "../../blobs/1111")
+    link(folder / "snapshots" / "abc" / "model.onnx_data", "../../blobs/2222")
+    return folder / "snapshots" / "abc" / "model.onnx"
+
+
+def link_within(folder):
+    data(folder / "real.bin")
+    link(folder / "w.bin", "real.bin")
+    return elsewhere(folder / "m.onnx", ("w.bin",), shape=(4, 4))
+
+
+def below_the_target(folder):
+    data(folder / "a" / "deep" / "w.bin")
+    elsewhere(folder / "a" / "m.onnx", ("w.bin",), shape=(4, 4))
+    link(folder / "b" / "m.onnx", "../a/m.onnx")
+    link(folder / "b" / "w.bin", "../a/deep/w.bin")
+    return folder / "b" / "m.onnx"
+
+
+def linked_folder(folder):
+    data(folder / "a" / "w.bin")
+    elsewhere(folder / "a" / "m.onnx", ("w.bin",), shape=(4, 4))
+    link(folder / "b", "a")
+    return folder / "b" / "m.onnx"
+
+
+def hard_link(folder):
+    data(folder / "a" / "w.bin")
+    (folder / "b").mkdir()
+    os.link(folder / "a" / "w.bin", folder / "b" / "w.bin")
+    return elsewhere(folder / "b" / "m.onnx", ("w.bin",), shape=(4, 4))
+
+
+def link_out(folder):
+    data(folder / "a" / "w.bin")
+    link(folder / "b" / "w.bin", "../a/w.bin")
+    return elsewhere(folder / "b" / "m.onnx", ("w.bin",), shape=(4, 4))
+
+
+def beside_neither(folder):
+    path = hub(folder)
+    data(folder / "other" / "w.bin")
+    (path.parent / "model.onnx_data").unlink()
+    link(path.parent / "model.onnx_data", "../../other/w.bin")
+    return path
+
+
+def beside_a_link_on_the_way(folder):
+    data(folder / "b" / "w.bin")
+    elsewhere(folder / "a" / "m.onnx", ("w.bin",), shape=(4, 4))
+    link(folder / "b" / "m.onnx", "../a/m.onnx")
+    link(folder / "c" / "m.onnx", "../b/m.onnx")
+    link(folder / "c" / "w.bin", "../b/w.bin")
+    return folder / "c" / "m.onnx"
+
+
+def traversal(folder):
+    data(folder / "a" / "w.bin")
+    (folder / "b").mkdir()
+    return elsewhere(folder / "b" / "m.onnx", ("../a/w.bin",), shape=(4, 4))
+
+
+def absolute(folder):
+    data(folder / "w.bin")
+    return elsewhere(folder / "m.onnx", (str(folder / "w.bin"),), shape=(4, 4))
+
+
+def not_beside_the_link(folder):
+    data(folder / "a" / "w.bin")
+    elsewhere(folder / "a" / "m.onnx", ("w.bin",), shape=(4, 4))
+    link(folder / "b" / "m.onnx", "../a/m.onnx")
+    return folder / "b" / "m.onnx"
+
+
+def runs(path):
+    try:
+        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("place", [hub, link_within, below_the_target, linked_folder, hard_link])
+def test_what_onnx_runtime_opens_is_opened(place, tmp_path):
+    path = place(tmp_path)
+    assert runs(path)
+    (found,) = load(path).graph.graph.initializers.values()
+    assert (read(found.const_value) == W).all()
 
 
 @pytest.mark.parametrize(
-    ("part", "text"),
-    [
-        (lambda W: W[2:5], "rows 2:5, columns all"),
-        (lambda W: W[:, ::2], "rows all, columns 4 of 8"),
-        (lambda W: W[::-1].T, "rows 6 of 6, permuted, columns all, transposed"),
-        (lambda W: W[[1, 1, 3]], "rows 3 of 6, repeated, columns all"),
-        (lambda W: np.pad(W[1:3], ((0, 2), (0, 0))), "rows 1:3 and 2 of zeros, columns all"),
-    ],
+    "place", [link_out, beside_neither, beside_a_link_on_the_way, traversal, absolute, not_beside_the_link]
 )
-def test_a_place_reads_well(part, text):
-    W = np.arange(1, 49, dtype=np.float32).reshape(6, 8)
-    text = text.replace(", repeated", ", permuted, repeated") if "repeated" in text else text
-    assert str(locate(Lines(np.ascontiguousarray(part(W))), Lines(W))) == text
+def test_what_leads_out_of_both_folders_is_refused(place, tmp_path):
+    path = place(tmp_path)
+    assert not runs(path)
+    with pytest.raises(ModelError, match=r"outside the model's folder|No such file"):
+        load(path)
 
 
-def test_what_is_not_there_is_not_found():
-    W = np.arange(1, 49, dtype=np.float32).reshape(6, 8)
-    for other in (W + 100, W[:2] * 2, np.zeros((2, 2), np.float32), W.astype(np.float64)):
-        assert locate(Lines(other), Lines(W)) is None
-    wrong = W[:3].copy()
-    wrong[1, 1] = 99
-    assert locate(Lines(wrong), Lines(W)) is None
+def test_the_size_is_that_of_the_file(tmp_path):
+    data(tmp_path / "w.bin")
+    assert size_of_data(tmp_path / "m.onnx", "w.bin") == W.nbytes
+    with pytest.raises(PlacementError, match="No such file"):
+        size_of_data(tmp_path / "m.onnx", "none.bin")

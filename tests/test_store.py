@@ -16,6 +16,7 @@ from reference import (
     model,
     node,
     product,
+    reference_to,
     rich,
     same,
     tensors_of,
@@ -151,31 +152,107 @@ def test_what_passes_the_limit_of_protobuf_goes_outside(tmp_path, monkeypatch):
     assert (read(loaded.graph.graph.initializers["w"].const_value) == BIG).all()  # still the source's own
 
 
-def test_a_copy_is_byte_identical_with_its_data(tmp_path):
+def test_a_copy_has_a_data_file_of_its_own(tmp_path):
     path = with_data(tmp_path / "in")
     (tmp_path / "out").mkdir()
     files = save_copy(load(path), tmp_path / "out" / "copy.onnx")
-    assert sorted(files) == [tmp_path / "out" / "copy.onnx", tmp_path / "out" / "m.bin"]
-    assert (tmp_path / "out" / "copy.onnx").read_bytes() == path.read_bytes()
-    assert (tmp_path / "out" / "m.bin").read_bytes() == (tmp_path / "in" / "m.bin").read_bytes()
+    assert sorted(files) == [tmp_path / "out" / "copy.onnx", tmp_path / "out" / "copy.onnx.data"]
+    assert (tmp_path / "out" / "copy.onnx.data").read_bytes() == (tmp_path / "in" / "m.bin").read_bytes()
     same(onnx.load(tmp_path / "out" / "copy.onnx"), onnx.load(path))
 
 
-def test_a_copy_takes_data_in_folders_along(tmp_path):
-    (tmp_path / "in" / "sub").mkdir(parents=True)
+def test_a_copy_is_byte_identical_where_its_data_file_already_has_that_name(tmp_path):
+    folder = tmp_path / "in"
+    onnx.save_model(
+        product(BIG), write(folder / "m.onnx", product(W)), save_as_external_data=True, location="m.onnx.data"
+    )
     (tmp_path / "out").mkdir()
-    for location in ("a.bin", "sub/b.bin"):
-        (tmp_path / "in" / location).write_bytes(W.tobytes())
-    path = elsewhere(tmp_path / "in" / "m.onnx", ("a.bin",), ("sub/b.bin",), ("sub/../a.bin",))
+    save_copy(load(folder / "m.onnx"), tmp_path / "out" / "m.onnx")
+    assert snapshot(tmp_path / "out") == snapshot(folder)
+
+
+def test_a_copy_gathers_the_data_of_several_files_in_one(tmp_path):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for location, data in (("a.bin", W), ("sub/b.bin", W + 1)):
+        (tmp_path / "in" / location).write_bytes(b"head" + data.tobytes())
+    places = [("a.bin", 4), ("sub/b.bin", 4, W.nbytes), ("sub/../a.bin", 4)]
+    path = elsewhere(tmp_path / "in" / "m.onnx", *places)
+    proto = onnx.load(path, load_external_data=False)
+    proto.training_info.add().algorithm.initializer.append(reference_to("t", "sub/b.bin", 4, W.nbytes))
+    proto.training_info[0].algorithm.initializer.append(reference_to("gone", "nowhere.bin"))
+    write(path, proto)
     before = snapshot(tmp_path / "in")
-    save_copy(load(path), tmp_path / "out" / "m.onnx")
-    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "in") == before
+    for folder, keep in (
+        ("out", save_copy),
+        ("edited", lambda model, target: save(model, model.graph.clone(), target)),
+    ):
+        (tmp_path / folder).mkdir()
+        keep(load(path), tmp_path / folder / "o.onnx")
+        assert set(snapshot(tmp_path / folder)) == {"o.onnx", "o.onnx.data"}
+        assert [array.tolist() for array in weights_of(load(tmp_path / folder / "o.onnx"))] == [
+            array.tolist() for array in (W, W + 1, W)
+        ]
+        light = onnx.load(tmp_path / folder / "o.onnx", load_external_data=False)
+        trained, gone = light.training_info[0].algorithm.initializer
+        onnx.external_data_helper.load_external_data_for_tensor(trained, str(tmp_path / folder))
+        assert (numpy_helper.to_array(trained) == W + 1).all()
+        assert gone == reference_to("gone", "nowhere.bin")
+    assert snapshot(tmp_path / "in") == before
 
 
-def test_a_copy_into_the_same_folder_shares_the_data(tmp_path):
+def test_a_copy_into_the_same_folder_has_data_of_its_own(tmp_path):
     path = with_data(tmp_path)
-    assert save_copy(load(path), tmp_path / "copy.onnx") == [tmp_path / "copy.onnx"]
-    assert set(snapshot(tmp_path)) == {"m.onnx", "m.bin", "copy.onnx"}
+    assert sorted(save_copy(load(path), tmp_path / "copy.onnx")) == [
+        tmp_path / "copy.onnx",
+        tmp_path / "copy.onnx.data",
+    ]
+    assert set(snapshot(tmp_path)) == {"m.onnx", "m.bin", "copy.onnx", "copy.onnx.data"}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_outputs_in_one_folder_never_share_or_replace_each_others_weights(tmp_path, overwrite):
+    (tmp_path / "out").mkdir()
+    for number in range(4):
+        folder = tmp_path / f"in{number}"
+        (folder).mkdir()
+        (folder / "w.bin").write_bytes((W + number).tobytes())
+        loaded = load(elsewhere(folder / "m.onnx", ("w.bin",)))
+        target = tmp_path / "out" / f"{number}.onnx"
+        if number % 2:
+            save_copy(loaded, target, overwrite)
+        else:
+            save(loaded, loaded.graph.clone(), target, overwrite)
+    for number in range(4):
+        assert [array.tolist() for array in weights_of(load(tmp_path / "out" / f"{number}.onnx"))] == [
+            (W + number).tolist()
+        ]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("target", ["o.onnx", "w.onnx"])
+def test_the_weights_of_another_model_are_never_replaced(tmp_path, overwrite, target):
+    """`w.onnx` would be written over them itself, `o.onnx` by its data file."""
+    name = "o.onnx.data" if target == "o.onnx" else "w.onnx"
+    (tmp_path / name).write_bytes(W.tobytes())
+    other = elsewhere(tmp_path / "other.onnx", (name,))
+    loaded, before = load(with_data(tmp_path / "in")), snapshot(tmp_path)
+    for writer in (
+        lambda **o: save(loaded, loaded.graph, tmp_path / target, **o),
+        lambda **o: save_copy(loaded, tmp_path / target, **o),
+    ):
+        with pytest.raises(ModelError, match=f"{name}: holds the weights of {other.name}; choose another output$"):
+            writer(overwrite=overwrite)
+    assert snapshot(tmp_path) == before
+
+
+def test_an_output_replaces_its_own_earlier_data_when_asked(tmp_path):
+    (tmp_path / "out").mkdir()
+    loaded, out = load(with_data(tmp_path / "in")), tmp_path / "out" / "o.onnx"
+    for writer in (save_copy, lambda model, target, overwrite: save(model, model.graph.clone(), target, overwrite)) * 2:
+        writer(loaded, out, overwrite=True)
+        same(onnx.load(out), onnx.load(tmp_path / "in" / "m.onnx"))
+    with pytest.raises(ModelError, match="exists already"):
+        save_copy(loaded, out)
 
 
 @pytest.mark.parametrize("writer", [stage, stage_copy])
@@ -198,11 +275,12 @@ def full(*_, **__):
 
 
 BREAKS = {  # where a disk can fill up: while the graph, the data, or the copy is written, and at the last move
-    "graph": ("inline", "concatenate"),
-    "move": ("inline", "os.replace"),
-    "data": ("external", "ir.external_data.unload_from_model"),
-    "graph beside data": ("external", "to_proto"),
-    "copy": ("copy", "shutil.copyfile"),
+    "graph": ("inline", "store.concatenate"),
+    "move": ("inline", "store.os.replace"),
+    "data": ("external", "external.concatenate"),
+    "graph beside data": ("external", "external._write"),
+    "copy": ("copy", "external.concatenate"),
+    "graph of a copy": ("copy", "external._write"),
 }
 
 
@@ -218,7 +296,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(tmp_path, monkeypat
         out.write_bytes(b"old")
         Path(f"{out}.data").write_bytes(b"old data")
     before = snapshot(tmp_path)
-    monkeypatch.setattr(f"scission.ir.store.{target}", full)
+    monkeypatch.setattr(f"scission.ir.{target}", full)
     with pytest.raises(ModelError, match=r"o\.onnx: No space left on device; nothing was written"):
         save_copy(loaded, out, overwrite) if kind == "copy" else save(loaded, loaded.graph, out, overwrite)
     assert snapshot(tmp_path) == before
@@ -286,15 +364,6 @@ def test_the_data_file_of_the_output_may_not_be_the_input_either(tmp_path):
     loaded = load(elsewhere(tmp_path / "m.onnx", ("o.onnx.data",)))
     with pytest.raises(ModelError, match=r"o\.onnx\.data: is the input itself"):
         save(loaded, loaded.graph, tmp_path / "o.onnx", overwrite=True)
-
-
-def test_a_copy_does_not_replace_another_models_data(tmp_path):
-    path = with_data(tmp_path / "in")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "m.bin").write_bytes(b"of another model")
-    with pytest.raises(ModelError, match=r"m\.bin: exists already"):
-        save_copy(load(path), tmp_path / "out" / "m.onnx")
-    assert snapshot(tmp_path / "out") == {"m.bin": b"of another model"}
 
 
 def test_outputs_that_cannot_be_are_refused(tmp_path):
