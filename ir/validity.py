@@ -53,6 +53,8 @@ def damaged(model: Model) -> str:
     What lies in files is measured when the model is loaded. Nothing is copied: the length of a message tells.
     """
     for tensor in constant_tensors(model.graph):
+        if tensor.dtype == ir.DataType.UNDEFINED:
+            return f"weight {tensor.name!r} has no type; export the model again"
         proto = tensor.raw if isinstance(tensor, ir.TensorProtoTensor) else None
         if proto is None or not proto.HasField("raw_data"):
             continue

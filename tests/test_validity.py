@@ -57,6 +57,11 @@ def borrowing():
     return helper.make_function("local", "Fork", ["x", "w"], ["y"], [held, fork], [*ELSEWHERE[:1]], ["branch"])
 
 
+def untyped(proto):
+    proto.graph.initializer[0].data_type = TensorProto.UNDEFINED
+    return proto
+
+
 def cut(proto):
     tensor = proto.graph.initializer[0]
     tensor.raw_data = tensor.raw_data[:-4]
@@ -92,6 +97,7 @@ BROKEN = {
         ),
         "'fork' (If) takes its graph from an attribute",
     ),
+    "a weight has no type": (lambda: untyped(model()), "weight 'w' "),
     "bytes are missing": (
         lambda: cut(model()),
         "weight 'w' holds",
