@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from .brief import brief, brief_line
+from .plural import counted
 
 __all__ = [
     "Became",
@@ -228,18 +229,18 @@ class Difference:
         """All of it in one line."""
         if self.same:
             tail = f", {len(self.renamed)} of them renamed or stored elsewhere" if self.renamed else ""
-            return f"same: {_counted(self.matched, 'node')}, {_counted(self.constants, 'constant')}{tail}"
+            return f"same: {counted(self.matched, 'node')}, {counted(self.constants, 'constant')}{tail}"
         changed = sum(node.kind == "changed" for node in self.nodes)
         counts = {"added": len(self.added), "removed": len(self.removed), "changed": changed}
         told = [(f"{n:,}", what) for what, n in (counts | {"moved": len(self.nodes) - changed}).items() if n]
         parts = [f"{n} {'node ' if n == '1' else 'nodes '}{what}" for n, what in told[:1]]
         parts += [f"{n} {what}" for n, what in told[1:]]
-        parts += [f"{_counted(len(self.tensors), 'constant')} different"] if self.tensors else []
+        parts += [f"{counted(len(self.tensors), 'constant')} different"] if self.tensors else []
         parts += [f"{len(self.interface):,} in the interface"] if self.interface else []
         parts += [f"{len(self.header):,} in the header"] if self.header else []
-        texts = _counted(len(self.texts), "doc string or annotation", "doc strings and annotations")
+        texts = counted(len(self.texts), "doc string or annotation", "doc strings and annotations")
         parts += [texts] if self.texts else []
-        return f"different: {', '.join(parts)}; {_counted(self.matched, 'node')} in both"
+        return f"different: {', '.join(parts)}; {counted(self.matched, 'node')} in both"
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""
@@ -247,7 +248,3 @@ class Difference:
         for group, one in zip(data["groups"], self.groups, strict=True):
             group["kind"] = one.kind
         return {"same": self.same, "sentence": self.sentence, **data}
-
-
-def _counted(number: int, noun: str, many: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else many or noun + 's'}"

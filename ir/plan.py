@@ -11,12 +11,14 @@ from typing import Any, get_args
 
 import numpy as np
 
+from .addressing import meant
 from .annealing import Annealing, AnnealingError
 from .brief import brief, brief_line
 from .decomposition import LONGEST_RANGE, RANGE, Block, Decomposition, Indices, PlanError, from_ranges, to_ranges
 from .gates import GATES
 from .grain import Grain
 from .joint import Joint
+from .plural import counted
 from .reordering import Reordering
 from .skipped import Skipped
 from .wanted import Lowering, Wanted
@@ -223,10 +225,14 @@ class Plan:
     def restored(self, nodes: Collection[str]) -> Plan:
         """The same plan that leaves these linears as the original has them, neither annealed nor split.
 
-        Raises PlanError when one of them is not annealed.
+        nodes: addresses, or names of weights, which mean all that read them. Raises PlanError when one of them is not
+        annealed.
         """
         known = {one.node for one in self.annealing}
-        if missing := sorted(set(nodes) - known):
+        weights = {one.node: (one.weight,) for one in self.annealing}
+        missing = sorted(name for name in set(nodes) if not meant(name, weights))
+        nodes = {node for name in nodes for node in meant(name, weights)}
+        if missing:
             shown = ", ".join(sorted(known)[:SHOWN]) + (", …" if len(known) > SHOWN else "")
             raise PlanError(
                 f"{missing[0]}: the plan does not anneal it, so there is nothing to restore; it anneals: {shown or '-'}"
@@ -255,7 +261,9 @@ class Plan:
     def __str__(self) -> str:
         width = max((len(step.node) for step in self.steps), default=0)
         lines = [f"{step.node:{width}}  {step.lowering:7}  {step.reason}" for step in self.steps]
-        return "\n".join([f"plan for {self.model}: {len(self.rewrites)} of {len(self.steps)} operators split", *lines])
+        return "\n".join(
+            [f"plan for {self.model}: {len(self.rewrites)} of {counted(len(self.steps), 'operator')} split", *lines]
+        )
 
     def dumps(self) -> str:
         """The plan as JSON text, one line per step, blocks as index ranges ("0-99,104")."""

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.addressing import meant
 from ..ir.errors import INSPECT
 from ..ir.explanation import Explanation, Percolation, Trial, UnknownNodeError
 from ..ir.functions import weight_takers
@@ -193,22 +194,31 @@ def trials(case: Case) -> tuple[Trial, ...]:
 
 
 def _known(model: Model, node: str, found: Inspected, operators: dict[str, ir.Node]) -> str:
-    """The address that is meant by a name."""
+    """The address that is meant by a name, which may be that of a node or of its weight."""
     every = dict.fromkeys([row.node for row in found.rows] + [skip.node for skip in found.plan.skipped])
     every |= dict.fromkeys(operators)
     if node in every:
         return node
-    named = [address for address, one in operators.items() if one.name == node]
+    names = {address: (str(one.name),) for address, one in operators.items()}
+    weights = {row.node: (row.weight,) for row in found.rows}
+    constants = {address: _constants_of(one) for address, one in operators.items()}
+    called, reading = meant(node, names), meant(node, weights, constants)
+    named = called or reading
     if len(named) == 1:
         return named[0]
     if named:
-        raise UnknownNodeError(
-            f"{model.name}: several nodes are called {node!r}; name one of {', '.join(named[:NEAREST])}"
-        )
+        what = f"several nodes are called {node!r}" if called else f"several nodes read {node!r}"
+        raise UnknownNodeError(f"{model.name}: {what}; name one of {', '.join(named[:NEAREST])}")
+    every |= {row.weight: None for row in found.rows if row.weight}
     near = difflib.get_close_matches(node, every, n=NEAREST, cutoff=0.3)
     near = near or [row.node for row in found.rows][:NEAREST]
     offer = f"the nearest are {', '.join(near)}" if near else "it has no node with a name"
     raise UnknownNodeError(f"{model.name}: there is no node {node!r}; {offer}; ", INSPECT, " lists them")
+
+
+def _constants_of(node: ir.Node) -> tuple[str, ...]:
+    """The names of the constants that a node reads."""
+    return tuple(str(value.name) for value in node.inputs if value is not None and value.const_value is not None)
 
 
 def _components(case: Case) -> Trial:

@@ -22,6 +22,7 @@ from ..ir.model import read
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
 from ..ir.plan import Decomposition, Lowering, Plan, PlanError, Step
+from ..ir.plural import counted
 from ..ir.recurrent import Recurrent
 from ..ir.region import Region, region_of
 from ..ir.reordering import Reordering
@@ -94,7 +95,7 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
         _replace_recurrent(copy, ways, found, recurrent, names, sharing)
     if plan.rewrites:
         correct_shapes(copy)
-        copy.metadata_props["scission"] = f"{len(plan.rewrites)} operators split"
+        copy.metadata_props["scission"] = f"{counted(len(plan.rewrites), 'operator')} split"
     return copy
 
 

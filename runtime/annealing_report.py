@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..ir.annealing import Annealing
 from .table import SHOWN, make_table
+from .words import left_out
 
 if TYPE_CHECKING:
     from .selection import Selection
@@ -49,7 +50,7 @@ def annealing_view(annealing: Sequence[Annealing], everything: bool = False) -> 
         )
     parts: list[RenderableType] = [found]
     if len(annealing) > SHOWN and not everything:
-        parts.append(Text(f"… and {len(annealing) - SHOWN} more (--all shows them)", style="dim"))
+        parts.append(Text(left_out(len(annealing) - SHOWN), style="dim"))
     parts.append(Text("removed weights come back from the original model, whose sha256 the plan holds", style="dim"))
     return Group(*parts)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from ..ir.errors import ScissionError
+from ..ir.plural import counted
 from .cache_command import cache_app
 from .logs import stop_logging
 from .options import (
@@ -344,7 +345,9 @@ def apply(
     restore: Annotated[
         list[str] | None,
         typer.Option(
-            "--restore", metavar="NODE", help="leave an annealed operator as the original has it (repeatable)"
+            "--restore",
+            metavar="NODE",
+            help="leave an operator, or a weight, as the original has it (repeatable)",
         ),
     ] = None,
     custom_ops: CustomOps = None,
@@ -364,7 +367,9 @@ def apply(
     grown = pipeline.grown(model, output)
     if not quiet:
         lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
-        typer.echo(f"wrote {output}: {len(chosen.rewrites)} of {len(chosen.steps)} operators split{lossy}{grown}")
+        typer.echo(
+            f"wrote {output}: {len(chosen.rewrites)} of {counted(len(chosen.steps), 'operator')} split{lossy}{grown}"
+        )
 
 
 @app.command()
@@ -576,7 +581,7 @@ def inspect(
 @app.command()
 def explain(
     model: Input,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="an operator, as `inspect` names it")],
+    node: Annotated[str, typer.Argument(metavar="NODE", help="an operator as `inspect` names it, or its weight")],
     provider: Provider = "auto",
     batch: Batch = None,
     size: Size = None,

@@ -14,6 +14,7 @@ from ..ir.decomposition import to_ranges
 from ..passes.low_rank import CLOSE, LowRank
 from .covering import Covering, Form, byte_share
 from .table import SHOWN, make_table
+from .words import left_out
 
 __all__ = ["cover_view", "to_dict"]
 
@@ -33,7 +34,7 @@ def cover_view(found: Covering, everything: bool = False) -> RenderableType:
     if groups:
         parts += [Text(), _groups(found, len(groups) if everything else SHOWN)]
         if len(groups) > SHOWN and not everything:
-            parts.append(Text(f"… and {len(groups) - SHOWN:,} more (--all shows them)", style="dim"))
+            parts.append(Text(left_out(len(groups) - SHOWN), style="dim"))
     return Lines(*parts, Text(f"\n{found.sentence}", style="bold"))
 
 

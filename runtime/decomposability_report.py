@@ -12,6 +12,7 @@ from rich.text import Text
 from ..ir.decomposability import STEPS, MatrixReport, ModelReport
 from .fitted_table import Column, FittedTable, lines_of
 from .table import SHOWN
+from .words import left_out
 
 __all__ = ["decomposability_view", "to_dict"]
 
@@ -24,7 +25,7 @@ def decomposability_view(report: ModelReport, everything: bool = False) -> Rende
     """
     ordered = sorted(report.matrices, key=lambda one: (-math.prod(one.shape), one.node))
     shown = ordered if everything else ordered[:SHOWN]
-    more = [Text(f"… and {len(ordered) - SHOWN} more (--all shows them)", style="dim")]
+    more = [Text(left_out(len(ordered) - SHOWN), style="dim")]
     more = more if len(shown) < len(ordered) else []
     parts: list[RenderableType] = []
     if shown:

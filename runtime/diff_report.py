@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -20,10 +21,13 @@ from .diff_lines import (
     sources,
     totals,
 )
-from .table import SHOWN, make_table
+from .naming import Naming
+from .table import SHOWN, Name, make_table
+from .words import left_out
 
 __all__ = ["diff_view", "drift_cells"]
 
+NAMED = frozenset({"nodes of A", "node", "constant", "of", "read by"})  # columns of names, which are shortened
 T = TypeVar("T")
 
 
@@ -60,7 +64,7 @@ def _tables(found: Difference) -> Iterable[Table]:
         ("nodes of B", "right"),
         ("operators", "left"),
     )
-    yield "nodes of one model only", (*columns, ("by", "left")), _rows(found.groups, _group)
+    yield "nodes of one model only", (*columns, ("by", "left")), _folded(_rows(found.groups, _group))
     columns = ("", "left"), ("node", "left"), ("operator", "left"), ("what", "left"), ("A", "left")
     nodes = [row for node in found.nodes for row in _node(node)]
     yield "nodes of both models that differ", (*columns, ("B", "left")), nodes
@@ -74,13 +78,28 @@ def _rows(things: Iterable[T], row: Callable[[T], tuple[str, ...]]) -> list[tupl
     return [row(thing) for thing in things]
 
 
+def _folded(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Rows that say the same once, with their number behind the first word."""
+    counts = Counter(rows).items()
+    return [(f"{row[0]} {number:,} times" if number > 1 else row[0], *row[1:]) for row, number in counts]
+
+
+def _is_name(cell: str, column: str) -> bool:
+    return column in NAMED and bool(cell) and " " not in cell
+
+
 def _table(
     title: str, columns: tuple[tuple[str, str], ...], rows: Sequence[tuple[str, ...]], everything: bool
 ) -> list[RenderableType]:
     table = make_table(title, *columns)
-    for row in rows if everything else rows[:SHOWN]:
-        table.add_row(*map(Text, row))
-    more = f"… and {len(rows) - SHOWN:,} more (--all shows them)"
+    shown = rows if everything else rows[:SHOWN]
+    names = [Naming(cells) for cells in zip(*shown, strict=True)]
+    for row in shown:
+        cells: list[RenderableType] = []
+        for cell, (column, _), among in zip(row, columns, names, strict=True):
+            cells.append(Name(cell, among=among) if _is_name(cell, column) else Text(cell))
+        table.add_row(*cells)
+    more = left_out(len(rows) - SHOWN)
     return [table, *([Text(more, style="dim")] if len(rows) > SHOWN and not everything else [])]
 
 

@@ -18,6 +18,7 @@ import onnx
 from ..ir.brief import brief
 from ..ir.errors import ScissionError, option
 from ..ir.phase import phase
+from ..ir.plural import counted
 from .deviation import OutputReport, compare_values, worst_of
 from .rounding import limits
 from .session import Choice, Session, SessionError, TensorSpec, open_session
@@ -379,7 +380,8 @@ def _probe_report(probe: Probe, original: tuple[float, int], changed: tuple[floa
 
 def _praise(outputs: Sequence[OutputReport], probes: Sequence[ProbeReport], trials: int) -> str:
     where = f"over {trials} trial{'s' * (trials != 1)}"
-    bounds = f"; {len(probes)} products within their error bounds" if probes else ""
+    own = "its error bound" if len(probes) == 1 else "their error bounds"
+    bounds = f"; {counted(len(probes), 'product')} within {own}" if probes else ""
     if all(output.identical for output in outputs):
         return f"bit-identical {where}{bounds}"
     worst = max(outputs, key=lambda output: output.max_rel)

@@ -10,11 +10,13 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
-from .table import SHOWN, make_table
+from .naming import Naming
+from .table import SHOWN, Name, make_table
+from .words import left_out
 
 __all__ = ["Column", "FittedTable", "lines_of"]
 
-NARROW = 28  # letters that a text keeps on a line before numbers beside it are left out
+NARROW = 25  # letters that a name keeps before numbers beside it are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +70,22 @@ class FittedTable:
                 justify: Any = "left" if column.text else "right"
                 overflow: Any = {"no_wrap": not column.text, "overflow": "fold"}
                 table.add_column(Text(column.name), justify=justify, width=width, **overflow)
-            for row in cells:
-                table.add_row(*(row[place] for place in shown))
+            names = {place: Naming(str(row[place]) for row in self.rows) for place in shown}
+            for one in self.rows:
+                table.add_row(*(self._cell(one[place], place, names[place]) for place in shown))
             yield table
         told = [f"{self.columns[place].name}: {self.columns[place].meaning}" for place in shown]
         told = [line for line, place in zip(told, shown, strict=True) if self.columns[place].meaning]
         if told:
             yield Text("; ".join(told), style="dim")
+
+    def _cell(self, cell: str | Text, place: int, names: Naming) -> RenderableType:
+        """A name loses its middle where it is too long; what has blanks in it is wrapped."""
+        if isinstance(cell, Text):
+            return cell
+        if not self.columns[place].text or " " in cell:
+            return Text(cell)
+        return Name(cell, among=names)
 
     def _that_fit(self, widths: Sequence[int], width: int) -> list[int]:
         """The places of the columns to show, all those of the same importance or none."""
@@ -105,5 +116,5 @@ def lines_of(told: Iterable[tuple[str, str]], everything: bool = False, before: 
     counts = Counter(text for _, text in pairs)
     first = {text: node for node, text in reversed(pairs)}
     named = [(f"{first[text]}{f' and {n - 1} more' if n > 1 else ''}", text) for text, n in counts.most_common(SHOWN)]
-    more = [Text(f"… and {len(counts) - SHOWN} more (--all shows them)", style="dim")] if len(counts) > SHOWN else []
+    more = [Text(left_out(len(counts) - SHOWN), style="dim")] if len(counts) > SHOWN else []
     return [*(Text(f"{before}{node}: {text}", style="dim") for node, text in named), *more]

@@ -16,6 +16,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from ..ir.inspection import Inspection
 from .diff_lines import drifts, megabytes, named, operators, relations, sources, totals
 from .panel import COLOURS
+from .scale import scale_of
 
 if TYPE_CHECKING:
     from .html_report import Report
@@ -44,7 +45,12 @@ def page(report: Report) -> str:
         report=report,
         plan=report.plan,
         colours=COLOURS,
-        anchors={one.row.node: f"linear-{index}" for index, one in enumerate(report.portraits, 1)},
+        anchors={
+            node: f"linear-{index}"
+            for index, one in enumerate(report.portraits, 1)
+            for node in (one.row.node, *one.like)
+        },
+        portrayed=sum(1 + len(one.like) for one in report.portraits),
         reasons=list(_reasons(report)),
         listed=MOST_LISTED,
     )
@@ -68,6 +74,7 @@ def _template() -> Template:
         "evidence_of": _evidence,
         "layers_of": _layers_of,
         "nodes_of": _nodes_of,
+        "scale_of": scale_of,
         "relations_of": relations,
         "drifts_of": drifts,
         "totals_of": totals,

@@ -19,6 +19,7 @@ from ..ir.inspection import Inspected
 from ..ir.model import Model, Source, graphs, load
 from ..ir.phase import phase
 from ..ir.plan import Decomposition, Plan
+from ..ir.plural import counted
 from ..ir.store import refuse_output
 from ..passes.analysis import Analysis
 from ..passes.census import census
@@ -34,6 +35,7 @@ from .portrait import Portrait, finest, portraits
 from .renamed import renamed
 from .settings import settings_of
 from .validity import require_valid
+from .words import speeds, why_nothing
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -125,8 +127,8 @@ class Report:
                 "that was carried out with --plan."
             )
         return (
-            f"The plan told of was made now and splits {len(self.plan.rewrites)} linears, {self.changed} has "
-            f"{len(self.done or ())} split: give the plan that was carried out with --plan."
+            f"The plan told of was made now and splits {counted(len(self.plan.rewrites), 'operator')}, "
+            f"{self.changed} has {len(self.done or ())} split: give the plan that was carried out with --plan."
         )
 
     @property
@@ -382,33 +384,25 @@ def _command(given: Sequence[Path], target: Path | None) -> str:
 def _clauses(report: Report) -> Iterator[str]:
     steps, rewrites = report.plan.steps, report.plan.rewrites
     if report.strange:
-        done = f"{len(report.done or ())} of {_count(len(steps), 'linear')} are split"
+        done = f"{len(report.done or ())} of {counted(len(steps), 'operator')} are split"
         yield f"{done}, by another plan than that of this page"
-    elif not steps:
-        yield "There is no linear with a constant weight that could be split"
     elif not rewrites:
-        apart = sum(row.components > 1 or row.covers is not None for row in report.found.rows)
-        comes = f"{apart} of them {'comes' if apart == 1 else 'come'} apart, but none is predicted to gain"
-        why = comes if apart else "none of them comes apart"
-        yield f"Nothing to split among {_count(len(steps), 'linear')}: {why}"
+        yield _capital(why_nothing(report.plan))
     else:
         does = "is" if len(rewrites) == 1 else "are"
         done = f"{does} split" if report.changed else "would be split"
-        yield f"{len(rewrites)} of {_count(len(steps), 'linear')} {done}"
+        yield f"{len(rewrites)} of {counted(len(steps), 'operator')} {done}"
         yield f"which leaves {report.mac_share:.1%} of the multiply-adds and {report.byte_share:.1%} of the bytes"
     if report.lossy:
         yield "weights are removed before, which is lossy"
     if report.verdict is not None:
         yield _judged(report.verdict, report.lossy)
     if report.benches:
-        yield f"measured {_speeds(report.benches)}"
+        yield f"measured {speeds(report.benches)}"
 
 
-def _speeds(benches: Sequence[Bench]) -> str:
-    """'1.20x the speed of the original at batch 1, unclear at batch 16'."""
-    told = [(one.comparison.figure, f" at batch {one.rows}" if one.rows else "") for one in benches]
-    first, *rest = told
-    return ", ".join([f"{first[0]} the speed of the original{first[1]}", *map("".join, rest)])
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _judged(verdict: Verdict, lossy: bool) -> str:
@@ -417,7 +411,3 @@ def _judged(verdict: Verdict, lossy: bool) -> str:
     if not verdict.shown:
         return f"no difference found, but {verdict.reason}"
     return "outputs differ from those of the original" + ("" if lossy else ", which they must not")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

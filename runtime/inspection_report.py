@@ -17,6 +17,7 @@ from ..ir.inspection import FIELDS, Inspected, Inspection
 from .fitted_table import Column, FittedTable, lines_of
 from .report import recurrences
 from .table import SHOWN
+from .words import left_out
 
 __all__ = ["COLUMNS", "InspectionError", "check_column", "inspection_view", "select_rows", "to_csv"]
 
@@ -85,7 +86,7 @@ def inspection_view(found: Inspected, rows: Sequence[Inspection], everything: bo
     shown = rows if everything else rows[:SHOWN]
     parts: list[RenderableType] = [_table(shown)]
     if len(shown) < len(rows):
-        parts.append(Text(f"… and {len(rows) - len(shown)} more (--all shows them)", style="dim"))
+        parts.append(Text(left_out(len(rows) - len(shown)), style="dim"))
     if len(rows) < len(found.rows):
         parts.append(Text(f"{len(rows)} of {len(found.rows)} linears", style="dim"))
     parts += recurrences(found.plan, everything)
@@ -109,7 +110,7 @@ def _table(rows: Sequence[Inspection]) -> FittedTable:
         Column(name="density"),
         Column(name="degree", meaning="edges per feature", optional=4),
         Column(name="components"),
-        Column(name="giant", meaning="share of the features in the largest component"),
+        Column(name="giant", meaning="share of the features in the largest component", optional=5),
         Column(name="dormant", meaning="inputs and outputs without an edge", optional=2),
         Column(name="blocks", meaning="share of the multiply-adds that the components need"),
         Column(name="covers", meaning="the same of groups of about sixteen outputs that share inputs"),

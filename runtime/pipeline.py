@@ -20,10 +20,10 @@ from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
 from ..ir.plan import Plan
+from ..ir.plural import counted
 from ..ir.sizes import Setting
 from ..ir.store import Staged, refuse_output, save, save_copy, stage, to_proto
 from ..ir.wanted import Wanted
-from ..passes.blocks import is_cover
 from ..passes.planner import OWN, Progress, make_plan
 from ..passes.rewrite import anneal as without
 from ..passes.rewrite import rewrite
@@ -33,6 +33,7 @@ from .comparison import Speed
 from .judgement import judge_speed, speed_of
 from .renamed import renamed
 from .settings import settings_of
+from .words import why_nothing
 
 if TYPE_CHECKING:
     from .annealer import Annealer
@@ -706,7 +707,7 @@ def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force:
     if verdict is not None and verdict.provider == REFERENCE:
         untimed = f"ONNX Runtime has no kernel for it here, so it was proved on {REFERENCE} and not timed"
     unproved = verdict.reason if verdict is not None and not verdict.shown else ""
-    split = f"{len(plan.rewrites)} of {len(own)} operators split"
+    split = f"{len(plan.rewrites)} of {counted(len(own), 'operator')} split"
     return "split", "; ".join(filter(None, [split, unproved, found.reason, untimed]))
 
 
@@ -761,15 +762,6 @@ def _nothing(plan: Plan, selection: Selection | None = None, how: str = "predict
         return f"nothing was annealed: {selection.reason}"
     if selection is not None:
         count = len(selection.chosen)
-        return f"{count} operators could be annealed, but none of them is {how} to gain, so nothing was removed"
-    if not plan.steps:
-        return "the model has no linear with a constant weight that can be split"
-    splits = sum(step.components > 1 for step in plan.steps)
-    if not splits and (covered := sum(is_cover(step.decomposition) for step in plan.steps)):
-        return (
-            f"no weight falls apart; {covered} of {len(plan.steps)} operators have groups of outputs that read fewer "
-            f"inputs, but none is {how} to gain"
-        )
-    if not splits:
-        return f"no weight splits: each of the {len(plan.steps)} operators is one component"
-    return f"{splits} of {len(plan.steps)} operators split, but none is {how} to gain"
+        none = "it is not" if count == 1 else "none of them is"
+        return f"{counted(count, 'operator')} could be annealed, but {none} {how} to gain, so nothing was removed"
+    return why_nothing(plan, how)

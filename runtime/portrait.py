@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, islice
 from typing import Any
@@ -33,7 +33,7 @@ from .states import StateGraph, find, states_of
 from .weight_pattern import Pattern, as_stored, grouped, magnitudes
 from .weight_source import from_array
 
-__all__ = ["GroupRow", "Portrait", "StateView", "finest", "has_structure", "portraits", "worth_showing"]
+__all__ = ["GroupRow", "Portrait", "StateView", "alike", "finest", "has_structure", "portraits", "worth_showing"]
 
 Array = npt.NDArray[Any]
 
@@ -78,7 +78,7 @@ class Portrait:
     groups of the plan, or where that leaves it dense in those that there are; of_groups: how many there are, of which
     `groups` are listed; states:
     where it is recurrent, or square with more than one SCC; annealing: what is removed, on what evidence; note: what
-    is not drawn, and why.
+    is not drawn, and why; like: other linears that look nearly the same, which are not drawn.
     """
 
     row: Inspection
@@ -89,6 +89,7 @@ class Portrait:
     states: StateView | None = None
     annealing: Annealing | None = None
     note: str = ""
+    like: tuple[str, ...] = ()
 
 
 def finest(found: Analysis | Coupling) -> Decomposition | None:
@@ -108,9 +109,10 @@ def has_structure(step: Step) -> bool:
 
 
 def worth_showing(plan: Plan, groups: Collection[str] = ()) -> tuple[str, ...]:
-    """The linears with structure that leave out most multiply-adds, then the largest of the others.
+    """The linears with structure that save most time, then those that leave out most, then the largest of the others.
 
-    groups: linears known to have some besides those whose step tells.
+    groups: linears known to have some besides those whose step tells. What a linear saves is predicted: its
+    multiply-adds without those that its gain leaves of them.
     """
     known = {one.node for one in plan.annealing}.union(groups)
     found = [step for step in plan.steps if has_structure(step) or step.node in known]
@@ -123,8 +125,38 @@ def worth_showing(plan: Plan, groups: Collection[str] = ()) -> tuple[str, ...]:
 
 
 def _saved(step: Step) -> float:
-    """Less the more multiply-adds its blocks leave out."""
+    """Less the more time its lowering saves, or where it stays dense the more multiply-adds its blocks leave out."""
+    if step.lowering != "dense" and step.gain:
+        return -step.parameters * (1 - 1 / max(step.gain, 1e-9))
     return -step.parameters * (1 - step.decomposition.mac_share)
+
+
+def alike(plan: Plan, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Linears that are shown, in their order, each with those after it that look nearly the same.
+
+    These are of one operator, size and lowering, have as many blocks, and leave the same share within one hundredth.
+    What is annealed, or has states, is shown each for itself.
+    """
+    steps = {step.node: step for step in plan.steps}
+    alone = {one.node for one in plan.annealing}
+    first: dict[Hashable, str] = {}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        step = steps[name]
+        own = name in alone or step.states is not None
+        key = name if own else _look(step)
+        if key in first:
+            found[first[key]] += (name,)
+        else:
+            first[key] = name
+            found[name] = ()
+    return found
+
+
+def _look(step: Step) -> Hashable:
+    whole = step.decomposition
+    share = round(whole.mac_share, 2), round(step.nonzeros / max(step.parameters, 1), 2)
+    return step.op, step.shape, step.lowering, len(whole.blocks), step.components > 1, step.giant > 0.5, share
 
 
 @phase("pictures")
@@ -151,7 +183,7 @@ def portraits(
     made: list[Portrait] = []
     used = 0
     groups = groups or {}
-    names = worth_showing(plan, groups)
+    names = alike(plan, worth_showing(plan, groups))
     for index, node in enumerate(names):
         if progress:
             progress(index, len(names), node)
@@ -159,7 +191,7 @@ def portraits(
             rows[node], steps[node], before, after, annealed.get(node), groups.get(node), used < MOST_BYTES, exact
         )
         used += sum(len(pattern.png) for pattern in (one.stored, one.arranged) if pattern is not None)
-        made.append(one)
+        made.append(replace(one, like=names[node]))
     return tuple(made)
 
 

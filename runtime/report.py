@@ -8,14 +8,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ..ir.plan import Plan, Step
+from ..ir.plural import counted
 from ..passes.blocks import is_cover
 from .comparison import Speed
+from .fitted_table import Column, FittedTable
+from .naming import Naming
 from .sequential import ALPHA
-from .table import SHOWN, console, make_table
+from .table import SHOWN, Name, Reason, Reasons, console, make_table
+from .words import and_more, left_out, why_nothing
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from .unexercised import PartReport
 
 __all__ = ["console", "plan_view", "recurrences", "result_view", "timings", "verdict_view"]
-NONE = "no operator multiplies by a constant weight: there is nothing to split"
 
 STYLES = {Speed.FASTER: "bold green", Speed.SLOWER: "bold red", Speed.EQUAL: "bold", Speed.UNMEASURABLE: "yellow"}
 
@@ -41,7 +43,7 @@ def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) 
     if plan.rewrites:
         parts.append(_rewrites(plan.rewrites if everything else plan.rewrites[:SHOWN], plan))
         if len(plan.rewrites) > SHOWN and not everything:
-            parts.append(Text(f"… and {len(plan.rewrites) - SHOWN} more (--all shows them)", style="dim"))
+            parts.append(Text(left_out(len(plan.rewrites) - SHOWN), style="dim"))
         parts += _together(plan, everything)
     if tuned is not None:
         from .tuning_report import tuning_view
@@ -62,10 +64,11 @@ def recurrences(plan: Plan, everything: bool) -> list[RenderableType]:
     table = make_table("recurrent states", ("node", "left"), ("operator", "left"))
     for name in ("states", "components", "SCCs", "layers", "giant"):
         table.add_column(name, justify="right")
+    names = Naming(step.node for step, _ in found)
     for step, states in found if everything else found[:SHOWN]:
         counts = step.shape[1], states.components, states.sccs, states.layers
-        table.add_row(Text(step.node), step.op, *(f"{count:,}" for count in counts), f"{states.giant:.1%}")
-    more = [Text(f"… and {len(found) - SHOWN} more (--all shows them)", style="dim")]
+        table.add_row(Name(step.node, among=names), step.op, *(f"{count:,}" for count in counts), f"{states.giant:.1%}")
+    more = [Text(left_out(len(found) - SHOWN), style="dim")]
     return [table, *(more if len(found) > SHOWN and not everything else [])]
 
 
@@ -77,7 +80,7 @@ def _together(plan: Plan, everything: bool) -> list[RenderableType]:
         first = ", features first" if joint.flow == "columns" else ""
         lines.append(f"joint {number}: {joint.reason}, {how}{first}")
     if len(plan.joints) > SHOWN and not everything:
-        lines.append(f"… and {len(plan.joints) - SHOWN} joints more (--all shows them)")
+        lines.append(left_out(len(plan.joints) - SHOWN, "joints"))
     if plan.reorderings:
         names = ", ".join(one.value for one in plan.reorderings[:3]) + (", …" if len(plan.reorderings) > 3 else "")
         count = len(plan.reorderings)
@@ -85,17 +88,25 @@ def _together(plan: Plan, everything: bool) -> list[RenderableType]:
     return [Text(line, style="dim") for line in lines]
 
 
-def _rewrites(steps: Iterable[Step], plan: Plan) -> Table:
+def _rewrites(steps: Iterable[Step], plan: Plan) -> RenderableType:
     numbers = {node: number for number, joint in enumerate(plan.joints, 1) for node in joint.nodes}
-    table = make_table("split", ("node", "left"), ("operator", "left"), ("weight", "right"), ("blocks", "right"))
-    for name in ("dormant", "MACs left", "lowering", "predicted"):
-        table.add_column(name, justify="right")
+    columns = (
+        Column(name="node", text=True),
+        Column(name="operator", optional=2),
+        Column(name="weight"),
+        Column(name="blocks"),
+        Column(name="dormant", optional=1),
+        Column(name="MACs left"),
+        Column(name="lowering"),
+        Column(name="predicted"),
+    )
+    rows = []
     for step in steps:
         blocks = len(step.decomposition.blocks)
         kind = " groups" if is_cover(step.decomposition) else ""
         merged = kind or ("" if blocks >= step.components else f" of {step.components}")
-        table.add_row(
-            Text(step.node),
+        row = (
+            step.node,
             step.op,
             _shape(step),
             f"{blocks}{merged}",
@@ -104,7 +115,8 @@ def _rewrites(steps: Iterable[Step], plan: Plan) -> Table:
             f"joint {numbers[step.node]}" if step.node in numbers else step.lowering,
             f"{step.gain:.1f}x" if step.gain else "",
         )
-    return table
+        rows.append(row)
+    return FittedTable(title="split", columns=columns, rows=tuple(rows))
 
 
 def _left_alone(plan: Plan, everything: bool) -> RenderableType:
@@ -113,25 +125,26 @@ def _left_alone(plan: Plan, everything: bool) -> RenderableType:
     rows = [(s.reason, s.node, s.op, s.parameters) for s in kept]
     rows += [(s.reason, s.node, s.op, s.parameters) for s in plan.skipped]
     if not rows:
-        return Text("every operator is split" if plan.steps else NONE, style="dim")
-    columns = ("nodes", "left"), ("operator", "left"), ("parameters", "right"), ("why", "left")
-    table = make_table("left as they are", *columns)
+        return Text("every operator is split" if plan.rewrites else why_nothing(plan), style="dim")
+    title, names = "left as they are", Naming(node for _, node, _, _ in rows)
+
+    def reason(node: str, rest: str, op: str, size: int, why: str) -> Reason:
+        return Reason(Name(node, rest, names), op, _share(size, plan.parameters), why)
+
     if everything:
-        for reason, node, op, parameters in rows:
-            table.add_row(Text(node), op, _share(parameters, plan.parameters), Text(reason))
-        return table
-    counts = Counter((reason, op) for reason, _, op, _ in rows)
+        return Reasons(title, tuple(reason(node, "", op, size, why) for why, node, op, size in rows))
+    counts = Counter((why, op) for why, _, op, _ in rows)
     sizes: Counter[tuple[str, str]] = Counter()
-    for reason, _, op, parameters in rows:
-        sizes[reason, op] += parameters
-    first = {(reason, op): node for reason, node, op, _ in reversed(rows)}
-    for (reason, op), size in sizes.most_common(SHOWN):
-        more = counts[reason, op] - 1
-        name = first[reason, op] + (f" and {more} more" if more else "")
-        table.add_row(Text(name), op, _share(size, plan.parameters), Text(reason))
+    for why, _, op, parameters in rows:
+        sizes[why, op] += parameters
+    first = {(why, op): node for why, node, op, _ in reversed(rows)}
+    told = [
+        reason(first[why, op], and_more("", counts[why, op] - 1), op, size, why)
+        for (why, op), size in sizes.most_common(SHOWN)
+    ]
     if len(sizes) > SHOWN:
-        table.add_row(f"… {len(sizes) - SHOWN} more", "", "", "other reasons; --all shows them")
-    return table
+        told.append(Reason(Name(f"… {len(sizes) - SHOWN} more"), "", "", "other reasons; --all shows them"))
+    return Reasons(title, tuple(told))
 
 
 def verdict_view(verdict: Verdict) -> RenderableType:
@@ -141,7 +154,7 @@ def verdict_view(verdict: Verdict) -> RenderableType:
         table.add_column(name, justify="right")
     for report in verdict.outputs:
         table.add_row(
-            Text(report.name),
+            Name(report.name),
             "identical" if report.identical else "equal" if report.equal else Text("DIFFERENT", style="bold red"),
             "0" if report.identical else f"{report.max_abs:.1e}",
             "0" if report.identical else f"{report.max_rel:.1e}",
@@ -152,11 +165,12 @@ def verdict_view(verdict: Verdict) -> RenderableType:
     parts: list[RenderableType] = [table]
     if verdict.probes:
         worst = max(verdict.probes, key=lambda probe: (not probe.within, probe.changed))
+        own = "its" if len(verdict.probes) == 1 else "their"
         inside = sum(probe.within for probe in verdict.probes)
         parts.append(
             Text(
-                f"{inside} of {len(verdict.probes)} split products within their a-priori error bound; nearest: "
-                f"{worst.node} at {worst.changed:.1%} of it"
+                f"{inside} of {counted(len(verdict.probes), 'split product')} within {own} a-priori error bound; "
+                f"nearest: {worst.node} at {worst.changed:.1%} of it"
             )
         )
     if verdict.parts:

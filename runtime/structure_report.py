@@ -16,6 +16,7 @@ from ..passes.components import components
 from ..passes.edges import relate
 from .states import StateGraph, check_threshold
 from .weight_source import Weight
+from .words import left_out
 
 __all__ = [
     "Summary",
@@ -126,7 +127,7 @@ def _first(structure: Structure, limit: int) -> Iterator[Any]:
 
 
 def _rest(count: int) -> list[RenderableType]:
-    return [Text(f"… and {count:,} more (--all shows them)", style="dim")] if count > 0 else []
+    return [Text(left_out(count), style="dim")] if count > 0 else []
 
 
 def _layers(structure: Structure, first: int, limit: int) -> list[RenderableType]:

@@ -13,6 +13,7 @@ from ..ir.levels import Jump, LevelResult, Sweep, strongest
 from .fitted_table import Column, FittedTable, lines_of
 from .metric import Budget, MetricError
 from .table import SHOWN
+from .words import left_out
 
 __all__ = ["level_view", "short_name", "sweep_view", "to_dict", "verdict"]
 
@@ -73,7 +74,7 @@ def level_view(result: LevelResult, everything: bool = False, title: str = "") -
     title = title or f"level {result.level:g}"
     parts: list[RenderableType] = [FittedTable(title=title, columns=columns, rows=tuple(rows))]
     if len(shown) < len(ordered):
-        parts.append(Text(f"… and {len(ordered) - SHOWN} more (--all shows them)", style="dim"))
+        parts.append(Text(left_out(len(ordered) - SHOWN), style="dim"))
     reasons = [(operator.node, operator.reason) for operator in ordered]
     return Group(*parts, *lines_of(reasons, everything, "left as it is: "))
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from .fallback import Fallback
 from .table import SHOWN, make_table
 from .tune import TunedUnit, Way
+from .words import left_out
 
 __all__ = ["fallback_view", "tuning_view"]
 
@@ -38,7 +39,7 @@ def tuning_view(units: Sequence[TunedUnit], warnings: Sequence[str] = (), everyt
         known = ", ".join(str(count) for count in sizes if count is not None)
         parts.append(Text(f"times the speed of dense{f' at batch {known}' if known else ''}", style="dim"))
     if len(units) > SHOWN and not everything:
-        parts.append(Text(f"… and {len(units) - SHOWN} more (--all shows them)", style="dim"))
+        parts.append(Text(left_out(len(units) - SHOWN), style="dim"))
     if not everything:
         wrong = [f"{unit.nodes[0]}: {w.way}: {w.problem}" for unit in units for w in unit.table if w.problem]
         parts += [Text(f"thrown out: {text}", style="bold red") for text in wrong[:SHOWN]]
@@ -53,7 +54,7 @@ def fallback_view(fallbacks: Sequence[Fallback], everything: bool = False) -> Re
     for one in fallbacks if everything else fallbacks[:SHOWN]:
         speed = f"{one.speed:.2f}x" if one.speed is not None else ""
         table.add_row(Text(_nodes(one.nodes, everything)), one.way, speed, Text(one.reason))
-    more = [Text(f"… and {len(fallbacks) - SHOWN} more (--all shows them)", style="dim")]
+    more = [Text(left_out(len(fallbacks) - SHOWN), style="dim")]
     return Group(table, *(more if len(fallbacks) > SHOWN and not everything else []))
 
 

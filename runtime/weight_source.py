@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.addressing import meant
 from ..ir.errors import INSPECT, ScissionError
 from ..ir.model import first_line
 
@@ -155,6 +156,8 @@ def from_model(source: Any, node: str | None = None) -> Weight:
         matrices = _matrices(glance(model.graph, sorted(takers)).found) | matrices
     if node is None:
         node = _only(model.name, {address: matrix.shape for address, matrix in matrices.items()})
+    if node not in matrices and (named := meant(node, {key: (one.weight,) for key, one in matrices.items()})):
+        node = _only(model.name, {address: matrices[address].shape for address in named})
     if node not in matrices:
         ways = {key: matrix.shape for key, matrix in matrices.items() if key.startswith(f"{node}[")}
         if ways:
@@ -176,11 +179,15 @@ class _Matrix(NamedTuple):
 
     shape: tuple[int, int]
     read: Callable[[], Array]
+    weight: str = ""
 
 
 def _matrices(found: Survey) -> dict[str, _Matrix]:
     """What can be taken from a model, by address."""
-    matrices = {lin.address: _Matrix(lin.shape, partial(lin.canonical, found.constants)) for lin in found.linears}
+    matrices = {
+        one.address: _Matrix(one.shape, partial(one.canonical, found.constants), str(one.weight.name))
+        for one in found.linears
+    }
     for cell in found.recurrents:
         matrices[cell.address] = _Matrix((cell.hidden, cell.hidden), partial(_recurrent, cell, found.constants))
     return matrices

@@ -5,7 +5,7 @@ from mutations import KINDS, mutated, random_model
 from rich.console import Console
 
 import scission
-from scission.ir.difference import Drift
+from scission.ir.difference import Became, Difference, Drift, NodeAt, Side, Totals
 from scission.runtime.diff_report import diff_view, drift_cells
 
 
@@ -36,3 +36,11 @@ def test_same_is_one_line():
 
 def test_numbers_that_are_not_finite_are_told():
     assert drift_cells(Drift(relative=None, max_abs=2.0, share=0.5)) == ("not finite", "2.00e+00", "50.00%")
+
+
+def test_rows_that_say_the_same_are_one_with_their_number():
+    group = Became(before=(), after=(NodeAt(address="a", op="Cast"),), by="matching")
+    other = Became(before=(), after=(NodeAt(address="b", op="Cast"),), by="matching")
+    side = Side(name="m", producer="", totals=Totals(nodes=(), parameters=0, nbytes=0, macs=(), uncounted=0))
+    found = Difference(before=side, after=side, matched=0, groups=(group, other))
+    assert "added 2 times" in text(found)

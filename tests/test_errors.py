@@ -9,7 +9,8 @@ from test_architecture import MODULES, ROOT, tree
 from scission.ir.errors import INSPECT, Remedy, ScissionError, option
 from scission.ir.model import ModelError
 
-TYPED = ("scission.runtime.cli", "scission.runtime.options", "scission.runtime.terminal")  # they are the command line
+COMMANDS = ("cli", "cache_command", "options", "terminal")
+TYPED = tuple(f"scission.runtime.{name}" for name in COMMANDS)  # they are the command line
 
 
 def words_raised(module):

@@ -15,13 +15,15 @@ def text(view, width=220):
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])
-def test_a_long_name_takes_several_lines(width):
+def test_a_long_name_keeps_both_of_its_ends(width):
+    """In a table its middle goes; where there is only room for words it is whole."""
     columns = Column(name="node", text=True), Column(name="one"), Column(name="two", optional=1)
     view = FittedTable(
         title="t", columns=columns, rows=(("/encoder/layer.0/attention/self/query/MatMul", "1.5", "2.5"),)
     )
     shown = text(view, width)
-    assert "/encoder/layer.0/attention/self/query/MatMul" in re.sub(r"\s+|1\.5|2\.5", "", shown) and "1.5" in shown
+    name = "/encoder/la…/self/query/MatMul" if width == 40 else "/encoder/layer.0/attention/self/query/MatMul"
+    assert name in re.sub(r"\s+|1\.5|2\.5", "", shown) and "1.5" in shown
     assert ("2.5" in shown) is (width >= 40)
 
 

@@ -95,7 +95,7 @@ def test_a_report_tells_of_the_plan_the_check_the_bench_and_the_difference(rewri
         step.node for step in plan.rewrites
     } and not report.strange  # the one that splits whatever splits was found again
     assert report.ok and report.verdict.equal and len(report.benches) == 1 and not report.difference.same
-    assert report.sentence.startswith(f"{len(plan.rewrites)} of 2 linears")
+    assert report.sentence.startswith(f"{len(plan.rewrites)} of 2 operators")
     text = page.read_text()
     assert NASTY not in text and "<script>alert" not in text and text == report.html()
     assert all(file.sha256 in text for file in report.files) and len(report.files) == 2

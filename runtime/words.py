@@ -1,0 +1,50 @@
+"""Sentences that several views say, each made here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..ir.plan import Plan
+from ..ir.plural import counted
+from ..passes.blocks import is_cover
+
+if TYPE_CHECKING:
+    from .bench import Bench
+
+__all__ = ["and_more", "left_out", "speeds", "why_nothing"]
+
+
+def left_out(number: int, what: str = "") -> str:
+    """The line below a table that was cut."""
+    return f"… and {number:,}{f' {what}' if what else ''} more (--all shows them)"
+
+
+def and_more(name: str, number: int) -> str:
+    """A name and how many others it stands for."""
+    return f"{name} and {number:,} more" if number > 0 else name
+
+
+def why_nothing(plan: Plan, how: str = "predicted") -> str:
+    """Why a plan that splits nothing does not; how: whether gains were 'predicted' or 'measured'."""
+    steps = plan.steps
+    if not steps:
+        return "the model has no linear with a constant weight that could be split"
+    parts = sum(step.components > 1 for step in steps)
+    groups = sum(step.components <= 1 and is_cover(step.decomposition) for step in steps)
+    if not parts and not groups:
+        return f"nothing splits: none of {counted(len(steps), 'operator')} comes apart"
+    found = parts + groups
+    into = " and ".join(
+        words for number, words in ((parts, "independent blocks"), (groups, "groups that share inputs")) if number
+    )
+    does = "comes" if found == 1 else "come"
+    none = "it is not" if found == 1 else "none of them is"
+    return f"{found:,} of {counted(len(steps), 'operator')} {does} apart into {into}, but {none} {how} to gain"
+
+
+def speeds(benches: Sequence[Bench]) -> str:
+    """'1.20x the speed of the original at batch 1, unclear at batch 16'."""
+    told = [(one.comparison.figure, f" at batch {one.rows}" if one.rows else "") for one in benches]
+    first, *rest = told
+    return ", ".join([f"{first[0]} the speed of the original{first[1]}", *map("".join, rest)])
