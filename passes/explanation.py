@@ -228,11 +228,11 @@ def _components(case: Case) -> Trial:
     what = (
         f"{parts.count:,} component{'s' * (parts.count != 1)}, the largest with {parts.giant:.1%} of the features"
         f"{f', {idle:,} features without an edge' if idle else ''}: {found.mac_share:.1%} of the multiply-adds"
-        f"{f'; found {case.plan.analysed}' if case.plan.analysed else ''}"
     )
     if absorbs(case.linear) and found.blocks and found.dormant_outputs.size:
         made = absorb_dormant(found).mac_share
         what += f", {made:.1%} as {case.linear.op} can be split here, where outputs without an edge are computed too"
+    what += f"; found {case.plan.analysed}" if case.plan.analysed else ""
     refused = ""
     if parts.count == 0:
         refused = "every entry is zero"
