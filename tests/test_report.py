@@ -47,7 +47,7 @@ def test_a_plan_shows_blocks_dormant_features_and_lowering():
     (row,) = [line for line in shown.splitlines() if "layer" in line]
     for word in ("MatMul", "17x21", plan.steps[0].lowering, "2 in 3 out"):
         assert word in row
-    assert "every operator is split" in shown
+    assert "every operator is split" in shown and "components found by search on the CPU" in shown
 
 
 def test_what_is_split_together_is_numbered_and_explained():
