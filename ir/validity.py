@@ -9,14 +9,13 @@ from typing import Any
 
 import onnx
 
-from .model import KNOWN_DOMAINS, Model, constant_tensors
+from .model import KNOWN_DOMAINS, Model
 from .onnx_ir import onnx_ir as ir
 
-__all__ = ["bare", "damaged", "foreign", "objection"]
+__all__ = ["bare", "foreign", "objection"]
 
 SMALL = 256  # entries; larger constants say nothing of shapes
 FILLER = 1 << 26  # bytes of zeros in place of weights that cannot become inputs; past that nothing is asked
-TAGS = 1 << 10  # bytes that the tags and the metadata of a tensor may take
 CALLS = 1 << 16  # nodes that functions may unfold to, which the checker's shape inference does
 NAMED = (re.compile(r"Name: (.+?) OpType: (\S+)"), re.compile(r"op_type:(?P<op>\S+?), node name: (?P<name>[^)]+)\)"))
 PLACE = re.compile(r"\[\w+Error\] |Inference error\(s\): |\(op_type:.*?\): ")  # said in front of the line instead
@@ -44,31 +43,6 @@ def objection(model: Model) -> str:
         onnx.checker.check_model(proto.SerializeToString(), full_check=True)
     except Exception as error:  # the checker and its shape inference share no base
         return _said(str(error))
-    return ""
-
-
-def damaged(model: Model) -> str:
-    """What is wrong with the size of a constant that is held in memory; '' where nothing is, or nothing is known.
-
-    What lies in files is measured when the model is loaded. Nothing is copied: the length of a message tells.
-    """
-    for tensor in constant_tensors(model.graph):
-        if tensor.dtype == ir.DataType.UNDEFINED:
-            return f"weight {tensor.name!r} has no type; export the model again"
-        proto = tensor.raw if isinstance(tensor, ir.TensorProtoTensor) else None
-        if proto is None or not proto.HasField("raw_data"):
-            continue
-        beside = onnx.TensorProto()  # everything but the data
-        for field, value in proto.ListFields():
-            if field.name in ("name", "doc_string", "data_type", "data_location"):
-                setattr(beside, field.name, value)
-        beside.dims.extend(proto.dims)
-        held = proto.ByteSize() - beside.ByteSize()
-        if not 0 <= held - tensor.nbytes <= TAGS:
-            return (
-                f"weight {tensor.name!r} holds {max(held - 2, 0):,} bytes, its shape and type need {tensor.nbytes:,}; "
-                "export the model again"
-            )
     return ""
 
 

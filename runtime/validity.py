@@ -11,7 +11,7 @@ import onnx
 from ..ir.errors import Remedy, option
 from ..ir.model import Model, ModelError, Source
 from ..ir.phase import phase
-from ..ir.validity import bare, damaged, foreign, objection
+from ..ir.validity import bare, foreign, objection
 from .session import NO_KERNEL, SessionError, open_session, runtime_version
 
 __all__ = ["refusal", "require_valid"]
@@ -35,8 +35,6 @@ def refusal(model: Model, source: Source, custom_ops: Sequence[Path] = ()) -> tu
     where it does not take that. Without the library of an operator that is not onnx's own nobody can tell, so such a
     model passes where nothing else is wrong. custom_ops: those libraries.
     """
-    if broken := damaged(model):
-        return (broken,)
     against = objection(model)
     if not against:
         return ()

@@ -97,10 +97,10 @@ BROKEN = {
         ),
         "'fork' (If) takes its graph from an attribute",
     ),
-    "a weight has no type": (lambda: untyped(model()), "weight 'w' "),
+    "a weight has no type": (lambda: untyped(model()), "initializer 'w' "),
     "bytes are missing": (
         lambda: cut(model()),
-        "weight 'w' holds",
+        "initializer 'w' ",
     ),
     "inside a branch": (
         lambda: model(
