@@ -182,7 +182,7 @@ def _put_back_tensor(edited: Any, unedited: Any, read: Any) -> None:
 
 def _put_back_unknown(edited: Message, read: Message) -> None:
     data = _unknown(UnknownFieldSet(read))
-    if data:
+    if data and not len(UnknownFieldSet(edited)):  # tensors that are written as they were read still have them
         edited.MergeFromString(data)
 
 

@@ -212,7 +212,9 @@ def report(
 
     trials = trials or Trials()
     target = Path(output) if output is not None else None
-    given = [Path(one) for one in (model, changed, trials.inputs) if isinstance(one, (str, os.PathLike))]
+    models = [Path(one) for one in (model, changed) if isinstance(one, (str, os.PathLike))]
+    others = [Path(one) for one in (trials.inputs, *trials.custom_ops) if isinstance(one, (str, os.PathLike))]
+    given = [*models, *others]
     if target is not None:
         refuse_output(target, given, overwrite)
     loaded = load(model)
@@ -248,7 +250,7 @@ def report(
             machine=machine(trials.provider),
             version=__version__,
             made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            command=command if command is not None else _command(given, target),
+            command=command if command is not None else _command(models, target),
         )
     if target is not None:
         from .terminal import write

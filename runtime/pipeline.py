@@ -423,7 +423,7 @@ def optimize(
 
         anneal = as_annealer(anneal)
     target = Path(output) if output is not None else None
-    given = (data, labels, trials.inputs, anneal.initial if anneal is not None else None)
+    given = (data, labels, trials.inputs, anneal.initial if anneal is not None else None, *trials.custom_ops)
     sources = [Path(path) for path in given if isinstance(path, (str, os.PathLike))]
     for path in (target, data_file(target)) if target is not None and sources else ():
         refuse_output(path, sources, True, target)  # an input is never written to

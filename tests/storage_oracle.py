@@ -189,6 +189,10 @@ def _canonical(message: Message) -> bytes:
     for tensor in _tensors(copy):
         tensor.ClearField("data_location")  # `onnx.load` says that it read it
         tensor.ClearField("external_data")
+        if tensor.data_type != onnx.TensorProto.STRING:
+            tensor.raw_data = numpy_helper.to_array(tensor).tobytes()  # however its values are spelt
+        for field in ("float_data", "double_data", "int32_data", "int64_data", "uint64_data"):
+            tensor.ClearField(field)
     return copy.SerializeToString(deterministic=True)
 
 

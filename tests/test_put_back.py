@@ -112,6 +112,16 @@ def test_what_was_said_of_the_place_of_data_goes_when_the_data_moves(tmp_path):
         assert not len(UnknownFieldSet(tensor))
 
 
+def test_a_large_tensor_that_is_written_as_it_was_read_has_its_unknown_fields_once():
+    proto = product(BIG)
+    proto.graph.initializer[0].CopyFrom(helper.make_tensor("W", 1, BIG.shape, BIG.reshape(-1)))
+    proto.graph.initializer[0].MergeFromString(b"\x8a\xfa\x01\x03new")
+    loaded = load(proto)
+    graph = loaded.graph.clone()
+    graph.graph[0].name = "renamed"
+    assert exactly(to_proto(loaded, graph).graph.initializer[0]) == exactly(proto.graph.initializer[0])
+
+
 def test_what_described_a_value_of_no_graph_does_not_describe_a_new_one_of_that_name():
     proto = model([node("Relu", "x", "y", "n")], ["x"], ["y"])
     proto.graph.value_info.append(helper.make_tensor_value_info("later", 1, [3]))
