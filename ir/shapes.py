@@ -42,7 +42,7 @@ def infer_shapes(model: ir.Model) -> None:
         return
     for graph, twins in zip(graphs(model), graphs(inferred), strict=True):
         for node, twin in zip(graph, twins, strict=True):
-            for value, known in zip(node.outputs, twin.outputs, strict=True):
+            for value, known in zip(node.outputs, twin.outputs, strict=False):  # a twin ends with its last used output
                 value.meta[KEY] = known.shape
 
 
