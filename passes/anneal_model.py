@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..ir.annealing import Annealing, Cause, pack_mask
 from ..ir.decomposition import Decomposition
+from ..ir.errors import Remedy
 from ..ir.evidence import Evidence
 from ..ir.ffn import Ffn, find_ffns
 from ..ir.functions import weight_takers
@@ -149,6 +150,7 @@ def anneal_model(model: Model, settings: Anneal, progress: Progress | None = Non
         Skipped("::".join(one[:2]), "function", "its weights are arguments of a function, which are not annealed", 0)
         for one in sorted(takers)
     ]
+    refused: tuple[str | Remedy, ...] = ()  # what the test had against a weight, if anything
     for index, linear in enumerate(seen.linears):
         if linear.address in done:
             continue
@@ -170,8 +172,9 @@ def anneal_model(model: Model, settings: Anneal, progress: Progress | None = Non
             skipped.append(Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", 0))
         except (AnnealError, SchemeError) as error:  # of this weight; the others are no worse for it
             skipped.append(Skipped(linear.address, linear.op, str(error), math.prod(linear.shape)))
+            refused = error.parts
     if not done and seen.linears:
-        raise AnnealError(f"{model.name}: no weight can be annealed: {skipped[-1].reason}")
+        raise AnnealError(f"{model.name}: no weight can be annealed: ", *(refused or (skipped[-1].reason,)))
     return Annealed(tuple(done[way.address] for way in seen.linears if way.address in done), tuple(skipped))
 
 

@@ -252,7 +252,7 @@ BAD_INPUT = [
     ("report in.onnx --plan plan.json -o plan.json --overwrite", "plan.json: is the input itself"),
     ("report other.onnx --plan nope.json -o new.html", "nope.json"),
     ("plan in.onnx --device nonsense", "is no device"),
-    ("inspect in.onnx --device xpu", "does not use"),
+    ("inspect in.onnx --device xpu", "sees no XPU device"),
     ("explain in.onnx MatMul", "in.onnx: there is no node 'MatMul'; the nearest are MatMul[0]"),
     ("explain nope.onnx MatMul", "nope.onnx"),
     ("inspect in.onnx --sort -beauty", "no column 'beauty'"),
@@ -543,5 +543,5 @@ def test_a_page_is_never_written_over_the_data_of_a_model(scission_cli, tmp_path
         "report in.onnx e.onnx -o e.bin --no-check --no-bench",
     ):
         status, _, err = scission_cli(f"{line} --overwrite")
-        assert status == 2 and "e.bin: is the input itself" in err
+        assert status == 2 and "e.bin: holds the weights of e.onnx" in err
         assert (tmp_path / "e.bin").read_bytes() == before

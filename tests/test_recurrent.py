@@ -269,7 +269,7 @@ def test_what_does_not_pay_stays_dense_and_says_why():
     planted = build_cell(np.random.default_rng(SEED), Cell())
     (step,) = plan(planted.model, force=False).steps
     assert step.lowering == "dense" and step.gain < 1
-    assert step.reason.startswith("3 blocks, but 0.") and "batch x positions 1 x 1, 1 x 16, 16 x 16" in step.reason
+    assert step.reason.startswith("3 blocks, but 0.") and "batch x positions 1 x 1, 4 x 4, 16 x 16" in step.reason
 
 
 def test_large_blocks_pay():
@@ -506,7 +506,7 @@ def test_an_address_that_is_taken_is_avoided():
 
 
 def test_a_stale_shape_is_told_and_stops_nothing():
-    nodes = [node("Pad", "a p", "w"), node("LSTM", "x w r", "y", "n")]
+    nodes = [node("Pad", "a p", "w"), node("LSTM", "x w r", "y", "n", hidden_size=R.shape[2])]
     weights = {"a": np.pad(W, ((0, 0), (1, 1), (1, 1))), "p": np.array([0, -1, -1] * 2), "r": R}
     made = plan(model(nodes, {"x": [3, 2, 2]}, ["y"], weights))
     assert not made.steps and "cannot be" in made.skipped[-1].reason
