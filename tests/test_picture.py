@@ -99,5 +99,5 @@ def test_pictures_of_other_kinds_are_refused(path):
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(PictureError, match=r"pip install 'scission\[pictures\]'"):
+    with pytest.raises(PictureError, match=r"pip install matplotlib"):
         check_picture(Path("picture.png"))

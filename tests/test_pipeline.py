@@ -586,14 +586,14 @@ def test_what_is_to_run_on_cuda_is_refused_where_there_is_none(tmp_path):
 @pytest.mark.parametrize("small", [True, False])
 def test_a_file_that_grows_says_so(small, tmp_path):
     """The weight is a small tensor tiled over the blocks times one row: what is stored of the blocks is more."""
-    K, tile = 96, np.random.default_rng(0).standard_normal((12, 12)).astype(np.float32)
+    K, tile = 384, np.random.default_rng(0).standard_normal((12, 12)).astype(np.float32)
     nodes = [
         ("Reshape", ["eye", "apart"], ["a"]),
         ("Mul", ["a", "tile"], ["b"]),
         ("Reshape", ["b", "flat"], ["c"]),
         ("Mul", ["c", "row"], ["W"]),
     ]
-    held = {"eye": np.eye(8, dtype=np.float32), "apart": np.array([8, 1, 8, 1]), "flat": np.array([K, K])}
+    held = {"eye": np.eye(32, dtype=np.float32), "apart": np.array([32, 1, 32, 1]), "flat": np.array([K, K])}
     held |= {"tile": tile[None, :, None, :], "row": np.arange(1, K + 1, dtype=np.float32)}
     if not small:
         nodes, held = [], {"W": np.kron(held["eye"], tile) * held["row"]}

@@ -287,7 +287,7 @@ def test_missing_torch_is_named_with_the_remedy(monkeypatch):
         return genuine(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ImportError, match=r"torch: pip install scission\[minilm\]"):
+    with pytest.raises(ImportError, match=r"torch: pip install torch"):
         bert(None, np.random.default_rng(0), **SIZES)
 
 
