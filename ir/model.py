@@ -38,7 +38,9 @@ __all__ = [
     "first_line",
     "graphs",
     "load",
+    "open_negative",
     "read",
+    "sort_nodes",
     "tensor_slots",
 ]
 
@@ -164,6 +166,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
         raise ModelError(f"{name}: the graph cannot be read: {first_line(error)}") from error
     if problem := unsound(graph):
         raise ModelError(f"{name}: {problem}")
+    open_negative(graph)
     model = Model(graph, name, path, kept)
     for holder, key, tensor in tensor_slots(graph) if kept.carried else ():
         if isinstance(tensor, ir.ExternalTensor) and tensor.location == SPARSE:
@@ -326,14 +329,29 @@ def _validate(model: Model, *, given: bool) -> None:
     for output in model.graph.graph.outputs:
         if output.producer() is None and not output.is_graph_input() and not output.is_initializer():
             raise ModelError(f"{model.name}: output {output.name!r} is made by nothing; export the model again")
+    if given and not all(_is_sorted(graph) for graph in bodies):
+        raise ModelError(f"{model.name}: nodes stand before what they read; call model.graph.sort() first")
+    try:
+        sort_nodes(model.graph)
+    except ValueError:
+        raise ModelError(f"{model.name}: the graph has a cycle, so it cannot run; export it again") from None
+
+
+def open_negative(model: ir.Model) -> None:
+    """Make extents below 0, which some exporters write, dimensions of any size, as ONNX Runtime reads them."""
+    for graph in graphs(model):
+        for value in (*graph.inputs, *(value for node in graph for value in node.outputs)):
+            dims = () if value.shape is None else tuple(value.shape)
+            if any(isinstance(dim, int) and dim < 0 for dim in dims):
+                value.shape = ir.Shape([None if isinstance(dim, int) and dim < 0 else dim for dim in dims])
+
+
+def sort_nodes(model: ir.Model) -> None:
+    """Put nodes behind what they read, in graphs where some are not. Raises ValueError where they form a cycle."""
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     for graph in bodies:
         if not _is_sorted(graph):
-            if given:
-                raise ModelError(f"{model.name}: nodes stand before what they read; call model.graph.sort() first")
-            try:
-                graph.sort()
-            except ValueError:
-                raise ModelError(f"{model.name}: the graph has a cycle, so it cannot run; export it again") from None
+            graph.sort()
 
 
 def _is_sorted(graph: ir.Graph | ir.Function) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import onnx
 
-from .model import InlineTensor, Model, ModelError, fill_slot, first_line, tensor_slots
+from .model import InlineTensor, Model, ModelError, fill_slot, first_line, open_negative, sort_nodes, tensor_slots
 from .onnx_ir import onnx_ir as ir
 from .onnx_ir import quiet
 from .put_back import put_back
@@ -46,7 +46,10 @@ def _written(model: Model, graph: ir.Model) -> onnx.ModelProto:
 def _unedited(proto: onnx.ModelProto) -> ir.Model:
     """What onnx_ir makes of a model, as the passes would clone it; no large tensor is in it a second time."""
     with quiet():
-        graph = ir.from_proto(proto).clone()
+        read = ir.from_proto(proto)
+        open_negative(read)
+        sort_nodes(read)
+        graph = read.clone()
     for holder, key, tensor in tensor_slots(graph):
         if not isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > LARGE:
             fill_slot(holder, key, reference(tensor, "/unedited", None, None))

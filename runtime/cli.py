@@ -228,7 +228,7 @@ def optimize(
         return
     if output is None:
         raise typer.BadParameter("give an output file, or --dry-run to see the plan only", param_hint="OUT")
-    for source in (inputs, data, labels, initial):
+    for source in (inputs, data, labels, initial, *trials.custom_ops):
         refuse_input(output, source)
     with progress_bar(quiet or as_json) as progress:
         result = pipeline.optimize(
@@ -331,7 +331,7 @@ def plan(
         tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
         chosen = tuned.plan if tuned else pipeline.plan(model, custom_ops=libraries, **settings)
     if output is not None:
-        for source in (model, initial):
+        for source in (model, initial, *libraries):
             refuse_input(output, source)
         write({output: chosen.dumps().encode()}, overwrite)
     show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything, tuned))
@@ -487,7 +487,7 @@ def sweep(
     from .picture import check_picture
 
     drawn = {path: check_picture(path) for path in picture or []}
-    sources = [path for path in (model, data, labels, initial) if path is not None]
+    sources = [path for path in (model, data, labels, initial, *(custom_ops or ())) if path is not None]
     refuse_outputs([*drawn, *([output] if output else [])], sources, overwrite)
     budget = parse_budget(max_drop) if max_drop else None
     if budget and metric and metric != budget.metric.name:

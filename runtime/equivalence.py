@@ -246,9 +246,9 @@ def _compare_outputs(
             after = changed.run(feed)
         except SessionError as error:
             raise _RefusedError(*error.parts) from error
-        for output in original.outputs:
-            pair = before.pop(output.name), after.pop(output.name)
-            for report in compare_values(output.name, *pair, rtol, atol, least):
+        for name in dict.fromkeys(output.name for output in original.outputs):  # one may be listed twice
+            pair = before.pop(name), after.pop(name)
+            for report in compare_values(name, *pair, rtol, atol, least):
                 reason = f"{report.reason} (trial {trial + 1} of {len(trials)})" if report.reason else ""
                 report = dataclasses.replace(report, reason=reason)
                 known = reports.get(report.name)

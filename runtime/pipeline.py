@@ -19,7 +19,7 @@ from ..ir.grain import Grain
 from ..ir.model import Model, Source, load
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
-from ..ir.plan import Plan
+from ..ir.plan import Plan, PlanError
 from ..ir.plural import counted
 from ..ir.sizes import Setting
 from ..ir.store import Staged, refuse_output, save, save_copy, stage, to_proto
@@ -348,13 +348,22 @@ def apply(
     byte for byte. Raises PlanError when the plan was made for other weights, ModelError when nothing takes the model,
     or the output exists or cannot be written.
     """
+    if not isinstance(plan, Plan):
+        raise PlanError(f"a plan is wanted, not a {type(plan).__name__}; read a file of one with scission.Plan.loads")
     loaded = _valid(model, custom_ops)
     changed = rewrite(loaded.graph, plan) if plan.rewrites or plan.annealing else None
     if loaded.path is not None or output is not None:
         if output is None:
             raise ValueError("a model given as a path needs an output path")
+        _refuse_inputs(Path(output), [Path(library) for library in custom_ops])
         return _write(model, loaded, changed, Path(output), overwrite)[0]
     return _as_given(model, loaded, changed)
+
+
+def _refuse_inputs(output: Path, sources: Sequence[Path]) -> None:
+    """Raise ModelError where a model or its data would be written over what it is made from, even with `overwrite`."""
+    for path in (output, data_file(output)) if sources else ():
+        refuse_output(path, sources, True, output)
 
 
 def _write(source: Source, model: Model, changed: ir.Model | None, output: Path, overwrite: bool) -> list[Path]:
@@ -425,8 +434,8 @@ def optimize(
     target = Path(output) if output is not None else None
     given = (data, labels, trials.inputs, anneal.initial if anneal is not None else None, *trials.custom_ops)
     sources = [Path(path) for path in given if isinstance(path, (str, os.PathLike))]
-    for path in (target, data_file(target)) if target is not None and sources else ():
-        refuse_output(path, sources, True, target)  # an input is never written to
+    if target is not None:
+        _refuse_inputs(target, sources)
     asked = _asked(granularity, parts, lowering)
     settings = settings_of(loaded, batch, trials.sizes)
     options = (trials.provider, batch, settings, trials.threads, force, progress, device, regions, *asked)

@@ -603,3 +603,9 @@ def test_a_file_that_grows_says_so(small, tmp_path):
     assert result.outcome == "split", result.reason
     assert ("the file grows" in result.reason) is small
     assert (path.stat().st_size < (tmp_path / "out.onnx").stat().st_size) is small
+
+
+def test_what_is_no_plan_is_said_to_be_none(tmp_path):
+    path = tmp_path / "plan.json"
+    with pytest.raises(scission.PlanError, match=r"not a \w*Path; read a file of one with scission.Plan.loads"):
+        scission.apply(b"", path)  # the plan is looked at first

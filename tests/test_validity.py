@@ -12,6 +12,9 @@ from scission.runtime.validity import refusal
 ELSEWHERE = (helper.make_opsetid("", 17), helper.make_opsetid("org.example", 1))
 
 
+BLOCKS = np.kron(np.eye(2), np.random.default_rng(0).standard_normal((24, 32))).astype(np.float32)
+
+
 def value(name, shape, dtype=TensorProto.FLOAT):
     return helper.make_tensor_value_info(name, dtype, shape)
 
@@ -144,6 +147,17 @@ def unsorted():
     return model([node("Relu", ["h"], ["y"], "relu"), node("MatMul", ["x", "w"], ["h"], "mm")])
 
 
+def unsorted_blocks():
+    return model(unsorted().graph.node, weight=BLOCKS)
+
+
+def twice():
+    """An output that the graph lists twice."""
+    proto = model(weight=BLOCKS)
+    proto.graph.output.append(proto.graph.output[0])
+    return proto
+
+
 def contrib():
     """As ONNX Runtime's own optimiser writes it: an operator of its own in the standard domain."""
     norm = node("SimplifiedLayerNormalization", ["h", "k"], ["y"], "norm", axis=-1)
@@ -162,6 +176,8 @@ RUNS = {
     "stale shapes": stale,
     "IR version 0": lambda: (lambda proto: (setattr(proto, "ir_version", 0), proto)[1])(model()),
     "contrib": contrib,
+    "unsorted blocks": unsorted_blocks,
+    "an output twice": twice,
 }
 
 
@@ -170,6 +186,26 @@ def test_what_onnx_runtime_runs_is_never_refused(name):
     proto = RUNS[name]()
     open_session(proto.SerializeToString())
     assert refusal(load(proto), proto) == ()
+
+
+def negative():
+    """An open dimension as some exporters write it."""
+    return model(weight=BLOCKS, inputs=[value("x", [-1, 48])], outputs=[value("y", [-1, 64])])
+
+
+@pytest.mark.parametrize("make", [unsorted_blocks, twice, negative])
+def test_a_quirk_survives_the_split(make):
+    proto = make()
+    changed = scission.apply(proto, scission.plan(proto, force=True))
+    assert len(changed.graph.node) > len(proto.graph.node)
+    assert list(changed.graph.output) == list(proto.graph.output)
+    assert list(changed.graph.input) == list(proto.graph.input)
+    assert scission.check(proto, changed).equal
+
+
+def test_an_extent_below_0_is_open():
+    (row,) = scission.inspect(negative(), batch=(1, 4), provider="cpu")
+    assert row.rows == (1, 4)
 
 
 def test_an_operator_whose_library_is_not_given_is_left_to_whoever_has_it():
