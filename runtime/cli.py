@@ -25,6 +25,7 @@ from ..ir.errors import ScissionError
 from ..ir.plural import counted
 from .cache_command import cache_app
 from .logs import stop_logging
+from .notes import show_notes
 from .options import (
     AcceptNull,
     All,
@@ -55,6 +56,7 @@ from .options import (
     Literal,
     Lowering,
     MaxDrop,
+    Memory,
     Method,
     Output,
     Overwrite,
@@ -80,6 +82,7 @@ from .options import (
     Verbose,
     Veto,
     annealer,
+    bytes_of,
     levels_of,
     sizes_of,
     trials_of,
@@ -151,6 +154,7 @@ def optimize(
     atol: Atol = None,
     seconds: Seconds = 3.0,
     custom_ops: CustomOps = None,
+    memory: Memory = None,
     anneal: Method = None,
     alpha: Alpha = 0.05,
     correction: Correction = "bonferroni",
@@ -180,7 +184,17 @@ def optimize(
     from . import pipeline
 
     trials = trials_of(
-        provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops, wishes=(value, range_, like)
+        provider,
+        threads,
+        inputs,
+        size,
+        seed,
+        rtol,
+        atol,
+        seconds,
+        custom_ops,
+        wishes=(value, range_, like),
+        memory=memory,
     )
     options = annealer(
         method=anneal,
@@ -277,6 +291,7 @@ def plan(
     cache: Cache = True,
     seconds: Seconds = 3.0,
     custom_ops: CustomOps = None,
+    memory: Memory = None,
     anneal: Method = None,
     alpha: Alpha = 0.05,
     correction: Correction = "bonferroni",
@@ -327,7 +342,7 @@ def plan(
             "regions": regions,
         }
         libraries = tuple(custom_ops or ())
-        trials = compare.Trials(seconds=seconds, custom_ops=libraries)
+        trials = compare.Trials(seconds=seconds, custom_ops=libraries, memory=bytes_of(memory))
         tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
         chosen = tuned.plan if tuned else pipeline.plan(model, custom_ops=libraries, **settings)
     if output is not None:
@@ -388,6 +403,7 @@ def check(
     rtol: Rtol = None,
     atol: Atol = None,
     custom_ops: CustomOps = None,
+    memory: Memory = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -398,7 +414,8 @@ def check(
     """
     from . import compare
 
-    trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, 1.0, custom_ops, wishes=(value, range_, like))
+    wishes = value, range_, like
+    trials = trials_of(provider, threads, inputs, size, seed, rtol, atol, 1.0, custom_ops, wishes=wishes, memory=memory)
     with progress_bar(quiet or as_json) as progress:
         verdict = compare.check(original, changed, trials=trials, batch=batch, progress=progress)
     show(quiet, as_json, verdict.to_dict, lambda report: report.verdict_view(verdict))
@@ -424,6 +441,7 @@ def bench(
     seed: Seed = 0,
     seconds: Seconds = 5.0,
     custom_ops: CustomOps = None,
+    memory: Memory = None,
     cuda_graph: CudaGraph = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -433,7 +451,18 @@ def bench(
     from . import compare
 
     trials = trials_of(
-        provider, threads, inputs, size, seed, None, None, seconds, custom_ops, cuda_graph, wishes=(value, range_, like)
+        provider,
+        threads,
+        inputs,
+        size,
+        seed,
+        None,
+        None,
+        seconds,
+        custom_ops,
+        cuda_graph,
+        wishes=(value, range_, like),
+        memory=memory,
     )
     with progress_bar(quiet or as_json) as progress:
         benches = compare.bench(original, changed, trials=trials, batch=batch, progress=progress)
@@ -774,6 +803,7 @@ def report(
     atol: Atol = None,
     seconds: Seconds = 3.0,
     custom_ops: CustomOps = None,
+    memory: Memory = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -786,7 +816,17 @@ def report(
     from . import html_report
 
     trials = trials_of(
-        provider, threads, inputs, size, seed, rtol, atol, seconds, custom_ops, wishes=(value, range_, like)
+        provider,
+        threads,
+        inputs,
+        size,
+        seed,
+        rtol,
+        atol,
+        seconds,
+        custom_ops,
+        wishes=(value, range_, like),
+        memory=memory,
     )
     chosen = _plan(plan) if plan is not None else None
     refuse_input(output, plan)
@@ -865,6 +905,7 @@ def main() -> None:
     stop_logging()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what a library thinks of a weight is no answer to what was asked
+    show_notes()
     logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what matters of it comes back as our own message
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever read our output has seen enough; 1 would say "failed"

@@ -46,7 +46,8 @@ class Trials:
     them, or a tuple of such that trials take in turn; ranges: (low, high), both included, of random inputs; likes: what
     they are like: 'ones', 'zeros', 'mask', 'lengths' or 'random'; rtol, atol: instead of the default tolerance;
     seconds: the most that is spent on timing one input size; custom_ops: libraries of custom operators; cuda_graph:
-    whether models are timed as CUDA graphs, 'auto' where both can be, 'on' or else an error, or 'off'.
+    whether models are timed as CUDA graphs, 'auto' where both can be, 'on' or else an error, or 'off'; memory: bytes
+    that running models may take, by default half of what is free and 1 GiB at sizes that were not asked for.
     """
 
     provider: Choice = "auto"
@@ -62,6 +63,7 @@ class Trials:
     seconds: float = 3.0
     custom_ops: tuple[Path, ...] = ()
     cuda_graph: GraphChoice = "auto"
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):

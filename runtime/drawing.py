@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from ..ir.errors import option
 from .inputs import InputError, draw, shape_of
 from .meaning import Meaning
 from .session import TensorSpec, numpy_dtype
+
+if TYPE_CHECKING:
+    from .compare import Trials
 
 __all__ = ["LIKES", "STYLES", "Like", "Wishes", "draw_feed", "wished_sizes"]
 
@@ -62,6 +65,12 @@ class Wishes:
                 raise InputError(f"input {name!r} cannot be like {like!r}; it can be like {', '.join(LIKES)}")
             if known[name].dtype == "string":
                 raise InputError(f"input {name!r} is text; give it with ", VALUE)
+
+
+def wishes_of(trials: Trials) -> Wishes:
+    """What the user says of inputs; a value that is no tuple is the only one of its input."""
+    values = {name: one if isinstance(one, tuple) else (one,) for name, one in (trials.values or {}).items()}
+    return Wishes(values=values, ranges=trials.ranges or {}, likes=trials.likes or {})
 
 
 def wished_sizes(spec: Sequence[TensorSpec], wishes: Wishes) -> dict[str, int]:

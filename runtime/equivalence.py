@@ -39,6 +39,9 @@ __all__ = [
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
 
+WIDE_BYTES = 64 << 20  # of activations that are held in float64 at a time
+WIDE_COPIES = 4  # of them, with the sizes beside the values
+ROWS = 64  # at the least, so that the weight is not converted again and again
 RUN_AT_ONCE = 32  # probed values fetched by one run: more would hold more activations at a time
 
 
@@ -56,7 +59,8 @@ class Probe:
 
     reference(x) is the exact product in float64 and an elementwise bound on what rounding may change, for the
     activation x as it was: `product_bound` makes both. narrow: a narrower type that the changed model computes it in,
-    which is handed to the reference there.
+    which is handed to the reference there. by_rows: whether a row of the result comes from the same row of x alone,
+    features on the last axis, so that some rows can be held against the reference at a time.
     """
 
     node: str
@@ -64,6 +68,7 @@ class Probe:
     output: str
     reference: Callable[..., tuple[Float64, Float64]]
     narrow: np.dtype[Any] | None = None
+    by_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,9 +343,20 @@ def _run_probes(
 
 
 def _ratio(model: str, probe: Probe, values: Mapping[str, Array]) -> tuple[float, int]:
-    y = values[probe.output]
+    x, y = values[probe.input], values[probe.output]
+    if not probe.by_rows or x.ndim < 2 or x.shape[:-1] != y.shape[:-1] or not x.size or not y.size:
+        return _ratio_of(model, probe, x, y)
+    rows_x, rows_y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
+    step = max(ROWS, WIDE_BYTES // (WIDE_COPIES * np.dtype(np.float64).itemsize * (x.shape[-1] + y.shape[-1])))
+    parts = [
+        _ratio_of(model, probe, rows_x[start : start + step], rows_y[start : start + step])
+        for start in range(0, len(rows_x), step)
+    ]
+    return max(ratio for ratio, _ in parts), sum(count for _, count in parts)
+
+
+def _ratio_of(model: str, probe: Probe, x: Array, y: Array) -> tuple[float, int]:
     narrow = probe.narrow
-    x = values[probe.input]
     exact, bound = probe.reference(x) if narrow is None else probe.reference(x, narrow)
     if exact.shape != y.shape or bound.shape != y.shape:
         raise EquivalenceError(

@@ -15,17 +15,21 @@ from ..ir.activations import Activations
 from ..ir.errors import ScissionError
 from ..ir.model import Model
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.sizes import Setting
 from ..ir.store import save
 from ..passes.excerpt import SOURCE
 from .compare import Trials, make_feeds
 from .comparison import Comparison
 from .deviation import compare_values
+from .memory import COMPARED, fitting, footprint, limit_of, tell_lowered, weight_bytes
 from .race import Race, race
 from .session import SessionError, open_session
+from .settings import smaller_settings
 
 __all__ = ["DENSE", "Raced", "Racer", "Races", "race_excerpt", "why_not"]
 
 DENSE = "dense"
+FEEDS = 3  # inputs that are held at a time, one for each setting
 DROP = 1.5  # a form that clearly takes that many times as long as the fastest is not run again
 HOPELESS = 0.9  # nor at further settings one that is clearly so slow beside dense: it cannot win any more
 PRECISE = 1.1  # ends of the interval of the fastest beside dense that far apart are near enough
@@ -101,6 +105,7 @@ def race_excerpt(
     default. Every form is checked first: one that computes something else, or that ONNX Runtime refuses, is not run.
     Raises SessionError, InputError, ModelError or BenchError when the excerpt itself cannot be run.
     """
+    activations = _fitting(home, dense, forms, activations, trials)
     feeds, counts = _draw(dense, trials, activations)
     with _files(home, {DENSE: dense, **forms}) as paths:
         problems = _problems(paths, feeds, trials)
@@ -132,6 +137,32 @@ def race_excerpt(
         problem = problems.get(name, "")
         raced[name] = Raced(problem=problem) if problem else Raced(found=(*seen[name], *missing))
     return Races(counts=counts, forms=raced, races=tuple(races))
+
+
+def _fitting(
+    home: Model, dense: ir.Model, forms: Mapping[str, ir.Model], activations: Activations, trials: Trials
+) -> Activations:
+    """The same in settings in which all forms fit into memory beside one another: lower ones where they do not."""
+    weights = sum(weight_bytes(one) for one in (dense, *forms.values()))
+
+    def need(setting: Setting) -> tuple[int, int]:
+        there = Activations(activations.model, lambda: (setting,))
+        sources = [(value, value.meta.get(SOURCE)) for value in dense.graph.inputs]
+        shapes = {value.name or "": there.shape(source, 0) for value, source in sources if source is not None}
+        found = [footprint(one, shapes) for one in (dense, *forms.values())]
+        together = FEEDS * found[0].inputs + sum(one.values for one in found) + COMPARED * found[0].outputs
+        return together, sum(one.live for one in found)
+
+    limit = limit_of(trials.memory, asked=bool(trials.sizes))
+    chosen = []
+    for setting in activations.settings:
+        smaller = smaller_settings(home, setting, trials.sizes)
+        fits, wanted = fitting(setting, smaller, need, limit, weights, dense.graph.name or home.name)
+        if fits != setting:
+            tell_lowered(setting.sizes, fits.sizes, wanted, limit)
+        chosen.append(fits)
+    lowered = tuple(one for place, one in enumerate(chosen) if one not in chosen[:place])
+    return activations if lowered == activations.settings else Activations(activations.model, lambda: lowered)
 
 
 def _draw(

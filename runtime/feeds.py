@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,11 +12,12 @@ import numpy as np
 
 from ..ir.model import Model
 from .derived_sizes import derive
-from .drawing import STYLES, Wishes, draw_feed, wished_sizes
+from .drawing import STYLES, draw_feed, wished_sizes, wishes_of
 from .exercise import observe, parts_of
 from .inputs import index_bounds, load_npz, shape_of
 from .lengths import length_bounds
 from .meaning import meanings
+from .room import Room
 from .runnable import runnable
 from .session import Session, SessionError, TensorSpec, open_session
 from .size_search import TRIALS, candidate_sizes, sizes_beyond
@@ -34,17 +35,11 @@ MOST = 12  # trials, where inputs choose between many ways
 WIDER = 28  # trials besides, where a branch did not run
 
 
-def wishes_of(trials: Trials) -> Wishes:
-    """What the user says of inputs; a value that is no tuple is the only one of its input."""
-    values = {name: one if isinstance(one, tuple) else (one,) for name, one in (trials.values or {}).items()}
-    return Wishes(values=values, ranges=trials.ranges or {}, likes=trials.likes or {})
-
-
 def drawn(
     model: Model,
     spec: Sequence[TensorSpec],
     trials: Trials,
-    sizes: Sequence[Mapping[str, int]],
+    sizes: Iterable[Mapping[str, int]],
     *,
     first: int = 0,
     styles: Sequence[str] = STYLES[:1],
@@ -84,7 +79,18 @@ def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> I
     if near is not None:
         wanted = sum(np.size(array) for array in near.values())
         found = sorted(found, key=lambda one: abs(math.log2((1 + _elements(spec, one)) / (1 + wanted))))
-    yield from drawn(model, spec, trials, found)
+    yield from drawn(model, spec, trials, _fitting_only(found, Room(model, spec, trials, asked=bool(given))))
+
+
+def _fitting_only(sizes: Sequence[Mapping[str, int]], room: Room) -> Iterator[Mapping[str, int]]:
+    """Those sizes that fit into memory, and where none does the first, as small as it can be."""
+    some = False
+    for one in sizes:
+        if room.fits(one):
+            some = True
+            yield one
+    if sizes and not some:
+        yield room.lowered(sizes[0])
 
 
 def sizes_given(spec: Sequence[TensorSpec], trials: Trials) -> dict[str, int]:
@@ -127,7 +133,12 @@ def bench_feeds(paths: Sequence[Path], model: Model, trials: Trials, batch: Sequ
     if trials.inputs is not None:
         return load_npz(trials.inputs, spec_of(model, given=True))[:1]
     spec = spec_of(model)
-    sizes = [setting.sizes for setting in settings_of(model, batch, sizes_given(spec, trials))()]
+    sizes: list[Mapping[str, int]] = [
+        setting.sizes for setting in settings_of(model, batch, sizes_given(spec, trials))()
+    ]
+    room = Room(model, spec, trials, asked=bool(batch or sizes_given(spec, trials)))
+    sizes = [room.lowered(one, tell=True) for one in sizes]
+    sizes = [one for place, one in enumerate(sizes) if one not in sizes[:place]]
     options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
     sessions = [open_session(path, provider=trials.provider, **options) for path in paths]
     found: list[Feed] = []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .compare import Trials
     from .session import Choice, GraphChoice
 
-__all__ = ["annealer", "levels_of", "sizes_of", "trials_of", "values_of"]
+__all__ = ["annealer", "bytes_of", "levels_of", "sizes_of", "trials_of", "values_of"]
 
 
 def _loud(context: typer.Context, option: typer.CallbackParam, wanted: bool) -> bool:
@@ -106,6 +106,13 @@ Seconds = Annotated[
 CudaGraph = Annotated[
     str, typer.Option(metavar="auto|on|off", help="on CUDA, time models as CUDA graphs: auto where both can be")
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="the most that running models may take, such as 2GB or 0.5GiB (default: half of what is free)",
+    ),
+]
 CustomOps = Annotated[list[Path] | None, typer.Option(metavar="LIB", help="library of custom operators")]
 DEFAULTS = {  # of the options of annealing that mean nothing without a method
     **dict.fromkeys(("method", "init", "initial", "veto"), None),
@@ -165,8 +172,10 @@ def trials_of(
     custom_ops: list[Path] | None,
     cuda_graph: str = "auto",
     wishes: tuple[list[str] | None, list[str] | None, list[str] | None] = (None, None, None),
+    memory: str | None = None,
 ) -> Trials:
-    """How two models are run; raises typer.BadParameter for an unknown provider or choice, or a size that is none."""
+    """How two models are run; raises typer.BadParameter for an unknown provider or choice, or a size that is none, and
+    NoMemoryError for a size of memory that is none."""
     from .compare import Trials
 
     if provider not in ("auto", "cpu", "cuda"):
@@ -187,7 +196,15 @@ def trials_of(
         seconds=seconds,
         custom_ops=tuple(custom_ops or ()),
         cuda_graph=cast("GraphChoice", cuda_graph),
+        memory=bytes_of(memory),
     )
+
+
+def bytes_of(memory: str | None) -> int | None:
+    """Bytes of a size of memory, None without one; raises NoMemoryError for one that is none."""
+    from .memory import parse_bytes
+
+    return None if memory is None else parse_bytes(memory)
 
 
 def sizes_of(size: list[str] | None) -> dict[str, int]:

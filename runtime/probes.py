@@ -36,6 +36,7 @@ def probes(model: ir.Model, split: Container[str]) -> list[Probe]:
             input=linear.activation.name or "",
             output=linear.output.name or "",
             reference=_reference(linear, found.constants),
+            by_rows=linear.layout.kind == "rows",
         )
         for linear in found.linears
         if linear.address in split and linear.node in main and _is_plain(linear)

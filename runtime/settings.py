@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..ir.model import Model
 from ..ir.sizes import Setting, open_dims, settings_at
 from .compare import spec_of
 from .derived_sizes import Derived, derive
 from .dimensions import Dimensions
+from .memory import halvings
 from .session import TensorSpec
 
-__all__ = ["settings_of", "sized"]
+__all__ = ["settings_of", "sized", "smaller_settings"]
 
 
 def settings_of(
@@ -43,3 +44,16 @@ def sized(
     known, ties = (derived.known, derived.ties) if derived else ({}, {})
     dimensions = Dimensions.of(spec, fixed, known, ties)
     return settings_at([one.shape for one in spec], batch, dimensions.known, dimensions)
+
+
+def smaller_settings(model: Model, setting: Setting, fixed: Mapping[str, int] | None = None) -> Iterator[Setting]:
+    """Smaller and smaller settings that the graph and the user's `fixed` sizes allow; none where sizes follow from
+    others that are not there."""
+    spec = spec_of(model, given=True)
+    derived = derive(model)
+    dimensions = Dimensions.of(spec, fixed, derived.known, derived.ties)
+    lead = next(iter(open_dims([one.shape for one in spec])), None)
+    if all(name in setting.sizes for name in dimensions.free):
+        chosen = {name: setting.sizes[name] for name in dimensions.free}
+        for sizes in filter(None, map(dimensions.sizes, halvings(chosen, dimensions.free))):
+            yield Setting(setting.batch if lead is None else sizes[lead], sizes)

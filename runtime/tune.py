@@ -251,6 +251,7 @@ class _Work:
             "force": self.force,
             "extents": [step.extents for step in unit.steps],
             "sizes": [dict(sorted(one.sizes.items())) for one in self.activations.settings],
+            "memory": self.trials.memory,
             "threads": self.trials.threads,
             "cuda_graph": self.trials.cuda_graph,
             "machine": dict(self.here),

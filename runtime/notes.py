@@ -1,0 +1,26 @@
+"""Notes: the warnings that are meant for whoever typed a command, as lines on stderr."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any, cast
+
+__all__ = ["LoweredWarning", "show_notes"]
+
+QUIET = {"-q", "--quiet"}
+
+
+class LoweredWarning(UserWarning):
+    """Models are run on smaller inputs than was asked for, so that they fit into memory."""
+
+
+def show_notes() -> None:
+    """Print every note once from now on, unless nothing is to be printed."""
+    warnings.filterwarnings("once", category=LoweredWarning)
+    warnings.showwarning = cast("Any", _show)
+
+
+def _show(message: Warning | str, *_: Any) -> None:
+    if not QUIET & set(sys.argv):
+        print(f"note: {message}", file=sys.stderr)
