@@ -10,7 +10,7 @@ from .linear import Linear
 from .onnx_ir import onnx_ir as ir
 from .recurrent import Recurrent
 from .shapes import Extents, shape_of, shapes_at
-from .sizes import UNNAMED, Setting, input_dims, open_dims
+from .sizes import UNNAMED, Setting, extent, input_dims, open_dims
 
 __all__ = ["Activations", "feature_axis"]
 
@@ -67,7 +67,7 @@ class Activations:
         if dims is not None and None not in dims:
             return dims, 1
         axes = open_dims(input_dims(self.model))
-        named = {dim.value for dim in shape or () if not isinstance(dim, int)}
+        named = {dim for dim in map(extent, shape or ()) if not isinstance(dim, int)}
         left = (setting.sizes[name] ** count for name, count in axes.items() if name not in named)
         return dims, math.prod(left) if axes else setting.batch
 
@@ -91,7 +91,8 @@ def _closed(shape: ir.Shape | None, sizes: Mapping[str, int], unnamed: int | Non
     """The extents of a shape with these sizes of symbols, and of dimensions without a name."""
     if shape is None:
         return None
-    return tuple(dim if isinstance(dim, int) else sizes.get(dim.value) if dim.value else unnamed for dim in shape)
+    known = map(extent, shape)
+    return tuple(dim if isinstance(dim, int) else sizes.get(dim) if dim else unnamed for dim in known)
 
 
 def _merged(one: Extents | None, other: Extents | None) -> Extents | None:

@@ -235,7 +235,8 @@ class Plan:
         if missing:
             shown = ", ".join(sorted(known)[:SHOWN]) + (", …" if len(known) > SHOWN else "")
             raise PlanError(
-                f"{missing[0]}: the plan does not anneal it, so there is nothing to restore; it anneals: {shown or '-'}"
+                f"{missing[0]}: the plan does not anneal it, so there is nothing to restore; it anneals "
+                f"{shown or 'nothing'}"
             )
         left = tuple(one for one in self.annealing if one.node not in nodes)
         return replace(self.kept_dense(nodes, "restored from the original"), annealing=left, effect="")

@@ -55,7 +55,7 @@ def shapes_at(model: ir.Model, settings: Sequence[Mapping[str, int]]) -> list[di
     proto = _skeleton(model)
     fed = [one.type.tensor_type.shape for one in proto.graph.input if one.type.HasField("tensor_type")]
     dims = [(dim, "" if dim.WhichOneof("value") is None else dim.dim_param) for shape in fed for dim in shape.dim]
-    open_ = [(dim, name) for dim, name in dims if not dim.HasField("dim_value")]
+    open_ = [(dim, name) for dim, name in dims if not _fixed(dim)]
     found: list[dict[ir.Value, Extents]] = []
     for sizes in settings:
         for dim, name in open_:
@@ -86,6 +86,11 @@ def _skeleton(model: ir.Model) -> onnx.ModelProto:
     return ir.to_proto(scratch)
 
 
+def _fixed(dim: Any) -> bool:
+    """Whether a dimension has an extent; a negative one means that it is open."""
+    return bool(dim.HasField("dim_value") and dim.dim_value >= 0)
+
+
 def _known(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Value, Extents]]:
     """The values of a graph and the graphs inside it whose rank is known."""
     told: dict[str, Any] = {one.name: one.type for one in (*proto.value_info, *proto.output)}
@@ -94,7 +99,7 @@ def _known(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Value, 
             kind = told.get(value.name or "")
             if kind is not None and kind.tensor_type.HasField("shape"):
                 dims = kind.tensor_type.shape.dim
-                yield value, tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+                yield value, tuple(dim.dim_value if _fixed(dim) else None for dim in dims)
         inner = {one.name: [one.g] if one.HasField("g") else one.graphs for one in twin.attribute}
         for attribute in node.attributes.values():
             if attribute.type in GRAPHS and not attribute.is_ref():

@@ -12,7 +12,7 @@ from .onnx_ir import onnx_ir as ir
 
 __all__ = [
     *("DEFAULT_BATCH", "OTHERS", "UNNAMED", "Complete", "InputError", "Setting"),
-    *("input_dims", "open_dims", "require_known", "settings_at"),
+    *("extent", "input_dims", "open_dims", "require_known", "settings_at"),
 ]
 
 UNNAMED = ""  # in a mapping of sizes: every open dimension without a name
@@ -48,7 +48,19 @@ class Setting:
 def input_dims(model: ir.Model) -> list[tuple[int | str | None, ...]]:
     """The shapes of what a model is fed: numbers, names of open dimensions, None for those without one."""
     fed = (value for value in model.graph.inputs if value.const_value is None and value.shape is not None)
-    return [tuple(dim if isinstance(dim, int) else dim.value for dim in value.shape or ()) for value in fed]
+    return [tuple(map(extent, value.shape or ())) for value in fed]
+
+
+def extent(dim: int | ir.SymbolicDim) -> int | str | None:
+    """The number or name of a dimension; None for one without, and for a negative number, by which some exporters mean
+    an open one.
+
+    >>> [extent(dim) for dim in ir.Shape([3, "n", None, -1])]
+    [3, 'n', None, None]
+    """
+    if isinstance(dim, int):
+        return dim if dim >= 0 else None
+    return dim.value
 
 
 def open_dims(shapes: Iterable[Dims]) -> dict[str, int]:
@@ -72,7 +84,10 @@ def require_known(names: Collection[str], fixed: Mapping[str, int]) -> None:
     unknown = [name for name in fixed if name not in names]
     if unknown:
         known = [name for name in names if name]
-        raise InputError(f"no input has a dimension called {unknown}; the dynamic dimensions are {known}")
+        raise InputError(
+            f"no input has an open dimension called {', '.join(map(repr, unknown))}; "
+            f"there is {', '.join(map(repr, known)) or 'none'}"
+        )
     wrong = [f"{name}={size}" for name, size in fixed.items() if size < 1]
     if wrong:
         raise InputError(f"the size of a dimension must be at least 1, got {', '.join(wrong)}")

@@ -445,8 +445,9 @@ def _refusal(
     if choice is None:
         K, N = linear.shape
         degree = 2 * parts.nonzeros / (K + N)
+        rest = f" but {parts.dormant:,}" if parts.dormant else ""
         return (
-            f"one component holds every feature: {parts.nonzeros / (K * N):.1%} of the entries are edges, "
+            f"one component holds every feature{rest}: {parts.nonzeros / (K * N):.1%} of the entries are edges, "
             f"{degree:,.1f} per feature, and a random weight falls apart below about 1"
         )
     if reason := problem(linear) or (problem(linear, asked) if asked else None):

@@ -301,6 +301,7 @@ def spec_of(model: Model, *, given: bool = False) -> list[TensorSpec]:
     operator a batch of sequences; any other raises InputError, unless values are `given`, when it looks like a scalar.
     A dimension without a name has one by its input and place, such as 'x[0]', unless values are `given`.
     """
+    from ..ir.sizes import extent
     from .inputs import InputError, name_of
     from .session import TensorSpec
 
@@ -314,8 +315,8 @@ def spec_of(model: Model, *, given: bool = False) -> list[TensorSpec]:
             raise InputError(f"{where} has no rank to draw random values for; give real ones with ", option("inputs"))
         name = value.name or ""
         dims = tuple(
-            dim if isinstance(dim, int) else getattr(dim, "value", None) or (None if given else name_of(name, axis))
-            for axis, dim in enumerate(shape or ())
+            known if isinstance(known, int) else known or (None if given else name_of(name, axis))
+            for axis, known in enumerate(None if dim is None else extent(dim) for dim in shape or ())
         )
         spec.append(TensorSpec(name=name, dtype=_dtype_name(value), shape=dims))
     return spec

@@ -12,10 +12,11 @@ import numpy as np
 
 from .sequential import ALPHA, median_interval
 
-__all__ = ["MARGIN", "Comparison", "Speed", "compare_times"]
+__all__ = ["MARGIN", "UNCLEAR", "Comparison", "Speed", "compare_times"]
 
 MARGIN = 1.03  # two sessions of one file differ by up to so much, wherever their memory comes to lie
 VAGUE = 1.5  # ends of an interval further apart leave no digits of the ratio worth telling
+UNCLEAR = "unclear"  # what is told of a ratio instead
 INSTANT = 1e-12  # seconds, below what any clock tells
 
 
@@ -74,7 +75,7 @@ class Comparison:
             return f"{self.ratio:.2f}x"
         if self.speed is Speed.FASTER:
             return f"over {self.low:.2f}x"
-        return f"under {self.high:.2f}x" if self.speed is Speed.SLOWER else "unclear"
+        return f"under {self.high:.2f}x" if self.speed is Speed.SLOWER else UNCLEAR
 
     @property
     def range(self) -> str:

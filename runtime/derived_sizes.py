@@ -17,6 +17,7 @@ from ..ir.gates import GATES
 from ..ir.model import Model, graphs
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.shapes import infer_shapes, shape_of
+from ..ir.sizes import extent
 from .inputs import name_of
 
 __all__ = ["Derived", "derive"]
@@ -115,7 +116,7 @@ def _dims(value: ir.Value | None) -> list[Dim] | None:
     if value is None:
         return None
     shape: Any = shape_of(value) or value.shape or (value.const_value.shape if value.const_value is not None else None)
-    return None if shape is None else [dim if isinstance(dim, int) else dim.value for dim in shape]
+    return None if shape is None else [extent(dim) for dim in shape]
 
 
 def _demands(node: ir.Node) -> Iterator[Pair]:

@@ -92,7 +92,10 @@ def _require_sense(given: Mapping[str, int], names: Sequence[str], parts: set[st
     unknown = [name for name in given if name not in names and name not in parts]
     if unknown:
         those = [name for name in names if name]
-        raise InputError(f"no input has a dimension called {unknown}; the dynamic dimensions are {those}")
+        raise InputError(
+            f"no input has an open dimension called {', '.join(map(repr, unknown))}; "
+            f"there is {', '.join(map(repr, those)) or 'none'}"
+        )
     wrong = [f"{name}={size}" for name, size in given.items() if size < 1]
     if wrong:
         raise InputError(f"the size of a dimension must be at least 1, got {', '.join(wrong)}")

@@ -400,7 +400,7 @@ def _clauses(report: Report) -> Iterator[str]:
     if report.verdict is not None:
         yield _judged(report.verdict, report.lossy)
     if report.benches:
-        yield f"measured {speeds(report.benches)}"
+        yield speeds(report.benches)
 
 
 def _capital(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..ir.plan import Plan
 from ..ir.plural import counted
 from ..passes.blocks import is_cover
+from .comparison import UNCLEAR
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -44,7 +45,11 @@ def why_nothing(plan: Plan, how: str = "predicted") -> str:
 
 
 def speeds(benches: Sequence[Bench]) -> str:
-    """'1.20x the speed of the original at batch 1, unclear at batch 16'."""
+    """'measured 1.20x the speed of the original at batch 1, unclear at batch 16'."""
     told = [(one.comparison.figure, f" at batch {one.rows}" if one.rows else "") for one in benches]
-    first, *rest = told
-    return ", ".join([f"{first[0]} the speed of the original{first[1]}", *map("".join, rest)])
+    clear = [place for place, (figure, _) in enumerate(told) if figure != UNCLEAR]
+    if not clear:
+        return "measured, but its speed beside that of the original is unclear"
+    of = " the speed of the original"
+    each = (f"{figure}{of if place == clear[0] else ''}{at}" for place, (figure, at) in enumerate(told))
+    return f"measured {', '.join(each)}"

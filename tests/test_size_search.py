@@ -134,7 +134,7 @@ def test_a_size_given_for_the_sum_fixes_its_part():
     ]
     assert Dimensions.of(spec, {"past + 1": 6, "b": 1}).sizes({}) == {"b": 1, "past + 1": 6, "past": 5}
     assert Dimensions.of(spec, {"past": 5}).sizes({"b": 2}) == {"b": 2, "past + 1": 6, "past": 5}
-    with pytest.raises(InputError, match="no input has a dimension called"):
+    with pytest.raises(InputError, match="no input has an open dimension called"):
         Dimensions.of(spec, {"future": 5})
     assert Dimensions.of([TensorSpec(name="x", dtype="f", shape=("batch-size",))]).free == ("batch-size",)
 

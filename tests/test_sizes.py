@@ -1,10 +1,14 @@
 import math
 
+import numpy as np
+import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import scission
 from scission.ir.sizes import DEFAULT_BATCH, OTHERS, UNNAMED, InputError, open_dims, settings_at
+from scission.models.matrix import weight
 
 DIMS = st.sampled_from(["n", "time", "batch_size", None]) | st.integers(1, 9)
 SHAPES = st.lists(st.lists(DIMS, max_size=4).map(tuple), min_size=1, max_size=3)
@@ -50,3 +54,15 @@ def test_dimensions_without_a_name_share_one_size():
 def test_sizes_of_what_is_not_open_are_refused(fixed, message):
     with pytest.raises(InputError, match=message):
         settings_at([("n", 8)], None, fixed)
+
+
+def test_a_negative_extent_is_an_open_one():
+    """Some exporters write -1, which ONNX Runtime takes for open."""
+    W, _ = weight(np.random.default_rng(0), [(3, 4)] * 3)
+    nodes = [("MatMul", ["x", "W"], ["h"]), ("Relu", ["h"], ["y"])]
+    model = oracles.graph(nodes, {"x": [-1, 5, 9]}, {"y": [-1, 5, 12]}, {"W": W})
+    assert [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim] == [-1, 5, 9]
+    assert scission.explain(model, "n0", batch=[4]).rows == "20 = 4 x 5 (batch 4)"
+    result = scission.optimize(model, force=True, batch=[1, 3], bench=False)
+    assert result.outcome == "split", result.reason
+    assert result.model.graph.input == model.graph.input

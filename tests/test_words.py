@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import oracles
@@ -7,7 +8,8 @@ import pytest
 import scission
 from scission.ir.plural import counted
 from scission.models.matrix import weight
-from scission.runtime.words import left_out, why_nothing
+from scission.runtime.comparison import Comparison
+from scission.runtime.words import left_out, speeds, why_nothing
 
 BLOCKS, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
 DENSE = np.random.default_rng(0).standard_normal((48, 48)).astype(np.float32)
@@ -55,3 +57,22 @@ def test_numbers_and_rests():
     assert counted(0, "node") == "0 nodes" and left_out(3, "joints") == "… and 3 joints more (--all shows them)"
     plan = plan_of(BLOCKS)
     assert dataclasses.replace(plan, steps=()).steps == ()
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        ([(1, 2.0, 1.9, 2.1)], "measured 2.00x the speed of the original at batch 1"),
+        (
+            [(1, 1.0, 0.2, 9.0), (16, 2.0, 1.9, 2.1), (256, 3.0, 2.9, 3.1)],
+            "measured unclear at batch 1, 2.00x the speed of the original at batch 16, 3.00x at batch 256",
+        ),
+        ([(1, 1.0, 0.2, 9.0), (16, 1.0, 0.2, 9.0)], "measured, but its speed beside that of the original is unclear"),
+    ],
+)
+def test_a_speed_that_is_unclear_is_not_a_number_of_times(measured, said):
+    benches = [
+        SimpleNamespace(rows=rows, comparison=Comparison(ratio=ratio, low=low, high=high, pairs=20))
+        for rows, ratio, low, high in measured
+    ]
+    assert speeds(benches) == said
