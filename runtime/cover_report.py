@@ -13,12 +13,25 @@ from rich.text import Text
 from ..ir.decomposition import to_ranges
 from ..passes.low_rank import CLOSE, LowRank
 from .covering import Covering, Form, byte_share
+from .fitted_table import Column, FittedTable
 from .table import SHOWN, make_table
 from .words import left_out
 
 __all__ = ["cover_view", "to_dict"]
 
 LOW_RANK = "blocks and low rank"
+FORMS = (
+    Column(name="form", text=True),
+    Column(name="groups"),
+    Column(name="MACs left"),
+    Column(name="bytes left", optional=1),
+    Column(name="shared", optional=2),
+    Column(name="strays", optional=2),
+    Column(name="rank", optional=2),
+    Column(name="lowering"),
+    Column(name="predicted"),
+    Column(name="plan"),
+)
 QUICK = 1 << 20  # entries in which that takes a second or two
 
 
@@ -45,15 +58,16 @@ def _line(found: Covering) -> Text:
     return Text.assemble((found.weight, "bold"), counted, parts)
 
 
-def _forms(found: Covering, ranks: Sequence[LowRank]) -> Table:
-    table = make_table("forms", ("form", "left"))
-    for name in ("groups", "MACs left", "bytes left", "shared", "strays", "rank", "lowering", "predicted", "plan"):
-        table.add_column(name, justify="right")
-    for form in found.forms:
-        table.add_row(*_cells(form))
+def _forms(found: Covering, ranks: Sequence[LowRank]) -> FittedTable:
+    rows = [tuple(_cells(form)) for form in found.forms]
     if ranks:
-        table.add_row(LOW_RANK, *_analysed(min(ranks, key=_merit), found.dtype))
-    return table
+        analysed = (LOW_RANK, *_analysed(min(ranks, key=_merit), found.dtype))
+        rows.append((*analysed, *("" for _ in FORMS[len(analysed) :])))
+    filled = [place for place in range(len(FORMS)) if any(row[place] for row in rows)]
+    columns = tuple(FORMS[place] for place in filled)
+    return FittedTable(
+        title="forms", columns=columns, rows=tuple(tuple(row[place] for place in filled) for row in rows)
+    )
 
 
 def _merit(one: LowRank) -> tuple[float, float]:

@@ -121,3 +121,14 @@ def test_json_holds_everything(low_rank):
         "rank_within_a_thousandth": 1,
         "mac_share_within_a_thousandth": 0.75,
     }
+
+
+def test_no_heading_of_the_forms_is_cut_at_80_columns(low_rank):
+    low_rank.append(analysed(4, 2))
+    stream = io.StringIO()
+    triangles = np.kron(np.eye(3, dtype=np.float32), np.triu(np.ones((40, 40), np.float32)))
+    Console(file=stream, width=80).print(report.cover_view(cover(triangles)))
+    lines = stream.getvalue().splitlines()
+    heading = next(line for line in lines if line.startswith("form "))
+    assert "predicted" in heading and "lowering" in heading and "MACs left" in heading and "…" not in heading
+    assert any(line.startswith("blocks and low rank ") for line in lines)
