@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 
 from .model import InlineTensor, Model, read, tensor_slots
@@ -19,7 +20,7 @@ from .serial import Swap, home_of, reference, swapped, to_proto
 from .stand_in import SparseTensor
 from .wire import HERE, FileRange, Piece, WireError, concatenate, fill, hollow, locations, relocate
 
-__all__ = ["copy_external", "data_file", "reader_of", "write_external"]
+__all__ = ["copy_external", "data_file", "links_followed", "reader_of", "write_external"]
 
 INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
 MEMORY = "/in memory"  # location of tensors that are yet to be written; their offset is a number
@@ -139,6 +140,32 @@ def reader_of(data: Path, besides: Path | None) -> Path | None:
         except (OSError, ValueError):  # no model, or one whose data is not there
             continue
     return None
+
+
+def links_followed(model: bytes, folder: Path) -> tuple[bytes, Path]:
+    """A model, as bytes, whose external data is found from `folder`, and that folder; links out of it are followed.
+
+    ONNX Runtime follows them for a model that it opens by its path alone. Where no data is a link out of `folder` both
+    come back as they are, else the data is named by the place where it really is.
+    """
+    if b"location" not in model:
+        return model, folder
+    try:
+        whole = ModelProto.FromString(model).SerializeToString()  # what was exposed may have come in two parts
+        files = {one: (folder / one).resolve() for one in locations(memoryview(whole)) if one}
+    except (DecodeError, OSError, RuntimeError, ValueError, WireError):  # ONNX Runtime says what is wrong
+        return model, folder
+    if all(file.is_relative_to(folder.resolve()) for file in files.values()):
+        return model, folder
+    home = Path(os.path.commonpath([file.parent for file in files.values()]))
+
+    def move(tensor: TensorProto, place: dict[str, str], _: bool) -> bool:
+        if place.get("location") not in files:
+            return False
+        _say(tensor, location=files[place["location"]].relative_to(home).as_posix())
+        return True
+
+    return b"".join(relocate(memoryview(whole), _on_tensors(move))), home  # type: ignore[arg-type]
 
 
 def _on_tensors(move: Callable[[TensorProto, dict[str, str], bool], bool]) -> Callable[[bytes, bool], bytes | None]:

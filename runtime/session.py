@@ -22,6 +22,7 @@ import numpy.typing as npt
 import onnx
 
 from ..ir.errors import Remedy, ScissionError, option
+from ..ir.external import links_followed
 
 __all__ = [
     "NO_KERNEL",
@@ -284,6 +285,8 @@ def open_session(
             " or ",
             option("cuda_graph", "off"),
         )
+    if isinstance(model, bytes) and folder is not None:
+        model, folder = links_followed(model, folder)
     options = _options(ort, threads, optimize, folder if isinstance(model, bytes) else None)
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)

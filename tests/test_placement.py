@@ -3,10 +3,12 @@
 import os
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
-from reference import elsewhere
+from reference import elsewhere, model, node
 
+import scission
 from scission.ir.model import ModelError, load, read
 from scission.ir.placement import PlacementError, size_of_data
 
@@ -132,3 +134,19 @@ def test_the_size_is_that_of_the_file(tmp_path):
     assert size_of_data(tmp_path / "m.onnx", "w.bin") == W.nbytes
     with pytest.raises(PlacementError, match="No such file"):
         size_of_data(tmp_path / "m.onnx", "none.bin")
+
+
+def test_a_split_model_of_a_cache_is_proved_product_by_product(tmp_path):
+    """What is exposed of it is opened as bytes, for which ONNX Runtime follows no link out of the folder."""
+    weight = np.kron(np.eye(2), np.ones((8, 8))).astype(np.float32)
+    made = model([node("MatMul", "x w", "h", "m"), node("Relu", "h", "y")], {"x": ["n", 16]}, ["y"], {"w": weight})
+    blobs, shown, plain = (tmp_path / name for name in ("blobs", "snapshots", "plain"))
+    for folder in (blobs, shown, plain):
+        folder.mkdir()
+    onnx.save(made, plain / "m.onnx", save_as_external_data=True, location="w", size_threshold=0)
+    for name in ("m.onnx", "w"):
+        (plain / name).rename(blobs / f"hash of {name}")
+        link(shown / name, blobs / f"hash of {name}")
+    scission.apply(shown / "m.onnx", scission.plan(shown / "m.onnx", force=True), tmp_path / "out.onnx")
+    verdict = scission.check(shown / "m.onnx", tmp_path / "out.onnx")
+    assert verdict.equal and verdict.probes
