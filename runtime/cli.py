@@ -346,7 +346,9 @@ def plan(
         tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
         chosen = tuned.plan if tuned else pipeline.plan(model, custom_ops=libraries, **settings)
     if output is not None:
-        for source in (model, initial, *libraries):
+        from ..ir.model import load
+
+        for source in (model, *load(model).data_files(), initial, *libraries):
             refuse_input(output, source)
         write({output: chosen.dumps().encode()}, overwrite)
     show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything, tuned))
