@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -256,12 +257,39 @@ def as_file(source: Source, label: str) -> Iterator[tuple[Path, Model]]:
         yield path, model
 
 
+QUANTISED = re.compile("Quantize|Integer|QLinear|QGemm|NBits")  # operators that make or take codes
+
+
 def _standing(found: Sequence[Probe], changed: ir.Model) -> list[Probe]:
     """The probes whose values the changed model has as well: inside of what is computed block by block there is no
-    whole value, and a value whose features got another order has another name."""
-    names = {value.name for value in changed.graph.inputs}
-    names |= {value.name for node in changed.graph for value in node.outputs}
-    return [probe for probe in found if probe.input in names and probe.output in names]
+    whole value, and a value whose features got another order has another name. A product that was quantised after it
+    was split is another product."""
+    inputs = {value.name for value in changed.graph.inputs}
+    made = {value.name: value for node in changed.graph for value in node.outputs}
+    names = inputs | made.keys()
+    return [
+        probe
+        for probe in found
+        if probe.input in names and probe.output in names and not _quantised(made.get(probe.output), probe)
+    ]
+
+
+def _quantised(output: ir.Value | None, probe: Probe) -> bool:
+    """Whether codes are computed between the values of a probe by nodes that no rewrite has put there."""
+    todo: list[ir.Value | None] = [output]
+    seen: set[ir.Value] = set()
+    while todo:
+        value = todo.pop()
+        if value is None or value in seen or value.name == probe.input:
+            continue
+        seen.add(value)
+        node = value.producer()
+        if node is None:
+            continue
+        if ORIGIN not in node.metadata_props and QUANTISED.search(node.op_type):
+            return True
+        todo.extend(node.inputs)
+    return False
 
 
 def _least(original: Model, changed: Model) -> float:

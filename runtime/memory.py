@@ -30,6 +30,7 @@ COMPARED = 12  # times the bytes of an output that comparing it in float64 takes
 PACKED = 2  # times the bytes of weights in sessions: as they are read, and as kernels want them
 LEAST = 16  # the part of a limit that is left to activations, however large the weights
 WIDTH = 4  # bytes of an element of unknown type, unless those of an input are wider
+TEXT = 64  # bytes of a text and its reference
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 CGROUPS = (  # limit and usage, in the two versions of control groups
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
@@ -143,7 +144,7 @@ def footprint(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> Footprint
     for value in fed:
         stated = [dim if isinstance(dim, int) else 1 for dim in value.shape or ()]
         value.shape = ir.Shape(tuple(shapes.get(value.name or "", stated)))
-    widest = max([WIDTH, *(math.ceil(value.dtype.itemsize) for value in fed if value.dtype is not None)])
+    widest = max([WIDTH, *(_width(value.dtype) for value in fed if value.dtype is not None)])
     known = {value: shape for value, shape in shapes_at(sized, [{}])[0].items() if None not in shape}
     sizes = {value: _bytes(value, value.shape.numpy() if value.shape else (), widest) for value in fed}
     inputs = sum(sizes.values())
@@ -166,7 +167,7 @@ def weight_bytes(model: ir.Model) -> int:
 
 
 def _bytes(value: ir.Value, shape: Sequence[int | None], otherwise: int) -> int:
-    width = otherwise if value.dtype is None else max(1, math.ceil(value.dtype.itemsize))
+    width = otherwise if value.dtype is None else _width(value.dtype)
     return math.prod(extent or 0 for extent in shape) * width
 
 
@@ -245,3 +246,8 @@ def tell_lowered(before: Mapping[str, int], after: Mapping[str, int], need: int,
     allowed = shown_bytes(limit.usual or 0)
     text = f"{', '.join(changed)}: that would need {shown_bytes(need)}, {allowed} may be used; --memory says more"
     warnings.warn(text, LoweredWarning, stacklevel=2)
+
+
+def _width(dtype: ir.DataType) -> int:
+    """Bytes of an element; a text takes what an object of Python does."""
+    return TEXT if dtype == ir.DataType.STRING else max(1, math.ceil(dtype.itemsize))

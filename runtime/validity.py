@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from .session import NO_KERNEL, SessionError, open_session, runtime_version
 
 __all__ = ["refusal", "require_valid"]
 
+ENVIRONMENT = "Failed to construct locale"
 UNREGISTERED = ("No Op registered", "is not a registered function")
 SPECIFICATION = ("has input size", "has output size", "Unrecognized attribute", "Required attribute")
 
@@ -44,7 +46,10 @@ def refusal(model: Model, source: Source, custom_ops: Sequence[Path] = ()) -> tu
     unknown = any(words in heard for words in UNREGISTERED)
     if unknown and not custom_ops and foreign(model.graph) and not any(words in against for words in SPECIFICATION):
         return ()
-    said = f"{against}; ONNX Runtime refuses the model as well: "
+    words = re.sub(r".*?(ONNX Runtime: |Load model from .* failed: ?)", "", heard).rstrip(".")
+    if ENVIRONMENT in heard:  # what is missing is here, not in the model
+        return (words,)
+    said = f"{against}; ONNX Runtime refuses the model as well ({words}): "
     if not unknown:
         return (f"{said}export it again",)
     return said, "load the library of this operator with ", option("custom_ops"), ", or export the model again"

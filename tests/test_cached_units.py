@@ -72,7 +72,8 @@ def units():
     return cached_units(cache, here(), scission.__version__)
 
 
-def test_what_was_tuned_is_listed_with_what_it_was_and_where():
+def test_what_was_tuned_is_listed_with_what_it_was_and_where(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     one, other = units()
     assert one.operators == ("MatMul",) and one.shapes == ((32, 32),) and one.rows == ROWS and one.threads == 1
     assert one.speed == 2.0 and one.winner != "dense" and one.stale == "" and "onnxruntime" in one.place

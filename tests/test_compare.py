@@ -182,3 +182,14 @@ def test_a_cast_behind_what_is_split_makes_nothing_more_exact():
     verdict = scission.check(model, changed, trials=ONE)
     assert verdict.equal and verdict.outputs[0].tolerance == 2e-5
     assert compare.check(model, model, trials=ONE).outputs[0].tolerance == 1e-12
+
+
+def test_a_product_that_was_quantised_after_it_was_split_is_held_to_no_rounding_bound(tmp_path):
+    """What a quantiser does to blocks is no error of the rewrite; the outputs still say what it costs."""
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    original, rewritten = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    onnx.save(product(), original)
+    onnx.save(scission.apply(product(), scission.plan(product(), force=True, lowering="gather")), rewritten)
+    quantization.quantize_dynamic(rewritten, tmp_path / "c.onnx")
+    assert len(scission.check(original, rewritten).probes) == 1
+    assert not scission.check(original, tmp_path / "c.onnx").probes

@@ -65,3 +65,17 @@ def test_timing_alone_says_what_to_do():
     with pytest.raises(SessionError, match="bench=False"):
         scission.optimize(erf(), force=True, check=False)
     assert scission.optimize(erf(), force=True, check=False, bench=False).outcome == "split"
+
+
+def test_more_features_than_onnx_gathers_are_proved():
+    """`GatherElements` of onnx.reference takes at most 64 features of more than two dimensions."""
+    rng = np.random.default_rng(0)
+    w = np.kron(np.eye(4), rng.standard_normal((24, 24)))[rng.permutation(96)][:, rng.permutation(96)]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"], "mm"), helper.make_node("Erf", ["h"], ["y"], "erf")]
+    values = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", 3, 96]) for name in "xy"]
+    tensor = TensorProto(name="w", data_type=TensorProto.DOUBLE, dims=w.shape, raw_data=w.tobytes())
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [tensor])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    found = scission.optimize(proto, lowering="gather")
+    assert "GatherElements" in {node.op_type for node in found.model.graph.node}
+    assert found.verdict is not None and found.verdict.equal and found.verdict.provider == REFERENCE

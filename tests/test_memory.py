@@ -172,3 +172,11 @@ def test_the_command_line_says_what_it_lowered_and_what_cannot_fit(tmp_path: Pat
     assert refused.stderr.startswith("error: ")
     assert "of memory at the least and 20 MB may be used" in refused.stderr
     assert scission("check", path, path, "--memory", "much").returncode == 2
+
+
+def test_texts_take_room_as_well() -> None:
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.STRING, ["n"]) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", value[:1], value[1:])
+    model = onnx.helper.make_model(graph, ir_version=8)
+    small, large = (memory.footprint(load(model).graph, {"x": (count,)}) for count in (1, 1000))
+    assert large.inputs == 1000 * small.inputs >= 1000 * 8
