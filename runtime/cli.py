@@ -87,7 +87,7 @@ from .options import (
     sizes_of,
     trials_of,
 )
-from .terminal import progress_bar, refuse_input, refuse_outputs, show, write
+from .terminal import files_of, progress_bar, refuse_input, refuse_outputs, show, write
 
 if TYPE_CHECKING:
     from ..ir.plan import Plan
@@ -346,9 +346,7 @@ def plan(
         tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
         chosen = tuned.plan if tuned else pipeline.plan(model, custom_ops=libraries, **settings)
     if output is not None:
-        from ..ir.model import load
-
-        for source in (model, *load(model).data_files(), initial, *libraries):
+        for source in files_of(model, initial, *libraries):
             refuse_input(output, source)
         write({output: chosen.dumps().encode()}, overwrite)
     show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything, tuned))
@@ -518,8 +516,9 @@ def sweep(
     from .picture import check_picture
 
     drawn = {path: check_picture(path) for path in picture or []}
-    sources = [path for path in (model, data, labels, initial, *(custom_ops or ())) if path is not None]
-    refuse_outputs([*drawn, *([output] if output else [])], sources, overwrite)
+    written = [*drawn, *([output] if output else [])]
+    if written:
+        refuse_outputs(written, files_of(model, data, labels, initial, *(custom_ops or ())), overwrite)
     budget = parse_budget(max_drop) if max_drop else None
     if budget and metric and metric != budget.metric.name:
         raise typer.BadParameter(f"is for {budget.metric.name}, --metric for {metric}", param_hint="--max-drop")

@@ -435,6 +435,8 @@ def optimize(
     given = (data, labels, trials.inputs, anneal.initial if anneal is not None else None, *trials.custom_ops)
     sources = [Path(path) for path in given if isinstance(path, (str, os.PathLike))]
     if target is not None:
+        models = [path for path in sources if path.suffix.lower() == ".onnx"]  # an initial checkpoint may be one
+        sources += [file for path in models for file in load(path).data_files()]
         _refuse_inputs(target, sources)
     asked = _asked(granularity, parts, lowering)
     settings = settings_of(loaded, batch, trials.sizes)

@@ -19,9 +19,21 @@ from ..ir.errors import ScissionError
 if TYPE_CHECKING:
     from ..passes.planner import Progress
 
-__all__ = ["MOMENT", "progress_bar", "refuse_input", "refuse_outputs", "show", "write"]
+__all__ = ["MOMENT", "files_of", "progress_bar", "refuse_input", "refuse_outputs", "show", "write"]
 
 MOMENT = 0.5  # seconds before anything is shown
+
+
+def files_of(model: Path, *others: Path | None) -> list[Path]:
+    """The files that a command reads: a model and whatever else was given, models among it with their external data.
+
+    Raises ModelError where a model cannot be read.
+    """
+    from ..ir.model import load
+
+    given = [path for path in others if path is not None]
+    models = [model, *(path for path in given if path.suffix.lower() == ".onnx")]
+    return [model, *given, *(file for path in models for file in load(path).data_files())]
 
 
 def refuse_input(output: Path, source: Path | None) -> None:

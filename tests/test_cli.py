@@ -554,3 +554,29 @@ def test_a_page_is_never_written_over_the_data_of_a_model(scission_cli, tmp_path
         status, _, err = scission_cli(f"{line} --overwrite")
         assert status == 2 and "e.bin: holds the weights of e.onnx" in err
         assert (tmp_path / "e.bin").read_bytes() == before
+
+
+def test_nothing_is_written_over_data_that_only_links_lead_to(scission_cli, tmp_path, monkeypatch):
+    """The folder of the data holds no model: only what was given tells that it is read."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "seen").mkdir()
+    onnx.save(model_of(W), "in.onnx")
+    onnx.save(model_of(W), "seen/e.onnx", save_as_external_data=True, location="e.bin", size_threshold=0)
+    blob = tmp_path / "blobs" / "b.png"
+    for name, real in (("e.bin", blob), ("e.onnx", tmp_path / "blobs" / "m")):
+        (tmp_path / "seen" / name).rename(real)
+        (tmp_path / "seen" / name).symlink_to(real)
+    np.savez("calib.npz", x=np.zeros((2, len(W)), np.float32))
+    before = blob.read_bytes()
+    for line in (
+        "plan seen/e.onnx -o blobs/b.png",
+        "plan in.onnx --anneal update --initial seen/e.onnx -o blobs/b.png",
+        "optimize in.onnx blobs/b.png --anneal update --initial seen/e.onnx --data calib.npz --max-drop cosine<=0.1",
+        "sweep seen/e.onnx --data calib.npz -o blobs/b.png",
+        "sweep seen/e.onnx --data calib.npz --plot blobs/b.png",
+        "sweep in.onnx --data calib.npz --anneal update --initial seen/e.onnx -o blobs/b.png",
+    ):
+        status, _, err = scission_cli(f"{line} --overwrite")
+        assert status == 2 and "blobs/b.png: is the input itself" in err, (line, err)
+        assert blob.read_bytes() == before and not blob.is_symlink()
