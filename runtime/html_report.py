@@ -76,7 +76,8 @@ class Report:
     changed: name of the rewritten model, '' where there is none and the plan says what would be done; done: the linears
     that this says to come from, None where there is none; recut: whether it has them in other blocks than the plan;
     verdict, benches, difference: of the two models, None and nothing where they were not compared; machine: that the
-    report was made on; made: when, UTC; command: the line that makes it again.
+    report was made on; made: when, UTC; command: the line that makes it again; untimed: why there is no bench though
+    one was wanted, '' where there is one or none was.
     """
 
     about: About
@@ -93,6 +94,7 @@ class Report:
     version: str
     made: str
     command: str
+    untimed: str = ""
 
     __repr__ = brief
 
@@ -172,6 +174,7 @@ class Report:
             **self.found.to_dict(),
             "check": self.verdict.to_dict() if self.verdict else None,
             "bench": [bench.to_dict() for bench in self.benches],
+            "untimed": self.untimed,
             "difference": self.difference.to_dict() if self.difference else None,
             "machine": dict(self.machine),
             "scission": self.version,
@@ -232,9 +235,7 @@ def report(
         if after is not None and changed is not None:
             found, done = _carried_out(loaded, after, found, plan, settings)
         verdict = compare.check(model, other, trials=trials, progress=progress) if other and wanted[0] else None
-        benches = (
-            compare.bench(model, other, trials=trials, batch=batch, progress=progress) if other and wanted[1] else ()
-        )
+        benches, untimed = _timed(model, other, trials, batch, progress) if other and wanted[1] else ((), "")
         made = Report(
             about=_about(loaded),
             changed=after.name if changed is not None and after is not None else "",
@@ -251,6 +252,7 @@ def report(
             version=__version__,
             made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             command=command if command is not None else _command(models, target),
+            untimed=untimed,
         )
     if target is not None:
         from .terminal import write
@@ -338,6 +340,21 @@ def _result(model: Model, plan: Plan, changed: Source | None, wanted: bool) -> I
         yield path
 
 
+def _timed(
+    model: Source, other: Source, trials: Trials, batch: Sequence[int] | None, progress: Progress | None
+) -> tuple[tuple[Bench, ...], str]:
+    """The benches, or none and why where ONNX Runtime has no kernel: what does not run here can still be told of."""
+    from .evaluator import lacks_kernel
+    from .session import SessionError
+
+    try:
+        return compare.bench(model, other, trials=trials, batch=batch, progress=progress), ""
+    except SessionError as error:
+        if not lacks_kernel(error):
+            raise
+        return (), "not timed: ONNX Runtime has no kernel for it here"
+
+
 @phase("difference")
 def _difference(before: Model, after: Model) -> Difference:
     return differences(before, after)
@@ -401,6 +418,8 @@ def _clauses(report: Report) -> Iterator[str]:
         yield _judged(report.verdict, report.lossy)
     if report.benches:
         yield speeds(report.benches)
+    if report.untimed:
+        yield report.untimed
 
 
 def _capital(text: str) -> str:

@@ -79,3 +79,17 @@ def test_more_features_than_onnx_gathers_are_proved():
     found = scission.optimize(proto, lowering="gather")
     assert "GatherElements" in {node.op_type for node in found.model.graph.node}
     assert found.verdict is not None and found.verdict.equal and found.verdict.provider == REFERENCE
+
+
+def test_a_report_leaves_out_the_bench_and_says_so(tmp_path):
+    page = tmp_path / "page.html"
+    found = scission.report(model(TensorProto.BFLOAT16), model(TensorProto.BFLOAT16), page)
+    assert found.ok and found.verdict is not None and found.verdict.provider == REFERENCE
+    assert found.benches == () and "not timed: ONNX Runtime has no kernel" in found.sentence
+    assert found.sentence in page.read_text() and found.to_dict()["untimed"] == found.untimed
+
+
+def test_a_bench_of_what_cannot_run_is_one_line():
+    with pytest.raises(SessionError, match="no kernel for that operator") as caught:
+        scission.bench(model(TensorProto.BFLOAT16), model(TensorProto.BFLOAT16))
+    assert len(str(caught.value).splitlines()) == 1
