@@ -59,6 +59,9 @@ def explain_node(model: Model, node: str, *, threads: int = 1, seed: int = 0, **
     is no linear is explained by the reason why. Raises UnknownNodeError where there is no such node, naming the
     nearest, and what `make_plan` raises.
     """
+    if not isinstance(node, str):
+        what = f"an operator is named by a string, not by a {type(node).__name__}; "
+        raise UnknownNodeError(f"{model.name}: {what}", INSPECT, " lists them")
     known: dict[str, Any] = {}
     found = inspect_model(model, observe=known.__setitem__, threads=threads, **settings)
     with phase("explain"):

@@ -21,7 +21,7 @@ from ..passes.schemes import parse_scheme
 from .annealer import LIKE, Annealer, Prepared, as_annealer, prepare
 from .compare import Trials
 from .continuity import jumps
-from .labelled import Labelled
+from .labelled import Labelled, LabelledError
 from .metric import Metric, parse_metric
 from .pipeline import require_provider
 from .side_by_side import Measured, SideBySide
@@ -38,6 +38,7 @@ LEVELS = (0.5, 0.2, 0.05, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-15, 1e-20, 1e-
 EVERY = 0.999  # share of updated weights from which on a checkpoint says nothing
 SHARE = 0.01  # of the metric's range, that a level may cost to be of use
 WORTH = 0.95  # share of the multiply-adds from which on fewer of them are of use
+NAMED = 3  # inputs that an error names
 LEVELLESS = ("auto", "update", "support", "blocks")  # tests whose answer does not depend on a level
 
 
@@ -202,6 +203,10 @@ def read_data(model: Model, data: Mapping[str, Any] | str | os.PathLike[str], la
 
     spec = spec_of(model, given=True)
     is_file = isinstance(labels, (str, os.PathLike))
+    if not isinstance(data, (Mapping, str, os.PathLike)):
+        names = ", ".join(f"{value.name!r}: …" for value in spec[:NAMED])
+        what = f"a {type(data).__name__} holds no labelled inputs"
+        raise LabelledError(f"{model.name}: {what}; give {{{names}}}, samples first, or an .npz file of them")
     if isinstance(data, Mapping):
         return labelled(data, spec, Path(labels) if is_file else labels)
     return read_labelled(Path(data), spec, Path(labels) if is_file else labels)

@@ -116,6 +116,9 @@ def test_what_is_no_linear_is_explained_by_its_reason(model, node, words):
 def test_an_unknown_node_is_answered_with_the_nearest():
     with pytest.raises(UnknownNodeError, match=r"there is no node '/glue'; the nearest are /glued"):
         scission.explain(MODEL, "/glue", **CPU)
+    for wrong in (3, None):
+        with pytest.raises(UnknownNodeError, match=f"named by a string, not by a {type(wrong).__name__}; .*inspect"):
+            scission.explain(MODEL, wrong, **CPU)
     cell = build_cell(np.random.default_rng(0), Cell(direction="bidirectional")).model
     found = scission.explain(cell, "cell", **CPU)  # the node itself is no linear; each direction is one
     assert "cell[forward]" in found.skipped.reason

@@ -119,6 +119,9 @@ def test_data_that_do_not_fit_are_refused(case, tmp_path):
     np.savez(tmp_path / "wrong.npz", other=np.zeros((3, 48), np.float32))
     with pytest.raises(LabelledError, match=r"wrong\.npz"):
         validation.sweep(folder / "m.onnx", tmp_path / "wrong.npz")
+    for wrong in (None, 3, [1.0]):
+        with pytest.raises(LabelledError, match=r"m\.onnx: a \w+ holds no labelled inputs; give \{'x': …\}"):
+            validation.sweep(folder / "m.onnx", wrong)
 
 
 def test_unexposed_weights_are_not_confirmed(case, tmp_path):
