@@ -147,6 +147,7 @@ def check(
     feeds: the inputs, or what chooses them once the original is open. folder: where external data of models given as
     bytes lies; least: tolerance below which no output is held, see `compare_values`; optimize: whether ONNX Runtime
     optimises the original and the changed model; progress: called with (done, total, what).
+    Outputs that are empty whatever the inputs hold are equal when their shapes and types are.
     Raises EquivalenceError when the interfaces differ, there are no feeds, or a probed value does not exist, and
     SessionError when ONNX Runtime refuses a model or an input.
     """
@@ -177,7 +178,7 @@ def check(
 
     def compare(
         trials: Sequence[Mapping[str, Array]],
-    ) -> tuple[tuple[OutputReport, ...], list[list[tuple[float, int]]]]:
+    ) -> tuple[tuple[OutputReport, ...], list[list[tuple[float, int, int]]]]:
         reports, interface = _compare_outputs(first, second, trials, rtol, atol, least, progress)
         whole = [dataclasses.replace(probe, narrow=None) for probe in probes]
         runs = ((original, "original", whole), (changed, "changed", probes))
@@ -200,9 +201,11 @@ def check(
             reports, (before, after) = compare(trials)
         except _RefusedError as again:
             return _refused(again, len(trials), first.provider, time.perf_counter() - start)
-    probed = tuple(_probe_report(*of_probe) for of_probe in zip(probes, before, after, strict=True))
-    if not any(report.finite for report in reports):
-        what = "empty" if not any(report.elements for report in reports) else "NaN or infinite"
+    hollow = _is_hollow(first)
+    probed = tuple(_probe_report(*of_probe, hollow) for of_probe in zip(probes, before, after, strict=True))
+    empty = not any(report.elements for report in reports)
+    if not any(report.finite for report in reports) and not (empty and hollow):
+        what = "empty" if empty else "NaN or infinite"
         raise EquivalenceError(
             f"nothing could be compared: every output is {what}; give other inputs with ", option("inputs")
         )
@@ -269,6 +272,11 @@ def _runs(session: Session, feed: Mapping[str, Array]) -> bool:
     return True
 
 
+def _is_hollow(session: Session) -> bool:
+    """Whether the model itself, not the feed, makes values empty: a size of an input or an output is fixed at 0."""
+    return any(0 in spec.shape for spec in (*session.inputs, *session.outputs))
+
+
 def _refused(error: SessionError, trials: int, provider: str, seconds: float) -> Verdict:
     return Verdict(
         equal=False,
@@ -316,8 +324,8 @@ def _run_probes(
     own: frozenset[str],
     trials: Sequence[Mapping[str, Array]],
     probes: Sequence[Probe],
-) -> list[tuple[float, int]]:
-    """For each probe its worst |y - exact| / bound in this model, and how many elements were checked."""
+) -> list[tuple[float, int, int]]:
+    """For each probe its worst |y - exact| / bound in this model, how many elements were checked, of how many."""
     if not probes:
         return []
     fed = frozenset(name for feed in trials for name in feed)
@@ -330,7 +338,7 @@ def _run_probes(
         raise EquivalenceError(
             *error.parts, "; a probed value must be in the top-level graph of both models"
         ) from error
-    worst, checked = [0.0] * len(probes), [0] * len(probes)
+    worst, checked, elements = [0.0] * len(probes), [0] * len(probes), [0] * len(probes)
     for feed in trials:
         for first in range(0, len(probes), RUN_AT_ONCE // 2):
             group = range(first, min(first + RUN_AT_ONCE // 2, len(probes)))
@@ -339,7 +347,8 @@ def _run_probes(
             for i in group:
                 ratio, count = _ratio(session.name, probes[i], values)
                 worst[i], checked[i] = max(worst[i], ratio), checked[i] + count
-    return list(zip(worst, checked, strict=True))
+                elements[i] += values[probes[i].output].size
+    return list(zip(worst, checked, elements, strict=True))
 
 
 def _ratio(model: str, probe: Probe, values: Mapping[str, Array]) -> tuple[float, int]:
@@ -372,7 +381,10 @@ def _ratio_of(model: str, probe: Probe, x: Array, y: Array) -> tuple[float, int]
     return float(np.where(np.isnan(ratio), np.inf, ratio).max(initial=0.0)), int(valid.sum())
 
 
-def _probe_report(probe: Probe, original: tuple[float, int], changed: tuple[float, int]) -> ProbeReport:
+def _probe_report(
+    probe: Probe, original: tuple[float, int, int], changed: tuple[float, int, int], hollow: bool
+) -> ProbeReport:
+    """hollow: whether a product without any element is as it should be, see `_is_hollow`."""
     checked = original[1] + changed[1]
     reason = ""
     if changed[0] > 1:
@@ -382,7 +394,7 @@ def _probe_report(probe: Probe, original: tuple[float, int], changed: tuple[floa
             f"{probe.node}: {probe.output!r} of the original itself is {original[0]:.3g} times the error bound away; "
             f"the probe's reference is for another weight"
         )
-    elif not original[1] or not changed[1]:
+    elif (not original[1] or not changed[1]) and not (hollow and not original[2] and not changed[2]):
         reason = f"{probe.node}: not one finite element of {probe.output!r} to check; give real inputs"
     return ProbeReport(
         node=probe.node,
@@ -398,6 +410,8 @@ def _praise(outputs: Sequence[OutputReport], probes: Sequence[ProbeReport], tria
     where = f"over {trials} trial{'s' * (trials != 1)}"
     own = "its error bound" if len(probes) == 1 else "their error bounds"
     bounds = f"; {counted(len(probes), 'product')} within {own}" if probes else ""
+    if not any(output.elements for output in outputs):
+        return f"every output is empty, with the same shape and type {where}"
     if all(output.identical for output in outputs):
         return f"bit-identical {where}{bounds}"
     worst = max(outputs, key=lambda output: output.max_rel)

@@ -8,6 +8,7 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
 
+import scission
 from scission.runtime.equivalence import EquivalenceError, Probe, check, expose
 from scission.runtime.rounding import product_bound
 from scission.runtime.session import SessionError, cuda_problem, open_session
@@ -280,6 +281,16 @@ def test_scalars_and_empty_outputs():
     assert some.outputs[0].elements == ROWS * N
     with pytest.raises(EquivalenceError, match="nothing could be compared: every output is empty"):
         verdict(dense(), split(), [feed(rows=0)])
+
+
+def test_what_is_empty_at_every_size_is_equal_by_shape_and_type():
+    fixed = dense(rows=0)
+    found = scission.check(fixed, scission.optimize(fixed, force=True, bench=False).model)
+    assert found.equal and found.reason.startswith("every output is empty")
+    result = scission.optimize(fixed, force=True)
+    assert result.outcome == "split" and result.verdict.equal and result.verdict.probes, result.reason
+    with pytest.raises(EquivalenceError, match="keeps types and shapes"):
+        scission.check(fixed, dense(W[:, :4], B[:4], rows=0))
 
 
 def test_sequences_of_tensors():

@@ -93,3 +93,11 @@ def test_a_bench_of_what_cannot_run_is_one_line():
     with pytest.raises(SessionError, match="no kernel for that operator") as caught:
         scission.bench(model(TensorProto.BFLOAT16), model(TensorProto.BFLOAT16))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_is_empty_at_every_size_is_equal_on_the_reference():
+    proto = model(TensorProto.BFLOAT16)
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 0
+    verdict = scission.check(proto, proto)
+    assert verdict.provider == REFERENCE and verdict.equal and verdict.reason.startswith("every output is empty")
