@@ -97,11 +97,16 @@ def draw_feed(
     """One value for each input, as `draw` makes it unless its meaning or the user's wish says otherwise.
 
     Choices and conditions go through their values from trial to trial, in all combinations; lengths lie between 1 and
-    what they count, the first being as long as that; masks are ones with a few zeros; counts are at least 2.
+    what they count, the first being as long as that; masks are ones with a few zeros; counts are at least 2, and in
+    every other trial as many as a body tells apart; ends reach all of what they cut first, indices the last entry next.
     style: how floats are, one of `STYLES`. Raises InputError as `draw` does, and for a value that its type cannot hold.
     """
     wishes, meant = wishes or Wishes(), meant or {}
     feed = draw(spec, rng, sizes, bounds)
+    if trial == 1:
+        for name, (_, high) in (bounds or {}).items():
+            if name in feed and feed[name].size and high - 1 <= np.iinfo(feed[name].dtype).max:
+                feed[name].reshape(-1)[-1] = high - 1
     turn = trial
     for one in spec:
         shape = shape_of(one, sizes)
@@ -141,6 +146,8 @@ def _meant(
             return chosen, turn
         some = rng.random(drawn.shape) < (trial % 2) / 2  # every other trial has none: a maximum would show it always
         return np.where(some, chosen, drawn).astype(drawn.dtype), turn
+    if meaning.kind == "length" and drawn.size == 1 and trial % 2:
+        return np.asarray(rng.integers(1, meaning.top(sizes) + 1, drawn.shape), drawn.dtype), turn
     if meaning.kind == "length":
         return _liked(drawn, "lengths", rng, trial, meaning.top(sizes)), turn
     if meaning.kind == "ratio":
@@ -148,9 +155,33 @@ def _meant(
         ratios.reshape(-1)[:1] = 1
         return ratios.astype(drawn.dtype), turn
     if meaning.kind == "count":
-        return rng.integers(*COUNT, drawn.shape).astype(drawn.dtype), turn
+        count = np.asarray(rng.integers(*COUNT, drawn.shape))
+        most = meaning.values[0] if meaning.values and trial % 2 == 0 else 0
+        return np.asarray(np.maximum(count, most), drawn.dtype), turn
+    if meaning.kind in ("end", "index", "split") and drawn.dtype.kind in "iu":
+        return _pointing(drawn, meaning, rng, sizes, trial), turn
     mask = _liked(drawn, "mask", rng, trial, 1)
     return (mask if meaning.kind == "mask" else (1 - mask.astype(np.int8)).astype(drawn.dtype)), turn
+
+
+def _pointing(drawn: Array, meaning: Meaning, rng: np.random.Generator, sizes: Mapping[str, int], trial: int) -> Array:
+    """Positions within what they point into; every third trial stays near its beginning, as some models must."""
+    tops = np.asarray(meaning.tops(sizes))
+    near = trial % 3 == 2
+    if meaning.kind == "split":
+        count = drawn.size
+        parts = rng.multinomial(tops[0], [1 / max(count, 1)] * max(count, 1))
+        even = np.diff(np.linspace(0, tops[0], count + 1).astype(int))
+        return (even if trial % 2 == 0 else parts[:count]).astype(drawn.dtype).reshape(drawn.shape)
+    if meaning.kind == "end":
+        ends = np.clip(drawn, 1, tops) if near else rng.integers(1, tops + 1, drawn.shape)
+        return np.array(np.broadcast_to(tops, drawn.shape) if trial == 0 else ends, drawn.dtype)
+    indices = np.array(np.minimum(drawn, tops - 1) if near else rng.integers(0, tops, drawn.shape))
+    if trial < 2 and indices.ndim and meaning.each:
+        indices[...] = trial * (tops - 1)
+    elif trial < 2 and indices.size:
+        indices.reshape(-1)[0 if trial == 0 else -1] = trial * (tops[0] - 1)
+    return np.asarray(indices, drawn.dtype)
 
 
 def _liked(drawn: Array, like: str, rng: np.random.Generator, trial: int, top: int) -> Array:

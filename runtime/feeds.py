@@ -76,6 +76,8 @@ def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> I
         for place, one in enumerate(candidate_sizes(spec, given, derive(model)))
         if place < TRIALS or _elements(spec, one) <= GUESS
     ]
+    if near is None and len(found) < TRIALS and any(one.kind != "mask" for one in meanings(model.graph).values()):
+        found = list(itertools.islice(itertools.cycle(found), TRIALS))  # of one size, but not of one value
     if near is not None:
         wanted = sum(np.size(array) for array in near.values())
         found = sorted(found, key=lambda one: abs(math.log2((1 + _elements(spec, one)) / (1 + wanted))))

@@ -13,16 +13,20 @@ import numpy as np
 from ..ir.constant import Constants
 from ..ir.errors import ScissionError
 from ..ir.onnx_ir import onnx_ir as ir
+from ..ir.shapes import infer_shapes
 from .inputs import CARRIERS, UNNAMED
+from .positions import POINTED, pointed
 
 __all__ = ["Kind", "Meaning", "meanings"]
 
-Kind: TypeAlias = 'Literal["choice", "condition", "length", "ratio", "mask", "padding", "count"]'
+Kind: TypeAlias = (
+    'Literal["choice", "condition", "length", "ratio", "mask", "padding", "count", "end", "index", "split"]'
+)
 
 ORDERS = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual"})
 COMPARISONS = ORDERS | {"Equal"}
 LOGIC = frozenset({"And", "Or", "Xor", "Not", "Where"})
-COUNTS = {"Loop": (0,), "Range": (1,), "ConstantOfShape": (0,), "Expand": (1,), "Tile": (1,), "TopK": (1,)}
+COUNTS = {"Loop": (0,), "Range": (1,), "ConstantOfShape": (0,), "Expand": (1,), "Tile": (1,)}
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
@@ -33,17 +37,29 @@ ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 HIDDEN = -1e4  # an attention score of nothing
 SMALL = 16  # entries of a constant that are values to choose from; a longer one counts positions
 STEPS = 1000  # values visited behind one input
+COUNTED = 1000  # steps of a loop that a trial takes at most to get beyond a number
 TRIED = 300  # small numbers among which one is looked for that arithmetic turns into the wanted one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """kind: what an input stands for; values: those that its readers tell apart, one beside them included; extents: the
-    dimensions (sizes or symbols) that a length counts, None for one that is not known."""
+    """What an input stands for, and what is known of its values.
+
+    values: those that its readers tell apart, one beside them included, or of a count the steps that reach all that a
+    body tells apart; extents: the dimensions (sizes or symbols) that a length counts or a position lies within, None
+    for one that is not known; each: whether every entry along the last dimension has an extent of its own.
+    """
 
     kind: Kind
     values: tuple[Any, ...] = ()
     extents: tuple[int | str | None, ...] = ()
+    each: bool = False
+
+    def tops(self, sizes: Mapping[str, int]) -> list[int]:
+        """The extent of each entry along the last dimension, or one of all."""
+        if not self.each:
+            return [self.top(sizes)]
+        return [replace(self, extents=(extent,)).top(sizes) for extent in self.extents]
 
     def top(self, sizes: Mapping[str, int]) -> int:
         """The largest length, where dimensions have these sizes."""
@@ -98,7 +114,10 @@ class _Path:
 class _Found:
     kinds: list[Kind] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
     extents: list[int | str | None] = field(default_factory=list)
+    pointed: dict[tuple[int | str | None, ...], None] = field(default_factory=dict)
+    """What each reader that takes it for positions lets them lie within."""
 
 
 def meanings(model: ir.Model) -> dict[str, Meaning]:
@@ -106,8 +125,12 @@ def meanings(model: ir.Model) -> dict[str, Meaning]:
 
     An input that is compared with constants is a choice between those, one compared with a Range or a size is a length,
     a bool that selects elements a mask, or padding where it selects what is not looked at, the trip count of a Loop a
-    count, a length as a share of a size a ratio; indices of tables are `index_bounds`.
+    count, a length as a share of a size a ratio; what points into a value an end (1 … extent), an index or a start
+    (0 … extent - 1), or the sizes of a split; indices of tables of a known size are `index_bounds`.
     """
+    if any(_points(node) for node in model.graph.all_nodes()):
+        model = model.clone()
+        infer_shapes(model)
     constants = Constants(model)
     found = {}
     for value in model.graph.inputs:
@@ -116,6 +139,12 @@ def meanings(model: ir.Model) -> dict[str, Meaning]:
             if meaning is not None:
                 found[value.name] = meaning
     return found
+
+
+def _points(node: ir.Node) -> bool:
+    """Whether a node has positions that no initializer holds: how far they may go tells a shape."""
+    places = [place for place in POINTED.get(node.op_type, ()) if place < len(node.inputs)]
+    return any(one is not None and one.const_value is None for one in (node.inputs[place] for place in places))
 
 
 def _meaning(value: ir.Value, constants: Constants) -> Meaning | None:
@@ -136,9 +165,16 @@ def _meaning(value: ir.Value, constants: Constants) -> Meaning | None:
     if "ratio" in found.kinds:
         return Meaning(kind="ratio")
     if "count" in found.kinds:
-        return Meaning(kind="count")
+        return Meaning(kind="count", values=(max(found.steps),) if found.steps else ())
     if found.values:
         return Meaning(kind="choice", values=_with_another(list(dict.fromkeys(found.values)), value.dtype))
+    for kind in ("split", "index", "end"):
+        if kind in found.kinds:
+            entries = value.shape[-1] if value.shape is not None and len(value.shape) else 1
+            first = next(iter(found.pointed))
+            each = len(found.pointed) == 1 and len(first) > 1 and len(first) == entries
+            every = dict.fromkeys(extent for extents in found.pointed for extent in extents)
+            return Meaning(kind=cast("Kind", kind), extents=first if each else tuple(every), each=each)
     if hiding or "mask" in (value.name or "").lower():
         return Meaning(kind="padding" if hiding else "mask")
     return None
@@ -185,6 +221,12 @@ def _read(node: ir.Node, place: int, path: _Path, constants: Constants, found: _
         found.kinds.append("condition")
     elif place in COUNTS.get(node.op_type, ()):
         found.kinds.append("count")
+        if node.op_type == "Loop":
+            wanted = [1 + number for number in _compared_steps(node, constants) if COUNTED > number > 0]
+            found.steps += itertools.chain.from_iterable(path.starts(1 + one) for one in wanted)
+    elif (points := pointed(node, place, constants)) is not None:
+        found.kinds.append(points[0])
+        found.pointed[points[1]] = None
     elif node.op_type in COMPARISONS and len(node.inputs) == 2:
         other = node.inputs[1 - place]
         numbers = _small(other, constants)
@@ -203,6 +245,19 @@ def _read(node: ir.Node, place: int, path: _Path, constants: Constants, found: _
             found.kinds.append("padding")
     elif node.op_type == "OneHot" and place == 0:
         found.values += [0, 1]
+
+
+def _compared_steps(loop: ir.Node, constants: Constants) -> Iterator[int]:
+    """The numbers of the steps that the body of a Loop tells apart."""
+    body = loop.attributes.get("body")
+    if body is None or body.is_ref() or not body.as_graph().inputs:
+        return
+    for path in _paths(body.as_graph().inputs[0], constants):
+        for node, place in path.value.uses():
+            if node.op_type in COMPARISONS and len(node.inputs) == 2:
+                for number in _small(node.inputs[1 - place], constants) or ():
+                    if isinstance(number, int | float) and math.isfinite(number):
+                        yield from (int(one) for one in path.starts(int(number)))
 
 
 def _with_another(values: list[Any], dtype: ir.DataType | None) -> tuple[Any, ...]:

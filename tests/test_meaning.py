@@ -173,3 +173,81 @@ def test_a_shape_given_as_a_list_makes_a_rank_that_is_decided_at_run_time_run():
 def test_an_input_that_nobody_compares_means_nothing():
     model = net([("Add", ["v", "k"], ["y"], {})], SCALAR, {"k": 5})
     assert meanings(model.graph) == {}
+
+
+POINTERS = {
+    "end": ([("Slice", ["h", "zero", "v", "one"], ["y"], {})], [1]),
+    "start": ([("Slice", ["h", "v", "all", "one"], ["y"], {})], [1]),
+    "ends of both axes": ([("Slice", ["h", "zeros", "v"], ["y"], {})], [2]),
+    "k": ([("TopK", ["h", "v"], ["y", "i"], {"axis": 1})], [1]),
+    "sizes": ([("Split", ["h", "v"], ["p", "q"], {"axis": 1}), ("Sub", ["p", "q"], ["y"], {})], [2]),
+    "indices": ([("Gather", ["h", "v"], ["y"], {"axis": 1})], [3]),
+    "one index": ([("Gather", ["h", "v"], ["y"], {"axis": 1})], []),
+    "rows and columns": ([("ScatterND", ["h", "v", "u"], ["y"], {})], [1, 2]),
+}
+
+
+@pytest.mark.parametrize("name", POINTERS)
+def test_positions_reach_all_of_what_they_point_into(name):
+    nodes, shape = POINTERS[name]
+    constants = {"W": np.eye(16, dtype=np.float32), "zero": [0], "zeros": [0, 0], "one": [1], "all": [16]}
+    constants["u"] = np.zeros(1, np.float32)
+    model = net(
+        [("MatMul", ["x", "W"], ["h"], {}), *nodes], {"x": (T.FLOAT, ["n", 16]), "v": (T.INT64, shape)}, constants
+    )
+    found = [np.atleast_1d(feed["v"]) for feed in feeds(model)]
+    entries = np.stack([one.reshape(-1, one.shape[-1]) for one in found]).reshape(-1, found[0].shape[-1])
+    if name == "sizes":
+        assert (entries.sum(axis=1) == 16).all() and (entries >= 0).all()
+    elif name in ("end", "k", "ends of both axes"):
+        assert (found[0] == ([5, 16] if len(shape) and shape == [2] else [16])).all() and entries.min() >= 1
+    elif name == "rows and columns":
+        assert {tuple(one) for one in entries.tolist()} >= {(0, 0), (4, 15)}
+    else:
+        assert entries.min() == 0 and entries.max() == 15
+
+
+@pytest.mark.parametrize("column", [3, 15])
+@pytest.mark.parametrize("op", ["end", "k"])
+@pytest.mark.parametrize("rows", ["n", 2])
+def test_a_wrong_column_behind_an_end_is_found(op, column, rows):
+    nodes, shape = POINTERS[op]
+    W = np.diag(np.arange(16.0, 0, -1)).astype(np.float32)  # the largest first, where x is positive
+    wrong = W.copy()
+    wrong[0, column] += 1
+
+    def model(weight):
+        constants = {"W": weight, "zero": [0], "one": [1]}
+        return net(
+            [("MatMul", ["x", "W"], ["h"], {}), *nodes], {"x": (T.FLOAT, [rows, 16]), "v": (T.INT64, shape)}, constants
+        )
+
+    assert scission.check(model(W).graph, model(W).graph).equal
+    assert scission.check(model(W).graph, model(wrong).graph).different
+
+
+@pytest.mark.parametrize("limit", [0, 5, 40])
+def test_a_loop_takes_as_many_steps_as_its_body_tells_apart(limit):
+    def model(weight):
+        nodes = [
+            h.make_node("Greater", ["i", "limit"], ["late"]), h.make_node("Where", ["late", "A", "B"], ["w"]),
+            h.make_node("MatMul", ["s", "w"], ["e"]), h.make_node("Identity", ["g"], ["o"]),
+        ]  # fmt: skip
+        state = h.make_tensor_value_info("s", T.FLOAT, None)
+        first = [h.make_tensor_value_info("i", T.INT64, []), h.make_tensor_value_info("g", T.BOOL, []), state]
+        ends = [h.make_tensor_value_info("o", T.BOOL, []), h.make_tensor_value_info("e", T.FLOAT, None)]
+        body = h.make_graph(nodes, "body", first, ends)
+        constants = {"A": weight, "B": np.eye(4, dtype=np.float32), "limit": np.int64(limit)}
+        inputs = {"x": (T.FLOAT, ["n", 4]), "trip": (T.INT64, [])}
+        return net([("Loop", ["trip", "", "x"], ["y"], {"body": body})], inputs, constants)
+
+    right = np.eye(4, dtype=np.float32)
+    assert max(int(feed["trip"]) for feed in feeds(model(right))) >= limit + 2
+    assert scission.check(model(right).graph, model(right).graph).equal
+    assert scission.check(model(right).graph, model(right + np.eye(4, k=2, dtype=np.float32)).graph).different
+
+
+def test_the_last_row_of_a_table_is_looked_up():
+    table = np.zeros((1000, 4), np.float32)
+    model = net([("Gather", ["W", "v"], ["y"], {})], {"v": (T.INT64, ["n"])}, {"W": table})
+    assert max(int(feed["v"].max()) for feed in feeds(model)) == 999
