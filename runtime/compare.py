@@ -195,6 +195,7 @@ def bench(
     """
     from . import bench as bench_module
     from .feeds import bench_feeds
+    from .memory import release
 
     trials = trials or Trials()
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
@@ -203,6 +204,7 @@ def bench(
         for index, feed in enumerate(feeds):
             if progress:
                 progress(index, len(feeds), f"size {index + 1} of {len(feeds)}")
+            release()  # the sessions of what ran before
             timed = bench_module.bench(
                 before,
                 after,

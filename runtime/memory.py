@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +23,17 @@ from .notes import LoweredWarning
 __all__ = [
     "COMPARED",
     *("Footprint", "MemoryLimit", "NoMemoryError"),
-    *("fitting", "footprint", "free_bytes", "halvings", "limit_of", "parse_bytes", "room_beside", "shown_bytes"),
+    *(
+        "fitting",
+        "footprint",
+        "release",
+        "free_bytes",
+        "halvings",
+        "limit_of",
+        "parse_bytes",
+        "room_beside",
+        "shown_bytes",
+    ),
     *("tell_lowered", "weight_bytes"),
 ]
 
@@ -131,6 +144,14 @@ def limit_of(memory: int | None, *, asked: bool) -> MemoryLimit:
     if asked:
         return MemoryLimit(usual=half, most=half)
     return MemoryLimit(usual=UNASKED if half is None else min(half, UNASKED), most=half)
+
+
+def release() -> None:
+    """Hand back to the system what is no longer used: glibc keeps freed weights of closed sessions for itself."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def footprint(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> Footprint:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from ..ir.errors import ScissionError, option
+from ..ir.model import load as load_model
 from .clock import Clock, ClockName, clock_for
 from .comparison import Comparison, compare_times
 from .deviation import compare_values
+from .memory import release
 from .rounds import WARM_UP, Steer, Taken, take_rounds
 from .session import Bound, Choice, GraphChoice, Session, SessionError, graph_problem, open_session, resolved
 
@@ -189,21 +190,8 @@ def file_bytes(model: Path | bytes) -> int:
     """Bytes of a model and of the external data files it names; a file named twice counts once."""
     if isinstance(model, bytes):
         return len(model)
-    proto = onnx.load(str(model), format="protobuf", load_external_data=False)
-    files = {model.parent / place for place in _external_files(proto)} - {model}
-    return model.stat().st_size + sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _external_files(proto: onnx.ModelProto) -> Iterator[str]:
-    tensors = list(proto.graph.initializer)
-    nodes = list(proto.graph.node) + [node for function in proto.functions for node in function.node]
-    while nodes:
-        for attribute in nodes.pop().attribute:
-            nodes += attribute.g.node
-            tensors += [*attribute.g.initializer, attribute.t]
-    for tensor in tensors:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            yield from (entry.value for entry in tensor.external_data if entry.key == "location")
+    outside = {file for file in load_model(model).data_files() if file != model}
+    return model.stat().st_size + sum(file.stat().st_size for file in outside if file.is_file())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +211,7 @@ def _start(
     """All models loaded and bound, as CUDA graphs where that is wanted and every one can be; see `race`."""
     # Messages call a file by its path and any other model by its name here.
     sessions = {name: load(model, name=name if isinstance(model, bytes) else None) for name, model in models.items()}
+    release()  # what reading the files took
     first, *_ = sessions.values()
     bound = {name: session.bind(feeds) for name, session in sessions.items()}
     reason = "switched off" if cuda_graph == "off" else "" if first.provider == "cuda" else "there are none on the CPU"

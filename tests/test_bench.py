@@ -182,6 +182,7 @@ def test_bytes_include_external_data_wherever_it_hangs(tmp_path):
     )
     proto = model(weight=weight)
     proto.graph.node.append(h.make_node("If", ["c"], ["z"], then_branch=branch, else_branch=branch))
+    proto.graph.input.append(h.make_tensor_value_info("c", T.BOOL, []))
     proto.graph.initializer.append(nh.from_array(weight, "W2"))
     proto.graph.initializer.append(nh.from_array(weight, "W3"))
     tensors = [
