@@ -22,10 +22,11 @@ from .blocks import halves
 from .cost import MARGIN, Machine, dense_seconds
 from .edges import relate
 from .emit import Names
-from .grain import balanced_together, suited_to, width
+from .grain import suited_to
 from .joint_blocks import assign, group_joint, is_rectangular, joint_blocks
 from .joint_cost import joint_seconds, region_seconds
 from .lowering import problem
+from .merging import balanced_together, width
 from .rewrite import joint_problem
 from .select import selection
 

@@ -16,7 +16,7 @@ from .blocks import decompose, halves, merge
 from .components import components
 from .edges import edges
 from .fingerprint import fingerprint
-from .grain import balanced, width
+from .merging import balanced, width
 from .structure import structure
 
 __all__ = [

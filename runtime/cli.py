@@ -312,7 +312,8 @@ def plan(
 
     With --anneal also which weights would be removed, neither measured nor bounded: `sweep` and `optimize` do that.
     """
-    from . import compare, pipeline
+    from . import pipeline
+    from .trials import Trials
 
     options = annealer(
         method=anneal,
@@ -342,7 +343,7 @@ def plan(
             "regions": regions,
         }
         libraries = tuple(custom_ops or ())
-        trials = compare.Trials(seconds=seconds, custom_ops=libraries, memory=bytes_of(memory))
+        trials = Trials(seconds=seconds, custom_ops=libraries, memory=bytes_of(memory))
         tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
         chosen = tuned.plan if tuned else pipeline.plan(model, custom_ops=libraries, **settings)
     if output is not None:

@@ -3,89 +3,33 @@
 from __future__ import annotations
 
 import itertools
-import math
-import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
-from ..ir.errors import ScissionError, option
-from ..ir.model import Model, Source, load
+from ..ir.model import Model, Source
 from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.phase import phase
-from ..ir.store import save
 from ..ir.survey import survey
 from ..passes.emit import ORIGIN
 from ..passes.planner import Progress
+from .input_spec import spec_of
+from .opened import as_file
 from .renamed import renamed
+from .trials import Trials
 
 if TYPE_CHECKING:
     from .bench import Bench
     from .equivalence import Probe, Verdict
-    from .session import Choice, GraphChoice, Session, TensorSpec
+    from .session import Session, TensorSpec
     from .unexercised import PartReport
 
-__all__ = ["Trials", "bench", "check", "make_feeds"]
+__all__ = ["bench", "check", "make_feeds"]
 
 Feed: TypeAlias = "dict[str, Any]"
 
 UNSTEADY = "the original itself differs from run to run, so it is not deterministic and nothing can be shown equal"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trials:
-    """How two models are run beside one another.
-
-    provider: 'auto', 'cpu' or 'cuda'; threads: None for ONNX Runtime's own choice; inputs: an .npz with real inputs,
-    else random ones from `seed`; sizes: of symbolic dimensions; values: what inputs hold, by name: a number, a list of
-    them, or a tuple of such that trials take in turn; ranges: (low, high), both included, of random inputs; likes: what
-    they are like: 'ones', 'zeros', 'mask', 'lengths' or 'random'; rtol, atol: instead of the default tolerance;
-    seconds: the most that is spent on timing one input size; custom_ops: libraries of custom operators; cuda_graph:
-    whether models are timed as CUDA graphs, 'auto' where both can be, 'on' or else an error, or 'off'; memory: bytes
-    that running models may take, by default half of what is free and 1 GiB at sizes that were not asked for.
-    """
-
-    provider: Choice = "auto"
-    threads: int | None = None
-    inputs: Path | None = None
-    sizes: Mapping[str, int] | None = None
-    values: Mapping[str, Any] | None = None
-    ranges: Mapping[str, tuple[float, float]] | None = None
-    likes: Mapping[str, str] | None = None
-    seed: int = 0
-    rtol: float | None = None
-    atol: float | None = None
-    seconds: float = 3.0
-    custom_ops: tuple[Path, ...] = ()
-    cuda_graph: GraphChoice = "auto"
-    memory: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("rtol", "atol"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise TrialsError(f"{name} must be a number of at least 0, got {value}: anything would pass")
-        if self.inputs is not None and (self.values or self.ranges or self.likes):
-            wishes = option("values", flag="--value"), ", ", option("ranges", flag="--range"), " and "
-            raise TrialsError(
-                *wishes,
-                option("likes", flag="--like"),
-                " are for random inputs; ",
-                option("inputs"),
-                " gives real ones",
-            )
-        if self.cuda_graph not in ("auto", "on", "off"):
-            raise TrialsError(f"cuda_graph must be 'auto', 'on' or 'off', got {self.cuda_graph!r}")
-
-
-class TrialsError(ScissionError):
-    """Settings under which a comparison would say nothing."""
 
 
 def check(
@@ -246,19 +190,6 @@ def judged(verdict: Verdict, parts: Sequence[PartReport], hidden_values: Sequenc
     return replace(verdict, parts=tuple(parts), masked=tuple(hidden_values), reason=reason)
 
 
-@contextmanager
-def as_file(source: Source, label: str) -> Iterator[tuple[Path, Model]]:
-    """A model as a file that ONNX Runtime can open, and as a graph."""
-    if isinstance(source, (str, os.PathLike)):
-        yield Path(source), load(source)
-        return
-    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-        model = load(source, label)
-        path = Path(folder) / f"{label}.onnx"
-        save(model, model.graph.clone(), path)
-        yield path, model
-
-
 QUANTISED = re.compile("Quantize|Integer|QLinear|QGemm|NBits")  # operators that make or take codes
 
 
@@ -322,48 +253,3 @@ def make_feeds(
         return list(load_npz(trials.inputs, spec_of(model, given=True)))
     spec = spec_of(model)
     return list(drawn(model, spec, trials, sizes(spec)))
-
-
-def spec_of(model: Model, *, given: bool = False) -> list[TensorSpec]:
-    """The inputs of a model as ONNX Runtime would list them, without opening a session for it.
-
-    An input of unknown rank that enters a linear is taken to be a batch of rows for it, one that enters a recurrent
-    operator a batch of sequences; any other raises InputError, unless values are `given`, when it looks like a scalar.
-    A dimension without a name has one by its input and place, such as 'x[0]', unless values are `given`.
-    """
-    from ..ir.sizes import extent
-    from .inputs import InputError, name_of
-    from .session import TensorSpec
-
-    spec = []
-    for value in model.graph.graph.inputs:
-        if value.const_value is not None:
-            continue
-        shape = value.shape if value.shape is not None else _row_shape(model, value)
-        if shape is None and not given:
-            where = f"{model.name}: input {value.name!r}"
-            raise InputError(f"{where} has no rank to draw random values for; give real ones with ", option("inputs"))
-        name = value.name or ""
-        dims = tuple(
-            known if isinstance(known, int) else known or (None if given else name_of(name, axis))
-            for axis, known in enumerate(None if dim is None else extent(dim) for dim in shape or ())
-        )
-        spec.append(TensorSpec(name=name, dtype=_dtype_name(value), shape=dims))
-    return spec
-
-
-def _row_shape(model: Model, value: ir.Value) -> tuple[int | None, ...] | None:
-    """(any, K) for an input of unknown rank that enters a linear row by row, (any, any, I) for a recurrent operator."""
-    if not isinstance(value.type, ir.TensorType):
-        return None
-    found = survey(model.graph)
-    linears = (linear for linear in found.linears if linear.activation is value and linear.layout.kind == "rows")
-    rows = next(((None, linear.shape[0]) for linear in linears), None)
-    sequences = ((None, None, way.features) for way in found.recurrents if way.activation is value)
-    return rows or next(sequences, None)
-
-
-def _dtype_name(value: ir.Value) -> str:
-    if not isinstance(value.type, ir.TensorType) or value.dtype is None:
-        return str(value.type)
-    return "string" if value.dtype == ir.DataType.STRING else np.dtype(value.dtype.numpy()).name

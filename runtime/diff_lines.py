@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ..ir.difference import Became, Difference, NodeAt, TensorAt, TensorChange
+from .words import megabytes
 
 __all__ = [
     "drifts",
-    "megabytes",
     "named",
     "operators",
     "provenance_sentence",
@@ -73,14 +73,6 @@ def provenance_sentence(found: Difference) -> str:
     )
     told = "; ".join(f"{', '.join(keys)} {where}" for where, keys in sides if keys)
     return f"metadata that says where nodes come from, which is no difference: {told}"
-
-
-def megabytes(number: int) -> str:
-    """A size in bytes as text."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= size:
-            return f"{number / size:,.1f} {unit}"
-    return f"{number} B"
 
 
 def named(tensors: Iterable[TensorAt]) -> str:

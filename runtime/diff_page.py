@@ -9,7 +9,6 @@ from jinja2 import Environment, StrictUndefined
 from ..ir.difference import Difference
 from .diff_lines import (
     drifts,
-    megabytes,
     named,
     operators,
     provenance_sentence,
@@ -19,6 +18,7 @@ from .diff_lines import (
     totals,
 )
 from .diff_report import drift_cells
+from .words import megabytes
 
 __all__ = ["diff_page"]
 

@@ -12,7 +12,6 @@ from rich.text import Text
 from ..ir.difference import Became, Difference, Drift, Field, NodeChange, TensorChange
 from .diff_lines import (
     drifts,
-    megabytes,
     named,
     operators,
     provenance_sentence,
@@ -23,7 +22,7 @@ from .diff_lines import (
 )
 from .naming import Naming
 from .table import SHOWN, Name, make_table
-from .words import left_out
+from .words import left_out, megabytes
 
 __all__ = ["diff_view", "drift_cells"]
 

@@ -16,7 +16,7 @@ from .meaning import Meaning
 from .session import TensorSpec, numpy_dtype
 
 if TYPE_CHECKING:
-    from .compare import Trials
+    from .trials import Trials
 
 __all__ = ["LIKES", "STYLES", "Like", "Wishes", "draw_feed", "wished_sizes"]
 

@@ -18,13 +18,14 @@ from ..ir.onnx_ir import onnx_ir as ir
 from ..ir.sizes import Setting
 from ..ir.store import save
 from ..passes.excerpt import SOURCE
-from .compare import Trials, make_feeds
+from .compare import make_feeds
 from .comparison import Comparison
 from .deviation import compare_values
 from .memory import COMPARED, fitting, footprint, limit_of, tell_lowered, weight_bytes
 from .race import Race, race
 from .session import SessionError, open_session
 from .settings import smaller_settings
+from .trials import Trials
 
 __all__ = ["DENSE", "Raced", "Racer", "Races", "race_excerpt", "why_not"]
 

@@ -16,11 +16,11 @@ from ..passes.plan_unit import PlanUnit, alone, form_of, plan_units
 from ..passes.planner import Progress
 from ..passes.rewrite import rewrite
 from ..passes.signature import signature
-from .compare import Trials
 from .comparison import Comparison, Speed
 from .excerpt_race import Raced, Racer, race_excerpt, why_not
 from .race import race
 from .settings import settings_of
+from .trials import Trials
 from .tuning_cache import key_of
 
 __all__ = ["ROUNDS", "Fallback", "dropped", "to_drop", "unit_speeds"]

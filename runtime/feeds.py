@@ -24,7 +24,7 @@ from .size_search import TRIALS, candidate_sizes, sizes_beyond
 from .unexercised import PartReport, part_reports
 
 if TYPE_CHECKING:
-    from .compare import Trials
+    from .trials import Trials
 
 __all__ = ["Observed", "bench_feeds", "candidate_feeds", "drawn", "observed_reports"]
 
@@ -67,7 +67,7 @@ def drawn(
 
 def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> Iterator[Feed]:
     """Random inputs of more and more sizes, the likeliest first; `near` another feed, those of its size before."""
-    from .compare import spec_of
+    from .input_spec import spec_of
 
     spec = spec_of(model)
     given = sizes_given(spec, trials)
@@ -102,7 +102,7 @@ def sizes_given(spec: Sequence[TensorSpec], trials: Trials) -> dict[str, int]:
 
 def _wider_feeds(model: Model, trials: Trials, like: Sequence[Feed]) -> Iterator[Feed]:
     """Feeds of sizes that run, with further values of choices and other floats."""
-    from .compare import spec_of
+    from .input_spec import spec_of
 
     spec = spec_of(model)
     sizes = [_sizes_of(spec, feed) for feed in like]
@@ -129,7 +129,7 @@ def _elements(spec: Sequence[TensorSpec], sizes: Mapping[str, int]) -> int:
 
 def bench_feeds(paths: Sequence[Path], model: Model, trials: Trials, batch: Sequence[int] | None) -> list[Feed]:
     """Inputs to time models on, one for each batch; where one is refused, the nearest that runs."""
-    from .compare import spec_of
+    from .input_spec import spec_of
     from .settings import settings_of
 
     if trials.inputs is not None:
@@ -171,7 +171,7 @@ class Observed:
     def choose(self, session: Session) -> list[Feed]:
         """The real inputs where there are some, else random ones that the original runs, until every part was exercised
         or nothing more is likely to."""
-        from .compare import spec_of
+        from .input_spec import spec_of
 
         if self.trials.inputs is not None:
             self.feeds = load_npz(self.trials.inputs, spec_of(self.model, given=True))

@@ -14,9 +14,10 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
 
 from ..ir.inspection import Inspection
-from .diff_lines import drifts, megabytes, named, operators, relations, sources, totals
+from .diff_lines import drifts, named, operators, relations, sources, totals
 from .panel import COLOURS
 from .scale import scale_of
+from .words import megabytes
 
 if TYPE_CHECKING:
     from .html_report import Report

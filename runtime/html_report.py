@@ -29,11 +29,11 @@ from ..passes.inspection import inspect_model, row_of, scopes_of
 from ..passes.planner import Progress
 from ..passes.units import Coupling
 from . import compare, pipeline
-from .compare import Trials
 from .comparison import Speed
 from .portrait import Portrait, finest, portraits
 from .renamed import renamed
 from .settings import settings_of
+from .trials import Trials
 from .validity import require_valid
 from .words import speeds, why_nothing
 

@@ -10,8 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from .annealer import Annealer
-    from .compare import Trials
     from .session import Choice, GraphChoice
+    from .trials import Trials
 
 __all__ = ["annealer", "bytes_of", "levels_of", "sizes_of", "trials_of", "values_of"]
 
@@ -176,7 +176,7 @@ def trials_of(
 ) -> Trials:
     """How two models are run; raises typer.BadParameter for an unknown provider or choice, or a size that is none, and
     NoMemoryError for a size of memory that is none."""
-    from .compare import Trials
+    from .trials import Trials
 
     if provider not in ("auto", "cpu", "cuda"):
         raise typer.BadParameter(f"{provider!r} is none of auto, cpu, cuda", param_hint="--provider")

@@ -28,11 +28,12 @@ from ..passes.planner import OWN, Progress, make_plan
 from ..passes.rewrite import anneal as without
 from ..passes.rewrite import rewrite
 from . import compare
-from .compare import Trials
 from .comparison import Speed
 from .judgement import judge_speed, speed_of
+from .opened import as_file
 from .renamed import renamed
 from .settings import settings_of
+from .trials import Trials
 from .words import why_nothing
 
 if TYPE_CHECKING:
@@ -188,14 +189,6 @@ def _valid(model: Source, custom_ops: Sequence[Path] = ()) -> Model:
     return loaded
 
 
-def require_provider(provider: str, name: str) -> None:
-    """Raise SessionError where models are to be run on CUDA and cannot be, before anything is done with them."""
-    if provider == "cuda":
-        from .session import resolved
-
-        resolved("cuda", name)
-
-
 def _planned(
     loaded: Model,
     options: tuple[Any, ...],
@@ -207,6 +200,8 @@ def _planned(
     """A plan, and what was measured for it where it is tuned."""
     provider, _, _, threads, _, progress, *_ = options
     if tune:
+        from .session import require_provider
+
         require_provider(provider, loaded.name)
     own = replace(trials or Trials(), provider=provider, threads=threads)
     planned = _planner(loaded, options, own if tune else None, cache)
@@ -426,6 +421,8 @@ def optimize(
     loaded = _valid(model, trials.custom_ops)
     if loaded.path is not None and output is None:
         raise ValueError("a model given as a path needs an output path")
+    from .session import require_provider
+
     require_provider(trials.provider, loaded.name)
     if anneal is not None:
         from .annealer import as_annealer
@@ -698,7 +695,7 @@ def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
     try:
         open_session(changed, **options)
     except SessionError as error:
-        with compare.as_file(original, "original") as (path, _):
+        with as_file(original, "original") as (path, _):
             open_session(path, **options)
         return f"ONNX Runtime takes the original and refuses the rewritten model ({error}); please report this"
     return None
@@ -758,7 +755,7 @@ def growth(model: Model, written: Sequence[Path]) -> str:
     """What is to be said where the written files are larger than those of the model; '' where they are not."""
     if model.path is None or not written:
         return ""
-    from .diff_lines import megabytes
+    from .words import megabytes
 
     before, after = (
         sum(path.stat().st_size for path in paths) for paths in ([model.path, *model.data_files()], written)

@@ -14,7 +14,7 @@ from .session import TensorSpec
 from .settings import smaller_settings
 
 if TYPE_CHECKING:
-    from .compare import Trials
+    from .trials import Trials
 
 __all__ = ["Room"]
 

@@ -24,11 +24,11 @@ from ..ir.survey import Survey
 from ..passes.anneal_model import Found, anneal_model
 from ..passes.rewrite import anneal
 from .annealer import Annealer, Prepared, prepare
-from .compare import Trials
 from .labelled import Labelled
 from .labelled import split as split_data
 from .metric import Budget
 from .side_by_side import Measured, SideBySide
+from .trials import Trials
 from .validation import LEVELLESS, Progress, activity_of
 
 if TYPE_CHECKING:

@@ -40,6 +40,7 @@ __all__ = [
     "numpy_dtype",
     "open_session",
     "placement",
+    "require_provider",
     "resolved",
     "runtime_version",
 ]
@@ -602,3 +603,9 @@ def _shape_nodes(graph: onnx.GraphProto, constant: frozenset[str] = frozenset())
         elif node.op_type in ("Shape", "Size") or (inputs & derived and inputs <= derived | fixed and not bodies):
             derived.update(node.output)
             yield node.name or node.op_type
+
+
+def require_provider(provider: str, name: str) -> None:
+    """Raise SessionError where models are to be run on CUDA and cannot be, before anything is done with them."""
+    if provider == "cuda":
+        resolved("cuda", name)

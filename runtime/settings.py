@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..ir.model import Model
 from ..ir.sizes import Setting, open_dims, settings_at
-from .compare import spec_of
 from .derived_sizes import Derived, derive
 from .dimensions import Dimensions
+from .input_spec import spec_of
 from .memory import halvings
 from .session import TensorSpec
 

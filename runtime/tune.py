@@ -20,12 +20,12 @@ from ..passes.plan_unit import PlanUnit, alone, form_of, plan_units, replaced
 from ..passes.planner import Progress
 from ..passes.rewrite import rewrite
 from ..passes.signature import signature
-from .compare import Trials
 from .comparison import Comparison
 from .environment import machine
 from .excerpt_race import DENSE, Raced, Racer, race_excerpt, why_not
 from .race import race
 from .settings import settings_of
+from .trials import Trials
 from .tuning_cache import Kept, TuningCache, cache_path, key_of
 from .winner import choose_winner
 

@@ -19,12 +19,12 @@ from ..passes.anneal_model import Anneal, Annealed, Found, anneal_model
 from ..passes.rewrite import anneal
 from ..passes.schemes import parse_scheme
 from .annealer import LIKE, Annealer, Prepared, as_annealer, prepare
-from .compare import Trials
 from .continuity import jumps
 from .labelled import Labelled, LabelledError
 from .metric import Metric, parse_metric
-from .pipeline import require_provider
+from .session import require_provider
 from .side_by_side import Measured, SideBySide
+from .trials import Trials
 from .validity import require_valid
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _bounded(decided: Annealed) -> Literal["stated", "estimated"] | None:
 
 def read_data(model: Model, data: Mapping[str, Any] | str | os.PathLike[str], labels: Any = None) -> Labelled:
     """The labelled samples for the inputs of a model, from arrays or files of them."""
-    from .compare import spec_of
+    from .input_spec import spec_of
     from .labelled import labelled, read_labelled
 
     spec = spec_of(model, given=True)

@@ -57,7 +57,7 @@ def refusal(model: Model, source: Source, custom_ops: Sequence[Path] = ()) -> tu
 
 def _runtime(model: Model, source: Source, custom_ops: Sequence[Path]) -> str:
     """What ONNX Runtime has against a model; empty where it takes it, or is not there to be asked."""
-    from .compare import as_file
+    from .opened import as_file
 
     try:
         runtime_version()

@@ -13,7 +13,7 @@ from .comparison import UNCLEAR
 if TYPE_CHECKING:
     from .bench import Bench
 
-__all__ = ["and_more", "left_out", "speeds", "why_nothing"]
+__all__ = ["and_more", "left_out", "megabytes", "speeds", "why_nothing"]
 
 
 def left_out(number: int, what: str = "") -> str:
@@ -53,3 +53,11 @@ def speeds(benches: Sequence[Bench]) -> str:
     of = " the speed of the original"
     each = (f"{figure}{of if place == clear[0] else ''}{at}" for place, (figure, at) in enumerate(told))
     return f"measured {', '.join(each)}"
+
+
+def megabytes(number: int) -> str:
+    """A size in bytes as text."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number} B"

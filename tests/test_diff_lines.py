@@ -14,15 +14,6 @@ def test_operators_and_sources():
     assert diff_lines.sources(Became(before=(), after=NODES, by="provenance", of=("m",))) == "m"
 
 
-def test_sizes():
-    assert [diff_lines.megabytes(number) for number in (7, 7000, 7 * 10**6, 7 * 10**9)] == [
-        "7 B",
-        "7.0 kB",
-        "7.0 MB",
-        "7.0 GB",
-    ]
-
-
 def test_every_constant_is_in_one_list():
     rng = np.random.default_rng(0)
     model = random_model(rng, 15)

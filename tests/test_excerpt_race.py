@@ -15,9 +15,9 @@ from scission.passes.excerpt import excerpt, ground
 from scission.passes.plan_unit import alone, plan_units
 from scission.passes.planner import make_plan
 from scission.passes.rewrite import rewrite
-from scission.runtime.compare import Trials
 from scission.runtime.excerpt_race import race_excerpt
 from scission.runtime.settings import settings_of
+from scission.runtime.trials import Trials
 
 QUICK = Trials(provider="cpu", threads=1)
 

@@ -14,8 +14,8 @@ from onnx import numpy_helper as nh
 import scission
 from scission.ir.model import load
 from scission.runtime import cli
-from scission.runtime.compare import Trials
 from scission.runtime.exercise import observe, parts_of
+from scission.runtime.trials import Trials
 
 N = 4
 

@@ -9,8 +9,8 @@ from scission.ir.model import load
 from scission.models import planted_ffn
 from scission.models.planted import build
 from scission.passes.planner import make_plan
-from scission.runtime.compare import Trials
 from scission.runtime.fallback import Fallback, dropped, to_drop, unit_speeds
+from scission.runtime.trials import Trials
 
 TRIALS = Trials(provider="cpu", threads=1)
 

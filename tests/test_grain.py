@@ -14,7 +14,8 @@ from scission.models.matrix import weight
 from scission.passes.analysis import analyse
 from scission.passes.blocks import is_contiguous
 from scission.passes.components import components
-from scission.passes.grain import balanced, balanced_together, grained, narrowed, suited_to, width
+from scission.passes.grain import grained, suited_to
+from scission.passes.merging import balanced, balanced_together, narrowed, width
 
 SIZES = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=7)
 

@@ -7,8 +7,8 @@ from annealable import network
 
 import scission
 from scission.runtime import html_page
-from scission.runtime.compare import Trials
 from scission.runtime.html_report import report
+from scission.runtime.trials import Trials
 
 TRIALS = Trials(provider="cpu", threads=1)
 

@@ -16,7 +16,7 @@ import scission
 from scission.models import autoregressive
 from scission.models.planted_recurrent import Cell, build_cell
 from scission.passes.blocks import group
-from scission.runtime.compare import Trials
+from scission.runtime.trials import Trials
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]

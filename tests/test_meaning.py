@@ -8,9 +8,10 @@ from onnx import numpy_helper as nh
 
 import scission
 from scission.ir.model import load
-from scission.runtime.compare import Trials, TrialsError, make_feeds
+from scission.runtime.compare import make_feeds
 from scission.runtime.inputs import InputError
 from scission.runtime.meaning import meanings
+from scission.runtime.trials import Trials, TrialsError
 
 
 def net(nodes, inputs, constants=None, outputs=("y",)):

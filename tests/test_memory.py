@@ -18,8 +18,8 @@ from scission import Trials
 from scission.ir.model import load
 from scission.models import mel
 from scission.runtime import memory
-from scission.runtime.compare import spec_of
 from scission.runtime.feeds import bench_feeds
+from scission.runtime.input_spec import spec_of
 from scission.runtime.notes import LoweredWarning
 from scission.runtime.room import Room
 from scission.runtime.settings import settings_of, smaller_settings

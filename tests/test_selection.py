@@ -10,11 +10,11 @@ from scission.ir.model import ModelError, load
 from scission.ir.plan import Plan, PlanError
 from scission.runtime import pipeline
 from scission.runtime.annealer import Annealer, AnnealOptionsError
-from scission.runtime.compare import Trials
 from scission.runtime.labelled import read_labelled
 from scission.runtime.metric import MetricError, parse_budget
 from scission.runtime.selection import select, without_useless
 from scission.runtime.session import TensorSpec, open_session
+from scission.runtime.trials import Trials
 
 INIT = f"normal:{SIGMA}"
 BLOCKS = Annealer(method="blocks", init=INIT)

@@ -7,7 +7,7 @@ from onnx import helper as h
 from onnx import numpy_helper as nh
 
 import scission
-from scission.runtime.compare import Trials
+from scission.runtime.trials import Trials
 
 
 def masked(condition, *, first="x", second="zero"):

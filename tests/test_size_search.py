@@ -12,15 +12,16 @@ from onnx import numpy_helper as nh
 
 import scission
 from scission.ir.model import load
-from scission.runtime.compare import Trials, spec_of
 from scission.runtime.derived_sizes import derive
 from scission.runtime.dimensions import Dimensions
 from scission.runtime.feeds import candidate_feeds
+from scission.runtime.input_spec import spec_of
 from scission.runtime.inputs import InputError
 from scission.runtime.runnable import runnable
 from scission.runtime.session import SessionError, TensorSpec, open_session
 from scission.runtime.settings import sized
 from scission.runtime.size_search import CANDIDATES, candidate_sizes
+from scission.runtime.trials import Trials
 
 W = np.zeros((48, 64), np.float32)
 for part in range(4):

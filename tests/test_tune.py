@@ -17,7 +17,7 @@ from scission.models.planted_recurrent import Cell, build_cell
 from scission.passes.planner import make_plan
 from scission.passes.rewrite import rewrite
 from scission.runtime import tune as tuning
-from scission.runtime.compare import Trials
+from scission.runtime.trials import Trials
 from scission.runtime.tune import tune
 
 TRIALS = Trials(provider="cpu", threads=1)

@@ -9,7 +9,7 @@ import scission
 from scission.ir.plural import counted
 from scission.models.matrix import weight
 from scission.runtime.comparison import Comparison
-from scission.runtime.words import left_out, speeds, why_nothing
+from scission.runtime.words import left_out, megabytes, speeds, why_nothing
 
 BLOCKS, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
 DENSE = np.random.default_rng(0).standard_normal((48, 48)).astype(np.float32)
@@ -76,3 +76,12 @@ def test_a_speed_that_is_unclear_is_not_a_number_of_times(measured, said):
         for rows, ratio, low, high in measured
     ]
     assert speeds(benches) == said
+
+
+def test_sizes():
+    assert [megabytes(number) for number in (7, 7000, 7 * 10**6, 7 * 10**9)] == [
+        "7 B",
+        "7.0 kB",
+        "7.0 MB",
+        "7.0 GB",
+    ]

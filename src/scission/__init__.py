@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from .ir.structure import Structure as Structure
     from .passes.sweep import structure_sweep as structure_sweep
     from .runtime.annealer import Annealer as Annealer
-    from .runtime.compare import Trials as Trials
     from .runtime.compare import bench as bench
     from .runtime.compare import check as check
     from .runtime.covering import Covering as Covering
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from .runtime.pipeline import optimize as optimize
     from .runtime.pipeline import plan as plan
     from .runtime.states import structure as structure
+    from .runtime.trials import Trials as Trials
     from .runtime.validation import Validation as Validation
     from .runtime.validation import sweep as sweep
 
@@ -64,7 +64,8 @@ _HOMES = {
     "ModelError": "ir.model",
     **dict.fromkeys(("Block", "Decomposition", "Plan", "PlanError", "Step"), "ir.plan"),
     "Structure": "ir.structure",
-    **dict.fromkeys(("Trials", "bench", "check"), "runtime.compare"),
+    "Trials": "runtime.trials",
+    **dict.fromkeys(("bench", "check"), "runtime.compare"),
     **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
     "Inspection": "ir.inspection",
     **dict.fromkeys(("Explanation", "UnknownNodeError"), "ir.explanation"),

@@ -32,10 +32,10 @@ from scission.passes.plan_unit import alone, plan_units
 from scission.passes.planner import make_plan
 from scission.passes.rewrite import rewrite
 from scission.runtime.bench import bench as benched
-from scission.runtime.compare import Trials
 from scission.runtime.comparison import Comparison, Speed
 from scission.runtime.excerpt_race import DENSE, race_excerpt
 from scission.runtime.race import race
+from scission.runtime.trials import Trials
 from scission.runtime.tune import tune
 
 TIMES = 10  # that a pair is benched as the machine is, and as often beside the neighbour
