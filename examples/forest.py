@@ -15,8 +15,8 @@ import onnx
 from rich.console import Console
 
 import scission
-from scission.models.forest import build
-from scission.runtime.report import result_view
+from scission.models.networks.forest import build
+from scission.runtime.render.text.report import result_view
 
 FOLDER = Path(".demo")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scission.models.appendix import adjacency
+from scission.models.matrices.appendix import adjacency
 
 
 def main() -> None:

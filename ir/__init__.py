@@ -1,1 +1,5 @@
-"""The nouns: models, linears, blocks and plans; no torch, no onnxruntime."""
+"""What a model, its linears and a plan are; knows neither torch nor ONNX Runtime.
+
+Entry: `io.load.load`.
+May import: nothing.
+"""

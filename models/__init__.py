@@ -1,1 +1,5 @@
-"""Models that know their own truth: built from a seed, with the blocks that hide in them."""
+"""Models that know their own truth, built from a seed.
+
+Entry: `planted.products.build`.
+May import: ir.plan.
+"""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.plan import Block, Decomposition
+from ..ir.plan.plan import Block, Decomposition
 
 __all__ = ["Array", "Sizes", "by_first_output", "transposed", "weight"]
 

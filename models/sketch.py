@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 import onnx_graphsurgeon as gs
 
-from ..ir.plan import Decomposition
+from ..ir.plan.plan import Decomposition
 from .matrix import Array, Sizes, weight
 
 __all__ = ["Attribute", "Shape", "Sketch", "Tensor"]

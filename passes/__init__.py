@@ -1,1 +1,5 @@
-"""The verbs: everything that computes a plan or obeys one."""
+"""What is computed of a model: from weights to blocks, from blocks to nodes.
+
+Entry: `planning.planner.make_plan`, `rewrite.rewrite.rewrite`.
+May import: nothing.
+"""

@@ -1,1 +1,5 @@
-"""The world: ONNX Runtime, files, the command line."""
+"""The world: files, ONNX Runtime, measurement, reports, the command line.
+
+Entry: `pipeline.pipeline.optimize`.
+May import: nothing.
+"""

@@ -26,7 +26,7 @@ def minilm_path(tmp_path_factory) -> Path:
         pytest.importorskip(package)
     import filelock  # torch needs it, so it is there
 
-    from scission.models import minilm
+    from scission.models.trained import minilm
 
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "minilm"

@@ -23,61 +23,61 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .ir.difference import Difference as Difference
     from .ir.errors import ScissionError as ScissionError
-    from .ir.explanation import Explanation as Explanation
-    from .ir.explanation import UnknownNodeError as UnknownNodeError
-    from .ir.inspection import Inspection as Inspection
-    from .ir.model import ModelError as ModelError
-    from .ir.plan import Block as Block
-    from .ir.plan import Decomposition as Decomposition
-    from .ir.plan import Plan as Plan
-    from .ir.plan import PlanError as PlanError
-    from .ir.plan import Step as Step
-    from .ir.structure import Structure as Structure
-    from .passes.sweep import structure_sweep as structure_sweep
-    from .runtime.annealer import Annealer as Annealer
-    from .runtime.compare import bench as bench
-    from .runtime.compare import check as check
-    from .runtime.covering import Covering as Covering
-    from .runtime.covering import cover as cover
-    from .runtime.diff import diff as diff
-    from .runtime.explanation import explain as explain
-    from .runtime.html_report import Report as Report
-    from .runtime.html_report import report as report
-    from .runtime.inspection import inspect as inspect
-    from .runtime.pipeline import Result as Result
-    from .runtime.pipeline import apply as apply
-    from .runtime.pipeline import optimize as optimize
-    from .runtime.pipeline import plan as plan
-    from .runtime.states import structure as structure
-    from .runtime.trials import Trials as Trials
-    from .runtime.validation import Validation as Validation
-    from .runtime.validation import sweep as sweep
+    from .ir.findings.difference import Difference as Difference
+    from .ir.findings.explanation import Explanation as Explanation
+    from .ir.findings.explanation import UnknownNodeError as UnknownNodeError
+    from .ir.findings.inspection import Inspection as Inspection
+    from .ir.findings.structure import Structure as Structure
+    from .ir.io.load import ModelError as ModelError
+    from .ir.plan.plan import Block as Block
+    from .ir.plan.plan import Decomposition as Decomposition
+    from .ir.plan.plan import Plan as Plan
+    from .ir.plan.plan import PlanError as PlanError
+    from .ir.plan.plan import Step as Step
+    from .passes.connectivity.digraph.threshold_sweep import structure_sweep as structure_sweep
+    from .runtime.calibrate.level_sweep import Validation as Validation
+    from .runtime.calibrate.level_sweep import sweep as sweep
+    from .runtime.calibrate.prepare import Annealer as Annealer
+    from .runtime.compare.compare import bench as bench
+    from .runtime.compare.compare import check as check
+    from .runtime.ort.trials import Trials as Trials
+    from .runtime.pipeline.diff import diff as diff
+    from .runtime.pipeline.explain import explain as explain
+    from .runtime.pipeline.inspect import inspect as inspect
+    from .runtime.pipeline.pipeline import Result as Result
+    from .runtime.pipeline.pipeline import apply as apply
+    from .runtime.pipeline.pipeline import optimize as optimize
+    from .runtime.pipeline.pipeline import plan as plan
+    from .runtime.render.html.report import Report as Report
+    from .runtime.render.html.report import report as report
+    from .runtime.weights.cover_study import Covering as Covering
+    from .runtime.weights.cover_study import cover as cover
+    from .runtime.weights.states import structure as structure
 
 __version__ = "0.1.0"
 
 # Importing scission is instant: what a name needs is imported when the name is first used.
 _HOMES = {
-    "Difference": "ir.difference",
+    "Difference": "ir.findings.difference",
     "ScissionError": "ir.errors",
-    "ModelError": "ir.model",
-    **dict.fromkeys(("Block", "Decomposition", "Plan", "PlanError", "Step"), "ir.plan"),
-    "Structure": "ir.structure",
-    "Trials": "runtime.trials",
-    **dict.fromkeys(("bench", "check"), "runtime.compare"),
-    **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline"),
-    "Inspection": "ir.inspection",
-    **dict.fromkeys(("Explanation", "UnknownNodeError"), "ir.explanation"),
-    "explain": "runtime.explanation",
-    "inspect": "runtime.inspection",
-    "Annealer": "runtime.annealer",
-    **dict.fromkeys(("Validation", "sweep"), "runtime.validation"),
-    **dict.fromkeys(("Covering", "cover"), "runtime.covering"),
-    **dict.fromkeys(("Report", "report"), "runtime.html_report"),
-    "diff": "runtime.diff",
-    "structure": "runtime.states",
-    "structure_sweep": "passes.sweep",
+    "ModelError": "ir.io.load",
+    **dict.fromkeys(("Block", "Decomposition", "Plan", "PlanError", "Step"), "ir.plan.plan"),
+    "Structure": "ir.findings.structure",
+    "Trials": "runtime.ort.trials",
+    **dict.fromkeys(("bench", "check"), "runtime.compare.compare"),
+    **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline.pipeline"),
+    "Inspection": "ir.findings.inspection",
+    **dict.fromkeys(("Explanation", "UnknownNodeError"), "ir.findings.explanation"),
+    "explain": "runtime.pipeline.explain",
+    "inspect": "runtime.pipeline.inspect",
+    "Annealer": "runtime.calibrate.prepare",
+    **dict.fromkeys(("Validation", "sweep"), "runtime.calibrate.level_sweep"),
+    **dict.fromkeys(("Covering", "cover"), "runtime.weights.cover_study"),
+    **dict.fromkeys(("Report", "report"), "runtime.render.html.report"),
+    "diff": "runtime.pipeline.diff",
+    "structure": "runtime.weights.states",
+    "structure_sweep": "passes.connectivity.digraph.threshold_sweep",
 }
 __all__ = ["__version__", *_HOMES]
 

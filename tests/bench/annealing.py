@@ -36,15 +36,15 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import adjusted_rand_score
 
-from scission.ir.null import Null
-from scission.models.cooccurrence import train
-from scission.passes.anneal import confirm
-from scission.passes.anneal_sequences import confirm_sequences
-from scission.passes.block_annealing import BlockDecision, anneal_blocks, smallest_block_signal
-from scission.passes.blocks import decompose
-from scission.passes.coclustering import membership
-from scission.passes.components import components
-from scission.runtime.environment import machine
+from scission.ir.plan.null import Null
+from scission.models.networks.cooccurrence import train
+from scission.passes.anneal.blocks.search import BlockDecision, anneal_blocks, smallest_block_signal
+from scission.passes.anneal.edges.anneal import confirm
+from scission.passes.anneal.edges.anneal_sequences import confirm_sequences
+from scission.passes.cocluster.coclustering import membership
+from scission.passes.connectivity.bipartite import components
+from scission.passes.decompose.blocks import decompose
+from scission.runtime.ort.environment import machine
 
 RESULTS = Path(__file__).parent / "results"
 CUDA = torch.cuda.is_available()
@@ -522,7 +522,7 @@ def theorem(quick: bool) -> Rows:
 
 def minilm(quick: bool) -> Rows:
     """The whole command `scission sweep` on a real transformer, with the sigma of its own untrained pooler."""
-    from scission.models.minilm import export, sentences, tokens
+    from scission.models.trained.minilm import export, sentences, tokens
 
     with tempfile.TemporaryDirectory() as folder:
         model, data, mask, result = (
@@ -533,7 +533,7 @@ def minilm(quick: bool) -> Rows:
         np.savez(data, **feeds)
         np.save(mask, feeds["attention_mask"])
         words = ["sweep", model.name, "--data", data.name, "--labels", mask.name, "--init", "normal:0.0091"]
-        words += ["--metric", "python:scission.models.minilm.sentence_cosine", "-o", result.name, "--quiet"]
+        words += ["--metric", "python:scission.models.trained.minilm.sentence_cosine", "-o", result.name, "--quiet"]
         start = time.perf_counter()
         subprocess.run([sys.executable, "-m", "scission", *words], check=True, cwd=folder)
         seconds = time.perf_counter() - start

@@ -1,9 +1,9 @@
 """The constants of the cost model, measured and fitted: `python tests/bench/calibrate.py [--keep FILE] [--from FILE]`.
 
 Times dense and lowered products and feed-forward networks on the machine at hand, one thread, interleaved, and fits the
-constants of `scission.passes.cost.Machine` to the medians: least squares over logarithms, so that a microsecond and a
-second count alike. Prints the constants, how far predictions are off, and how often the way that is predicted to be
-fastest is within 10 % of the one that is. --keep writes the measurements, --from fits to kept ones.
+constants of `scission.passes.lowering.linear.cost.Machine` to the medians: least squares over logarithms, so that a
+microsecond and a second count alike. Prints the constants, how far predictions are off, and how often the way that is
+predicted to be fastest is within 10 % of the one that is. --keep writes the measurements, --from fits to kept ones.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from cost import lowered, model, race
 from scipy.optimize import least_squares
 
 import scission
-from scission.ir.model import load
-from scission.ir.view import view
-from scission.models import planted_ffn
+from scission.ir.graph.view import view
+from scission.ir.io.load import load
 from scission.models.matrix import weight
-from scission.passes.analysis import analyse
-from scission.passes.cost import CPU, Machine, dense_seconds, split_seconds
-from scission.passes.joint_cost import joint_seconds, region_seconds
-from scission.passes.joint_planner import candidate, grow
-from scission.runtime.session import open_session
+from scission.models.planted import ffn as planted_ffn
+from scission.passes.lowering.linear.cost import CPU, Machine, dense_seconds, split_seconds
+from scission.passes.lowering.region.cost import joint_seconds, region_seconds
+from scission.passes.planning.analysis import analyse
+from scission.passes.planning.regions import candidate, grow
+from scission.runtime.ort.session import open_session
 
 SINGLES = [(128, 4), (256, 4), (384, 4), (768, 8), (1024, 4), (1024, 32), (2048, 16), (4096, 16), (4096, 64)]
 NETWORKS = [(128, 4), (384, 4), (768, 8), (1024, 16), (2048, 4), (2048, 16)]

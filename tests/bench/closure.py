@@ -23,14 +23,14 @@ import scipy
 import torch
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from digraphs import KINDS, digraph, expected
 
-from scission.passes.boolean import multiplier
-from scission.passes.closure import closure
-from scission.passes.stream import stream_components
-from scission.passes.structure import structure
-from scission.runtime.environment import machine
+from scission.passes.connectivity.boolean import multiplier
+from scission.passes.connectivity.closure import closure
+from scission.passes.connectivity.digraph.structure import structure
+from scission.passes.connectivity.on_device.pipeline import stream_components
+from scission.runtime.ort.environment import machine
 
 RESULTS = Path(__file__).parent / "results"
 ENGINES = ("graph", "bitset", "matrix", "search")
@@ -195,7 +195,7 @@ def dense(quick: bool) -> Rows:
 
 def rate(quick: bool) -> Rows:
     """The closure's share of the tensor-core rate that torch has for the same product."""
-    from scission.passes import closure as module
+    from scission.passes.connectivity import closure as module
 
     n = 4096 if quick else 16384
     A = torch.rand(n, n, device="cuda") < 1.5 / n

@@ -1,8 +1,9 @@
 """Predicted beside measured gains of the cost model, over a grid of weights: `python tests/bench/cost.py`.
 
-Prints a row per (weight, blocks, rows): for each lowering the gain over dense that `passes/cost.py` predicts and the
-one measured here, medians of interleaved runs, one thread. At the end: how well predictions rank, what was predicted to
-gain and is slower, and how much the lowering that is predicted to be best loses against the one that is.
+Prints a row per (weight, blocks, rows): for each lowering the gain over dense that `passes/lowering/linear/cost.py`
+predicts and the one measured here, medians of interleaved runs, one thread. At the end: how well predictions rank, what
+was predicted to gain and is slower, and how much the lowering that is predicted to be best loses against the one that
+is.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from rich.table import Table
 
 import scission
 from scission.models.matrix import weight
-from scission.passes.cost import CPU, LOWERINGS, MARGIN, dense_seconds, split_seconds
-from scission.runtime.session import Session, open_session
+from scission.passes.lowering.linear.cost import CPU, LOWERINGS, MARGIN, dense_seconds, split_seconds
+from scission.runtime.ort.session import Session, open_session
 
 GRID = [(128, 4), (384, 4), (768, 8), (1024, 4), (1024, 32), (2048, 16), (4096, 16), (4096, 64)]
 ROWS = (1, 16, 256)

@@ -25,9 +25,10 @@ from partitions import cheapest
 from raced import FOLDER, Feeds, Setting, bound, faster, made, product, require_close, rewritten, turns
 
 import scission
-from scission.models import autoregressive, glued, mel, pruned, subset_forest, subspaces, toeplitz
-from scission.passes.cover import CoverCost, cover
-from scission.passes.edges import relate
+from scission.models.matrices import glued, mel, pruned, toeplitz
+from scission.models.networks import autoregressive, subset_forest, subspaces
+from scission.passes.connectivity.edges import relate
+from scission.passes.decompose.cover.cover import CoverCost, cover
 
 BATCH = 256
 FRAMES = 3000

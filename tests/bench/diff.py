@@ -19,9 +19,10 @@ from figures import Figure, at_least, at_most, bench, reported
 from onnx import compose
 
 import scission
-from scission.models import gpt2, planted_transformer
+from scission.models.networks import transformer as planted_transformer
+from scission.models.trained import gpt2
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1] / "support"))
 from mutations import KINDS, mutated, random_model, shuffled, towers
 from mutations import told as told_of
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scission.runtime.environment import machine
+from scission.runtime.ort.environment import machine
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 warnings.simplefilter("ignore")
 
 from storage_oracle import problems, round_trip_problems  # noqa: E402 - found beside the tests

@@ -26,8 +26,9 @@ from lowering_gpu import grid, large, small
 from profiled import limit, node_seconds
 from raced import FOLDER, Setting, faster, made, product, rewritten
 
-from scission.models import planted_ffn, planted_transformer
 from scission.models.matrix import weight
+from scission.models.networks import transformer as planted_transformer
+from scission.models.planted import ffn as planted_ffn
 
 LAYERS = 4
 VOCABULARY = 1000

@@ -15,10 +15,13 @@ from figures import Figure, at_least, at_most, reported
 from raced import Setting, made, product
 
 import scission
-from scission.ir.model import load
-from scission.models import autoregressive, ensemble, forest, planted, planted_ffn, planted_transformer
+from scission.ir.io.load import load
 from scission.models.matrix import weight
-from scission.runtime.tune import TunedUnit, tune
+from scission.models.networks import autoregressive, ensemble, forest
+from scission.models.networks import transformer as planted_transformer
+from scission.models.planted import ffn as planted_ffn
+from scission.models.planted import products as planted
+from scission.runtime.tune.tune import TunedUnit, tune
 
 ZOO_SIZES = ((128, 96),) * 8
 SECONDS = 0.1  # for a model at one number of rows

@@ -13,8 +13,8 @@ from raced import FOLDER, Setting, bound, faster, made, require_close, rewritten
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 
-from scission.models import forest
-from scission.runtime.session import open_session
+from scission.models.networks import forest
+from scission.runtime.ort.session import open_session
 
 BATCH = 256
 MACHINE_LEARNING = "ai.onnx.ml"

@@ -14,8 +14,9 @@ from figures import Figure, at_least, reported
 from raced import Setting, bound, made, product, require_close, rewritten, turns
 from scipy.sparse import csr_array
 
-from scission.models import forest, planted_ffn
 from scission.models.matrix import weight
+from scission.models.networks import forest
+from scission.models.planted import ffn as planted_ffn
 
 TILES = (16, 64)  # largest sides of a block of BSR
 

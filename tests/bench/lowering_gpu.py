@@ -18,9 +18,9 @@ import torch
 from figures import Figure, at_least, reported
 from raced import Feeds, Rewritten, Setting, bound, made, raced, rewritten, turns
 
-from scission.models import planted_ffn
-from scission.runtime.bench import file_bytes
-from scission.runtime.session import left_cuda, open_session, placement
+from scission.models.planted import ffn as planted_ffn
+from scission.runtime.measure.bench import file_bytes
+from scission.runtime.ort.session import left_cuda, open_session, placement
 
 WIDTH, HIDDEN = 4096, 16384
 BATCHES = (1, 16, 128, 1024, 4096)

@@ -23,13 +23,15 @@ from figures import Figure, at_least, at_most, missed, reported, save, show, tol
 from raced import FOLDER, made
 
 import scission
-from scission.ir.model import load
-from scission.models import autoregressive, ensemble, forest, gpt2, huge, minilm, planted
+from scission.ir.io.load import load
+from scission.models.networks import autoregressive, ensemble, forest
+from scission.models.planted import products as planted
 from scission.models.sketch import Sketch
-from scission.passes.components import components
-from scission.passes.planner import make_plan
-from scission.runtime.bench import file_bytes
-from scission.runtime.session import left_cuda, open_session
+from scission.models.trained import gpt2, huge, minilm
+from scission.passes.connectivity.bipartite import components
+from scission.passes.planning.planner import make_plan
+from scission.runtime.measure.bench import file_bytes
+from scission.runtime.ort.session import left_cuda, open_session
 
 ZOO_SIZES = ((128, 96),) * 8
 

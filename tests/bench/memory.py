@@ -26,8 +26,8 @@ import onnx
 from figures import Figure, at_most, missed, reported, save, show
 from onnx import helper, numpy_helper
 
-from scission.models import mel
-from scission.runtime.memory import parse_bytes, shown_bytes
+from scission.models.matrices import mel
+from scission.runtime.ort.memory import parse_bytes, shown_bytes
 
 TARGET = 1024  # MiB
 SMALLEST = 1000  # bytes

@@ -24,19 +24,19 @@ import onnx
 from figures import Figure, at_most, bench, reported
 from onnx import TensorProto, helper, numpy_helper
 
-from scission.ir.model import load
-from scission.models import planted_ffn
-from scission.passes.alternatives import alternatives
-from scission.passes.excerpt import excerpt, ground
-from scission.passes.plan_unit import alone, plan_units
-from scission.passes.planner import make_plan
-from scission.passes.rewrite import rewrite
-from scission.runtime.bench import bench as benched
-from scission.runtime.comparison import Comparison, Speed
-from scission.runtime.excerpt_race import DENSE, race_excerpt
-from scission.runtime.race import race
-from scission.runtime.trials import Trials
-from scission.runtime.tune import tune
+from scission.ir.io.load import load
+from scission.models.planted import ffn as planted_ffn
+from scission.passes.planning.alternatives import alternatives
+from scission.passes.planning.planner import make_plan
+from scission.passes.planning.unit import alone, plan_units
+from scission.passes.rewrite.extract import excerpt, ground
+from scission.passes.rewrite.rewrite import rewrite
+from scission.runtime.measure.bench import bench as benched
+from scission.runtime.measure.comparison import Comparison, Speed
+from scission.runtime.measure.race import race
+from scission.runtime.ort.trials import Trials
+from scission.runtime.tune.form_race import DENSE, race_excerpt
+from scission.runtime.tune.tune import tune
 
 TIMES = 10  # that a pair is benched as the machine is, and as often beside the neighbour
 TUNED = 4

@@ -18,7 +18,11 @@ import numpy as np
 import onnx
 
 import scission
-from scission.models import autoregressive, forest, mel, planted, planted_ffn, planted_recurrent
+from scission.models.matrices import mel
+from scission.models.networks import autoregressive, forest
+from scission.models.planted import ffn as planted_ffn
+from scission.models.planted import products as planted
+from scission.models.planted import recurrent as planted_recurrent
 
 KEPT = Path(__file__).parent / "results" / "plans.json"
 SIZES = ((128, 96),) * 8

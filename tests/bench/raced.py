@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 
 import scission
-from scission.runtime.race import Race, race
-from scission.runtime.session import Choice, open_session
+from scission.runtime.measure.race import Race, race
+from scission.runtime.ort.session import Choice, open_session
 
 FOLDER = Path(".bench")
 RTOL = {"float16": 2e-3}  # of the largest element; 2e-5 for all others

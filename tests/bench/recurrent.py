@@ -1,9 +1,9 @@
 """Predicted beside measured gains of splitting recurrent operators: `python tests/bench/recurrent.py`.
 
 Prints a row per (operator, features, hidden units, blocks, positions, batch): the gain over the whole operator that
-`passes/recurrent_cost.py` predicts and the one measured here, both side by side, medians of interleaved repeats, one
-thread. `--json FILE` writes the seconds of both besides. `--chosen` prints what `scission.optimize` makes of a range of
-operators instead, at 1, 16 and 256 rows, and the slowest of those that it splits.
+`passes/lowering/recurrent/cost.py` predicts and the one measured here, both side by side, medians of interleaved
+repeats, one thread. `--json FILE` writes the seconds of both besides. `--chosen` prints what `scission.optimize` makes
+of a range of operators instead, at 1, 16 and 256 rows, and the slowest of those that it splits.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 import scission
-from scission.models.planted_recurrent import recurrent_weights
-from scission.passes.recurrent_cost import CPU, Run, parallel_seconds, seconds
-from scission.runtime.bench import bench
+from scission.models.planted.recurrent import recurrent_weights
+from scission.passes.lowering.recurrent.cost import CPU, Run, parallel_seconds, seconds
+from scission.runtime.measure.bench import bench
 
 GRID = [  # features, hidden units, blocks, whether they lie one after another
     (64, 64, 2, False),

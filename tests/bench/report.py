@@ -23,10 +23,12 @@ from figures import Figure, at_most, bench, reported
 from raced import FOLDER, made
 
 import scission
-from scission.models import autoregressive, minilm, planted_transformer
+from scission.models.networks import autoregressive
+from scission.models.networks import transformer as planted_transformer
 from scission.models.sketch import Sketch
-from scission.passes.edges import relate
-from scission.runtime.weight_pattern import as_stored, grouped
+from scission.models.trained import minilm
+from scission.passes.connectivity.edges import relate
+from scission.runtime.render.html.thumbnail import as_stored, grouped
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]

@@ -27,9 +27,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 from sklearn.metrics import adjusted_rand_score
 
-from scission.models.cooccurrence import Experiment, Init, Loss, noisy, train
-from scission.passes.components import components
-from scission.runtime.environment import machine
+from scission.models.networks.cooccurrence import Experiment, Init, Loss, noisy, train
+from scission.passes.connectivity.bipartite import components
+from scission.runtime.ort.environment import machine
 
 RESULTS = Path(__file__).parent / "results"
 OPTIMISERS = {

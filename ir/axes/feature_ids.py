@@ -1,0 +1,120 @@
+"""Features through a graph: which elements of which values one feature reaches, from linears on, operator by operator.
+
+Every value that is computed from the output of a linear carries labels: an integer array that broadcasts to the value,
+of extent 1 on the axes that tell no features apart (batch, positions), whose entries number features. An operator
+either hands labels on (elementwise, Transpose, Reshape, Split …) or ties some of them (attention ties the features of
+one head, a sum those it adds). What is not understood hands nothing on, so that it is never relied upon.
+Source: the node set over several layers of section 2 of the paper, one graph over the features of all axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..graph.constants import Constants
+from ..graph.linear import Linear
+from ..graph.shapes import shape_of
+from ..io.load import ModelError
+from ..onnx_ir import onnx_ir as ir
+from .feature_rules import Labels, Operand, Seen, follow
+
+__all__ = ["Features", "Tie", "feature_axis_in", "feature_axis_out", "trace"]
+
+Tie = tuple[Labels, Labels]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """The labels of the values of one graph, the ties that each node makes, and how many labels there are.
+
+    ties: pairs of arrays of one shape; entries at the same place name features that belong together once the node is
+    computed block by block.
+    """
+
+    labels: Mapping[ir.Value, Labels]
+    ties: Mapping[ir.Node, tuple[Tie, ...]]
+    count: int
+
+
+def feature_axis_in(linear: Linear) -> int | None:
+    """The axis of a linear's activation that features lie on; None where its rank is not known."""
+    return _axis(linear.activation) if linear.layout.kind == "rows" else None
+
+
+def feature_axis_out(linear: Linear) -> int | None:
+    """The axis of a linear's output that features lie on; None where its rank is not known."""
+    return _axis(linear.output) if linear.layout.kind == "rows" else None
+
+
+def _axis(value: ir.Value) -> int | None:
+    shape = shape_of(value)
+    return len(shape) - 1 if shape is not None and len(shape) >= 2 else None
+
+
+def trace(nodes: Iterable[ir.Node], linears: Iterable[Linear], constants: Constants) -> Features:
+    """Follow the outputs of some linears forward through nodes of one graph, given in its order, as far as they are
+    understood; reads small constants only.
+
+    Linears whose features do not lie on the last axis of a tensor of known rank of two and more start nothing.
+    """
+    starts = {linear.output: linear for linear in linears if feature_axis_out(linear) is not None}
+    folded = {linear.node.outputs[0] for linear in starts.values()} - starts.keys()  # in front of a bias
+    tracer = _Tracer(constants)
+    for node in nodes:
+        for output in node.outputs:
+            if output in starts:
+                linear = starts[output]
+                axis = feature_axis_out(linear)
+                assert axis is not None
+                fresh = tracer.fresh(linear.shape[1])
+                tracer.labels[output] = fresh.reshape((1,) * axis + (-1,))
+        if not any(output in starts or output in folded for output in node.outputs):
+            tracer.step(node)
+    return Features(tracer.labels, tracer.ties, tracer.count)
+
+
+@dataclass(slots=True)
+class _Tracer:
+    constants: Constants
+    labels: dict[ir.Value, Labels] = field(default_factory=dict)
+    ties: dict[ir.Node, tuple[Tie, ...]] = field(default_factory=dict)
+    count: int = 0
+
+    def fresh(self, size: int) -> npt.NDArray[np.int64]:
+        self.count += size
+        return np.arange(self.count - size, self.count)
+
+    def step(self, node: ir.Node) -> None:
+        """Give the outputs of a node their labels, where it is understood and reads some."""
+        if not any(value in self.labels for value in node.inputs if value is not None):
+            return
+        try:
+            operands = [None if value is None else self._operand(value) for value in node.inputs]
+            found = follow(Seen(node, tuple(operands), _shape(node.outputs[0])))
+        except (ModelError, IndexError, ValueError):  # a constant that cannot be folded, an invalid node
+            return
+        if found is None:
+            return
+        outputs, ties = found
+        for output, labels in zip(node.outputs, outputs, strict=True):
+            if labels is not None:
+                self.labels[output] = labels
+        self.ties[node] = tuple(ties)
+
+    def _operand(self, value: ir.Value) -> Operand:
+        fixed = value in self.constants
+        shape: Any = self.constants.describe(value)[0] if fixed else _shape(value)
+        return Operand(value, self.labels.get(value), shape, self.constants if fixed else None)
+
+
+def _shape(value: ir.Value) -> tuple[Any, ...] | None:
+    """Extents of a value: integers, names of symbols, None where nothing is known; None for an unknown rank."""
+    shape = shape_of(value)
+    if shape is None:
+        return None
+    return tuple(extent if isinstance(extent, int) else extent.value for extent in shape)

@@ -1,0 +1,203 @@
+"""Regions: linears of one graph and the operators between them that can be computed block by block together."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..graph.constants import Constants
+from ..graph.linear import Linear
+from ..onnx_ir import onnx_ir as ir
+from .feature_ids import Features, feature_axis_in, feature_axis_out, trace
+from .feature_rules import POINTWISE, Labels
+
+__all__ = ["MINIMUM", "Inner", "Region", "Segment", "region_of", "segments", "unfit"]
+
+MINIMUM = 13  # operator set from which axes and sizes are operands, as the nodes of blocks have them
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inner:
+    """An operator inside a region, as the origin of what it is replaced by: where it is, and its operator set."""
+
+    node: ir.Node
+    address: str
+    opset: int
+
+    @property
+    def output(self) -> ir.Value:
+        """Its first output."""
+        return self.node.outputs[0]
+
+    @property
+    def op(self) -> str:
+        """The operator."""
+        return str(self.node.op_type)
+
+    @property
+    def dtype(self) -> ir.DataType | None:
+        """The type of its first output, None where nothing tells."""
+        return self.output.dtype
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """Values that share features, from the linears that write them to those that read them.
+
+    writers: linears whose outputs are among the values; readers: those whose activations are.
+    """
+
+    values: frozenset[ir.Value]
+    writers: tuple[Linear, ...]
+    readers: tuple[Linear, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Linears of one graph, in its order, and the nodes between them, `inner`, that are computed block by block.
+
+    A linear whose activation is written inside the region is internal on that side; the activations of the others
+    enter the region whole.
+    """
+
+    linears: tuple[Linear, ...]
+    inner: tuple[ir.Node, ...]
+    features: Features
+
+    @cached_property
+    def written(self) -> dict[ir.Value, ir.Node]:
+        """The values that are computed block by block, with the node that each comes from."""
+        found = {linear.output: linear.node for linear in self.linears}
+        return found | {v: node for node in self.inner for v in node.outputs if v in self.features.labels}
+
+    def is_internal(self, linear: Linear) -> bool:
+        """Whether what a linear reads is computed inside the region."""
+        return linear.activation in self.written
+
+    def inputs(self, linear: Linear) -> Labels | None:
+        """The labels of the K inputs of an internal linear; None where features lie on other axes besides."""
+        labels = self.features.labels[linear.activation]
+        along = labels.size == labels.shape[-1] and labels.size in (1, linear.shape[0])
+        return np.broadcast_to(labels.reshape(-1), (linear.shape[0],)) if along else None
+
+    @property
+    def nodes(self) -> tuple[ir.Node, ...]:
+        """All nodes that the blocks stand in for: those of the linears, the Add of a bias that is folded in, and the
+        inner ones."""
+        folded = [one.bias.node for one in self.linears if one.bias and one.bias.node and one.bias.via is None]
+        return (*(one.node for one in self.linears), *folded, *self.inner)
+
+    def exits(self) -> tuple[ir.Value, ...]:
+        """The values of the region that somebody outside of it reads: another node, a subgraph, the caller."""
+        nodes = set(self.nodes)
+        return tuple(
+            value
+            for value in self.written
+            if value.is_graph_output() or any(use.node not in nodes for use in value.uses())
+        )
+
+
+def unfit(linear: Linear) -> str | None:
+    """Why a linear cannot take part in a region, whatever stands around it; None when it can."""
+    if linear.opset < MINIMUM:
+        return f"operator set {linear.opset} is older than {MINIMUM}"
+    if linear.in_function or not isinstance(linear.node.graph, ir.Graph):
+        return "it stands in a function"
+    if linear.addend is not None or linear.fused:
+        return f"{linear.op} does more than a product and a bias"
+    if feature_axis_in(linear) is None or feature_axis_out(linear) is None:
+        return "its features are not known to be on the last of two axes or more"
+    return None
+
+
+def segments(features: Features, linears: Iterable[Linear]) -> tuple[Segment, ...]:
+    """The values of one graph that share features, grouped; those that some linear writes and some linear reads."""
+    linears = list(linears)
+    parent: dict[ir.Value, ir.Value] = {value: value for value in features.labels}
+
+    def root(value: ir.Value) -> ir.Value:
+        while parent[value] is not value:
+            parent[value] = parent[parent[value]]
+            value = parent[value]
+        return value
+
+    for node in features.ties:
+        joined = [v for v in (*node.inputs, *node.outputs) if v is not None and v in parent]
+        for value in joined[1:]:
+            parent[root(value)] = root(joined[0])
+    groups: dict[ir.Value, list[ir.Value]] = {}
+    for value in features.labels:
+        groups.setdefault(root(value), []).append(value)
+    writers: dict[ir.Value, list[Linear]] = {}
+    readers: dict[ir.Value, list[Linear]] = {}
+    for linear in linears:
+        if linear.output in parent:
+            writers.setdefault(root(linear.output), []).append(linear)
+        if (
+            linear.activation in parent
+            and features.labels[linear.activation].shape[-1] == features.labels[linear.activation].size
+        ):
+            readers.setdefault(root(linear.activation), []).append(linear)
+    return tuple(
+        Segment(frozenset(values), tuple(writers[key]), tuple(readers[key]))
+        for key, values in groups.items()
+        if key in writers and key in readers
+    )
+
+
+def region_of(linears: Collection[Linear], constants: Constants, *, tail: bool = True) -> Region:
+    """The region of some linears of one graph, whose features are followed from these linears alone.
+
+    tail: whether elementwise operators behind the last linears belong to it as well, as long as they read nothing else
+    and nobody else reads what they do.
+    """
+    graph = next(iter(linears)).node.graph
+    assert isinstance(graph, ir.Graph)
+    order = {node: index for index, node in enumerate(graph)}
+    ordered = sorted(linears, key=lambda linear: order[linear.node])
+    makers = [linear.output.producer() or linear.node for linear in ordered]  # the Add of a bias comes later
+    end = None if tail else max(order[node] for node in makers) + 1
+    features = trace(itertools.islice(graph, order[ordered[0].node], end), ordered, constants)
+    inner = _inner_nodes(features, ordered, order)
+    if tail:
+        inner = (*inner, *_tail(Region(tuple(ordered), inner, features), constants))
+    return Region(tuple(ordered), tuple(sorted(inner, key=lambda node: order[node])), features)
+
+
+def _tail(region: Region, constants: Constants) -> list[ir.Node]:
+    """Elementwise operators behind what leaves a region, whose results leave it instead."""
+    written = set(region.written)
+    found: list[ir.Node] = []
+    pending = list(region.exits())
+    while pending:
+        value = pending.pop()
+        readers = {use.node for use in value.uses()}
+        if value.is_graph_output() or len(readers) != 1:
+            continue
+        (node,) = readers
+        varying = [v for v in node.inputs if v is not None and v not in constants]
+        known = node in region.features.ties and node.op_type in POINTWISE
+        if known and all(v is value for v in varying) and node.graph is region.linears[0].node.graph:
+            found.append(node)
+            written.add(node.outputs[0])
+            pending.append(node.outputs[0])
+    return found
+
+
+def _inner_nodes(features: Features, linears: Collection[Linear], order: Mapping[ir.Node, int]) -> tuple[ir.Node, ...]:
+    """The nodes through which the outputs of some of the linears reach the activations of others."""
+    starts = {linear.output for linear in linears}
+    found: set[ir.Node] = set()
+    stack = [linear.activation for linear in linears if linear.activation in features.labels]
+    while stack:
+        value = stack.pop()
+        node = value.producer()
+        if value in starts or node is None or node in found or node not in features.ties:
+            continue
+        found.add(node)
+        stack += [v for v in node.inputs if v is not None and v in features.labels]
+    return tuple(sorted(found, key=lambda node: order[node]))

@@ -1,0 +1,106 @@
+"""Local functions that take weights as arguments, and their bodies in place of their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TypeAlias
+
+from ..io.load import graphs
+from ..onnx_ir import onnx_ir as ir
+from .constants import Constants
+
+__all__ = ["FunctionId", "callers", "inline", "weight_takers"]
+
+FunctionId: TypeAlias = "tuple[str, str, str]"
+TAG = "scission.function"
+
+
+def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, str]]:
+    """Functions that some call hands a constant matrix, directly or through another function.
+
+    Returns those whose bodies can stand in for their calls, and those that cannot, with the reason.
+    """
+    if not model.functions:
+        return set(), {}
+    constants = Constants(model)
+    calls: dict[FunctionId, list[ir.Node]] = {function: [] for function in model.functions}
+    for graph in graphs(model):
+        for node in graph:
+            if node.op_identifier() in calls:
+                calls[node.op_identifier()].append(node)
+    takers = {
+        function
+        for function, nodes in calls.items()
+        if any(
+            v is not None and v in constants and len(constants.describe(v)[0]) >= 2
+            for node in nodes
+            for v in node.inputs
+        )
+    }
+    pending = list(takers)
+    while pending:
+        function = model.functions[pending.pop()]
+        handed = set(function.inputs)  # whatever may come from an argument: rather too many than one too few
+        for node in function.all_nodes():
+            if not handed.intersection(node.inputs):
+                continue
+            handed.update(node.outputs)
+            called = node.op_identifier()
+            if called in model.functions and called not in takers:
+                takers.add(called)
+                pending.append(called)
+    problems = {taker: problem for taker in takers if (problem := _problem(model, taker, calls[taker]))}
+    return takers - problems.keys(), problems
+
+
+def _problem(model: ir.Model, function: FunctionId, calls: Sequence[ir.Node]) -> str | None:
+    imports = model.functions[function].opset_imports
+    for domain, version in imports.items():
+        if model.opset_imports.get(domain, version) != version:
+            return f"the function imports version {version} of {domain or 'ai.onnx'!r}, the model another one"
+    graph_types = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+    if any(attribute.type in graph_types for node in calls for attribute in node.attributes.values()):
+        return "the function takes a graph as an attribute"
+    if not all(output.name for node in calls for output in node.outputs):
+        return "a call leaves out an output"
+    return None
+
+
+def callers(model: ir.Model, functions: Collection[FunctionId]) -> set[FunctionId]:
+    """The functions together with all functions that call them, directly or not."""
+    found = set(functions)
+    while True:
+        more = {
+            identifier
+            for identifier, function in model.functions.items()
+            if identifier not in found and any(node.op_identifier() in found for node in function.all_nodes())
+        }
+        if not more:
+            return found
+        found |= more
+
+
+def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model, dict[ir.Node, FunctionId]]:
+    """A copy of the model with the bodies of `functions` in place of their calls, and which node came from which.
+
+    Deterministic: the same model and functions always give the same names.
+    """
+    copy = model.clone()
+    if not functions:
+        return copy, {}
+    from onnx_ir.passes.common import InlinePass
+
+    for identifier in functions:
+        for node in copy.functions[identifier].all_nodes():
+            node.metadata_props[TAG] = "\n".join(identifier)
+    wanted = {id(copy.functions[identifier]) for identifier in functions}
+    InlinePass(criteria=lambda function: id(function) in wanted)(copy)
+    origins: dict[ir.Node, FunctionId] = {}
+    bodies: list[ir.Graph | ir.Function] = [copy.graph, *copy.functions.values()]
+    for graph in bodies:  # inlined bodies end up in the functions that stay, too
+        for node in graph.all_nodes():
+            tag = node.metadata_props.pop(TAG, None)
+            if tag is not None:
+                domain, name, overload = tag.split("\n")
+                origins[node] = (domain, name, overload)
+    return copy, origins

@@ -1,0 +1,152 @@
+"""Linears: the nodes that compute y = alpha * x W + beta * c with a constant W, whatever operator spells them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+from ..io.load import ModelError
+from ..onnx_ir import onnx_ir as ir
+from .constants import Constants
+
+__all__ = ["Bias", "Layout", "Linear", "Scope", "scopes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where the features lie in what enters and leaves a linear.
+
+    kind 'rows': on the last axis of a tensor of any rank, known or not. kind 'axes': anywhere in a tensor of known
+    rank; `enter` transposes x to (features, others), `exit` transposes (features, others) to y, None where nothing
+    has to move. kind 'conv': on axis 1, other axes are windows. rank: of x, None when unknown.
+    """
+
+    kind: str
+    rank: int | None
+    enter: tuple[int, ...] | None = None
+    exit: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bias:
+    """A constant vector with one entry per output, added to the product.
+
+    value: the constant; node: the Add that adds it, None when the operator itself does; via: the operator between
+    the product and the Add ('Reshape', 'Cast'), in which case the Add stays where it is.
+    """
+
+    value: ir.Value
+    node: ir.Node | None = None
+    via: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Linear:
+    """One node with a constant two-dimensional weight, in canonical form y = alpha * x W + beta * c.
+
+    address: where the node is (`Scope.address`); activation: x; weight: the constant as stored, canonical W of shape
+    (K, N) is the stored matrix or its transpose (`transposed`); bias: added per output, by the operator or by the
+    Add behind it; addend: any other c, with its factor beta; fused: the activation function of a FusedGemm.
+    """
+
+    node: ir.Node
+    address: str
+    activation: ir.Value
+    weight: ir.Value
+    shape: tuple[int, int]
+    dtype: ir.DataType
+    transposed: bool
+    layout: Layout
+    alpha: float = 1.0
+    beta: float = 1.0
+    bias: Bias | None = None
+    addend: ir.Value | None = None
+    fused: bool = False
+    opset: int = 0
+    in_function: bool = False
+
+    @property
+    def op(self) -> str:
+        """The operator that spells it."""
+        return str(self.node.op_type)
+
+    @property
+    def output(self) -> ir.Value:
+        """What it computes: the output of the bias's Add where that can be folded in, else of the node."""
+        bias = self.bias
+        folded = bias is not None and bias.via is None and bias.node
+        return (folded or self.node).outputs[0]
+
+    def stored(self, constants: Constants) -> npt.NDArray[Any]:
+        """The weight as stored, two-dimensional: (K, N), or (N, K) when `transposed`."""
+        K, N = self.shape
+        array = constants.read(self.weight)
+        shape = (N, K) if self.transposed else (K, N)
+        if array.shape[:2] != shape or array.size != K * N:  # a stale value_info: reshaping would scramble the weight
+            raise ModelError(
+                f"{self.address}: the weight has shape {array.shape}, not {shape} as the graph says; export it again"
+            )
+        return array.reshape(shape)
+
+    def canonical(self, constants: Constants) -> npt.NDArray[Any]:
+        """The canonical weight, shape (K, N); a view of the stored one."""
+        stored = self.stored(constants)
+        return stored.T if self.transposed else stored
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scope:
+    """One graph or function body, with the path that leads to it and the operator sets that hold in it."""
+
+    graph: ir.Graph | ir.Function
+    path: str
+    opset_imports: dict[str, int]
+    in_function: bool
+    addresses: dict[ir.Node, str] = field(default_factory=dict)
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard operator set that holds here."""
+        return self.opset_imports.get("", self.opset_imports.get("ai.onnx", 1))
+
+    def address(self, node: ir.Node) -> str:
+        """The node's address in the model: path and name, or operator and position where that is not unique."""
+        return self.addresses[node]
+
+
+def scopes(model: ir.Model) -> Iterator[Scope]:
+    """Every graph of the model, the main one first, then functions, each followed by its subgraphs.
+
+    Addresses look like 'encoder/MatMul_3', 'If_0.then_branch/MatMul#2' or 'domain::function/MatMul#0'.
+    """
+    taken: set[str] = set()
+    yield from _scopes(model.graph, "", dict(model.opset_imports), False, taken)
+    for (domain, name, overload), function in model.functions.items():
+        path = f"{domain}::{name}{':' + overload if overload else ''}/"
+        yield from _scopes(function, path, {**model.opset_imports, **function.opset_imports}, True, taken)
+
+
+def _scopes(
+    graph: ir.Graph | ir.Function, path: str, opset_imports: dict[str, int], in_function: bool, taken: set[str]
+) -> Iterator[Scope]:
+    nodes = list(graph)
+    counts = Counter(node.name for node in nodes)
+    addresses = {}
+    for index, node in enumerate(nodes):
+        address = path + (node.name if node.name and counts[node.name] == 1 else f"{node.op_type}#{index}")
+        while address in taken:  # nothing forbids a node called 'MatMul#1' or 'If.then_branch/MatMul'
+            address += "'"
+        taken.add(address)
+        addresses[node] = address
+    yield Scope(graph, path, opset_imports, in_function, addresses)
+    for node in nodes:
+        for attribute in node.attributes.values():
+            if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) and not attribute.is_ref():
+                inner = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else list(attribute.value)
+                for index, subgraph in enumerate(inner):
+                    suffix = f".{attribute.name}" + (f"[{index}]" if len(inner) > 1 else "")
+                    yield from _scopes(subgraph, addresses[node] + suffix + "/", opset_imports, in_function, taken)

@@ -1,0 +1,101 @@
+"""Hidden-to-hidden linears: products inside a Loop or Scan whose features are the states that the body carries on.
+
+Such a weight is a graph over one set of states, not a bipartite one: output j becomes input j of the next turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..onnx_ir import onnx_ir as ir
+from .linear import Linear
+
+__all__ = ["ELEMENTWISE", "hidden_to_hidden"]
+
+# Operators that compute each element from the elements at its own place, and so keep features apart and in order.
+# Those with several tensors broadcast them, which lines up axes from the last one on.
+ELEMENTWISE = frozenset(
+    {"Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos", "Cosh"}
+    | {"Div", "Dropout", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"}
+    | {"Log", "Max", "Mean", "Min", "Mish", "Mod", "Mul", "Neg", "PRelu", "Pow", "Reciprocal", "Relu", "Round"}
+    | {"Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish"}
+    | {"Tan", "Tanh", "ThresholdedRelu", "Where"}
+)
+
+
+def hidden_to_hidden(model: ir.Model, linears: Iterable[Linear]) -> frozenset[str]:
+    """The addresses of square linears in Loop and Scan bodies that map a state of the body to itself.
+
+    Their activation comes from a state that enters the body, and their result reaches the same state where it leaves,
+    both through elementwise operators alone.
+    """
+    inside: dict[ir.Graph, list[Linear]] = {}
+    for linear in linears:
+        graph = linear.node.graph
+        if linear.shape[0] == linear.shape[1] and isinstance(graph, ir.Graph) and graph is not model.graph:
+            inside.setdefault(graph, []).append(linear)
+    if not inside:
+        return frozenset()
+    found: set[str] = set()
+    for node in _nodes(model):
+        body = node.attributes.get("body") if node.op_type in ("Loop", "Scan") else None
+        if body is None or body.is_ref() or body.value not in inside:
+            continue
+        for enters, leaves in _states(node, body.value):
+            after = _closure(enters, _forward)
+            before = _closure(leaves, _backward)
+            found |= {
+                linear.address
+                for linear in inside[body.value]
+                if linear.activation in after and linear.node.outputs[0] in before and _keeps_axis(linear)
+            }
+    return frozenset(found)
+
+
+def _nodes(model: ir.Model) -> Iterable[ir.Node]:
+    yield from model.graph.all_nodes()
+    for function in model.functions.values():
+        yield from function.all_nodes()
+
+
+def _states(node: ir.Node, body: ir.Graph) -> list[tuple[ir.Value, ir.Value]]:
+    """(as it enters, as it leaves) of each state that a Loop or Scan carries from one turn to the next."""
+    if node.op_type == "Loop":  # trip count and condition come before the states
+        return list(zip(body.inputs[2 : len(node.inputs)], body.outputs[1 : len(node.inputs) - 1], strict=False))
+    scanned = node.attributes.get("num_scan_inputs")
+    if scanned is None or scanned.is_ref() or not 0 <= scanned.as_int() <= len(body.inputs):
+        return []
+    count = len(body.inputs) - scanned.as_int()
+    return list(zip(body.inputs[:count], body.outputs[:count], strict=False))
+
+
+def _closure(start: ir.Value, step: Callable[[ir.Value], Iterable[ir.Value]]) -> set[ir.Value]:
+    found, stack = {start}, [start]
+    while stack:
+        new = set(step(stack.pop())) - found
+        found |= new
+        stack += new
+    return found
+
+
+def _forward(value: ir.Value) -> Iterable[ir.Value]:
+    """What elementwise operators make of a value."""
+    return (node.outputs[0] for node in value.consumers() if _is_elementwise(node))
+
+
+def _backward(value: ir.Value) -> Iterable[ir.Value]:
+    """What an elementwise operator makes a value of."""
+    node = value.producer()
+    return (v for v in node.inputs if v is not None) if node is not None and _is_elementwise(node) else ()
+
+
+def _is_elementwise(node: ir.Node) -> bool:
+    return node.domain in ("", "ai.onnx") and node.op_type in ELEMENTWISE
+
+
+def _keeps_axis(linear: Linear) -> bool:
+    """Whether features lie on the same axis of the result as of the activation, counted from the last."""
+    layout = linear.layout
+    if layout.kind != "axes":
+        return True
+    return (layout.enter[0] if layout.enter else 0) == (layout.exit.index(0) if layout.exit else 0)

@@ -1,0 +1,337 @@
+"""How each operator spells a linear: one recogniser per operator, and the reasons why others are left alone.
+
+A recogniser returns the Linear, a reason (text) why a node with a constant weight is not taken, or None when the node
+multiplies nothing by a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import replace
+from typing import TypeAlias
+
+from ..io.load import ModelError
+from ..onnx_ir import onnx_ir as ir
+from .constants import Constants
+from .linear import Bias, Layout, Linear, Scope
+from .recurrent import Recurrent, recurrent
+from .shapes import shape_of
+from .site import Site, size
+from .skipped import Skipped
+
+__all__ = ["find_operators"]
+
+Found: TypeAlias = "Linear | tuple[Recurrent, ...] | str | None"
+
+REASONS = {  # operators with constant weights that are no linear: why
+    "Gather": "lookup table: its rows are read, not multiplied",
+    "Conv": "convolution over windows",
+    "ConvTranspose": "transposed convolution",
+    "MatMulInteger": "integer kernel",
+    "ConvInteger": "integer kernel",
+    "QLinearMatMul": "integer kernel",
+    "QLinearConv": "integer kernel",
+    "QGemm": "integer kernel",
+    "MatMulNBits": "integer kernel",
+    "MatMulIntegerToFloat": "integer kernel",
+    "DynamicQuantizeMatMul": "integer kernel",
+    "DynamicQuantizeLSTM": "integer kernel",
+    "QMoE": "integer kernel",
+    "MoE": "batched weight: one matrix per expert",
+    "Attention": "fused operator: its product cannot be taken apart",
+    "FusedConv": "fused operator: its product cannot be taken apart",
+}
+
+
+def find_operators(
+    scope: Scope, constants: Constants, functions: Container[tuple[str, str, str]] = ()
+) -> tuple[list[Linear], list[Recurrent], list[Skipped]]:
+    """The linears of one graph, its recurrent operators, and its nodes with constant weights that are neither, each
+    with the reason.
+
+    functions: identifiers of the model's local functions, whose calls are no operators. Never raises: a constant that
+    cannot be folded is a reason.
+    """
+    linears: list[Linear] = []
+    recurrents: list[Recurrent] = []
+    skipped: list[Skipped] = []
+    for node in scope.graph:
+        site = Site(node, scope, constants, functions)
+        try:
+            found = _recognise(site)
+        except ModelError as error:
+            found = f"the weight cannot be folded: {error}"
+        if isinstance(found, Linear) and (problem := _quantised(found) or site.weight_problem(found.weight)):
+            found = problem
+        if isinstance(found, Linear):
+            takes_bias = node.op_type in ("MatMul", "FusedMatMul", "Einsum")
+            linears.append(_with_bias(found, constants) if takes_bias else found)
+        elif isinstance(found, tuple):
+            recurrents += found
+        elif found is not None:
+            skipped.append(Skipped(scope.address(node), node.op_type, found, site.parameters()))
+    return linears, recurrents, skipped
+
+
+def _recognise(site: Site) -> Found:
+    node = site.node
+    standard = node.domain in ("", "ai.onnx")
+    if not standard and node.domain != "com.microsoft":
+        if node.op_identifier() in site.functions or not site.parameters():
+            return None
+        return f"operator of the unknown domain {node.domain!r}"
+    if site.scope.in_function and site.scope.opset != site.constants.opset:
+        return "its function is written for another operator set than the model" if site.parameters() else None
+    if any(attribute.is_ref() for attribute in node.attributes.values()):
+        return "an attribute depends on the caller of the function" if site.parameters() else None
+    recogniser = RECOGNISERS.get(("" if standard else node.domain, node.op_type))
+    found = recogniser(site) if recogniser else None
+    if found is None and site.parameters():
+        found = REASONS.get(node.op_type) or (None if standard or recogniser else REASONS["Attention"])
+    return found
+
+
+def _rank(value: ir.Value) -> int | None:
+    shape = shape_of(value)
+    return None if shape is None else len(shape)
+
+
+def _matmul(site: Site) -> Found:
+    """MatMul and FusedMatMul; the latter may transpose its last two axes and scale."""
+    left, right = site.input(0), site.input(1)
+    if left is None or right is None:
+        return None
+    trans_left, trans_right = bool(site.attribute("transA", 0)), bool(site.attribute("transB", 0))
+    constant_left, constant_right = left in site.constants, right in site.constants
+    if constant_left and constant_right:
+        return None  # a constant itself: folded where it is used
+    if not constant_left and not constant_right:
+        return site.overridable(left, right)
+    if site.attribute("transBatchA", 0) or site.attribute("transBatchB", 0):
+        return "batch axes are transposed inside the operator"
+    weight, activation = (right, left) if constant_right else (left, right)
+    shape, _ = site.constants.describe(weight)
+    if len(shape) != 2:
+        return None if len(shape) < 2 else f"batched weight: {len(shape)} dimensions"
+    alpha = float(site.attribute("alpha", 1.0))
+    rank = _rank(activation)
+    if constant_right:
+        K, N = shape[::-1] if trans_right else shape
+        if not trans_left:
+            layout = Layout(kind="rows", rank=rank)
+        elif rank is None:
+            return "transposed activation of unknown rank; run shape inference on the model first"
+        elif rank < 2:
+            layout = Layout(kind="rows", rank=rank)
+        else:
+            layout = axes(rank, rank - 2, rank - 1)
+        return site.linear(activation, weight, K, N, transposed=trans_right, layout=layout, alpha=alpha)
+    K, N = shape if trans_left else shape[::-1]
+    if rank is None:
+        return "left-hand weight and an activation of unknown rank; run shape inference on the model first"
+    layout = Layout(kind="rows", rank=1) if rank == 1 else axes(rank, rank - 1 if trans_right else rank - 2, rank - 2)
+    return site.linear(activation, weight, K, N, transposed=not trans_left, layout=layout, alpha=alpha)
+
+
+def axes(rank: int, enter: int, exit_: int) -> Layout:
+    """The layout with features on axis `enter` of x and axis `exit_` of y, other axes in the same order.
+
+    >>> axes(2, 0, 0).enter, axes(2, 1, 0).enter, axes(3, 1, 1).exit
+    (None, (1, 0), (1, 0, 2))
+    """
+    others = [axis for axis in range(rank) if axis != enter]
+    back = [*range(1, exit_ + 1), 0, *range(exit_ + 1, rank)]
+    return Layout(kind="axes", rank=rank, enter=_perm([enter, *others]), exit=_perm(back))
+
+
+def _perm(order: list[int]) -> tuple[int, ...] | None:
+    return None if order == sorted(order) else tuple(order)
+
+
+def _gemm(site: Site) -> Found:
+    """Gemm and FusedGemm: y = alpha * A' B' + beta * C."""
+    left, right, c = site.input(0), site.input(1), site.input(2)
+    if left is None or right is None:
+        return None
+    constant_left, constant_right = left in site.constants, right in site.constants
+    if constant_left and constant_right:
+        return None
+    if not constant_left and not constant_right:
+        return site.overridable(left, right)
+    trans_left, trans_right = bool(site.attribute("transA", 0)), bool(site.attribute("transB", 0))
+    weight, activation = (right, left) if constant_right else (left, right)
+    shape, _ = site.constants.describe(weight)
+    if len(shape) != 2:
+        return f"weight of {len(shape)} dimensions in {site.node.op_type}"
+    if constant_right:
+        K, N = shape[::-1] if trans_right else shape
+        layout = axes(2, 0 if trans_left else 1, 1)
+        if not trans_left:
+            layout = Layout(kind="rows", rank=2)
+        transposed, feature_axis = trans_right, 1
+    else:
+        K, N = shape if trans_left else shape[::-1]
+        layout = axes(2, 1 if trans_right else 0, 0)
+        transposed, feature_axis = not trans_left, 0
+    beta = float(site.attribute("beta", 1.0))
+    bias = addend = None
+    if c is not None and beta != 0.0:
+        if c in site.constants and _per_feature(site.constants.describe(c)[0], feature_axis, N):
+            bias = Bias(value=c)
+        else:
+            addend = c
+    fused = site.node.op_type == "FusedGemm"
+    if fused and addend is not None:
+        return "fused activation over an addend that is not one constant per output"
+    return site.linear(
+        activation,
+        weight,
+        K,
+        N,
+        transposed=transposed,
+        layout=layout,
+        alpha=float(site.attribute("alpha", 1.0)),
+        beta=beta,
+        bias=bias,
+        addend=addend,
+        fused=fused,
+    )
+
+
+def _per_feature(shape: tuple[int, ...], feature_axis: int, N: int) -> bool:
+    """Whether a tensor broadcast to two dimensions varies along the feature axis alone."""
+    full = (1,) * (2 - len(shape)) + shape
+    return len(shape) <= 2 and full[1 - feature_axis] == 1 and full[feature_axis] in (1, N)
+
+
+def _conv(site: Site) -> Found:
+    """Conv whose kernel is one pixel, in one group: a linear over channels."""
+    activation, weight = site.input(0), site.input(1)
+    if activation is None or weight is None or activation in site.constants:
+        return None
+    if weight not in site.constants:
+        return site.overridable(weight)
+    shape, _ = site.constants.describe(weight)
+    if len(shape) < 3 or any(extent != 1 for extent in shape[2:]):
+        return REASONS["Conv"]
+    if site.attribute("group", 1) != 1:
+        return "convolution in groups already"
+    bias = site.input(2)
+    if bias is not None and bias not in site.constants:
+        return "convolution with a dynamic bias"
+    N, K = shape[:2]
+    return site.linear(
+        activation,
+        weight,
+        K,
+        N,
+        transposed=True,
+        layout=Layout(kind="conv", rank=len(shape)),
+        bias=Bias(value=bias) if bias is not None else None,
+    )
+
+
+def _einsum(site: Site) -> Found:
+    """Einsum of one activation and one matrix that sums over one index, as in 'bsk,kn->bsn'."""
+    if len(site.node.inputs) != 2:
+        return None
+    left, right = site.node.inputs
+    if left is None or right is None or (left in site.constants) == (right in site.constants):
+        return site.overridable(left, right)
+    weight, activation = (right, left) if right in site.constants else (left, right)
+    shape, _ = site.constants.describe(weight)
+    terms, _, out = str(site.attribute("equation", "")).replace(" ", "").partition("->")
+    first, _, second = terms.partition(",")
+    x, w = (first, second) if weight is right else (second, first)
+    if "->" not in str(site.attribute("equation", "")):
+        out = "".join(sorted(c for c in set(first + second) - {"."} if (first + second).count(c) == 1))
+        out = ("..." if "..." in terms else "") + out
+    if len(shape) != 2 or len(w) != 2 or w[0] == w[1]:
+        return f"batched weight: {len(shape)} dimensions" if len(shape) > 2 else "not a plain product with a matrix"
+    k, n = (w[0], w[1]) if w[0] in x and w[0] not in out else (w[1], w[0])
+    if k in out or k not in x or n in x or n not in out:
+        return "not a plain product with a matrix"
+    K, N = shape if w == k + n else shape[::-1]
+    transposed = w != k + n
+    if x.endswith(k) and out == x[:-1] + n and len(set(x.replace("...", ""))) == len(x.replace("...", "")):
+        return site.linear(
+            activation, weight, K, N, transposed=transposed, layout=Layout(kind="rows", rank=_rank(activation))
+        )
+    layout = _einsum_axes(x, out, k, n, _rank(activation))
+    if isinstance(layout, str):
+        return layout
+    return site.linear(activation, weight, K, N, transposed=transposed, layout=layout)
+
+
+def _einsum_axes(x: str, out: str, k: str, n: str, rank: int | None) -> Layout | str:
+    if "..." in x:
+        if rank is None:
+            return "ellipsis over an activation of unknown rank; run shape inference on the model first"
+        spare = "".join(chr(0x100 + axis) for axis in range(rank - len(x.replace("...", ""))))
+        x, out = x.replace("...", spare), out.replace("...", spare)
+    others = out.replace(n, "")
+    if len(set(x)) != len(x) or len(set(out)) != len(out) or set(others) != set(x) - {k}:
+        return "not a plain product with a matrix"
+    enter = [x.index(letter) for letter in k + others]
+    exit_ = [(n + others).index(letter) for letter in out]
+    return Layout(kind="axes", rank=len(x), enter=_perm(enter), exit=_perm(exit_))
+
+
+RECOGNISERS: dict[tuple[str, str], Callable[[Site], Found]] = {
+    ("", "MatMul"): _matmul,
+    ("com.microsoft", "FusedMatMul"): _matmul,
+    ("", "FusedMatMul"): _matmul,  # ONNX Runtime's own fuser writes its operators into the default domain
+    ("", "Gemm"): _gemm,
+    ("com.microsoft", "FusedGemm"): _gemm,
+    ("", "FusedGemm"): _gemm,
+    ("", "Conv"): _conv,
+    ("", "Einsum"): _einsum,
+    ("", "RNN"): recurrent,
+    ("", "GRU"): recurrent,
+    ("", "LSTM"): recurrent,
+}
+
+
+def _quantised(linear: Linear) -> str | None:
+    """ONNX Runtime turns DequantizeLinear on both sides into an integer kernel, which a split would lose."""
+    makers = [linear.activation.producer(), linear.weight.producer()]
+    both = all(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers)
+    return "integer kernel: weight and activation are both quantised" if both else None
+
+
+def _with_bias(linear: Linear, constants: Constants) -> Linear:
+    """Take in the Add of one constant per output behind a product, on either side of the Add, also after one
+    Reshape or Cast; an Add of anything else is a residual and stays out."""
+    value, via = linear.node.outputs[0], None
+    for _ in range(2):
+        uses = list(value.uses())
+        if len(uses) != 1 or value.is_graph_output():
+            return linear
+        node = uses[0].node
+        if node.op_type == "Add":
+            break
+        if node.op_type not in ("Reshape", "Cast") or via is not None or uses[0].idx != 0:
+            return linear
+        value, via = node.outputs[0], node.op_type
+    else:
+        return linear
+    other = node.inputs[1 - uses[0].idx]
+    if other is None or other not in constants or node.graph is not linear.node.graph:
+        return linear
+    shape, dtype = constants.describe(other)
+    if via == "Reshape" and size(shape) == linear.shape[1]:
+        return replace(linear, bias=Bias(value=other, node=node, via=via))
+    axis = len(shape) - _feature_axis_from_end(linear.layout)
+    if axis < 0 or shape[axis] != linear.shape[1] or size(shape) != shape[axis]:
+        return linear
+    if len(shape) > 1 and len(shape) > (linear.layout.rank or 0):  # such an Add would give y more dimensions
+        return linear
+    if via is None and dtype != linear.dtype:
+        return linear
+    return replace(linear, bias=Bias(value=other, node=node, via=via))
+
+
+def _feature_axis_from_end(layout: Layout) -> int:
+    if layout.kind == "rows" or layout.rank is None:
+        return 1
+    return layout.rank - (layout.exit.index(0) if layout.exit else 0)

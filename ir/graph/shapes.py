@@ -1,0 +1,137 @@
+"""Shapes that follow from the inputs of a graph, beside those that it states of itself, which may be stale.
+
+A model whose batch was made dynamic by hand often still says 1 in its value_info. Runtimes do not mind, but a rewrite
+that believed it would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import onnx
+
+from ..io.load import graphs
+from ..io.stand_in import prepare
+from ..onnx_ir import onnx_ir as ir
+from ..onnx_ir import quiet
+
+__all__ = ["Extents", "correct_shapes", "infer_shapes", "shape_of", "shapes_at"]
+
+Extents: TypeAlias = "tuple[int | None, ...]"  # None where it is decided at run time
+
+KEY = "scission.shape"
+GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+LARGE = 1000  # bytes of a tensor whose values say nothing about shapes
+
+
+def shape_of(value: ir.Value) -> ir.Shape | None:
+    """The inferred shape of a value, where shapes were inferred, else the one that the model states."""
+    shape: ir.Shape | None = value.meta.get(KEY, value.shape)
+    return shape
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Infer the shape of every node's outputs afresh with ONNX's own inference; what the model states stays stated."""
+    try:
+        with quiet():
+            inferred = _inferred(model)
+    except Exception:  # ONNX and onnx_ir raise whatever their parts raise: what cannot be inferred has no shapes
+        for value in (value for graph in graphs(model) for node in graph for value in node.outputs):
+            value.meta[KEY] = None
+        return
+    for graph, twins in zip(graphs(model), graphs(inferred), strict=True):
+        for node, twin in zip(graph, twins, strict=True):
+            for value, known in zip(node.outputs, twin.outputs, strict=False):  # a twin ends with its last used output
+                value.meta[KEY] = known.shape
+
+
+def shapes_at(model: ir.Model, settings: Sequence[Mapping[str, int]]) -> list[dict[ir.Value, Extents]]:
+    """The shapes of every node's outputs in each setting, as far as ONNX's own inference finds them.
+
+    settings: sizes of open dimensions of the inputs, by name, under '' those without one. Local functions are not
+    looked into. Changes nothing.
+    """
+    proto = _skeleton(model)
+    fed = [one.type.tensor_type.shape for one in proto.graph.input if one.type.HasField("tensor_type")]
+    dims = [(dim, "" if dim.WhichOneof("value") is None else dim.dim_param) for shape in fed for dim in shape.dim]
+    open_ = [(dim, name) for dim, name in dims if not _fixed(dim)]
+    found: list[dict[ir.Value, Extents]] = []
+    for sizes in settings:
+        for dim, name in open_:
+            if name in sizes:
+                dim.dim_value = sizes[name]
+        try:
+            inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        except Exception:  # whatever the C++ of onnx throws at a graph that cannot be inferred
+            found.append({})
+            continue
+        found.append(dict(_known(model.graph, inferred.graph)))
+    return found
+
+
+def _skeleton(model: ir.Model) -> onnx.ModelProto:
+    """The model without large weights and without what it states of values in between."""
+    scratch = model.clone()
+    for name, value in scratch.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes > LARGE:  # a reference that nobody follows
+            value.const_value = ir.ExternalTensor(
+                "-", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
+            )
+    for one in graphs(scratch):
+        for node in one:
+            for value in node.outputs:
+                value.shape = None
+    return ir.to_proto(scratch)
+
+
+def _fixed(dim: Any) -> bool:
+    """Whether a dimension has an extent; a negative one means that it is open."""
+    return bool(dim.HasField("dim_value") and dim.dim_value >= 0)
+
+
+def _known(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Value, Extents]]:
+    """The values of a graph and the graphs inside it whose rank is known."""
+    told: dict[str, Any] = {one.name: one.type for one in (*proto.value_info, *proto.output)}
+    for node, twin in zip(graph, proto.node, strict=True):
+        for value in node.outputs:
+            kind = told.get(value.name or "")
+            if kind is not None and kind.tensor_type.HasField("shape"):
+                dims = kind.tensor_type.shape.dim
+                yield value, tuple(dim.dim_value if _fixed(dim) else None for dim in dims)
+        inner = {one.name: [one.g] if one.HasField("g") else one.graphs for one in twin.attribute}
+        for attribute in node.attributes.values():
+            if attribute.type in GRAPHS and not attribute.is_ref():
+                ours = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else list(attribute.value)
+                for own, theirs in zip(ours, inner[attribute.name], strict=True):
+                    yield from _known(own, theirs)
+
+
+def _inferred(model: ir.Model) -> ir.Model:
+    """The model with what ONNX infers of it, without its large weights."""
+    skeleton = _skeleton(model)
+    proto = onnx.shape_inference.infer_shapes(skeleton, check_type=False, strict_mode=False, data_prop=True)
+    inferred: ir.Model = ir.from_proto(prepare(proto).given)
+    return inferred
+
+
+def correct_shapes(model: ir.Model) -> None:
+    """Where the stated shape of an intermediate value contradicts the inferred one, state what was inferred.
+
+    ONNX Runtime believes value_info when it moves a Transpose, and a rewrite adds some.
+    """
+    for graph in graphs(model):
+        for node in graph:
+            for value in node.outputs:
+                inferred = value.meta.get(KEY)
+                if inferred is not None and value.shape is not None and not value.is_graph_output():
+                    value.shape = _reconciled(value.shape, inferred)
+
+
+def _reconciled(stated: ir.Shape, inferred: ir.Shape) -> ir.Shape:
+    """The inferred shape, with stated extents where nothing was inferred."""
+    if len(stated) != len(inferred):
+        return inferred
+    unknown = [not isinstance(dim, int) and dim.value is None for dim in inferred]
+    return ir.Shape([old if open_ else new for old, new, open_ in zip(stated, inferred, unknown, strict=True)])

@@ -1,0 +1,66 @@
+"""The survey: every linear and recurrent operator of a model, every node that is neither and why, and its size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from ..io.load import constant_tensors
+from ..onnx_ir import onnx_ir as ir
+from .constants import Constants
+from .linear import Linear, scopes
+from .loop_carried import hidden_to_hidden
+from .recognise import find_operators
+from .recurrent import Recurrent
+from .skipped import Skipped
+
+__all__ = ["Survey", "survey"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What was found in one model; `constants` reads its weights, `parameters` counts all constant entries, `hidden`
+    are the addresses of the linears that map states of a loop to themselves."""
+
+    linears: tuple[Linear, ...]
+    recurrents: tuple[Recurrent, ...]
+    skipped: tuple[Skipped, ...]
+    constants: Constants
+    parameters: int
+    hidden: frozenset[str]
+
+
+def survey(model: ir.Model) -> Survey:
+    """Look through the main graph, every subgraph and every function, in that order; reads no weight.
+
+    >>> import onnx
+    >>> node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"], "product")
+    >>> x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n", 2]) for name in "xy")
+    >>> w = onnx.helper.make_tensor("w", 1, [2, 2], [1, 0, 0, 1])
+    >>> model = ir.from_proto(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y], [w])))
+    >>> [(linear.address, linear.shape) for linear in survey(model).linears]
+    [('product', (2, 2))]
+    """
+    constants = Constants(model)
+    linears: list[Linear] = []
+    recurrents: list[Recurrent] = []
+    skipped: list[Skipped] = []
+    addresses: set[str] = set()
+    for scope in scopes(model):
+        addresses.update(scope.addresses.values())
+        found, cells, left = find_operators(scope, constants, model.functions)
+        linears += found
+        recurrents += cells
+        skipped += left
+    recurrents = [replace(way, address=_free(way.address, addresses)) if way.count > 1 else way for way in recurrents]
+    parameters = sum(math.prod(tensor.shape.numpy()) for tensor in constant_tensors(model))
+    hidden = hidden_to_hidden(model, linears)
+    return Survey(tuple(linears), tuple(recurrents), tuple(skipped), constants, parameters, hidden)
+
+
+def _free(wish: str, taken: set[str]) -> str:
+    """An address that no node has: nothing forbids one called 'lstm[forward]'."""
+    while wish in taken:
+        wish += "'"
+    taken.add(wish)
+    return wish

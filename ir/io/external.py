@@ -1,0 +1,219 @@
+"""The one data file of an output: weights outside the model file are in `<output>.data`, which is its alone."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, TensorProto
+
+from ..onnx_ir import onnx_ir as ir
+from .load import InlineTensor, Model, read, tensor_slots
+from .placement import PlacementError, size_of_data
+from .serial import Swap, home_of, reference, swapped, to_proto
+from .stand_in import SparseTensor
+from .wire import HERE, FileRange, Piece, WireError, concatenate, fill, hollow, locations, relocate
+
+__all__ = ["copy_external", "data_file", "links_followed", "reader_of", "write_external"]
+
+INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
+MEMORY = "/in memory"  # location of tensors that are yet to be written; their offset is a number
+PAGE, LARGE, LINE = 1 << 16, 1 << 20, 64  # large tensors begin where they can be mapped, others at a cache line
+
+
+def data_file(output: Path) -> Path:
+    """Where the external weights of an output lie."""
+    return output.with_name(f"{output.name}.data")
+
+
+@dataclass(slots=True)
+class _Layout:
+    """A data file in the making: what it consists of, each part at its offset."""
+
+    size: int = 0
+    parts: list[tuple[int, Any]] = field(default_factory=list)
+
+    def place(self, part: Any, length: int) -> int:
+        """The offset of one more part: a FileRange or a tensor."""
+        step = PAGE if length >= LARGE else LINE
+        offset = -(-self.size // step) * step
+        self.parts.append((offset, part))
+        self.size = offset + length
+        return offset
+
+    def write(self, path: Path) -> None:
+        with path.open("wb") as file:
+            for offset, part in self.parts:
+                file.write(bytes(offset - file.tell()))
+                concatenate([part if isinstance(part, FileRange) else part.tobytes()], file.write)
+
+
+def write_external(model: Model, graph: ir.Model, path: Path) -> None:
+    """Write `graph`, an edited copy of `model`, to `path`, and its large initializers beside it. Raises OSError."""
+    swaps: list[Swap] = []
+    waiting: list[Any] = []
+    for holder, key, tensor in tensor_slots(graph):
+        outside = isinstance(tensor, ir.ExternalTensor)
+        if isinstance(tensor, (InlineTensor, SparseTensor, ir.StringTensor)):
+            continue
+        if key is not None:  # attributes stay inside the model file
+            if outside:
+                swaps.append((holder, key, tensor, ir.Tensor(read(tensor), name=tensor.name, dtype=tensor.dtype)))
+        elif outside or tensor.nbytes >= INLINE_BYTES:
+            swaps.append((holder, key, tensor, reference(tensor, MEMORY, len(waiting), tensor.nbytes)))
+            waiting.append(FileRange(str(tensor.path), tensor.offset or 0, tensor.nbytes) if outside else tensor)
+    with swapped(graph, swaps):
+        skeleton = to_proto(model, graph).SerializeToString()
+    home, layout = home_of(model, graph), _Layout()
+
+    def move(tensor: TensorProto, place: dict[str, str], initializer: bool) -> bool:
+        location, offset = place.get("location", ""), int(place.get("offset", 0))
+        length = int(place.get("length", 0)) or _bytes_of(tensor)
+        if location == HERE and (not initializer or length < INLINE_BYTES):
+            return False
+        if location == MEMORY:
+            part = waiting[offset]
+        elif location == HERE:
+            part = FileRange(home or "", offset, length)
+        elif model.path is not None and _is_there(model.path, location):
+            part = FileRange(str(model.path.absolute().parent / location), offset, length)
+        else:
+            return False  # nothing reads it, where it is not even there
+        del tensor.external_data[:]
+        _say(tensor, location=data_file(path).name, offset=str(layout.place(part, length)), length=str(length))
+        return True
+
+    moved = b"".join(relocate(memoryview(skeleton), _on_tensors(move)))  # type: ignore[arg-type]
+    layout.write(data_file(path))
+    _write(path, fill(moved, HERE, home) if home else [moved])
+
+
+def copy_external(model: Model, path: Path) -> None:
+    """Copy the file of `model` to `path`, and all its data files into the one of `path`. Raises OSError."""
+    assert model.path is not None
+    folder, data = model.path.absolute().parent, data_file(path)
+    used = _locations(model.path)
+    files = {location: (folder / location).resolve() for location in sorted(used) if _is_there(model.path, location)}
+    if set(files) == {data.name}:
+        shutil.copyfile(model.path, path)
+        shutil.copyfile(files[data.name], data)
+        return
+    layout = _Layout()
+    bases: dict[Path, int] = {}
+    for file in dict.fromkeys(files.values()):
+        size = file.stat().st_size
+        bases[file] = layout.place(FileRange(str(file), 0, size), size)
+
+    def move(tensor: TensorProto, place: dict[str, str], _: bool) -> bool:
+        if place.get("location") not in files:
+            return False
+        base = bases[files[place["location"]]]
+        _say(tensor, location=data.name)
+        if len(bases) > 1:
+            others = [entry for entry in tensor.external_data if entry.key != "checksum"]  # that of another file
+            length = place.get("length") or str(_bytes_of(tensor))
+            del tensor.external_data[:]
+            tensor.external_data.extend(others)
+            _say(tensor, offset=str(int(place.get("offset", 0)) + base), length=length)
+        return True
+
+    skeleton = ModelProto.FromString(hollow(_mapped(model.path), HERE)).SerializeToString()
+    moved = b"".join(relocate(memoryview(skeleton), _on_tensors(move)))  # type: ignore[arg-type]
+    layout.write(data)
+    _write(path, fill(moved, HERE, str(model.path.absolute())))
+
+
+def reader_of(data: Path, besides: Path | None) -> Path | None:
+    """A model in the folder of `data`, other than `besides`, that has weights in it; None when there is none."""
+    for other in sorted(data.absolute().parent.glob("*.onnx")):
+        try:
+            if besides is not None and besides.exists() and other.samefile(besides):
+                continue
+            if any((other.parent / location).samefile(data) for location in _locations(other) if location):
+                return other
+        except (OSError, ValueError):  # no model, or one whose data is not there
+            continue
+    return None
+
+
+def links_followed(model: bytes, folder: Path) -> tuple[bytes, Path]:
+    """A model, as bytes, whose external data is found from `folder`, and that folder; links out of it are followed.
+
+    ONNX Runtime follows them for a model that it opens by its path alone. Where no data is a link out of `folder` both
+    come back as they are, else the data is named by the place where it really is.
+    """
+    if b"location" not in model:
+        return model, folder
+    try:
+        whole = ModelProto.FromString(model).SerializeToString()  # what was exposed may have come in two parts
+        files = {one: (folder / one).resolve() for one in locations(memoryview(whole)) if one}
+    except (DecodeError, OSError, RuntimeError, ValueError, WireError):  # ONNX Runtime says what is wrong
+        return model, folder
+    if all(file.is_relative_to(folder.resolve()) for file in files.values()):
+        return model, folder
+    home = Path(os.path.commonpath([file.parent for file in files.values()]))
+
+    def move(tensor: TensorProto, place: dict[str, str], _: bool) -> bool:
+        if place.get("location") not in files:
+            return False
+        _say(tensor, location=files[place["location"]].relative_to(home).as_posix())
+        return True
+
+    return b"".join(relocate(memoryview(whole), _on_tensors(move))), home  # type: ignore[arg-type]
+
+
+def _on_tensors(move: Callable[[TensorProto, dict[str, str], bool], bool]) -> Callable[[bytes, bool], bytes | None]:
+    """From a function that changes a TensorProto and says whether it did to what `relocate` asks for."""
+
+    def on_bytes(data: bytes, initializer: bool) -> bytes | None:
+        tensor = TensorProto.FromString(data)
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        return tensor.SerializeToString() if move(tensor, place, initializer) else None
+
+    return on_bytes
+
+
+def _say(tensor: TensorProto, **entries: str) -> None:
+    """Set entries of a tensor's external data, each once."""
+    for key, value in entries.items():
+        found = [entry for entry in tensor.external_data if entry.key == key] or [tensor.external_data.add(key=key)]
+        for entry in found:
+            entry.value = value
+
+
+def _bytes_of(tensor: TensorProto) -> int:
+    count = 1
+    for size in tensor.dims:
+        count *= size
+    return -(-count * ir.DataType(tensor.data_type).bitwidth // 8)
+
+
+def _is_there(model: Path, location: str) -> bool:
+    try:
+        size_of_data(model, location)
+    except PlacementError:
+        return False
+    return True
+
+
+def _locations(path: Path) -> set[str]:
+    """Where a model file says that its weights lie. Raises OSError and WireError."""
+    return locations(_mapped(path))
+
+
+def _mapped(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            raise WireError("an empty file cannot be mapped")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _write(path: Path, pieces: Sequence[Piece]) -> None:
+    with path.open("wb") as file:
+        concatenate(pieces, file.write)

@@ -1,0 +1,371 @@
+"""Load and save ONNX models: lazily, atomically, and losing nothing."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from google.protobuf.message import DecodeError
+
+from ..errors import ScissionError
+from ..onnx_ir import onnx_ir as ir
+from ..onnx_ir import quiet
+from ..phase import phase
+from .formats import HEAD, other_format
+from .placement import PlacementError, size_of_data
+from .soundness import unsound
+from .sources import unwrapped
+from .stand_in import SPARSE, Kept, SparseTensor, prepare
+from .tensor_form import bodies, tensors, wrong_tensor
+from .wire import HERE, WireError, hollow
+
+__all__ = [
+    "HERE",
+    "Model",
+    "ModelError",
+    "Source",
+    "constant_tensors",
+    "fill_slot",
+    "first_line",
+    "graphs",
+    "load",
+    "open_negative",
+    "read",
+    "sort_nodes",
+    "tensor_slots",
+]
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model"
+
+KNOWN_DOMAINS = frozenset(  # those that ONNX Runtime knows without being told a version
+    {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"}
+    | {"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "com.microsoft.experimental"}
+    | {"org.pytorch.aten", "com.microsoft.dml"}
+)
+
+
+class ModelError(ScissionError):
+    """A model that cannot be read or written; the message names the file and says what to do."""
+
+
+class InlineTensor(ir.ExternalTensor):
+    """A tensor whose bytes still lie in the model file that it was read from, at `file`; its location is `HERE`."""
+
+    file = ""
+
+    @property
+    def path(self) -> str:
+        """Where the bytes are: a path of any encoding, which no protobuf string could hold."""
+        return self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as the passes see it: the graph, the name to call it by, and what onnx_ir would drop."""
+
+    graph: ir.Model
+    name: str
+    path: Path | None = None
+    kept: Kept = field(default_factory=Kept, repr=False)
+
+    @property
+    def external(self) -> bool:
+        """Whether any weight lies in another file."""
+        return bool(self.data_files())
+
+    def data_files(self) -> list[Path]:
+        """The external data files, each once, in order of first use."""
+        tensors: Iterator[Any] = constant_tensors(self.graph)
+        return list(dict.fromkeys(Path(tensor.path) for tensor in tensors if _is_external(tensor)))
+
+
+@phase("load")
+def load(source: Source, name: str | None = None) -> Model:
+    """Open a model from a path, bytes, ModelProto or onnx_ir.Model; weights stay on disk until they are read.
+
+    Raises ModelError when the file is missing, empty or corrupt, when external data is missing, too short or lies
+    outside the model's folder, when a node reads a value that nothing makes, on cycles, and on operator domains
+    that have no version.
+    """
+    source = unwrapped(source)
+    if isinstance(source, ir.Model):
+        model = Model(source, name or source.graph.name or "model")
+    elif isinstance(source, onnx.ModelProto):
+        model = _from_proto(source, name or source.graph.name or "model", None)
+    elif isinstance(source, bytes):
+        _refuse_other_formats(source[:HEAD], name or "the given bytes")
+        model = _from_proto(_parse(source, name or "the given bytes"), name or "model", None)
+    else:
+        model = _load_file(Path(source), name)
+    _validate(model, given=isinstance(source, ir.Model))
+    return model
+
+
+def _load_file(path: Path, name: str | None) -> Model:
+    name = name or str(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise ModelError(f"{name}: is not a regular file; give the path of an .onnx file")
+        with path.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise ModelError(f"{name}: the file is empty; export the model again")
+            _refuse_other_formats(file.read(HEAD), name)
+            # Not closed by hand: an error still holds slices of it, and closing then would raise another error.
+            skeleton = hollow(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), HERE)
+    except WireError as error:
+        raise ModelError(f"{name}: not an ONNX model, or cut short ({error}); export or download it again") from None
+    except OSError as error:
+        raise ModelError(f"{name}: {error.strerror or error}; give the path of a readable .onnx file") from None
+    return _from_proto(_parse(skeleton, name), name, path)
+
+
+def _refuse_other_formats(head: bytes, name: str) -> None:
+    other = other_format(head, name)
+    if other:
+        raise ModelError(f"{name}: {other}")
+
+
+def _parse(data: bytes, name: str) -> onnx.ModelProto:
+    try:
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(data)
+        return proto
+    except DecodeError as error:
+        raise ModelError(f"{name}: not an ONNX model, or cut short ({error}); export or download it again") from None
+
+
+def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
+    if not proto.HasField("graph"):
+        raise ModelError(f"{name}: there is no graph in it, so it is not an ONNX model; give an .onnx file")
+    if not proto.HasField("ir_version"):
+        raise ModelError(f"{name}: it has no IR version, without which nothing runs it; export the model again")
+    for body in bodies(proto):
+        if any(isinstance(text, bytes) for text in _names(body)):  # protobuf hands over what it cannot decode
+            raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
+        if isinstance(body, onnx.GraphProto) and len({t.name for t in body.initializer}) < len(body.initializer):
+            twice = next(name for name, count in Counter(t.name for t in body.initializer).items() if count > 1)
+            raise ModelError(f"{name}: initializer {twice!r} is there twice; runtimes differ in which one they take")
+    wrong = wrong_tensor(proto)
+    if wrong:
+        raise ModelError(f"{name}: {wrong}; export the model again")
+    if any(entry.value == SPARSE for tensor in tensors(proto) for entry in tensor.external_data):
+        raise ModelError(f"{name}: external data {SPARSE!r} lies outside the model's folder; refused, move it there")
+    kept = prepare(proto)
+    try:
+        with quiet():
+            graph = ir.from_proto(kept.given)
+    except Exception as error:  # onnx_ir raises whatever its parts raise; the cause stays attached
+        raise ModelError(f"{name}: the graph cannot be read: {first_line(error)}") from error
+    if problem := unsound(graph):
+        raise ModelError(f"{name}: {problem}")
+    open_negative(graph)
+    model = Model(graph, name, path, kept)
+    for holder, key, tensor in tensor_slots(graph) if kept.carried else ():
+        if isinstance(tensor, ir.ExternalTensor) and tensor.location == SPARSE:
+            number = int(tensor.offset or 0)
+            fill_slot(holder, key, SparseTensor(number, kept.sparse(number), tensor.name))
+    if path is not None:
+        _attach_files(model, path)
+    elif model.external:
+        raise ModelError(f"{name}: weights lie in external files; give the model's path instead of its contents")
+    return model
+
+
+def _names(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[str | bytes]:
+    for node in body.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+    if isinstance(body, onnx.GraphProto):
+        yield from (value.name for values in (body.initializer, body.input, body.output) for value in values)
+
+
+def first_line(error: BaseException) -> str:
+    """What the innermost cause of an error says, in one line."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _attach_files(model: Model, path: Path) -> None:
+    """Point inline tensors at the model file and check every external one."""
+    folder = path.absolute().parent
+    sizes: dict[str, int] = {}
+    for holder, key, tensor in tensor_slots(model.graph):
+        if not isinstance(tensor, ir.ExternalTensor):
+            continue
+        if tensor.location == HERE:
+            fill_slot(holder, key, _inline(tensor, path))
+            continue
+        location = str(tensor.location)
+        if location not in sizes:
+            try:
+                sizes[location] = size_of_data(path, location)
+            except PlacementError as error:
+                raise ModelError(f"{model.name}: external data {location!r} {error}") from None
+        end = (tensor.offset or 0) + (tensor.length or tensor.nbytes)
+        if end > sizes[location] or (tensor.length or tensor.nbytes) < tensor.nbytes:
+            raise ModelError(
+                f"{model.name}: weight {tensor.name!r} needs bytes up to {end} of {location}, "
+                f"which has {sizes[location]}; download the data file again"
+            )
+        tensor.base_dir = folder
+
+
+def _inline(tensor: ir.ExternalTensor, path: Path) -> InlineTensor:
+    inline = InlineTensor(
+        HERE,
+        tensor.offset,
+        tensor.length,
+        tensor.dtype,
+        shape=tensor.shape,
+        name=tensor.name,
+        doc_string=tensor.doc_string,
+        metadata_props=dict(tensor.metadata_props),
+    )
+    inline.file = str(path.absolute())
+    return inline
+
+
+def _is_external(tensor: Any) -> bool:
+    return isinstance(tensor, ir.ExternalTensor) and not isinstance(tensor, InlineTensor)
+
+
+def graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
+    """The main graph, every subgraph and every function, outermost first."""
+    yield model.graph
+    yield from model.graph.subgraphs()
+    for function in model.functions.values():
+        yield function
+        yield from function.subgraphs()
+
+
+def constant_tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
+    """Every constant tensor of the model: initializers and tensor attributes, in all graphs and functions."""
+    return (tensor for _, _, tensor in tensor_slots(model))
+
+
+def tensor_slots(model: ir.Model) -> Iterator[tuple[Any, Any, Any]]:
+    """(holder, key, tensor) of every constant tensor: key None for the value of an initializer, else an attribute."""
+    for graph in graphs(model):
+        for value in list(getattr(graph, "initializers", {}).values()):
+            if value.const_value is not None:
+                yield value, None, value.const_value
+        for node in graph:
+            for attribute in list(node.attributes.values()):
+                if attribute.is_ref():
+                    continue
+                if attribute.type == ir.AttributeType.TENSOR:
+                    yield node, attribute.name, attribute.value
+                elif attribute.type == ir.AttributeType.TENSORS:
+                    for index, tensor in enumerate(attribute.value):
+                        yield node, (attribute.name, index), tensor
+
+
+def fill_slot(holder: Any, key: Any, tensor: ir.TensorProtocol) -> None:
+    """Put another tensor where `tensor_slots` found one."""
+    if key is None:
+        holder.const_value = tensor
+    elif isinstance(key, str):
+        doc = holder.attributes[key].doc_string
+        holder.attributes[key] = ir.Attr(key, ir.AttributeType.TENSOR, tensor, doc_string=doc)
+    else:
+        name, index = key
+        held = holder.attributes[name]
+        tensors = list(held.value)
+        tensors[index] = tensor
+        holder.attributes[name] = ir.Attr(name, ir.AttributeType.TENSORS, tensors, doc_string=held.doc_string)
+
+
+def read(tensor: Any) -> npt.NDArray[Any]:
+    """The tensor as an array of its own, in ONNX shape and type; what it costs is freed with the array.
+
+    Raises ModelError when the file behind it cannot be read any more, or when its bytes do not fit its shape.
+    """
+    try:
+        return _read(tensor)
+    except (OSError, ValueError, TypeError, IndexError, AssertionError) as error:
+        where = f"{tensor.path}: " if isinstance(tensor, ir.ExternalTensor) else ""
+        why = getattr(error, "strerror", None) or error
+        raise ModelError(f"{where}weight {tensor.name!r} cannot be read: {why}; export the model again") from error
+
+
+def _read(tensor: Any) -> npt.NDArray[Any]:
+    if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.bitwidth < 8:
+        return np.asarray(tensor.numpy())
+    data: npt.NDArray[np.uint8] = np.empty(tensor.nbytes, np.uint8)
+    with Path(tensor.path).open("rb") as file:
+        file.seek(tensor.offset or 0)
+        filled = file.readinto(data)  # type: ignore[arg-type]
+    if filled != data.size:
+        raise OSError(0, "the file became shorter")
+    return data.view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
+
+
+def _validate(model: Model, *, given: bool) -> None:
+    """Raise ModelError for what cannot run. An unsorted graph is sorted, unless it was `given` and is not ours."""
+    if not model.graph.opset_imports:
+        raise ModelError(f"{model.name}: no operator set version is imported; export it again with one")
+    if given and (problem := unsound(model.graph)):
+        raise ModelError(f"{model.name}: {problem}")
+    functions = {(domain, name) for domain, name, _ in model.graph.functions}
+    bodies: list[ir.Graph | ir.Function] = [model.graph.graph, *model.graph.functions.values()]
+    for owner in bodies:
+        imports = {**model.graph.opset_imports, **owner.opset_imports}
+        for node in owner.all_nodes():
+            where = f"{model.name}: node {node.name or node.op_type!r} ({node.op_type})"
+            known = node.domain in imports or node.domain in KNOWN_DOMAINS or (node.domain, node.op_type) in functions
+            if not known:
+                raise ModelError(f"{where}: domain {node.domain!r} has no version; add it to the model's opset_import")
+            for value in node.inputs:
+                if value is not None and value.graph is None and value.producer() is None:
+                    raise ModelError(f"{where}: input {value.name!r} is made by nothing; export the model again")
+    for output in model.graph.graph.outputs:
+        if output.producer() is None and not output.is_graph_input() and not output.is_initializer():
+            raise ModelError(f"{model.name}: output {output.name!r} is made by nothing; export the model again")
+    if given and not all(_is_sorted(graph) for graph in bodies):
+        raise ModelError(f"{model.name}: nodes stand before what they read; call model.graph.sort() first")
+    try:
+        sort_nodes(model.graph)
+    except ValueError:
+        raise ModelError(f"{model.name}: the graph has a cycle, so it cannot run; export it again") from None
+
+
+def open_negative(model: ir.Model) -> None:
+    """Make extents below 0, which some exporters write, dimensions of any size, as ONNX Runtime reads them."""
+    for graph in graphs(model):
+        for value in (*graph.inputs, *(value for node in graph for value in node.outputs)):
+            dims = () if value.shape is None else tuple(value.shape)
+            if any(isinstance(dim, int) and dim < 0 for dim in dims):
+                value.shape = ir.Shape([None if isinstance(dim, int) and dim < 0 else dim for dim in dims])
+
+
+def sort_nodes(model: ir.Model) -> None:
+    """Put nodes behind what they read, in graphs where some are not. Raises ValueError where they form a cycle."""
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for graph in bodies:
+        if not _is_sorted(graph):
+            graph.sort()
+
+
+def _is_sorted(graph: ir.Graph | ir.Function) -> bool:
+    seen: set[ir.Node] = set()
+    for node in graph.all_nodes():
+        for value in node.inputs:
+            maker = value.producer() if value is not None else None
+            if maker is not None and maker not in seen and maker.graph is not None and not _encloses(maker, node):
+                return False
+        seen.add(node)
+    return True
+
+
+def _encloses(maker: ir.Node, node: ir.Node) -> bool:
+    """Whether `node` sits in a subgraph of `maker`, whose outputs it therefore cannot read."""
+    graph = node.graph
+    return graph is not None and getattr(graph, "parent_node", None) is maker

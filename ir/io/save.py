@@ -1,0 +1,151 @@
+"""Save ONNX models: whole or not at all, weights streamed from where they lie."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import option
+from ..onnx_ir import onnx_ir as ir
+from ..phase import phase
+from .external import copy_external, data_file, reader_of, write_external
+from .load import Model, ModelError, constant_tensors
+from .serial import home_of, to_proto
+from .wire import HERE, concatenate, fill
+
+__all__ = ["Staged", "refuse_output", "save", "save_copy", "stage", "stage_copy", "to_proto"]
+
+PROTOBUF_LIMIT = (1 << 31) - (1 << 20)  # bytes in one protobuf file, with some room for the graph
+
+
+def inline_bytes(graph: ir.Model) -> int:
+    """Bytes of all constant tensors, what a single file would have to hold."""
+    return sum(tensor.nbytes for tensor in constant_tensors(graph))
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Files that are complete but not yet in their place: `path` can be opened, `publish` makes them real."""
+
+    path: Path
+    targets: tuple[Path, ...]
+
+    def publish(self) -> list[Path]:
+        """Move the files into place, the model last; when a move fails, what stood there before stands there again."""
+        folder = self.targets[0].absolute().parent
+        staged = {target: self.path.parent / target.absolute().relative_to(folder) for target in self.targets}
+        written = [target for target in self.targets if staged[target].exists()]
+        saved: dict[Path, Path] = {}
+        try:
+            for index, target in enumerate(reversed(written)):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if not staged[target].exists():  # 'w.bin' and 'sub/../w.bin' are one file, moved once
+                    continue
+                if len(written) > 1 and target.exists():
+                    saved[target] = self.path.parent / f".replaced.{index}"
+                    os.replace(target, saved[target])  # noqa: PTH105 - replaces an existing file on every system
+                os.replace(staged[target], target)  # noqa: PTH105
+        except OSError:
+            for target, before in saved.items():
+                os.replace(before, target)  # noqa: PTH105
+            raise
+        return written
+
+
+@contextmanager
+def stage(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
+    """Write `graph`, an edited copy of `model`, beside `path` for as long as the context lasts.
+
+    Weights go into the file itself, or into `<name>.data`, which is this output's alone, when the source had external
+    data or when they pass the 2 GiB that protobuf allows. Raises ModelError when a target exists already and
+    `overwrite` is false, when it is one of the inputs or holds the weights of another model, or when the disk refuses;
+    nothing is left behind then.
+    """
+    external = model.external or inline_bytes(graph) > PROTOBUF_LIMIT
+    with _staging(model, (path, data_file(path)) if external else (path,), overwrite) as staged:
+        with phase("write"):
+            if external:
+                write_external(model, graph, staged.path)
+            else:
+                _write_inline(model, graph, staged.path)
+        yield staged
+
+
+@contextmanager
+def stage_copy(model: Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
+    """The same for the file of `model` itself: byte for byte, but that external data lies in `<name>.data` of its own.
+
+    A data file of that name beside the source is copied byte for byte as well, and then so is the model.
+    """
+    assert model.path is not None, "only a model that came from a file can be copied"
+    with _staging(model, (path, data_file(path)) if model.external else (path,), overwrite) as staged:
+        if model.external:
+            copy_external(model, staged.path)
+        else:
+            shutil.copyfile(model.path, staged.path)
+        yield staged
+
+
+@contextmanager
+def _staging(model: Model, targets: tuple[Path, ...], overwrite: bool) -> Iterator[Staged]:
+    path = targets[0]
+    _refuse_conflicts(model, targets, overwrite)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
+            yield Staged(Path(folder) / path.name, targets)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}; nothing was written") from None
+
+
+def save(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) -> list[Path]:
+    """Write `graph`, an edited copy of `model`, to `path`, whole or not at all; returns the files. See `stage`."""
+    with stage(model, graph, path, overwrite) as staged:
+        return staged.publish()
+
+
+def save_copy(model: Model, path: Path, overwrite: bool = False) -> list[Path]:
+    """Copy the file of `model` to `path`, with its data; returns the files. See `stage_copy`."""
+    with stage_copy(model, path, overwrite) as staged:
+        return staged.publish()
+
+
+def _write_inline(model: Model, graph: ir.Model, path: Path) -> None:
+    skeleton = to_proto(model, graph).SerializeToString()
+    home = home_of(model, graph)
+    pieces = fill(skeleton, HERE, home) if home else [skeleton]
+    with path.open("wb") as file:
+        concatenate(pieces, file.write)
+
+
+def _refuse_conflicts(model: Model, targets: Sequence[Path], overwrite: bool) -> None:
+    inputs = [p for p in (model.path, *model.data_files()) if p is not None]
+    for target in targets:
+        refuse_output(target, inputs, overwrite, targets[0])
+
+
+def refuse_output(target: Path, inputs: Sequence[Path], overwrite: bool, model: Path | None = None) -> None:
+    """Raise ModelError when `target` must not be written: an input, the weights of a model other than the output
+    `model`, no regular file, there already, out of reach."""
+    try:
+        if not target.absolute().parent.is_dir():
+            raise ModelError(f"{target}: its folder does not exist; create it first")
+        if not target.exists():
+            return
+        if any(target.samefile(source) for source in inputs if source.exists()):
+            raise ModelError(f"{target}: is the input itself, which is never written to; choose another output")
+        if target.is_dir():
+            raise ModelError(f"{target}: is a folder; give a file name for the output")
+        if not target.is_file():
+            raise ModelError(f"{target}: is a device or a pipe, not a file; choose another output")
+        reader = reader_of(target, model)
+    except OSError as error:
+        raise ModelError(f"{target}: {error.strerror or error}; choose another output") from None
+    if reader is not None:
+        raise ModelError(f"{target}: holds the weights of {reader.name}; choose another output")
+    if not overwrite:
+        raise ModelError(f"{target}: exists already; choose another output or add ", option("overwrite", True))

@@ -1,0 +1,77 @@
+"""What no runtime can run, told from the graph alone: no operator, operator set 0, functions in circles."""
+
+from __future__ import annotations
+
+from ..onnx_ir import onnx_ir as ir
+
+__all__ = ["unsound"]
+
+STANDARD = ("", "ai.onnx")
+
+
+def unsound(model: ir.Model) -> str:
+    """What is wrong with the model and what to do about it, in one line; empty where nothing is.
+
+    >>> import onnx
+    >>> x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n"]) for name in "xy")
+    >>> graph = onnx.helper.make_graph([onnx.NodeProto(name="odd", input=["x"], output=["y"])], "g", [x], [y])
+    >>> unsound(ir.from_proto(onnx.helper.make_model(graph)))
+    "node 'odd' has no operator; export the model again"
+    """
+    owners: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for owner in owners:
+        for domain, version in owner.opset_imports.items():
+            if domain in STANDARD and version is not None and version < 1:
+                return f"operator set {version} does not exist; export the model again with a newer one"
+        if borrowed := _borrowed(owner):
+            return (
+                f"node {borrowed.name or borrowed.op_type!r} ({borrowed.op_type}) takes its graph from an attribute of "
+                "its function, which nothing here can follow; put the function in the place of its calls first "
+                "(onnx.inliner.inline_local_functions)"
+            )
+        for index, node in enumerate(owner.all_nodes()):
+            if not node.op_type:
+                return f"node {node.name or f'number {index}'!r} has no operator; export the model again"
+    circle = _circle(model)
+    if circle:
+        names = " → ".join(f"{domain}.{name}" if domain else name for domain, name, _ in circle)
+        return f"functions call each other in a circle ({names}), so none can run; export the model again"
+    return ""
+
+
+def _borrowed(owner: ir.Graph | ir.Function) -> ir.Node | None:
+    """A node whose body is a reference to an attribute of the function that it stands in; None where there is none."""
+    stack = [iter(owner)]
+    while stack:
+        for node in stack.pop():
+            for attribute in node.attributes.values():
+                if attribute.type not in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+                    continue
+                if attribute.is_ref():
+                    return node
+                bodies = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else attribute.value
+                stack += [iter(body) for body in bodies]
+    return None
+
+
+def _circle(model: ir.Model) -> list[ir.OperatorIdentifier]:
+    """Functions each of which calls the next and the last the first; nothing where calls go one way only."""
+    called = {
+        identifier: list(dict.fromkeys(node.op_identifier() for node in function.all_nodes()))
+        for identifier, function in model.functions.items()
+    }
+    done: set[ir.OperatorIdentifier] = set()
+    for start in called:
+        path, open_ = [start], [iter(called[start])]
+        while path and start not in done:
+            for callee in open_[-1]:
+                if callee in path:
+                    return [*path[path.index(callee) :], callee]
+                if callee in called and callee not in done:
+                    path.append(callee)
+                    open_.append(iter(called[callee]))
+                    break
+            else:
+                done.add(path.pop())
+                open_.pop()
+    return []

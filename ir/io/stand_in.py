@@ -1,0 +1,237 @@
+"""What onnx_ir cannot hold travels as a stand-in that it can, and comes back as it was when the model is written.
+
+Sparse tensors become dense ones that are computed when they are read; types of values and attributes without any
+counterpart (maps, element types of a later version, texts that are no UTF-8) become a number by which they are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ..onnx_ir import onnx_ir as ir
+from .tensor_form import TYPES, bodies
+
+__all__ = ["MARK", "SPARSE", "Kept", "SparseTensor", "prepare", "restore"]
+
+Carried: TypeAlias = "onnx.SparseTensorProto | onnx.AttributeProto | onnx.TypeProto"
+
+SPARSE = "/as a sparse tensor"  # location of the stand-in of a sparse tensor; its offset is the number
+MARK = "\0carried"  # in a text that no model has
+A = onnx.AttributeProto
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A model as onnx_ir was given it, and what the stand-ins in it stand for; None when nothing was kept."""
+
+    proto: onnx.ModelProto | None = None
+    carried: tuple[Carried, ...] = ()
+
+    @property
+    def given(self) -> onnx.ModelProto:
+        """The model as onnx_ir is given it."""
+        assert self.proto is not None, "nothing was kept"
+        return self.proto
+
+    def sparse(self, number: int) -> onnx.SparseTensorProto:
+        """The sparse tensor behind a stand-in."""
+        found = self.carried[number]
+        sparse: onnx.SparseTensorProto = found.sparse_tensor if isinstance(found, A) else found
+        return sparse
+
+
+class SparseTensor(ir.LazyTensor):
+    """A sparse tensor as operators see it: dense, from the moment on that somebody reads it."""
+
+    def __init__(self, number: int, sparse: onnx.SparseTensorProto, name: str | None) -> None:
+        super().__init__(
+            lambda: ir.Tensor(_dense(sparse), name=name),
+            ir.DataType(sparse.values.data_type),
+            ir.Shape(sparse.dims),
+            name=name,
+        )
+        self.number = number
+
+    def reference(self) -> ir.ExternalTensor:
+        """The stand-in that `restore` knows it by."""
+        return ir.ExternalTensor(SPARSE, self.number, None, self.dtype, shape=self.shape, name=self.name or "")
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> npt.NDArray[Any]:
+    values, places = (onnx.numpy_helper.to_array(tensor) for tensor in (sparse.values, sparse.indices))
+    dense = np.zeros(sparse.dims, values.dtype)
+    if places.ndim == 1:
+        dense.reshape(-1)[places] = values
+    else:
+        dense[tuple(places.T)] = values
+    return dense
+
+
+def prepare(proto: onnx.ModelProto) -> Kept:
+    """The model with a stand-in for everything that onnx_ir would refuse or drop; `proto` itself where nothing is.
+
+    Training information is not looked at, since onnx_ir does not look at it either.
+    """
+    if not any(True for _ in _strangers(proto)):
+        return Kept(proto)
+    prepared = onnx.ModelProto()
+    prepared.CopyFrom(proto)
+    carried: list[Carried] = []
+    for holder, stranger in list(_strangers(prepared)):
+        number = len(carried)
+        carried.append(type(stranger).FromString(stranger.SerializeToString()))
+        if isinstance(holder, onnx.GraphProto):
+            holder.initializer.append(_reference(number, stranger, stranger.values.name))
+        elif isinstance(stranger, onnx.TypeProto):
+            stranger.Clear()
+            stranger.opaque_type.domain, stranger.opaque_type.name = MARK, str(number)
+        elif _is_sparse_constant(holder, stranger):
+            sparse = carried[number].sparse_tensor
+            stranger.Clear()
+            stranger.name, stranger.type = "value", A.TENSOR
+            stranger.t.CopyFrom(_reference(number, sparse, ""))
+        else:
+            name = stranger.name
+            stranger.Clear()
+            stranger.name, stranger.type, stranger.s = name, A.STRING, f"{MARK}{number}".encode()
+    for body in bodies(prepared):
+        if isinstance(body, onnx.GraphProto):
+            del body.sparse_initializer[:]
+    return Kept(prepared, tuple(carried))
+
+
+def restore(proto: onnx.ModelProto, kept: Kept) -> None:
+    """Put what was carried back in place of its stand-ins, in a model that may have been edited in between."""
+    if not kept.carried:
+        return
+    for body in bodies(proto):
+        if isinstance(body, onnx.GraphProto):
+            _restore_initializers(body, kept)
+        for info in _infos(body):
+            if info.type.opaque_type.domain == MARK:
+                info.type.CopyFrom(kept.carried[int(info.type.opaque_type.name)])
+        for _, attribute in _attributes(body):
+            number = _number_of(attribute)
+            if number is None:
+                continue
+            found = kept.carried[number]
+            if isinstance(found, A):
+                attribute.CopyFrom(found)
+            else:  # a sparse initializer that was made a Constant
+                attribute.Clear()
+                attribute.name, attribute.type = "sparse_value", A.SPARSE_TENSOR
+                attribute.sparse_tensor.CopyFrom(found)
+
+
+def _restore_initializers(graph: onnx.GraphProto, kept: Kept) -> None:
+    dense = []
+    for tensor in graph.initializer:
+        number = _number_in(tensor)
+        if number is None:
+            dense.append(tensor)
+            continue
+        sparse = graph.sparse_initializer.add()
+        sparse.CopyFrom(kept.sparse(number))
+        sparse.values.name = tensor.name
+    if graph.sparse_initializer:
+        kept_dense = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in dense]
+        del graph.initializer[:]
+        graph.initializer.extend(kept_dense)
+
+
+def _reference(number: int, sparse: onnx.SparseTensorProto, name: str) -> onnx.TensorProto:
+    tensor = onnx.TensorProto(name=name, dims=sparse.dims, data_type=sparse.values.data_type)
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=SPARSE)
+    tensor.external_data.add(key="offset", value=str(number))
+    return tensor
+
+
+def _number_in(tensor: onnx.TensorProto) -> int | None:
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    return int(entries["offset"]) if entries.get("location") == SPARSE else None
+
+
+def _number_of(attribute: onnx.AttributeProto) -> int | None:
+    if attribute.type == A.TENSOR:
+        return _number_in(attribute.t)
+    if attribute.type == A.STRING and attribute.s.startswith(MARK.encode()):
+        return int(attribute.s[len(MARK) :])
+    return None
+
+
+def _strangers(proto: onnx.ModelProto) -> Iterator[tuple[Any, Any]]:
+    """(what holds it, what onnx_ir cannot hold): sparse initializers, types of values, and attributes."""
+    for body in bodies(proto):
+        if isinstance(body, onnx.GraphProto):
+            yield from ((body, sparse) for sparse in body.sparse_initializer)
+        yield from ((info, info.type) for info in _infos(body) if info.HasField("type") and not _is_known(info.type))
+        yield from ((node, attribute) for node, attribute in _attributes(body) if not _is_readable(attribute))
+
+
+def _infos(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.ValueInfoProto]:
+    if isinstance(body, onnx.GraphProto):
+        yield from body.input
+        yield from body.output
+    yield from body.value_info
+
+
+def _attributes(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[tuple[Any, onnx.AttributeProto]]:
+    if isinstance(body, onnx.FunctionProto):
+        yield from ((body, attribute) for attribute in body.attribute_proto)
+    for node in body.node:
+        yield from ((node, attribute) for attribute in node.attribute)
+
+
+def _is_known(type_: onnx.TypeProto) -> bool:
+    """Whether onnx_ir reads the type; what it reads without a word, such as no type at all, is put back later."""
+    which = type_.WhichOneof("value")
+    if which in ("tensor_type", "sparse_tensor_type"):
+        found = getattr(type_, which)
+        return not found.HasField("elem_type") or found.elem_type in TYPES
+    if which in ("sequence_type", "optional_type"):
+        inner = getattr(type_, which).elem_type
+        return _is_known(inner) and inner.WhichOneof("value") not in (None, "opaque_type") and _has_element(inner)
+    return which != "map_type" and type_.opaque_type.domain != MARK
+
+
+def _has_element(type_: onnx.TypeProto) -> bool:
+    which = type_.WhichOneof("value")
+    return which not in ("tensor_type", "sparse_tensor_type") or getattr(type_, which).HasField("elem_type")
+
+
+def _is_readable(attribute: onnx.AttributeProto) -> bool:
+    if attribute.ref_attr_name:
+        return True
+    if attribute.type in (A.SPARSE_TENSOR, A.SPARSE_TENSORS):
+        return False
+    if attribute.type in (A.TYPE_PROTO, A.TYPE_PROTOS):
+        return all(map(_is_known, [attribute.tp] if attribute.type == A.TYPE_PROTO else attribute.type_protos))
+    if attribute.type in (A.STRING, A.STRINGS):
+        return _is_text([attribute.s] if attribute.type == A.STRING else attribute.strings)
+    if attribute.type in (A.TENSOR, A.TENSORS):
+        held = [attribute.t] if attribute.type == A.TENSOR else attribute.tensors
+        return all(tensor.data_type in TYPES - {onnx.TensorProto.UNDEFINED} for tensor in held)
+    return attribute.type != A.UNDEFINED
+
+
+def _is_text(strings: Iterable[bytes]) -> bool:
+    try:
+        for string in strings:
+            if string.decode().startswith(MARK):
+                return False
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_sparse_constant(holder: Any, attribute: onnx.AttributeProto) -> bool:
+    constant = isinstance(holder, onnx.NodeProto) and holder.op_type == "Constant" and holder.domain in ("", "ai.onnx")
+    sparse = attribute.name == "sparse_value" and attribute.type == A.SPARSE_TENSOR
+    return constant and sparse and attribute.sparse_tensor.values.data_type in TYPES

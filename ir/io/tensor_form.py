@@ -1,0 +1,103 @@
+"""Whether the tensors of a model hold what they state: so many values of such a type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import onnx
+from onnx import TensorProto as T
+
+from ..onnx_ir import onnx_ir as ir
+from .wire import HERE
+
+__all__ = ["TYPES", "bodies", "tensors", "wrong_tensor"]
+
+TYPES = frozenset(int(kind) for kind in ir.DataType)
+
+# The field that holds the values of each type that is not raw, and values per element of that field.
+FIELDS: dict[int, tuple[str, float]] = {
+    T.FLOAT: ("float_data", 1),
+    T.COMPLEX64: ("float_data", 0.5),
+    T.DOUBLE: ("double_data", 1),
+}
+FIELDS |= {T.COMPLEX128: ("double_data", 0.5), T.INT64: ("int64_data", 1), T.STRING: ("string_data", 1)}
+FIELDS |= {T.UINT32: ("uint64_data", 1), T.UINT64: ("uint64_data", 1)}
+PACKED = {4: 2, 2: 4}  # values per byte by their bits
+
+
+def wrong_tensor(proto: onnx.ModelProto) -> str:
+    """What is wrong with the first initializer or Constant that does not hold what it states; '' when all do.
+
+    ONNX Runtime never reads the data of a tensor that nothing uses, so neither is it looked at here.
+    """
+    used = {name for body in bodies(proto) for node in body.node for name in node.input}
+    used |= {info.name for body in bodies(proto) if isinstance(body, onnx.GraphProto) for info in body.output}
+    used |= {name for function in proto.functions for name in function.output}
+    for body in bodies(proto):
+        for tensor in getattr(body, "initializer", ()):
+            said = _wrong_type(tensor) or (_wrong_data(tensor) if tensor.name in used else "")
+            if said:
+                return f"initializer {tensor.name!r} {said}"
+        for node in body.node:
+            if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+                continue
+            for attribute in node.attribute:
+                if attribute.name != "value" or not attribute.HasField("t"):
+                    continue
+                said = _wrong_type(attribute.t) or (_wrong_data(attribute.t) if used & {*node.output} else "")
+                if said:
+                    return f"the Constant {', '.join(node.output)!r} {said}"
+    return ""
+
+
+def bodies(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
+    """The main graph, the functions, and every graph inside their nodes."""
+    stack = [proto.graph, *proto.functions]
+    while stack:
+        body = stack.pop()
+        yield body
+        for node in body.node:
+            for attribute in node.attribute:
+                stack.extend([*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs])
+
+
+def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every dense tensor that the graphs and functions hold: initializers and attributes."""
+    for body in bodies(proto):
+        yield from getattr(body, "initializer", ())
+        for node in body.node:
+            for attribute in node.attribute:
+                yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+
+
+def _wrong_type(tensor: onnx.TensorProto) -> str:
+    if tensor.data_type == T.UNDEFINED:
+        return "has no element type"
+    if tensor.data_type not in TYPES:
+        return f"has the element type {tensor.data_type}, which ONNX does not know"
+    return ""
+
+
+def _wrong_data(tensor: onnx.TensorProto) -> str:
+    if any(size < 0 for size in tensor.dims):
+        return f"has a negative size: {list(tensor.dims)}"
+    kind = ir.DataType(tensor.data_type)
+    count = math.prod(tensor.dims)
+    stated = f"states {'x'.join(map(str, tensor.dims)) or '1'} {kind.name.lower()} values"
+    place = {entry.key: entry.value for entry in tensor.external_data} if tensor.data_location == T.EXTERNAL else {}
+    if kind == ir.DataType.STRING:
+        if tensor.HasField("raw_data") or tensor.data_location == T.EXTERNAL:
+            return f"{stated} and holds bytes where texts belong"
+        held, needed, unit = len(tensor.string_data), count, "texts"
+    elif place.get("location") == HERE or (not place and tensor.HasField("raw_data")):
+        held = int(place["length"]) if place else len(tensor.raw_data)
+        needed, unit = math.ceil(count * kind.bitwidth / 8), "bytes"
+    elif tensor.data_location == T.EXTERNAL:
+        return ""  # what its file holds is looked at where the file is
+    else:
+        field, each = FIELDS.get(tensor.data_type, ("int32_data", PACKED.get(kind.bitwidth, 1)))
+        held, needed, unit = len(getattr(tensor, field)), math.ceil(count / each), f"values in {field}"
+    if held == needed:
+        return ""
+    return f"{stated} and holds {'none' if not held else f'{held} {unit} of {needed}'}"

@@ -1,0 +1,153 @@
+"""An annealing: which weights of one linear are removed, on what evidence, and what is needed to put them back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..brief import brief
+from ..errors import ScissionError
+from .decomposition import Block, Decomposition, from_ranges, to_ranges
+from .evidence import Evidence
+
+__all__ = ["Annealing", "AnnealingError", "Cause", "pack_mask"]
+
+# Why a weight is not annealed: no test can be made of it; the null does not fit; the certificate refuses the blocks;
+# nothing is confirmed; nothing lies outside what is; a block or a stray cannot be written into the graph.
+Cause = Literal["untested", "misfit", "uncertified", "nothing confirmed", "nothing to remove", "unsupported"]
+
+Mask = npt.NDArray[np.bool_]
+
+
+class AnnealingError(ScissionError):
+    """An annealing that contradicts itself, or belongs to another weight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annealing:
+    """What annealing does to one linear: everything outside `kept` becomes zero, the strays excepted.
+
+    node: address of the linear; weight: name of its constant; shape: canonical (K, N); sha256: of the weight as stored
+    in the original, which is where removed weights come back from; blocks: all entries inside them are kept
+    (block-fill); mask: instead of blocks, each kept entry on its own (`pack_mask`), the paper's literal removal of
+    edges; strays: entries (k, n) outside that are kept beside the blocks, exactly; removed: how many non-zero entries
+    go; refitted: whether the kept ones were fitted again, so that they are not those of the original; confirmed: by the
+    test, before block-fill; evidence: why. Raises AnnealingError when both or neither of blocks and mask are given.
+    """
+
+    node: str
+    weight: str
+    shape: tuple[int, int]
+    sha256: str
+    evidence: Evidence
+    removed: int
+    blocks: Decomposition | None = None
+    mask: str | None = None
+    strays: tuple[tuple[int, int], ...] = ()
+    refitted: bool = False
+
+    __repr__ = brief
+
+    def __post_init__(self) -> None:
+        if (self.blocks is None) == (self.mask is None):
+            raise AnnealingError(f"{self.node}: an annealing keeps either blocks or the entries of a mask")
+        if min(self.shape) < 1:
+            raise AnnealingError(f"{self.node}: a weight of shape {self.shape} has no entries")
+        if self.blocks is not None and self.blocks.shape != self.shape:
+            raise AnnealingError(f"{self.node}: blocks are for shape {self.blocks.shape}, the weight has {self.shape}")
+        K, N = self.shape
+        if any(not (0 <= k < K and 0 <= n < N) for k, n in self.strays):
+            raise AnnealingError(f"{self.node}: a stray lies outside the weight of shape {self.shape}")
+        if not isinstance(self.removed, int) or isinstance(self.removed, bool) or self.removed < 0:
+            raise AnnealingError(f"{self.node}: removed is {self.removed!r}, which is no count")
+
+    def kept(self) -> Mask:
+        """The entries (K, N) that are kept, strays not among them. Raises AnnealingError when the mask is damaged."""
+        if self.blocks is None:
+            assert self.mask is not None
+            return _unpack(self.mask, self.shape, self.node)
+        return self.blocks.inside()
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, blocks as index ranges."""
+        rest: dict[str, Any] = {"mask": self.mask}
+        if self.blocks is not None:
+            parts = self.blocks.blocks
+            rest = {"blocks": [{"inputs": to_ranges(b.inputs), "outputs": to_ranges(b.outputs)} for b in parts]}
+        return {
+            "node": self.node,
+            "weight": self.weight,
+            "shape": list(self.shape),
+            "sha256": self.sha256,
+            "removed": self.removed,
+            "refitted": self.refitted,
+            "strays": [list(stray) for stray in self.strays],
+            **rest,
+            "evidence": self.evidence.to_dict(),
+        }
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Annealing:
+        """Inverse of `to_dict`; raises AnnealingError naming the node when it cannot be read."""
+        node = data.get("node", "no node") if isinstance(data, Mapping) else "no node"
+        try:
+            K, N = data["shape"]
+            if not (type(K) is int and type(N) is int and min(K, N) > 0):
+                raise AnnealingError(f"{node}: shape {[K, N]} is no pair of sizes")
+            blocks = None
+            if "blocks" in data:
+                parts = [Block(from_ranges(b["inputs"], K), from_ranges(b["outputs"], N)) for b in data["blocks"]]
+                blocks = Decomposition((K, N), tuple(parts))
+            return Annealing(
+                node=_typed("node", data["node"], str),
+                weight=_typed("weight", data["weight"], str),
+                shape=(K, N),
+                sha256=_typed("sha256", data["sha256"], str),
+                evidence=Evidence.from_dict(data["evidence"]),
+                removed=data["removed"],
+                blocks=blocks,
+                mask=data.get("mask"),
+                strays=tuple((_typed("a stray", k, int), _typed("a stray", n, int)) for k, n in data["strays"]),
+                refitted=_typed("refitted", data["refitted"], bool),
+            )
+        except AnnealingError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:  # the last two: absurd sizes
+            what = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise AnnealingError(f"annealing of {node}: {what}") from None
+
+
+def _typed(name: str, value: Any, kind: type) -> Any:
+    """A value of that very type: what was read from text may hold anything."""
+    if type(value) is not kind:
+        raise TypeError(f"{name} is {value!r}, which is no {kind.__name__}")
+    return value
+
+
+def pack_mask(mask: Mask) -> str:
+    """A Boolean matrix as text: its bits by rows, compressed, in base 64.
+
+    >>> _unpack(pack_mask(np.eye(3, dtype=bool)), (3, 3), "example").sum()
+    np.int64(3)
+    """
+    return base64.b64encode(zlib.compress(np.packbits(mask).tobytes(), 9)).decode()
+
+
+def _unpack(text: str, shape: tuple[int, int], node: str) -> Mask:
+    size = shape[0] * shape[1]
+    expected = -(-size // 8)
+    try:
+        inflater = zlib.decompressobj()
+        octets = inflater.decompress(base64.b64decode(text, validate=True), expected + 1)  # a bomb stops here
+    except (binascii.Error, zlib.error, TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise AnnealingError(f"{node}: its mask is damaged ({error}); make a new plan") from None
+    if len(octets) != expected or not inflater.eof:
+        raise AnnealingError(f"{node}: its mask has not one bit for each of {size:,} entries; make a new plan")
+    return np.unpackbits(np.frombuffer(octets, np.uint8), count=size).astype(bool).reshape(shape)

@@ -1,0 +1,5 @@
+"""Statistical tests of single edges, their nulls and corrections for many tests.
+
+Entry: `anneal.confirm`.
+May import: ir, ir.plan, passes.connectivity.
+"""

@@ -1,0 +1,421 @@
+"""Annealing of a whole model: for every linear, which weights its test would remove, and on what evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ...ir.axes.ffn import Ffn, find_ffns
+from ...ir.errors import Remedy
+from ...ir.graph.functions import weight_takers
+from ...ir.graph.linear import Linear
+from ...ir.graph.skipped import Skipped
+from ...ir.graph.survey import Survey
+from ...ir.graph.view import view
+from ...ir.io.load import Model, ModelError
+from ...ir.phase import phase
+from ...ir.plan.annealing import Annealing, Cause, pack_mask
+from ...ir.plan.decomposition import Decomposition
+from ...ir.plan.evidence import Evidence
+from ...ir.plan.null import Null
+from ..connectivity.bipartite import Components, components
+from ..connectivity.chunked import to_host
+from ..decompose.blocks import decompose
+from ..decompose.fingerprint import fingerprint
+from .blocks.certificate import STRAYS
+from .blocks.search import anneal_blocks
+from .edges.anneal import AnnealError, EdgeTest, confirm
+from .edges.anneal_sequences import SequenceTest, confirm_sequences
+from .edges.correction import Correction
+from .edges.misfit import told
+from .edges.random_walk import Source
+from .edges.schemes import SchemeError, estimate
+from .edges.sequences import edge_sequences, spread
+from .obstacle import obstacle
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["METHODS", "Anneal", "Annealed", "Found", "Method", "anneal_model"]
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+Method = Literal[
+    "auto", "neyman", "walk", "edges", "norm", "consistency", "sequences", "paper", "support", "update", "blocks"
+]
+METHODS: tuple[str, ...] = get_args(Method)
+NullOf: TypeAlias = "Callable[[Linear], Null | None]"
+Progress: TypeAlias = "Callable[[int, int, str], None]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anneal:
+    """How to anneal.
+
+    method: the test; 'paper' tests feed-forward networks as sequences and every other linear edge by edge (3.4), 'auto'
+    takes the one that suits what is known of the start: 'update' with an initial checkpoint, 'support' where the
+    initialisation is bounded, 'blocks' otherwise. level, correction: of the edge-wise tests. null: of a linear, None
+    for a robust estimate; initial: canonical weights (K, N) by address, tolerance: of their type and that of the
+    weight, the (relative, absolute) difference that a conversion alone may make. fill: keep everything inside the
+    components of what is confirmed, False for the paper's removal edge by edge. strays: how many entries outside the
+    blocks 'blocks' may keep beside them, drop_strays: remove them instead. axis: whose influence sums to one
+    in the tests of equal influence (3.2.2 and 3.3.2). accept_null: anneal by an edge-wise test though the weight
+    contradicts its null, which otherwise leaves it as it is. exposed: (K, N) which weights of a linear
+    calibration data exposed, None where that is not known; others count as not confirmed. device: of torch, None for
+    numpy.
+    """
+
+    method: Method = "auto"
+    level: float = 0.05
+    correction: Correction = "bonferroni"
+    null: NullOf | None = None
+    initial: Mapping[str, Array] = field(default_factory=dict)
+    tolerance: Callable[[Any, Any], tuple[float, float]] | None = None
+    fill: bool = True
+    strays: int = STRAYS
+    drop_strays: bool = False
+    axis: Source = "inputs"
+    accept_null: bool = False
+    exposed: Callable[[Linear], Mask | None] | None = None
+    seed: int = 0
+    device: torch.device | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise AnnealError(f"unknown method {self.method!r}; use one of {', '.join(METHODS)}")
+        if self.axis not in get_args(Source):
+            raise AnnealError(f"unknown axis {self.axis!r}; use one of {', '.join(get_args(Source))}")
+        if not 0 < self.level < 1:
+            raise AnnealError(f"a level lies between 0 and 1, not at {self.level}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Found:
+    """What was decided about one linear: its annealing, None where nothing is to be removed, and what is left of it.
+
+    components: of what is kept; confirmed: share of the entries; reason: why nothing is removed, '' where something is,
+    and cause: what kind of reason that is.
+    """
+
+    node: str
+    shape: tuple[int, int]
+    annealing: Annealing | None
+    evidence: Evidence | None
+    components: Components
+    kept: float
+    reason: str = ""
+    cause: Cause | None = None
+
+    @property
+    def mac_share(self) -> float:
+        """Multiply-adds inside the components of what is kept over those of the dense product."""
+        return decompose(self.components).mac_share
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annealed:
+    """What was decided about every linear of a model, in its order, and what could not be looked at."""
+
+    found: tuple[Found, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def annealing(self) -> tuple[Annealing, ...]:
+        """The annealings that remove something."""
+        return tuple(one.annealing for one in self.found if one.annealing is not None)
+
+
+@phase("anneal")
+def anneal_model(model: Model, settings: Anneal, progress: Progress | None = None) -> Annealed:
+    """Test every linear of a model and decide which of its weights would be removed; changes nothing.
+
+    progress: called with (done, total, node). Raises AnnealError when the method lacks what it needs for every linear,
+    NullError, ModelError when a weight does not fit into memory.
+    """
+    seen = view(model.graph).found
+    networks = _networks(seen, settings)
+    done: dict[str, Found] = {}
+    skipped = list(seen.skipped)
+    skipped += [
+        Skipped(way.address, way.op, "recurrent operators are not annealed", math.prod(way.shape))
+        for way in seen.recurrents
+    ]
+    takers, _ = weight_takers(model.graph)
+    skipped += [
+        Skipped("::".join(one[:2]), "function", "its weights are arguments of a function, which are not annealed", 0)
+        for one in sorted(takers)
+    ]
+    refused: tuple[str | Remedy, ...] = ()  # what the test had against a weight, if anything
+    for index, linear in enumerate(seen.linears):
+        if linear.address in done:
+            continue
+        if progress:
+            progress(index, len(seen.linears), linear.address)
+        if reason := obstacle(linear):
+            skipped.append(Skipped(linear.address, linear.op, reason, math.prod(linear.shape)))
+            continue
+        try:
+            network = networks.get(linear.address)
+            if network is not None:
+                done.update(_network(network, seen, settings))
+            else:
+                done[linear.address] = _linear(linear, seen, settings)
+        except MemoryError:
+            where = f"{model.name}: {linear.address}"
+            raise ModelError(f"{where}: not enough memory to anneal a weight of {linear.shape}") from None
+        except ModelError as error:
+            skipped.append(Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", 0))
+        except (AnnealError, SchemeError) as error:  # of this weight; the others are no worse for it
+            skipped.append(Skipped(linear.address, linear.op, str(error), math.prod(linear.shape)))
+            refused = error.parts
+    if not done and seen.linears:
+        raise AnnealError(f"{model.name}: no weight can be annealed: ", *(refused or (skipped[-1].reason,)))
+    return Annealed(tuple(done[way.address] for way in seen.linears if way.address in done), tuple(skipped))
+
+
+def _networks(seen: Survey, settings: Anneal) -> dict[str, Ffn]:
+    """The feed-forward networks of several channels that are tested as sequences, by the address of each linear."""
+    if settings.method not in ("norm", "consistency", "sequences", "paper"):
+        return {}
+    found = [f for f in find_ffns(seen.linears, seen.constants) if f.channels and not any(map(obstacle, f.linears))]
+    return {linear.address: network for network in found for linear in network.linears}
+
+
+def _linear(linear: Linear, seen: Survey, settings: Anneal) -> Found:
+    weight = linear.canonical(seen.constants)
+    method = _method(linear, settings)
+    if method in ("norm", "consistency", "sequences"):
+        reason = "it is in no feed-forward network of several channels, so its edges have no sequences"
+        return _untouched(linear, weight, reason, "untested")
+    if method == "update" and linear.address not in settings.initial:
+        return _untouched(linear, weight, "the initial checkpoint has no weight for it", "untested")
+    null = _null(linear, weight, settings, method)
+    if method == "blocks":
+        return _blocks(linear, weight, null, seen, settings)
+    test: EdgeTest = "edges" if method == "paper" else method  # type: ignore[assignment]
+    initial = settings.initial.get(linear.address)
+    decision = confirm(
+        _moved(weight, settings),
+        test,
+        null=null,
+        initial=initial,
+        tolerance=_tolerance(initial, weight, settings),
+        level=settings.level,
+        correction=settings.correction,
+        source=settings.axis,
+    )
+    confirmed, evidence = _of_exposed(linear, to_host(decision.confirmed), decision.evidence, settings)
+    return _decided(linear, weight, confirmed, evidence, seen, settings)
+
+
+def _of_exposed(linear: Linear, confirmed: Mask, evidence: Evidence, settings: Anneal) -> tuple[Mask, Evidence]:
+    """What is confirmed and was exposed: a weight whose ends never were active together received no update."""
+    exposed = settings.exposed(linear) if settings.exposed else None
+    if exposed is None:
+        return confirmed, evidence
+    both = confirmed & exposed
+    less = int(confirmed.sum()) - int(both.sum())
+    note = f"{less:,} confirmed weights were never exposed by the calibration data and count as not confirmed"
+    return both, replace(evidence, confirmed=float(both.mean()), notes=(*evidence.notes, *([note] if less else [])))
+
+
+def _tolerance(initial: Array | None, weight: Array, settings: Anneal) -> tuple[float, float]:
+    """(Relative, absolute) difference to the initial weight that is a conversion between types and no update."""
+    if initial is None or settings.tolerance is None:
+        return 0.0, 0.0
+    return settings.tolerance(initial.dtype, weight.dtype)
+
+
+def _method(linear: Linear, settings: Anneal) -> Method:
+    if settings.method != "auto":
+        return settings.method
+    if linear.address in settings.initial:
+        return "update"
+    null = settings.null(linear) if settings.null else None
+    return "support" if null is not None and null.family == "uniform" and not null.estimated else "blocks"
+
+
+def _null(linear: Linear, weight: Array, settings: Anneal, method: Method) -> Null | None:
+    """The null of a linear; a robust estimate where nothing is known and the test needs one."""
+    null = settings.null(linear) if settings.null else None
+    if null is None and method in ("neyman", "edges", "paper", "support"):
+        return estimate(weight)
+    if null is None and method == "walk":
+        return _estimated(weight)
+    return null
+
+
+def _estimated(weight: Array) -> Null | None:
+    """A robust estimate of the null; None where there are too few entries, which the tests of equal influence bear."""
+    try:
+        return estimate(weight)
+    except SchemeError:
+        return None
+
+
+def _moved(weight: Array, settings: Anneal) -> Any:
+    """The weight where it is tested, in the type it is stored in: what a test tolerates as rounding depends on that."""
+    if settings.device is None:
+        return weight
+    import torch
+
+    native = np.array(weight, weight.dtype.newbyteorder("="), order="C")
+    if native.dtype.name == "bfloat16":  # torch does not know that of numpy
+        return torch.from_numpy(native.view(np.int16)).view(torch.bfloat16).to(settings.device)
+    return torch.from_numpy(native).to(settings.device)
+
+
+def _untouched(linear: Linear, weight: Array, reason: str, cause: Cause, evidence: Evidence | None = None) -> Found:
+    return Found(
+        node=linear.address,
+        shape=linear.shape,
+        annealing=None,
+        evidence=evidence,
+        components=components(weight),
+        kept=1.0,
+        reason=reason,
+        cause=cause,
+    )
+
+
+def _blocks(linear: Linear, weight: Array, null: Null | None, seen: Survey, settings: Anneal) -> Found:
+    decision = anneal_blocks(weight, null, seed=settings.seed, allowed=settings.strays)
+    if decision.decomposition is None:
+        assert decision.evidence.certificate is not None
+        return _untouched(linear, weight, decision.evidence.certificate.reason, "uncertified", decision.evidence)
+    keep = not settings.drop_strays and decision.strays.size > 0
+    if keep and (reason := obstacle(linear, strays=True)):
+        return _untouched(linear, weight, reason, "unsupported", decision.evidence)
+    strays = tuple((int(k), int(n)) for k, n in decision.strays)
+    evidence = decision.evidence
+    if strays and not keep:
+        largest = max(abs(float(weight[stray])) for stray in strays)
+        sigma = f", up to {largest / evidence.null.sigma:.1f} sigma" if evidence.null else ""
+        note = f"{len(strays)} stray weights outside the blocks are removed as well{sigma}"
+        evidence = replace(evidence, notes=(*evidence.notes, note))
+    return _kept(linear, weight, decision.decomposition, None, evidence, seen, strays if keep else ())
+
+
+def _network(network: Ffn, seen: Survey, settings: Anneal) -> dict[str, Found]:
+    """One decision on the edges between states, written back to all weights of a feed-forward network."""
+    weights = {linear.address: linear.canonical(seen.constants) for linear in network.linears}
+    channels = network.channels
+    assert channels is not None
+    gates = [network.gate] if network.gate else []
+    groups = [[weights[way.address] for way in side] for side in (network.ups, network.downs, gates)]
+    theta = edge_sequences(groups[0], groups[1], channels, groups[2])
+    test: SequenceTest = "sequences" if settings.method == "paper" else settings.method  # type: ignore[assignment]
+    nulls = _sequence_nulls(network, weights, settings, len(theta), needed=test != "consistency")
+    decision = confirm_sequences(
+        [_moved(part, settings) for part in theta],
+        test,
+        nulls=nulls,
+        level=settings.level,
+        correction=settings.correction,
+        source=settings.axis,
+    )
+    edges = to_host(decision.confirmed)
+    if settings.fill:
+        edges = decompose(components(edges)).inside()
+    up, down = spread(edges, channels)
+    found, at = {}, 0
+    for way in network.ups:
+        found[way.address] = _decided(
+            way, weights[way.address], up[:, at : at + way.shape[1]], decision.evidence, seen, settings
+        )
+        at += way.shape[1]
+    for way in gates:
+        found[way.address] = _decided(
+            way, weights[way.address], up[:, : way.shape[1]], decision.evidence, seen, settings
+        )
+    at = 0
+    for way in network.downs:
+        found[way.address] = _decided(
+            way, weights[way.address], down[at : at + way.shape[0]], decision.evidence, seen, settings
+        )
+        at += way.shape[0]
+    return found
+
+
+def _sequence_nulls(
+    network: Ffn, weights: Mapping[str, Array], settings: Anneal, count: int, *, needed: bool
+) -> list[Null]:
+    """The null of each component of a sequence: that of the matrix it is cut from; none at all where one cannot be
+    estimated and the test does without."""
+    d = network.shape[0]
+    order = [(way, way.shape[1] // d) for way in (*network.ups, *([network.gate] if network.gate else []))]
+    order += [(way, way.shape[0] // d) for way in network.downs]
+    nulls = []
+    for way, repeats in order:
+        null = settings.null(way) if settings.null else None
+        if null is None:
+            null = estimate(weights[way.address]) if needed else _estimated(weights[way.address])
+        if null is None:
+            return []
+        nulls += [null] * repeats
+    assert len(nulls) == count
+    if len({null.family for null in nulls}) > 1:  # only estimates differ in that: one law for all of a sequence
+        nulls = [replace(null, family="normal", scale=null.sigma) for null in nulls]
+    return nulls
+
+
+def _decided(
+    linear: Linear, weight: Array, confirmed: Mask, evidence: Evidence, seen: Survey, settings: Anneal
+) -> Found:
+    """The annealing that keeps what was confirmed, or everything inside its components; none under a null that the
+    weight contradicts, unless that was accepted."""
+    if evidence.misfit is not None:
+        what = told(evidence)
+        if not settings.accept_null:
+            reason = f"{what}; give the right --init, or --accept-null to anneal all the same"
+            return _untouched(linear, weight, reason, "misfit", evidence)
+        evidence = replace(evidence, notes=(*evidence.notes, f"{what}, and was accepted all the same"))
+    if not settings.fill:
+        return _kept(linear, weight, None, confirmed, evidence, seen)
+    return _kept(linear, weight, decompose(components(confirmed)), None, evidence, seen)
+
+
+def _kept(
+    linear: Linear,
+    weight: Array,
+    blocks: Decomposition | None,
+    mask: Mask | None,
+    evidence: Evidence,
+    seen: Survey,
+    strays: Sequence[tuple[int, int]] = (),
+) -> Found:
+    """A decision as an annealing, with what it leaves; None where it would remove nothing, or everything."""
+    kept = mask if blocks is None else blocks.inside()
+    assert kept is not None  # one of the two is given
+    left = (weight != 0) & kept
+    removed = int(np.count_nonzero(weight)) - int(np.count_nonzero(left)) - len(strays)
+    parts = components(left)
+    reason = ""
+    cause: Cause = "nothing to remove"
+    if not parts.count:
+        cause = "nothing confirmed"
+        reason = f"{evidence.test} confirms no weight at all; to remove all of them is no annealing"
+    elif not removed:
+        reason = "nothing to remove: all weights lie inside one component" if parts.count == 1 else "nothing to remove"
+    if reason:
+        return _untouched(linear, weight, reason, cause, evidence)
+    annealing = Annealing(
+        node=linear.address,
+        weight=linear.weight.name or "",
+        shape=linear.shape,
+        sha256=fingerprint(linear.stored(seen.constants)),
+        evidence=evidence,
+        removed=removed,
+        blocks=blocks,
+        mask=None if mask is None else pack_mask(mask),
+        strays=tuple(strays),
+    )
+    share = (int(np.count_nonzero(kept)) + len(strays)) / max(weight.size, 1)
+    return Found(
+        node=linear.address, shape=linear.shape, annealing=annealing, evidence=evidence, components=parts, kept=share
+    )

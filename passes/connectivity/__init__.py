@@ -1,0 +1,5 @@
+"""A weight as a graph: its edges, their components, and the Boolean closure of a relation.
+
+Entry: `bipartite.components`.
+May import: ir, ir.findings.
+"""

@@ -1,0 +1,5 @@
+"""The blocks of several linears written together, everything between them included.
+
+Entry: `emit.branches`.
+May import: ir, ir.axes, ir.graph, ir.plan, passes.decompose, passes.lowering.linear, passes.lowering.nodes.
+"""

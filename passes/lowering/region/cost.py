@@ -1,0 +1,114 @@
+"""Predicted seconds of a region that is computed block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....ir.axes.region import Region
+from ....ir.graph.linear import Linear
+from ....ir.plan.plan import Decomposition
+from ...decompose.blocks import is_run
+from ..linear.cost import Machine, dense_seconds, products_seconds, transpose_seconds
+from .emit import stacks_of
+
+__all__ = ["joint_seconds", "region_seconds"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a region is computed: its flow, how many groups of blocks, whether they are stacks, bytes of an entry."""
+
+    flow: str
+    groups: int
+    stacked: bool
+    itemsize: int
+
+
+def region_seconds(region: Region, rows: int, machine: Machine) -> float:
+    """Predicted seconds of a region as it is, dense, for `rows` activation rows."""
+    products = (dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), machine) for linear in region.linears)
+    return sum(products) + len(region.inner) * machine.node + _touched(region, rows, machine)
+
+
+def joint_seconds(
+    region: Region,
+    decompositions: Sequence[Decomposition],
+    flow: str,
+    stack: int,
+    rows: int,
+    machine: Machine,
+    copies: Collection[Linear] = (),
+) -> float:
+    """Predicted seconds of a region for `rows` activation rows: products, launches, what operators in between compute,
+    and index work where it begins and ends; copies: its linears that are selections, which multiply nothing.
+    """
+    groups = stacks_of(len(decompositions[0].blocks), stack)
+    itemsize = int(region.linears[0].dtype.itemsize)
+    way = _Way(flow, len(groups), stack > 1, itemsize)
+    seconds = len(region.inner) * len(groups) * machine.node + _touched(region, rows, machine)
+    entered: set[object] = set()
+    for linear, found in zip(region.linears, decompositions, strict=True):
+        blocks = [block.shape for block in found.blocks]
+        if linear not in copies:
+            kind = machine.left() if flow == "columns" and rows > 1 else machine
+            kind = machine.stacked() if stack > 1 else kind
+            seconds += products_seconds(blocks, rows, itemsize, kind) - (len(blocks) - len(groups)) * machine.launch
+            seconds += 0 if stack == 1 else len(blocks) * machine.batch
+        key = (linear.activation, tuple(block.inputs.tobytes() for block in found.blocks))
+        if not region.is_internal(linear) and key not in entered:
+            entered.add(key)
+            seconds += _enter(linear, found, way, rows, machine, copies=linear in copies)
+    for value in region.exits():
+        left = next((d for one, d in zip(region.linears, decompositions, strict=True) if one.output is value), None)
+        # What leaves behind the last linear is as wide as what that writes.
+        seconds += _leave(left or decompositions[-1], way, rows, machine)
+    return seconds
+
+
+def _touched(region: Region, rows: int, machine: Machine) -> float:
+    """What the operators in between take, whoever computes them: elementwise, each for all of its features."""
+    written = (output for node in region.inner for output in node.outputs if output in region.features.labels)
+    return sum(region.features.labels[value].size for value in written) * rows * machine.touch
+
+
+def _enter(linear: Linear, found: Decomposition, way: _Way, rows: int, machine: Machine, *, copies: bool) -> float:
+    """What enters a region, once for all linears that read the same of the same value."""
+    size = linear.shape[1] if copies else sum(block.inputs.size for block in found.blocks)
+    elements = size * rows
+    moved = elements * machine.move * way.itemsize / 4
+    if way.flow == "columns":
+        turned = _turned(linear.shape[0] * rows, 1, rows, way.itemsize, machine)
+        return way.groups * machine.node + moved + size * machine.row + turned
+    seconds = machine.node + moved
+    if way.stacked:
+        seconds += 2 * way.groups * machine.node + moved
+    if all(is_run(block.inputs) for block in found.blocks):
+        return seconds
+    return seconds + 4 * machine.node + elements * machine.pick
+
+
+def _leave(found: Decomposition, way: _Way, rows: int, machine: Machine) -> float:
+    """What leaves a region: joined, and every feature in its place."""
+    order = np.concatenate([block.outputs for block in found.blocks])
+    elements = order.size * rows
+    moved = elements * machine.move * way.itemsize / 4
+    natural = bool((order == np.arange(order.size)).all())
+    seconds = machine.node + moved
+    if way.flow == "columns" and not way.stacked and not natural:
+        turned = _turned(elements, 1, rows, way.itemsize, machine)
+        return seconds + machine.node + moved + order.size * machine.row + turned
+    if way.flow == "columns":
+        seconds += _turned(elements, way.groups, rows, way.itemsize, machine)
+    elif way.stacked:
+        seconds += 2 * way.groups * machine.node + moved
+    return seconds if natural else seconds + 4 * machine.node + elements * machine.pick
+
+
+def _turned(elements: int, pieces: int, rows: int, itemsize: int, machine: Machine) -> float:
+    """Transposes of so many elements in so many pieces, each of which is cheap while it fits the cache."""
+    if rows == 1:
+        return pieces * machine.node
+    return pieces * transpose_seconds(elements / pieces, itemsize, machine)

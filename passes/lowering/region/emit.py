@@ -1,0 +1,198 @@
+"""A region block by block: every linear and every operator in between once for each block, or once for a stack of them.
+
+What enters the region is brought into the order of the blocks once, what leaves it is put back once; in between no
+feature moves. With flow 'rows' features stay on the axis that they are on. With flow 'columns' activations of two
+dimensions are transposed when they enter and when they leave, since copying whole rows is faster than picking columns.
+A stack of blocks of equal shape is one tensor with a new first axis, and one node computes them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ....ir.axes.region import Inner, Region, unfit
+from ....ir.graph.constants import Constants
+from ....ir.graph.linear import Linear
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.plan.plan import Decomposition
+from ...decompose.region import Ids, Selection, assign, selections
+from ..linear.select import selection as picked
+from ..nodes.emitter import Emitter, Names
+from .ends import Entrance, leave
+from .linear import Group, JointLinear, role_of
+from .node import Stackable, Unsuited, restrict
+
+__all__ = ["Emitted", "branches", "stacks_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Emitted:
+    """What stands in for a region: new nodes by the node that they go in front of, constants, and what replaces each
+    value that is read outside of the region."""
+
+    nodes: Mapping[ir.Node, list[ir.Node]]
+    constants: tuple[ir.Value, ...]
+    replaced: Mapping[ir.Value, ir.Value]
+    removed: tuple[ir.Node, ...]
+
+
+def branches(
+    region: Region,
+    decompositions: Sequence[Decomposition],
+    constants: Constants,
+    names: Names,
+    addresses: Mapping[ir.Node, str],
+    *,
+    flow: str = "rows",
+    stack: int = 1,
+    now: Mapping[ir.Value, ir.Value] | None = None,
+) -> Emitted:
+    """Emit a region in blocks; changes no graph.
+
+    decompositions: of each linear of the region, block i of each being one block of the region; flow, stack: see
+    `Joint`; now: what stands in the place of a value already. Raises Unsuited with a reason where the blocks contradict
+    each other, or a node cannot be computed that way.
+    """
+    for linear in region.linears:
+        if reason := unfit(linear):
+            raise Unsuited(f"{linear.address}: {reason}")
+    block_of = assign(region, decompositions)
+    if block_of is None:
+        raise Unsuited("its blocks contradict each other: what one writes another reads")
+    groups = stacks_of(len(decompositions[0].blocks), stack)
+    columns = flow == "columns"
+    selected = _selected(region, block_of, groups, columns=columns)
+    entrance = Entrance(groups=groups, columns=columns, now=now or {})
+    work = _Work(region, decompositions, constants, names, addresses, columns, groups, selected, entrance)
+    try:
+        return work.run()
+    except Unsuited as reason:
+        reason.nodes = [node for emitter in work.emitters for node in emitter.nodes]
+        raise
+
+
+def stacks_of(count: int, stack: int) -> list[Group]:
+    """The blocks that are computed at once.
+
+    >>> stacks_of(5, 2)
+    [(0, 1), (2, 3), (4,)]
+    """
+    return [tuple(range(first, min(first + stack, count))) for first in range(0, count, stack)]
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    region: Region
+    decompositions: Sequence[Decomposition]
+    constants: Constants
+    names: Names
+    addresses: Mapping[ir.Node, str]
+    columns: bool
+    groups: list[Group]
+    selected: Mapping[ir.Value, list[Selection]]
+    entrance: Entrance
+    parts: dict[ir.Value, list[ir.Value]] = field(default_factory=dict)  # of each value, one for each group
+    shared: dict[Any, ir.Value] = field(default_factory=dict)
+    emitters: list[Emitter] = field(default_factory=list)
+    owned: list[Mapping[ir.Value, list[Selection]]] = field(init=False)  # for each group what its blocks own
+
+    def __post_init__(self) -> None:
+        self.owned = [
+            {value: [found[block] for block in group] for value, found in self.selected.items()}
+            for group in self.groups
+        ]
+
+    def run(self) -> Emitted:
+        linears = {one.node: (one, found) for one, found in zip(self.region.linears, self.decompositions, strict=True)}
+        exits = set(self.region.exits())
+        graph = self.region.linears[0].node.graph
+        assert graph is not None
+        mine = linears.keys() | set(self.region.inner)
+        nodes: dict[ir.Node, list[ir.Node]] = {}
+        replaced: dict[ir.Value, ir.Value] = {}
+        for node in (node for node in graph if node in mine):
+            if node in linears:
+                linear, found = linears[node]
+                emitter = self._emitter(linear)
+                self.parts[linear.output] = self._linear(emitter, linear, found)
+                outputs = [linear.output]
+            else:
+                emitter = self._emitter(Inner(node, self.addresses[node], self.region.linears[0].opset))
+                outputs = [output for output in node.outputs if output in self.selected]
+                for index, group in enumerate(self.groups):
+                    self._inner(emitter, node, index, group)
+            for output in (output for output in outputs if output in exits):
+                parts, blocks = self.parts[output], self.selected[output]
+                replaced[output] = leave(emitter, output, parts, blocks, self.groups, columns=self.columns)
+            nodes[node] = emitter.nodes
+        constants = tuple(made for emitter in self.emitters for made in emitter.constants)
+        return Emitted(nodes, constants, replaced, tuple(self.region.nodes))
+
+    def _emitter(self, origin: Linear | Inner) -> Emitter:
+        self.emitters.append(Emitter(origin, self.names))
+        return self.emitters[-1]
+
+    def _linear(self, emitter: Emitter, linear: Linear, found: Decomposition) -> list[ir.Value]:
+        one = JointLinear(
+            linear=linear,
+            found=found,
+            emitter=emitter,
+            constants=self.constants,
+            columns=self.columns,
+            shared=self.shared,
+        )
+        if self.region.is_internal(linear):
+            return one.products(self.groups, self.parts[linear.activation])
+        index = picked(linear.canonical(self.constants)) if found.shared.size else None
+        if index is not None:
+            wanted = [index[block.outputs] for block in found.blocks]
+            return one.copies(self.groups, self.entrance.pieces(emitter, linear, wanted))
+        wanted = [block.inputs for block in found.blocks]
+        return one.products(self.groups, self.entrance.pieces(emitter, linear, wanted))
+
+    def _inner(self, emitter: Emitter, node: ir.Node, index: int, group: Group) -> None:
+        inside = [value is not None and value in self.parts for value in node.inputs]
+        site = Stackable(
+            node=node,
+            emitter=emitter,
+            role=role_of(group),
+            operands=[
+                None if v is None else self.parts[v][index] if v in self.parts else self.entrance.now.get(v, v)
+                for v in node.inputs
+            ],
+            inside=inside,
+            constants=self.constants,
+            labels=self.region.features.labels,
+            selected=self.owned[index],
+            columns=self.columns,
+            shared=self.shared,
+        )
+        for old, new in zip(node.outputs, restrict(site), strict=True):
+            if old in self.selected and new is not None:
+                new.type = old.type
+                self.parts.setdefault(old, []).append(new)
+
+
+def _selected(
+    region: Region, block_of: Ids, groups: Sequence[Group], *, columns: bool
+) -> dict[ir.Value, list[Selection]]:
+    """What each block owns of each value along each of its axes.
+
+    Raises Unsuited where that is no rectangle, where the blocks of a stack are not of one shape, or features not on the
+    last of two axes where they are to come first.
+    """
+    selected: dict[ir.Value, list[Selection]] = {}
+    for value, parts in selections(region, block_of, region.written, sum(map(len, groups))):
+        labels = region.features.labels[value]
+        if columns and (labels.ndim != 2 or labels.shape[0] > 1):
+            raise Unsuited(f"the features of {value.name!r} are not on the last of two axes")
+        owned = [found for found in parts if found is not None]
+        if len(owned) < len(parts):
+            raise Unsuited(f"block {parts.index(None)} is no rectangle of {value.name!r}")
+        for group in groups:
+            if len({tuple(axis.size for axis in owned[index]) for index in group}) > 1:
+                raise Unsuited("blocks of different sizes cannot be stacked")
+        selected[value] = owned
+    return selected

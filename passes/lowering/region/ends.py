@@ -1,0 +1,189 @@
+"""Where a region begins and ends: its activations in the order of the blocks, its results in the order of features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ....ir.axes.feature_ids import feature_axis_in
+from ....ir.graph.linear import Linear
+from ....ir.onnx_ir import onnx_ir as ir
+from ...decompose.blocks import is_run
+from ...decompose.region import Ids, Selection
+from ..nodes.emitter import Emitter
+from ..nodes.last_axis import take_columns
+from .linear import Group, role_of
+from .node import Unsuited
+
+__all__ = ["Entrance", "leave"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entrance:
+    """How activations enter a region, each once however many linears read it.
+
+    columns: whether features come first; now: what stands in the place of a value already.
+    """
+
+    groups: Sequence[Group]
+    columns: bool
+    now: Mapping[ir.Value, ir.Value]
+    entered: dict[Any, list[ir.Value]] = field(default_factory=dict)
+    turned: dict[ir.Value, ir.Value] = field(default_factory=dict)
+
+    def pieces(self, emitter: Emitter, linear: Linear, wanted: Sequence[Ids]) -> list[ir.Value]:
+        """What each group reads of the activation of a linear, which is computed outside of the region.
+
+        wanted: the features that each block reads, in its order. Raises Unsuited where those of a stack are not equally
+        many.
+        """
+        if any(len({wanted[index].size for index in group}) > 1 for group in self.groups):
+            raise Unsuited("blocks of different sizes cannot be stacked")
+        key = (linear.activation, tuple(one.tobytes() for one in wanted))
+        if key not in self.entered:
+            self.entered[key] = (self._columns if self.columns else self._rows)(emitter, linear, wanted)
+        return self.entered[key]
+
+    def _columns(self, emitter: Emitter, linear: Linear, wanted: Sequence[Ids]) -> list[ir.Value]:
+        value = linear.activation
+        if value not in self.turned:
+            self.turned[value] = emitter.one("Transpose", [self.now.get(value, value)], "enter", perm=[1, 0])
+        found = []
+        for group in self.groups:
+            rows = wanted[group[0]] if len(group) == 1 else np.stack([wanted[index] for index in group])
+            index = emitter.constant(rows.astype(np.int64), f"{role_of(group)}/inputs")
+            found.append(emitter.one("Gather", [self.turned[value], index], role_of(group), axis=0))
+        return found
+
+    def _rows(self, emitter: Emitter, linear: Linear, wanted: Sequence[Ids]) -> list[ir.Value]:
+        source = self.now.get(linear.activation, linear.activation)
+        axis, extent = feature_axis_in(linear), linear.shape[0]
+        assert axis is not None, "checked before"
+        order = np.concatenate(wanted)
+        natural = order.size == extent and _is_natural(order)
+        if not natural and max(map(len, self.groups)) == 1 and all(_follows(one) for one in wanted):
+            return [
+                _window(emitter, source, one, axis, role_of(group))
+                for one, group in zip(wanted, self.groups, strict=True)
+            ]
+        whole = source if natural else take_columns(emitter, source, order, extent=extent, rank=axis + 1, role="enter")
+        sizes = [sum(wanted[index].size for index in group) for group in self.groups]
+        pieces = [whole]
+        if len(sizes) > 1:
+            lengths = emitter.integers(sizes, "enter/sizes")
+            pieces = emitter.node("Split", [whole, lengths], "enter", {"axis": axis}, len(sizes))
+        return [
+            piece if len(group) == 1 else _pile(emitter, piece, axis, len(group), wanted[group[0]].size)
+            for piece, group in zip(pieces, self.groups, strict=True)
+        ]
+
+
+def _is_natural(order: Ids) -> bool:
+    return bool((order == np.arange(order.size)).all())
+
+
+def _follows(places: Ids) -> bool:
+    """Whether places follow one another, in their order."""
+    return is_run(places) and bool((np.diff(places) == 1).all())
+
+
+def _window(emitter: Emitter, source: ir.Value, one: Ids, axis: int, role: str) -> ir.Value:
+    bounds = ((int(one[0]), "start"), (int(one[-1]) + 1, "stop"), (axis, "axis"))
+    return emitter.one("Slice", [source, *(emitter.integers([v], f"{role}/{n}") for v, n in bounds)], role)
+
+
+def _pile(emitter: Emitter, piece: ir.Value, axis: int, count: int, each: int) -> ir.Value:
+    """(…, count · each) to (count, …, each)."""
+    shape = emitter.integers([0] * axis + [count, each], "enter/shape")
+    apart = emitter.one("Reshape", [piece, shape], "enter")
+    piled = emitter.one("Transpose", [apart], "enter", perm=[axis, *range(axis), axis + 1])
+    # ONNX Runtime (1.31) would merge the Transpose into a product behind it, which divides by zero without any rows.
+    return emitter.one("Reshape", [piled, emitter.integers([0] * (axis + 2), "enter/same")], "enter")
+
+
+def leave(
+    emitter: Emitter,
+    value: ir.Value,
+    pieces: Sequence[ir.Value],
+    selections: Sequence[Selection],
+    groups: Sequence[Group],
+    *,
+    columns: bool,
+) -> ir.Value:
+    """A value of a region whole, each feature in its place.
+
+    pieces: one for each group; selections: what each block owns of the value along each axis. Raises Unsuited where the
+    blocks lie on several axes.
+    """
+    rank = len(selections[0])
+    told = [axis for axis in range(rank) if len({one[axis].tobytes() for one in selections}) > 1]
+    if len(told) > 1:
+        raise Unsuited(f"the blocks of {value.name!r} lie on several axes")
+    axis = told[0] if told else rank - 1
+    order = np.concatenate([one[axis] for one in selections])
+    if columns and max(map(len, groups)) == 1:
+        whole = _turned(emitter, value, pieces, order)
+    else:
+        ends = zip(pieces, groups, strict=True)
+        flat = [_flat(emitter, value, piece, (axis, rank), selections, group, columns=columns) for piece, group in ends]
+        whole = flat[0] if len(flat) == 1 else _typed(emitter.one("Concat", flat, "leave", axis=axis), value)
+        if not _is_natural(order):
+            whole = _restored(emitter, whole, axis, rank, order)
+    return _typed(whole, value)
+
+
+def _flat(
+    emitter: Emitter,
+    value: ir.Value,
+    piece: ir.Value,
+    place: tuple[int, int],
+    selections: Sequence[Selection],
+    group: Group,
+    *,
+    columns: bool,
+) -> ir.Value:
+    """What a group computed with all its features on one axis: (count, …, each) to (…, count · each); place: that
+    axis, of how many."""
+    axis, rank = place
+    if len(group) == 1:
+        return _typed(emitter.one("Transpose", [piece], "leave", perm=[1, 0]), value) if columns else piece
+    if axis != rank - 1:
+        raise Unsuited(f"the blocks of {value.name!r} are not on its last axis")
+    perm = [2, 0, 1] if columns else [*range(1, axis + 1), 0, axis + 1]
+    apart = _typed(emitter.one("Transpose", [piece], "leave", perm=perm), value)
+    total = sum(selections[index][axis].size for index in group)
+    # No -1, which would be ambiguous without any rows.
+    return _typed(
+        emitter.one("Reshape", [apart, emitter.integers([0] * axis + [total], "leave/shape")], "leave"), value
+    )
+
+
+def _restored(emitter: Emitter, whole: ir.Value, axis: int, rank: int, order: Ids) -> ir.Value:
+    """Features that follow one another in `order` in their natural order."""
+    back = np.argsort(order)
+    if axis == rank - 1:
+        return take_columns(emitter, whole, back, extent=order.size, rank=rank, role="leave")
+    return emitter.one("Gather", [whole, emitter.integers(back, "leave/order")], "leave", axis=axis)
+
+
+def _turned(emitter: Emitter, value: ir.Value, pieces: Sequence[ir.Value], order: Ids) -> ir.Value:
+    """What blocks computed with features first, rows first again."""
+    if _is_natural(order) and len(pieces) > 1:  # a piece is transposed while it is in the cache
+        flat = [_typed(emitter.one("Transpose", [piece], "leave", perm=[1, 0]), value) for piece in pieces]
+        return emitter.one("Concat", flat, "leave", axis=1)
+    whole = pieces[0] if len(pieces) == 1 else _typed(emitter.one("Concat", pieces, "leave", axis=0), value)
+    if not _is_natural(order):
+        back = emitter.integers(np.argsort(order), "leave/order")
+        whole = _typed(emitter.one("Gather", [whole, back], "leave", axis=0), value)
+    whole = emitter.one("Transpose", [whole], "leave", perm=[1, 0])
+    if value.is_graph_output() or value.dtype == ir.DataType.FLOAT16:  # see `layout.guarded`
+        whole = emitter.one("Reshape", [_typed(whole, value), emitter.integers([0, 0], "leave/same")], "leave")
+    return whole
+
+
+def _typed(made: ir.Value, like: ir.Value) -> ir.Value:
+    made.type = like.type
+    return made

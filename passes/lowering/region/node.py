@@ -1,0 +1,449 @@
+"""One operator inside a region for one block, or for a stack of blocks: the same node on fewer features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ....ir.axes.feature_rules import BINDING, NORMS, POINTWISE, REDUCING, Labels
+from ....ir.graph.constants import Constants
+from ....ir.graph.shapes import shape_of
+from ....ir.onnx_ir import onnx_ir as ir
+from ...decompose.region import Selection
+from ..nodes.emitter import Emitter
+
+__all__ = ["Stackable", "Unsuited", "restrict"]
+
+VECTORS = frozenset({"BiasGelu", "FastGelu"})  # operators whose second operand has one dimension and does not broadcast
+Array = npt.NDArray[Any]
+
+
+class Unsuited(Exception):  # noqa: N818 - no error: the region is lowered in another way
+    """Why a region cannot be computed block by block in the way that was asked for; nodes: emitted so far."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.nodes: list[ir.Node] = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stackable:
+    """A node of a region and what it reads for one group of blocks.
+
+    operands: what stands in the place of its inputs; inside: which of them are computed in the region, on the features
+    of the group alone, stacked along a new first axis where the group has several blocks; selected: for each value of
+    the region what each block of the group owns along each axis; columns: whether features come first; shared: what
+    was computed for other blocks and serves these as well, added to.
+    """
+
+    node: ir.Node
+    emitter: Emitter
+    role: str
+    operands: Sequence[ir.Value | None]
+    inside: Sequence[bool]
+    constants: Constants
+    labels: Mapping[ir.Value, Labels]
+    selected: Mapping[ir.Value, Sequence[Selection]]
+    columns: bool
+    shared: dict[Any, ir.Value]
+
+    @property
+    def stacked(self) -> int:
+        """1 where a new first axis holds several blocks, else 0."""
+        return int(len(next(iter(self.selected.values()))) > 1)
+
+    def rank(self, value: ir.Value | None) -> int:
+        """Dimensions of a value of the model."""
+        if value is None:
+            raise Unsuited("an operand is missing")
+        if value in self.labels:
+            return self.labels[value].ndim
+        if value in self.constants:
+            return len(self.constants.describe(value)[0])
+        shape = shape_of(value)
+        if shape is None:
+            raise Unsuited(f"{value.name!r} has no known rank")
+        return len(shape)
+
+    def extent(self, value: ir.Value | None, axis: int) -> int:
+        """The extent of a value of the model, which has to be known."""
+        shape = None if value is None else shape_of(value)
+        extent = None if shape is None or axis >= len(shape) else shape[axis]
+        if not isinstance(extent, int):
+            raise Unsuited(f"{'an operand' if value is None else repr(value.name)} has no known extents")
+        return extent
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """The value of an attribute."""
+        attribute = self.node.attributes.get(name)
+        return default if attribute is None else attribute.value
+
+    def from_last(self, axis: int, rank: int) -> int:
+        """An axis counted from the last one, negative, so that it stays right behind a new first axis."""
+        return axis if axis < 0 else axis - rank
+
+    def one(self, inputs: Sequence[ir.Value | None], **changed: Any) -> list[ir.Value | None]:
+        """The same operator on other inputs, with some attributes changed, None taking one away."""
+        node = self.node
+        attributes = {**dict(node.attributes), **changed}
+        kept = {name: value for name, value in attributes.items() if value is not None}
+        unused = {i for i, output in enumerate(node.outputs) if output not in self.labels}
+        made = self.emitter.node(
+            node.op_type, inputs, self.role, kept, len(node.outputs), domain=node.domain, unused=unused
+        )
+        return [None if index in unused else value for index, value in enumerate(made)]
+
+    def fixed(self, index: int, name: str) -> list[int] | None:
+        """Integers from a constant operand or, before it was one, from an attribute."""
+        if index < len(self.node.inputs) and (value := self.node.inputs[index]) is not None:
+            known = value in self.constants
+            return [int(v) for v in self.constants.read(value).reshape(-1)] if known else None
+        values = self.attribute(name)
+        return None if values is None else [int(v) for v in values]
+
+    def aligned(self, index: int, rank: int, selections: Sequence[Selection]) -> ir.Value | None:
+        """An operand of an operator that broadcasts to `rank` axes, cut down to what the blocks own along each axis."""
+        value, operand = self.node.inputs[index], self.operands[index]
+        if value is None or operand is None:
+            return operand
+        if self.inside[index]:
+            own = self.labels[value].ndim
+            if self.stacked and own < rank:
+                return self._unsqueezed(operand, rank - own, value)
+            return operand
+        if value in self.constants:
+            return self._constant(index, value, rank, selections)
+        return self._dynamic(value, operand, rank, selections)
+
+    def beside(self, index: int, rank: int, selections: Sequence[Selection]) -> ir.Value:
+        """A factor from outside of a product of two values, cut down along the axes before the last two."""
+        value, operand = self.node.inputs[index], self.operands[index]
+        assert value is not None and operand is not None
+        shape = shape_of(value)
+        if shape is None:
+            raise Unsuited(f"{value.name!r} has no known rank")
+        return self._cut(value, operand, [*list(shape)[:-2], 1, 1], rank, selections)
+
+    def _unsqueezed(self, operand: ir.Value, count: int, like: ir.Value) -> ir.Value:
+        axes = self.emitter.integers(list(range(1, count + 1)), f"{self.role}/axes")
+        found = self.emitter.one("Unsqueeze", [operand, axes], self.role)
+        found.type = like.type
+        return found
+
+    def _wanted(
+        self, shape: Sequence[Any], rank: int, selections: Sequence[Selection]
+    ) -> list[list[npt.NDArray[np.int64] | None]]:
+        """For each block and each axis of an operand what is wanted of it, None for all."""
+        found = []
+        for one in selections:
+            row: list[npt.NDArray[np.int64] | None] = []
+            for axis, extent in enumerate(shape):
+                place = axis + rank - len(shape)
+                wanted = one[place]
+                known = isinstance(extent, int) and extent > 1
+                row.append(wanted if known and place in self._told and wanted.size < extent else None)
+            found.append(row)
+        return found
+
+    @property
+    def _told(self) -> set[int]:
+        """The axes of the first output that tell features apart."""
+        labels = next(self.labels[output] for output in self.node.outputs if output in self.labels)
+        return {axis for axis, extent in enumerate(labels.shape) if extent > 1}
+
+    def _constant(self, index: int, value: ir.Value, rank: int, selections: Sequence[Selection]) -> ir.Value:
+        shape = self.constants.describe(value)[0]
+        wanted = self._wanted(shape, rank, selections)
+        if self.columns and shape[-2:-1] not in ((), (1,)):
+            raise Unsuited(f"{value.name!r} tells rows apart")
+        if all(one is None for row in wanted for one in row):
+            return value
+        array = self.constants.read(value)
+        cut = []
+        for row in wanted:
+            part = array
+            for axis, one in enumerate(row):
+                if one is not None:
+                    part = np.take(part, one, axis)
+            cut.append(part)
+        role = f"{self.role}/operand.{index}"
+        if self.columns:
+            cut = [part.reshape(-1, 1) for part in cut]
+            return self.emitter.constant(np.stack(cut) if self.stacked else cut[0], role)
+        if self.stacked:
+            whole = np.stack(cut)
+            return self.emitter.constant(whole.reshape(len(cut), *(1,) * (rank - len(shape)), *whole.shape[1:]), role)
+        return self.emitter.constant(cut[0], role)
+
+    def _dynamic(self, value: ir.Value, operand: ir.Value, rank: int, selections: Sequence[Selection]) -> ir.Value:
+        shape = shape_of(value)
+        if shape is None:
+            raise Unsuited(f"{value.name!r} has no known rank")
+        if self.columns and len(shape):
+            raise Unsuited(f"{value.name!r} comes from outside")
+        return self._cut(value, operand, list(shape), rank, selections)
+
+    def _cut(
+        self, value: ir.Value, operand: ir.Value, shape: Sequence[Any], rank: int, selections: Sequence[Selection]
+    ) -> ir.Value:
+        wanted = self._wanted(shape, rank, selections)
+        if all(one is None for row in wanted for one in row):
+            return operand
+        if self.stacked:
+            raise Unsuited(f"{value.name!r} comes from outside and tells blocks apart")
+        for axis, one in enumerate(wanted[0]):
+            if one is not None:
+                places = self.emitter.integers(one, f"{self.role}/outside")
+                operand = self.emitter.one("Gather", [operand, places], self.role, axis=axis)
+                operand.type = value.type
+        return operand
+
+
+def restrict(site: Stackable) -> list[ir.Value | None]:
+    """Emit a node for one group of blocks; returns its outputs, None for those that nobody reads.
+
+    Raises Unsuited with a reason where that is not possible in the flow that was asked for.
+    """
+    op = site.node.op_type
+    if site.columns and op not in POINTWISE:
+        raise Unsuited(f"{op} cannot be computed with features first")
+    return EMITTERS[op](site)
+
+
+def _of_output(site: Stackable) -> tuple[int, Sequence[Selection]]:
+    value = next(output for output in site.node.outputs if output in site.labels)
+    return site.labels[value].ndim, site.selected[value]
+
+
+def _pointwise(site: Stackable) -> list[ir.Value | None]:
+    rank, selections = _of_output(site)
+    if site.node.op_type in VECTORS and len(site.node.inputs) > 1 and (site.stacked or site.columns):
+        raise Unsuited(f"{site.node.op_type} takes a vector along the last axis only")
+    if site.node.op_type == "PRelu" and site.stacked and not site.inside[0]:
+        raise Unsuited("PRelu has as many dimensions as its first operand, which comes from outside")
+    return site.one([site.aligned(index, rank, selections) for index in range(len(site.node.inputs))])
+
+
+def _transpose(site: Stackable) -> list[ir.Value | None]:
+    rank = site.rank(site.node.inputs[0])
+    perm = [int(axis) for axis in site.attribute("perm", range(rank - 1, -1, -1))]
+    return site.one([site.operands[0]], perm=[0, *(axis + 1 for axis in perm)] if site.stacked else perm)
+
+
+def _reshape(site: Stackable) -> list[ir.Value | None]:
+    """Reshape to the extents of the block where features lie, to what the node says elsewhere."""
+    rank, selections = _of_output(site)
+    labels = next(site.labels[output] for output in site.node.outputs if output in site.labels)
+    extents = [selections[0][axis].size if labels.shape[axis] > 1 else None for axis in range(rank)]
+    emitter, op = site.emitter, site.node.op_type
+    first = site.operands[0]
+    if op in ("Squeeze", "Unsqueeze"):
+        source = site.rank(site.node.inputs[0])
+        axes = site.fixed(1, "axes")
+        if axes is None:
+            raise Unsuited("Squeeze of whatever extents are 1")
+        counted = [site.from_last(axis, rank if op == "Unsqueeze" else source) for axis in axes]
+        return site.one([first, emitter.integers(counted, f"{site.role}/axes")], axes=None)
+    if op == "Flatten":
+        if site.stacked:
+            raise Unsuited("Flatten cannot be stacked")
+        return site.one([first])
+    lead = [len(selections)] if site.stacked else []
+    wanted = site.fixed(1, "shape")
+    copied = [] if site.attribute("allowzero", 0) else _copied(site, extents)
+    for axis in copied:  # a zero there would copy what the block has of it
+        if wanted is None or wanted[axis] == 0:
+            extents[axis] = site.extent(site.node.outputs[0], axis)
+    if wanted is not None:
+        told = [extent if extent is not None else wanted[axis] for axis, extent in enumerate(extents)]
+        return site.one([first, emitter.integers([*lead, *told], f"{site.role}/shape")])
+    key = (site.operands[1], tuple(extents), len(selections))
+    if key not in site.shared:
+        site.shared[key] = _extents(site, extents, lead)
+    return site.one([first, site.shared[key]])
+
+
+def _copied(site: Stackable, extents: Sequence[int | None]) -> list[int]:
+    """The axes of a Reshape's result that tell no features apart, but whose namesakes in what it reads do."""
+    value = site.node.inputs[0]
+    assert value is not None
+    before = site.labels[value].shape
+    return [axis for axis, extent in enumerate(extents) if extent is None and before[axis : axis + 1] > (1,)]
+
+
+def _expand(site: Stackable) -> list[ir.Value | None]:
+    """Expand the axes that tell no features apart; the others are broadcast to an extent of 1, as they are."""
+    rank, _ = _of_output(site)
+    labels = next(site.labels[output] for output in site.node.outputs if output in site.labels)
+    first = site.aligned(0, rank, ())
+    told = [extent > 1 for extent in labels.shape]
+    wanted = site.fixed(1, "shape")
+    if wanted is not None:
+        mask = told[rank - len(wanted) :]
+        kept = [1 if own else extent for own, extent in zip(mask, wanted, strict=True)]
+        return site.one([first, site.emitter.integers(kept, f"{site.role}/shape")])
+    length = site.extent(site.node.inputs[1], 0)
+    key = (site.operands[1], tuple(told), "expand")
+    if key not in site.shared:
+        apart = site.emitter.constant(np.array(told[rank - length :]), "extents/told")
+        chosen = site.emitter.one(
+            "Where", [apart, site.emitter.integers([1], "extents/one"), site.operands[1]], "extents"
+        )
+        chosen.type = ir.TensorType(ir.DataType.INT64)
+        site.shared[key] = chosen
+    return site.one([first, site.shared[key]])
+
+
+def _extents(site: Stackable, extents: Sequence[int | None], lead: Sequence[int]) -> ir.Value:
+    """The shape that is computed at run time, with the extents of the blocks where they are told."""
+    emitter = site.emitter
+    mask = emitter.constant(np.array([extent is not None for extent in extents]), "extents/told")
+    known = emitter.integers([extent or 0 for extent in extents], "extents/known")
+    chosen = emitter.one("Where", [mask, known, site.operands[1]], "extents")
+    chosen.type = ir.TensorType(ir.DataType.INT64)
+    if site.stacked:
+        chosen = emitter.one("Concat", [emitter.integers(lead, "extents/count"), chosen], "extents", axis=0)
+        chosen.type = ir.TensorType(ir.DataType.INT64)
+    return chosen
+
+
+def _split(site: Stackable) -> list[ir.Value | None]:
+    value = site.node.inputs[0]
+    rank = site.rank(value)
+    axis = int(site.attribute("axis", 0)) % rank
+    assert value is not None
+    if site.labels[value].shape[axis] == 1:
+        return site.one(list(site.operands), axis=axis - rank)
+    sizes = [site.selected[output][0][axis].size for output in site.node.outputs]
+    lengths = site.emitter.integers(sizes, f"{site.role}/sizes")
+    return site.one([site.operands[0], lengths], axis=axis - rank, num_outputs=None)
+
+
+def _concat(site: Stackable) -> list[ir.Value | None]:
+    rank, selections = _of_output(site)
+    axis = int(site.attribute("axis")) % rank
+    inputs = [site.aligned(index, rank, selections) for index in range(len(site.node.inputs))]
+    if site.stacked and not all(site.inside):
+        raise Unsuited("a value from outside stands beside stacked ones")
+    return site.one(inputs, axis=axis - rank)
+
+
+def _slice(site: Stackable) -> list[ir.Value | None]:
+    value = site.node.inputs[0]
+    rank = site.rank(value)
+    assert value is not None
+    labels = site.labels[value]
+    starts, ends = site.fixed(1, "starts"), site.fixed(2, "ends")
+    axes = site.fixed(3, "axes")
+    if axes is not None and all(labels.shape[axis % rank] == 1 for axis in axes) and len(site.node.inputs) > 3:
+        counted = site.emitter.integers([site.from_last(axis, rank) for axis in axes], f"{site.role}/axes")
+        return site.one([*site.operands[:3], counted, *site.operands[4:]])
+    if starts is None or ends is None:
+        raise Unsuited("Slice between bounds that are not known")
+    axes = [axis % rank for axis in (axes if axes is not None else range(len(starts)))]
+    steps = site.fixed(4, "steps") or [1] * len(axes)
+    result = site.operands[0]
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if labels.shape[axis] == 1:
+            bounds = [site.emitter.integers([v], f"{site.role}/window") for v in (start, end, axis - rank, step)]
+            assert result is not None
+            result = site.emitter.one("Slice", [result, *bounds], site.role)
+        else:
+            places = np.arange(labels.shape[axis])[start:end:step]
+            assert result is not None
+            result = _picked(site, result, value, axis, places)
+        result.type = value.type
+    return [result]
+
+
+def _picked(site: Stackable, result: ir.Value, value: ir.Value, axis: int, places: npt.NDArray[np.int64]) -> ir.Value:
+    """Some features along an axis, those of them that the blocks own: the same places in every block of a stack."""
+    rank = site.rank(value)
+    local = []
+    for one in site.selected[value]:
+        own = places[np.isin(places, one[axis])]
+        local.append(np.searchsorted(one[axis], own))
+    if any(not np.array_equal(local[0], other) for other in local[1:]):
+        raise Unsuited("stacked blocks own other features of a slice")
+    found = local[0]
+    if not found.size:
+        raise Unsuited("a block owns nothing of a slice")
+    if int(found[-1] - found[0]) + 1 == found.size and bool((np.diff(found) == 1).all()):
+        bounds = (int(found[0]), int(found[-1]) + 1, axis - rank)
+        window = [site.emitter.integers([v], f"{site.role}/window") for v in bounds]
+        return site.emitter.one("Slice", [result, *window], site.role)
+    return site.emitter.one(
+        "Gather", [result, site.emitter.integers(found, f"{site.role}/places")], site.role, axis=axis - rank
+    )
+
+
+def _gather(site: Stackable) -> list[ir.Value | None]:
+    value, index = site.node.inputs[0], site.node.inputs[1]
+    rank = site.rank(value)
+    axis = int(site.attribute("axis", 0)) % rank
+    assert value is not None
+    if site.labels[value].shape[axis] == 1:
+        return site.one(list(site.operands), axis=axis - rank)
+    assert index is not None
+    places = site.constants.read(index)
+    extent = site.labels[value].shape[axis]
+    if places.ndim == 0 and not site.stacked:
+        local = np.searchsorted(site.selected[value][0][axis], int(places) % extent)
+        return site.one([site.operands[0], site.emitter.constant(np.asarray(local, np.int64), f"{site.role}/place")])
+    if places.ndim == 0:
+        raise Unsuited("a single feature of stacked blocks")
+    first = site.operands[0]
+    assert first is not None
+    return [_picked(site, first, value, axis, places.astype(np.int64) % extent)]
+
+
+def _binding(site: Stackable) -> list[ir.Value | None]:
+    rank, selections = _of_output(site)
+    axis = site.from_last(int(site.attribute("axis", -1)), rank)
+    if site.node.op_type not in NORMS:
+        return site.one([site.operands[0]], axis=axis)
+    operands = [site.aligned(index, rank, selections) for index in range(1, len(site.node.inputs))]
+    return site.one([site.operands[0], *operands], axis=axis)
+
+
+def _reduce(site: Stackable) -> list[ir.Value | None]:
+    value = site.node.inputs[0]
+    rank = site.rank(value)
+    # Counted from the first: ONNX Runtime (1.31) takes negative ones of an empty tensor for others.
+    axes = [axis % rank + site.stacked for axis in site.fixed(1, "axes") or []]
+    if len(site.node.inputs) > 1:
+        return site.one([site.operands[0], site.emitter.integers(axes, f"{site.role}/axes")])
+    return site.one([site.operands[0]], axes=axes)
+
+
+def _matmul(site: Stackable) -> list[ir.Value | None]:
+    ranks = [site.rank(value) for value in site.node.inputs[:2]]
+    if site.stacked and ranks[0] != ranks[1]:
+        raise Unsuited("a product of values of different ranks cannot be stacked")
+    rank, selections = _of_output(site)
+    operands = []
+    for index in range(2):
+        if site.inside[index]:
+            operands.append(site.operands[index])
+            continue
+        operands.append(site.beside(index, rank, selections))
+    return site.one(operands)
+
+
+EMITTERS: dict[str, Callable[[Stackable], list[ir.Value | None]]] = {
+    **dict.fromkeys(POINTWISE, _pointwise),
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
+    **dict.fromkeys(BINDING, _binding),
+    **dict.fromkeys(REDUCING, _reduce),
+    "Expand": _expand,
+    "Transpose": _transpose,
+    "Split": _split,
+    "Concat": _concat,
+    "Slice": _slice,
+    "Gather": _gather,
+    "MatMul": _matmul,
+}

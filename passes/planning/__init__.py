@@ -1,0 +1,7 @@
+"""Which decomposition and which lowering each operator of a model gets, and why.
+
+Entry: `planner.make_plan`.
+May import: ir, ir.axes, ir.findings, ir.graph, ir.io, ir.plan, passes.connectivity, passes.connectivity.on_device,
+  passes.decompose, passes.decompose.cover, passes.lowering.linear, passes.lowering.nodes, passes.lowering.recurrent,
+  passes.lowering.region, passes.rewrite.
+"""

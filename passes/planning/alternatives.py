@@ -1,0 +1,233 @@
+"""The ways in which a unit of a plan could be lowered instead, the most promising ones by prediction."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...ir.graph.linear import Linear, scopes
+from ...ir.graph.recurrent import Recurrent
+from ...ir.graph.view import View
+from ...ir.plan.plan import Decomposition, Plan, Step
+from ...ir.plan.region_split import Joint
+from ..decompose.blocks import halves
+from ..decompose.recurrent import couple, group_units, unit_groups
+from ..lowering.linear.batched import tile_of
+from ..lowering.linear.cost import Machine, machines_for, worst_gain
+from ..lowering.linear.lowering import suited
+from ..lowering.nodes.emitter import Names
+from ..lowering.recurrent.cost import parallel_seconds, seconds
+from ..rewrite.rewrite import joint_problem
+from . import recurrent as recurrent_planner
+from .analysis import Analysis, analyse
+from .candidates import candidates
+from .planner import names_of, praise, selects_only, turned_ends
+from .regions import JointOption, candidate, grown_from, joined, joint_options
+from .unit import PlanUnit, way_of
+
+__all__ = ["MOST", "Alternative", "alternatives"]
+
+MOST = 6  # alternatives of one unit: each is built, checked and raced
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alternative:
+    """One way to lower a unit, as the part of a plan that says so.
+
+    way: in a few words, the same for units that are alike; gain: predicted dense time over lowered time, at its worst
+    over row counts and machines.
+    """
+
+    way: str
+    steps: tuple[Step, ...]
+    joints: tuple[Joint, ...]
+    gain: float
+
+
+def alternatives(
+    unit: PlanUnit, seen: View, plan: Plan, *, threads: int | None = None, most: int = MOST
+) -> list[Alternative]:
+    """At most `most` ways to lower a unit of a plan, the one of the plan among them, best predicted first.
+
+    seen: what the steps of the plan are about; threads: that the products will run on, all cores by default. Of every
+    kind of lowering the best comes in before a second one of any kind, since what is predicted may be wrong for a whole
+    kind. Dense is not among them. Reads the weights of the unit and changes nothing.
+    """
+    several = 1 if plan.provider == "cuda" else threads or os.cpu_count() or 1
+    work = _Work(seen, plan, several)
+    if not unit.linears:
+        return _sorted(_ranked(work.parallel(unit), unit.way)[:most])
+    if unit.joint is not None:
+        return work.of_joint(unit, most)
+    found = work.of_step(unit.steps[0], unit.linears[0])
+    ours = [] if any(one.way == unit.way for one in found) else _as_planned(unit)
+    return _sorted(_ranked([*found, *ours], unit.way)[:most])
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What the alternatives of a unit depend on besides the unit."""
+
+    seen: View
+    plan: Plan
+    threads: int
+
+    def machines(self) -> list[Machine]:
+        return machines_for(self.plan.provider, self.threads)
+
+    # One linear alone
+
+    def of_step(self, step: Step, linear: Linear, analysis: Analysis | None = None) -> list[Alternative]:
+        constants = self.seen.found.constants
+        analysis = analysis or analyse(linear.canonical(constants), transposed=linear.transposed)
+        selects = selects_only(linear, analysis, self.seen.found)
+        asked = self.plan.wanted.way(*names_of(linear))
+        ways = [way for way in suited(linear) if way != "select" or selects] if asked is None else [asked]
+        tile = tile_of(self.plan.provider, linear.dtype)
+        transposes = turned_ends(linear, ways[0] if ways else "scatter")
+        itemsize = linear.dtype.numpy().itemsize
+        found = []
+        settings = [(rows, machine) for rows in self.plan.rows_of([step.node]) for machine in self.machines()]
+        grain = self.plan.grain
+        lowered = candidates(linear, analysis, ways, grain, settings, tile, asked=asked is not None)
+        for way, blocks in ((way, blocks) for blocks, fits in lowered for way in fits):
+            gain = worst_gain(blocks, way, settings, itemsize, transposes, tile)
+            made = replace(
+                step,
+                lowering=way,
+                decomposition=blocks,
+                gain=round(gain, 3),
+                reason=praise(analysis, blocks, selects=way == "select"),
+                sha256=analysis.sha256,
+            )
+            found.append(Alternative(way_of([made], None), (made,), (), gain))
+        return found
+
+    # Linears together
+
+    def of_joint(self, unit: PlanUnit, most: int) -> list[Alternative]:
+        constants = self.seen.found.constants
+        analyses = {one: analyse(one.canonical(constants), transposed=one.transposed) for one in unit.linears}
+        apart = self._apart(unit, analyses)
+        planned = _as_planned(unit)
+        grown = grown_from(
+            [made for one, own in analyses.items() if (made := candidate(one, own, constants)) is not None],
+            constants,
+            tail=True,
+        )
+        if grown is None or grown.region.linears != unit.linears:  # a plan that was edited by hand
+            return _sorted([*planned, *apart])
+        options = joint_options(grown, self.plan.rows_of(unit.nodes), self.machines(), self.plan.grain)
+        together = {one: option for option in options for one in [self._joined(unit, option, analyses)]}
+        names = Names(self.seen.model)
+        graph = unit.linears[0].node.graph
+        addresses = next(scope.addresses for scope in scopes(self.seen.model) if scope.graph is graph)
+
+        def can(option: JointOption) -> bool:
+            how: dict[str, Any] = {"flow": option.flow, "stack": option.stack}
+            return joint_problem(grown.region, option.decompositions, constants, names, addresses, **how) is None
+
+        taken: list[Alternative] = []
+        for one in _ranked(together, unit.way):
+            if len(taken) < most - len(apart) and (one.way == unit.way or can(together[one])):
+                taken.append(one)
+        return _sorted([*(taken or planned), *apart])
+
+    def _joined(self, unit: PlanUnit, option: JointOption, analyses: dict[Linear, Analysis]) -> Alternative:
+        own = [next(step for step in unit.steps if step.node == one.address) for one in unit.linears]
+        together, made = joined(option, own, [analyses[one].sha256 for one in unit.linears])
+        by_node = {step.node: step for step in together}
+        steps = tuple(by_node[step.node] for step in unit.steps)
+        return Alternative(way_of(steps, made), steps, (made,), option.gain)
+
+    def _apart(self, unit: PlanUnit, analyses: dict[Linear, Analysis]) -> list[Alternative]:
+        """Each of its linears by itself, as predicted best, dense where no gain is; nothing where all would be."""
+        steps = {}
+        dense, split = 0.0, 0.0
+        for step, one in ((step, _of(unit, step)) for step in unit.steps):
+            best = max(self.of_step(step, one, analyses[one]), key=lambda found: found.gain, default=None)
+            taken = best if best is not None and best.gain > 1 else None
+            steps[step.node] = (
+                taken.steps[0] if taken else replace(step, lowering="dense", reason="no gain by itself is predicted")
+            )
+            dense += step.parameters
+            split += step.parameters / (taken.gain if taken else 1)
+        if all(step.lowering == "dense" for step in steps.values()):
+            return []
+        return [Alternative("apart", tuple(steps[step.node] for step in unit.steps), (), dense / split)]
+
+    # Recurrent operators
+
+    def parallel(self, unit: PlanUnit) -> list[Alternative]:
+        constants = self.seen.found.constants
+        ways = {one.address: one for one in unit.operators if isinstance(one, Recurrent)}
+        whole = {}
+        for step in unit.steps:
+            way = ways[step.node]
+            whole[step.node] = couple(*way.stored(constants), way.direction).decomposition
+        found = []
+        for blocks in self._unit_groups(whole, ways):
+            steps = []
+            for step, own in zip(unit.steps, blocks, strict=True):
+                gain = self._recurrent_gain(ways[step.node], own, step)
+                steps.append(replace(step, lowering="parallel", decomposition=own, gain=round(gain, 3)))
+            if all(step.decomposition.mac_share < 1 for step in steps):
+                gain = min(step.gain or 0.0 for step in steps)
+                found.append(Alternative(way_of(steps, None), tuple(steps), (), gain))
+        ours = [] if any(one.way == unit.way for one in found) else _as_planned(unit)
+        return [*found, *ours]
+
+    def _unit_groups(
+        self, whole: dict[str, Decomposition], ways: dict[str, Recurrent]
+    ) -> Iterator[tuple[Decomposition, ...]]:
+        """The blocks of all directions merged, into as many of each where nothing is asked for."""
+        if self.plan.grain:
+            grain = self.plan.grain
+            yield from zip(*(unit_groups(own, ways[node].features, grain) for node, own in whole.items()), strict=False)
+            return
+        for count in halves(max(len(blocks.blocks) for blocks in whole.values())):
+            yield tuple(group_units(own, ways[node].features, count) for node, own in whole.items())
+
+    def _recurrent_gain(self, way: Recurrent, blocks: Decomposition, step: Step) -> float:
+        itemsize = way.dtype.numpy().itemsize
+        return min(
+            seconds(way.op, way.features, way.hidden, run, itemsize, machine)
+            / parallel_seconds(blocks, way.op, way.features, run, itemsize, machine)
+            for run in recurrent_planner.runs_of(way, step.extents or [(1, count) for count in self.plan.batch])
+            for machine in recurrent_planner.machines_of(self.plan.provider, self.threads)
+        )
+
+
+def _of(unit: PlanUnit, step: Step) -> Linear:
+    return next(one for one in unit.linears if one.address == step.node)
+
+
+def _as_planned(unit: PlanUnit) -> list[Alternative]:
+    if unit.way == "dense":
+        return []
+    gain = unit.joint.gain if unit.joint is not None else unit.steps[0].gain
+    return [Alternative(unit.way, unit.steps, (unit.joint,) if unit.joint else (), gain or 1.0)]
+
+
+def _kind(one: Alternative) -> Hashable:
+    """What is tried at least once: the lowering, and of joints the flow and whether blocks are stacked."""
+    made = one.joints[0] if one.joints else None
+    return (one.steps[0].lowering, made and made.flow, made is not None and made.stack > 1)
+
+
+def _ranked(found: Iterable[Alternative], always: str) -> list[Alternative]:
+    """The planned one, then the best of each kind, then the best of all; of equal ways the best."""
+    best: dict[str, Alternative] = {}
+    for one in _sorted(found):
+        best.setdefault(one.way, one)
+    kinds: dict[Hashable, Alternative] = {}
+    for one in best.values():
+        kinds.setdefault(_kind(one), one)
+    planned = [one for one in best.values() if one.way == always]
+    return list(dict.fromkeys([*planned, *kinds.values(), *best.values()]))
+
+
+def _sorted(found: Iterable[Alternative]) -> list[Alternative]:
+    return sorted(found, key=lambda one: -one.gain)

@@ -1,0 +1,292 @@
+"""Another order for the features of free streams, in which the blocks of linears lie one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...ir.axes.shared_axis import Stream
+from ...ir.plan.axis_order import Reordering
+from ...ir.plan.decomposition import Decomposition, Indices
+
+__all__ = ["choose_orders"]
+
+NOWHERE = np.iinfo(np.int64).max
+
+
+def choose_orders(
+    streams: Sequence[Stream],
+    decompositions: Mapping[str, Decomposition],
+    covers: Mapping[str, Decomposition] | None = None,
+) -> tuple[Reordering, ...]:
+    """For each free stream the order in which the most blocks of its linears are contiguous, where that is another.
+
+    streams: of one model (`scission.ir.axes.shared_axis`); decompositions: of its linears, by address; covers: small
+    groups of linears whose blocks share inputs, which decide where no linear of a stream falls apart (see `_windows`).
+    Partitions that nest or keep apart are contiguous together; where they cross, the ones
+    with more multiply-adds win. Blocks of a linear come in one order on both of its sides, as far as that can be had:
+    the order of one side is handed on to the other, and first of all those of sides that cannot be moved. Features in
+    no block go last. Nothing is said of a stream that would gain nothing. Reads no weight.
+
+    >>> from ...ir.plan.decomposition import Block
+    >>> stream = Stream(value="h", axis=1, size=4, members=(), constants=(), readers=("down",), writers=())
+    >>> found = choose_orders([stream], {"down": Decomposition((4, 1), (Block([0, 2], [0]),))})
+    >>> [(one.value, one.order.tolist()) for one in found]
+    [('h', [0, 2, 1, 3])]
+    """
+    linears = [_Linear(address, cut) for address, cut in decompositions.items() if _splits(cut)]
+    covers = covers or {}
+    free = [
+        _Flow(stream, sides)
+        for stream in streams
+        if not stream.pinned and (sides := _sides(stream, linears)) and not _covered(stream, sides, covers)
+    ]
+    settled = {flow.stream for flow in free}
+    ranks: dict[_Linear, Indices] = {}  # in which order the blocks of a linear come
+    _settle(ranks, _fixed(linears, free))
+    found: dict[int, Reordering] = {}
+    waiting = dict(enumerate(free))
+    while waiting:
+        index = max(waiting, key=lambda index: (*waiting[index].weight(ranks), -index))
+        flow = waiting.pop(index)
+        natural, order = np.arange(flow.stream.size), _order(flow, ranks)
+        if _score(flow, order, ranks) > _score(flow, natural, ranks):
+            found[index] = Reordering(value=flow.stream.value, axis=flow.stream.axis, order=order)
+        else:
+            order = natural
+        _settle(ranks, ((side, side.labels[order]) for side in flow.sides))
+    ordered = [found[index] for index in sorted(found)]
+    for stream in streams:
+        windows = _windows(stream, covers) if not stream.pinned and stream not in settled else None
+        if windows is not None:
+            ordered.append(Reordering(value=stream.value, axis=stream.axis, order=windows))
+    return tuple(ordered)
+
+
+def _covered(stream: Stream, sides: Iterable[_Side], covers: Mapping[str, Decomposition]) -> bool:
+    """Whether covers say more of a stream than components: none of its linears falls apart but for dormant features."""
+    known = any(address in covers for address in (*stream.readers, *stream.writers))
+    return known and all(len(side.parts) == 1 for side in sides)
+
+
+def _windows(stream: Stream, covers: Mapping[str, Decomposition]) -> Indices | None:
+    """The features of a stream in an order in which covers write runs and read windows of it; None where they do.
+
+    The linear with the most multiply-adds comes first; others decide among what it leaves equal, forwards or backwards
+    as agrees better with it.
+    """
+    known = [(address, index) for index, own in enumerate((stream.writers, stream.readers)) for address in own]
+    ends = [(covers[address], index) for address, index in known if address in covers]
+    keys: list[Indices] = []
+    for cover, index in sorted(ends, key=lambda end: -end[0].shape[0] * end[0].shape[1]):
+        for key in (_written if index == 0 else _read)(cover):
+            backwards = bool(keys) and float(np.dot(key - key.mean(), keys[0] - keys[0].mean())) < 0
+            keys.append(-key if backwards else key)
+    if not keys:
+        return None
+    order: Indices = np.lexsort((np.arange(stream.size), *reversed(keys)))
+    return None if (order == np.arange(stream.size)).all() else order
+
+
+def _written(cover: Decomposition) -> list[Indices]:
+    """For each output the group that owns it; dormant ones last."""
+    group = np.full(cover.shape[1], len(cover.blocks))
+    for index, block in enumerate(cover.blocks):
+        group[block.outputs] = index
+    return [group]
+
+
+def _read(cover: Decomposition) -> list[Indices]:
+    """For each input the first and the last group that reads it; dormant ones last."""
+    first, last = np.full(cover.shape[0], len(cover.blocks)), np.full(cover.shape[0], len(cover.blocks))
+    for index, block in reversed(list(enumerate(cover.blocks))):
+        first[block.inputs] = index
+    for index, block in enumerate(cover.blocks):
+        last[block.inputs] = index
+    return [first, last]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Linear:
+    """A linear that splits."""
+
+    address: str
+    decomposition: Decomposition
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the dense product, of one row."""
+        return self.decomposition.shape[0] * self.decomposition.shape[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """The inputs or the outputs of a linear: for each feature the block that owns it, -1 where none does."""
+
+    linear: _Linear
+    outputs: bool
+    labels: Indices = field(init=False)
+
+    def __post_init__(self) -> None:
+        labels = np.full(self.linear.decomposition.shape[self.outputs], -1)
+        for index, part in enumerate(self.parts):
+            labels[part] = index
+        object.__setattr__(self, "labels", labels)
+
+    @property
+    def parts(self) -> list[Indices]:
+        """The features of each block."""
+        return [block.outputs if self.outputs else block.inputs for block in self.linear.decomposition.blocks]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Flow:
+    """A free stream with the sides of linears that lie on it, those with the most multiply-adds first."""
+
+    stream: Stream
+    sides: list[_Side]
+
+    def weight(self, ranks: Mapping[_Linear, Indices]) -> tuple[int, int]:
+        """Multiply-adds of the linears whose blocks are in order already, and of all."""
+        known = sum(side.linear.macs for side in self.sides if side.linear in ranks)
+        return known, sum(side.linear.macs for side in self.sides)
+
+
+def _splits(decomposition: Decomposition) -> bool:
+    return bool(decomposition.blocks) and not decomposition.layers and decomposition.mac_share < 1
+
+
+def _sides(stream: Stream, linears: Iterable[_Linear]) -> list[_Side]:
+    known = {linear.address: linear for linear in linears}
+    reads = [_Side(known[address], False) for address in stream.readers if address in known]
+    writes = [_Side(known[address], True) for address in stream.writers if address in known]
+    return sorted(reads + writes, key=lambda side: -side.linear.macs)
+
+
+def _fixed(linears: Iterable[_Linear], free: Iterable[_Flow]) -> Iterable[tuple[_Side, Indices]]:
+    """The sides that cannot be moved, with their labels as they are."""
+    moved = {(side.linear, side.outputs) for flow in free for side in flow.sides}
+    for linear in linears:
+        for outputs in (False, True):
+            if (linear, outputs) not in moved:
+                side = _Side(linear, outputs)
+                yield side, side.labels
+
+
+def _settle(ranks: dict[_Linear, Indices], placed: Iterable[tuple[_Side, Indices]]) -> None:
+    """Remember in which order blocks come, where they are contiguous and nothing was said of them before."""
+    for side, labels in placed:
+        runs = _runs(labels)
+        if side.linear not in ranks and runs.size == len(side.parts):
+            ranks[side.linear] = np.argsort(runs)
+
+
+def _runs(labels: Indices) -> Indices:
+    """The blocks in the order in which they come; one that comes in several runs is there as often.
+
+    >>> _runs(np.array([1, 1, -1, 0, 1])).tolist()
+    [1, 0, 1]
+    """
+    starts = np.flatnonzero(np.diff(labels, prepend=-2))
+    first: Indices = labels[starts]
+    return first[first >= 0]
+
+
+def _score(flow: _Flow, order: Indices, ranks: Mapping[_Linear, Indices]) -> int:
+    """Multiply-adds of the sides that are contiguous in an order, twice where their blocks are in order, too."""
+    score = 0
+    for side in flow.sides:
+        runs = _runs(side.labels[order])
+        if runs.size == len(side.parts):
+            known = ranks.get(side.linear)
+            score += side.linear.macs * (1 if known is None else 1 + bool((np.diff(known[runs]) > 0).all()))
+    return score
+
+
+def _order(flow: _Flow, ranks: Mapping[_Linear, Indices]) -> Indices:
+    """The features of a stream, block after block, those in no block last."""
+    sides = _compatible(flow.sides)
+    inside = _tree(sides, flow.stream.size)
+    sets = [np.arange(flow.stream.size), *(part for part, _ in inside)]
+    children: list[list[int]] = [[] for _ in sets]
+    for index, (_, parent) in enumerate(inside, start=1):
+        children[parent].append(index)
+    keys = [[_rank(side.labels[part], ranks[side.linear]) for side in sides if side.linear in ranks] for part in sets]
+    placed: list[Indices] = []
+    pending = [(False, 0)]
+    taken = np.zeros(flow.stream.size, bool)
+    while pending:  # each set: the sets inside it in order, then what is left of it
+        done, index = pending.pop()
+        if done:
+            left = sets[index][~taken[sets[index]]]
+            taken[left] = True
+            placed.append(left)
+            continue
+        pending.append((True, index))
+        inner = sorted(children[index], key=lambda child: (*keys[child], int(sets[child][0])))
+        pending += [(False, child) for child in reversed(inner)]
+    return np.concatenate(placed)
+
+
+def _rank(labels: Indices, ranks: Indices) -> int:
+    """The rank of the first block that features belong to."""
+    owned = labels[labels >= 0]
+    return int(ranks[owned].min()) if owned.size else NOWHERE
+
+
+def _compatible(sides: Sequence[_Side]) -> list[_Side]:
+    """The sides whose blocks all nest or keep apart, first come, first served."""
+    distinct: dict[bytes, _Side] = {}  # equal partitions need not be compared
+    crossing: set[bytes] = set()
+    chosen: list[_Side] = []
+    for side in sides:
+        key = _numbered(side.labels).tobytes()
+        if key in crossing:
+            continue
+        if key not in distinct:
+            if any(_cross(side.labels, other.labels) for other in distinct.values()):
+                crossing.add(key)
+                continue
+            distinct[key] = side
+        chosen.append(side)
+    return chosen
+
+
+def _numbered(labels: Indices) -> Indices:
+    """The same partition, its blocks numbered in the order of their first features."""
+    values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    numbers = np.full(values.size, -1)
+    owned = np.flatnonzero(values >= 0)
+    numbers[owned[np.argsort(first[owned])]] = np.arange(owned.size)
+    found: Indices = numbers[inverse]
+    return found
+
+
+def _cross(a: Indices, b: Indices) -> bool:
+    """Whether a block of one partition has a part of a block of the other, but neither holds the other.
+
+    >>> _cross(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])), _cross(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0]))
+    (True, False)
+    """
+    both = (a >= 0) & (b >= 0)
+    pairs, shared = np.unique(np.stack([a[both], b[both]]), axis=1, return_counts=True)
+    sizes = [np.bincount(labels[labels >= 0], minlength=1) for labels in (a, b)]
+    whole = [shared == size[labels] for size, labels in zip(sizes, pairs, strict=True)]
+    return not bool((whole[0] | whole[1]).all())
+
+
+def _tree(sides: Sequence[_Side], size: int) -> list[tuple[Indices, int]]:
+    """The blocks of partitions that do not cross, each once, larger ones first, each with the number of the smallest
+    that holds it, counted from 1; 0 is everything."""
+    blocks: dict[bytes, Indices] = {}
+    for side in sides:
+        for part in side.parts:
+            blocks.setdefault(part.tobytes(), part)
+    owner = np.zeros(size, np.int64)
+    found: list[tuple[Indices, int]] = []
+    for part in sorted(blocks.values(), key=lambda part: (-part.size, int(part[0]))):
+        found.append((part, int(owner[part[0]])))
+        owner[part] = len(found)
+    return found

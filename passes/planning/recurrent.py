@@ -1,0 +1,157 @@
+"""Analyse the recurrent operators of a model and choose what to do with each of their directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ...ir.graph.activations import Activations
+from ...ir.graph.recurrent import INITIAL_H, Recurrent
+from ...ir.graph.skipped import Skipped
+from ...ir.graph.survey import Survey
+from ...ir.io.load import ModelError
+from ...ir.plan.grain import Grain
+from ...ir.plan.plan import Decomposition, Lowering, Step
+from ...ir.plan.wanted import Wanted
+from ..decompose.recurrent import Coupling, couple
+from ..lowering.linear.cost import MARGIN, Choice
+from ..lowering.nodes.emitter import ORIGIN
+from ..lowering.recurrent.cost import CPU, CUDA, Machine, Run, choose_recurrent
+from .analysis import Analysis
+
+__all__ = ["Observe", "Progress", "machines_of", "recurrent_steps", "runs_of"]
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+Observe: TypeAlias = "Callable[[str, Analysis | Coupling], None]"
+
+
+def recurrent_steps(
+    found: Survey,
+    known: dict[Any, Any],
+    activations: Activations,
+    *,
+    provider: str,
+    threads: int,
+    force: bool,
+    progress: Progress | None,
+    name: str,
+    observe: Observe | None = None,
+    grain: Grain | None = None,
+    wanted: Wanted | None = None,
+) -> tuple[list[Step], list[Skipped]]:
+    """A step for each direction of each recurrent operator, and those whose weights turned out not to be readable.
+
+    known: remembers weights; activations: of the model; the rest as in `make_plan`, name being that of the model.
+    Raises ModelError when a weight does not fit into memory.
+    """
+    steps: list[Step] = []
+    failed: list[Skipped] = []
+    machines = machines_of(provider, threads)
+    for index, way in enumerate(found.recurrents):
+        if progress:
+            progress(len(found.linears) + index, len(found.linears) + len(found.recurrents), way.address)
+        # The tensor of an initializer is the same in every copy of the graph.
+        weights = (value.const_value or value for value in (way.weight, way.recurrence))
+        key = (*weights, way.index, way.direction)
+        try:
+            if key not in known:
+                known[key] = couple(*way.stored(found.constants), way.direction)
+        except MemoryError:
+            raise ModelError(f"{name}: {way.address}: not enough memory for a weight of {way.shape}") from None
+        except ModelError as error:
+            size = way.gates * way.shape[0] * way.shape[1]
+            failed.append(Skipped(way.address, way.op, f"the weight cannot be read: {error}", size))
+            continue
+        if observe:
+            observe(way.address, known[key])
+        asked = dict((wanted or Wanted()).nodes)
+        asked_of = next((asked[name] for name in (way.address, way.node.name, way.weight.name) if name in asked), None)
+        step = _step(way, known[key], activations.of_sequences(way), machines, force, grain or Grain())
+        steps.append(step if asked_of is None else _unasked(step, asked_of))
+    return steps, failed
+
+
+def _unasked(step: Step, asked: Lowering) -> Step:
+    """The step of an operator of which the lowering of a linear is wanted."""
+    why = "dense, as asked" if asked == "dense" else f"'{asked}' is for linears; {step.op} is split by 'parallel'"
+    return replace(step, lowering="dense", reason=why)
+
+
+def _step(
+    way: Recurrent,
+    coupling: Coupling,
+    extents: tuple[tuple[int, ...], ...],
+    machines: Sequence[Machine],
+    force: bool,
+    grain: Grain,
+) -> Step:
+    """What to do with one direction of a recurrent operator."""
+    sequences = runs_of(way, extents)
+    itemsize = np.dtype(way.dtype.numpy()).itemsize
+    found = coupling.decomposition
+    choice = choose_recurrent(found, way.op, way.features, sequences, itemsize, machines, grain)
+    reason = _refusal(way, coupling, choice, sequences, force)
+    decomposition = choice.decomposition if choice else Decomposition(way.shape, ())
+    return Step(
+        node=way.address,
+        op=way.op,
+        weight=way.weight.name or "",
+        dtype=way.dtype.name.lower(),
+        shape=way.shape,
+        lowering="parallel" if reason is None else "dense",
+        decomposition=decomposition,
+        components=coupling.count,
+        giant=coupling.giant,
+        nonzeros=coupling.nonzeros,
+        dormant_inputs=coupling.dormant_features,
+        dormant_outputs=coupling.dormant_units,
+        gain=round(choice.gain, 3) if choice else None,
+        reason=reason or _praise(coupling, decomposition),
+        sha256=coupling.sha256 if choice else None,
+        states=coupling.states,
+        extents=extents,
+    )
+
+
+def machines_of(provider: str, threads: int) -> list[Machine]:
+    """The machines that costs are predicted for: one thread, and as many as there will be."""
+    machine = CUDA if provider == "cuda" else CPU
+    return [machine] if provider == "cuda" or threads == 1 else [machine, machine.threaded(threads)]
+
+
+def runs_of(way: Recurrent, extents: Iterable[tuple[int, ...]]) -> list[Run]:
+    """The sequences to predict for, each once; extents: (positions, batch) of X."""
+    given = way.operand(INITIAL_H) is not None
+    return list(dict.fromkeys(Run(positions, batch, given) for positions, batch in extents))
+
+
+def _refusal(
+    way: Recurrent, coupling: Coupling, choice: Choice | None, sequences: Sequence[Run], force: bool
+) -> str | None:
+    """Why a direction stays whole; None when it is split."""
+    if ORIGIN in way.node.metadata_props:
+        return "already a block of a split operator"
+    if coupling.count == 0:
+        return "every entry is zero: there is nothing to multiply"
+    if choice is None:
+        entries = way.shape[0] * way.shape[1]
+        return f"one component holds every state: {coupling.nonzeros / entries:.1%} of the entries are edges"
+    if choice.gain < MARGIN and not force:
+        spare = "dormant features" if coupling.dormant_features else "units without edges"
+        what = f"{coupling.count} blocks" if coupling.count > 1 else f"one block beside {spare}"
+        at = ", ".join(f"{run.batch} x {run.positions}" for run in sequences)
+        return (
+            f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (batch x positions {at}); "
+            "--force splits it anyway"
+        )
+    return None
+
+
+def _praise(coupling: Coupling, chosen: Decomposition) -> str:
+    merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < coupling.count else ""
+    spare = f", {coupling.dormant_features} dormant features" if coupling.dormant_features else ""
+    idle = f", {coupling.dormant_units} units without edges" if coupling.dormant_units else ""
+    return f"{coupling.count} independent blocks of states{merged}{spare}{idle}"

@@ -1,0 +1,290 @@
+"""Which linears are split together: regions grown from segment to segment, as long as blocks do not get larger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...ir.axes.feature_ids import feature_axis_in, trace
+from ...ir.axes.region import Region, region_of, segments, unfit
+from ...ir.graph.constants import Constants
+from ...ir.graph.linear import Linear
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.grain import Grain
+from ...ir.plan.plan import Decomposition, Step, common_rows
+from ...ir.plan.region_split import Joint
+from ...ir.relation import Relation
+from ..connectivity.edges import relate
+from ..decompose.blocks import halves
+from ..decompose.merging import balanced_together, width
+from ..decompose.region import assign, group_joint, is_rectangular, joint_blocks
+from ..lowering.linear.cost import MARGIN, Machine, dense_seconds
+from ..lowering.linear.lowering import problem
+from ..lowering.linear.select import selection
+from ..lowering.nodes.emitter import Names
+from ..lowering.region.cost import joint_seconds, region_seconds
+from ..rewrite.rewrite import joint_problem
+from .analysis import Analysis
+from .grain import suited_to
+
+__all__ = ["Candidate", "Grown", "grow", "grown_from", "join_steps", "joined", "joint_options"]
+
+SLACK = 1.05  # blocks of several linears together may cost that many times the multiply-adds of each one's own
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A linear that may be split together with others.
+
+    reads: (N, K) what each output reads, where blocks may share inputs: of a selection, and of a weight that has a
+    cover but no components; these stand at the entrance of a region or not in it. copies: whether it is a selection.
+    """
+
+    linear: Linear
+    analysis: Analysis
+    reads: Relation | None
+    copies: bool
+
+    @property
+    def macs(self) -> float:
+        """Multiply-adds a row that it takes when it is split alone."""
+        if self.copies:
+            return 0
+        K, N = self.linear.shape
+        found = self.analysis.decomposition if self.reads is None else self.analysis.covers[0]
+        return found.mac_share * K * N
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grown:
+    """A region whose linears have common blocks; copies: those that are selections."""
+
+    region: Region
+    decompositions: tuple[Decomposition, ...]
+    copies: frozenset[Linear] = frozenset()
+
+
+def candidate(linear: Linear, analysis: Analysis, constants: Constants) -> Candidate | None:
+    """The linear as a candidate; None where it cannot take part in a region."""
+    covered = bool(analysis.covers) and not (analysis.covers[0].summed or analysis.covers[0].strays)
+    whole = analysis.components.count < 2
+    if (whole and not covered) or unfit(linear) or problem(linear):
+        return None
+    copies = False
+    if analysis.components.nonzeros == linear.shape[1] and linear.alpha == 1 and linear.beta == 1:
+        copies = selection(linear.canonical(constants)) is not None
+    reads = relate(linear.canonical(constants)).transposed() if whole or copies else None
+    return Candidate(linear, analysis, reads, copies)
+
+
+def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
+    """The regions of two linears and more among the candidates of one graph.
+
+    Segments are taken from the smallest to the largest; all that touch one are joined where that leaves them the blocks
+    that they have without, up to `SLACK` times the multiply-adds.
+    """
+    of = {one.linear: one for one in candidates}
+    graph = candidates[0].linear.node.graph
+    assert isinstance(graph, ir.Graph)
+    features = trace(graph, of, constants)
+    belongs: dict[Linear, frozenset[Linear]] = {linear: frozenset([linear]) for linear in of}
+    cost: dict[frozenset[Linear], float] = {frozenset([linear]): one.macs for linear, one in of.items()}
+    ordered = sorted(segments(features, of), key=lambda segment: len(segment.writers) + len(segment.readers))
+    for segment in ordered:
+        inside = [linear for linear in segment.readers if of[linear].reads is None]  # others can only be entrances
+        parts = {belongs[linear] for linear in (*segment.writers, *inside)}
+        members = frozenset().union(*parts)
+        if len(parts) < 2:
+            continue
+        found = grown_from([of[linear] for linear in members], constants, tail=False)
+        if found is None:
+            continue
+        macs = sum(
+            d.mac_share * d.shape[0] * d.shape[1]
+            for linear, d in zip(found.region.linears, found.decompositions, strict=True)
+            if not of[linear].copies
+        )
+        if macs > SLACK * sum(cost[part] for part in parts):
+            continue
+        belongs |= dict.fromkeys(members, members)
+        cost[members] = macs
+    regions = [members for members in dict.fromkeys(belongs.values()) if len(members) > 1]
+    whole = (grown_from([of[linear] for linear in members], constants, tail=True) for members in regions)
+    return [grown for grown in whole if grown is not None]
+
+
+def grown_from(candidates: Sequence[Candidate], constants: Constants, *, tail: bool) -> Grown | None:
+    """The region of some candidates, None where they have no common blocks; tail: see `region_of`."""
+    region = region_of([one.linear for one in candidates], constants, tail=tail)
+    parts = {one.linear: one.analysis.components for one in candidates if one.reads is None}
+    reads = {one.linear: one.reads for one in candidates if one.reads is not None}
+    if not parts or any(region.is_internal(linear) for linear in reads):
+        return None
+    found = joint_blocks(region, parts, reads)
+    if found is None:
+        return None
+    block_of = assign(region, found)
+    if block_of is None or not is_rectangular(region, block_of, len(found[0].blocks)):
+        return None
+    return Grown(region, found, frozenset(one.linear for one in candidates if one.copies))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointOption:
+    """One way to compute a region, and what it is predicted to gain over dense, at its worst."""
+
+    flow: Any
+    stack: int
+    decompositions: tuple[Decomposition, ...]
+    gain: float
+
+
+def joint_options(
+    grown: Grown, rows: Sequence[int], machines: Sequence[Machine], grain: Grain | None = None
+) -> list[JointOption]:
+    """Every way to compute a region, best first: flows, numbers of blocks from all of them down to two, and stacks;
+    grain: how coarse blocks are to be."""
+    linears = grown.region.linears
+    settings = [(count, machine) for count in rows for machine in machines]
+    flat = all(feature_axis_in(linear) == 1 for linear in linears)
+    found = []
+    for grouped in _grouped(grown, grain or Grain()):
+        count = len(grouped[0].blocks)
+        stacks = [1] if not _equal(grouped) else sorted({1, *(s for s in (4, 16) if s < count), count})
+        for flow in ("rows", "columns") if flat else ("rows",):
+            for stack in stacks:
+                gain = min(_gain(grown, grouped, flow, stack, r, machine) for r, machine in settings)
+                found.append(JointOption(flow, stack, grouped, gain))
+    return sorted(found, key=lambda option: -option.gain)
+
+
+def _grouped(grown: Grown, grain: Grain) -> Iterator[tuple[Decomposition, ...]]:
+    """The blocks of a region merged as a grain allows, none into one."""
+    blocks = len(grown.decompositions[0].blocks)
+    if grain.parts is not None:
+        made = [balanced_together(grown.decompositions, grain.parts)]
+    else:
+        made = [group_joint(grown.decompositions, count) for count in ([blocks] if grain.every else halves(blocks))]
+    for grouped in made:
+        count = len(grouped[0].blocks)
+        narrow = grain.granularity is None or count == blocks or max(map(width, grouped)) <= grain.granularity
+        if count > 1 and narrow:
+            yield grouped
+
+
+def _keeps(grown: Grown, own: Sequence[Candidate], grain: Grain) -> bool:
+    """Whether the blocks of a region are as fine as its linears can have them alone, where a grain is asked for."""
+    analyses = {one.linear: one.analysis for one in own if not one.copies}
+    for linear, found in zip(grown.region.linears, grown.decompositions, strict=True):
+        if not grain or linear not in analyses:
+            continue
+        alone = suited_to(analyses[linear], grain)
+        if grain.every and analyses[linear].components.count > len(found.blocks):
+            return False
+        if grain.granularity is not None and width(found) > max(grain.granularity, min(map(width, alone))):
+            return False
+        most = max(len(one.blocks) for one in alone)
+        if grain.parts is not None and len(found.blocks) < min(grain.parts, most):
+            return False
+    return True
+
+
+def _equal(decompositions: Sequence[Decomposition]) -> bool:
+    return all(len({block.outputs.size for block in d.blocks}) == 1 for d in decompositions)
+
+
+def join_steps(
+    steps: Sequence[Step],
+    candidates: Sequence[Candidate],
+    constants: Constants,
+    names: Names,
+    addresses: Mapping[ir.Node, str],
+    machines: Sequence[Machine],
+    *,
+    force: bool = False,
+    grain: Grain | None = None,
+) -> tuple[list[Step], list[Joint]]:
+    """The steps of a model where linears are split together that gain more so than each alone, and their joints.
+
+    force: also where that gains less; grain: how coarse blocks are to be, which none is to miss for being in a region.
+    """
+    grain = grain or Grain()
+    place = {step.node: index for index, step in enumerate(steps)}
+    changed = list(steps)
+    joints: list[Joint] = []
+    graphs: dict[ir.Graph, list[Candidate]] = {}
+    for one in candidates:
+        if isinstance(one.linear.node.graph, ir.Graph):
+            graphs.setdefault(one.linear.node.graph, []).append(one)
+    for own in graphs.values():
+        sha = {one.linear: one.analysis.sha256 for one in own}
+        for grown in grow(own, constants) if len(own) > 1 else ():
+            if not _keeps(grown, own, grain):
+                continue
+            linears = grown.region.linears
+            alone = [steps[place[linear.address]] for linear in linears]
+            rows = common_rows(alone)
+            option = _best(grown, constants, names, addresses, joint_options(grown, rows, machines, grain))
+            if option is None or (option.gain < _gain_alone(linears, alone, rows, machines) and not force):
+                continue
+            if option.gain < MARGIN and not force:
+                continue
+            together, made = joined(option, alone, [sha[linear] for linear in linears])
+            joints.append(made)
+            for step in together:
+                changed[place[step.node]] = step
+    return changed, joints
+
+
+def joined(option: JointOption, steps: Sequence[Step], hashes: Sequence[str | None]) -> tuple[list[Step], Joint]:
+    """The steps of a region, in the order of its linears, and their joint; hashes: of their weights."""
+    gain = round(option.gain, 3)
+    reason = f"{len(option.decompositions[0].blocks)} blocks of {len(steps)} operators together"
+    nodes = tuple(step.node for step in steps)
+    made = Joint(nodes=nodes, flow=option.flow, stack=option.stack, gain=gain, reason=reason)
+    together = [
+        replace(step, lowering="joint", decomposition=found, gain=gain, reason=reason, sha256=sha256)
+        for step, found, sha256 in zip(steps, option.decompositions, hashes, strict=True)
+    ]
+    return together, made
+
+
+def _best(
+    grown: Grown,
+    constants: Constants,
+    names: Names,
+    addresses: Mapping[ir.Node, str],
+    options: Sequence[JointOption],
+) -> JointOption | None:
+    """The first option that can be carried out, which is tried."""
+    for option in options:
+        how: dict[str, Any] = {"flow": option.flow, "stack": option.stack}
+        if joint_problem(grown.region, option.decompositions, constants, names, addresses, **how) is None:
+            return option
+    return None
+
+
+def _gain(
+    grown: Grown, decompositions: Sequence[Decomposition], flow: str, stack: int, rows: int, machine: Machine
+) -> float:
+    """How many times faster the linears of a region get; what lies between them is no gain of theirs."""
+    region = grown.region
+    dense = sum(dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), machine) for linear in region.linears)
+    between = region_seconds(region, rows, machine) - dense
+    return dense / (joint_seconds(region, decompositions, flow, stack, rows, machine, grown.copies) - between)
+
+
+def _gain_alone(
+    linears: Sequence[Linear], steps: Sequence[Step], rows: Sequence[int], machines: Sequence[Machine]
+) -> float:
+    """What the steps of some linears gain together when each is carried out alone."""
+    worst = np.inf
+    for count in rows:
+        for machine in machines:
+            dense = [dense_seconds(linear.shape, count, int(linear.dtype.itemsize), machine) for linear in linears]
+            gains = [step.gain if step.lowering != "dense" and step.gain else 1.0 for step in steps]
+            worst = min(worst, sum(dense) / sum(d / g for d, g in zip(dense, gains, strict=True)))
+    return float(worst)

@@ -1,0 +1,6 @@
+"""The only folder that changes a graph, and only a copy of it.
+
+Entry: `rewrite.rewrite`.
+May import: ir, ir.axes, ir.graph, ir.io, ir.plan, passes.anneal, passes.connectivity, passes.decompose,
+  passes.lowering.linear, passes.lowering.nodes, passes.lowering.recurrent, passes.lowering.region.
+"""

@@ -1,0 +1,182 @@
+"""Real inputs with what they should give: batches of samples and their labels, from .npz and .npy files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...ir.errors import ScissionError
+from ..inputs.inputs import count_feeds, fit_type, read_npz
+from ..ort.session import TensorSpec
+
+__all__ = ["BATCH", "LABELS", "Labelled", "LabelledError", "read_labelled", "split"]
+
+Array = npt.NDArray[Any]
+Feed = dict[str, Array]
+
+BATCH = 32  # samples of a feed, where the model leaves that open
+LABELS = ("labels", "y")  # what an array of labels beside the inputs is called
+
+
+class LabelledError(ScissionError):
+    """Data whose arrays do not hold the same samples, or too few of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labelled:
+    """Samples of a model's inputs, with or without labels.
+
+    samples: how many; arrays: inputs with a row for each sample; shared: inputs that every batch gets as they are;
+    targets: the labels, a row for each sample; batch: samples of a feed, exactly so many where `exact`, else at most.
+    """
+
+    samples: int
+    arrays: Mapping[str, Array]
+    shared: Mapping[str, Array]
+    targets: Array | None
+    batch: int
+    exact: bool
+
+    @property
+    def feeds(self) -> tuple[Feed, ...]:
+        """What the model is fed, batch by batch; views of the whole arrays."""
+        return tuple({**{n: a[part] for n, a in self.arrays.items()}, **self.shared} for part in self._parts())
+
+    @property
+    def labels(self) -> tuple[Array, ...] | None:
+        """The labels of each feed."""
+        return None if self.targets is None else tuple(self.targets[part] for part in self._parts())
+
+    def _parts(self) -> Iterator[slice]:
+        return (slice(start, start + self.batch) for start in range(0, self.samples, self.batch))
+
+
+def labelled(
+    arrays: Mapping[str, Array], spec: Sequence[TensorSpec], labels: Array | Path | None = None, batch: int = BATCH
+) -> Labelled:
+    """The same as `read_labelled` for arrays that are in memory already."""
+    held = {name: np.asarray(array) for name, array in arrays.items()}
+    return _labelled(Path("the arrays given"), held, spec, labels, batch)
+
+
+def read_labelled(
+    path: Path, spec: Sequence[TensorSpec], labels: Array | Path | None = None, batch: int = BATCH
+) -> Labelled:
+    """The samples of an .npz file: one array for each input under the input's name, samples along the first axis.
+
+    labels: an .npy file, or an .npz with an array called labels or y, or with only one; without it an array of these
+    names in `path` that is no input of the model. Feeds have `batch` samples at most, and where the model fixes its
+    first dimension exactly that many. Beside inputs whose first dimension is open, one with a fixed shape is shared.
+    Raises LabelledError or InputError naming the file, the array and its shape: missing or unknown names, types that
+    lose values, a wrong shape, or different numbers of samples.
+    """
+    return _labelled(path, read_npz(path), spec, labels, batch)
+
+
+def _labelled(path: Path, held: Feed, spec: Sequence[TensorSpec], labels: Array | Path | None, batch: int) -> Labelled:
+    if batch < 1:
+        raise LabelledError(f"a batch needs at least one sample, got {batch}")
+    wanted = [value.name for value in spec]
+    inside = [name for name in LABELS if name in held and name not in wanted]
+    missing = [name for name in wanted if name not in held]
+    unknown = [name for name in held if name not in wanted and name not in inside]
+    if missing or unknown:
+        parts = [f"missing: {missing}"] * bool(missing) + [f"unknown: {unknown}"] * bool(unknown)
+        raise LabelledError(f"{path}: the names do not match the model's inputs {wanted} ({'; '.join(parts)})")
+    from_file = isinstance(labels, Path)
+    if len(inside) + (labels is not None) > 1:
+        given = [*inside, *([str(labels)] if from_file else ["labels"] if labels is not None else [])]
+        raise LabelledError(f"{path}: labels are given twice, by {given}; keep one")
+    data = {value.name: fit_type(path, value, held[value.name]) for value in spec}
+    made = _batches(path, spec, data, batch)
+    if labels is not None:
+        if isinstance(labels, Path):
+            return _with_labels(made, _read_labels(labels), str(labels))
+        return _with_labels(made, np.asarray(labels), "labels")
+    return _with_labels(made, held[inside[0]], f"{path}: array {inside[0]!r}") if inside else made
+
+
+def split(labelled: Labelled, share: float = 0.5, seed: int = 0) -> tuple[Labelled, Labelled]:
+    """(to tune on, held back): a random partition of the samples; the same seed makes the same one.
+
+    share: of the samples in the first part, rounded to whole batches where the model fixes their size; neither part is
+    empty. Raises LabelledError when the share is not between 0 and 1, or there is only one sample or batch.
+    """
+    unit = labelled.batch if labelled.exact else 1
+    units = labelled.samples // unit
+    if not 0 < share < 1:
+        raise LabelledError(f"the share of the first part must lie between 0 and 1, got {share:g}")
+    if units < 2:
+        what = f"{labelled.samples} sample{'s' * (labelled.samples > 1)}" + f" in batches of {unit}" * (unit > 1)
+        raise LabelledError(f"{what} cannot be split in two; give more samples")
+    first = min(max(round(share * units), 1), units - 1) * unit
+    order = np.random.default_rng(seed).permutation(labelled.samples)
+    return _take(labelled, np.sort(order[:first])), _take(labelled, np.sort(order[first:]))
+
+
+def _take(labelled: Labelled, samples: npt.NDArray[np.int64]) -> Labelled:
+    return dataclasses.replace(
+        labelled,
+        samples=samples.size,
+        arrays={name: array[samples] for name, array in labelled.arrays.items()},
+        targets=None if labelled.targets is None else labelled.targets[samples],
+    )
+
+
+def _batches(path: Path, spec: Sequence[TensorSpec], data: Feed, batch: int) -> Labelled:
+    fixed = {value.name: value.shape[0] for value in spec if value.shape and isinstance(value.shape[0], int)}
+    parts = {value.name: count_feeds(path, value, data[value.name]) for value in spec}
+    rowed = [name for name, array in data.items() if array.ndim]  # ONNX Runtime shows an unknown rank as a scalar
+    open_ = [name for name in rowed if name not in fixed]
+    if open_:
+        wrong = [f"{name!r} {data[name].shape}" for name in fixed if parts[name] != 1]
+        if wrong:
+            raise LabelledError(f"{path}: {', '.join(wrong)} must have the shape that the model fixes, for all samples")
+    batched = open_ or rowed
+    rows = {name: data[name].shape[0] for name in batched}
+    if not batched or not min(rows.values()):
+        raise LabelledError(f"{path}: there are no samples; each input needs them along its first axis")
+    if len(set(rows.values() if open_ else (parts[name] for name in batched))) > 1:
+        raise LabelledError(f"{path}: the arrays hold different numbers of samples: {rows}")
+    sizes = {fixed[name] for name in batched} if not open_ else {batch}
+    if len(sizes) > 1:
+        raise LabelledError(
+            f"{path}: the model fixes different first dimensions {fixed}, so none of them counts samples"
+        )
+    return Labelled(
+        samples=next(iter(rows.values())),
+        arrays={name: data[name] for name in batched},
+        shared={name: array for name, array in data.items() if name not in batched},
+        targets=None,
+        batch=sizes.pop(),
+        exact=not open_,
+    )
+
+
+def _read_labels(path: Path) -> Array:
+    if path.suffix.lower() != ".npy":
+        held = read_npz(path)
+        names = [name for name in LABELS if name in held] or list(held)
+        if len(names) != 1:
+            raise LabelledError(f"{path}: which of the arrays {list(held)} holds the labels? Call it 'labels'")
+        return held[names[0]]
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except FileNotFoundError:
+        raise LabelledError(f"{path}: there is no such file") from None
+    except (OSError, EOFError, ValueError, MemoryError) as error:
+        raise LabelledError(f"{path}: cannot be read ({error}); write it with numpy.save, without objects") from error
+
+
+def _with_labels(labelled: Labelled, targets: Array, where: str) -> Labelled:
+    if not targets.ndim or targets.shape[0] != labelled.samples:
+        shapes = {name: array.shape for name, array in labelled.arrays.items()}
+        want = f"one label for each of the {labelled.samples} samples of {shapes}"
+        raise LabelledError(f"{where} has shape {targets.shape} and must hold {want}")
+    return dataclasses.replace(labelled, targets=targets)

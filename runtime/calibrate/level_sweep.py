@@ -1,0 +1,312 @@
+"""The validation stage (paper 4.5.1): a model annealed at several levels, each beside the original on the same
+inputs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...ir.brief import brief
+from ...ir.findings.level_sweep import LevelResult, OperatorLevel, Sweep, strongest, summarise
+from ...ir.io.load import Model, Source, load
+from ...ir.phase import phase
+from ...passes.anneal.edges.schemes import parse_scheme
+from ...passes.anneal.model import Anneal, Annealed, Found, anneal_model
+from ...passes.rewrite.rewrite import anneal
+from ..ort.session import require_provider
+from ..ort.trials import Trials
+from ..ort.validity import require_valid
+from .continuity import jumps
+from .dataset import Labelled, LabelledError
+from .metric.metric import Metric, parse_metric
+from .metric_runner import Measured, SideBySide
+from .prepare import LIKE, Annealer, Prepared, as_annealer, prepare
+
+if TYPE_CHECKING:
+    from ...ir.findings.decomposability import ModelReport
+    from ...passes.anneal.activity.activity import Activity
+
+__all__ = ["LEVELLESS", "LEVELS", "Progress", "Validation", "activity_of", "read_data", "sweep"]
+
+Progress = Callable[[int, int, str], None]
+LEVELS = (0.5, 0.2, 0.05, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-15, 1e-20, 1e-30)
+EVERY = 0.999  # share of updated weights from which on a checkpoint says nothing
+SHARE = 0.01  # of the metric's range, that a level may cost to be of use
+WORTH = 0.95  # share of the multiply-adds from which on fewer of them are of use
+NAMED = 3  # inputs that an error names
+LEVELLESS = ("auto", "update", "support", "blocks")  # tests whose answer does not depend on a level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """A sweep, and where no level saves multiply-adds within the limit why the model does not decompose.
+
+    limit: drop of the metric up to which a level counts; certain: whether the blocks of the test are beyond doubt, so
+    that they count whatever they cost; report: None where some level decomposes the model, or none was asked for.
+    """
+
+    sweep: Sweep
+    limit: float
+    certain: bool = False
+    report: ModelReport | None = None
+
+    __repr__ = brief
+
+    @property
+    def decomposes(self) -> bool:
+        """Whether some level within the limit, all weaker ones being so too, leaves blocks that save anything."""
+        found = self.sweep.levels[-1] if self.certain else strongest(self.sweep.levels, self.limit)
+        if found is None or found.mac_share >= WORTH:
+            return False
+        return any(one.components > 1 and one.mac_share < WORTH for one in found.operators)
+
+
+@phase("sweep")
+def sweep(
+    model: Source,
+    data: Labelled | Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    levels: Sequence[float] = LEVELS,
+    metric: Metric | str = "cosine",
+    labels: Any = None,
+    limit: float | None = None,
+    options: Annealer | str | None = None,
+    trials: Trials | None = None,
+    explain: bool = True,
+    progress: Progress | None = None,
+) -> Validation:
+    """Anneal a model at each level and run it beside the original: edges, components, MACs, task metric, continuity.
+
+    data: inputs by name, samples along the first axis, as arrays or as the .npz file that holds them (see
+    `read_labelled`); labels: an array or a file; options: a method, or how to anneal in full: without any 'update'
+    where an initial checkpoint is known, 'support' where the initialisation is bounded, 'blocks' where nothing is known
+    and these are found, else 'neyman', which has levels to sweep; levels: alphas of the whole weight,
+    given in any order, swept from the weakest to the strongest; metric: see `parse_metric`; limit: drop up to which a
+    level is of use, a hundredth of the metric's range unless given; explain: report why the model does not decompose,
+    when it does not, and what its outputs are worth where it would. Nothing is written. Raises ModelError,
+    LabelledError, MetricError, AnnealError and what `prepare` raises.
+    """
+    started = time.monotonic()
+    trials = trials or Trials()
+    loaded = load(model)
+    require_valid(loaded, model, trials.custom_ops)
+    require_provider(trials.provider, loaded.name)
+    held = data if isinstance(data, Labelled) else read_data(loaded, data, labels)
+    judge = parse_metric(metric) if isinstance(metric, str) else metric
+    given, options = options, swept_by(options)
+    activity = activity_of(loaded, options, held, trials)
+    prepared = prepare(loaded, options, activity)
+    options, prepared, found_first = _blocks_first(loaded, as_annealer(given or "auto"), options, prepared)
+    runner = SideBySide(loaded, held, judge, trials.provider, trials.threads, trials.custom_ops)
+    chosen = sorted({float(level) for level in levels}, reverse=True)
+    if options.method in LEVELLESS:
+        chosen = [options.alpha]
+    results: list[LevelResult] = []
+    bounded: Literal["stated", "estimated"] | None = None
+    notes = [*prepared.notes, *found_first]
+    if options.method in LEVELLESS:
+        notes.append(f"the method {options.method!r} has no level to sweep: there is one row")
+    if judge.needs_labels == "optional" and held.targets is None:
+        notes.append(f"no labels were given: {judge.name} compares with the outputs of the original")
+    for index, level in enumerate(chosen):
+        if progress:
+            progress(index, len(chosen), f"level {level:g}")
+        decided = anneal_model(loaded, replace(prepared.settings, level=level))
+        if not results:
+            notes += _unseen(decided, {linear.address for linear in prepared.survey.linears})
+            notes += _doubts(decided)
+            bounded = _bounded(decided)
+        for note in _kept_whole(decided, level):
+            if not any(note.partition(":")[2] == known.partition(":")[2] for known in notes):
+                notes.append(note)
+        results.append(_level(loaded, decided, level, runner))
+    flagged = jumps(results, span=judge.span) if len(results) > 1 else ()
+    swept = Sweep(
+        model=loaded.name,
+        test=_test(options),
+        metric_name=judge.name,
+        higher_is_better=judge.higher_is_better,
+        baseline=runner.baseline,
+        samples=held.samples,
+        levels=tuple(results),
+        jumps=flagged,
+        notes=tuple(notes),
+        seconds=time.monotonic() - started,
+        leveled=options.method not in LEVELLESS,
+        bounded=bounded,
+    )
+    allowed = SHARE * (judge.span or abs(runner.baseline) or 1.0) if limit is None else limit
+    found = Validation(sweep=swept, limit=allowed, certain=options.method in LEVELLESS)
+    if not explain or found.decomposes:
+        return found
+    report = _explained(loaded, prepared.settings, runner, progress)
+    return replace(found, report=replace(report, test=options.method))
+
+
+def _explained(model: Model, settings: Anneal, runner: SideBySide, progress: Progress | None) -> ModelReport:
+    """Why a model does not decompose, with what its outputs are worth where no weight has a giant any more."""
+    from ...ir.findings.decomposability import Worth
+    from ...passes.anneal.decomposability import at_half, examine
+
+    report = examine(model, settings, progress=progress)
+    removed = at_half(model, report)
+    if not removed:
+        return report
+    there = runner.measure(anneal(model.graph, removed))
+    return replace(report, worth=Worth(metric=runner.metric.name, value=there.metric, original=there.baseline))
+
+
+def swept_by(options: Annealer | str | None) -> Annealer:
+    """How to anneal in a sweep: a method by its name, and without one the test that suits what is known of the start.
+
+    Where nothing is, a sweep is what tells how far an estimate may be trusted: each level is measured.
+    """
+    options = as_annealer(options or "auto")
+    if options.method != "auto" or options.initial is not None:
+        return options
+    stated = options.init is not None and not options.init.startswith(LIKE)
+    bounded = stated and parse_scheme(options.init or "").family == "uniform"
+    return replace(options, method="support" if bounded else "neyman")
+
+
+def _blocks_first(
+    model: Model, given: Annealer, options: Annealer, prepared: Prepared
+) -> tuple[Annealer, Prepared, tuple[str, ...]]:
+    """The options, settings and a note: where nothing is known of the start, blocks that are found need no level."""
+    if given.method != "auto" or given.init is not None or given.initial is not None or given.literal or given.exposed:
+        return options, prepared, ()
+    settings = replace(prepared.settings, method="blocks")
+    if not anneal_model(model, settings).annealing:
+        why = "co-clustering finds no blocks (--anneal blocks says why), so the levels of single edges are swept"
+        # Whether an estimate fits or not, all that is done with it here is to measure what it would cost.
+        return options, replace(prepared, settings=replace(settings, method=options.method, accept_null=True)), (why,)
+    return replace(options, method="blocks"), replace(prepared, settings=settings), ()
+
+
+def _bounded(decided: Annealed) -> Literal["stated", "estimated"] | None:
+    """Whether every null in use is a bounded law, and where from."""
+    nulls = [one.evidence.null for one in decided.found if one.evidence is not None and one.evidence.null is not None]
+    if not nulls or any(null.family != "uniform" for null in nulls):
+        return None
+    return "estimated" if any(null.estimated for null in nulls) else "stated"
+
+
+def read_data(model: Model, data: Mapping[str, Any] | str | os.PathLike[str], labels: Any = None) -> Labelled:
+    """The labelled samples for the inputs of a model, from arrays or files of them."""
+    from ..inputs.spec import spec_of
+    from .dataset import labelled, read_labelled
+
+    spec = spec_of(model, given=True)
+    is_file = isinstance(labels, (str, os.PathLike))
+    if not isinstance(data, (Mapping, str, os.PathLike)):
+        names = ", ".join(f"{value.name!r}: …" for value in spec[:NAMED])
+        what = f"a {type(data).__name__} holds no labelled inputs"
+        raise LabelledError(f"{model.name}: {what}; give {{{names}}}, samples first, or an .npz file of them")
+    if isinstance(data, Mapping):
+        return labelled(data, spec, Path(labels) if is_file else labels)
+    return read_labelled(Path(data), spec, Path(labels) if is_file else labels)
+
+
+def activity_of(
+    model: Model, options: Annealer, data: Labelled | None, trials: Trials
+) -> Mapping[str, Activity] | None:
+    """What calibration data show of each linear, where the options ask for it."""
+    if not options.needs_data or data is None:
+        return None
+    from ...ir.graph.view import view
+    from .activations import observe
+
+    return observe(
+        model,
+        view(model.graph).found.linears,
+        data.feeds,
+        provider=trials.provider,
+        threads=trials.threads,
+        custom_ops=trials.custom_ops,
+    )
+
+
+def _test(options: Annealer) -> str:
+    spelt = "edge by edge" if options.literal else "block-fill"
+    plain = options.method in LEVELLESS
+    return f"{options.method}, {spelt}" if plain else f"{options.method}, {spelt}, {options.correction}"
+
+
+def _unseen(decided: Annealed, linears: Collection[str]) -> list[str]:
+    """Notes on the linears that could not be tested."""
+    left = [skip for skip in decided.skipped if skip.node in linears]
+    reasons = Counter(skip.reason for skip in left)
+    first = {skip.reason: skip.node for skip in reversed(left)}
+    return [
+        f"not annealed: {first[why]}{f' and {count - 1} more' if count > 1 else ''}: {why}"
+        for why, count in reasons.most_common()
+    ]
+
+
+def _doubts(decided: Annealed) -> list[str]:
+    """What speaks against believing a test: no sigma, another run's checkpoint, weights that it did not look at."""
+    notes = []
+    tested = [one.evidence for one in decided.found if one.evidence is not None]
+    if any(one.null is not None and one.null.estimated and one.test != "blocks" for one in tested):
+        notes.append(
+            "sigma was estimated from the trained weights themselves, which makes an edge-wise test circular: "
+            "give --init or --initial, or use --anneal blocks"
+        )
+    updates = [one.confirmed for one in tested if one.test == "update"]
+    if updates and min(updates) > EVERY:
+        notes.append("every weight differs from the initial checkpoint: it is of another run, or all were updated")
+    if updates and max(updates) == 0:
+        notes.append("no weight differs from the initial checkpoint: it may be the trained model itself")
+    misfits = [one for one in decided.found if one.cause == "misfit"]
+    if misfits:
+        more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
+        notes.append(f"not annealed: {misfits[0].node}{more}: {misfits[0].reason}")
+    untested = [one for one in decided.found if one.evidence is None]
+    if untested:
+        more = f" and {len(untested) - 1} more" if len(untested) > 1 else ""
+        notes.append(f"not tested: {untested[0].node}{more}: {untested[0].reason}")
+    return notes
+
+
+def _kept_whole(decided: Annealed, level: float) -> list[str]:
+    """A note on operators in which nothing is confirmed any more: they are kept, not removed whole."""
+    whole = [one for one in decided.found if one.annealing is None and one.evidence and one.evidence.confirmed == 0]
+    if not whole or len(whole) == len(decided.found):
+        return []
+    return [f"from level {level:g} on: nothing in {whole[0].node} is confirmed, so it is kept as it is"]
+
+
+def _level(model: Model, decided: Annealed, level: float, runner: SideBySide) -> LevelResult:
+    """One level with its measurements; where nothing is removed the model need not run again."""
+    higher = runner.metric.higher_is_better
+    same = Measured(metric=runner.baseline, baseline=runner.baseline, drop=0.0, deviation=0.0, cosine=1.0)
+    found = runner.measure(anneal(model.graph, decided.annealing)) if decided.annealing else same
+    return summarise(
+        level,
+        [_operator_level(one) for one in decided.found],
+        deviation=found.deviation,
+        metric=found.metric,
+        baseline=found.baseline,
+        higher_is_better=higher,
+        cosine=found.cosine,
+    )
+
+
+def _operator_level(found: Found) -> OperatorLevel:
+    """What a decision leaves of one operator, as a row of the sweep."""
+    return OperatorLevel(
+        node=found.node,
+        shape=found.shape,
+        confirmed=min(found.evidence.confirmed, 1.0) if found.evidence else 1.0,
+        kept=min(found.kept, 1.0),
+        components=found.components.count,
+        giant=found.components.giant,
+        dormant=found.components.dormant,
+        mac_share=min(found.mac_share, 1.0),
+        reason=found.reason,
+    )

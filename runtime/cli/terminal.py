@@ -1,0 +1,106 @@
+"""What commands print and write: tables or JSON, progress bars, small files whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ...ir.errors import ScissionError
+
+if TYPE_CHECKING:
+    from ...passes.planning.planner import Progress
+
+__all__ = ["MOMENT", "files_of", "progress_bar", "refuse_input", "refuse_outputs", "show"]
+
+MOMENT = 0.5  # seconds before anything is shown
+
+
+def files_of(model: Path, *others: Path | None) -> list[Path]:
+    """The files that a command reads: a model and whatever else was given, models among it with their external data.
+
+    Raises ModelError where a model cannot be read.
+    """
+    from ...ir.io.load import load
+
+    given = [path for path in others if path is not None]
+    models = [model, *(path for path in given if path.suffix.lower() == ".onnx")]
+    return [model, *given, *(file for path in models for file in load(path).data_files())]
+
+
+def refuse_input(output: Path, source: Path | None) -> None:
+    """An input file is never written to, not even with --overwrite."""
+    from ...ir.io.save import refuse_output
+
+    refuse_output(output, [source] if source is not None else [], True)
+
+
+def show(quiet: bool, as_json: bool, data: Callable[[], Any], view: Callable[[Any], Any]) -> None:
+    """Print JSON, or a table made with the module `report`, or nothing."""
+    if as_json:
+        typer.echo(json.dumps(data(), indent=1))
+    elif not quiet:
+        from ..render.text import report
+
+        report.console().print(view(report))
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar on the terminal, for work that takes longer than a moment; it tells which phase it is in.
+
+    Gone when the work is done. None where there is no terminal or nothing is to be printed.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console, RenderableType
+    from rich.markup import escape
+    from rich.progress import Progress as Bar
+
+    from ...ir.phase import watching
+
+    started = time.monotonic()
+
+    class Late(Bar):
+        """A bar that is not there in the first moment."""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            if time.monotonic() - started > MOMENT:
+                yield from super().get_renderables()
+
+    with Late(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        counted: list[tuple[int, int, str] | None] = [None]  # of each phase that is open
+
+        def advance(done: int, total: int, node: str) -> None:
+            counted[-1] = (done, total, node)
+            bar.update(task, completed=done, total=total, description=escape(node))
+
+        def enter(path: tuple[str, ...]) -> None:
+            entered = len(path) >= len(counted)
+            counted[len(path) + 1 :] = []
+            counted.extend([None] * (len(path) + 1 - len(counted)))
+            done, total, node = next((one for one in reversed(counted) if one is not None), (0, None, ""))
+            words = [node, *path[-1:]] if entered or not node else [node]
+            bar.update(task, completed=done, description=escape(": ".join(word for word in words if word)))
+            bar.tasks[0].total = total  # which `update` cannot make unknown again
+
+        with watching(enter):
+            yield advance
+
+
+def refuse_outputs(outputs: list[Path], inputs: Sequence[Path], overwrite: bool) -> None:
+    """Everything that can be said against the outputs, before anything is computed."""
+    from ...ir.io.save import refuse_output
+
+    for index, path in enumerate(outputs):
+        refuse_output(path, inputs, overwrite)
+        if path.resolve() in [other.resolve() for other in outputs[:index]]:
+            raise ScissionError(f"{path}: is given as an output twice; choose another name for one of them")

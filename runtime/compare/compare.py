@@ -1,0 +1,255 @@
+"""Two models side by side, wherever they come from: are they the same function, and which is faster."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ...ir.graph.survey import survey
+from ...ir.io.load import Model, Source
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.phase import phase
+from ...passes.lowering.nodes.emitter import ORIGIN
+from ...passes.planning.planner import Progress
+from ..inputs.spec import spec_of
+from ..ort.opened import as_file
+from ..ort.trials import Trials
+from ..renamed import renamed
+
+if TYPE_CHECKING:
+    from ..measure.bench import Bench
+    from ..ort.session import Session, TensorSpec
+    from .check import Probe, Verdict
+    from .unexercised import PartReport
+
+__all__ = ["bench", "check", "make_feeds"]
+
+Feed: TypeAlias = "dict[str, Any]"
+
+UNSTEADY = "the original itself differs from run to run, so it is not deterministic and nothing can be shown equal"
+
+
+def check(
+    original: Source,
+    changed: Source,
+    *,
+    trials: Trials | None = None,
+    batch: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Run two models on the same inputs at several sizes and compare every output.
+
+    Linears that scission split are besides held against their a-priori error bound, each on its own activation. Inputs
+    are drawn so that branches and bodies of loops run; where one in which the models differ does not, they are not
+    shown equal. Random operators get the same seeds in both; where the changed model computes in 16 bits and the
+    original in more, the narrower type bounds the error; where ONNX Runtime's own kernels are inexact, the original's
+    own error does; where it has no kernel, both run on `onnx.reference`. batch: sizes of the leading open dimension
+    of the inputs to run at instead of those that are chosen for that; progress: called with (done, total, what).
+    Raises ModelError, SessionError, InputError or EquivalenceError when the two cannot be compared.
+    """
+    from ..inputs.inputs import load_npz
+    from ..inputs.size_search import TRIALS
+    from ..ort.session import SessionError, open_session
+    from . import check as equivalence
+    from .evaluator import check_on_reference, lacks_kernel
+    from .feeds import Observed, bench_feeds, candidate_feeds, observed_reports
+    from .narrowing import narrow_types
+    from .own_error import excused
+    from .probes import probes
+    from .randomness import alike
+    from .selections import hidden_by_masks
+
+    trials = trials or Trials()
+    with (
+        as_file(original, "original") as (one, source),
+        as_file(changed, "changed") as (other, result),
+        alike(one, source, other, result) as pair,
+    ):
+        narrow = narrow_types(result.graph)
+        found = _standing(probes(source.graph, _origins(result.graph)), result.graph)
+        held = [replace(probe, narrow=narrow.get(probe.node)) for probe in found]
+        observed = Observed(source, trials)
+        chosen: list[Mapping[str, Any]] = []
+        files = (pair.original,)
+
+        def feeds(session: Session) -> list[Mapping[str, Any]]:
+            """The same inputs for every comparison of these two."""
+            if not chosen:
+                chosen.extend(observed.choose(session) if batch is None else bench_feeds(files, source, trials, batch))
+            return chosen
+
+        tolerance: dict[str, Any] = {"rtol": trials.rtol, "atol": trials.atol, "least": _least(source, result)}
+
+        options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
+
+        def compare(*, optimize: tuple[bool, bool] = (True, True), itself: bool = False) -> Verdict:
+            return equivalence.check(
+                pair.original,
+                pair.original if itself else pair.changed,
+                feeds=feeds,
+                provider=trials.provider,
+                threads=trials.threads,
+                probes=() if itself else held,
+                custom_ops=trials.custom_ops,
+                optimize=optimize,
+                progress=progress,
+                **tolerance,
+            )
+
+        try:
+            if pair.random:  # in a session of its own: another run of the original would draw other numbers
+                feeds(open_session(pair.original, provider=trials.provider, **options))
+            verdict = compare()
+        except SessionError as error:
+            if not lacks_kernel(error):
+                raise
+            if trials.inputs is not None:
+                some = load_npz(trials.inputs, spec_of(source, given=True))
+            else:
+                some = list(itertools.islice(candidate_feeds(source, trials), TRIALS))
+            return check_on_reference(pair.original, pair.changed, feeds=some, why=str(error), **tolerance)
+        if not verdict.equal:
+            verdict = excused(verdict, compare)
+        if not verdict.equal and not pair.random and not compare(itself=True).equal:
+            verdict = replace(verdict, reason=f"{UNSTEADY}: {verdict.reason}")
+        if verdict.equal:
+            hidden = hidden_by_masks(source, pair.original, observed.feeds, provider=trials.provider, **options)
+            verdict = judged(verdict, observed_reports(observed, result), hidden)
+        return replace(verdict, reason=f"{verdict.reason}; {pair.sentence}") if pair.sentence else verdict
+
+
+@renamed(rows="batch")
+@phase("bench")
+def bench(
+    original: Source,
+    changed: Source,
+    *,
+    trials: Trials | None = None,
+    batch: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Bench, ...]:
+    """Time two models side by side, in each setting of the open dimensions of their inputs, see `settings_at`.
+
+    batch: sizes of the leading open dimension, without it 1, 16 and 256 positions over all open dimensions; progress:
+    called with (done, total, what). Raises ModelError, SessionError or InputError when they cannot be run, BenchError
+    when CUDA graphs are demanded and cannot be had.
+    """
+    from ..measure import bench as bench_module
+    from ..ort.memory import release
+    from .feeds import bench_feeds
+
+    trials = trials or Trials()
+    with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
+        feeds = bench_feeds((before, after), source, trials, batch)
+        found = []
+        for index, feed in enumerate(feeds):
+            if progress:
+                progress(index, len(feeds), f"size {index + 1} of {len(feeds)}")
+            release()  # the sessions of what ran before
+            timed = bench_module.bench(
+                before,
+                after,
+                feed,
+                provider=trials.provider,
+                threads=trials.threads,
+                seconds=trials.seconds,
+                custom_ops=trials.custom_ops,
+                cuda_graph=trials.cuda_graph,
+            )
+            found.append(timed)
+        return tuple(found)
+
+
+def judged(verdict: Verdict, parts: Sequence[PartReport], hidden_values: Sequence[str] = ()) -> Verdict:
+    """A verdict of equality with what was exercised: where the models differ in what never ran, nothing is shown.
+
+    hidden_values: sentences about what masks hid.
+    """
+    missing = [part for part in parts if not part.exercised]
+    hidden = [part for part in missing if part.differs]
+    if hidden:
+        more = f" and {len(hidden) - 1} more like it" if len(hidden) > 1 else ""
+        why = f"{hidden[0].sentence}{more}, and the models differ in it{hidden[0].decided}"
+        return replace(
+            verdict,
+            equal=False,
+            shown=False,
+            parts=tuple(parts),
+            masked=tuple(hidden_values),
+            reason=f"not shown equal: {why}",
+        )
+    reason = verdict.reason
+    if missing:
+        more = f" and {len(missing) - 1} more like it" if len(missing) > 1 else ""
+        reason += f"; {missing[0].sentence}{more}, and is the same in both models"
+    if hidden_values:
+        reason += f"; {hidden_values[0]}" + (f", and {len(hidden_values) - 1} more" if len(hidden_values) > 1 else "")
+    return replace(verdict, parts=tuple(parts), masked=tuple(hidden_values), reason=reason)
+
+
+QUANTISED = re.compile("Quantize|Integer|QLinear|QGemm|NBits")  # operators that make or take codes
+
+
+def _standing(found: Sequence[Probe], changed: ir.Model) -> list[Probe]:
+    """The probes whose values the changed model has as well: inside of what is computed block by block there is no
+    whole value, and a value whose features got another order has another name. A product that was quantised after it
+    was split is another product."""
+    inputs = {value.name for value in changed.graph.inputs}
+    made = {value.name: value for node in changed.graph for value in node.outputs}
+    names = inputs | made.keys()
+    return [
+        probe
+        for probe in found
+        if probe.input in names and probe.output in names and not _quantised(made.get(probe.output), probe)
+    ]
+
+
+def _quantised(output: ir.Value | None, probe: Probe) -> bool:
+    """Whether codes are computed between the values of a probe by nodes that no rewrite has put there."""
+    todo: list[ir.Value | None] = [output]
+    seen: set[ir.Value] = set()
+    while todo:
+        value = todo.pop()
+        if value is None or value in seen or value.name == probe.input:
+            continue
+        seen.add(value)
+        node = value.producer()
+        if node is None:
+            continue
+        if ORIGIN not in node.metadata_props and QUANTISED.search(node.op_type):
+            return True
+        todo.extend(node.inputs)
+    return False
+
+
+def _least(original: Model, changed: Model) -> float:
+    """The tolerance of the narrowest type that something was split in, or that the changed model keeps more weights in:
+    a Cast behind it makes nothing more exact."""
+    from ..measure.deviation import RTOL
+    from .narrowing import narrowed_weights
+
+    split = _origins(changed.graph)
+    types = {linear.dtype.name.lower() for linear in survey(original.graph).linears if linear.address in split}
+    types.update(narrowed_weights(original.graph, changed.graph))
+    named = {"float": "float32", "double": "float64"}
+    return max((RTOL.get(named.get(one, one), 0.0) for one in types), default=0.0)
+
+
+def _origins(model: ir.Model) -> set[str]:
+    return {node.metadata_props[ORIGIN] for node in model.graph if ORIGIN in node.metadata_props}
+
+
+def make_feeds(
+    model: Model, trials: Trials, sizes: Callable[[Sequence[TensorSpec]], Sequence[Mapping[str, int]]]
+) -> list[Feed]:
+    """The real inputs where there are some, else random ones for each of the sizes that suit the model's inputs."""
+    from ..inputs.inputs import load_npz
+    from .feeds import drawn
+
+    if trials.inputs is not None:
+        return list(load_npz(trials.inputs, spec_of(model, given=True)))
+    spec = spec_of(model)
+    return list(drawn(model, spec, trials, sizes(spec)))

@@ -1,0 +1,232 @@
+"""The inputs that two models are run on: random ones that mean something, of sizes that run, reaching every branch."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ...ir.io.load import Model
+from ..inputs.drawing import STYLES, draw_feed, wished_sizes, wishes_of
+from ..inputs.inputs import index_bounds, load_npz, shape_of
+from ..inputs.lengths import length_bounds
+from ..inputs.meaning import meanings
+from ..inputs.room import Room
+from ..inputs.runnable import runnable
+from ..inputs.size_facts import derive
+from ..inputs.size_search import TRIALS, candidate_sizes, sizes_beyond
+from ..ort.session import Session, SessionError, TensorSpec, open_session
+from .exercise import observe, parts_of
+from .unexercised import PartReport, part_reports
+
+if TYPE_CHECKING:
+    from ..ort.trials import Trials
+
+__all__ = ["Observed", "bench_feeds", "candidate_feeds", "drawn", "observed_reports"]
+
+Feed: TypeAlias = "dict[str, Any]"
+
+GUESS = 1 << 22  # elements of inputs of a size that is only a guess
+MOST = 12  # trials, where inputs choose between many ways
+WIDER = 28  # trials besides, where a branch did not run
+
+
+def drawn(
+    model: Model,
+    spec: Sequence[TensorSpec],
+    trials: Trials,
+    sizes: Iterable[Mapping[str, int]],
+    *,
+    first: int = 0,
+    styles: Sequence[str] = STYLES[:1],
+) -> Iterator[Feed]:
+    """A random feed for each of the sizes. first: number of the first of these trials; styles: of floats, in turn.
+
+    Raises InputError for what cannot be drawn, and for wishes that no input can fulfil.
+    """
+    wishes = wishes_of(trials)
+    wishes.require(spec)
+    rng = np.random.default_rng([trials.seed, first] if first else trials.seed)
+    bounds, meant = index_bounds(model.graph), meanings(model.graph)
+    for number, chosen in enumerate(sizes):
+        yield draw_feed(
+            spec,
+            rng,
+            chosen,
+            trial=first + number,
+            bounds=bounds | length_bounds(model.graph, chosen),
+            meant=meant,
+            wishes=wishes,
+            style=styles[number % len(styles)],
+        )
+
+
+def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> Iterator[Feed]:
+    """Random inputs of more and more sizes, the likeliest first; `near` another feed, those of its size before."""
+    from ..inputs.spec import spec_of
+
+    spec = spec_of(model)
+    given = sizes_given(spec, trials)
+    found = [
+        one
+        for place, one in enumerate(candidate_sizes(spec, given, derive(model)))
+        if place < TRIALS or _elements(spec, one) <= GUESS
+    ]
+    if near is None and len(found) < TRIALS and any(one.kind != "mask" for one in meanings(model.graph).values()):
+        found = list(itertools.islice(itertools.cycle(found), TRIALS))  # of one size, but not of one value
+    if near is not None:
+        wanted = sum(np.size(array) for array in near.values())
+        found = sorted(found, key=lambda one: abs(math.log2((1 + _elements(spec, one)) / (1 + wanted))))
+    yield from drawn(model, spec, trials, _fitting_only(found, Room(model, spec, trials, asked=bool(given))))
+
+
+def _fitting_only(sizes: Sequence[Mapping[str, int]], room: Room) -> Iterator[Mapping[str, int]]:
+    """Those sizes that fit into memory, and where none does the first, as small as it can be."""
+    some = False
+    for one in sizes:
+        if room.fits(one):
+            some = True
+            yield one
+    if sizes and not some:
+        yield room.lowered(sizes[0])
+
+
+def sizes_given(spec: Sequence[TensorSpec], trials: Trials) -> dict[str, int]:
+    """The sizes that the user gives, those of a list of values included."""
+    return wished_sizes(spec, wishes_of(trials)) | dict(trials.sizes or {})
+
+
+def _wider_feeds(model: Model, trials: Trials, like: Sequence[Feed]) -> Iterator[Feed]:
+    """Feeds of sizes that run, with further values of choices and other floats."""
+    from ..inputs.spec import spec_of
+
+    spec = spec_of(model)
+    sizes = [_sizes_of(spec, feed) for feed in like]
+    beyond = sizes_beyond(spec, sizes_given(spec, trials), derive(model))
+    others = [one for one in beyond if _elements(spec, one) <= GUESS][: WIDER // 2]
+    chosen = list(itertools.islice(itertools.chain(others, itertools.cycle(reversed(sizes[:3]))), WIDER))
+    yield from drawn(model, spec, trials, chosen, first=len(like), styles=STYLES)
+
+
+def _sizes_of(spec: Sequence[TensorSpec], feed: Feed) -> dict[str, int]:
+    from ..inputs.inputs import UNNAMED
+
+    return {
+        dim or UNNAMED: size
+        for one in spec
+        for dim, size in zip(one.shape, np.shape(feed[one.name]), strict=True)
+        if not isinstance(dim, int)
+    }
+
+
+def _elements(spec: Sequence[TensorSpec], sizes: Mapping[str, int]) -> int:
+    return sum(math.prod(shape_of(value, sizes)) for value in spec)
+
+
+def bench_feeds(paths: Sequence[Path], model: Model, trials: Trials, batch: Sequence[int] | None) -> list[Feed]:
+    """Inputs to time models on, one for each batch; where one is refused, the nearest that runs."""
+    from ..inputs.settings import settings_of
+    from ..inputs.spec import spec_of
+
+    if trials.inputs is not None:
+        return load_npz(trials.inputs, spec_of(model, given=True))[:1]
+    spec = spec_of(model)
+    sizes: list[Mapping[str, int]] = [
+        setting.sizes for setting in settings_of(model, batch, sizes_given(spec, trials))()
+    ]
+    room = Room(model, spec, trials, asked=bool(batch or sizes_given(spec, trials)))
+    sizes = [room.lowered(one, tell=True) for one in sizes]
+    sizes = [one for place, one in enumerate(sizes) if one not in sizes[:place]]
+    options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
+    sessions = [open_session(path, provider=trials.provider, **options) for path in paths]
+    found: list[Feed] = []
+    for feed in drawn(model, spec, trials, sizes):
+        wanted = itertools.chain([feed], candidate_feeds(model, trials, near=feed))
+        found += runnable(sessions, wanted, 1, names=symbols(spec))
+    return [feed for place, feed in enumerate(found) if not any(_alike(feed, other) for other in found[:place])]
+
+
+def _alike(one: Feed, other: Feed) -> bool:
+    return all(np.shape(one[name]) == np.shape(other[name]) for name in one)
+
+
+def symbols(spec: Sequence[TensorSpec]) -> list[str]:
+    """The names of dynamic dimensions, in order."""
+    return list(dict.fromkeys(dim for one in spec for dim in one.shape if isinstance(dim, str) and dim))
+
+
+class Observed:
+    """The feeds that an original is run on, and how often each of its branches and bodies ran with them."""
+
+    def __init__(self, model: Model, trials: Trials) -> None:
+        self.model, self.trials = model, trials
+        self.parts = parts_of(model.graph)
+        self.feeds: list[Feed] = []
+        self.runs: list[tuple[int, ...]] = []
+
+    def choose(self, session: Session) -> list[Feed]:
+        """The real inputs where there are some, else random ones that the original runs, until every part was exercised
+        or nothing more is likely to."""
+        from ..inputs.spec import spec_of
+
+        if self.trials.inputs is not None:
+            self.feeds = load_npz(self.trials.inputs, spec_of(self.model, given=True))
+            self.runs = runs_of(self.model, self.feeds, self.trials) if self.parts else []
+            return self.feeds
+        names, wanted = symbols(spec_of(self.model)), _wanted(meanings(self.model.graph).values())
+        self.feeds = runnable([session], candidate_feeds(self.model, self.trials), wanted, names=names)
+        if self.parts:
+            self.runs = runs_of(self.model, self.feeds, self.trials)
+            self._widen(session)
+        return self.feeds
+
+    def counts(self) -> dict[str, int]:
+        """How often each part ran, by place."""
+        return most(self.model, self.runs)
+
+    def _widen(self, session: Session) -> None:
+        missing = {place for place, part in enumerate(self.parts) if self._most(place) < part.least}
+        if not missing or not self.feeds:
+            return
+        more = runnable([session], _wider_feeds(self.model, self.trials, self.feeds), WIDER)
+        for feed, counts in zip(more, runs_of(self.model, more, self.trials), strict=True):
+            reached = {place for place in missing if counts[place] >= self.parts[place].least}
+            if reached:
+                missing -= reached
+                self.feeds.append(feed)
+                self.runs.append(counts)
+
+    def _most(self, place: int) -> int:
+        return max((counts[place] for counts in self.runs), default=0)
+
+
+def _wanted(meant: Any) -> int:
+    """Trials that go once through all combinations of choices, within reason."""
+    ways = math.prod(len(one.values) or 2 for one in meant if one.kind in ("choice", "condition"))
+    return min(max(TRIALS, ways), MOST)
+
+
+def runs_of(model: Model, feeds: Sequence[Feed], trials: Trials) -> list[tuple[int, ...]]:
+    """How often each part ran with each feed; never, where the model cannot be watched."""
+    try:
+        return observe(model, feeds, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops)
+    except SessionError:
+        return [(0,) * len(parts_of(model.graph))] * len(feeds)
+
+
+def most(model: Model, runs: Sequence[Sequence[int]]) -> dict[str, int]:
+    """How often each part of a model ran at most, by place."""
+    return {
+        part.place: max((counts[place] for counts in runs), default=0)
+        for place, part in enumerate(parts_of(model.graph))
+    }
+
+
+def observed_reports(observed: Observed, changed: Model) -> tuple[PartReport, ...]:
+    """What was exercised of the original and of a model that ran on the same feeds."""
+    runs = runs_of(changed, observed.feeds, observed.trials) if parts_of(changed.graph) else []
+    return part_reports(observed.model, changed, observed.counts(), most(changed, runs))

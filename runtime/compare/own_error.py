@@ -1,0 +1,63 @@
+"""What a failed comparison is worth where ONNX Runtime's kernels are inexact: both models against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from ..measure.deviation import OutputReport
+from ..ort.session import SessionError
+
+if TYPE_CHECKING:
+    from .check import Verdict
+
+__all__ = ["Compare", "excused"]
+
+SHARE = 2.0  # how many times the original's own error the changed model may have: other blocks are rounded otherwise
+
+
+class Compare(Protocol):
+    """Compare the original with the changed model, or with itself, each with ONNX Runtime's optimisations or not."""
+
+    def __call__(self, *, optimize: tuple[bool, bool], itself: bool = False) -> Verdict:
+        """The verdict over the feeds of the first comparison."""
+
+
+def excused(verdict: Verdict, compare: Compare) -> Verdict:
+    """A verdict that two models differ, taken back where the original itself is as far from the truth.
+
+    ONNX Runtime multiplies quantised weights in kernels that round the activation to 8 bits, so that the original is
+    off by a hundredth of its largest value. The truth is what the original computes without any optimisation. Two
+    models are equal where they are so without optimisations, every product within its bound, and where with them the
+    changed model is no further from the truth than twice what the original is.
+    """
+    try:
+        exact = compare(optimize=(False, False))
+        if not exact.equal:
+            return verdict
+        own = compare(optimize=(False, True), itself=True)
+        ours = compare(optimize=(False, True))
+    except SessionError:  # some models have kernels for their fused operators only
+        return verdict
+    allowed = {report.name: report for report in own.outputs}
+    if not all(_is_as_near(report, allowed[report.name]) for report in ours.outputs):
+        return verdict
+    far, near = _worst(own.outputs), _worst(ours.outputs)
+    return replace(
+        exact,
+        identical=False,
+        seconds=verdict.seconds + exact.seconds + own.seconds + ours.seconds,
+        reason=f"equal without ONNX Runtime's optimisations: {exact.reason}; with them the original itself is off by "
+        f"{far:.2g} of its largest value, the changed model by {near:.2g}",
+    )
+
+
+def _is_as_near(report: OutputReport, own: OutputReport) -> bool:
+    if report.equal:
+        return True
+    return report.in_place and report.tolerance is not None and report.max_rel <= SHARE * own.max_rel < 1
+
+
+def _worst(reports: Sequence[OutputReport]) -> float:
+    return max((report.max_rel for report in reports), default=0.0)

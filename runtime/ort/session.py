@@ -1,0 +1,611 @@
+"""ONNX Runtime sessions: the only file that talks to onnxruntime; the provider asked for or an error, never another."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeAlias, get_args
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ...ir.errors import Remedy, ScissionError, option
+from ...ir.io.external import links_followed
+
+__all__ = [
+    "NO_KERNEL",
+    "Bound",
+    "Choice",
+    "GraphChoice",
+    "LeftCuda",
+    "Provider",
+    "Session",
+    "SessionError",
+    "TensorSpec",
+    "cuda_problem",
+    "graph_problem",
+    "left_cuda",
+    "numpy_dtype",
+    "open_session",
+    "placement",
+    "require_provider",
+    "resolved",
+    "runtime_version",
+]
+
+Provider = Literal["cpu", "cuda"]
+Choice = Literal["cpu", "cuda", "auto"]
+GraphChoice = Literal["auto", "on", "off"]
+Array = npt.NDArray[Any]
+Foreign: TypeAlias = Any  # an object of onnxruntime, which ships no types
+
+EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(bool)": "bool", "tensor(string)": "string"}
+ASSIGNMENT = "get_provider_graph_assignment_info"  # a method of onnxruntime's sessions from 1.24 on
+UNCAPTURED = ("gpu_graph_id", "-1")  # run option: neither record a CUDA graph nor replay one
+CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+SIZED_BY_DATA = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # they read a size back from the GPU
+NO_KERNEL = "Could not find an implementation"  # of an operator that it knows, for these types on this provider
+FATAL = 4  # onnxruntime's log severity: what matters comes back as an exception, and as our own message
+HINTS: tuple[tuple[Any, ...], ...] = (  # what a message of onnxruntime holds, and what helps
+    ("captur", "this model cannot be recorded as a CUDA graph; use ", option("cuda_graph", "off")),
+    ("CUDA failure", "the GPU refused; free its memory, or use ", option("provider", "cpu")),
+    ("is not a registered function", "load the library of this operator with ", option("custom_ops")),
+    ("No Op registered", "load the library of this operator with ", option("custom_ops"), ", or upgrade onnxruntime"),
+    (NO_KERNEL, "this provider has no kernel for that operator and type; convert the model"),
+    ("Unsupported model IR version", "upgrade onnxruntime or save the model with an older IR version"),
+    ("opset", "upgrade onnxruntime or convert the model to an older opset"),
+    ("External data", "keep the external data files beside the model"),
+    ("xternal initializer", "keep the external data files beside the model"),
+    ("rotobuf parsing failed", "is this a whole ONNX file?"),
+    ("No graph was found", "is this a whole ONNX file?"),
+    ("File doesn't exist", "check the path"),
+    (
+        "invalid dimensions",
+        "give the size of the named input with ",
+        option("sizes", flag="--size"),
+        ", or real inputs with ",
+        option("inputs"),
+    ),
+    (
+        "indices element out of data bounds",
+        "random indices do not suit this model; give real inputs with ",
+        option("inputs"),
+    ),
+)
+
+
+class SessionError(ScissionError):
+    """ONNX Runtime is missing, cannot use the provider asked for, or refuses a model or its inputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One input or output: name, NumPy's name of its type ('string' for text), and its dimensions.
+
+    A dimension is a size, the name of a symbol, or None. ONNX Runtime shows a tensor of unknown rank as a scalar, ();
+    types that are not tensors keep ONNX Runtime's name, such as 'seq(tensor(float))'.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Session:
+    """One model, loaded on one provider.
+
+    name: the file, for messages; threads: intra-op, None for ONNX Runtime's own choice; load_seconds: what opening
+    took, the provider's own start-up excluded; source: what was opened; ort: onnxruntime's InferenceSession;
+    cuda_graph: whether a bound call records its kernels once and replays them from then on.
+    """
+
+    name: str
+    provider: Provider
+    threads: int | None
+    load_seconds: float
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    source: Path | bytes
+    ort: Foreign
+    cuda_graph: bool = False
+
+    def run(self, feeds: Mapping[str, Array], names: Sequence[str] | None = None) -> dict[str, Any]:
+        """The outputs (all of them, or those in `names`) for these inputs, by name and in order.
+
+        Tensors come as arrays, sequences as lists. Raises SessionError when ONNX Runtime refuses the inputs or fails.
+        """
+        wanted = [output.name for output in self.outputs] if names is None else list(names)
+        self._require(feeds)
+        try:
+            how = _uncaptured(self)
+            if not self._needs_values(feeds):
+                return dict(zip(wanted, self.ort.run(wanted, dict(feeds), how), strict=True))
+            values = {name: _to_value(array) for name, array in feeds.items()}
+            return {
+                name: _to_array(value)
+                for name, value in zip(wanted, self.ort.run_with_ort_values(wanted, values, how), strict=True)
+            }
+        except Exception as error:  # onnxruntime's exceptions share no base of their own
+            raise SessionError(*_explain(self.name, error)) from error
+
+    def bind(self, feeds: Mapping[str, Array]) -> Bound:
+        """A call that runs the model on inputs already copied to where it wants them; outputs stay on the device.
+
+        This is what a benchmark times: neither copies between host and GPU nor memory for the outputs are in it, and it
+        returns when the GPU has finished. The model runs once, to learn the sizes of its outputs.
+        Raises SessionError, here or when called, when ONNX Runtime refuses the inputs or fails.
+        """
+        self._require(feeds)
+        if any(spec.dtype == "string" for spec in self.inputs):  # text cannot be bound
+            return Bound(session=self, feeds=feeds, binding=None, room={})
+        try:
+            values = {name: _to_value(array) for name, array in feeds.items()}
+            binding = self.ort.io_binding()
+            for name, value in values.items():
+                binding.bind_ortvalue_input(name, value)  # copies to the device now, once
+            binding.synchronize_inputs()
+            for output in self.outputs:
+                binding.bind_output(output.name, self.provider)
+            room = _bind_room(self, binding)
+        except Exception as error:
+            raise SessionError(*_explain(self.name, error)) from error
+        return Bound(session=self, feeds=values, binding=binding, room=room)
+
+    def events(self) -> list[tuple[str, int, int]]:
+        """(name, start, duration), in microseconds, of all that ran in a session opened with a profile; ends it."""
+        with _explained(self.name):
+            path = Path(self.ort.end_profiling())
+            found = json.loads(path.read_bytes())
+        return [(event["name"], event["ts"], event["dur"]) for event in found if "dur" in event]
+
+    def _require(self, feeds: Mapping[str, Array]) -> None:
+        missing = [spec.name for spec in self.inputs if spec.name not in feeds and not spec.dtype.startswith("opt")]
+        if missing:
+            raise SessionError(f"{self.name}: no value for the inputs {missing}; got {sorted(feeds)}")
+
+    def _needs_values(self, feeds: Mapping[str, Array]) -> bool:
+        """Whether bfloat16 goes in or out, which `InferenceSession.run` cannot convert from and to NumPy."""
+        return any(spec.dtype == "bfloat16" for spec in self.outputs) or any(
+            array.dtype == ml_dtypes.bfloat16 for array in feeds.values() if isinstance(array, np.ndarray)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bound:
+    """A model bound to its inputs and outputs: calling it runs the model and waits until it has finished.
+
+    feeds: the inputs, alive as long as they are bound; binding: onnxruntime's, None for text, which cannot be bound;
+    room: memory that stays the same from call to call, and NumPy's type of what is in it. Outputs without room (text,
+    sequences, empty ones, sizes that vary) get new memory in every run.
+    """
+
+    session: Session
+    feeds: Mapping[str, Any]
+    binding: Foreign
+    room: dict[str, tuple[Foreign, np.dtype[Any]]]
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every output has room."""
+        return len(self.room) == len(self.session.outputs)
+
+    def __call__(self) -> None:
+        """Run the model; raises SessionError when ONNX Runtime fails."""
+        if self.binding is None:
+            self.session.run(self.feeds)
+            return
+        try:
+            self._run()
+        except Exception as error:
+            if not self.room or self.session.cuda_graph:
+                raise SessionError(*_explain(self.session.name, error)) from error
+            self._give_up_room()
+
+    def outputs(self) -> dict[str, Array]:
+        """What the last call wrote into room, copied to the host, by name; raises SessionError where CUDA fails."""
+        with _explained(self.session.name):
+            return {name: np.array(value.numpy()).view(dtype) for name, (value, dtype) in self.room.items()}
+
+    def spoil(self) -> None:
+        """Set every bit of the room, NaN for floats, so that what is right afterwards was written by a call.
+
+        Raises SessionError where CUDA fails.
+        """
+        with _explained(self.session.name):
+            for value, _ in self.room.values():
+                like = value.numpy()
+                value.update_inplace(np.full(like.nbytes, 0xFF, np.uint8).view(like.dtype).reshape(like.shape))
+
+    def _run(self) -> None:
+        how = None
+        if not self.fixed:
+            how = _uncaptured(self.session)
+            for output in self.session.outputs:
+                if output.name not in self.room:  # or else the memory of the run before would have to fit
+                    self.binding.bind_output(output.name, self.session.provider)
+        self.session.ort.run_with_iobinding(self.binding, how)
+        self.binding.synchronize_outputs()
+
+    def _give_up_room(self) -> None:
+        """Run once more, with new memory for every output from now on: sizes that depend on data may not fit."""
+        self.room.clear()
+        with _explained(self.session.name):
+            self._run()
+
+
+def open_session(
+    model: Path | bytes,
+    *,
+    provider: Choice = "cpu",
+    threads: int | None = None,
+    optimize: bool = True,
+    tf32: bool = True,
+    cuda_graph: bool = False,
+    custom_ops: Sequence[Path] = (),
+    folder: Path | None = None,
+    name: str | None = None,
+    profile: Path | None = None,
+) -> Session:
+    """Load a model into ONNX Runtime on the provider asked for; 'auto' is CUDA where it really works, else the CPU.
+
+    A path is opened by ONNX Runtime itself, so models with external data of any size do; for bytes `folder` is where
+    their external data lies. optimize: False switches graph optimisation off. tf32: on CUDA, whether float32 products
+    may be rounded to 10 bits (ONNX Runtime's default), which no float32 error bound allows for.
+    cuda_graph: on CUDA, whether bound calls record their kernels as one CUDA graph and replay it, in the thread that
+    recorded it; `run` does not.
+    custom_ops: libraries of custom operators. name: for messages, else the path. profile: the beginning of a path at
+    which every node that runs is written down, until `Session.events` reads it.
+    Raises SessionError naming the model when CUDA was asked for and cannot be had, when CUDA graphs were and the
+    provider is the CPU, or when the model is refused.
+    """
+    label = name or (str(model) if isinstance(model, Path) else "model in memory")
+    if provider not in get_args(Choice):
+        raise SessionError(f"unknown provider {provider!r}; use one of {list(get_args(Choice))}")
+    if threads is not None and threads < 1:
+        raise SessionError(f"threads must be at least 1, got {threads}")
+    ort = _onnxruntime()
+    chosen = resolved(provider, label)
+    if cuda_graph and chosen != "cuda":
+        raise SessionError(
+            f"{label}: CUDA graphs run on CUDA only; use ",
+            option("provider", "cuda"),
+            " or ",
+            option("cuda_graph", "off"),
+        )
+    if isinstance(model, bytes) and folder is not None:
+        model, folder = links_followed(model, folder)
+    options = _options(ort, threads, optimize, folder if isinstance(model, bytes) else None)
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    for library in custom_ops:
+        try:
+            options.register_custom_ops_library(str(library))
+        except Exception as error:
+            raise SessionError(f"{library}: not a library of custom operators: {_first_line(error)}") from error
+    providers: list[Any] = [EXECUTION_PROVIDER["cpu"]]
+    if chosen == "cuda":
+        settings = {"use_tf32": str(int(tf32)), "enable_cuda_graph": str(int(cuda_graph))}
+        providers.insert(0, (EXECUTION_PROVIDER["cuda"], settings))
+    start = time.perf_counter()
+    try:
+        session = ort.InferenceSession(
+            str(model) if isinstance(model, Path) else model, options, providers=providers, enable_fallback=0
+        )
+    except Exception as error:
+        raise SessionError(*_explain(label, error)) from error
+    seconds = time.perf_counter() - start
+    if session.get_providers()[0] != EXECUTION_PROVIDER[chosen]:  # onnxruntime only warns
+        raise SessionError(f"{label}: asked for {chosen}, onnxruntime runs it on {session.get_providers()[0]}")
+    return Session(
+        name=label,
+        provider=chosen,
+        threads=threads,
+        load_seconds=seconds,
+        inputs=tuple(_spec(argument) for argument in session.get_inputs()),
+        outputs=tuple(_spec(argument) for argument in session.get_outputs()),
+        source=model,
+        ort=session,
+        cuda_graph=cuda_graph,
+    )
+
+
+@cache
+def cuda_problem() -> str | None:
+    """Why ONNX Runtime cannot use CUDA here, or None when a session really runs on it.
+
+    A build for CUDA lists the provider even on a machine that has no GPU and then falls back to the CPU, so a tiny
+    session is opened to find out. Once per process; it also pays for CUDA's start-up before anything is timed.
+    """
+    ort = _onnxruntime()
+    if EXECUTION_PROVIDER["cuda"] not in ort.get_available_providers():
+        instead = "run `pip uninstall onnxruntime`, then `pip install onnxruntime-gpu`"
+        return f"this onnxruntime is built without CUDA; {instead}"
+    if hasattr(ort, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
+            ort.preload_dlls()
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "probe", value[:1], value[1:])
+    model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)])
+    needs = f"it needs CUDA {getattr(ort, 'cuda_version', '')}, cuDNN and an NVIDIA driver"
+    try:
+        session = ort.InferenceSession(
+            model.SerializeToString(),
+            _options(ort, 1, True, None),
+            providers=[EXECUTION_PROVIDER["cuda"], EXECUTION_PROVIDER["cpu"]],
+            enable_fallback=0,
+        )
+        session.run(None, {"x": np.zeros(1, np.float32)})
+    except Exception as error:  # every reason is the answer
+        return f"onnxruntime cannot start CUDA ({_first_line(error)}); {needs}"
+    if session.get_providers()[0] != EXECUTION_PROVIDER["cuda"]:
+        return f"onnxruntime cannot load its CUDA libraries; {needs}"
+    return None
+
+
+def placement(session: Session) -> dict[str, str]:
+    """Which execution provider each node was assigned to, nodes inside subgraphs included.
+
+    Keys are node names, or the operator where a node has no name, with '#2', '#3' … appended when they repeat.
+    The nodes are those of the graph after ONNX Runtime's basic optimisations, in which some are folded away or fused;
+    copies between devices are not among them. Raises SessionError before onnxruntime 1.24.
+    """
+    seen: Counter[str] = Counter()
+    placed = {}
+    for name, op, provider in _assigned(session):
+        key = name or op
+        seen[key] += 1
+        placed[key if seen[key] == 1 else f"{key}#{seen[key]}"] = provider
+    return placed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftCuda:
+    """Nodes that do not run on CUDA: those that compute, and those that only compute shapes.
+
+    ONNX Runtime keeps the second kind on the CPU on purpose; the first kind costs copies between GPU and host.
+    """
+
+    compute: tuple[str, ...]
+    shape: tuple[str, ...]
+
+
+def left_cuda(session: Session) -> LeftCuda:
+    """The nodes of a session that are not on CUDA; raises SessionError before onnxruntime 1.24."""
+    left = [(name, op) for name, op, provider in _assigned(session) if provider != EXECUTION_PROVIDER["cuda"]]
+    budget = Counter(_shape_nodes(_proto(session.source).graph)) if left else Counter()
+    compute: list[str] = []
+    shape: list[str] = []
+    for name, op in left:
+        key = name or op  # unnamed nodes are told apart by operator alone, so they are matched by number
+        (shape if budget[key] > 0 else compute).append(key)
+        budget[key] -= 1
+    return LeftCuda(compute=tuple(compute), shape=tuple(shape))
+
+
+def graph_problem(session: Session) -> str | None:
+    """Why a session cannot run as a CUDA graph, as far as that shows beforehand; None where only trying can tell.
+
+    Nodes that compute shapes may be on the CPU, as ONNX Runtime allows: with the same inputs the shapes are the same.
+    """
+    if session.provider != "cuda":
+        return "CUDA graphs run on CUDA only"
+    for spec in (*session.inputs, *session.outputs):
+        if _number_type(spec) is None:
+            return f"{spec.name!r} is {spec.dtype}, which cannot be bound to fixed memory"
+    if not hasattr(session.ort, ASSIGNMENT):
+        return None  # ONNX Runtime checks it when such a session is opened, it only says less about it
+    for name, op, _ in _assigned(session):
+        if op in CONTROL_FLOW:
+            return f"{name or op} is control flow ({op})"
+        if op in SIZED_BY_DATA:
+            return f"the size of what {name or op} finds depends on the data ({op})"
+    left = left_cuda(session).compute
+    return f"{left[0]} runs on the CPU" if left else None
+
+
+def numpy_dtype(name: str) -> np.dtype[Any] | None:
+    """NumPy's type for a `TensorSpec.dtype`; None where there is none, 'object' for text.
+
+    >>> numpy_dtype("bfloat16"), numpy_dtype("string"), numpy_dtype("seq(map(int64,tensor(float)))")
+    (dtype(bfloat16), dtype('O'), None)
+    """
+    known: dict[str, npt.DTypeLike] = {"string": object, "bfloat16": ml_dtypes.bfloat16}
+    with contextlib.suppress(TypeError, ValueError):  # NumPy reads commas as a list of types
+        return np.dtype(known.get(name, name))
+    return None
+
+
+def _onnxruntime() -> ModuleType:
+    try:
+        onnxruntime = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise SessionError(
+            f"onnxruntime cannot be imported ({error}); run `pip install onnxruntime`, "
+            "or `pip install onnxruntime-gpu` for CUDA"
+        ) from error
+    onnxruntime.set_default_logger_severity(FATAL)
+    return onnxruntime
+
+
+def _options(ort: ModuleType, threads: int | None, optimize: bool, folder: Path | None) -> Foreign:
+    options = ort.SessionOptions()
+    options.log_severity_level = FATAL
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    # Idle workers spin for a while after each run; two sessions side by side would steal each other's cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if folder is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder.absolute()))
+    return options
+
+
+def runtime_version() -> str:
+    """The version of onnxruntime; raises SessionError when it is not installed."""
+    return str(_onnxruntime().__version__)
+
+
+def resolved(provider: Choice, label: str) -> Provider:
+    """What a choice of provider comes down to here; raises SessionError when it is CUDA and that cannot be had."""
+    if provider == "cpu":
+        return "cpu"
+    problem = cuda_problem()
+    if problem is None:
+        return "cuda"
+    if provider == "auto":
+        return "cpu"
+    raise SessionError(f"{label}: asked for CUDA, and {problem}; or use ", option("provider", "cpu"))
+
+
+@contextlib.contextmanager
+def _explained(label: str) -> Iterator[None]:
+    """Turn what onnxruntime raises into SessionError."""
+    try:
+        yield
+    except Exception as error:
+        raise SessionError(*_explain(label, error)) from error
+
+
+def _explain(label: str, error: Exception) -> tuple[str | Remedy, ...]:
+    text = str(error)
+    hint = next((hint for mark, *hint in HINTS if mark in text), [])
+    return f"{label}: ONNX Runtime: {_first_line(error)}{'; ' if hint else ''}", *hint
+
+
+def _first_line(error: Exception) -> str:
+    """The first line that says something, without '[ONNXRuntimeError] : 10 : INVALID_GRAPH : '."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    line = lines[0]
+    if line.startswith("[ONNXRuntimeError]"):
+        line = line.split(" : ", 3)[-1].strip()
+    return line if line else lines[min(1, len(lines) - 1)]
+
+
+def _spec(argument: Foreign) -> TensorSpec:
+    kind = str(argument.type)
+    bare = kind.removeprefix("tensor(").removesuffix(")") if kind.startswith("tensor(") else kind
+    return TensorSpec(
+        name=argument.name,
+        dtype=DTYPES.get(kind, bare),
+        shape=tuple(None if isinstance(dim, int) and dim < 0 else dim for dim in argument.shape),
+    )
+
+
+def _to_value(array: Array) -> Foreign:
+    ort = _onnxruntime()
+    contiguous = np.asarray(array, order="C")  # unlike ascontiguousarray it leaves a scalar its rank
+    if array.dtype == ml_dtypes.bfloat16:
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(contiguous, onnx.TensorProto.BFLOAT16)
+    return ort.OrtValue.ortvalue_from_numpy(contiguous)
+
+
+def _to_array(value: Foreign) -> Array:
+    if value.data_type() != "tensor(bfloat16)":
+        return np.asarray(value.numpy())
+    array = np.zeros(tuple(value.shape()), ml_dtypes.bfloat16)
+    ctypes.memmove(array.ctypes.data, value.data_ptr(), array.nbytes)
+    return array
+
+
+def _uncaptured(session: Session) -> Foreign:
+    """Options of a run whose inputs or outputs have no fixed place; None where there are no CUDA graphs.
+
+    A graph reads and writes the addresses that it was recorded with, whatever is bound later.
+    """
+    if not session.cuda_graph:
+        return None
+    options = _onnxruntime().RunOptions()
+    options.add_run_config_entry(*UNCAPTURED)
+    return options
+
+
+def _number_type(spec: TensorSpec) -> np.dtype[Any] | None:
+    """NumPy's type of a tensor of numbers with whole bytes each; None for anything else."""
+    dtype = numpy_dtype(spec.dtype)
+    return dtype if dtype is not None and (dtype.kind in "biuf" or dtype == ml_dtypes.bfloat16) else None
+
+
+def _bind_room(session: Session, binding: Foreign) -> dict[str, tuple[Foreign, np.dtype[Any]]]:
+    """Run once, and bind each output that turns out a tensor of numbers to memory for just that; see `Bound.room`.
+
+    Nothing is bound when the run fails: the call will say why.
+    """
+    if any(spec.dtype.startswith("optional") for spec in session.outputs):
+        return {}  # onnxruntime 1.31 crashes when it is asked for its outputs and one of these holds nothing
+    types = {spec.name: _number_type(spec) for spec in session.outputs}
+    try:
+        session.ort.run_with_iobinding(binding, _uncaptured(session))
+        found = zip(types.items(), binding.get_outputs(), strict=True)
+        shapes = {name: (value.shape(), dtype) for (name, dtype), value in found if dtype is not None}
+        room = {
+            name: (_room(shape, dtype, session.provider), dtype)
+            for name, (shape, dtype) in shapes.items()
+            if 0 not in shape
+        }
+    except Exception:
+        return {}
+    for name, (value, dtype) in room.items():
+        element = onnx.TensorProto.BFLOAT16 if dtype == ml_dtypes.bfloat16 else dtype.type
+        binding.bind_output(name, session.provider, 0, element, value.shape(), value.data_ptr())
+    return room
+
+
+def _room(shape: Sequence[int], dtype: np.dtype[Any], device: Provider) -> Foreign:
+    """Memory for a tensor; bfloat16, of which NumPy has none, lies in what is called uint16."""
+    held = np.dtype(np.uint16) if dtype == ml_dtypes.bfloat16 else dtype
+    return _onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, held.type, device, 0)
+
+
+def _assigned(session: Session) -> Iterator[tuple[str, str, str]]:
+    """(node name, operator, execution provider) of each node."""
+    if not hasattr(session.ort, ASSIGNMENT):
+        raise SessionError("this onnxruntime does not tell which provider runs which node; install 1.24 or newer")
+    for part in session.ort.get_provider_graph_assignment_info():
+        for node in part.get_nodes():
+            yield node.name, node.op_type, part.ep_name
+
+
+def _proto(source: Path | bytes) -> onnx.ModelProto:
+    return (
+        onnx.load_from_string(source)
+        if isinstance(source, bytes)
+        else onnx.load(str(source), format="protobuf", load_external_data=False)
+    )
+
+
+def _shape_nodes(graph: onnx.GraphProto, constant: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Names (or operators) of the nodes that depend on shapes and constants alone, `Shape` itself included."""
+    fixed = set(constant) | {tensor.name for tensor in graph.initializer}
+    derived: set[str] = set()
+    for node in graph.node:
+        inputs = {name for name in node.input if name}
+        bodies = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+        for body in bodies:
+            yield from _shape_nodes(body, frozenset(fixed))
+        if node.op_type == "Constant":
+            fixed.update(node.output)
+        elif node.op_type in ("Shape", "Size") or (inputs & derived and inputs <= derived | fixed and not bodies):
+            derived.update(node.output)
+            yield node.name or node.op_type
+
+
+def require_provider(provider: str, name: str) -> None:
+    """Raise SessionError where models are to be run on CUDA and cannot be, before anything is done with them."""
+    if provider == "cuda":
+        resolved("cuda", name)

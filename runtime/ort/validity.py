@@ -1,0 +1,83 @@
+"""Whether anything runs a model: onnx's checker is asked first, and what it refuses is left to ONNX Runtime."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ...ir.errors import Remedy, option
+from ...ir.io.load import Model, ModelError, Source
+from ...ir.io.validity import bare, foreign, objection
+from ...ir.phase import phase
+from .session import NO_KERNEL, SessionError, open_session, runtime_version
+
+__all__ = ["refusal", "require_valid"]
+
+ENVIRONMENT = "Failed to construct locale"
+UNREGISTERED = ("No Op registered", "is not a registered function")
+SPECIFICATION = ("has input size", "has output size", "Unrecognized attribute", "Required attribute")
+
+
+@phase("validate")
+def require_valid(model: Model, source: Source, custom_ops: Sequence[Path] = ()) -> None:
+    """Raise ModelError, naming file and node, for a model that neither onnx's checker nor ONNX Runtime takes."""
+    problem = refusal(model, source, custom_ops)
+    if problem:
+        raise ModelError(f"{model.name}: ", *problem)
+
+
+def refusal(model: Model, source: Source, custom_ops: Sequence[Path] = ()) -> tuple[str | Remedy, ...]:
+    """Why nothing runs a model, as the parts of an error; empty where the checker or ONNX Runtime takes it.
+
+    source: where the model came from. ONNX Runtime sees the graph without its weights first, and the whole model only
+    where it does not take that. Without the library of an operator that is not onnx's own nobody can tell, so such a
+    model passes where nothing else is wrong. custom_ops: those libraries.
+    """
+    against = objection(model)
+    if not against:
+        return ()
+    heard = _runtime(model, source, custom_ops)
+    if not heard or NO_KERNEL in heard:  # a valid graph, which another provider may run
+        return ()
+    unknown = any(words in heard for words in UNREGISTERED)
+    if unknown and not custom_ops and foreign(model.graph) and not any(words in against for words in SPECIFICATION):
+        return ()
+    words = re.sub(r".*?(ONNX Runtime: |Load model from .* failed: ?)", "", heard).rstrip(".")
+    if ENVIRONMENT in heard:  # what is missing is here, not in the model
+        return (words,)
+    said = f"{against}; ONNX Runtime refuses the model as well ({words}): "
+    if not unknown:
+        return (f"{said}export it again",)
+    return said, "load the library of this operator with ", option("custom_ops"), ", or export the model again"
+
+
+def _runtime(model: Model, source: Source, custom_ops: Sequence[Path]) -> str:
+    """What ONNX Runtime has against a model; empty where it takes it, or is not there to be asked."""
+    from .opened import as_file
+
+    try:
+        runtime_version()
+    except SessionError:
+        return ""
+    options: dict[str, Any] = {"optimize": False, "threads": 1, "custom_ops": custom_ops, "name": model.name}
+    proto = bare(model)
+    if proto is not None:
+        try:
+            open_session(proto.SerializeToString(), **options)
+        except SessionError:
+            pass  # some kernels want their weights to be constant
+        else:
+            return ""
+    try:
+        if isinstance(source, (bytes, onnx.ModelProto)):
+            open_session(source if isinstance(source, bytes) else source.SerializeToString(), **options)
+        else:
+            with as_file(source, "model") as (path, _):
+                open_session(path, **options)
+    except SessionError as error:
+        return str(error)
+    return ""

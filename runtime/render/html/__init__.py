@@ -1,0 +1,8 @@
+"""Results as one file for a browser.
+
+Entry: `report.report`.
+May import: ir, ir.findings, ir.graph, ir.io, ir.plan, passes.connectivity, passes.decompose, passes.decompose.cover,
+  passes.diff, passes.lowering.nodes, passes.planning, passes.rewrite, runtime, runtime.compare, runtime.inputs,
+  runtime.measure, runtime.ort, runtime.pipeline, runtime.render, runtime.render.picture, runtime.render.text,
+  runtime.weights.
+"""

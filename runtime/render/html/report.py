@@ -1,0 +1,435 @@
+"""A report on a model and its rewrite, everything in one HTML file: what is gathered for it, and its verdict."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ....ir.brief import brief
+from ....ir.findings.difference import Difference, Totals
+from ....ir.findings.inspection import Inspected
+from ....ir.io.load import Model, Source, graphs, load
+from ....ir.io.save import refuse_output
+from ....ir.phase import phase
+from ....ir.plan.plan import Decomposition, Plan
+from ....ir.plural import counted
+from ....passes.decompose.recurrent import Coupling
+from ....passes.diff.differences import differences
+from ....passes.diff.totals import census
+from ....passes.lowering.nodes.emitter import ORIGIN, ROLE
+from ....passes.planning.analysis import Analysis
+from ....passes.planning.inspect import inspect_model, row_of, scopes_of
+from ....passes.planning.planner import Progress
+from ...compare import compare
+from ...inputs.settings import settings_of
+from ...measure.comparison import Speed
+from ...ort.trials import Trials
+from ...ort.validity import require_valid
+from ...pipeline import pipeline
+from ...renamed import renamed
+from ..words import speeds, why_nothing
+from .linear_section import Portrait, finest, portraits
+
+if TYPE_CHECKING:
+    from ...compare.check import Verdict
+    from ...measure.bench import Bench
+
+__all__ = ["About", "FileFact", "Report", "report"]
+
+PIECE = 1 << 20  # bytes that are hashed at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFact:
+    """A file that the report is about: what it is to it, its size, and the sha256 of its bytes."""
+
+    role: str
+    name: str
+    bytes_: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What the original model is, as its file says; values as 'name: type[shape]'."""
+
+    name: str
+    producer: str
+    ir_version: int
+    opsets: tuple[tuple[str, int], ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Report:
+    """Everything that a page tells of a model.
+
+    changed: name of the rewritten model, '' where there is none and the plan says what would be done; done: the linears
+    that this says to come from, None where there is none; recut: whether it has them in other blocks than the plan;
+    verdict, benches, difference: of the two models, None and nothing where they were not compared; machine: that the
+    report was made on; made: when, UTC; command: the line that makes it again; untimed: why there is no bench though
+    one was wanted, '' where there is one or none was.
+    """
+
+    about: About
+    changed: str
+    done: frozenset[str] | None
+    recut: bool
+    found: Inspected
+    portraits: tuple[Portrait, ...]
+    verdict: Verdict | None
+    benches: tuple[Bench, ...]
+    difference: Difference | None
+    files: tuple[FileFact, ...]
+    machine: Mapping[str, Any]
+    version: str
+    made: str
+    command: str
+    untimed: str = ""
+
+    __repr__ = brief
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that is told of."""
+        return self.found.plan
+
+    @property
+    def lossy(self) -> bool:
+        """Whether weights are removed, so that the models are not the same function and are not meant to be."""
+        return bool(self.plan.annealing)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against the rewritten model: everything but a failed check of an exact rewrite."""
+        return self.lossy or self.verdict is None or not self.verdict.different
+
+    @property
+    def strange(self) -> bool:
+        """Whether the rewritten model has other linears split than the plan, or the same in other blocks."""
+        return self.recut or (self.done is not None and self.done != {step.node for step in self.plan.rewrites})
+
+    @property
+    def note(self) -> str:
+        """What must be known to read the page, '' where that is nothing."""
+        if not self.strange:
+            return ""
+        if self.recut:
+            return (
+                f"The plan told of was made now, and {self.changed} by another, which has other blocks: give the plan "
+                "that was carried out with --plan."
+            )
+        return (
+            f"The plan told of was made now and splits {counted(len(self.plan.rewrites), 'operator')}, "
+            f"{self.changed} has {len(self.done or ())} split: give the plan that was carried out with --plan."
+        )
+
+    @property
+    def gains(self) -> bool:
+        """Whether something is split, and as far as it was measured is not slower at every size."""
+        faster = not self.benches or any(bench.speed is not Speed.SLOWER for bench in self.benches)
+        return bool(self.plan.rewrites) and self.ok and faster
+
+    @property
+    def mac_share(self) -> float:
+        """Multiply-adds of all linears that the plan leaves, over those of the dense ones, 0 to 1."""
+        left = sum(row.parameters * row.left for row in self.found.rows)
+        return left / max(sum(row.parameters for row in self.found.rows), 1)
+
+    @property
+    def byte_share(self) -> float:
+        """The same of the bytes of their weights, indices included."""
+        steps = self.plan.steps
+        left = sum(step.parameters * (1 if step.lowering == "dense" else step.byte_share) for step in steps)
+        return left / max(sum(step.parameters for step in steps), 1)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        return ", ".join(_clauses(self)) + "."
+
+    def html(self) -> str:
+        """The page: one file that needs nothing else."""
+        from .page import page
+
+        return page(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without pictures."""
+        return {
+            "sentence": self.sentence,
+            "ok": self.ok,
+            "mac_share": self.mac_share,
+            "byte_share": self.byte_share,
+            "files": [asdict(file) for file in self.files],
+            **self.found.to_dict(),
+            "check": self.verdict.to_dict() if self.verdict else None,
+            "bench": [bench.to_dict() for bench in self.benches],
+            "untimed": self.untimed,
+            "difference": self.difference.to_dict() if self.difference else None,
+            "machine": dict(self.machine),
+            "scission": self.version,
+            "made": self.made,
+            "command": self.command,
+        }
+
+
+@phase("report")
+@renamed(rows="batch")
+def report(
+    model: Source,
+    changed: Source | None = None,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    plan: Plan | None = None,
+    check: bool | None = None,
+    bench: bool | None = None,
+    batch: Sequence[int] | None = None,
+    trials: Trials | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> Report:
+    """Gather everything that there is to tell of a model and of what scission made of it, and write it as one page.
+
+    changed: the rewritten model; without it the plan says what would be done. output: an .html file that needs no
+    other; without it nothing is written, and `Report.html` makes it. plan: the one that was carried out, where it is at
+    hand; else it is made again. check, bench: compare and time the two models, by default where `changed` is given;
+    asked for without it, the plan is carried out in a temporary folder. batch: sizes of the leading open dimension to
+    predict and time for; trials: how the models are run. command: the line that makes the report again. Raises
+    ModelError when a model cannot be read or the output exists and `overwrite` is false, and what `check` and `bench`
+    raise.
+    """
+    from .... import __version__
+    from ...ort.environment import machine
+
+    trials = trials or Trials()
+    target = Path(output) if output is not None else None
+    models = [Path(one) for one in (model, changed) if isinstance(one, (str, os.PathLike))]
+    others = [Path(one) for one in (trials.inputs, *trials.custom_ops) if isinstance(one, (str, os.PathLike))]
+    given = [*models, *others]
+    if target is not None:
+        refuse_output(target, given, overwrite)
+    loaded = load(model)
+    require_valid(loaded, model, trials.custom_ops)
+    if target is not None:
+        ours = [*loaded.data_files(), *(load(changed).data_files() if changed is not None else ())]
+        refuse_output(target, [*given, *ours], overwrite)
+    groups: dict[str, Decomposition] = {}
+    settings = _Settings(batch, trials, device, progress, groups)
+    found = _inspected(loaded, plan, settings)
+    wanted = [changed is not None if one is None else one for one in (check, bench)]
+    with _result(loaded, found.plan, changed, any(wanted)) as other:
+        after = load(other) if other is not None else None
+        done = None
+        if after is not None and changed is not None:
+            found, done = _carried_out(loaded, after, found, plan, settings)
+        verdict = compare.check(model, other, trials=trials, progress=progress) if other and wanted[0] else None
+        benches, untimed = _timed(model, other, trials, batch, progress) if other and wanted[1] else ((), "")
+        made = Report(
+            about=_about(loaded),
+            changed=after.name if changed is not None and after is not None else "",
+            done=done,
+            recut=after is not None and _recut(after, found.plan),
+            found=found,
+            portraits=portraits(loaded, found, groups, progress),
+            verdict=verdict,
+            benches=benches,
+            difference=_difference(loaded, after) if after is not None else None,
+            files=tuple(_files("original", loaded))
+            + (tuple(_files("rewritten", after)) if changed is not None and after is not None else ()),
+            machine=machine(trials.provider),
+            version=__version__,
+            made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            command=command if command is not None else _command(models, target),
+            untimed=untimed,
+        )
+    if target is not None:
+        from ....ir.io.files import write
+
+        with phase("page"):
+            write({target: made.html().encode()}, overwrite)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """How plans are made for a report; groups: what linears come apart into, as it was seen on the way."""
+
+    batch: Sequence[int] | None
+    trials: Trials
+    device: str
+    progress: Progress | None
+    groups: dict[str, Decomposition]
+
+    def keep(self, node: str, seen: Analysis | Coupling) -> None:
+        """Remember the groups of a linear, if it has any."""
+        if (groups := finest(seen)) is not None:
+            self.groups[node] = groups
+
+
+def _inspected(model: Model, plan: Plan | None, settings: _Settings, force: bool = False) -> Inspected:
+    """A row for each linear with the plan that is given, or one that is made now."""
+    if plan is None:
+        return inspect_model(
+            model,
+            observe=settings.keep,
+            provider=pipeline.resolve(settings.trials.provider),
+            batch=settings.batch,
+            sized=settings_of(model, settings.batch, settings.trials.sizes),
+            threads=settings.trials.threads or os.cpu_count() or 1,
+            force=force,
+            device=settings.device,
+            progress=settings.progress,
+        )
+    scope = scopes_of(model, plan)
+    shares = {step.node: step.decomposition.mac_share if step.decomposition.blocks else 1.0 for step in plan.steps}
+    told = tuple(row_of(step, scope[step.node], shares[step.node], None) for step in plan.steps)
+    return Inspected(plan=plan, rows=told)
+
+
+def _carried_out(
+    model: Model, after: Model, found: Inspected, plan: Plan | None, settings: _Settings
+) -> tuple[Inspected, frozenset[str]]:
+    """The linears that the rewritten model says to come from, and the plan; the one that splits whatever splits where
+    only that one splits just them."""
+    nodes = (node for graph in graphs(after.graph) for node in graph)
+    origins = {node.metadata_props[ORIGIN] for node in nodes if ORIGIN in node.metadata_props}
+    done = frozenset(step.node for step in found.plan.steps if step.node in origins)
+    if plan is None and done and done != {step.node for step in found.plan.rewrites}:
+        forced = _inspected(model, None, settings, force=True)
+        if done == {step.node for step in forced.plan.rewrites}:
+            return forced, done
+    return found, done
+
+
+def _recut(after: Model, plan: Plan) -> bool:
+    """Whether some linear has other blocks than the plan, as far as nodes tell which block each of them computes."""
+    blocks: dict[str, set[str]] = {}
+    for graph in graphs(after.graph):
+        for node in graph:
+            role = node.metadata_props.get(ROLE, "").partition("/")[0]
+            if ORIGIN in node.metadata_props and role.startswith("block."):
+                blocks.setdefault(node.metadata_props[ORIGIN], set()).add(role)
+    counts = {step.node: len(step.decomposition.blocks) for step in plan.rewrites}
+    return any(len(own) != counts.get(node, len(own)) for node, own in blocks.items())
+
+
+@contextmanager
+def _result(model: Model, plan: Plan, changed: Source | None, wanted: bool) -> Iterator[Source | None]:
+    """The model to compare with: the one given, else what the plan makes where that is wanted and it makes anything."""
+    if changed is not None or not wanted or not plan.rewrites:
+        yield changed
+        return
+    if model.path is None:
+        yield pipeline.apply(model.graph, plan)
+        return
+    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
+        path = Path(folder) / model.path.name
+        pipeline.apply(model.path, plan, path)
+        yield path
+
+
+def _timed(
+    model: Source, other: Source, trials: Trials, batch: Sequence[int] | None, progress: Progress | None
+) -> tuple[tuple[Bench, ...], str]:
+    """The benches, or none and why where ONNX Runtime has no kernel: what does not run here can still be told of."""
+    from ...compare.evaluator import lacks_kernel
+    from ...ort.session import SessionError
+
+    try:
+        return compare.bench(model, other, trials=trials, batch=batch, progress=progress), ""
+    except SessionError as error:
+        if not lacks_kernel(error):
+            raise
+        return (), "not timed: ONNX Runtime has no kernel for it here"
+
+
+@phase("difference")
+def _difference(before: Model, after: Model) -> Difference:
+    return differences(before, after)
+
+
+def _about(model: Model) -> About:
+    graph = model.graph
+    return About(
+        name=model.name,
+        producer=" ".join(text for text in (graph.producer_name, graph.producer_version) if text),
+        ir_version=graph.ir_version,
+        opsets=tuple((domain or "ai.onnx", version) for domain, version in graph.opset_imports.items()),
+        inputs=tuple(_value(value) for value in graph.graph.inputs if value.const_value is None),
+        outputs=tuple(_value(value) for value in graph.graph.outputs),
+        totals=census(graph),
+    )
+
+
+def _value(value: Any) -> str:
+    shape = "?" if value.shape is None else ", ".join(str(getattr(dim, "value", dim) or "?") for dim in value.shape)
+    kind = value.dtype.name.lower() if value.dtype is not None else str(value.type)
+    return f"{value.name}: {kind}[{shape}]"
+
+
+def _files(role: str, model: Model) -> Iterator[FileFact]:
+    for path in [*([model.path] if model.path is not None else []), *model.data_files()]:
+        what = role if path == model.path else f"{role}, external data"
+        yield FileFact(role=what, name=path.name, bytes_=path.stat().st_size, sha256=_sha256(path))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _command(given: Sequence[Path], target: Path | None) -> str:
+    """The line for models that lie in files, with the settings that it has without options."""
+    if not given:
+        return ""
+    return shlex.join(["scission", "report", *map(str, given[:2]), "-o", str(target or "report.html")])
+
+
+def _clauses(report: Report) -> Iterator[str]:
+    steps, rewrites = report.plan.steps, report.plan.rewrites
+    if report.strange:
+        done = f"{len(report.done or ())} of {counted(len(steps), 'operator')} are split"
+        yield f"{done}, by another plan than that of this page"
+    elif not rewrites:
+        yield _capital(why_nothing(report.plan))
+    else:
+        does = "is" if len(rewrites) == 1 else "are"
+        done = f"{does} split" if report.changed else "would be split"
+        yield f"{len(rewrites)} of {counted(len(steps), 'operator')} {done}"
+        yield f"which leaves {report.mac_share:.1%} of the multiply-adds and {report.byte_share:.1%} of the bytes"
+    if report.lossy:
+        yield "weights are removed before, which is lossy"
+    if report.verdict is not None:
+        yield _judged(report.verdict, report.lossy)
+    if report.benches:
+        yield speeds(report.benches)
+    if report.untimed:
+        yield report.untimed
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _judged(verdict: Verdict, lossy: bool) -> str:
+    if verdict.equal:
+        return "bit-identical outputs" if verdict.identical else "outputs equal within their tolerance"
+    if not verdict.shown:
+        return f"no difference found, but {verdict.reason}"
+    return "outputs differ from those of the original" + ("" if lossy else ", which they must not")

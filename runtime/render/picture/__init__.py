@@ -1,0 +1,5 @@
+"""Weights, covers and sweeps as pictures.
+
+Entry: `structure.picture`.
+May import: ir, ir.findings, ir.plan, passes.connectivity, passes.decompose, runtime.render.text, runtime.weights.
+"""

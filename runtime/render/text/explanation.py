@@ -1,0 +1,96 @@
+"""One operator explained, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from ....ir.findings.explanation import Explanation, Glue, Percolation, Trial
+from ....ir.findings.inspection import Inspection
+
+__all__ = ["explanation_view", "lines"]
+
+LISTED = 8  # entries that are named
+PARTS = 6  # parts whose shapes are named
+
+
+def explanation_view(found: Explanation, everything: bool = False) -> RenderableType:
+    """The sections of an explanation, each with its heading; everything: all entries between parts that are known."""
+    parts: list[RenderableType] = []
+    for heading, told in lines(found, everything):
+        parts.append(Text(heading, style="bold"))
+        parts += [Padding(Text(line), (0, 0, 0, 2), expand=False) for line in told]
+    return Group(*parts)
+
+
+def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """(Heading, sentences) of what there is to say."""
+    where = f" in {found.scope}" if found.scope else ""
+    title = f"{found.node}: {found.operator}{where}"
+    if found.skipped is not None:
+        entries = f"{found.skipped.parameters:,} constant entries" if found.skipped.parameters else ""
+        yield title, [f"left as it is: {found.skipped.reason}", *([entries] if entries else [])]
+        return
+    row = found.inspection
+    if row is None:
+        return
+    yield title, _likeness(row, found.rows)
+    yield "what was tried", [_tried(one) for one in found.trials]
+    if found.percolation is not None:
+        yield "what would have to be true for it to split", _needed(row, found.percolation)
+    for one in found.glue:
+        yield _together(one), _entries(one, everything)
+
+
+def _likeness(row: Inspection, rows: str) -> list[str]:
+    dormant = f"{row.dormant_inputs:,} inputs and {row.dormant_outputs:,} outputs have no edge"
+    verdict = "left dense" if row.verdict == "dense" else f"split by '{row.verdict}', {row.left:.1%} of it left"
+    return [
+        f"weight {row.weight or 'without a name'}, {row.inputs} inputs by {row.outputs} outputs, {row.type}, "
+        f"{row.parameters:,} entries",
+        f"{row.nonzeros:,} edges: density {row.density:.2%}, {row.degree:,.1f} per feature",
+        *([dormant] if row.dormant_inputs or row.dormant_outputs else []),
+        *([f"rows: {rows}"] if rows else []),
+        f"the plan: {verdict}; {row.reason}",
+    ]
+
+
+def _tried(one: Trial) -> str:
+    gain = "" if one.gain is None else f", {one.gain:.2f}x the speed of dense is predicted"
+    end = " (taken)" if one.taken else f"; not taken: {one.refused}" if one.refused else ""
+    return f"{one.what}: {one.found}{gain}{end}"
+
+
+def _needed(row: Inspection, found: Percolation) -> list[str]:
+    told = [
+        f"a random weight of this shape falls apart below a density of {found.random:.2%}, where density times "
+        f"sqrt(K N) is 1; here that is {row.distance:,.3g}, and {row.degree:,.1f} edges per feature",
+    ]
+    if found.threshold:
+        gone = min(found.gone, 0.9999) if found.components else found.gone  # not rounded up to all
+        told.append(
+            f"without the entries up to |w| = {found.threshold:.3g}, {gone:.2%} of the edges, no component holds half "
+            f"of the features: the largest of {found.components:,} holds {found.giant:.1%}"
+        )
+    else:
+        told.append(f"no component holds half of the features as it is: the largest holds {row.giant:.1%}")
+    return told
+
+
+def _together(one: Glue) -> str:
+    if one.how == "cut":
+        return "what holds its largest parts together: the fewest entries found between them"
+    return "what holds its largest parts together by size: the entries that join the last two when small ones go first"
+
+
+def _entries(one: Glue, everything: bool) -> list[str]:
+    shapes = ", ".join(f"{k}x{n}" for k, n in one.parts[:PARTS])
+    more = f" and {len(one.parts) - PARTS} more" if len(one.parts) > PARTS else ""
+    shown = one.entries if everything else one.entries[:LISTED]
+    listed = ", ".join(f"[{k}, {n}] {value:.3g}" for k, n, value in shown)
+    left = f" and {one.count - len(shown):,} more" if one.count > len(shown) else ""
+    between = f"{one.count:,} entr{'y' if one.count == 1 else 'ies'} between them, {one.share:.2%} of the edges"
+    return [f"parts of {shapes}{more} (inputs x outputs); {between}", f"the largest: {listed}{left}"]

@@ -1,0 +1,276 @@
+"""Results as rich tables for the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from ....ir.plan.plan import Plan, Step
+from ....ir.plural import counted
+from ....passes.decompose.blocks import is_cover
+from ...measure.comparison import Speed
+from ...measure.sequential import ALPHA
+from ..naming import Naming
+from ..words import and_more, left_out, why_nothing
+from .fitted_table import Column, FittedTable
+from .table import SHOWN, Name, Reason, Reasons, console, make_table
+
+if TYPE_CHECKING:
+    from ...compare.check import Verdict
+    from ...compare.unexercised import PartReport
+    from ...measure.bench import Bench
+    from ...pipeline.pipeline import Result
+    from ...tune.tune import Tuned
+
+__all__ = ["console", "plan_view", "recurrences", "result_view", "timings", "verdict_view"]
+
+STYLES = {Speed.FASTER: "bold green", Speed.SLOWER: "bold red", Speed.EQUAL: "bold", Speed.UNMEASURABLE: "yellow"}
+
+
+def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) -> RenderableType:
+    """What a plan does, what was measured for it, and in one line each reason why other linears stay as they are."""
+    parts: list[RenderableType] = []
+    if plan.annealing:
+        from .annealing import annealing_view
+
+        effect = plan.effect or "not measured: `scission sweep` and `scission optimize --anneal` measure it"
+        parts += [annealing_view(plan.annealing, everything), Text(f"effect: {effect}", style="bold")]
+    if plan.rewrites:
+        parts.append(_rewrites(plan.rewrites if everything else plan.rewrites[:SHOWN], plan))
+        if len(plan.rewrites) > SHOWN and not everything:
+            parts.append(Text(left_out(len(plan.rewrites) - SHOWN), style="dim"))
+        parts += _together(plan, everything)
+    if tuned is not None:
+        from .tuning import tuning_view
+
+        parts.append(tuning_view(tuned.units, tuned.warnings, everything))
+    parts += recurrences(plan, everything)
+    parts.append(_left_alone(plan, everything))
+    if plan.analysed:
+        parts.append(Text(f"components found {plan.analysed}", style="dim"))
+    return Group(*parts)
+
+
+def recurrences(plan: Plan, everything: bool) -> list[RenderableType]:
+    """The structure of recurrent weights over their states; nothing where there are none."""
+    found = [(step, step.states) for step in plan.steps if step.states is not None]
+    if not found:
+        return []
+    table = make_table("recurrent states", ("node", "left"), ("operator", "left"))
+    for name in ("states", "components", "SCCs", "layers", "giant"):
+        table.add_column(name, justify="right")
+    names = Naming(step.node for step, _ in found)
+    for step, states in found if everything else found[:SHOWN]:
+        counts = step.shape[1], states.components, states.sccs, states.layers
+        table.add_row(Name(step.node, among=names), step.op, *(f"{count:,}" for count in counts), f"{states.giant:.1%}")
+    more = [Text(left_out(len(found) - SHOWN), style="dim")]
+    return [table, *(more if len(found) > SHOWN and not everything else [])]
+
+
+def _together(plan: Plan, everything: bool) -> list[RenderableType]:
+    """What is split together, and which streams got the order of the blocks; nothing where there is none."""
+    lines = []
+    for number, joint in enumerate(plan.joints if everything else plan.joints[:SHOWN], 1):
+        how = "each block on its own" if joint.stack == 1 else f"blocks stacked by {joint.stack}"
+        first = ", features first" if joint.flow == "columns" else ""
+        lines.append(f"joint {number}: {joint.reason}, {how}{first}")
+    if len(plan.joints) > SHOWN and not everything:
+        lines.append(left_out(len(plan.joints) - SHOWN, "joints"))
+    if plan.reorderings:
+        names = ", ".join(one.value for one in plan.reorderings[:3]) + (", …" if len(plan.reorderings) > 3 else "")
+        count = len(plan.reorderings)
+        lines.append(f"{count} inner stream{'s' * (count > 1)} of features in the order of the blocks: {names}")
+    return [Text(line, style="dim") for line in lines]
+
+
+def _rewrites(steps: Iterable[Step], plan: Plan) -> RenderableType:
+    numbers = {node: number for number, joint in enumerate(plan.joints, 1) for node in joint.nodes}
+    columns = (
+        Column(name="node", text=True),
+        Column(name="operator", optional=2),
+        Column(name="weight"),
+        Column(name="blocks"),
+        Column(name="dormant", optional=1),
+        Column(name="MACs left"),
+        Column(name="lowering"),
+        Column(name="predicted"),
+    )
+    rows = []
+    for step in steps:
+        blocks = len(step.decomposition.blocks)
+        kind = " groups" if is_cover(step.decomposition) else ""
+        merged = kind or ("" if blocks >= step.components else f" of {step.components}")
+        row = (
+            step.node,
+            step.op,
+            _shape(step),
+            f"{blocks}{merged}",
+            _dormant(step),
+            f"{step.decomposition.mac_share:.1%}",
+            f"joint {numbers[step.node]}" if step.node in numbers else step.lowering,
+            f"{step.gain:.1f}x" if step.gain else "",
+        )
+        rows.append(row)
+    return FittedTable(title="split", columns=columns, rows=tuple(rows))
+
+
+def _left_alone(plan: Plan, everything: bool) -> RenderableType:
+    """Reasons with the nodes they hold for, largest share of the parameters first."""
+    kept = [step for step in plan.steps if step.lowering == "dense"]
+    rows = [(s.reason, s.node, s.op, s.parameters) for s in kept]
+    rows += [(s.reason, s.node, s.op, s.parameters) for s in plan.skipped]
+    if not rows:
+        return Text("every operator is split" if plan.rewrites else why_nothing(plan), style="dim")
+    title, names = "left as they are", Naming(node for _, node, _, _ in rows)
+
+    def reason(node: str, rest: str, op: str, size: int, why: str) -> Reason:
+        return Reason(Name(node, rest, names), op, _share(size, plan.parameters), why)
+
+    if everything:
+        return Reasons(title, tuple(reason(node, "", op, size, why) for why, node, op, size in rows))
+    counts = Counter((why, op) for why, _, op, _ in rows)
+    sizes: Counter[tuple[str, str]] = Counter()
+    for why, _, op, parameters in rows:
+        sizes[why, op] += parameters
+    first = {(why, op): node for why, node, op, _ in reversed(rows)}
+    told = [
+        reason(first[why, op], and_more("", counts[why, op] - 1), op, size, why)
+        for (why, op), size in sizes.most_common(SHOWN)
+    ]
+    if len(sizes) > SHOWN:
+        told.append(Reason(Name(f"… {len(sizes) - SHOWN} more"), "", "", "other reasons; --all shows them"))
+    return Reasons(title, tuple(told))
+
+
+def verdict_view(verdict: Verdict) -> RenderableType:
+    """The comparison of two models, a row per output, and how near each split product came to its bound."""
+    table = make_table("check", ("output", "left"), ("verdict", "left"), ("max error", "right"), ("relative", "right"))
+    for name in ("allowed", "cosine", "same argmax"):
+        table.add_column(name, justify="right")
+    for report in verdict.outputs:
+        table.add_row(
+            Name(report.name),
+            "identical" if report.identical else "equal" if report.equal else Text("DIFFERENT", style="bold red"),
+            "0" if report.identical else f"{report.max_abs:.1e}",
+            "0" if report.identical else f"{report.max_rel:.1e}",
+            "0" if report.tolerance is None else f"{report.tolerance:.0e}",
+            "" if report.cosine is None else f"{report.cosine:.7f}",
+            "" if report.argmax is None else f"{report.argmax:.2%}",
+        )
+    parts: list[RenderableType] = [table]
+    if verdict.probes:
+        worst = max(verdict.probes, key=lambda probe: (not probe.within, probe.changed))
+        own = "its" if len(verdict.probes) == 1 else "their"
+        inside = sum(probe.within for probe in verdict.probes)
+        parts.append(
+            Text(
+                f"{inside} of {counted(len(verdict.probes), 'split product')} within {own} a-priori error bound; "
+                f"nearest: {worst.node} at {worst.changed:.1%} of it"
+            )
+        )
+    if verdict.parts:
+        done = sum(part.exercised for part in verdict.parts)
+        parts.append(Text(f"branches and loop bodies: {done} exercised, {len(verdict.parts) - done} not exercised"))
+        parts += [Text(f"  {_unexercised(part)}") for part in verdict.parts if not part.exercised][:SHOWN]
+    parts += [Text(f"{said}; other inputs may show more") for said in verdict.masked[:SHOWN]]
+    return Group(*parts)
+
+
+def _unexercised(part: PartReport) -> str:
+    where = "the same in both models" if not part.differs else "not the same in both models"
+    return f"{part.sentence} ({where}): {part.remedy.shell} may run it"
+
+
+def timings(benches: Sequence[Bench]) -> RenderableType:
+    """Latency of two models side by side, a row per input size."""
+    table = make_table("bench", ("batch", "right"), ("original", "right"), ("changed", "right"), ("speed-up", "right"))
+    for name in ("interval", "verdict", "rows/s"):
+        table.add_column(name, justify="right")
+    for bench in benches:
+        before, after = bench.original, bench.changed
+        table.add_row(
+            str(bench.rows or ""),
+            f"{before.latency.median * 1e3:,.2f} ms",
+            f"{after.latency.median * 1e3:,.2f} ms",
+            Text(bench.comparison.figure, style=STYLES[bench.speed]),
+            bench.comparison.range,
+            bench.speed.value,
+            f"{after.rows_per_second:,.0f}" if after.rows_per_second else "",
+        )
+    if not benches:
+        return table
+    before, after = benches[-1].original, benches[-1].changed
+    threads = benches[-1].threads
+    clock = "processor time" if benches[-1].clock == "cpu" else "time on the wall"
+    return Group(
+        table,
+        Text(
+            f"median of {_pairs(benches)} interleaved rounds by {clock}; the interval holds the true speed-up in "
+            f"{1 - ALPHA:.1%} of all benches"
+        ),
+        Text(
+            f"load {before.load_seconds:.2f} -> {after.load_seconds:.2f} s, "
+            f"size {before.bytes_ / 1e6:,.1f} -> {after.bytes_ / 1e6:,.1f} MB, "
+            f"on {benches[-1].provider}"
+            + (f" with {threads} thread{'s' * (threads > 1)}" if threads else "")
+            + _graphs(benches)
+        ),
+    )
+
+
+def _pairs(benches: Sequence[Bench]) -> str:
+    counts = [bench.pairs for bench in benches]
+    return f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(counts[0])
+
+
+def _graphs(benches: Sequence[Bench]) -> str:
+    """Whether the models ran as CUDA graphs, and why not; nothing on the CPU, which has none."""
+    if benches[-1].provider != "cuda":
+        return ""
+    without = [bench for bench in benches if not bench.cuda_graph]
+    if not without:
+        return ", as CUDA graphs"
+    sizes = ", ".join(str(bench.rows) for bench in without) if len(without) < len(benches) else ""
+    which = f" at batch {sizes}" if sizes else ""
+    return f", without CUDA graphs{which}: {without[-1].cuda_graph_reason}"
+
+
+def result_view(result: Result, everything: bool = False) -> RenderableType:
+    """The plan, the check and the bench of one `optimize`, and what came of it."""
+    parts: list[RenderableType] = []
+    if result.selection is not None:
+        from .annealing import selection_view
+
+        parts.append(selection_view(result.selection, everything))
+    parts.append(plan_view(replace(result.plan, annealing=()), everything, result.tuned))
+    if result.fallbacks:
+        from .tuning import fallback_view
+
+        parts.append(fallback_view(result.fallbacks, everything))
+    if result.verdict is not None:
+        parts.append(verdict_view(result.verdict))
+    if result.benches:
+        parts.append(timings(result.benches))
+    style = {"split": "bold green", "failed": "bold red"}.get(result.outcome, "bold")
+    parts.append(Text(f"\n{result.outcome}: {result.reason}", style=style))
+    parts += [Text(f"wrote {path}") for path in result.written]
+    return Group(*parts)
+
+
+def _shape(step: Step) -> str:
+    return f"{step.shape[0]}x{step.shape[1]}"
+
+
+def _dormant(step: Step) -> str:
+    """Dormant inputs and outputs, nothing when there are none."""
+    counts = step.dormant_inputs, step.dormant_outputs
+    return f"{counts[0]} in {counts[1]} out" if any(counts) else "-"
+
+
+def _share(parameters: int, total: int) -> str:
+    return f"{parameters:,} ({parameters / max(total, 1):.1%})"

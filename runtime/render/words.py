@@ -1,0 +1,63 @@
+"""Sentences that several views say, each made here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...ir.plan.plan import Plan
+from ...ir.plural import counted
+from ...passes.decompose.blocks import is_cover
+from ..measure.comparison import UNCLEAR
+
+if TYPE_CHECKING:
+    from ..measure.bench import Bench
+
+__all__ = ["and_more", "left_out", "megabytes", "speeds", "why_nothing"]
+
+
+def left_out(number: int, what: str = "") -> str:
+    """The line below a table that was cut."""
+    return f"… and {number:,}{f' {what}' if what else ''} more (--all shows them)"
+
+
+def and_more(name: str, number: int) -> str:
+    """A name and how many others it stands for."""
+    return f"{name} and {number:,} more" if number > 0 else name
+
+
+def why_nothing(plan: Plan, how: str = "predicted") -> str:
+    """Why a plan that splits nothing does not; how: whether gains were 'predicted' or 'measured'."""
+    steps = plan.steps
+    if not steps:
+        return "the model has no linear with a constant weight that could be split"
+    parts = sum(step.components > 1 for step in steps)
+    groups = sum(step.components <= 1 and is_cover(step.decomposition) for step in steps)
+    if not parts and not groups:
+        return f"nothing splits: none of {counted(len(steps), 'operator')} comes apart"
+    found = parts + groups
+    into = " and ".join(
+        words for number, words in ((parts, "independent blocks"), (groups, "groups that share inputs")) if number
+    )
+    does = "comes" if found == 1 else "come"
+    none = "it is not" if found == 1 else "none of them is"
+    return f"{found:,} of {counted(len(steps), 'operator')} {does} apart into {into}, but {none} {how} to gain"
+
+
+def speeds(benches: Sequence[Bench]) -> str:
+    """'measured 1.20x the speed of the original at batch 1, unclear at batch 16'."""
+    told = [(one.comparison.figure, f" at batch {one.rows}" if one.rows else "") for one in benches]
+    clear = [place for place, (figure, _) in enumerate(told) if figure != UNCLEAR]
+    if not clear:
+        return "measured, but its speed beside that of the original is unclear"
+    of = " the speed of the original"
+    each = (f"{figure}{of if place == clear[0] else ''}{at}" for place, (figure, at) in enumerate(told))
+    return f"measured {', '.join(each)}"
+
+
+def megabytes(number: int) -> str:
+    """A size in bytes as text."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number} B"

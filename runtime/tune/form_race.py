@@ -1,0 +1,232 @@
+"""One unit of a plan by itself: its excerpt and rewritten forms of it, checked against each other and raced."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
+
+from ...ir.errors import ScissionError
+from ...ir.graph.activations import Activations
+from ...ir.graph.sizes import Setting
+from ...ir.io.load import Model
+from ...ir.io.save import save
+from ...ir.onnx_ir import onnx_ir as ir
+from ...passes.rewrite.extract import SOURCE
+from ..compare.compare import make_feeds
+from ..inputs.settings import smaller_settings
+from ..measure.comparison import Comparison
+from ..measure.deviation import compare_values
+from ..measure.race import Race, race
+from ..ort.memory import COMPARED, fitting, footprint, limit_of, tell_lowered, weight_bytes
+from ..ort.session import SessionError, open_session
+from ..ort.trials import Trials
+
+__all__ = ["DENSE", "Raced", "Racer", "Races", "race_excerpt", "why_not"]
+
+DENSE = "dense"
+FEEDS = 3  # inputs that are held at a time, one for each setting
+DROP = 1.5  # a form that clearly takes that many times as long as the fastest is not run again
+HOPELESS = 0.9  # nor at further settings one that is clearly so slow beside dense: it cannot win any more
+PRECISE = 1.1  # ends of the interval of the fastest beside dense that far apart are near enough
+
+Racer: TypeAlias = Callable[..., Race]
+Feed: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raced:
+    """One form of an excerpt.
+
+    found: how many times faster than dense it was, in each setting, None where it was no longer run; problem: why it
+    was not run at all, empty where all is well.
+    """
+
+    found: tuple[Comparison | None, ...] = ()
+    problem: str = ""
+
+    @property
+    def speeds(self) -> tuple[float | None, ...]:
+        """How many times faster than dense it was, in each setting, without the intervals."""
+        return tuple(one.ratio if one is not None else None for one in self.found)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it ran in every setting."""
+        return bool(self.found) and not self.problem and None not in self.found
+
+    @property
+    def worst(self) -> float:
+        """Its lowest speed, 0 where one is missing."""
+        return min(speed or 0.0 for speed in self.speeds) if self.complete else 0.0
+
+    @property
+    def lowest(self) -> tuple[Comparison, int] | None:
+        """Where it was slowest beside dense among what was measured, and in which setting; None where nothing was."""
+        known = [(one, place) for place, one in enumerate(self.found) if one is not None]
+        return min(known, key=lambda one: one[0].ratio, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Races:
+    """Races of the forms of one excerpt at several sizes.
+
+    counts: the batches, None where the sizes are fixed; forms: what came of each; races: one for each setting that
+    anything was run at.
+    """
+
+    counts: tuple[int | None, ...]
+    forms: Mapping[str, Raced]
+    races: tuple[Race, ...]
+
+    def beside(self, form: str, other: str) -> tuple[Comparison, ...]:
+        """One form beside another, or beside dense, in every setting; both must have run at all of them."""
+        return tuple(one.comparison(form, other) for one in self.races)
+
+
+def race_excerpt(
+    home: Model,
+    dense: ir.Model,
+    forms: Mapping[str, ir.Model],
+    activations: Activations,
+    *,
+    trials: Trials,
+    racer: Racer = race,
+    seconds: float | None = None,
+) -> Races:
+    """Race rewritten forms of an excerpt with the dense one, on random inputs as large as they are in each setting.
+
+    home: the model whose file holds the weights; activations: of the view that the excerpt was cut out of; trials:
+    provider, threads, seed and tolerance; seconds: that a race takes at most, in each setting, as in the trials by
+    default. Every form is checked first: one that computes something else, or that ONNX Runtime refuses, is not run.
+    Raises SessionError, InputError, ModelError or BenchError when the excerpt itself cannot be run.
+    """
+    activations = _fitting(home, dense, forms, activations, trials)
+    feeds, counts = _draw(dense, trials, activations)
+    with _files(home, {DENSE: dense, **forms}) as paths:
+        problems = _problems(paths, feeds, trials)
+        running = {name: path for name, path in paths.items() if not problems.get(name)}
+        seen: dict[str, list[Comparison | None]] = {name: [] for name in forms}
+        races = []
+        for feed in feeds if len(running) > 1 else ():
+            found = racer(
+                running,
+                feed,
+                provider=trials.provider,
+                threads=trials.threads,
+                seconds=trials.seconds if seconds is None else seconds,
+                custom_ops=trials.custom_ops,
+                cuda_graph=trials.cuda_graph,
+                drop=DROP,
+                precision=PRECISE,
+            )
+            races.append(found)
+            for name in forms:
+                seen[name].append(found.comparison(name, DENSE) if name in running else None)
+            slow = {name for name, told in seen.items() if (last := told[-1]) is not None and last.high < HOPELESS}
+            running = {name: path for name, path in running.items() if name not in slow}
+            if len(running) == 1:
+                break
+    raced = {}
+    for name in forms:
+        missing = [None] * (len(feeds) - len(seen[name]))
+        problem = problems.get(name, "")
+        raced[name] = Raced(problem=problem) if problem else Raced(found=(*seen[name], *missing))
+    return Races(counts=counts, forms=raced, races=tuple(races))
+
+
+def _fitting(
+    home: Model, dense: ir.Model, forms: Mapping[str, ir.Model], activations: Activations, trials: Trials
+) -> Activations:
+    """The same in settings in which all forms fit into memory beside one another: lower ones where they do not."""
+    weights = sum(weight_bytes(one) for one in (dense, *forms.values()))
+
+    def need(setting: Setting) -> tuple[int, int]:
+        there = Activations(activations.model, lambda: (setting,))
+        sources = [(value, value.meta.get(SOURCE)) for value in dense.graph.inputs]
+        shapes = {value.name or "": there.shape(source, 0) for value, source in sources if source is not None}
+        found = [footprint(one, shapes) for one in (dense, *forms.values())]
+        together = FEEDS * found[0].inputs + sum(one.values for one in found) + COMPARED * found[0].outputs
+        return together, sum(one.live for one in found)
+
+    limit = limit_of(trials.memory, asked=bool(trials.sizes))
+    chosen = []
+    for setting in activations.settings:
+        smaller = smaller_settings(home, setting, trials.sizes)
+        fits, wanted = fitting(setting, smaller, need, limit, weights, dense.graph.name or home.name)
+        if fits != setting:
+            tell_lowered(setting.sizes, fits.sizes, wanted, limit)
+        chosen.append(fits)
+    lowered = tuple(one for place, one in enumerate(chosen) if one not in chosen[:place])
+    return activations if lowered == activations.settings else Activations(activations.model, lambda: lowered)
+
+
+def _draw(
+    dense: ir.Model, trials: Trials, activations: Activations
+) -> tuple[list[dict[str, Any]], tuple[int | None, ...]]:
+    """Random inputs of the excerpt in each setting that differs from the others, and the batch of each."""
+    sources = [value.meta.get(SOURCE) for value in dense.graph.inputs]
+    found: dict[tuple[Any, ...], int] = {}
+    for place, setting in enumerate(activations.settings):
+        shapes = tuple(source and activations.shape(source, place) for source in sources)
+        found.setdefault(shapes, setting.batch)
+    feeds = []
+    for shapes in found:
+        sized = dense.clone()
+        for value, shape in zip(sized.graph.inputs, shapes, strict=True):
+            value.shape = value.shape if shape is None else ir.Shape(shape)
+        model = Model(graph=sized, name=dense.graph.name or "excerpt")
+        own = replace(trials, inputs=None, sizes=None, values=None, ranges=None, likes=None)
+        feeds += make_feeds(model, own, lambda _: [{}])
+    known = (isinstance(dim, int) for value in dense.graph.inputs for dim in value.shape or ())
+    return feeds, (None,) if all(known) else tuple(found.values())
+
+
+@contextmanager
+def _files(home: Model, models: Mapping[str, ir.Model]) -> Iterator[dict[str, Path]]:
+    """Models as files for as long as the context lasts; weights are read from where they lie."""
+    source = Model(graph=home.graph, name=home.name, path=home.path)
+    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
+        paths = {name: Path(folder) / f"{place}.onnx" for place, name in enumerate(models)}
+        for name, model in models.items():
+            save(source, model, paths[name])
+        yield paths
+
+
+def _problems(paths: Mapping[str, Path], feeds: Sequence[Feed], trials: Trials) -> dict[str, str]:
+    """What is wrong with each form: how its outputs differ from the dense ones, or what refuses it."""
+    options: dict[str, Any] = {
+        "provider": trials.provider,
+        "threads": trials.threads,
+        "tf32": False,  # as in `equivalence.check`
+        "custom_ops": trials.custom_ops,
+    }
+    session = open_session(paths[DENSE], name=DENSE, **options)
+    expected = [session.run(feed) for feed in feeds]
+    found = {}
+    for name, path in paths.items():
+        if name == DENSE:
+            continue
+        try:
+            other = open_session(path, name=name, **options)
+            reports = [
+                report
+                for feed, before in zip(feeds, expected, strict=True)
+                for after in [other.run(feed)]
+                for output in before
+                for report in compare_values(output, before[output], after[output], trials.rtol, trials.atol)
+            ]
+            found[name] = next((report.reason for report in reports if not report.equal), "")
+        except SessionError as error:
+            found[name] = str(error)
+    return found
+
+
+def why_not(error: ScissionError) -> str:
+    """Why a unit cannot be measured, in one line."""
+    return f"cannot be measured by itself: {' '.join(str(error).split())}"

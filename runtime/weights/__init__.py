@@ -1,0 +1,6 @@
+"""Single weights as subjects: where they come from, their states, their covers.
+
+Entry: `source.read_weight`.
+May import: ir, ir.findings, ir.graph, ir.io, ir.plan, passes.cocluster, passes.connectivity,
+  passes.connectivity.digraph, passes.decompose, passes.decompose.cover, passes.lowering.linear, passes.planning.
+"""

@@ -1,0 +1,229 @@
+"""Every tie is held against ONNX Runtime: operands in another order give the same result in that order."""
+
+import numpy as np
+import onnx_ir as ir
+import oracles
+import pytest
+from reference import model, node
+
+from scission.ir.axes.axis_rules import Operand, Sizes, ties
+from scission.ir.graph.constants import Constants
+from scission.ir.graph.shapes import infer_shapes
+from scission.ir.io.load import load
+
+MS = "com.microsoft"
+X = {"x": [2, 3, 4]}
+
+
+def axes(*numbers):
+    return np.array(numbers, np.int64)
+
+
+def case(op, inputs, shapes, constants=None, domain="", outputs="y", **attributes):
+    return node(op, inputs, outputs, "n", domain, **attributes), shapes, constants or {}
+
+
+HOLD = {
+    "Add": case("Add", "x b", {**X, "b": [4]}),
+    "Add of one": case("Add", "x b", {**X, "b": [3, 1]}),
+    "Sum": case("Sum", "x b x", {**X, "b": [3, 4]}),
+    "Where": case("Where", "c x b", {**X, "b": [1, 4], "c": ([2, 1, 1], np.bool_)}),
+    "Clip": case("Clip", "x low", X, {"low": np.float32(0)}),
+    "PRelu": case("PRelu", "x b", {**X, "b": [3, 1]}),
+    "Gelu": case("Gelu", "x", X),
+    "BiasGelu": case("BiasGelu", "x b", {**X, "b": [4]}, domain=MS),
+    "FastGelu": case("FastGelu", "x b", {**X, "b": [4]}, domain=MS),
+    "Dropout": case("Dropout", "x", X),
+    "Dropout told not to train": case("Dropout", "x r t", X, {"r": np.float32(0.5), "t": np.array(False)}),
+    "LayerNormalization": case("LayerNormalization", "x s b", {**X, "s": [4], "b": [4]}),
+    "LayerNormalization of two": case("LayerNormalization", "x s b", {**X, "s": [3, 4], "b": [3, 4]}, axis=1),
+    "SimplifiedLayerNormalization": case("SimplifiedLayerNormalization", "x s", {**X, "s": [4]}),
+    "SkipLayerNormalization": case(
+        "SkipLayerNormalization", "x k s b c", {**X, "k": [2, 3, 4], "s": [4], "b": [4], "c": [4]}, domain=MS
+    ),
+    "SkipSimplifiedLayerNormalization": case(
+        "SkipSimplifiedLayerNormalization", "x k s", {**X, "k": [2, 3, 4], "s": [4]}, domain=MS
+    ),
+    "QuantizeLinear": case("QuantizeLinear", "x s", X, {"s": np.float32(0.1)}),
+    "QuantizeLinear along an axis": case("QuantizeLinear", "x s", {**X, "s": [3]}, axis=1),
+    "Softmax": case("Softmax", "x", X, axis=1),
+    "LogSoftmax": case("LogSoftmax", "x", X),
+    "ReduceMean": case("ReduceMean", "x a", X, {"a": axes(-1)}),
+    "ReduceMax": case("ReduceMax", "x a", X, {"a": axes(1)}, keepdims=0),
+    "ReduceL2": case("ReduceL2", "x a", X, {"a": axes(0, 2)}, keepdims=0),
+    "ReduceSum of all": case("ReduceSum", "x", X),
+    "ReduceSum of nothing": case("ReduceSum", "x", X, noop_with_empty_axes=1),
+    "GlobalAveragePool": case("GlobalAveragePool", "x", X),
+    "MaxPool": case("MaxPool", "x", X, kernel_shape=[2]),
+    "BatchNormalization": case("BatchNormalization", "x s s s v", {**X, "s": [3]}, {"v": np.ones(3, np.float32)}),
+    "Transpose": case("Transpose", "x", X, perm=[2, 0, 1]),
+    "Transpose of all": case("Transpose", "x", X),
+    "Squeeze": case("Squeeze", "x a", {"x": [2, 1, 4]}, {"a": axes(1)}),
+    "Squeeze of all": case("Squeeze", "x", {"x": [2, 1, 4]}),
+    "Unsqueeze": case("Unsqueeze", "x a", X, {"a": axes(1, -1)}),
+    "Reshape": case("Reshape", "x s", X, {"s": axes(-1, 4)}),
+    "Reshape behind": case("Reshape", "x s", X, {"s": axes(2, 1, 3, 2, 2)}),
+    "Flatten": case("Flatten", "x", X, axis=2),
+    "Expand": case("Expand", "x s", {"x": [3, 1]}, {"s": axes(2, 1, 5)}),
+    "Gather": case("Gather", "x i", X, {"i": np.array([[0, 2], [1, 1]])}, axis=1),
+    "Gather of one": case("Gather", "x i", X, {"i": np.array(1)}, axis=-1),
+    "Slice": case("Slice", "x s e a", X, {"s": axes(1), "e": axes(3), "a": axes(-2)}),
+    "Slice from the first": case("Slice", "x s e", X, {"s": axes(1), "e": axes(2)}),
+    "Concat": case("Concat", "x b", {**X, "b": [2, 5, 4]}, axis=1),
+    "Split": case("Split", "x s", X, {"s": axes(1, 2)}, outputs="y z", axis=1),
+    "MatMul": case("MatMul", "x b", {**X, "b": [4, 5]}),
+    "MatMul of batches": case("MatMul", "x b", {**X, "b": [5, 1, 4, 2]}),
+    "MatMul with a vector": case("MatMul", "x b", {**X, "b": [4]}),
+    "MatMul of a vector": case("MatMul", "b x", {**X, "b": [3]}),
+    "FusedMatMul": case("FusedMatMul", "x b", {**X, "b": [2, 5, 3]}, domain=MS, transA=1, transB=1),
+    "Gemm": case("Gemm", "x b c", {"x": [2, 3], "b": [3, 4], "c": [4]}),
+    "Gemm transposed": case("Gemm", "x b c", {"x": [3, 2], "b": [4, 3], "c": [2, 1]}, transA=1, transB=1),
+    "FusedGemm": case("FusedGemm", "x b c", {"x": [2, 3], "b": [3, 4], "c": [4]}, domain=MS, activation="Relu"),
+    "Conv": case("Conv", "x w b", {"x": [2, 3, 5], "w": [4, 3, 2], "b": [4]}),
+    "Conv of each channel": case("Conv", "x w b", {"x": [2, 3, 5], "w": [3, 1, 2], "b": [3]}, group=3),
+    "Einsum": case("Einsum", "x b", {**X, "b": [4, 5, 2]}, equation="abc,cda->dab"),
+    "Einsum without an arrow": case("Einsum", "x b", {**X, "b": [4, 5]}, equation="abc,cd"),
+}
+
+
+def found(of, **options):
+    """(ties, node, sizes, ModelProto) of a case; results have the rank that is inferred."""
+    single, shapes, constants = of
+    dtype = np.uint8 if single.op_type == "QuantizeLinear" else np.float32
+    results = dict.fromkeys(single.output, (None, dtype))
+    proto = model([single], shapes, results, constants, **{"opset": 20, "domains": [MS]} | options)
+    graph = load(proto).graph
+    infer_shapes(graph)
+    sizes = Sizes(Constants(graph))
+    (here,) = graph.graph
+    return ties(here, sizes), here, sizes, proto
+
+
+def inputs_of(rng, shapes):
+    feeds = {}
+    for name, spec in shapes.items():
+        shape, dtype = spec if isinstance(spec, tuple) else (spec, np.float32)
+        feeds[name] = rng.standard_normal(shape).astype(dtype) if dtype is np.float32 else rng.random(shape) < 0.5
+    for name in feeds.keys() & {"s", "v"}:
+        feeds[name] = np.abs(feeds[name]) + np.float32(0.1)
+    return feeds
+
+
+def taken(array, orders):
+    for axis, order in orders.items():
+        array = np.take(array, order, axis=array.ndim - axis)
+    return array
+
+
+@pytest.mark.parametrize("name", HOLD)
+def test_operands_in_another_order_give_the_result_in_that_order(name):
+    tied, here, sizes, proto = found(HOLD[name])
+    assert isinstance(tied, list), tied
+    assert name == "ReduceSum of all" or any(len(tie) > 1 for tie in tied)
+    dims = [dim for tie in tied for dim in set(tie)]
+    assert len(dims) == len(set(dims)), "a dimension is in two ties"
+    rng = np.random.default_rng(0)
+    feeds = inputs_of(rng, HOLD[name][1])
+    orders: dict = {}
+    for tie in tied:
+        extent = max(sizes.extent(dim) or 1 for dim in tie)
+        order = rng.permutation(extent)
+        for place, axis in tie:
+            if sizes.extent((place, axis)) == extent:
+                value = place.value if isinstance(place, Operand) else place
+                orders.setdefault(value.name, {})[axis] = order
+    moved = {n: taken(array, orders.get(n, {})) for n, array in feeds.items()}
+    held = {t.name: t for t in proto.graph.initializer}
+    changed = type(proto).FromString(proto.SerializeToString())
+    for tensor in changed.graph.initializer:
+        if tensor.name in orders:
+            array = taken(ir.serde.deserialize_tensor(held[tensor.name]).numpy(), orders[tensor.name])
+            tensor.CopyFrom(ir.serde.serialize_tensor(ir.Tensor(array, name=tensor.name)))
+    before, after = oracles.run(proto, feeds), oracles.run(changed, moved)
+    expected = [taken(array, orders.get(v.name, {})) for array, v in zip(before, here.outputs, strict=True)]
+    oracles.assert_close(expected, after, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "free"),
+    [
+        ("Reshape", {("x", 1), ("y", 1)}),
+        ("Slice", {("x", 1), ("x", 3), ("y", 1), ("y", 3)}),
+        ("Gather", {("x", 1), ("x", 3), ("i", 1), ("i", 2), ("y", 1), ("y", 2), ("y", 3), ("y", 4)}),
+        ("Split", {(n, axis) for n in "xyz" for axis in (1, 3)}),
+        ("Concat", {(n, axis) for n in "xby" for axis in (1, 3)}),
+        ("MaxPool", {("x", 2), ("x", 3), ("y", 2), ("y", 3)}),
+        ("Conv", {("x", 2), ("w", 2), ("w", 3), ("b", 1), ("y", 2), ("x", 3), ("y", 3)}),
+    ],
+)
+def test_what_an_operator_cuts_is_in_no_tie(name, free):
+    tied = found(HOLD[name])[0]
+    names = {(getattr(place, "value", place).name, axis) for tie in tied for place, axis in tie}
+    assert names == free
+
+
+DYNAMIC = {"x": ["b", "s", 4]}
+NOTHING = {
+    "TopK": (case("TopK", "x k", X, {"k": axes(2)}, outputs="y z"), "may depend"),
+    "CumSum": (case("CumSum", "x a", X, {"a": np.int64(2)}), "may depend"),
+    "an operator of another house": (case("Relu", "x", X, domain="elsewhere"), "may depend"),
+    "an ONNX operator in ONNX Runtime's house": (case("Softmax", "x", X, domain=MS), "may depend"),
+    "Dropout that trains": (case("Dropout", "x r t", X, {"r": np.float32(0.5), "t": np.array(True)}), "random"),
+    "unknown rank": (case("Relu", "x", {"x": None}), "unknown rank"),
+    "axes that are computed": (case("ReduceSum", "x a", {**X, "a": ([1], np.int64)}), "takes its axes"),
+    "Squeeze of what is 1 at run time": (case("Squeeze", "x", DYNAMIC), "run time"),
+    "Conv in groups": (case("Conv", "x w", {"x": [2, 4, 5], "w": [4, 2, 2]}, group=2), "groups"),
+    "an ellipsis": (case("Einsum", "x b", {**X, "b": [4, 5]}, equation="...c,cd->...d"), "broadcasts"),
+    "BatchNormalization that trains": (
+        case("BatchNormalization", "x s s s s", {**X, "s": [3]}, outputs="y m v", training_mode=1),
+        "norm of channels",
+    ),
+    "nonsense": (case("Transpose", "x", X, perm=[5, 0, 1]), "cannot be understood"),
+    "an axis that is not there": (case("Concat", "x x", X, axis=7), "not there"),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_what_is_not_known_ties_nothing_and_says_why(name):
+    of, why = NOTHING[name]
+    tied = found(of, domains=[MS, "elsewhere"])[0]
+    assert isinstance(tied, str) and why in tied, tied
+
+
+def test_before_operator_set_7_operands_line_up_otherwise():
+    assert "before 7" in found(case("Relu", "x", X), opset=6)[0]
+
+
+def reshaped(shape_nodes, constants):
+    nodes = [node("Shape", "x", "n"), *shape_nodes, node("Reshape", "x s", "y")]
+    graph = load(model(nodes, DYNAMIC, ["y"], constants)).graph
+    infer_shapes(graph)
+    last = list(graph.graph)[-1]
+    return [[axis for _, axis in tie] for tie in ties(last, Sizes(Constants(graph)))]
+
+
+def test_a_shape_put_together_at_run_time_tells_its_last_extent():
+    first = node("Slice", "n start stop", "m")
+    numbers = {"start": axes(0), "stop": axes(2), "four": axes(4), "two": axes(2, 2), "any": axes(-1)}
+    assert reshaped([first, node("Concat", "m four", "s", axis=0)], numbers) == [[1, 1]]
+    assert reshaped([first, node("Concat", "m two", "s", axis=0)], numbers) == []
+    assert reshaped([node("Concat", "any four", "s", axis=0)], numbers) == [[1, 1]]
+
+
+def test_fused_operators_tell_what_onnx_does_not_infer():
+    nodes = [
+        node("FusedMatMul", "x w", "h", domain=MS),
+        node("FastGelu", "h", "g", domain=MS),
+        node("SkipLayerNormalization", "g h s b", "y  _ z", domain=MS),
+        node("FusedGemm", "v w", "u", domain=MS),
+    ]
+    nodes[2].output[:] = ["y", "", "", "z"]
+    ones = np.ones((4, 6), np.float32)
+    shapes = {**DYNAMIC, "v": ["b", 4]}
+    graph = load(model(nodes, shapes, ["y"], {"w": ones, "s": ones[0], "b": ones[0]}, domains=[MS])).graph
+    infer_shapes(graph)
+    sizes = Sizes(Constants(graph))
+    for here in graph.graph:
+        assert isinstance(ties(here, sizes), list)
+    made = {v.name: sizes.of(v) for here in graph.graph for v in here.outputs if v.name}
+    assert made == {**dict.fromkeys("hgyz", (None, None, 6)), "u": (None, 6)}

@@ -1,0 +1,292 @@
+import contextlib
+import dataclasses
+import json
+
+import pytest
+from decomposition_examples import covers, decompositions
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scission.ir.errors import ScissionError
+from scission.ir.graph.skipped import Skipped
+from scission.ir.plan.axis_order import Reordering
+from scission.ir.plan.plan import DERIVED, SCHEMA, Block, Decomposition, Plan, PlanError, States, Step
+from scission.ir.plan.region_split import Joint
+
+texts = st.text(max_size=8)
+finite = st.floats(allow_nan=False)
+
+
+counts = st.integers(0, 99)
+states = st.builds(States, components=counts, sccs=counts, layers=counts, giant=finite)
+
+
+@st.composite
+def steps(draw):
+    decomposition = draw(st.one_of(decompositions(), covers()))
+    lowering = draw(st.sampled_from(["dense", "scatter", "split", "parallel"]))
+    return Step(
+        **{name: draw(texts) for name in ("node", "op", "weight", "dtype", "reason")},
+        **{name: draw(st.integers(0, 99)) for name in ("components", "nonzeros", "dormant_inputs", "dormant_outputs")},
+        shape=decomposition.shape,
+        lowering=lowering,
+        decomposition=decomposition,
+        giant=draw(finite),
+        gain=draw(st.none() | finite),
+        sha256=draw(texts if lowering != "dense" else st.none() | texts),
+        states=draw(st.none() | states),
+    )
+
+
+plans = st.builds(
+    Plan,
+    model=texts,
+    provider=st.sampled_from(["cpu", "cuda"]),
+    batch=st.lists(st.integers(1), max_size=3).map(tuple),
+    parameters=st.integers(0),
+    steps=st.lists(steps(), max_size=4).map(tuple),
+    skipped=st.lists(st.builds(Skipped, texts, texts, texts, st.integers(0)), max_size=2).map(tuple),
+    inline=st.lists(st.tuples(texts, texts, texts), max_size=2).map(tuple),
+)
+
+
+@given(plans)
+def test_a_plan_survives_json(plan):
+    text = plan.dumps()
+    assert Plan.loads(text) == plan
+    assert Plan.loads(text).dumps() == text
+    assert json.loads(text)["schema"] == SCHEMA
+
+
+@given(plans)
+def test_what_is_not_dense_is_a_rewrite(plan):
+    assert [step for step in plan.steps if step not in plan.rewrites] == [
+        s for s in plan.steps if s.lowering == "dense"
+    ]
+
+
+STEP = Step(
+    node="/mlp/up", op="MatMul", weight="W", dtype="float32", shape=(4, 3), lowering="scatter",
+    decomposition=Decomposition((4, 3), (Block([0, 2], [1]), Block([1], [0, 2]))),
+    components=2, giant=0.5, nonzeros=4, dormant_inputs=1, dormant_outputs=0, reason="", sha256="abc",
+)  # fmt: skip
+PLAN = Plan(model="m", provider="cpu", batch=(1,), parameters=12, steps=(STEP, STEP), skipped=())
+
+
+def test_shares_of_a_step():
+    assert (STEP.parameters, STEP.density, STEP.degree) == (12, 4 / 12, 8 / 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lowering": "magic"}, "/mlp/up: unknown lowering 'magic'"),
+        ({"shape": (3, 4)}, "/mlp/up: blocks are for shape"),
+        ({"sha256": None}, "/mlp/up: .*SHA-256"),
+    ],
+)
+def test_a_step_that_contradicts_itself_is_refused(change, message):
+    with pytest.raises(PlanError, match=message):
+        dataclasses.replace(STEP, **change)
+
+
+def block(inputs="0", outputs="0"):
+    return {"inputs": inputs, "outputs": outputs}
+
+
+WRONG_STEPS = [
+    {"lowering": "magic"},
+    {"lowering": ["scatter"]},
+    {"lowering": None},
+    {"sha256": None},
+    {"shape": [4]},
+    {"shape": 4},
+    {"shape": None},
+    {"shape": ["a", "b"]},
+    {"shape": [-4, 3]},
+    {"shape": [4, 10**15]},
+    {"shape": [4, 10**30]},
+    {"blocks": None},
+    {"blocks": 5},
+    {"blocks": [5]},
+    {"blocks": ["0"]},
+    {"blocks": [{"inputs": "0"}]},
+    {"blocks": [block(inputs=[0, 1])]},
+    {"blocks": [block(inputs=None)]},
+    {"blocks": [block(inputs="")]},
+    {"blocks": [block(inputs="0-4")]},
+    {"blocks": [block(inputs="2-1")]},
+    {"blocks": [block(outputs="0-99999999999999")]},
+    {"blocks": [block(outputs="x")]},
+    {"blocks": [block(), block()]},
+    {"surprise": 1},
+    {"summed": 1},
+    {"strays": 3},
+    {"strays": [[0]]},
+    {"strays": [[0, True]]},
+    {"strays": [[0, 99]]},
+    {"strays": [[0, -1]]},
+]
+
+
+@pytest.mark.parametrize("change", WRONG_STEPS, ids=lambda change: json.dumps(change)[:40])
+def test_a_malformed_step_is_named(change):
+    data = json.loads(PLAN.dumps())
+    data["steps"][1].update(change)
+    with pytest.raises(PlanError, match=r"^steps\[1\] \(/mlp/up\): "):
+        Plan.loads(json.dumps(data))
+
+
+OPTIONAL = {*DERIVED, "gain"}
+
+
+@pytest.mark.parametrize("field", sorted(json.loads(PLAN.dumps())["steps"][0]))
+def test_a_missing_field_is_named_with_its_step(field):
+    data = json.loads(PLAN.dumps())
+    del data["steps"][1][field]
+    if field in OPTIONAL:
+        Plan.loads(json.dumps(data))
+        return
+    with pytest.raises(PlanError, match=r"^steps\[1\] .*" + ("SHA-256" if field == "sha256" else f"'?{field}'?")):
+        Plan.loads(json.dumps(data))
+
+
+@pytest.mark.parametrize("step", [None, 3, "text", []])
+def test_a_step_that_is_no_object_is_named(step):
+    data = json.loads(PLAN.dumps())
+    data["steps"][1] = step
+    with pytest.raises(PlanError, match=r"^steps\[1\] is not an object"):
+        Plan.loads(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "no 'schema'"),
+        ("null", "no 'schema'"),
+        ("{}", "no 'schema'"),
+        ('{"schema": 99}', "schema 99, this version reads"),
+        ('{"schema": 1}', "malformed.*model"),
+        (json.dumps({**json.loads(PLAN.dumps()), "batch": 5}), "malformed"),
+        (json.dumps({**json.loads(PLAN.dumps()), "batch": ["x"]}), "malformed"),
+        (json.dumps({**json.loads(PLAN.dumps()), "steps": None}), "malformed"),
+        (json.dumps({**json.loads(PLAN.dumps()), "inline": [["a", "b"]]}), "malformed"),
+        (json.dumps({**json.loads(PLAN.dumps()), "skipped": [{"node": "n"}]}), "malformed"),
+        (json.dumps({**json.loads(PLAN.dumps()), "skipped": ["n"]}), "malformed"),
+    ],
+)
+def test_text_that_is_no_plan_is_refused(text, message):
+    with pytest.raises(PlanError, match=message):
+        Plan.loads(text)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.sampled_from(sorted(json.loads(PLAN.dumps()))),
+    st.sampled_from(["", *sorted(json.loads(PLAN.dumps())["steps"][0])]),
+    json_values,
+)
+def test_any_value_anywhere_is_a_plan_or_a_plan_error(field, inner, value):
+    data = json.loads(PLAN.dumps())
+    if inner:
+        data["steps"][0][inner] = value
+    else:
+        data[field] = value
+    with contextlib.suppress(PlanError):
+        Plan.loads(json.dumps(data))
+
+
+def test_a_plan_error_is_a_scission_error_and_a_value_error():
+    assert issubclass(PlanError, ScissionError) and issubclass(ScissionError, ValueError)
+
+
+def joined():
+    block = Decomposition((2, 2), (Block([0], [0]), Block([1], [1])))
+    one = Step(
+        node="a",
+        op="MatMul",
+        weight="w",
+        dtype="float",
+        shape=(2, 2),
+        lowering="joint",
+        decomposition=block,
+        components=2,
+        giant=0.5,
+        nonzeros=2,
+        dormant_inputs=0,
+        dormant_outputs=0,
+        reason="",
+        sha256="0",
+    )
+    steps = (one, dataclasses.replace(one, node="b"), dataclasses.replace(one, node="c", lowering="split"))
+    order = Reordering(value="h", axis=1, order=[1, 0])
+    return Plan(
+        model="m",
+        provider="cpu",
+        batch=(1,),
+        parameters=12,
+        steps=steps,
+        skipped=(),
+        joints=(Joint(nodes=("a", "b"), gain=2.0),),
+        reorderings=(order,),
+    )
+
+
+@pytest.mark.parametrize("field", [{"summed": True}, {"strays": [[0, 0]]}])
+def test_an_older_plan_knows_no_covers(field):
+    data = json.loads(PLAN.dumps())
+    data["steps"][1].update(field)
+    data["schema"] = 4
+    with pytest.raises(PlanError, match="schema 4 knows neither summed blocks nor strays"):
+        Plan.loads(json.dumps(data))
+
+
+def test_joints_and_reorderings_survive_json():
+    assert Plan.loads(joined().dumps()) == joined()
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda d: d["steps"].append(d["steps"][0]), "a: the plan has two steps for it"),
+        (lambda d: d["joints"].append(d["joints"][0]), "a: two joints name it"),
+        (lambda d: d["joints"][0]["nodes"].append("nope"), "nope: a joint names it, but the plan has no step for it"),
+        (lambda d: d["joints"][0]["nodes"].append("c"), "c: a joint names it, but the lowering of its step is not"),
+        (lambda d: d.update(joints=[]), "a: its lowering is 'joint', but no joint names it"),
+        (lambda d: d.update(joints={}), "joints is {}, which is no list"),
+        (lambda d: d.update(reorderings=None), "reorderings is None, which is no list"),
+        (lambda d: d["joints"][0].update(gain=float("nan")), "gain is nan, which is no speed-up"),
+        (lambda d: d["joints"][0].update(more=1), "unknown field 'more'"),
+        (lambda d: d["reorderings"][0].update(more=1), "unknown field 'more'"),
+        (lambda d: d["steps"][1]["blocks"].pop(), "a: the steps of its joint have not all as many blocks"),
+        (lambda d: d.update(schema=3), "knows neither reorderings nor joints"),
+    ],
+)
+def test_joints_that_make_no_sense_are_refused(edit, message):
+    data = json.loads(joined().dumps())
+    edit(data)
+    with pytest.raises(PlanError) as error:
+        Plan.loads(json.dumps(data))
+    assert message in str(error.value)
+
+
+def test_what_was_split_together_with_a_dense_one_is_split_alone():
+    plan = joined().kept_dense(["a"], "why")
+    assert [(step.lowering, step.reason) for step in plan.steps] == [("dense", "why"), ("scatter", ""), ("split", "")]
+    assert plan.joints == () and joined().kept_dense(["c"], "why").joints == joined().joints
+
+
+def test_a_plan_of_an_older_schema_gives_all_its_steps_the_same_rows():
+    data = {**json.loads(PLAN.dumps()), "schema": 5}
+    data["rows"] = data.pop("batch")
+    old = Plan.loads(json.dumps(data))
+    assert old == PLAN and old.rows_of([STEP.node]) == PLAN.batch == (1,)

@@ -1,0 +1,200 @@
+import ast
+import doctest
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from modules import HOMES, MODULES, ROOT, tree
+
+MAY_IMPORT = {
+    "ir": {"ir"},
+    "passes": {"passes", "ir"},
+    "runtime": {"runtime", "passes", "ir"},
+    "models": {"models", "ir"},
+}
+LAYERED = [name for name in MODULES if name.split(".")[1:2] and name.split(".")[1] in HOMES]
+
+# Methods of onnx_ir that change a graph; the front three also change its initializers.
+MUTATING = {
+    *("replace_nodes_and_values", "register_initializer", "replace_all_uses_with", "replace_input_with"),
+    *("insert_before", "insert_after", "sort", "resize_outputs", "rename_values", "remove_nodes"),
+}
+MAY_MUTATE = {
+    "scission.passes.rewrite.rewrite": MUTATING | {"remove", "append", "extend", "pop", "clear"},
+    "scission.ir.io.load": {"sort", "register_initializer", "replace_input_with"},  # unsorted files, sparse stand-ins
+    "scission.runtime.compare.exercise": {"insert_before"},  # marks in a copy that is run and thrown away
+}
+MOST_MODULES = 16  # its __init__ counted
+HEAVY = {"torch", "onnxruntime", "onnx_ir", "onnx", "numpy", "scipy"}
+
+
+def imports(module):
+    """(level, dotted name) of every import anywhere in a module."""
+    for n in ast.walk(tree(module)):
+        if isinstance(n, ast.Import):
+            yield from ((0, alias.name) for alias in n.names)
+        elif isinstance(n, ast.ImportFrom):
+            yield from [(n.level, n.module)] if n.module else ((n.level, alias.name) for alias in n.names)
+
+
+def test_every_module_is_known():
+    assert len(MODULES) > 25 and {name.split(".")[1] for name in LAYERED} == set(HOMES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_inside_the_package_are_relative(module):
+    assert [name for level, name in imports(module) if level == 0 and name.split(".")[0] == "scission"] == []
+
+
+@pytest.mark.parametrize("module", LAYERED)
+def test_imports_point_one_way(module):
+    layer = module.split(".")[1]
+    package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    for level, name in imports(module):
+        if level:
+            parts = package.split(".")[: len(package.split(".")) - level + 1] + name.split(".")
+            assert parts[0] == "scission" and parts[1] in MAY_IMPORT[layer] | {"__version__"}, f"{'.' * level}{name}"
+
+
+FOLDERS = {path.parent for path in MODULES.values() if path.parent != ROOT / "src" / "scission"}
+
+
+def folder(name):
+    """The dotted folder of a dotted module."""
+    return name if MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
+
+
+def promised(home, field):
+    """What the docstring of a folder lists behind `Entry:` or `May import:`."""
+    text = ast.get_docstring(ast.parse((home / "__init__.py").read_text(encoding="utf-8")))
+    found = re.search(rf"^{field}: (.+?)\.$", text, re.MULTILINE | re.DOTALL)
+    assert found, f"{home}: the docstring of a folder has a line `{field}: ….`"
+    return {each.strip(" `\n") for each in found[1].split(",")} - {"nothing"}
+
+
+def targets(module):
+    """The dotted modules of the package that a module imports."""
+    base = folder(module).split(".")
+    for n in ast.walk(tree(module)):
+        if isinstance(n, ast.ImportFrom) and n.level:
+            full = ".".join([*base[: len(base) - n.level + 1], *(n.module or "").split(".")]).rstrip(".")
+            names = [f"{full}.{alias.name}" for alias in n.names]
+            yield from (name if name in MODULES else full for name in names)
+
+
+@pytest.mark.parametrize("home", sorted(FOLDERS), ids=lambda home: str(home.relative_to(ROOT)))
+def test_a_folder_imports_what_its_docstring_lists_and_no_more(home):
+    own = f"scission.{'.'.join(home.relative_to(ROOT).parts)}"
+    used = {folder(target) for name, path in MODULES.items() if path.parent == home for target in targets(name)}
+    assert {name.removeprefix("scission.") for name in used - {own, "scission"}} == promised(home, "May import")
+
+
+@pytest.mark.parametrize("home", sorted(FOLDERS), ids=lambda home: str(home.relative_to(ROOT)))
+def test_the_entry_of_a_folder_is_there(home):
+    own = f"scission.{'.'.join(home.relative_to(ROOT).parts)}"
+    for entry in promised(home, "Entry"):
+        module, _, name = entry.rpartition(".")
+        assert name in {
+            n.name
+            for n in ast.parse(MODULES[f"{own}.{module}"].read_text(encoding="utf-8")).body
+            if isinstance(n, ast.FunctionDef | ast.ClassDef)
+        }, entry
+
+
+def test_folders_import_each_other_in_no_circle():
+    import graphlib
+
+    arrows = {
+        str(home): {str(ROOT / name.replace(".", "/")) for name in promised(home, "May import")} for home in FOLDERS
+    }
+    assert list(graphlib.TopologicalSorter(arrows).static_order())
+
+
+@pytest.mark.parametrize("home", sorted(FOLDERS), ids=lambda home: str(home.relative_to(ROOT)))
+def test_a_folder_has_a_handful_of_modules(home):
+    assert len(list(home.glob("*.py"))) <= MOST_MODULES
+
+
+@pytest.mark.parametrize("home", sorted(FOLDERS), ids=lambda home: str(home.relative_to(ROOT)))
+def test_every_folder_is_packaged(home):
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    assert f"scission.{'.'.join(home.relative_to(ROOT).parts)}" in packages
+
+
+@pytest.mark.parametrize("module", [name for name in LAYERED if name.startswith("scission.ir")])
+def test_the_nouns_know_neither_torch_nor_onnxruntime(module):
+    assert {name.split(".")[0] for level, name in imports(module) if not level}.isdisjoint({"torch", "onnxruntime"})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_one_module_changes_graphs(module):
+    calls = [n.func for n in ast.walk(tree(module)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+    called = {call.attr for call in calls if ast.unparse(call.value) != "np"}
+    assert (called & MUTATING) - MAY_MUTATE.get(module, set()) == set()
+
+
+@pytest.mark.parametrize("module", [m for m in LAYERED if m.startswith(("scission.ir", "scission.passes"))])
+def test_lists_of_nodes_are_changed_by_the_rewriter_alone(module):
+    """`remove`, `append` and `extend` on a graph, its nodes, inputs, outputs or functions."""
+    owners = (
+        {"graph", "inputs", "outputs", "initializers", "functions", "nodes"}
+        if module != "scission.passes.lowering.nodes.emitter"
+        else {"graph"}
+    )
+    for n in ast.walk(tree(module)):
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and isinstance(n.func.value, ast.Attribute):
+            changes = n.func.attr in {"remove", "append", "extend", "insert", "pop", "clear"}
+            assert not (changes and n.func.value.attr in owners) or module in MAY_MUTATE, ast.unparse(n)
+
+
+def loaded_by(*arguments):
+    """Which heavy packages a fresh Python has imported at its end; lazily deferred ones count as not imported."""
+    code = (
+        "import sys, runpy, atexit, types\n"
+        "atexit.register(lambda: print('\\nLOADED', *sorted(m for m in sys.modules if '.' not in m)))\n"
+        f"sys.argv = {list(arguments)!r}\n"
+        + ("import scission\n" if not arguments else "runpy.run_module('scission', run_name='__main__')\n")
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    assert loaded_by() & HEAVY == set()
+
+
+def test_asking_for_help_imports_neither_torch_nor_onnxruntime_nor_onnx_ir():
+    assert loaded_by("scission", "--help") & {"torch", "onnxruntime", "onnx_ir"} == set()
+
+
+def test_every_public_name_can_be_had():
+    scission = importlib.import_module("scission")
+    assert all(getattr(scission, name) is not None for name in scission.__all__)
+    assert set(scission.__all__) == set(dir(scission))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        scission.nonsense  # noqa: B018 - the access is the test
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "scission.__main__"])
+def test_every_module_imports_and_its_examples_hold(name):
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:  # models/ has extras of its own
+        pytest.skip(f"needs {error.name}") if not str(error.name).startswith("scission") else pytest.fail(str(error))
+    assert Path(module.__file__) == MODULES[name]
+    assert module.__doc__, "every module says what it is for"
+    assert doctest.testmod(module, verbose=False).failed == 0
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERED if MODULES[name].name != "__init__.py"])
+def test_what_a_module_promises_is_there(name):
+    module = importlib.import_module(name)
+    assert all(hasattr(module, promised) for promised in module.__all__)
+    assert name.rpartition(".")[2] not in vars(importlib.import_module(name.rpartition(".")[0])) or isinstance(
+        vars(importlib.import_module(name.rpartition(".")[0]))[name.rpartition(".")[2]], type(module)
+    ), "a function must not hide the module of its name"

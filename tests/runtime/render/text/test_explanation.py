@@ -1,0 +1,50 @@
+import io
+
+import numpy as np
+import pytest
+from explanation_examples import CPU, MODEL
+from rich.console import Console
+
+import scission
+from scission.ir.findings.explanation import Explanation
+from scission.models.planted.recurrent import Cell, build_cell
+from scission.runtime.render.text.explanation import LISTED, explanation_view, lines
+
+
+def text(found, everything=False):
+    stream = io.StringIO()
+    Console(file=stream, width=400).print(explanation_view(found, everything))
+    return stream.getvalue()
+
+
+def test_it_says_in_words_what_was_tried_and_what_would_have_to_be_true():
+    shown = text(scission.explain(MODEL, "/glued", **CPU))
+    for words in (
+        *("/glued: MatMul", "256 inputs by 256 outputs", "what was tried", "components: 2 components", "scatter:"),
+        *("what would have to be true", "falls apart below a density of 0.39%", "2 entries between them"),
+        *("[0, 255] 0.5, [255, 64] 0.001", "parts of 64x64, 64x64, 64x64 (inputs x outputs)"),
+    ):
+        assert words in shown
+    assert shown.count("(taken)") <= 1
+
+
+def test_all_entries_are_named_on_demand():
+    found = scission.explain(MODEL, "/dense", **CPU)
+    short, full = text(found), text(found, True)
+    (glue,) = found.glue
+    assert f"{glue.count - LISTED:,} more" in short and len(full) > len(short)
+    assert f"{found.percolation.gone:.2%}" in short or "99.99%" in short
+
+
+@pytest.mark.parametrize("node", ["/relu", "/dynamic"])
+def test_what_is_no_linear_takes_a_line(node):
+    found = scission.explain(MODEL, node, **CPU)
+    assert text(found).splitlines() == [f"{node}: {found.operator}", f"  left as it is: {found.skipped.reason}"]
+
+
+def test_a_weight_that_falls_apart_says_so():
+    found = scission.explain(build_cell(np.random.default_rng(0), Cell()).model, "cell", **CPU)
+    assert (
+        "no component holds half" in text(found)
+        and list(lines(Explanation(model="", node="", scope="", operator=""))) == []
+    )

@@ -1,0 +1,3 @@
+"""Examples that tests of `obstacle` share with others."""
+
+TAKE_NO_STRAYS = ("gemm-left", "transA", "left-2", "left-3", "fused-matmul-left", "conv", "relu", "bkhw", "dequantize")
