@@ -21,14 +21,14 @@ from .axis_order import Reordering
 from .decomposition import LONGEST_RANGE, RANGE, Block, Decomposition, Indices, PlanError, from_ranges, to_ranges
 from .grain import Grain
 from .region_split import Joint
-from .wanted import Lowering, Wanted
+from .wanted import LoweringName, Wanted
 
 __all__ = [
     "SCHEMA",
     "Block",
     "Decomposition",
     "Indices",
-    "Lowering",
+    "LoweringName",
     "Plan",
     "PlanError",
     "States",
@@ -94,7 +94,7 @@ class Step:
     weight: str
     dtype: str
     shape: tuple[int, int]
-    lowering: Lowering
+    lowering: LoweringName
     decomposition: Decomposition
     components: int
     giant: float
@@ -116,8 +116,8 @@ class Step:
                 raise PlanError(f"{self.node}: {name} is {value!r}, which is no {kinds[0].__name__}")
         if any(type(extent) is not int or extent < 1 for extents in self.extents for extent in extents):
             raise PlanError(f"{self.node}: extents are {self.extents!r}, which are no positive numbers")
-        if self.lowering not in get_args(Lowering):
-            raise PlanError(f"{self.node}: unknown lowering {self.lowering!r}; use one of {get_args(Lowering)}")
+        if self.lowering not in get_args(LoweringName):
+            raise PlanError(f"{self.node}: unknown lowering {self.lowering!r}; use one of {get_args(LoweringName)}")
         if self.decomposition.shape != self.shape:
             raise PlanError(f"{self.node}: blocks are for shape {self.decomposition.shape}, weight has {self.shape}")
         if self.lowering != "dense" and self.sha256 is None:

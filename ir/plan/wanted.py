@@ -8,12 +8,12 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 from .decomposition import PlanError
 
-__all__ = ["WAYS", "Lowering", "Wanted"]
+__all__ = ["WAYS", "LoweringName", "Wanted"]
 
-Lowering: TypeAlias = Literal[
+LoweringName: TypeAlias = Literal[
     "dense", "scatter", "split", "gather", "batched", "grouped", "select", "scatternd", "parallel", "joint"
 ]
-WAYS: tuple[Lowering, ...] = tuple(name for name in get_args(Lowering) if name not in ("parallel", "joint"))
+WAYS: tuple[LoweringName, ...] = tuple(name for name in get_args(LoweringName) if name not in ("parallel", "joint"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,8 @@ class Wanted:
     {'every': 'split', 'nodes': {'ffn/up': 'dense'}}
     """
 
-    every: Lowering | None = None
-    nodes: tuple[tuple[str, Lowering], ...] = ()
+    every: LoweringName | None = None
+    nodes: tuple[tuple[str, LoweringName], ...] = ()
 
     def __post_init__(self) -> None:
         for name in (*([self.every] if self.every is not None else []), *(way for _, way in self.nodes)):
@@ -50,9 +50,9 @@ class Wanted:
                 nodes[node] = name
             else:
                 every = text
-        return Wanted(every=cast("Lowering | None", every), nodes=cast("Any", tuple(nodes.items())))
+        return Wanted(every=cast("LoweringName | None", every), nodes=cast("Any", tuple(nodes.items())))
 
-    def way(self, *names: str | None) -> Lowering | None:
+    def way(self, *names: str | None) -> LoweringName | None:
         """What is asked for of a linear that goes by some names, the first of which counts most."""
         known = dict(self.nodes)
         return next((known[name] for name in names if name in known), self.every)

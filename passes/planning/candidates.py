@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from ...ir.graph.linear import Linear
 from ...ir.plan.grain import Grain
-from ...ir.plan.plan import Decomposition, Lowering
+from ...ir.plan.plan import Decomposition, LoweringName
 from ..lowering.linear.batched import padded_shape
 from ..lowering.linear.cost import Machine, fitting
 from ..lowering.linear.lowering import ASKED, absorb_dormant, absorbs, apart, misfit
@@ -24,13 +24,13 @@ PADDED = 1.25  # times the entries of the blocks, where every block was asked fo
 def candidates(
     linear: Linear,
     analysis: Analysis,
-    ways: Collection[Lowering],
+    ways: Collection[LoweringName],
     grain: Grain,
     settings: Settings,
     tile: int,
     *,
     asked: bool = False,
-) -> Iterator[tuple[Decomposition, list[Lowering]]]:
+) -> Iterator[tuple[Decomposition, list[LoweringName]]]:
     """Groups of blocks that save something, and which of the ways fit each.
 
     asked: whether the one way was asked for, so that it is taken also where another would have less to move, and for
@@ -59,10 +59,10 @@ def candidates(
 
 
 def misfits(
-    found: Iterable[tuple[Decomposition, list[Lowering]]], ways: Iterable[Lowering], tile: int
-) -> dict[Lowering, str]:
+    found: Iterable[tuple[Decomposition, list[LoweringName]]], ways: Iterable[LoweringName], tile: int
+) -> dict[LoweringName, str]:
     """Why ways fit none of the groups, as far as blocks are against them."""
-    against: dict[Lowering, str] = {}
+    against: dict[LoweringName, str] = {}
     groups = list(found)
     for way in ways:
         if not any(way in fits for _, fits in groups):
@@ -71,7 +71,7 @@ def misfits(
     return against
 
 
-def _padded(found: Decomposition, way: Lowering, tile: int) -> bool:
+def _padded(found: Decomposition, way: LoweringName, tile: int) -> bool:
     """Whether a way pads blocks to much more than they are."""
     if way not in ("batched", "grouped"):
         return False

@@ -25,7 +25,7 @@ from ...ir.graph.view import View, view
 from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
-from ...ir.plan.plan import Lowering, Plan, Step
+from ...ir.plan.plan import LoweringName, Plan, Step
 from ..connectivity.percolation import half_giant
 from ..connectivity.small_cuts import glued_by_few, glued_by_size
 from ..decompose.cover.cover import WORTH
@@ -339,15 +339,15 @@ def _lowerings(case: Case) -> Iterator[Trial]:
 
 
 def _best(
-    case: Case, ways: Sequence[Lowering], tile: int, *, asked: bool = False
-) -> tuple[dict[Lowering, Choice], dict[Lowering, str]]:
+    case: Case, ways: Sequence[LoweringName], tile: int, *, asked: bool = False
+) -> tuple[dict[LoweringName, Choice], dict[LoweringName, str]]:
     """The groups of blocks or covers with which each way gains most, and what is against the ways that do not fit;
     asked: as in `candidates`."""
     linear = case.linear
     itemsize = int(np.dtype(linear.dtype.numpy()).itemsize)
     settings = [(count, machine) for count in case.plan.rows_of([case.step.node]) for machine in case.machines()]
     found = list(candidates(linear, case.analysis, ways, case.plan.grain, settings, tile, asked=asked))
-    best: dict[Lowering, Choice] = {}
+    best: dict[LoweringName, Choice] = {}
     for way in ways:
         ends = turned_ends(linear, way)
         own = best_of(((one, [way]) for one, fits in found if way in fits), settings, itemsize, ends, tile)

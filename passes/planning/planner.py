@@ -25,7 +25,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.axis_order import Reordering
 from ...ir.plan.grain import Grain
-from ...ir.plan.plan import Decomposition, Lowering, Plan, PlanError, States, Step
+from ...ir.plan.plan import Decomposition, LoweringName, Plan, PlanError, States, Step
 from ...ir.plan.region_split import Joint
 from ...ir.plan.wanted import Wanted
 from ..connectivity.device import analysis_device, described
@@ -373,7 +373,7 @@ def _step(
     choice: Choice | None = known[key][0]
     reason = _refusal(linear, analysis, choice, counts, settings.force, asked, known[key][1], selects=selects)
     taken = choice if reason is None and choice else None
-    lowering: Lowering = taken.lowering if taken else "dense"
+    lowering: LoweringName = taken.lowering if taken else "dense"
     decomposition = choice.decomposition if choice else Decomposition((K, N), ())
     return Step(
         node=linear.address,
@@ -400,8 +400,8 @@ def _chosen(
     analysis: Analysis,
     settings: _Settings,
     rows: Sequence[int],
-    ways: Sequence[Lowering],
-    asked: Lowering | None,
+    ways: Sequence[LoweringName],
+    asked: LoweringName | None,
 ) -> tuple[Choice | None, str]:
     """What gains most at its worst, of blocks and covers, and what is against the lowering that was asked for."""
     machines = [(count, machine) for count in rows for machine in settings.machines()]
@@ -412,7 +412,7 @@ def _chosen(
     return choice, misfits(found, ways, tile).get(ways[0], "") if forced and choice is None else ""
 
 
-def turned_ends(linear: Linear, way: Lowering = "scatter") -> int:
+def turned_ends(linear: Linear, way: LoweringName = "scatter") -> int:
     """How many ends of a linear have to be brought to features-first layout and back."""
     layout = turned(linear) if way == "scatternd" else linear.layout
     if layout.kind == "conv":
@@ -426,7 +426,7 @@ def _refusal(
     choice: Choice | None,
     rows: Sequence[int],
     force: bool,
-    asked: Lowering | None,
+    asked: LoweringName | None,
     against: str,
     *,
     selects: bool,

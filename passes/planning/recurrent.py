@@ -14,7 +14,7 @@ from ...ir.graph.skipped import Skipped
 from ...ir.graph.survey import Survey
 from ...ir.io.load import ModelError
 from ...ir.plan.grain import Grain
-from ...ir.plan.plan import Decomposition, Lowering, Step
+from ...ir.plan.plan import Decomposition, LoweringName, Step
 from ...ir.plan.wanted import Wanted
 from ..decompose.recurrent import Coupling, couple
 from ..lowering.linear.cost import MARGIN, Choice
@@ -74,7 +74,7 @@ def recurrent_steps(
     return steps, failed
 
 
-def _unasked(step: Step, asked: Lowering) -> Step:
+def _unasked(step: Step, asked: LoweringName) -> Step:
     """The step of an operator of which the lowering of a linear is wanted."""
     why = "dense, as asked" if asked == "dense" else f"'{asked}' is for linears; {step.op} is split by 'parallel'"
     return replace(step, lowering="dense", reason=why)

@@ -28,7 +28,7 @@ from ...ir.phase import phase
 from ...ir.plan.annealing import Annealing
 from ...ir.plan.axis_order import Reordering
 from ...ir.plan.decomposition import Indices
-from ...ir.plan.plan import Decomposition, Lowering, Plan, PlanError, Step
+from ...ir.plan.plan import Decomposition, LoweringName, Plan, PlanError, Step
 from ...ir.plan.region_split import Joint
 from ...ir.plural import counted
 from ..anneal.obstacle import obstacle
@@ -360,7 +360,7 @@ def _checked(step: Step, linears: dict[str, Linear], found: Survey, provider: st
     stored = linear.stored(found.constants)
     if linear.shape != step.shape or fingerprint(stored) != step.sha256:
         raise PlanError(f"{step.node}: the weight is not the one the plan was made for; make a new plan")
-    alone: Lowering = "scatter" if step.lowering == "joint" else step.lowering
+    alone: LoweringName = "scatter" if step.lowering == "joint" else step.lowering
     _check_plain(step)
     if reason := problem(linear, alone):
         raise PlanError(f"{step.node}: {reason}")

@@ -16,7 +16,7 @@ from ...ir.errors import ScissionError
 from ...ir.graph.survey import Survey, survey
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
-from ...ir.plan.plan import Block, Decomposition, Lowering, Step
+from ...ir.plan.plan import Block, Decomposition, LoweringName, Step
 from ...passes.cocluster.low_rank import LowRank, low_rank
 from ...passes.decompose.blocks import in_order, is_run
 from ...passes.decompose.cover.cover import WORTH
@@ -72,7 +72,7 @@ class Form:
     words: str
     decomposition: Decomposition
     found: int
-    lowering: Lowering
+    lowering: LoweringName
     byte_share: float
     gain: float | None
     taken: bool = False
@@ -213,7 +213,7 @@ def _forms(seen: Survey, analysis: Analysis, rows: Sequence[int], threads: int) 
     """The components where there is more than the dense weight, and every cover, each lowered as a plan would."""
     linear = seen.linears[0]
     selects = selects_only(linear, analysis, seen)
-    ways: list[Lowering] = ["select"] if selects else [way for way in suited(linear) if way != "select"]
+    ways: list[LoweringName] = ["select"] if selects else [way for way in suited(linear) if way != "select"]
     itemsize = np.dtype(linear.dtype.numpy()).itemsize
     for index, found in enumerate(analysis.decompositions):
         if not found.blocks or (not index and found.mac_share == 1):
@@ -235,7 +235,7 @@ def _kind(found: Decomposition) -> Kind:
     return "summed groups" if found.summed else "groups and strays" if found.strays else "groups"
 
 
-def byte_share(decomposition: Decomposition, lowering: Lowering, dtype: str) -> float:
+def byte_share(decomposition: Decomposition, lowering: LoweringName, dtype: str) -> float:
     """Bytes of weights and indices over those of the dense weight, as the step of a plan counts them; dtype: as that of
     a `Step`.
 

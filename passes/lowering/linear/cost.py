@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ....ir.plan.plan import Block, Decomposition, Lowering
+from ....ir.plan.plan import Block, Decomposition, LoweringName
 from ...decompose.blocks import closed, group, grouped_at, halves, has_windows, is_contiguous, is_cover, is_run
 from ...decompose.cover_cost import CoverCost
 from ..nodes.residual import levels
@@ -27,7 +27,7 @@ __all__ = [
     *("machines_for", "products_seconds", "split_seconds", "transpose_seconds", "worst_gain"),
 ]
 
-LOWERINGS: tuple[Lowering, ...] = ("split", "scatter", "gather", "batched", "grouped")
+LOWERINGS: tuple[LoweringName, ...] = ("split", "scatter", "gather", "batched", "grouped")
 MARGIN = 1.1  # a predicted gain below this is not worth a larger graph
 
 
@@ -160,7 +160,7 @@ def machines_for(provider: str, threads: int) -> list[Machine]:
 class Choice:
     """A way to lower a linear and how many times faster than dense it is predicted to be, at its worst."""
 
-    lowering: Lowering
+    lowering: LoweringName
     decomposition: Decomposition
     gain: float
 
@@ -187,7 +187,7 @@ def dense_seconds(shape: tuple[int, int], rows: int, itemsize: int, machine: Mac
 
 def split_seconds(
     decomposition: Decomposition,
-    lowering: Lowering,
+    lowering: LoweringName,
     rows: int,
     itemsize: int,
     machine: Machine,
@@ -290,7 +290,7 @@ def transpose_seconds(elements: float, itemsize: int, machine: Machine) -> float
 
 def _stacked(
     decomposition: Decomposition,
-    lowering: Lowering,
+    lowering: LoweringName,
     rows: int,
     itemsize: int,
     machine: Machine,
@@ -319,7 +319,7 @@ def choose(
     itemsize: int,
     machines: Iterable[Machine],
     transposes: int = 2,
-    lowerings: Collection[Lowering] = LOWERINGS,
+    lowerings: Collection[LoweringName] = LOWERINGS,
     tile: int = 1,
 ) -> Choice | None:
     """The lowering and the number of groups with the largest gain at its worst over all row counts and machines.
@@ -335,7 +335,7 @@ def choose(
 
 
 def best_of(
-    ways: Iterable[tuple[Decomposition, Iterable[Lowering]]],
+    ways: Iterable[tuple[Decomposition, Iterable[LoweringName]]],
     settings: Collection[tuple[int, Machine]],
     itemsize: int,
     transposes: int = 2,
@@ -354,7 +354,7 @@ def best_of(
 
 def worst_gain(
     found: Decomposition,
-    lowering: Lowering,
+    lowering: LoweringName,
     settings: Iterable[tuple[int, Machine]],
     itemsize: int,
     transposes: int = 2,
@@ -401,9 +401,9 @@ def _with_closed(found: Decomposition) -> Iterator[Decomposition]:
             yield whole
 
 
-def fitting(decomposition: Decomposition, suited: Collection[Lowering], tile: int) -> list[Lowering]:
+def fitting(decomposition: Decomposition, suited: Collection[LoweringName], tile: int) -> list[LoweringName]:
     """Those that suit the blocks as well; where nothing has to be moved, none that would move it."""
-    idle: tuple[Lowering, ...] = ()
+    idle: tuple[LoweringName, ...] = ()
     if is_contiguous(decomposition):
         idle = ("scatter", "gather")
     elif has_windows(decomposition):

@@ -28,7 +28,7 @@ import numpy as np
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
-from ....ir.plan.plan import Block, Decomposition, Lowering
+from ....ir.plan.plan import Block, Decomposition, LoweringName
 from ...decompose.blocks import has_windows, is_contiguous
 from ..nodes.emitter import Emitter
 from ..nodes.last_axis import GATHER_ELEMENTS
@@ -42,15 +42,15 @@ from .select import select
 
 __all__ = ["ALONE", "ASKED", "absorb_dormant", "absorbs", "apart", "lower", "misfit", "problem", "suited"]
 
-ALONE: tuple[Lowering, ...] = ("split", "scatter", "gather", "batched", "grouped", "select")  # of one linear alone
-ASKED: tuple[Lowering, ...] = ("scatternd",)  # taken only where somebody asks for it
-BESIDE: tuple[Lowering, ...] = ("scatter", "batched")  # that can add single entries
+ALONE: tuple[LoweringName, ...] = ("split", "scatter", "gather", "batched", "grouped", "select")  # of one linear alone
+ASKED: tuple[LoweringName, ...] = ("scatternd",)  # taken only where somebody asks for it
+BESIDE: tuple[LoweringName, ...] = ("scatter", "batched")  # that can add single entries
 
 SCATTER_ND = 11  # operator set that brought ScatterND
 MINIMUM = 7  # operator set that brought today's broadcasting
 
 
-def problem(linear: Linear, lowering: Lowering = "scatter") -> str | None:
+def problem(linear: Linear, lowering: LoweringName = "scatter") -> str | None:
     """Why a linear cannot be lowered in this way, whatever its blocks, and what to do; None when it can."""
     if linear.opset < MINIMUM:
         return f"operator set {linear.opset} is older than {MINIMUM}; convert the model to a newer one"
@@ -85,7 +85,7 @@ def _not_grouped(linear: Linear) -> str | None:
     return _not_stacked(linear, "grouped")
 
 
-def _not_stacked(linear: Linear, lowering: Lowering) -> str | None:
+def _not_stacked(linear: Linear, lowering: LoweringName) -> str | None:
     if linear.fused:
         return f"'{lowering}' cannot compute the activation function of {linear.op}; use 'scatter'"
     maker = linear.weight.producer()
@@ -116,7 +116,7 @@ def _not_scatternd(linear: Linear) -> str | None:
     return None
 
 
-NOT: dict[Lowering, Callable[[Linear], str | None]] = {
+NOT: dict[LoweringName, Callable[[Linear], str | None]] = {
     "gather": _not_gather,
     "batched": _not_batched,
     "grouped": _not_grouped,
@@ -130,12 +130,12 @@ def _keeps_pixels(node: ir.Node) -> bool:
     return not (strides and any(s != 1 for s in strides.as_ints())) and not (pads and any(pads.as_ints()))
 
 
-def suited(linear: Linear) -> tuple[Lowering, ...]:
+def suited(linear: Linear) -> tuple[LoweringName, ...]:
     """The ways in which a linear can be lowered, if its blocks allow it."""
     return tuple(lowering for lowering in ALONE if problem(linear, lowering) is None)
 
 
-def misfit(decomposition: Decomposition, lowering: Lowering, tile: int = 1) -> str | None:
+def misfit(decomposition: Decomposition, lowering: LoweringName, tile: int = 1) -> str | None:
     """Why blocks cannot be lowered in this way, whatever the linear, and what to do; None when they can.
 
     >>> misfit(Decomposition((2, 2), (Block([0], [1]), Block([1], [0]))), "split")
@@ -163,7 +163,7 @@ def _feeds_turned_product(value: ir.Value) -> bool:
 
 
 def lower(
-    emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: Lowering, tile: int = 1
+    emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: LoweringName, tile: int = 1
 ) -> ir.Value:
     """Emit the nodes of one linear and return the value that replaces its output.
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
-from ....ir.plan.plan import Block, Decomposition, Indices, Lowering
+from ....ir.plan.plan import Block, Decomposition, Indices, LoweringName
 from ...decompose.blocks import is_contiguous
 from ..nodes.emitter import Emitter
 from ..nodes.primitives import addend, bias_of, cut, gather, join, reorder
@@ -24,12 +24,12 @@ BY_OPERATOR = ("split", "gather", "scatter")  # whose blocks may be a Gemm with 
 Product: TypeAlias = Callable[..., ir.Value]
 
 
-def is_native(linear: Linear, lowering: Lowering) -> bool:
+def is_native(linear: Linear, lowering: LoweringName) -> bool:
     """Whether blocks are computed by the operator itself, on the layout that the activation has."""
     return lowering == "split" or linear.layout.kind == "conv"
 
 
-def folds_bias(linear: Linear, lowering: Lowering) -> bool:
+def folds_bias(linear: Linear, lowering: LoweringName) -> bool:
     """Whether the Add behind a product is computed by the blocks; otherwise it stays where it is."""
     if linear.bias is None or linear.bias.node is None or linear.bias.via is not None:
         return False
@@ -38,7 +38,7 @@ def folds_bias(linear: Linear, lowering: Lowering) -> bool:
     return lowering in BY_OPERATOR and linear.layout.kind == "rows" and linear.layout.rank == 2
 
 
-def native(emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: Lowering) -> ir.Value:
+def native(emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: LoweringName) -> ir.Value:
     """Emit Split, Slice or Gather along the features, the operator once a block, and Concat; returns the result."""
     linear, blocks = emitter.linear, decomposition.blocks
     axis, out_axis = _feature_axes(linear)
@@ -52,7 +52,7 @@ def native(emitter: Emitter, constants: Constants, decomposition: Decomposition,
     return addend(emitter, reorder(emitter, join(emitter, results, out_axis), order, out_axis))
 
 
-def product(emitter: Emitter, constants: Constants, lowering: Lowering) -> Product:
+def product(emitter: Emitter, constants: Constants, lowering: LoweringName) -> Product:
     """What computes one block by the operator itself: called with its role, the block, what that reads, and where that
     is not sorted with the inputs in its order."""
     linear = emitter.linear
@@ -66,7 +66,7 @@ def product(emitter: Emitter, constants: Constants, lowering: Lowering) -> Produ
     return compute
 
 
-def own_bias(linear: Linear, constants: Constants, lowering: Lowering) -> Array | None:
+def own_bias(linear: Linear, constants: Constants, lowering: LoweringName) -> Array | None:
     """The bias as (N,), where the blocks are to add it: where the operator does, or where its Add is folded in."""
     own = linear.bias is not None and (linear.bias.node is None or folds_bias(linear, lowering))
     return bias_of(linear, constants) if own else None
