@@ -182,7 +182,8 @@ def optimize(
 
     With --anneal, --data and --max-drop also what splits only without the weights that learning did not confirm.
     """
-    from ..pipeline import pipeline
+    from ..pipeline import optimize as optimizing
+    from ..pipeline import plan as planning
 
     trials = trials_of(
         provider,
@@ -232,8 +233,8 @@ def optimize(
                 "anneal": options,
                 "regions": regions,
             }
-            tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
-            chosen = tuned.plan if tuned else pipeline.plan(model, custom_ops=trials.custom_ops, **settings)
+            tuned = planning.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
+            chosen = tuned.plan if tuned else planning.plan(model, custom_ops=trials.custom_ops, **settings)
         show(
             quiet,
             as_json,
@@ -246,7 +247,7 @@ def optimize(
     for source in (inputs, data, labels, initial, *trials.custom_ops):
         refuse_input(output, source)
     with progress_bar(quiet or as_json) as progress:
-        result = pipeline.optimize(
+        result = optimizing.optimize(
             model,
             output,
             batch=batch,
@@ -314,7 +315,7 @@ def plan(
     With --anneal also which weights would be removed, neither measured nor bounded: `sweep` and `optimize` do that.
     """
     from ..ort.trials import Trials
-    from ..pipeline import pipeline
+    from ..pipeline import plan as planning
 
     options = annealer(
         method=anneal,
@@ -345,8 +346,8 @@ def plan(
         }
         libraries = tuple(custom_ops or ())
         trials = Trials(seconds=seconds, custom_ops=libraries, memory=bytes_of(memory))
-        tuned = pipeline.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
-        chosen = tuned.plan if tuned else pipeline.plan(model, custom_ops=libraries, **settings)
+        tuned = planning.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
+        chosen = tuned.plan if tuned else planning.plan(model, custom_ops=libraries, **settings)
     if output is not None:
         for source in files_of(model, initial, *libraries):
             refuse_input(output, source)
@@ -373,19 +374,20 @@ def apply(
     verbose: Verbose = False,
 ) -> None:
     """Carry out a plan, possibly edited by hand."""
-    from ..pipeline import pipeline
+    from ..pipeline import apply as applying
+    from ..pipeline.growth import grown
 
     chosen = _plan(plan)
     if restore:
         chosen = chosen.restored(restore)
     refuse_input(output, plan)
     with progress_bar(quiet):
-        pipeline.apply(model, chosen, output, overwrite=overwrite, custom_ops=tuple(custom_ops or ()))
-    grown = pipeline.grown(model, output)
+        applying.apply(model, chosen, output, overwrite=overwrite, custom_ops=tuple(custom_ops or ()))
+    larger = grown(model, output)
     if not quiet:
         lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
         typer.echo(
-            f"wrote {output}: {len(chosen.rewrites)} of {counted(len(chosen.steps), 'operator')} split{lossy}{grown}"
+            f"wrote {output}: {len(chosen.rewrites)} of {counted(len(chosen.steps), 'operator')} split{lossy}{larger}"
         )
 
 

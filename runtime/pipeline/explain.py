@@ -11,7 +11,7 @@ from ...ir.io.load import Source, load
 from ...passes.planning.explain import explain_node
 from ...passes.planning.planner import Progress
 from ..inputs.settings import settings_of
-from .pipeline import resolve
+from .options import resolve
 
 __all__ = ["explain"]
 

@@ -11,7 +11,7 @@ from ...ir.io.load import Source, load
 from ...passes.planning.inspect import inspect_model
 from ...passes.planning.planner import Progress
 from ..inputs.settings import settings_of
-from .pipeline import resolve
+from .options import resolve
 
 __all__ = ["inspect", "inspected"]
 

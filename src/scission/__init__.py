@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from .runtime.compare.compare import bench as bench
     from .runtime.compare.compare import check as check
     from .runtime.ort.trials import Trials as Trials
+    from .runtime.pipeline.apply import apply as apply
     from .runtime.pipeline.diff import diff as diff
     from .runtime.pipeline.explain import explain as explain
     from .runtime.pipeline.inspect import inspect as inspect
-    from .runtime.pipeline.pipeline import Result as Result
-    from .runtime.pipeline.pipeline import apply as apply
-    from .runtime.pipeline.pipeline import optimize as optimize
-    from .runtime.pipeline.pipeline import plan as plan
+    from .runtime.pipeline.optimize import optimize as optimize
+    from .runtime.pipeline.plan import plan as plan
+    from .runtime.pipeline.result import Result as Result
     from .runtime.render.html.report import Report as Report
     from .runtime.render.html.report import report as report
     from .runtime.weights.cover_study import Covering as Covering
@@ -66,7 +66,10 @@ _HOMES = {
     "Structure": "ir.findings.structure",
     "Trials": "runtime.ort.trials",
     **dict.fromkeys(("bench", "check"), "runtime.compare.compare"),
-    **dict.fromkeys(("Result", "apply", "optimize", "plan"), "runtime.pipeline.pipeline"),
+    "Result": "runtime.pipeline.result",
+    "apply": "runtime.pipeline.apply",
+    "optimize": "runtime.pipeline.optimize",
+    "plan": "runtime.pipeline.plan",
     "Inspection": "ir.findings.inspection",
     **dict.fromkeys(("Explanation", "UnknownNodeError"), "ir.findings.explanation"),
     "explain": "runtime.pipeline.explain",

@@ -33,7 +33,8 @@ from ...inputs.settings import settings_of
 from ...measure.comparison import Speed
 from ...ort.trials import Trials
 from ...ort.validity import require_valid
-from ...pipeline import pipeline
+from ...pipeline.apply import apply
+from ...pipeline.options import resolve
 from ...renamed import renamed
 from ..words import speeds, why_nothing
 from .linear_section import Portrait, finest, portraits
@@ -285,7 +286,7 @@ def _inspected(model: Model, plan: Plan | None, settings: _Settings, force: bool
         return inspect_model(
             model,
             observe=settings.keep,
-            provider=pipeline.resolve(settings.trials.provider),
+            provider=resolve(settings.trials.provider),
             batch=settings.batch,
             sized=settings_of(model, settings.batch, settings.trials.sizes),
             threads=settings.trials.threads or os.cpu_count() or 1,
@@ -333,11 +334,11 @@ def _result(model: Model, plan: Plan, changed: Source | None, wanted: bool) -> I
         yield changed
         return
     if model.path is None:
-        yield pipeline.apply(model.graph, plan)
+        yield apply(model.graph, plan)
         return
     with tempfile.TemporaryDirectory(prefix="scission.") as folder:
         path = Path(folder) / model.path.name
-        pipeline.apply(model.path, plan, path)
+        apply(model.path, plan, path)
         yield path
 
 

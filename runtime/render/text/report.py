@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...compare.check import Verdict
     from ...compare.unexercised import PartReport
     from ...measure.bench import Bench
-    from ...pipeline.pipeline import Result
+    from ...pipeline.result import Result
     from ...tune.tune import Tuned
 
 __all__ = ["console", "plan_view", "recurrences", "result_view", "timings", "verdict_view"]

@@ -14,7 +14,7 @@ from scission.runtime.calibrate.metric.metric import MetricError, parse_budget
 from scission.runtime.calibrate.prepare import Annealer, AnnealOptionsError
 from scission.runtime.ort.session import TensorSpec, open_session
 from scission.runtime.ort.trials import Trials
-from scission.runtime.pipeline import pipeline
+from scission.runtime.pipeline import attempt
 
 INIT = f"normal:{SIGMA}"
 BLOCKS = Annealer(method="blocks", init=INIT)
@@ -259,7 +259,7 @@ def test_dropped_strays_are_told(tmp_path):
 
 def test_what_is_slower_hands_back_all_weights_and_says_so(case, tmp_path, monkeypatch):
     folder, _, _, data = case
-    monkeypatch.setattr(pipeline, "_judge", lambda *_: ("slower", "measured 0.5x"))
+    monkeypatch.setattr(attempt, "_judge", lambda *_: ("slower", "measured 0.5x"))
     result = scission.optimize(
         folder / "m.onnx",
         tmp_path / "o.onnx",

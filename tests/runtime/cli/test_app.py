@@ -17,7 +17,8 @@ from scission import Plan
 from scission.models.matrix import weight
 from scission.runtime.cli import app as cli
 from scission.runtime.cli import terminal
-from scission.runtime.pipeline import pipeline
+from scission.runtime.pipeline import attempt
+from scission.runtime.pipeline import plan as planning
 from scission.runtime.weights import states
 
 W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
@@ -352,7 +353,7 @@ def test_graphs_that_differ_are_status_1(option, folder, scission_cli):
 @pytest.mark.parametrize("option", ["", "--quiet", "--json"])
 def test_a_failed_check_is_status_1_and_writes_nothing(option, folder, scission_cli, monkeypatch):
     other = onnx_ir.from_proto(model_of(W + W))
-    monkeypatch.setattr(pipeline, "rewrite", lambda *_: other.clone())
+    monkeypatch.setattr(attempt, "rewrite", lambda *_: other.clone())
     before = files(folder)
     status, out, err = scission_cli(f"optimize in.onnx new.onnx {FORCE} {option}")
     assert status == 1 and "check failed, nothing was written: output 'y'" in err and files(folder) == before
@@ -361,7 +362,7 @@ def test_a_failed_check_is_status_1_and_writes_nothing(option, folder, scission_
 
 
 def test_a_defect_is_status_3_and_asks_for_a_report(folder, scission_cli, monkeypatch):
-    monkeypatch.setattr(pipeline, "plan", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(planning, "plan", lambda *_, **__: 1 / 0)
     status, out, err = scission_cli("plan in.onnx")
     assert (status, out) == (3, "") and "ZeroDivisionError" in err and "report" in err
 

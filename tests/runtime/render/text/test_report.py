@@ -13,7 +13,7 @@ from scission.ir.plan.axis_order import Reordering
 from scission.models.matrix import weight
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.recurrent import Cell, build_cell
-from scission.runtime.pipeline.pipeline import optimize
+from scission.runtime.pipeline.optimize import optimize
 from scission.runtime.render.text import report
 
 QUICK = Trials(provider="cpu", threads=1, seconds=0.01)

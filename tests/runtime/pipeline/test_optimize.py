@@ -19,7 +19,9 @@ from scission.passes.rewrite.rewrite import rewrite
 from scission.runtime.compare import compare
 from scission.runtime.measure.comparison import Speed
 from scission.runtime.ort import session
-from scission.runtime.pipeline import pipeline
+from scission.runtime.pipeline import apply as applying
+from scission.runtime.pipeline import attempt, planner
+from scission.runtime.pipeline import plan as planning
 from scission.runtime.tune import fallback
 from scission.runtime.tune import tune as tuning
 from scission.runtime.tune.fallback import Fallback
@@ -72,7 +74,7 @@ def slow(monkeypatch):
 @pytest.fixture
 def broken(monkeypatch):
     """A rewrite that computes something else."""
-    real = pipeline.rewrite
+    real = attempt.rewrite
 
     def wrong(model, plan):
         changed = real(model, plan)
@@ -81,7 +83,7 @@ def broken(monkeypatch):
                 value.const_value = ir.Tensor(value.const_value.numpy() * np.float32(1.01), name=name)
         return changed
 
-    monkeypatch.setattr(pipeline, "rewrite", wrong)
+    monkeypatch.setattr(attempt, "rewrite", wrong)
 
 
 # What comes back.
@@ -183,7 +185,7 @@ def test_a_slower_model_is_not_kept(form, tmp_path, slow):
     before, is_file = contents(source), form in ("path", "text")
     plan = scission.plan(source, force=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
+        patch.setattr(planner, "make_plan", lambda *_, **__: plan)
         result = optimize(source, tmp_path / "out.onnx" if is_file else None, bench=True, batch=[1])
     assert (result.outcome, result.ok) == ("slower", True) and "0.50x" in result.reason
     assert contents(result.model) == before and result.verdict.equal and len(result.benches) == 1
@@ -286,7 +288,7 @@ def test_a_rewrite_that_onnx_runtime_refuses_fails_and_writes_nothing(tmp_path, 
         changed.graph[0].op_type = "NoSuchOperator"
         return changed
 
-    monkeypatch.setattr(pipeline, "rewrite", spoilt)
+    monkeypatch.setattr(attempt, "rewrite", spoilt)
     result = scission.optimize(original, tmp_path / "out.onnx", force=True, trials=scission.Trials(provider="cpu"))
     assert (result.outcome, result.written) == ("failed", ())
     assert "takes the original and refuses the rewritten model" in result.reason
@@ -304,7 +306,7 @@ def test_what_fails_the_check_together_is_split_one_by_one_and_said(monkeypatch)
 
     model = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model
     assert scission.plan(model, provider="cpu", threads=1, force=True).joints
-    monkeypatch.setattr(pipeline, "rewrite", wrong_together)
+    monkeypatch.setattr(attempt, "rewrite", wrong_together)
     trials = scission.Trials(provider="cpu", threads=1)
     result = scission.optimize(model, force=True, bench=False, trials=trials)
     assert (result.outcome, result.plan.joints) == ("split", ()) and result.plan.rewrites
@@ -368,7 +370,7 @@ def test_where_nothing_can_be_measured_the_prediction_decides(gain, outcome, mon
     source = given(stacked(), "path", tmp_path)
     plan = scission.plan(source, force=True, regions=False)
     plan = dataclasses.replace(plan, steps=tuple(dataclasses.replace(step, gain=gain) for step in plan.steps))
-    monkeypatch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
+    monkeypatch.setattr(planner, "make_plan", lambda *_, **__: plan)
     result = optimize(source, tmp_path / "out.onnx", bench=True, batch=[1])
     assert result.outcome == outcome and "not measurable on this machine now (0.37-1.48x" in result.reason
     assert result.speed is Speed.UNMEASURABLE and result.to_dict()["speed"] == "unmeasurable" and not result.fallbacks
@@ -385,7 +387,7 @@ def fallen(monkeypatch, slow_while, units, form="proto", output=None, **options)
     plan = scission.plan(source, force=True, regions=False)
     assert {step.node for step in plan.rewrites} == ALL
     tried = falling(monkeypatch, slow_while, units)
-    monkeypatch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
+    monkeypatch.setattr(planner, "make_plan", lambda *_, **__: plan)
     return optimize(source, output, bench=True, batch=[1], **options), tried
 
 
@@ -453,7 +455,7 @@ def test_a_check_that_fails_on_the_way_is_no_success(monkeypatch, tmp_path):
 def test_units_are_really_measured_when_the_model_is_slower(slow):
     plan = scission.plan(stacked(2), force=True, regions=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "make_plan", lambda *_, **__: plan)
+        patch.setattr(planner, "make_plan", lambda *_, **__: plan)
         result = optimize(stacked(2), bench=True, batch=[1])
     assert result.outcome == "slower" and result.verdict.equal
 
@@ -477,7 +479,7 @@ def test_a_tuned_plan_has_the_winners(speeds):
     model = model_of(SPLITS)
     plan = scission.plan(model, tune=True, provider="cpu", threads=1, cache=False)
     assert [step.lowering for step in plan.rewrites] == ["gather"] and "measured 3.00x" in plan.steps[0].reason
-    found = pipeline.tuned_plan(model, provider="cpu", threads=1, cache=False)
+    found = planning.tuned_plan(model, provider="cpu", threads=1, cache=False)
     assert found.plan == plan and found.units[0].planned == "dense"
     assert scission.check(model, scission.apply(model, plan)).equal
 
@@ -519,8 +521,8 @@ def weights_of(path):
 
 
 def forced(monkeypatch):
-    real = pipeline.make_plan
-    monkeypatch.setattr(pipeline, "make_plan", lambda *a, **o: real(*a, **{**o, "force": True}))
+    real = planner.make_plan
+    monkeypatch.setattr(planner, "make_plan", lambda *a, **o: real(*a, **{**o, "force": True}))
 
 
 def test_an_operator_that_falls_back_gets_its_removed_weights_back(lossy, tmp_path, monkeypatch):
@@ -558,7 +560,7 @@ def test_nothing_is_annealed_for_what_no_race_is_won_by(lossy, tmp_path, monkeyp
 
 def test_apply_says_by_type_what_comes_back():
     told = {}
-    for one in get_overloads(pipeline.apply):
+    for one in get_overloads(applying.apply):
         told[one.__annotations__["model"]] = (one.__annotations__["output"], one.__annotations__["return"])
     path = "str | os.PathLike[str]"
     assert told == {

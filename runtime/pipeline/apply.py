@@ -1,0 +1,64 @@
+"""Carry out a plan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import onnx
+
+from ...ir.io.load import Source
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.plan import Plan, PlanError
+from ...passes.rewrite.rewrite import rewrite
+from .destination import Destination, Out
+
+__all__ = ["apply"]
+
+
+@overload
+def apply(
+    model: Source,
+    plan: Plan,
+    output: str | os.PathLike[str],
+    *,
+    overwrite: bool = ...,
+    custom_ops: Sequence[Path] = ...,
+) -> Path: ...
+@overload
+def apply(
+    model: bytes, plan: Plan, output: None = None, *, overwrite: bool = ..., custom_ops: Sequence[Path] = ...
+) -> bytes: ...
+@overload
+def apply(
+    model: onnx.ModelProto, plan: Plan, output: None = None, *, overwrite: bool = ..., custom_ops: Sequence[Path] = ...
+) -> onnx.ModelProto: ...
+@overload
+def apply(
+    model: ir.Model, plan: Plan, output: None = None, *, overwrite: bool = ..., custom_ops: Sequence[Path] = ...
+) -> ir.Model: ...
+def apply(
+    model: Source,
+    plan: Plan,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
+    custom_ops: Sequence[Path] = (),
+) -> Out:
+    """Carry out a plan. A model given as bytes, ModelProto or onnx_ir.Model comes back as the same; one given as a
+    path is written to `output`, which is returned.
+
+    custom_ops: libraries of custom operators that the model needs. With nothing to rewrite the result is the original,
+    byte for byte. Raises PlanError when the plan was made for other weights, ModelError when nothing takes the model,
+    or the output exists or cannot be written.
+    """
+    if not isinstance(plan, Plan):
+        raise PlanError(f"a plan is wanted, not a {type(plan).__name__}; read a file of one with scission.Plan.loads")
+    place = Destination.of(model, output, overwrite, custom_ops)
+    changed = rewrite(place.loaded.graph, plan) if plan.rewrites or plan.annealing else None
+    if place.target is None:
+        return place.as_given(changed)
+    place.refuse([Path(library) for library in custom_ops])
+    return place.write(changed)[0]

@@ -1,0 +1,142 @@
+"""A plan carried out and judged: the rewritten model is proved equal, and timed, beside its original."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...ir.errors import Remedy
+from ...ir.io.load import Model, Source
+from ...ir.io.save import save
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.plan import Plan
+from ...ir.plural import counted
+from ...passes.planning.planner import OWN, Progress
+from ...passes.rewrite.rewrite import rewrite
+from ..compare import compare
+from ..measure.comparison import Speed
+from ..ort.opened import as_file
+from ..ort.trials import Trials
+from .destination import Destination
+from .judgement import judge_speed
+from .lossy import Draft
+
+if TYPE_CHECKING:
+    from ..compare.check import Verdict
+    from ..measure.bench import Bench
+
+__all__ = ["Attempt", "Tried"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """A rewritten model that was run beside its original; written: where it is now, when it was kept."""
+
+    outcome: str
+    reason: str
+    changed: ir.Model
+    verdict: Verdict | None
+    benches: tuple[Bench, ...]
+    written: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How plans for one model are carried out, checked and timed.
+
+    force: whether a model is kept however fast it is; tuned: whether the units of the plan were measured.
+    """
+
+    place: Destination
+    trials: Trials
+    batch: Sequence[int] | None
+    check: bool
+    bench: bool
+    force: bool
+    tuned: bool
+    progress: Progress | None
+
+    def run(self, draft: Draft) -> Tried:
+        """Rewrite the annealed model, prove it equal, time it beside the original, and write it when it is kept."""
+        from ..compare.evaluator import REFERENCE, UnprovableError, lacks_kernel
+        from ..ort.session import SessionError  # needed only where something is run
+
+        changed = rewrite(draft.exact.graph, draft.plan)
+        trials, progress = self.trials, self.progress
+        verdict: Verdict | None = None
+        benches: tuple[Bench, ...] = ()
+        with self.place.staged(changed) as staged:
+            original = self.place.original
+            try:
+                if self.check:
+                    with _beside(self.place.loaded, draft.exact) as annealed:
+                        verdict = compare.check(annealed or original, staged.path, trials=trials, progress=progress)
+                on_runtime = verdict is None or verdict.provider != REFERENCE
+                if self.bench and on_runtime and (verdict is None or not verdict.different):
+                    benches = compare.bench(original, staged.path, trials=trials, batch=self.batch, progress=progress)
+                outcome, reason = _judge(draft.plan, verdict, benches, self.force, self.tuned)
+            except UnprovableError as error:
+                outcome, reason = "unchanged", str(error)
+            except SessionError as error:
+                if lacks_kernel(error) and not self.check:
+                    untimed = Remedy("bench=False", "--no-bench")
+                    raise SessionError(*error.parts, "; nothing can be timed here: add ", untimed) from error
+                refused = _refusal(original, staged.path, trials)
+                if refused is None:
+                    raise
+                outcome, reason = "failed", refused
+            written = staged.publish() if self.place.target and outcome == "split" else []
+        return Tried(
+            outcome=outcome, reason=reason, changed=changed, verdict=verdict, benches=benches, written=tuple(written)
+        )
+
+
+def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
+    """What ONNX Runtime says against the rewritten model, when it takes the original; None when it takes both.
+
+    Raises SessionError when it refuses the original, which is the input's fault and not the rewrite's.
+    """
+    from ..ort.session import SessionError, open_session
+
+    options: Any = {"provider": trials.provider, "threads": trials.threads, "custom_ops": trials.custom_ops}
+    try:
+        open_session(changed, **options)
+    except SessionError as error:
+        with as_file(original, "original") as (path, _):
+            open_session(path, **options)
+        return f"ONNX Runtime takes the original and refuses the rewritten model ({error}); please report this"
+    return None
+
+
+def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force: bool, tuned: bool) -> tuple[str, str]:
+    """(outcome, reason) of a rewritten model that was run beside its original."""
+    from ..compare.evaluator import REFERENCE
+
+    if verdict is not None and verdict.different:
+        return "failed", verdict.reason
+    found = judge_speed(plan, () if force else benches, tuned=tuned)
+    if not found.keep:
+        return "slower" if found.speed is Speed.SLOWER else "unchanged", found.reason
+    own = [step for step in plan.steps if step.reason != OWN]
+    untimed = ""
+    if verdict is not None and verdict.provider == REFERENCE:
+        untimed = f"ONNX Runtime has no kernel for it here, so it was proved on {REFERENCE} and not timed"
+    unproved = verdict.reason if verdict is not None and not verdict.shown else ""
+    split = f"{len(plan.rewrites)} of {counted(len(own), 'operator')} split"
+    return "split", "; ".join(filter(None, [split, unproved, found.reason, untimed]))
+
+
+@contextmanager
+def _beside(model: Model, exact: Model) -> Iterator[Path | None]:
+    """The annealed model as a file, which the split one must equal; None where nothing was annealed."""
+    if exact is model:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
+        path = Path(folder) / "annealed.onnx"
+        save(model, exact.graph.clone(), path)
+        yield path

@@ -1,0 +1,102 @@
+"""Where a model comes from and where what is made of it goes: files stay files, what came in memory goes back so."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import onnx
+
+from ...ir.io.external import data_file
+from ...ir.io.load import Model, Source, load
+from ...ir.io.save import Staged, refuse_output, save_copy, stage, to_proto
+from ...ir.onnx_ir import onnx_ir as ir
+
+__all__ = ["Destination", "Out", "load_valid"]
+
+Out: TypeAlias = "Path | bytes | onnx.ModelProto | ir.Model"
+
+
+def load_valid(model: Source, custom_ops: Sequence[Path] = ()) -> Model:
+    """The model, which something must run; raises ModelError where nothing does."""
+    from ..ort.validity import require_valid
+
+    loaded = load(model)
+    require_valid(loaded, model, custom_ops)
+    return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """source: the model as it was given; loaded: the same, loaded; target: the file to write, None for none."""
+
+    source: Source
+    loaded: Model
+    target: Path | None
+    overwrite: bool
+
+    @staticmethod
+    def of(
+        source: Source, output: str | os.PathLike[str] | None, overwrite: bool, custom_ops: Sequence[Path]
+    ) -> Destination:
+        """Raises ModelError where nothing takes the model, ValueError for a file without an output."""
+        loaded = load_valid(source, custom_ops)
+        if loaded.path is not None and output is None:
+            raise ValueError("a model given as a path needs an output path")
+        return Destination(source, loaded, Path(output) if output is not None else None, overwrite)
+
+    @property
+    def original(self) -> Source:
+        """The model that came in, by its file where it has one."""
+        return self.loaded.path or self.source
+
+    def refuse(self, sources: Sequence[Path]) -> None:
+        """Raise ModelError where a model or its data would be written over what it is made of, even with `overwrite`.
+
+        sources: files besides the model itself; a model among them, such as an initial checkpoint, with its data.
+        """
+        if self.target is None or not sources:
+            return
+        models = [path for path in sources if path.suffix.lower() == ".onnx"]
+        read = [*sources, *(file for path in models for file in load(path).data_files())]
+        for path in (self.target, data_file(self.target)):
+            refuse_output(path, read, True, self.target)
+
+    def write(self, changed: ir.Model | None) -> tuple[Path, ...]:
+        """Write the changed model, or the original byte for byte; nothing where there is no target."""
+        if self.target is None:
+            return ()
+        if changed is None and self.loaded.path is not None:
+            return tuple(save_copy(self.loaded, self.target, self.overwrite))
+        with stage(self.loaded, changed or self.loaded.graph.clone(), self.target, self.overwrite) as staged:
+            if changed is None and isinstance(self.source, (bytes, onnx.ModelProto)):
+                given = self.source
+                staged.path.write_bytes(given if isinstance(given, bytes) else given.SerializeToString())
+            return tuple(staged.publish())
+
+    def as_given(self, changed: ir.Model | None) -> Out:
+        """The result in the form of the source: itself where nothing changed."""
+        if changed is None:
+            return self.source if not isinstance(self.source, (str, os.PathLike)) else Path(self.source)
+        if not isinstance(self.source, (bytes, onnx.ModelProto)):
+            return changed
+        proto = to_proto(self.loaded, changed)
+        return proto.SerializeToString() if isinstance(self.source, bytes) else proto
+
+    @contextmanager
+    def staged(self, changed: ir.Model) -> Iterator[Staged]:
+        """The changed model beside its target, or in a temporary folder when it only goes back to the caller."""
+        if self.target is not None:
+            with stage(self.loaded, changed, self.target, self.overwrite) as staged:
+                yield staged
+            return
+        with (
+            tempfile.TemporaryDirectory(prefix="scission.") as folder,
+            stage(self.loaded, changed.clone(), Path(folder) / "changed.onnx") as staged,
+        ):
+            yield staged

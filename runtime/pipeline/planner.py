@@ -1,0 +1,87 @@
+"""What plans one model, and models made of it by annealing, with the same options; and tunes the plan where asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ...ir.graph.sizes import Setting
+from ...ir.io.load import Model
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.phase import phase
+from ...ir.plan.plan import Plan
+from ...passes.planning.planner import Progress, make_plan
+from ..inputs.settings import settings_of
+from .options import PlanOptions, resolve
+
+if TYPE_CHECKING:
+    from ..ort.trials import Trials
+    from ..tune.tune import Tuned
+
+__all__ = ["Planner", "at_home", "with_graph"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner:
+    """loaded: the model, in whose file the weights may still lie; sized: finds the settings that costs are predicted
+    for; trials: how units are raced, None where the plan is not tuned; cache: whether what was measured is kept."""
+
+    loaded: Model
+    options: PlanOptions
+    sized: Callable[[], tuple[Setting, ...]]
+    trials: Trials | None = None
+    cache: bool = True
+    progress: Progress | None = None
+
+    @staticmethod
+    def of(
+        loaded: Model,
+        options: PlanOptions,
+        trials: Trials | None = None,
+        cache: bool = True,
+        progress: Progress | None = None,
+    ) -> Planner:
+        """Raises InputError for sizes of what is not open."""
+        sized = settings_of(loaded, options.batch, options.sizes)
+        return Planner(loaded=loaded, options=options, sized=sized, trials=trials, cache=cache, progress=progress)
+
+    def __call__(self, model: Model) -> tuple[Plan, Tuned | None]:
+        """A plan for the model, or for what annealing left of it, and what was measured for it where it is tuned."""
+        asked = self.options
+        chosen = make_plan(
+            model,
+            provider=resolve(asked.provider),
+            batch=asked.batch,
+            sized=self.sized,
+            threads=asked.threads or os.cpu_count() or 1,
+            force=asked.force,
+            progress=self.progress,
+            device=asked.device,
+            regions=asked.regions,
+            grain=asked.grain,
+            wanted=asked.wanted,
+        )
+        if self.trials is None:
+            return chosen, None
+        from ..tune.tune import tune
+
+        home, fixed = at_home(self.loaded, model), asked.force or bool(asked.wanted)
+        with phase("tune"):
+            found = tune(home, chosen, self.trials, asked.batch, cache=self.cache, force=fixed, progress=self.progress)
+        return found.plan, found
+
+    def one_by_one(self) -> Planner:
+        """The same that takes each linear alone."""
+        return replace(self, options=replace(self.options, regions=False))
+
+
+def at_home(loaded: Model, exact: Model) -> Model:
+    """The same model, with the file that its weights are read from."""
+    return Model(graph=exact.graph, name=exact.name, path=loaded.path)
+
+
+def with_graph(model: Model, graph: ir.Model) -> Model:
+    """The same model with another graph, which has no file of its own."""
+    return Model(graph=graph, name=model.name, kept=model.kept)

@@ -1,0 +1,55 @@
+"""What is tried after a model failed its check, or was slower: smaller units, and fewer of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .attempt import Attempt, Tried
+from .lossy import Draft
+from .planner import Planner, at_home
+
+if TYPE_CHECKING:
+    from ..tune.fallback import Fallback
+
+__all__ = ["fallen_back", "one_by_one"]
+
+
+def one_by_one(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried, Draft] | None:
+    """Each linear split alone, where several were together and failed the check; None where that helps nothing.
+
+    Sums are rounded in another order together, which an ArgMax over equal votes may show.
+    """
+    if not draft.plan.joints and not draft.plan.reorderings:
+        return None
+    plan, tuned = planner.one_by_one()(draft.exact)
+    if not plan.rewrites:
+        return None
+    alone = Draft(plan=plan, exact=draft.exact, tuned=tuned, selection=draft.selection, lossy=draft.lossy)
+    tried = attempt.run(alone)
+    return None if tried.outcome == "failed" else (tried, alone)
+
+
+def fallen_back(attempt: Attempt, draft: Draft) -> tuple[Tried, Draft, tuple[Fallback, ...]] | None:
+    """The first plan with fewer units that is not slower than the original, or whose check failed; None for none."""
+    from ..tune.fallback import ROUNDS, dropped, to_drop, unit_speeds
+
+    plan = draft.plan
+    together = {node for joint in plan.joints for node in joint.nodes}
+    alone = [step for step in plan.rewrites if step.node not in together]
+    if len(alone) + len(plan.joints) < 2:
+        return None  # without its only unit it is the original
+    home = at_home(attempt.place.loaded, draft.exact)
+    speeds = unit_speeds(home, plan, attempt.trials, attempt.batch, progress=attempt.progress)
+    gone: tuple[Fallback, ...] = ()
+    for _ in range(ROUNDS):
+        more = to_drop(speeds, gone)
+        gone, plan = (*gone, *more), dropped(draft.plan, more)
+        if not plan.rewrites or not more:
+            return None
+        draft = draft.settled(plan)
+        if not draft.plan.rewrites:
+            return None
+        tried = attempt.run(draft)
+        if tried.outcome != "slower":
+            return tried, draft, gone
+    return None
