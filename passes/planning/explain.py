@@ -34,7 +34,7 @@ from ..lowering.linear.batched import tile_of
 from ..lowering.linear.cost import MARGIN, Choice, Machine, best_of, machines_for
 from ..lowering.linear.lowering import ALONE, ASKED, absorb_dormant, absorbs, apart, problem
 from ..lowering.recurrent.cost import parallel_seconds, seconds
-from ..rewrite.extract import ground
+from ..rewrite.prepare import planned_view
 from .analysis import Analysis, analyse
 from .candidates import candidates, misfits
 from .inspect import cover_share, inspect_model, scopes_of
@@ -83,7 +83,7 @@ def _explained(
         if skip is None:
             skip = _no_linear(node, str(operators[node].op_type), found, _called(model, operators[node], found))
         return Explanation(**head, operator=skip.op, skipped=skip)
-    seen = ground(model.graph, plan)
+    seen = planned_view(model.graph, plan)
     if node not in _homes(seen):
         # It stands in a function that stays one: then it is named as it would be in the place of the call.
         plan = replace(plan, inline=tuple(sorted(weight_takers(model.graph)[0])), reorderings=())

@@ -39,7 +39,7 @@ from ..lowering.linear.scatternd import turned
 from ..lowering.linear.select import selection
 from ..lowering.nodes.emitter import ORIGIN, Names
 from ..lowering.nodes.weights import loses_format
-from ..rewrite.rewrite import reorder
+from ..rewrite.reorder_axes import reorder_axes
 from .analysis import Analysis, analyse, analyse_on, key_of
 from .axis_orders import choose_orders
 from .candidates import candidates, misfits
@@ -134,7 +134,7 @@ def make_plan(
         found_orders = choose_orders(find_streams(seen.found, seen.model), *_decompositions(seen.found, known))
         if found_orders:
             with phase("orders"):
-                changed = view(reorder(model.graph, found_orders, sorted(takers)))
+                changed = view(reorder_axes(model.graph, found_orders, sorted(takers)))
                 unseen = replace(settings, observe=None)  # these weights are the same in another order
                 others, unread = _steps(changed, unseen, known, model.name)
                 others, joined = _joined(changed, others, known, settings)

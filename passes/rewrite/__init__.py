@@ -1,6 +1,7 @@
 """The only folder that changes a graph, and only a copy of it.
 
-Entry: `rewrite.rewrite`.
+Entry: `rewrite.rewrite`, `prepare.planned_view`, `remove_edges.remove_edges`, `reorder_axes.reorder_axes`,
+  `extract.excerpt`.
 May import: ir, ir.axes, ir.graph, ir.io, ir.plan, passes.anneal, passes.connectivity, passes.decompose,
   passes.lowering.linear, passes.lowering.nodes, passes.lowering.recurrent, passes.lowering.region.
 """

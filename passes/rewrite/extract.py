@@ -10,15 +10,13 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear, Scope, scopes
 from ...ir.graph.recurrent import INITIAL_C, INITIAL_H, LENGTHS, Recurrent
 from ...ir.graph.shapes import shape_of
-from ...ir.graph.view import View, view
+from ...ir.graph.view import View
 from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.plan.plan import Plan
-from .rewrite import anneal, reorder
+from .edit import INITIALIZERS_ARE_INPUTS
 
-__all__ = ["SOURCE", "ExcerptError", "excerpt", "ground"]
+__all__ = ["SOURCE", "ExcerptError", "excerpt"]
 
 SOURCE = "scission.source"  # under which an input of an excerpt keeps the value that it stands for
-INITIALIZERS_ARE_INPUTS = 4  # before this IR version every initializer had to be a graph input
 MEASURES = frozenset({"Shape", "Size"})
 ARITHMETIC = frozenset(  # what exporters compute sizes by
     {"Add", "Cast", "Concat", "Div", "Gather", "Identity", "Max", "Min", "Mod", "Mul", "ReduceProd", "Reshape"}
@@ -31,19 +29,6 @@ class ExcerptError(ScissionError):
     """A part of a model that cannot stand alone; the message says why."""
 
 
-def ground(model: ir.Model, plan: Plan) -> View:
-    """The view of a model that the steps of a plan are about: annealed and reordered first, as far as the plan does so.
-
-    Raises what `anneal` and `reorder` raise.
-    """
-    inline = plan.inline
-    if plan.annealing:
-        model = anneal(model, plan.annealing, effect=plan.effect)
-    if plan.reorderings:
-        model, inline = reorder(model, plan.reorderings, inline), ()
-    return view(model, inline)
-
-
 def excerpt(seen: View, operators: Collection[Linear | Recurrent], inner: Collection[ir.Node] = ()) -> ir.Model:
     """Some operators of one graph and the nodes `inner` between and behind them, as a model of its own.
 
@@ -54,6 +39,7 @@ def excerpt(seen: View, operators: Collection[Linear | Recurrent], inner: Collec
     a node cannot stand outside its function.
 
     >>> import onnx
+    >>> from scission.ir.graph.view import view
     >>> nodes = [onnx.helper.make_node("Relu", ["x"], ["h"]), onnx.helper.make_node("MatMul", ["h", "w"], ["y"], "up")]
     >>> x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n", 2]) for name in "xy")
     >>> w = onnx.helper.make_tensor("w", 1, [2, 2], [1, 0, 0, 1])

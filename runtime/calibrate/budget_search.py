@@ -22,7 +22,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.annealing import Annealing, Cause
 from ...passes.anneal.model import Found, anneal_model
-from ...passes.rewrite.rewrite import anneal
+from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.trials import Trials
 from .dataset import Labelled
 from .dataset import split as split_data
@@ -234,7 +234,7 @@ def _nothing(refused: Sequence[Refusal], budget: Budget) -> str:
 
 def _apply(model: Model, chosen: Sequence[Candidate]) -> ir.Model:
     weights = {c.annealing.node: c.weight for c in chosen if c.weight is not None}
-    return anneal(model.graph, [c.annealing for c in chosen], weights)
+    return remove_edges(model.graph, [c.annealing for c in chosen], weights)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from ...ir.io.load import Model, Source, load
 from ...ir.phase import phase
 from ...passes.anneal.edges.schemes import parse_scheme
 from ...passes.anneal.model import Anneal, Annealed, Found, anneal_model
-from ...passes.rewrite.rewrite import anneal
+from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.session import require_provider
 from ..ort.trials import Trials
 from ..ort.validity import require_valid
@@ -157,7 +157,7 @@ def _explained(model: Model, settings: Anneal, runner: SideBySide, progress: Pro
     removed = at_half(model, report)
     if not removed:
         return report
-    there = runner.measure(anneal(model.graph, removed))
+    there = runner.measure(remove_edges(model.graph, removed))
     return replace(report, worth=Worth(metric=runner.metric.name, value=there.metric, original=there.baseline))
 
 
@@ -285,7 +285,7 @@ def _level(model: Model, decided: Annealed, level: float, runner: SideBySide) ->
     """One level with its measurements; where nothing is removed the model need not run again."""
     higher = runner.metric.higher_is_better
     same = Measured(metric=runner.baseline, baseline=runner.baseline, drop=0.0, deviation=0.0, cosine=1.0)
-    found = runner.measure(anneal(model.graph, decided.annealing)) if decided.annealing else same
+    found = runner.measure(remove_edges(model.graph, decided.annealing)) if decided.annealing else same
     return summarise(
         level,
         [_operator_level(one) for one in decided.found],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...ir.errors import Remedy
 from ...ir.io.load import Model
 from ...ir.plan.plan import Plan
-from ...passes.rewrite.rewrite import anneal as without
+from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.trials import Trials
 from .planner import Planner, with_graph
 
@@ -102,7 +102,7 @@ class Lossy:
         model = self.planner.loaded
         if not selection.chosen:
             return model
-        kept = without(model.graph, selection.annealing, selection.refitted, effect=selection.effect)
+        kept = remove_edges(model.graph, selection.annealing, selection.refitted, effect=selection.effect)
         return with_graph(model, kept)
 
     def useful(self, selection: Selection, plan: Plan) -> Selection:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from ...ir.io.load import Model, Source
 from ...ir.plan.plan import Plan
 from ...passes.planning.planner import Progress
-from ...passes.rewrite.rewrite import anneal as without
+from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.trials import Trials
 from ..renamed import renamed
 from .destination import load_valid
@@ -151,7 +151,7 @@ def _annealed(planner: Planner, anneal: Annealer | str) -> tuple[Plan, Tuned | N
     why = {one.node: one.reason for one in decided.found if one.reason}
     chosen = decided.annealing
     while True:
-        left = with_graph(loaded, without(loaded.graph, chosen)) if chosen else loaded
+        left = with_graph(loaded, remove_edges(loaded.graph, chosen)) if chosen else loaded
         found, tuned = planner(left)
         split = {step.node for step in found.rewrites}
         why |= {one.node: NO_GAIN for one in chosen if one.node not in split}

@@ -14,7 +14,8 @@ from ...ir.plan.plan import Plan
 from ...passes.planning.planner import Progress
 from ...passes.planning.signature import signature
 from ...passes.planning.unit import PlanUnit, alone, form_of, plan_units
-from ...passes.rewrite.extract import excerpt, ground
+from ...passes.rewrite.extract import excerpt
+from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite
 from ..inputs.settings import settings_of
 from ..measure.comparison import Comparison, Speed
@@ -63,7 +64,7 @@ def unit_speeds(
 
     Units that are alike are measured once. Raises PlanError when the plan is for another model.
     """
-    seen = ground(model.graph, plan)
+    seen = planned_view(model.graph, plan)
     activations = Activations(seen.model, settings_of(model, batch, trials.sizes))
     known: dict[str, tuple[Comparison, int | None] | None] = {}
     found = []

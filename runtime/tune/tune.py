@@ -18,7 +18,8 @@ from ...passes.planning.alternatives import Alternative, alternatives
 from ...passes.planning.planner import Progress
 from ...passes.planning.signature import signature
 from ...passes.planning.unit import PlanUnit, alone, form_of, plan_units, replaced
-from ...passes.rewrite.extract import excerpt, ground
+from ...passes.rewrite.extract import excerpt
+from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite
 from ..inputs.settings import settings_of
 from ..measure.comparison import Comparison
@@ -125,7 +126,7 @@ def tune(
     is missing or the provider cannot be had.
     """
     trials = trials or Trials()
-    seen = ground(model.graph, plan)
+    seen = planned_view(model.graph, plan)
     here = machine(trials.provider)
     work = _Work(
         model=model,

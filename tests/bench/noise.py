@@ -29,7 +29,8 @@ from scission.models.planted import ffn as planted_ffn
 from scission.passes.planning.alternatives import alternatives
 from scission.passes.planning.planner import make_plan
 from scission.passes.planning.unit import alone, plan_units
-from scission.passes.rewrite.extract import excerpt, ground
+from scission.passes.rewrite.extract import excerpt
+from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 from scission.runtime.measure.bench import bench as benched
 from scission.runtime.measure.comparison import Comparison, Speed
@@ -91,7 +92,7 @@ def tuning(threads: int | None) -> Iterator[Figure]:
         told = ", ".join(f"{count} {way}" for way, count in sorted(Counter(won).items()))
         yield reported(row, f"{where}: {told} (planned: {planned}); settled and kept, of {len(won)}", settled)
     ways = sorted({*winners, planned} - {DENSE})
-    seen = ground(loaded.graph, plan)
+    seen = planned_view(loaded.graph, plan)
     (unit,) = plan_units(plan, seen)
     part = excerpt(seen, unit.operators, unit.inner)
     chosen = [one for one in alternatives(unit, seen, plan, threads=threads) if one.way in ways]

@@ -26,7 +26,7 @@ from ....passes.decompose.recurrent import Coupling, coupling_hash
 from ....passes.planning.analysis import Analysis
 from ....passes.planning.inspect import in_groups
 from ....passes.planning.planner import Progress
-from ....passes.rewrite.extract import ground
+from ....passes.rewrite.prepare import planned_view
 from ...weights.source import from_array
 from ...weights.states import StateGraph, find, states_of
 from ..picture.condensation_layout import Drawing, lay_out
@@ -175,7 +175,7 @@ def portraits(
     before = view(model.graph, plan.inline)
     # Where entries were fitted again they are not in the plan, but their places are, which is all that is drawn.
     drawn = replace(plan, annealing=tuple(replace(one, refitted=False) for one in plan.annealing))
-    after = ground(model.graph, drawn) if plan.annealing or plan.reorderings else before
+    after = planned_view(model.graph, drawn) if plan.annealing or plan.reorderings else before
     exact = drawn == plan
     rows = {row.node: row for row in found.rows}
     steps = {step.node: step for step in plan.steps}

@@ -20,7 +20,7 @@ from scission.passes.anneal.edges.anneal import smallest_signal
 from scission.passes.anneal.model import Anneal, anneal_model
 from scission.passes.connectivity.bipartite import components
 from scission.passes.connectivity.percolation import half_giant
-from scission.passes.rewrite.rewrite import anneal
+from scission.passes.rewrite.remove_edges import remove_edges
 
 NORMAL = Null(family="normal", scale=1.0, source="example")
 KNOWN = Anneal(null=lambda linear: NORMAL)
@@ -154,7 +154,7 @@ def test_at_half_leaves_what_the_report_says():
     found = examine(given, KNOWN)
     annealings = at_half(given, found)
     assert [one.node for one in annealings] == [one.node for one in found.matrices]
-    before, after = weights(given.graph), weights(anneal(given.graph, annealings))
+    before, after = weights(given.graph), weights(remove_edges(given.graph, annealings))
     for one, annealing in zip(found.matrices, annealings, strict=True):
         left = components(after[one.node])
         assert (left.giant, left.count) == (one.half_giant, one.half_components) and left.giant < 0.5

@@ -25,7 +25,7 @@ from scission.models.planted.products import KINDS, build, feeds
 from scission.passes.anneal.edges.anneal import AnnealError, confirm
 from scission.passes.anneal.model import METHODS, Anneal, anneal_model
 from scission.passes.decompose.fingerprint import fingerprint
-from scission.passes.rewrite.rewrite import anneal
+from scission.passes.rewrite.remove_edges import remove_edges
 
 NOTE = "scission.annealing"
 SIZES = ((8, 8), (8, 8))
@@ -42,7 +42,7 @@ def uniform(scale):
 
 def annealed(model, annealing, refitted=None, **options):
     """The annealed model as a ModelProto."""
-    return ir.to_proto(anneal(load(model).graph, annealing, refitted, **options))
+    return ir.to_proto(remove_edges(load(model).graph, annealing, refitted, **options))
 
 
 def decided(model, **options):
@@ -326,7 +326,7 @@ def test_strays_of_one_linear_feed_the_next():
     expected = x @ np.where(inside, A, 0) @ np.where(inside, B, 0)
     for order in (plan, plan[::-1]):
         oracles.assert_close([expected], oracles.run(annealed(model, order), {"x": x}))
-        graph = anneal(load(model).graph, order).graph
+        graph = remove_edges(load(model).graph, order).graph
         nodes = set(graph)
         for value in (value for node in nodes for value in node.inputs):  # no node of the same name elsewhere
             assert value.producer() in nodes or value.is_initializer() or value.is_graph_input()
@@ -400,9 +400,9 @@ def test_the_original_is_not_touched_and_nothing_to_do_is_nothing_done():
     model = product("MatMul", ("m",))
     graph = load(model).graph
     before = ir.to_proto(graph).SerializeToString()
-    anneal(graph, [decision(load_linears(model)[0], blocks=CUT)])
+    remove_edges(graph, [decision(load_linears(model)[0], blocks=CUT)])
     assert ir.to_proto(graph).SerializeToString() == before
-    assert NOTE not in anneal(graph, []).metadata_props
+    assert NOTE not in remove_edges(graph, []).metadata_props
 
 
 # What does not fit.

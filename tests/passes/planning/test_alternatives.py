@@ -15,14 +15,14 @@ from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.planning.alternatives import MOST, alternatives
 from scission.passes.planning.planner import make_plan
 from scission.passes.planning.unit import plan_units, replaced
-from scission.passes.rewrite.extract import ground
+from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 
 
 def units_of(model, **options):
     loaded = load(model)
     plan = make_plan(loaded, **{"force": True, **options})
-    seen = ground(loaded.graph, plan)
+    seen = planned_view(loaded.graph, plan)
     return loaded, plan, seen, plan_units(plan, seen, idle=True)
 
 

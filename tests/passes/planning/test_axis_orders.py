@@ -17,7 +17,7 @@ from scission.passes.connectivity.edges import relate
 from scission.passes.decompose.blocks import is_contiguous, is_run
 from scission.passes.decompose.cover.cover import covers
 from scission.passes.planning.axis_orders import choose_orders
-from scission.passes.rewrite.rewrite import reorder
+from scission.passes.rewrite.reorder_axes import reorder_axes
 
 
 def stream(size, readers=(), writers=(), pinned="", value="h"):
@@ -148,7 +148,7 @@ def test_hidden_units_that_are_shuffled_are_put_in_order():
     assert contiguous(seen) == {"up": False, "down": False}
     (order,) = chosen(seen)
     assert order.value == "h"
-    changed = reorder(graph, [order])
+    changed = reorder_axes(graph, [order])
     again = view(changed)
     assert contiguous(again) == {"up": True, "down": True}
     assert chosen(again) == ()
@@ -169,7 +169,7 @@ def test_an_encoder_ends_up_contiguous_everywhere(gated):
     graph, seen, _ = looked_at(proto)
     before = contiguous(seen)
     orders = chosen(seen)
-    changed = reorder(graph, orders)
+    changed = reorder_axes(graph, orders)
     again = view(changed)
     assert not any(before[name] for name in before if name != "head") and all(contiguous(again).values())
     assert chosen(again) == ()
@@ -195,7 +195,7 @@ def test_contiguous_blocks_in_another_order_on_the_other_side_are_brought_in_lin
     graph, seen, _ = looked_at(model(nodes, *shapes, weights))
     (order,) = chosen(seen)
     assert order.order.tolist() == [3, 4, 5, 0, 1, 2]
-    assert all(contiguous(view(reorder(graph, [order]))).values())
+    assert all(contiguous(view(reorder_axes(graph, [order]))).values())
 
 
 @pytest.mark.parametrize("kind", ["bert", "llama"])
@@ -210,7 +210,7 @@ def test_transformers_that_torch_exports_are_contiguous_where_their_features_are
     graph, seen, _ = looked_at(planted.model)
     residual = max(find_streams(seen.found, seen.model), key=lambda one: len(one.constants))
     assert residual.pinned == ""
-    changed = reorder(graph, chosen(seen))
+    changed = reorder_axes(graph, chosen(seen))
     again = view(changed)
     for linear in again.found.linears:
         parts = decompositions(again)[linear.address]
@@ -232,7 +232,7 @@ def test_an_encoder_computes_the_same_in_any_order_of_its_free_streams(seed, lay
     free = [one for one in find_streams(seen.found, seen.model) if not one.pinned]
     assert len(free) == 1 + 3 * layers  # the states; of each layer queries, values and hidden units
     orders = [Reordering(value=one.value, axis=one.axis, order=rng.permutation(one.size)) for one in free]
-    changed = reorder(graph, orders)
+    changed = reorder_axes(graph, orders)
     oracles.assert_close(oracles.run(proto, tokens(seed)), oracles.run(ir.to_proto(changed), tokens(seed)), 1e-12)
 
 
@@ -324,6 +324,6 @@ def test_any_chain_computes_the_same_in_any_order_of_its_free_streams(seed, link
     found = find_streams(seen.found, seen.model)
     free = [one for one in found if not one.pinned]
     orders = [Reordering(value=one.value, axis=one.axis, order=rng.permutation(one.size)) for one in free]
-    changed = ir.to_proto(reorder(graph, orders))
+    changed = ir.to_proto(reorder_axes(graph, orders))
     assert free or {"cut", "fold"} & set(links)
     oracles.assert_close(oracles.run(proto, tokens(seed % 7)), oracles.run(changed, tokens(seed % 7)), 1e-11)

@@ -10,13 +10,14 @@ from scission.passes.decompose.blocks import decompose, group
 from scission.passes.planning.planner import make_plan
 from scission.passes.planning.signature import signature
 from scission.passes.planning.unit import plan_units
-from scission.passes.rewrite.extract import excerpt, ground
+from scission.passes.rewrite.extract import excerpt
+from scission.passes.rewrite.prepare import planned_view
 
 
 def signed(model):
     loaded = load(model)
     plan = make_plan(loaded, force=True, regions=False)
-    seen = ground(loaded.graph, plan)
+    seen = planned_view(loaded.graph, plan)
     return [
         signature(excerpt(seen, unit.operators, unit.inner), [step.decomposition for step in unit.steps])
         for unit in plan_units(plan, seen)
@@ -51,7 +52,7 @@ def test_what_the_speed_depends_on_does():
 
 def test_the_shapes_of_blocks_count():
     loaded = load(build(np.random.default_rng(0), "gemm", sizes=[(4, 4)] * 4).model)
-    seen = ground(loaded.graph, make_plan(loaded))
+    seen = planned_view(loaded.graph, make_plan(loaded))
     part = excerpt(seen, seen.found.linears)
     blocks = decompose(components(seen.found.linears[0].canonical(seen.found.constants)))
     found = [signature(part, [group(blocks, count)]) for count in (4, 3, 2, 1)]

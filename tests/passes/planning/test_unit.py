@@ -8,14 +8,14 @@ from scission.models.planted.products import build
 from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.planning.planner import make_plan
 from scission.passes.planning.unit import alone, plan_units, replaced
-from scission.passes.rewrite.extract import ground
+from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 
 
 def planned(model, **options):
     loaded = load(model)
     plan = make_plan(loaded, **options)
-    return loaded, plan, ground(loaded.graph, plan)
+    return loaded, plan, planned_view(loaded.graph, plan)
 
 
 def planned_ffn(**options):

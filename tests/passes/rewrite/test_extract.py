@@ -14,7 +14,8 @@ from scission.models.planted.products import KINDS, build, feeds
 from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.planning.planner import make_plan
 from scission.passes.planning.unit import alone, plan_units
-from scission.passes.rewrite.extract import ExcerptError, excerpt, ground
+from scission.passes.rewrite.extract import ExcerptError, excerpt
+from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 
 UNTOLD = {"matmul-right-unknown"}  # kinds whose activation has no rank
@@ -24,7 +25,7 @@ def parts(model, **options):
     """(view, plan, [(unit, its excerpt)]) of a model that is split wherever it splits."""
     loaded = load(model)
     plan = make_plan(loaded, force=True, **options)
-    seen = ground(loaded.graph, plan)
+    seen = planned_view(loaded.graph, plan)
     return seen, plan, [(unit, excerpt(seen, unit.operators, unit.inner)) for unit in plan_units(plan, seen)]
 
 
@@ -60,7 +61,7 @@ def test_nothing_of_the_model_is_changed(kind):
     planted = build(np.random.default_rng(0), kind)
     loaded = load(planted.model)
     plan = make_plan(loaded, force=True)
-    seen = ground(loaded.graph, plan)
+    seen = planned_view(loaded.graph, plan)
     before = proto(seen.model).SerializeToString()
     uses = {value: len(value.uses()) for node in seen.model.graph for value in node.outputs}
     for unit in plan_units(plan, seen):
@@ -79,7 +80,7 @@ def test_a_region_is_cut_out_whole_and_constants_are_shared():
     assert {"up", "down", "up_bias", "down_bias"} < {node.name for node in part.graph}
     for name in ("U", "V"):
         assert part.graph.initializers[name].const_value is seen.model.graph.initializers[name].const_value
-    again = ground(part, Plan(model="", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=()))
+    again = planned_view(part, Plan(model="", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=()))
     region = region_of(again.found.linears, again.found.constants)
     assert [one.address for one in region.linears] == [one.address for one in unit.operators]
     assert len(region.inner) == len(unit.inner)
@@ -125,7 +126,7 @@ def test_sizes_are_computed_as_in_the_model():
     outs = [h.make_tensor_value_info("y", 1, ["n", "t", 8])]
     graph = h.make_graph(nodes, "g", ins, outs, held)
     loaded = load(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8))
-    seen = ground(loaded.graph, make_plan(loaded, force=True))
+    seen = planned_view(loaded.graph, make_plan(loaded, force=True))
     both = list(seen.found.linears)
     region = region_of(both, seen.found.constants)
     part = excerpt(seen, region.linears, [node for node in seen.model.graph if node.name == "reshape"])
@@ -152,7 +153,7 @@ def test_what_cannot_stand_alone_is_refused():
     with pytest.raises(ExcerptError, match="unknown rank"):
         parts(build(np.random.default_rng(0), "matmul-right-unknown").model)
     loaded = load(build(np.random.default_rng(0), "if").model)
-    seen = ground(loaded.graph, make_plan(loaded, force=True))
+    seen = planned_view(loaded.graph, make_plan(loaded, force=True))
     assert len({one.node.graph for one in seen.found.linears}) > 1
     with pytest.raises(ExcerptError, match="different graphs"):
         excerpt(seen, seen.found.linears)

@@ -21,7 +21,8 @@ from scission.models.matrix import weight
 from scission.models.planted.products import KINDS, build, feeds
 from scission.passes.decompose.fingerprint import fingerprint
 from scission.passes.lowering.nodes.emitter import ORIGIN
-from scission.passes.rewrite.rewrite import reorder, rewrite
+from scission.passes.rewrite.reorder_axes import reorder_axes
+from scission.passes.rewrite.rewrite import rewrite
 
 SIZES = ((4, 3), (2, 3), (3, 3))
 
@@ -382,7 +383,7 @@ def swapped(value="h", axis=1, size=12):
 
 
 def reordered(proto, *orders, functions=()):
-    return ir.to_proto(reorder(ir.from_proto(proto), orders, functions))
+    return ir.to_proto(reorder_axes(ir.from_proto(proto), orders, functions))
 
 
 def held(proto):
@@ -408,7 +409,7 @@ def test_reordering_changes_neither_the_model_that_it_is_given_nor_what_it_compu
     proto = encoder(np.random.default_rng(0))
     graph = ir.from_proto(proto)
     orders = [swapped("x0", 1, 8), swapped("q.1", 1, 8), swapped("u.0", 1, 24)]
-    changed = ir.to_proto(reorder(graph, orders))
+    changed = ir.to_proto(reorder_axes(graph, orders))
     assert ir.to_proto(graph).SerializeToString() == ir.to_proto(ir.from_proto(proto)).SerializeToString()
     feeds = {"ids": np.arange(10).reshape(2, 5)}
     oracles.assert_close(oracles.run(proto, feeds), oracles.run(changed, feeds), 1e-12)
@@ -526,8 +527,10 @@ def test_permuted_weights_in_files_are_read_one_at_a_time(tmp_path, monkeypatch)
     read = []
     whole = ir.ExternalTensor.numpy
     monkeypatch.setattr(ir.ExternalTensor, "numpy", lambda self: read.append(self.name) or whole(self))
-    monkeypatch.setattr("scission.passes.rewrite.rewrite.read", lambda t: read.append(t.name) or load_module.read(t))
-    changed = reorder(model.graph, [swapped(size=120)])
+    monkeypatch.setattr(
+        "scission.passes.rewrite.reorder_axes.read", lambda t: read.append(t.name) or load_module.read(t)
+    )
+    changed = reorder_axes(model.graph, [swapped(size=120)])
     assert read == []
     save(model, changed, tmp_path / "new.onnx")
     assert sorted(read) == ["U", "V", "c"]

@@ -13,7 +13,8 @@ from scission.ir.onnx_ir import onnx_ir as ir
 from scission.models.planted.products import build
 from scission.passes.planning.planner import make_plan
 from scission.passes.planning.unit import alone, plan_units
-from scission.passes.rewrite.extract import excerpt, ground
+from scission.passes.rewrite.extract import excerpt
+from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 from scission.runtime.inputs.settings import settings_of
 from scission.runtime.ort.trials import Trials
@@ -25,7 +26,7 @@ QUICK = Trials(provider="cpu", threads=1)
 def prepared(source, kind="matmul-right-3", **options):
     loaded = load(source or build(np.random.default_rng(0), kind, **options).model)
     plan = make_plan(loaded, force=True)
-    seen = ground(loaded.graph, plan)
+    seen = planned_view(loaded.graph, plan)
     (unit,) = plan_units(plan, seen)
     part = excerpt(seen, unit.operators, unit.inner)
     return Prepared(loaded, seen, part, rewrite(part, alone(plan, unit.steps, ())))

@@ -226,10 +226,10 @@ def reordered(loaded, plan):
     from scission.ir.axes.shared_axis import find_streams
     from scission.ir.graph.view import view
     from scission.passes.planning.axis_orders import choose_orders
-    from scission.passes.rewrite.rewrite import reorder
+    from scission.passes.rewrite.reorder_axes import reorder_axes
 
     seen = view(loaded.graph)
     orders = choose_orders(find_streams(seen.found, seen.model), {step.node: step.decomposition for step in plan.steps})
     assert orders
-    changed = reorder(loaded.graph, orders)
+    changed = reorder_axes(loaded.graph, orders)
     return dataclasses.replace(make_plan(load(changed), force=True, batch=ROWS), reorderings=orders)
