@@ -16,7 +16,7 @@ import scission
 from scission import Plan
 from scission.models.matrix import weight
 from scission.runtime.cli import app as cli
-from scission.runtime.cli import terminal
+from scission.runtime.cli.common import given, terminal
 from scission.runtime.pipeline import attempt
 from scission.runtime.pipeline import plan as planning
 from scission.runtime.weights import states
@@ -306,7 +306,7 @@ def test_a_graph_goes_to_the_terminal_instead_of_tables(folder, scission_cli):
 
 @pytest.mark.parametrize("option", ["", "--all"])
 def test_weights_are_listed_when_none_is_named(option, folder, scission_cli):
-    names = [f"w{i:03}" for i in range(cli.CHOICES + 2)]
+    names = [f"w{i:03}" for i in range(given.CHOICES + 2)]
     nodes = [("MatMul", ["x", "W"], [name], {"name": name}) for name in names]
     onnx.save(oracles.graph(nodes, {"x": ["m", 48]}, {name: ["m", 48] for name in names}, {"W": W}), "many.onnx")
     status, out, err = scission_cli(f"structure many.onnx {option}")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import All, Json, Quiet
+from ..common.options import All, Json, Quiet
 
 if TYPE_CHECKING:
-    from ..tune.cache import TuningCache
-    from ..tune.cached_units import CachedUnit
+    from ...tune.cache import TuningCache
+    from ...tune.cached_units import CachedUnit
 
 __all__ = ["cache_app"]
 
@@ -38,9 +38,9 @@ def list_(
     quiet: Quiet = False,
 ) -> None:
     """Show what was kept: operators, shapes, which way won and how fast it was, and where."""
-    from ..render.text.cache import cache_view
-    from ..tune.cached_units import picked
-    from .terminal import show
+    from ...render.text.cache import cache_view
+    from ...tune.cached_units import picked
+    from ..common.terminal import show
 
     cache, units = _opened()
     chosen = picked(units, shape=_shape(shape), machine=machine, stale=stale)
@@ -61,7 +61,7 @@ def drop(
     quiet: Quiet = False,
 ) -> None:
     """Forget what was kept, by key, shape or machine, so that the next --tune measures it again."""
-    from ..tune.cached_units import picked
+    from ...tune.cached_units import picked
 
     if not (keys or shape or machine or stale or everything):
         raise typer.BadParameter("name keys, or say which with --shape, --machine, --stale or --all", param_hint="KEY")
@@ -78,11 +78,11 @@ def drop(
 
 
 def _opened() -> tuple[TuningCache, tuple[CachedUnit, ...]]:
-    from ... import __version__
-    from ..ort.environment import machine
-    from ..tune.cache import TuningCache, cache_path
-    from ..tune.cached_units import cached_units
-    from ..tune.tune import MACHINE
+    from .... import __version__
+    from ...ort.environment import machine
+    from ...tune.cache import TuningCache, cache_path
+    from ...tune.cached_units import cached_units
+    from ...tune.tune import MACHINE
 
     cache = TuningCache.open(cache_path())
     here = machine("auto") if cache.entries else {}

@@ -1,7 +1,7 @@
 import pytest
 import typer
 
-from scission.runtime.cli.options import DEFAULTS, annealer, levels_of, trials_of
+from scission.runtime.cli.common.options import DEFAULTS, annealer, levels_of, trials_of
 
 PLAIN = {**DEFAULTS, "method": "blocks", "seed": 0, "device": "cpu"}
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ...ir.errors import ScissionError
+from ....ir.errors import ScissionError
 
 if TYPE_CHECKING:
-    from ...passes.planning.planner import Progress
+    from ....passes.planning.planner import Progress
 
-__all__ = ["MOMENT", "files_of", "progress_bar", "refuse_input", "refuse_outputs", "show"]
+__all__ = ["MOMENT", "UNSHOWN", "files_of", "progress_bar", "refuse_input", "refuse_outputs", "show"]
 
+UNSHOWN = 4  # exit status of a check that neither found a difference nor showed that there is none
 MOMENT = 0.5  # seconds before anything is shown
 
 
@@ -27,7 +28,7 @@ def files_of(model: Path, *others: Path | None) -> list[Path]:
 
     Raises ModelError where a model cannot be read.
     """
-    from ...ir.io.load import load
+    from ....ir.io.load import load
 
     given = [path for path in others if path is not None]
     models = [model, *(path for path in given if path.suffix.lower() == ".onnx")]
@@ -36,7 +37,7 @@ def files_of(model: Path, *others: Path | None) -> list[Path]:
 
 def refuse_input(output: Path, source: Path | None) -> None:
     """An input file is never written to, not even with --overwrite."""
-    from ...ir.io.save import refuse_output
+    from ....ir.io.save import refuse_output
 
     refuse_output(output, [source] if source is not None else [], True)
 
@@ -46,7 +47,7 @@ def show(quiet: bool, as_json: bool, data: Callable[[], Any], view: Callable[[An
     if as_json:
         typer.echo(json.dumps(data(), indent=1))
     elif not quiet:
-        from ..render.text import report
+        from ...render.text import report
 
         report.console().print(view(report))
 
@@ -64,7 +65,7 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
     from rich.markup import escape
     from rich.progress import Progress as Bar
 
-    from ...ir.phase import watching
+    from ....ir.phase import watching
 
     started = time.monotonic()
 
@@ -98,7 +99,7 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
 
 def refuse_outputs(outputs: list[Path], inputs: Sequence[Path], overwrite: bool) -> None:
     """Everything that can be said against the outputs, before anything is computed."""
-    from ...ir.io.save import refuse_output
+    from ....ir.io.save import refuse_output
 
     for index, path in enumerate(outputs):
         refuse_output(path, inputs, overwrite)

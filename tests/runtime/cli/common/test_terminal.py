@@ -13,7 +13,7 @@ from rich.text import Text
 import scission
 from scission.ir.phase import phase
 from scission.runtime.cli import app as cli
-from scission.runtime.cli import terminal
+from scission.runtime.cli.common import terminal
 from scission.runtime.render.text.table import console
 
 FAST = "--provider cpu --threads 1"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 if TYPE_CHECKING:
-    from ..calibrate.prepare import Annealer
-    from ..ort.session import Choice, GraphChoice
-    from ..ort.trials import Trials
+    from ...calibrate.prepare import Annealer
+    from ...ort.session import Choice, GraphChoice
+    from ...ort.trials import Trials
 
 __all__ = ["annealer", "bytes_of", "levels_of", "sizes_of", "trials_of", "values_of"]
 
@@ -176,7 +176,7 @@ def trials_of(
 ) -> Trials:
     """How two models are run; raises typer.BadParameter for an unknown provider or choice, or a size that is none, and
     NoMemoryError for a size of memory that is none."""
-    from ..ort.trials import Trials
+    from ...ort.trials import Trials
 
     if provider not in ("auto", "cpu", "cuda"):
         raise typer.BadParameter(f"{provider!r} is none of auto, cpu, cuda", param_hint="--provider")
@@ -202,7 +202,7 @@ def trials_of(
 
 def bytes_of(memory: str | None) -> int | None:
     """Bytes of a size of memory, None without one; raises NoMemoryError for one that is none."""
-    from ..ort.memory import parse_bytes
+    from ...ort.memory import parse_bytes
 
     return None if memory is None else parse_bytes(memory)
 
@@ -257,7 +257,7 @@ def range_of(text: str) -> tuple[str, tuple[float, float]]:
 
 
 def like_of(text: str) -> tuple[str, str]:
-    from ..inputs.drawing import LIKES
+    from ...inputs.drawing import LIKES
 
     name, sign, kind = text.rpartition("=")
     if not sign or kind not in LIKES:
@@ -293,10 +293,10 @@ def annealer(**options: Any) -> Annealer | None:
         return None
     from typing import get_args
 
-    from ...passes.anneal.edges.correction import Correction as Corrections
-    from ...passes.anneal.edges.random_walk import Source
-    from ...passes.anneal.model import METHODS
-    from ..calibrate.prepare import Annealer
+    from ....passes.anneal.edges.correction import Correction as Corrections
+    from ....passes.anneal.edges.random_walk import Source
+    from ....passes.anneal.model import METHODS
+    from ...calibrate.prepare import Annealer
 
     for name, choices in (("method", METHODS), ("correction", get_args(Corrections)), ("axis", get_args(Source))):
         if options[name] not in choices:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from ...ir.phase import LOG
+from ....ir.phase import LOG
 
 __all__ = ["log_to_stderr", "stop_logging"]
 

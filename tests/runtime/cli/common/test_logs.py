@@ -1,7 +1,7 @@
 import logging
 
 from scission.ir.phase import LOG, phase
-from scission.runtime.cli.logs import log_to_stderr, stop_logging
+from scission.runtime.cli.common.logs import log_to_stderr, stop_logging
 
 
 def test_a_line_a_phase_goes_to_stderr_once(capfd):

@@ -1,0 +1,50 @@
+"""`scission apply`: carry out a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ....ir.plural import counted
+from ..common.given import read_plan
+from ..common.options import CustomOps, Input, Output, Overwrite, Quiet, Verbose
+from ..common.terminal import progress_bar, refuse_input
+
+__all__ = ["apply"]
+
+
+def apply(
+    model: Input,
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="a plan from `scission plan -o`")],
+    output: Output,
+    restore: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--restore",
+            metavar="NODE",
+            help="leave an operator, or a weight, as the original has it (repeatable)",
+        ),
+    ] = None,
+    custom_ops: CustomOps = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Carry out a plan, possibly edited by hand."""
+    from ...pipeline import apply as applying
+    from ...pipeline.growth import grown
+
+    chosen = read_plan(plan)
+    if restore:
+        chosen = chosen.restored(restore)
+    refuse_input(output, plan)
+    with progress_bar(quiet):
+        applying.apply(model, chosen, output, overwrite=overwrite, custom_ops=tuple(custom_ops or ()))
+    larger = grown(model, output)
+    if not quiet:
+        lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
+        typer.echo(
+            f"wrote {output}: {len(chosen.rewrites)} of {counted(len(chosen.steps), 'operator')} split{lossy}{larger}"
+        )

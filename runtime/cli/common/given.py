@@ -1,0 +1,57 @@
+"""What commands are given: plans, weights, and models that are broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ....ir.errors import ScissionError
+
+if TYPE_CHECKING:
+    from ....ir.plan.plan import Plan
+    from ...weights.source import Weight
+
+__all__ = ["CHOICES", "read_plan", "read_weight", "say_refused"]
+
+CHOICES = 40  # weights of a model that are listed when none is named
+
+
+def say_refused(*models: Path) -> None:
+    """A broken model can be looked at, but not without being told that it is broken."""
+    from ....ir.io.load import load
+    from ...ort.validity import refusal
+
+    for path in models:
+        if problem := refusal(load(path), path):
+            typer.echo(f"warning: {ScissionError(f'{path}: ', *problem).for_shell}", err=True)
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan from its file. Raises PlanError when it cannot be read as one."""
+    from ....ir.plan.plan import Plan, PlanError
+
+    try:
+        return Plan.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: cannot be read as a plan ({error}); make one with `scission plan -o`") from None
+    except PlanError as error:
+        raise PlanError(f"{path}: ", *error.parts) from None
+
+
+def read_weight(source: str, everything: bool) -> Weight:
+    """The weight to look at; where there are several, they are listed and the exit status is 2."""
+    from ...weights.source import AmbiguousError
+    from ...weights.source import read_weight as read
+
+    try:
+        return read(source)
+    except AmbiguousError as error:
+        typer.echo(f"error: {error.for_shell}", err=True)
+        shown = error.choices if everything else error.choices[:CHOICES]
+        for name, shape in shown:
+            typer.echo(f"  {name}  {shape}", err=True)
+        if len(shown) < len(error.choices):
+            typer.echo(f"  … and {len(error.choices) - len(shown)} more (--all shows them)", err=True)
+        raise typer.Exit(2) from None
