@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ..graph.constants import Constants
+from ..graph.operators import NORMS, POINTWISE, QUANTISING, REDUCING, SKIP_NORMS, SOFTMAX, is_one_of, is_standard
 from ..graph.shapes import shape_of
 from ..graph.site import size
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
-from .featurewise import DOMAINS, FEATUREWISE
 
 __all__ = ["Dim", "Extents", "Operand", "Place", "Sizes", "Tie", "ties"]
 
@@ -82,10 +82,8 @@ def ties(node: ir.Node, sizes: Sizes) -> list[Tie] | str:
     >>> [[(place.name, axis) for place, axis in tie] for tie in found]
     [[('x', 1), ('w', 2)], [('x', 2), ('y', 2)], [('w', 1), ('y', 1)]]
     """
-    rule = RULES.get(node.op_type) if node.domain in DOMAINS else None
-    if node.domain == "com.microsoft" and node.op_type not in FUSED:
-        rule = None
-    if rule is None:
+    rule = RULES.get(node.op_type)
+    if rule is None or not is_one_of(node, RULES):
         return "may depend on their order"
     if sizes.constants.opset < BROADCASTS or "broadcast" in node.attributes:
         return f"is of an operator set before {BROADCASTS}"
@@ -328,7 +326,7 @@ def _asked(at: _At) -> Extents:
     extents = list(at.extents(at.output))
     shape = at.node.inputs[1] if at.node.op_type == "Reshape" and len(at.node.inputs) > 1 else None
     maker = shape.producer() if shape is not None else None
-    if maker is not None and maker.op_type == "Concat" and maker.domain in DOMAINS:
+    if maker is not None and maker.op_type == "Concat" and is_standard(maker):
         shape = maker.inputs[-1]
     if shape is not None and shape in at.sizes.constants:
         told = at.sizes.constants.describe(shape)[0]
@@ -480,16 +478,12 @@ def _einsum(at: _At) -> list[Tie]:
     return [tuple(dims) for dims in found.values()]
 
 
-REDUCTIONS = ("Mean", "Sum", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")
-FUSED = frozenset({"BiasGelu", "FastGelu", "QuickGelu", "Gelu", "SkipLayerNormalization", "FusedMatMul", "FusedGemm"})
-FUSED |= {"SkipSimplifiedLayerNormalization"}  # of ONNX Runtime, which also writes them into the default domain
 RULES: dict[str, Callable[[_At], list[Tie]]] = {
-    **dict.fromkeys(FEATUREWISE | {"IsInf", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot"}, _pointwise),
-    **dict.fromkeys(("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"), _pointwise),
-    **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"), _skip_norm),
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _per_operand),
-    **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
-    **{f"Reduce{name}": _reduce for name in REDUCTIONS},
+    **dict.fromkeys(POINTWISE | NORMS, _pointwise),
+    **dict.fromkeys(SKIP_NORMS, _skip_norm),
+    **dict.fromkeys(QUANTISING, _per_operand),
+    **dict.fromkeys(SOFTMAX, _softmax),
+    **dict.fromkeys(REDUCING, _reduce),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
     **dict.fromkeys(("AveragePool", "MaxPool", "LpPool"), _pool),
     **dict.fromkeys(("Reshape", "Flatten"), _reshape),

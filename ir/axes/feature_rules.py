@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..graph.constants import Constants
-from ..graph.loop_carried import ELEMENTWISE
+from ..graph.operators import JOINING, NORMS, POINTWISE, QUANTISING, REDUCING, RESHAPING, SOFTMAX, is_one_of
 from ..onnx_ir import onnx_ir as ir
 
 __all__ = [
-    *("BINDING", "NORMS", "POINTWISE", "REDUCING", "RESHAPING", "RULES"),
-    *("Found", "Labels", "Operand", "Seen", "follow", "realign"),
+    *("RULES", "Found", "Labels", "Operand", "Seen", "follow", "realign"),
 ]
 
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -27,14 +26,6 @@ Extents: TypeAlias = tuple[Any, ...]
 Found: TypeAlias = "tuple[list[Labels | None], list[tuple[Labels, Labels]]] | None"
 
 SMALL = 1 << 20  # entries of index constants that are read
-DOMAINS = ("", "ai.onnx", "com.microsoft")
-POINTWISE = ELEMENTWISE | {"BiasGelu", "FastGelu", "QuickGelu", "IsNaN", "IsInf", "Not", "And", "Or", "Xor"}
-POINTWISE |= {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "QuantizeLinear", "DequantizeLinear"}
-RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
-REDUCING = frozenset({"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"})
-REDUCING |= {"ReduceSumSquare", "ReduceLogSumExp", "ReduceLogSum"}
-NORMS = frozenset({"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"})
-BINDING = NORMS | {"Softmax", "LogSoftmax"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +94,13 @@ def follow(seen: Seen) -> Found:
     understood. Raises ModelError, IndexError or ValueError where it is invalid.
     """
     node = seen.node
-    rule = RULES.get(node.op_type) if node.domain in DOMAINS else None
+    rule = RULES[node.op_type] if is_one_of(node, RULES) else None
     # Before operator set 7 'broadcast' went with an attribute that told which axes line up.
     if rule is None or any(
         attribute.is_ref() or attribute.name == "broadcast" for attribute in node.attributes.values()
     ):
         return None
-    if node.op_type not in SEVERAL and any(o is not None and o.labels is not None for o in seen.operands[1:]):
+    if node.op_type not in JOINING and any(o is not None and o.labels is not None for o in seen.operands[1:]):
         return None  # an axis, a place or a shape that is computed from features
     return rule(seen)
 
@@ -120,7 +111,7 @@ def _pointwise(seen: Seen) -> Found:
         return None
     if seen.node.op_type == "Dropout" and _draws(seen):
         return None
-    if seen.node.op_type in ("QuantizeLinear", "DequantizeLinear") and any(
+    if seen.node.op_type in QUANTISING and any(
         operand.labels is not None or operand.shape not in ((), (1,)) for operand in operands[1:]
     ):
         return None
@@ -367,11 +358,10 @@ def _matmul(seen: Seen) -> Found:
     return None if labels is None or labels.ndim != rank else ([labels], ties + more)
 
 
-SEVERAL = POINTWISE | {"Concat", "MatMul"}  # operators that may compute from features in any of their operands
 RULES: dict[str, Callable[[Seen], Found]] = {
-    **dict.fromkeys(POINTWISE, _pointwise),
+    **dict.fromkeys(POINTWISE | QUANTISING, _pointwise),
     **dict.fromkeys(RESHAPING, _reshape),
-    **dict.fromkeys(BINDING, _binding),
+    **dict.fromkeys(NORMS | SOFTMAX, _binding),
     **dict.fromkeys(REDUCING, _reduce),
     "Expand": _expand,
     "Transpose": _transpose,

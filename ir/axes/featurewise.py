@@ -8,19 +8,14 @@ from typing import Any, TypeAlias
 
 from ..graph.constants import Constants
 from ..graph.linear import Layout, Linear
-from ..graph.loop_carried import ELEMENTWISE
+from ..graph.operators import MEASURING, POINTWISE, RESHAPING, is_one_of
 from ..graph.shapes import shape_of
 from ..graph.site import size
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 
-__all__ = ["MEASURING", "RESHAPING", "Growth", "Place", "Region", "Trail", "is_one_of", "is_passed"]
+__all__ = ["Growth", "Place", "Region", "Trail", "is_passed"]
 
-FEATUREWISE = ELEMENTWISE | {"BiasGelu", "FastGelu", "QuickGelu"}
-FEATUREWISE |= {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN"}
-RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})  # elements stay in the order of memory
-MEASURING = frozenset({"Shape", "Size"})  # read no element
-DOMAINS = ("", "ai.onnx", "com.microsoft")
 Trail: TypeAlias = "tuple[tuple[Any, ...], ...]"
 
 
@@ -136,15 +131,10 @@ class Growth:
         return size(shape) == 1 or along
 
 
-def is_one_of(node: ir.Node, operators: frozenset[str]) -> bool:
-    """Whether a node is one of some operators of ONNX or ONNX Runtime."""
-    return node.domain in DOMAINS and node.op_type in operators
-
-
 def is_passed(node: ir.Node) -> bool:
     """Whether a node computes element by element, or leaves the elements in the order of memory."""
     # Before operator set 7 this attribute went with one that told which axes line up.
-    return (is_one_of(node, FEATUREWISE) or is_one_of(node, RESHAPING)) and "broadcast" not in node.attributes
+    return is_one_of(node, POINTWISE | RESHAPING) and "broadcast" not in node.attributes
 
 
 def _enters(down: Linear, value: ir.Value, place: Place, H: int) -> bool:

@@ -13,14 +13,11 @@ from typing import Any
 
 from ..graph.constants import Constants
 from ..graph.linear import Linear
+from ..graph.operators import ADDING, AFFINE, COPYING, MEASURING, RESHAPING, is_one_of
 from ..onnx_ir import onnx_ir as ir
-from .featurewise import MEASURING, RESHAPING, Growth, Region, Trail, is_one_of, is_passed
+from .featurewise import Growth, Region, Trail, is_passed
 
 __all__ = ["Ffn", "find_ffns"]
-
-ADDING = frozenset({"Add", "Sum", "Identity"})
-# With constants, these leave a branch linear: no activation function.
-PLAIN = frozenset({"Add", "Sub", "Mul", "Div", "Neg", "Cast", "Identity", "Dropout"}) | RESHAPING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -137,7 +134,7 @@ class _Net:
         while (node := value.producer()) is not None and node.inputs and node.inputs[0] is not None:
             if is_one_of(node, RESHAPING):
                 trail.append(self.growth.reshaping(node))
-            elif not is_one_of(node, frozenset({"Identity", "Cast"})):
+            elif not is_one_of(node, COPYING):
                 break
             value = node.inputs[0]
         return value, tuple(trail)
@@ -179,7 +176,7 @@ def _is_curved(source: Linear, region: Region) -> bool:
     """Whether an activation function acts on what one linear alone computes."""
     own = [value for value, place in region.places.items() if place.sources == {source} and value is not source.output]
     makers = [value.producer() for value in own]
-    return source.fused or any(maker is not None and maker.op_type not in PLAIN for maker in makers)
+    return source.fused or any(maker is not None and maker.op_type not in AFFINE | RESHAPING for maker in makers)
 
 
 def _channels(up: Linear, down: Linear) -> int | None:

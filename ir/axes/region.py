@@ -11,9 +11,10 @@ import numpy as np
 
 from ..graph.constants import Constants
 from ..graph.linear import Linear
+from ..graph.operators import POINTWISE, QUANTISING
 from ..onnx_ir import onnx_ir as ir
 from .feature_ids import Features, feature_axis_in, feature_axis_out, trace
-from .feature_rules import POINTWISE, Labels
+from .feature_rules import Labels
 
 __all__ = ["MINIMUM", "Inner", "Region", "Segment", "region_of", "segments", "unfit"]
 
@@ -180,7 +181,7 @@ def _tail(region: Region, constants: Constants) -> list[ir.Node]:
             continue
         (node,) = readers
         varying = [v for v in node.inputs if v is not None and v not in constants]
-        known = node in region.features.ties and node.op_type in POINTWISE
+        known = node in region.features.ties and node.op_type in POINTWISE | QUANTISING
         if known and all(v is value for v in varying) and node.graph is region.linears[0].node.graph:
             found.append(node)
             written.add(node.outputs[0])

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..graph.constant_permutation import problem
 from ..graph.linear import Linear
+from ..graph.operators import MEASURING, is_one_of
 from ..graph.survey import Survey
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .axis_rules import Dim, Operand, Place, Sizes, ties
-from .featurewise import MEASURING, is_one_of
+from .constant_permutation import problem
 
 __all__ = ["Stream", "find_streams"]
 

@@ -10,13 +10,11 @@ import numpy.typing as npt
 
 from ..io.load import ModelError, read
 from ..onnx_ir import onnx_ir as ir
+from .operators import IMPURE, is_standard
 from .shapes import shape_of
 
 __all__ = ["Constants"]
 
-IMPURE = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial"})
-IMPURE |= {"Bernoulli", "Dropout", "If", "Loop", "Scan", "SequenceMap", "Optional"}
-IMPURE |= {"RNN", "GRU", "LSTM"}  # ONNX's reference implementation ignores some of their attributes
 NEWER_DEQUANTIZE = frozenset({"block_size", "output_dtype"})
 EMPTY = np.empty(0)
 CONSTANT_ATTRIBUTES = ("value", "value_float", "value_floats", "value_int", "value_ints")
@@ -188,7 +186,7 @@ def _foldable(node: ir.Node) -> bool:
         return any(name in node.attributes for name in CONSTANT_ATTRIBUTES) and not any(
             attribute.is_ref() for attribute in node.attributes.values()
         )
-    pure = node.domain in ("", "ai.onnx") and node.op_type not in IMPURE
+    pure = is_standard(node) and node.op_type not in IMPURE
     return pure and bool(node.inputs) and not any(a.is_ref() for a in node.attributes.values())
 
 

@@ -9,18 +9,9 @@ from collections.abc import Callable, Iterable
 
 from ..onnx_ir import onnx_ir as ir
 from .linear import Linear
+from .operators import LOOPS, POINTWISE, is_one_of
 
-__all__ = ["ELEMENTWISE", "hidden_to_hidden"]
-
-# Operators that compute each element from the elements at its own place, and so keep features apart and in order.
-# Those with several tensors broadcast them, which lines up axes from the last one on.
-ELEMENTWISE = frozenset(
-    {"Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos", "Cosh"}
-    | {"Div", "Dropout", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"}
-    | {"Log", "Max", "Mean", "Min", "Mish", "Mod", "Mul", "Neg", "PRelu", "Pow", "Reciprocal", "Relu", "Round"}
-    | {"Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish"}
-    | {"Tan", "Tanh", "ThresholdedRelu", "Where"}
-)
+__all__ = ["hidden_to_hidden"]
 
 
 def hidden_to_hidden(model: ir.Model, linears: Iterable[Linear]) -> frozenset[str]:
@@ -38,7 +29,7 @@ def hidden_to_hidden(model: ir.Model, linears: Iterable[Linear]) -> frozenset[st
         return frozenset()
     found: set[str] = set()
     for node in _nodes(model):
-        body = node.attributes.get("body") if node.op_type in ("Loop", "Scan") else None
+        body = node.attributes.get("body") if node.op_type in LOOPS else None
         if body is None or body.is_ref() or body.value not in inside:
             continue
         for enters, leaves in _states(node, body.value):
@@ -80,17 +71,13 @@ def _closure(start: ir.Value, step: Callable[[ir.Value], Iterable[ir.Value]]) ->
 
 def _forward(value: ir.Value) -> Iterable[ir.Value]:
     """What elementwise operators make of a value."""
-    return (node.outputs[0] for node in value.consumers() if _is_elementwise(node))
+    return (node.outputs[0] for node in value.consumers() if is_one_of(node, POINTWISE))
 
 
 def _backward(value: ir.Value) -> Iterable[ir.Value]:
     """What an elementwise operator makes a value of."""
     node = value.producer()
-    return (v for v in node.inputs if v is not None) if node is not None and _is_elementwise(node) else ()
-
-
-def _is_elementwise(node: ir.Node) -> bool:
-    return node.domain in ("", "ai.onnx") and node.op_type in ELEMENTWISE
+    return (v for v in node.inputs if v is not None) if node is not None and is_one_of(node, POINTWISE) else ()
 
 
 def _keeps_axis(linear: Linear) -> bool:

@@ -14,6 +14,7 @@ from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
 from .linear import Bias, Layout, Linear, Scope
+from .operators import PRODUCTS, WEIGHTED, is_standard
 from .recurrent import Recurrent, recurrent
 from .shapes import shape_of
 from .site import Site, size
@@ -64,7 +65,7 @@ def find_operators(
         if isinstance(found, Linear) and (problem := _quantised(found) or site.weight_problem(found.weight)):
             found = problem
         if isinstance(found, Linear):
-            takes_bias = node.op_type in ("MatMul", "FusedMatMul", "Einsum")
+            takes_bias = node.op_type in PRODUCTS - WEIGHTED
             linears.append(_with_bias(found, constants) if takes_bias else found)
         elif isinstance(found, tuple):
             recurrents += found
@@ -75,7 +76,7 @@ def find_operators(
 
 def _recognise(site: Site) -> Found:
     node = site.node
-    standard = node.domain in ("", "ai.onnx")
+    standard = is_standard(node)
     if not standard and node.domain != "com.microsoft":
         if node.op_identifier() in site.functions or not site.parameters():
             return None

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ...ir.graph.linear import Linear
+from ...ir.graph.operators import AFFINE, ATTENTION, MOVING, NORMS, RESHAPING, is_one_of
 from ...ir.onnx_ir import onnx_ir as ir
 
 __all__ = ["queries_and_keys"]
 
 # Operators that hand on what a linear made: moved, scaled, normalised or added to.
-PASSED = frozenset(
-    {"Add", "Sub", "Mul", "Div", "Neg", "Cast", "Identity", "Where", "Concat", "Split", "Slice", "Gather", "Reshape"}
-    | {"Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "LayerNormalization", "RMSNormalization"}
-)
+PASSED = AFFINE | {"Where"} | RESHAPING | MOVING | NORMS
 
 
 def queries_and_keys(linears: Sequence[Linear]) -> frozenset[str]:
@@ -24,7 +22,7 @@ def queries_and_keys(linears: Sequence[Linear]) -> frozenset[str]:
         for node in graph or ():
             if node.op_type == "Softmax":
                 products = _behind(node.inputs[:1], made)[1]
-            elif node.op_type in ("Attention", "MultiHeadAttention", "GroupQueryAttention") and len(node.inputs) > 1:
+            elif node.op_type in ATTENTION and len(node.inputs) > 1:
                 products = [node]
             else:
                 continue
@@ -50,6 +48,6 @@ def _behind(values: Iterable[ir.Value | None], made: dict[ir.Value, str]) -> tup
             found.add(made[value])
         elif node is not None and node.op_type == "MatMul":
             products.append(node)
-        elif node is not None and node.op_type in PASSED:
+        elif node is not None and is_one_of(node, PASSED):
             stack += node.inputs
     return found, products

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...ir.findings.difference import Totals
+from ...ir.graph.operators import PRODUCTS, RECURRENT
 from ...ir.graph.shapes import infer_shapes, shape_of
 from ...ir.io.load import graphs, tensor_slots
 from ...ir.onnx_ir import onnx_ir as ir
@@ -144,11 +145,11 @@ def _recurrence(node: ir.Node) -> Dims:
 
 
 RULES: dict[str, Callable[[ir.Node], Dims]] = {
-    **dict.fromkeys(("MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger"), _product),
+    **dict.fromkeys(PRODUCTS - {"Einsum"} | {"MatMulInteger"}, _product),
     **dict.fromkeys(("Conv", "FusedConv", "ConvInteger"), _convolution),
     **dict.fromkeys(("QLinearMatMul", "QGemm", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"), _quantised_product),
     "MatMulNBits": _packed_product,
     "QLinearConv": _quantised_convolution,
     "ConvTranspose": _transposed_convolution,
-    **dict.fromkeys(("RNN", "GRU", "LSTM"), _recurrence),
+    **dict.fromkeys(RECURRENT, _recurrence),
 }

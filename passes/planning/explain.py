@@ -18,6 +18,7 @@ from ...ir.findings.inspection import Inspected
 from ...ir.graph.addressing import meant
 from ...ir.graph.functions import weight_takers
 from ...ir.graph.linear import Linear, scopes
+from ...ir.graph.operators import PRODUCTS
 from ...ir.graph.recurrent import Recurrent
 from ...ir.graph.sizes import input_dims, open_dims
 from ...ir.graph.skipped import Skipped
@@ -47,7 +48,6 @@ __all__ = ["Case", "explain_node", "trials"]
 Array: TypeAlias = "npt.NDArray[Any]"
 
 NEAREST = 5  # names that are offered for one that is unknown
-PRODUCTS = frozenset({"MatMul", "Gemm", "FusedMatMul", "FusedGemm", "Einsum"})
 NAMED = 4  # operators of a region that are named
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ...ir.errors import ScissionError
 from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear, Scope, scopes
+from ...ir.graph.operators import ARITHMETIC_OF_SIZES, MEASURING, is_one_of
 from ...ir.graph.recurrent import INITIAL_C, INITIAL_H, LENGTHS, Recurrent
 from ...ir.graph.shapes import shape_of
 from ...ir.graph.view import View
@@ -17,11 +18,6 @@ from .edit import INITIALIZERS_ARE_INPUTS
 __all__ = ["SOURCE", "ExcerptError", "excerpt"]
 
 SOURCE = "scission.source"  # under which an input of an excerpt keeps the value that it stands for
-MEASURES = frozenset({"Shape", "Size"})
-ARITHMETIC = frozenset(  # what exporters compute sizes by
-    {"Add", "Cast", "Concat", "Div", "Gather", "Identity", "Max", "Min", "Mod", "Mul", "ReduceProd", "Reshape"}
-    | {"Slice", "Squeeze", "Sub", "Unsqueeze"}
-)
 GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
@@ -176,7 +172,7 @@ class _Excerpt:
                 stack.pop()
             elif maker is None:
                 self._hold(top)
-            elif maker.op_type in MEASURES and top not in self.constants:
+            elif maker.op_type in MEASURING and top not in self.constants:
                 self.node(maker)  # what it measures is inside, or enters
             elif missing := [v for v in maker.inputs if v is not None and v not in self.twins]:
                 stack += missing
@@ -199,9 +195,9 @@ class _Excerpt:
             maker = top.producer()
             if top in self.sizes:
                 stack.pop()
-            elif maker is None or maker.op_type not in ARITHMETIC | MEASURES or maker.domain not in ("", "ai.onnx"):
+            elif maker is None or not is_one_of(maker, ARITHMETIC_OF_SIZES | MEASURING):
                 self.sizes[top] = False
-            elif maker.op_type in MEASURES:
+            elif maker.op_type in MEASURING:
                 self.sizes[top] = True
             else:
                 varying = [v for v in maker.inputs if v is not None and v not in self.constants]

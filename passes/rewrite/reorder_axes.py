@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...ir.axes.axis_rules import Operand
+from ...ir.axes.constant_permutation import operand_orders
 from ...ir.axes.shared_axis import Stream, find_streams
-from ...ir.graph.constant_permutation import operand_orders
 from ...ir.graph.functions import FunctionId
 from ...ir.graph.linear import scopes
 from ...ir.graph.survey import Survey

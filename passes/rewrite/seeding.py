@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...ir.graph.constants import Constants
+from ...ir.graph.operators import DRAWING, is_standard
 from ...ir.io.load import graphs
 from ...ir.onnx_ir import onnx_ir as ir
 
 __all__ = ["common_seeds", "draws", "label", "seeded"]
 
-FLOAT_SEEDS = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-)
 MODE = 2  # input of Dropout that says whether it is trained
 
 
@@ -37,14 +35,14 @@ def draws(model: ir.Model) -> list[ir.Node]:
 
 
 def _may_draw(node: ir.Node) -> bool:
-    if node.domain not in ("", "ai.onnx"):
+    if not is_standard(node):
         return False
     seed = node.attributes.get("seed")
     if seed is not None and not seed.is_ref():
         return False
     if node.op_type == "Dropout":
         return len(node.inputs) > MODE and node.inputs[MODE] is not None
-    return node.op_type in FLOAT_SEEDS
+    return node.op_type in DRAWING
 
 
 def _is_trained(node: ir.Node, constants: Constants) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.axes.feature_rules import BINDING, NORMS, POINTWISE, REDUCING, Labels
+from ....ir.axes.feature_rules import Labels
 from ....ir.graph.constants import Constants
+from ....ir.graph.operators import NORMS, POINTWISE, QUANTISING, REDUCING, RESHAPING, SOFTMAX, VECTOR_BIASED
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
 from ...decompose.region import Selection
@@ -18,7 +19,6 @@ from ..nodes.emitter import Emitter
 
 __all__ = ["Stackable", "Unsuited", "restrict"]
 
-VECTORS = frozenset({"BiasGelu", "FastGelu"})  # operators whose second operand has one dimension and does not broadcast
 Array = npt.NDArray[Any]
 
 
@@ -209,7 +209,7 @@ def restrict(site: Stackable) -> list[ir.Value | None]:
     Raises Unsuited with a reason where that is not possible in the flow that was asked for.
     """
     op = site.node.op_type
-    if site.columns and op not in POINTWISE:
+    if site.columns and op not in POINTWISE | QUANTISING:
         raise Unsuited(f"{op} cannot be computed with features first")
     return EMITTERS[op](site)
 
@@ -221,7 +221,7 @@ def _of_output(site: Stackable) -> tuple[int, Sequence[Selection]]:
 
 def _pointwise(site: Stackable) -> list[ir.Value | None]:
     rank, selections = _of_output(site)
-    if site.node.op_type in VECTORS and len(site.node.inputs) > 1 and (site.stacked or site.columns):
+    if site.node.op_type in VECTOR_BIASED and len(site.node.inputs) > 1 and (site.stacked or site.columns):
         raise Unsuited(f"{site.node.op_type} takes a vector along the last axis only")
     if site.node.op_type == "PRelu" and site.stacked and not site.inside[0]:
         raise Unsuited("PRelu has as many dimensions as its first operand, which comes from outside")
@@ -435,9 +435,9 @@ def _matmul(site: Stackable) -> list[ir.Value | None]:
 
 
 EMITTERS: dict[str, Callable[[Stackable], list[ir.Value | None]]] = {
-    **dict.fromkeys(POINTWISE, _pointwise),
-    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
-    **dict.fromkeys(BINDING, _binding),
+    **dict.fromkeys(POINTWISE | QUANTISING, _pointwise),
+    **dict.fromkeys(RESHAPING, _reshape),
+    **dict.fromkeys(NORMS | SOFTMAX, _binding),
     **dict.fromkeys(REDUCING, _reduce),
     "Expand": _expand,
     "Transpose": _transpose,

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from ..graph.constants import CONSTANT_ATTRIBUTES, Constants
+from ..graph.operators import COPYING, is_standard
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
-from .constants import CONSTANT_ATTRIBUTES, Constants
 
 __all__ = ["operand_orders", "problem"]
 
@@ -25,9 +26,9 @@ def operand_orders(node: ir.Node, orders: Mapping[int, T], constants: Constants)
     >>> operand_orders(node, {0: "columns"}, Constants(ir.Model(ir.Graph([], [], nodes=[]), ir_version=8)))
     {0: {1: 'columns'}}
     """
-    if node.domain not in ("", "ai.onnx"):
+    if not is_standard(node):
         return None
-    if node.op_type in ("Identity", "Cast"):
+    if node.op_type in COPYING:
         return {0: dict(orders)}
     if node.op_type == "Transpose":
         perm = node.attributes.get("perm")

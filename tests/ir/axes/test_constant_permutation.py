@@ -3,7 +3,7 @@ import onnx_ir as ir
 import pytest
 from reference import model, node
 
-from scission.ir.graph.constant_permutation import operand_orders, problem
+from scission.ir.axes.constant_permutation import operand_orders, problem
 from scission.ir.graph.constants import Constants
 from scission.ir.io.load import load
 

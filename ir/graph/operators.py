@@ -1,0 +1,88 @@
+"""What operators are, told once: which compute element by element, which reshape, reduce, normalise, measure or draw.
+
+Every analysis asks here, so that an operator which is added to a trait is understood by all of them. A name stands for
+the operator of ONNX; operators of ONNX Runtime's own domain are known where `MICROSOFT` names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from ..onnx_ir import onnx_ir as ir
+
+__all__ = [
+    *("ADDING", "AFFINE", "ARITHMETIC_OF_SIZES", "ATTENTION", "BLOCKWISE", "COMPARING", "COPYING", "DRAWING"),
+    *("IMPURE", "JOINING", "LOOPS", "MEASURING", "MICROSOFT", "MOVING", "NORMS", "POINTWISE", "PRODUCTS"),
+    *("QUANTISING", "RECURRENT", "REDUCING", "RESHAPING", "SKIP_NORMS", "SOFTMAX", "STANDARD", "VECTOR_BIASED"),
+    *("WEIGHTED", "is_one_of", "is_standard"),
+]
+
+STANDARD = frozenset({"", "ai.onnx"})  # domains of ONNX itself
+
+# Of computing each element of a result from the elements at its own place, operands being broadcast
+COPYING = frozenset({"Identity", "Cast"})
+# With constants these leave a linear function linear: no activation function.
+AFFINE = COPYING | {"Add", "Sub", "Mul", "Div", "Neg", "Dropout"}
+COMPARING = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
+LOGICAL = frozenset({"And", "Or", "Xor", "Not", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot"})
+# Their second operand has one dimension, along the last of the first.
+VECTOR_BIASED = frozenset({"BiasGelu", "FastGelu"})
+ACTIVATIONS = VECTOR_BIASED | {"Celu", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu"}
+ACTIVATIONS |= {"QuickGelu", "Relu", "Selu", "Shrink", "Sigmoid", "Softplus", "Softsign", "Swish", "ThresholdedRelu"}
+TRIGONOMETRIC = frozenset({"Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cos", "Cosh", "Sin", "Sinh", "Tan"})
+POINTWISE = AFFINE | COMPARING | LOGICAL | ACTIVATIONS | TRIGONOMETRIC
+POINTWISE |= {"Abs", "Ceil", "Clip", "Erf", "Exp", "Floor", "IsInf", "IsNaN", "Log", "Max", "Mean", "Min", "Mod", "Pow"}
+POINTWISE |= {"Reciprocal", "Round", "Sign", "Sqrt", "Sum", "Tanh", "Where"}
+QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})  # in one scale, or one for each index of an axis
+ADDING = frozenset({"Add", "Sum", "Identity"})
+
+# Of moving elements
+RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})  # elements stay in the order of memory
+MOVING = frozenset({"Concat", "Expand", "Gather", "Slice", "Split", "Transpose"})
+
+# Of results that depend on all elements along some axes
+SOFTMAX = frozenset({"Softmax", "LogSoftmax"})
+NORMS = frozenset({"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"})
+SKIP_NORMS = frozenset({"SkipLayerNormalization", "SkipSimplifiedLayerNormalization"})
+REDUCING = frozenset({"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean"})
+REDUCING |= {"ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"}
+WEIGHTED = frozenset({"Gemm", "FusedGemm"})  # a product and the addition of a third operand
+PRODUCTS = WEIGHTED | {"MatMul", "FusedMatMul", "Einsum"}
+ATTENTION = frozenset({"Attention", "GroupQueryAttention", "MultiHeadAttention"})
+RECURRENT = frozenset({"RNN", "GRU", "LSTM"})
+
+JOINING = POINTWISE | QUANTISING | {"Concat", "MatMul"}  # may find features in any operand
+# Operators that can be computed for one block of features alone: `passes` has an emitter for each.
+BLOCKWISE = JOINING | RESHAPING | MOVING | SOFTMAX | NORMS | REDUCING
+
+# Of what they read and whether they are functions of it
+MEASURING = frozenset({"Shape", "Size"})  # read no element
+# What exporters compute sizes by.
+ARITHMETIC_OF_SIZES = frozenset({"Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Cast", "Identity", "ReduceProd"})
+ARITHMETIC_OF_SIZES |= {"Concat", "Gather", "Slice", "Reshape", "Squeeze", "Unsqueeze"}
+DRAWING = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"})
+DRAWING |= {"RandomUniformLike"}  # random numbers, from an attribute `seed` that is a float
+LOOPS = frozenset({"Loop", "Scan"})
+# Never folded. ONNX's reference implementation ignores some attributes of the recurrent ones.
+IMPURE = DRAWING | LOOPS | RECURRENT | {"Dropout", "If", "SequenceMap", "Optional"}
+
+# Operators of ONNX Runtime's own domain that are understood, those of its fusions first; some of them it also writes
+# into the default domain. Others there may share a name with one of ONNX and compute something else.
+MICROSOFT = VECTOR_BIASED | SKIP_NORMS | {"QuickGelu", "Gelu", "FusedMatMul", "FusedGemm"} | QUANTISING
+
+
+def is_standard(node: ir.Node) -> bool:
+    """Whether a node is an operator of ONNX."""
+    return node.domain in STANDARD
+
+
+def is_one_of(node: ir.Node, operators: Container[str]) -> bool:
+    """Whether a node is one of some operators of ONNX or ONNX Runtime.
+
+    >>> is_one_of(ir.Node("com.microsoft", "FastGelu", []), POINTWISE)
+    True
+    >>> is_one_of(ir.Node("com.microsoft", "Relu", []), POINTWISE)
+    False
+    """
+    known = node.domain in STANDARD or (node.domain == "com.microsoft" and node.op_type in MICROSOFT)
+    return known and node.op_type in operators
