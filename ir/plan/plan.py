@@ -34,6 +34,7 @@ __all__ = [
     "States",
     "Step",
     "common_rows",
+    "require_plan",
 ]
 
 SCHEMA = 6
@@ -150,6 +151,13 @@ class Step:
     def degree(self) -> float:
         """Mean edges per feature; a random weight falls apart only below about 1 (percolation)."""
         return 2 * self.nonzeros / max(sum(self.shape), 1)
+
+
+def require_plan(plan: Any) -> Plan:
+    """The plan itself; raises PlanError for anything else, such as the file that holds one."""
+    if not isinstance(plan, Plan):
+        raise PlanError(f"a plan is wanted, not a {type(plan).__name__}; read a file of one with scission.Plan.loads")
+    return plan
 
 
 def common_rows(steps: Iterable[Step]) -> tuple[int, ...]:

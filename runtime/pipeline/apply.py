@@ -11,7 +11,7 @@ import onnx
 
 from ...ir.io.load import Source
 from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.plan.plan import Plan, PlanError
+from ...ir.plan.plan import Plan, require_plan
 from ...passes.rewrite.rewrite import rewrite
 from .destination import Destination, Out
 
@@ -54,8 +54,7 @@ def apply(
     byte for byte. Raises PlanError when the plan was made for other weights, ModelError when nothing takes the model,
     or the output exists or cannot be written.
     """
-    if not isinstance(plan, Plan):
-        raise PlanError(f"a plan is wanted, not a {type(plan).__name__}; read a file of one with scission.Plan.loads")
+    require_plan(plan)
     place = Destination.of(model, output, overwrite, custom_ops)
     changed = rewrite(place.loaded.graph, plan) if plan.rewrites or plan.annealing else None
     if place.target is None:

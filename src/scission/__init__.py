@@ -24,64 +24,155 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .ir.errors import ScissionError as ScissionError
+    from .ir.findings.decomposability import ModelReport as ModelReport
     from .ir.findings.difference import Difference as Difference
     from .ir.findings.explanation import Explanation as Explanation
     from .ir.findings.explanation import UnknownNodeError as UnknownNodeError
     from .ir.findings.inspection import Inspection as Inspection
+    from .ir.findings.level_sweep import LevelError as LevelError
+    from .ir.findings.level_sweep import Sweep as Sweep
     from .ir.findings.structure import Structure as Structure
+    from .ir.graph.sizes import InputError as InputError
+    from .ir.graph.skipped import Skipped as Skipped
     from .ir.io.load import ModelError as ModelError
+    from .ir.io.placement import PlacementError as PlacementError
+    from .ir.io.sources import SourceTypeError as SourceTypeError
+    from .ir.plan.annealing import Annealing as Annealing
+    from .ir.plan.annealing import AnnealingError as AnnealingError
+    from .ir.plan.axis_order import Reordering as Reordering
+    from .ir.plan.decomposition import PlanError as PlanError
+    from .ir.plan.evidence import EvidenceError as EvidenceError
+    from .ir.plan.grain import Grain as Grain
+    from .ir.plan.null import NullError as NullError
     from .ir.plan.plan import Block as Block
     from .ir.plan.plan import Decomposition as Decomposition
     from .ir.plan.plan import Plan as Plan
-    from .ir.plan.plan import PlanError as PlanError
     from .ir.plan.plan import Step as Step
+    from .ir.plan.region_split import Joint as Joint
+    from .ir.plan.wanted import Wanted as Wanted
+    from .passes.anneal.activity.activity import ActivityError as ActivityError
+    from .passes.anneal.activity.refit import RefitError as RefitError
+    from .passes.anneal.edges.decision import AnnealError as AnnealError
+    from .passes.anneal.edges.schemes import SchemeError as SchemeError
+    from .passes.connectivity.device import DeviceError as DeviceError
+    from .passes.connectivity.digraph.threshold_sweep import Level as Level
     from .passes.connectivity.digraph.threshold_sweep import structure_sweep as structure_sweep
+    from .passes.rewrite.extract import ExcerptError as ExcerptError
+    from .runtime.calibrate.budget_search import Selection as Selection
+    from .runtime.calibrate.checkpoint_file import CheckpointError as CheckpointError
+    from .runtime.calibrate.dataset import LabelledError as LabelledError
     from .runtime.calibrate.level_sweep import Validation as Validation
     from .runtime.calibrate.level_sweep import sweep as sweep
+    from .runtime.calibrate.metric.kernels import MetricError as MetricError
     from .runtime.calibrate.prepare import Annealer as Annealer
+    from .runtime.calibrate.prepare import AnnealOptionsError as AnnealOptionsError
+    from .runtime.compare.check import EquivalenceError as EquivalenceError
+    from .runtime.compare.check import Verdict as Verdict
     from .runtime.compare.compare import bench as bench
     from .runtime.compare.compare import check as check
+    from .runtime.compare.evaluator import UnprovableError as UnprovableError
+    from .runtime.compare.rounding import RoundingError as RoundingError
+    from .runtime.inputs.rows import CalibrationError as CalibrationError
+    from .runtime.measure.bench import Bench as Bench
+    from .runtime.measure.comparison import Speed as Speed
+    from .runtime.measure.race import BenchError as BenchError
+    from .runtime.ort.memory import NoMemoryError as NoMemoryError
+    from .runtime.ort.session import SessionError as SessionError
     from .runtime.ort.trials import Trials as Trials
+    from .runtime.ort.trials import TrialsError as TrialsError
     from .runtime.pipeline.apply import apply as apply
     from .runtime.pipeline.diff import diff as diff
     from .runtime.pipeline.explain import explain as explain
     from .runtime.pipeline.inspect import inspect as inspect
     from .runtime.pipeline.optimize import optimize as optimize
+    from .runtime.pipeline.options import PlanOptions as PlanOptions
     from .runtime.pipeline.plan import plan as plan
     from .runtime.pipeline.result import Result as Result
     from .runtime.render.html.report import Report as Report
     from .runtime.render.html.report import report as report
+    from .runtime.render.picture.dot import DotError as DotError
+    from .runtime.render.picture.structure import PictureError as PictureError
+    from .runtime.render.text.inspection import InspectionError as InspectionError
+    from .runtime.tune.cached_units import CachedUnitError as CachedUnitError
+    from .runtime.tune.fallback import Fallback as Fallback
+    from .runtime.tune.tune import Tuned as Tuned
     from .runtime.weights.cover_study import Covering as Covering
+    from .runtime.weights.cover_study import CoveringError as CoveringError
     from .runtime.weights.cover_study import cover as cover
+    from .runtime.weights.source import AmbiguousError as AmbiguousError
+    from .runtime.weights.source import WeightError as WeightError
+    from .runtime.weights.states import StatesError as StatesError
     from .runtime.weights.states import structure as structure
 
 __version__ = "0.1.0"
 
 # Importing scission is instant: what a name needs is imported when the name is first used.
-_HOMES = {
-    "Difference": "ir.findings.difference",
-    "ScissionError": "ir.errors",
-    "ModelError": "ir.io.load",
-    **dict.fromkeys(("Block", "Decomposition", "Plan", "PlanError", "Step"), "ir.plan.plan"),
-    "Structure": "ir.findings.structure",
-    "Trials": "runtime.ort.trials",
-    **dict.fromkeys(("bench", "check"), "runtime.compare.compare"),
-    "Result": "runtime.pipeline.result",
-    "apply": "runtime.pipeline.apply",
-    "optimize": "runtime.pipeline.optimize",
-    "plan": "runtime.pipeline.plan",
-    "Inspection": "ir.findings.inspection",
-    **dict.fromkeys(("Explanation", "UnknownNodeError"), "ir.findings.explanation"),
-    "explain": "runtime.pipeline.explain",
-    "inspect": "runtime.pipeline.inspect",
-    "Annealer": "runtime.calibrate.prepare",
-    **dict.fromkeys(("Validation", "sweep"), "runtime.calibrate.level_sweep"),
-    **dict.fromkeys(("Covering", "cover"), "runtime.weights.cover_study"),
-    **dict.fromkeys(("Report", "report"), "runtime.render.html.report"),
-    "diff": "runtime.pipeline.diff",
-    "structure": "runtime.weights.states",
-    "structure_sweep": "passes.connectivity.digraph.threshold_sweep",
+_MODULES = {
+    "ir.errors": ("ScissionError",),
+    "ir.findings.decomposability": ("ModelReport",),
+    "ir.findings.difference": ("Difference",),
+    "ir.findings.explanation": ("Explanation", "UnknownNodeError"),
+    "ir.findings.inspection": ("Inspection",),
+    "ir.findings.level_sweep": ("LevelError", "Sweep"),
+    "ir.findings.structure": ("Structure",),
+    "ir.graph.sizes": ("InputError",),
+    "ir.graph.skipped": ("Skipped",),
+    "ir.io.load": ("ModelError",),
+    "ir.io.placement": ("PlacementError",),
+    "ir.io.sources": ("SourceTypeError",),
+    "ir.plan.annealing": ("Annealing", "AnnealingError"),
+    "ir.plan.axis_order": ("Reordering",),
+    "ir.plan.decomposition": ("PlanError",),
+    "ir.plan.evidence": ("EvidenceError",),
+    "ir.plan.grain": ("Grain",),
+    "ir.plan.null": ("NullError",),
+    "ir.plan.plan": ("Block", "Decomposition", "Plan", "Step"),
+    "ir.plan.region_split": ("Joint",),
+    "ir.plan.wanted": ("Wanted",),
+    "passes.anneal.activity.activity": ("ActivityError",),
+    "passes.anneal.activity.refit": ("RefitError",),
+    "passes.anneal.edges.decision": ("AnnealError",),
+    "passes.anneal.edges.schemes": ("SchemeError",),
+    "passes.connectivity.device": ("DeviceError",),
+    "passes.connectivity.digraph.threshold_sweep": ("Level", "structure_sweep"),
+    "passes.rewrite.extract": ("ExcerptError",),
+    "runtime.calibrate.budget_search": ("Selection",),
+    "runtime.calibrate.checkpoint_file": ("CheckpointError",),
+    "runtime.calibrate.dataset": ("LabelledError",),
+    "runtime.calibrate.level_sweep": ("Validation", "sweep"),
+    "runtime.calibrate.metric.kernels": ("MetricError",),
+    "runtime.calibrate.prepare": ("AnnealOptionsError", "Annealer"),
+    "runtime.compare.check": ("EquivalenceError", "Verdict"),
+    "runtime.compare.compare": ("bench", "check"),
+    "runtime.compare.evaluator": ("UnprovableError",),
+    "runtime.compare.rounding": ("RoundingError",),
+    "runtime.inputs.rows": ("CalibrationError",),
+    "runtime.measure.bench": ("Bench",),
+    "runtime.measure.comparison": ("Speed",),
+    "runtime.measure.race": ("BenchError",),
+    "runtime.ort.memory": ("NoMemoryError",),
+    "runtime.ort.session": ("SessionError",),
+    "runtime.ort.trials": ("Trials", "TrialsError"),
+    "runtime.pipeline.apply": ("apply",),
+    "runtime.pipeline.diff": ("diff",),
+    "runtime.pipeline.explain": ("explain",),
+    "runtime.pipeline.inspect": ("inspect",),
+    "runtime.pipeline.optimize": ("optimize",),
+    "runtime.pipeline.options": ("PlanOptions",),
+    "runtime.pipeline.plan": ("plan",),
+    "runtime.pipeline.result": ("Result",),
+    "runtime.render.html.report": ("Report", "report"),
+    "runtime.render.picture.dot": ("DotError",),
+    "runtime.render.picture.structure": ("PictureError",),
+    "runtime.render.text.inspection": ("InspectionError",),
+    "runtime.tune.cached_units": ("CachedUnitError",),
+    "runtime.tune.fallback": ("Fallback",),
+    "runtime.tune.tune": ("Tuned",),
+    "runtime.weights.cover_study": ("Covering", "CoveringError", "cover"),
+    "runtime.weights.source": ("AmbiguousError", "WeightError"),
+    "runtime.weights.states": ("StatesError", "structure"),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = ["__version__", *_HOMES]
 
 

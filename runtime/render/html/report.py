@@ -19,7 +19,7 @@ from ....ir.findings.inspection import Inspected
 from ....ir.io.load import Model, Source, graphs, load
 from ....ir.io.save import refuse_output
 from ....ir.phase import phase
-from ....ir.plan.plan import Decomposition, Plan
+from ....ir.plan.plan import Decomposition, Plan, require_plan
 from ....ir.plural import counted
 from ....passes.decompose.recurrent import Coupling
 from ....passes.diff.differences import differences
@@ -209,12 +209,13 @@ def report(
     hand; else it is made again. check, bench: compare and time the two models, by default where `changed` is given;
     asked for without it, the plan is carried out in a temporary folder. batch: sizes of the leading open dimension to
     predict and time for; trials: how the models are run. command: the line that makes the report again. Raises
-    ModelError when a model cannot be read or the output exists and `overwrite` is false, and what `check` and `bench`
+    PlanError for a plan that is none, ModelError when a model cannot be read or the output exists and `overwrite` is false, and what `check` and `bench`
     raise.
     """
     from .... import __version__
     from ...ort.environment import machine
 
+    plan = None if plan is None else require_plan(plan)
     trials = trials or Trials()
     target = Path(output) if output is not None else None
     models = [Path(one) for one in (model, changed) if isinstance(one, (str, os.PathLike))]

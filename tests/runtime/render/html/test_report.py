@@ -262,3 +262,8 @@ def test_the_same_linears_in_other_blocks_are_another_plan(rewritten, tmp_path):
     scission.apply(model, other, tmp_path / "other.onnx")
     report = scission.report(model, tmp_path / "other.onnx", plan=alone, check=False, bench=False, trials=TRIALS)
     assert report.recut and report.strange and "other blocks" in report.note
+
+
+def test_a_file_of_a_plan_is_no_plan(tmp_path):
+    with pytest.raises(scission.PlanError, match=r"a plan is wanted, not a str; read a file of one with .*Plan.loads"):
+        scission.report(b"", plan=str(tmp_path / "plan.json"))  # the plan is looked at first
