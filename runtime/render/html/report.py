@@ -205,12 +205,12 @@ def report(
     """Gather everything that there is to tell of a model and of what scission made of it, and write it as one page.
 
     changed: the rewritten model; without it the plan says what would be done. output: an .html file that needs no
-    other; without it nothing is written, and `Report.html` makes it. plan: the one that was carried out, where it is at
-    hand; else it is made again. check, bench: compare and time the two models, by default where `changed` is given;
-    asked for without it, the plan is carried out in a temporary folder. batch: sizes of the leading open dimension to
-    predict and time for; trials: how the models are run. command: the line that makes the report again. Raises
-    PlanError for a plan that is none, ModelError when a model cannot be read or the output exists and `overwrite` is false, and what `check` and `bench`
-    raise.
+    other; without it nothing is written, and `Report.html` makes it. plan: the one that was carried out, where it
+    is at hand; else it is made again. check, bench: compare and time the two models, by default where `changed` is
+    given; asked for without it, the plan is carried out in a temporary folder. batch: sizes of the leading open
+    dimension to predict and time for; trials: how the models are run. command: the line that makes the report
+    again. Raises PlanError for a plan that is none, ModelError when a model cannot be read or the output exists and
+    `overwrite` is false, and what `check` and `bench` raise.
     """
     from .... import __version__
     from ...ort.environment import machine
