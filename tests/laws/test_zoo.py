@@ -1,4 +1,4 @@
-"""Files that public packages ship, where the smallest of those packages could be downloaded: see `tests/bench/zoo.py`."""
+"""Files that public packages ship, where the smallest package could be had: see `tests/bench/zoo.py`."""
 
 import onnx
 import pytest
@@ -7,7 +7,7 @@ from modules import ROOT
 import scission
 
 PACKAGE = ROOT / ".bench" / "zoo" / "onnx-asr"
-KINDS = ("gigaam_v3.onnx", "kaldi_conv.onnx", "nemo80.onnx", "resample_22_16.onnx", "whisper80.onnx")
+KINDS = ("gigaam_v3.onnx", "kaldi_conv.onnx", "nemo80.onnx", "resample_22_16.onnx", "wespeaker.onnx")
 
 
 @pytest.mark.parametrize("kind", KINDS)
