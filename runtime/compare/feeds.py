@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from ...ir.io.load import Model
+from ..inputs.canary import Canary, canary_for
 from ..inputs.drawing import STYLES, draw_feed, wished_sizes, wishes_of
 from ..inputs.inputs import index_bounds, load_npz, shape_of
 from ..inputs.lengths import length_bounds
@@ -144,9 +146,10 @@ def bench_feeds(paths: Sequence[Path], model: Model, trials: Trials, batch: Sequ
     options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
     sessions = [open_session(path, provider=trials.provider, **options) for path in paths]
     found: list[Feed] = []
-    for feed in drawn(model, spec, trials, sizes):
-        wanted = itertools.chain([feed], candidate_feeds(model, trials, near=feed))
-        found += runnable(sessions, wanted, 1, names=symbols(spec))
+    with canary_for(model.graph, paths, trials) or nullcontext() as canary:
+        for feed in drawn(model, spec, trials, sizes):
+            wanted = itertools.chain([feed], candidate_feeds(model, trials, near=feed))
+            found += runnable(sessions, wanted, 1, names=symbols(spec), canary=canary)
     return [feed for place, feed in enumerate(found) if not any(_alike(feed, other) for other in found[:place])]
 
 
@@ -178,7 +181,9 @@ class Observed:
             self.runs = runs_of(self.model, self.feeds, self.trials) if self.parts else []
             return self.feeds
         names, wanted = symbols(spec_of(self.model)), _wanted(meanings(self.model.graph).values())
-        self.feeds = runnable([session], candidate_feeds(self.model, self.trials), wanted, names=names)
+        with self._canary(session) as canary:
+            found = candidate_feeds(self.model, self.trials)
+            self.feeds = runnable([session], found, wanted, names=names, canary=canary)
         if self.parts:
             self.runs = runs_of(self.model, self.feeds, self.trials)
             self._widen(session)
@@ -192,13 +197,18 @@ class Observed:
         missing = {place for place, part in enumerate(self.parts) if self._most(place) < part.least}
         if not missing or not self.feeds:
             return
-        more = runnable([session], _wider_feeds(self.model, self.trials, self.feeds), WIDER)
+        with self._canary(session) as canary:
+            more = runnable([session], _wider_feeds(self.model, self.trials, self.feeds), WIDER, canary=canary)
         for feed, counts in zip(more, runs_of(self.model, more, self.trials), strict=True):
             reached = {place for place in missing if counts[place] >= self.parts[place].least}
             if reached:
                 missing -= reached
                 self.feeds.append(feed)
                 self.runs.append(counts)
+
+    def _canary(self, session: Session) -> AbstractContextManager[Canary | None]:
+        paths = [session.source] if isinstance(session.source, Path) else []
+        return (canary_for(self.model.graph, paths, self.trials) if paths else None) or nullcontext()
 
     def _most(self, place: int) -> int:
         return max((counts[place] for counts in self.runs), default=0)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ...ir.errors import Remedy, option
 from ..ort.session import Session, SessionError
+from .canary import Canary
 from .size_search import TRIALS
 
 __all__ = ["runnable"]
@@ -27,11 +28,12 @@ def runnable(
     *,
     names: Sequence[str] = (),
     seconds: float = SECONDS,
+    canary: Canary | None = None,
 ) -> list[Feed]:
     """The first `wanted` of these feeds that all these models run, or fewer where many are refused.
 
-    names: symbolic dimensions, for the message. Raises SessionError that names the options which help where none of
-    them runs, InputError where not one can be made.
+    names: symbolic dimensions, for the message; canary: runs each before this process does. Raises SessionError that
+    names the options which help where none of them runs, InputError where not one can be made.
     """
     found: list[Feed] = []
     refused: list[SessionError] = []
@@ -41,6 +43,8 @@ def runnable(
             break
         try:
             feed = next(feeds)
+            if canary:
+                canary.require_alive(feed)
             for session in sessions:
                 session.run(feed)
         except StopIteration:

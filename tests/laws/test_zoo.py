@@ -7,7 +7,7 @@ from modules import ROOT
 import scission
 
 PACKAGE = ROOT / ".bench" / "zoo" / "onnx-asr"
-KINDS = ("gigaam_v3.onnx", "kaldi_conv.onnx", "nemo80.onnx", "resample_22_16.onnx", "wespeaker.onnx")
+KINDS = ("gigaam_v3.onnx", "kaldi_conv.onnx", "nemo80.onnx", "resample_22_16.onnx", "nemo128.onnx")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,121 @@
+"""Inputs that would end this process, found in another one: some kernels of ONNX Runtime divide by a size that is 0.
+
+A model whose operators are known for that (a Scan over nothing in a batch of two, the least integer divided by -1) is
+first run in a process of its own on each random input; what ends that process is an input that the model refuses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy.typing as npt
+
+from ...ir.onnx_ir import onnx_ir as ir
+from ..ort.session import SessionError, open_session
+from ..ort.trials import Trials
+
+__all__ = ["Canary", "canary_for"]
+
+Feed = dict[str, npt.NDArray[Any]]
+
+FATAL = frozenset({"Scan"})
+DIVIDING = frozenset({"Div", "Mod"})  # of integers by what is no constant
+LIVES = 24  # processes that may end before every input counts as refused
+
+
+class Canary:
+    """A process that runs inputs before this one does. Used as a context, it ends with it."""
+
+    def __init__(self, paths: Sequence[Path], trials: Trials) -> None:
+        self._how = [str(path) for path in paths], trials.provider, trials.threads, [*map(str, trials.custom_ops)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lives = LIVES
+
+    def __enter__(self) -> Canary:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    def require_alive(self, feed: Feed) -> None:
+        """Raise SessionError for an input that ends a process which runs the models on it."""
+        if self._lives and self._survives(feed):
+            return
+        raise SessionError(f"{self._how[0][0]}: ONNX Runtime ends the whole process on this input")
+
+    def _survives(self, feed: Feed) -> bool:
+        process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            pickle.dump(feed, process.stdin)
+            process.stdin.flush()
+            if process.stdout.read(1):
+                return True
+        except BrokenPipeError:
+            pass
+        self._lives -= 1
+        self._end()
+        return False
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert self._process.stdin is not None
+        pickle.dump(self._how, self._process.stdin)
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None and process.stdout is not None
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+def canary_for(graph: ir.Model, paths: Sequence[Path], trials: Trials) -> Canary | None:
+    """A process to run the inputs of some models in first, where an operator of the first is known to end it."""
+    return Canary(paths, trials) if any(map(_may_end, graph.graph.all_nodes())) else None
+
+
+def _may_end(node: ir.Node) -> bool:
+    if node.op_type in DIVIDING and len(node.inputs) > 1:
+        divisor = node.inputs[1]
+        return divisor is not None and divisor.const_value is None and divisor.dtype is not None and _whole(divisor)
+    return node.op_type in FATAL
+
+
+def _whole(value: ir.Value) -> bool:
+    return value.dtype in (ir.DataType.INT32, ir.DataType.INT64, ir.DataType.INT16, ir.DataType.INT8)
+
+
+def serve(read: Callable[[], Any] | None = None) -> None:
+    """What the process does: run every input that it is sent, and answer each that it outlives."""
+    read = read or (lambda: pickle.load(sys.stdin.buffer))
+    paths, provider, threads, libraries = read()
+    options: dict[str, Any] = {"provider": provider, "threads": threads, "custom_ops": [*map(Path, libraries)]}
+    sessions = [open_session(Path(path), **options) for path in paths]
+    while True:
+        try:
+            feed = read()
+        except EOFError:
+            return
+        for session in sessions:
+            try:
+                session.run(feed)
+            except SessionError:
+                break  # an ordinary refusal, which the caller meets as well
+        sys.stdout.buffer.write(b".")
+        sys.stdout.buffer.flush()
