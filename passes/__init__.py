@@ -1,5 +1,5 @@
 """What is computed of a model: from weights to blocks, from blocks to nodes.
 
-Entry: `planning.planner.make_plan`, `rewrite.rewrite.rewrite`.
+Entry: `planning.make_plan.make_plan`, `rewrite.rewrite.rewrite`.
 May import: nothing.
 """

@@ -20,6 +20,7 @@ from ...ir.phase import phase
 from ...ir.plan.annealing import Annealing, pack_mask
 from ...ir.plan.evidence import Evidence
 from ...ir.plan.null import Null
+from ...ir.progress import Progress
 from ..connectivity.bipartite import components
 from ..connectivity.edges import relate
 from ..connectivity.percolation import distance, half_giant
@@ -32,7 +33,7 @@ from .edges.anneal_sequences import confirm_sequences
 from .edges.neyman import above
 from .edges.schemes import SchemeError, estimate
 from .edges.sequences import edge_sequences
-from .model import Anneal, Annealed, Progress
+from .model import Anneal, Annealed
 from .next_step import deviation, next_step
 from .obstacle import obstacle
 

@@ -23,6 +23,7 @@ from ...ir.plan.annealing import Annealing, Cause, pack_mask
 from ...ir.plan.decomposition import Decomposition
 from ...ir.plan.evidence import Evidence
 from ...ir.plan.null import Null
+from ...ir.progress import Progress
 from ..connectivity.bipartite import Components, components
 from ..connectivity.chunked import to_host
 from ..decompose.blocks import decompose
@@ -50,7 +51,6 @@ Method = Literal[
 ]
 METHODS: tuple[str, ...] = get_args(Method)
 NullOf: TypeAlias = "Callable[[Linear], Null | None]"
-Progress: TypeAlias = "Callable[[int, int, str], None]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -20,13 +20,14 @@ from ...ir.graph.functions import weight_takers
 from ...ir.graph.linear import Linear, scopes
 from ...ir.graph.operators import PRODUCTS
 from ...ir.graph.recurrent import Recurrent
-from ...ir.graph.sizes import input_dims, open_dims
+from ...ir.graph.sizes import Setting, input_dims, open_dims
 from ...ir.graph.skipped import Skipped
 from ...ir.graph.view import View, view
 from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.plan import LoweringName, Plan, Step
+from ...ir.progress import Progress
 from ..connectivity.percolation import half_giant
 from ..connectivity.small_cuts import glued_by_few, glued_by_size
 from ..decompose.cover.cover import WORTH
@@ -39,9 +40,10 @@ from ..rewrite.prepare import planned_view
 from .analysis import Analysis, analyse
 from .candidates import candidates, misfits
 from .inspect import cover_share, inspect_model, scopes_of
-from .planner import names_of, selects_only, turned_ends
+from .linear import names_of, selects_only, turned_ends
 from .recurrent import machines_of, runs_of
 from .regions import Candidate, candidate, grow, joint_options
+from .settings import PlanSettings
 
 __all__ = ["Case", "explain_node", "trials"]
 
@@ -51,21 +53,29 @@ NEAREST = 5  # names that are offered for one that is unknown
 NAMED = 4  # operators of a region that are named
 
 
-def explain_node(model: Model, node: str, *, threads: int = 1, seed: int = 0, **settings: Any) -> Explanation:
+def explain_node(
+    model: Model,
+    node: str,
+    settings: PlanSettings | None = None,
+    *,
+    sized: Callable[[], tuple[Setting, ...]] | None = None,
+    progress: Progress | None = None,
+    seed: int = 0,
+) -> Explanation:
     """Everything that is known about one operator of a model; changes nothing.
 
-    node: its address, or the name of a node where that is in one graph only; threads, settings: those of `make_plan`,
-    so that the verdict is that of a plan with the same settings; seed: of the search for a small cut. An operator that
-    is no linear is explained by the reason why. Raises UnknownNodeError where there is no such node, naming the
-    nearest, and what `make_plan` raises.
+    node: its address, or the name of a node where that is in one graph only; settings, sized, progress: those of
+    `make_plan`, so that the verdict is that of a plan with the same settings; seed: of the search for a small cut. An
+    operator that is no linear is explained by the reason why. Raises UnknownNodeError where there is no such node,
+    naming the nearest, and what `make_plan` raises.
     """
     if not isinstance(node, str):
         what = f"an operator is named by a string, not by a {type(node).__name__}; "
         raise UnknownNodeError(f"{model.name}: {what}", INSPECT, " lists them")
     known: dict[str, Any] = {}
-    found = inspect_model(model, observe=known.__setitem__, threads=threads, **settings)
+    found = inspect_model(model, settings, sized=sized, progress=progress, observe=known.__setitem__)
     with phase("explain"):
-        return _explained(model, node, found, known, threads, seed)
+        return _explained(model, node, found, known, (settings or PlanSettings()).threads, seed)
 
 
 def _explained(

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from ...ir.findings.inspection import Inspected, Inspection
 from ...ir.graph.linear import scopes
+from ...ir.graph.sizes import Setting
 from ...ir.io.load import Model
 from ...ir.plan.plan import Decomposition, Plan, Step
+from ...ir.progress import Progress
 from ..decompose.blocks import group, swapped
 from ..decompose.cover.cover import EACH
 from ..decompose.recurrent import Coupling
 from .analysis import Analysis
-from .planner import make_plan
-from .recurrent import Observe
+from .make_plan import make_plan
+from .settings import Observe, PlanSettings
 
 __all__ = ["cover_share", "in_groups", "inspect_model", "row_of", "scopes_of"]
 
 
-def inspect_model(model: Model, *, observe: Observe | None = None, **settings: Any) -> Inspected:
+def inspect_model(
+    model: Model,
+    settings: PlanSettings | None = None,
+    *,
+    sized: Callable[[], tuple[Setting, ...]] | None = None,
+    progress: Progress | None = None,
+    observe: Observe | None = None,
+) -> Inspected:
     """Make the plan of a model and keep what was seen of every weight on the way; changes nothing.
 
-    observe, settings: those of `make_plan`, so that the verdicts are those of a plan with the same settings. Raises
-    what that raises.
+    All are those of `make_plan`, so that the verdicts are those of a plan with the same settings. Raises what that
+    raises.
     """
     shares: dict[str, tuple[float, float | None]] = {}
 
@@ -32,7 +41,7 @@ def inspect_model(model: Model, *, observe: Observe | None = None, **settings: A
         if observe:
             observe(node, found)
 
-    plan = make_plan(model, observe=keep, **settings)
+    plan = make_plan(model, settings, sized=sized, progress=progress, observe=keep)
     scope = scopes_of(model, plan)
     return Inspected(plan=plan, rows=tuple(row_of(step, scope[step.node], *shares[step.node]) for step in plan.steps))
 

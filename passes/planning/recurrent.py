@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,61 +14,45 @@ from ...ir.graph.survey import Survey
 from ...ir.io.load import ModelError
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import Decomposition, LoweringName, Step
-from ...ir.plan.wanted import Wanted
 from ..decompose.recurrent import Coupling, couple
 from ..lowering.linear.cost import MARGIN, Choice
 from ..lowering.nodes.emitter import ORIGIN
 from ..lowering.recurrent.cost import CPU, CUDA, Machine, Run, choose_recurrent
-from .analysis import Analysis
+from .settings import Planning
 
-__all__ = ["Observe", "Progress", "machines_of", "recurrent_steps", "runs_of"]
-
-Progress: TypeAlias = Callable[[int, int, str], None]
-Observe: TypeAlias = "Callable[[str, Analysis | Coupling], None]"
+__all__ = ["machines_of", "recurrent_steps", "runs_of"]
 
 
-def recurrent_steps(
-    found: Survey,
-    known: dict[Any, Any],
-    activations: Activations,
-    *,
-    provider: str,
-    threads: int,
-    force: bool,
-    progress: Progress | None,
-    name: str,
-    observe: Observe | None = None,
-    grain: Grain | None = None,
-    wanted: Wanted | None = None,
-) -> tuple[list[Step], list[Skipped]]:
+def recurrent_steps(found: Survey, activations: Activations, planning: Planning) -> tuple[list[Step], list[Skipped]]:
     """A step for each direction of each recurrent operator, and those whose weights turned out not to be readable.
 
-    known: remembers weights; activations: of the model; the rest as in `make_plan`, name being that of the model.
     Raises ModelError when a weight does not fit into memory.
     """
     steps: list[Step] = []
     failed: list[Skipped] = []
-    machines = machines_of(provider, threads)
+    settings, couplings = planning.settings, planning.memo.couplings
+    machines = machines_of(settings.provider, settings.threads)
+    asked = dict(settings.wanted.nodes)
     for index, way in enumerate(found.recurrents):
-        if progress:
-            progress(len(found.linears) + index, len(found.linears) + len(found.recurrents), way.address)
-        # The tensor of an initializer is the same in every copy of the graph.
+        if planning.progress:
+            planning.progress(len(found.linears) + index, len(found.linears) + len(found.recurrents), way.address)
         weights = (value.const_value or value for value in (way.weight, way.recurrence))
         key = (*weights, way.index, way.direction)
         try:
-            if key not in known:
-                known[key] = couple(*way.stored(found.constants), way.direction)
+            if key not in couplings:
+                couplings[key] = couple(*way.stored(found.constants), way.direction)
         except MemoryError:
-            raise ModelError(f"{name}: {way.address}: not enough memory for a weight of {way.shape}") from None
+            where = f"{planning.model}: {way.address}"
+            raise ModelError(f"{where}: not enough memory for a weight of {way.shape}") from None
         except ModelError as error:
             size = way.gates * way.shape[0] * way.shape[1]
             failed.append(Skipped(way.address, way.op, f"the weight cannot be read: {error}", size))
             continue
-        if observe:
-            observe(way.address, known[key])
-        asked = dict((wanted or Wanted()).nodes)
+        if planning.observe:
+            planning.observe(way.address, couplings[key])
         asked_of = next((asked[name] for name in (way.address, way.node.name, way.weight.name) if name in asked), None)
-        step = _step(way, known[key], activations.of_sequences(way), machines, force, grain or Grain())
+        extents = activations.of_sequences(way)
+        step = _step(way, couplings[key], extents, machines, settings.force, settings.grain)
         steps.append(step if asked_of is None else _unasked(step, asked_of))
     return steps, failed
 

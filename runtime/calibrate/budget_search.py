@@ -21,12 +21,13 @@ from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.annealing import Annealing, Cause
+from ...ir.progress import Progress
 from ...passes.anneal.model import Found, anneal_model
 from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.trials import Trials
 from .dataset import Labelled
 from .dataset import split as split_data
-from .level_sweep import LEVELLESS, Progress, activity_of
+from .level_sweep import LEVELLESS, activity_of
 from .metric.metric import Budget
 from .metric_runner import Measured, SideBySide
 from .prepare import Annealer, Prepared, prepare

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from ...ir.brief import brief
 from ...ir.findings.level_sweep import LevelResult, OperatorLevel, Sweep, strongest, summarise
 from ...ir.io.load import Model, Source, load
 from ...ir.phase import phase
+from ...ir.progress import Progress
 from ...passes.anneal.edges.schemes import parse_scheme
 from ...passes.anneal.model import Anneal, Annealed, Found, anneal_model
 from ...passes.rewrite.remove_edges import remove_edges
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
     from ...ir.findings.decomposability import ModelReport
     from ...passes.anneal.activity.activity import Activity
 
-__all__ = ["LEVELLESS", "LEVELS", "Progress", "Validation", "activity_of", "read_data", "sweep"]
+__all__ = ["LEVELLESS", "LEVELS", "Validation", "activity_of", "read_data", "sweep"]
 
-Progress = Callable[[int, int, str], None]
 LEVELS = (0.5, 0.2, 0.05, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8, 1e-10, 1e-15, 1e-20, 1e-30)
 EVERY = 0.999  # share of updated weights from which on a checkpoint says nothing
 SHARE = 0.01  # of the metric's range, that a level may cost to be of use

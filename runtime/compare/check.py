@@ -25,7 +25,7 @@ from .rounding import limits
 from .unexercised import PartReport
 
 if TYPE_CHECKING:
-    from ...passes.planning.planner import Progress
+    from ...ir.progress import Progress
 
 __all__ = [
     "EquivalenceError",

@@ -12,8 +12,8 @@ from ...ir.graph.survey import survey
 from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
+from ...ir.progress import Progress
 from ...passes.lowering.nodes.emitter import ORIGIN
-from ...passes.planning.planner import Progress
 from ..inputs.spec import spec_of
 from ..ort.opened import as_file
 from ..ort.trials import Trials

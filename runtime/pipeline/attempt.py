@@ -15,7 +15,8 @@ from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan
 from ...ir.plural import counted
-from ...passes.planning.planner import OWN, Progress
+from ...ir.progress import Progress
+from ...passes.planning.wording import OWN
 from ...passes.rewrite.rewrite import rewrite
 from ..compare import compare
 from ..measure.comparison import Speed

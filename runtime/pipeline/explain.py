@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ...ir.findings.explanation import Explanation
 from ...ir.io.load import Source, load
+from ...ir.progress import Progress
 from ...passes.planning.explain import explain_node
-from ...passes.planning.planner import Progress
+from ...passes.planning.settings import PlanSettings
 from ..inputs.settings import settings_of
 from .options import resolve
 
@@ -31,7 +31,6 @@ def explain(
     node: as `inspect` names it; provider, batch, sizes, device, progress: as in `plan`. Changes nothing. Raises
     UnknownNodeError, with the nearest names, where there is no such node, ModelError when the model cannot be read.
     """
-    settings: dict[str, Any] = {"provider": resolve(provider), "device": device, "progress": progress}
     loaded = load(model)
-    settings |= {"batch": batch, "sized": settings_of(loaded, batch, sizes)}
-    return explain_node(loaded, node, threads=os.cpu_count() or 1, **settings)
+    settings = PlanSettings(provider=resolve(provider), batch=batch, threads=os.cpu_count() or 1, device=device)
+    return explain_node(loaded, node, settings, sized=settings_of(loaded, batch, sizes), progress=progress)

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from ...ir.brief import Several
 from ...ir.findings.inspection import Inspected, Inspection
 from ...ir.io.load import Source, load
+from ...ir.progress import Progress
 from ...passes.planning.inspect import inspect_model
-from ...passes.planning.planner import Progress
+from ...passes.planning.settings import PlanSettings
 from ..inputs.settings import settings_of
 from .options import resolve
 
@@ -47,10 +48,7 @@ def inspected(
     loaded = load(model)
     return inspect_model(
         loaded,
-        provider=resolve(provider),
-        batch=batch,
+        PlanSettings(provider=resolve(provider), batch=batch, threads=os.cpu_count() or 1, device=device),
         sized=settings_of(loaded, batch, sizes),
-        threads=os.cpu_count() or 1,
-        device=device,
         progress=progress,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...ir.io.load import Source
 from ...ir.plural import counted
-from ...passes.planning.planner import Progress
+from ...ir.progress import Progress
 from ..ort.trials import Trials
 from ..renamed import renamed
 from ..render.words import why_nothing

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from ...ir.io.load import Model, Source
 from ...ir.plan.plan import Plan
-from ...passes.planning.planner import Progress
+from ...ir.progress import Progress
 from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.trials import Trials
 from ..renamed import renamed

@@ -12,7 +12,9 @@ from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.plan import Plan
-from ...passes.planning.planner import Progress, make_plan
+from ...ir.progress import Progress
+from ...passes.planning.make_plan import make_plan
+from ...passes.planning.settings import PlanSettings
 from ..inputs.settings import settings_of
 from .options import PlanOptions, resolve
 
@@ -52,16 +54,18 @@ class Planner:
         asked = self.options
         chosen = make_plan(
             model,
-            provider=resolve(asked.provider),
-            batch=asked.batch,
+            PlanSettings(
+                provider=resolve(asked.provider),
+                batch=asked.batch,
+                threads=asked.threads or os.cpu_count() or 1,
+                force=asked.force,
+                device=asked.device,
+                regions=asked.regions,
+                grain=asked.grain,
+                wanted=asked.wanted,
+            ),
             sized=self.sized,
-            threads=asked.threads or os.cpu_count() or 1,
-            force=asked.force,
             progress=self.progress,
-            device=asked.device,
-            regions=asked.regions,
-            grain=asked.grain,
-            wanted=asked.wanted,
         )
         if self.trials is None:
             return chosen, None

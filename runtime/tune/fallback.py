@@ -11,9 +11,9 @@ from ...ir.graph.activations import Activations
 from ...ir.io.load import Model
 from ...ir.phase import phase
 from ...ir.plan.plan import Plan
-from ...passes.planning.planner import Progress
-from ...passes.planning.signature import signature
-from ...passes.planning.unit import PlanUnit, alone, form_of, plan_units
+from ...ir.progress import Progress
+from ...passes.planning.units.signature import signature
+from ...passes.planning.units.unit import PlanUnit, alone, form_of, plan_units
 from ...passes.rewrite.extract import excerpt
 from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite

@@ -14,10 +14,10 @@ from ...ir.graph.view import View
 from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan, PlanError, Step
-from ...passes.planning.alternatives import Alternative, alternatives
-from ...passes.planning.planner import Progress
-from ...passes.planning.signature import signature
-from ...passes.planning.unit import PlanUnit, alone, form_of, plan_units, replaced
+from ...ir.progress import Progress
+from ...passes.planning.units.alternatives import Alternative, alternatives
+from ...passes.planning.units.signature import signature
+from ...passes.planning.units.unit import PlanUnit, alone, form_of, plan_units, replaced
 from ...passes.rewrite.extract import excerpt
 from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite

@@ -23,7 +23,8 @@ from ...passes.decompose.cover.cover import WORTH
 from ...passes.lowering.linear.cost import MARGIN, choose, machines_for
 from ...passes.lowering.linear.lowering import suited
 from ...passes.planning.analysis import Analysis, analyse
-from ...passes.planning.planner import praise, selects_only, turned_ends
+from ...passes.planning.linear import selects_only, turned_ends
+from ...passes.planning.wording import praise
 from .source import Weight, find_weight, is_matrix_file
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from scission.models.planted import products as planted
 from scission.models.sketch import Sketch
 from scission.models.trained import gpt2, huge, minilm
 from scission.passes.connectivity.bipartite import components
-from scission.passes.planning.planner import make_plan
+from scission.passes.planning.make_plan import make_plan
 from scission.runtime.measure.bench import file_bytes
 from scission.runtime.ort.session import left_cuda, open_session
 

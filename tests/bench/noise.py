@@ -26,9 +26,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from scission.ir.io.load import load
 from scission.models.planted import ffn as planted_ffn
-from scission.passes.planning.alternatives import alternatives
-from scission.passes.planning.planner import make_plan
-from scission.passes.planning.unit import alone, plan_units
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
+from scission.passes.planning.units.alternatives import alternatives
+from scission.passes.planning.units.unit import alone, plan_units
 from scission.passes.rewrite.extract import excerpt
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
@@ -76,7 +77,7 @@ def tuning(threads: int | None) -> Iterator[Figure]:
     """The same two products tuned again and again."""
     model = planted_ffn.build(np.random.default_rng(0), d=256, hidden=1024, blocks=4).model
     loaded = load(model)
-    plan = make_plan(loaded, force=True, rows=ROWS, threads=threads or os.cpu_count() or 1)
+    plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS, threads=threads or os.cpu_count() or 1))
     trials = Trials(provider="cpu", threads=threads, seconds=SECONDS)
     row = f"--tune, {threads} thread" if threads else "--tune, all threads"
     winners: list[str] = []

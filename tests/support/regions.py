@@ -19,8 +19,9 @@ from scission.ir.plan.region_split import Joint
 from scission.passes.decompose.region import group_joint
 from scission.passes.lowering.nodes.emitter import Names
 from scission.passes.planning.analysis import analyse
-from scission.passes.planning.planner import make_plan
+from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.regions import candidate, grow
+from scission.passes.planning.settings import PlanSettings
 from scission.passes.rewrite.rewrite import joint_problem
 
 MS = "com.microsoft"
@@ -100,7 +101,7 @@ def joined(plan, seen, regions, flow="rows", stack=1):
 
 
 def dense_plan(proto):
-    return make_plan(load(proto), regions=False, force=True)
+    return make_plan(load(proto), PlanSettings(regions=False, force=True))
 
 
 def assert_laws(before, after, blocks=()):
@@ -111,7 +112,7 @@ def assert_laws(before, after, blocks=()):
     assert all(count <= known.get(name, 1) for name, count in oracles.value_names(after).items())
     if is_valid(before):
         onnx.checker.check_model(after, full_check=True)  # also that it is topologically sorted
-    again = make_plan(load(after), force=True)
+    again = make_plan(load(after), PlanSettings(force=True))
     assert not [step.node for step in again.rewrites if "/block" in step.node]
     assert not {step.node for step in again.rewrites} & set(blocks)
 

@@ -15,7 +15,7 @@ import typer
 from ....ir.errors import ScissionError
 
 if TYPE_CHECKING:
-    from ....passes.planning.planner import Progress
+    from ....ir.progress import Progress
 
 __all__ = ["MOMENT", "UNSHOWN", "files_of", "progress_bar", "refuse_input", "refuse_outputs", "show"]
 

@@ -18,6 +18,7 @@ from ....ir.io.load import Model
 from ....ir.phase import phase
 from ....ir.plan.annealing import Annealing
 from ....ir.plan.plan import Decomposition, Plan, PlanError, Step
+from ....ir.progress import Progress
 from ....passes.connectivity.edges import relate
 from ....passes.decompose.blocks import in_order
 from ....passes.decompose.cover.cover import WORTH
@@ -25,7 +26,6 @@ from ....passes.decompose.fingerprint import fingerprint
 from ....passes.decompose.recurrent import Coupling, coupling_hash
 from ....passes.planning.analysis import Analysis
 from ....passes.planning.inspect import in_groups
-from ....passes.planning.planner import Progress
 from ....passes.rewrite.prepare import planned_view
 from ...weights.source import from_array
 from ...weights.states import StateGraph, find, states_of

@@ -21,13 +21,14 @@ from ....ir.io.save import refuse_output
 from ....ir.phase import phase
 from ....ir.plan.plan import Decomposition, Plan, require_plan
 from ....ir.plural import counted
+from ....ir.progress import Progress
 from ....passes.decompose.recurrent import Coupling
 from ....passes.diff.differences import differences
 from ....passes.diff.totals import census
 from ....passes.lowering.nodes.emitter import ORIGIN, ROLE
 from ....passes.planning.analysis import Analysis
 from ....passes.planning.inspect import inspect_model, row_of, scopes_of
-from ....passes.planning.planner import Progress
+from ....passes.planning.settings import PlanSettings
 from ...compare import compare
 from ...inputs.settings import settings_of
 from ...measure.comparison import Speed
@@ -286,13 +287,15 @@ def _inspected(model: Model, plan: Plan | None, settings: _Settings, force: bool
     if plan is None:
         return inspect_model(
             model,
+            PlanSettings(
+                provider=resolve(settings.trials.provider),
+                batch=settings.batch,
+                threads=settings.trials.threads or os.cpu_count() or 1,
+                force=force,
+                device=settings.device,
+            ),
             observe=settings.keep,
-            provider=resolve(settings.trials.provider),
-            batch=settings.batch,
             sized=settings_of(model, settings.batch, settings.trials.sizes),
-            threads=settings.trials.threads or os.cpu_count() or 1,
-            force=force,
-            device=settings.device,
             progress=settings.progress,
         )
     scope = scopes_of(model, plan)

@@ -19,7 +19,8 @@ from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.connectivity.percolation import half_giant
 from scission.passes.planning.analysis import analyse
 from scission.passes.planning.explain import explain_node
-from scission.passes.planning.planner import make_plan
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
 
 OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("f", 1)]
 
@@ -56,12 +57,12 @@ def test_what_is_known_of_weights_is_in_the_order_of_the_model():
 def test_a_stream_that_the_plan_reorders_is_explained_in_its_new_order():
     model = load(autoregressive.build(np.random.default_rng(0), 64, 150)[0])
     settings = {"batch": [256], "force": True}
-    plan = make_plan(model, **settings)
+    plan = make_plan(model, PlanSettings(**settings))
     assert plan.reorderings
     seen = survey(model.graph)
     weights = [(one.canonical(seen.constants), one.address) for one in seen.linears]
     for step in plan.rewrites:
-        found = explain_node(model, step.node, **settings)
+        found = explain_node(model, step.node, PlanSettings(**settings))
         assert [one.what for one in found.trials if one.taken] == [step.lowering]
         assert max(one.gain for one in found.trials if one.gain is not None) == step.gain
         weight = next(W for W, one in weights if one == step.node)

@@ -11,6 +11,7 @@ from scission.passes.connectivity.bipartite import components
 from scission.passes.connectivity.edges import relate
 from scission.passes.decompose.cover.cover import every_cover
 from scission.passes.planning.inspect import inspect_model
+from scission.passes.planning.settings import PlanSettings
 
 
 def test_a_row_tells_of_components_covers_and_the_verdict_of_the_plan():
@@ -44,7 +45,7 @@ def test_what_is_no_linear_is_skipped_with_its_reason():
     ],
 )
 def test_the_scope_is_the_graph_that_the_node_stands_in(kind, scopes):
-    rows = inspect_model(load(build(np.random.default_rng(0), kind).model), force=True).rows
+    rows = inspect_model(load(build(np.random.default_rng(0), kind).model), PlanSettings(force=True)).rows
     assert [row.scope for row in rows] == scopes
     assert all(row.node.startswith(row.scope) for row in rows)
 

@@ -12,8 +12,9 @@ from scission.ir.plan.plan import Plan
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import KINDS, build, feeds
 from scission.models.planted.recurrent import Cell, build_cell
-from scission.passes.planning.planner import make_plan
-from scission.passes.planning.unit import alone, plan_units
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
+from scission.passes.planning.units.unit import alone, plan_units
 from scission.passes.rewrite.extract import ExcerptError, excerpt
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
@@ -24,7 +25,7 @@ UNTOLD = {"matmul-right-unknown"}  # kinds whose activation has no rank
 def parts(model, **options):
     """(view, plan, [(unit, its excerpt)]) of a model that is split wherever it splits."""
     loaded = load(model)
-    plan = make_plan(loaded, force=True, **options)
+    plan = make_plan(loaded, PlanSettings(force=True, **options))
     seen = planned_view(loaded.graph, plan)
     return seen, plan, [(unit, excerpt(seen, unit.operators, unit.inner)) for unit in plan_units(plan, seen)]
 
@@ -60,7 +61,7 @@ def test_a_plan_for_one_unit_holds_for_its_excerpt(kind):
 def test_nothing_of_the_model_is_changed(kind):
     planted = build(np.random.default_rng(0), kind)
     loaded = load(planted.model)
-    plan = make_plan(loaded, force=True)
+    plan = make_plan(loaded, PlanSettings(force=True))
     seen = planned_view(loaded.graph, plan)
     before = proto(seen.model).SerializeToString()
     uses = {value: len(value.uses()) for node in seen.model.graph for value in node.outputs}
@@ -126,7 +127,7 @@ def test_sizes_are_computed_as_in_the_model():
     outs = [h.make_tensor_value_info("y", 1, ["n", "t", 8])]
     graph = h.make_graph(nodes, "g", ins, outs, held)
     loaded = load(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8))
-    seen = planned_view(loaded.graph, make_plan(loaded, force=True))
+    seen = planned_view(loaded.graph, make_plan(loaded, PlanSettings(force=True)))
     both = list(seen.found.linears)
     region = region_of(both, seen.found.constants)
     part = excerpt(seen, region.linears, [node for node in seen.model.graph if node.name == "reshape"])
@@ -153,7 +154,7 @@ def test_what_cannot_stand_alone_is_refused():
     with pytest.raises(ExcerptError, match="unknown rank"):
         parts(build(np.random.default_rng(0), "matmul-right-unknown").model)
     loaded = load(build(np.random.default_rng(0), "if").model)
-    seen = planned_view(loaded.graph, make_plan(loaded, force=True))
+    seen = planned_view(loaded.graph, make_plan(loaded, PlanSettings(force=True)))
     assert len({one.node.graph for one in seen.found.linears}) > 1
     with pytest.raises(ExcerptError, match="different graphs"):
         excerpt(seen, seen.found.linears)

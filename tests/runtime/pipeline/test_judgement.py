@@ -7,7 +7,8 @@ from races import told
 
 from scission.ir.io.load import load
 from scission.models.planted.products import build
-from scission.passes.planning.planner import make_plan
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
 from scission.runtime.measure.bench import Bench
 from scission.runtime.measure.race import Spread, Timing
 from scission.runtime.pipeline.judgement import judge_speed, speed_of
@@ -35,7 +36,7 @@ def benched(*kinds):
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(load(build(np.random.default_rng(0), "matmul-right-2").model), force=True)
+    return make_plan(load(build(np.random.default_rng(0), "matmul-right-2").model), PlanSettings(force=True))
 
 
 def gaining(plan, gain):

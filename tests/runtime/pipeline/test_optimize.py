@@ -522,7 +522,9 @@ def weights_of(path):
 
 def forced(monkeypatch):
     real = planner.make_plan
-    monkeypatch.setattr(planner, "make_plan", lambda *a, **o: real(*a, **{**o, "force": True}))
+    monkeypatch.setattr(
+        planner, "make_plan", lambda model, settings, **o: real(model, dataclasses.replace(settings, force=True), **o)
+    )
 
 
 def test_an_operator_that_falls_back_gets_its_removed_weights_back(lossy, tmp_path, monkeypatch):

@@ -10,7 +10,8 @@ from tune_examples import ROWS, TRIALS, twins
 import scission
 from scission.ir.io.load import load
 from scission.models.planted import ffn as planted_ffn
-from scission.passes.planning.planner import make_plan
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
 from scission.runtime.cli import app as cli
 from scission.runtime.render.text.cache import cache_view
 from scission.runtime.render.text.table import console
@@ -37,7 +38,7 @@ def content():
     ffn = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64).model
     for model, machine in ((twins(1), own), (ffn, {**own, "cpu": "Another CPU", "onnxruntime": "0.1"})):
         loaded = load(model)
-        plan = make_plan(loaded, force=True, batch=ROWS)
+        plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tuning, "machine", lambda provider, machine=machine: machine)
             tune(loaded, plan, TRIALS, ROWS, racer=FakeRacer(lambda way, rows: 2.0 if rows == 1 else 3.0))

@@ -8,7 +8,8 @@ from tune_examples import twins
 from scission.ir.io.load import load
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import build
-from scission.passes.planning.planner import make_plan
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
 from scission.runtime.ort.trials import Trials
 from scission.runtime.tune.fallback import Fallback, dropped, to_drop, unit_speeds
 
@@ -17,7 +18,7 @@ TRIALS = Trials(provider="cpu", threads=1)
 
 def speeds_of(model, speed, rows=(1, 16), regions=True):
     loaded, racer = load(model), FakeRacer(speed)
-    plan = make_plan(loaded, force=True, batch=rows, regions=regions)
+    plan = make_plan(loaded, PlanSettings(force=True, batch=rows, regions=regions))
     return plan, unit_speeds(loaded, plan, TRIALS, rows, racer=racer), racer.calls
 
 
@@ -46,7 +47,7 @@ def test_units_that_cannot_be_measured_stand_between_slow_and_fast():
 
 def test_a_unit_that_is_not_clearly_slower_goes_alone_whatever_its_ratio():
     loaded, racer = load(twins(2)), FakeRacer(lambda way, rows: 0.95, spread=1.2)
-    plan = make_plan(loaded, force=True, batch=(1,), regions=False)
+    plan = make_plan(loaded, PlanSettings(force=True, batch=(1,), regions=False))
     units = unit_speeds(loaded, plan, TRIALS, (1,), racer=racer)
     assert not any(unit.slower for unit in units) and len(to_drop(units, ())) == 1
 

@@ -11,8 +11,9 @@ from scission.ir.graph.view import View
 from scission.ir.io.load import Model, load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.models.planted.products import build
-from scission.passes.planning.planner import make_plan
-from scission.passes.planning.unit import alone, plan_units
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
+from scission.passes.planning.units.unit import alone, plan_units
 from scission.passes.rewrite.extract import excerpt
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
@@ -25,7 +26,7 @@ QUICK = Trials(provider="cpu", threads=1)
 
 def prepared(source, kind="matmul-right-3", **options):
     loaded = load(source or build(np.random.default_rng(0), kind, **options).model)
-    plan = make_plan(loaded, force=True)
+    plan = make_plan(loaded, PlanSettings(force=True))
     seen = planned_view(loaded.graph, plan)
     (unit,) = plan_units(plan, seen)
     part = excerpt(seen, unit.operators, unit.inner)

@@ -15,7 +15,8 @@ from scission.ir.plan.plan import Plan
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import build
 from scission.models.planted.recurrent import Cell, build_cell
-from scission.passes.planning.planner import make_plan
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
 from scission.passes.rewrite.rewrite import rewrite
 from scission.runtime.tune import tune as tuning
 from scission.runtime.tune.tune import tune
@@ -35,7 +36,7 @@ def tuned(model, speed, *, force=True, regions=True, **options):
     """(Tuned, the calls of the racer) with speeds from a function of way and rows."""
     loaded = load(model)
     racer = FakeRacer(speed)
-    plan = make_plan(loaded, force=force, batch=ROWS, regions=regions)
+    plan = make_plan(loaded, PlanSettings(force=force, batch=ROWS, regions=regions))
     return tune(loaded, plan, TRIALS, ROWS, racer=racer, **options), racer.calls
 
 
@@ -74,7 +75,7 @@ def test_dense_wins_where_all_is_slower_and_nothing_is_forced(force):
     assert only(result).winner == "dense" and not result.plan.rewrites and not result.plan.joints
     assert all("at most 0.93x the speed of dense is measured (batch 1, 16)" in s.reason for s in result.plan.steps)
     loaded = load(ffn())
-    plan = make_plan(loaded, force=True, batch=ROWS)
+    plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS))
     racer = FakeRacer(lambda way, rows: 0.95 if "columns" in way else 0.92)
     result = tune(loaded, plan, TRIALS, ROWS, racer=racer, force=force)
     assert ("columns" in only(result).winner) is force and bool(result.plan.rewrites) is force
@@ -85,7 +86,7 @@ def test_what_is_not_clear_stays_as_planned_and_is_not_kept(cache):
     rng = np.random.default_rng(0)
     for _ in range(4):
         loaded, racer = load(ffn()), FakeRacer(lambda way, rows: rng.uniform(0.7, 2.0), spread=2.5)
-        plan = make_plan(loaded, force=True, batch=ROWS)
+        plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS))
         result = tune(loaded, plan, TRIALS, ROWS, racer=racer)
         unit = only(result)
         assert racer.calls and unit.winner == unit.planned and not unit.settled and "not measurable" in unit.note
@@ -171,7 +172,7 @@ def test_elsewhere_it_is_measured_again(change, monkeypatch):
     monkeypatch.setattr(tuning, "machine", lambda provider: {**here, **change.get("machine", {})})
     monkeypatch.setattr(tuning, "__version__", change.get("version", tuning.__version__))
     loaded, racer = load(twins()), FakeRacer(lambda way, rows: 2.0)
-    plan = make_plan(loaded, force=True, batch=ROWS, regions=False)
+    plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS, regions=False))
     tune(loaded, plan, change.get("trials", TRIALS), change.get("batch", ROWS), racer=racer)
     assert racer.calls
 
@@ -189,13 +190,15 @@ def test_what_cannot_be_measured_stays_as_planned_and_says_why():
     result, calls = tuned(model, lambda way, rows: 2.0)
     unit = only(result)
     assert calls == [] and unit.winner == unit.planned and "unknown rank" in unit.note and unit.table == ()
-    assert result.plan == make_plan(load(model), force=True, batch=ROWS)
+    assert result.plan == make_plan(load(model), PlanSettings(force=True, batch=ROWS))
 
 
 def test_recurrent_operators_are_tuned():
     model = build_cell(np.random.default_rng(0), Cell(op="LSTM", sizes=((4, 8),) * 4)).model
     loaded = load(model)
-    plan = dataclasses.replace(make_plan(loaded, force=True, batch=ROWS), grain=Grain())  # blocks may be merged again
+    plan = dataclasses.replace(
+        make_plan(loaded, PlanSettings(force=True, batch=ROWS)), grain=Grain()
+    )  # blocks may be merged again
     result = tune(loaded, plan, TRIALS, ROWS, racer=FakeRacer(lambda way, rows: 2.0 if way == "parallel 2" else 1.5))
     assert only(result).winner == "parallel 2" and len(result.plan.rewrites[0].decomposition.blocks) == 2
     rewrite(load(model).graph, result.plan)
@@ -212,7 +215,7 @@ def test_progress_and_json():
 def test_a_model_that_was_reordered_is_tuned_in_its_new_order():
     model = planted_ffn.build(np.random.default_rng(0), d=64, hidden=256, blocks=4).model
     loaded = load(model)
-    plan = make_plan(loaded, force=True, batch=ROWS)
+    plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS))
     reorderings = reordered(loaded, plan)
     result = tune(loaded, reorderings, TRIALS, ROWS, racer=FakeRacer(lambda way, rows: 2.0))
     assert all(unit.note == "" for unit in result.units) and result.plan.reorderings
@@ -232,4 +235,4 @@ def reordered(loaded, plan):
     orders = choose_orders(find_streams(seen.found, seen.model), {step.node: step.decomposition for step in plan.steps})
     assert orders
     changed = reorder_axes(loaded.graph, orders)
-    return dataclasses.replace(make_plan(load(changed), force=True, batch=ROWS), reorderings=orders)
+    return dataclasses.replace(make_plan(load(changed), PlanSettings(force=True, batch=ROWS)), reorderings=orders)

@@ -5,6 +5,7 @@ import pytest
 from scission.ir.io.load import load
 from scission.passes.planning.analysis import analyse
 from scission.passes.planning.inspect import inspect_model
+from scission.passes.planning.settings import PlanSettings
 from scission.runtime.render.html import linear_section as portrait
 from scission.runtime.render.html.linear_section import finest, portraits, worth_showing
 
@@ -26,7 +27,7 @@ def components_of(W):
 
 
 def found(model):
-    return inspect_model(model, provider="cpu", threads=1, batch=[4])
+    return inspect_model(model, PlanSettings(provider="cpu", threads=1, batch=[4]))
 
 
 DENSE = RNG.standard_normal((8, 8)).astype(np.float32)

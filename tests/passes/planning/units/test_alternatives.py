@@ -12,16 +12,17 @@ from scission.models.networks.autoregressive import build as made
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import KINDS, build
 from scission.models.planted.recurrent import Cell, build_cell
-from scission.passes.planning.alternatives import MOST, alternatives
-from scission.passes.planning.planner import make_plan
-from scission.passes.planning.unit import plan_units, replaced
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
+from scission.passes.planning.units.alternatives import MOST, alternatives
+from scission.passes.planning.units.unit import plan_units, replaced
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 
 
 def units_of(model, **options):
     loaded = load(model)
-    plan = make_plan(loaded, **{"force": True, **options})
+    plan = make_plan(loaded, PlanSettings(**{"force": True, **options}))
     seen = planned_view(loaded.graph, plan)
     return loaded, plan, seen, plan_units(plan, seen, idle=True)
 

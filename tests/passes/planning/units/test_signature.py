@@ -7,16 +7,17 @@ from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import build
 from scission.passes.connectivity.bipartite import components
 from scission.passes.decompose.blocks import decompose, group
-from scission.passes.planning.planner import make_plan
-from scission.passes.planning.signature import signature
-from scission.passes.planning.unit import plan_units
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
+from scission.passes.planning.units.signature import signature
+from scission.passes.planning.units.unit import plan_units
 from scission.passes.rewrite.extract import excerpt
 from scission.passes.rewrite.prepare import planned_view
 
 
 def signed(model):
     loaded = load(model)
-    plan = make_plan(loaded, force=True, regions=False)
+    plan = make_plan(loaded, PlanSettings(force=True, regions=False))
     seen = planned_view(loaded.graph, plan)
     return [
         signature(excerpt(seen, unit.operators, unit.inner), [step.decomposition for step in unit.steps])

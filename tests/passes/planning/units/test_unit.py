@@ -6,15 +6,16 @@ from scission.ir.io.load import load
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import build
 from scission.models.planted.recurrent import Cell, build_cell
-from scission.passes.planning.planner import make_plan
-from scission.passes.planning.unit import alone, plan_units, replaced
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
+from scission.passes.planning.units.unit import alone, plan_units, replaced
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 
 
 def planned(model, **options):
     loaded = load(model)
-    plan = make_plan(loaded, **options)
+    plan = make_plan(loaded, PlanSettings(**options))
     return loaded, plan, planned_view(loaded.graph, plan)
 
 

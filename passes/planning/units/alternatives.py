@@ -7,24 +7,25 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...ir.graph.linear import Linear, scopes
-from ...ir.graph.recurrent import Recurrent
-from ...ir.graph.view import View
-from ...ir.plan.plan import Decomposition, Plan, Step
-from ...ir.plan.region_split import Joint
-from ..decompose.blocks import halves
-from ..decompose.recurrent import couple, group_units, unit_groups
-from ..lowering.linear.batched import tile_of
-from ..lowering.linear.cost import Machine, machines_for, worst_gain
-from ..lowering.linear.lowering import suited
-from ..lowering.nodes.emitter import Names
-from ..lowering.recurrent.cost import parallel_seconds, seconds
-from ..rewrite.rewrite import joint_problem
-from . import recurrent as recurrent_planner
-from .analysis import Analysis, analyse
-from .candidates import candidates
-from .planner import names_of, praise, selects_only, turned_ends
-from .regions import JointOption, candidate, grown_from, joined, joint_options
+from ....ir.graph.linear import Linear, scopes
+from ....ir.graph.recurrent import Recurrent
+from ....ir.graph.view import View
+from ....ir.plan.plan import Decomposition, Plan, Step
+from ....ir.plan.region_split import Joint
+from ...decompose.blocks import halves
+from ...decompose.recurrent import couple, group_units, unit_groups
+from ...lowering.linear.batched import tile_of
+from ...lowering.linear.cost import Machine, machines_for, worst_gain
+from ...lowering.linear.lowering import suited
+from ...lowering.nodes.emitter import Names
+from ...lowering.recurrent.cost import parallel_seconds, seconds
+from ...rewrite.rewrite import joint_problem
+from .. import recurrent as recurrent_planner
+from ..analysis import Analysis, analyse
+from ..candidates import candidates
+from ..linear import names_of, selects_only, turned_ends
+from ..regions import JointOption, candidate, grown_from, joined, joint_options
+from ..wording import praise
 from .unit import PlanUnit, way_of
 
 __all__ = ["MOST", "Alternative", "alternatives"]

@@ -13,8 +13,9 @@ from scission.passes.connectivity.bipartite import components
 from scission.passes.decompose.blocks import decompose
 from scission.passes.decompose.fingerprint import fingerprint
 from scission.passes.lowering.linear.cost import CPU, CUDA, LOWERINGS, best_of, choose, fitting, worst_gain
-from scission.passes.planning import analysis, planner
-from scission.passes.planning.planner import make_plan
+from scission.passes.planning import analysis, linear
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
 
 
 def model_of(W, rows="m", **options):
@@ -23,7 +24,8 @@ def model_of(W, rows="m", **options):
 
 
 def plan(model, **options):
-    return make_plan(load(model), **options)
+    told = {name: options.pop(name) for name in ("progress", "observe", "sized") if name in options}
+    return make_plan(load(model), PlanSettings(**options), **told)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,7 +130,7 @@ def test_what_is_no_linear_is_listed_with_its_reason():
 
 def test_rows_that_the_graph_fixes_are_the_ones_predicted_for(monkeypatch):
     seen = []
-    monkeypatch.setattr(planner, "best_of", lambda *a: seen.append([rows for rows, _ in a[1]]) or best_of(*a))
+    monkeypatch.setattr(linear, "best_of", lambda *a: seen.append([rows for rows, _ in a[1]]) or best_of(*a))
     plan(model_of(SMALL, rows=7), batch=[1, 2])
     plan(model_of(SMALL), batch=[1, 2])
     plan(model_of(SMALL))
@@ -138,7 +140,7 @@ def test_rows_that_the_graph_fixes_are_the_ones_predicted_for(monkeypatch):
 def test_threads_and_provider_decide_the_machines(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        planner, "best_of", lambda *a: seen.append(list(dict.fromkeys(m for _, m in a[1]))) or best_of(*a)
+        linear, "best_of", lambda *a: seen.append(list(dict.fromkeys(m for _, m in a[1]))) or best_of(*a)
     )
     for options in ({}, {"threads": 4}, {"provider": "cuda", "threads": 4}):
         made = plan(model_of(SMALL), **options)
@@ -160,7 +162,7 @@ def test_a_device_makes_the_same_plan_to_the_byte(kind):
     planted = build(np.random.default_rng(0), kind if kind in KINDS else "chain", ((40, 30), (20, 50)), dormant=(2, 1))
     want = plan(planted.model, force=True)
     assert plan(planted.model, force=True, device="cpu") == want
-    made = make_plan(load(planted.model), force=True, device=torch.device("cpu"))
+    made = make_plan(load(planted.model), PlanSettings(force=True, device=torch.device("cpu")))
     assert made.dumps() == want.dumps() and made.rewrites
     assert (want.analysed, made.analysed) == ("by search on the CPU", "by Boolean products on cpu")
 
@@ -170,7 +172,7 @@ def test_a_device_looks_at_each_weight_once_and_tells_its_progress(monkeypatch):
     monkeypatch.setattr(analysis, "components", lambda W: seen.append(W.shape) or components(W))
     nodes = [("MatMul", ["x", "W"], [f"y{i}"]) for i in range(5)]
     model = oracles.graph(nodes, {"x": ["m", 48]}, {f"y{i}": ["m", 48] for i in range(5)}, {"W": SMALL})
-    made = make_plan(load(model), device=torch.device("cpu"), progress=lambda *a: told.append(a))
+    made = make_plan(load(model), PlanSettings(device=torch.device("cpu")), progress=lambda *a: told.append(a))
     assert not seen and len(made.steps) == 5 and told[0] == (0, 1, "n0")
 
 
@@ -202,7 +204,7 @@ def test_planning_changes_nothing():
     for kind in ("chain", "function", "matmul-right-unknown", "through-split"):
         model = load(build(np.random.default_rng(0), kind).model)
         before = onnx.ModelProto.SerializeToString(scission.ir.io.save.to_proto(model, model.graph))
-        make_plan(model, force=True)
+        make_plan(model, PlanSettings(force=True))
         assert onnx.ModelProto.SerializeToString(scission.ir.io.save.to_proto(model, model.graph)) == before
 
 

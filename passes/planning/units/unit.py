@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...ir.axes.region import region_of
-from ...ir.graph.linear import Linear
-from ...ir.graph.recurrent import Recurrent
-from ...ir.graph.view import View
-from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.plan.plan import Decomposition, Plan, Step
-from ...ir.plan.region_split import Joint
-from ..decompose.blocks import is_cover
-from ..lowering.linear.cost import MARGIN
-from ..lowering.linear.lowering import problem
-from ..lowering.nodes.emitter import ORIGIN
+from ....ir.axes.region import region_of
+from ....ir.graph.linear import Linear
+from ....ir.graph.recurrent import Recurrent
+from ....ir.graph.view import View
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.plan.plan import Decomposition, Plan, Step
+from ....ir.plan.region_split import Joint
+from ...decompose.blocks import is_cover
+from ...lowering.linear.cost import MARGIN
+from ...lowering.linear.lowering import problem
+from ...lowering.nodes.emitter import ORIGIN
 
 __all__ = ["PlanUnit", "alone", "form_of", "plan_units", "replaced", "way_of"]
 

@@ -1,0 +1,174 @@
+"""What to do with each linear of a model by itself: its weight analysed, candidates predicted, the best one taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...ir.graph.activations import Activations
+from ...ir.graph.linear import Linear
+from ...ir.graph.recurrent import Recurrent
+from ...ir.graph.skipped import Skipped
+from ...ir.graph.survey import Survey
+from ...ir.io.load import ModelError
+from ...ir.plan.plan import Decomposition, LoweringName, States, Step
+from ..connectivity.edges import edges
+from ..decompose.recurrent import states_of
+from ..lowering.linear.batched import tile_of
+from ..lowering.linear.cost import Choice, best_of
+from ..lowering.linear.lowering import absorbs, suited
+from ..lowering.linear.scatternd import turned
+from ..lowering.linear.select import selection
+from .analysis import Analysis, analyse, analyse_on, key_of
+from .candidates import candidates, misfits
+from .settings import Memo, Planning, PlanSettings
+from .wording import praise, refusal
+
+if TYPE_CHECKING:
+    import torch
+
+
+__all__ = ["linear_steps", "names_of", "selects_only", "turned_ends"]
+
+
+def linear_steps(found: Survey, activations: Activations, planning: Planning) -> tuple[list[Step], list[Skipped]]:
+    """A step for each linear, and those whose weight turned out not to be readable.
+
+    Raises ModelError when a weight does not fit into memory.
+    """
+    steps: list[Step] = []
+    failed: list[Skipped] = []
+    memo = planning.memo
+    if planning.device is not None:
+        _analyse_ahead(found, planning.device, planning)
+    for index, linear in enumerate(found.linears):
+        if planning.progress:
+            planning.progress(index, len(found.linears) + len(found.recurrents), linear.address)
+        key = key_of(linear)
+        try:
+            _remember(linear, found, memo)
+        except MemoryError:
+            where = f"{planning.model}: {linear.address}"
+            raise ModelError(f"{where}: not enough memory for a weight of {linear.shape}") from None
+        except ModelError as error:
+            failed.append(
+                Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", math.prod(linear.shape))
+            )
+            continue
+        analysis = memo.analyses[key]
+        if planning.observe:
+            planning.observe(linear.address, analysis)
+        told = planning.observe is not None or analysis.sha256 is not None
+        step = _step(linear, planning, activations.of(linear) if told else ())
+        steps.append(replace(step, states=memo.states[key]) if linear.address in found.hidden else step)
+    return steps, failed
+
+
+def _remember(linear: Linear, found: Survey, memo: Memo) -> None:
+    """Read a weight for what is not known of it yet."""
+    key = key_of(linear)
+    if key not in memo.analyses:
+        memo.analyses[key] = analyse(linear.canonical(found.constants), transposed=linear.transposed)
+    if linear.address in found.hidden and key not in memo.states:
+        memo.states[key] = _states(linear, found)
+    if key not in memo.selects:
+        memo.selects[key] = selects_only(linear, memo.analyses[key], found)
+
+
+def _analyse_ahead(found: Survey, device: torch.device, planning: Planning) -> None:
+    """Analyse the weights that are not known yet on the device, many in flight."""
+    analyses = planning.memo.analyses
+    distinct = {key_of(linear): linear for linear in reversed(found.linears)}  # of equal ones the first
+    wanted = [linear for key, linear in reversed(distinct.items()) if key not in analyses]
+    for index, (key, linear, analysis) in enumerate(analyse_on(device, wanted, found.constants)):
+        analyses[key] = analysis
+        if planning.progress:
+            planning.progress(index, len(wanted), linear.address)
+
+
+def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ...]) -> Step:
+    """What to do with one linear; extents: of its activation rows, for each size that is predicted for."""
+    K, N = linear.shape
+    settings, memo = planning.settings, planning.memo
+    analysis, selects = memo.analyses[key_of(linear)], memo.selects[key_of(linear)]
+    counts = list(dict.fromkeys(map(math.prod, extents)))
+    itemsize = np.dtype(linear.dtype.numpy()).itemsize
+    asked = settings.wanted.way(*names_of(linear))
+    if asked is None or asked == "dense":
+        ways = suited(linear) or ("scatter",)  # predicted all the same; why it is left alone is said below
+        ways = ("select",) if selects and "select" in ways else tuple(way for way in ways if way != "select")
+    else:
+        ways = (asked,)
+    tile = tile_of(settings.provider, linear.dtype)
+    circumstances = (tuple(counts), itemsize, turned_ends(linear), ways, tile, absorbs(linear), asked)
+    key = (*key_of(linear), *circumstances)
+    if key not in memo.choices:
+        memo.choices[key] = _chosen(linear, analysis, settings, counts, ways, asked)
+    choice, against = memo.choices[key]
+    reason = refusal(linear, analysis, choice, counts, settings.force, asked, against, selects=selects)
+    taken = choice if reason is None and choice else None
+    lowering: LoweringName = taken.lowering if taken else "dense"
+    decomposition = choice.decomposition if choice else Decomposition((K, N), ())
+    return Step(
+        node=linear.address,
+        op=linear.op,
+        weight=linear.weight.name or "",
+        dtype=linear.dtype.name.lower(),
+        shape=(K, N),
+        lowering=lowering,
+        decomposition=decomposition,
+        components=analysis.components.count,
+        giant=analysis.components.giant,
+        nonzeros=analysis.components.nonzeros,
+        dormant_inputs=analysis.decomposition.dormant_inputs.size,
+        dormant_outputs=analysis.decomposition.dormant_outputs.size,
+        gain=round(choice.gain, 3) if choice else None,
+        reason=reason or praise(analysis, decomposition, selects=lowering == "select"),
+        sha256=analysis.sha256 if choice else None,
+        extents=extents,
+    )
+
+
+def _chosen(
+    linear: Linear,
+    analysis: Analysis,
+    settings: PlanSettings,
+    rows: Sequence[int],
+    ways: Sequence[LoweringName],
+    asked: LoweringName | None,
+) -> tuple[Choice | None, str]:
+    """What gains most at its worst, of blocks and covers, and what is against the lowering that was asked for."""
+    machines = [(count, machine) for count in rows for machine in settings.machines()]
+    tile = tile_of(settings.provider, linear.dtype)
+    forced = asked is not None and asked != "dense"
+    found = list(candidates(linear, analysis, ways, settings.grain, machines, tile, asked=forced))
+    choice = best_of(found, machines, int(linear.dtype.numpy().itemsize), turned_ends(linear, ways[0]), tile)
+    return choice, misfits(found, ways, tile).get(ways[0], "") if forced and choice is None else ""
+
+
+def names_of(one: Linear | Recurrent) -> tuple[str | None, ...]:
+    """What an operator goes by: its address, the name of its node, and that of its weight."""
+    return one.address, one.node.name, one.weight.name
+
+
+def _states(linear: Linear, found: Survey) -> States:
+    """The structure of a weight that maps states to themselves; row h of the adjacency lists the in-edges of h."""
+    return states_of(edges(linear.canonical(found.constants)).T)
+
+
+def selects_only(linear: Linear, analysis: Analysis, found: Survey) -> bool:
+    """Whether a weight only picks features; it is read again only where every output has one edge."""
+    single = analysis.components.nonzeros == linear.shape[1] and not analysis.decomposition.dormant_outputs.size
+    return single and analysis.sha256 is not None and selection(linear.canonical(found.constants)) is not None
+
+
+def turned_ends(linear: Linear, way: LoweringName = "scatter") -> int:
+    """How many ends of a linear have to be brought to features-first layout and back."""
+    layout = turned(linear) if way == "scatternd" else linear.layout
+    if layout.kind == "conv":
+        return 0
+    return 2 if layout.kind == "rows" else (layout.enter is not None) + (layout.exit is not None)

@@ -1,0 +1,75 @@
+"""What a plan is made for, and what is known while it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from ...ir.graph.sizes import Setting
+from ...ir.plan.grain import Grain
+from ...ir.plan.plan import States
+from ...ir.plan.wanted import Wanted
+from ...ir.progress import Progress
+from ..decompose.recurrent import Coupling
+from ..lowering.linear.cost import Choice, Machine, machines_for
+from .analysis import Analysis, Key
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Memo", "Observe", "PlanSettings", "Planning"]
+
+Observe: TypeAlias = Callable[[str, Analysis | Coupling], None]  # told (address, what the weight is like)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSettings:
+    """What costs are predicted for, and what is not left to them."""
+
+    provider: str = "cpu"  # or 'cuda'
+    batch: Sequence[int] | None = None  # sizes of the leading open dimension, each predicted for
+    sizes: Mapping[str, int] | None = None  # of other open dimensions of the inputs, by name
+    threads: int = 1  # that products will run on
+    force: bool = False  # split whatever splits, also where that is slower, and each block by itself
+    device: str | torch.device = "cpu"  # that weights are analysed on; 'auto': CUDA for large models where there is one
+    regions: bool = True  # whether linears are split together, and shared axes reordered, where that gains more
+    grain: Grain = field(default_factory=Grain)  # how coarse blocks are to be; goes before what `force` says of that
+    wanted: Wanted = field(default_factory=Wanted)  # lowerings to take whatever they cost
+
+    def machines(self) -> list[Machine]:
+        """The machines that costs are predicted for."""
+        return machines_for(self.provider, self.threads)
+
+    def resolved(self) -> PlanSettings:
+        """The same with what follows from other fields."""
+        every = self.force and self.grain.parts is None
+        grain = replace(self.grain, every=True) if every else self.grain
+        return replace(self, grain=grain, regions=self.regions and self.wanted.every is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """What weights are like, so that each is read once however often the graph around them is looked at.
+
+    The tensor of an initializer is the same object in every copy of a graph, so it can be a part of the key.
+    """
+
+    analyses: dict[Key, Analysis] = field(default_factory=dict)  # of linears
+    states: dict[Key, States] = field(default_factory=dict)  # of linears that map states to themselves
+    selects: dict[Key, bool] = field(default_factory=dict)  # whether a linear only picks features
+    choices: dict[Key, tuple[Choice | None, str]] = field(default_factory=dict)  # see `linear.step_of`
+    couplings: dict[Key, Coupling] = field(default_factory=dict)  # of directions of recurrent operators
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """A plan under way: what it is made for, what is known by now, and who is told."""
+
+    model: str  # its name, for messages
+    settings: PlanSettings
+    sized: Callable[[], tuple[Setting, ...]]  # finds the sizes that activations are predicted for
+    device: torch.device | None  # that weights are analysed on; None: on this processor
+    memo: Memo
+    progress: Progress | None  # called with (done, total, node)
+    observe: Observe | None

@@ -1,0 +1,123 @@
+"""Why a linear stays dense and what is split, in sentences."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...ir.graph.linear import Linear
+from ...ir.graph.recurrent import Recurrent
+from ...ir.graph.survey import Survey
+from ...ir.plan.plan import Decomposition, LoweringName
+from ..decompose.blocks import is_cover
+from ..lowering.linear.cost import MARGIN, Choice
+from ..lowering.linear.lowering import absorbs, problem
+from ..lowering.nodes.emitter import ORIGIN
+from ..lowering.nodes.weights import loses_format
+from .analysis import Analysis
+
+if TYPE_CHECKING:
+    pass
+
+
+__all__ = ["OWN", "QUANTISED", "describe_stranger", "praise", "refusal"]
+
+NEAREST = 5  # names that are offered for one that is unknown
+QUANTISED = "its weight is quantised"
+OWN = "already a block of a split operator"
+
+
+def refusal(
+    linear: Linear,
+    analysis: Analysis,
+    choice: Choice | None,
+    rows: Sequence[int],
+    force: bool,
+    asked: LoweringName | None,
+    against: str,
+    *,
+    selects: bool,
+) -> str | None:
+    """Why a linear stays dense; None when it is split. against: why the blocks cannot have the lowering that was asked
+    for, else empty."""
+    parts = analysis.components
+    if ORIGIN in linear.node.metadata_props:
+        return OWN
+    if parts.count == 0:
+        return "every entry is zero: there is nothing to multiply"
+    if asked == "dense":
+        return "dense, as asked"
+    if against:
+        return against
+    if choice is None:
+        K, N = linear.shape
+        degree = 2 * parts.nonzeros / (K + N)
+        rest = f" but {parts.dormant:,}" if parts.dormant else ""
+        return (
+            f"one component holds every feature{rest}: {parts.nonzeros / (K * N):.1%} of the entries are edges, "
+            f"{degree:,.1f} per feature, and a random weight falls apart below about 1"
+        )
+    if reason := problem(linear) or (problem(linear, asked) if asked else None):
+        return reason
+    if reason := loses_format(linear):
+        return f"{QUANTISED} {reason}"
+    if asked == "select" and not selects:
+        return "'select' needs a weight with a single 1 for every output; use 'scatter'"
+    if asked:
+        return None
+    if _dequantised(linear) and not force:
+        return f"{QUANTISED}: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
+    if choice.gain < MARGIN and not force:
+        what = f"{parts.count} blocks" if parts.count > 1 else "one block beside dormant features"
+        if absorbs(linear) and (dead := analysis.decomposition.dormant_outputs.size):
+            it = "it is" if dead == 1 else "they are"
+            what += f" ({dead} of the outputs {'has' if dead == 1 else 'have'} no edge, but {it} computed all the same)"
+        if choice.decomposition.layers:
+            what = "a hidden block-triangular form"
+        elif is_cover(choice.decomposition):
+            what = f"{len(choice.decomposition.blocks)} groups of {choice.decomposition.mac_share:.0%} of the entries"
+        at = ", ".join(map(str, rows))
+        return f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (rows {at}); --force splits it anyway"
+    return None
+
+
+def _dequantised(linear: Linear) -> bool:
+    maker = linear.weight.producer()
+    return maker is not None and maker.op_type == "DequantizeLinear"
+
+
+def praise(analysis: Analysis, chosen: Decomposition, *, selects: bool) -> str:
+    """What is split, in a few words."""
+    dormant: Any = analysis.decomposition.dormant_inputs.size + analysis.decomposition.dormant_outputs.size
+    if selects:
+        return f"every output is one input: {chosen.shape[1]:,} picked from {chosen.shape[0]:,}"
+    merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < analysis.components.count else ""
+    spare = f", {dormant} dormant features" if dormant else ""
+    if chosen.layers:
+        layers = 1 + max(last for _, last in chosen.layers)
+        return f"block-triangular: {layers:,} layers in {len(chosen.blocks)} row groups{spare}"
+    if is_cover(chosen):
+        return f"{_cover_in_words(chosen)}{spare}"
+    return f"{analysis.components.count} independent blocks{merged}{spare}"
+
+
+def _cover_in_words(chosen: Decomposition) -> str:
+    """What groups of a cover share, in a few words."""
+    owned, shared = ("inputs", "outputs") if chosen.summed else ("outputs", "inputs")
+    count = len(chosen.blocks)
+    beside = f", {len(chosen.strays):,} entries apart" if chosen.strays else ""
+    if not chosen.shared.size:
+        return f"{count} groups of {owned} that share nothing{beside}"
+    return f"{count} groups of {owned} that share {chosen.shared.size:,} {shared}{beside}"
+
+
+def describe_stranger(model: str, name: str, found: Survey) -> str:
+    """Why a lowering cannot be wanted of a node, and which nodes there are."""
+    skipped = next((skip for skip in found.skipped if skip.node == name), None)
+    if skipped is not None:
+        return f"{model}: {name}: a lowering is wanted of it, but it is left alone: {skipped.reason}"
+    operators: list[Linear | Recurrent] = [*found.linears, *found.recurrents]
+    every = [one.address for one in operators]
+    near = (difflib.get_close_matches(name, every, n=NEAREST, cutoff=0.3) or every)[:NEAREST]
+    return f"{model}: a lowering is wanted of {name!r}, which no linear is called; there is {', '.join(near) or 'none'}"
