@@ -18,9 +18,9 @@ from .load import InlineTensor, Model, read, tensor_slots
 from .placement import PlacementError, size_of_data
 from .serial import Swap, home_of, reference, swapped, to_proto
 from .stand_in import SparseTensor
-from .wire import HERE, FileRange, Piece, WireError, concatenate, fill, hollow, locations, relocate
+from .wire import HERE, INITIALIZERS, FileRange, Piece, WireError, concatenate, fill, hollow, locations, relocate
 
-__all__ = ["copy_external", "data_file", "links_followed", "reader_of", "write_external"]
+__all__ = ["copy_external", "data_file", "left_in_place", "links_followed", "reader_of", "write_external"]
 
 INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
 MEMORY = "/in memory"  # location of tensors that are yet to be written; their offset is a number
@@ -140,6 +140,19 @@ def reader_of(data: Path, besides: Path | None) -> Path | None:
         except (OSError, ValueError):  # no model, or one whose data is not there
             continue
     return None
+
+
+def left_in_place(path: Path) -> bytes:
+    """The model at `path` as bytes, whose large initializers stay in that file: it is their external data, beside it.
+
+    ONNX Runtime maps external data and copies what is inside of bytes, so that weights are there once instead of three
+    times. Raises OSError.
+    """
+    data = _mapped(path)
+    try:
+        return hollow(data, path.name, LARGE, INITIALIZERS)
+    except WireError:  # ONNX Runtime says what is wrong
+        return bytes(data)
 
 
 def links_followed(model: bytes, folder: Path) -> tuple[bytes, Path]:

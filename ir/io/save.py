@@ -73,6 +73,7 @@ def stage(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) ->
                 write_external(model, graph, staged.path)
             else:
                 _write_inline(model, graph, staged.path)
+        del graph  # its weights need not lie in memory as well as in the file
         yield staged
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 __all__ = [
     "HERE",
+    "INITIALIZERS",
     "FileRange",
     "Piece",
     "WireError",
@@ -36,6 +37,8 @@ NESTED: Nested = {
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph"},
 }
+# Which lead to the initializers of the main graph.
+INITIALIZERS: Nested = {"model": {7: "graph"}, "graph": {5: "tensor"}}
 # Which lead to any tensor at all; one that an attribute holds is "held".
 EVERYWHERE: Nested = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -82,11 +85,11 @@ class _Field(NamedTuple):
 Piece: TypeAlias = "bytes | memoryview | FileRange"
 
 
-def hollow(data: memoryview, location: str, smallest: int = 1024) -> bytes:
+def hollow(data: memoryview, location: str, smallest: int = 1024, nested: Nested = NESTED) -> bytes:
     """The ModelProto in `data` with the raw data of every tensor of at least `smallest` bytes left where it lies.
 
-    Such a tensor becomes an external one at `location`, with its offset and length inside `data`.
-    Raises WireError when `data` ends early or is no message.
+    Such a tensor becomes an external one at `location`, with its offset and length inside `data`; nested: which fields
+    lead to the tensors that are looked at. Raises WireError when `data` ends early or is no message.
     """
 
     def strip(start: int, end: int, _: str) -> list[Piece]:
@@ -107,7 +110,7 @@ def hollow(data: memoryview, location: str, smallest: int = 1024) -> bytes:
             pieces.append(string(DISPLACED, b"".join(data[field.head : field.tail] for field in places)))
         return [*pieces, _external(location, raw[0].body, raw[0].tail - raw[0].body)]
 
-    return b"".join(_walk(data, 0, len(data), "model", strip, smallest, NESTED))  # type: ignore[arg-type]
+    return b"".join(_walk(data, 0, len(data), "model", strip, smallest, nested))  # type: ignore[arg-type]
 
 
 def fill(skeleton: bytes, location: str, path: str | None = None) -> list[Piece]:

@@ -17,9 +17,11 @@ import onnx
 
 from ...ir.brief import brief
 from ...ir.errors import ScissionError, option
+from ...ir.io.external import left_in_place
 from ...ir.phase import phase
 from ...ir.plural import counted
 from ..measure.deviation import OutputReport, compare_values, worst_of
+from ..ort.memory import release
 from ..ort.session import Choice, Session, SessionError, TensorSpec, open_session
 from .rounding import limits
 from .unexercised import PartReport
@@ -174,12 +176,19 @@ def check(
     trials = [dict(feed) for feed in (feeds(first) if callable(feeds) else feeds)]
     if not trials:
         raise EquivalenceError("there is nothing to compare on: no inputs were given")
-    second = load(changed, "changed")
+    chosen, hollow = first.provider, _is_hollow(first)
+    opened = [first, load(changed, "changed")]
+    del first  # each pair is closed before the next one is opened: weights are held in two sessions at the most
 
     def compare(
         trials: Sequence[Mapping[str, Array]],
     ) -> tuple[tuple[OutputReport, ...], list[list[tuple[float, int, int]]]]:
-        reports, interface = _compare_outputs(first, second, trials, rtol, atol, least, progress)
+        pair = opened or [load(original, "original"), load(changed, "changed")]
+        try:
+            reports, interface = _compare_outputs(pair[0], pair[1], trials, rtol, atol, least, progress)
+        finally:
+            pair.clear()
+            release()
         whole = [dataclasses.replace(probe, narrow=None) for probe in probes]
         runs = ((original, "original", whole), (changed, "changed", probes))
         return reports, [
@@ -192,16 +201,16 @@ def check(
         # Fused operators may run what the graph as it is written refuses: that says nothing about the changed model.
         plain = load(original, "original", plain=True)
         sound = [feed for feed in trials if _runs(plain, feed)]
+        del plain
         if not sound or (len(sound) == len(trials) and not isinstance(error, _RefusedError)):
             raise
         if len(sound) == len(trials):
-            return _refused(error, len(trials), first.provider, time.perf_counter() - start)
+            return _refused(error, len(trials), chosen, time.perf_counter() - start)
         trials = sound
         try:
             reports, (before, after) = compare(trials)
         except _RefusedError as again:
-            return _refused(again, len(trials), first.provider, time.perf_counter() - start)
-    hollow = _is_hollow(first)
+            return _refused(again, len(trials), chosen, time.perf_counter() - start)
     probed = tuple(_probe_report(*of_probe, hollow) for of_probe in zip(probes, before, after, strict=True))
     empty = not any(report.elements for report in reports)
     if not any(report.finite for report in reports) and not (empty and hollow):
@@ -217,21 +226,22 @@ def check(
         outputs=reports,
         probes=probed,
         trials=len(trials),
-        provider=first.provider,
+        provider=chosen,
         seconds=time.perf_counter() - start,
         reason="; ".join(problems) if problems else _praise(reports, probed, len(trials)),
     )
 
 
 def expose(model: Path | bytes, names: Sequence[str]) -> bytes:
-    """The model, as bytes, with these top-level values as outputs after its own; external data stays where it is.
+    """The model, as bytes, with these top-level values as outputs after its own.
 
+    External data stays where it is, and so do large weights of a path: as if they were external data in its folder.
     Nothing is parsed: in protobuf's wire format a message followed by another is the two merged, lists appended
     (https://protobuf.dev/programming-guides/encoding/#last-one-wins). Names that do not exist are left to ONNX Runtime.
     """
     outputs = [onnx.ValueInfoProto(name=name) for name in names]
     tail: bytes = onnx.ModelProto(graph=onnx.GraphProto(output=outputs)).SerializeToString()
-    return (model.read_bytes() if isinstance(model, Path) else model) + tail
+    return (left_in_place(model) if isinstance(model, Path) else model) + tail
 
 
 def _compare_outputs(

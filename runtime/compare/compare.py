@@ -143,12 +143,13 @@ def bench(
 
     trials = trials or Trials()
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
+        release(source.graph)  # the sessions of what ran before
         feeds = bench_feeds((before, after), source, trials, batch)
         found = []
         for index, feed in enumerate(feeds):
             if progress:
                 progress(index, len(feeds), f"size {index + 1} of {len(feeds)}")
-            release()  # the sessions of what ran before
+            release()
             timed = bench_module.bench(
                 before,
                 after,

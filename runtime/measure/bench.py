@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ...ir.brief import brief_line
 from ..ort.environment import machine
+from ..ort.memory import release
 from ..ort.session import Choice, GraphChoice, open_session
 from .clock import Clock, ClockName
 from .comparison import Comparison, Speed
@@ -99,6 +100,7 @@ def bench(
     context = machine(provider)
     # Thrown away: the first session of a process pays for the runtime, the first read of a file for the disk.
     open_session(original, provider=provider, threads=threads, custom_ops=custom_ops)
+    release()
     found = race(
         models,
         feeds,

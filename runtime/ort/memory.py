@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import math
+import mmap
 import os
 import re
 import sys
@@ -28,6 +30,7 @@ __all__ = [
         "footprint",
         "release",
         "free_bytes",
+        "given_back_at_once",
         "halvings",
         "limit_of",
         "parse_bytes",
@@ -49,6 +52,7 @@ CGROUPS = (  # limit and usage, in the two versions of control groups
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 T = TypeVar("T")
 
 
@@ -146,12 +150,43 @@ def limit_of(memory: int | None, *, asked: bool) -> MemoryLimit:
     return MemoryLimit(usual=UNASKED if half is None else min(half, UNASKED), most=half)
 
 
-def release() -> None:
-    """Hand back to the system what is no longer used: glibc keeps freed weights of closed sessions for itself."""
+def release(*models: ir.Model) -> None:
+    """Hand back to the system what is no longer used: glibc keeps freed weights of closed sessions for itself.
+
+    models: whose weights that were read from files go as well, until they are read again.
+    """
+    for tensor in (one for model in models for one in constant_tensors(model)):
+        mapped = getattr(tensor, "raw", None)
+        if isinstance(mapped, mmap.mmap) and not mapped.closed and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)  # views of it stay valid: their pages come from the file again
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    trim = _glibc("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+@contextlib.contextmanager
+def given_back_at_once() -> Iterator[None]:
+    """Blocks of 1 MiB and more that are freed inside the context go back to the system at once, on glibc.
+
+    It keeps blocks of up to 32 MiB for itself once one of them was freed, between what is still used; with the weights
+    of a model, each held twice while it is opened, that is half of the model again.
+    """
+    option = _glibc("mallopt")
+    if option is None:
+        yield
+        return
+    option(M_MMAP_THRESHOLD, 1 << 20)
+    try:
+        yield
+    finally:  # what glibc comes to by itself in a process that frees large blocks
+        option(M_MMAP_THRESHOLD, 32 << 20)
+        option(M_TRIM_THRESHOLD, 64 << 20)
+
+
+def _glibc(name: str) -> Callable[..., int] | None:
+    """A function of glibc; None where there is another C library."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def footprint(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> Footprint:

@@ -23,6 +23,7 @@ import onnx
 
 from ...ir.errors import Remedy, ScissionError, option
 from ...ir.io.external import links_followed
+from .memory import given_back_at_once
 
 __all__ = [
     "NO_KERNEL",
@@ -302,9 +303,10 @@ def open_session(
         providers.insert(0, (EXECUTION_PROVIDER["cuda"], settings))
     start = time.perf_counter()
     try:
-        session = ort.InferenceSession(
-            str(model) if isinstance(model, Path) else model, options, providers=providers, enable_fallback=0
-        )
+        with given_back_at_once():
+            session = ort.InferenceSession(
+                str(model) if isinstance(model, Path) else model, options, providers=providers, enable_fallback=0
+            )
     except Exception as error:
         raise SessionError(*_explain(label, error)) from error
     seconds = time.perf_counter() - start

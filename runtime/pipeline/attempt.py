@@ -20,6 +20,7 @@ from ...passes.planning.wording import OWN
 from ...passes.rewrite.rewrite import rewrite
 from ..compare import compare
 from ..measure.comparison import Speed
+from ..ort.memory import release
 from ..ort.opened import as_file
 from ..ort.trials import Trials
 from .destination import Destination
@@ -35,11 +36,12 @@ __all__ = ["Attempt", "Tried"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """A rewritten model that was run beside its original; written: where it is now, when it was kept."""
+    """A rewritten model that was run beside its original; written: where it is now, when it was kept; changed: the
+    graph, None where it is wanted as a file only."""
 
     outcome: str
     reason: str
-    changed: ir.Model
+    changed: ir.Model | None
     verdict: Verdict | None
     benches: tuple[Bench, ...]
     written: tuple[Path, ...]
@@ -66,12 +68,16 @@ class Attempt:
         from ..compare.evaluator import REFERENCE, UnprovableError, lacks_kernel
         from ..ort.session import SessionError  # needed only where something is run
 
-        changed = rewrite(draft.exact.graph, draft.plan)
+        changed: ir.Model | None = rewrite(draft.exact.graph, draft.plan)
+        assert changed is not None
         trials, progress = self.trials, self.progress
         verdict: Verdict | None = None
         benches: tuple[Bench, ...] = ()
         with self.place.staged(changed) as staged:
             original = self.place.original
+            if self.place.loaded.path is not None:
+                changed = None  # it lies in a file now
+            release(self.place.loaded.graph, draft.exact.graph)
             try:
                 if self.check:
                     with _beside(self.place.loaded, draft.exact) as annealed:

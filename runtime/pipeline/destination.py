@@ -93,6 +93,7 @@ class Destination:
         """The changed model beside its target, or in a temporary folder when it only goes back to the caller."""
         if self.target is not None:
             with stage(self.loaded, changed, self.target, self.overwrite) as staged:
+                del changed
                 yield staged
             return
         with (

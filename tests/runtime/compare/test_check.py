@@ -1,4 +1,6 @@
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -464,6 +466,41 @@ def test_expose_appends_outputs_and_keeps_the_rest(tmp_path):
     session = open_session(expose(path, ["prod"]))
     x = feed()["x"]
     np.testing.assert_allclose(session.run({"x": x})["prod"], np.maximum(x, 0) @ W, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_exposed_leaves_large_weights_where_they_are(tmp_path, linked):
+    large = np.random.default_rng(3).standard_normal((520, 512), dtype=np.float32)  # 1.06 MB
+    nodes = [h.make_node("MatMul", ["x", "W"], ["p"]), h.make_node("Relu", ["p"], ["y"])]
+    path: Path = tmp_path / "m.onnx"
+    onnx.save(model(nodes, [value("x", ["n", 520])], [value("y", ["n", 512])], {"W": large}), path)
+    if linked:
+        (tmp_path / "blobs").mkdir()
+        path.rename(tmp_path / "blobs" / "1f")
+        path.symlink_to(Path("blobs") / "1f")
+    exposed = expose(path, ["p"])
+    assert len(exposed) < 1000
+    x = np.random.default_rng(4).standard_normal((3, 520), dtype=np.float32)
+    got = open_session(exposed, folder=tmp_path).run({"x": x})
+    np.testing.assert_allclose(got["p"], x @ large, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(got["y"], np.maximum(got["p"], 0))
+
+
+def test_no_more_than_two_sessions_are_held_at_a_time(monkeypatch):
+    alive: list[weakref.ref] = []
+    most = 0
+
+    def counting(*args, **options):
+        nonlocal most
+        opened = open_session(*args, **options)
+        alive.append(weakref.ref(opened.ort))
+        gc.collect()
+        most = max(most, sum(one() is not None for one in alive))
+        return opened
+
+    monkeypatch.setattr("scission.runtime.compare.check.open_session", counting)
+    verdict = check(dense().SerializeToString(), split().SerializeToString(), feeds=[feed()], probes=[probe()])
+    assert verdict.equal and len(alive) == 4 and most == 2
 
 
 @pytest.mark.gpu

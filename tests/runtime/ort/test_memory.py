@@ -180,3 +180,42 @@ def test_texts_take_room_as_well() -> None:
     model = onnx.helper.make_model(graph, ir_version=8)
     small, large = (memory.footprint(load(model).graph, {"x": (count,)}) for count in (1, 1000))
     assert large.inputs == 1000 * small.inputs >= 1000 * 8
+
+
+def test_what_was_read_of_a_file_stays_valid_when_it_is_released(tmp_path: Path) -> None:
+    onnx.save(convolution(64), tmp_path / "m.onnx")
+    graph = load(tmp_path / "m.onnx").graph
+    tensor = graph.graph.initializers["w"].const_value
+    assert tensor is not None
+    before = tensor.numpy()
+    copy = before.copy()
+    memory.release(graph)
+    np.testing.assert_array_equal(before, copy)
+    np.testing.assert_array_equal(tensor.numpy(), copy)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nothing tells what is resident")
+def test_opening_a_model_takes_its_weights_once(tmp_path: Path) -> None:
+    """Each layer is read and packed while those before are held: freed blocks must not stay between them."""
+    n, layers = 2048, 12  # 16.8 MB each, which glibc would keep for itself
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((n, n), dtype=np.float32) for _ in range(layers)]
+    nodes = [helper.make_node("MatMul", [f"v{i}", f"w{i}"], [f"v{i + 1}"]) for i in range(layers)]
+    ends = [helper.make_tensor_value_info(name, 1, ["N", n]) for name in ("v0", f"v{layers}")]
+    stored = [numpy_helper.from_array(w, f"w{i}") for i, w in enumerate(weights)]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    code = """
+import sys
+from pathlib import Path
+from scission.runtime.ort.session import open_session
+def most():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+before = most()
+open_session(Path(sys.argv[1]))
+print(1024 * (most() - before) / Path(sys.argv[1]).stat().st_size)
+"""
+    out = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout
+    assert float(out) < 1.35
