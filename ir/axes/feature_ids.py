@@ -4,6 +4,7 @@ Every value that is computed from the output of a linear carries labels: an inte
 of extent 1 on the axes that tell no features apart (batch, positions), whose entries number features. An operator
 either hands labels on (elementwise, Transpose, Reshape, Split …) or ties some of them (attention ties the features of
 one head, a sum those it adds). What is not understood hands nothing on, so that it is never relied upon.
+This is the second reading of the table of axis rules, which also goes through axes that are cut (`feature_rules`).
 Source: the node set over several layers of section 2 of the paper, one graph over the features of all axes.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,11 @@ from ..graph.linear import Linear
 from ..graph.shapes import shape_of
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
-from .feature_rules import Labels, Operand, Seen, follow
+from .axis_rule import Sizes
+from .feature_rules import Tie, follow
+from .regrouping import Labels
 
 __all__ = ["Features", "Tie", "feature_axis_in", "feature_axis_out", "trace"]
-
-Tie = tuple[Labels, Labels]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ def trace(nodes: Iterable[ir.Node], linears: Iterable[Linear], constants: Consta
     """
     starts = {linear.output: linear for linear in linears if feature_axis_out(linear) is not None}
     folded = {linear.node.outputs[0] for linear in starts.values()} - starts.keys()  # in front of a bias
-    tracer = _Tracer(constants)
+    tracer = _Tracer(Sizes(constants))
     for node in nodes:
         for output in node.outputs:
             if output in starts:
@@ -80,7 +80,7 @@ def trace(nodes: Iterable[ir.Node], linears: Iterable[Linear], constants: Consta
 
 @dataclass(slots=True)
 class _Tracer:
-    constants: Constants
+    sizes: Sizes
     labels: dict[ir.Value, Labels] = field(default_factory=dict)
     ties: dict[ir.Node, tuple[Tie, ...]] = field(default_factory=dict)
     count: int = 0
@@ -94,8 +94,7 @@ class _Tracer:
         if not any(value in self.labels for value in node.inputs if value is not None):
             return
         try:
-            operands = [None if value is None else self._operand(value) for value in node.inputs]
-            found = follow(Seen(node, tuple(operands), _shape(node.outputs[0])))
+            found = follow(node, self.labels, self.sizes)
         except (ModelError, IndexError, ValueError):  # a constant that cannot be folded, an invalid node
             return
         if found is None:
@@ -105,16 +104,3 @@ class _Tracer:
             if labels is not None:
                 self.labels[output] = labels
         self.ties[node] = tuple(ties)
-
-    def _operand(self, value: ir.Value) -> Operand:
-        fixed = value in self.constants
-        shape: Any = self.constants.describe(value)[0] if fixed else _shape(value)
-        return Operand(value, self.labels.get(value), shape, self.constants if fixed else None)
-
-
-def _shape(value: ir.Value) -> tuple[Any, ...] | None:
-    """Extents of a value: integers, names of symbols, None where nothing is known; None for an unknown rank."""
-    shape = shape_of(value)
-    if shape is None:
-        return None
-    return tuple(extent if isinstance(extent, int) else extent.value for extent in shape)

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 from ..graph.constants import Constants
 from ..graph.linear import Layout, Linear
+from ..graph.node import size
 from ..graph.operators import MEASURING, POINTWISE, RESHAPING, is_one_of
 from ..graph.shapes import shape_of
-from ..graph.site import size
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 

@@ -14,7 +14,7 @@ from ..graph.linear import Linear
 from ..graph.operators import POINTWISE, QUANTISING
 from ..onnx_ir import onnx_ir as ir
 from .feature_ids import Features, feature_axis_in, feature_axis_out, trace
-from .feature_rules import Labels
+from .regrouping import Labels
 
 __all__ = ["MINIMUM", "Inner", "Region", "Segment", "region_of", "segments", "unfit"]
 

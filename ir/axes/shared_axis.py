@@ -7,26 +7,30 @@ the order, it can be any other, at no cost at run time: the constants along the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from ..graph.linear import Linear
 from ..graph.operators import MEASURING, is_one_of
 from ..graph.survey import Survey
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
-from .axis_rules import Dim, Operand, Place, Sizes, ties
+from .axis_rule import Operand, Place, Sizes
+from .axis_rules import axis_rule
 from .constant_permutation import problem
 
-__all__ = ["Stream", "find_streams"]
+__all__ = ["Dim", "Stream", "axis_groups", "find_streams"]
+
+Dim: TypeAlias = "tuple[Place, int]"  # an axis of a value or constant, counted from the first, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stream:
-    """Dimensions of values and constants whose features are in one order.
+    """Axes of values and constants whose features are in one order, counted from the last, 1, as a plan counts them.
 
-    value, axis: the first of its members, by name, and the dimension that the features lie on, counted from the last,
-    1; size: how many features; members: all of them; constants: those that another order would permute, each as one
-    node reads it; readers, writers: addresses of the linears whose inputs, or whose outputs, the features are;
-    pinned: why they have to stay in their order, empty where they need not.
+    value, axis: the first of its members, by name, and the axis that the features lie on; size: how many features;
+    members: all of them; constants: those that another order would permute, each as one node reads it; readers,
+    writers: addresses of the linears whose inputs, or whose outputs, the features are; pinned: why they have to stay in
+    their order, empty where they need not.
     """
 
     value: str
@@ -64,7 +68,7 @@ def find_streams(found: Survey, model: ir.Model) -> tuple[Stream, ...]:
     here = [linear for linear in found.linears if linear.node.graph is model.graph]
     sides: dict[Dim, tuple[list[str], list[str]]] = {}
     for linear in here:
-        for dim, side in zip(_dims(linear, links.sizes), (0, 1), strict=True):
+        for dim, side in zip(_dims(linear), (0, 1), strict=True):
             if dim in links.parent:
                 sides.setdefault(links.root(dim), ([], []))[side].append(linear.address)
     members = links.members()
@@ -73,10 +77,32 @@ def find_streams(found: Survey, model: ir.Model) -> tuple[Stream, ...]:
     return tuple(stream for stream in streams if stream is not None)
 
 
+def axis_groups(node: ir.Node, sizes: Sizes) -> list[tuple[Dim, ...]] | str:
+    """The axes of what one node reads and makes that have their features in one order, whatever order that is.
+
+    A group of one axis alone is one whose order does not matter. Text is the reason why nothing is known of it. What is
+    in no group has to stay in its order, for all that is known. Learns the extents of results that ONNX does not infer.
+    """
+    rule = axis_rule(node, sizes)
+    if isinstance(rule, str):
+        return rule
+    sizes.learn(node, rule)
+    alone = rule.mixed.difference(*rule.same)
+    places: dict[tuple[bool, int], Place] = {(True, index): value for index, value in enumerate(node.outputs)}
+    for index, value in enumerate(node.inputs):
+        if value is not None:
+            places[False, index] = Operand(node, index) if value in sizes.constants else value
+    return [
+        tuple((places[ref.is_result, ref.slot], ref.axis) for ref in group)
+        for group in (*rule.same, *((ref,) for ref in sorted(alone)))
+    ]
+
+
 def _stream(links: _Links, dims: list[Dim], pinned: str, readers: list[str], writers: list[str]) -> Stream | None:
-    values = [(place, axis) for place, axis in dims if isinstance(place, ir.Value)]
+    counted = [(place, len(links.sizes.of(place) or ()) - axis) for place, axis in dims]
+    values = [(place, axis) for place, axis in counted if isinstance(place, ir.Value)]
     named = [(place.name, axis) for place, axis in values if place.name]
-    sizes = {extent for dim in dims if (extent := links.sizes.extent(dim)) is not None}
+    sizes = {extent for dim in dims if (extent := links.sizes.extent(*dim)) is not None}
     if not named:
         return None
     return Stream(
@@ -84,18 +110,17 @@ def _stream(links: _Links, dims: list[Dim], pinned: str, readers: list[str], wri
         axis=named[0][1],
         size=max(sizes),
         members=tuple(values),
-        constants=tuple((place, axis) for place, axis in dims if isinstance(place, Operand)),
+        constants=tuple((place, axis) for place, axis in counted if isinstance(place, Operand)),
         readers=tuple(readers),
         writers=tuple(writers),
         pinned=pinned,
     )
 
 
-def _dims(linear: Linear, sizes: Sizes) -> tuple[Dim, Dim]:
-    """The dimensions of a linear's weight along its inputs and along its outputs."""
+def _dims(linear: Linear) -> tuple[Dim, Dim]:
+    """The axes of a linear's weight along its inputs and along its outputs, which are its first two."""
     weight = Operand(linear.node, list(linear.node.inputs).index(linear.weight))
-    rank = len(sizes.of(weight) or (0, 0))
-    rows, columns = (weight, rank), (weight, rank - 1)
+    rows, columns = (weight, 0), (weight, 1)
     return (columns, rows) if linear.transposed else (rows, columns)
 
 
@@ -121,7 +146,7 @@ class _Links:
 
     def tie(self, dims: tuple[Dim, ...]) -> None:
         """Join dimensions; those with a single feature have no order."""
-        dims = tuple(dim for dim in dims if self.sizes.extent(dim) != 1)
+        dims = tuple(dim for dim in dims if self.sizes.extent(*dim) != 1)
         for dim in dims:
             if isinstance(dim[0], Operand) and (why := self._problem(dim[0])):
                 self.pins.setdefault(dim, why)
@@ -133,7 +158,7 @@ class _Links:
         if extents is None:
             self.whole.setdefault(place, why)
             return
-        for axis, extent in enumerate(reversed(extents), start=1):
+        for axis, extent in enumerate(extents):
             if extent != 1 and (place, axis) not in but:
                 self.pins.setdefault((place, axis), why)
 
@@ -151,7 +176,7 @@ class _Links:
             if dim in self.parent:
                 found.setdefault(self.root(dim), why)
         for root, dims in members.items():
-            sizes = sorted({extent for dim in dims if (extent := self.sizes.extent(dim)) is not None})
+            sizes = sorted({extent for dim in dims if (extent := self.sizes.extent(*dim)) is not None})
             unknown = [self.whole[place] for place, _ in dims if place in self.whole]
             if unknown:
                 found.setdefault(root, unknown[0])
@@ -194,11 +219,11 @@ def _link(links: _Links, node: ir.Node, model: ir.Model) -> None:
     operands = [value for value in node.inputs if value is not None and value not in constants]
     if is_one_of(node, MEASURING):
         operands = []
-        found = ties(node, links.sizes)
+        found = axis_groups(node, links.sizes)
     elif node.op_identifier() in model.functions:
         found = "is a local function"
     else:
-        found = ties(node, links.sizes)
+        found = axis_groups(node, links.sizes)
     label = f"{node.name} ({node.op_type})" if node.name else str(node.op_type)
     if isinstance(found, str):
         for value in (*operands, *results):

@@ -14,10 +14,10 @@ from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
 from .linear import Bias, Layout, Linear, Scope
+from .node import Site, size
 from .operators import PRODUCTS, WEIGHTED, is_standard
 from .recurrent import Recurrent, recurrent
 from .shapes import shape_of
-from .site import Site, size
 from .skipped import Skipped
 
 __all__ = ["find_operators"]
@@ -57,7 +57,7 @@ def find_operators(
     recurrents: list[Recurrent] = []
     skipped: list[Skipped] = []
     for node in scope.graph:
-        site = Site(node, scope, constants, functions)
+        site = Site(node, constants, scope, functions)
         try:
             found = _recognise(site)
         except ModelError as error:
@@ -99,7 +99,7 @@ def _rank(value: ir.Value) -> int | None:
 
 def _matmul(site: Site) -> Found:
     """MatMul and FusedMatMul; the latter may transpose its last two axes and scale."""
-    left, right = site.input(0), site.input(1)
+    left, right = site.operand(0), site.operand(1)
     if left is None or right is None:
         return None
     trans_left, trans_right = bool(site.attribute("transA", 0)), bool(site.attribute("transB", 0))
@@ -151,7 +151,7 @@ def _perm(order: list[int]) -> tuple[int, ...] | None:
 
 def _gemm(site: Site) -> Found:
     """Gemm and FusedGemm: y = alpha * A' B' + beta * C."""
-    left, right, c = site.input(0), site.input(1), site.input(2)
+    left, right, c = site.operand(0), site.operand(1), site.operand(2)
     if left is None or right is None:
         return None
     constant_left, constant_right = left in site.constants, right in site.constants
@@ -207,7 +207,7 @@ def _per_feature(shape: tuple[int, ...], feature_axis: int, N: int) -> bool:
 
 def _conv(site: Site) -> Found:
     """Conv whose kernel is one pixel, in one group: a linear over channels."""
-    activation, weight = site.input(0), site.input(1)
+    activation, weight = site.operand(0), site.operand(1)
     if activation is None or weight is None or activation in site.constants:
         return None
     if weight not in site.constants:
@@ -217,7 +217,7 @@ def _conv(site: Site) -> Found:
         return REASONS["Conv"]
     if site.attribute("group", 1) != 1:
         return "convolution in groups already"
-    bias = site.input(2)
+    bias = site.operand(2)
     if bias is not None and bias not in site.constants:
         return "convolution with a dynamic bias"
     N, K = shape[:2]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
-from .site import Site
+from .node import Site
 
 __all__ = [
     *("ALPHA", "BETA", "BIAS", "FUNCTIONS", "GATES", "INITIAL_C", "INITIAL_H", "LENGTHS", "PEEPHOLES"),
@@ -134,7 +134,7 @@ def directions(node: ir.Node) -> tuple[str, ...]:
 
 def recurrent(site: Site) -> tuple[Recurrent, ...] | str | None:
     """The directions of a recurrent operator; or why it is left alone; or None when nothing about it is constant."""
-    X, W, R = (site.input(index) for index in range(3))
+    X, W, R = (site.operand(index) for index in range(3))
     constants = site.constants
     if X is None or W is None or R is None or not site.parameters():
         return None
@@ -182,7 +182,7 @@ def _problem(site: Site, W: ir.Value, R: ir.Value) -> str | None:
     expected = [(len(ways), rows, *shape_w[2:3]), (len(ways), rows, hidden)]
     if len(shape_w) != 3 or [shape_w, shape_r] != expected or site.attribute("hidden_size", hidden) != hidden:
         return f"recurrent weights of shapes {shape_w} and {shape_r}, which do not fit its attributes"
-    operands = {index: site.input(index) for index in (BIAS, INITIAL_H, INITIAL_C, PEEPHOLES)}
+    operands = {index: site.operand(index) for index in (BIAS, INITIAL_H, INITIAL_C, PEEPHOLES)}
     held = {index: value for index, value in operands.items() if value is not None and value in site.constants}
     shapes = {index: site.constants.describe(value)[0] for index, value in held.items()}
     for index, size in ((BIAS, 2 * rows), (PEEPHOLES, 3 * hidden)):

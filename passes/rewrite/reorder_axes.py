@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.axes.axis_rules import Operand
+from ...ir.axes.axis_rule import Operand
 from ...ir.axes.constant_permutation import operand_orders
 from ...ir.axes.shared_axis import Stream, find_streams
 from ...ir.graph.functions import FunctionId

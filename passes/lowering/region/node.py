@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.axes.feature_rules import Labels
-from ....ir.graph.constants import Constants
+from ....ir.axes.regrouping import Labels
+from ....ir.graph.node import NodeView
 from ....ir.graph.operators import NORMS, POINTWISE, QUANTISING, REDUCING, RESHAPING, SOFTMAX, VECTOR_BIASED
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
@@ -31,7 +31,7 @@ class Unsuited(Exception):  # noqa: N818 - no error: the region is lowered in an
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Stackable:
+class Stackable(NodeView):
     """A node of a region and what it reads for one group of blocks.
 
     operands: what stands in the place of its inputs; inside: which of them are computed in the region, on the features
@@ -40,12 +40,10 @@ class Stackable:
     was computed for other blocks and serves these as well, added to.
     """
 
-    node: ir.Node
     emitter: Emitter
     role: str
     operands: Sequence[ir.Value | None]
     inside: Sequence[bool]
-    constants: Constants
     labels: Mapping[ir.Value, Labels]
     selected: Mapping[ir.Value, Sequence[Selection]]
     columns: bool
@@ -77,11 +75,6 @@ class Stackable:
             raise Unsuited(f"{'an operand' if value is None else repr(value.name)} has no known extents")
         return extent
 
-    def attribute(self, name: str, default: Any = None) -> Any:
-        """The value of an attribute."""
-        attribute = self.node.attributes.get(name)
-        return default if attribute is None else attribute.value
-
     def from_last(self, axis: int, rank: int) -> int:
         """An axis counted from the last one, negative, so that it stays right behind a new first axis."""
         return axis if axis < 0 else axis - rank
@@ -96,14 +89,6 @@ class Stackable:
             node.op_type, inputs, self.role, kept, len(node.outputs), domain=node.domain, unused=unused
         )
         return [None if index in unused else value for index, value in enumerate(made)]
-
-    def fixed(self, index: int, name: str) -> list[int] | None:
-        """Integers from a constant operand or, before it was one, from an attribute."""
-        if index < len(self.node.inputs) and (value := self.node.inputs[index]) is not None:
-            known = value in self.constants
-            return [int(v) for v in self.constants.read(value).reshape(-1)] if known else None
-        values = self.attribute(name)
-        return None if values is None else [int(v) for v in values]
 
     def aligned(self, index: int, rank: int, selections: Sequence[Selection]) -> ir.Value | None:
         """An operand of an operator that broadcasts to `rank` axes, cut down to what the blocks own along each axis."""
@@ -243,7 +228,7 @@ def _reshape(site: Stackable) -> list[ir.Value | None]:
     first = site.operands[0]
     if op in ("Squeeze", "Unsqueeze"):
         source = site.rank(site.node.inputs[0])
-        axes = site.fixed(1, "axes")
+        axes = site.integers("axes", 1)
         if axes is None:
             raise Unsuited("Squeeze of whatever extents are 1")
         counted = [site.from_last(axis, rank if op == "Unsqueeze" else source) for axis in axes]
@@ -253,7 +238,7 @@ def _reshape(site: Stackable) -> list[ir.Value | None]:
             raise Unsuited("Flatten cannot be stacked")
         return site.one([first])
     lead = [len(selections)] if site.stacked else []
-    wanted = site.fixed(1, "shape")
+    wanted = site.integers("shape", 1)
     copied = [] if site.attribute("allowzero", 0) else _copied(site, extents)
     for axis in copied:  # a zero there would copy what the block has of it
         if wanted is None or wanted[axis] == 0:
@@ -281,7 +266,7 @@ def _expand(site: Stackable) -> list[ir.Value | None]:
     labels = next(site.labels[output] for output in site.node.outputs if output in site.labels)
     first = site.aligned(0, rank, ())
     told = [extent > 1 for extent in labels.shape]
-    wanted = site.fixed(1, "shape")
+    wanted = site.integers("shape", 1)
     if wanted is not None:
         mask = told[rank - len(wanted) :]
         kept = [1 if own else extent for own, extent in zip(mask, wanted, strict=True)]
@@ -337,15 +322,15 @@ def _slice(site: Stackable) -> list[ir.Value | None]:
     rank = site.rank(value)
     assert value is not None
     labels = site.labels[value]
-    starts, ends = site.fixed(1, "starts"), site.fixed(2, "ends")
-    axes = site.fixed(3, "axes")
+    starts, ends = site.integers("starts", 1), site.integers("ends", 2)
+    axes = site.integers("axes", 3)
     if axes is not None and all(labels.shape[axis % rank] == 1 for axis in axes) and len(site.node.inputs) > 3:
         counted = site.emitter.integers([site.from_last(axis, rank) for axis in axes], f"{site.role}/axes")
         return site.one([*site.operands[:3], counted, *site.operands[4:]])
     if starts is None or ends is None:
         raise Unsuited("Slice between bounds that are not known")
     axes = [axis % rank for axis in (axes if axes is not None else range(len(starts)))]
-    steps = site.fixed(4, "steps") or [1] * len(axes)
+    steps = site.integers("steps", 4) or [1] * len(axes)
     result = site.operands[0]
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if labels.shape[axis] == 1:
@@ -414,7 +399,7 @@ def _reduce(site: Stackable) -> list[ir.Value | None]:
     value = site.node.inputs[0]
     rank = site.rank(value)
     # Counted from the first: ONNX Runtime (1.31) takes negative ones of an empty tensor for others.
-    axes = [axis % rank + site.stacked for axis in site.fixed(1, "axes") or []]
+    axes = [axis % rank + site.stacked for axis in site.integers("axes", 1) or []]
     if len(site.node.inputs) > 1:
         return site.one([site.operands[0], site.emitter.integers(axes, f"{site.role}/axes")])
     return site.one([site.operands[0]], axes=axes)

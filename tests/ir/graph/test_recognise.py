@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from reference import apply, canonical, constants, function, graph, graphs_of, model, node, product, truth_mask
 
+from scission.ir.graph import node as node_view
 from scission.ir.graph import recognise as operators
-from scission.ir.graph import site
 from scission.ir.graph.functions import weight_takers
 from scission.ir.graph.survey import survey
 from scission.ir.graph.view import view
@@ -245,7 +245,7 @@ def pattern(text):
 
 def patterns():
     """Every reason that the source can give; a reason has more than one word."""
-    tree = [n for source in (operators, site) for n in ast.walk(ast.parse(inspect.getsource(source)))]
+    tree = [n for source in (operators, node_view) for n in ast.walk(ast.parse(inspect.getsource(source)))]
     made = [n.value for n in tree if isinstance(n, ast.Return)]
     made += [side for n in tree if isinstance(n, ast.IfExp) for side in (n.body, n.orelse)]
     return {text for text in map(pattern, made) if " " in text}

@@ -1,4 +1,4 @@
-"""A node where it stands: its operands, attributes and constants, and what is wrong with a weight."""
+"""A node as every analysis looks at it: its operands, attributes and constants; where it stands, as recognisers do."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
+import numpy.typing as npt
+
 from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
 from .linear import Linear, Scope
 
-__all__ = ["Site", "leaf_shape", "size"]
+__all__ = ["NodeView", "Site", "from_first", "leaf_shape", "size"]
 
 FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
+SMALL = 1 << 20  # entries of a constant that is read to learn where elements go
 OVERRIDABLE = (
     "weight is an initializer that callers may override; take it out of the graph's inputs, or export with "
     "keep_initializers_as_inputs=False"
@@ -21,22 +24,63 @@ OVERRIDABLE = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Site:
-    """A node where it stands, with what its recogniser needs to know."""
+class NodeView:
+    """A node, and the constants of its model."""
 
     node: ir.Node
-    scope: Scope
     constants: Constants
-    functions: Container[tuple[str, str, str]]
 
-    def input(self, index: int) -> ir.Value | None:
+    def operand(self, index: int) -> ir.Value | None:
         """An operand, None where it is left out."""
         return self.node.inputs[index] if index < len(self.node.inputs) else None
 
-    def attribute(self, name: str, default: Any) -> Any:
+    def attribute(self, name: str, default: Any = None) -> Any:
         """The value of an attribute."""
         attribute = self.node.attributes.get(name)
         return default if attribute is None else attribute.value
+
+    def axis(self, rank: int, default: int | None = None) -> int:
+        """The attribute 'axis' among `rank` axes, counted from the first; raises IndexError where it is not there."""
+        return from_first(int(self.attribute("axis", default)), rank)
+
+    def is_told(self, name: str, index: int) -> bool:
+        """Whether an operand, or before it was one an attribute, says something."""
+        return self.operand(index) is not None or name in self.node.attributes
+
+    def integers(self, name: str, index: int) -> list[int] | None:
+        """Integers from a small constant operand or, before it was one, from an attribute; None where they are left
+        out or computed. Raises ModelError where the constant cannot be folded."""
+        array = self.small(index)
+        if array is None:
+            values = None if self.operand(index) is not None else self.attribute(name)
+            return None if values is None else [int(number) for number in values]
+        return [int(number) for number in array.reshape(-1)]
+
+    def small(self, index: int) -> npt.NDArray[Any] | None:
+        """What a constant operand of few entries holds; None for any other. Raises ModelError like `integers`."""
+        value = self.operand(index)
+        if value is None or value not in self.constants or size(self.constants.describe(value)[0]) > SMALL:
+            return None
+        return self.constants.read(value)
+
+
+def from_first(axis: int, rank: int) -> int:
+    """An axis counted from the first, 0, however it was; raises IndexError where it is not there.
+
+    >>> from_first(-1, 3), from_first(1, 3)
+    (2, 1)
+    """
+    if not -rank <= axis < rank:
+        raise IndexError("names an axis that is not there")
+    return axis % rank
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site(NodeView):
+    """A node where it stands, with what its recogniser needs to know."""
+
+    scope: Scope
+    functions: Container[tuple[str, str, str]]
 
     def linear(self, activation: ir.Value, weight: ir.Value, K: int, N: int, **fields: Any) -> Linear:
         """This node as a linear."""

@@ -1,0 +1,90 @@
+"""Rules of products: axes that are summed over have no order, the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .axis_rule import AxisRef, AxisRule, RuleView, UnknownRuleError, makes, reads
+
+__all__ = ["PRODUCT_RULES"]
+
+
+def _matmul(view: RuleView) -> AxisRule:
+    """a b, of any ranks; the fused form transposes the last two axes."""
+    ranks = a, b = view.rank(0), view.rank(1)
+    if view.attribute("transBatchA", 0) or view.attribute("transBatchB", 0) or 0 in ranks:
+        raise UnknownRuleError("is an unusual product")
+    # Counted from the last: (rows, K) and (K, columns), turned where the fused form says so; a vector has K alone.
+    rows, inner_a = (a - 1, a - 2) if view.attribute("transA", 0) and a > 1 else (a - 2, a - 1)
+    columns, inner_b = (b - 2, b - 1) if view.attribute("transB", 0) and b > 1 else (b - 1, b - 2)
+    inner = (reads(inner_a), reads(inner_b if b > 1 else 0, 1))
+    batches = max(a - 2, b - 2, 0)
+    same = [
+        (
+            *(reads(axis - (batches - own + 2), index) for index, own in enumerate(ranks) if axis >= batches - own + 2),
+            makes(axis),
+        )
+        for axis in range(batches)
+    ]
+    rank = batches
+    for own, outer in ((a, reads(rows)), (b, reads(columns, 1))):
+        if own > 1:
+            same.append((outer, makes(rank)))
+            rank += 1
+    return AxisRule(same=(*same, inner), mixed=frozenset(inner), ranks={0: rank})
+
+
+def _gemm(view: RuleView) -> AxisRule:
+    rows, inner_a = (1, 0) if view.attribute("transA", 0) else (0, 1)
+    columns, inner_b = (0, 1) if view.attribute("transB", 0) else (1, 0)
+    added = view.rank(2) if view.operand(2) is not None else 0
+    if view.rank(0) != 2 or view.rank(1) != 2 or added > 2:
+        raise UnknownRuleError("is an unusual product")
+    # What is added broadcasts: its last axis lies along the columns, one before that along the rows.
+    row = (reads(rows), makes(0), *([reads(0, 2)] if added == 2 else []))
+    column = (reads(columns, 1), makes(1), *([reads(added - 1, 2)] if added else []))
+    inner = (reads(inner_a), reads(inner_b, 1))
+    return AxisRule(same=(row, column, inner), mixed=frozenset(inner), ranks={0: 2})
+
+
+def _conv(view: RuleView) -> AxisRule:
+    """Windows over all axes but the first two, of all channels, or of each channel alone."""
+    rank, weight, group = view.rank(0), view.extents(1), view.attribute("group", 1)
+    if len(weight) != rank or view.operand(3) is not None:
+        raise UnknownRuleError("is an unusual convolution")
+    channel, batch = reads(1), (reads(0), makes(0))
+    kernels = (reads(0, 1), makes(1), *([reads(0, 2)] if view.operand(2) is not None else []))
+    if group == 1:
+        inner = (channel, reads(1, 1))
+        return AxisRule(same=(batch, kernels, inner), mixed=frozenset(inner), ranks={0: rank})
+    if weight[0] == group and weight[1] == 1:
+        return AxisRule(same=(batch, (channel, *kernels)), ranks={0: rank})
+    raise UnknownRuleError("is a convolution in groups")
+
+
+def _einsum(view: RuleView) -> AxisRule:
+    """All axes of one letter; a letter that the result lacks is summed over."""
+    terms, arrow, out = str(view.attribute("equation", "")).replace(" ", "").partition("->")
+    if "." in terms + out:
+        raise UnknownRuleError("broadcasts in an Einsum")
+    if not arrow:
+        out = "".join(sorted(letter for letter in set(terms) - {","} if terms.count(letter) == 1))
+    names = terms.split(",")
+    if [len(term) for term in names] != [view.rank(index) for index in view.present]:
+        raise UnknownRuleError("is an unusual Einsum")
+    found: dict[str, list[AxisRef]] = {}
+    for index, term in enumerate(names):
+        for axis, letter in enumerate(term):
+            found.setdefault(letter, []).append(reads(axis, index))
+    mixed = frozenset(ref for letter, refs in found.items() if letter not in out for ref in refs)
+    for axis, letter in enumerate(out):
+        found.setdefault(letter, []).append(makes(axis))
+    return AxisRule(same=tuple(map(tuple, found.values())), mixed=mixed, ranks={0: len(out)})
+
+
+PRODUCT_RULES: dict[str, Callable[[RuleView], AxisRule]] = {
+    **dict.fromkeys(("MatMul", "FusedMatMul"), _matmul),
+    **dict.fromkeys(("Gemm", "FusedGemm"), _gemm),
+    "Conv": _conv,
+    "Einsum": _einsum,
+}
