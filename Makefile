@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python examples/forest.py
 
 test: $(VENV)/.dev $(VENV)/.zoo
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,0 +1,183 @@
+"""What benches measured, as pages: docs/measured.md whole, and the table of README.md between its two marks.
+
+Both are made of the newest file of each bench in results/ and of nothing else; `python tests/bench/measured.py` writes
+them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RESULTS = Path(__file__).parent / "results"
+PAGE = ROOT / "docs" / "measured.md"
+README = ROOT / "README.md"
+MARKS = ("<!-- measured -->\n", "<!-- /measured -->\n")
+
+# What a bench measures, for people; a bench that is not named here is shown last, without a sentence.
+ABOUT = {
+    "main_job": "Whole models, original over rewritten, one thread; analysis, memory, the whole command.",
+    "lowering": (
+        "Regions and lowerings, one thread: the speed-up over its limit, which is what is left when the linears take "
+        "their share of the multiply-adds and everything else what it took. Smaller blocks fit the caches better, so "
+        "that a whole model can beat its limit. Then other sparse formats, and the choice of the planner."
+    ),
+    "cover": "Covers, groups of outputs that share inputs, one thread.",
+    "noise": (
+        "Ten benches of the same pair in each of some circumstances, on a machine with six times as many busy "
+        "processes as cores: how verdicts and speed-ups spread, and what tuning several times takes."
+    ),
+    "annealing": "Tests under their null, blocks planted under noise and found again, and a trained model.",
+    "theorem": "Theorem 2.1 on real tables: what keeps its initial bits under which optimiser.",
+    "closure": "The structure of digraphs: equal labels, the choice of engine, growth.",
+    "diff": "Two models compared node by node: what is attributed, what is told exactly, how long it takes.",
+    "report": "Pages and pictures: their size, the time to make and to open them.",
+}
+
+# What the README shows: the model as it is told there, the bench, its row, and how the names of figures begin and end.
+HEADLINES = (
+    ("forest of 100 trees compiled to matrix products, batch 1 / 16 / 256", "main_job", "forest", "speed-up", ""),
+    ("the same with its hidden units shuffled", "main_job", "forest, shuffled", "speed-up", ""),
+    ("mel filter bank 128x513, 3,000 frames", "cover", "mel 128x513", "batch", "speed-up"),
+    ("filter of 5 taps over 2048 samples, shuffled, batch 256", "cover", "FIR-5 2048, shuffled", "batch", "speed-up"),
+    (
+        "8 networks on random quarters of the features, shuffled",
+        "cover",
+        "8 networks on subsets, shuffled",
+        "batch",
+        "up",
+    ),
+    ("masked autoencoder (MADE) 784-2000-784", "cover", "MADE 784-2000-784", "batch", "speed-up"),
+    ("the slowest of all small models that were split", "lowering", "zoo", "slowest", "speed-up"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What one bench measured on one day."""
+
+    bench: str
+    provider: str
+    date: str
+    content: Mapping[str, Any]
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        rows: Sequence[Mapping[str, Any]] = self.content.get("figures") or self.content["rows"]
+        return rows
+
+
+def newest(folder: Path = RESULTS) -> list[Results]:
+    """The last file of every bench and provider, in the order of `ABOUT`; files without a date are no results."""
+    found: dict[tuple[str, str], Results] = {}
+    for path in sorted(folder.glob("*-*-????-??-??.json")):
+        bench, provider, *date = path.stem.split("-", 2)
+        found[bench, provider] = Results(bench, provider, *date, json.loads(path.read_text(encoding="utf-8")))
+    known = {bench: place for place, bench in enumerate(ABOUT)}
+    return sorted(found.values(), key=lambda one: (known.get(one.bench, len(known)), one.bench, one.provider))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown; a bar inside of a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def number(value: float | str | bool | None) -> str:
+    """Three digits, or all in front of the point; words as they are.
+
+    >>> [number(value) for value in (31.811, 0.0001, 1080, 132.348, 0.5)]
+    ['31.8', '0.0001', '1,080', '132', '0.5']
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "" if value is None else {True: "yes", False: "no"}.get(value, str(value))
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def verdict(met: bool | None) -> str:
+    return "" if met is None else "met" if met else "**missed**"
+
+
+def figures(results: Results) -> Iterator[str]:
+    """The figures of a bench as tables: beside their targets where they have names, else column by column."""
+    rows = results.rows
+    if "value" in rows[0]:
+        for row, group in groupby(rows, key=lambda one: one["row"]):
+            lines = [[one["what"], number(one["value"]), one["target"], verdict(one["met"])] for one in group]
+            yield table([row, "measured", "target", ""], lines)
+    elif "figure" in rows[0]:
+        lines = [[one["name"], number(one["figure"]), str(one["target"]), verdict(one["met"])] for one in rows]
+        yield table(["what", "measured", "target", ""], lines)
+    else:
+        names = list(dict.fromkeys(name for one in rows for name in one if name != "met"))
+        yield table(names, [[number(one.get(name)) for name in names] for one in rows])
+
+
+def machine(results: Results) -> str:
+    """The machine and the versions that something was measured with."""
+    told = results.content["machine"]
+    where = told["gpu"] or f"{told['cpu']}, {told['cores']} cores"
+    return f"{results.date}, {where}, {told['system']}, Python {told['python']}, ONNX Runtime {told['onnxruntime']}"
+
+
+def summary(results: Results) -> list[str]:
+    judged = [bool(one["met"]) for one in results.rows if one["met"] is not None]
+    title = f"{results.bench} ({results.provider})"
+    link = "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+    return [f"[{title}](#{link})", results.date, str(len(results.rows)), f"{sum(judged)} of {len(judged)}"]
+
+
+def page(found: Sequence[Results]) -> str:
+    """docs/measured.md."""
+    parts = [
+        "# Measured\n",
+        "What the scripts in `tests/bench/` measured and kept, each on the day and the machine that is told.\n"
+        "Made by `python tests/bench/measured.py` of the files in `tests/bench/results/`; edit nothing here.\n",
+        table(["bench", "date", "figures", "targets met"], map(summary, found)),
+    ]
+    for results in found:
+        parts += [
+            f"## {results.bench} ({results.provider})\n",
+            *([ABOUT[results.bench] + "\n"] if results.bench in ABOUT else []),
+        ]
+        parts += [f"`tests/bench/{results.bench}.py`, {machine(results)}.\n", *figures(results)]
+    return "\n".join(parts)
+
+
+def headlines(found: Sequence[Results]) -> str:
+    """The table of the README."""
+    by_bench = {results.bench: results for results in found if results.provider == "cpu"}
+    lines = []
+    for told, bench, row, begins, ends in HEADLINES:
+        values = [
+            number(one["value"])
+            for one in by_bench[bench].rows
+            if one["row"] == row and one["what"].startswith(begins) and one["what"].endswith(ends)
+        ]
+        lines.append([told, " / ".join(values), by_bench[bench].date])
+    return table(["model, one thread of a CPU", "speed-up", "measured"], lines)
+
+
+def readme(text: str, found: Sequence[Results]) -> str:
+    """The README with the table between its marks made anew."""
+    front, begin, rest = text.partition(MARKS[0])
+    _, end, back = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise ValueError("the README has lost the marks between which its figures stand")
+    return f"{front}{begin}{headlines(found)}{end}{back}"
+
+
+def main() -> None:
+    found = newest()
+    PAGE.write_text(page(found), encoding="utf-8")
+    README.write_text(readme(README.read_text(encoding="utf-8"), found), encoding="utf-8")
+    print(f"wrote {PAGE} and the table of {README}")
+
+
+if __name__ == "__main__":
+    main()
