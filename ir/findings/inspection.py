@@ -8,13 +8,14 @@ from typing import Any
 
 from ..brief import brief, brief_line
 from ..plan.plan import Plan
+from ..reason import Reason
 
 __all__ = ["FIELDS", "Inspected", "Inspection"]
 
 FIELDS = (  # of a row, in the order in which they are written
     *("node", "scope", "operator", "weight", "type", "inputs", "outputs", "parameters", "nonzeros"),
     *("density", "degree", "distance", "components", "giant", "dormant_inputs", "dormant_outputs"),
-    *("blocks", "covers", "left", "verdict", "gain", "reason", "rows"),
+    *("blocks", "covers", "left", "verdict", "gain", "cause", "reason", "rows"),
 )
 
 
@@ -31,9 +32,11 @@ class Inspection:
     gain: predicted dense time over lowered time; reason: why; rows: activation rows that this is predicted for, one
     number for each batch of the plan.
 
+    >>> from scission.ir.reason import Cause
     >>> one = Inspection(node="up", scope="", operator="MatMul", weight="W", type="float", inputs=4, outputs=9,
     ...     parameters=36, nonzeros=18, components=1, giant=1.0, dormant_inputs=0, dormant_outputs=0, blocks=1.0,
-    ...     covers=None, left=1.0, verdict="dense", gain=None, reason="one component")
+    ...     covers=None, left=1.0, verdict="dense", gain=None,
+    ...     reason=Reason(Cause.CONNECTED, "one component"))
     >>> one.density, one.distance, round(one.degree, 2)
     (0.5, 3.0, 2.77)
     """
@@ -56,7 +59,7 @@ class Inspection:
     left: float
     verdict: str
     gain: float | None
-    reason: str
+    reason: Reason
     rows: tuple[int, ...] = ()
 
     __repr__ = brief_line
@@ -78,7 +81,8 @@ class Inspection:
 
     def to_dict(self) -> dict[str, Any]:
         """Every field of `FIELDS`, for JSON and CSV."""
-        return {name: getattr(self, name) for name in FIELDS}
+        told = self.reason.to_dict()
+        return {name: told[name] if name in told else getattr(self, name) for name in FIELDS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from ..brief import brief
 from ..errors import ScissionError
+from ..reason import Reason
 
 __all__ = ["Jump", "LevelError", "LevelResult", "OperatorLevel", "Sweep", "strongest", "summarise", "within"]
 
@@ -24,7 +25,7 @@ class OperatorLevel:
 
     confirmed: share of the entries that the test confirmed; kept: share that stays, after block-fill; components:
     independent blocks of what stays; giant: share of the features in the largest; dormant: features without any edge;
-    mac_share: multiply-adds left, 1 = all; reason: why it was left as it is, empty where it was annealed.
+    mac_share: multiply-adds left, 1 = all; reason: why it was left as it is, None where it was annealed.
     Raises LevelError when a share is outside [0, 1] or a dimension is not positive.
     """
 
@@ -36,7 +37,7 @@ class OperatorLevel:
     giant: float
     dormant: int
     mac_share: float
-    reason: str = ""
+    reason: Reason | None = None
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
@@ -58,7 +59,8 @@ class OperatorLevel:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return _plain_dict(asdict(self))
+        told = {"cause": None, "reason": ""} if self.reason is None else self.reason.to_dict()
+        return _plain_dict(asdict(self)) | told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,9 @@ class LevelResult:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; a number that is not finite is None there."""
-        return _plain_dict(asdict(self))
+        return _plain_dict(asdict(replace(self, operators=()))) | {
+            "operators": [operator.to_dict() for operator in self.operators]
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +149,8 @@ class Sweep:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; a number that is not finite is None there."""
-        return _plain_dict(asdict(self))
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return _plain_dict(own | {name: [one.to_dict() for one in own[name]] for name in ("levels", "jumps")})
 
 
 def summarise(

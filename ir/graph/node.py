@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..onnx_ir import onnx_ir as ir
+from ..reason import Cause, Reason
 from .constants import Constants
 from .linear import Linear, Scope
 
@@ -17,9 +18,10 @@ __all__ = ["NodeView", "Site", "from_first", "leaf_shape", "size"]
 FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
 SMALL = 1 << 20  # entries of a constant that is read to learn where elements go
-OVERRIDABLE = (
+OVERRIDABLE = Reason(
+    Cause.NOT_CONSTANT,
     "weight is an initializer that callers may override; take it out of the graph's inputs, or export with "
-    "keep_initializers_as_inputs=False"
+    "keep_initializers_as_inputs=False",
 )
 
 
@@ -96,22 +98,25 @@ class Site(NodeView):
             **fields,
         )
 
-    def overridable(self, *values: ir.Value | None) -> str | None:
+    def overridable(self, *values: ir.Value | None) -> Reason | None:
         """The reason that speaks against weights which callers may replace; None when none of them is such."""
         found = any(value is not None and self.constants.is_overridable(value) for value in values)
         return OVERRIDABLE if found else None
 
-    def weight_problem(self, weight: ir.Value) -> str | None:
+    def weight_problem(self, weight: ir.Value) -> Reason | None:
         """Why a constant cannot be taken as a weight; None when it can."""
         shape, dtype = self.constants.describe(weight)
         if dtype not in FLOATS:
-            return f"weight of type {dtype.name.lower()}, not floating point"
+            return Reason(Cause.DATA_TYPE, f"weight of type {dtype.name.lower()}, not floating point")
         if any(leaf.is_graph_output() for leaf in (weight, *self.constants.leaves(weight))):
-            return "weight is also an output of the graph"
+            return Reason(Cause.NOT_CONSTANT, "weight is also an output of the graph")
         if any(self.constants.is_ambiguous(leaf) for leaf in self.constants.leaves(weight)):
-            return "its weight shares a name with a value in or outside a branch; runtimes differ in which they take"
+            return Reason(
+                Cause.AMBIGUOUS,
+                "its weight shares a name with a value in or outside a branch; runtimes differ in which they take",
+            )
         if not all(shape):
-            return "weight is empty"
+            return Reason(Cause.UNSUPPORTED, "weight is empty")
         return None
 
     def parameters(self) -> int:

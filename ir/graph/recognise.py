@@ -1,17 +1,18 @@
 """How each operator spells a linear: one recogniser per operator, and the reasons why others are left alone.
 
-A recogniser returns the Linear, a reason (text) why a node with a constant weight is not taken, or None when the node
+A recogniser returns the Linear, the Reason why a node with a constant weight is not taken, or None when the node
 multiplies nothing by a constant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
+from ..reason import Cause, Reason
 from .constants import Constants
 from .linear import Bias, Layout, Linear, Scope
 from .node import Site, size
@@ -22,25 +23,29 @@ from .skipped import Skipped
 
 __all__ = ["find_operators"]
 
-Found: TypeAlias = "Linear | tuple[Recurrent, ...] | str | None"
+Found: TypeAlias = "Linear | tuple[Recurrent, ...] | Reason | None"
+
+INTEGER = Reason(Cause.INTEGER_KERNEL, "integer kernel")
+FUSED = Reason(Cause.FUSED, "fused operator: its product cannot be taken apart")
+NO_PLAIN_PRODUCT = Reason(Cause.NO_PRODUCT, "not a plain product with a matrix")
 
 REASONS = {  # operators with constant weights that are no linear: why
-    "Gather": "lookup table: its rows are read, not multiplied",
-    "Conv": "convolution over windows",
-    "ConvTranspose": "transposed convolution",
-    "MatMulInteger": "integer kernel",
-    "ConvInteger": "integer kernel",
-    "QLinearMatMul": "integer kernel",
-    "QLinearConv": "integer kernel",
-    "QGemm": "integer kernel",
-    "MatMulNBits": "integer kernel",
-    "MatMulIntegerToFloat": "integer kernel",
-    "DynamicQuantizeMatMul": "integer kernel",
-    "DynamicQuantizeLSTM": "integer kernel",
-    "QMoE": "integer kernel",
-    "MoE": "batched weight: one matrix per expert",
-    "Attention": "fused operator: its product cannot be taken apart",
-    "FusedConv": "fused operator: its product cannot be taken apart",
+    "Gather": Reason(Cause.NO_PRODUCT, "lookup table: its rows are read, not multiplied"),
+    "Conv": Reason(Cause.NO_PRODUCT, "convolution over windows"),
+    "ConvTranspose": Reason(Cause.NO_PRODUCT, "transposed convolution"),
+    "MatMulInteger": INTEGER,
+    "ConvInteger": INTEGER,
+    "QLinearMatMul": INTEGER,
+    "QLinearConv": INTEGER,
+    "QGemm": INTEGER,
+    "MatMulNBits": INTEGER,
+    "MatMulIntegerToFloat": INTEGER,
+    "DynamicQuantizeMatMul": INTEGER,
+    "DynamicQuantizeLSTM": INTEGER,
+    "QMoE": INTEGER,
+    "MoE": Reason(Cause.BATCHED_WEIGHT, "batched weight: one matrix per expert"),
+    "Attention": FUSED,
+    "FusedConv": FUSED,
 }
 
 
@@ -61,7 +66,7 @@ def find_operators(
         try:
             found = _recognise(site)
         except ModelError as error:
-            found = f"the weight cannot be folded: {error}"
+            found = Reason(Cause.UNREADABLE, f"the weight cannot be folded: {error}")
         if isinstance(found, Linear) and (problem := _quantised(found) or site.weight_problem(found.weight)):
             found = problem
         if isinstance(found, Linear):
@@ -80,21 +85,31 @@ def _recognise(site: Site) -> Found:
     if not standard and node.domain != "com.microsoft":
         if node.op_identifier() in site.functions or not site.parameters():
             return None
-        return f"operator of the unknown domain {node.domain!r}"
+        return Reason(Cause.UNSUPPORTED, f"operator of the unknown domain {node.domain!r}")
     if site.scope.in_function and site.scope.opset != site.constants.opset:
-        return "its function is written for another operator set than the model" if site.parameters() else None
+        other = Reason(Cause.IN_FUNCTION, "its function is written for another operator set than the model")
+        return other if site.parameters() else None
     if any(attribute.is_ref() for attribute in node.attributes.values()):
-        return "an attribute depends on the caller of the function" if site.parameters() else None
+        depends = Reason(Cause.IN_FUNCTION, "an attribute depends on the caller of the function")
+        return depends if site.parameters() else None
     recogniser = RECOGNISERS.get(("" if standard else node.domain, node.op_type))
     found = recogniser(site) if recogniser else None
     if found is None and site.parameters():
-        found = REASONS.get(node.op_type) or (None if standard or recogniser else REASONS["Attention"])
+        found = REASONS.get(node.op_type) or (None if standard or recogniser else FUSED)
     return found
 
 
 def _rank(value: ir.Value) -> int | None:
     shape = shape_of(value)
     return None if shape is None else len(shape)
+
+
+def _unknown_rank(what: str) -> Reason:
+    return Reason(Cause.UNKNOWN_RANK, f"{what} of unknown rank; run shape inference on the model first")
+
+
+def _batched(shape: Sequence[int]) -> Reason:
+    return Reason(Cause.BATCHED_WEIGHT, f"batched weight: {len(shape)} dimensions")
 
 
 def _matmul(site: Site) -> Found:
@@ -109,11 +124,11 @@ def _matmul(site: Site) -> Found:
     if not constant_left and not constant_right:
         return site.overridable(left, right)
     if site.attribute("transBatchA", 0) or site.attribute("transBatchB", 0):
-        return "batch axes are transposed inside the operator"
+        return Reason(Cause.UNSUPPORTED, "batch axes are transposed inside the operator")
     weight, activation = (right, left) if constant_right else (left, right)
     shape, _ = site.constants.describe(weight)
     if len(shape) != 2:
-        return None if len(shape) < 2 else f"batched weight: {len(shape)} dimensions"
+        return None if len(shape) < 2 else _batched(shape)
     alpha = float(site.attribute("alpha", 1.0))
     rank = _rank(activation)
     if constant_right:
@@ -121,7 +136,7 @@ def _matmul(site: Site) -> Found:
         if not trans_left:
             layout = Layout(kind="rows", rank=rank)
         elif rank is None:
-            return "transposed activation of unknown rank; run shape inference on the model first"
+            return _unknown_rank("transposed activation")
         elif rank < 2:
             layout = Layout(kind="rows", rank=rank)
         else:
@@ -129,7 +144,7 @@ def _matmul(site: Site) -> Found:
         return site.linear(activation, weight, K, N, transposed=trans_right, layout=layout, alpha=alpha)
     K, N = shape if trans_left else shape[::-1]
     if rank is None:
-        return "left-hand weight and an activation of unknown rank; run shape inference on the model first"
+        return _unknown_rank("left-hand weight and an activation")
     layout = Layout(kind="rows", rank=1) if rank == 1 else axes(rank, rank - 1 if trans_right else rank - 2, rank - 2)
     return site.linear(activation, weight, K, N, transposed=not trans_left, layout=layout, alpha=alpha)
 
@@ -163,7 +178,7 @@ def _gemm(site: Site) -> Found:
     weight, activation = (right, left) if constant_right else (left, right)
     shape, _ = site.constants.describe(weight)
     if len(shape) != 2:
-        return f"weight of {len(shape)} dimensions in {site.node.op_type}"
+        return Reason(Cause.BATCHED_WEIGHT, f"weight of {len(shape)} dimensions in {site.node.op_type}")
     if constant_right:
         K, N = shape[::-1] if trans_right else shape
         layout = axes(2, 0 if trans_left else 1, 1)
@@ -183,7 +198,7 @@ def _gemm(site: Site) -> Found:
             addend = c
     fused = site.node.op_type == "FusedGemm"
     if fused and addend is not None:
-        return "fused activation over an addend that is not one constant per output"
+        return Reason(Cause.FUSED, "fused activation over an addend that is not one constant per output")
     return site.linear(
         activation,
         weight,
@@ -216,10 +231,10 @@ def _conv(site: Site) -> Found:
     if len(shape) < 3 or any(extent != 1 for extent in shape[2:]):
         return REASONS["Conv"]
     if site.attribute("group", 1) != 1:
-        return "convolution in groups already"
+        return Reason(Cause.BATCHED_WEIGHT, "convolution in groups already")
     bias = site.operand(2)
     if bias is not None and bias not in site.constants:
-        return "convolution with a dynamic bias"
+        return Reason(Cause.NOT_CONSTANT, "convolution with a dynamic bias")
     N, K = shape[:2]
     return site.linear(
         activation,
@@ -248,10 +263,10 @@ def _einsum(site: Site) -> Found:
         out = "".join(sorted(c for c in set(first + second) - {"."} if (first + second).count(c) == 1))
         out = ("..." if "..." in terms else "") + out
     if len(shape) != 2 or len(w) != 2 or w[0] == w[1]:
-        return f"batched weight: {len(shape)} dimensions" if len(shape) > 2 else "not a plain product with a matrix"
+        return _batched(shape) if len(shape) > 2 else NO_PLAIN_PRODUCT
     k, n = (w[0], w[1]) if w[0] in x and w[0] not in out else (w[1], w[0])
     if k in out or k not in x or n in x or n not in out:
-        return "not a plain product with a matrix"
+        return NO_PLAIN_PRODUCT
     K, N = shape if w == k + n else shape[::-1]
     transposed = w != k + n
     if x.endswith(k) and out == x[:-1] + n and len(set(x.replace("...", ""))) == len(x.replace("...", "")):
@@ -259,20 +274,20 @@ def _einsum(site: Site) -> Found:
             activation, weight, K, N, transposed=transposed, layout=Layout(kind="rows", rank=_rank(activation))
         )
     layout = _einsum_axes(x, out, k, n, _rank(activation))
-    if isinstance(layout, str):
+    if isinstance(layout, Reason):
         return layout
     return site.linear(activation, weight, K, N, transposed=transposed, layout=layout)
 
 
-def _einsum_axes(x: str, out: str, k: str, n: str, rank: int | None) -> Layout | str:
+def _einsum_axes(x: str, out: str, k: str, n: str, rank: int | None) -> Layout | Reason:
     if "..." in x:
         if rank is None:
-            return "ellipsis over an activation of unknown rank; run shape inference on the model first"
+            return _unknown_rank("ellipsis over an activation")
         spare = "".join(chr(0x100 + axis) for axis in range(rank - len(x.replace("...", ""))))
         x, out = x.replace("...", spare), out.replace("...", spare)
     others = out.replace(n, "")
     if len(set(x)) != len(x) or len(set(out)) != len(out) or set(others) != set(x) - {k}:
-        return "not a plain product with a matrix"
+        return NO_PLAIN_PRODUCT
     enter = [x.index(letter) for letter in k + others]
     exit_ = [(n + others).index(letter) for letter in out]
     return Layout(kind="axes", rank=len(x), enter=_perm(enter), exit=_perm(exit_))
@@ -293,11 +308,11 @@ RECOGNISERS: dict[tuple[str, str], Callable[[Site], Found]] = {
 }
 
 
-def _quantised(linear: Linear) -> str | None:
+def _quantised(linear: Linear) -> Reason | None:
     """ONNX Runtime turns DequantizeLinear on both sides into an integer kernel, which a split would lose."""
     makers = [linear.activation.producer(), linear.weight.producer()]
     both = all(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers)
-    return "integer kernel: weight and activation are both quantised" if both else None
+    return INTEGER.told("integer kernel: weight and activation are both quantised") if both else None
 
 
 def _with_bias(linear: Linear, constants: Constants) -> Linear:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
+from ..reason import Cause, Reason
 from .constants import Constants
 from .node import Site
 
@@ -132,14 +133,14 @@ def directions(node: ir.Node) -> tuple[str, ...]:
     return DIRECTIONS.get("forward" if attribute is None else str(attribute.value), ())
 
 
-def recurrent(site: Site) -> tuple[Recurrent, ...] | str | None:
+def recurrent(site: Site) -> tuple[Recurrent, ...] | Reason | None:
     """The directions of a recurrent operator; or why it is left alone; or None when nothing about it is constant."""
     X, W, R = (site.operand(index) for index in range(3))
     constants = site.constants
     if X is None or W is None or R is None or not site.parameters():
         return None
     if W not in constants or R not in constants:
-        return site.overridable(W, R) or "its recurrent weights are not all constant"
+        return site.overridable(W, R) or Reason(Cause.NOT_CONSTANT, "its recurrent weights are not all constant")
     if X in constants:
         return None  # the runtime computes it once
     if problem := site.weight_problem(W) or site.weight_problem(R) or _problem(site, W, R):
@@ -165,42 +166,46 @@ def recurrent(site: Site) -> tuple[Recurrent, ...] | str | None:
     )
 
 
-def _problem(site: Site, W: ir.Value, R: ir.Value) -> str | None:
+def _problem(site: Site, W: ir.Value, R: ir.Value) -> Reason | None:
     """Why a recurrent operator with constant weights is left alone; None when it is taken."""
     (shape_w, dtype), (shape_r, other) = site.constants.describe(W), site.constants.describe(R)
     op, ways = site.node.op_type, directions(site.node)
     if any(_is_quantised(value) for value in (W, R)):
-        return "quantised recurrent weights: their blocks would have to be stored as floats"
+        return Reason(Cause.QUANTISED, "quantised recurrent weights: their blocks would have to be stored as floats")
     if dtype != other or dtype not in TYPES:
-        return f"recurrent weights of type {dtype.name.lower()} and {other.name.lower()}"
+        return Reason(Cause.DATA_TYPE, f"recurrent weights of type {dtype.name.lower()} and {other.name.lower()}")
     if site.scope.opset < MINIMUM:
-        return f"operator set {site.scope.opset} is older than {MINIMUM}; convert the model to a newer one"
+        older = f"operator set {site.scope.opset} is older than {MINIMUM}; convert the model to a newer one"
+        return Reason(Cause.OPERATOR_SET, older)
     if site.attribute("layout", 0):
-        return "batch before positions (layout 1), which ONNX Runtime does not run"
+        return Reason(Cause.LAYOUT, "batch before positions (layout 1), which ONNX Runtime does not run")
     hidden = shape_r[-1] if shape_r else 0
     rows = GATES[op] * hidden
     expected = [(len(ways), rows, *shape_w[2:3]), (len(ways), rows, hidden)]
     if len(shape_w) != 3 or [shape_w, shape_r] != expected or site.attribute("hidden_size", hidden) != hidden:
-        return f"recurrent weights of shapes {shape_w} and {shape_r}, which do not fit its attributes"
+        return _unsupported(f"recurrent weights of shapes {shape_w} and {shape_r}, which do not fit its attributes")
     operands = {index: site.operand(index) for index in (BIAS, INITIAL_H, INITIAL_C, PEEPHOLES)}
     held = {index: value for index, value in operands.items() if value is not None and value in site.constants}
     shapes = {index: site.constants.describe(value)[0] for index, value in held.items()}
     for index, size in ((BIAS, 2 * rows), (PEEPHOLES, 3 * hidden)):
         if index in held and shapes[index] != (len(ways), size):
-            return f"operand {index} has shape {shapes[index]}, not {(len(ways), size)}"
+            return _unsupported(f"operand {index} has shape {shapes[index]}, not {(len(ways), size)}")
     for index in (INITIAL_H, INITIAL_C):
         if index in held and (len(shapes[index]) != 3 or shapes[index][::2] != (len(ways), hidden)):
-            return f"operand {index} has shape {shapes[index]}, not ({len(ways)}, batch, {hidden})"
+            return _unsupported(f"operand {index} has shape {shapes[index]}, not ({len(ways)}, batch, {hidden})")
     for index, value in held.items():
         if any(site.constants.is_ambiguous(leaf) for leaf in site.constants.leaves(value)):
-            return (
-                f"operand {index} shares a name with a value in or outside a branch; runtimes differ in which they take"
-            )
+            shared = "shares a name with a value in or outside a branch; runtimes differ in which they take"
+            return Reason(Cause.AMBIGUOUS, f"operand {index} {shared}")
     if problem := _activation_problem(site, len(ways)):
         return problem
     if not _used(site.node) or len(site.node.outputs) > OUTPUTS[op]:
-        return "nobody reads its outputs"
+        return _unsupported("nobody reads its outputs")
     return None
+
+
+def _unsupported(text: str) -> Reason:
+    return Reason(Cause.UNSUPPORTED, text)
 
 
 def _is_quantised(value: ir.Value) -> bool:
@@ -218,18 +223,19 @@ def _is_quantised(value: ir.Value) -> bool:
     return False
 
 
-def _activation_problem(site: Site, count: int) -> str | None:
+def _activation_problem(site: Site, count: int) -> Reason | None:
     """Why activation functions cannot be told apart by direction."""
     op = site.node.op_type
     names = list(site.attribute("activations", []))
     expected = {count * FUNCTIONS[op], 2} if op == "RNN" and count == 1 else {count * FUNCTIONS[op]}
     if names and len(names) not in expected:
-        return f"{len(names)} activation functions, which do not fit its directions"
+        return _unsupported(f"{len(names)} activation functions, which do not fit its directions")
     for which, takers in (("alpha", ALPHA), ("beta", BETA)):
         values = list(site.attribute(f"activation_{which}", []))
         taken = [name.lower() in takers for name in names]
         if op == "RNN" and taken == [False, True] and len(values) == 2 and values[0] != values[1]:
-            return f"activation_{which} of its reverse direction is ambiguous; runtimes differ in which they take"
+            what = f"activation_{which} of its reverse direction is ambiguous"
+            return Reason(Cause.AMBIGUOUS, f"{what}; runtimes differ in which they take")
     return None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..onnx_ir import onnx_ir as ir
+from ..reason import Cause
 from .functions import FunctionId, inline
 from .shapes import infer_shapes
 from .survey import Survey, survey
@@ -25,7 +26,7 @@ class View:
     def lacks_ranks(self) -> bool:
         """Whether some activation has no rank that the model states or that could be inferred."""
         unknown = any(linear.layout.rank is None for linear in self.found.linears)
-        return unknown or any("unknown rank" in skip.reason for skip in self.found.skipped)
+        return unknown or any(skip.reason.cause is Cause.UNKNOWN_RANK for skip in self.found.skipped)
 
 
 def view(model: ir.Model, functions: Collection[FunctionId] = ()) -> View:

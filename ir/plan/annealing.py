@@ -7,7 +7,7 @@ import binascii
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,7 @@ from ..errors import ScissionError
 from .decomposition import Block, Decomposition, from_ranges, to_ranges
 from .evidence import Evidence
 
-__all__ = ["Annealing", "AnnealingError", "Cause", "pack_mask"]
-
-# Why a weight is not annealed: no test can be made of it; the null does not fit; the certificate refuses the blocks;
-# nothing is confirmed; nothing lies outside what is; a block or a stray cannot be written into the graph.
-Cause = Literal["untested", "misfit", "uncertified", "nothing confirmed", "nothing to remove", "unsupported"]
+__all__ = ["Annealing", "AnnealingError", "pack_mask"]
 
 Mask = npt.NDArray[np.bool_]
 

@@ -16,6 +16,7 @@ from ..graph.addressing import meant
 from ..graph.recurrent import GATES
 from ..graph.skipped import Skipped
 from ..plural import counted
+from ..reason import Cause, Reason
 from .annealing import Annealing, AnnealingError
 from .axis_order import Reordering
 from .decomposition import LONGEST_RANGE, RANGE, Block, Decomposition, Indices, PlanError, from_ranges, to_ranges
@@ -45,7 +46,8 @@ COVERS = 5  # the first schema that knows blocks that are added up, and strays
 BATCHES = 6  # the first schema whose steps tell their own activation rows; before, all had those of the plan
 READABLE = (1, 2, 3, 4, 5, 6)  # the first knew neither layers nor recurrent steps, the second no annealing
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
-    **dict.fromkeys(("node", "op", "weight", "dtype", "reason", "lowering"), (str,)),
+    **dict.fromkeys(("node", "op", "weight", "dtype", "lowering"), (str,)),
+    "reason": (Reason,),
     **dict.fromkeys(("components", "nonzeros", "dormant_inputs", "dormant_outputs"), (int, np.integer)),
     "giant": (float, int),
     "gain": (float, int, type(None)),
@@ -102,7 +104,7 @@ class Step:
     nonzeros: int
     dormant_inputs: int
     dormant_outputs: int
-    reason: str
+    reason: Reason
     gain: float | None = None
     sha256: str | None = None
     states: States | None = None
@@ -247,14 +249,16 @@ class Plan:
                 f"{shown or 'nothing'}"
             )
         left = tuple(one for one in self.annealing if one.node not in nodes)
-        return replace(self.kept_dense(nodes, "restored from the original"), annealing=left, effect="")
+        return replace(
+            self.kept_dense(nodes, Reason(Cause.RESTORED, "restored from the original")), annealing=left, effect=""
+        )
 
-    def kept_dense(self, nodes: Collection[str], reason: str) -> Plan:
+    def kept_dense(self, nodes: Collection[str], reason: Reason) -> Plan:
         """The same plan that leaves these linears dense; those that were to be split together with one of them are
         split alone, by `scatter`, which suits every linear.
 
         >>> plan = Plan(model="m.onnx", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=())
-        >>> plan.kept_dense(["none of it"], "why") == plan
+        >>> plan.kept_dense(["none of it"], Reason(Cause.SLOWER, "why")) == plan
         True
         """
         broken = [joint for joint in self.joints if not set(nodes).isdisjoint(joint.nodes)]
@@ -325,7 +329,7 @@ class Plan:
                 batch=tuple(int(size) for size in data["batch" if data["schema"] >= BATCHES else "rows"]),
                 parameters=int(data["parameters"]),
                 steps=tuple(_step_from_dict(index, step) for index, step in enumerate(data["steps"])),
-                skipped=tuple(Skipped(**skip) for skip in data["skipped"]),
+                skipped=tuple(Skipped.from_dict(skip) for skip in data["skipped"]),
                 inline=tuple((str(d), str(n), str(o)) for d, n, o in data["inline"]),
                 annealing=tuple(Annealing.from_dict(one) for one in data.get("annealing", ())),
                 effect=_text(data.get("effect", ""), "effect"),
@@ -371,7 +375,7 @@ def _step_to_dict(step: Step) -> dict[str, Any]:
         "mac_share": round(step.decomposition.mac_share, 6),
         "byte_share": round(step.byte_share, 6),
         "gain": step.gain,
-        "reason": step.reason,
+        **step.reason.to_dict(),
         "sha256": step.sha256,
         **({"extents": [list(extents) for extents in step.extents]} if step.extents else {}),
         **({} if step.states is None else {"states": asdict(step.states)}),
@@ -430,7 +434,8 @@ def _step_from_dict(index: int, data: Mapping[str, Any]) -> Step:
         if not isinstance(summed, bool):
             raise PlanError(f"summed is {summed!r}, which is neither true nor false")
         found = Decomposition((K, N), parts, _layers_of(blocks), summed, strays)
-        return Step(shape=(K, N), decomposition=found, **fields)
+        reason = Reason.from_dict(fields)
+        return Step(shape=(K, N), decomposition=found, reason=reason, **fields)
     except KeyError as error:
         raise PlanError(f"{where}: field {error} is missing") from None
     except (TypeError, ValueError, OverflowError, MemoryError) as error:  # the last two: absurd sizes

@@ -21,6 +21,7 @@ from ...ir.plan.annealing import Annealing, pack_mask
 from ...ir.plan.evidence import Evidence
 from ...ir.plan.null import Null
 from ...ir.progress import Progress
+from ...ir.reason import Cause, Reason
 from ..connectivity.bipartite import components
 from ..connectivity.edges import relate
 from ..connectivity.percolation import distance, half_giant
@@ -59,7 +60,7 @@ def examine(
     seen = view(model.graph).found
     networks = {way.address: ffn for ffn in find_ffns(seen.linears, seen.constants) for way in ffn.linears}
     heads = queries_and_keys(seen.linears)
-    reasons = {one.node: one.reason for one in annealed.found if one.reason} if annealed else {}
+    reasons = {one.node: one.reason.text for one in annealed.found if one.reason} if annealed else {}
     powers: dict[Ffn, list[tuple[str, str]]] = {}
     found: list[MatrixReport] = []
     skipped: list[Skipped] = []
@@ -78,9 +79,11 @@ def examine(
             found.append(_matrix(linear, seen, settings, use, power, reasons.get(linear.address, "")))
         except MemoryError:
             size = math.prod(linear.shape)
-            skipped.append(Skipped(linear.address, linear.op, "not enough memory to examine its weight", size))
+            why = Reason(Cause.UNREADABLE, "not enough memory to examine its weight")
+            skipped.append(Skipped(linear.address, linear.op, why, size))
         except ModelError as error:
-            skipped.append(Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", 0))
+            why = Reason(Cause.UNREADABLE, f"the weight cannot be read: {error}")
+            skipped.append(Skipped(linear.address, linear.op, why, 0))
     notes = []
     if any(math.prod(one.shape) > LARGEST for one in found):
         notes.append(f"the mass of a weight of more than {LARGEST:,} entries is that of a random part of it")

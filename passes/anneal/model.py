@@ -19,11 +19,12 @@ from ...ir.graph.survey import Survey
 from ...ir.graph.view import view
 from ...ir.io.load import Model, ModelError
 from ...ir.phase import phase
-from ...ir.plan.annealing import Annealing, Cause, pack_mask
+from ...ir.plan.annealing import Annealing, pack_mask
 from ...ir.plan.decomposition import Decomposition
 from ...ir.plan.evidence import Evidence
 from ...ir.plan.null import Null
 from ...ir.progress import Progress
+from ...ir.reason import Cause, Reason
 from ..connectivity.bipartite import Components, components
 from ..connectivity.chunked import to_host
 from ..decompose.blocks import decompose
@@ -51,6 +52,8 @@ Method = Literal[
 ]
 METHODS: tuple[str, ...] = get_args(Method)
 NullOf: TypeAlias = "Callable[[Linear], Null | None]"
+RECURRENT = Reason(Cause.UNTESTED, "recurrent operators are not annealed")
+ARGUMENTS = Reason(Cause.IN_FUNCTION, "its weights are arguments of a function, which are not annealed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +101,8 @@ class Anneal:
 class Found:
     """What was decided about one linear: its annealing, None where nothing is to be removed, and what is left of it.
 
-    components: of what is kept; confirmed: share of the entries; reason: why nothing is removed, '' where something is,
-    and cause: what kind of reason that is.
+    components: of what is kept; confirmed: share of the entries; reason: why nothing is removed, None where something
+    is.
     """
 
     node: str
@@ -108,8 +111,7 @@ class Found:
     evidence: Evidence | None
     components: Components
     kept: float
-    reason: str = ""
-    cause: Cause | None = None
+    reason: Reason | None = None
 
     @property
     def mac_share(self) -> float:
@@ -141,15 +143,9 @@ def anneal_model(model: Model, settings: Anneal, progress: Progress | None = Non
     networks = _networks(seen, settings)
     done: dict[str, Found] = {}
     skipped = list(seen.skipped)
-    skipped += [
-        Skipped(way.address, way.op, "recurrent operators are not annealed", math.prod(way.shape))
-        for way in seen.recurrents
-    ]
+    skipped += [Skipped(way.address, way.op, RECURRENT, math.prod(way.shape)) for way in seen.recurrents]
     takers, _ = weight_takers(model.graph)
-    skipped += [
-        Skipped("::".join(one[:2]), "function", "its weights are arguments of a function, which are not annealed", 0)
-        for one in sorted(takers)
-    ]
+    skipped += [Skipped("::".join(one[:2]), "function", ARGUMENTS, 0) for one in sorted(takers)]
     refused: tuple[str | Remedy, ...] = ()  # what the test had against a weight, if anything
     for index, linear in enumerate(seen.linears):
         if linear.address in done:
@@ -169,12 +165,14 @@ def anneal_model(model: Model, settings: Anneal, progress: Progress | None = Non
             where = f"{model.name}: {linear.address}"
             raise ModelError(f"{where}: not enough memory to anneal a weight of {linear.shape}") from None
         except ModelError as error:
-            skipped.append(Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", 0))
+            why = Reason(Cause.UNREADABLE, f"the weight cannot be read: {error}")
+            skipped.append(Skipped(linear.address, linear.op, why, 0))
         except (AnnealError, SchemeError) as error:  # of this weight; the others are no worse for it
-            skipped.append(Skipped(linear.address, linear.op, str(error), math.prod(linear.shape)))
+            why = Reason(Cause.UNTESTED, str(error))
+            skipped.append(Skipped(linear.address, linear.op, why, math.prod(linear.shape)))
             refused = error.parts
     if not done and seen.linears:
-        raise AnnealError(f"{model.name}: no weight can be annealed: ", *(refused or (skipped[-1].reason,)))
+        raise AnnealError(f"{model.name}: no weight can be annealed: ", *(refused or (skipped[-1].reason.text,)))
     return Annealed(tuple(done[way.address] for way in seen.linears if way.address in done), tuple(skipped))
 
 
@@ -190,10 +188,10 @@ def _linear(linear: Linear, seen: Survey, settings: Anneal) -> Found:
     weight = linear.canonical(seen.constants)
     method = _method(linear, settings)
     if method in ("norm", "consistency", "sequences"):
-        reason = "it is in no feed-forward network of several channels, so its edges have no sequences"
-        return _untouched(linear, weight, reason, "untested")
+        why = "it is in no feed-forward network of several channels, so its edges have no sequences"
+        return _untouched(linear, weight, Reason(Cause.UNTESTED, why))
     if method == "update" and linear.address not in settings.initial:
-        return _untouched(linear, weight, "the initial checkpoint has no weight for it", "untested")
+        return _untouched(linear, weight, Reason(Cause.UNTESTED, "the initial checkpoint has no weight for it"))
     null = _null(linear, weight, settings, method)
     if method == "blocks":
         return _blocks(linear, weight, null, seen, settings)
@@ -270,7 +268,7 @@ def _moved(weight: Array, settings: Anneal) -> Any:
     return torch.from_numpy(native).to(settings.device)
 
 
-def _untouched(linear: Linear, weight: Array, reason: str, cause: Cause, evidence: Evidence | None = None) -> Found:
+def _untouched(linear: Linear, weight: Array, reason: Reason, evidence: Evidence | None = None) -> Found:
     return Found(
         node=linear.address,
         shape=linear.shape,
@@ -279,7 +277,6 @@ def _untouched(linear: Linear, weight: Array, reason: str, cause: Cause, evidenc
         components=components(weight),
         kept=1.0,
         reason=reason,
-        cause=cause,
     )
 
 
@@ -287,10 +284,11 @@ def _blocks(linear: Linear, weight: Array, null: Null | None, seen: Survey, sett
     decision = anneal_blocks(weight, null, seed=settings.seed, allowed=settings.strays)
     if decision.decomposition is None:
         assert decision.evidence.certificate is not None
-        return _untouched(linear, weight, decision.evidence.certificate.reason, "uncertified", decision.evidence)
+        why = Reason(Cause.UNCERTIFIED, decision.evidence.certificate.reason)
+        return _untouched(linear, weight, why, decision.evidence)
     keep = not settings.drop_strays and decision.strays.size > 0
     if keep and (reason := obstacle(linear, strays=True)):
-        return _untouched(linear, weight, reason, "unsupported", decision.evidence)
+        return _untouched(linear, weight, Reason(Cause.UNWRITABLE, reason.text), decision.evidence)
     strays = tuple((int(k), int(n)) for k, n in decision.strays)
     evidence = decision.evidence
     if strays and not keep:
@@ -372,8 +370,8 @@ def _decided(
     if evidence.misfit is not None:
         what = told(evidence)
         if not settings.accept_null:
-            reason = f"{what}; give the right --init, or --accept-null to anneal all the same"
-            return _untouched(linear, weight, reason, "misfit", evidence)
+            why = f"{what}; give the right --init, or --accept-null to anneal all the same"
+            return _untouched(linear, weight, Reason(Cause.MISFIT, why), evidence)
         evidence = replace(evidence, notes=(*evidence.notes, f"{what}, and was accepted all the same"))
     if not settings.fill:
         return _kept(linear, weight, None, confirmed, evidence, seen)
@@ -395,15 +393,12 @@ def _kept(
     left = (weight != 0) & kept
     removed = int(np.count_nonzero(weight)) - int(np.count_nonzero(left)) - len(strays)
     parts = components(left)
-    reason = ""
-    cause: Cause = "nothing to remove"
     if not parts.count:
-        cause = "nothing confirmed"
-        reason = f"{evidence.test} confirms no weight at all; to remove all of them is no annealing"
-    elif not removed:
-        reason = "nothing to remove: all weights lie inside one component" if parts.count == 1 else "nothing to remove"
-    if reason:
-        return _untouched(linear, weight, reason, cause, evidence)
+        why = f"{evidence.test} confirms no weight at all; to remove all of them is no annealing"
+        return _untouched(linear, weight, Reason(Cause.NOTHING_CONFIRMED, why), evidence)
+    if not removed:
+        why = "nothing to remove: all weights lie inside one component" if parts.count == 1 else "nothing to remove"
+        return _untouched(linear, weight, Reason(Cause.NOTHING_TO_REMOVE, why), evidence)
     annealing = Annealing(
         node=linear.address,
         weight=linear.weight.name or "",

@@ -28,6 +28,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.plan import LoweringName, Plan, Step
 from ...ir.progress import Progress
+from ...ir.reason import Cause, Reason
 from ..connectivity.percolation import half_giant
 from ..connectivity.small_cuts import glued_by_few, glued_by_size
 from ..decompose.cover.cover import WORTH
@@ -168,16 +169,18 @@ def _called(model: Model, node: ir.Node, found: Inspected) -> list[str]:
 def _no_linear(node: str, op: str, found: Inspected, called: Sequence[str]) -> Skipped:
     """Why an operator that is not even skipped has nothing to split."""
     ways = [row.node for row in found.rows if row.node.startswith(f"{node}[")]
-    why = f"{op} is no product of matrices: there is no constant weight to split"
+    cause, why = Cause.NO_PRODUCT, f"{op} is no product of matrices: there is no constant weight to split"
     if called:
-        why = f"it calls a function, whose products are taken by themselves: {_named(called)}"
+        cause, why = Cause.IN_FUNCTION, f"it calls a function, whose products are taken by themselves: {_named(called)}"
     elif ways:
-        why = f"each of its directions is taken by itself: {', '.join(ways)}"
+        cause, why = Cause.FUSED, f"each of its directions is taken by itself: {', '.join(ways)}"
     elif op in PRODUCTS and "::" in node:
+        cause = Cause.IN_FUNCTION
         why = "it stands in a function, which is handed its factors: its calls are looked at where one of them splits"
     elif op in PRODUCTS:
+        cause = Cause.NOT_CONSTANT
         why = "its factors are computed when the model runs: there is no constant weight to split"
-    return Skipped(node, op, why, 0)
+    return Skipped(node, op, Reason(cause, why), 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -378,7 +381,7 @@ def _why_not(gain: float, case: Case, best: float, top: str, way: str) -> str:
         return f"'{top}' is predicted to gain more ({best:.2f}x)"
     if gain < MARGIN:
         return f"less than {MARGIN}x the speed of dense is predicted, which is not worth a larger graph"
-    return step.reason
+    return step.reason.text
 
 
 def _trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> tuple[Trial, ...]:
@@ -399,7 +402,7 @@ def _trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> t
     )
     taken = step.lowering == "parallel"
     what = f"{len(whole.blocks)} operators side by side, {whole.mac_share:.1%} of the multiply-adds"
-    why = "" if taken else step.reason
+    why = "" if taken else step.reason.text
     return (*found, Trial(what="parallel", found=what, gain=round(gain, 3), taken=taken, refused=why))
 
 

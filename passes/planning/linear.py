@@ -16,6 +16,7 @@ from ...ir.graph.skipped import Skipped
 from ...ir.graph.survey import Survey
 from ...ir.io.load import ModelError
 from ...ir.plan.plan import Decomposition, LoweringName, States, Step
+from ...ir.reason import Cause, Reason
 from ..connectivity.edges import edges
 from ..decompose.recurrent import states_of
 from ..lowering.linear.batched import tile_of
@@ -55,9 +56,8 @@ def linear_steps(found: Survey, activations: Activations, planning: Planning) ->
             where = f"{planning.model}: {linear.address}"
             raise ModelError(f"{where}: not enough memory for a weight of {linear.shape}") from None
         except ModelError as error:
-            failed.append(
-                Skipped(linear.address, linear.op, f"the weight cannot be read: {error}", math.prod(linear.shape))
-            )
+            why = Reason(Cause.UNREADABLE, f"the weight cannot be read: {error}")
+            failed.append(Skipped(linear.address, linear.op, why, math.prod(linear.shape)))
             continue
         analysis = memo.analyses[key]
         if planning.observe:

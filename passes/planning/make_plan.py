@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ...ir.axes.shared_axis import find_streams
 from ...ir.graph.activations import Activations
@@ -24,6 +23,7 @@ from ...ir.plan.axis_order import Reordering
 from ...ir.plan.plan import Decomposition, Plan, PlanError, Step
 from ...ir.plan.region_split import Joint
 from ...ir.progress import Progress
+from ...ir.reason import Cause, Reason
 from ..connectivity.device import analysis_device, described
 from ..lowering.nodes.emitter import Names
 from ..rewrite.reorder_axes import reorder_axes
@@ -33,14 +33,11 @@ from .linear import linear_steps, names_of
 from .recurrent import recurrent_steps
 from .regions import candidate, join_steps
 from .settings import Memo, Observe, Planning, PlanSettings
-from .wording import OWN, QUANTISED, describe_stranger
-
-if TYPE_CHECKING:
-    pass
-
+from .wording import describe_stranger
 
 __all__ = ["make_plan"]
 
+STANDING = frozenset({Cause.ALREADY_SPLIT, Cause.QUANTISED})  # causes for which a linear stays out of regions too
 WORTH_ORDER = 1.05  # sums over a stream are rounded in another order, so this must be predicted to gain that much
 
 
@@ -176,7 +173,8 @@ def _batch(steps: Sequence[Step], planning: Planning) -> tuple[int, ...]:
 def _calls(blocked: Mapping[FunctionId, str]) -> Iterator[Skipped]:
     """Functions whose weights are arguments and whose calls have to stay, each with the reason."""
     for function, why in blocked.items():
-        yield Skipped("::".join(function[:2]), "function", f"its weights are arguments: {why}", 0)
+        reason = Reason(Cause.IN_FUNCTION, f"its weights are arguments: {why}")
+        yield Skipped("::".join(function[:2]), "function", reason, 0)
 
 
 def _splits(steps: Sequence[Step], regions: bool) -> bool:
@@ -190,7 +188,7 @@ def _joined(seen: View, steps: Sequence[Step], planning: Planning) -> tuple[list
     settings = planning.settings
     if not settings.regions:
         return list(steps), []
-    standing = {step.node for step in steps if not step.reason.startswith((OWN, QUANTISED))}
+    standing = {step.node for step in steps if step.reason.cause not in STANDING}
     together = [
         one
         for linear in seen.found.linears

@@ -14,6 +14,7 @@ from ...ir.graph.survey import Survey
 from ...ir.io.load import ModelError
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import Decomposition, LoweringName, Step
+from ...ir.reason import Cause, Reason
 from ..decompose.recurrent import Coupling, couple
 from ..lowering.linear.cost import MARGIN, Choice
 from ..lowering.nodes.emitter import ORIGIN
@@ -46,7 +47,8 @@ def recurrent_steps(found: Survey, activations: Activations, planning: Planning)
             raise ModelError(f"{where}: not enough memory for a weight of {way.shape}") from None
         except ModelError as error:
             size = way.gates * way.shape[0] * way.shape[1]
-            failed.append(Skipped(way.address, way.op, f"the weight cannot be read: {error}", size))
+            why = Reason(Cause.UNREADABLE, f"the weight cannot be read: {error}")
+            failed.append(Skipped(way.address, way.op, why, size))
             continue
         if planning.observe:
             planning.observe(way.address, couplings[key])
@@ -59,7 +61,10 @@ def recurrent_steps(found: Survey, activations: Activations, planning: Planning)
 
 def _unasked(step: Step, asked: LoweringName) -> Step:
     """The step of an operator of which the lowering of a linear is wanted."""
-    why = "dense, as asked" if asked == "dense" else f"'{asked}' is for linears; {step.op} is split by 'parallel'"
+    if asked == "dense":
+        why = Reason(Cause.AS_ASKED, "dense, as asked")
+    else:
+        why = Reason(Cause.UNSUPPORTED, f"'{asked}' is for linears; {step.op} is split by 'parallel'")
     return replace(step, lowering="dense", reason=why)
 
 
@@ -113,28 +118,30 @@ def runs_of(way: Recurrent, extents: Iterable[tuple[int, ...]]) -> list[Run]:
 
 def _refusal(
     way: Recurrent, coupling: Coupling, choice: Choice | None, sequences: Sequence[Run], force: bool
-) -> str | None:
+) -> Reason | None:
     """Why a direction stays whole; None when it is split."""
     if ORIGIN in way.node.metadata_props:
-        return "already a block of a split operator"
+        return Reason(Cause.ALREADY_SPLIT, "already a block of a split operator")
     if coupling.count == 0:
-        return "every entry is zero: there is nothing to multiply"
+        return Reason(Cause.ALL_ZERO, "every entry is zero: there is nothing to multiply")
     if choice is None:
         entries = way.shape[0] * way.shape[1]
-        return f"one component holds every state: {coupling.nonzeros / entries:.1%} of the entries are edges"
+        share = f"{coupling.nonzeros / entries:.1%} of the entries are edges"
+        return Reason(Cause.CONNECTED, f"one component holds every state: {share}")
     if choice.gain < MARGIN and not force:
         spare = "dormant features" if coupling.dormant_features else "units without edges"
         what = f"{coupling.count} blocks" if coupling.count > 1 else f"one block beside {spare}"
         at = ", ".join(f"{run.batch} x {run.positions}" for run in sequences)
-        return (
+        return Reason(
+            Cause.NO_GAIN,
             f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (batch x positions {at}); "
-            "--force splits it anyway"
+            "--force splits it anyway",
         )
     return None
 
 
-def _praise(coupling: Coupling, chosen: Decomposition) -> str:
+def _praise(coupling: Coupling, chosen: Decomposition) -> Reason:
     merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < coupling.count else ""
     spare = f", {coupling.dormant_features} dormant features" if coupling.dormant_features else ""
     idle = f", {coupling.dormant_units} units without edges" if coupling.dormant_units else ""
-    return f"{coupling.count} independent blocks of states{merged}{spare}{idle}"
+    return Reason(Cause.COMPONENTS, f"{coupling.count} independent blocks of states{merged}{spare}{idle}")

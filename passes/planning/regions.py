@@ -16,6 +16,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import Decomposition, Step, common_rows
 from ...ir.plan.region_split import Joint
+from ...ir.reason import Cause, Reason
 from ...ir.relation import Relation
 from ..connectivity.edges import relate
 from ..decompose.blocks import halves
@@ -242,9 +243,9 @@ def join_steps(
 def joined(option: JointOption, steps: Sequence[Step], hashes: Sequence[str | None]) -> tuple[list[Step], Joint]:
     """The steps of a region, in the order of its linears, and their joint; hashes: of their weights."""
     gain = round(option.gain, 3)
-    reason = f"{len(option.decompositions[0].blocks)} blocks of {len(steps)} operators together"
+    reason = Reason(Cause.REGION, f"{len(option.decompositions[0].blocks)} blocks of {len(steps)} operators together")
     nodes = tuple(step.node for step in steps)
-    made = Joint(nodes=nodes, flow=option.flow, stack=option.stack, gain=gain, reason=reason)
+    made = Joint(nodes=nodes, flow=option.flow, stack=option.stack, gain=gain, reason=reason.text)
     together = [
         replace(step, lowering="joint", decomposition=found, gain=gain, reason=reason, sha256=sha256)
         for step, found, sha256 in zip(steps, option.decompositions, hashes, strict=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...ir.graph.linear import Linear
 from ...ir.graph.recurrent import Recurrent
 from ...ir.graph.survey import Survey
 from ...ir.plan.plan import Decomposition, LoweringName
+from ...ir.reason import Cause, Reason
 from ..decompose.blocks import is_cover
 from ..lowering.linear.cost import MARGIN, Choice
 from ..lowering.linear.lowering import absorbs, problem
@@ -17,15 +18,9 @@ from ..lowering.nodes.emitter import ORIGIN
 from ..lowering.nodes.weights import loses_format
 from .analysis import Analysis
 
-if TYPE_CHECKING:
-    pass
-
-
-__all__ = ["OWN", "QUANTISED", "describe_stranger", "praise", "refusal"]
+__all__ = ["describe_stranger", "praise", "refusal"]
 
 NEAREST = 5  # names that are offered for one that is unknown
-QUANTISED = "its weight is quantised"
-OWN = "already a block of a split operator"
 
 
 def refusal(
@@ -38,36 +33,38 @@ def refusal(
     against: str,
     *,
     selects: bool,
-) -> str | None:
+) -> Reason | None:
     """Why a linear stays dense; None when it is split. against: why the blocks cannot have the lowering that was asked
     for, else empty."""
     parts = analysis.components
     if ORIGIN in linear.node.metadata_props:
-        return OWN
+        return Reason(Cause.ALREADY_SPLIT, "already a block of a split operator")
     if parts.count == 0:
-        return "every entry is zero: there is nothing to multiply"
+        return Reason(Cause.ALL_ZERO, "every entry is zero: there is nothing to multiply")
     if asked == "dense":
-        return "dense, as asked"
+        return Reason(Cause.AS_ASKED, "dense, as asked")
     if against:
-        return against
+        return Reason(Cause.BLOCKS, against)
     if choice is None:
         K, N = linear.shape
         degree = 2 * parts.nonzeros / (K + N)
         rest = f" but {parts.dormant:,}" if parts.dormant else ""
-        return (
+        return Reason(
+            Cause.CONNECTED,
             f"one component holds every feature{rest}: {parts.nonzeros / (K * N):.1%} of the entries are edges, "
-            f"{degree:,.1f} per feature, and a random weight falls apart below about 1"
+            f"{degree:,.1f} per feature, and a random weight falls apart below about 1",
         )
-    if reason := problem(linear) or (problem(linear, asked) if asked else None):
-        return reason
-    if reason := loses_format(linear):
-        return f"{QUANTISED} {reason}"
+    if why := problem(linear) or (problem(linear, asked) if asked else None):
+        return Reason(Cause.UNSUPPORTED, why)
+    if why := loses_format(linear):
+        return Reason(Cause.QUANTISED, f"its weight is quantised {why}")
     if asked == "select" and not selects:
-        return "'select' needs a weight with a single 1 for every output; use 'scatter'"
+        return Reason(Cause.BLOCKS, "'select' needs a weight with a single 1 for every output; use 'scatter'")
     if asked:
         return None
     if _dequantised(linear) and not force:
-        return f"{QUANTISED}: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
+        lost = "its weight is quantised: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
+        return Reason(Cause.QUANTISED, lost)
     if choice.gain < MARGIN and not force:
         what = f"{parts.count} blocks" if parts.count > 1 else "one block beside dormant features"
         if absorbs(linear) and (dead := analysis.decomposition.dormant_outputs.size):
@@ -78,7 +75,8 @@ def refusal(
         elif is_cover(choice.decomposition):
             what = f"{len(choice.decomposition.blocks)} groups of {choice.decomposition.mac_share:.0%} of the entries"
         at = ", ".join(map(str, rows))
-        return f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (rows {at}); --force splits it anyway"
+        told = f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (rows {at}); --force splits it anyway"
+        return Reason(Cause.NO_GAIN, told)
     return None
 
 
@@ -87,19 +85,21 @@ def _dequantised(linear: Linear) -> bool:
     return maker is not None and maker.op_type == "DequantizeLinear"
 
 
-def praise(analysis: Analysis, chosen: Decomposition, *, selects: bool) -> str:
+def praise(analysis: Analysis, chosen: Decomposition, *, selects: bool) -> Reason:
     """What is split, in a few words."""
     dormant: Any = analysis.decomposition.dormant_inputs.size + analysis.decomposition.dormant_outputs.size
     if selects:
-        return f"every output is one input: {chosen.shape[1]:,} picked from {chosen.shape[0]:,}"
+        picked = f"every output is one input: {chosen.shape[1]:,} picked from {chosen.shape[0]:,}"
+        return Reason(Cause.SELECTION, picked)
     merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < analysis.components.count else ""
     spare = f", {dormant} dormant features" if dormant else ""
     if chosen.layers:
         layers = 1 + max(last for _, last in chosen.layers)
-        return f"block-triangular: {layers:,} layers in {len(chosen.blocks)} row groups{spare}"
+        told = f"block-triangular: {layers:,} layers in {len(chosen.blocks)} row groups{spare}"
+        return Reason(Cause.TRIANGULAR, told)
     if is_cover(chosen):
-        return f"{_cover_in_words(chosen)}{spare}"
-    return f"{analysis.components.count} independent blocks{merged}{spare}"
+        return Reason(Cause.COVER, f"{_cover_in_words(chosen)}{spare}")
+    return Reason(Cause.COMPONENTS, f"{analysis.components.count} independent blocks{merged}{spare}")
 
 
 def _cover_in_words(chosen: Decomposition) -> str:

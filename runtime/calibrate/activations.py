@@ -15,6 +15,7 @@ from ...ir.graph.skipped import Skipped
 from ...ir.io.load import Model, read
 from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.reason import Cause, Reason
 from ...passes.anneal.activity.activity import Activity
 from ...passes.anneal.activity.recorder import InputRecorder, Recorder
 from ..compare.check import expose
@@ -51,16 +52,16 @@ def _names(model: Model) -> frozenset[str]:
     return frozenset(value.name for value in values if value.name)
 
 
-def _obstacle(linear: Linear, names: frozenset[str], inner: set[ir.Node]) -> str:
+def _obstacle(linear: Linear, names: frozenset[str], inner: set[ir.Node]) -> Reason | None:
     if linear.in_function:
-        return "it stands in a function, whose values cannot be read"
+        return Reason(Cause.IN_FUNCTION, "it stands in a function, whose values cannot be read")
     if linear.node in inner:
-        return "it stands in a subgraph, whose values cannot be read"
+        return Reason(Cause.OUT_OF_REACH, "it stands in a subgraph, whose values cannot be read")
     if not linear.activation.name:
-        return "its activation has no name"
+        return Reason(Cause.OUT_OF_REACH, "its activation has no name")
     if linear.activation.name not in names or linear.node.outputs[0].name not in names:
-        return "its values are not in the main graph of the model"
-    return ""
+        return Reason(Cause.OUT_OF_REACH, "its values are not in the main graph of the model")
+    return None
 
 
 def behind(linear: Linear) -> ir.Value:

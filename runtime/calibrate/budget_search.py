@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,9 @@ from ...ir.graph.survey import Survey
 from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
-from ...ir.plan.annealing import Annealing, Cause
+from ...ir.plan.annealing import Annealing
 from ...ir.progress import Progress
+from ...ir.reason import Cause, Reason
 from ...passes.anneal.model import Found, anneal_model
 from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.trials import Trials
@@ -41,19 +42,14 @@ Array = npt.NDArray[Any]
 RUNGS = 6  # levels tried, each a hundredth of the one before
 FACTOR = 0.01
 PER_INPUT = 4  # calibration rows for each input of a block, below which a refit fits the noise of the samples
-NO_GAIN = "annealed it would not be split, since that is not predicted to be faster"
-
-# Beside what the pass says: one component is left; it costs too much alone, by the veto, beside the others, or on the
-# data held back; split it would not be faster; that neither, though the error falls without what is removed.
-Why: TypeAlias = Cause | Literal["whole", "alone", "veto", "together", "held back", "no gain", "error only"]
+NO_GAIN = Reason(Cause.NO_GAIN, "annealed it would not be split, since that is not predicted to be faster")
 
 
 class Refusal(NamedTuple):
-    """An operator that is not annealed, why in words, and what kind of reason that is."""
+    """An operator that is not annealed, and why."""
 
     node: str
-    reason: str
-    cause: Why
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,7 +116,7 @@ class Selection:
                 {"node": c.annealing.node, "level": c.level, "mac_share": c.mac_share, "drop_alone": c.drop}
                 for c in self.chosen
             ],
-            "refused": [one._asdict() for one in self.refused],
+            "refused": [{"node": one.node, **one.reason.to_dict()} for one in self.refused],
             "removed": [
                 {"node": one.node, "weight": one.weight, "entries": one.removed, "sha256": one.sha256}
                 for one in self.annealing
@@ -193,8 +189,10 @@ def without_useless(
         )
     found = [measure(part, useful) for part in parts]
     if not budget.allows(found[1].drop):
-        why = "without the operators that are not split the budget no longer holds on the data held back"
-        refused = (*refused, *(Refusal(c.annealing.node, why, "held back") for c in useful))
+        why = Reason(
+            Cause.HELD_BACK, "without the operators that are not split the budget no longer holds on the data held back"
+        )
+        refused = (*refused, *(Refusal(c.annealing.node, why) for c in useful))
         return replace(
             selection, chosen=(), refused=refused, tuning=None, held_back=None, reason=_nothing(refused, budget)
         )
@@ -215,9 +213,7 @@ def _idle(
                 f"{found.metric:.4g} on data held back; --force anneals and splits it all the same"
             )
     return [
-        Refusal(c.annealing.node, NO_GAIN + offer, "error only")
-        if offer and c.drop < 0
-        else Refusal(c.annealing.node, NO_GAIN, "no gain")
+        Refusal(c.annealing.node, Reason(Cause.ERROR_ONLY, NO_GAIN.text + offer) if offer and c.drop < 0 else NO_GAIN)
         for c in candidates
     ]
 
@@ -226,8 +222,8 @@ def _nothing(refused: Sequence[Refusal], budget: Budget) -> str:
     if not refused:
         return "there is no operator to anneal"
     reasons: dict[str, int] = {}
-    for _, why, _ in refused:
-        reasons[why] = reasons.get(why, 0) + 1
+    for one in refused:
+        reasons[one.reason.text] = reasons.get(one.reason.text, 0) + 1
     why, count = max(reasons.items(), key=lambda pair: pair[1])
     limit = f"{budget.metric.name} <= {budget.limit:g}"
     return f"no operator is annealed (budget {limit}): for {count} of {len(refused)}, {why}"
@@ -275,31 +271,32 @@ class _Search:
                     continue  # the stronger level removes nothing more
                 known.append(candidate)
             open_ = {found.node for found in decided.found} - {
-                node for node, refusal in last.items() if refusal.cause == "alone"
+                node for node, refusal in last.items() if refusal.reason.cause is Cause.TOO_COSTLY_ALONE
             }
         return ladders, [refusal for node, refusal in last.items() if node not in ladders]
 
     def _candidate(self, found: Found, level: float) -> Candidate | Refusal:
         """An operator annealed alone, or why it may not be."""
         if found.annealing is None:
-            return Refusal(found.node, found.reason, found.cause or "untested")
+            assert found.reason is not None
+            return Refusal(found.node, found.reason)
         if found.mac_share >= 1:
             why = "removing single edges leaves it one component, so nothing is gained"
-            return Refusal(found.node, why, "whole")
+            return Refusal(found.node, Reason(Cause.CONNECTED, why))
         annealing, weight, problem = self._refined(found.annealing)
         if problem:
-            return Refusal(found.node, problem, "veto")
+            return Refusal(found.node, problem)
         measured = self.runner.measure(_apply(self.model, [_bare(annealing, weight)]))
         if not self.budget.allows(measured.drop):
             why = f"alone it already costs {measured.drop:.4g}, more than {self.budget.limit:g}"
-            return Refusal(found.node, why, "alone")
+            return Refusal(found.node, Reason(Cause.TOO_COSTLY_ALONE, why))
         return Candidate(annealing=annealing, level=level, mac_share=found.mac_share, drop=measured.drop, weight=weight)
 
-    def _refined(self, annealing: Annealing) -> tuple[Annealing, Array | None, str]:
+    def _refined(self, annealing: Annealing) -> tuple[Annealing, Array | None, Reason | None]:
         """With calibration data: vetoed where the change of its outputs is too large, its blocks fitted again."""
         found = self.activity.get(annealing.node) if self.activity else None
         if found is None or found.gram is None or annealing.blocks is None:
-            return annealing, None, ""
+            return annealing, None, None
         from ...passes.anneal.activity.damage import relative_error
         from ...passes.anneal.activity.refit import refit
 
@@ -319,11 +316,8 @@ class _Search:
             weight, error = made.weight, made.error_after
             annealing = replace(annealing, refitted=True)
         if self.options.veto is not None and error > self.options.veto:
-            return (
-                annealing,
-                None,
-                f"calibration: its outputs change by {error:.1%}, above the veto of {self.options.veto:.1%}",
-            )
+            why = f"calibration: its outputs change by {error:.1%}, above the veto of {self.options.veto:.1%}"
+            return annealing, None, Reason(Cause.VETOED, why)
         if scarce:
             annealing = _noted(
                 annealing,
@@ -334,7 +328,7 @@ class _Search:
         note = f"on calibration data its outputs change by {error:.2%}" + (
             " after the refit" if weight is not None else ""
         )
-        return _noted(annealing, note), weight, ""
+        return _noted(annealing, note), weight, None
 
     def together(
         self, ladders: Mapping[str, Sequence[Candidate]]
@@ -352,7 +346,8 @@ class _Search:
                     last = found
                     break
             else:
-                refused.append(Refusal(node, "together with the others it costs more than the budget", "together"))
+                why = "together with the others it costs more than the budget"
+                refused.append(Refusal(node, Reason(Cause.TOO_COSTLY_TOGETHER, why)))
         return chosen, refused, last
 
 
@@ -395,4 +390,4 @@ def _verified(
     if within(found.drop, budget.limit):
         return list(chosen), found, []
     why = f"on the data held back they cost {found.drop:.4g} together; more data would tell how much it really is"
-    return [], None, [Refusal(candidate.annealing.node, why, "held back") for candidate in chosen]
+    return [], None, [Refusal(candidate.annealing.node, Reason(Cause.HELD_BACK, why)) for candidate in chosen]

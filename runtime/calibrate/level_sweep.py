@@ -16,6 +16,7 @@ from ...ir.findings.level_sweep import LevelResult, OperatorLevel, Sweep, strong
 from ...ir.io.load import Model, Source, load
 from ...ir.phase import phase
 from ...ir.progress import Progress
+from ...ir.reason import Cause
 from ...passes.anneal.edges.schemes import parse_scheme
 from ...passes.anneal.model import Anneal, Annealed, Found, anneal_model
 from ...passes.rewrite.remove_edges import remove_edges
@@ -240,8 +241,8 @@ def _test(options: Annealer) -> str:
 def _unseen(decided: Annealed, linears: Collection[str]) -> list[str]:
     """Notes on the linears that could not be tested."""
     left = [skip for skip in decided.skipped if skip.node in linears]
-    reasons = Counter(skip.reason for skip in left)
-    first = {skip.reason: skip.node for skip in reversed(left)}
+    reasons = Counter(skip.reason.text for skip in left)
+    first = {skip.reason.text: skip.node for skip in reversed(left)}
     return [
         f"not annealed: {first[why]}{f' and {count - 1} more' if count > 1 else ''}: {why}"
         for why, count in reasons.most_common()
@@ -262,7 +263,7 @@ def _doubts(decided: Annealed) -> list[str]:
         notes.append("every weight differs from the initial checkpoint: it is of another run, or all were updated")
     if updates and max(updates) == 0:
         notes.append("no weight differs from the initial checkpoint: it may be the trained model itself")
-    misfits = [one for one in decided.found if one.cause == "misfit"]
+    misfits = [one for one in decided.found if one.reason is not None and one.reason.cause is Cause.MISFIT]
     if misfits:
         more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
         notes.append(f"not annealed: {misfits[0].node}{more}: {misfits[0].reason}")

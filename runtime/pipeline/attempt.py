@@ -16,7 +16,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan
 from ...ir.plural import counted
 from ...ir.progress import Progress
-from ...passes.planning.wording import OWN
+from ...ir.reason import Cause
 from ...passes.rewrite.rewrite import rewrite
 from ..compare import compare
 from ..measure.comparison import Speed
@@ -128,7 +128,7 @@ def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force:
     found = judge_speed(plan, () if force else benches, tuned=tuned)
     if not found.keep:
         return "slower" if found.speed is Speed.SLOWER else "unchanged", found.reason
-    own = [step for step in plan.steps if step.reason != OWN]
+    own = [step for step in plan.steps if step.reason.cause is not Cause.ALREADY_SPLIT]
     untimed = ""
     if verdict is not None and verdict.provider == REFERENCE:
         untimed = f"ONNX Runtime has no kernel for it here, so it was proved on {REFERENCE} and not timed"

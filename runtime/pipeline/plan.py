@@ -159,7 +159,9 @@ def _annealed(planner: Planner, anneal: Annealer | str) -> tuple[Plan, Tuned | N
             break
         chosen = tuple(one for one in chosen if one.node in split)  # the others would lose weights for nothing
     steps = [
-        replace(step, reason=f"not annealed: {why[step.node]}; as it is: {step.reason}") if step.node in why else step
+        replace(step, reason=step.reason.told(f"not annealed: {why[step.node]}; as it is: {step.reason}"))
+        if step.node in why
+        else step
         for step in found.steps
     ]
     return replace(found, steps=tuple(steps), annealing=chosen), tuned

@@ -12,6 +12,7 @@ from ...ir.io.load import Model
 from ...ir.phase import phase
 from ...ir.plan.plan import Plan
 from ...ir.progress import Progress
+from ...ir.reason import Cause, Reason
 from ...passes.planning.units.signature import signature
 from ...passes.planning.units.unit import PlanUnit, alone, form_of, plan_units
 from ...passes.rewrite.extract import excerpt
@@ -43,11 +44,11 @@ class Fallback:
     speed: float | None
     slower: bool
     batch: int | None
-    reason: str
+    reason: Reason
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "nodes": list(self.nodes)}
+        return {**asdict(self), "nodes": list(self.nodes), **self.reason.to_dict()}
 
 
 @phase("race each unit")
@@ -104,14 +105,18 @@ def _lowest(raced: Raced, counts: Sequence[int | None]) -> tuple[Comparison, int
 def _fallback(unit: PlanUnit, speed: tuple[Comparison, int | None] | None, problem: str) -> Fallback:
     if speed is None:
         why = f"the whole model was measured slower with it; {problem or 'it cannot be measured by itself'}"
-        return Fallback(nodes=unit.nodes, way=unit.way, speed=None, slower=False, batch=None, reason=why)
+        return Fallback(
+            nodes=unit.nodes, way=unit.way, speed=None, slower=False, batch=None, reason=Reason(Cause.UNMEASURED, why)
+        )
     found, batch = speed
     at = f" at batch {batch}" if batch is not None else ""
     why = f"measured {found.ratio:.2f}x ({found.range}) the speed of dense{at}"
     slower = found.speed is Speed.SLOWER
     if not slower:
         why += ", and the whole model was slower with it"
-    return Fallback(nodes=unit.nodes, way=unit.way, speed=found.ratio, slower=slower, batch=batch, reason=why)
+    return Fallback(
+        nodes=unit.nodes, way=unit.way, speed=found.ratio, slower=slower, batch=batch, reason=Reason(Cause.SLOWER, why)
+    )
 
 
 def to_drop(speeds: Sequence[Fallback], gone: Collection[Fallback]) -> tuple[Fallback, ...]:
@@ -119,7 +124,8 @@ def to_drop(speeds: Sequence[Fallback], gone: Collection[Fallback]) -> tuple[Fal
 
     speeds: of all units, the slowest first; gone: those that went before.
 
-    >>> units = [Fallback(nodes=(name,), way="split 2", speed=speed, slower=speed < 1, batch=1, reason="")
+    >>> units = [Fallback(nodes=(name,), way="split 2", speed=speed, slower=speed < 1, batch=1,
+    ...                   reason=Reason(Cause.SLOWER, ""))
     ...          for name, speed in (("a", 0.5), ("b", 0.9), ("c", 1.1), ("d", 1.2))]
     >>> first = to_drop(units, ())
     >>> [unit.nodes for unit in first], [unit.nodes for unit in to_drop(units, first)]

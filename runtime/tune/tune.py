@@ -15,6 +15,7 @@ from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan, PlanError, Step
 from ...ir.progress import Progress
+from ...ir.reason import Cause, Reason
 from ...passes.planning.units.alternatives import Alternative, alternatives
 from ...passes.planning.units.signature import signature
 from ...passes.planning.units.unit import PlanUnit, alone, form_of, plan_units, replaced
@@ -209,7 +210,7 @@ class _Work:
         if winner is None or lowest is None:  # nothing could be measured, or it is dense as planned
             return *same, unit_
         note = f"measured {lowest[0].ratio:.2f}x the speed of dense{_at(counts)}"
-        steps = tuple(replace(step, reason=f"{step.reason}; {note}") for step in winner.steps)
+        steps = tuple(replace(step, reason=step.reason.told(f"{step.reason}; {note}")) for step in winner.steps)
         return steps, winner.joints, unit_
 
     def _outcome(self, unit: PlanUnit, part: ir.Model, ways: Sequence[Alternative]) -> tuple[str, _Outcome]:
@@ -282,7 +283,7 @@ def _kept_dense(step: Step, table: Sequence[Way], counts: Sequence[int | None]) 
     lowest = [min(speeds) for way in table if (speeds := [speed for speed in way.speeds if speed is not None])]
     best = f"at most {max(lowest):.2f}x the speed of dense is measured" if lowest else "no way computes the same"
     blocks = f"{step.components} blocks" if step.components > 1 else "a hidden block-triangular form"
-    return replace(step, lowering="dense", reason=f"{blocks}, but {best}{_at(counts)}")
+    return replace(step, lowering="dense", reason=Reason(Cause.SLOWER, f"{blocks}, but {best}{_at(counts)}"))
 
 
 def _at(counts: Sequence[int | None]) -> str:

@@ -17,6 +17,7 @@ from ...ir.graph.survey import Survey, survey
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.plan import Block, Decomposition, LoweringName, Step
+from ...ir.reason import Cause, Reason
 from ...passes.cocluster.low_rank import LowRank, low_rank
 from ...passes.decompose.blocks import in_order, is_run
 from ...passes.decompose.cover.cover import WORTH
@@ -223,7 +224,7 @@ def _forms(seen: Survey, analysis: Analysis, rows: Sequence[int], threads: int) 
         blocks, lowering = (choice.decomposition, choice.lowering) if choice else (found, "dense")
         yield Form(
             kind=_kind(found) if index else "components",
-            words=praise(analysis, blocks, selects=selects),
+            words=praise(analysis, blocks, selects=selects).text,
             decomposition=blocks,
             found=len(found.blocks),
             lowering=lowering,
@@ -256,7 +257,7 @@ def byte_share(decomposition: Decomposition, lowering: LoweringName, dtype: str)
         nonzeros=0,
         dormant_inputs=0,
         dormant_outputs=0,
-        reason="",
+        reason=Reason(Cause.COVER, ""),
         sha256="",
     ).byte_share
 

@@ -12,6 +12,7 @@ from ....ir.graph.recurrent import Recurrent
 from ....ir.graph.view import View
 from ....ir.plan.plan import Decomposition, Plan, Step
 from ....ir.plan.region_split import Joint
+from ....ir.reason import Cause, Reason
 from ...decompose.blocks import halves
 from ...decompose.recurrent import couple, group_units, unit_groups
 from ...lowering.linear.batched import tile_of
@@ -30,6 +31,7 @@ from .unit import PlanUnit, way_of
 
 __all__ = ["MOST", "Alternative", "alternatives"]
 
+NO_GAIN_ALONE = Reason(Cause.NO_GAIN, "no gain by itself is predicted")
 MOST = 6  # alternatives of one unit: each is built, checked and raced
 
 
@@ -150,9 +152,7 @@ class _Work:
         for step, one in ((step, _of(unit, step)) for step in unit.steps):
             best = max(self.of_step(step, one, analyses[one]), key=lambda found: found.gain, default=None)
             taken = best if best is not None and best.gain > 1 else None
-            steps[step.node] = (
-                taken.steps[0] if taken else replace(step, lowering="dense", reason="no gain by itself is predicted")
-            )
+            steps[step.node] = taken.steps[0] if taken else replace(step, lowering="dense", reason=NO_GAIN_ALONE)
             dense += step.parameters
             split += step.parameters / (taken.gain if taken else 1)
         if all(step.lowering == "dense" for step in steps.values()):

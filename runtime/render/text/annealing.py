@@ -64,10 +64,10 @@ def selection_view(selection: Selection, everything: bool = False) -> Renderable
     else:
         parts.append(Text(f"nothing was annealed: {selection.reason}", style="bold"))
     if everything:
-        parts += [Text(f"{node}: {why}", style="dim") for node, why, _ in selection.refused]
+        parts += [Text(f"{one.node}: {one.reason}", style="dim") for one in selection.refused]
     else:
-        counts = Counter(one.reason for one in selection.refused)
-        first = {one.reason: one.node for one in reversed(selection.refused)}
+        counts = Counter(one.reason.text for one in selection.refused)
+        first = {one.reason.text: one.node for one in reversed(selection.refused)}
         for why, count in counts.most_common(SHOWN):
             more = f" and {count - 1} more" if count > 1 else ""
             parts.append(Text(f"not annealed: {first[why]}{more}: {why}", style="dim"))

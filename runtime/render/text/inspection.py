@@ -23,7 +23,9 @@ __all__ = ["COLUMNS", "InspectionError", "check_column", "inspection_view", "sel
 
 COLUMNS: Mapping[str, Callable[[Inspection], Any]] = MappingProxyType(  # that rows can be sorted by
     {
-        **{name: attrgetter(name) for name in FIELDS},
+        **{name: attrgetter(name) for name in FIELDS if name not in ("cause", "reason")},
+        "cause": lambda row: row.reason.cause,
+        "reason": lambda row: row.reason.text,
         "shape": lambda row: row.inputs * row.outputs,
         "dormant": lambda row: row.dormant_inputs + row.dormant_outputs,
     }
@@ -91,8 +93,8 @@ def inspection_view(found: Inspected, rows: Sequence[Inspection], everything: bo
         parts.append(Text(f"{len(rows)} of {len(found.rows)} linears", style="dim"))
     parts += recurrences(found.plan, everything)
     if rows:
-        parts += [Text("why", style="bold"), *lines_of([(row.node, row.reason) for row in shown], everything)]
-    skipped = [(f"{one.node} ({one.op})", one.reason) for one in found.plan.skipped]
+        parts += [Text("why", style="bold"), *lines_of([(row.node, row.reason.text) for row in shown], everything)]
+    skipped = [(f"{one.node} ({one.op})", one.reason.text) for one in found.plan.skipped]
     if skipped:
         parts += [Text("no linears", style="bold"), *lines_of(skipped, everything)]
     if found.plan.analysed:

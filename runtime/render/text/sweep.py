@@ -75,7 +75,7 @@ def level_view(result: LevelResult, everything: bool = False, title: str = "") -
     parts: list[RenderableType] = [FittedTable(title=title, columns=columns, rows=tuple(rows))]
     if len(shown) < len(ordered):
         parts.append(Text(left_out(len(ordered) - SHOWN), style="dim"))
-    reasons = [(operator.node, operator.reason) for operator in ordered]
+    reasons = [(operator.node, str(operator.reason or "")) for operator in ordered]
     return Group(*parts, *lines_of(reasons, everything, "left as it is: "))
 
 

@@ -53,7 +53,7 @@ def fallback_view(fallbacks: Sequence[Fallback], everything: bool = False) -> Re
     table = make_table("back to dense", *columns)
     for one in fallbacks if everything else fallbacks[:SHOWN]:
         speed = f"{one.speed:.2f}x" if one.speed is not None else ""
-        table.add_row(Text(_nodes(one.nodes, everything)), one.way, speed, Text(one.reason))
+        table.add_row(Text(_nodes(one.nodes, everything)), one.way, speed, Text(one.reason.text))
     more = [Text(left_out(len(fallbacks) - SHOWN), style="dim")]
     return Group(table, *(more if len(fallbacks) > SHOWN and not everything else []))
 

@@ -243,6 +243,7 @@ def test_plans_without_annealing_still_load(schema):
         "giant": 0.5,
         "nonzeros": 4,
         "dormant_inputs": 1,
+        "cause": "components",
         "dormant_outputs": 0,
         "gain": 1.5,
         "reason": "",

@@ -12,9 +12,12 @@ from scission.ir.graph.skipped import Skipped
 from scission.ir.plan.axis_order import Reordering
 from scission.ir.plan.plan import DERIVED, SCHEMA, Block, Decomposition, Plan, PlanError, States, Step
 from scission.ir.plan.region_split import Joint
+from scission.ir.reason import Cause, Reason
 
 texts = st.text(max_size=8)
 finite = st.floats(allow_nan=False)
+reasons = st.builds(Reason, st.sampled_from(Cause), texts)
+WHY = Reason(Cause.COMPONENTS, "")
 
 
 counts = st.integers(0, 99)
@@ -26,8 +29,9 @@ def steps(draw):
     decomposition = draw(st.one_of(decompositions(), covers()))
     lowering = draw(st.sampled_from(["dense", "scatter", "split", "parallel"]))
     return Step(
-        **{name: draw(texts) for name in ("node", "op", "weight", "dtype", "reason")},
+        **{name: draw(texts) for name in ("node", "op", "weight", "dtype")},
         **{name: draw(st.integers(0, 99)) for name in ("components", "nonzeros", "dormant_inputs", "dormant_outputs")},
+        reason=draw(reasons),
         shape=decomposition.shape,
         lowering=lowering,
         decomposition=decomposition,
@@ -45,7 +49,7 @@ plans = st.builds(
     batch=st.lists(st.integers(1), max_size=3).map(tuple),
     parameters=st.integers(0),
     steps=st.lists(steps(), max_size=4).map(tuple),
-    skipped=st.lists(st.builds(Skipped, texts, texts, texts, st.integers(0)), max_size=2).map(tuple),
+    skipped=st.lists(st.builds(Skipped, texts, texts, reasons, st.integers(0)), max_size=2).map(tuple),
     inline=st.lists(st.tuples(texts, texts, texts), max_size=2).map(tuple),
 )
 
@@ -68,7 +72,7 @@ def test_what_is_not_dense_is_a_rewrite(plan):
 STEP = Step(
     node="/mlp/up", op="MatMul", weight="W", dtype="float32", shape=(4, 3), lowering="scatter",
     decomposition=Decomposition((4, 3), (Block([0, 2], [1]), Block([1], [0, 2]))),
-    components=2, giant=0.5, nonzeros=4, dormant_inputs=1, dormant_outputs=0, reason="", sha256="abc",
+    components=2, giant=0.5, nonzeros=4, dormant_inputs=1, dormant_outputs=0, reason=WHY, sha256="abc",
 )  # fmt: skip
 PLAN = Plan(model="m", provider="cpu", batch=(1,), parameters=12, steps=(STEP, STEP), skipped=())
 
@@ -120,6 +124,9 @@ WRONG_STEPS = [
     {"blocks": [block(outputs="x")]},
     {"blocks": [block(), block()]},
     {"surprise": 1},
+    {"reason": 3},
+    {"cause": "because"},
+    {"cause": ["slower"]},
     {"summed": 1},
     {"strays": 3},
     {"strays": [[0]]},
@@ -224,7 +231,7 @@ def joined():
         nonzeros=2,
         dormant_inputs=0,
         dormant_outputs=0,
-        reason="",
+        reason=WHY,
         sha256="0",
     )
     steps = (one, dataclasses.replace(one, node="b"), dataclasses.replace(one, node="c", lowering="split"))
@@ -280,9 +287,13 @@ def test_joints_that_make_no_sense_are_refused(edit, message):
 
 
 def test_what_was_split_together_with_a_dense_one_is_split_alone():
-    plan = joined().kept_dense(["a"], "why")
-    assert [(step.lowering, step.reason) for step in plan.steps] == [("dense", "why"), ("scatter", ""), ("split", "")]
-    assert plan.joints == () and joined().kept_dense(["c"], "why").joints == joined().joints
+    plan = joined().kept_dense(["a"], Reason(Cause.SLOWER, "why"))
+    assert [(step.lowering, step.reason.text) for step in plan.steps] == [
+        ("dense", "why"),
+        ("scatter", ""),
+        ("split", ""),
+    ]
+    assert plan.joints == () and joined().kept_dense(["c"], WHY).joints == joined().joints
 
 
 def test_a_plan_of_an_older_schema_gives_all_its_steps_the_same_rows():

@@ -21,6 +21,7 @@ from scission.ir.plan.annealing import Annealing, AnnealingError, pack_mask
 from scission.ir.plan.decomposition import Block, Decomposition
 from scission.ir.plan.evidence import Evidence
 from scission.ir.plan.null import Null
+from scission.ir.reason import Cause
 from scission.models.planted.products import KINDS, build, feeds
 from scission.passes.anneal.edges.anneal import AnnealError, confirm
 from scission.passes.anneal.model import METHODS, Anneal, anneal_model
@@ -230,7 +231,7 @@ def test_annealing_with_fill_keeps_the_components_of_what_is_confirmed(kind):
     again = decided(changed, method="neyman", null=normal(0.1), level=0.05)
     assert not again.annealing
     assert [f.evidence.confirmed for f in again.found] == [f.evidence.confirmed for f in found.found]
-    assert all(part.reason == "nothing to remove" for part in again.found)
+    assert all(part.reason.cause is Cause.NOTHING_TO_REMOVE for part in again.found)
 
 
 def buried(kind):
@@ -542,7 +543,7 @@ def test_the_paper_takes_sequences_where_there_are_some_and_edges_elsewhere():
     single = decided(product("MatMul", ("m",)), method="paper", null=normal(0.05))
     assert single.found[0].evidence.test == "edges"
     none = decided(product("MatMul", ("m",)), method="norm", null=normal(0.05))
-    assert "no feed-forward network" in none.found[0].reason and none.found[0].annealing is None
+    assert "no feed-forward network" in none.found[0].reason.text and none.found[0].annealing is None
 
 
 def test_auto_takes_the_test_that_suits_what_is_known():
@@ -571,7 +572,7 @@ def test_update_with_a_tolerance_of_the_types():
     assert not decided(model, method="update", initial=then, tolerance=tolerance).annealing
     assert seen == [(np.float32, np.float32)]
     other = decided(model, method="update", initial={"elsewhere": W})
-    assert other.found[0].reason == "the initial checkpoint has no weight for it"
+    assert other.found[0].reason.text == "the initial checkpoint has no weight for it"
 
 
 def test_one_weight_that_cannot_be_tested_does_not_stop_the_others():
@@ -581,9 +582,9 @@ def test_one_weight_that_cannot_be_tested_does_not_stop_the_others():
     found = decided(model, method="neyman", level=0.5, correction="none", fill=False)
     assert [one.node for one in found.annealing] == ["alive"]
     (skip,) = found.skipped
-    assert skip.node == "dead" and "no null can be estimated" in skip.reason
+    assert skip.node == "dead" and "no null can be estimated" in skip.reason.text
     shapes = decided(model, method="update", initial={"dead": W, "alive": W + 1})
-    assert "the initial weight has shape" in shapes.skipped[0].reason
+    assert "the initial weight has shape" in shapes.skipped[0].reason.text
     with pytest.raises(AnnealError, match="bounded initialisation"):
         decided(model, method="support", null=normal())
 
@@ -591,10 +592,10 @@ def test_one_weight_that_cannot_be_tested_does_not_stop_the_others():
 def test_nothing_confirmed_is_no_annealing_and_neither_is_everything():
     model = product("MatMul", ("m",))
     nothing = decided(model, method="neyman", null=normal(100.0), accept_null=True).found[0]
-    assert nothing.annealing is None and "confirms no weight at all" in nothing.reason
-    assert nothing.cause == "nothing confirmed"
+    assert nothing.annealing is None and "confirms no weight at all" in nothing.reason.text
+    assert nothing.reason.cause is Cause.NOTHING_CONFIRMED
     everything = decided(model, method="neyman", null=normal(1e-6)).found[0]
-    assert everything.annealing is None and "all weights lie inside one component" in everything.reason
+    assert everything.annealing is None and "all weights lie inside one component" in everything.reason.text
     assert everything.kept == nothing.kept == 1.0
 
 
@@ -689,13 +690,13 @@ def test_noise_of_another_law_is_not_annealed_unless_the_null_is_accepted(method
     model, _ = laplace()
     options = {"method": method, "null": normal() if stated else None, "fill": fill}
     (found,) = decided(model, **options).found
-    assert (found.annealing, found.cause, found.kept) == (None, "misfit", 1.0)
-    assert found.evidence.misfit == "law" and "--accept-null" in found.reason
+    assert (found.annealing, found.reason.cause, found.kept) == (None, Cause.MISFIT, 1.0)
+    assert found.evidence.misfit == "law" and "--accept-null" in found.reason.text
     (taken,) = decided(model, **options, accept_null=True).found
     if taken.annealing is not None:
         assert any("was accepted all the same" in note for note in taken.annealing.evidence.notes)
     else:
-        assert taken.cause in ("nothing confirmed", "nothing to remove")
+        assert taken.reason.cause in (Cause.NOTHING_CONFIRMED, Cause.NOTHING_TO_REMOVE)
     assert taken.evidence.misfit == "law"
 
 

@@ -7,6 +7,7 @@ import torch
 import scission
 from scission.ir.graph.sizes import DEFAULT_BATCH
 from scission.ir.io.load import load
+from scission.ir.reason import Cause
 from scission.models.matrix import weight
 from scission.models.planted.products import KINDS, build
 from scission.passes.connectivity.bipartite import components
@@ -44,7 +45,7 @@ def test_every_kind_is_found_with_its_true_components(kind):
         for block in truth.blocks:
             homes = [b for b in step.decomposition.blocks if np.isin(block.outputs, b.outputs).any()]
             assert len(homes) == 1 and np.isin(block.inputs, homes[0].inputs).all()
-        assert f"{len(truth.blocks)} independent blocks" in step.reason
+        assert f"{len(truth.blocks)} independent blocks" in step.reason.text
     assert scission.Plan.loads(made.dumps()) == made
 
 
@@ -69,8 +70,8 @@ REASONS = [
 def test_what_stays_dense_says_why(W, force, reason):
     made = plan(model_of(W), force=force)
     (step,) = made.steps
-    assert step.lowering == "dense" and step.reason.startswith(reason) and not made.rewrites
-    assert "nan" not in step.reason
+    assert step.lowering == "dense" and step.reason.text.startswith(reason) and not made.rewrites
+    assert "nan" not in step.reason.text
 
 
 @pytest.mark.parametrize(("W", "force"), [(SMALL, True), (DORMANT, True), (LARGE, False), (LARGE, True)])
@@ -91,7 +92,7 @@ def test_what_is_split_says_into_what(W, force):
 def test_a_quantised_weight_is_split_on_demand_only():
     planted = build(np.random.default_rng(0), "through-dequantize-columns", sizes=[(64, 64)] * 16)
     (step,) = plan(planted.model).steps
-    assert step.lowering == "dense" and "quantised" in step.reason and step.gain > 1.1
+    assert step.lowering == "dense" and step.reason.cause is Cause.QUANTISED and step.gain > 1.1
     assert plan(planted.model, force=True).rewrites
 
 
@@ -118,8 +119,8 @@ def test_what_is_no_linear_is_listed_with_its_reason():
     model.graph.input.append(onnx.helper.make_tensor_value_info("i", onnx.TensorProto.INT64, ["n"]))
     made = plan(model)
     assert [step.node for step in made.steps] == ["n0", "n4"]
-    assert made.steps[1].reason.startswith("one component holds every state")
-    reasons = {skip.node: (skip.op, skip.reason, skip.parameters) for skip in made.skipped}
+    assert made.steps[1].reason.text.startswith("one component holds every state")
+    reasons = {skip.node: (skip.op, skip.reason.text, skip.parameters) for skip in made.skipped}
     assert reasons == {
         "n1": ("Gather", "lookup table: its rows are read, not multiplied", W.size),
         "n2": ("Conv", "convolution over windows", 12),
@@ -223,4 +224,4 @@ def test_a_weight_that_cannot_be_read_is_listed_and_stops_nothing():
     assert [step.node for step in found.rewrites] == ["good"]
     assert truth.blocks
     (lost,) = [skip for skip in found.skipped if skip.node == "padded"]
-    assert "cannot be" in lost.reason
+    assert "cannot be" in lost.reason.text

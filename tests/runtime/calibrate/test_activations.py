@@ -176,6 +176,6 @@ def test_what_cannot_be_calibrated_is_refused():
     with pytest.raises(CalibrationError, match="not 5 features"):
         observe(model, stale, [{"x": np.ones((2, 4), np.float32)}])
     foreign = survey(load(build(np.random.default_rng(0), "chain").model).graph).linears
-    assert {skip.reason for skip in observable(model, foreign)[1]} == {
+    assert {skip.reason.text for skip in observable(model, foreign)[1]} == {
         "its values are not in the main graph of the model"
     }

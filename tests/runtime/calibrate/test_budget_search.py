@@ -8,6 +8,7 @@ from annealable import SIGMA, network
 import scission
 from scission.ir.io.load import ModelError, load
 from scission.ir.plan.plan import Plan, PlanError
+from scission.ir.reason import Cause
 from scission.runtime.calibrate.budget_search import select, without_useless
 from scission.runtime.calibrate.dataset import read_labelled
 from scission.runtime.calibrate.metric.metric import MetricError, parse_budget
@@ -164,7 +165,7 @@ def test_a_veto_by_calibration_data(case):
     folder, _, _, data = case
     model = load(folder / "m.onnx")
     found = select(model, Annealer(method="blocks", init=INIT, veto=1e-6), data, parse_budget("cosine<=0.5"), Trials())
-    assert found.chosen == () and all(one.cause == "veto" for one in found.refused)
+    assert found.chosen == () and all(one.reason.cause is Cause.VETOED for one in found.refused)
 
 
 def test_nothing_lossy_happens_without_data_and_a_bound(case, tmp_path):
@@ -291,10 +292,12 @@ def test_a_plan_removes_nothing_where_nothing_is_split():
     model, _, _ = network(np.random.default_rng(0), (32, 32), signal=8.0)
     plan = scission.plan(model, anneal=BLOCKS)
     assert plan.annealing == () and plan.rewrites == ()
-    assert plan.steps[0].reason.startswith("not annealed: annealed it would not be split")
+    assert plan.steps[0].reason.text.startswith("not annealed: annealed it would not be split")
     assert (
         "noise"
-        in scission.plan(network(np.random.default_rng(0), (64, 64), signal=0.0)[0], anneal="blocks").steps[0].reason
+        in scission.plan(network(np.random.default_rng(0), (64, 64), signal=0.0)[0], anneal="blocks")
+        .steps[0]
+        .reason.text
     )
 
 
@@ -314,10 +317,10 @@ def test_an_annealing_that_is_worth_it_for_the_error_alone_is_offered_with_its_f
     assert wide.chosen and wide.held_back.drop < 0
     nothing = without_useless(model, wide, set(), labelled, 0, budget, Trials())
     assert not nothing.chosen
-    offered = [one for one in nothing.refused if one.cause == "error only"]
+    offered = [one for one in nothing.refused if one.reason.cause is Cause.ERROR_ONLY]
     assert {one.node for one in offered} == {c.annealing.node for c in wide.chosen if c.drop < 0} != set()
     assert "mse" in nothing.reason and "->" in nothing.reason and "--force" in nothing.reason
-    assert nothing.to_dict()["refused"][-1]["cause"] == "error only"
+    assert nothing.to_dict()["refused"][-1]["cause"] == "error_only"
     made = scission.optimize(  # as the reason says
         folder / "m.onnx",
         tmp_path / "out.onnx",
@@ -330,4 +333,4 @@ def test_an_annealing_that_is_worth_it_for_the_error_alone_is_offered_with_its_f
     assert made.outcome == "split" and made.selection.held_back.drop < 0
     worse = select(model, BLOCKS, data, parse_budget("cosine<=0.5"), Trials())
     refused = without_useless(model, worse, set(), data, 0, parse_budget("cosine<=0.5"), Trials()).refused
-    assert {one.cause for one in refused} == {"no gain"}
+    assert {one.reason.cause for one in refused} == {Cause.NO_GAIN}

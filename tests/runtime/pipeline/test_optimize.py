@@ -12,6 +12,7 @@ from races import FakeRacer, told
 
 import scission
 from scission import ModelError, Trials
+from scission.ir.reason import Cause, Reason
 from scission.models.matrix import weight
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import build
@@ -348,7 +349,7 @@ def falling(monkeypatch, slow_while, units):
                 speed=speed,
                 slower=speed < 1,
                 batch=1,
-                reason=f"measured {speed:.2f}x",
+                reason=Reason(Cause.SLOWER, f"measured {speed:.2f}x"),
             )
             for name, speed in ((step.node, units[step.node]) for step in plan.rewrites)
         ]
@@ -400,7 +401,7 @@ def test_units_that_are_slower_go_back_to_dense_and_the_others_stay(form, tmp_pa
     assert result.outcome == "split" and result.reason.startswith("1 of 3 operators split; 2 went back to dense")
     assert tried == [ALL, {"product1"}] and result.benches[0].speedup == 2
     assert [one.nodes for one in result.fallbacks] == [("product0",), ("product2",)]
-    assert {step.node: step.reason for step in result.plan.steps if step.lowering == "dense"} == {
+    assert {step.node: step.reason.text for step in result.plan.steps if step.lowering == "dense"} == {
         "product0": "measured 0.80x",
         "product2": "measured 0.90x",
     }
@@ -478,7 +479,7 @@ def test_a_tuned_plan_has_the_winners(speeds):
     speeds(lambda way, rows: 3.0 if way.startswith("gather") else 1.5)
     model = model_of(SPLITS)
     plan = scission.plan(model, tune=True, provider="cpu", threads=1, cache=False)
-    assert [step.lowering for step in plan.rewrites] == ["gather"] and "measured 3.00x" in plan.steps[0].reason
+    assert [step.lowering for step in plan.rewrites] == ["gather"] and "measured 3.00x" in plan.steps[0].reason.text
     found = planning.tuned_plan(model, provider="cpu", threads=1, cache=False)
     assert found.plan == plan and found.units[0].planned == "dense"
     assert scission.check(model, scission.apply(model, plan)).equal

@@ -6,6 +6,7 @@ from races import FakeRacer
 from tune_examples import twins
 
 from scission.ir.io.load import load
+from scission.ir.reason import Cause, Reason
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import build
 from scission.passes.planning.make_plan import make_plan
@@ -28,7 +29,7 @@ def test_a_unit_is_as_fast_as_at_its_worst_row_count():
         lambda way, rows: {1: 3.0, 16: 0.95}[rows],
     )
     assert set(found.nodes) == {"up", "down"} and (found.speed, found.batch) == (0.95, 16)
-    assert found.reason == "measured 0.95x (0.94-0.96x) the speed of dense at batch 16" and found.slower
+    assert found.reason.text == "measured 0.95x (0.94-0.96x) the speed of dense at batch 16" and found.slower
     json.dumps(found.to_dict())
 
 
@@ -40,7 +41,7 @@ def test_equal_units_are_measured_once_and_hopeless_ones_at_one_row_count():
 def test_units_that_cannot_be_measured_stand_between_slow_and_fast():
     model = build(np.random.default_rng(0), "matmul-right-unknown").model
     _, (found,), calls = speeds_of(model, lambda way, rows: 2.0)
-    assert found.speed is None and "unknown rank" in found.reason and calls == []
+    assert found.speed is None and "unknown rank" in found.reason.text and calls == []
     slow, fast = (one("a", 0.5), one("z", 2.0))
     assert to_drop((slow, found, fast), (slow,)) == (found,)
 
@@ -54,7 +55,9 @@ def test_a_unit_that_is_not_clearly_slower_goes_alone_whatever_its_ratio():
 
 def one(name, speed):
     why = f"{name} was slow"
-    return Fallback(nodes=(name,), way="split 2", speed=speed, slower=speed < 1, batch=1, reason=why)
+    return Fallback(
+        nodes=(name,), way="split 2", speed=speed, slower=speed < 1, batch=1, reason=Reason(Cause.SLOWER, why)
+    )
 
 
 def test_slow_units_go_at_once_and_others_one_by_one():
@@ -72,8 +75,8 @@ def test_dropped_units_stay_dense_each_for_its_reason(count):
     plan, found, _ = speeds_of(twins(3), lambda way, rows: 0.5, regions=False)
     less = dropped(plan, found[:count])
     assert len(less.rewrites) == 3 - count
-    reasons = {step.node: step.reason for step in less.steps if step.lowering == "dense"}
-    assert reasons == {unit.nodes[0]: unit.reason for unit in found[:count]}
+    reasons = {step.node: step.reason.text for step in less.steps if step.lowering == "dense"}
+    assert reasons == {unit.nodes[0]: unit.reason.text for unit in found[:count]}
 
 
 def test_all_operators_of_a_joint_go_together():

@@ -54,7 +54,7 @@ def test_the_highest_of_the_lowest_speeds_wins():
     assert unit.winner == best != unit.planned and unit.batch == ROWS and unit.source == "measured"
     assert {best, unit.planned} <= {way.way for way in unit.table}
     assert len(calls) == 2 and result.plan.joints[0].flow == "columns"
-    assert all("measured 3.00x the speed of dense (batch 1, 16)" in step.reason for step in result.plan.steps)
+    assert all("measured 3.00x the speed of dense (batch 1, 16)" in step.reason.text for step in result.plan.steps)
     x = {"x": np.random.default_rng(1).standard_normal((5, 32)).astype(np.float32)}
     changed = rewrite(load(ffn()).graph, result.plan)
     oracles.assert_close(oracles.run(ffn(), x), oracles.run(ir.to_proto(changed), x))
@@ -73,7 +73,7 @@ def test_operators_apart_can_win():
 def test_dense_wins_where_all_is_slower_and_nothing_is_forced(force):
     result, _ = tuned(ffn(), lambda way, rows: 0.93, force=True)
     assert only(result).winner == "dense" and not result.plan.rewrites and not result.plan.joints
-    assert all("at most 0.93x the speed of dense is measured (batch 1, 16)" in s.reason for s in result.plan.steps)
+    assert all("at most 0.93x the speed of dense is measured (batch 1, 16)" in s.reason.text for s in result.plan.steps)
     loaded = load(ffn())
     plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS))
     racer = FakeRacer(lambda way, rows: 0.95 if "columns" in way else 0.92)
@@ -105,7 +105,11 @@ def test_what_was_left_dense_by_prediction_is_tuned_as_well():
     unit = only(result)
     assert unit.planned == "dense" and unit.winner.startswith("scatter")
     (step,) = result.plan.rewrites
-    assert step.lowering == "scatter" and "; measured 3.00x" in step.reason and "independent blocks" in step.reason
+    assert (
+        step.lowering == "scatter"
+        and "; measured 3.00x" in step.reason.text
+        and "independent blocks" in step.reason.text
+    )
     rewrite(load(model).graph, result.plan)
 
 

@@ -48,7 +48,7 @@ def test_what_a_plan_is_said_to_take_is_what_it_takes(name, rows):
     found, step = cover(W, rows=rows, threads=1), planned(W, rows)
     assert found.taken.lowering == step.lowering
     if step.lowering != "dense":
-        assert found.taken.decomposition == step.decomposition and found.taken.words == step.reason
+        assert found.taken.decomposition == step.decomposition and found.taken.words == step.reason.text
         assert found.taken.gain == pytest.approx(step.gain, abs=1e-3)
         assert (found.taken.mac_share, found.taken.byte_share) == (step.decomposition.mac_share, step.byte_share)
 

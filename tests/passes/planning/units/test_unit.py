@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 
 from scission.ir.io.load import load
+from scission.ir.reason import Cause, Reason
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import build
 from scission.models.planted.recurrent import Cell, build_cell
@@ -58,7 +59,7 @@ def test_what_stays_dense_is_a_unit_only_when_it_splits_and_little_is_predicted(
 def test_units_are_replaced_in_the_plan_and_nothing_else():
     loaded, plan, seen = planned_ffn()
     (unit,) = plan_units(plan, seen)
-    dense = [dataclasses.replace(step, lowering="dense", reason="why") for step in unit.steps]
+    dense = [dataclasses.replace(step, lowering="dense", reason=Reason(Cause.SLOWER, "why")) for step in unit.steps]
     without = replaced(plan, unit, dense, ())
     assert without.joints == () and not without.rewrites
     assert replaced(without, plan_units(plan, seen)[0], unit.steps, (unit.joint,)) == plan

@@ -13,6 +13,7 @@ import pytest
 from html5lib.constants import E
 
 import scission
+from scission.ir.reason import Cause, Reason
 from scission.models.networks import autoregressive
 from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.decompose.blocks import group
@@ -118,7 +119,7 @@ def test_a_check_without_a_rewritten_model_carries_the_plan_out(rewritten):
 
 def test_another_plan_than_the_one_carried_out_is_said(rewritten):
     model, out, plan, *_ = rewritten
-    other = plan.kept_dense([step.node for step in plan.steps], "by hand")
+    other = plan.kept_dense([step.node for step in plan.steps], Reason(Cause.AS_ASKED, "by hand"))
     report = scission.report(model, out, plan=other, check=False, bench=False, trials=TRIALS)
     assert report.strange and "another plan" in report.sentence and "--plan" in report.note
 

@@ -5,6 +5,7 @@ import pytest
 from annealable import SIGMA, network
 
 from scission.ir.io.load import load
+from scission.ir.reason import Cause, Reason
 from scission.passes.anneal.edges.schemes import parse_scheme
 from scission.passes.anneal.model import Anneal, anneal_model
 from scission.runtime.calibrate.budget_search import Candidate, Refusal, Selection
@@ -48,7 +49,7 @@ def test_a_selection_tells_what_it_took_and_why_not_the_rest(annealing):
     candidate = Candidate(annealing=annealing[0], level=0.05, mac_share=0.5, drop=0.01)
     selection = Selection(
         chosen=(candidate,),
-        refused=(Refusal("l1", "too dear", "alone"), Refusal("l2", "too dear", "alone")),
+        refused=tuple(Refusal(node, Reason(Cause.TOO_COSTLY_ALONE, "too dear")) for node in ("l1", "l2")),
         tuning=measured,
         held_back=measured,
         samples=10,

@@ -12,6 +12,7 @@ from rich.console import Console
 from scission.ir.findings.decomposability import STEPS, MatrixReport, ModelReport, Sensitivity
 from scission.ir.graph.skipped import Skipped
 from scission.ir.plan.null import Null
+from scission.ir.reason import Cause, Reason
 from scission.runtime.render.text.decomposability import SHOWN, decomposability_view, to_dict
 
 NULL = Null(family="normal", scale=0.02, source="[scheme] bert")
@@ -110,7 +111,9 @@ def test_what_is_not_known_is_a_dash_and_what_is_never_seen_says_so():
 
 
 def test_what_was_not_examined_is_listed():
-    skipped = tuple(Skipped(f"s{place}", "MatMul", "its [weight]", 3) for place in range(SHOWN + 2))
+    skipped = tuple(
+        Skipped(f"s{place}", "MatMul", Reason(Cause.UNREADABLE, "its [weight]"), 3) for place in range(SHOWN + 2)
+    )
     shown = text(report(0, skipped=skipped))
     assert "not examined: s0 (MatMul): its [weight]" in shown and f"s{SHOWN} " not in shown
     assert "… and 2 more not examined" in shown and "m.onnx has no weight that can be examined" in shown

@@ -8,6 +8,7 @@ from rich.console import Console
 
 import scission
 from scission.ir.findings.inspection import FIELDS, Inspection
+from scission.ir.reason import Cause, Reason
 from scission.models.planted.recurrent import Cell, build_cell
 from scission.runtime.pipeline.inspect import inspected
 from scission.runtime.render.text.inspection import COLUMNS, InspectionError, inspection_view, select_rows, to_csv
@@ -18,11 +19,14 @@ def found():
     return inspected(three_of(), provider="cpu")
 
 
+WHY = Reason(Cause.CONNECTED, "x")
+
+
 def row(node="n", **changes):
-    fields = dict.fromkeys(("scope", "operator", "weight", "type", "verdict", "reason"), "")
+    fields = dict.fromkeys(("scope", "operator", "weight", "type", "verdict"), "")
     fields |= dict.fromkeys(("inputs", "outputs", "parameters", "nonzeros", "components"), 1)
     fields |= dict.fromkeys(("dormant_inputs", "dormant_outputs", "giant", "blocks", "left"), 0)
-    return Inspection(**{"node": node, "covers": None, "gain": None, **fields, **changes})
+    return Inspection(**{"node": node, "covers": None, "gain": None, "reason": WHY, **fields, **changes})
 
 
 def names(rows):
@@ -55,7 +59,12 @@ def test_without_a_column_those_with_most_components_come_first():
 
 @pytest.mark.parametrize(("wanted", "kept"), [("LAYER", ["layer/1"]), ("gemm", ["b"]), ("split", ["c"]), ("x", [])])
 def test_a_filter_looks_at_node_operator_and_verdict(wanted, kept):
-    rows = [row("layer/1"), row("b", operator="Gemm"), row("c", verdict="split"), row("d", reason="x")]
+    rows = [
+        row("layer/1"),
+        row("b", operator="Gemm"),
+        row("c", verdict="split"),
+        row("d", reason=Reason(Cause.CONNECTED, "x")),
+    ]
     assert names(select_rows(rows, wanted=wanted)) == kept
 
 
@@ -71,7 +80,7 @@ def test_the_table_shows_both_shares_the_verdict_and_why(found):
     (band,) = [line for line in shown.splitlines() if line.startswith("layer.1 ")]
     for word in ("64x64", f"{found.rows[1].covers:.1%}", "100.0%", found.rows[1].verdict):
         assert word in band
-    assert found.rows[2].reason[:40] in shown and "windows (Conv)" in shown and "scope" not in shown
+    assert found.rows[2].reason.text[:40] in shown and "windows (Conv)" in shown and "scope" not in shown
     assert "2 of 3 linears" in text(inspection_view(found, found.rows[:2]))
     assert "[red]" in text(inspection_view(found, [row("[red]")], True)) and text(inspection_view(found, []))
     assert "scope" in text(inspection_view(found, [row(scope="f")]), 300)

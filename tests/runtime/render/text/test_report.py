@@ -10,6 +10,7 @@ import scission
 from scission import Plan, Trials
 from scission.ir.graph.skipped import Skipped
 from scission.ir.plan.axis_order import Reordering
+from scission.ir.reason import Cause, Reason
 from scission.models.matrix import weight
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.recurrent import Cell, build_cell
@@ -78,7 +79,9 @@ def test_long_models_are_summed_up_unless_everything_is_asked_for(force):
 
 
 def test_what_is_left_alone_is_listed_with_its_reason_largest_first():
-    skipped = tuple(Skipped(f"node{i}", "Gather", f"reason {i % 20}", 10 * (i % 20)) for i in range(40))
+    skipped = tuple(
+        Skipped(f"node{i}", "Gather", Reason(Cause.NO_PRODUCT, f"reason {i % 20}"), 10 * (i % 20)) for i in range(40)
+    )
     plan = Plan(model="m", provider="cpu", batch=(1,), parameters=10_000, steps=(), skipped=skipped)
     short = text(report.plan_view(plan))
     assert "node19 and 1 more" in short and "380 (3.8%)" in short and "8 more" in short

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from scission.ir.findings.level_sweep import OperatorLevel, Sweep, summarise
+from scission.ir.reason import Cause, Reason
 from scission.runtime.calibrate.continuity import jumps
 from scission.runtime.calibrate.metric.metric import MetricError, parse_budget
 from scission.runtime.render.text.sweep import level_view, sweep_view, to_dict, verdict
@@ -20,7 +21,7 @@ def text(view, width=220):
     return stream.getvalue()
 
 
-def operator(place, kept, components, reason=""):
+def operator(place, kept, components, reason=None):
     values = {"confirmed": kept / 2, "giant": 1 / components, "dormant": place if components > 1 else 0}
     values |= {"mac_share": kept, "reason": reason}
     return OperatorLevel(node=f"[red]n{place}[/]", shape=(10 + place, 20), kept=kept, components=components, **values)
@@ -216,7 +217,7 @@ def test_json_has_the_verdict_and_the_level_that_is_allowed():
 def test_the_operators_of_a_level():
     level = summarise(
         0.05,
-        [operator(0, 1.0, 1, "its weight [is] shared"), operator(3, 0.25, 4)],
+        [operator(0, 1.0, 1, Reason(Cause.UNSUPPORTED, "its weight [is] shared")), operator(3, 0.25, 4)],
         deviation=0.1,
     )
     shown = text(level_view(level))

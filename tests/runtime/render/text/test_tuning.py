@@ -1,6 +1,7 @@
 import pytest
 from races import told
 
+from scission.ir.reason import Cause, Reason
 from scission.runtime.render.text.table import console
 from scission.runtime.render.text.tuning import fallback_view, tuning_view
 from scission.runtime.tune.fallback import Fallback
@@ -57,7 +58,12 @@ def test_many_units_are_summed_up():
 
 def test_what_went_back_to_dense():
     one = Fallback(
-        nodes=("up", "down"), way="joint 4 by rows", speed=0.83, slower=True, batch=16, reason="measured 0.83x"
+        nodes=("up", "down"),
+        way="joint 4 by rows",
+        speed=0.83,
+        slower=True,
+        batch=16,
+        reason=Reason(Cause.SLOWER, "measured 0.83x"),
     )
     shown = text(fallback_view([one] * 13))
     assert "up, down" in shown and "0.83x" in shown and "and 1 more" in shown
