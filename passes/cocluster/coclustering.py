@@ -23,6 +23,18 @@ from .spectral_start import MARGIN, kmeans, standing_out
 
 __all__ = ["Partition", "cocluster", "masses", "membership", "same_block", "strips", "without"]
 
+# From noise to blocks, for 2 blocks in a matrix whose rows and columns are shuffled:
+#
+#     energy (K, N)          singular vectors         k-means            refine, merge
+#     ▒ █ ▒ █ ▒              that stand out of        rows   0 1 0 1     █ █ ▒ ▒ ▒
+#     █ ▒ █ ▒ █      ──►     noise: a feature  ──►    cols   1 0 1 0 ──► █ █ ▒ ▒ ▒
+#     ▒ █ ▒ █ ▒              is a point               each to the block  ▒ ▒ █ █ █
+#     █ ▒ █ ▒ █                                       it is likeliest in ▒ ▒ █ █ █
+#
+# Spectral clustering sees the whole matrix at once but treats all entries alike; the likelihood weighs them right but
+# only finds the next hill. So the one starts and the other finishes. Too many clusters are started with on purpose:
+# merging two halves of a block is easy, since the energy between them is that inside, and cutting a wrong one is not.
+
 Labels = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
 
@@ -68,10 +80,13 @@ def cocluster(energy: Energies, rng: np.random.Generator, known: Energies | None
     if min(K, N) < 2 or not entries:  # two blocks need two rows and two columns
         return _whole(sample, 0.0)
     left, values, right, edge = standing_out(sample, rng)
+    # No blocks at all is a hypothesis as well, and the one to beat.
     best = _whole(sample, float(values[0] / edge) if edge > 0 else 0.0)
     factors = int((values > MARGIN * edge).sum())
+    # Scaled by root of the other side, so that points of rows and of columns have one unit and cluster together.
     scaled = left[:, :factors] * values[:factors] / math.sqrt(N), right[:, :factors] * values[:factors] / math.sqrt(K)
     points = np.concatenate(scaled)
+    # How many blocks a number of directions stands for is not known; where there are too many, they are merged again.
     for clusters in sorted({factors + 1, factors + 2, 2 * factors} if factors else ()):
         labels = kmeans(points, clusters, rng)
         found = _settle(sample, labels[:K], _matched(sample, labels[:K], labels[K:], clusters), clusters, best.edge)
@@ -130,7 +145,9 @@ def _matched(sample: Sample, rows: Labels, columns: Labels, count: int) -> Label
 
     sums, sizes = masses(sample.energy, rows, columns, count, sample.known)
     means = sums / np.maximum(sizes, 1.0)
+    # The median of all pairs is the noise: blocks are on the diagonal, which has few of the pairs.
     ratio = np.maximum(means / max(float(np.median(means[sizes > 0])), FLOOR), 1.0)
+    # Rows and columns were clustered together, but a weak block may have its halves under two numbers.
     own, other = linear_sum_assignment(-_worth(sizes, ratio))
     table = np.empty(count, np.int64)
     table[other] = own
@@ -147,6 +164,7 @@ def _settle(sample: Sample, rows: Labels, columns: Labels, count: int, edge: flo
     while True:
         rows, columns, misplaced = _refine(sample, rows, columns, count)
         sums, sizes = masses(sample.energy, rows, columns, count, sample.known)
+        # Blocks out of nothing cost more nats to describe than they explain: this is what keeps noise from having any.
         price = _price(_members(rows, count), rows.size) + _price(_members(columns, count), columns.size)
         table = _merge(sample, sums, sizes, price)
         fewer = int(table.max()) + 1
@@ -201,6 +219,7 @@ def _levels(sample: Sample, own: Float, area: Float) -> tuple[Float, float]:
 
 def _gain(sample: Sample, own: Float, area: Float) -> float:
     """Log likelihood of blocks with energies of their own over one level for all, energies being scaled chi-squares."""
+    # Energies are sigma^2 times chi-square with one degree: half the entries times log of the level, and a constant.
     used = area > 0
     levels = np.maximum(own[used] / area[used], FLOOR)
     rest = (sample.entries - area.sum()) * math.log(sample.outside(own.sum(), area.sum()))
@@ -220,6 +239,7 @@ def _refine(sample: Sample, rows: Labels, columns: Labels, count: int) -> tuple[
         before = rows, columns
         left, right = membership(rows, count), membership(columns, count)
         sums, sizes = sample.energy @ right, _sizes(known, right, rows.size)
+        # Rows and columns take turns against the same levels; both at once could swap two blocks for ever.
         levels = _levels(sample, np.diag(_tallied(left, sums)), np.diag(_tallied(left, sizes)))
         rows, doubt = _likeliest(sums, sizes, *levels, rows)
         left = membership(rows, count)
@@ -247,9 +267,11 @@ def _likeliest(sums: Any, sizes: Any, inside: Float, outside: float, labels: Lab
     prior = np.bincount(np.where(labels < 0, count, labels), minlength=count + 1) + 1.0
     score = np.zeros((sums.shape[0], count + 1))
     score[:, :count] = 0.5 * (sums * (1 / outside - 1 / inside) - sizes * np.log(inside / outside))
+    # The prior of block sizes keeps a feature of pure noise from joining a block of two members.
     score += np.log(prior / prior.sum())
     best = score.argmax(1)
     top = score[np.arange(best.size), best]
+    # Subtracting the best first: scores are sums over thousands of entries, whose exponentials overflow.
     sure = 1 / np.exp(score - top[:, None]).sum(1)
     return np.where(best == count, -1, best), float((1 - sure).sum())
 
@@ -294,6 +316,7 @@ def _most_glued(sample: Sample, groups: list[list[int]], sums: Float, sizes: Flo
     table = np.zeros((size, sums.shape[0]))
     for new, members in enumerate(groups):
         table[new, members] = 1
+    # Sums add up, so groups that were put together need no second look at the matrix.
     energy, area = table @ sums @ table.T, table @ sizes @ table.T
     between, shared = np.triu(energy + energy.T, 1), np.triu(area + area.T, 1)
     means = between / np.maximum(shared, 1.0)

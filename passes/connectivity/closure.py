@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["closure"]
 
+# Squaring doubles the length of the paths that are known, since a path of at most 2m edges is two of at most m:
+#
+#     R = I v A        paths of <= 1 edge      0 → 1   1 → 2   2 → 3   3 → 4
+#     R R              <= 2                    0 → 2   1 → 3   2 → 4
+#     (R R)(R R)       <= 4                    0 → 3   1 → 4   0 → 4        stop: nothing is added any more
+
 Tensor: TypeAlias = "torch.Tensor"
 
 
@@ -51,6 +57,7 @@ def closure(
     if not given.numel():
         return given.clone()
     reach = given.clone(memory_format=torch.contiguous_format)
+    # With the identity a square keeps the paths that were known, so that R only grows and its end can be seen.
     reach.diagonal(dim1=-2, dim2=-1).fill_(True)
     watch = _Watch(reach.device)
     watch.report(torch.stack([reach.any(), reach.all()]))
@@ -84,6 +91,7 @@ def _square(reach: Tensor, arithmetic: Arithmetic) -> Tensor:
         squared = product(rows)
         grew.append((squared != rows).any())
         full.append(squared.all())
+        # In place: the matrix once and a panel, instead of twice, which is what limits n on a device.
         rows.copy_(squared)
     return torch.stack([torch.stack(grew).any(), torch.stack(full).all()])
 

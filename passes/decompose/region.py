@@ -30,6 +30,19 @@ __all__ = [
     "selections",
 ]
 
+# One graph for all linears of a region. Its nodes are the features of every axis and the components of every weight; an
+# edge joins a feature with the component of a weight that reads or writes it, and the features that an operator between
+# ties (an Add its operands, a Softmax a whole row). Its connected components are the blocks of the region:
+#
+#     axis x        weight up         axis h       weight down       axis y
+#     x0 ────┐                    ┌── h0 ────┐                   ┌── y0
+#     x1 ────┴── component 0 ─────┴── h1 ────┴── component 0 ────┴── y1     block 0
+#     x2 ─────── component 1 ──────── h2 ─────── component 1 ──────── y2     block 1
+#                                     h3          an edge nowhere: goes to the smallest block
+#
+# A weight stands for its entries by its own components, so the graph has nodes by the thousand where the weights have
+# entries by the million.
+
 Ids = npt.NDArray[np.int64]
 Selection = tuple[Ids, ...]  # for each axis of a value the features of one block
 
@@ -48,19 +61,23 @@ def joint_blocks(
     reads = reads or {}
     if any(region.is_internal(linear) and region.inputs(linear) is None for linear in region.linears):
         return None
+    # Numbers of nodes: the features first, then the components of each weight behind those of the one before.
     offset = features.count
     start: dict[Linear, int] = {}
     for linear in region.linears:
         start[linear] = offset
         offset += parts[linear].count if linear in parts else 0
     pairs = list(_edges(region, parts, start)) + [tie for node in region.inner for tie in features.ties[node]]
+    # What the operators between tie is as good as an edge: a block must hold all of it.
     label = _components(offset, pairs)
     complete = _complete(region, parts, reads, start, label)
+    # A component that some linear has no part of would be a block without a product there.
     if len(complete) < 2:
         return None
     block_of = np.full(int(label.max()) + 1, -1, np.int64)
     block_of[complete] = np.arange(len(complete))
     found = _decompositions(region, parts, reads, start, label, block_of)
+    # What is left goes to the smallest block, where the zeros that it adds cost least.
     smallest = min(range(len(complete)), key=lambda index: sum(d.blocks[index].outputs.size for d in found))
     block_of[block_of < 0] = smallest
     return _in_order(_decompositions(region, parts, reads, start, label, block_of))
@@ -121,12 +138,14 @@ def _decompositions(
     count = int(block_of.max()) + 1
     found = []
     for linear in region.linears:
+        # A linear at the entrance that shares inputs is cut by its outputs alone: blocks may read one input twice.
         outputs = block_of[label[region.features.labels[linear.output].reshape(-1)]]
         if linear in reads:
             members = [np.flatnonzero(outputs == index) for index in range(count)]
             blocks = [Block(_read(reads[linear], own), own) for own in members]
         else:
             inputs = np.full(linear.shape[0], -1, np.int64)
+            # Inside, what a linear reads is what another wrote, so its inputs are cut where those outputs were.
             if region.is_internal(linear):
                 inputs = block_of[label[_inputs(region, linear)]]
             else:
@@ -158,6 +177,7 @@ def group_joint(decompositions: Sequence[Decomposition], count: int) -> tuple[De
     area = np.array(
         [sum(d.blocks[i].inputs.size * d.blocks[i].outputs.size for d in decompositions) for i in range(blocks)]
     )
+    # By the middle of each block on the line of all areas: a large block takes the place of several groups.
     middle = np.cumsum(area) - area / 2
     return merge_joint(decompositions, np.minimum((middle * count / area.sum()).astype(np.int64), count - 1))
 
@@ -181,6 +201,7 @@ def assign(region: Region, decompositions: Sequence[Decomposition]) -> Ids | Non
     Every output of a linear must be in a block; what an inner node ties must lie in one, and what a linear writes in a
     block, the next must read in it.
     """
+    # Three passes: what linears write says where features are, then ties and reads may only agree with it.
     block = np.full(region.features.count, -1, np.int64)
     for linear, found in zip(region.linears, decompositions, strict=True):
         labels = region.features.labels[linear.output].reshape(-1)
@@ -211,6 +232,7 @@ def selection(block_of: Ids, labels: Ids, index: int) -> Selection | None:
     >>> selection(np.array([0, 0, 1, 1]), np.array([[0, 1, 2, 3]]), 1)
     (array([0]), array([2, 3]))
     """
+    # A rectangle is the product of what it covers along each axis; count both sides to know.
     inside = block_of[labels] == index
     axes = tuple(
         np.flatnonzero(inside.any(axis=tuple(a for a in range(inside.ndim) if a != axis)))
@@ -227,6 +249,7 @@ def selections(
     known: dict[tuple[object, bytes], list[Selection | None]] = {}
     for value in values:
         labels = region.features.labels[value]
+        # Values in a row of elementwise operators carry the same features, and there may be hundreds of them.
         key = (labels.shape, labels.tobytes())
         if key not in known:
             known[key] = [selection(block_of, labels, index) for index in range(count)]

@@ -13,6 +13,19 @@ from ...ir.plan.decomposition import Decomposition, Indices
 
 __all__ = ["choose_orders"]
 
+# How blocks of several linears come to lie side by side on one shared axis. Every linear cuts the axis into its blocks;
+# cuts that nest or keep apart are the levels of one tree, and a walk of its leaves keeps all of them contiguous:
+#
+#     up     a a a a a a b b b b        everything
+#     gate   a a a b b b c c c c          ├── {0..5}            block a of `up`
+#     down   a a a a a a a a a a          │     ├── {0..2}      block a of `gate`
+#                                         │     └── {3..5}
+#                                         └── {6..9}
+#
+# Which of two siblings comes first is free, and is taken from a side of the same linear that was placed before: blocks
+# that come in one order on both sides of a product need no index work at either. Cuts that cross (one block has a part
+# of another, and neither holds the other) fit into no tree; the linear with more multiply-adds keeps its blocks whole.
+
 NOWHERE = np.iinfo(np.int64).max
 
 
@@ -43,12 +56,14 @@ def choose_orders(
         for stream in streams
         if not stream.pinned and (sides := _sides(stream, linears)) and not _covered(stream, sides, covers)
     ]
+    # Sides that nobody can move come first: what is asked of the others is to agree with them.
     settled = {flow.stream for flow in free}
     ranks: dict[_Linear, Indices] = {}  # in which order the blocks of a linear come
     _settle(ranks, _fixed(linears, free))
     found: dict[int, Reordering] = {}
     waiting = dict(enumerate(free))
     while waiting:
+        # The axis next whose linears are placed already by the most multiply-adds: it has the least freedom left.
         index = max(waiting, key=lambda index: (*waiting[index].weight(ranks), -index))
         flow = waiting.pop(index)
         natural, order = np.arange(flow.stream.size), _order(flow, ranks)
@@ -79,9 +94,11 @@ def _windows(stream: Stream, covers: Mapping[str, Decomposition]) -> Indices | N
     """
     known = [(address, index) for index, own in enumerate((stream.writers, stream.readers)) for address in own]
     ends = [(covers[address], index) for address, index in known if address in covers]
+    # A cover has groups that overlap, so no tree; sorting by the first and last group of each feature makes windows.
     keys: list[Indices] = []
     for cover, index in sorted(ends, key=lambda end: -end[0].shape[0] * end[0].shape[1]):
         for key in (_written if index == 0 else _read)(cover):
+            # The numbers of groups may run either way; their sign is that which correlates with the first key.
             backwards = bool(keys) and float(np.dot(key - key.mean(), keys[0] - keys[0].mean())) < 0
             keys.append(-key if backwards else key)
     if not keys:
@@ -101,6 +118,7 @@ def _written(cover: Decomposition) -> list[Indices]:
 def _read(cover: Decomposition) -> list[Indices]:
     """For each input the first and the last group that reads it; dormant ones last."""
     first, last = np.full(cover.shape[0], len(cover.blocks)), np.full(cover.shape[0], len(cover.blocks))
+    # Written backwards, so that the first group is the one that stays; forwards below, for the last.
     for index, block in reversed(list(enumerate(cover.blocks))):
         first[block.inputs] = index
     for index, block in enumerate(cover.blocks):
@@ -179,6 +197,7 @@ def _settle(ranks: dict[_Linear, Indices], placed: Iterable[tuple[_Side, Indices
     """Remember in which order blocks come, where they are contiguous and nothing was said of them before."""
     for side, labels in placed:
         runs = _runs(labels)
+        # Scattered blocks have no order to hand on, and the first side that has one decides for both.
         if side.linear not in ranks and runs.size == len(side.parts):
             ranks[side.linear] = np.argsort(runs)
 
@@ -199,6 +218,7 @@ def _score(flow: _Flow, order: Indices, ranks: Mapping[_Linear, Indices]) -> int
     score = 0
     for side in flow.sides:
         runs = _runs(side.labels[order])
+        # As many runs as blocks: each is contiguous, and a Split can take its place of a Gather.
         if runs.size == len(side.parts):
             known = ranks.get(side.linear)
             score += side.linear.macs * (1 if known is None else 1 + bool((np.diff(known[runs]) > 0).all()))
@@ -217,6 +237,7 @@ def _order(flow: _Flow, ranks: Mapping[_Linear, Indices]) -> Indices:
     placed: list[Indices] = []
     pending = [(False, 0)]
     taken = np.zeros(flow.stream.size, bool)
+    # Depth first without recursion: a tree may be as deep as an axis has linears.
     while pending:  # each set: the sets inside it in order, then what is left of it
         done, index = pending.pop()
         if done:
@@ -270,6 +291,7 @@ def _cross(a: Indices, b: Indices) -> bool:
     >>> _cross(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])), _cross(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 0]))
     (True, False)
     """
+    # Only features that both own count, so dormant ones of one linear cross nothing.
     both = (a >= 0) & (b >= 0)
     pairs, shared = np.unique(np.stack([a[both], b[both]]), axis=1, return_counts=True)
     sizes = [np.bincount(labels[labels >= 0], minlength=1) for labels in (a, b)]
@@ -286,6 +308,7 @@ def _tree(sides: Sequence[_Side], size: int) -> list[tuple[Indices, int]]:
             blocks.setdefault(part.tobytes(), part)
     owner = np.zeros(size, np.int64)
     found: list[tuple[Indices, int]] = []
+    # Larger blocks first, so that whatever owns the first feature of a block when its turn comes is its parent.
     for part in sorted(blocks.values(), key=lambda part: (-part.size, int(part[0]))):
         found.append((part, int(owner[part[0]])))
         owner[part] = len(found)

@@ -79,6 +79,7 @@ def covers(
     K, N = relation.shape
     if not relation.count or K * N > LARGEST:
         return None
+    # What components save is saved already; a cover has to save a tenth of what is left.
     areas = [] if parts is None else _areas(parts)
     total = sum(areas) if areas else K * N
     if relation.count > (1 - WORTH) * total:
@@ -107,6 +108,7 @@ def every_cover(relation: Relation, parts: Components) -> Iterator[Decomposition
         if least < BETTER * cover_cost(whole, cost):
             yield apart
     other = Components(parts.outputs, parts.inputs, parts.count, parts.nonzeros)
+    # The transposed problem: groups of inputs, whose partial products are added afterwards (split-K).
     turned = covers(relation.transposed(), other, cost, triangles=False)
     if turned is not None and cover_cost(grouped_at(turned, SUMMED), SUMMED) < BETTER * least:
         yield swapped(turned)
@@ -188,12 +190,18 @@ def _best_order(
         return float(cost.of(int(np.bitwise_count(union).sum()), int(found.sizes[places].sum())))
 
     best, least = np.arange(len(found.members)), np.inf
+    # Orders compete by what the best runs of theirs would cost. They are cut into at most 256 atoms first, since the
+    # dynamic program is quadratic in these:
+    #
+    #     order   o3 o0 o4 | o1 o5 | o2 ...      atoms
+    #     runs    └── one group ──┘ └─ next      union of inputs x outputs, the sum of which is least
     whole = cost.of(found.inputs, int(found.sizes.sum()))
     layered: list[Labels] = []
     for order, layer in orders(found, relation, WORTH, triangles=triangles):
         runs = _cut(found, order)
         words, sizes = _merged(found, order, runs)
         chosen, total = cheapest(words, sizes, cost)
+        # Two orders with the same products differ in what has to be gathered for them.
         total += cost.read / 2 * _unlike(found, order, runs, chosen)
         score = total / whole
         if score > BETTER:  # too small to pay, whatever the order; it may be split all the same

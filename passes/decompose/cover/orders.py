@@ -18,6 +18,16 @@ from .triangular_order import eliminate
 
 __all__ = ["by_bands", "by_clusters", "by_windows", "orders", "triangular"]
 
+# What each order is for; a row is a support, a column an input:
+#
+#     windows       triangle      bands (shuffled)   clusters with a stray
+#     █ █ · · ·     █ · · · ·     █ █ · · ·          █ █ █ · ·
+#     · █ █ · ·     █ █ · · ·     █ █ █ · ·          █ █ █ · █
+#     · · █ █ ·     █ █ █ · ·     · █ █ █ ·          · · · █ █
+#     · · · █ █     █ █ █ █ ·     · · █ █ █          · · · █ █
+#
+# None of them sees all four, and which one a weight has is not known, so all are made; cutting one is cheap.
+
 COMMON = 0.5  # an input that so many supports have says nothing of who belongs together
 LISTED = 1 << 22  # edges: a graph with more of them is not listed
 SAMPLE = 1024  # inputs that similarity is measured on, and supports that are compared with each other
@@ -34,9 +44,11 @@ def orders(
     m = len(found.members)
     yield np.arange(m), None
     yield by_windows(found), None
+    # Within a layer the outputs keep their order, so that a triangle that is sorted already stays as it is.
     for layer in triangular(relation, worth) if triangles else ():
         own = layer[[int(one[0]) for one in found.members]]
         yield np.lexsort((np.arange(m), own)), own
+    # Bands need the graph as a list of edges, which a dense weight has no room for.
     if m > 2 and int(found.degrees.sum()) <= LISTED:
         yield by_bands(found), None
     if m > 2:
@@ -87,6 +99,7 @@ def by_bands(found: Supports) -> Labels:
     rare = _rare(found)
     wide = found.degrees > COMMON * found.inputs
     part = found.sparse[np.flatnonzero(~wide)][:, np.flatnonzero(rare)]
+    # Supports and inputs as the two sides of one graph: bandwidth is then that of the rectangle itself.
     graph = block_array([[None, part], [part.T, None]]).tocsr()
     order = reverse_cuthill_mckee(graph, symmetric_mode=True)
     narrow = np.flatnonzero(~wide)[order[order < part.shape[0]]]
@@ -110,6 +123,7 @@ def by_clusters(found: Supports) -> Labels:
     telling = _some(np.flatnonzero((uses > 1) & (uses < m)), rng)
     if not telling.size:
         return np.arange(m)
+    # As in text retrieval: an input that many supports read tells little of who belongs together.
     weight = np.sqrt(np.log(m / uses[telling])).astype(np.float32)
     values = found.dense[:, telling] * weight
     values /= np.maximum(np.linalg.norm(values, axis=1), 1e-12)[:, None]
@@ -120,6 +134,7 @@ def by_clusters(found: Supports) -> Labels:
     leaves = leaves_list(linkage(squareform(distance, checks=False), "average"))
     place = np.empty(chosen.size, np.int64)
     place[leaves] = np.arange(chosen.size)
+    # Supports that were not sampled stand beside the sampled one that is most like them.
     nearest = alike.argmax(axis=1)
     nearest[chosen] = np.arange(chosen.size)
     return np.lexsort((np.arange(m), place[nearest]))
