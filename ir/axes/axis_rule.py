@@ -62,7 +62,7 @@ class Piece(NamedTuple):
     taken: Taken
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cut:
     """An axis of a result that takes features from some places of axes of operands, one piece after another.
 
@@ -73,7 +73,7 @@ class Cut:
     pieces: tuple[Piece, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AxisRule:
     """How features along the axes of one node's operands come to lie along those of its results.
 

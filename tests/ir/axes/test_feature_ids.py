@@ -10,6 +10,7 @@ from regions import dense_run, looked_at, session
 
 from scission.ir.axes.feature_ids import Features, feature_axis_in, feature_axis_out, trace
 from scission.ir.axes.region import unfit
+from scission.ir.axes.shared_axis import find_streams
 from scission.models.planted import ffn as planted_ffn
 
 
@@ -100,6 +101,27 @@ def test_what_a_feature_reaches_is_labelled_or_tied(seed):
     except Exception:  # an operator that ONNX Runtime lacks in float64
         return
     assert_covers(proto, built.feeds(1, 3, 5), np.random.default_rng(seed))
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32))
+def test_feature_ids_refine_shared_axes(seed):
+    """Where two values share an axis, what is a feature of both has the same place in both."""
+    proto = Builder(seed, np.float64).build(10)
+    seen = looked_at(proto)
+    _, features = traced(proto)
+    of = {value.name: labels for value, labels in features.labels.items()}
+    group = joined(features)
+    for stream in find_streams(seen.found, seen.model):
+        along = []
+        for value, from_last in stream.members:
+            labels = of.get(value.name)
+            if labels is not None and labels.ndim >= from_last and labels.shape[-from_last] == labels.size > 1:
+                along.append(group[labels.ravel()])
+        for one in along:
+            for other in along:
+                places = {label: set(np.flatnonzero(other == label)) for label in one}
+                assert all(not found or place in found for place, found in enumerate(places[label] for label in one))
 
 
 def test_a_hidden_layer_has_one_label_a_unit():

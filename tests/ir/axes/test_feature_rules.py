@@ -4,24 +4,22 @@ import numpy as np
 import onnx
 import oracles
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from random_nodes import MAKERS, MS, cases, ints, quantise, vectors
 from reference import model, node
 
-from scission.ir.axes.axis_rule import Sizes
-from scission.ir.axes.axis_rules import RULES
+from scission.ir.axes.axis_rule import AxisRef, Sizes
+from scission.ir.axes.axis_rules import RULES, axis_rule
 from scission.ir.axes.feature_rules import follow
 from scission.ir.graph.constants import Constants
-from scission.ir.graph.operators import BLOCKWISE
+from scission.ir.graph.operators import BLOCKWISE, JOINING
 from scission.ir.graph.shapes import infer_shapes
 from scission.ir.io.load import ModelError, load
 
-MS = "com.microsoft"
 BATCH = 3  # what "n" is at run time
 X = {"x": ["n", 4, 6]}
 LAST, HEADS = {"x": (1, 1, 6)}, {"x": (1, 4, 6)}
-
-
-def ints(*numbers):
-    return np.array(numbers, np.int64)
 
 
 def case(op, inputs, shapes, labels, constants=None, domain="", outputs="y", **attributes):
@@ -207,3 +205,42 @@ def test_every_rule_that_is_not_pointwise_is_tried():
 def test_an_invalid_node_raises_what_the_tracer_expects():
     with pytest.raises((ModelError, IndexError, ValueError)):
         follow(*looked_at(case("Gather", "x i", X, LAST, {"i": ints(9)}, axis=2))[1])
+
+
+BETWEEN = [maker for maker in MAKERS if maker not in (quantise, vectors)]  # no blocks are computed of these alone
+
+
+@settings(max_examples=100)
+@given(cases(BETWEEN), st.integers(0, 3), st.integers(0, 3))
+def test_both_readings_agree_where_no_axis_is_cut(of, index, axis):
+    """Features along one axis of one operand go on along the axes that are the same, and are tied where they are mixed.
+
+    Along an axis that is cut, those that go on are some of them.
+    """
+    single, shapes, constants = of
+    names = [name for name in single.input if name in shapes]
+    name = names[index % len(names)]
+    extents = spec(shapes[name])[0]
+    assume(extents and extents[axis % len(extents)] > 1)
+    axis %= len(extents)
+    own = [n if place == axis else 1 for place, n in enumerate(extents)]
+    _, seen, count = looked_at((single, shapes, {name: tuple(own)}, constants))
+    result, rule = follow(*seen), axis_rule(seen[0], seen[2])
+    assert not isinstance(rule, str)
+    slot = list(single.input).index(name)
+    if result is None:  # no block can be computed alone, or features are beside what is understood
+        assert single.op_type not in (JOINING if slot else BLOCKWISE) or single.op_type == "Concat"
+        return
+    (labels, *_), ties = result
+    here = AxisRef(False, slot, axis)
+    (group,) = [set(refs) for refs in rule.same if here in refs] or [{here}]
+    told = [ref.axis for ref in group if ref.is_result and ref.slot == 0]
+    classes = len(np.unique(groups(count, ties)))
+    assert classes == (1 if here in rule.mixed else count)
+    if told:
+        assert labels.size == labels.shape[told[0]] == count and np.array_equal(labels.ravel(), np.arange(count))
+    elif here in rule.mixed:
+        assert labels.size == 1
+    else:  # it is cut, and so are the features
+        assert rule.cuts or rule.regrouped
+        assert set(labels.ravel()) <= set(range(count))
