@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -53,6 +54,13 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been 
     "gain": (float, int, type(None)),
     "sha256": (str, type(None)),
 }
+PREDICTED = (
+    "gain",
+    "reason",
+    "cause",
+    "extents",
+    "states",
+)  # of a step, a joint or a reordering: what changes no model
 DERIVED = ("mac_share", "byte_share")  # written for the reader, computed again when a plan is read
 
 
@@ -227,6 +235,27 @@ class Plan:
     def rewrites(self) -> tuple[Step, ...]:
         """The steps that change the graph."""
         return tuple(step for step in self.steps if step.lowering != "dense")
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256, as hexadecimal digits, of what the plan does to a model, whatever was predicted of it.
+
+        The weights are part of it by the SHA-256 of each, so that it differs where they were annealed otherwise.
+
+        >>> plan = Plan(model="m.onnx", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=())
+        >>> plan.sha256 == replace(plan, model="other.onnx", batch=(64,)).sha256
+        True
+        """
+        done: dict[str, list[dict[str, Any]]] = {
+            "steps": [_step_to_dict(step) for step in self.rewrites],
+            "joints": [joint.to_dict() for joint in self.joints],
+            "reorderings": [reordering.to_dict() for reordering in self.reorderings],
+        }
+        bare = {
+            what: [{key: value for key, value in one.items() if key not in PREDICTED} for one in values]
+            for what, values in done.items()
+        }
+        return hashlib.sha256(json.dumps([self.provider, self.inline, bare]).encode()).hexdigest()
 
     def rows_of(self, nodes: Collection[str]) -> tuple[int, ...]:
         """The activation rows that costs of these linears together are predicted for, see `common_rows`."""

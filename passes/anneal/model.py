@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from ...ir.phase import phase
 from ...ir.plan.annealing import Annealing, pack_mask
 from ...ir.plan.decomposition import Decomposition
 from ...ir.plan.evidence import Evidence
+from ...ir.plan.methods import METHODS, SOURCES, STRAYS, Correction, Method, Source
 from ...ir.plan.null import Null
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
@@ -29,13 +30,10 @@ from ..connectivity.bipartite import Components, components
 from ..connectivity.chunked import to_host
 from ..decompose.blocks import decompose
 from ..decompose.fingerprint import fingerprint
-from .blocks.certificate import STRAYS
 from .blocks.search import anneal_blocks
 from .edges.anneal import AnnealError, EdgeTest, confirm
 from .edges.anneal_sequences import SequenceTest, confirm_sequences
-from .edges.correction import Correction
 from .edges.misfit import told
-from .edges.random_walk import Source
 from .edges.schemes import SchemeError, estimate
 from .edges.sequences import edge_sequences, spread
 from .obstacle import obstacle
@@ -47,10 +45,6 @@ __all__ = ["METHODS", "Anneal", "Annealed", "Found", "Method", "anneal_model"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
-Method = Literal[
-    "auto", "neyman", "walk", "edges", "norm", "consistency", "sequences", "paper", "support", "update", "blocks"
-]
-METHODS: tuple[str, ...] = get_args(Method)
 NullOf: TypeAlias = "Callable[[Linear], Null | None]"
 RECURRENT = Reason(Cause.UNTESTED, "recurrent operators are not annealed")
 ARGUMENTS = Reason(Cause.IN_FUNCTION, "its weights are arguments of a function, which are not annealed")
@@ -91,8 +85,8 @@ class Anneal:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise AnnealError(f"unknown method {self.method!r}; use one of {', '.join(METHODS)}")
-        if self.axis not in get_args(Source):
-            raise AnnealError(f"unknown axis {self.axis!r}; use one of {', '.join(get_args(Source))}")
+        if self.axis not in SOURCES:
+            raise AnnealError(f"unknown axis {self.axis!r}; use one of {', '.join(SOURCES)}")
         if not 0 < self.level < 1:
             raise AnnealError(f"a level lies between 0 and 1, not at {self.level}")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...ir.findings.difference import Field
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.provenance import ANNEALED, ORIGIN, PLAN, REORDERED, ROLE, SUMMARY
 from .node_matching import Pairs
 from .value_numbering import Anatomy, Body, constant_of, operands
 
@@ -16,8 +17,8 @@ __all__ = ["Annotations", "annotation_changes", "is_provenance", "shortened"]
 
 LONGEST = 80  # characters of a text that are told
 QUANTISATION = "quant_parameter_tensor_names"  # where onnx_ir keeps the annotation of a value
-ENTIRE = frozenset({"scission", "scission.annealing", "scission.reordered", "namespace"})
-BEGINNINGS = ("scission.origin", "scission.role", "pkg.")  # onnxscript and torch.onnx write under "pkg."
+ENTIRE = frozenset({SUMMARY, PLAN, ANNEALED, REORDERED, "namespace"})
+BEGINNINGS = (ORIGIN, ROLE, "pkg.")  # onnxscript and torch.onnx write under "pkg."
 
 Record = dict[str, str]
 Pair = tuple[str, Record, Record]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ...ir.findings.difference import Became, NodeAt
 from ...ir.onnx_ir import onnx_ir as ir
-from ..lowering.nodes.emitter import ORIGIN
+from ...ir.provenance import ORIGIN
 from .node_matching import Pairs
 from .value_numbering import Anatomy, constant_of, operands, operator
 

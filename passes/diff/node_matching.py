@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ...ir.onnx_ir import onnx_ir as ir
-from ..lowering.nodes.emitter import ORIGIN
+from ...ir.provenance import ORIGIN
 from .value_numbering import Anatomy, Body, constant_of, operands, operator
 
 __all__ = ["Pairs", "pair_nodes"]

@@ -14,10 +14,10 @@ from ...ir.graph.survey import Survey
 from ...ir.io.load import ModelError
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import Decomposition, LoweringName, Step
+from ...ir.provenance import ORIGIN
 from ...ir.reason import Cause, Reason
 from ..decompose.recurrent import Coupling, couple
 from ..lowering.linear.cost import MARGIN, Choice
-from ..lowering.nodes.emitter import ORIGIN
 from ..lowering.recurrent.cost import CPU, CUDA, Machine, Run, choose_recurrent
 from .settings import Planning
 

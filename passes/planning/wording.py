@@ -10,11 +10,11 @@ from ...ir.graph.linear import Linear
 from ...ir.graph.recurrent import Recurrent
 from ...ir.graph.survey import Survey
 from ...ir.plan.plan import Decomposition, LoweringName
+from ...ir.provenance import ORIGIN
 from ...ir.reason import Cause, Reason
 from ..decompose.blocks import is_cover
 from ..lowering.linear.cost import MARGIN, Choice
 from ..lowering.linear.lowering import absorbs, problem
-from ..lowering.nodes.emitter import ORIGIN
 from ..lowering.nodes.weights import loses_format
 from .analysis import Analysis
 

@@ -8,7 +8,8 @@ from typing import Any
 from ...ir.graph.linear import Linear
 from ...ir.graph.recurrent import Recurrent
 from ...ir.onnx_ir import onnx_ir as ir
-from ..lowering.nodes.emitter import ORIGIN, ROLE, Names
+from ...ir.provenance import ORIGIN, ROLE
+from ..lowering.nodes.emitter import Names
 from ..lowering.nodes.sharing import Sharing
 
 __all__ = ["INITIALIZERS_ARE_INPUTS", "drop_unread", "inherit", "name_by_address", "register"]

@@ -18,6 +18,7 @@ from ...ir.graph.view import view
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.annealing import Annealing
 from ...ir.plan.plan import PlanError
+from ...ir.provenance import ANNEALED
 from ..anneal.obstacle import obstacle
 from ..decompose.fingerprint import fingerprint
 from ..lowering.nodes.emitter import Emitter, Names
@@ -85,7 +86,7 @@ def remove_edges(
             now[old] = new
     if annealing:
         correct_shapes(copy)
-        copy.metadata_props["scission.annealing"] = _annealing_note(annealing, removed, effect)
+        copy.metadata_props[ANNEALED] = _annealing_note(annealing, removed, effect)
     return copy
 
 

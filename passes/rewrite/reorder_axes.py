@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...ir import provenance
 from ...ir.axes.axis_rule import Operand
 from ...ir.axes.constant_permutation import operand_orders
 from ...ir.axes.shared_axis import Stream, find_streams
@@ -19,7 +20,8 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.axis_order import Reordering
 from ...ir.plan.decomposition import Indices
 from ...ir.plan.plan import PlanError
-from ..lowering.nodes.emitter import ORIGIN, ROLE, Names
+from ...ir.provenance import ORIGIN, ROLE
+from ..lowering.nodes.emitter import Names
 from .edit import INITIALIZERS_ARE_INPUTS, drop_unread, inherit, name_by_address
 
 __all__ = ["reorder_axes"]
@@ -66,7 +68,7 @@ def reorder_axes(
         if value.name:
             value.name = names.fresh(f"{value.name}/{REORDERED}")
     if reorderings:
-        copy.metadata_props["scission.reordered"] = f"the features of {len(reorderings)} streams"
+        copy.metadata_props[provenance.REORDERED] = f"the features of {len(reorderings)} streams"
     return copy
 
 

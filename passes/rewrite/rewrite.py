@@ -16,6 +16,7 @@ from ...ir.phase import phase
 from ...ir.plan.plan import Decomposition, Plan, PlanError, Step
 from ...ir.plan.region_split import Joint
 from ...ir.plural import counted
+from ...ir.provenance import PLAN, SUMMARY
 from ..lowering.linear.batched import tile_of
 from ..lowering.linear.lowering import lower
 from ..lowering.linear.per_block import folds_bias
@@ -66,7 +67,8 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
         _replace_recurrent(copy, ways, found, recurrent, names, sharing)
     if plan.rewrites:
         correct_shapes(copy)
-        copy.metadata_props["scission"] = f"{counted(len(plan.rewrites), 'operator')} split"
+        copy.metadata_props[SUMMARY] = f"{counted(len(plan.rewrites), 'operator')} split"
+        copy.metadata_props[PLAN] = plan.sha256
     return copy
 
 

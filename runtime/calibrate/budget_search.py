@@ -26,12 +26,13 @@ from ...ir.reason import Cause, Reason
 from ...passes.anneal.model import Found, anneal_model
 from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.trials import Trials
+from .annealer import Annealer
 from .dataset import Labelled
 from .dataset import split as split_data
 from .level_sweep import LEVELLESS, activity_of
 from .metric.metric import Budget
 from .metric_runner import Measured, SideBySide
-from .prepare import Annealer, Prepared, prepare
+from .prepare import Prepared, prepare
 
 if TYPE_CHECKING:
     from ...passes.anneal.activity.activity import Activity

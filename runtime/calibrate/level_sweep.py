@@ -23,11 +23,12 @@ from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.session import require_provider
 from ..ort.trials import Trials
 from ..ort.validity import require_valid
+from .annealer import Annealer, as_annealer
 from .continuity import jumps
 from .dataset import Labelled, LabelledError
 from .metric.metric import Metric, parse_metric
 from .metric_runner import Measured, SideBySide
-from .prepare import LIKE, Annealer, Prepared, as_annealer, prepare
+from .prepare import LIKE, Prepared, prepare
 
 if TYPE_CHECKING:
     from ...ir.findings.decomposability import ModelReport

@@ -13,7 +13,7 @@ from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.progress import Progress
-from ...passes.lowering.nodes.emitter import ORIGIN
+from ...ir.provenance import ORIGIN
 from ..inputs.spec import spec_of
 from ..ort.opened import as_file
 from ..ort.trials import Trials

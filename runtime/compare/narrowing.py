@@ -9,7 +9,7 @@ import numpy as np
 
 from ...ir.io.load import constant_tensors
 from ...ir.onnx_ir import onnx_ir as ir
-from ...passes.lowering.nodes.emitter import ORIGIN
+from ...ir.provenance import ORIGIN
 
 __all__ = ["narrow_types", "narrowed_weights"]
 

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...ir.errors import ScissionError, option
+from ..fields import setting
 
 if TYPE_CHECKING:
     from .session import Choice, GraphChoice
 
-__all__ = ["Trials", "TrialsError"]
+__all__ = ["GRAPH_CHOICES", "PROVIDERS", "Trials", "TrialsError"]
+
+PROVIDERS = ("auto", "cpu", "cuda")
+GRAPH_CHOICES = ("auto", "on", "off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,20 +33,45 @@ class Trials:
     that running models may take, by default half of what is free and 1 GiB at sizes that were not asked for.
     """
 
-    provider: Choice = "auto"
-    threads: int | None = None
-    inputs: Path | None = None
-    sizes: Mapping[str, int] | None = None
-    values: Mapping[str, Any] | None = None
-    ranges: Mapping[str, tuple[float, float]] | None = None
-    likes: Mapping[str, str] | None = None
-    seed: int = 0
-    rtol: float | None = None
-    atol: float | None = None
-    seconds: float = 3.0
-    custom_ops: tuple[Path, ...] = ()
-    cuda_graph: GraphChoice = "auto"
-    memory: int | None = None
+    provider: Choice = setting("auto", "cpu, cuda, or auto: CUDA where it really works", choices=PROVIDERS)
+    threads: int | None = setting(None, "threads of ONNX Runtime (default: its own choice)", least=1, most=1024)
+    inputs: Path | None = setting(None, "real inputs instead of random ones", metavar="FILE.npz")
+    sizes: Mapping[str, int] | None = setting(
+        None, "size of a symbolic dimension (repeatable)", flags=("--size",), metavar="NAME=N"
+    )
+    values: Mapping[str, Any] | None = setting(
+        None,
+        "what an input holds: V, or V,W,… (repeatable: trials take turns)",
+        flags=("--value",),
+        metavar="NAME=V",
+    )
+    ranges: Mapping[str, tuple[float, float]] | None = setting(
+        None, "numbers an input is drawn from (repeatable)", flags=("--range",), metavar="NAME=LO:HI"
+    )
+    likes: Mapping[str, str] | None = setting(
+        None,
+        "an input of ones, zeros, mask, lengths or random (repeatable)",
+        flags=("--like",),
+        metavar="NAME=KIND",
+    )
+    seed: int = setting(0, "seed of the random inputs", least=0)
+    rtol: float | None = setting(None, "allowed error relative to the largest output (by type)", least=0)
+    atol: float | None = setting(None, "allowed absolute error besides", least=0)
+    seconds: float = setting(
+        3.0, "the longest time to spend on each input size; less where it is clear which is faster", least=0.01
+    )
+    custom_ops: tuple[Path, ...] = setting((), "library of custom operators (repeatable)", metavar="LIB")
+    cuda_graph: GraphChoice = setting(
+        "auto",
+        "on CUDA, time models as CUDA graphs: auto where both can be",
+        metavar="auto|on|off",
+        choices=GRAPH_CHOICES,
+    )
+    memory: int | None = setting(
+        None,
+        "the most that running models may take, such as 2GB or 0.5GiB (default: half of what is free)",
+        metavar="SIZE",
+    )
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):
@@ -58,7 +87,7 @@ class Trials:
                 option("inputs"),
                 " gives real ones",
             )
-        if self.cuda_graph not in ("auto", "on", "off"):
+        if self.cuda_graph not in GRAPH_CHOICES:
             raise TrialsError(f"cuda_graph must be 'auto', 'on' or 'off', got {self.cuda_graph!r}")
 
 

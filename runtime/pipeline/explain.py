@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 from ...ir.findings.explanation import Explanation
 from ...ir.io.load import Source, load
 from ...ir.progress import Progress
 from ...passes.planning.explain import explain_node
-from ...passes.planning.settings import PlanSettings
-from ..inputs.settings import settings_of
-from .options import resolve
+from ..fields import chosen, keywords
+from .options import PlanKeywords, PlanOptions
 
 __all__ = ["explain"]
 
 
+@keywords(PlanOptions)
 def explain(
     model: Source,
     node: str,
+    options: PlanOptions | None = None,
     *,
-    provider: str = "auto",
-    batch: Sequence[int] | None = None,
-    sizes: Mapping[str, int] | None = None,
-    device: str = "auto",
     progress: Progress | None = None,
+    **single: Unpack[PlanKeywords],
 ) -> Explanation:
     """Everything known about one operator: what it is like, what was tried, and what keeps it from falling apart.
 
-    node: as `inspect` names it; provider, batch, sizes, device, progress: as in `plan`. Changes nothing. Raises
-    UnknownNodeError, with the nearest names, where there is no such node, ModelError when the model cannot be read.
+    node: as `inspect` names it; options, single, progress: as in `plan`, whose verdict it explains. Changes nothing.
+    Raises UnknownNodeError, with the nearest names, where there is no such node, ModelError when the model cannot be
+    read.
     """
-    loaded = load(model)
-    settings = PlanSettings(provider=resolve(provider), batch=batch, threads=os.cpu_count() or 1, device=device)
-    return explain_node(loaded, node, settings, sized=settings_of(loaded, batch, sizes), progress=progress)
+    asked, loaded = chosen(PlanOptions, options, single), load(model)
+    return explain_node(loaded, node, asked.settings(), sized=asked.sized(loaded), progress=progress)

@@ -15,10 +15,10 @@ from ..ort.trials import Trials
 from .planner import Planner, with_graph
 
 if TYPE_CHECKING:
+    from ..calibrate.annealer import Annealer
     from ..calibrate.budget_search import Selection
     from ..calibrate.dataset import Labelled
     from ..calibrate.metric.metric import Budget
-    from ..calibrate.prepare import Annealer
     from ..tune.tune import Tuned
 
 __all__ = ["Draft", "Lossy", "annealed_draft"]
@@ -58,11 +58,11 @@ def annealed_draft(
 
     Nothing is annealed without data and a bound on what it may cost: raises AnnealOptionsError.
     """
+    from ..calibrate.annealer import AnnealOptionsError
     from ..calibrate.budget_search import select
     from ..calibrate.dataset import Labelled
     from ..calibrate.level_sweep import read_data
     from ..calibrate.metric.metric import parse_budget
-    from ..calibrate.prepare import AnnealOptionsError
 
     if data is None or max_drop is None:
         raise AnnealOptionsError(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ...ir.io.load import Source
 from ...ir.plural import counted
 from ...ir.progress import Progress
+from ..fields import chosen, keywords
 from ..ort.trials import Trials
 from ..renamed import renamed
 from ..render.words import why_nothing
@@ -18,42 +18,30 @@ from .attempt import Attempt, Tried
 from .destination import Destination
 from .growth import growth
 from .lossy import Draft, annealed_draft
-from .options import Lowerings, PlanOptions
+from .options import OptimizeKeywords, OptimizeOptions, PlanOptions, agreed
 from .planner import Planner
 from .result import Result
 from .retry import fallen_back, one_by_one
 
 if TYPE_CHECKING:
-    from ..calibrate.dataset import Labelled
-    from ..calibrate.prepare import Annealer
+    from ..calibrate.annealer import Annealer
     from ..tune.fallback import Fallback
 
 __all__ = ["optimize"]
 
 
 @renamed(rows="batch")
+@keywords(PlanOptions, OptimizeOptions)
 def optimize(
     model: Source,
     output: str | os.PathLike[str] | None = None,
+    options: PlanOptions | None = None,
     *,
-    batch: Sequence[int] | None = None,
-    force: bool = False,
-    check: bool = True,
-    bench: bool = True,
-    overwrite: bool = False,
+    further: OptimizeOptions | None = None,
+    anneal: Annealer | str | None = None,
     trials: Trials | None = None,
     progress: Progress | None = None,
-    device: str = "auto",
-    anneal: Annealer | str | None = None,
-    data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None = None,
-    labels: Any = None,
-    max_drop: str | None = None,
-    regions: bool = True,
-    tune: bool = False,
-    cache: bool = True,
-    granularity: int | None = None,
-    parts: int | None = None,
-    lowering: Lowerings = None,
+    **single: Unpack[OptimizeKeywords],
 ) -> Result:
     """plan + apply + check + bench: split what pays, prove it equal, measure it, and keep the faster model.
 
@@ -61,7 +49,9 @@ def optimize(
     one by one and the slow ones go back to dense, `Result.fallbacks`, until the model is as fast as what came in. The
     output is the original, byte for byte, when nothing splits, or when none of that helps; nothing is written when the
     check fails. A model given as a path needs `output`; others come back in `Result.model`, as what they came in.
-    device, regions, tune, cache, granularity, parts, lowering: as in `plan`.
+
+    options, single: as in `plan`; further: what else is done, tune, cache, check, bench, overwrite, data, labels,
+    max_drop, each also as a keyword; trials: how models are run.
 
     anneal: how to remove weights that learning did not confirm, off by default because it is lossy; then `max_drop`,
     such as 'argmax<=0.01', bounds what the task metric may lose on `data` (with `labels`), see `select`. Raises
@@ -69,39 +59,29 @@ def optimize(
     """
     from ..ort.session import require_provider
 
-    trials = trials or Trials()
-    options = PlanOptions(
-        provider=trials.provider,
-        batch=batch,
-        sizes=trials.sizes,
-        threads=trials.threads,
-        force=force,
-        device=device,
-        regions=regions,
-        granularity=granularity,
-        parts=parts,
-        lowering=lowering,
-    )
-    place = Destination.of(model, output, overwrite, trials.custom_ops)
+    options, trials = agreed(chosen(PlanOptions, options, single), trials)
+    further = chosen(OptimizeOptions, further, single)
+    place = Destination.of(model, output, further.overwrite, trials.custom_ops)
     require_provider(trials.provider, place.loaded.name)
     anneal = _annealer(anneal)
-    place.refuse(_files(data, labels, trials.inputs, anneal and anneal.initial, *trials.custom_ops))
-    planner = Planner.of(place.loaded, options, trials if tune else None, cache, progress)
+    initial = anneal and anneal.initial
+    place.refuse(_files(further.data, further.labels, trials.inputs, initial, *trials.custom_ops))
+    planner = Planner.of(place.loaded, options, trials if further.tune else None, further.cache, progress)
     if anneal is None:
         plan, tuned = planner(place.loaded)
         draft = Draft(plan=plan, exact=place.loaded, tuned=tuned)
     else:
-        draft = annealed_draft(planner, anneal, data, labels, max_drop, trials)
+        draft = annealed_draft(planner, anneal, further.data, further.labels, further.max_drop, trials)
     if not draft.plan.rewrites:
         return _unchanged(place, draft)
     attempt = Attempt(
         place=place,
         trials=trials,
-        batch=batch,
-        check=check,
-        bench=bench,
-        force=force or bool(options.wanted),
-        tuned=tune,
+        batch=options.batch,
+        check=further.check,
+        bench=further.bench,
+        force=options.force or bool(options.wanted),
+        tuned=further.tune,
         progress=progress,
     )
     fallbacks: tuple[Fallback, ...] = ()
@@ -119,7 +99,7 @@ def _annealer(anneal: Annealer | str | None) -> Annealer | None:
     """How to anneal, None where that was not asked for."""
     if anneal is None:
         return None
-    from ..calibrate.prepare import as_annealer
+    from ..calibrate.annealer import as_annealer
 
     return as_annealer(anneal)
 

@@ -1,39 +1,71 @@
-"""What a user may ask of a plan, as one value."""
+"""What a user may ask of a plan, of an optimisation and of a report, as values; the command line is made of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from ...ir.errors import ScissionError
-from ...ir.plan.grain import Grain
-from ...ir.plan.wanted import Wanted
+from ..fields import setting
+from ..ort.trials import PROVIDERS, Trials
 
-__all__ = ["Lowerings", "PlanOptions", "resolve"]
+if TYPE_CHECKING:
+    from ...ir.graph.sizes import Setting
+    from ...ir.io.load import Model
+    from ...ir.plan.grain import Grain
+    from ...ir.plan.wanted import Wanted
+    from ...passes.planning.settings import PlanSettings
+    from ..calibrate.dataset import Labelled
+    from ..ort.session import Choice
+
+__all__ = [
+    *("Lowerings", "OptimizeKeywords", "OptimizeOptions", "PlanKeywords", "PlanOptions", "ReportKeywords"),
+    *("SHARED", "ReportOptions", "agreed", "resolve"),
+]
 
 Lowerings: TypeAlias = "str | Sequence[str] | None"
+SHARED = ("provider", "threads", "sizes", "custom_ops")  # what plans and trials both say, and must not contradict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """What blocks to look for, what to predict for, and what not to leave to prices; each as in `plan`.
+    """What blocks to look for, what to predict for, and what not to leave to prices.
 
-    Raises PlanError where it contradicts itself, or names a lowering that there is not.
+    Whatever the device, the plan is the same. Without `batch` costs are predicted for 1, 16 and 256 positions over all
+    open dimensions. granularity: what is wider than asked is so because nothing divides it; parts: even in
+    multiply-adds; lowering: 'NODE=split' is about one linear. Raises PlanError where it contradicts itself, or names a
+    lowering that there is not.
     """
 
-    provider: str = "auto"
-    batch: Sequence[int] | None = None
-    sizes: Mapping[str, int] | None = None
-    threads: int | None = None
-    force: bool = False
-    device: str = "auto"
-    regions: bool = True
-    granularity: int | None = None
-    parts: int | None = None
-    lowering: Lowerings = None
+    provider: Choice = setting("auto", "cpu, cuda, or auto: CUDA where it really works", choices=PROVIDERS)
+    device: str = setting(
+        "auto", "where weights are analysed: cpu, cuda, cuda:1, mps, xpu, or auto: CUDA for large models"
+    )
+    threads: int | None = setting(None, "threads of ONNX Runtime (default: its own choice)", least=1, most=1024)
+    batch: Sequence[int] | None = setting(
+        None,
+        "size of the inputs' leading open dimension (repeatable; else 1, 16, 256 over all open ones)",
+        flags=("--batch", "--rows"),
+        metavar="N",
+        least=1,
+    )
+    sizes: Mapping[str, int] | None = setting(
+        None, "size of a symbolic dimension (repeatable)", flags=("--size",), metavar="NAME=N"
+    )
+    custom_ops: Sequence[Path] = setting((), "library of custom operators (repeatable)", metavar="LIB")
+    force: bool = setting(False, "split whatever splits, also where that is slower, into every block")
+    granularity: int | None = setting(None, "no block wider than N features", metavar="N", least=1)
+    parts: int | None = setting(None, "N groups of blocks, even in multiply-adds", metavar="N", least=1)
+    lowering: Lowerings = setting(
+        None,
+        "how every linear that splits is written, or one of them (repeatable), whatever that costs: scatternd, "
+        "which is Gather, MatMul of each block, ScatterND; split, scatter, gather, batched, grouped, select, dense",
+        metavar="[NODE=]NAME",
+    )
+    regions: bool = setting(True, "split operators together where that gains more, or one by one")
 
     def __post_init__(self) -> None:
         _ = self.grain, self.wanted
@@ -41,20 +73,132 @@ class PlanOptions:
     @property
     def grain(self) -> Grain:
         """How large blocks are to be."""
+        from ...ir.plan.grain import Grain
+
         return Grain(granularity=self.granularity, parts=self.parts)
 
     @property
     def wanted(self) -> Wanted:
         """Which lowerings linears are to have."""
+        from ...ir.plan.wanted import Wanted
+
         return Wanted.of(*([self.lowering] if isinstance(self.lowering, str) else self.lowering or ()))
+
+    def settings(self) -> PlanSettings:
+        """The same for `make_plan`, with what follows from this machine. Raises ScissionError for no provider."""
+        from ...passes.planning.settings import PlanSettings
+
+        return PlanSettings(
+            provider=resolve(self.provider),
+            batch=self.batch,
+            threads=self.threads or os.cpu_count() or 1,
+            force=self.force,
+            device=self.device,
+            regions=self.regions,
+            grain=self.grain,
+            wanted=self.wanted,
+        )
+
+    def sized(self, model: Model) -> Callable[[], tuple[Setting, ...]]:
+        """What finds the sizes that costs are predicted for. Raises InputError for sizes of what is not open."""
+        from ..inputs.settings import settings_of
+
+        return settings_of(model, self.batch, self.sizes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizeOptions:
+    """What `optimize` does besides planning, and by what annealing is judged.
+
+    data, labels: labelled samples, as arrays or files of them.
+    """
+
+    tune: bool = setting(False, "measure the ways to split each operator on this machine and keep the fastest")
+    cache: bool = setting(True, "reuse and keep what --tune measured")
+    check: bool = setting(True, "prove the result equal")
+    bench: bool = setting(True, "measure, and keep the original where it is faster")
+    data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None = setting(
+        None, "labelled inputs to judge annealing by", metavar="FILE.npz"
+    )
+    labels: Any = setting(None, "their labels, .npy or .npz", metavar="FILE")
+    max_drop: str | None = setting(None, "how much a metric may lose, such as 'argmax<=0.01'", metavar="METRIC<=X")
+    overwrite: bool = setting(False, "replace the output if it exists")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOptions:
+    """What a report holds. check, bench: None where that is done if there is a rewritten model; command: the line that
+    makes the report again, None for the one that this call is on the command line."""
+
+    check: bool | None = setting(None, "compare the outputs of both models (with OUT)")
+    bench: bool | None = setting(None, "time both models (with OUT)")
+    overwrite: bool = setting(False, "replace the output if it exists")
+    command: str | None = setting(None, "the line that makes the report again")
+
+
+class PlanKeywords(TypedDict, total=False):
+    """The fields of PlanOptions as keywords, for type checkers."""
+
+    provider: Choice
+    device: str
+    threads: int | None
+    batch: Sequence[int] | None
+    sizes: Mapping[str, int] | None
+    custom_ops: Sequence[Path]
+    force: bool
+    granularity: int | None
+    parts: int | None
+    lowering: Lowerings
+    regions: bool
+
+
+class OptimizeKeywords(PlanKeywords, total=False):
+    """Those of PlanOptions and OptimizeOptions."""
+
+    tune: bool
+    cache: bool
+    check: bool
+    bench: bool
+    data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None
+    labels: Any
+    max_drop: str | None
+    overwrite: bool
+
+
+class ReportKeywords(PlanKeywords, total=False):
+    """Those of PlanOptions and ReportOptions."""
+
+    check: bool | None
+    bench: bool | None
+    overwrite: bool
+    command: str | None
+
+
+def agreed(options: PlanOptions, trials: Trials | None) -> tuple[PlanOptions, Trials]:
+    """Options of a plan and trials that say the same of what both know: what only one of the two says counts for both.
+
+    Raises ScissionError where they contradict each other.
+    """
+    trials = trials or Trials()
+    both: dict[str, Any] = {}
+    for name in SHARED:
+        planned, run, plain = getattr(options, name), getattr(trials, name), getattr(Trials(), name)
+        planned = tuple(planned) if name == "custom_ops" else planned
+        if plain not in (planned, run) and planned != run:
+            raise ScissionError(f"{name} is {planned!r} of the plan and {run!r} of the trials; give one of the two")
+        both[name] = run if planned == plain else planned
+    return replace(options, **both), replace(trials, **both)
 
 
 def resolve(provider: str) -> str:
-    """'cpu' or 'cuda' for 'auto', without waking ONNX Runtime where there is no NVIDIA driver anyway."""
+    """'cpu' or 'cuda' for 'auto', without waking ONNX Runtime where there is no NVIDIA driver anyway.
+
+    Raises ScissionError for a provider that there is not.
+    """
     if provider in ("cpu", "cuda"):
         return provider
     if provider != "auto":
-        raise ScissionError(f"provider {provider!r} is none of auto, cpu, cuda")
+        raise ScissionError(f"provider {provider!r} is none of {', '.join(PROVIDERS)}")
     if os.name == "posix" and not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
         return "cpu"
     from ..ort.session import cuda_problem

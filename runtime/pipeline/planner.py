@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,8 +14,7 @@ from ...ir.plan.plan import Plan
 from ...ir.progress import Progress
 from ...passes.planning.make_plan import make_plan
 from ...passes.planning.settings import PlanSettings
-from ..inputs.settings import settings_of
-from .options import PlanOptions, resolve
+from .options import PlanOptions
 
 if TYPE_CHECKING:
     from ..ort.trials import Trials
@@ -27,11 +25,12 @@ __all__ = ["Planner", "at_home", "with_graph"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planner:
-    """loaded: the model, in whose file the weights may still lie; sized: finds the settings that costs are predicted
-    for; trials: how units are raced, None where the plan is not tuned; cache: whether what was measured is kept."""
+    """loaded: the model, in whose file the weights may still lie; settings, sized: of `make_plan`; trials: how units
+    are raced, None where the plan is not tuned; cache: whether what was measured is kept."""
 
     loaded: Model
     options: PlanOptions
+    settings: PlanSettings
     sized: Callable[[], tuple[Setting, ...]]
     trials: Trials | None = None
     cache: bool = True
@@ -46,39 +45,32 @@ class Planner:
         progress: Progress | None = None,
     ) -> Planner:
         """Raises InputError for sizes of what is not open."""
-        sized = settings_of(loaded, options.batch, options.sizes)
-        return Planner(loaded=loaded, options=options, sized=sized, trials=trials, cache=cache, progress=progress)
+        return Planner(
+            loaded=loaded,
+            options=options,
+            settings=options.settings(),
+            sized=options.sized(loaded),
+            trials=trials,
+            cache=cache,
+            progress=progress,
+        )
 
     def __call__(self, model: Model) -> tuple[Plan, Tuned | None]:
         """A plan for the model, or for what annealing left of it, and what was measured for it where it is tuned."""
-        asked = self.options
-        chosen = make_plan(
-            model,
-            PlanSettings(
-                provider=resolve(asked.provider),
-                batch=asked.batch,
-                threads=asked.threads or os.cpu_count() or 1,
-                force=asked.force,
-                device=asked.device,
-                regions=asked.regions,
-                grain=asked.grain,
-                wanted=asked.wanted,
-            ),
-            sized=self.sized,
-            progress=self.progress,
-        )
+        chosen = make_plan(model, self.settings, sized=self.sized, progress=self.progress)
         if self.trials is None:
             return chosen, None
         from ..tune.tune import tune
 
-        home, fixed = at_home(self.loaded, model), asked.force or bool(asked.wanted)
+        asked, home = self.options, at_home(self.loaded, model)
+        fixed = asked.force or bool(asked.wanted)
         with phase("tune"):
             found = tune(home, chosen, self.trials, asked.batch, cache=self.cache, force=fixed, progress=self.progress)
         return found.plan, found
 
     def one_by_one(self) -> Planner:
         """The same that takes each linear alone."""
-        return replace(self, options=replace(self.options, regions=False))
+        return replace(self, settings=replace(self.settings, regions=False))
 
 
 def at_home(loaded: Model, exact: Model) -> Model:

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from .ir.plan.plan import Step as Step
     from .ir.plan.region_split import Joint as Joint
     from .ir.plan.wanted import Wanted as Wanted
+    from .ir.reason import Cause as Cause
+    from .ir.reason import Reason as Reason
     from .passes.anneal.activity.activity import ActivityError as ActivityError
     from .passes.anneal.activity.refit import RefitError as RefitError
     from .passes.anneal.edges.decision import AnnealError as AnnealError
@@ -58,14 +60,14 @@ if TYPE_CHECKING:
     from .passes.connectivity.digraph.threshold_sweep import Level as Level
     from .passes.connectivity.digraph.threshold_sweep import structure_sweep as structure_sweep
     from .passes.rewrite.extract import ExcerptError as ExcerptError
+    from .runtime.calibrate.annealer import Annealer as Annealer
+    from .runtime.calibrate.annealer import AnnealOptionsError as AnnealOptionsError
     from .runtime.calibrate.budget_search import Selection as Selection
     from .runtime.calibrate.checkpoint_file import CheckpointError as CheckpointError
     from .runtime.calibrate.dataset import LabelledError as LabelledError
     from .runtime.calibrate.level_sweep import Validation as Validation
     from .runtime.calibrate.level_sweep import sweep as sweep
     from .runtime.calibrate.metric.kernels import MetricError as MetricError
-    from .runtime.calibrate.prepare import Annealer as Annealer
-    from .runtime.calibrate.prepare import AnnealOptionsError as AnnealOptionsError
     from .runtime.compare.check import EquivalenceError as EquivalenceError
     from .runtime.compare.check import Verdict as Verdict
     from .runtime.compare.compare import bench as bench
@@ -85,7 +87,9 @@ if TYPE_CHECKING:
     from .runtime.pipeline.explain import explain as explain
     from .runtime.pipeline.inspect import inspect as inspect
     from .runtime.pipeline.optimize import optimize as optimize
+    from .runtime.pipeline.options import OptimizeOptions as OptimizeOptions
     from .runtime.pipeline.options import PlanOptions as PlanOptions
+    from .runtime.pipeline.options import ReportOptions as ReportOptions
     from .runtime.pipeline.plan import plan as plan
     from .runtime.pipeline.result import Result as Result
     from .runtime.render.html.report import Report as Report
@@ -129,6 +133,7 @@ _MODULES = {
     "ir.plan.plan": ("Block", "Decomposition", "Plan", "Step"),
     "ir.plan.region_split": ("Joint",),
     "ir.plan.wanted": ("Wanted",),
+    "ir.reason": ("Cause", "Reason"),
     "passes.anneal.activity.activity": ("ActivityError",),
     "passes.anneal.activity.refit": ("RefitError",),
     "passes.anneal.edges.decision": ("AnnealError",),
@@ -141,7 +146,7 @@ _MODULES = {
     "runtime.calibrate.dataset": ("LabelledError",),
     "runtime.calibrate.level_sweep": ("Validation", "sweep"),
     "runtime.calibrate.metric.kernels": ("MetricError",),
-    "runtime.calibrate.prepare": ("AnnealOptionsError", "Annealer"),
+    "runtime.calibrate.annealer": ("AnnealOptionsError", "Annealer"),
     "runtime.compare.check": ("EquivalenceError", "Verdict"),
     "runtime.compare.compare": ("bench", "check"),
     "runtime.compare.evaluator": ("UnprovableError",),
@@ -158,7 +163,7 @@ _MODULES = {
     "runtime.pipeline.explain": ("explain",),
     "runtime.pipeline.inspect": ("inspect",),
     "runtime.pipeline.optimize": ("optimize",),
-    "runtime.pipeline.options": ("PlanOptions",),
+    "runtime.pipeline.options": ("OptimizeOptions", "PlanOptions", "ReportOptions"),
     "runtime.pipeline.plan": ("plan",),
     "runtime.pipeline.result": ("Result",),
     "runtime.render.html.report": ("Report", "report"),

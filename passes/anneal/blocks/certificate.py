@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....ir.plan.evidence import Certificate
+from ....ir.plan.methods import STRAYS
 from ....ir.plan.null import Null
 from ...cocluster.coclustering import Partition, membership, same_block, strips, without
 from ...cocluster.energies import Energies, misfit, moments
@@ -38,7 +39,6 @@ Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 ACCEPTED = 1e-3  # level of each part of the certificate
-STRAYS = 100  # entries outside the blocks that may be too large for the null
 STRAY_LEVEL = 0.01  # chance that an untouched entry is called a stray, over the whole weight
 SLACK = 1.02  # energy outside over the null's that is still called equal: no scheme is kept to a per cent
 FAINT = 0.7  # least energy outside over the null's: normal laws that were cut off at two sigma have 0.77 of it

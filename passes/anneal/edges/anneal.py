@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ....ir.errors import option
 from ....ir.plan.evidence import Evidence
+from ....ir.plan.methods import Source
 from ....ir.plan.null import FAMILIES, Null
 from ...connectivity.chunked import Array, as_real, empty_mask, row_chunks
 from . import neyman, random_walk
@@ -47,7 +48,7 @@ def confirm(
     tolerance: tuple[float, float] = (0.0, 0.0),
     level: float = 0.05,
     correction: Correction = "bonferroni",
-    source: random_walk.Source = "inputs",
+    source: Source = "inputs",
     details: bool = False,
 ) -> Decision:
     """Which edges of a weight (K, N), a numpy array or a tensor on any torch device, learning confirmed.
@@ -213,7 +214,7 @@ def _updated(weight: Array, initial: npt.NDArray[Any] | None, tolerance: tuple[f
     return Decision(mask, evidence)
 
 
-def _walk(weight: Array, null: Null | None, level: float, source: random_walk.Source, details: bool) -> Decision:
+def _walk(weight: Array, null: Null | None, level: float, source: Source, details: bool) -> Decision:
     found = random_walk.band([weight], level, source)
     mask = random_walk.preference(weight, found, source)
     classes = None

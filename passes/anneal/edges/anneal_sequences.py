@@ -10,6 +10,7 @@ import numpy as np
 
 from ....ir.errors import option
 from ....ir.plan.evidence import Evidence, Fit, Misfit
+from ....ir.plan.methods import Source
 from ....ir.plan.null import Null
 from ...connectivity.chunked import Array, to_host
 from . import neyman, random_walk
@@ -39,7 +40,7 @@ def confirm_sequences(
     nulls: Sequence[Null] = (),
     level: float = 0.05,
     correction: Correction = "bonferroni",
-    source: random_walk.Source = "inputs",
+    source: Source = "inputs",
     details: bool = False,
 ) -> Decision:
     """Which edges of a feed-forward block of C channels are confirmed by the sequence of their 2C weights.
@@ -111,7 +112,7 @@ def _worst(theta: Sequence[Array], nulls: Sequence[Null]) -> tuple[Fit | None, M
 
 
 def _consistency(
-    theta: Sequence[Array], nulls: Sequence[Null], level: float, correction: Correction, source: random_walk.Source
+    theta: Sequence[Array], nulls: Sequence[Null], level: float, correction: Correction, source: Source
 ) -> Decision:
     found = random_walk.band(theta, level, source)
     counts = random_walk.random_channels(theta, found, source)

@@ -7,11 +7,10 @@ bound the share of false edges among those kept, which lets through hundreds, an
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+
+from ....ir.plan.methods import CORRECTIONS, Correction
 
 __all__ = ["Correction", "corrected"]
-
-Correction = Literal["none", "bonferroni", "benjamini-hochberg"]
 
 
 def corrected(level: float, tests: int, correction: Correction, at_most: Callable[[float], int] | None = None) -> float:
@@ -35,7 +34,7 @@ def corrected(level: float, tests: int, correction: Correction, at_most: Callabl
     if correction == "bonferroni":
         return level / max(tests, 1)
     if correction != "benjamini-hochberg":
-        raise ValueError(f"unknown correction {correction!r}; use one of {', '.join(get_args(Correction))}")
+        raise ValueError(f"unknown correction {correction!r}; use one of {', '.join(CORRECTIONS)}")
     if at_most is None:
         raise ValueError("benjamini-hochberg needs to count p-values")
     count = tests

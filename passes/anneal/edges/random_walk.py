@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ....ir.plan.methods import Source
 from ....ir.plan.null import Null
 from ...connectivity.chunked import Array, as_real, empty_mask, histogram, row_chunks, to_host
 
@@ -24,7 +24,6 @@ __all__ = [
     "untouched_preference",
 ]
 
-Source = Literal["inputs", "outputs"]
 BINS = 10  # of Pearson's test
 STEPS = 100  # bandwidths tried, from 1/STEPS of 1/N up to 1/N
 ROUNDING = 1e-6  # of 1/N: equal influences are equal only up to the rounding of float32

@@ -13,10 +13,9 @@ from ....ir.graph.linear import Linear
 from ....ir.graph.recurrent import Recurrent
 from ....ir.io.load import graphs
 from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.provenance import ORIGIN, ROLE
 
-__all__ = ["ORIGIN", "ROLE", "Emitter", "Names"]
-
-ORIGIN, ROLE = "scission.origin", "scission.role"
+__all__ = ["Emitter", "Names"]
 
 
 class Names:

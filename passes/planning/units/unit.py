@@ -13,10 +13,10 @@ from ....ir.graph.view import View
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition, Plan, Step
 from ....ir.plan.region_split import Joint
+from ....ir.provenance import ORIGIN
 from ...decompose.blocks import is_cover
 from ...lowering.linear.cost import MARGIN
 from ...lowering.linear.lowering import problem
-from ...lowering.nodes.emitter import ORIGIN
 
 __all__ = ["PlanUnit", "alone", "form_of", "plan_units", "replaced", "way_of"]
 

@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from ....ir.plural import counted
+from ...pipeline.options import PlanOptions
+from ..common.arguments import Input, Output, Overwrite
+from ..common.from_fields import group, takes
 from ..common.given import read_plan
-from ..common.options import CustomOps, Input, Output, Overwrite, Quiet, Verbose
-from ..common.terminal import progress_bar, refuse_input
+from ..common.terminal import Printing, progress_bar, refuse_input
 
 __all__ = ["apply"]
 
 
+@takes(needs=group(PlanOptions, only=("custom_ops",)), printing=group(Printing, only=("quiet", "verbose")))
 def apply(
     model: Input,
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="a plan from `scission plan -o`")],
@@ -27,10 +30,10 @@ def apply(
             help="leave an operator, or a weight, as the original has it (repeatable)",
         ),
     ] = None,
-    custom_ops: CustomOps = None,
     overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    needs: PlanOptions,
+    printing: Printing,
 ) -> None:
     """Carry out a plan, possibly edited by hand."""
     from ...pipeline import apply as applying
@@ -40,10 +43,10 @@ def apply(
     if restore:
         chosen = chosen.restored(restore)
     refuse_input(output, plan)
-    with progress_bar(quiet):
-        applying.apply(model, chosen, output, overwrite=overwrite, custom_ops=tuple(custom_ops or ()))
+    with progress_bar(printing.quiet):
+        applying.apply(model, chosen, output, overwrite=overwrite, custom_ops=needs.custom_ops)
     larger = grown(model, output)
-    if not quiet:
+    if not printing.quiet:
         lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
         typer.echo(
             f"wrote {output}: {len(chosen.rewrites)} of {counted(len(chosen.steps), 'operator')} split{lossy}{larger}"

@@ -2,69 +2,24 @@
 
 from __future__ import annotations
 
-from ..common.options import (
-    Batch,
-    CudaGraph,
-    CustomOps,
-    First,
-    Inputs,
-    Json,
-    Likes,
-    Memory,
-    Provider,
-    Quiet,
-    Ranges,
-    Second,
-    Seconds,
-    Seed,
-    Size,
-    Threads,
-    Values,
-    Verbose,
-    trials_of,
-)
-from ..common.terminal import progress_bar, show
+from ...ort.trials import Trials
+from ...pipeline.options import PlanOptions
+from ..common.arguments import First, Second
+from ..common.from_fields import group, takes
+from ..common.terminal import Printing, progress_bar
 
 __all__ = ["bench"]
 
 
-def bench(
-    original: First,
-    changed: Second,
-    provider: Provider = "auto",
-    threads: Threads = None,
-    batch: Batch = None,
-    inputs: Inputs = None,
-    size: Size = None,
-    value: Values = None,
-    range_: Ranges = None,
-    like: Likes = None,
-    seed: Seed = 0,
-    seconds: Seconds = 5.0,
-    custom_ops: CustomOps = None,
-    memory: Memory = None,
-    cuda_graph: CudaGraph = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
+@takes(
+    trials=group(Trials, without=("rtol", "atol"), seconds=5.0),
+    planning=group(PlanOptions, only=("batch",)),
+    printing=group(Printing, without=("everything",)),
+)
+def bench(original: First, changed: Second, *, trials: Trials, planning: PlanOptions, printing: Printing) -> None:
     """Time two models side by side, interleaved."""
     from ...compare import compare
 
-    trials = trials_of(
-        provider,
-        threads,
-        inputs,
-        size,
-        seed,
-        None,
-        None,
-        seconds,
-        custom_ops,
-        cuda_graph,
-        wishes=(value, range_, like),
-        memory=memory,
-    )
-    with progress_bar(quiet or as_json) as progress:
-        benches = compare.bench(original, changed, trials=trials, batch=batch, progress=progress)
-    show(quiet, as_json, lambda: [b.to_dict() for b in benches], lambda report: report.timings(benches))
+    with progress_bar(printing.bare) as progress:
+        benches = compare.bench(original, changed, trials=trials, batch=planning.batch, progress=progress)
+    printing.show(lambda: [one.to_dict() for one in benches], lambda report: report.timings(benches))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..common.options import All, Json, Quiet
+from ..common.from_fields import group, takes
+from ..common.terminal import Printing
 
 if TYPE_CHECKING:
     from ...tune.cache import TuningCache
@@ -29,26 +30,26 @@ Stale = Annotated[bool, typer.Option("--stale", help="only what this machine or 
 
 
 @cache_app.command("list")
+@takes(printing=group(Printing, without=("verbose",)))
 def list_(
     shape: Shape = None,
     machine: Machine = "",
     stale: Stale = False,
-    everything: All = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    printing: Printing,
 ) -> None:
     """Show what was kept: operators, shapes, which way won and how fast it was, and where."""
     from ...render.text.cache import cache_view
     from ...tune.cached_units import picked
-    from ..common.terminal import show
 
     cache, units = _opened()
     chosen = picked(units, shape=_shape(shape), machine=machine, stale=stale)
     data = {"file": str(cache.path), "entries": [unit.to_dict() for unit in chosen], "warnings": cache.warnings}
-    show(quiet, as_json, lambda: data, lambda _: cache_view(chosen, str(cache.path), cache.warnings, everything))
+    printing.show(lambda: data, lambda _: cache_view(chosen, str(cache.path), cache.warnings, printing.everything))
 
 
 @cache_app.command()
+@takes(printing=group(Printing, only=("as_json", "quiet")))
 def drop(
     keys: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY]...", help="the first characters of keys that `list` shows")
@@ -57,8 +58,8 @@ def drop(
     machine: Machine = "",
     stale: Stale = False,
     everything: Annotated[bool, typer.Option("--all", help="drop all there is")] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    printing: Printing,
 ) -> None:
     """Forget what was kept, by key, shape or machine, so that the next --tune measures it again."""
     from ...tune.cached_units import picked
@@ -69,9 +70,9 @@ def drop(
     chosen = picked(units, keys=keys or (), shape=_shape(shape), machine=machine, stale=stale)
     if chosen or cache.warnings:  # a damaged file is begun anew
         cache.drop([unit.key for unit in chosen])
-    if as_json:
+    if printing.as_json:
         typer.echo(json.dumps({"dropped": [unit.key for unit in chosen], "warnings": cache.warnings}, indent=1))
-    elif not quiet:
+    elif not printing.quiet:
         for warning in cache.warnings:
             typer.echo(f"warning: {warning}", err=True)
         typer.echo(f"dropped {len(chosen)} of {len(units)} {'entry' if len(units) == 1 else 'entries'}")

@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from ....ir.io.files import write
+from ...pipeline.options import PlanOptions
+from ..common.arguments import Overwrite, Picture
+from ..common.from_fields import group, takes
 from ..common.given import read_weight
-from ..common.options import All, Json, Overwrite, Quiet, Threads, Verbose
-from ..common.terminal import progress_bar, refuse_outputs, show
+from ..common.terminal import Printing, progress_bar, refuse_outputs
 
 __all__ = ["cover"]
 
 
+@takes(planning=group(PlanOptions, only=("threads",)), printing=group(Printing))
 def cover(
     source: Annotated[
         str,
@@ -28,15 +31,11 @@ def cover(
     rows: Annotated[
         list[int] | None, typer.Option("--rows", help="activation rows that costs are for (repeatable; 256)", min=1)
     ] = None,
-    threads: Threads = None,
-    picture: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="draw it, .png or .svg (repeatable)")
-    ] = None,
+    picture: Picture = None,
     overwrite: Overwrite = False,
-    everything: All = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    planning: PlanOptions,
+    printing: Printing,
 ) -> None:
     """Show how the outputs of one weight come apart into groups that may share inputs, and what that would gain."""
     from ...render.picture.structure import check_picture
@@ -44,19 +43,14 @@ def cover(
     from ...weights import cover_study as covering
 
     drawn = {path: check_picture(path) for path in picture or []}
-    weight = read_weight(source, everything)
+    weight = read_weight(source, printing.everything)
     refuse_outputs([*drawn], weight.files, overwrite)
-    with progress_bar(quiet or as_json):
-        found = covering.cover_of(weight, rows=rows or covering.ROWS, transposed=transposed, threads=threads)
+    with progress_bar(printing.bare):
+        found = covering.cover_of(weight, rows=rows or covering.ROWS, transposed=transposed, threads=planning.threads)
     made: dict[Path, bytes] = {}  # all of it before any of it is written
     for path, suffix in drawn.items():
         from ...render.picture.cover import cover_picture
 
         made[path] = cover_picture(found, suffix)
     write(made, overwrite)
-    show(
-        quiet,
-        as_json,
-        lambda: cover_report.to_dict(found),
-        lambda _: cover_report.cover_view(found, everything),
-    )
+    printing.show(lambda: cover_report.to_dict(found), lambda _: cover_report.cover_view(found, printing.everything))

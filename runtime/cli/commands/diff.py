@@ -8,22 +8,22 @@ from typing import Annotated
 import typer
 
 from ....ir.io.files import write
+from ..common.arguments import First, Overwrite, Second
+from ..common.from_fields import group, takes
 from ..common.given import say_refused
-from ..common.options import All, First, Json, Overwrite, Quiet, Second, Verbose
-from ..common.terminal import progress_bar, refuse_outputs, show
+from ..common.terminal import Printing, progress_bar, refuse_outputs
 
 __all__ = ["diff"]
 
 
+@takes(printing=group(Printing))
 def diff(
     one: First,
     other: Second,
     page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write it as a page of its own")] = None,
     overwrite: Overwrite = False,
-    everything: All = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    printing: Printing,
 ) -> None:
     """Show what the graphs of two models differ in, by what nodes compute; exit status 1 when they differ."""
     from ...pipeline.diff import diff as difference_of
@@ -34,13 +34,13 @@ def diff(
 
         refuse_outputs([page], [one, other], overwrite)
         refuse_outputs([page], [file for path in (one, other) for file in load(path).data_files()], overwrite)
-    with progress_bar(quiet or as_json):
+    with progress_bar(printing.bare):
         found = difference_of(one, other)
     say_refused(one, other)
     if page is not None:
         from ...render.html.diff_page import diff_page
 
         write({page: diff_page(found).encode()}, overwrite)
-    show(quiet, as_json, found.to_dict, lambda _: diff_view(found, everything))
+    printing.show(found.to_dict, lambda _: diff_view(found, printing.everything))
     if not found.same:
         raise typer.Exit(1)

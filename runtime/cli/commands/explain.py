@@ -6,32 +6,28 @@ from typing import Annotated
 
 import typer
 
+from ...pipeline.options import PlanOptions
+from ..common.arguments import Input
+from ..common.from_fields import group, takes
 from ..common.given import say_refused
-from ..common.options import All, Batch, Device, Input, Json, Provider, Quiet, Size, Verbose, sizes_of
-from ..common.terminal import progress_bar, show
+from ..common.terminal import Printing, progress_bar
 
 __all__ = ["explain"]
 
 
+@takes(planning=group(PlanOptions), printing=group(Printing))
 def explain(
     model: Input,
     node: Annotated[str, typer.Argument(metavar="NODE", help="an operator as `inspect` names it, or its weight")],
-    provider: Provider = "auto",
-    batch: Batch = None,
-    size: Size = None,
-    device: Device = "auto",
-    everything: All = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    planning: PlanOptions,
+    printing: Printing,
 ) -> None:
     """Tell everything known about one operator: what was tried, why not taken, and what holds its weight together."""
     from ...pipeline import explain as explanation
     from ...render.text import explanation as explanation_report
 
-    with progress_bar(quiet or as_json) as progress:
-        found = explanation.explain(
-            model, node, provider=provider, batch=batch, sizes=sizes_of(size), device=device, progress=progress
-        )
+    with progress_bar(printing.bare) as progress:
+        found = explanation.explain(model, node, planning, progress=progress)
     say_refused(model)
-    show(quiet, as_json, found.to_dict, lambda _: explanation_report.explanation_view(found, everything))
+    printing.show(found.to_dict, lambda _: explanation_report.explanation_view(found, printing.everything))

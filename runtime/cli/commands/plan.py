@@ -3,125 +3,84 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ....ir.io.files import write
-from ..common.options import (
-    AcceptNull,
-    All,
-    Alpha,
-    Axis,
-    Batch,
-    Cache,
-    Correction,
-    CustomOps,
-    Device,
-    DropStrays,
-    Force,
-    Granularity,
-    Init,
-    Initial,
-    Input,
-    Json,
-    Literal,
-    Lowering,
-    Memory,
-    Method,
-    Overwrite,
-    Parts,
-    PlanOutput,
-    Provider,
-    Quiet,
-    Regions,
-    Seconds,
-    Size,
-    Strays,
-    Threads,
-    Tune,
-    Verbose,
-    annealer,
-    bytes_of,
-    sizes_of,
+from ...calibrate.annealer import Annealer
+from ...ort.trials import Trials
+from ...pipeline.options import OptimizeOptions, PlanOptions
+from ..common.annealing import annealing
+from ..common.arguments import Input, PlanOutput
+from ..common.from_fields import group, takes
+from ..common.terminal import Printing, files_of, progress_bar, refuse_input
+
+if TYPE_CHECKING:
+    from ....ir.plan.plan import Plan
+
+__all__ = ["plan", "show_plan"]
+
+
+@takes(
+    planning=group(PlanOptions),
+    further=group(OptimizeOptions, only=("tune", "cache", "overwrite")),
+    trials=group(Trials, only=("seconds", "memory")),
+    anneal=annealing("refit", "veto", "exposed", "seed", method=None),
+    printing=group(Printing),
 )
-from ..common.terminal import files_of, progress_bar, refuse_input, show
-
-__all__ = ["plan"]
-
-
 def plan(
     model: Input,
     output: PlanOutput = None,
-    provider: Provider = "auto",
-    device: Device = "auto",
-    threads: Threads = None,
-    batch: Batch = None,
-    size: Size = None,
-    force: Force = False,
-    granularity: Granularity = None,
-    parts: Parts = None,
-    lowering: Lowering = None,
-    regions: Regions = True,
-    tune: Tune = False,
-    cache: Cache = True,
-    seconds: Seconds = 3.0,
-    custom_ops: CustomOps = None,
-    memory: Memory = None,
-    anneal: Method = None,
-    alpha: Alpha = 0.05,
-    correction: Correction = "bonferroni",
-    init: Init = None,
-    initial: Initial = None,
-    literal: Literal = False,
-    strays: Strays = 100,
-    drop_strays: DropStrays = False,
-    axis: Axis = "inputs",
-    accept_null: AcceptNull = False,
-    overwrite: Overwrite = False,
-    everything: All = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    planning: PlanOptions,
+    further: OptimizeOptions,
+    trials: Trials,
+    anneal: Annealer | None,
+    printing: Printing,
 ) -> None:
     """Show what would be done with every linear, and why; changes nothing.
 
     With --anneal also which weights would be removed, neither measured nor bounded: `sweep` and `optimize` do that.
     """
-    from ...ort.trials import Trials
-    from ...pipeline import plan as planning
+    if anneal is not None and planning.device != "auto":
+        anneal = replace(anneal, device=planning.device)
+    if output is None:
+        show_plan(model, planning, further, trials, anneal, printing)
+        return
 
-    options = annealer(
-        method=anneal,
-        alpha=alpha,
-        correction=correction,
-        init=init,
-        initial=initial,
-        literal=literal,
-        strays=strays,
-        drop_strays=drop_strays,
-        axis=axis,
-        accept_null=accept_null,
-    )
-    with progress_bar(quiet or as_json) as progress:
-        settings: dict[str, Any] = {
-            "provider": provider,
-            "batch": batch,
-            "sizes": sizes_of(size),
-            "threads": threads,
-            "force": force,
-            "granularity": granularity,
-            "parts": parts,
-            "lowering": lowering,
-            "progress": progress,
-            "device": device,
-            "anneal": options,
-            "regions": regions,
-        }
-        libraries = tuple(custom_ops or ())
-        trials = Trials(seconds=seconds, custom_ops=libraries, memory=bytes_of(memory))
-        tuned = planning.tuned_plan(model, trials=trials, cache=cache, **settings) if tune else None
-        chosen = tuned.plan if tuned else planning.plan(model, custom_ops=libraries, **settings)
-    if output is not None:
-        for source in files_of(model, initial, *libraries):
+    def keep(chosen: Plan) -> None:
+        initial = Path(anneal.initial) if anneal is not None and anneal.initial is not None else None
+        for source in files_of(model, initial, *planning.custom_ops):
             refuse_input(output, source)
-        write({output: chosen.dumps().encode()}, overwrite)
-    show(quiet, as_json, lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, everything, tuned))
+        write({output: chosen.dumps().encode()}, further.overwrite)
+
+    show_plan(model, planning, further, trials, anneal, printing, keep)
+
+
+def show_plan(
+    model: Path,
+    planning: PlanOptions,
+    further: OptimizeOptions,
+    trials: Trials,
+    anneal: Annealer | None,
+    printing: Printing,
+    keep: Callable[[Plan], None] | None = None,
+) -> None:
+    """Make a plan and print it; keep: what is done with it before."""
+    from ...pipeline import plan as planner
+
+    with progress_bar(printing.bare) as progress:
+        if further.tune:
+            tuned = planner.tuned_plan(
+                model, planning, anneal=anneal, cache=further.cache, trials=trials, progress=progress
+            )
+            chosen = tuned.plan
+        else:
+            tuned, chosen = None, planner.plan(model, planning, anneal=anneal, trials=trials, progress=progress)
+    if keep is not None:
+        keep(chosen)
+    printing.show(
+        lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, printing.everything, tuned)
+    )

@@ -7,20 +7,62 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ....ir.errors import ScissionError
+from ...fields import setting
 
 if TYPE_CHECKING:
     from ....ir.progress import Progress
 
-__all__ = ["MOMENT", "UNSHOWN", "files_of", "progress_bar", "refuse_input", "refuse_outputs", "show"]
+__all__ = [
+    "MOMENT",
+    "UNSHOWN",
+    "Printing",
+    "files_of",
+    "loud",
+    "progress_bar",
+    "refuse_input",
+    "refuse_outputs",
+    "show",
+]
 
 UNSHOWN = 4  # exit status of a check that neither found a difference nor showed that there is none
 MOMENT = 0.5  # seconds before anything is shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printing:
+    """What a command prints."""
+
+    everything: bool = setting(False, "show every node", flags=("--all",))
+    as_json: bool = setting(False, "print JSON instead of tables", flags=("--json",))
+    quiet: bool = setting(False, "print nothing but errors", flags=("--quiet", "-q"))
+    verbose: bool = setting(False, "log the seconds of each phase on stderr", flags=("--verbose", "-v"))
+
+    @property
+    def bare(self) -> bool:
+        """Whether there is no progress bar: nothing is printed, or for a machine."""
+        return self.quiet or self.as_json
+
+    def show(self, data: Callable[[], Any], view: Callable[[Any], Any]) -> None:
+        """Print JSON, or a table made with the module `report`, or nothing."""
+        show(self.quiet, self.as_json, data, view)
+
+
+def loud(context: typer.Context, option: typer.CallbackParam, wanted: bool) -> bool:
+    """Log from now on where that is asked for, unless nothing is to be printed; whichever of the two comes first."""
+    if wanted and context.params.get("quiet" if option.name == "verbose" else "verbose"):
+        raise typer.BadParameter("--quiet says nothing and --verbose says more; choose one", param_hint="--verbose")
+    if wanted and option.name == "verbose":
+        from .logs import log_to_stderr
+
+        log_to_stderr()
+    return wanted
 
 
 def files_of(model: Path, *others: Path | None) -> list[Path]:

@@ -11,31 +11,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ....ir.brief import brief
 from ....ir.findings.difference import Difference, Totals
 from ....ir.findings.inspection import Inspected
-from ....ir.io.load import Model, Source, graphs, load
+from ....ir.io.load import Model, Source, load
 from ....ir.io.save import refuse_output
 from ....ir.phase import phase
 from ....ir.plan.plan import Decomposition, Plan, require_plan
 from ....ir.plural import counted
 from ....ir.progress import Progress
+from ....ir.provenance import PLAN
 from ....passes.decompose.recurrent import Coupling
 from ....passes.diff.differences import differences
 from ....passes.diff.totals import census
-from ....passes.lowering.nodes.emitter import ORIGIN, ROLE
 from ....passes.planning.analysis import Analysis
 from ....passes.planning.inspect import inspect_model, row_of, scopes_of
-from ....passes.planning.settings import PlanSettings
 from ...compare import compare
-from ...inputs.settings import settings_of
+from ...fields import chosen, keywords
 from ...measure.comparison import Speed
 from ...ort.trials import Trials
 from ...ort.validity import require_valid
 from ...pipeline.apply import apply
-from ...pipeline.options import resolve
+from ...pipeline.options import PlanOptions, ReportKeywords, ReportOptions, agreed
 from ...renamed import renamed
 from ..words import speeds, why_nothing
 from .linear_section import Portrait, finest, portraits
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["About", "FileFact", "Report", "report"]
 
+SHORT = 12  # digits of a SHA-256 that a sentence shows
 PIECE = 1 << 20  # bytes that are hashed at a time
 
 
@@ -76,8 +76,8 @@ class About:
 class Report:
     """Everything that a page tells of a model.
 
-    changed: name of the rewritten model, '' where there is none and the plan says what would be done; done: the linears
-    that this says to come from, None where there is none; recut: whether it has them in other blocks than the plan;
+    changed: name of the rewritten model, '' where there is none and the plan says what would be done; carried_out: the
+    SHA-256 of the plan that it says it was made by, '' where it says none;
     verdict, benches, difference: of the two models, None and nothing where they were not compared; machine: that the
     report was made on; made: when, UTC; command: the line that makes it again; untimed: why there is no bench though
     one was wanted, '' where there is one or none was.
@@ -85,8 +85,7 @@ class Report:
 
     about: About
     changed: str
-    done: frozenset[str] | None
-    recut: bool
+    carried_out: str
     found: Inspected
     portraits: tuple[Portrait, ...]
     verdict: Verdict | None
@@ -118,22 +117,19 @@ class Report:
 
     @property
     def strange(self) -> bool:
-        """Whether the rewritten model has other linears split than the plan, or the same in other blocks."""
-        return self.recut or (self.done is not None and self.done != {step.node for step in self.plan.rewrites})
+        """Whether the rewritten model was made by another plan than the one that is told of."""
+        same = self.plan.sha256 if self.plan.rewrites else ""
+        return bool(self.changed) and self.carried_out != same
 
     @property
     def note(self) -> str:
         """What must be known to read the page, '' where that is nothing."""
         if not self.strange:
             return ""
-        if self.recut:
-            return (
-                f"The plan told of was made now, and {self.changed} by another, which has other blocks: give the plan "
-                "that was carried out with --plan."
-            )
+        by = f"another plan (SHA-256 {self.carried_out[:SHORT]})" if self.carried_out else "nothing that it names"
         return (
-            f"The plan told of was made now and splits {counted(len(self.plan.rewrites), 'operator')}, "
-            f"{self.changed} has {len(self.done or ())} split: give the plan that was carried out with --plan."
+            f"The plan told of splits {counted(len(self.plan.rewrites), 'operator')}, and {self.changed} was made "
+            f"by {by}: give the plan that was carried out with --plan, or the options that it was made with."
         )
 
     @property
@@ -188,40 +184,63 @@ class Report:
 
 @phase("report")
 @renamed(rows="batch")
+@keywords(PlanOptions, ReportOptions)
 def report(
     model: Source,
     changed: Source | None = None,
     output: str | os.PathLike[str] | None = None,
+    options: PlanOptions | None = None,
     *,
+    further: ReportOptions | None = None,
     plan: Plan | None = None,
-    check: bool | None = None,
-    bench: bool | None = None,
-    batch: Sequence[int] | None = None,
     trials: Trials | None = None,
-    device: str = "auto",
-    overwrite: bool = False,
     progress: Progress | None = None,
-    command: str | None = None,
+    **single: Unpack[ReportKeywords],
 ) -> Report:
     """Gather everything that there is to tell of a model and of what scission made of it, and write it as one page.
 
     changed: the rewritten model; without it the plan says what would be done. output: an .html file that needs no
-    other; without it nothing is written, and `Report.html` makes it. plan: the one that was carried out, where it
-    is at hand; else it is made again. check, bench: compare and time the two models, by default where `changed` is
-    given; asked for without it, the plan is carried out in a temporary folder. batch: sizes of the leading open
-    dimension to predict and time for; trials: how the models are run. command: the line that makes the report
-    again. Raises PlanError for a plan that is none, ModelError when a model cannot be read or the output exists and
-    `overwrite` is false, and what `check` and `bench` raise.
+    other; without it nothing is written, and `Report.html` makes it. options, single: as in `plan`, for the plan that
+    is told of. plan: the one that was carried out, where it is at hand; else it is made again. trials: how the models
+    are run. further: what else, each also as a keyword: check, bench, compare and time the two models, by default where
+    `changed` is given; asked for without it, the plan is carried out in a temporary folder; overwrite; command, the
+    line that makes the report again. Raises PlanError for a plan that is none, ModelError when a model cannot be read
+    or the output exists and `overwrite` is false, and what `check` and `bench` raise.
     """
-    from .... import __version__
-    from ...ort.environment import machine
-
     plan = None if plan is None else require_plan(plan)
-    trials = trials or Trials()
+    options, trials = agreed(chosen(PlanOptions, options, single), trials)
+    further = chosen(ReportOptions, further, single)
     target = Path(output) if output is not None else None
-    models = [Path(one) for one in (model, changed) if isinstance(one, (str, os.PathLike))]
-    others = [Path(one) for one in (trials.inputs, *trials.custom_ops) if isinstance(one, (str, os.PathLike))]
-    given = [*models, *others]
+    loaded = _loaded(model, changed, target, trials, further.overwrite)
+    groups: dict[str, Decomposition] = {}
+    found = _told(loaded, plan, options, groups, progress)
+    wanted = [changed is not None if one is None else one for one in (further.check, further.bench)]
+    with _result(loaded, found.plan, changed, any(wanted)) as other:
+        after = load(other) if other is not None else None
+        verdict = compare.check(model, other, trials=trials, progress=progress) if other and wanted[0] else None
+        timed = _timed(model, other, trials, options.batch, progress) if other and wanted[1] else ((), "")
+        made = _gathered(
+            loaded,
+            after,
+            found,
+            trials,
+            given=changed is not None,
+            timed=timed,
+            portraits=portraits(loaded, found, groups, progress),
+            verdict=verdict,
+            command=_command(model, changed, target) if further.command is None else further.command,
+        )
+    if target is not None:
+        from ....ir.io.files import write
+
+        with phase("page"):
+            write({target: made.html().encode()}, further.overwrite)
+    return made
+
+
+def _loaded(model: Source, changed: Source | None, target: Path | None, trials: Trials, overwrite: bool) -> Model:
+    """The original, once it is clear that the page is written over nothing that is read."""
+    given = _paths(model, changed, trials.inputs, *trials.custom_ops)
     if target is not None:
         refuse_output(target, given, overwrite)
     loaded = load(model)
@@ -229,106 +248,65 @@ def report(
     if target is not None:
         ours = [*loaded.data_files(), *(load(changed).data_files() if changed is not None else ())]
         refuse_output(target, [*given, *ours], overwrite)
-    groups: dict[str, Decomposition] = {}
-    settings = _Settings(batch, trials, device, progress, groups)
-    found = _inspected(loaded, plan, settings)
-    wanted = [changed is not None if one is None else one for one in (check, bench)]
-    with _result(loaded, found.plan, changed, any(wanted)) as other:
-        after = load(other) if other is not None else None
-        done = None
-        if after is not None and changed is not None:
-            found, done = _carried_out(loaded, after, found, plan, settings)
-        verdict = compare.check(model, other, trials=trials, progress=progress) if other and wanted[0] else None
-        benches, untimed = _timed(model, other, trials, batch, progress) if other and wanted[1] else ((), "")
-        made = Report(
-            about=_about(loaded),
-            changed=after.name if changed is not None and after is not None else "",
-            done=done,
-            recut=after is not None and _recut(after, found.plan),
-            found=found,
-            portraits=portraits(loaded, found, groups, progress),
-            verdict=verdict,
-            benches=benches,
-            difference=_difference(loaded, after) if after is not None else None,
-            files=tuple(_files("original", loaded))
-            + (tuple(_files("rewritten", after)) if changed is not None and after is not None else ()),
-            machine=machine(trials.provider),
-            version=__version__,
-            made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            command=command if command is not None else _command(models, target),
-            untimed=untimed,
-        )
-    if target is not None:
-        from ....ir.io.files import write
-
-        with phase("page"):
-            write({target: made.html().encode()}, overwrite)
-    return made
+    return loaded
 
 
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    """How plans are made for a report; groups: what linears come apart into, as it was seen on the way."""
-
-    batch: Sequence[int] | None
-    trials: Trials
-    device: str
-    progress: Progress | None
-    groups: dict[str, Decomposition]
-
-    def keep(self, node: str, seen: Analysis | Coupling) -> None:
-        """Remember the groups of a linear, if it has any."""
-        if (groups := finest(seen)) is not None:
-            self.groups[node] = groups
+def _paths(*given: Any) -> list[Path]:
+    """The files among what was given."""
+    return [Path(one) for one in given if isinstance(one, (str, os.PathLike))]
 
 
-def _inspected(model: Model, plan: Plan | None, settings: _Settings, force: bool = False) -> Inspected:
-    """A row for each linear with the plan that is given, or one that is made now."""
+def _gathered(
+    loaded: Model,
+    after: Model | None,
+    found: Inspected,
+    trials: Trials,
+    *,
+    given: bool,
+    timed: tuple[tuple[Bench, ...], str],
+    **rest: Any,
+) -> Report:
+    """The report; given: whether the rewritten model is one that the user has; rest: fields of the report."""
+    from .... import __version__
+    from ...ort.environment import machine
+
+    rewritten = after if given else None
+    return Report(
+        about=_about(loaded),
+        changed=rewritten.name if rewritten is not None else "",
+        carried_out=rewritten.graph.metadata_props.get(PLAN, "") if rewritten is not None else "",
+        found=found,
+        benches=timed[0],
+        untimed=timed[1],
+        difference=_difference(loaded, after) if after is not None else None,
+        files=(*_files("original", loaded), *(_files("rewritten", rewritten) if rewritten is not None else ())),
+        machine=machine(trials.provider),
+        version=__version__,
+        made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **rest,
+    )
+
+
+def _told(
+    model: Model,
+    plan: Plan | None,
+    options: PlanOptions,
+    groups: dict[str, Decomposition],
+    progress: Progress | None,
+) -> Inspected:
+    """A row for each linear with the plan that is given, or one that is made now; groups: takes what each linear comes
+    apart into, as it is seen on the way."""
+
+    def keep(node: str, seen: Analysis | Coupling) -> None:
+        if (found := finest(seen)) is not None:
+            groups[node] = found
+
     if plan is None:
-        return inspect_model(
-            model,
-            PlanSettings(
-                provider=resolve(settings.trials.provider),
-                batch=settings.batch,
-                threads=settings.trials.threads or os.cpu_count() or 1,
-                force=force,
-                device=settings.device,
-            ),
-            observe=settings.keep,
-            sized=settings_of(model, settings.batch, settings.trials.sizes),
-            progress=settings.progress,
-        )
+        return inspect_model(model, options.settings(), sized=options.sized(model), progress=progress, observe=keep)
     scope = scopes_of(model, plan)
     shares = {step.node: step.decomposition.mac_share if step.decomposition.blocks else 1.0 for step in plan.steps}
     told = tuple(row_of(step, scope[step.node], shares[step.node], None) for step in plan.steps)
     return Inspected(plan=plan, rows=told)
-
-
-def _carried_out(
-    model: Model, after: Model, found: Inspected, plan: Plan | None, settings: _Settings
-) -> tuple[Inspected, frozenset[str]]:
-    """The linears that the rewritten model says to come from, and the plan; the one that splits whatever splits where
-    only that one splits just them."""
-    nodes = (node for graph in graphs(after.graph) for node in graph)
-    origins = {node.metadata_props[ORIGIN] for node in nodes if ORIGIN in node.metadata_props}
-    done = frozenset(step.node for step in found.plan.steps if step.node in origins)
-    if plan is None and done and done != {step.node for step in found.plan.rewrites}:
-        forced = _inspected(model, None, settings, force=True)
-        if done == {step.node for step in forced.plan.rewrites}:
-            return forced, done
-    return found, done
-
-
-def _recut(after: Model, plan: Plan) -> bool:
-    """Whether some linear has other blocks than the plan, as far as nodes tell which block each of them computes."""
-    blocks: dict[str, set[str]] = {}
-    for graph in graphs(after.graph):
-        for node in graph:
-            role = node.metadata_props.get(ROLE, "").partition("/")[0]
-            if ORIGIN in node.metadata_props and role.startswith("block."):
-                blocks.setdefault(node.metadata_props[ORIGIN], set()).add(role)
-    counts = {step.node: len(step.decomposition.blocks) for step in plan.rewrites}
-    return any(len(own) != counts.get(node, len(own)) for node, own in blocks.items())
 
 
 @contextmanager
@@ -399,18 +377,17 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _command(given: Sequence[Path], target: Path | None) -> str:
+def _command(model: Source, changed: Source | None, target: Path | None) -> str:
     """The line for models that lie in files, with the settings that it has without options."""
-    if not given:
+    if not (given := _paths(model, changed)):
         return ""
-    return shlex.join(["scission", "report", *map(str, given[:2]), "-o", str(target or "report.html")])
+    return shlex.join(["scission", "report", *map(str, given), "-o", str(target or "report.html")])
 
 
 def _clauses(report: Report) -> Iterator[str]:
     steps, rewrites = report.plan.steps, report.plan.rewrites
     if report.strange:
-        done = f"{len(report.done or ())} of {counted(len(steps), 'operator')} are split"
-        yield f"{done}, by another plan than that of this page"
+        yield f"{report.changed} was made by another plan than that of this page"
     elif not rewrites:
         yield _capital(why_nothing(report.plan))
     else:

@@ -20,9 +20,9 @@ from scission.ir.graph.recurrent import GATES
 from scission.ir.graph.survey import survey
 from scission.ir.io.load import load
 from scission.ir.plan.plan import Block, Decomposition
+from scission.ir.provenance import ORIGIN, ROLE
 from scission.ir.reason import Cause
 from scission.models.planted.recurrent import PATHS, Cell, build_cell
-from scission.passes.lowering.nodes.emitter import ORIGIN, ROLE
 
 OPERATORS = tuple(GATES)
 SEED = 3

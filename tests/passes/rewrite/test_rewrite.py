@@ -17,10 +17,10 @@ from scission.ir.io import load as load_module
 from scission.ir.io.load import load
 from scission.ir.io.save import save
 from scission.ir.plan.axis_order import Reordering
+from scission.ir.provenance import ORIGIN
 from scission.models.matrix import weight
 from scission.models.planted.products import KINDS, build, feeds
 from scission.passes.decompose.fingerprint import fingerprint
-from scission.passes.lowering.nodes.emitter import ORIGIN
 from scission.passes.rewrite.reorder_axes import reorder_axes
 from scission.passes.rewrite.rewrite import rewrite
 

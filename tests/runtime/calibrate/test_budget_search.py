@@ -9,10 +9,10 @@ import scission
 from scission.ir.io.load import ModelError, load
 from scission.ir.plan.plan import Plan, PlanError
 from scission.ir.reason import Cause
+from scission.runtime.calibrate.annealer import Annealer, AnnealOptionsError
 from scission.runtime.calibrate.budget_search import select, without_useless
 from scission.runtime.calibrate.dataset import read_labelled
 from scission.runtime.calibrate.metric.metric import MetricError, parse_budget
-from scission.runtime.calibrate.prepare import Annealer, AnnealOptionsError
 from scission.runtime.ort.session import TensorSpec, open_session
 from scission.runtime.ort.trials import Trials
 from scission.runtime.pipeline import attempt

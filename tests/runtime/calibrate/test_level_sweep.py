@@ -10,8 +10,8 @@ from scission.ir.io.load import load
 from scission.passes.anneal.edges.schemes import parse_scheme
 from scission.passes.anneal.model import Anneal, anneal_model
 from scission.runtime.calibrate import level_sweep as validation
+from scission.runtime.calibrate.annealer import Annealer
 from scission.runtime.calibrate.dataset import LabelledError
-from scission.runtime.calibrate.prepare import Annealer
 from scission.runtime.render.text.validation import to_dict, validation_view
 
 INIT = f"normal:{SIGMA}"

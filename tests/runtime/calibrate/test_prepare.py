@@ -9,7 +9,8 @@ from scission.ir.io.load import load
 from scission.ir.plan.null import Null
 from scission.passes.anneal.edges.schemes import parse_scheme
 from scission.passes.anneal.model import anneal_model
-from scission.runtime.calibrate.prepare import SHOWN, Annealer, AnnealOptionsError, prepare
+from scission.runtime.calibrate.annealer import Annealer, AnnealOptionsError
+from scission.runtime.calibrate.prepare import SHOWN, prepare
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import scission
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
 from scission.ir.plan.plan import Block, Decomposition
+from scission.ir.provenance import ORIGIN, ROLE
 from scission.models.matrix import weight
 from scission.models.planted.products import KINDS, build, feeds
 from scission.passes.lowering.linear.lowering import absorb_dormant, misfit, problem, suited
-from scission.passes.lowering.nodes.emitter import ORIGIN, ROLE
 from scission.runtime.compare.rounding import product_bound
 
 SEED = 5

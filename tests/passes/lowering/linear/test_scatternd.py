@@ -10,11 +10,11 @@ from scission import PlanError
 from scission.ir.graph.survey import survey
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
+from scission.ir.provenance import ORIGIN
 from scission.models.matrix import weight
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import KINDS, build, feeds
 from scission.passes.lowering.linear.scatternd import turned
-from scission.passes.lowering.nodes.emitter import ORIGIN
 
 LITERAL = {"Gather", "MatMul", "ScatterND"}
 ENDS = {"Transpose", "Reshape", "Shape", "Slice", "Equal", "Cast", "Sub"}  # layouts of more than two axes, in any set

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scission.ir.graph.survey import survey
+from scission.ir.provenance import ORIGIN, ROLE
 from scission.models.planted.products import build
-from scission.passes.lowering.nodes.emitter import ORIGIN, ROLE, Emitter, Names
+from scission.passes.lowering.nodes.emitter import Emitter, Names
 
 
 def graph(kind="matmul-right-2"):

@@ -48,7 +48,7 @@ def rewritten(folder):
     onnx.save(two_products(np.random.default_rng(0)), model)
     plan = scission.plan(model, force=True, provider="cpu")
     scission.apply(model, plan, out)
-    return model, out, plan, scission.report(model, out, page, trials=TRIALS, batch=[2]), page
+    return model, out, plan, scission.report(model, out, page, plan=plan, trials=TRIALS, batch=[2]), page
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +92,7 @@ def test_a_page_is_valid_and_needs_nothing_else(name, request):
 
 def test_a_report_tells_of_the_plan_the_check_the_bench_and_the_difference(rewritten):
     model, _, plan, report, page = rewritten
-    assert {step.node for step in report.plan.rewrites} == {
-        step.node for step in plan.rewrites
-    } and not report.strange  # the one that splits whatever splits was found again
+    assert {step.node for step in report.plan.rewrites} == {step.node for step in plan.rewrites} and not report.strange
     assert report.ok and report.verdict.equal and len(report.benches) == 1 and not report.difference.same
     assert report.sentence.startswith(f"{len(plan.rewrites)} of 2 operators")
     text = page.read_text()
@@ -262,9 +260,22 @@ def test_the_same_linears_in_other_blocks_are_another_plan(rewritten, tmp_path):
     other = dataclasses.replace(alone, steps=(*fewer, *kept))
     scission.apply(model, other, tmp_path / "other.onnx")
     report = scission.report(model, tmp_path / "other.onnx", plan=alone, check=False, bench=False, trials=TRIALS)
-    assert report.recut and report.strange and "other blocks" in report.note
+    assert report.strange and "another plan" in report.note and "--plan" in report.note
 
 
 def test_a_file_of_a_plan_is_no_plan(tmp_path):
     with pytest.raises(scission.PlanError, match=r"a plan is wanted, not a str; read a file of one with .*Plan.loads"):
         scission.report(b"", plan=str(tmp_path / "plan.json"))  # the plan is looked at first
+
+
+def test_a_plan_made_again_by_the_same_options_is_the_same_plan(rewritten, tmp_path):
+    """Whatever model and time it was made for; the rewritten model says by its SHA-256 which one it was made by."""
+    model = rewritten[0]
+    made = scission.apply(model, scission.plan(model, force=True, regions=False, threads=1), tmp_path / "alone.onnx")
+    quiet = {"check": False, "bench": False, "threads": 1, "regions": False}
+    assert not scission.report(model, made, force=True, **quiet).strange
+    other = scission.report(model, made, **quiet)
+    assert other.strange and other.carried_out[:12] in other.note and not other.plan.rewrites
+    unknown = scission.report(model, model, force=True, **quiet)
+    assert unknown.strange and "by nothing that it names" in unknown.note
+    assert not scission.report(model, model, **quiet).strange
