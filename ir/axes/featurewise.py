@@ -1,4 +1,9 @@
-"""Feature-wise operators: what is computed from linears with their features kept apart, up to the next linears."""
+"""What is computed from linears with their features kept apart, up to the next linears.
+
+Beside the readings of axis rules this follows the order of elements in memory, in which features stay the last whatever
+Reshape does in between: it holds where neither extents nor a rank are known, and where rows are cut through features
+and put together again. Values that went through the same reshaping have equal shapes, whichever these are.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..graph.constants import Constants
-from ..graph.linear import Layout, Linear
+from ..graph.linear import Linear
 from ..graph.node import size
 from ..graph.operators import MEASURING, POINTWISE, RESHAPING, is_one_of
 from ..graph.shapes import shape_of
 from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 
-__all__ = ["Growth", "Place", "Region", "Trail", "is_passed"]
+__all__ = ["Growth", "Place", "Reach", "Trail", "is_passed"]
 
 Trail: TypeAlias = "tuple[tuple[Any, ...], ...]"
 
@@ -34,7 +39,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class Reach:
     """What is computed from some linears: values, the linears that read them, nodes that want another operand too."""
 
     places: dict[ir.Value, Place]
@@ -49,10 +54,13 @@ class Growth:
     constants: Constants
     of_node: dict[ir.Node, Linear]
 
-    def grow(self, sources: Sequence[Linear]) -> Region | None:
+    def grow(self, sources: Sequence[Linear]) -> Reach | None:
         """Everything computed from the sources up to the next linears; None where something else reads it."""
         H, graph = sources[0].shape[1], sources[0].node.graph
-        places = {source.output: Place(_axis_out(source), (), frozenset({source})) for source in sources}
+        places = {
+            source.output: Place(source.layout.from_last(source.layout.axis_out), (), frozenset({source}))
+            for source in sources
+        }
         todo = list(places)
         downs: list[Linear] = []
         waiting: dict[ir.Node, None] = {}
@@ -79,7 +87,7 @@ class Growth:
                     waiting.pop(node, None)
                     places[node.outputs[0]] = place
                     todo.append(node.outputs[0])
-        return Region(places, downs, list(waiting))
+        return Reach(places, downs, list(waiting))
 
     def operands(self, node: ir.Node) -> list[ir.Value]:
         """The operands whose elements vary with the input of the model."""
@@ -139,22 +147,8 @@ def is_passed(node: ir.Node) -> bool:
 
 def _enters(down: Linear, value: ir.Value, place: Place, H: int) -> bool:
     """Whether a value enters a linear as its activation, with the hidden units as features."""
-    return down.activation is value and down.shape[0] == H and _axis_in(down) == (place.axis or 1)
-
-
-def _axis_in(linear: Linear) -> int:
-    """The axis of the features of x, counted from the last, 1."""
-    enter = linear.layout.enter
-    return _from_last(linear.layout, enter[0] if enter else 0)
-
-
-def _axis_out(linear: Linear) -> int:
-    """The axis of the features of y, counted from the last, 1."""
-    exit_ = linear.layout.exit
-    return _from_last(linear.layout, exit_.index(0) if exit_ else 0)
-
-
-def _from_last(layout: Layout, axis: int) -> int:
-    if layout.kind == "rows" or layout.rank is None:
-        return 1
-    return layout.rank - (1 if layout.kind == "conv" else axis)
+    return (
+        down.activation is value
+        and down.shape[0] == H
+        and down.layout.from_last(down.layout.axis_in) == (place.axis or 1)
+    )

@@ -15,7 +15,7 @@ from ..graph.constants import Constants
 from ..graph.linear import Linear
 from ..graph.operators import ADDING, AFFINE, COPYING, MEASURING, RESHAPING, is_one_of
 from ..onnx_ir import onnx_ir as ir
-from .featurewise import Growth, Region, Trail, is_passed
+from .featurewise import Growth, Reach, Trail, is_passed
 
 __all__ = ["Ffn", "find_ffns"]
 
@@ -106,7 +106,7 @@ class _Net:
         (straight,) = (source for source in sources if source is not gate)
         return Ffn(ups=(straight,), downs=(down,), channels=_channels(straight, down), gate=gate)
 
-    def _partner(self, up: Linear, region: Region) -> Linear | None:
+    def _partner(self, up: Linear, region: Reach) -> Linear | None:
         """A linear of the same input and shape behind the operands that a region wants."""
         stack = [value for node in region.waiting for value in self.growth.operands(node)]
         seen = set(region.places)
@@ -172,7 +172,7 @@ class _Net:
         return value, tuple(trail)
 
 
-def _is_curved(source: Linear, region: Region) -> bool:
+def _is_curved(source: Linear, region: Reach) -> bool:
     """Whether an activation function acts on what one linear alone computes."""
     own = [value for value, place in region.places.items() if place.sources == {source} and value is not source.output]
     makers = [value.producer() for value in own]

@@ -12,7 +12,7 @@ from .recurrent import Recurrent
 from .shapes import Extents, shape_of, shapes_at
 from .sizes import UNNAMED, Setting, extent, input_dims, open_dims
 
-__all__ = ["Activations", "feature_axis"]
+__all__ = ["Activations"]
 
 SEQUENCES = 3  # dimensions of what a recurrent operator reads: positions, batch, features
 
@@ -37,7 +37,7 @@ class Activations:
 
     def of(self, linear: Linear) -> tuple[tuple[int, ...], ...]:
         """The extents of what a linear computes, in each setting; their product is its activation rows."""
-        axis = feature_axis(linear)
+        axis = linear.layout.axis_out
         return tuple(self._extents(linear.output, axis, place, None) for place in range(len(self.settings)))
 
     def of_sequences(self, way: Recurrent) -> tuple[tuple[int, ...], ...]:
@@ -75,16 +75,6 @@ class Activations:
         if not self.inferred:
             self.inferred.extend(shapes_at(self.model, [setting.sizes for setting in self.settings]))
         return self.inferred[place]
-
-
-def feature_axis(linear: Linear) -> int:
-    """The axis of what a linear computes that its features lie on, counted from the last one where rows may have any
-    number of dimensions."""
-    if linear.layout.kind == "rows":
-        return -1
-    if linear.layout.kind == "conv":
-        return 1
-    return linear.layout.exit.index(0) if linear.layout.exit else 0
 
 
 def _closed(shape: ir.Shape | None, sizes: Mapping[str, int], unnamed: int | None) -> Extents | None:

@@ -30,6 +30,34 @@ class Layout:
     enter: tuple[int, ...] | None = None
     exit: tuple[int, ...] | None = None
 
+    @property
+    def axis_in(self) -> int:
+        """The axis of x that features lie on, counted from the first; -1, the last, where the rank is not known.
+
+        >>> Layout(kind="axes", rank=3, enter=(1, 0, 2)).axis_in, Layout(kind="rows", rank=None).axis_in
+        (1, -1)
+        """
+        if self.kind == "axes":
+            return self.enter[0] if self.enter else 0
+        return self._fixed_axis
+
+    @property
+    def axis_out(self) -> int:
+        """The axis of y that features lie on, counted as `axis_in` is."""
+        if self.kind == "axes":
+            return self.exit.index(0) if self.exit else 0
+        return self._fixed_axis
+
+    def from_last(self, axis: int) -> int:
+        """One of these axes counted from the last, 1, which needs no rank where it is the last."""
+        return 1 if self.rank is None else self.rank - axis
+
+    @property
+    def _fixed_axis(self) -> int:
+        if self.kind == "conv":
+            return 1
+        return -1 if self.rank is None else self.rank - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bias:

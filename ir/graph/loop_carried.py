@@ -81,8 +81,5 @@ def _backward(value: ir.Value) -> Iterable[ir.Value]:
 
 
 def _keeps_axis(linear: Linear) -> bool:
-    """Whether features lie on the same axis of the result as of the activation, counted from the last."""
-    layout = linear.layout
-    if layout.kind != "axes":
-        return True
-    return (layout.enter[0] if layout.enter else 0) == (layout.exit.index(0) if layout.exit else 0)
+    """Whether features lie on the same axis of the result as of the activation."""
+    return linear.layout.kind != "axes" or linear.layout.axis_in == linear.layout.axis_out

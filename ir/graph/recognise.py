@@ -337,7 +337,7 @@ def _with_bias(linear: Linear, constants: Constants) -> Linear:
     shape, dtype = constants.describe(other)
     if via == "Reshape" and size(shape) == linear.shape[1]:
         return replace(linear, bias=Bias(value=other, node=node, via=via))
-    axis = len(shape) - _feature_axis_from_end(linear.layout)
+    axis = len(shape) - linear.layout.from_last(linear.layout.axis_out)
     if axis < 0 or shape[axis] != linear.shape[1] or size(shape) != shape[axis]:
         return linear
     if len(shape) > 1 and len(shape) > (linear.layout.rank or 0):  # such an Add would give y more dimensions
@@ -345,9 +345,3 @@ def _with_bias(linear: Linear, constants: Constants) -> Linear:
     if via is None and dtype != linear.dtype:
         return linear
     return replace(linear, bias=Bias(value=other, node=node, via=via))
-
-
-def _feature_axis_from_end(layout: Layout) -> int:
-    if layout.kind == "rows" or layout.rank is None:
-        return 1
-    return layout.rank - (layout.exit.index(0) if layout.exit else 0)

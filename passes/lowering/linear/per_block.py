@@ -41,7 +41,7 @@ def folds_bias(linear: Linear, lowering: LoweringName) -> bool:
 def native(emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: LoweringName) -> ir.Value:
     """Emit Split, Slice or Gather along the features, the operator once a block, and Concat; returns the result."""
     linear, blocks = emitter.linear, decomposition.blocks
-    axis, out_axis = _feature_axes(linear)
+    axis, out_axis = linear.layout.axis_in, linear.layout.axis_out
     if lowering == "split" and is_contiguous(decomposition):
         pieces = cut(emitter, linear.activation, [block.inputs.size for block in blocks], axis)
     else:
@@ -72,17 +72,6 @@ def own_bias(linear: Linear, constants: Constants, lowering: LoweringName) -> Ar
     return bias_of(linear, constants) if own else None
 
 
-def _feature_axes(linear: Linear) -> tuple[int, int]:
-    """The axes of x and of y that features lie on."""
-    layout = linear.layout
-    if layout.kind == "conv":
-        return 1, 1
-    if layout.kind == "rows":
-        last = -1 if layout.rank is None else layout.rank - 1
-        return last, last
-    return (layout.enter[0] if layout.enter else 0), (layout.exit.index(0) if layout.exit else 0)
-
-
 def _repeat(emitter: Emitter, role: str, piece: ir.Value, weight: ir.Value, bias: ir.Value | None) -> ir.Value:
     """The operator once more, with one block's part of each operand."""
     linear = emitter.linear
@@ -108,5 +97,5 @@ def _gemm_attributes(linear: Linear) -> dict[str, Any]:
 
 def _shaped(linear: Linear, bias: Array) -> Array:
     """A bias as the operator reads it: along the axis of y that features lie on."""
-    column = linear.layout.kind == "axes" and _feature_axes(linear)[1] == 0
+    column = linear.layout.kind == "axes" and linear.layout.axis_out == 0
     return bias[:, None] if column else bias

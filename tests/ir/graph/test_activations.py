@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx import helper as h
 
 import scission
-from scission.ir.graph.activations import Activations, feature_axis
+from scission.ir.graph.activations import Activations
 from scission.ir.graph.sizes import input_dims, settings_at
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
@@ -49,7 +49,7 @@ def observed(model, sizes):
 
 def rows_of(linear, shape):
     """The product of the extents of an activation that are no features."""
-    return math.prod(shape) // shape[feature_axis(linear)]
+    return math.prod(shape) // shape[linear.layout.axis_out]
 
 
 def agree(model, batch, sizes=None):

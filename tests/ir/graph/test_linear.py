@@ -78,3 +78,19 @@ def test_a_linear_in_a_function_is_marked():
     body = function("F", "x", "y", [inner, node("MatMul", "x k", "y", "n")])
     found = survey(load(model([node("F", "x", "y", "", "local")], ["x"], ["y"], functions=[body])).graph)
     assert [(lin.address, lin.in_function, lin.opset) for lin in found.linears] == [("local::F/n", True, 17)]
+
+
+AXES = {  # operators on x (2, 3, 4), and where features lie in what they read and make
+    "rows": (node("MatMul", "x w", "y"), {"w": np.ones((4, 5), np.float32)}, 2, 2),
+    "left": (node("MatMul", "w x", "y"), {"w": np.ones((5, 3), np.float32)}, 1, 1),
+    "einsum": (node("Einsum", "x w", "y", equation="abc,bd->dac"), {"w": np.ones((3, 5), np.float32)}, 1, 0),
+    "conv": (node("Conv", "x w", "y"), {"w": np.ones((5, 3, 1), np.float32)}, 1, 1),
+}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_features_lie_where_the_layout_says(name):
+    one, weights, enters, leaves = AXES[name]
+    (linear,) = survey(load(model([one], {"x": [2, 3, 4]}, ["y"], weights)).graph).linears
+    assert (linear.layout.axis_in, linear.layout.axis_out) == (enters, leaves)
+    assert [2, 3, 4][enters] == linear.shape[0] and linear.layout.from_last(enters) == 3 - enters
