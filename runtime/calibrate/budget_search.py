@@ -37,7 +37,7 @@ from .prepare import Prepared, prepare
 if TYPE_CHECKING:
     from ...passes.anneal.activity.activity import Activity
 
-__all__ = ["RUNGS", "Candidate", "Refusal", "Selection", "select", "without_useless"]
+__all__ = ["RUNGS", "AnnealingCandidate", "Refusal", "Selection", "select", "without_useless"]
 
 Array = npt.NDArray[Any]
 RUNGS = 6  # levels tried, each a hundredth of the one before
@@ -54,7 +54,7 @@ class Refusal(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Candidate:
+class AnnealingCandidate:
     """One operator at one level: what would be removed, and what that costs when nothing else is."""
 
     annealing: Annealing
@@ -74,7 +74,7 @@ class Selection:
     either half of the data, None when none are; samples: in the half held back; reason: why nothing is chosen, or ''.
     """
 
-    chosen: tuple[Candidate, ...]
+    chosen: tuple[AnnealingCandidate, ...]
     refused: tuple[Refusal, ...]
     tuning: Measured | None
     held_back: Measured | None
@@ -178,7 +178,7 @@ def without_useless(
         return selection
     parts = split_data(data, 0.5, seed)
 
-    def measure(part: Labelled, chosen: Sequence[Candidate]) -> Measured:
+    def measure(part: Labelled, chosen: Sequence[AnnealingCandidate]) -> Measured:
         runner = SideBySide(model, part, budget.metric, trials.provider, trials.threads, trials.custom_ops)
         return runner.measure(_apply(model, chosen))
 
@@ -201,7 +201,9 @@ def without_useless(
 
 
 def _idle(
-    candidates: Sequence[Candidate], measure: Callable[[Sequence[Candidate]], Measured], budget: Budget
+    candidates: Sequence[AnnealingCandidate],
+    measure: Callable[[Sequence[AnnealingCandidate]], Measured],
+    budget: Budget,
 ) -> list[Refusal]:
     """Why operators that would not be split go back; those that lower the error on data held back too are offered."""
     better = [c for c in candidates if c.drop < 0]
@@ -230,7 +232,7 @@ def _nothing(refused: Sequence[Refusal], budget: Budget) -> str:
     return f"no operator is annealed (budget {limit}): for {count} of {len(refused)}, {why}"
 
 
-def _apply(model: Model, chosen: Sequence[Candidate]) -> ir.Model:
+def _apply(model: Model, chosen: Sequence[AnnealingCandidate]) -> ir.Model:
     weights = {c.annealing.node: c.weight for c in chosen if c.weight is not None}
     return remove_edges(model.graph, [c.annealing for c in chosen], weights)
 
@@ -247,13 +249,13 @@ class _Search:
     runner: SideBySide
     progress: Progress | None
 
-    def ladders(self) -> tuple[dict[str, list[Candidate]], list[Refusal]]:
+    def ladders(self) -> tuple[dict[str, list[AnnealingCandidate]], list[Refusal]]:
         """For each operator the candidates that stay within the budget on their own, weakest first; and the
         refusals."""
         rungs = [self.options.alpha * FACTOR**step for step in range(RUNGS)]
         if self.options.method in LEVELLESS:
             rungs = rungs[:1]
-        ladders: dict[str, list[Candidate]] = {}
+        ladders: dict[str, list[AnnealingCandidate]] = {}
         last: dict[str, Refusal] = {}
         open_: set[str] | None = None
         for index, level in enumerate(rungs):
@@ -276,7 +278,7 @@ class _Search:
             }
         return ladders, [refusal for node, refusal in last.items() if node not in ladders]
 
-    def _candidate(self, found: Found, level: float) -> Candidate | Refusal:
+    def _candidate(self, found: Found, level: float) -> AnnealingCandidate | Refusal:
         """An operator annealed alone, or why it may not be."""
         if found.annealing is None:
             assert found.reason is not None
@@ -291,7 +293,9 @@ class _Search:
         if not self.budget.allows(measured.drop):
             why = f"alone it already costs {measured.drop:.4g}, more than {self.budget.limit:g}"
             return Refusal(found.node, Reason(Cause.TOO_COSTLY_ALONE, why))
-        return Candidate(annealing=annealing, level=level, mac_share=found.mac_share, drop=measured.drop, weight=weight)
+        return AnnealingCandidate(
+            annealing=annealing, level=level, mac_share=found.mac_share, drop=measured.drop, weight=weight
+        )
 
     def _refined(self, annealing: Annealing) -> tuple[Annealing, Array | None, Reason | None]:
         """With calibration data: vetoed where the change of its outputs is too large, its blocks fitted again."""
@@ -332,11 +336,11 @@ class _Search:
         return _noted(annealing, note), weight, None
 
     def together(
-        self, ladders: Mapping[str, Sequence[Candidate]]
-    ) -> tuple[list[Candidate], list[Refusal], Measured | None]:
+        self, ladders: Mapping[str, Sequence[AnnealingCandidate]]
+    ) -> tuple[list[AnnealingCandidate], list[Refusal], Measured | None]:
         """Operators added one by one, the least sensitive first, each at its strongest level that fits."""
         order = sorted(ladders.items(), key=lambda pair: (max(pair[1][-1].drop, 0.0), -_saved(pair[1][-1])))
-        chosen: list[Candidate] = []
+        chosen: list[AnnealingCandidate] = []
         refused: list[Refusal] = []
         last: Measured | None = None
         for node, rungs in order:
@@ -367,11 +371,11 @@ def _seen_in(annealing: Annealing, activity: Activity) -> list[str]:
     return notes
 
 
-def _bare(annealing: Annealing, weight: Array | None) -> Candidate:
-    return Candidate(annealing=annealing, level=0.0, mac_share=1.0, drop=0.0, weight=weight)
+def _bare(annealing: Annealing, weight: Array | None) -> AnnealingCandidate:
+    return AnnealingCandidate(annealing=annealing, level=0.0, mac_share=1.0, drop=0.0, weight=weight)
 
 
-def _saved(candidate: Candidate) -> float:
+def _saved(candidate: AnnealingCandidate) -> float:
     K, N = candidate.annealing.shape
     return (1 - candidate.mac_share) * K * N
 
@@ -382,8 +386,8 @@ def _canonical(found: Survey, address: str) -> Array:
 
 
 def _verified(
-    model: Model, chosen: Sequence[Candidate], runner: SideBySide, budget: Budget
-) -> tuple[list[Candidate], Measured | None, list[Refusal]]:
+    model: Model, chosen: Sequence[AnnealingCandidate], runner: SideBySide, budget: Budget
+) -> tuple[list[AnnealingCandidate], Measured | None, list[Refusal]]:
     """What also holds on the data held back, which is looked at once: all of it or nothing."""
     if not chosen:
         return [], None, []

@@ -171,7 +171,7 @@ _Index = Mapping[str, Sequence[Stored]]
 def _match(linear: Linear, exact: _Index, ends: _Index, local: _Index) -> Stored:
     """The tensor that a linear started from, by its names. Raises _MissError with the reason."""
     names, own = names_of(linear)
-    why = "no tensor of such a name"
+    other: Stored | None = None  # of such a name, but of another shape
     groups: list[Sequence[Stored]] = [exact.get(name, ()) for name in names]
     groups += [_longest(module_of(name), ends, linear) for name in names]
     groups += [local.get(name, ()) for name in own]
@@ -181,9 +181,10 @@ def _match(linear: Linear, exact: _Index, ends: _Index, local: _Index) -> Stored
             return next(iter(fitting.values()))
         if fitting:
             raise _MissError(f"several candidates: {_some(tensor.called for tensor in fitting.values())}")
-        if group and why.startswith("no"):
-            why = f"shape differs: {group[0].called} is {_by(group[0].shape)}, the weight {_by(linear.shape)}"
-    raise _MissError(why)
+        other = other or next(iter(group), None)
+    if other is None:
+        raise _MissError("no tensor of such a name")
+    raise _MissError(f"shape differs: {other.called} is {_by(other.shape)}, the weight {_by(linear.shape)}")
 
 
 def _longest(parts: tuple[str, ...], ends: _Index, linear: Linear) -> Sequence[Stored]:

@@ -109,6 +109,7 @@ def sweep(
     if options.method in LEVELLESS:
         chosen = [options.alpha]
     results: list[LevelResult] = []
+    whole: set[str] = set()  # operators that a note says are kept as they are
     bounded: Literal["stated", "estimated"] | None = None
     notes = [*prepared.notes, *found_first]
     if options.method in LEVELLESS:
@@ -123,9 +124,10 @@ def sweep(
             notes += _unseen(decided, {linear.address for linear in prepared.survey.linears})
             notes += _doubts(decided)
             bounded = _bounded(decided)
-        for note in _kept_whole(decided, level):
-            if not any(note.partition(":")[2] == known.partition(":")[2] for known in notes):
-                notes.append(note)
+        first = _kept_whole(decided)
+        if first is not None and first not in whole:
+            whole.add(first)
+            notes.append(f"from level {level:g} on: nothing in {first} is confirmed, so it is kept as it is")
         results.append(_level(loaded, decided, level, runner))
     flagged = jumps(results, span=judge.span) if len(results) > 1 else ()
     swept = Sweep(
@@ -275,12 +277,12 @@ def _doubts(decided: Annealed) -> list[str]:
     return notes
 
 
-def _kept_whole(decided: Annealed, level: float) -> list[str]:
-    """A note on operators in which nothing is confirmed any more: they are kept, not removed whole."""
+def _kept_whole(decided: Annealed) -> str | None:
+    """The first operator in which nothing is confirmed any more: it is kept, not removed whole."""
     whole = [one for one in decided.found if one.annealing is None and one.evidence and one.evidence.confirmed == 0]
     if not whole or len(whole) == len(decided.found):
-        return []
-    return [f"from level {level:g} on: nothing in {whole[0].node} is confirmed, so it is kept as it is"]
+        return None
+    return whole[0].node
 
 
 def _level(model: Model, decided: Annealed, level: float, runner: SideBySide) -> LevelResult:

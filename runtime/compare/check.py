@@ -22,6 +22,7 @@ from ...ir.phase import phase
 from ...ir.plural import counted
 from ..measure.deviation import OutputReport, compare_values, worst_of
 from ..ort.memory import release
+from ..ort.messages import lacks_value
 from ..ort.session import Choice, Session, SessionError, TensorSpec, open_session
 from .rounding import limits
 from .unexercised import PartReport
@@ -343,7 +344,7 @@ def _run_probes(
     try:
         session = load([name for name in names if name not in own | fed])
     except SessionError as error:
-        if "does not exist in the graph" not in str(error):
+        if not lacks_value(error):
             raise
         raise EquivalenceError(
             *error.parts, "; a probed value must be in the top-level graph of both models"

@@ -52,9 +52,10 @@ def check(
     """
     from ..inputs.inputs import load_npz
     from ..inputs.size_search import TRIALS
+    from ..ort.messages import lacks_kernel
     from ..ort.session import SessionError, open_session
     from . import check as equivalence
-    from .evaluator import check_on_reference, lacks_kernel
+    from .evaluator import check_on_reference
     from .feeds import Observed, bench_feeds, candidate_feeds, observed_reports
     from .narrowing import narrow_types
     from .own_error import excused

@@ -12,21 +12,15 @@ import numpy as np
 import onnx
 
 from ..measure.deviation import OutputReport, compare_values, worst_of
-from ..ort.session import NO_KERNEL, SessionError
 from .check import EquivalenceError, Verdict
 
-__all__ = ["REFERENCE", "UnprovableError", "check_on_reference", "lacks_kernel"]
+__all__ = ["REFERENCE", "UnprovableError", "check_on_reference"]
 
 REFERENCE = "onnx.reference"  # what a verdict calls the provider
 
 
 class UnprovableError(EquivalenceError):
     """Models that neither ONNX Runtime nor the reference implementation can run."""
-
-
-def lacks_kernel(error: SessionError) -> bool:
-    """Whether ONNX Runtime takes the graph but has no kernel for an operator of it on this provider."""
-    return NO_KERNEL in str(error)
 
 
 def check_on_reference(

@@ -39,8 +39,9 @@ def machine(provider: Choice = "auto") -> dict[str, Any]:
 def _cpu_name() -> str:
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+            name, _, value = line.partition(":")
+            if name.split() == ["model", "name"]:
+                return value.strip()
     return platform.processor() or platform.machine()
 
 

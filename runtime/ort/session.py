@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ...ir.errors import Remedy, ScissionError, option
+from ...ir.errors import ScissionError, option
 from ...ir.io.external import links_followed
 from .memory import given_back_at_once
+from .messages import explain, first_line
 
 __all__ = [
-    "NO_KERNEL",
     "Bound",
     "Choice",
     "GraphChoice",
@@ -58,34 +58,7 @@ ASSIGNMENT = "get_provider_graph_assignment_info"  # a method of onnxruntime's s
 UNCAPTURED = ("gpu_graph_id", "-1")  # run option: neither record a CUDA graph nor replay one
 CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 SIZED_BY_DATA = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # they read a size back from the GPU
-NO_KERNEL = "Could not find an implementation"  # of an operator that it knows, for these types on this provider
 FATAL = 4  # onnxruntime's log severity: what matters comes back as an exception, and as our own message
-HINTS: tuple[tuple[Any, ...], ...] = (  # what a message of onnxruntime holds, and what helps
-    ("captur", "this model cannot be recorded as a CUDA graph; use ", option("cuda_graph", "off")),
-    ("CUDA failure", "the GPU refused; free its memory, or use ", option("provider", "cpu")),
-    ("is not a registered function", "load the library of this operator with ", option("custom_ops")),
-    ("No Op registered", "load the library of this operator with ", option("custom_ops"), ", or upgrade onnxruntime"),
-    (NO_KERNEL, "this provider has no kernel for that operator and type; convert the model"),
-    ("Unsupported model IR version", "upgrade onnxruntime or save the model with an older IR version"),
-    ("opset", "upgrade onnxruntime or convert the model to an older opset"),
-    ("External data", "keep the external data files beside the model"),
-    ("xternal initializer", "keep the external data files beside the model"),
-    ("rotobuf parsing failed", "is this a whole ONNX file?"),
-    ("No graph was found", "is this a whole ONNX file?"),
-    ("File doesn't exist", "check the path"),
-    (
-        "invalid dimensions",
-        "give the size of the named input with ",
-        option("sizes", flag="--size"),
-        ", or real inputs with ",
-        option("inputs"),
-    ),
-    (
-        "indices element out of data bounds",
-        "random indices do not suit this model; give real inputs with ",
-        option("inputs"),
-    ),
-)
 
 
 class SessionError(ScissionError):
@@ -141,7 +114,7 @@ class Session:
                 for name, value in zip(wanted, self.ort.run_with_ort_values(wanted, values, how), strict=True)
             }
         except Exception as error:  # onnxruntime's exceptions share no base of their own
-            raise SessionError(*_explain(self.name, error)) from error
+            raise SessionError(*explain(self.name, error)) from error
 
     def bind(self, feeds: Mapping[str, Array]) -> Bound:
         """A call that runs the model on inputs already copied to where it wants them; outputs stay on the device.
@@ -163,7 +136,7 @@ class Session:
                 binding.bind_output(output.name, self.provider)
             room = _bind_room(self, binding)
         except Exception as error:
-            raise SessionError(*_explain(self.name, error)) from error
+            raise SessionError(*explain(self.name, error)) from error
         return Bound(session=self, feeds=values, binding=binding, room=room)
 
     def events(self) -> list[tuple[str, int, int]]:
@@ -213,7 +186,7 @@ class Bound:
             self._run()
         except Exception as error:
             if not self.room or self.session.cuda_graph:
-                raise SessionError(*_explain(self.session.name, error)) from error
+                raise SessionError(*explain(self.session.name, error)) from error
             self._give_up_room()
 
     def outputs(self) -> dict[str, Array]:
@@ -296,7 +269,7 @@ def open_session(
         try:
             options.register_custom_ops_library(str(library))
         except Exception as error:
-            raise SessionError(f"{library}: not a library of custom operators: {_first_line(error)}") from error
+            raise SessionError(f"{library}: not a library of custom operators: {first_line(error)}") from error
     providers: list[Any] = [EXECUTION_PROVIDER["cpu"]]
     if chosen == "cuda":
         settings = {"use_tf32": str(int(tf32)), "enable_cuda_graph": str(int(cuda_graph))}
@@ -308,7 +281,7 @@ def open_session(
                 str(model) if isinstance(model, Path) else model, options, providers=providers, enable_fallback=0
             )
     except Exception as error:
-        raise SessionError(*_explain(label, error)) from error
+        raise SessionError(*explain(label, error)) from error
     seconds = time.perf_counter() - start
     if session.get_providers()[0] != EXECUTION_PROVIDER[chosen]:  # onnxruntime only warns
         raise SessionError(f"{label}: asked for {chosen}, onnxruntime runs it on {session.get_providers()[0]}")
@@ -352,7 +325,7 @@ def cuda_problem() -> str | None:
         )
         session.run(None, {"x": np.zeros(1, np.float32)})
     except Exception as error:  # every reason is the answer
-        return f"onnxruntime cannot start CUDA ({_first_line(error)}); {needs}"
+        return f"onnxruntime cannot start CUDA ({first_line(error)}); {needs}"
     if session.get_providers()[0] != EXECUTION_PROVIDER["cuda"]:
         return f"onnxruntime cannot load its CUDA libraries; {needs}"
     return None
@@ -481,22 +454,7 @@ def _explained(label: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise SessionError(*_explain(label, error)) from error
-
-
-def _explain(label: str, error: Exception) -> tuple[str | Remedy, ...]:
-    text = str(error)
-    hint = next((hint for mark, *hint in HINTS if mark in text), [])
-    return f"{label}: ONNX Runtime: {_first_line(error)}{'; ' if hint else ''}", *hint
-
-
-def _first_line(error: Exception) -> str:
-    """The first line that says something, without '[ONNXRuntimeError] : 10 : INVALID_GRAPH : '."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    line = lines[0]
-    if line.startswith("[ONNXRuntimeError]"):
-        line = line.split(" : ", 3)[-1].strip()
-    return line if line else lines[min(1, len(lines) - 1)]
+        raise SessionError(*explain(label, error)) from error
 
 
 def _spec(argument: Foreign) -> TensorSpec:

@@ -13,13 +13,10 @@ from ...ir.errors import Remedy, option
 from ...ir.io.load import Model, ModelError, Source
 from ...ir.io.validity import bare, foreign, objection
 from ...ir.phase import phase
-from .session import NO_KERNEL, SessionError, open_session, runtime_version
+from .messages import breaks_specification, lacks_kernel, lacks_locale, lacks_operator
+from .session import SessionError, open_session, runtime_version
 
 __all__ = ["refusal", "require_valid"]
-
-ENVIRONMENT = "Failed to construct locale"
-UNREGISTERED = ("No Op registered", "is not a registered function")
-SPECIFICATION = ("has input size", "has output size", "Unrecognized attribute", "Required attribute")
 
 
 @phase("validate")
@@ -41,13 +38,13 @@ def refusal(model: Model, source: Source, custom_ops: Sequence[Path] = ()) -> tu
     if not against:
         return ()
     heard = _runtime(model, source, custom_ops)
-    if not heard or NO_KERNEL in heard:  # a valid graph, which another provider may run
+    if not heard or lacks_kernel(heard):  # a valid graph, which another provider may run
         return ()
-    unknown = any(words in heard for words in UNREGISTERED)
-    if unknown and not custom_ops and foreign(model.graph) and not any(words in against for words in SPECIFICATION):
+    unknown = lacks_operator(heard)
+    if unknown and not custom_ops and foreign(model.graph) and not breaks_specification(against):
         return ()
     words = re.sub(r".*?(ONNX Runtime: |Load model from .* failed: ?)", "", heard).rstrip(".")
-    if ENVIRONMENT in heard:  # what is missing is here, not in the model
+    if lacks_locale(heard):  # what is missing is here, not in the model
         return (words,)
     said = f"{against}; ONNX Runtime refuses the model as well ({words}): "
     if not unknown:

@@ -65,7 +65,8 @@ class Attempt:
 
     def run(self, draft: Draft) -> Tried:
         """Rewrite the annealed model, prove it equal, time it beside the original, and write it when it is kept."""
-        from ..compare.evaluator import REFERENCE, UnprovableError, lacks_kernel
+        from ..compare.evaluator import REFERENCE, UnprovableError
+        from ..ort.messages import lacks_kernel
         from ..ort.session import SessionError  # needed only where something is run
 
         changed: ir.Model | None = rewrite(draft.exact.graph, draft.plan)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..measure.comparison import Comparison
 
-__all__ = ["Kept", "TuningCache", "cache_path", "key_of"]
+__all__ = ["KeptRace", "TuningCache", "cache_path", "key_of"]
 
 SCHEMA = 2
 FASTEST = 1e6  # a speed-up above this was never measured
@@ -38,7 +38,7 @@ def key_of(what: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptRace:
     """What is kept of one unit.
 
     forms: each beside dense at every row count, None where it was no longer run, in the order of the ways that the key
@@ -70,7 +70,7 @@ class TuningCache:
             cache.entries = _read(path, cache.warnings)
         return cache
 
-    def get(self, key: str) -> Kept | None:
+    def get(self, key: str) -> KeptRace | None:
         """What was kept under a key; None where there is nothing, or what stands there was never measured."""
         entry = self.entries.get(key)
         if not isinstance(entry, dict) or not isinstance(entry.get("forms"), list) or "winner" not in entry:
@@ -82,9 +82,9 @@ class TuningCache:
             return None
         if winner is not None and (type(winner) is not int or not 0 <= winner < len(known)):
             return None
-        return Kept(forms=tuple(known), winner=winner)
+        return KeptRace(forms=tuple(known), winner=winner)
 
-    def put(self, key: str, what: Mapping[str, Any], kept: Kept, ways: Sequence[str]) -> None:
+    def put(self, key: str, what: Mapping[str, Any], kept: KeptRace, ways: Sequence[str]) -> None:
         """Remember a race and write the file, whole or not at all, with what others wrote in the meantime.
 
         what: what the key stands for; ways: what the forms are called: both for whoever reads the file.

@@ -27,7 +27,7 @@ from ..measure.comparison import Comparison
 from ..measure.race import race
 from ..ort.environment import machine
 from ..ort.trials import Trials
-from .cache import Kept, TuningCache, cache_path, key_of
+from .cache import KeptRace, TuningCache, cache_path, key_of
 from .form_race import DENSE, Raced, Racer, race_excerpt, why_not
 from .winner import choose_winner
 
@@ -228,7 +228,7 @@ class _Work:
         if outcome.settled and not any(one.problem for one in outcome.forms.values()):
             place = None if outcome.winner == DENSE else names.index(outcome.winner)
             forms = tuple(outcome.forms[name].found for name in names)
-            self.cache.put(key, what, Kept(forms=forms, winner=place), names)
+            self.cache.put(key, what, KeptRace(forms=forms, winner=place), names)
         return "measured", outcome
 
     def _measured(self, unit: PlanUnit, part: ir.Model, ways: Sequence[Alternative]) -> _Outcome:
@@ -261,7 +261,7 @@ class _Work:
         }
 
 
-def _remembered(kept: Kept, names: Sequence[str], batch: tuple[int, ...]) -> _Outcome:
+def _remembered(kept: KeptRace, names: Sequence[str], batch: tuple[int, ...]) -> _Outcome:
     sizes = len(kept.forms[0])
     return _Outcome(
         counts=batch if sizes == len(batch) else (None,) * sizes,

@@ -31,7 +31,7 @@ from .source import Weight, find_weight, is_matrix_file
 if TYPE_CHECKING:
     from ...ir.io.load import Source
 
-__all__ = ["ROWS", "Covering", "CoveringError", "Form", "Group", "Kind", "byte_share", "cover", "cover_of"]
+__all__ = ["ROWS", "CoverGroup", "Covering", "CoveringError", "Form", "Kind", "byte_share", "cover", "cover_of"]
 
 Array = npt.NDArray[Any]
 Kind = Literal["dense", "components", "groups", "groups and strays", "summed groups"]
@@ -46,7 +46,7 @@ class CoveringError(ScissionError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class CoverGroup:
     """One group of a form, with all features that it reads and writes.
 
     shared: how many of its inputs other groups read too, or where groups are summed of its outputs that others write;
@@ -133,7 +133,7 @@ class Covering:
         return low_rank(self.matrix)
 
     @property
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[CoverGroup, ...]:
         """Those of the best form, in the order in which a picture shows them."""
         return tuple(_groups(self, self.best)) if self.best is not None else ()
 
@@ -262,13 +262,13 @@ def byte_share(decomposition: Decomposition, lowering: LoweringName, dtype: str)
     ).byte_share
 
 
-def _groups(found: Covering, form: Form) -> Iterator[Group]:
+def _groups(found: Covering, form: Form) -> Iterator[CoverGroup]:
     whole = form.decomposition
     several = np.zeros(found.shape[whole.summed], bool)
     several[whole.shared] = True
     for block in in_order(whole):
         alone = Decomposition(whole.shape, (block,))
-        yield Group(
+        yield CoverGroup(
             block=block,
             shared=int(several[block.outputs if whole.summed else block.inputs].sum()),
             window=is_run(block.inputs),

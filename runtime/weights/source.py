@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import INSPECT, ScissionError
+from ...ir.foreign import holds_objects
 from ...ir.graph.addressing import meant
 from ...ir.io.load import first_line
 
@@ -233,7 +234,7 @@ def _numpy_file(path: Path, name: str | None) -> Array:
     except (WeightError, MemoryError, OSError):
         raise
     except Exception as error:  # numpy raises whatever its parsers of headers and archives raise
-        if "pickle" in str(error) or "Python objects" in str(error):
+        if holds_objects(error):
             reason = "holds Python objects, which are never unpickled"
         else:
             reason = f"not a numpy file, or cut short ({first_line(error)})"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....ir.findings.structure import Parts, Structure
+from ....ir.foreign import is_out_of_memory
 from ....ir.relation import Relation
 from ..device import DeviceError, analysis_device, pick_device
 from ..edges import relate
@@ -60,7 +61,7 @@ def structure(
         try:
             return _by_products(adjacency, "search" if engine == "search" else "matrix", chosen, order)
         except RuntimeError as error:
-            if "out of memory" not in str(error):
+            if not is_out_of_memory(error):
                 raise
             if device != "auto" or engine != "auto":
                 where = chosen or "cpu"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ....ir.foreign import is_out_of_memory
 from ..bipartite import Components, components
 from .components import Pending, edges_on_device, finish, is_supported, join
 from .permutation import as_components, permutation
@@ -139,7 +140,7 @@ def _fits(weight: Array, device: torch.device) -> bool:
 
 def _refuse_unless_full(error: RuntimeError) -> None:
     """Memory that somebody else took, on the device or for pinned buffers, is no reason to fail: the CPU is there."""
-    if "out of memory" not in str(error):
+    if not is_out_of_memory(error):
         raise error
 
 

@@ -30,7 +30,7 @@ MOST_ROWS = 40  # of tables inside of details
 MOST_LISTED = 200  # differences of one kind
 
 
-class Reason(NamedTuple):
+class ReasonGroup(NamedTuple):
     """Why operators stay as they are, how many, the first few of them, and what they hold of the parameters."""
 
     why: str
@@ -97,7 +97,7 @@ def _verdict_of(row: Inspection) -> str:
     return "left dense" if row.verdict == "dense" else row.verdict
 
 
-def _reasons(report: Report) -> Iterator[Reason]:
+def _reasons(report: Report) -> Iterator[ReasonGroup]:
     """Why linears and other operators stay as they are, the largest share of the parameters first."""
     kept = [
         (step.reason.text, step.op, step.node, step.parameters)
@@ -112,7 +112,7 @@ def _reasons(report: Report) -> Iterator[Reason]:
         nodes.setdefault((why, op), []).append(node)
     for (why, op), parameters in sizes.most_common():
         every = nodes[why, op]
-        yield Reason(why, op, tuple(every[:MOST_ROWS]), len(every), parameters)
+        yield ReasonGroup(why, op, tuple(every[:MOST_ROWS]), len(every), parameters)
 
 
 def _nodes_of(view: StateView) -> list[Any]:

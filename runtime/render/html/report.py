@@ -328,7 +328,7 @@ def _timed(
     model: Source, other: Source, trials: Trials, batch: Sequence[int] | None, progress: Progress | None
 ) -> tuple[tuple[Bench, ...], str]:
     """The benches, or none and why where ONNX Runtime has no kernel: what does not run here can still be told of."""
-    from ...compare.evaluator import lacks_kernel
+    from ...ort.messages import lacks_kernel
     from ...ort.session import SessionError
 
     try:

@@ -19,8 +19,8 @@ __all__ = [
     "INNER",
     "PIXELS",
     "SHARED",
-    "Frame",
     "Raster",
+    "RasterAxes",
     "blocks",
     "edges",
     "frame",
@@ -39,7 +39,7 @@ MOST_LISTED = 1 << 24  # couplings that are listed to find them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+class RasterAxes:
     """Which states are shown from top to bottom and from left to right, and the group that each state belongs to."""
 
     rows: Labels
@@ -47,15 +47,15 @@ class Frame:
     groups: Labels
 
 
-def frame(structure: Structure, inputs: int | None = None, permuted: bool = True) -> Frame:
+def frame(structure: Structure, inputs: int | None = None, permuted: bool = True) -> RasterAxes:
     """All states against all in the new order or in their own, grouped into SCCs.
 
     inputs: of a bipartite graph, whose outputs are then shown against its inputs, grouped into components.
     """
     order = structure.order if permuted else np.arange(structure.size)
     if inputs is None:
-        return Frame(order, order, structure.scc)
-    return Frame(order[order >= inputs], order[order < inputs], structure.component)
+        return RasterAxes(order, order, structure.scc)
+    return RasterAxes(order[order >= inputs], order[order < inputs], structure.component)
 
 
 def pool(size: int) -> int:
@@ -67,7 +67,7 @@ def pool(size: int) -> int:
     return max(1, -(-size // PIXELS))
 
 
-def edges(adjacency: Relation, frame: Frame) -> Raster:
+def edges(adjacency: Relation, frame: RasterAxes) -> Raster:
     """INNER where there is an edge inside a group, else COUPLING where there is one, else EMPTY.
 
     Rows are unpacked from their bits a few at a time, so that nothing of the size of the matrix is made.
@@ -126,7 +126,7 @@ def spans(labels: Labels) -> list[tuple[int, int, int]]:
     return list(zip(labels[starts].tolist(), starts.tolist(), ends.tolist(), strict=True))
 
 
-def blocks(structure: Structure, frame: Frame) -> Raster:
+def blocks(structure: Structure, frame: RasterAxes) -> Raster:
     """GROUP_BLOCK where the rows and columns of a group meet, COUPLING_BLOCK where those of two coupled SCCs do.
 
     frame: of a permuted structure, in which groups lie together. Couplings between single states are left out: those

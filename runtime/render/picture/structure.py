@@ -125,7 +125,7 @@ def _ticks(axis: XAxis | YAxis, shown: Labels, states: StateGraph, first: int) -
     ticks(axis, shown.size, lambda: [states.label(state, first) for state in shown.tolist()], first)
 
 
-def _outlines(axes: Axes, structure: Structure, frame: raster.Frame, first: int) -> None:
+def _outlines(axes: Axes, structure: Structure, frame: raster.RasterAxes, first: int) -> None:
     """A frame around every component, and its name where there is room beside the matrix."""
     from matplotlib.patches import Rectangle
 

@@ -18,7 +18,7 @@ from ...measure.sequential import ALPHA
 from ..naming import Naming
 from ..words import and_more, left_out, why_nothing
 from .fitted_table import Column, FittedTable
-from .table import SHOWN, Name, Reason, Reasons, console, make_table
+from .table import SHOWN, Name, ReasonRow, Reasons, console, make_table
 
 if TYPE_CHECKING:
     from ...compare.check import Verdict
@@ -128,8 +128,8 @@ def _left_alone(plan: Plan, everything: bool) -> RenderableType:
         return Text("every operator is split" if plan.rewrites else why_nothing(plan), style="dim")
     title, names = "left as they are", Naming(node for _, node, _, _ in rows)
 
-    def reason(node: str, rest: str, op: str, size: int, why: str) -> Reason:
-        return Reason(Name(node, rest, names), op, _share(size, plan.parameters), why)
+    def reason(node: str, rest: str, op: str, size: int, why: str) -> ReasonRow:
+        return ReasonRow(Name(node, rest, names), op, _share(size, plan.parameters), why)
 
     if everything:
         return Reasons(title, tuple(reason(node, "", op, size, why) for why, node, op, size in rows))
@@ -143,7 +143,7 @@ def _left_alone(plan: Plan, everything: bool) -> RenderableType:
         for (why, op), size in sizes.most_common(SHOWN)
     ]
     if len(sizes) > SHOWN:
-        told.append(Reason(Name(f"… {len(sizes) - SHOWN} more"), "", "", "other reasons; --all shows them"))
+        told.append(ReasonRow(Name(f"… {len(sizes) - SHOWN} more"), "", "", "other reasons; --all shows them"))
     return Reasons(title, tuple(told))
 
 

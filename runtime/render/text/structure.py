@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 NODES = 40  # rows of the node table before the rest is left to --all
+MEMBERS, WITH_SIZES = "members", "which, with their sizes"  # titles of columns
+LISTS = frozenset({MEMBERS, WITH_SIZES})
 SHOWN = 12  # rows of the other tables
 NAMED = 8  # members of a list that are named before the rest is counted
 MOST_COUPLINGS = 1 << 22  # edges of the condensation that JSON lists one by one
@@ -132,7 +134,7 @@ def _rest(count: int) -> list[RenderableType]:
 
 def _layers(structure: Structure, first: int, limit: int) -> list[RenderableType]:
     """The SCCs of each layer, with the number of their states where that is not one."""
-    table = _table("layers", "layer", "SCCs", "states", "which, with their sizes")
+    table = _table("layers", "layer", "SCCs", "states", WITH_SIZES)
     sizes = np.bincount(structure.scc, minlength=structure.sccs)
     of_scc = np.empty(structure.sccs, np.int64)
     of_scc[structure.scc] = structure.layer
@@ -145,7 +147,7 @@ def _layers(structure: Structure, first: int, limit: int) -> list[RenderableType
 
 def _components(structure: Structure, states: StateGraph, first: int, limit: int) -> list[RenderableType]:
     """The components that hold an edge; those of one isolated state are summed up."""
-    table = _table("components", "component", "states", "SCCs", "layers", "members")
+    table = _table("components", "component", "states", "SCCs", "layers", MEMBERS)
     bounds = np.cumsum(np.bincount(structure.component, minlength=structure.components))[:-1]
     by_component = np.split(np.argsort(structure.component, kind="stable"), bounds) if structure.size else []
     linked = [(index, members) for index, members in enumerate(by_component) if not structure.isolated[members[0]]]
@@ -172,7 +174,7 @@ def _count(number: int, noun: str) -> str:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, justify="left" if name in ("members", "which, with their sizes") else "right")
+        table.add_column(name, justify="left" if name in LISTS else "right")
     return table
 
 

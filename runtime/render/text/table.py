@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..naming import Naming, shortened
 
-__all__ = ["SHOWN", "Name", "Reason", "Reasons", "console", "make_table"]
+__all__ = ["SHOWN", "Name", "ReasonRow", "Reasons", "console", "make_table"]
 
 SHOWN = 12  # rows of a table before the rest is summed up
 ROOM = 120  # letters of a line from which on a reason stands in a column, else below what it is given for
@@ -61,7 +61,7 @@ def make_table(title: str, *columns: tuple[str, str]) -> Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class ReasonRow:
     """Why one node, or several of one operator, stay as they are, and what they hold of the parameters."""
 
     name: Name
@@ -75,7 +75,7 @@ class Reasons:
     """A table of reasons; on a narrow terminal each in lines of its own, since words in a narrow column read badly."""
 
     title: str
-    rows: tuple[Reason, ...]
+    rows: tuple[ReasonRow, ...]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         if options.max_width >= ROOM:

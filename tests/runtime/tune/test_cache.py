@@ -4,9 +4,9 @@ import threading
 import pytest
 from races import told
 
-from scission.runtime.tune.cache import SCHEMA, Kept, TuningCache, cache_path, key_of
+from scission.runtime.tune.cache import SCHEMA, KeptRace, TuningCache, cache_path, key_of
 
-KEPT = Kept(forms=((told(1.5), told(2.0)), (told(0.5), None)), winner=0)
+KEPT = KeptRace(forms=((told(1.5), told(2.0)), (told(0.5), None)), winner=0)
 WAYS = ("split 4", "scatter 4")
 
 

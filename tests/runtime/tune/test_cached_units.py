@@ -16,7 +16,7 @@ from scission.runtime.cli import app as cli
 from scission.runtime.render.text.cache import cache_view
 from scission.runtime.render.text.table import console
 from scission.runtime.tune import tune as tuning
-from scission.runtime.tune.cache import SCHEMA, Kept, TuningCache, cache_path
+from scission.runtime.tune.cache import SCHEMA, KeptRace, TuningCache, cache_path
 from scission.runtime.tune.cached_units import CachedUnitError, cached_units, picked
 from scission.runtime.tune.tune import MACHINE, tune
 
@@ -123,7 +123,7 @@ def test_another_version_is_stale_and_another_provider_is_not():
 )
 def test_whatever_stands_in_a_damaged_entry_is_listed_and_not_an_error(what):
     cache = TuningCache(None)
-    cache.put("a", {}, Kept(forms=((told(2.0),),), winner=0), ["split 2"])
+    cache.put("a", {}, KeptRace(forms=((told(2.0),),), winner=0), ["split 2"])
     cache.entries["a"]["what"] = what
     cache.entries["b"] = what
     found = cached_units(cache, here(), scission.__version__)

@@ -47,7 +47,7 @@ def test_pixels_are_shaded_where_there_is_a_rectangle(found, pixels):
         shaded = shade(shown)
         edges = raster.edges(
             raster.Relation.of_rows(found.shape[::-1], [found.inside().T]),
-            raster.Frame(shown.outputs, shown.inputs, np.zeros(max(found.shape), np.int64)),
+            raster.RasterAxes(shown.outputs, shown.inputs, np.zeros(max(found.shape), np.int64)),
         )
     np.testing.assert_array_equal(shaded != raster.EMPTY, edges != raster.EMPTY)
 

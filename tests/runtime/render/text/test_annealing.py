@@ -8,7 +8,7 @@ from scission.ir.io.load import load
 from scission.ir.reason import Cause, Reason
 from scission.passes.anneal.edges.schemes import parse_scheme
 from scission.passes.anneal.model import Anneal, anneal_model
-from scission.runtime.calibrate.budget_search import Candidate, Refusal, Selection
+from scission.runtime.calibrate.budget_search import AnnealingCandidate, Refusal, Selection
 from scission.runtime.calibrate.metric_runner import Measured
 from scission.runtime.render.text.annealing import annealing_view, selection_view
 from scission.runtime.render.text.report import plan_view
@@ -46,7 +46,7 @@ def test_a_plan_that_anneals_says_so(annealing):
 
 def test_a_selection_tells_what_it_took_and_why_not_the_rest(annealing):
     measured = Measured(metric=0.98, baseline=1.0, drop=0.02, deviation=0.1, cosine=0.99)
-    candidate = Candidate(annealing=annealing[0], level=0.05, mac_share=0.5, drop=0.01)
+    candidate = AnnealingCandidate(annealing=annealing[0], level=0.05, mac_share=0.5, drop=0.01)
     selection = Selection(
         chosen=(candidate,),
         refused=tuple(Refusal(node, Reason(Cause.TOO_COSTLY_ALONE, "too dear")) for node in ("l1", "l2")),
