@@ -128,11 +128,13 @@ class Sizes:
     def of(self, place: Place) -> Extents | None:
         """The extents of a place: names of symbols, None where nothing is known of one or of all."""
         value = place.value if isinstance(place, Operand) else place
+        # A constant tells its extents itself, also where the graph says nothing or something else of them.
         if value in self.constants:
             try:
                 return self.constants.describe(value)[0]
             except ModelError:
                 return None
+        # What ONNX infers comes first; what was learned is for operators that it does not know.
         shape = shape_of(value)
         if shape is None:
             return self.learned.get(value)
@@ -146,6 +148,8 @@ class Sizes:
 
     def learn(self, node: ir.Node, rule: AxisRule) -> None:
         """Take from what a rule says the extents of results of which ONNX infers not even the rank."""
+        # An axis of a result is as long as the axes of operands that are the same. So nothing but the groups of a rule
+        # is needed, and the rank, for axes that are in no group.
         for index, rank in rule.ranks.items():
             value = node.outputs[index]
             if shape_of(value) is None:
@@ -162,6 +166,7 @@ class Sizes:
         places = [(node.inputs[ref.slot], ref.axis) for ref in group if not ref.is_result]
         here = [(self.of(value) or ())[axis] for value, axis in places if value is not None]
         known = [extent for extent in here if extent is not None and extent != 1]
+        # 1 broadcasts to anything, so that an unknown extent beside it may be longer.
         return known[0] if known else (1 if here and None not in here else None)
 
 
@@ -187,6 +192,7 @@ class RuleView(NodeView):
 
     def extents(self, index: int) -> Extents:
         """The extents of an operand of known rank."""
+        # A rule that asks for what is not there ends here, and its operator pins what it reads.
         value = self.operand(index)
         if value is None:
             raise UnknownRuleError("lacks an operand")
@@ -210,6 +216,7 @@ class RuleView(NodeView):
     def told(self, name: str, index: int) -> list[int] | None:
         """Integers of an operand or attribute; None where they are left out, no rule where they are computed."""
         numbers = self.integers(name, index)
+        # What is left out has a default, which the rule knows; what is computed may be anything.
         if numbers is None and self.is_told(name, index):
             raise UnknownRuleError(f"takes its {name} from what is computed")
         return numbers
@@ -230,6 +237,9 @@ def aligned(view: RuleView, operands: Iterable[int], results: Iterable[int] = (0
     longest, or of `rank` where that is more."""
     ranks = {index: view.rank(index) for index in operands}
     rank = max(rank, *ranks.values())
+    #     x  (2, 3, 4)    x0  x1  x2
+    #     b     (3, 4)        b0  b1      one group a column; an operand of fewer axes is in none of the first
+    #     y  (2, 3, 4)    y0  y1  y2
     return tuple(
         (
             # An operand of fewer axes begins only at the axis `rank - own` of the result.

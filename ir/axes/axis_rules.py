@@ -71,6 +71,7 @@ def _quantise(view: RuleView) -> AxisRule:
     if view.attribute("block_size", 0):
         raise UnknownRuleError("quantises in blocks")
     rank = view.rank(0)
+    # A vector is quantised along its only axis, though the attribute's default names the second.
     axis = view.axis(rank, 1) if rank > 1 else 0
     several = [index for index in view.present[1:] if any(extent != 1 for extent in view.extents(index))]
     same = tuple(
@@ -84,11 +85,13 @@ def _norm(view: RuleView) -> AxisRule:
     """A norm over an axis and all behind it: features go on, each scaled by what all of them come to."""
     rank = view.rank(0)
     over = range(view.axis(rank, -1), rank)
+    # Scale and bias lie along the axes of the norm, the last ones, as operands that broadcast do.
     return AxisRule(same=aligned(view, view.present), mixed=frozenset(map(reads, over)), ranks={0: rank})
 
 
 def _skip_norm(view: RuleView) -> AxisRule:
     """A norm over the last axis of a sum, which is a result as well."""
+    # Results 1 and 2 are means and deviations, which training alone reads.
     rank, results = view.rank(0), [index for index in view.results if index in (0, 3)]
     same = aligned(view, view.present, results)
     mixed = frozenset(reads(rank - 1, index) for index in (0, 1))
@@ -97,6 +100,7 @@ def _skip_norm(view: RuleView) -> AxisRule:
 
 def _softmax(view: RuleView) -> AxisRule:
     """Features go on, each over the sum of all."""
+    # Before, the value was taken for a matrix that was cut in front of the axis, 1 if nothing was said.
     rank, newer = view.rank(0), view.constants.opset >= ONE_AXIS
     axis = view.axis(rank, -1 if newer else 1)
     over = range(axis, axis + 1 if newer else rank)
@@ -106,6 +110,7 @@ def _softmax(view: RuleView) -> AxisRule:
 def _reduce(view: RuleView) -> AxisRule:
     """Axes that are summed up, or reduced otherwise, have no order; the others go on."""
     rank, axes = view.rank(0), view.told("axes", 1)
+    # No axes are all axes, unless an attribute says that they are none.
     if not axes:
         axes = [] if view.attribute("noop_with_empty_axes", 0) else list(range(rank))
     over = {from_first(axis, rank) for axis in axes}
@@ -124,6 +129,7 @@ def _global_pool(view: RuleView) -> AxisRule:
 
 def _pool(view: RuleView) -> AxisRule:
     """Windows along all axes but the first two, which need their places."""
+    # In no group, so pinned: a window takes neighbours.
     return AxisRule(same=kept(range(2), range(2)), ranks={0: view.rank(0)})
 
 

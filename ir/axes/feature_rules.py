@@ -141,6 +141,7 @@ class _Reading:
                 labels = _taken(labels, source.axis, taken)
                 if cut.target is not None:
                     sources[cut.target.axis] = source.axis
+        # `sources` now says where each axis of the result comes from, as in y = x.transpose(2, 0)[:, :, None].
         # Turn the axes into the order of the result, those that end there last, and put 1 where it has more.
         ending = [axis for axis in range(labels.ndim) if axis not in sources.values()]
         if any(labels.shape[axis] > 1 for axis in ending):
@@ -157,6 +158,7 @@ class _Reading:
         extents = [self._extents(source.slot)[source.axis] for source, _ in cut.pieces]
         if any(part.shape[axis] != extent for part, extent in zip(parts, extents, strict=True)):
             raise _LostError
+        # Along the other axes the parts need not be tied: each place of the result comes from one of them alone.
         rest = np.broadcast_shapes(*((*part.shape[:axis], 1, *part.shape[axis + 1 :]) for part in parts))
         full = [np.broadcast_to(part, (*rest[:axis], part.shape[axis], *rest[axis + 1 :])) for part in parts]
         return np.concatenate(full, axis=axis)
@@ -176,6 +178,7 @@ class _Reading:
                 told = index in placed and placed[index].shape[axis] > 1
                 if extents[axis] > 1 and not told and self._extents(index)[source] not in (1, extents[axis]):
                     raise _LostError  # also where the extent is not known
+        # One element is computed from one of each operand, so that these belong together.
         first, *others = (np.broadcast_to(labels, extents) for labels in placed.values())
         ties += [(first, other) for other in others]
         return first

@@ -26,6 +26,7 @@ def _transpose(view: RuleView) -> AxisRule:
 
 def _squeeze(view: RuleView) -> AxisRule:
     extents, axes = view.extents(0), view.told("axes", 1)
+    # Without axes all of extent 1 go, which can be told where every extent is known.
     if axes is None:
         if not all(isinstance(extent, int) for extent in extents):
             raise UnknownRuleError("drops dimensions that are decided at run time")
@@ -40,6 +41,7 @@ def _unsqueeze(view: RuleView) -> AxisRule:
     if axes is None:
         raise UnknownRuleError("lacks an operand")
     rank = view.rank(0) + len(axes)
+    # The axes are those of the result, so that two new ones do not push one another on.
     new = {from_first(axis, rank) for axis in axes}
     old = [axis for axis in range(rank) if axis not in new]
     return AxisRule(same=kept(range(view.rank(0)), old), ranks={0: rank})
@@ -86,6 +88,7 @@ def _gather(view: RuleView) -> AxisRule:
     beside = [*range(axis), *range(axis + 1, rank)]
     same = kept(beside, [place if place < axis else place - 1 + count for place in beside])
     same += tuple((reads(place, 1), makes(axis + place)) for place in range(count))
+    # The result's axis behind a vector of indices is both: an order of the indices, and a cut of the data.
     places = view.small(1)
     taken = None if places is None or count > 1 or not places.size else places.astype(np.int64)
     piece = Piece(reads(axis), int(taken) if taken is not None and not count else taken)
@@ -108,6 +111,7 @@ def _slice(view: RuleView) -> AxisRule:
 def _windows(view: RuleView, starts: list[int] | None, count: int) -> list[slice | None]:
     """What a Slice takes of each of its axes; None where that is computed, or runs backwards."""
     ends, steps = view.integers("ends", 2), view.integers("steps", 4) if view.is_told("steps", 4) else [1] * count
+    # The axes that are cut are known even then: along others features go on.
     if starts is None or ends is None or steps is None or any(step < 1 for step in steps):
         return [None] * count
     return [slice(start, end, step) for start, end, step in zip(starts, ends, steps, strict=True)]
@@ -133,6 +137,7 @@ def _split(view: RuleView) -> AxisRule:
 
 def _parts(view: RuleView, extent: int | str | None, count: int) -> Iterator[slice | None]:
     """What each result of a Split takes of its axis; None where sizes are computed or do not come to the extent."""
+    # Without sizes the parts are equal but for the last, which may be shorter.
     sizes = view.integers("split", 1)
     if sizes is None and not view.is_told("split", 1) and isinstance(extent, int):
         each = -(-extent // count)

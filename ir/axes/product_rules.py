@@ -41,6 +41,7 @@ def _gemm(view: RuleView) -> AxisRule:
     if view.rank(0) != 2 or view.rank(1) != 2 or added > 2:
         raise UnknownRuleError("is an unusual product")
     # What is added broadcasts: its last axis lies along the columns, one before that along the rows.
+    # A vector has no other; a number, of no axes, is in no group.
     row = (reads(rows), makes(0), *([reads(0, 2)] if added == 2 else []))
     column = (reads(columns, 1), makes(1), *([reads(added - 1, 2)] if added else []))
     inner = (reads(inner_a), reads(inner_b, 1))
@@ -54,6 +55,8 @@ def _conv(view: RuleView) -> AxisRule:
         raise UnknownRuleError("is an unusual convolution")
     channel, batch = reads(1), (reads(0), makes(0))
     kernels = (reads(0, 1), makes(1), *([reads(0, 2)] if view.operand(2) is not None else []))
+    # Kernels are written along the channels of y. Where all channels go into each, they are summed over like K of a
+    # product; where each channel has kernels of its own, as many as there are channels, it is one order for all three.
     if group == 1:
         inner = (channel, reads(1, 1))
         return AxisRule(same=(batch, kernels, inner), mixed=frozenset(inner), ranks={0: rank})

@@ -8,14 +8,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Extents", "Group", "Labels", "Regrouping", "realign", "regroup"]
+__all__ = ["AxisGroup", "Extents", "Labels", "Regrouping", "realign", "regroup"]
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 Extents: TypeAlias = "tuple[int | str | None, ...]"  # names of symbols; None where nothing is known
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class AxisGroup:
     """Axes of a value, and those that its elements lie along once it has other extents; both are ranges.
 
     is_open: it is not known how the elements of the one come to lie in the other.
@@ -37,7 +37,7 @@ class Regrouping:
 
     before: Extents
     after: Extents
-    groups: tuple[Group, ...]
+    groups: tuple[AxisGroup, ...]
 
 
 def regroup(before: Extents, after: Extents) -> Regrouping:
@@ -58,7 +58,7 @@ def regroup(before: Extents, after: Extents) -> Regrouping:
     # What lies behind such a place is a group: its elements are the same ones on both sides, in the same order, however
     # the batch in front of it is cut.
     i, j = len(before), len(after)
-    found: list[Group] = []
+    found: list[AxisGroup] = []
     while i or j:
         if i and before[i - 1] == 1:
             taken = (1, 0)
@@ -69,9 +69,9 @@ def regroup(before: Extents, after: Extents) -> Regrouping:
         elif (product := _smallest(before[:i], after[:j])) is not None:
             taken = product
         else:
-            found.append(Group(range(i), range(j), is_open=True))
+            found.append(AxisGroup(range(i), range(j), is_open=True))
             break
-        found.append(Group(range(i - taken[0], i), range(j - taken[1], j)))
+        found.append(AxisGroup(range(i - taken[0], i), range(j - taken[1], j)))
         i, j = i - taken[0], j - taken[1]
     return Regrouping(before, after, tuple(reversed(found)))
 
