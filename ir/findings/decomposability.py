@@ -50,39 +50,30 @@ class Sensitivity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixReport:
-    """One weight (K, N): its graph, what it takes to break it, and what the tests could see in it.
-
-    density, components, giant, dormant: of its non-zero entries; distance: density times sqrt(K N), at 1 a random
-    weight falls apart. half: |w| above which no component holds half of the features, half_kept: share of the non-zero
-    entries that are larger, half_giant, half_components: of these. mass: share of the squared weight in the best two
-    equal blocks, mass_shuffled: the same for its entries in random places; None where that has no meaning. null: that
-    of an untouched weight, None where nothing is known. smallest_edge, smallest_block: the deviation in sigma that
-    learning must add inside two equal blocks for the edge test, or co-clustering, to find them; inf where none does.
-    sensitivity: at 0.9, 1.0 and 1.1 sigma, by increasing factor. power: what each test could see, by its name.
-    reason: why it does not fall apart; step: what to try next, a key of STEPS; suggestion: that with its figures.
-    """
+    """One weight (K, N): its graph, what it takes to break it, and what the tests could see in it."""
 
     node: str
     shape: tuple[int, int]
-    density: float
-    components: int
-    giant: float
-    dormant: int
-    distance: float
-    half: float
-    half_kept: float
-    half_giant: float
-    half_components: int
-    mass: float | None
-    mass_shuffled: float | None
-    null: Null | None
+    density: float  # of its entries that are not zero
+    components: int  # of these
+    giant: float  # share of the features in the largest
+    dormant: int  # features without any
+    distance: float  # density times sqrt(K N): at 1 a random weight falls apart
+    half: float  # |w| above which no component holds half of the features
+    half_kept: float  # share of the non-zero entries that are larger than that
+    half_giant: float  # `giant` of those
+    half_components: int  # `components` of those
+    mass: float | None  # share of the squared weight in the best two equal blocks; None where that has no meaning
+    mass_shuffled: float | None  # the same for its entries in random places
+    null: Null | None  # that of an untouched weight; None where nothing is known
+    # deviation in sigma that learning must add inside two equal blocks for the edge test to find them; or inf
     smallest_edge: float | None
-    smallest_block: float
-    sensitivity: tuple[Sensitivity, ...]
-    power: tuple[tuple[str, str], ...]
-    reason: str
-    step: Step
-    suggestion: str
+    smallest_block: float  # the same for co-clustering
+    sensitivity: tuple[Sensitivity, ...]  # at 0.9, 1.0 and 1.1 sigma, by increasing factor
+    power: tuple[tuple[str, str], ...]  # what each test could see, by its name
+    reason: str  # why it does not fall apart
+    step: Step  # what to try next, a key of STEPS
+    suggestion: str  # that with its figures
 
     @property
     def whole(self) -> bool:

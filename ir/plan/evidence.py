@@ -44,61 +44,45 @@ class Fit:
 class Certificate:
     """Why blocks found by co-clustering may be believed, or not.
 
-    blocks: that were found; split: p-value that entries held out of the search are no larger inside the blocks than
-    outside (cross-fitted, so the search cannot have invented it); level: p-value that what lies outside is not larger
-    than the null, ratio: its energy over the null's; homogeneity: p-value that all features have equal energy outside
-    their blocks; mean: p-value that what lies outside has mean 0, over all and between any two blocks; coherence: its
-    largest singular value over that with random signs; shape: Kolmogorov-Smirnov distance of its magnitudes from a
-    law of initialisation; unplaced: p-value that features in no block have no energy in any; existence: largest p-value
-    that a block is none, corrected for their number, by entries held out of the search; dropped: blocks that were found
-    and not confirmed by these, whose features went elsewhere; strays: entries outside
-    that are too large for the null; misplaced: expected share of features in a wrong block; largest: p-value of the
-    largest entry outside, strays taken out, which is reported and never judged; accepted, reason: the verdict.
+    "Outside" is every entry outside the blocks. A default is what a test says that finds nothing.
     """
 
-    blocks: int
+    blocks: int  # that were found
+    # p-value that held-out entries are no larger inside the blocks than outside: no search can have invented it
     split: float
-    level: float
-    ratio: float
-    largest: float
-    homogeneity: float
-    strays: int
-    misplaced: float
-    accepted: bool
-    reason: str
-    mean: float = 1.0
-    coherence: float = 1.0
-    shape: float = 0.0
-    unplaced: float = 1.0
-    existence: float = 1.0
-    dropped: int = 0
+    level: float  # p-value that what lies outside is not larger than the null
+    ratio: float  # energy outside over the null's
+    largest: float  # p-value of the largest entry outside, strays taken out; reported and never judged
+    homogeneity: float  # p-value that all features have equal energy outside their blocks
+    strays: int  # entries outside that are too large for the null
+    misplaced: float  # expected share of features in a wrong block
+    accepted: bool  # the verdict
+    reason: str  # of the verdict
+    mean: float = 1.0  # p-value that what lies outside has mean 0, over all and between any two blocks
+    coherence: float = 1.0  # largest singular value outside over that with random signs
+    shape: float = 0.0  # Kolmogorov-Smirnov distance of the magnitudes outside from a law of initialisation
+    unplaced: float = 1.0  # p-value that features in no block have no energy in any
+    existence: float = 1.0  # largest p-value that a block is none, corrected for their number, by held-out entries
+    dropped: int = 0  # blocks that held-out entries did not confirm, whose features went elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What one test said about one weight.
+    """What one test said about one weight."""
 
-    test: its name; null: of an untouched weight, None where the initial checkpoint itself is known; level: alpha of the
-    whole weight; correction: for many tests; per_edge: p-value below which an edge is confirmed, None where the test
-    has no p-values; confirmed: share of the entries that are; expected_false: how many of them an untouched weight
-    would have had; bandwidth: delta* in units of 1/N, classes: (preferred, random, suppressed) entries, of the
-    random-walk tests; smallest: the smallest |w| that could have been confirmed; power: what the test could see at all,
-    in words; misfit: how the weight contradicts the null, None where it does not.
-    """
-
-    test: str
-    level: float
-    correction: str
-    confirmed: float
-    null: Null | None = None
-    per_edge: float | None = None
-    expected_false: float | None = None
-    bandwidth: float | None = None
-    classes: tuple[int, int, int] | None = None
-    smallest: float | None = None
-    power: str = ""
+    test: str  # its name
+    level: float  # alpha of the whole weight
+    correction: str  # for many tests
+    confirmed: float  # share of the entries that are
+    null: Null | None = None  # of an untouched weight; None where the initial checkpoint itself is known
+    per_edge: float | None = None  # p-value below which an edge is confirmed; None where the test has no p-values
+    expected_false: float | None = None  # confirmed entries that an untouched weight would have had
+    bandwidth: float | None = None  # delta* of the random-walk tests, in units of 1/N
+    classes: tuple[int, int, int] | None = None  # (preferred, random, suppressed) entries of the random-walk tests
+    smallest: float | None = None  # the smallest |w| that could have been confirmed
+    power: str = ""  # what the test could see at all, in words
     fit: Fit | None = None
-    misfit: Misfit | None = None
+    misfit: Misfit | None = None  # how the weight contradicts the null; None where it does not
     certificate: Certificate | None = None
     notes: tuple[str, ...] = field(default=())
 

@@ -28,27 +28,22 @@ class ActivityError(ScissionError):
 class Activity:
     """What M samples (rows of an activation) showed of a linear of shape (K, N).
 
-    samples: M; lost: rows left out for a NaN or an Inf in them; inputs: (K,) samples in which an input was active;
-    mean, squares: (K,) mean and sum of squares of each input, so that sqrt(squares) is ‖x_k‖; labels: (K,) classes of
-    inputs; gram: (K, K) the normal equations XᵀX; joint: (K, K) samples in which both inputs were active.
-    paired: samples whose output is known too; outputs: (N,) samples in which an output was active; exposure: (K, N)
-    samples in which both ends of a weight were active; links: the classes of inputs and outputs, see
-    `operator_classes`. What was not recorded, or was too large to be, is None.
+    What was not recorded, or was too large to be, is None.
     """
 
     shape: tuple[int, int]
-    samples: int
-    lost: int
-    inputs: Labels
-    mean: Float64
-    squares: Float64
-    labels: Labels
-    gram: Float64 | None
-    joint: Labels | None
-    paired: int
-    outputs: Labels | None
-    exposure: Labels | None
-    links: tuple[Labels, Labels] | None
+    samples: int  # M
+    lost: int  # rows left out for a NaN or an Inf in them
+    inputs: Labels  # (K,) samples in which an input was active
+    mean: Float64  # (K,) of each input
+    squares: Float64  # (K,) sum of squares of each input, so that sqrt(squares) is ‖x_k‖
+    labels: Labels  # (K,) classes of inputs
+    gram: Float64 | None  # (K, K) the normal equations XᵀX
+    joint: Labels | None  # (K, K) samples in which both inputs were active
+    paired: int  # samples whose output is known too
+    outputs: Labels | None  # (N,) samples in which an output was active
+    exposure: Labels | None  # (K, N) samples in which both ends of a weight were active
+    links: tuple[Labels, Labels] | None  # classes of inputs and of outputs, see `operator_classes`
 
 
 def classes(activity: Activity, least: int = 1) -> Labels:

@@ -8,8 +8,8 @@ entry outside the final blocks is then held against the null: its energy, its si
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,21 +18,18 @@ import numpy.typing as npt
 from ....ir.plan.evidence import Certificate
 from ....ir.plan.methods import STRAYS
 from ....ir.plan.null import Null
-from ...cocluster.coclustering import Partition, membership, same_block, strips, without
-from ...cocluster.energies import Energies, misfit, moments
+from ...cocluster.coclustering import Partition, without
+from ...cocluster.energies import Energies, misfit
 from ...cocluster.spectral_start import MARGIN, coherence
-from ...connectivity.chunked import as_real
 from .folds import Fold, cross_fit, existence, fewest_entries, together
+from .outside import cells_outside, kolmogorov, off_block, outside_scores, signed_means, unplaced
 
 __all__ = [
     "ACCEPTED",
     "STRAYS",
     "believed",
     "certify",
-    "off_block",
     "refused",
-    "signed_means",
-    "unplaced",
 ]
 
 Labels = npt.NDArray[np.int64]
@@ -77,76 +74,154 @@ def certify(
             reason = "what stands out of the noise is no set of blocks: all of it hangs together"
         return refused(blocks, reason)
     folds = cross_fit(energy, seed) if folds is None else folds
-    split, doubt = together(folds), existence(folds, found)
-    level, ratio, homogeneity = off_block(energy, found, strays, trusted)
-    scores = _outside_scores(weight, found, strays, null.sigma)
-    entries = int(np.count_nonzero(scores))
-    mean, shape = signed_means(scores, found), misfit(scores)
-    coherent, margin = coherence(scores, np.random.default_rng(seed)) if entries else (1.0, 1.0)
-    # Exact zeros are removed already: only the others can be too small for the null.
-    faint = trusted and entries > 0 and ratio * _cells_outside(found, strays) / entries < FAINT
-    count = int(strays.sum())
-    lone = int((found.inputs < 0).sum() + (found.outputs < 0).sum())
-    idle = unplaced(energy, found, seed)
-    other = f", or the weights were not initialised as stated ({null.source}): try without --init" if trusted else ""
-    checks = [
-        (split > ACCEPTED, f"entries held out of the search are no larger inside the blocks (p = {split:.2g})"),
-        (split <= ACCEPTED and bool((doubt > ACCEPTED).any()), _unconfirmed(found, doubt)),
-        (
-            found.misplaced > MISPLACED,
-            f"{found.misplaced:.1%} of the features are expected in a wrong block, above {MISPLACED:.0%}",
-        ),
-        (
-            level < ACCEPTED and ratio > SLACK,
-            f"what lies outside the blocks has {ratio:.3f} of the energy that the null allows (p = {level:.2g}){other}",
-        ),
-        (
-            faint,
-            f"what lies outside the blocks has {ratio:.3f} of the energy of the null: smaller than the null, the "
-            f"initialisation is not as stated ({null.source}): try without --init",
-        ),
-        (
-            homogeneity < ACCEPTED,
-            f"what lies outside the blocks is not equally strong for all features (p = {homogeneity:.2g})",
-        ),
-        (
-            idle < ACCEPTED,
-            f"{lone:,} features are in no block, and yet they have more energy than noise has (p = {idle:.2g})",
-        ),
-        (mean < SIGNED, f"what lies outside the blocks has a mean other than 0 (p = {mean:.2g})"),
-        (
-            coherent > margin,
-            f"what lies outside the blocks is coherent: its largest singular value is {coherent:.2f} of that with "
-            "random signs",
-        ),
-        (
-            shape > SHAPE and _kolmogorov(shape, entries) < ACCEPTED,
-            f"the magnitudes outside the blocks follow no law of initialisation (distance {shape:.3f})",
-        ),
-        (
-            count > allowed,
-            f"{count:,} entries outside the blocks are too large for the null, more than {allowed}{other}",
-        ),
-    ]
-    failed = [reason for bad, reason in checks if bad]
+    measured = _measured(weight, energy, found, strays, null.sigma, trusted, seed, folds)
+    failed = [check.sentence for check in _checks(found, measured, null, trusted, allowed) if not check.passed]
     outside = "the null" if trusted else "homogeneous noise (its level was not tested)"
     return Certificate(
         blocks=blocks,
-        split=split,
-        level=level,
-        ratio=ratio,
+        split=measured.split,
+        level=measured.level,
+        ratio=measured.ratio,
         largest=largest,
-        homogeneity=homogeneity,
-        strays=count,
+        homogeneity=measured.homogeneity,
+        strays=measured.strays,
         misplaced=found.misplaced,
         accepted=not failed,
         reason="; ".join(failed) or f"{blocks} blocks, and what lies outside is {outside}",
-        mean=mean,
-        coherence=coherent,
-        shape=shape,
-        unplaced=idle,
-        existence=float(doubt.max()),
+        mean=measured.mean,
+        coherence=measured.coherence,
+        shape=measured.shape,
+        unplaced=measured.unplaced,
+        existence=float(measured.doubt.max()),
         dropped=dropped,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """What a certificate judges; see `Certificate` for the fields of the same name."""
+
+    split: float
+    doubt: npt.NDArray[np.float64]  # (blocks,) p-value that each is none
+    level: float
+    ratio: float
+    homogeneity: float
+    mean: float
+    coherence: float
+    margin: float  # of it: what random signs reach
+    shape: float
+    shape_p: float
+    faint: bool  # smaller than the null could be
+    strays: int
+    unplaced: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question that a certificate asks, and what is said where the answer is no."""
+
+    name: str
+    statistic: float
+    limit: float
+    passed: bool
+    sentence: str
+
+
+def _measured(
+    weight: npt.NDArray[Any],
+    energy: Energies,
+    found: Partition,
+    strays: Mask,
+    sigma: float,
+    trusted: bool,
+    seed: int,
+    folds: Sequence[Fold],
+) -> _Measured:
+    """Every statistic, judged or not."""
+    level, ratio, homogeneity = off_block(energy, found, strays, trusted)
+    scores = outside_scores(weight, found, strays, sigma)
+    entries = int(np.count_nonzero(scores))
+    coherent, margin = coherence(scores, np.random.default_rng(seed)) if entries else (1.0, 1.0)
+    shape = misfit(scores)
+    return _Measured(
+        split=together(folds),
+        doubt=existence(folds, found),
+        level=level,
+        ratio=ratio,
+        homogeneity=homogeneity,
+        mean=signed_means(scores, found),
+        coherence=coherent,
+        margin=margin,
+        shape=shape,
+        shape_p=kolmogorov(shape, entries),
+        # Exact zeros are removed already: only the others can be too small for the null.
+        faint=trusted and entries > 0 and ratio * cells_outside(found, strays) / entries < FAINT,
+        strays=int(strays.sum()),
+        unplaced=unplaced(energy, found, seed),
+    )
+
+
+def _checks(found: Partition, m: _Measured, null: Null, trusted: bool, allowed: int) -> tuple[Check, ...]:
+    """All questions, in the order in which they are told of."""
+    return *_inside_checks(found, m), *_outside_checks(found, m, null, trusted, allowed)
+
+
+def _inside_checks(found: Partition, m: _Measured) -> tuple[Check, ...]:
+    """Whether there are blocks at all, whether each is one, and whether features are in the right ones."""
+    doubt = float(m.doubt.max())
+    return (
+        Check(
+            *("split", m.split, ACCEPTED, m.split <= ACCEPTED),
+            f"entries held out of the search are no larger inside the blocks (p = {m.split:.2g})",
+        ),
+        # Where there are no blocks at all, that none of them is one is no news.
+        Check("existence", doubt, ACCEPTED, m.split > ACCEPTED or doubt <= ACCEPTED, _unconfirmed(found, m.doubt)),
+        Check(
+            *("misplaced", found.misplaced, MISPLACED, found.misplaced <= MISPLACED),
+            f"{found.misplaced:.1%} of the features are expected in a wrong block, above {MISPLACED:.0%}",
+        ),
+    )
+
+
+def _outside_checks(found: Partition, m: _Measured, null: Null, trusted: bool, allowed: int) -> tuple[Check, ...]:
+    """Whether what lies outside the blocks looks like the null: its energy, its signs, its coherence, its shape."""
+    other = f", or the weights were not initialised as stated ({null.source}): try without --init" if trusted else ""
+    outside = "what lies outside the blocks"
+    lone = int((found.inputs < 0).sum() + (found.outputs < 0).sum())
+    return (
+        Check(
+            *("level", m.level, ACCEPTED, m.level >= ACCEPTED or m.ratio <= SLACK),
+            f"{outside} has {m.ratio:.3f} of the energy that the null allows (p = {m.level:.2g}){other}",
+        ),
+        Check(
+            *("faint", m.ratio, FAINT, not m.faint),
+            f"{outside} has {m.ratio:.3f} of the energy of the null: smaller than the null, the "
+            f"initialisation is not as stated ({null.source}): try without --init",
+        ),
+        Check(
+            *("homogeneity", m.homogeneity, ACCEPTED, m.homogeneity >= ACCEPTED),
+            f"{outside} is not equally strong for all features (p = {m.homogeneity:.2g})",
+        ),
+        Check(
+            *("unplaced", m.unplaced, ACCEPTED, m.unplaced >= ACCEPTED),
+            f"{lone:,} features are in no block, and yet they have more energy than noise has (p = {m.unplaced:.2g})",
+        ),
+        Check(
+            *("mean", m.mean, SIGNED, m.mean >= SIGNED),
+            f"{outside} has a mean other than 0 (p = {m.mean:.2g})",
+        ),
+        Check(
+            *("coherence", m.coherence, m.margin, m.coherence <= m.margin),
+            f"{outside} is coherent: its largest singular value is {m.coherence:.2f} of that with random signs",
+        ),
+        Check(
+            *("shape", m.shape, SHAPE, m.shape <= SHAPE or m.shape_p >= ACCEPTED),
+            f"the magnitudes outside the blocks follow no law of initialisation (distance {m.shape:.3f})",
+        ),
+        Check(
+            *("strays", m.strays, allowed, m.strays <= allowed),
+            f"{m.strays:,} entries outside the blocks are too large for the null, more than {allowed}{other}",
+        ),
     )
 
 
@@ -180,94 +255,6 @@ def _unconfirmed(found: Partition, doubt: npt.NDArray[np.float64]) -> str:
     )
 
 
-def unplaced(energy: Energies, found: Partition, seed: int = 0) -> float:
-    """p-value that features in no block have no more energy, in any block or among themselves, than there is between
-    blocks.
-
-    Each feature's best block is chosen on a random half of its entries, and the other halves of all features together
-    are tested, both ways: members of a block that are weaker than the others look untouched one by one, not together.
-    """
-    from scipy.special import ndtr
-
-    rng = np.random.default_rng(seed)
-    mean, variance = _between(energy, found)
-    found_p = []
-    sides = [(energy[found.inputs < 0], found.outputs), (energy[:, found.outputs < 0].T, found.inputs)]
-    halves = [(part, labels, rng.random(part.shape) < 0.5) for part, labels in sides if part.size]
-    for swap in (False, True):
-        excess = entries = 0.0
-        for part, labels, half in halves:
-            members = membership(labels, found.count)
-            chosen, tested = (half, ~half) if not swap else (~half, half)
-            first = np.where(chosen, part - mean, 0) @ members / np.sqrt(np.maximum(chosen @ members, 1))
-            best = first.argmax(1)
-            at = np.arange(best.size)
-            excess += float((np.where(tested, part - mean, 0) @ members)[at, best].sum())
-            entries += float((tested @ members)[at, best].sum())
-        if entries:
-            found_p.append(float(ndtr(-excess / math.sqrt(variance * entries))))
-    apart = energy[np.ix_(found.inputs < 0, found.outputs < 0)]  # blocks of their own that were too weak to be found
-    if apart.size:
-        excess = float(apart.sum(dtype=np.float64)) - mean * apart.size
-        found_p.append(float(ndtr(-excess / math.sqrt(variance * apart.size))))
-    return min(1.0, 3 * min(found_p, default=1.0))
-
-
-def _between(energy: Energies, found: Partition) -> tuple[float, float]:
-    """Mean and variance of the energy between blocks, both ends of an entry being in one; the null's where none is."""
-    total = square = 0.0
-    entries = 0
-    for rows in strips(energy):
-        placed = (found.inputs[rows, None] >= 0) & (found.outputs[None, :] >= 0)
-        values = energy[rows][placed & ~same_block(found, rows)].astype(np.float64)
-        total, square, entries = total + values.sum(), square + (values * values).sum(), entries + values.size
-    if not entries:
-        return moments()
-    mean = total / entries
-    return float(mean), float(max(square / entries - mean * mean, 1e-30))
-
-
-def _outside_scores(weight: npt.NDArray[Any], found: Partition, strays: Mask, sigma: float) -> Energies:
-    """The weight in units of sigma, 0 inside the blocks and where there are strays."""
-    out = np.empty(weight.shape, np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for rows in strips(weight):
-            kept = ~same_block(found, rows) & ~strays[rows]
-            out[rows] = np.where(kept, as_real(weight[rows]) / sigma, 0)
-    return out
-
-
-def _cells_outside(found: Partition, strays: Mask) -> int:
-    return sum(int((~same_block(found, rows) & ~strays[rows]).sum()) for rows in strips(strays))
-
-
-def _kolmogorov(distance: float, entries: int) -> float:
-    from scipy.stats import kstwobign
-
-    return float(kstwobign.sf(distance * math.sqrt(entries)))
-
-
-def signed_means(scores: Energies, found: Partition) -> float:
-    """p-value that scores, 0 where they do not count, have mean 0: over all of them and over each pair of blocks.
-
-    The sum of a pair over the root of its sum of squares is standard normal; the smallest two-sided p-value is
-    corrected for their number (Bonferroni). Features in no block are together one more block.
-    """
-    from scipy.special import ndtr
-
-    left, right = (
-        (np.where(labels < 0, found.count, labels)[:, None] == np.arange(found.count + 1)).astype(np.float32)
-        for labels in (found.inputs, found.outputs)
-    )
-    sums = left.T.astype(np.float64) @ (scores @ right).astype(np.float64)
-    squares = left.T.astype(np.float64) @ ((scores * scores) @ right).astype(np.float64)
-    used = squares > 0
-    if not used.any():
-        return 1.0
-    z = np.append(sums[used] / np.sqrt(squares[used]), sums.sum() / math.sqrt(squares.sum()))
-    return min(1.0, 2 * float(ndtr(-np.abs(z).max())) * z.size)
-
-
 def refused(blocks: int, reason: str) -> Certificate:
     """The certificate of a search that found too few blocks to test anything."""
     return Certificate(
@@ -282,43 +269,3 @@ def refused(blocks: int, reason: str) -> Certificate:
         accepted=False,
         reason=reason,
     )
-
-
-def off_block(energy: Energies, found: Partition, excluded: Mask, trusted: bool) -> tuple[float, float, float]:
-    """(p-value of the level, ratio, p-value of homogeneity) of everything outside the blocks but the strays.
-
-    Level: the mean energy is not above the null's, by its standard error; 1 where the null is not trusted, and then the
-    ratio is that to the null as it was estimated. Homogeneity: the squared deviations of all features' mean energies,
-    in their standard errors, add up to chi-square.
-    """
-    from scipy.special import ndtr
-    from scipy.stats import chi2
-
-    K, N = energy.shape
-    rows_sum, rows_count = np.zeros(K), np.zeros(K)
-    columns_sum, columns_count = np.zeros(N), np.zeros(N)
-    square = 0.0
-    for rows in strips(energy):
-        outside = ~same_block(found, rows) & ~excluded[rows]
-        part = np.where(outside, energy[rows], 0).astype(np.float64)
-        rows_sum[rows], rows_count[rows] = part.sum(1), outside.sum(1)
-        columns_sum += part.sum(0)
-        columns_count += outside.sum(0)
-        square += float((part * part).sum())
-    entries = rows_count.sum()
-    if not entries:
-        return 1.0, 1.0, 1.0
-    mean = rows_sum.sum() / entries
-    variance = max(square / entries - mean * mean, 1e-30)
-    expected, spread = moments()
-    ratio = mean / expected
-    level = float(ndtr(-(mean - expected) / math.sqrt(spread / entries))) if trusted else 1.0
-    deviations = [
-        (sums[used] - mean * counts[used]) / np.sqrt(variance * counts[used])
-        for sums, counts in ((rows_sum, rows_count), (columns_sum, columns_count))
-        for used in [counts > 0]
-    ]
-    z = np.concatenate(deviations)
-    # Rows and columns of one matrix share the mean; a feature's own share of it makes its deviation a little smaller.
-    homogeneity = float(chi2.sf((z * z).sum(), max(z.size - 2, 1)))
-    return level, float(ratio), homogeneity

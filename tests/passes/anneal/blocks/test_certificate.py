@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from scission.ir.plan.null import Null
-from scission.passes.anneal.blocks.certificate import ACCEPTED, STRAYS, believed, certify, off_block, refused, unplaced
+from scission.passes.anneal.blocks.certificate import ACCEPTED, STRAYS, believed, certify, refused
 from scission.passes.anneal.blocks.folds import cross_fit
+from scission.passes.anneal.blocks.outside import off_block, unplaced
 from scission.passes.anneal.blocks.search import anneal_blocks
 from scission.passes.cocluster.coclustering import Partition, cocluster
 from scission.passes.cocluster.energies import energies, moments
