@@ -9,7 +9,7 @@ from ...ir.findings.difference import Became, Difference, Field, NodeChange, Sid
 from ...ir.io.load import Model, graphs
 from ...ir.onnx_ir import onnx_ir as ir
 from .annotations import annotation_changes, is_provenance, shortened
-from .constant_provenance import kinship
+from .constant_provenance import provenance_of
 from .node_groups import group_nodes, node_at
 from .node_matching import Pairs, pair_nodes
 from .tensor_identity import Contents
@@ -49,7 +49,7 @@ def differences(before: Model, after: Model) -> Difference:
     other = anatomy(after.graph, numbers, contents, _aliases(before.graph, after.graph))
     pairs = pair_nodes(one, other)
     groups = group_nodes(one, other, pairs)
-    constants = kinship(one, other, pairs, groups, contents)
+    constants = provenance_of(one, other, pairs, groups, contents)
     beside = annotation_changes(one, other, pairs, _Changes(one, other, pairs, None).twins())
     return Difference(
         before=_side(before),
