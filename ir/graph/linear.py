@@ -58,6 +58,13 @@ class Layout:
             return 1
         return -1 if self.rank is None else self.rank - 1
 
+    @property
+    def boundary_transposes(self) -> int:
+        """How many of its two ends take a Transpose to come to features-first layout and back: 0, 1 or 2."""
+        if self.kind == "conv":
+            return 0
+        return 2 if self.kind == "rows" else (self.enter is not None) + (self.exit is not None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bias:

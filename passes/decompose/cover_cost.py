@@ -16,7 +16,7 @@ class CoverCost:
     outside all groups; granularity: how many outputs are computed at once; what is missing
     from the last of these costs half as much as an output.
     The defaults are multiply-adds of one activation row out of 256, on the machine that
-    `scission.passes.lowering.linear.cost` has constants of: to copy an input costs as much as 40 multiply-adds, an
+    `passes/lowering/machines/cpu.json` has prices of: to copy an input costs as much as 40 multiply-adds, an
     output 20, to start a product 330, and to add a single entry apart 110.
 
     >>> CoverCost(mac=1, read=0, write=0, launch=10).of(3, 4)

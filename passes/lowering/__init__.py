@@ -1,5 +1,5 @@
 """How a decomposition is written in operators, and what that costs.
 
-Entry: `linear.lowering.lower`.
-May import: nothing.
+Entry: `target.Target`, `protocol.worst_gain`.
+May import: ir, ir.plan, passes.decompose, passes.lowering.nodes.
 """

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear
 from ...ir.io.load import ModelError
-from ...ir.plan.plan import Decomposition
+from ...ir.plan.plan import Decomposition, LoweringName
 from ..connectivity.bipartite import Components, components
 from ..connectivity.edges import relate
 from ..decompose.blocks import decompose
 from ..decompose.cover.cover import WORTH, every_cover
 from ..decompose.fingerprint import fingerprint
+from ..lowering.linear.lowerings import LOWERINGS
 
 if TYPE_CHECKING:
     import torch
@@ -29,12 +30,14 @@ Key: TypeAlias = tuple[Any, ...]
 @dataclass(frozen=True, slots=True)
 class Analysis:
     """The components of a weight and its blocks; covers: of small groups that share features, where they leave fewer
-    multiply-adds than the blocks; sha256: of the stored weight, only where there is something to split."""
+    multiply-adds than the blocks; sha256: of the stored weight, only where there is something to split; takes: the
+    lowerings that can write its entries, none where nothing splits."""
 
     components: Components
     decomposition: Decomposition
     covers: tuple[Decomposition, ...]
     sha256: str | None
+    takes: frozenset[LoweringName]
 
     @property
     def decompositions(self) -> tuple[Decomposition, ...]:
@@ -63,7 +66,8 @@ def analyse(weight: npt.NDArray[Any], *, transposed: bool = False, parts: Compon
     found = tuple(every_cover(relate(weight), parts)) if sparse else ()
     splits = decomposition.mac_share < 1 or bool(found)
     stored = weight.T if transposed else weight
-    return Analysis(parts, decomposition, found, fingerprint(stored) if splits else None)
+    takes = frozenset(one.name for one in LOWERINGS if one.takes(weight)) if splits else frozenset()
+    return Analysis(parts, decomposition, found, fingerprint(stored) if splits else None, takes)
 
 
 def analyse_on(

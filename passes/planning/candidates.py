@@ -1,79 +1,121 @@
-"""Every way in which one linear may be lowered by itself: groups of its blocks and covers, and what fits them."""
+"""Every way in which one operator may be lowered by itself: its blocks, groups of them and covers, in each lowering.
+
+Planning, tuning, explaining and the study of covers all take from here, so that they cannot disagree.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from ...ir.graph.linear import Linear
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import Decomposition, LoweringName
-from ..lowering.linear.batched import padded_shape
-from ..lowering.linear.cost import Machine, fitting
-from ..lowering.linear.lowering import ASKED, absorb_dormant, absorbs, apart, misfit
+from ..lowering.linear.dormant import absorb_dormant, apart, computes_dormant
+from ..lowering.linear.lowerings import ON_ANY, lowering_of, suited
+from ..lowering.linear.protocol import LinearLowering
+from ..lowering.protocol import worst_gain
+from ..lowering.target import Target
 from .analysis import Analysis
 from .grain import grained, suited_to
 
-__all__ = ["Settings", "candidates", "misfits"]
+__all__ = ["LinearCandidate", "Question", "best_of", "candidates", "refusals"]
 
-Settings: TypeAlias = "Collection[tuple[int, Machine]]"
 PADDED = 1.25  # times the entries of the blocks, where every block was asked for as it is
 
 
-def candidates(
-    linear: Linear,
-    analysis: Analysis,
-    ways: Collection[LoweringName],
-    grain: Grain,
-    settings: Settings,
-    tile: int,
-    *,
-    asked: bool = False,
-) -> Iterator[tuple[Decomposition, list[LoweringName]]]:
-    """Groups of blocks that save something, and which of the ways fit each.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What candidates are for: target: what they run on; rows: activation rows, each number once; grain: how coarse
+    blocks are to be; asked: the lowering to take whatever it costs, in all blocks unless the grain says how many."""
 
-    asked: whether the one way was asked for, so that it is taken also where another would have less to move, and for
-    every block unless the grain says how many.
+    target: Target
+    rows: Sequence[int]
+    grain: Grain = field(default_factory=Grain)
+    asked: LoweringName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearCandidate:
+    """Some blocks in some lowering: gain: predicted dense time over its own, at its worst over rows and prices, 0 where
+    the lowering does not fit; against: why it does not fit the blocks, empty where it would only do for more what
+    another does."""
+
+    lowering: LinearLowering
+    decomposition: Decomposition
+    gain: float = 0.0
+    against: str = ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the lowering fits the blocks."""
+        return self.gain > 0
+
+
+def candidates(
+    linear: Linear, analysis: Analysis, question: Question, *, every: bool = False
+) -> Iterator[LinearCandidate]:
+    """All groups of blocks that save something in all lowerings that suit the linear and its weight.
+
+    Where one of these multiplies nothing there are no others, unless `every` of them is wanted. Where none suits the
+    linear, what the one that suits most would gain is told all the same.
     """
-    if asked and grain.parts is None:
-        grain = replace(grain, every=True)
-    itemsize = int(linear.dtype.numpy().itemsize)
-    absorbed = absorbs(linear) and not set(ways) <= set(ASKED)
+    target, asked = question.target, question.asked
+    lowerings = _lowerings(linear, analysis, question, every=every)
+    grain = replace(question.grain, every=True) if asked and question.grain.parts is None else question.grain
+    settings = [(rows, prices) for rows in question.rows for prices in target.prices]
+    # Their zero columns are computed, so they count.
+    absorbed = computes_dormant(linear) and not all(one.keeps_dormant for one in lowerings)
+    suits = [one for one in lowerings if one.why_not(linear, None, target) is None]
     for found in suited_to(analysis, grain):
         if not found.blocks or apart(linear, found):
             continue
-        whole = absorb_dormant(found) if absorbed else found  # their zero columns are computed, so they count
-        for grouped in grained(whole, grain, analysis.components, settings, itemsize):
+        whole = absorb_dormant(found) if absorbed else found
+        for grouped in grained(whole, grain, analysis.components, settings, int(linear.dtype.itemsize)):
             if grouped.mac_share >= 1:
                 continue
-            if asked:
-                fits = [way for way in ways if misfit(grouped, way, tile) is None]
-            else:
-                fits = fitting(grouped, ways, tile)
-            if len(grouped.blocks) < len(whole.blocks):
-                fits = [way for way in fits if way != "select"]  # which is never grouped
-            if grain.every and not asked:
-                fits = [way for way in fits if not _padded(grouped, way, tile)]
-            yield grouped, fits
+            merged = len(grouped.blocks) < len(whole.blocks)
+            for lowering in lowerings:
+                against = lowering.why_not(linear, grouped, target) if lowering in suits else None
+                if (
+                    against
+                    or (merged and not lowering.regroups)
+                    or (not asked and _wasteful(lowering, grouped, grain, target.tile(linear.dtype)))
+                ):
+                    yield LinearCandidate(lowering=lowering, decomposition=grouped, against=against or "")
+                    continue
+                gain = worst_gain(lowering, linear, grouped, question.rows, target)
+                yield LinearCandidate(lowering=lowering, decomposition=grouped, gain=gain)
 
 
-def misfits(
-    found: Iterable[tuple[Decomposition, list[LoweringName]]], ways: Iterable[LoweringName], tile: int
-) -> dict[LoweringName, str]:
-    """Why ways fit none of the groups, as far as blocks are against them."""
+def _lowerings(linear: Linear, analysis: Analysis, question: Question, *, every: bool) -> tuple[LinearLowering, ...]:
+    """Those to try, in the order in which equal ones are preferred."""
+    if question.asked:
+        return (lowering_of(question.asked),)
+    fit = [one for one in suited(linear, question.target) if one.name in analysis.takes]
+    without_products = tuple(one for one in fit if not one.multiplies)
+    return tuple(fit) if every else without_products or tuple(fit) or (ON_ANY,)
+
+
+def _wasteful(lowering: LinearLowering, found: Decomposition, grain: Grain, tile: int) -> bool:
+    """Whether a lowering would move what is in place, or pad blocks to much more than they are where each is wanted."""
+    padded = grain.every and lowering.entries(found, tile) > PADDED * sum(
+        block.inputs.size * block.outputs.size for block in found.blocks
+    )
+    return padded or lowering.idle(found)
+
+
+def best_of(found: Iterable[LinearCandidate]) -> LinearCandidate | None:
+    """The one with the largest gain, the first of equal ones; None where none fits."""
+    return max((one for one in found if one.fits), key=lambda one: one.gain, default=None)
+
+
+def refusals(found: Iterable[LinearCandidate]) -> dict[LoweringName, str]:
+    """Why lowerings fit none of the groups, as far as blocks are against them."""
+    tried = list(found)
+    fit = {one.lowering.name for one in tried if one.fits}
     against: dict[LoweringName, str] = {}
-    groups = list(found)
-    for way in ways:
-        if not any(way in fits for _, fits in groups):
-            why = next((why for grouped, _ in groups if (why := misfit(grouped, way, tile))), None)
-            against |= {} if why is None else {way: why}
+    for one in tried:
+        if one.against and one.lowering.name not in fit:
+            against.setdefault(one.lowering.name, one.against)
     return against
-
-
-def _padded(found: Decomposition, way: LoweringName, tile: int) -> bool:
-    """Whether a way pads blocks to much more than they are."""
-    if way not in ("batched", "grouped"):
-        return False
-    B, k, n = padded_shape(found, tile)
-    return B * k * n > PADDED * sum(i * o for i, o in (block.shape for block in found.blocks))

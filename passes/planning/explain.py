@@ -33,16 +33,19 @@ from ..connectivity.percolation import half_giant
 from ..connectivity.small_cuts import glued_by_few, glued_by_size
 from ..decompose.cover.cover import WORTH
 from ..decompose.recurrent import joint_edges
-from ..lowering.linear.batched import tile_of
-from ..lowering.linear.cost import MARGIN, Choice, Machine, best_of, machines_for
-from ..lowering.linear.lowering import ALONE, ASKED, absorb_dormant, absorbs, apart, problem
-from ..lowering.recurrent.cost import parallel_seconds, seconds
+from ..lowering.linear.dormant import absorb_dormant, apart, computes_dormant
+from ..lowering.linear.lowerings import LOWERINGS, suited
+from ..lowering.linear.protocol import LinearLowering, why_not_dense
+from ..lowering.prices import MARGIN
+from ..lowering.protocol import worst_gain
+from ..lowering.recurrent.lowering import CELLS
+from ..lowering.target import Target
 from ..rewrite.prepare import planned_view
 from .analysis import Analysis, analyse
-from .candidates import candidates, misfits
+from .candidates import LinearCandidate, Question, best_of, candidates, refusals
 from .inspect import cover_share, inspect_model, scopes_of
-from .linear import names_of, selects_only, turned_ends
-from .recurrent import machines_of, runs_of
+from .linear import names_of
+from .recurrent import runs_of
 from .regions import Candidate, candidate, grow, joint_options
 from .settings import PlanSettings
 
@@ -196,9 +199,10 @@ class Case:
     known: Mapping[str, Any]
     threads: int
 
-    def machines(self) -> list[Machine]:
+    @property
+    def target(self) -> Target:
         """What costs are predicted for."""
-        return machines_for(self.plan.provider, self.threads)
+        return Target(provider=self.plan.provider, threads=self.threads)
 
 
 def trials(case: Case) -> tuple[Trial, ...]:
@@ -245,7 +249,7 @@ def _components(case: Case) -> Trial:
         f"{parts.count:,} component{'s' * (parts.count != 1)}, the largest with {parts.giant:.1%} of the features"
         f"{f', {idle:,} features without an edge' if idle else ''}: {found.mac_share:.1%} of the multiply-adds"
     )
-    if absorbs(case.linear) and found.blocks and found.dormant_outputs.size:
+    if computes_dormant(case.linear) and found.blocks and found.dormant_outputs.size:
         made = absorb_dormant(found).mac_share
         what += f", {made:.1%} as {case.linear.op} can be split here, where outputs without an edge are computed too"
     what += f"; found {case.plan.analysed}" if case.plan.analysed else ""
@@ -288,7 +292,7 @@ def _region(case: Case) -> Trial:
     constants = case.seen.found.constants
     own = candidate(linear, case.analysis, constants)
     if own is None:
-        why = unfit(linear) or problem(linear) or "it has neither several components nor groups that share inputs"
+        why = unfit(linear) or why_not_dense(linear) or "it has neither several components nor groups that share inputs"
         return Trial(what="region", found=alone, refused=why)
     others = list(_candidates(case))
     regions = grow([own, *others], constants) if others else []
@@ -297,7 +301,7 @@ def _region(case: Case) -> Trial:
         why = "no other linear has blocks" if not others else "nowhere do its blocks go on in those of a neighbour"
         return Trial(what="region", found=alone, refused=why)
     together = [one.address for one in grown.region.linears]
-    options = joint_options(grown, plan.rows_of(together), case.machines(), plan.grain)
+    options = joint_options(grown, plan.rows_of(together), case.target, plan.grain)
     gain = options[0].gain if options else None
     with_ = _named(one.address for one in grown.region.linears if one is not linear)
     why = "too little gain is predicted" if gain is None or gain < MARGIN else "more is predicted for each alone"
@@ -324,62 +328,69 @@ def _analysis(linear: Linear, known: Mapping[str, Any], seen: View) -> Analysis:
 def _lowerings(case: Case) -> Iterator[Trial]:
     """Each way to write it alone: what it is predicted to gain, or why it cannot be; those last that are only taken
     where they are asked for."""
-    linear, step, tile = case.linear, case.step, tile_of(case.plan.provider, case.linear.dtype)
-    selects = selects_only(linear, case.analysis, case.seen.found)
-    fit = [way for way in ALONE if problem(linear, way) is None and (way == "select") is selects]
-    best, unfit_ = _best(case, fit, tile)
-    top = max(best, key=lambda way: best[way].gain, default=None)
-    for way in (*ALONE, *ASKED) if best or unfit_ else ():
+    linear, step, target = case.linear, case.step, case.target
+    fit = [one for one in suited(linear, target) if one.name in case.analysis.takes]
+    alone = next((one for one in fit if not one.multiplies), None)  # none of the others is looked at then
+    best, against = _best(case, None)
+    looked_at = bool(best or against)
+    best = best if fit else {}  # what suits nothing is predicted all the same
+    top = max(best.values(), key=lambda one: one.gain, default=None)
+    for lowering in sorted(LOWERINGS, key=lambda one: one.on_request) if looked_at else ():
+        way = lowering.name
         asked = step.lowering == way and way not in best
-        if (way in ASKED or asked) and problem(linear, way) is None:
-            literal, against = _best(case, [way], tile, asked=True)
+        if (lowering.on_request or asked) and lowering.why_not(linear, None, target) is None:
+            literal, why_so = _best(case, way)
             best |= literal
-            unfit_ |= against
+            against |= why_so
         if way in best:
-            choice, taken = best[way], step.lowering == way
-            share = f"{choice.decomposition.mac_share:.1%} of the multiply-adds"
-            blocks = len(choice.decomposition.blocks)
+            made, taken = best[way], step.lowering == way
+            share = f"{made.decomposition.mac_share:.1%} of the multiply-adds"
+            blocks = len(made.decomposition.blocks)
             what = f"{blocks} block{'s' * (blocks != 1)}, {share}"
-            why = "" if taken else _why_not(choice.gain, case, best[top].gain if top else 0.0, top or "", way)
-            yield Trial(what=way, found=what, gain=round(choice.gain, 3), taken=taken, refused=why)
+            why = "" if taken else _why_not(made, case, top)
+            yield Trial(what=way, found=what, gain=round(made.gain, 3), taken=taken, refused=why)
             continue
-        why = problem(linear, way) or unfit_.get(way, "nothing has to be moved, so 'split' does it without index work")
-        if selects:
-            why = "every output is one input, so that 'select' does it without a product"
-        elif way == "select":
-            why = "not every output is one input as it is"
-        yield Trial(what=way, found="cannot be", refused=why)
+        yield Trial(what=way, found="cannot be", refused=_cannot(case, lowering, alone, against.get(way, "")))
+
+
+def _cannot(case: Case, lowering: LinearLowering, alone: LinearLowering | None, against: str) -> str:
+    """Why a lowering cannot be; alone: the one without products that is looked at alone, where there is one."""
+    if alone is not None:
+        return f"every output is one input, so that '{alone.name}' does it without a product"
+    if lowering.name not in case.analysis.takes:
+        return "not every output is one input as it is"
+    reason = lowering.why_not(case.linear, None, case.target) or against
+    return reason or "nothing has to be moved, so 'split' does it without index work"
 
 
 def _best(
-    case: Case, ways: Sequence[LoweringName], tile: int, *, asked: bool = False
-) -> tuple[dict[LoweringName, Choice], dict[LoweringName, str]]:
+    case: Case, asked: LoweringName | None
+) -> tuple[dict[LoweringName, LinearCandidate], dict[LoweringName, str]]:
     """The groups of blocks or covers with which each way gains most, and what is against the ways that do not fit;
-    asked: as in `candidates`."""
-    linear = case.linear
-    itemsize = int(np.dtype(linear.dtype.numpy()).itemsize)
-    settings = [(count, machine) for count in case.plan.rows_of([case.step.node]) for machine in case.machines()]
-    found = list(candidates(linear, case.analysis, ways, case.plan.grain, settings, tile, asked=asked))
-    best: dict[LoweringName, Choice] = {}
-    for way in ways:
-        ends = turned_ends(linear, way)
-        own = best_of(((one, [way]) for one, fits in found if way in fits), settings, itemsize, ends, tile)
-        best |= {} if own is None else {way: own}
-    return best, misfits(found, ways if asked else ALONE, tile)
+    asked: the only one to look at, if any."""
+    rows = case.plan.rows_of([case.step.node])
+    question = Question(target=case.target, rows=rows, grain=case.plan.grain, asked=asked)
+    found = list(candidates(case.linear, case.analysis, question))
+    best: dict[LoweringName, LinearCandidate] = {}
+    for lowering in {one.lowering.name for one in found}:
+        own = best_of(one for one in found if one.lowering.name == lowering)
+        best |= {} if own is None else {lowering: own}
+    return best, refusals(found)
 
 
-def _why_not(gain: float, case: Case, best: float, top: str, way: str) -> str:
-    step = case.step
+def _why_not(made: LinearCandidate, case: Case, top: LinearCandidate | None) -> str:
+    """Why what fits is not taken; top: what gains most of all that need not be asked for."""
+    step, lowering = case.step, made.lowering
     if step.lowering == "joint":
         return "the whole region gains more"
     asked = case.plan.wanted.way(*names_of(case.linear))
     if asked is not None:
         return f"'{asked}' was asked for"
-    if way in ASKED and gain > best:
-        return f"it is only taken with --lowering {way}"
-    if way != top:
-        return f"'{top}' is predicted to gain more ({best:.2f}x)"
-    if gain < MARGIN:
+    if lowering.on_request and made.gain > (top.gain if top else 0.0):
+        return f"it is only taken with --lowering {lowering.name}"
+    if top is not None and lowering is not top.lowering:
+        return f"'{top.lowering.name}' is predicted to gain more ({top.gain:.2f}x)"
+    if made.gain < MARGIN:
         return f"less than {MARGIN}x the speed of dense is predicted, which is not worth a larger graph"
     return step.reason.text
 
@@ -390,20 +401,14 @@ def _trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> t
     what = f"{count:,} component{'s' * (count != 1)} of states, the largest with {step.giant:.1%} of all features"
     refused = "" if count > 1 else "one component holds every state" if count else "every entry is zero"
     found = [Trial(what="components", found=what, refused=refused)]
-    itemsize = np.dtype(way.dtype.numpy()).itemsize
     whole = step.decomposition
     if not whole.blocks:
         return tuple(found)
-    gain = min(
-        seconds(way.op, way.features, way.hidden, run, itemsize, machine)
-        / parallel_seconds(whole, way.op, way.features, run, itemsize, machine)
-        for run in runs_of(way, step.extents)
-        for machine in machines_of(plan.provider, threads)
-    )
-    taken = step.lowering == "parallel"
+    gain = worst_gain(CELLS, way, whole, runs_of(way, step.extents), Target(provider=plan.provider, threads=threads))
+    taken = step.lowering == CELLS.name
     what = f"{len(whole.blocks)} operators side by side, {whole.mac_share:.1%} of the multiply-adds"
     why = "" if taken else step.reason.text
-    return (*found, Trial(what="parallel", found=what, gain=round(gain, 3), taken=taken, refused=why))
+    return (*found, Trial(what=CELLS.name, found=what, gain=round(gain, 3), taken=taken, refused=why))
 
 
 def _states(W: Array, R: Array) -> Percolation | None:

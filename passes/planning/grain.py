@@ -6,8 +6,7 @@ all read all of its inputs is indivisible, as an irreducible diagonal block is i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,12 +15,11 @@ from ...ir.plan.plan import Decomposition
 from ..connectivity.bipartite import Components
 from ..decompose.blocks import is_cover
 from ..decompose.merging import balanced, narrowed, width
-from ..lowering.linear.cost import Machine, groupings
+from ..lowering.seconds import FLOAT_BYTES
 from .analysis import Analysis
+from .groupings import Settings, groupings
 
 __all__ = ["grained", "suited_to"]
-
-Settings: TypeAlias = "Iterable[tuple[int, Machine]]"
 
 
 def suited_to(analysis: Analysis, grain: Grain) -> tuple[Decomposition, ...]:
@@ -41,7 +39,7 @@ def suited_to(analysis: Analysis, grain: Grain) -> tuple[Decomposition, ...]:
 
 
 def grained(
-    found: Decomposition, grain: Grain, components: Components, settings: Settings = (), itemsize: int = 4
+    found: Decomposition, grain: Grain, components: Components, settings: Settings = (), itemsize: int = FLOAT_BYTES
 ) -> Iterator[Decomposition]:
     """The groups of blocks that a grain allows, of which prices choose; components: those of the weight, of which
     `every` keeps each for itself; settings, itemsize: see `groupings`, which are all where nothing is asked for."""

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ...ir.graph.activations import Activations
 from ...ir.graph.linear import Linear
 from ...ir.graph.recurrent import Recurrent
@@ -19,13 +17,10 @@ from ...ir.plan.plan import Decomposition, LoweringName, States, Step
 from ...ir.reason import Cause, Reason
 from ..connectivity.edges import edges
 from ..decompose.recurrent import states_of
-from ..lowering.linear.batched import tile_of
-from ..lowering.linear.cost import Choice, best_of
-from ..lowering.linear.lowering import absorbs, suited
-from ..lowering.linear.scatternd import turned
-from ..lowering.linear.select import selection
+from ..lowering.linear.dormant import computes_dormant
+from ..lowering.linear.lowerings import suited
 from .analysis import Analysis, analyse, analyse_on, key_of
-from .candidates import candidates, misfits
+from .candidates import LinearCandidate, Question, best_of, candidates, refusals
 from .settings import Memo, Planning, PlanSettings
 from .wording import praise, refusal
 
@@ -33,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 
-__all__ = ["linear_steps", "names_of", "selects_only", "turned_ends"]
+__all__ = ["linear_steps", "names_of"]
 
 
 def linear_steps(found: Survey, activations: Activations, planning: Planning) -> tuple[list[Step], list[Skipped]]:
@@ -75,8 +70,6 @@ def _remember(linear: Linear, found: Survey, memo: Memo) -> None:
         memo.analyses[key] = analyse(linear.canonical(found.constants), transposed=linear.transposed)
     if linear.address in found.hidden and key not in memo.states:
         memo.states[key] = _states(linear, found)
-    if key not in memo.selects:
-        memo.selects[key] = selects_only(linear, memo.analyses[key], found)
 
 
 def _analyse_ahead(found: Survey, device: torch.device, planning: Planning) -> None:
@@ -94,24 +87,18 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
     """What to do with one linear; extents: of its activation rows, for each size that is predicted for."""
     K, N = linear.shape
     settings, memo = planning.settings, planning.memo
-    analysis, selects = memo.analyses[key_of(linear)], memo.selects[key_of(linear)]
-    counts = list(dict.fromkeys(map(math.prod, extents)))
-    itemsize = np.dtype(linear.dtype.numpy()).itemsize
+    analysis = memo.analyses[key_of(linear)]
+    counts = tuple(dict.fromkeys(map(math.prod, extents)))
     asked = settings.wanted.way(*names_of(linear))
-    if asked is None or asked == "dense":
-        ways = suited(linear) or ("scatter",)  # predicted all the same; why it is left alone is said below
-        ways = ("select",) if selects and "select" in ways else tuple(way for way in ways if way != "select")
-    else:
-        ways = (asked,)
-    tile = tile_of(settings.provider, linear.dtype)
-    circumstances = (tuple(counts), itemsize, turned_ends(linear), ways, tile, absorbs(linear), asked)
-    key = (*key_of(linear), *circumstances)
+    # The graph may be looked at several times; a linear matters by what lowerings suit it and what they cost there.
+    suit = tuple(one.name for one in suited(linear, settings.target))
+    layout, dormant = linear.layout, computes_dormant(linear)
+    key = (*key_of(linear), counts, linear.dtype, layout.kind, layout.boundary_transposes, suit, dormant, asked)
     if key not in memo.choices:
-        memo.choices[key] = _chosen(linear, analysis, settings, counts, ways, asked)
+        memo.choices[key] = _chosen(linear, analysis, settings, counts, asked)
     choice, against = memo.choices[key]
-    reason = refusal(linear, analysis, choice, counts, settings.force, asked, against, selects=selects)
-    taken = choice if reason is None and choice else None
-    lowering: LoweringName = taken.lowering if taken else "dense"
+    reason = refusal(linear, analysis, choice, counts, settings, asked, against)
+    taken = choice.lowering if reason is None and choice else None
     decomposition = choice.decomposition if choice else Decomposition((K, N), ())
     return Step(
         node=linear.address,
@@ -119,7 +106,7 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
         weight=linear.weight.name or "",
         dtype=linear.dtype.name.lower(),
         shape=(K, N),
-        lowering=lowering,
+        lowering=taken.name if taken else "dense",
         decomposition=decomposition,
         components=analysis.components.count,
         giant=analysis.components.giant,
@@ -127,27 +114,20 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
         dormant_inputs=analysis.decomposition.dormant_inputs.size,
         dormant_outputs=analysis.decomposition.dormant_outputs.size,
         gain=round(choice.gain, 3) if choice else None,
-        reason=reason or praise(analysis, decomposition, selects=lowering == "select"),
+        reason=reason or praise(analysis, decomposition, selects=taken is not None and not taken.multiplies),
         sha256=analysis.sha256 if choice else None,
         extents=extents,
     )
 
 
 def _chosen(
-    linear: Linear,
-    analysis: Analysis,
-    settings: PlanSettings,
-    rows: Sequence[int],
-    ways: Sequence[LoweringName],
-    asked: LoweringName | None,
-) -> tuple[Choice | None, str]:
+    linear: Linear, analysis: Analysis, settings: PlanSettings, rows: Sequence[int], asked: LoweringName | None
+) -> tuple[LinearCandidate | None, str]:
     """What gains most at its worst, of blocks and covers, and what is against the lowering that was asked for."""
-    machines = [(count, machine) for count in rows for machine in settings.machines()]
-    tile = tile_of(settings.provider, linear.dtype)
-    forced = asked is not None and asked != "dense"
-    found = list(candidates(linear, analysis, ways, settings.grain, machines, tile, asked=forced))
-    choice = best_of(found, machines, int(linear.dtype.numpy().itemsize), turned_ends(linear, ways[0]), tile)
-    return choice, misfits(found, ways, tile).get(ways[0], "") if forced and choice is None else ""
+    wanted = None if asked == "dense" else asked
+    question = Question(target=settings.target, rows=rows, grain=settings.grain, asked=wanted)
+    found = list(candidates(linear, analysis, question))
+    return best_of(found), refusals(found).get(wanted, "") if wanted else ""
 
 
 def names_of(one: Linear | Recurrent) -> tuple[str | None, ...]:
@@ -158,17 +138,3 @@ def names_of(one: Linear | Recurrent) -> tuple[str | None, ...]:
 def _states(linear: Linear, found: Survey) -> States:
     """The structure of a weight that maps states to themselves; row h of the adjacency lists the in-edges of h."""
     return states_of(edges(linear.canonical(found.constants)).T)
-
-
-def selects_only(linear: Linear, analysis: Analysis, found: Survey) -> bool:
-    """Whether a weight only picks features; it is read again only where every output has one edge."""
-    single = analysis.components.nonzeros == linear.shape[1] and not analysis.decomposition.dormant_outputs.size
-    return single and analysis.sha256 is not None and selection(linear.canonical(found.constants)) is not None
-
-
-def turned_ends(linear: Linear, way: LoweringName = "scatter") -> int:
-    """How many ends of a linear have to be brought to features-first layout and back."""
-    layout = turned(linear) if way == "scatternd" else linear.layout
-    if layout.kind == "conv":
-        return 0
-    return 2 if layout.kind == "rows" else (layout.enter is not None) + (layout.exit is not None)

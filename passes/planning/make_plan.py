@@ -205,7 +205,7 @@ def _joined(seen: View, steps: Sequence[Step], planning: Planning) -> tuple[list
         seen.found.constants,
         Names(seen.model),
         addresses,
-        settings.machines(),
+        settings.target,
         force=settings.force,
         grain=settings.grain,
     )

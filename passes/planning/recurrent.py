@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from ...ir.graph.activations import Activations
 from ...ir.graph.recurrent import INITIAL_H, Recurrent
 from ...ir.graph.skipped import Skipped
@@ -17,11 +15,14 @@ from ...ir.plan.plan import Decomposition, LoweringName, Step
 from ...ir.provenance import ORIGIN
 from ...ir.reason import Cause, Reason
 from ..decompose.recurrent import Coupling, couple
-from ..lowering.linear.cost import MARGIN, Choice
-from ..lowering.recurrent.cost import CPU, CUDA, Machine, Run, choose_recurrent
+from ..lowering.prices import MARGIN
+from ..lowering.recurrent.cost import Run
+from ..lowering.recurrent.lowering import CELLS
+from ..lowering.target import Target
+from .cell_candidates import CellCandidate, Direction, cell_candidates
 from .settings import Planning
 
-__all__ = ["machines_of", "recurrent_steps", "runs_of"]
+__all__ = ["recurrent_steps", "runs_of"]
 
 
 def recurrent_steps(found: Survey, activations: Activations, planning: Planning) -> tuple[list[Step], list[Skipped]]:
@@ -32,7 +33,6 @@ def recurrent_steps(found: Survey, activations: Activations, planning: Planning)
     steps: list[Step] = []
     failed: list[Skipped] = []
     settings, couplings = planning.settings, planning.memo.couplings
-    machines = machines_of(settings.provider, settings.threads)
     asked = dict(settings.wanted.nodes)
     for index, way in enumerate(found.recurrents):
         if planning.progress:
@@ -54,7 +54,7 @@ def recurrent_steps(found: Survey, activations: Activations, planning: Planning)
             planning.observe(way.address, couplings[key])
         asked_of = next((asked[name] for name in (way.address, way.node.name, way.weight.name) if name in asked), None)
         extents = activations.of_sequences(way)
-        step = _step(way, couplings[key], extents, machines, settings.force, settings.grain)
+        step = _step(way, couplings[key], extents, settings.target, settings.force, settings.grain)
         steps.append(step if asked_of is None else _unasked(step, asked_of))
     return steps, failed
 
@@ -64,7 +64,7 @@ def _unasked(step: Step, asked: LoweringName) -> Step:
     if asked == "dense":
         why = Reason(Cause.AS_ASKED, "dense, as asked")
     else:
-        why = Reason(Cause.UNSUPPORTED, f"'{asked}' is for linears; {step.op} is split by 'parallel'")
+        why = Reason(Cause.UNSUPPORTED, f"'{asked}' is for linears; {step.op} is split by '{CELLS.name}'")
     return replace(step, lowering="dense", reason=why)
 
 
@@ -72,24 +72,23 @@ def _step(
     way: Recurrent,
     coupling: Coupling,
     extents: tuple[tuple[int, ...], ...],
-    machines: Sequence[Machine],
+    target: Target,
     force: bool,
     grain: Grain,
 ) -> Step:
     """What to do with one direction of a recurrent operator."""
     sequences = runs_of(way, extents)
-    itemsize = np.dtype(way.dtype.numpy()).itemsize
-    found = coupling.decomposition
-    choice = choose_recurrent(found, way.op, way.features, sequences, itemsize, machines, grain)
+    direction = Direction(cell=way, blocks=coupling.decomposition, runs=sequences)
+    choice = max(cell_candidates([direction], target, grain), key=lambda one: one.gain, default=None)
     reason = _refusal(way, coupling, choice, sequences, force)
-    decomposition = choice.decomposition if choice else Decomposition(way.shape, ())
+    decomposition = choice.decompositions[0] if choice else Decomposition(way.shape, ())
     return Step(
         node=way.address,
         op=way.op,
         weight=way.weight.name or "",
         dtype=way.dtype.name.lower(),
         shape=way.shape,
-        lowering="parallel" if reason is None else "dense",
+        lowering=CELLS.name if reason is None else "dense",
         decomposition=decomposition,
         components=coupling.count,
         giant=coupling.giant,
@@ -104,12 +103,6 @@ def _step(
     )
 
 
-def machines_of(provider: str, threads: int) -> list[Machine]:
-    """The machines that costs are predicted for: one thread, and as many as there will be."""
-    machine = CUDA if provider == "cuda" else CPU
-    return [machine] if provider == "cuda" or threads == 1 else [machine, machine.threaded(threads)]
-
-
 def runs_of(way: Recurrent, extents: Iterable[tuple[int, ...]]) -> list[Run]:
     """The sequences to predict for, each once; extents: (positions, batch) of X."""
     given = way.operand(INITIAL_H) is not None
@@ -117,7 +110,7 @@ def runs_of(way: Recurrent, extents: Iterable[tuple[int, ...]]) -> list[Run]:
 
 
 def _refusal(
-    way: Recurrent, coupling: Coupling, choice: Choice | None, sequences: Sequence[Run], force: bool
+    way: Recurrent, coupling: Coupling, choice: CellCandidate | None, sequences: Sequence[Run], force: bool
 ) -> Reason | None:
     """Why a direction stays whole; None when it is split."""
     if ORIGIN in way.node.metadata_props:

@@ -22,11 +22,13 @@ from ..connectivity.edges import relate
 from ..decompose.blocks import halves
 from ..decompose.merging import balanced_together, width
 from ..decompose.region import assign, group_joint, is_rectangular, joint_blocks
-from ..lowering.linear.cost import MARGIN, Machine, dense_seconds
-from ..lowering.linear.lowering import problem
+from ..lowering.linear.protocol import why_not_dense
 from ..lowering.linear.select import selection
 from ..lowering.nodes.emitter import Names
+from ..lowering.prices import MARGIN, Prices
 from ..lowering.region.cost import joint_seconds, region_seconds
+from ..lowering.seconds import dense_seconds
+from ..lowering.target import Target
 from ..rewrite.rewrite import joint_problem
 from .analysis import Analysis
 from .grain import suited_to
@@ -72,7 +74,7 @@ def candidate(linear: Linear, analysis: Analysis, constants: Constants) -> Candi
     """The linear as a candidate; None where it cannot take part in a region."""
     covered = bool(analysis.covers) and not (analysis.covers[0].summed or analysis.covers[0].strays)
     whole = analysis.components.count < 2
-    if (whole and not covered) or unfit(linear) or problem(linear):
+    if (whole and not covered) or unfit(linear) or why_not_dense(linear):
         return None
     copies = False
     if analysis.components.nonzeros == linear.shape[1] and linear.alpha == 1 and linear.beta == 1:
@@ -143,13 +145,11 @@ class JointOption:
     gain: float
 
 
-def joint_options(
-    grown: Grown, rows: Sequence[int], machines: Sequence[Machine], grain: Grain | None = None
-) -> list[JointOption]:
+def joint_options(grown: Grown, rows: Sequence[int], target: Target, grain: Grain | None = None) -> list[JointOption]:
     """Every way to compute a region, best first: flows, numbers of blocks from all of them down to two, and stacks;
     grain: how coarse blocks are to be."""
     linears = grown.region.linears
-    settings = [(count, machine) for count in rows for machine in machines]
+    settings = [(count, prices) for count in rows for prices in target.prices]
     flat = all(feature_axis_in(linear) == 1 for linear in linears)
     found = []
     for grouped in _grouped(grown, grain or Grain()):
@@ -157,7 +157,7 @@ def joint_options(
         stacks = [1] if not _equal(grouped) else sorted({1, *(s for s in (4, 16) if s < count), count})
         for flow in ("rows", "columns") if flat else ("rows",):
             for stack in stacks:
-                gain = min(_gain(grown, grouped, flow, stack, r, machine) for r, machine in settings)
+                gain = min(_gain(grown, grouped, flow, stack, r, prices) for r, prices in settings)
                 found.append(JointOption(flow, stack, grouped, gain))
     return sorted(found, key=lambda option: -option.gain)
 
@@ -203,7 +203,7 @@ def join_steps(
     constants: Constants,
     names: Names,
     addresses: Mapping[ir.Node, str],
-    machines: Sequence[Machine],
+    target: Target,
     *,
     force: bool = False,
     grain: Grain | None = None,
@@ -228,8 +228,8 @@ def join_steps(
             linears = grown.region.linears
             alone = [steps[place[linear.address]] for linear in linears]
             rows = common_rows(alone)
-            option = _best(grown, constants, names, addresses, joint_options(grown, rows, machines, grain))
-            if option is None or (option.gain < _gain_alone(linears, alone, rows, machines) and not force):
+            option = _best(grown, constants, names, addresses, joint_options(grown, rows, target, grain))
+            if option is None or (option.gain < _gain_alone(linears, alone, rows, target) and not force):
                 continue
             if option.gain < MARGIN and not force:
                 continue
@@ -269,23 +269,21 @@ def _best(
 
 
 def _gain(
-    grown: Grown, decompositions: Sequence[Decomposition], flow: str, stack: int, rows: int, machine: Machine
+    grown: Grown, decompositions: Sequence[Decomposition], flow: str, stack: int, rows: int, prices: Prices
 ) -> float:
     """How many times faster the linears of a region get; what lies between them is no gain of theirs."""
     region = grown.region
-    dense = sum(dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), machine) for linear in region.linears)
-    between = region_seconds(region, rows, machine) - dense
-    return dense / (joint_seconds(region, decompositions, flow, stack, rows, machine, grown.copies) - between)
+    dense = sum(dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), prices) for linear in region.linears)
+    between = region_seconds(region, rows, prices) - dense
+    return dense / (joint_seconds(region, decompositions, flow, stack, rows, prices, grown.copies) - between)
 
 
-def _gain_alone(
-    linears: Sequence[Linear], steps: Sequence[Step], rows: Sequence[int], machines: Sequence[Machine]
-) -> float:
+def _gain_alone(linears: Sequence[Linear], steps: Sequence[Step], rows: Sequence[int], target: Target) -> float:
     """What the steps of some linears gain together when each is carried out alone."""
     worst = np.inf
     for count in rows:
-        for machine in machines:
-            dense = [dense_seconds(linear.shape, count, int(linear.dtype.itemsize), machine) for linear in linears]
+        for prices in target.prices:
+            dense = [dense_seconds(linear.shape, count, int(linear.dtype.itemsize), prices) for linear in linears]
             gains = [step.gain if step.lowering != "dense" and step.gain else 1.0 for step in steps]
             worst = min(worst, sum(dense) / sum(d / g for d, g in zip(dense, gains, strict=True)))
     return float(worst)

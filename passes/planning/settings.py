@@ -12,8 +12,9 @@ from ...ir.plan.plan import States
 from ...ir.plan.wanted import Wanted
 from ...ir.progress import Progress
 from ..decompose.recurrent import Coupling
-from ..lowering.linear.cost import Choice, Machine, machines_for
+from ..lowering.target import Target
 from .analysis import Analysis, Key
+from .candidates import LinearCandidate
 
 if TYPE_CHECKING:
     import torch
@@ -37,9 +38,10 @@ class PlanSettings:
     grain: Grain = field(default_factory=Grain)  # how coarse blocks are to be; goes before what `force` says of that
     wanted: Wanted = field(default_factory=Wanted)  # lowerings to take whatever they cost
 
-    def machines(self) -> list[Machine]:
-        """The machines that costs are predicted for."""
-        return machines_for(self.provider, self.threads)
+    @property
+    def target(self) -> Target:
+        """What costs are predicted for."""
+        return Target(provider=self.provider, threads=self.threads)
 
     def resolved(self) -> PlanSettings:
         """The same with what follows from other fields."""
@@ -57,8 +59,7 @@ class Memo:
 
     analyses: dict[Key, Analysis] = field(default_factory=dict)  # of linears
     states: dict[Key, States] = field(default_factory=dict)  # of linears that map states to themselves
-    selects: dict[Key, bool] = field(default_factory=dict)  # whether a linear only picks features
-    choices: dict[Key, tuple[Choice | None, str]] = field(default_factory=dict)  # see `linear.step_of`
+    choices: dict[Key, tuple[LinearCandidate | None, str]] = field(default_factory=dict)  # see `linear.step_of`
     couplings: dict[Key, Coupling] = field(default_factory=dict)  # of directions of recurrent operators
 
 

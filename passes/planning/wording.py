@@ -13,10 +13,14 @@ from ...ir.plan.plan import Decomposition, LoweringName
 from ...ir.provenance import ORIGIN
 from ...ir.reason import Cause, Reason
 from ..decompose.blocks import is_cover
-from ..lowering.linear.cost import MARGIN, Choice
-from ..lowering.linear.lowering import absorbs, problem
+from ..lowering.linear.dormant import computes_dormant
+from ..lowering.linear.lowerings import ON_ANY, lowering_of
+from ..lowering.linear.protocol import why_not_dense
 from ..lowering.nodes.weights import loses_format
+from ..lowering.prices import MARGIN
 from .analysis import Analysis
+from .candidates import LinearCandidate
+from .settings import PlanSettings
 
 __all__ = ["describe_stranger", "praise", "refusal"]
 
@@ -26,13 +30,11 @@ NEAREST = 5  # names that are offered for one that is unknown
 def refusal(
     linear: Linear,
     analysis: Analysis,
-    choice: Choice | None,
+    choice: LinearCandidate | None,
     rows: Sequence[int],
-    force: bool,
+    settings: PlanSettings,
     asked: LoweringName | None,
     against: str,
-    *,
-    selects: bool,
 ) -> Reason | None:
     """Why a linear stays dense; None when it is split. against: why the blocks cannot have the lowering that was asked
     for, else empty."""
@@ -54,20 +56,21 @@ def refusal(
             f"one component holds every feature{rest}: {parts.nonzeros / (K * N):.1%} of the entries are edges, "
             f"{degree:,.1f} per feature, and a random weight falls apart below about 1",
         )
-    if why := problem(linear) or (problem(linear, asked) if asked else None):
+    wanted = lowering_of(asked) if asked else None
+    if why := why_not_dense(linear) or (wanted.why_not(linear, None, settings.target) if wanted else None):
         return Reason(Cause.UNSUPPORTED, why)
     if why := loses_format(linear):
         return Reason(Cause.QUANTISED, f"its weight is quantised {why}")
-    if asked == "select" and not selects:
-        return Reason(Cause.BLOCKS, "'select' needs a weight with a single 1 for every output; use 'scatter'")
-    if asked:
+    if wanted is not None and wanted.name not in analysis.takes:
+        return Reason(Cause.BLOCKS, f"'{wanted.name}' needs {wanted.needs}; use '{ON_ANY.name}'")
+    if wanted is not None:
         return None
-    if _dequantised(linear) and not force:
+    if _dequantised(linear) and not settings.force:
         lost = "its weight is quantised: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
         return Reason(Cause.QUANTISED, lost)
-    if choice.gain < MARGIN and not force:
+    if choice.gain < MARGIN and not settings.force:
         what = f"{parts.count} blocks" if parts.count > 1 else "one block beside dormant features"
-        if absorbs(linear) and (dead := analysis.decomposition.dormant_outputs.size):
+        if computes_dormant(linear) and (dead := analysis.decomposition.dormant_outputs.size):
             it = "it is" if dead == 1 else "they are"
             what += f" ({dead} of the outputs {'has' if dead == 1 else 'have'} no edge, but {it} computed all the same)"
         if choice.decomposition.layers:

@@ -17,14 +17,13 @@ from ...ir.plan.plan import Decomposition, Plan, PlanError, Step
 from ...ir.plan.region_split import Joint
 from ...ir.plural import counted
 from ...ir.provenance import PLAN, SUMMARY
-from ..lowering.linear.batched import tile_of
-from ..lowering.linear.lowering import lower
-from ..lowering.linear.per_block import folds_bias
+from ..lowering.linear.lowerings import lowering_of
 from ..lowering.nodes.emitter import Emitter, Names
 from ..lowering.nodes.sharing import Sharing
 from ..lowering.recurrent.cells import parallel
 from ..lowering.region.emit import branches
 from ..lowering.region.node import Unsuited
+from ..lowering.target import Target
 from .edit import drop_unread, inherit, register
 from .prepare import planned_view
 from .verify import verified, verified_recurrents
@@ -133,17 +132,16 @@ def _replace(
 ) -> tuple[ir.Value, ir.Value]:
     """Put the blocks in the place of one linear; returns the value that went and the one in its place."""
     emitter = Emitter(linear, names)
-    tile = tile_of(provider, linear.dtype)
-    result = lower(emitter, found.constants, step.decomposition, step.lowering, tile)
+    lowering = lowering_of(step.lowering)
+    result = lowering.emit(emitter, found.constants, step.decomposition, Target(provider=provider))
     graph = linear.node.graph
     assert graph is not None
     register(model, linear, graph, emitter.constants, emitter.names, sharing)
-    old, output = [linear.node], linear.node.outputs[0]
+    old, output = [linear.node, *lowering.absorbs(linear)], linear.node.outputs[0]
     reads = [value for value in linear.node.inputs if value is not None and value is not linear.activation]
-    if folds_bias(linear, step.lowering):
-        assert linear.bias is not None and linear.bias.node is not None
-        old.append(linear.bias.node)
-        output = linear.bias.node.outputs[0]
+    if len(old) > 1:
+        assert linear.bias is not None
+        output = linear.output
         reads.append(linear.bias.value)
     inherit(result, output)
     ir.convenience.replace_nodes_and_values(graph, linear.node, old, emitter.nodes, [output], [result])

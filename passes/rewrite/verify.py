@@ -12,13 +12,13 @@ from ...ir.graph.linear import Linear
 from ...ir.graph.recurrent import Recurrent
 from ...ir.graph.survey import Survey
 from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.plan.plan import LoweringName, PlanError, Step
+from ...ir.plan.plan import PlanError, Step
 from ..connectivity.edges import edges
 from ..decompose.fingerprint import fingerprint
 from ..decompose.recurrent import coupling_hash, joint_edges, units_of
-from ..lowering.linear.batched import tile_of
-from ..lowering.linear.lowering import apart, misfit, problem
-from ..lowering.linear.select import selection
+from ..lowering.linear.lowerings import ON_ANY, lowering_of
+from ..lowering.protocol import why_not_plain
+from ..lowering.target import Target
 
 __all__ = ["verified", "verified_recurrents"]
 
@@ -31,19 +31,19 @@ def verified(step: Step, linears: dict[str, Linear], found: Survey, provider: st
     stored = linear.stored(found.constants)
     if linear.shape != step.shape or fingerprint(stored) != step.sha256:
         raise PlanError(f"{step.node}: the weight is not the one the plan was made for; make a new plan")
-    alone: LoweringName = "scatter" if step.lowering == "joint" else step.lowering
+    lowering = ON_ANY if step.lowering == "joint" else lowering_of(step.lowering)
+    target = Target(provider=provider)
     _check_plain(step)
-    if reason := problem(linear, alone):
+    if reason := lowering.why_not(linear, None, target):
         raise PlanError(f"{step.node}: {reason}")
     if not step.decomposition.blocks:
         raise PlanError(f"{step.node}: the plan has no blocks to split into; set its lowering to 'dense'")
-    reason = misfit(step.decomposition, alone, tile_of(provider, linear.dtype)) or apart(linear, step.decomposition)
-    if reason:
+    if reason := lowering.why_not(linear, step.decomposition, target):
         raise PlanError(f"{step.node}: {reason}")
     canonical = stored.T if linear.transposed else stored
     _check_cover(step, canonical)
-    if step.lowering == "select" and selection(canonical) is None:
-        raise PlanError(f"{step.node}: 'select' needs a weight with a single 1 for every output; use 'scatter'")
+    if not lowering.takes(canonical):
+        raise PlanError(f"{step.node}: '{lowering.name}' needs {lowering.needs}; use '{ON_ANY.name}'")
     return linear
 
 
@@ -63,9 +63,9 @@ def verified_recurrents(found: Survey, steps: Mapping[str, Step]) -> dict[ir.Nod
 
 def _check_plain(step: Step) -> None:
     """Blocks of several operators, and those of a recurrent one, are computed by what knows no strays and no sums."""
-    what = "stray entries" if step.decomposition.strays else "blocks that share outputs"
-    if step.lowering in ("joint", "parallel") and (step.decomposition.strays or step.decomposition.summed):
-        raise PlanError(f"{step.node}: '{step.lowering}' has no place for {what}; use other blocks, or 'scatter'")
+    beyond_one = step.lowering in ("joint", "parallel")
+    if beyond_one and (reason := why_not_plain(step.lowering, step.decomposition)):
+        raise PlanError(f"{step.node}: {reason}")
 
 
 def _check_recurrent(step: Step, way: Recurrent, found: Survey) -> None:

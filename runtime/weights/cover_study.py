@@ -21,10 +21,10 @@ from ...ir.reason import Cause, Reason
 from ...passes.cocluster.low_rank import LowRank, low_rank
 from ...passes.decompose.blocks import in_order, is_run
 from ...passes.decompose.cover.cover import WORTH
-from ...passes.lowering.linear.cost import MARGIN, choose, machines_for
-from ...passes.lowering.linear.lowering import suited
+from ...passes.lowering.prices import MARGIN
+from ...passes.lowering.target import Target
 from ...passes.planning.analysis import Analysis, analyse
-from ...passes.planning.linear import selects_only, turned_ends
+from ...passes.planning.candidates import Question, best_of, candidates
 from ...passes.planning.wording import praise
 from .source import Weight, find_weight, is_matrix_file
 
@@ -214,17 +214,17 @@ def _dense(shape: tuple[int, int]) -> Form:
 def _forms(seen: Survey, analysis: Analysis, rows: Sequence[int], threads: int) -> Iterator[Form]:
     """The components where there is more than the dense weight, and every cover, each lowered as a plan would."""
     linear = seen.linears[0]
-    selects = selects_only(linear, analysis, seen)
-    ways: list[LoweringName] = ["select"] if selects else [way for way in suited(linear) if way != "select"]
-    itemsize = np.dtype(linear.dtype.numpy()).itemsize
+    question = Question(target=Target(threads=threads), rows=rows)
     for index, found in enumerate(analysis.decompositions):
         if not found.blocks or (not index and found.mac_share == 1):
             continue
-        choice = choose(found, rows, itemsize, machines_for("cpu", threads), turned_ends(linear), ways)
-        blocks, lowering = (choice.decomposition, choice.lowering) if choice else (found, "dense")
+        alone = replace(analysis, decomposition=found, covers=())
+        choice = best_of(candidates(linear, alone, question))
+        blocks = choice.decomposition if choice else found
+        lowering: LoweringName = choice.lowering.name if choice else "dense"
         yield Form(
             kind=_kind(found) if index else "components",
-            words=praise(analysis, blocks, selects=selects).text,
+            words=praise(analysis, blocks, selects=choice is not None and not choice.lowering.multiplies).text,
             decomposition=blocks,
             found=len(found.blocks),
             lowering=lowering,

@@ -1,22 +1,25 @@
-"""The constants of the cost model, measured and fitted: `python tests/bench/calibrate.py [--keep FILE] [--from FILE]`.
+"""What work costs on a machine, measured, fitted and written: `python tests/bench/calibrate.py [--keep FILE]`.
 
 Times dense and lowered products and feed-forward networks on the machine at hand, one thread, interleaved, and fits the
-constants of `scission.passes.lowering.linear.cost.Machine` to the medians: least squares over logarithms, so that a
-microsecond and a second count alike. Prints the constants, how far predictions are off, and how often the way that is
-predicted to be fastest is within 10 % of the one that is. --keep writes the measurements, --from fits to kept ones.
+prices of linears (`passes/lowering/prices.py`) to the medians: least squares over logarithms, so that a microsecond and
+a second count alike. Prints how far predictions are off, and how often the way that is predicted to be fastest is
+within 10 % of the one that is. --keep writes the measurements, --from fits to kept ones; --write puts the prices into
+the file of the CPU, or into another one, with what the machine is called. Those of recurrent operators stay as they
+are: `python tests/bench/recurrent.py` holds them beside what is measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import platform
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-from cost import lowered, model, race
+from cost import linear_of, lowered, model, race
 from scipy.optimize import least_squares
 
 import scission
@@ -24,20 +27,23 @@ from scission.ir.graph.view import view
 from scission.ir.io.load import load
 from scission.models.matrix import weight
 from scission.models.planted import ffn as planted_ffn
-from scission.passes.lowering.linear.cost import CPU, Machine, dense_seconds, split_seconds
+from scission.passes.lowering import prices as price_list
+from scission.passes.lowering.linear.lowerings import lowering_of
+from scission.passes.lowering.prices import Prices, prices_of
 from scission.passes.lowering.region.cost import joint_seconds, region_seconds
 from scission.passes.planning.analysis import analyse
 from scission.passes.planning.regions import candidate, grow
 from scission.runtime.ort.session import open_session
 
+CPU_FILE = Path(price_list.__file__).parent / "machines" / "cpu.json"
 SINGLES = [(128, 4), (256, 4), (384, 4), (768, 8), (1024, 4), (1024, 32), (2048, 16), (4096, 16), (4096, 64)]
 NETWORKS = [(128, 4), (384, 4), (768, 8), (1024, 16), (2048, 4), (2048, 16)]
 ROWS = (1, 16, 128, 512)
 CALL = 8e-6  # seconds that Python and ONNX Runtime take for one call, whatever is in the model
 FITTED = (
-    *("launch", "node", "mac", "stream", "cached", "row", "move", "turn", "flip", "pick"),
-    *("batch", "unpacked", "pixel", "edge"),
-)  # not `touch`: ONNX Runtime fuses the Relu of these networks into their products
+    *("gemm_launch_s", "node_s", "mac_s", "dram_byte_s", "llc_byte_s", "find_row_s", "copy_s", "transpose_s"),
+    *("transpose_cached_s", "gather_elements_s", "batched_block_s", "unpacked_factor", "conv_group_s", "gemm_io_s"),
+)  # not `elementwise_s`: ONNX Runtime fuses the Relu of these networks into their products
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,8 @@ class Predictor:
         for one in measured:
             key = one.size, one.count, one.shuffle
             if one.kind == "single" and key not in self.truths:
-                self.truths[key] = single(*key)[1]
+                original, truth = single(*key)
+                self.truths[key] = linear_of(original), truth
             elif one.kind == "network" and key not in self.regions:
                 found = view(load(network(*key)).graph).found
                 candidates = [
@@ -124,45 +131,45 @@ class Predictor:
                 ]
                 (self.regions[key],) = grow([c for c in candidates if c], found.constants)
 
-    def seconds(self, one: Measured, machine: Machine) -> float:
+    def seconds(self, one: Measured, machine: Prices) -> float:
         key = one.size, one.count, one.shuffle
         if one.kind == "single":
-            if one.way == "dense":
-                return dense_seconds((one.size, one.size), one.rows, 4, machine)
-            return split_seconds(self.truths[key], one.way, one.rows, 4, machine)
+            linear, truth = self.truths[key]
+            return lowering_of(one.way).seconds(linear, truth, one.rows, machine)
         grown = self.regions[key]
         if one.way == "dense":
-            return region_seconds(grown.region, one.rows, machine, grown.copies)
+            return region_seconds(grown.region, one.rows, machine)
         flow, stack = one.way.split("/")
         return joint_seconds(grown.region, grown.decompositions, flow, int(stack), one.rows, machine, grown.copies)
 
 
-def fit(measured: list[Measured], predictor: Predictor) -> tuple[Machine, float]:
+def fit(measured: list[Measured], predictor: Predictor) -> tuple[Prices, float]:
     """The constants whose predictions are nearest, and the seconds that one call takes besides.
 
     The size of the cache is tried, the others are solved for.
     """
-    best, cost = (CPU, CALL), np.inf
+    start_at = prices_of("cpu")
+    best, cost = (start_at, CALL), np.inf
     cases = {key: index for index, key in enumerate(dict.fromkeys(one.case for one in measured))}
     case = np.array([cases[one.case] for one in measured])
 
     def residuals(logs: np.ndarray, cache: float) -> np.ndarray:
         *values, call = np.exp(logs).tolist()
-        machine = replace(CPU, cache=cache, **dict(zip(FITTED, values, strict=True)))
+        machine = replace(start_at, l2_bytes=cache, **dict(zip(FITTED, values, strict=True)))
         off = np.array([np.log((predictor.seconds(one, machine) + call) / one.seconds) for one in measured])
         mean = np.bincount(case, off) / np.bincount(case)
         return np.concatenate([off / 2, off - mean[case]])  # which way is fastest matters more than how fast it is
 
-    start = np.log([*(getattr(CPU, name) for name in FITTED), CALL])
+    start = np.log([*(getattr(start_at, name) for name in FITTED), CALL])
     for cache in (5e5, 1e6, 2e6, 8e6, 3e7):
         found = least_squares(residuals, start, args=(cache,), loss="soft_l1", f_scale=0.3, max_nfev=60)
         if found.cost < cost:
             *values, call = np.exp(found.x).tolist()
-            best, cost = (replace(CPU, cache=cache, **dict(zip(FITTED, values, strict=True))), call), found.cost
+            best, cost = (replace(start_at, l2_bytes=cache, **dict(zip(FITTED, values, strict=True))), call), found.cost
     return best
 
 
-def judge(measured: list[Measured], predictor: Predictor, machine: Machine, call: float) -> None:
+def judge(measured: list[Measured], predictor: Predictor, machine: Prices, call: float) -> None:
     """Print how good a machine's predictions are."""
     cases = defaultdict(list)
     for one in measured:
@@ -184,6 +191,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--from", type=Path, dest="source")
+    parser.add_argument("--write", type=Path, nargs="?", const=CPU_FILE)
+    parser.add_argument("--machine", default=f"{platform.processor() or platform.machine()}, one thread, float32")
     options = parser.parse_args()
     kept = json.loads(options.source.read_text()) if options.source else None
     measured = measure() if kept is None else [Measured(**one) for one in kept]
@@ -191,11 +200,15 @@ def main() -> None:
         options.keep.write_text(json.dumps([asdict(one) for one in measured]) + "\n")
     predictor = Predictor(measured)
     print("as it is:")
-    judge(measured, predictor, CPU, CALL)
+    judge(measured, predictor, prices_of("cpu"), CALL)
     machine, call = fit(measured, predictor)
     print(f"fitted, with {call:.2g} s for a call:")
-    print("\n".join(f"    {name}={value:.3g}," for name, value in asdict(machine).items()))
     judge(measured, predictor, machine, call)
+    if options.write:
+        rounded = {name: float(f"{getattr(machine, name):.3g}") for name in FITTED}
+        machine = replace(machine, machine=options.machine, **rounded)
+        options.write.write_text(machine.dumps(), encoding="utf-8")
+        print(f"written to {options.write}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from scipy.stats import spearmanr
 
 import scission
 from scission.models.planted.recurrent import recurrent_weights
-from scission.passes.lowering.recurrent.cost import CPU, Run, parallel_seconds, seconds
+from scission.passes.lowering.prices import prices_of
+from scission.passes.lowering.recurrent.cost import Run, parallel_seconds, seconds
 from scission.runtime.measure.bench import bench
 
 GRID = [  # features, hidden units, blocks, whether they lie one after another
@@ -77,7 +78,7 @@ def measure(seconds_each: float) -> list[dict[str, object]]:
                         continue
                     x = {"x": rng.standard_normal((run.positions, run.batch, features), np.float32)}
                     found = bench(before, after, x, threads=1, seconds=seconds_each)
-                    whole = seconds(op, features, hidden, run, 4, CPU)
+                    whole = seconds(op, features, hidden, run, 4, prices_of("cpu").cells)
                     records.append(
                         {
                             "op": op,
@@ -90,7 +91,7 @@ def measure(seconds_each: float) -> list[dict[str, object]]:
                             "whole": found.original.latency.median,
                             "split": found.changed.latency.median,
                             "measured": found.speedup,
-                            "predicted": whole / parallel_seconds(truth, op, features, run, 4, CPU),
+                            "predicted": whole / parallel_seconds(truth, op, features, run, 4, prices_of("cpu").cells),
                         }
                     )
     return records

@@ -2,155 +2,70 @@
 
 One launch instead of one a block, which is what small blocks cost most. Features come first, as in `scatter`, because
 gathering rows copies whole rows, and since ONNX Runtime 1.31 dies of such a product of no rows when rows come first.
-
-A block that is smaller than the others reads some of its inputs twice, and the two share their weight: halves, quarters
-and so on, which are exact in binary. Zero weights instead would turn an infinity into a NaN (0 · Inf) where the dense
-product has none.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ....ir.graph.constants import Constants
+from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition, Indices
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter, leave
 from ..nodes.primitives import addend, affine
 from ..nodes.residual import add_strays
+from ..prices import Prices
+from ..target import Target
+from .padded import pad, padded_entries, padded_seconds, why_not_padded, why_not_stored
+from .protocol import Extra, LinearLowering, why_not_beside, why_not_dense
 
-__all__ = ["Stack", "batched", "pad", "padded_shape", "tile_of"]
-
-Array = npt.NDArray[Any]
-SIXTEEN_BITS = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stack:
-    """Blocks padded to one shape.
-
-    inputs: (B, k) what each reads, some more than once; shares: (B, k) of the weight, those of the readings of one
-    input of a block add up to 1; outputs: (B, n) what each computes, -1 where nobody reads it, dormant ones among them;
-    dormant: the outputs that are, whose columns are zeros whatever the weight has there; count: all N.
-    """
-
-    inputs: Indices
-    shares: npt.NDArray[np.float64]
-    outputs: Indices
-    dormant: Indices
-    count: int
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(B, k, n)."""
-        return (*self.inputs.shape, self.outputs.shape[1])
-
-    def weight(self, canonical: Array) -> Array:
-        """The blocks of a canonical weight (K, N), stacked: (B, k, n)."""
-        B, k, n = self.shape
-        stacked = np.zeros((B, k, n), canonical.dtype)
-        for index in range(B):
-            used = np.flatnonzero((self.outputs[index] >= 0) & ~np.isin(self.outputs[index], self.dormant))
-            part = canonical[np.ix_(self.inputs[index], self.outputs[index, used])]
-            share = self.shares[index][:, None]
-            if (share != 1).any():
-                part = _shared(part, share, self.inputs[index])
-            stacked[index][:, used] = part
-        return stacked
-
-    def places(self) -> Indices:
-        """Where each of the N outputs lies among the B·n results one after another."""
-        flat = self.outputs.reshape(-1)
-        used = np.flatnonzero(flat >= 0)
-        places = np.empty(self.count, np.int64)
-        places[flat[used]] = used
-        return places
-
-    def spread(self, vector: Array) -> Array:
-        """A vector (N,) as (B·n,), zero where nobody reads."""
-        flat = self.outputs.reshape(-1)
-        return np.where(flat >= 0, vector[flat], np.zeros(1, vector.dtype)).astype(vector.dtype)
+__all__ = ["Batched"]
 
 
-def _shared(part: Array, share: npt.NDArray[np.float64], inputs: Indices) -> Array:
-    """Rows times their shares; an entry too small for that to be exact stays whole, at the first of its readings."""
-    with np.errstate(all="ignore"):
-        exact = part.astype(np.float64)
-        scaled = (exact * share).astype(part.dtype)
-        lossy = scaled.astype(np.float64) / share != exact
-    if not lossy.any():
-        return scaled
-    first = np.zeros(inputs.size, bool)
-    first[np.unique(inputs, return_index=True)[1]] = True
-    lossy = np.stack([lossy[inputs == i].any(axis=0) for i in inputs])
-    return np.where(lossy, np.where(first[:, None], part, np.zeros_like(part)), scaled)
+class Batched(LinearLowering):
+    """One MatMul of three dimensions, features first."""
 
+    name = "batched"
+    adds: ClassVar[frozenset[Extra]] = frozenset({"residual"})
 
-def padded_shape(decomposition: Decomposition, tile: int = 1) -> tuple[int, int, int]:
-    """(B, k, n) of the blocks of a decomposition when padded to one shape, in which dormant outputs have room.
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+        """Why a linear with these blocks cannot be written so."""
+        if reason := why_not_dense(linear):
+            return reason
+        if linear.layout.kind == "conv":
+            return "'batched' multiplies matrices, not images; use 'grouped' or 'scatter'"
+        if reason := why_not_stored(linear, self.name):
+            return reason
+        if found is None:
+            return None
+        return why_not_beside(self, linear, found) or why_not_padded(found, target.tile(linear.dtype))
 
-    >>> from ....ir.plan.plan import Block
-    >>> padded_shape(Decomposition((6, 4), (Block([0, 1], [0]), Block([2, 3, 4], [1]))), tile=2)
-    (2, 4, 2)
-    """
-    blocks = decomposition.blocks
-    k = max(block.inputs.size for block in blocks)
-    n = max(max(block.outputs.size for block in blocks), -(-decomposition.shape[1] // len(blocks)))
-    return len(blocks), -(-k // tile) * tile, -(-n // tile) * tile
+    def entries(self, found: Decomposition, tile: int) -> int:
+        """Those of all blocks, padded."""
+        return padded_entries(found, tile)
 
+    def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
+        """One product of all blocks."""
+        return padded_seconds(linear, found, rows, prices)
 
-def pad(decomposition: Decomposition, tile: int = 1) -> Stack:
-    """The blocks padded to one shape whose sides are multiples of `tile`, the dormant outputs among the padding."""
-    B, k, n = padded_shape(decomposition, tile)
-    inputs, shares = np.empty((B, k), np.int64), np.empty((B, k))
-    outputs = np.full((B, n), -1, np.int64)
-    for index, block in enumerate(decomposition.blocks):
-        inputs[index] = np.resize(block.inputs, k)  # its inputs over and over
-        shares[index] = _shares(block.inputs.size, k)
-        outputs[index, : block.outputs.size] = block.outputs
-    flat = outputs.reshape(-1)  # a view
-    free = np.flatnonzero(flat < 0)
-    dormant = decomposition.dormant_outputs
-    flat[free[: dormant.size]] = dormant
-    return Stack(inputs, shares, outputs, dormant, decomposition.shape[1])
-
-
-def _shares(size: int, k: int) -> npt.NDArray[np.float64]:
-    """Powers of two for k readings of `size` inputs in turn, that add up to 1 for each input.
-
-    >>> _shares(2, 5).tolist()
-    [0.5, 0.5, 0.25, 0.5, 0.25]
-    """
-    place = np.arange(k)
-    turn, copies = place // size, -(-(k - place % size) // size)
-    exponent = np.floor(np.log2(copies)).astype(np.int64)
-    whole = (2 << exponent) - copies  # as many have 2^-exponent, the others half of it
-    return np.asarray(np.ldexp(1.0, np.where(turn < whole, -exponent, -exponent - 1)), np.float64)
-
-
-def tile_of(provider: str, dtype: ir.DataType) -> int:
-    """What the sides of blocks should be multiples of: tensor cores take eight numbers of sixteen bits."""
-    return 8 if provider == "cuda" and dtype in SIXTEEN_BITS else 1
-
-
-def batched(emitter: Emitter, constants: Constants, decomposition: Decomposition, tile: int = 1) -> ir.Value:
-    """Emit Gather, one three-dimensional product of all blocks, and Gather, in features-first layout."""
-    linear, stack = emitter.linear, pad(decomposition, tile)
-    B, k, n = stack.shape
-    frame = enter(emitter)
-    ordered = _rows(emitter, frame.features, stack.inputs.reshape(-1), linear.shape[0], "gather")
-    pieces = emitter.one("Reshape", [ordered, emitter.integers([B, k, -1], "blocks/inputs")], "blocks")
-    stacked = np.swapaxes(stack.weight(linear.canonical(constants)), 1, 2)
-    results = emitter.one("MatMul", [emitter.constant(stacked, "blocks/weight"), pieces], "blocks")
-    joined = emitter.one("Reshape", [results, emitter.integers([B * n, -1], "blocks/outputs")], "blocks")
-    whole = _rows(emitter, joined, stack.places(), B * n, "scatter")
-    whole = add_strays(emitter, constants, decomposition, frame.features, affine(emitter, whole, constants, behind=1))
-    return addend(emitter, leave(emitter, frame, whole))
+    def emit(self, emitter: Emitter, constants: Constants, found: Decomposition, target: Target) -> ir.Value:
+        """Emit Gather, one three-dimensional product of all blocks, and Gather, in features-first layout."""
+        linear = emitter.linear
+        stack = pad(found, target.tile(linear.dtype))
+        B, k, n = stack.shape
+        frame = enter(emitter)
+        ordered = _rows(emitter, frame.features, stack.inputs.reshape(-1), linear.shape[0], "gather")
+        pieces = emitter.one("Reshape", [ordered, emitter.integers([B, k, -1], "blocks/inputs")], "blocks")
+        stacked = np.swapaxes(stack.weight(linear.canonical(constants)), 1, 2)
+        results = emitter.one("MatMul", [emitter.constant(stacked, "blocks/weight"), pieces], "blocks")
+        joined = emitter.one("Reshape", [results, emitter.integers([B * n, -1], "blocks/outputs")], "blocks")
+        whole = affine(emitter, _rows(emitter, joined, stack.places(), B * n, "scatter"), constants, behind=1)
+        whole = add_strays(emitter, constants, found, frame.features, whole)
+        return addend(emitter, leave(emitter, frame, whole))
 
 
 def _rows(emitter: Emitter, value: ir.Value, order: Indices, extent: int, role: str) -> ir.Value:

@@ -9,22 +9,77 @@ from __future__ import annotations
 import numpy as np
 
 from ....ir.graph.constants import Constants
+from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition, Indices
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter_rows, leave_rows
 from ..nodes.last_axis import Columns
 from ..nodes.primitives import addend, affine, bias_of
-from .batched import Stack, pad
+from ..prices import Prices
+from ..seconds import permutation_seconds
+from ..target import Target
+from .padded import (
+    Stack,
+    pad,
+    padded_ends,
+    padded_entries,
+    padded_seconds,
+    padded_shape,
+    why_not_padded,
+    why_not_stored,
+)
+from .protocol import LinearLowering, why_not_beside, why_not_dense
 
-__all__ = ["grouped"]
+__all__ = ["Grouped"]
+
+IMAGE_NODES = 3  # a Reshape to images of one pixel, the Conv, a Reshape back
 
 
-def grouped(emitter: Emitter, constants: Constants, decomposition: Decomposition, tile: int = 1) -> ir.Value:
-    """Emit the channels in block order, one Conv with as many groups as there are blocks, and the natural order."""
-    stack = pad(decomposition, tile)
-    planes = emitter.linear.layout.kind == "conv"
-    return (_planes if planes else _pixels)(emitter, constants, stack)
+class Grouped(LinearLowering):
+    """One Conv of one pixel with as many groups as there are blocks."""
+
+    name = "grouped"
+
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+        """Why a linear with these blocks cannot be written so."""
+        if reason := why_not_dense(linear):
+            return reason
+        if linear.layout.kind == "axes":
+            what = "'grouped' needs the features on the last axis or on that of channels"
+            return f"{what}; use 'batched' or 'scatter'"
+        if linear.layout.kind == "rows" and linear.dtype != ir.DataType.FLOAT:
+            what = f"ONNX Runtime convolves float32 on a CPU, not {linear.dtype.name.lower()}"
+            return f"{what}; use 'batched' or 'scatter'"
+        if reason := why_not_stored(linear, self.name):
+            return reason
+        if found is None:
+            return None
+        return why_not_beside(self, linear, found) or why_not_padded(found, target.tile(linear.dtype))
+
+    def entries(self, found: Decomposition, tile: int) -> int:
+        """Those of all blocks, padded."""
+        return padded_entries(found, tile)
+
+    def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
+        """One convolution of planes where there are any, else of an image of one pixel for every row."""
+        if not linear.layout.boundary_transposes:
+            return padded_seconds(linear, found, rows, prices)
+        itemsize = int(linear.dtype.itemsize)
+        tile = prices.tile(itemsize)
+        B, k, n = padded_shape(found, tile)
+        held = B * k * n * itemsize
+        load = held * (prices.dram_byte_s if held > prices.llc_bytes else prices.llc_byte_s) * prices.unpacked_factor
+        # The kernels of all groups are read again for every row.
+        work = max(load, rows * (held * prices.llc_byte_s + B * prices.conv_group_s))
+        permuted = permutation_seconds(padded_ends(found, tile), rows, itemsize, prices)
+        return IMAGE_NODES * prices.node_s + work + permuted
+
+    def emit(self, emitter: Emitter, constants: Constants, found: Decomposition, target: Target) -> ir.Value:
+        """Emit the channels in block order, one Conv with as many groups as there are blocks, and the natural order."""
+        stack = pad(found, target.tile(emitter.linear.dtype))
+        planes = emitter.linear.layout.kind == "conv"
+        return (_planes if planes else _pixels)(emitter, constants, stack)
 
 
 def _planes(emitter: Emitter, constants: Constants, stack: Stack) -> ir.Value:

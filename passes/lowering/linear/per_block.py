@@ -11,53 +11,49 @@ import numpy.typing as npt
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
-from ....ir.plan.plan import Block, Decomposition, Indices, LoweringName
-from ...decompose.blocks import is_contiguous
+from ....ir.plan.plan import Block, Decomposition, Indices
 from ..nodes.emitter import Emitter
 from ..nodes.primitives import addend, bias_of, cut, gather, join, reorder
 from ..nodes.weights import BlockWeights
 
-__all__ = ["folds_bias", "is_native", "native", "own_bias", "product"]
+__all__ = ["as_gemm", "own_bias", "per_block", "product"]
 
 Array = npt.NDArray[Any]
-BY_OPERATOR = ("split", "gather", "scatter")  # whose blocks may be a Gemm with the bias as its C
 Product: TypeAlias = Callable[..., ir.Value]
 
 
-def is_native(linear: Linear, lowering: LoweringName) -> bool:
-    """Whether blocks are computed by the operator itself, on the layout that the activation has."""
-    return lowering == "split" or linear.layout.kind == "conv"
-
-
-def folds_bias(linear: Linear, lowering: LoweringName) -> bool:
-    """Whether the Add behind a product is computed by the blocks; otherwise it stays where it is."""
+def as_gemm(linear: Linear) -> frozenset[ir.Node]:
+    """The Add behind a product, where the operator of a block may be a Gemm with the bias as its C."""
     if linear.bias is None or linear.bias.node is None or linear.bias.via is not None:
-        return False
-    if lowering == "scatter" and not is_native(linear, lowering):
-        return True
-    return lowering in BY_OPERATOR and linear.layout.kind == "rows" and linear.layout.rank == 2
+        return frozenset()
+    return frozenset([linear.bias.node]) if linear.layout.kind == "rows" and linear.layout.rank == 2 else frozenset()
 
 
-def native(emitter: Emitter, constants: Constants, decomposition: Decomposition, lowering: LoweringName) -> ir.Value:
-    """Emit Split, Slice or Gather along the features, the operator once a block, and Concat; returns the result."""
-    linear, blocks = emitter.linear, decomposition.blocks
+def per_block(
+    emitter: Emitter, constants: Constants, found: Decomposition, *, folds: bool, follow: bool = False
+) -> ir.Value:
+    """Emit Split, Slice or Gather along the features, the operator once a block, and Concat; returns the result.
+
+    folds: whether the blocks compute the Add behind the product; follow: whether they read one after another.
+    """
+    linear, blocks = emitter.linear, found.blocks
     axis, out_axis = linear.layout.axis_in, linear.layout.axis_out
-    if lowering == "split" and is_contiguous(decomposition):
+    if follow:
         pieces = cut(emitter, linear.activation, [block.inputs.size for block in blocks], axis)
     else:
         pieces = [gather(emitter, linear.activation, b, f"block.{i}", axis) for i, b in enumerate(blocks)]
-    compute = product(emitter, constants, lowering)
+    compute = product(emitter, constants, folds=folds)
     results = [compute(f"block.{i}", b, piece) for i, (b, piece) in enumerate(zip(blocks, pieces, strict=True))]
     order = np.concatenate([block.outputs for block in blocks])
     return addend(emitter, reorder(emitter, join(emitter, results, out_axis), order, out_axis))
 
 
-def product(emitter: Emitter, constants: Constants, lowering: LoweringName) -> Product:
+def product(emitter: Emitter, constants: Constants, *, folds: bool) -> Product:
     """What computes one block by the operator itself: called with its role, the block, what that reads, and where that
     is not sorted with the inputs in its order."""
     linear = emitter.linear
     weights = BlockWeights(linear, constants, outputs_first=linear.transposed)
-    bias = own_bias(linear, constants, lowering)
+    bias = own_bias(linear, constants, folds=folds)
 
     def compute(role: str, block: Block, piece: ir.Value, inputs: Indices | None = None) -> ir.Value:
         part = None if bias is None else emitter.constant(_shaped(linear, bias[block.outputs]), f"{role}/bias")
@@ -66,9 +62,9 @@ def product(emitter: Emitter, constants: Constants, lowering: LoweringName) -> P
     return compute
 
 
-def own_bias(linear: Linear, constants: Constants, lowering: LoweringName) -> Array | None:
+def own_bias(linear: Linear, constants: Constants, *, folds: bool) -> Array | None:
     """The bias as (N,), where the blocks are to add it: where the operator does, or where its Add is folded in."""
-    own = linear.bias is not None and (linear.bias.node is None or folds_bias(linear, lowering))
+    own = linear.bias is not None and (linear.bias.node is None or folds)
     return bias_of(linear, constants) if own else None
 
 

@@ -1,27 +1,86 @@
-"""The `scatter` lowering: gather the rows of each block, multiply, put the results back in their places."""
+"""The `scatter` lowering, for every decomposition: gather the rows of each block, multiply, put the results back.
+
+The activation is brought to features-first layout (K, M), because gathering rows copies whole rows while gathering
+columns copies single elements. Results are put back in their places by one Gather with the inverse permutation,
+measured to be faster than ScatterND into zeros, or where outputs are dormant by ScatterND into the zero channel, which
+holds the bias. Features of a convolution of one pixel lie on axis 1, so that whole planes are copied anyway: its blocks
+are computed by the operator itself, with which strides and pads stay.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ....ir.graph.constants import Constants
+from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition
+from ...decompose.blocks import is_contiguous, is_run
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter, leave
 from ..nodes.primitives import addend, bias_of, gather, join, reorder
 from ..nodes.residual import add_rows, add_strays
 from ..nodes.weights import BlockWeights
+from ..prices import Prices
+from ..seconds import FLOAT_BYTES, blocks_seconds, boundary_seconds, copy_seconds
+from ..target import Target
+from .dormant import absorb_dormant, computes_dormant
+from .per_block import per_block
+from .protocol import Extra, LinearLowering, why_not_beside, why_not_dense
 
-__all__ = ["scatter"]
+__all__ = ["Scatter"]
 
 Array = npt.NDArray[Any]
+ZERO_NODES = 2  # what the zero channel takes besides one ScatterND for each block
 
 
-def scatter(emitter: Emitter, constants: Constants, decomposition: Decomposition) -> ir.Value:
+class Scatter(LinearLowering):
+    """Gather, product and placement of each block, features first."""
+
+    name = "scatter"
+    adds: ClassVar[frozenset[Extra]] = frozenset({"split-K", "residual"})
+
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+        """Why a linear with these blocks cannot be written so."""
+        return why_not_dense(linear) or (why_not_beside(self, linear, found) if found is not None else None)
+
+    def idle(self, found: Decomposition) -> bool:
+        """Where blocks follow one another, none of them has to be gathered."""
+        return is_contiguous(found)
+
+    def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
+        """A run of features is sliced in one piece; others are found row by row, and so are the results."""
+        itemsize = int(linear.dtype.itemsize)
+        K, N = found.shape
+        seconds = blocks_seconds(found, rows, itemsize, prices, features_first=True)
+        rows_found = sum(block.inputs.size for block in found.blocks if not is_run(block.inputs)) + N
+        read = sum(block.inputs.size for block in found.blocks)
+        seconds += (len(found.blocks) + 1) * prices.node_s + read * copy_seconds(K, rows, itemsize, prices)
+        seconds += N * copy_seconds(N, rows, itemsize, prices) + rows_found * prices.find_row_s
+        if found.summed:
+            added = sum(block.outputs.size for block in found.blocks) * rows
+            seconds += (len(found.blocks) + ZERO_NODES) * prices.node_s
+            seconds += added * prices.scatter_add_s * itemsize / FLOAT_BYTES
+        return seconds + boundary_seconds(found.shape, linear.layout.boundary_transposes, rows, itemsize, prices)
+
+    def absorbs(self, linear: Linear) -> frozenset[ir.Node]:
+        """The Add, since every block is a Gemm; those of a convolution are convolutions."""
+        bias = linear.bias
+        folds = bias is not None and bias.via is None and linear.layout.kind != "conv"
+        return frozenset([bias.node]) if folds and bias is not None and bias.node is not None else frozenset()
+
+    def emit(self, emitter: Emitter, constants: Constants, found: Decomposition, target: Target) -> ir.Value:
+        """Emit Gather, product and placement of each block; the operator itself for a convolution."""
+        whole = absorb_dormant(found) if computes_dormant(emitter.linear) else found
+        if emitter.linear.layout.kind == "conv":
+            return per_block(emitter, constants, whole, folds=False)
+        return _scattered(emitter, constants, whole)
+
+
+def _scattered(emitter: Emitter, constants: Constants, decomposition: Decomposition) -> ir.Value:
     """Emit Gather, product and placement of each block in features-first layout; returns the result in the layout
     that the linear's output has."""
     linear = emitter.linear

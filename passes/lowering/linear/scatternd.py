@@ -19,13 +19,57 @@ from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter, leave
 from ..nodes.primitives import addend, affine, join
 from ..nodes.weights import BlockWeights
+from ..prices import Prices
+from ..seconds import blocks_seconds, boundary_seconds, copy_seconds
+from ..target import Target
+from .dormant import SCATTER_ND
+from .pixels import keeps_pixels
+from .protocol import LinearLowering, why_not_beside, why_not_dense
 
-__all__ = ["scatternd", "turned"]
+__all__ = ["ScatterNd", "turned"]
 
 SHAPE_PART = 15  # operator set whose Shape takes a part
 
 
-def scatternd(emitter: Emitter, constants: Constants, decomposition: Decomposition) -> ir.Value:
+class ScatterNd(LinearLowering):
+    """Gather, MatMul of each block, ScatterND into the zero channel; `scatter` computes the same with fewer copies."""
+
+    name = "scatternd"
+    on_request = True
+    keeps_dormant = True
+
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+        """Why a linear with these blocks cannot be written so."""
+        if reason := why_not_dense(linear):
+            return reason
+        if linear.opset < SCATTER_ND:
+            return f"ScatterND came with operator set {SCATTER_ND}, the model has {linear.opset}; use 'scatter'"
+        if linear.fused:
+            return f"'scatternd' cannot compute the activation function of {linear.op}; use 'scatter'"
+        if linear.layout.kind == "conv" and not keeps_pixels(linear.node):
+            return "'scatternd' keeps all pixels, and this convolution has strides or pads; use 'scatter'"
+        if linear.layout.kind == "conv" and linear.layout.rank is None:
+            what = "'scatternd' brings channels to the front, and the rank of this convolution is unknown"
+            return f"{what}; use 'scatter'"
+        return why_not_beside(self, linear, found) if found is not None else None
+
+    def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
+        """Every row is found by its index, and what ScatterND writes into is copied before."""
+        itemsize = int(linear.dtype.itemsize)
+        K, N = found.shape
+        seconds = blocks_seconds(found, rows, itemsize, prices, features_first=True)
+        seconds += N * copy_seconds(N, rows, itemsize, prices) + prices.scatter_node_s
+        read = sum(block.inputs.size for block in found.blocks)
+        seconds += (len(found.blocks) + 1) * prices.node_s + read * copy_seconds(K, rows, itemsize, prices)
+        seconds += N * copy_seconds(N, rows, itemsize, prices) + (read + N) * prices.find_row_s
+        return seconds + boundary_seconds(found.shape, turned(linear).boundary_transposes, rows, itemsize, prices)
+
+    def emit(self, emitter: Emitter, constants: Constants, found: Decomposition, target: Target) -> ir.Value:
+        """Emit Gather and MatMul of each block, and one ScatterND."""
+        return _placed(emitter, constants, found)
+
+
+def _placed(emitter: Emitter, constants: Constants, decomposition: Decomposition) -> ir.Value:
     """Emit the blocks of a linear whose outputs are shared by none; returns the result in the layout of its output."""
     linear, layout = emitter.linear, turned(emitter.linear)
     frame = enter(emitter, layout)

@@ -6,7 +6,7 @@ spread to the outputs that do not read it, as with blocks.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,58 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
-from ....ir.plan.plan import Indices
+from ....ir.plan.plan import Decomposition, Indices
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import guarded
 from ..nodes.last_axis import take_columns
 from ..nodes.primitives import addend, affine
+from ..prices import Prices
+from ..seconds import permutation_seconds
+from ..target import Target
+from .pixels import keeps_pixels
+from .protocol import LinearLowering, why_not_beside, why_not_dense
 
-__all__ = ["select", "selection"]
+__all__ = ["Select", "selection"]
+
+
+class Select(LinearLowering):
+    """One Gather of the features that the outputs are."""
+
+    name = "select"
+    regroups = False
+    multiplies = False
+    needs: ClassVar[str] = "a weight with a single 1 for every output"
+
+    def takes(self, weight: npt.NDArray[Any]) -> bool:
+        """Whether every output is one input."""
+        return selection(weight) is not None
+
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+        """Why a linear with these blocks cannot be written so."""
+        if reason := why_not_dense(linear):
+            return reason
+        if linear.fused:
+            return f"'select' cannot compute the activation function of {linear.op}; use 'scatter'"
+        if float(np.asarray(linear.alpha, linear.dtype.numpy())) != linear.alpha:
+            return f"its factor {linear.alpha} is no {linear.dtype.name.lower()}; use 'scatter'"
+        if linear.layout.kind == "conv" and not keeps_pixels(linear.node):
+            return "'select' keeps all pixels, and this convolution has strides or pads; use 'scatter'"
+        if found is None:
+            return None
+        if reason := why_not_beside(self, linear, found):
+            return reason
+        if found.dormant_outputs.size:
+            output = int(found.dormant_outputs[0])
+            return f"'select' needs an input for every output, and output {output} reads none; use 'scatter'"
+        return None
+
+    def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
+        """One permutation of the last axis."""
+        return permutation_seconds([found.shape[1]], rows, int(linear.dtype.itemsize), prices)
+
+    def emit(self, emitter: Emitter, constants: Constants, found: Decomposition, target: Target) -> ir.Value:
+        """Emit one Gather, and what is done to the product besides."""
+        return _selected(emitter, constants)
 
 
 def selection(weight: npt.NDArray[Any]) -> Indices | None:
@@ -32,15 +77,17 @@ def selection(weight: npt.NDArray[Any]) -> Indices | None:
     >>> selection(np.array([[2.0]])) is None, selection(np.array([[0.0]])) is None
     (True, True)
     """
+    if not weight.size or np.count_nonzero(weight) != weight.shape[1]:
+        return None
     entries = weight != 0
-    if not weight.size or (np.count_nonzero(entries, axis=0) != 1).any():
+    if (np.count_nonzero(entries, axis=0) != 1).any():
         return None
     index = entries.argmax(axis=0)
     picked = weight[index, np.arange(weight.shape[1])]
     return index.astype(np.int64) if (picked == 1).all() else None
 
 
-def select(emitter: Emitter, constants: Constants) -> ir.Value:
+def _selected(emitter: Emitter, constants: Constants) -> ir.Value:
     """Emit one Gather of the features that the outputs are, and what is done to the product besides."""
     linear = emitter.linear
     index = selection(linear.canonical(constants))

@@ -11,10 +11,14 @@ from ....ir.axes.region import Region
 from ....ir.graph.linear import Linear
 from ....ir.plan.plan import Decomposition
 from ...decompose.blocks import is_run
-from ..linear.cost import Machine, dense_seconds, products_seconds, transpose_seconds
+from ..prices import Prices
+from ..seconds import FLOAT_BYTES, dense_seconds, products_seconds, transpose_seconds
 from .emit import stacks_of
 
 __all__ = ["joint_seconds", "region_seconds"]
+
+PERMUTATION_NODES = 4  # Slice and Shape of one column, Expand, GatherElements
+STACK_NODES = 2  # Reshape and Transpose, for each stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +31,10 @@ class _Way:
     itemsize: int
 
 
-def region_seconds(region: Region, rows: int, machine: Machine) -> float:
+def region_seconds(region: Region, rows: int, prices: Prices) -> float:
     """Predicted seconds of a region as it is, dense, for `rows` activation rows."""
-    products = (dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), machine) for linear in region.linears)
-    return sum(products) + len(region.inner) * machine.node + _touched(region, rows, machine)
+    products = (dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), prices) for linear in region.linears)
+    return sum(products) + len(region.inner) * prices.node_s + _touched(region, rows, prices)
 
 
 def joint_seconds(
@@ -39,7 +43,7 @@ def joint_seconds(
     flow: str,
     stack: int,
     rows: int,
-    machine: Machine,
+    prices: Prices,
     copies: Collection[Linear] = (),
 ) -> float:
     """Predicted seconds of a region for `rows` activation rows: products, launches, what operators in between compute,
@@ -48,67 +52,69 @@ def joint_seconds(
     groups = stacks_of(len(decompositions[0].blocks), stack)
     itemsize = int(region.linears[0].dtype.itemsize)
     way = _Way(flow, len(groups), stack > 1, itemsize)
-    seconds = len(region.inner) * len(groups) * machine.node + _touched(region, rows, machine)
+    seconds = len(region.inner) * len(groups) * prices.node_s + _touched(region, rows, prices)
     entered: set[object] = set()
     for linear, found in zip(region.linears, decompositions, strict=True):
         blocks = [block.shape for block in found.blocks]
         if linear not in copies:
-            kind = machine.left() if flow == "columns" and rows > 1 else machine
-            kind = machine.stacked() if stack > 1 else kind
-            seconds += products_seconds(blocks, rows, itemsize, kind) - (len(blocks) - len(groups)) * machine.launch
-            seconds += 0 if stack == 1 else len(blocks) * machine.batch
+            kind = prices.left() if flow == "columns" and rows > 1 else prices
+            kind = prices.stacked() if stack > 1 else kind
+            seconds += (
+                products_seconds(blocks, rows, itemsize, kind) - (len(blocks) - len(groups)) * prices.gemm_launch_s
+            )
+            seconds += 0 if stack == 1 else len(blocks) * prices.batched_block_s
         key = (linear.activation, tuple(block.inputs.tobytes() for block in found.blocks))
         if not region.is_internal(linear) and key not in entered:
             entered.add(key)
-            seconds += _enter(linear, found, way, rows, machine, copies=linear in copies)
+            seconds += _enter(linear, found, way, rows, prices, copies=linear in copies)
     for value in region.exits():
         left = next((d for one, d in zip(region.linears, decompositions, strict=True) if one.output is value), None)
         # What leaves behind the last linear is as wide as what that writes.
-        seconds += _leave(left or decompositions[-1], way, rows, machine)
+        seconds += _leave(left or decompositions[-1], way, rows, prices)
     return seconds
 
 
-def _touched(region: Region, rows: int, machine: Machine) -> float:
+def _touched(region: Region, rows: int, prices: Prices) -> float:
     """What the operators in between take, whoever computes them: elementwise, each for all of its features."""
     written = (output for node in region.inner for output in node.outputs if output in region.features.labels)
-    return sum(region.features.labels[value].size for value in written) * rows * machine.touch
+    return sum(region.features.labels[value].size for value in written) * rows * prices.elementwise_s
 
 
-def _enter(linear: Linear, found: Decomposition, way: _Way, rows: int, machine: Machine, *, copies: bool) -> float:
+def _enter(linear: Linear, found: Decomposition, way: _Way, rows: int, prices: Prices, *, copies: bool) -> float:
     """What enters a region, once for all linears that read the same of the same value."""
     size = linear.shape[1] if copies else sum(block.inputs.size for block in found.blocks)
     elements = size * rows
-    moved = elements * machine.move * way.itemsize / 4
+    moved = elements * prices.copy_s * way.itemsize / FLOAT_BYTES
     if way.flow == "columns":
-        turned = _turned(linear.shape[0] * rows, 1, rows, way.itemsize, machine)
-        return way.groups * machine.node + moved + size * machine.row + turned
-    seconds = machine.node + moved
+        turned = _turned(linear.shape[0] * rows, 1, rows, way.itemsize, prices)
+        return way.groups * prices.node_s + moved + size * prices.find_row_s + turned
+    seconds = prices.node_s + moved
     if way.stacked:
-        seconds += 2 * way.groups * machine.node + moved
+        seconds += STACK_NODES * way.groups * prices.node_s + moved
     if all(is_run(block.inputs) for block in found.blocks):
         return seconds
-    return seconds + 4 * machine.node + elements * machine.pick
+    return seconds + PERMUTATION_NODES * prices.node_s + elements * prices.gather_elements_s
 
 
-def _leave(found: Decomposition, way: _Way, rows: int, machine: Machine) -> float:
+def _leave(found: Decomposition, way: _Way, rows: int, prices: Prices) -> float:
     """What leaves a region: joined, and every feature in its place."""
     order = np.concatenate([block.outputs for block in found.blocks])
     elements = order.size * rows
-    moved = elements * machine.move * way.itemsize / 4
+    moved = elements * prices.copy_s * way.itemsize / FLOAT_BYTES
     natural = bool((order == np.arange(order.size)).all())
-    seconds = machine.node + moved
+    seconds = prices.node_s + moved
     if way.flow == "columns" and not way.stacked and not natural:
-        turned = _turned(elements, 1, rows, way.itemsize, machine)
-        return seconds + machine.node + moved + order.size * machine.row + turned
+        turned = _turned(elements, 1, rows, way.itemsize, prices)
+        return seconds + prices.node_s + moved + order.size * prices.find_row_s + turned
     if way.flow == "columns":
-        seconds += _turned(elements, way.groups, rows, way.itemsize, machine)
+        seconds += _turned(elements, way.groups, rows, way.itemsize, prices)
     elif way.stacked:
-        seconds += 2 * way.groups * machine.node + moved
-    return seconds if natural else seconds + 4 * machine.node + elements * machine.pick
+        seconds += STACK_NODES * way.groups * prices.node_s + moved
+    return seconds if natural else seconds + PERMUTATION_NODES * prices.node_s + elements * prices.gather_elements_s
 
 
-def _turned(elements: int, pieces: int, rows: int, itemsize: int, machine: Machine) -> float:
+def _turned(elements: int, pieces: int, rows: int, itemsize: int, prices: Prices) -> float:
     """Transposes of so many elements in so many pieces, each of which is cheap while it fits the cache."""
     if rows == 1:
-        return pieces * machine.node
-    return pieces * transpose_seconds(elements / pieces, itemsize, machine)
+        return pieces * prices.node_s
+    return pieces * transpose_seconds(elements / pieces, itemsize, prices)

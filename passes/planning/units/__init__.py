@@ -1,6 +1,6 @@
 """Units of a plan: what can be raced alone, in which other ways it could be lowered, and which units are alike.
 
 Entry: `unit.plan_units`, `alternatives.alternatives`, `signature.signature`.
-May import: ir, ir.axes, ir.graph, ir.io, ir.plan, passes.decompose, passes.lowering.linear, passes.lowering.nodes,
-  passes.lowering.recurrent, passes.planning, passes.rewrite.
+May import: ir, ir.axes, ir.graph, ir.io, ir.plan, passes.decompose, passes.lowering, passes.lowering.linear,
+  passes.lowering.nodes, passes.lowering.recurrent, passes.planning, passes.rewrite.
 """

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ....ir.graph.linear import Linear, scopes
 from ....ir.graph.recurrent import Recurrent
 from ....ir.graph.view import View
-from ....ir.plan.plan import Decomposition, Plan, Step
+from ....ir.plan.plan import Plan, Step
 from ....ir.plan.region_split import Joint
 from ....ir.reason import Cause, Reason
-from ...decompose.blocks import halves
-from ...decompose.recurrent import couple, group_units, unit_groups
-from ...lowering.linear.batched import tile_of
-from ...lowering.linear.cost import Machine, machines_for, worst_gain
-from ...lowering.linear.lowering import suited
+from ...decompose.recurrent import couple
 from ...lowering.nodes.emitter import Names
-from ...lowering.recurrent.cost import parallel_seconds, seconds
+from ...lowering.recurrent.lowering import CELLS
+from ...lowering.target import Target
 from ...rewrite.rewrite import joint_problem
-from .. import recurrent as recurrent_planner
 from ..analysis import Analysis, analyse
-from ..candidates import candidates
-from ..linear import names_of, selects_only, turned_ends
+from ..candidates import Question, candidates
+from ..cell_candidates import Direction, cell_candidates
+from ..linear import names_of
+from ..recurrent import runs_of
 from ..regions import JointOption, candidate, grown_from, joined, joint_options
 from ..wording import praise
 from .unit import PlanUnit, way_of
@@ -59,7 +57,7 @@ def alternatives(
     kind. Dense is not among them. Reads the weights of the unit and changes nothing.
     """
     several = 1 if plan.provider == "cuda" else threads or os.cpu_count() or 1
-    work = _Work(seen, plan, several)
+    work = _Work(seen, plan, Target(provider=plan.provider, threads=several))
     if not unit.linears:
         return _sorted(_ranked(work.parallel(unit), unit.way)[:most])
     if unit.joint is not None:
@@ -75,37 +73,31 @@ class _Work:
 
     seen: View
     plan: Plan
-    threads: int
-
-    def machines(self) -> list[Machine]:
-        return machines_for(self.plan.provider, self.threads)
+    target: Target
 
     # One linear alone
 
     def of_step(self, step: Step, linear: Linear, analysis: Analysis | None = None) -> list[Alternative]:
         constants = self.seen.found.constants
         analysis = analysis or analyse(linear.canonical(constants), transposed=linear.transposed)
-        selects = selects_only(linear, analysis, self.seen.found)
-        asked = self.plan.wanted.way(*names_of(linear))
-        ways = [way for way in suited(linear) if way != "select" or selects] if asked is None else [asked]
-        tile = tile_of(self.plan.provider, linear.dtype)
-        transposes = turned_ends(linear, ways[0] if ways else "scatter")
-        itemsize = linear.dtype.numpy().itemsize
+        question = Question(
+            target=self.target,
+            rows=self.plan.rows_of([step.node]),
+            grain=self.plan.grain,
+            asked=self.plan.wanted.way(*names_of(linear)),
+        )
         found = []
-        settings = [(rows, machine) for rows in self.plan.rows_of([step.node]) for machine in self.machines()]
-        grain = self.plan.grain
-        lowered = candidates(linear, analysis, ways, grain, settings, tile, asked=asked is not None)
-        for way, blocks in ((way, blocks) for blocks, fits in lowered for way in fits):
-            gain = worst_gain(blocks, way, settings, itemsize, transposes, tile)
-            made = replace(
-                step,
-                lowering=way,
-                decomposition=blocks,
-                gain=round(gain, 3),
-                reason=praise(analysis, blocks, selects=way == "select"),
-                sha256=analysis.sha256,
-            )
-            found.append(Alternative(way_of([made], None), (made,), (), gain))
+        for one in candidates(linear, analysis, question, every=True):
+            if one.fits:
+                made = replace(
+                    step,
+                    lowering=one.lowering.name,
+                    decomposition=one.decomposition,
+                    gain=round(one.gain, 3),
+                    reason=praise(analysis, one.decomposition, selects=not one.lowering.multiplies),
+                    sha256=analysis.sha256,
+                )
+                found.append(Alternative(way_of([made], None), (made,), (), one.gain))
         return found
 
     # Linears together
@@ -122,7 +114,7 @@ class _Work:
         )
         if grown is None or grown.region.linears != unit.linears:  # a plan that was edited by hand
             return _sorted([*planned, *apart])
-        options = joint_options(grown, self.plan.rows_of(unit.nodes), self.machines(), self.plan.grain)
+        options = joint_options(grown, self.plan.rows_of(unit.nodes), self.target, self.plan.grain)
         together = {one: option for option in options for one in [self._joined(unit, option, analyses)]}
         names = Names(self.seen.model)
         graph = unit.linears[0].node.graph
@@ -163,42 +155,22 @@ class _Work:
 
     def parallel(self, unit: PlanUnit) -> list[Alternative]:
         constants = self.seen.found.constants
-        ways = {one.address: one for one in unit.operators if isinstance(one, Recurrent)}
-        whole = {}
+        cells = {one.address: one for one in unit.operators if isinstance(one, Recurrent)}
+        directions = []
         for step in unit.steps:
-            way = ways[step.node]
-            whole[step.node] = couple(*way.stored(constants), way.direction).decomposition
+            cell = cells[step.node]
+            runs = runs_of(cell, step.extents or [(1, count) for count in self.plan.batch])
+            whole = couple(*cell.stored(constants), cell.direction).decomposition
+            directions.append(Direction(cell=cell, blocks=whole, runs=runs))
         found = []
-        for blocks in self._unit_groups(whole, ways):
-            steps = []
-            for step, own in zip(unit.steps, blocks, strict=True):
-                gain = self._recurrent_gain(ways[step.node], own, step)
-                steps.append(replace(step, lowering="parallel", decomposition=own, gain=round(gain, 3)))
-            if all(step.decomposition.mac_share < 1 for step in steps):
-                gain = min(step.gain or 0.0 for step in steps)
-                found.append(Alternative(way_of(steps, None), tuple(steps), (), gain))
+        for one in cell_candidates(directions, self.target, self.plan.grain):
+            steps = tuple(
+                replace(step, lowering=CELLS.name, decomposition=own, gain=round(gain, 3))
+                for step, own, gain in zip(unit.steps, one.decompositions, one.gains, strict=True)
+            )
+            found.append(Alternative(way_of(steps, None), steps, (), one.gain))
         ours = [] if any(one.way == unit.way for one in found) else _as_planned(unit)
         return [*found, *ours]
-
-    def _unit_groups(
-        self, whole: dict[str, Decomposition], ways: dict[str, Recurrent]
-    ) -> Iterator[tuple[Decomposition, ...]]:
-        """The blocks of all directions merged, into as many of each where nothing is asked for."""
-        if self.plan.grain:
-            grain = self.plan.grain
-            yield from zip(*(unit_groups(own, ways[node].features, grain) for node, own in whole.items()), strict=False)
-            return
-        for count in halves(max(len(blocks.blocks) for blocks in whole.values())):
-            yield tuple(group_units(own, ways[node].features, count) for node, own in whole.items())
-
-    def _recurrent_gain(self, way: Recurrent, blocks: Decomposition, step: Step) -> float:
-        itemsize = way.dtype.numpy().itemsize
-        return min(
-            seconds(way.op, way.features, way.hidden, run, itemsize, machine)
-            / parallel_seconds(blocks, way.op, way.features, run, itemsize, machine)
-            for run in recurrent_planner.runs_of(way, step.extents or [(1, count) for count in self.plan.batch])
-            for machine in recurrent_planner.machines_of(self.plan.provider, self.threads)
-        )
 
 
 def _of(unit: PlanUnit, step: Step) -> Linear:

@@ -15,8 +15,8 @@ from ....ir.plan.plan import Decomposition, Plan, Step
 from ....ir.plan.region_split import Joint
 from ....ir.provenance import ORIGIN
 from ...decompose.blocks import is_cover
-from ...lowering.linear.cost import MARGIN
-from ...lowering.linear.lowering import problem
+from ...lowering.linear.protocol import why_not_dense
+from ...lowering.prices import MARGIN
 
 __all__ = ["PlanUnit", "alone", "form_of", "plan_units", "replaced", "way_of"]
 
@@ -131,7 +131,7 @@ def _is_idle(step: Step, linear: Linear) -> bool:
     unpromising = step.gain is not None and step.gain < MARGIN and step.sha256 is not None
     quantised = (maker := linear.weight.producer()) is not None and maker.op_type == "DequantizeLinear"
     own = ORIGIN in linear.node.metadata_props
-    return splits and unpromising and not quantised and not own and problem(linear) is None
+    return splits and unpromising and not quantised and not own and why_not_dense(linear) is None
 
 
 def alone(plan: Plan, steps: Sequence[Step], joints: Sequence[Joint]) -> Plan:

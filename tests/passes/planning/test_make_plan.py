@@ -3,18 +3,22 @@ import onnx
 import oracles
 import pytest
 import torch
+from linears import linear_of
 
 import scission
 from scission.ir.graph.sizes import DEFAULT_BATCH
 from scission.ir.io.load import load
+from scission.ir.plan.grain import Grain
 from scission.ir.reason import Cause
 from scission.models.matrix import weight
 from scission.models.planted.products import KINDS, build
 from scission.passes.connectivity.bipartite import components
 from scission.passes.decompose.blocks import decompose
 from scission.passes.decompose.fingerprint import fingerprint
-from scission.passes.lowering.linear.cost import CPU, CUDA, LOWERINGS, best_of, choose, fitting, worst_gain
+from scission.passes.lowering.target import Target
 from scission.passes.planning import analysis, linear
+from scission.passes.planning.analysis import analyse
+from scission.passes.planning.candidates import Question, candidates
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 
@@ -80,12 +84,13 @@ def test_what_is_split_says_into_what(W, force):
     assert step.lowering not in ("dense", "split", "select") and step.sha256 == fingerprint(W)
     found = decompose(components(W))
     if force:  # every block, whatever that costs
-        settings = [(rows, CPU) for rows in DEFAULT_BATCH]
-        gains = {one: worst_gain(found, one, settings, 4) for one in fitting(found, LOWERINGS, 1)}
-        assert step.decomposition == found and step.gain == round(gains[step.lowering], 3)
-        assert step.gain == round(max(gains.values()), 3)
+        question = Question(target=Target(), rows=DEFAULT_BATCH, grain=Grain(every=True))
+        offered = list(candidates(linear_of(W.shape), analyse(W), question))
+        assert {one.decomposition for one in offered} == {found} == {step.decomposition}
     else:
-        assert step.gain == round(choose(found, DEFAULT_BATCH, 4, [CPU]).gain, 3)
+        offered = list(candidates(linear_of(W.shape), analyse(W), Question(target=Target(), rows=DEFAULT_BATCH)))
+    gains = {(one.lowering.name, one.decomposition): round(one.gain, 3) for one in offered if one.fits}
+    assert step.gain == gains[step.lowering, step.decomposition] == max(gains.values())
     assert oracles.covers(W, step.decomposition)
 
 
@@ -131,7 +136,7 @@ def test_what_is_no_linear_is_listed_with_its_reason():
 
 def test_rows_that_the_graph_fixes_are_the_ones_predicted_for(monkeypatch):
     seen = []
-    monkeypatch.setattr(linear, "best_of", lambda *a: seen.append([rows for rows, _ in a[1]]) or best_of(*a))
+    monkeypatch.setattr(linear, "candidates", lambda *a: seen.append(list(a[2].rows)) or candidates(*a))
     plan(model_of(SMALL, rows=7), batch=[1, 2])
     plan(model_of(SMALL), batch=[1, 2])
     plan(model_of(SMALL))
@@ -140,14 +145,11 @@ def test_rows_that_the_graph_fixes_are_the_ones_predicted_for(monkeypatch):
 
 def test_threads_and_provider_decide_the_machines(monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        linear, "best_of", lambda *a: seen.append(list(dict.fromkeys(m for _, m in a[1]))) or best_of(*a)
-    )
+    monkeypatch.setattr(linear, "candidates", lambda *a: seen.append(a[2].target) or candidates(*a))
     for options in ({}, {"threads": 4}, {"provider": "cuda", "threads": 4}):
         made = plan(model_of(SMALL), **options)
         assert made.provider == options.get("provider", "cpu")
-    assert [len(machines) for machines in seen] == [1, 2, 1]
-    assert seen[2] == [CUDA] and seen[1] == [CPU, CPU.threaded(4)]
+    assert seen == [Target(), Target(threads=4), Target(provider="cuda", threads=4)]
 
 
 def test_a_shared_weight_is_looked_at_once(monkeypatch):

@@ -8,7 +8,7 @@ import scission
 from scission.models.matrices import glued, mel, toeplitz
 from scission.models.matrix import weight
 from scission.models.networks import autoregressive, subspaces
-from scission.passes.lowering.linear.cost import MARGIN
+from scission.passes.lowering.prices import MARGIN
 from scission.runtime.weights.cover_study import CoveringError, byte_share, cover
 
 

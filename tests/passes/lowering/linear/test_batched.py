@@ -14,7 +14,8 @@ from scission.ir.onnx_ir import onnx_ir as ir
 from scission.ir.plan.plan import Decomposition
 from scission.models.matrix import weight
 from scission.models.planted.products import build
-from scission.passes.lowering.linear.batched import pad, padded_shape, tile_of
+from scission.passes.lowering.linear.padded import pad, padded_shape
+from scission.passes.lowering.target import Target
 
 DORMANT = st.tuples(st.integers(0, 3), st.integers(0, 7))
 
@@ -82,8 +83,10 @@ def model_of(W, rows="m"):
 
 
 def test_tensor_cores_want_multiples_of_eight():
-    assert [tile_of("cuda", t) for t in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.FLOAT)] == [8, 8, 1]
-    assert tile_of("cpu", ir.DataType.FLOAT16) == 1
+    assert [
+        Target(provider="cuda").tile(t) for t in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.FLOAT)
+    ] == [8, 8, 1]
+    assert Target().tile(ir.DataType.FLOAT16) == 1
 
 
 @pytest.mark.parametrize(

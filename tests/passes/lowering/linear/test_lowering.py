@@ -7,6 +7,7 @@ import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linears import linear_of
 
 import scission
 from scission.ir.graph.view import view
@@ -15,7 +16,9 @@ from scission.ir.plan.plan import Block, Decomposition
 from scission.ir.provenance import ORIGIN, ROLE
 from scission.models.matrix import weight
 from scission.models.planted.products import KINDS, build, feeds
-from scission.passes.lowering.linear.lowering import absorb_dormant, misfit, problem, suited
+from scission.passes.lowering.linear.dormant import absorb_dormant
+from scission.passes.lowering.linear.lowerings import lowering_of
+from scission.passes.lowering.target import Target
 from scission.runtime.compare.rounding import product_bound
 
 SEED = 5
@@ -75,8 +78,12 @@ def test_every_kind_in_every_lowering(kind, variant):
 def where_suited(chosen, model):
     """The plan with `scatter` where its lowering does not suit the linear."""
     linears = {linear.address: linear for linear in view(load(model).graph, chosen.inline).found.linears}
-    steps = [s if s.lowering in suited(linears[s.node]) else replace(s, lowering="scatter") for s in chosen.steps]
+    steps = [s if suits(s.lowering, linears[s.node]) else replace(s, lowering="scatter") for s in chosen.steps]
     return replace(chosen, steps=tuple(steps))
+
+
+def suits(name, linear):
+    return lowering_of(name).why_not(linear, None, Target()) is None
 
 
 COVERS = {  # lowering, what is made of the true blocks, dormant inputs and outputs
@@ -128,10 +135,9 @@ def test_a_cover_stays_below_the_a_priori_bound(sizes, seed, dtype, lowering, co
     x = rng.standard_normal((4, W.shape[0])).astype(dtype)
     model = oracles.graph([("MatMul", "xw", "y")], {"x": ["M", W.shape[0]]}, {"y": ["M", W.shape[1]]}, {"w": W}, opset)
     found = cover(truth)
-    if misfit(found, lowering):
+    linear = linear_of(W.shape, dtype)
+    if lowering_of(lowering).why_not(linear, found, Target()):
         lowering = "scatter"
-    if misfit(found, lowering):
-        return
     (after,) = oracles.run(scission.apply(model, oracles.edited(plan(model), lowering, lambda _: found)), {"x": x})
     exact, bound = product_bound(x, W)
     assert (abs(after - exact) <= bound).all()
@@ -144,7 +150,7 @@ def test_all_but_those_known_suit_every_lowering():
         proto = build(np.random.default_rng(SEED), kind).model
         for linear in view(load(proto).graph, plan(proto).inline).found.linears:
             for lowering, kinds in unsuited.items():
-                if reason := problem(linear, lowering):
+                if reason := lowering_of(lowering).why_not(linear, None, Target()):
                     assert "; use '" in reason
                     kinds.add(kind)
     axes = {"matmul-left-2", "matmul-left-3", "gemm-transA", "einsum-bkhw,nk->bnhw"}

@@ -1,0 +1,95 @@
+"""What a lowering of one linear answers beside what every lowering answers, and what is asked of all of them alike."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+import numpy.typing as npt
+
+from ....ir.graph.constants import Constants
+from ....ir.graph.linear import Linear
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.plan.plan import Decomposition
+from ..nodes.emitter import Emitter
+from ..prices import Prices
+from ..protocol import Lowering
+from ..seconds import dense_seconds
+from ..target import Target
+from .dormant import apart
+
+__all__ = ["Extra", "LinearLowering", "why_not_beside", "why_not_dense"]
+
+Array = npt.NDArray[Any]
+Extra: TypeAlias = Literal["split-K", "residual"]  # blocks that are added up, entries beside the blocks
+MINIMUM = 7  # operator set that brought today's broadcasting
+INDEX_BYTES = 8  # of an int64
+
+
+class LinearLowering(Lowering[Linear, Decomposition, int], Protocol):
+    """One way to write the blocks of a linear; its load is a number of activation rows.
+
+    A class that inherits gives `name`, `why_not`, `seconds` and `emit`, and says where it differs in the rest.
+    """
+
+    adds: ClassVar[frozenset[Extra]] = frozenset()  # what it adds to the results of blocks
+    regroups: ClassVar[bool] = True  # whether it can write blocks that were merged
+    multiplies: ClassVar[bool] = True  # one that does not goes before all that do
+    on_request: ClassVar[bool] = False  # whether it is taken only where somebody asks for it
+    keeps_dormant: ClassVar[bool] = False  # whether outputs without an edge cost nothing, whatever the linear
+    needs: ClassVar[str] = ""  # what weight it needs, in words, where not every weight will do
+
+    def takes(self, weight: Array) -> bool:
+        """Whether it can write the entries of a canonical weight (K, N), whatever its blocks."""
+        return True
+
+    def idle(self, found: Decomposition) -> bool:
+        """Whether it would move features where nothing has to be moved, so that another does the same for less."""
+        return False
+
+    def entries(self, found: Decomposition, tile: int) -> int:
+        """Entries of weights that it multiplies with, those of padding included."""
+        return sum(block.inputs.size * block.outputs.size for block in found.blocks)
+
+    def dense_seconds(self, linear: Linear, rows: int, prices: Prices) -> float:
+        """Predicted seconds of the linear as it is."""
+        return dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), prices)
+
+    def index_bytes(self, found: Decomposition) -> int:
+        """Bytes of the indices that it stores beside the weights of the blocks."""
+        return INDEX_BYTES * sum(sum(block.shape) for block in found.blocks)
+
+    def absorbs(self, linear: Linear) -> frozenset[ir.Node]:
+        """The Add behind the product, where the blocks compute it too; otherwise it stays where it is."""
+        return frozenset()
+
+    @abstractmethod
+    def emit(self, emitter: Emitter, constants: Constants, found: Decomposition, target: Target) -> ir.Value:
+        """Emit the nodes of the emitter's linear and return the value that replaces its output.
+
+        The blocks compute every product of two non-zero entries that the dense operator computes; those with zeros only
+        inside the blocks and where they are padded.
+        """
+
+
+def why_not_dense(linear: Linear) -> str | None:
+    """Why a linear has to stay dense, whatever its blocks and the lowering; None where it need not."""
+    if linear.opset < MINIMUM:
+        return f"operator set {linear.opset} is older than {MINIMUM}; convert the model to a newer one"
+    if linear.dtype == ir.DataType.FLOAT16 and _feeds_turned_product(linear.output):
+        return "a float16 Transpose and MatMul behind it would be fused, on which ONNX Runtime 1.31 crashes"
+    return None
+
+
+def _feeds_turned_product(value: ir.Value) -> bool:
+    turned = (node.outputs[0] for node in value.consumers() if node.op_type == "Transpose")
+    return any(node.op_type == "MatMul" for output in turned for node in output.consumers())
+
+
+def why_not_beside(lowering: LinearLowering, linear: Linear, found: Decomposition) -> str | None:
+    """Why blocks that share outputs, or entries beside the blocks, cannot be added up by a lowering."""
+    if found.summed and "split-K" not in lowering.adds:
+        return f"'{lowering.name}' cannot add up blocks that share outputs; use 'scatter'"
+    if found.strays and "residual" not in lowering.adds:
+        return f"'{lowering.name}' has no place for stray entries; use 'scatter'"
+    return apart(linear, found)

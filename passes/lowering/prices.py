@@ -1,0 +1,126 @@
+"""What work costs on a machine: one table for all operators, read from the file of the machine.
+
+The model is small: launches, multiply-adds, bytes of weights, elements moved. Its constants were measured on ONNX
+Runtime (`tests/bench/calibrate.py` fits them to the machine at hand and writes the file); they only have to rank,
+because `optimize` measures the result anyway and keeps the original where that is faster.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+__all__ = ["MARGIN", "CellPrices", "OperatorPrices", "Prices", "prices_of"]
+
+MARGIN = 1.1  # a predicted gain below this is not worth a larger graph
+MEMORY_THREADS = 2  # threads that one channel to memory feeds; more of them read no faster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorPrices:
+    """What a recurrent operator takes besides its products, in seconds."""
+
+    step_s: float  # one position of a sequence
+    row_s: float  # one row of the batch at a position
+    unit_s: float  # one hidden unit of a row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellPrices:
+    """Seconds per unit of work of recurrent operators, whose products run once a position on few rows."""
+
+    launch_s: float  # run a node
+    mac_s: float  # a multiply-add
+    dram_byte_s: float  # read a byte of a weight from memory
+    cached_byte_s: float  # read a byte of a weight that fits the cache
+    cache_bytes: float  # what that cache keeps
+    gather_s: float  # find and copy one element to gather, or find the first of a run
+    copy_s: float  # copy an element of a run
+    RNN: OperatorPrices
+    GRU: OperatorPrices
+    LSTM: OperatorPrices
+
+    def of(self, op: str) -> OperatorPrices:
+        """Those of one operator."""
+        return {"RNN": self.RNN, "GRU": self.GRU, "LSTM": self.LSTM}[op]
+
+    def threaded(self, threads: int) -> CellPrices:
+        """The same with several threads: products scale, memory up to two threads, the rest does not."""
+        scaled = {name: getattr(self, name) / threads for name in ("mac_s", "cached_byte_s")}
+        return replace(self, dram_byte_s=self.dram_byte_s / min(threads, MEMORY_THREADS), **scaled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Seconds per unit of work on one machine; elements are of four bytes, where nothing else is said.
+
+    Raises TypeError where the data of a file name other fields.
+    """
+
+    machine: str  # what was measured, with which release, in words
+    gemm_launch_s: float  # run a node that multiplies
+    node_s: float  # run any other node
+    mac_s: float  # a multiply-add
+    dram_byte_s: float  # read a byte of weights from memory
+    llc_byte_s: float  # read a byte of weights that fit the last cache
+    llc_bytes: float  # what the last cache keeps from one call to the next
+    l2_bytes: float  # what the cache next to the core keeps
+    find_row_s: float  # find one row to gather
+    copy_s: float  # copy an element by rows, as Gather, Concat and Split do
+    copy_uncached_s: float  # the same of a tensor that the last cache does not keep
+    transpose_s: float  # an element of a Transpose
+    transpose_cached_s: float  # the same while the tensor fits the cache next to the core
+    gather_elements_s: float  # an element of a GatherElements and of the Expand of its indices
+    batched_block_s: float  # a block of a product of three dimensions
+    unpacked_factor: float  # how many times as long multiply-adds take whose weight is not packed when it is loaded
+    conv_group_s: float  # a group of a convolution, for one row
+    gemm_io_s: float  # an element that a product reads or writes
+    elementwise_s: float  # an element that an operator between products computes
+    scatter_add_s: float  # an element that ScatterND adds to another
+    slice_row_s: float  # a row of what Slice cuts out, twice one of what Split or Concat does
+    lanes: int  # outputs that a product computes at once where its weight is packed
+    scatter_node_s: float  # run a ScatterND, however little it writes
+    half_tile: int  # what sides of blocks of two-byte numbers should be multiples of: tensor cores take eight
+    cells: CellPrices  # of recurrent operators
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Prices:
+        """The inverse of `dataclasses.asdict`."""
+        cells = dict(data["cells"])
+        cells |= {op: OperatorPrices(**cells[op]) for op in ("RNN", "GRU", "LSTM")}
+        return Prices(**{**data, "cells": CellPrices(**cells)})
+
+    def dumps(self) -> str:
+        """The text of the file of a machine, as `prices_of` reads it."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def tile(self, itemsize: int) -> int:
+        """What the sides of padded blocks should be multiples of, for elements of so many bytes."""
+        return self.half_tile if itemsize == 2 else 1
+
+    def stacked(self) -> Prices:
+        """The same for weights of three dimensions, which are read as they are stored."""
+        factor = self.unpacked_factor
+        scaled = {name: getattr(self, name) * factor for name in ("mac_s", "dram_byte_s", "llc_byte_s")}
+        return replace(self, lanes=1, **scaled)
+
+    def left(self) -> Prices:
+        """The same for weights that are the left factor of a product."""
+        return replace(self, mac_s=self.mac_s * self.unpacked_factor, lanes=1)
+
+    def threaded(self, threads: int) -> Prices:
+        """The same with several threads: products scale, memory up to two threads, index work does not."""
+        memory = min(threads, MEMORY_THREADS)
+        cells = self.cells.threaded(threads)
+        return replace(self, mac_s=self.mac_s / threads, dram_byte_s=self.dram_byte_s / memory, cells=cells)
+
+
+@cache
+def prices_of(provider: str) -> Prices:
+    """The prices of the machine that stands for a provider, for one thread: 'cuda', or the CPU for any other."""
+    name = "cuda" if provider == "cuda" else "cpu"
+    text = files(__package__).joinpath("machines", f"{name}.json").read_text(encoding="utf-8")
+    return Prices.from_dict(json.loads(text))

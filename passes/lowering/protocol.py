@@ -1,0 +1,65 @@
+"""What a lowering is: one way to write a decomposition in operators, whatever it is a decomposition of.
+
+A lowering knows all there is to know of itself: what it fits, what it takes, what indices it stores, what it emits.
+Those of a linear, of a region and of a recurrent operator differ in their subject, in what stands for its blocks, and
+in the load that it is priced for; planning asks all of them in the same words.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar, Protocol, TypeVar
+
+from ...ir.plan.plan import Decomposition, LoweringName
+from .prices import Prices
+from .target import Target
+
+__all__ = ["Lowering", "why_not_plain", "worst_gain"]
+
+Subject = TypeVar("Subject", contravariant=True)
+Found = TypeVar("Found", contravariant=True)
+Load = TypeVar("Load", contravariant=True)
+
+
+class Lowering(Protocol[Subject, Found, Load]):
+    """One way to write the blocks of a subject: name: what a plan says."""
+
+    name: ClassVar[LoweringName]
+
+    @abstractmethod
+    def why_not(self, subject: Subject, found: Found | None, target: Target) -> str | None:
+        """Why a subject with these blocks cannot be written so, and what to do; None when it can.
+
+        found: None to ask about the subject alone, whatever its blocks.
+        """
+
+    @abstractmethod
+    def dense_seconds(self, subject: Subject, load: Load, prices: Prices) -> float:
+        """Predicted seconds of the subject as it is."""
+
+    @abstractmethod
+    def seconds(self, subject: Subject, found: Found, load: Load, prices: Prices) -> float:
+        """Predicted seconds of the same in blocks, with the index work around them."""
+
+
+S = TypeVar("S")
+F = TypeVar("F")
+L = TypeVar("L")
+
+
+def worst_gain(lowering: Lowering[S, F, L], subject: S, found: F, loads: Iterable[L], target: Target) -> float:
+    """Dense time over lowered time, at its worst over all loads and all prices of a target."""
+    return min(
+        lowering.dense_seconds(subject, load, prices) / lowering.seconds(subject, found, load, prices)
+        for load in loads
+        for prices in target.prices
+    )
+
+
+def why_not_plain(name: LoweringName, found: Decomposition) -> str | None:
+    """Why the lowering of a name, which neither adds up blocks nor has entries beside them, cannot write some."""
+    what = "stray entries" if found.strays else "blocks that share outputs"
+    if found.strays or found.summed:
+        return f"'{name}' has no place for {what}; use other blocks, or 'scatter'"
+    return None

@@ -1,0 +1,32 @@
+"""What lowered products will run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...ir.onnx_ir import onnx_ir as ir
+from .prices import Prices, prices_of
+
+__all__ = ["Target"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A machine: provider: 'cpu' or 'cuda'; threads: that products run on. The operator set is that of each linear.
+
+    >>> Target(provider="cuda").tile(ir.DataType.FLOAT16)
+    8
+    """
+
+    provider: str = "cpu"
+    threads: int = 1
+
+    @property
+    def prices(self) -> tuple[Prices, ...]:
+        """What is predicted with: one thread, and as many as there will be."""
+        one = prices_of(self.provider)
+        return (one,) if self.provider == "cuda" or self.threads == 1 else (one, one.threaded(self.threads))
+
+    def tile(self, dtype: ir.DataType) -> int:
+        """What the sides of padded blocks of such numbers should be multiples of."""
+        return prices_of(self.provider).tile(int(dtype.itemsize))
