@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from ...ir.errors import ScissionError, option
 from ...ir.io.load import load as load_model
+from ..ort.cuda import graph_problem
 from ..ort.memory import release
-from ..ort.session import Bound, Choice, GraphChoice, Session, SessionError, graph_problem, open_session, resolved
+from ..ort.session import Bound, Choice, GraphChoice, Session, SessionError, open_session, resolved
 from .clock import Clock, ClockName, clock_for
 from .comparison import Comparison, compare_times
 from .deviation import compare_values

@@ -8,7 +8,6 @@ import importlib
 import io
 import json
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,20 +26,18 @@ from .memory import given_back_at_once
 from .messages import explain, first_line
 
 __all__ = [
+    "EXECUTION_PROVIDER",
     "Bound",
     "Choice",
     "GraphChoice",
-    "LeftCuda",
     "Provider",
     "Session",
     "SessionError",
     "TensorSpec",
     "cuda_problem",
-    "graph_problem",
-    "left_cuda",
+    "number_type",
     "numpy_dtype",
     "open_session",
-    "placement",
     "require_provider",
     "resolved",
     "runtime_version",
@@ -54,10 +51,7 @@ Foreign: TypeAlias = Any  # an object of onnxruntime, which ships no types
 
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(bool)": "bool", "tensor(string)": "string"}
-ASSIGNMENT = "get_provider_graph_assignment_info"  # a method of onnxruntime's sessions from 1.24 on
 UNCAPTURED = ("gpu_graph_id", "-1")  # run option: neither record a CUDA graph nor replay one
-CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
-SIZED_BY_DATA = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # they read a size back from the GPU
 FATAL = 4  # onnxruntime's log severity: what matters comes back as an exception, and as our own message
 
 
@@ -331,67 +325,6 @@ def cuda_problem() -> str | None:
     return None
 
 
-def placement(session: Session) -> dict[str, str]:
-    """Which execution provider each node was assigned to, nodes inside subgraphs included.
-
-    Keys are node names, or the operator where a node has no name, with '#2', '#3' … appended when they repeat.
-    The nodes are those of the graph after ONNX Runtime's basic optimisations, in which some are folded away or fused;
-    copies between devices are not among them. Raises SessionError before onnxruntime 1.24.
-    """
-    seen: Counter[str] = Counter()
-    placed = {}
-    for name, op, provider in _assigned(session):
-        key = name or op
-        seen[key] += 1
-        placed[key if seen[key] == 1 else f"{key}#{seen[key]}"] = provider
-    return placed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftCuda:
-    """Nodes that do not run on CUDA: those that compute, and those that only compute shapes.
-
-    ONNX Runtime keeps the second kind on the CPU on purpose; the first kind costs copies between GPU and host.
-    """
-
-    compute: tuple[str, ...]
-    shape: tuple[str, ...]
-
-
-def left_cuda(session: Session) -> LeftCuda:
-    """The nodes of a session that are not on CUDA; raises SessionError before onnxruntime 1.24."""
-    left = [(name, op) for name, op, provider in _assigned(session) if provider != EXECUTION_PROVIDER["cuda"]]
-    budget = Counter(_shape_nodes(_proto(session.source).graph)) if left else Counter()
-    compute: list[str] = []
-    shape: list[str] = []
-    for name, op in left:
-        key = name or op  # unnamed nodes are told apart by operator alone, so they are matched by number
-        (shape if budget[key] > 0 else compute).append(key)
-        budget[key] -= 1
-    return LeftCuda(compute=tuple(compute), shape=tuple(shape))
-
-
-def graph_problem(session: Session) -> str | None:
-    """Why a session cannot run as a CUDA graph, as far as that shows beforehand; None where only trying can tell.
-
-    Nodes that compute shapes may be on the CPU, as ONNX Runtime allows: with the same inputs the shapes are the same.
-    """
-    if session.provider != "cuda":
-        return "CUDA graphs run on CUDA only"
-    for spec in (*session.inputs, *session.outputs):
-        if _number_type(spec) is None:
-            return f"{spec.name!r} is {spec.dtype}, which cannot be bound to fixed memory"
-    if not hasattr(session.ort, ASSIGNMENT):
-        return None  # ONNX Runtime checks it when such a session is opened, it only says less about it
-    for name, op, _ in _assigned(session):
-        if op in CONTROL_FLOW:
-            return f"{name or op} is control flow ({op})"
-        if op in SIZED_BY_DATA:
-            return f"the size of what {name or op} finds depends on the data ({op})"
-    left = left_cuda(session).compute
-    return f"{left[0]} runs on the CPU" if left else None
-
-
 def numpy_dtype(name: str) -> np.dtype[Any] | None:
     """NumPy's type for a `TensorSpec.dtype`; None where there is none, 'object' for text.
 
@@ -495,7 +428,7 @@ def _uncaptured(session: Session) -> Foreign:
     return options
 
 
-def _number_type(spec: TensorSpec) -> np.dtype[Any] | None:
+def number_type(spec: TensorSpec) -> np.dtype[Any] | None:
     """NumPy's type of a tensor of numbers with whole bytes each; None for anything else."""
     dtype = numpy_dtype(spec.dtype)
     return dtype if dtype is not None and (dtype.kind in "biuf" or dtype == ml_dtypes.bfloat16) else None
@@ -508,7 +441,7 @@ def _bind_room(session: Session, binding: Foreign) -> dict[str, tuple[Foreign, n
     """
     if any(spec.dtype.startswith("optional") for spec in session.outputs):
         return {}  # onnxruntime 1.31 crashes when it is asked for its outputs and one of these holds nothing
-    types = {spec.name: _number_type(spec) for spec in session.outputs}
+    types = {spec.name: number_type(spec) for spec in session.outputs}
     try:
         session.ort.run_with_iobinding(binding, _uncaptured(session))
         found = zip(types.items(), binding.get_outputs(), strict=True)
@@ -530,39 +463,6 @@ def _room(shape: Sequence[int], dtype: np.dtype[Any], device: Provider) -> Forei
     """Memory for a tensor; bfloat16, of which NumPy has none, lies in what is called uint16."""
     held = np.dtype(np.uint16) if dtype == ml_dtypes.bfloat16 else dtype
     return _onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, held.type, device, 0)
-
-
-def _assigned(session: Session) -> Iterator[tuple[str, str, str]]:
-    """(node name, operator, execution provider) of each node."""
-    if not hasattr(session.ort, ASSIGNMENT):
-        raise SessionError("this onnxruntime does not tell which provider runs which node; install 1.24 or newer")
-    for part in session.ort.get_provider_graph_assignment_info():
-        for node in part.get_nodes():
-            yield node.name, node.op_type, part.ep_name
-
-
-def _proto(source: Path | bytes) -> onnx.ModelProto:
-    return (
-        onnx.load_from_string(source)
-        if isinstance(source, bytes)
-        else onnx.load(str(source), format="protobuf", load_external_data=False)
-    )
-
-
-def _shape_nodes(graph: onnx.GraphProto, constant: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Names (or operators) of the nodes that depend on shapes and constants alone, `Shape` itself included."""
-    fixed = set(constant) | {tensor.name for tensor in graph.initializer}
-    derived: set[str] = set()
-    for node in graph.node:
-        inputs = {name for name in node.input if name}
-        bodies = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
-        for body in bodies:
-            yield from _shape_nodes(body, frozenset(fixed))
-        if node.op_type == "Constant":
-            fixed.update(node.output)
-        elif node.op_type in ("Shape", "Size") or (inputs & derived and inputs <= derived | fixed and not bodies):
-            derived.update(node.output)
-            yield node.name or node.op_type
 
 
 def require_provider(provider: str, name: str) -> None:

@@ -20,7 +20,8 @@ from raced import Feeds, Rewritten, Setting, bound, made, raced, rewritten, turn
 
 from scission.models.planted import ffn as planted_ffn
 from scission.runtime.measure.bench import file_bytes
-from scission.runtime.ort.session import left_cuda, open_session, placement
+from scission.runtime.ort.cuda import left_cuda, placement
+from scission.runtime.ort.session import open_session
 
 WIDTH, HIDDEN = 4096, 16384
 BATCHES = (1, 16, 128, 1024, 4096)

@@ -31,7 +31,8 @@ from scission.models.trained import gpt2, huge, minilm
 from scission.passes.connectivity.bipartite import components
 from scission.passes.planning.make_plan import make_plan
 from scission.runtime.measure.bench import file_bytes
-from scission.runtime.ort.session import left_cuda, open_session
+from scission.runtime.ort.cuda import left_cuda
+from scission.runtime.ort.session import open_session
 
 ZOO_SIZES = ((128, 96),) * 8
 

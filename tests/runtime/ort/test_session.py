@@ -12,15 +12,13 @@ from onnx import helper as h
 from onnx import numpy_helper as nh
 
 from scission.runtime.ort import session as sessions
+from scission.runtime.ort.cuda import graph_problem, left_cuda, placement
 from scission.runtime.ort.session import (
     Session,
     SessionError,
     TensorSpec,
     cuda_problem,
-    graph_problem,
-    left_cuda,
     open_session,
-    placement,
 )
 
 W = np.arange(12, dtype=np.float32).reshape(3, 4)
