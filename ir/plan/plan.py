@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, get_args
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-import numpy as np
-
-from ..brief import brief, brief_line
+from ..brief import brief
+from ..errors import Remedy
 from ..graph.addressing import meant
-from ..graph.recurrent import GATES
 from ..graph.skipped import Skipped
 from ..plural import counted
 from ..reason import Cause, Reason
 from .annealing import Annealing, AnnealingError
 from .axis_order import Reordering
-from .decomposition import LONGEST_RANGE, RANGE, Block, Decomposition, Indices, PlanError, from_ranges, to_ranges
+from .codec import listed, step_from_dict, step_to_dict, text_of, without_predictions
+from .decomposition import Block, Decomposition, Indices, PlanError
 from .grain import Grain
 from .region_split import Joint
+from .step import States, Step, common_rows
 from .wanted import LoweringName, Wanted
 
 __all__ = [
-    "SCHEMA",
+    "VERSION",
     "Block",
     "Decomposition",
     "Indices",
@@ -39,128 +38,9 @@ __all__ = [
     "require_plan",
 ]
 
-SCHEMA = 6
+VERSION = 1  # of the format of plans as files
+PLAN_AGAIN = Remedy("`scission.plan`", "`scission plan -o`")
 SHOWN = 8  # nodes named in a message
-ANNEALS = 3  # the first schema that knows annealing
-JOINS = 4  # the first schema that knows joints, reorderings and the lowerings beside scatter, split and parallel
-COVERS = 5  # the first schema that knows blocks that are added up, and strays
-BATCHES = 6  # the first schema whose steps tell their own activation rows; before, all had those of the plan
-READABLE = (1, 2, 3, 4, 5, 6)  # the first knew neither layers nor recurrent steps, the second no annealing
-FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
-    **dict.fromkeys(("node", "op", "weight", "dtype", "lowering"), (str,)),
-    "reason": (Reason,),
-    **dict.fromkeys(("components", "nonzeros", "dormant_inputs", "dormant_outputs"), (int, np.integer)),
-    "giant": (float, int),
-    "gain": (float, int, type(None)),
-    "sha256": (str, type(None)),
-}
-PREDICTED = (
-    "gain",
-    "reason",
-    "cause",
-    "extents",
-    "states",
-)  # of a step, a joint or a reordering: what changes no model
-DERIVED = ("mac_share", "byte_share")  # written for the reader, computed again when a plan is read
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class States:
-    """The structure of a recurrent weight over its states, which are inputs and outputs at once.
-
-    components: weakly connected ones; sccs: strongly connected ones; layers: of the condensation; giant: share of the
-    states in the largest weak component. Raises PlanError when one of them is no number.
-    """
-
-    components: int
-    sccs: int
-    layers: int
-    giant: float
-
-    def __post_init__(self) -> None:
-        for name in ("components", "sccs", "layers", "giant"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, float) if name == "giant" else int) or isinstance(value, bool):
-                raise PlanError(f"states: {name} is {value!r}, which is no number")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What the plan does with one linear, and on what evidence.
-
-    node: address of the node (see `scission.ir.graph.linear`); shape: canonical (K, N); sha256: of the canonical
-    weight's bytes, present whenever there is something to split; components: independent blocks before small ones are
-    merged; giant: share of all K + N features in the largest component; nonzeros: edges; gain: predicted dense time
-    over lowered time, at its worst over its row counts; reason: why the lowering was chosen; states: the structure over
-    shared states, where the weight is recurrent; extents: what its activations are like besides their features, for
-    each batch of the plan, of a recurrent operator positions and batch, empty where that is not known.
-
-    An RNN, GRU or LSTM has a step for each direction, of shape (I + H, H): its inputs are the I features of X, then
-    the H previous states, and a block owns the same units as previous states and as outputs. Its edges are those of
-    all gates together, and `giant` is the share of its I + H nodes.
-    """
-
-    node: str
-    op: str
-    weight: str
-    dtype: str
-    shape: tuple[int, int]
-    lowering: LoweringName
-    decomposition: Decomposition
-    components: int
-    giant: float
-    nonzeros: int
-    dormant_inputs: int
-    dormant_outputs: int
-    reason: Reason
-    gain: float | None = None
-    sha256: str | None = None
-    states: States | None = None
-    extents: tuple[tuple[int, ...], ...] = ()
-
-    __repr__ = brief_line
-
-    def __post_init__(self) -> None:
-        for name, kinds in FIELD_TYPES.items():
-            value = getattr(self, name)
-            if not isinstance(value, kinds) or isinstance(value, bool):
-                raise PlanError(f"{self.node}: {name} is {value!r}, which is no {kinds[0].__name__}")
-        if any(type(extent) is not int or extent < 1 for extents in self.extents for extent in extents):
-            raise PlanError(f"{self.node}: extents are {self.extents!r}, which are no positive numbers")
-        if self.lowering not in get_args(LoweringName):
-            raise PlanError(f"{self.node}: unknown lowering {self.lowering!r}; use one of {get_args(LoweringName)}")
-        if self.decomposition.shape != self.shape:
-            raise PlanError(f"{self.node}: blocks are for shape {self.decomposition.shape}, weight has {self.shape}")
-        if self.lowering != "dense" and self.sha256 is None:
-            raise PlanError(f"{self.node}: a step that rewrites needs the SHA-256 of its weight; make a new plan")
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """Activation rows, for each batch of the plan: the products of its extents."""
-        return tuple(math.prod(extents) for extents in self.extents)
-
-    @property
-    def parameters(self) -> int:
-        """Entries of the dense weight, of all gates together."""
-        return self.shape[0] * self.shape[1] * GATES.get(self.op, 1)
-
-    @property
-    def byte_share(self) -> float:
-        """Bytes of the blocks' weights, of strays, and of the indices around them over those of the dense weight."""
-        itemsize = {"double": 8, "float": 4}.get(self.dtype, 2)
-        indices_ = 0 if self.lowering == "split" else sum(sum(b.shape) for b in self.decomposition.blocks) * 8
-        indices_ += 16 * len(self.decomposition.strays)
-        return self.decomposition.mac_share + indices_ / max(self.parameters * itemsize, 1)
-
-    @property
-    def density(self) -> float:
-        """Edges over entries, 0 to 1."""
-        return self.nonzeros / max(self.shape[0] * self.shape[1], 1)
-
-    @property
-    def degree(self) -> float:
-        """Mean edges per feature; a random weight falls apart only below about 1 (percolation)."""
-        return 2 * self.nonzeros / max(sum(self.shape), 1)
 
 
 def require_plan(plan: Any) -> Plan:
@@ -168,11 +48,6 @@ def require_plan(plan: Any) -> Plan:
     if not isinstance(plan, Plan):
         raise PlanError(f"a plan is wanted, not a {type(plan).__name__}; read a file of one with scission.Plan.loads")
     return plan
-
-
-def common_rows(steps: Iterable[Step]) -> tuple[int, ...]:
-    """The activation rows of some linears together, each number once; the largest where they differ in one setting."""
-    return tuple(dict.fromkeys(map(max, zip(*(step.rows for step in steps if step.rows), strict=False))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,14 +122,11 @@ class Plan:
         True
         """
         done: dict[str, list[dict[str, Any]]] = {
-            "steps": [_step_to_dict(step) for step in self.rewrites],
+            "steps": [step_to_dict(step) for step in self.rewrites],
             "joints": [joint.to_dict() for joint in self.joints],
             "reorderings": [reordering.to_dict() for reordering in self.reorderings],
         }
-        bare = {
-            what: [{key: value for key, value in one.items() if key not in PREDICTED} for one in values]
-            for what, values in done.items()
-        }
+        bare = {what: [without_predictions(one) for one in values] for what, values in done.items()}
         return hashlib.sha256(json.dumps([self.provider, self.inline, bare]).encode()).hexdigest()
 
     def rows_of(self, nodes: Collection[str]) -> tuple[int, ...]:
@@ -310,7 +182,7 @@ class Plan:
     def dumps(self) -> str:
         """The plan as JSON text, one line per step, blocks as index ranges ("0-99,104")."""
         head = {
-            "schema": SCHEMA,
+            "version": VERSION,
             "model": self.model,
             "provider": self.provider,
             "batch": list(self.batch),
@@ -321,7 +193,7 @@ class Plan:
             head["effect"] = self.effect
         head |= {name: asked.to_dict() for name, asked in (("grain", self.grain), ("wanted", self.wanted)) if asked}
         body = json.dumps(head, indent=1)[:-2]
-        steps = ",\n  ".join(json.dumps(_step_to_dict(step)) for step in self.steps)
+        steps = ",\n  ".join(json.dumps(step_to_dict(step)) for step in self.steps)
         skipped = ",\n  ".join(json.dumps(skip.to_dict()) for skip in self.skipped)
         for name, values in (("annealing", self.annealing), ("reorderings", self.reorderings), ("joints", self.joints)):
             if values:
@@ -336,34 +208,24 @@ class Plan:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:  # also a number of thousands of digits
             raise PlanError(f"the plan is not JSON: {error}") from None
-        if not isinstance(data, dict) or "schema" not in data:
-            raise PlanError("this JSON is not a scission plan: it has no 'schema'")
-        if data["schema"] not in READABLE or type(data["schema"]) is not int:
-            raise PlanError(f"the plan has schema {data['schema']!r}, this version reads {SCHEMA}; make a new plan")
-        if data["schema"] < ANNEALS and (data.get("annealing") or data.get("effect")):
-            raise PlanError(f"a plan of schema {data['schema']} cannot anneal; make a new plan")
-        if data["schema"] < JOINS and (data.get("reorderings") or data.get("joints")):
-            raise PlanError(f"a plan of schema {data['schema']} knows neither reorderings nor joints; make a new plan")
-        steps = data.get("steps")
-        listed = steps if isinstance(steps, list) else []
-        adds = any(isinstance(step, dict) and ("summed" in step or "strays" in step) for step in listed)
-        if data["schema"] < COVERS and adds:
-            raise PlanError(
-                f"a plan of schema {data['schema']} knows neither summed blocks nor strays; make a new plan"
-            )
+        if not isinstance(data, dict) or not {"version", "schema"} & data.keys():
+            raise PlanError("this JSON is not a scission plan: it has no 'version'")
+        if type(data.get("version")) is not int or data["version"] != VERSION:
+            told = f"version {data['version']!r}" if "version" in data else f"the older schema {data['schema']!r}"
+            raise PlanError(f"the plan has {told}, this scission reads version {VERSION}; plan again with ", PLAN_AGAIN)
         try:
             return Plan(
                 model=str(data["model"]),
                 provider=str(data["provider"]),
-                batch=tuple(int(size) for size in data["batch" if data["schema"] >= BATCHES else "rows"]),
+                batch=tuple(int(size) for size in data["batch"]),
                 parameters=int(data["parameters"]),
-                steps=tuple(_step_from_dict(index, step) for index, step in enumerate(data["steps"])),
+                steps=tuple(step_from_dict(index, step) for index, step in enumerate(data["steps"])),
                 skipped=tuple(Skipped.from_dict(skip) for skip in data["skipped"]),
                 inline=tuple((str(d), str(n), str(o)) for d, n, o in data["inline"]),
                 annealing=tuple(Annealing.from_dict(one) for one in data.get("annealing", ())),
-                effect=_text(data.get("effect", ""), "effect"),
-                reorderings=tuple(Reordering.from_dict(one) for one in _list(data, "reorderings")),
-                joints=tuple(Joint.from_dict(one) for one in _list(data, "joints")),
+                effect=text_of(data.get("effect", ""), "effect"),
+                reorderings=tuple(Reordering.from_dict(one) for one in listed(data, "reorderings")),
+                joints=tuple(Joint.from_dict(one) for one in listed(data, "joints")),
                 grain=Grain.from_dict(data.get("grain", {})),
                 wanted=Wanted.from_dict(data.get("wanted", {})),
             )
@@ -373,99 +235,3 @@ class Plan:
             if isinstance(error, PlanError):
                 raise
             raise PlanError(f"the plan is malformed: {type(error).__name__} {error}") from None
-
-
-def _list(data: Mapping[str, Any], name: str) -> list[Any]:
-    value = data.get(name, [])
-    if not isinstance(value, list):
-        raise PlanError(f"{name} is {value!r}, which is no list")
-    return value
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise PlanError(f"{name} is {value!r}, which is no text")
-    return value
-
-
-def _step_to_dict(step: Step) -> dict[str, Any]:
-    return {
-        "node": step.node,
-        "lowering": step.lowering,
-        "op": step.op,
-        "weight": step.weight,
-        "dtype": step.dtype,
-        "shape": list(step.shape),
-        "components": step.components,
-        "giant": step.giant,
-        "nonzeros": step.nonzeros,
-        "dormant_inputs": step.dormant_inputs,
-        "dormant_outputs": step.dormant_outputs,
-        "mac_share": round(step.decomposition.mac_share, 6),
-        "byte_share": round(step.byte_share, 6),
-        "gain": step.gain,
-        **step.reason.to_dict(),
-        "sha256": step.sha256,
-        **({"extents": [list(extents) for extents in step.extents]} if step.extents else {}),
-        **({} if step.states is None else {"states": asdict(step.states)}),
-        **({"summed": True} if step.decomposition.summed else {}),
-        **({"strays": [list(entry) for entry in step.decomposition.strays]} if step.decomposition.strays else {}),
-        "blocks": _blocks_to_list(step.decomposition),
-    }
-
-
-def _blocks_to_list(decomposition: Decomposition) -> list[dict[str, str]]:
-    blocks = [{"inputs": to_ranges(b.inputs), "outputs": to_ranges(b.outputs)} for b in decomposition.blocks]
-    for block, (first, last) in zip(blocks, decomposition.layers, strict=False):
-        block["layers"] = f"{first}-{last}"
-    return blocks
-
-
-def _layers_of(blocks: Any) -> tuple[tuple[int, int], ...]:
-    """The ranges of layers that blocks were written with; every block has one, or none has."""
-    texts = [block["layers"] for block in blocks if "layers" in block]
-    if texts and len(texts) < len(blocks):
-        raise PlanError("only some blocks say which layers they are made of")
-    found = []
-    for text in texts:
-        if not isinstance(text, str) or not (match := RANGE.fullmatch(text)) or len(text) > LONGEST_RANGE:
-            raise PlanError(f"{text!r} is no range of layers such as '0-7'")
-        found.append((int(match[1]), int(match[2] or match[1])))
-    return tuple(found)
-
-
-def _strays_of(entries: Any) -> tuple[tuple[int, int], ...]:
-    if not isinstance(entries, list) or not all(
-        isinstance(one, list) and len(one) == 2 and all(type(at) is int for at in one) for one in entries
-    ):
-        raise PlanError("strays is no list of pairs [input, output]")
-    return tuple((k, n) for k, n in entries)
-
-
-def _step_from_dict(index: int, data: Mapping[str, Any]) -> Step:
-    if not isinstance(data, dict):
-        raise PlanError(f"steps[{index}] is not an object")
-    where = f"steps[{index}] ({data.get('node', 'no node')})"
-    try:
-        fields = dict(data)
-        blocks = fields.pop("blocks")
-        for derived in DERIVED:
-            fields.pop(derived, None)
-        K, N = fields.pop("shape")
-        if not (type(K) is int and type(N) is int and K >= 0 and N >= 0):
-            raise PlanError(f"shape {[K, N]} is no pair of sizes")
-        parts = tuple(Block(from_ranges(b["inputs"], K), from_ranges(b["outputs"], N)) for b in blocks)
-        if "extents" in fields:
-            fields["extents"] = tuple(tuple(extents) for extents in fields["extents"])
-        if fields.get("states") is not None:
-            fields["states"] = States(**fields["states"])
-        summed, strays = fields.pop("summed", False), _strays_of(fields.pop("strays", []))
-        if not isinstance(summed, bool):
-            raise PlanError(f"summed is {summed!r}, which is neither true nor false")
-        found = Decomposition((K, N), parts, _layers_of(blocks), summed, strays)
-        reason = Reason.from_dict(fields)
-        return Step(shape=(K, N), decomposition=found, reason=reason, **fields)
-    except KeyError as error:
-        raise PlanError(f"{where}: field {error} is missing") from None
-    except (TypeError, ValueError, OverflowError, MemoryError) as error:  # the last two: absurd sizes
-        raise PlanError(f"{where}: {error}") from None

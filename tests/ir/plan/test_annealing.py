@@ -229,47 +229,5 @@ def test_a_bomb_is_not_unpacked(shape):
     assert peak < 1 << 20
 
 
-@pytest.mark.parametrize("schema", [1, 2])
-def test_plans_without_annealing_still_load(schema):
-    """As older versions wrote them: no annealing, the first without structure either."""
-    step = {
-        "node": "/mlp/up",
-        "lowering": "scatter",
-        "op": "MatMul",
-        "weight": "W",
-        "dtype": "float",
-        "shape": [4, 3],
-        "components": 2,
-        "giant": 0.5,
-        "nonzeros": 4,
-        "dormant_inputs": 1,
-        "cause": "components",
-        "dormant_outputs": 0,
-        "gain": 1.5,
-        "reason": "",
-        "sha256": "abc",
-        "mac_share": 0.33,
-        "byte_share": 0.5,
-        "blocks": [{"inputs": "0,2", "outputs": "1"}, {"inputs": "1", "outputs": "0,2"}],
-    }
-    if schema == 2:
-        step["states"] = {"components": 1, "sccs": 2, "layers": 2, "giant": 1.0}
-        for block in step["blocks"]:
-            block["layers"] = "0-1"
-    plan = {
-        "schema": schema,
-        "model": "m.onnx",
-        "provider": "cpu",
-        "rows": [1, 256],
-        "parameters": 12,
-        "inline": [],
-        "steps": [step],
-        "skipped": [],
-    }
-    found = Plan.loads(json.dumps(plan))
-    assert found.annealing == () and found.effect == "" and len(found.rewrites) == 1
-    assert Plan.loads(found.dumps()) == found
-
-
 def test_it_is_a_scission_error():
     assert issubclass(AnnealingError, ScissionError)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scission.ir.errors import ScissionError
 from scission.ir.graph.skipped import Skipped
 from scission.ir.plan.axis_order import Reordering
-from scission.ir.plan.plan import DERIVED, SCHEMA, Block, Decomposition, Plan, PlanError, States, Step
+from scission.ir.plan.codec import DERIVED
+from scission.ir.plan.plan import VERSION, Block, Decomposition, Plan, PlanError, States, Step
 from scission.ir.plan.region_split import Joint
 from scission.ir.reason import Cause, Reason
 
@@ -59,7 +60,7 @@ def test_a_plan_survives_json(plan):
     text = plan.dumps()
     assert Plan.loads(text) == plan
     assert Plan.loads(text).dumps() == text
-    assert json.loads(text)["schema"] == SCHEMA
+    assert json.loads(text)["version"] == VERSION
 
 
 @given(plans)
@@ -172,11 +173,13 @@ def test_a_step_that_is_no_object_is_named(step):
         ("", "not JSON"),
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ("[]", "no 'schema'"),
-        ("null", "no 'schema'"),
-        ("{}", "no 'schema'"),
-        ('{"schema": 99}', "schema 99, this version reads"),
-        ('{"schema": 1}', "malformed.*model"),
+        ("[]", "no 'version'"),
+        ("null", "no 'version'"),
+        ("{}", "no 'version'"),
+        ('{"version": 99}', "version 99, this scission reads version 1; plan again with `scission.plan`"),
+        ('{"version": true}', "version True, this scission reads version 1"),
+        ('{"version": 1}', "malformed.*model"),
+        *((f'{{"schema": {old}}}', f"the older schema {old}, .* plan again with") for old in range(1, 7)),
         (json.dumps({**json.loads(PLAN.dumps()), "batch": 5}), "malformed"),
         (json.dumps({**json.loads(PLAN.dumps()), "batch": ["x"]}), "malformed"),
         (json.dumps({**json.loads(PLAN.dumps()), "steps": None}), "malformed"),
@@ -248,15 +251,6 @@ def joined():
     )
 
 
-@pytest.mark.parametrize("field", [{"summed": True}, {"strays": [[0, 0]]}])
-def test_an_older_plan_knows_no_covers(field):
-    data = json.loads(PLAN.dumps())
-    data["steps"][1].update(field)
-    data["schema"] = 4
-    with pytest.raises(PlanError, match="schema 4 knows neither summed blocks nor strays"):
-        Plan.loads(json.dumps(data))
-
-
 def test_joints_and_reorderings_survive_json():
     assert Plan.loads(joined().dumps()) == joined()
 
@@ -275,7 +269,6 @@ def test_joints_and_reorderings_survive_json():
         (lambda d: d["joints"][0].update(more=1), "unknown field 'more'"),
         (lambda d: d["reorderings"][0].update(more=1), "unknown field 'more'"),
         (lambda d: d["steps"][1]["blocks"].pop(), "a: the steps of its joint have not all as many blocks"),
-        (lambda d: d.update(schema=3), "knows neither reorderings nor joints"),
     ],
 )
 def test_joints_that_make_no_sense_are_refused(edit, message):
@@ -296,8 +289,21 @@ def test_what_was_split_together_with_a_dense_one_is_split_alone():
     assert plan.joints == () and joined().kept_dense(["c"], WHY).joints == joined().joints
 
 
-def test_a_plan_of_an_older_schema_gives_all_its_steps_the_same_rows():
-    data = {**json.loads(PLAN.dumps()), "schema": 5}
-    data["rows"] = data.pop("batch")
-    old = Plan.loads(json.dumps(data))
-    assert old == PLAN and old.rows_of([STEP.node]) == PLAN.batch == (1,)
+def test_the_hash_is_of_what_is_done_alone():
+    """Whatever is predicted or said of a split may change, and nothing that changes the model may."""
+    plan = joined()
+    step = plan.steps[0]
+    said = dataclasses.replace(step, gain=9.0, reason=WHY)
+    same = dataclasses.replace(
+        plan, model="other", batch=(7,), parameters=1, steps=(said, *plan.steps[1:]), effect="none"
+    )
+    assert same != plan and same.sha256 == plan.sha256 == Plan.loads(plan.dumps()).sha256
+    others = (
+        dataclasses.replace(plan, reorderings=()),
+        dataclasses.replace(plan, provider="cuda"),
+        dataclasses.replace(plan, inline=(("d", "f", ""),)),
+        dataclasses.replace(plan, joints=tuple(dataclasses.replace(joint, flow="columns") for joint in plan.joints)),
+        dataclasses.replace(plan, steps=(*plan.steps[:-1], dataclasses.replace(plan.steps[-1], sha256="other"))),
+        plan.kept_dense([plan.steps[-1].node], WHY),
+    )
+    assert len({one.sha256 for one in (plan, *others)}) == len(others) + 1

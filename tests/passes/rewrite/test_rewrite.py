@@ -326,10 +326,10 @@ MALFORMED = {
     "a list for a name": lambda step, _: step.update(node=[]),
     "words for a gain": lambda step, _: step.update(gain="much"),
     "half a feature": lambda step, _: step.update(shape=[step["shape"][0] + 0.5, step["shape"][1]]),
-    "true for a schema": lambda _, data: data.update(schema=True),
+    "true for a version": lambda _, data: data.update(version=True),
     "an infinite count": lambda _, data: data.update(parameters=float("inf")),
     "an unknown field": lambda step, _: step.update(colour="red"),
-    "another schema": lambda _, data: data.update(schema=99),
+    "another version": lambda _, data: data.update(version=99),
     "no steps": lambda _, data: data.pop("steps"),
 }
 
@@ -500,7 +500,8 @@ def test_a_plan_reorders_and_then_splits():
     both = dataclasses.replace(steps, reorderings=(order,))
     changed = ir.to_proto(rewrite(ir.from_proto(model), Plan.loads(both.dumps())))
     assert steps.rewrites == steps.steps
-    assert {p.key for p in changed.metadata_props} == {"scission", "scission.reordered"}
+    said = {p.key: p.value for p in changed.metadata_props}
+    assert said.keys() == {"scission", "scission.plan", "scission.reordered"} and said["scission.plan"] == both.sha256
     feeds = {"x": np.random.default_rng(1).standard_normal((4, 6))}
     oracles.assert_close(oracles.run(model, feeds), oracles.run(changed, feeds), 1e-13)
 
