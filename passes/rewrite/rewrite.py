@@ -21,7 +21,7 @@ from ..lowering.linear.lowerings import lowering_of
 from ..lowering.nodes.emitter import Emitter, Names
 from ..lowering.nodes.sharing import Sharing
 from ..lowering.recurrent.cells import parallel
-from ..lowering.region.emit import branches
+from ..lowering.region.emit import prepared
 from ..lowering.region.node import Unsuited
 from ..lowering.target import Target
 from .edit import drop_unread, inherit, register
@@ -98,7 +98,7 @@ def _replace_joint(
     decompositions = [steps[linear.address].decomposition for linear in region.linears]
     standing = {old: new for old, new in now.items() if old is not None}
     try:
-        made = branches(
+        made = prepared(
             region,
             decompositions,
             found.constants,
@@ -107,7 +107,7 @@ def _replace_joint(
             flow=one.flow,
             stack=one.stack,
             now=standing,
-        )
+        ).run()
     except Unsuited as error:
         raise PlanError(f"{one.nodes[0]}: its joint cannot be split together: {error}; make a new plan") from None
     reads = [value for node in made.removed for value in node.inputs if value is not None]
@@ -189,15 +189,18 @@ def joint_problem(
 ) -> str | None:
     """Why a region cannot be computed block by block in this way, found by trying; None when it can.
 
-    The graph is left as it was: what was emitted reads nothing any more.
+    The graph is left as it was, also where trying ends with an error: what was emitted reads nothing any more.
     """
-    why: str | None = None
     try:
-        made = branches(region, decompositions, constants, names, addresses, flow=flow, stack=stack)
-        nodes = [node for new in made.nodes.values() for node in new]
+        work = prepared(region, decompositions, constants, names, addresses, flow=flow, stack=stack)
     except Unsuited as reason:
-        nodes, why = reason.nodes, str(reason)
-    for node in nodes:
-        for index in range(len(node.inputs)):
-            node.replace_input_with(index, None)
-    return why
+        return str(reason)
+    try:
+        work.run()
+    except Unsuited as reason:
+        return str(reason)
+    finally:
+        for node in (node for emitter in work.emitters for node in emitter.nodes):
+            for index in range(len(node.inputs)):
+                node.replace_input_with(index, None)
+    return None

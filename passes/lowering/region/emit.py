@@ -24,7 +24,7 @@ from .ends import Entrance, leave
 from .linear import Group, JointLinear, role_of
 from .node import Stackable, Unsuited, restrict
 
-__all__ = ["Emitted", "branches", "stacks_of"]
+__all__ = ["Emitted", "RegionWork", "prepared", "stacks_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class Emitted:
     removed: tuple[ir.Node, ...]
 
 
-def branches(
+def prepared(
     region: Region,
     decompositions: Sequence[Decomposition],
     constants: Constants,
@@ -48,12 +48,12 @@ def branches(
     flow: str = "rows",
     stack: int = 1,
     now: Mapping[ir.Value, ir.Value] | None = None,
-) -> Emitted:
-    """Emit a region in blocks; changes no graph.
+) -> RegionWork:
+    """What emits a region in blocks, where its blocks allow that; changes no graph and emits nothing yet.
 
     decompositions: of each linear of the region, block i of each being one block of the region; flow, stack: see
     `Joint`; now: what stands in the place of a value already. Raises Unsuited with a reason where the blocks contradict
-    each other, or a node cannot be computed that way.
+    each other.
     """
     for linear in region.linears:
         if reason := unfit(linear):
@@ -65,12 +65,7 @@ def branches(
     columns = flow == "columns"
     selected = _selected(region, block_of, groups, columns=columns)
     entrance = Entrance(groups=groups, columns=columns, now=now or {})
-    work = _Work(region, decompositions, constants, names, addresses, columns, groups, selected, entrance)
-    try:
-        return work.run()
-    except Unsuited as reason:
-        reason.nodes = [node for emitter in work.emitters for node in emitter.nodes]
-        raise
+    return RegionWork(region, decompositions, constants, names, addresses, columns, groups, selected, entrance)
 
 
 def stacks_of(count: int, stack: int) -> list[Group]:
@@ -83,7 +78,9 @@ def stacks_of(count: int, stack: int) -> list[Group]:
 
 
 @dataclass(slots=True, eq=False)
-class _Work:
+class RegionWork:
+    """A region that is being emitted; emitters: those that have emitted something by now, whatever becomes of it."""
+
     region: Region
     decompositions: Sequence[Decomposition]
     constants: Constants
@@ -105,6 +102,7 @@ class _Work:
         ]
 
     def run(self) -> Emitted:
+        """Emit the region; raises Unsuited with a reason where a node cannot be computed block by block."""
         linears = {one.node: (one, found) for one, found in zip(self.region.linears, self.decompositions, strict=True)}
         exits = set(self.region.exits())
         graph = self.region.linears[0].node.graph

@@ -23,11 +23,7 @@ Array = npt.NDArray[Any]
 
 
 class Unsuited(Exception):  # noqa: N818 - no error: the region is lowered in another way
-    """Why a region cannot be computed block by block in the way that was asked for; nodes: emitted so far."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.nodes: list[ir.Node] = []
+    """Why a region cannot be computed block by block in the way that was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
