@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,51 +19,12 @@ from ..matrix import Array
 from ..planted.ffn import groups, weight_between
 from ..planted.products import Planted
 from ..trained.minilm import _quiet
+from .transformer_modules import CLASSES, POSITIONS, Config, Kind, Order, bert_module, llama_module
 
 __all__ = ["Config", "Kind", "Order", "bert", "llama", "network", "weights"]
 
-Kind = Literal["bert", "llama"]
-Order = Literal["shared", "own", "natural"]
 
-POSITIONS = 512
-CLASSES = 16
-EPSILON = {"bert": 1e-12, "llama": 1e-5}
-THETA = 10000.0
 Planned = tuple[str, list[Array], list[Array]]  # the name of a linear, groups of its inputs, groups of its outputs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """Sizes of a transformer and where its blocks are.
-
-    width: features of the residual stream; attention_blocks: of the projections, whole heads each; ffn_blocks: of the
-    feed-forward networks; order: see `bert`; interface: hidden states go in and out instead of tokens and logits.
-    Raises ValueError when blocks are not of equal size, a head is of odd size, or the order is unknown.
-    """
-
-    kind: Kind
-    layers: int
-    width: int
-    heads: int
-    hidden: int
-    attention_blocks: int
-    ffn_blocks: int
-    order: Order
-    vocabulary: int
-    interface: bool
-
-    def __post_init__(self) -> None:
-        if self.order not in get_args(Order):
-            raise ValueError(f"unknown order {self.order!r}; use one of {', '.join(get_args(Order))}")
-        for part, whole in (
-            *(("attention_blocks", "heads"), ("attention_blocks", "width"), ("heads", "width")),
-            *(("ffn_blocks", "hidden"), ("ffn_blocks", "width")),
-            *([("attention_blocks", "ffn_blocks")] if self.order == "shared" else []),
-        ):
-            if getattr(self, part) < 1 or getattr(self, whole) % getattr(self, part):
-                raise ValueError(f"{whole} {getattr(self, whole)} is no multiple of {part} {getattr(self, part)}")
-        if self.width // self.heads % 2:
-            raise ValueError(f"a head of {self.width // self.heads} features has no two halves to rotate")
 
 
 def bert(
@@ -200,7 +160,7 @@ def network(config: Config, parameters: Mapping[str, Array]) -> Any:
     """
     torch = _torch()
     with torch.device("meta"):  # nothing is drawn only to be replaced
-        net = (_bert if config.kind == "bert" else _llama)(config)
+        net = (bert_module if config.kind == "bert" else llama_module)(config)
     net.load_state_dict({name: torch.from_numpy(array) for name, array in parameters.items()}, assign=True)
     return net.eval().requires_grad_(False)
 
@@ -234,127 +194,6 @@ def _of_heads(heads: Array, config: Config) -> Array:
     """The features of some heads."""
     size = config.width // config.heads
     return (heads[:, None] * size + np.arange(size)).ravel()
-
-
-def _bert(config: Config) -> Any:
-    """Layers as Hugging Face's eager BERT computes them: normalised after each residual sum."""
-    import torch
-    from torch import nn
-
-    linear, norm = nn.Linear, partial(nn.LayerNorm, config.width, eps=EPSILON["bert"])
-
-    class Attention(nn.Module):  # type: ignore[misc, unused-ignore]
-        def __init__(self) -> None:
-            super().__init__()
-            for part in ("query", "key", "value", "output"):
-                self.add_module(part, linear(config.width, config.width))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            by_head = (*x.shape[:-1], config.heads, config.width // config.heads)
-            q, k, v = (way(x).view(by_head).transpose(1, 2) for way in (self.query, self.key, self.value))
-            scores = torch.matmul(q, k.transpose(2, 3)) * by_head[-1] ** -0.5
-            mixed = torch.matmul(torch.softmax(scores, -1), v)
-            return self.output(mixed.transpose(1, 2).reshape(x.shape))  # type: ignore[no-any-return, unused-ignore]
-
-    class Layer(nn.Module):  # type: ignore[misc, unused-ignore]
-        def __init__(self) -> None:
-            super().__init__()
-            self.attention, self.attention_norm, self.ffn_norm = Attention(), norm(), norm()
-            self.up, self.down = linear(config.width, config.hidden), linear(config.hidden, config.width)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            x = self.attention_norm(x + self.attention(x))
-            h = nn.functional.gelu(self.up(x))
-            return self.ffn_norm(x + self.down(h))  # type: ignore[no-any-return, unused-ignore]
-
-    class Encoder(nn.Module):  # type: ignore[misc, unused-ignore]
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers = nn.ModuleList(Layer() for _ in range(config.layers))
-            if not config.interface:
-                self.words = nn.Embedding(config.vocabulary, config.width)
-                self.positions = nn.Embedding(POSITIONS, config.width)
-                self.norm, self.head = norm(), linear(config.width, CLASSES)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            if not config.interface:
-                x = self.norm(self.words(x) + self.positions(torch.arange(x.shape[1], device=x.device)))
-            for layer in self.layers:
-                x = layer(x)
-            return x if config.interface else self.head(x)
-
-    return Encoder()
-
-
-def _llama(config: Config) -> Any:
-    """Layers as Hugging Face's eager Llama computes them: normalised before each part, the sum left as it is."""
-    import torch
-    from torch import nn
-
-    linear = partial(nn.Linear, bias=False)
-    size = config.width // config.heads
-
-    def rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        first, second = x[..., : size // 2], x[..., size // 2 :]
-        return x * cos + torch.cat((-second, first), -1) * sin
-
-    class Norm(nn.Module):  # type: ignore[misc, unused-ignore]
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.empty(config.width))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + EPSILON["llama"]))
-
-    class Attention(nn.Module):  # type: ignore[misc, unused-ignore]
-        def __init__(self) -> None:
-            super().__init__()
-            for part in ("query", "key", "value", "output"):
-                self.add_module(part, linear(config.width, config.width))
-
-        def forward(self, x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
-            by_head = (*x.shape[:-1], config.heads, size)
-            q, k, v = (way(x).view(by_head).transpose(1, 2) for way in (self.query, self.key, self.value))
-            scores = torch.matmul(rotated(q, *turn), rotated(k, *turn).transpose(2, 3)) * size**-0.5
-            mixed = torch.matmul(torch.softmax(scores + mask, -1), v)
-            return self.output(mixed.transpose(1, 2).reshape(x.shape))  # type: ignore[no-any-return, unused-ignore]
-
-    class Layer(nn.Module):  # type: ignore[misc, unused-ignore]
-        def __init__(self) -> None:
-            super().__init__()
-            self.attention_norm, self.attention, self.ffn_norm = Norm(), Attention(), Norm()
-            self.gate, self.up = linear(config.width, config.hidden), linear(config.width, config.hidden)
-            self.down = linear(config.hidden, config.width)
-
-        def forward(self, x: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
-            x = x + self.attention(self.attention_norm(x), turn, mask)
-            h = self.ffn_norm(x)
-            h = nn.functional.silu(self.gate(h)) * self.up(h)
-            return x + self.down(h)  # type: ignore[no-any-return, unused-ignore]
-
-    class Decoder(nn.Module):  # type: ignore[misc, unused-ignore]
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers, self.norm = nn.ModuleList(Layer() for _ in range(config.layers)), Norm()
-            if not config.interface:
-                self.words = nn.Embedding(config.vocabulary, config.width)
-                self.head = linear(config.width, config.vocabulary)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            positions = torch.arange(x.shape[1], device=x.device)
-            if not config.interface:
-                x = self.words(x)
-            frequencies = THETA ** (torch.arange(0, size, 2, device=x.device) / -size)
-            angles = positions[:, None] * frequencies
-            angles = torch.cat((angles, angles), -1)
-            later = positions[None, :] > positions[:, None]
-            mask = torch.where(later, torch.finfo(x.dtype).min, 0.0)
-            for layer in self.layers:
-                x = layer(x, (angles.cos(), angles.sin()), mask)
-            x = self.norm(x)
-            return x if config.interface else self.head(x)
-
-    return Decoder()
 
 
 def _torch() -> Any:
