@@ -152,7 +152,10 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
             raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
         if isinstance(body, onnx.GraphProto) and len({t.name for t in body.initializer}) < len(body.initializer):
             twice = next(name for name, count in Counter(t.name for t in body.initializer).items() if count > 1)
-            raise ModelError(f"{name}: initializer {twice!r} is there twice; runtimes differ in which one they take")
+            # ONNX Runtime 1.31 takes the last of three of up to 127 bytes, the second of three larger ones, and refuses
+            # two in a branch: there is none that could be read here as it is run there.
+            why = "which one ONNX Runtime takes depends on its size and version; keep the one that is meant"
+            raise ModelError(f"{name}: initializer {twice!r} is there twice, and {why}")
     wrong = wrong_tensor(proto)
     if wrong:
         raise ModelError(f"{name}: {wrong}; export the model again")

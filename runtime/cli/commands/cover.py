@@ -11,7 +11,7 @@ from ....ir.io.files import write
 from ...pipeline.options import PlanOptions
 from ..common.arguments import Overwrite, Picture
 from ..common.from_fields import group, takes
-from ..common.given import read_weight
+from ..common.given import read_weight, say_refused
 from ..common.terminal import Printing, progress_bar, refuse_outputs
 
 __all__ = ["cover"]
@@ -29,7 +29,10 @@ def cover(
         bool, typer.Option("--transposed", help="rows of the matrix file are outputs, as torch stores them")
     ] = False,
     rows: Annotated[
-        list[int] | None, typer.Option("--rows", help="activation rows that costs are for (repeatable; 256)", min=1)
+        list[int] | None,
+        typer.Option(
+            "--batch", "--rows", metavar="N", help="activation rows that costs are for (repeatable; 256)", min=1
+        ),
     ] = None,
     picture: Picture = None,
     overwrite: Overwrite = False,
@@ -44,6 +47,7 @@ def cover(
 
     drawn = {path: check_picture(path) for path in picture or []}
     weight = read_weight(source, printing.everything)
+    say_refused(*(file for file in weight.files[:1] if file.suffix.lower() == ".onnx"))
     refuse_outputs([*drawn], weight.files, overwrite)
     with progress_bar(printing.bare):
         found = covering.cover_of(weight, rows=rows or covering.ROWS, transposed=transposed, threads=planning.threads)

@@ -15,7 +15,7 @@ from ...pipeline.options import OptimizeOptions, PlanOptions
 from ..common.annealing import annealing
 from ..common.arguments import Input, PlanOutput
 from ..common.from_fields import group, takes
-from ..common.terminal import Printing, files_of, progress_bar, refuse_input
+from ..common.terminal import Printing, files_of, progress_bar, refuse_input, refuse_outputs
 
 if TYPE_CHECKING:
     from ....ir.plan.plan import Plan
@@ -50,10 +50,12 @@ def plan(
         show_plan(model, planning, further, trials, anneal, printing)
         return
 
+    initial = Path(anneal.initial) if anneal is not None and anneal.initial is not None else None
+    for source in files_of(model, initial, *planning.custom_ops):
+        refuse_input(output, source)
+    refuse_outputs([output], [], further.overwrite)
+
     def keep(chosen: Plan) -> None:
-        initial = Path(anneal.initial) if anneal is not None and anneal.initial is not None else None
-        for source in files_of(model, initial, *planning.custom_ops):
-            refuse_input(output, source)
         write({output: chosen.dumps().encode()}, further.overwrite)
 
     show_plan(model, planning, further, trials, anneal, printing, keep)

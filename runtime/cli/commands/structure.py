@@ -12,7 +12,7 @@ from ....ir.io.files import write
 from ...fields import setting
 from ..common.arguments import Overwrite, Picture
 from ..common.from_fields import group, takes
-from ..common.given import read_weight
+from ..common.given import read_weight, say_refused
 from ..common.terminal import Printing, progress_bar, refuse_outputs, show
 
 __all__ = ["structure"]
@@ -53,6 +53,7 @@ def structure(
     if to_terminal and printing.as_json:
         raise typer.BadParameter("--dot - and --json both print to the terminal; choose one", param_hint="--dot")
     weight = read_weight(source, printing.everything)
+    say_refused(*(file for file in weight.files[:1] if file.suffix.lower() == ".onnx"))
     refuse_outputs([*drawn, *([dot] if dot and not to_terminal else [])], weight.files, overwrite)
     if states_.is_oversized(weight, scope) and dot is None and not drawn:
         summary = structure_report.summarize_operator(weight, asked.threshold)

@@ -586,3 +586,25 @@ def test_nothing_is_written_over_data_that_only_links_lead_to(scission_cli, tmp_
         status, _, err = scission_cli(f"{line} --overwrite")
         assert status == 2 and "blobs/b.png: is the input itself" in err, (line, err)
         assert blob.read_bytes() == before and not blob.is_symlink()
+
+
+def test_a_plan_that_cannot_be_written_is_not_computed(folder, scission_cli, monkeypatch):
+    monkeypatch.setattr(planning, "plan", lambda *_, **__: pytest.fail("it was computed"))
+    for output, why in (("plan.json", "exists already"), ("nowhere/p.json", "its folder does not exist")):
+        status, _, err = scission_cli(f"plan in.onnx -o {output}")
+        assert status == 2 and why in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["structure", "cover"])
+def test_weights_of_a_broken_model_are_shown_with_a_warning(folder, scission_cli, command):
+    model = model_of(W)
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("transB", 1))
+    onnx.save(model, "broken.onnx")
+    status, out, err = scission_cli(f"{command} broken.onnx:W")
+    assert status == 0 and out and err.startswith("warning: broken.onnx: ") and "transB" in err
+    assert scission_cli(f"{command} in.onnx:W")[2] == ""
+
+
+def test_the_rows_of_a_cover_are_its_batch(folder, scission_cli):
+    found = [scission_cli(f"cover in.onnx:W {name} 4 --json --threads 1")[:2] for name in ("--batch", "--rows")]
+    assert found[0] == found[1] and found[0][0] == 0
