@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["Setting", "chosen", "default_of", "keywords", "setting", "setting_of"]
+__all__ = ["OptionNote", "chosen", "default_of", "keywords", "setting", "setting_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class OptionNote:
     """What a user must know of a field.
 
     flags: its names on the command line, by default its own name with dashes; least, most: bounds of a number; choices:
@@ -42,13 +42,13 @@ class Setting:
 
 
 def setting(default: Any, help: str, **told: Any) -> Any:  # noqa: A002 - as command lines call it
-    """A field of options with its default; told: the other fields of `Setting`."""
-    return field(default=default, metadata={"setting": Setting(help=help, **told)})
+    """A field of options with its default; told: the other fields of `OptionNote`."""
+    return field(default=default, metadata={"setting": OptionNote(help=help, **told)})
 
 
-def setting_of(option: Field[Any]) -> Setting:
+def setting_of(option: Field[Any]) -> OptionNote:
     """What a field says of itself. Raises KeyError for one that says nothing."""
-    found: Setting = option.metadata["setting"]
+    found: OptionNote = option.metadata["setting"]
     return found
 
 

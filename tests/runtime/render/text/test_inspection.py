@@ -11,12 +11,13 @@ from scission.ir.findings.inspection import FIELDS, Inspection
 from scission.ir.reason import Cause, Reason
 from scission.models.planted.recurrent import Cell, build_cell
 from scission.runtime.pipeline.inspect import inspected
+from scission.runtime.pipeline.options import PlanOptions
 from scission.runtime.render.text.inspection import COLUMNS, InspectionError, inspection_view, select_rows, to_csv
 
 
 @pytest.fixture(scope="module")
 def found():
-    return inspected(three_of(), provider="cpu")
+    return inspected(three_of(), PlanOptions(provider="cpu"))
 
 
 WHY = Reason(Cause.CONNECTED, "x")
@@ -94,5 +95,5 @@ def test_long_models_are_cut_unless_everything_is_asked_for(found):
 
 def test_the_states_of_recurrent_weights_are_shown():
     model = build_cell(np.random.default_rng(0), Cell(direction="bidirectional")).model
-    found = inspected(model)
+    found = inspected(model, PlanOptions())
     assert "SCCs" in text(inspection_view(found, found.rows)) and found.rows == scission.inspect(model)
