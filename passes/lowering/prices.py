@@ -13,6 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from ...ir.graph.operators import RECURRENT
+
 __all__ = ["MARGIN", "CellPrices", "OperatorPrices", "Prices", "prices_of"]
 
 MARGIN = 1.1  # a predicted gain below this is not worth a larger graph
@@ -90,7 +92,7 @@ class Prices:
     def from_dict(data: dict[str, Any]) -> Prices:
         """The inverse of `dataclasses.asdict`."""
         cells = dict(data["cells"])
-        cells |= {op: OperatorPrices(**cells[op]) for op in ("RNN", "GRU", "LSTM")}
+        cells |= {op: OperatorPrices(**cells[op]) for op in RECURRENT}
         return Prices(**{**data, "cells": CellPrices(**cells)})
 
     def dumps(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 from lowering_suite import check_kind
 
 import scission
-from scission.ir.plan import plan as plans
+from scission.ir.plan import step as step_module
 from scission.ir.plan import wanted
 from scission.ir.plan.plan import PlanError, Step
 from scission.ir.reason import Cause, Reason
@@ -95,7 +95,7 @@ def masked(monkeypatch, tmp_path):
     for home in (lowerings, analysis):
         monkeypatch.setattr(home, "LOWERINGS", added)
     names = Literal[(*get_args(wanted.LoweringName), "masked")]
-    monkeypatch.setattr(plans, "LoweringName", names)
+    monkeypatch.setattr(step_module, "LoweringName", names)
     monkeypatch.setattr(wanted, "WAYS", (*wanted.WAYS, "masked"))
     return added[-1]
 
