@@ -27,7 +27,7 @@ HARD = (  # where a reader needs a paragraph and a picture
     *("passes/planning/axis_orders.py", "passes/decompose/cover/cover.py", "passes/decompose/cover/orders.py"),
     *("passes/diff/constant_provenance.py", "passes/decompose/region.py", "ir/axes/feature_rules.py"),
     *("ir/axes/axis_rule.py", "ir/axes/axis_rules.py", "ir/axes/moving_rules.py", "ir/axes/regrouping.py"),
-    *("passes/cocluster/coclustering.py", "passes/connectivity/closure.py", "passes/lowering/linear/batched.py"),
+    *("passes/cocluster/coclustering.py", "passes/connectivity/closure.py", "passes/lowering/linear/padded.py"),
 )
 Place = tuple[int, str]
 

@@ -40,6 +40,16 @@ Array = npt.NDArray[Any]
 RESHAPES = 2  # to blocks and back
 
 
+# Blocks of 3 and of 2 inputs in one stack of k = 3: the narrow one reads its first input twice, at half of its weight.
+#
+#      inputs    shares           weight (B, k, n)             what is computed
+#     ┌ 0 1 2    1   1  1       w0     w1     w2               x0·w0 + x1·w1 + x2·w2
+#     └ 3 4 3    1/2 1  1/2     w3/2   w4     w3/2             x3·w3/2 + x4·w4 + x3·w3/2  =  x3·w3 + x4·w4
+#
+# Why not a zero: 0 · Inf is NaN, so an infinite x3 would spoil a result that the dense product has as Inf. Halving a
+# binary number is exact until it is subnormal; `_shared` looks for those and leaves them whole at one reading.
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
     """Blocks padded to one shape.
@@ -65,10 +75,11 @@ class Stack:
         B, k, n = self.shape
         stacked = np.zeros((B, k, n), canonical.dtype)
         for index in range(B):
+            # Dormant outputs have room in the stack but no weight: their results are the zeros of the dense product.
             used = np.flatnonzero((self.outputs[index] >= 0) & ~np.isin(self.outputs[index], self.dormant))
             part = canonical[np.ix_(self.inputs[index], self.outputs[index, used])]
             share = self.shares[index][:, None]
-            if (share != 1).any():
+            if (share != 1).any():  # most stacks are of blocks of one size, which are copied as they are
                 part = _shared(part, share, self.inputs[index])
             stacked[index][:, used] = part
         return stacked
@@ -90,13 +101,14 @@ class Stack:
 def _shared(part: Array, share: npt.NDArray[np.float64], inputs: Indices) -> Array:
     """Rows times their shares; an entry too small for that to be exact stays whole, at the first of its readings."""
     with np.errstate(all="ignore"):
-        exact = part.astype(np.float64)
+        exact = part.astype(np.float64)  # wide enough for every share of a float32: what is lost shows in its inverse
         scaled = (exact * share).astype(part.dtype)
         lossy = scaled.astype(np.float64) / share != exact
     if not lossy.any():
         return scaled
     first = np.zeros(inputs.size, bool)
     first[np.unique(inputs, return_index=True)[1]] = True
+    # One reading that is inexact makes all readings of that input whole or nothing, or their sum would be off.
     lossy = np.stack([lossy[inputs == i].any(axis=0) for i in inputs])
     return np.where(lossy, np.where(first[:, None], part, np.zeros_like(part)), scaled)
 
@@ -110,6 +122,7 @@ def padded_shape(decomposition: Decomposition, tile: int = 1) -> tuple[int, int,
     """
     blocks = decomposition.blocks
     k = max(block.inputs.size for block in blocks)
+    # Dormant outputs need a place as well, so that one Gather at the end finds every output of the linear.
     n = max(max(block.outputs.size for block in blocks), -(-decomposition.shape[1] // len(blocks)))
     return len(blocks), -(-k // tile) * tile, -(-n // tile) * tile
 
@@ -136,6 +149,8 @@ def _shares(size: int, k: int) -> npt.NDArray[np.float64]:
     >>> _shares(2, 5).tolist()
     [0.5, 0.5, 0.25, 0.5, 0.25]
     """
+    # An input read c times, 2^e <= c < 2^(e+1), gets 2^(e+1) - c shares of 2^-e and the rest of half of that:
+    # c = 3 is 1/2 + 1/4 + 1/4. Equal shares 1/c would not be exact in binary.
     place = np.arange(k)
     turn, copies = place // size, -(-(k - place % size) // size)
     exponent = np.floor(np.log2(copies)).astype(np.int64)
