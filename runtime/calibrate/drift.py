@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...ir.graph.linear import Linear
 from ...ir.io.load import Model
-from ...passes.anneal.activity.refit import Drift
+from ...passes.anneal.activity.refit import InputDrift
 from .activations import CalibrationError, activations, observable
 
 __all__ = ["drift"]
@@ -22,7 +22,7 @@ Feeds = Iterable[Mapping[str, Array]]
 
 def drift(
     original: Model, changed: Model, linears: Iterable[Linear], feeds: Feeds, **options: Any
-) -> dict[str, tuple[Drift, Array, Array, int]]:
+) -> dict[str, tuple[InputDrift, Array, Array, int]]:
     """How the inputs X of each linear moved to X̃ in a model of the same graph, by address, for `refit`.
 
     Each entry is (drift, X̃ᵀX̃, mean of X̃, samples). linears: of the original; options: of `activations`.
@@ -48,9 +48,9 @@ def drift(
     return {address: _drift(original.name, address, parts) for address, parts in sums.items()}
 
 
-def _drift(name: str, address: str, parts: Sequence[Array]) -> tuple[Drift, Array, Array, int]:
+def _drift(name: str, address: str, parts: Sequence[Array]) -> tuple[InputDrift, Array, Array, int]:
     cross, gram, moved, total, moved_total, samples = parts
     count = int(samples)
     if not count:
         raise CalibrationError(f"{name}: {address}: all samples are NaN or infinite")
-    return Drift(cross=cross, gram=gram, mean=total / count), moved, moved_total / count, count
+    return InputDrift(cross=cross, gram=gram, mean=total / count), moved, moved_total / count, count

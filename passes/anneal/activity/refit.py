@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ....ir.errors import ScissionError
 from ....ir.plan.plan import Decomposition, Indices
 
-__all__ = ["Drift", "Refit", "RefitError", "refit"]
+__all__ = ["InputDrift", "Refit", "RefitError", "refit"]
 
 Array = npt.NDArray[Any]
 Float64: TypeAlias = "npt.NDArray[np.float64]"
@@ -31,7 +31,7 @@ class RefitError(ScissionError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Drift:
+class InputDrift:
     """How the inputs X of the original model became X̃ in a model changed upstream of the linear.
 
     cross: X̃ᵀX (K, K); gram: XᵀX (K, K); mean: of X (K,), where an intercept is wanted.
@@ -64,7 +64,7 @@ def refit(
     ridge: float = RIDGE,
     mean: Float64 | None = None,
     samples: int | None = None,
-    drift: Drift | None = None,
+    drift: InputDrift | None = None,
 ) -> Refit:
     """The weight V, zero outside the blocks, that minimises ‖X W - X̃ V‖_F over M samples, block by block in float64.
 
@@ -164,7 +164,7 @@ def _moments(
     gram: Float64,
     mean: Float64 | None,
     samples: int | None,
-    drift: Drift | None,
+    drift: InputDrift | None,
 ) -> _Moments:
     """The moments centred, after a look at their shapes."""
     if weight.shape != decomposition.shape:

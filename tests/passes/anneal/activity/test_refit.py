@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scission.ir.plan.plan import Block, Decomposition
 from scission.models.matrix import weight as block_weight
 from scission.passes.anneal.activity import refit as module
-from scission.passes.anneal.activity.refit import Drift, RefitError, refit
+from scission.passes.anneal.activity.refit import InputDrift, RefitError, refit
 
 
 @st.composite
@@ -93,7 +93,7 @@ def test_inputs_that_were_others_before(problem, noise, intercept):
     W, truth, X = problem
     assume(X.any())
     moved = X + noise * np.random.default_rng(len(X)).standard_normal(X.shape) + 0.1 * (noise > 0)
-    drift = Drift(cross=moved.T @ X, gram=X.T @ X, mean=X.mean(axis=0))
+    drift = InputDrift(cross=moved.T @ X, gram=X.T @ X, mean=X.mean(axis=0))
     means = {"mean": moved.mean(axis=0), "samples": len(X)} if intercept else {}
     found = refit(W, truth, moved.T @ moved, ridge=0, drift=drift, **means)
     V, shift = fit_one_by_one(moved, X @ W, truth, intercept)
@@ -184,8 +184,8 @@ def test_what_does_not_fit_is_refused():
         ({"mean": np.zeros(2)}, "number of samples"),
         ({"mean": np.zeros(2), "samples": 0}, "at least one"),
         ({"mean": np.zeros(3), "samples": 1}, "mean has shape"),
-        ({"drift": Drift(cross=np.eye(3), gram=G)}, "cross has shape"),
-        ({"drift": Drift(cross=G, gram=G), "mean": np.zeros(2), "samples": 1}, "after a drift"),
+        ({"drift": InputDrift(cross=np.eye(3), gram=G)}, "cross has shape"),
+        ({"drift": InputDrift(cross=G, gram=G), "mean": np.zeros(2), "samples": 1}, "after a drift"),
     ):
         with pytest.raises(RefitError, match=match):
             refit(**({"weight": W, "decomposition": none, "gram": G} | change))
