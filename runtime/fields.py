@@ -58,7 +58,12 @@ def default_of(option: Field[Any]) -> Any:
 
 
 def chosen(kind: type[T], options: T | None, given: Mapping[str, Any]) -> T:
-    """Options with single fields that go before them; given: may hold fields of other options as well."""
+    """Options with single fields that go before them; given: may hold fields of other options as well.
+
+    Raises TypeError, which names what is needed, for options that are of no such kind.
+    """
+    if options is not None and not isinstance(options, kind):
+        raise TypeError(f"the options are a {type(options).__name__}; give a {kind.__name__}, or its fields by name")
     own = {option.name: given[option.name] for option in fields(kind) if option.name in given}  # type: ignore[arg-type]
     if options is None:
         return kind(**own)

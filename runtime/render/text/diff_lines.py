@@ -86,7 +86,7 @@ def totals(found: Difference) -> list[Row]:
     one, other = found.before.totals, found.after.totals
     rows: list[Row] = [_row("nodes", one.count, other.count)]
     counts = dict(one.nodes), dict(other.nodes)
-    kinds = sorted(counts[0].keys() | counts[1].keys(), key=lambda kind: -abs(_gap(counts, kind)))
+    kinds = sorted(counts[0].keys() | counts[1].keys(), key=lambda kind: (-abs(_gap(counts, kind)), kind))
     rows += [_row(f"  {k}", counts[0].get(k, 0), counts[1].get(k, 0)) for k in kinds if _gap(counts, k)]
     rows.append(_row("parameters", one.parameters, other.parameters))
     rows.append(("bytes", megabytes(one.nbytes), megabytes(other.nbytes), _change(one.nbytes, other.nbytes)))
