@@ -79,9 +79,12 @@ def open_dims(shapes: Iterable[Dims]) -> dict[str, int]:
     return found if batch is None else {batch: found[batch], **found}
 
 
-def require_known(names: Collection[str], fixed: Mapping[str, int]) -> None:
-    """Raise InputError where sizes are given for dimensions that are not open, or are not positive."""
-    unknown = [name for name in fixed if name not in names]
+def require_known(names: Collection[str], fixed: Mapping[str, int], parts: Collection[str] = ()) -> None:
+    """Raise InputError where sizes are given for dimensions that are not open, or are not positive.
+
+    parts: what the names of dimensions are made of besides, as 'past' of 'past + 1', which may be given as well.
+    """
+    unknown = [name for name in fixed if name not in names and name not in parts]
     if unknown:
         known = [name for name in names if name]
         raise InputError(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import onnx
@@ -24,6 +24,17 @@ from .transformer_modules import CLASSES, POSITIONS, Config, Kind, Order, bert_m
 __all__ = ["Config", "Kind", "Order", "bert", "llama", "network", "weights"]
 
 
+class Others(TypedDict, total=False):
+    """The fields of a `Config` that have a default for every kind."""
+
+    layers: int
+    attention_blocks: int
+    ffn_blocks: int
+    order: Order
+    vocabulary: int
+    interface: bool
+
+
 Planned = tuple[str, list[Array], list[Array]]  # the name of a linear, groups of its inputs, groups of its outputs
 
 
@@ -31,15 +42,10 @@ def bert(
     path: str | os.PathLike[str] | None,
     rng: np.random.Generator,
     *,
-    layers: int = 2,
     width: int = 768,
     heads: int = 12,
     hidden: int = 3072,
-    attention_blocks: int = 4,
-    ffn_blocks: int = 8,
-    order: Order = "shared",
-    vocabulary: int = 1000,
-    interface: bool = False,
+    **others: Unpack[Others],
 ) -> Planted:
     """An encoder of BERT's architecture in float32, exported by PyTorch's dynamo exporter, and written to a path.
 
@@ -54,18 +60,7 @@ def bert(
     address, of every linear but the classifier. Raises ValueError when sizes do not make equal blocks, ImportError when
     the extra `minilm` is not installed. Source: Devlin et al., BERT, 2018; the base size by default, 2 layers of 12.
     """
-    config = Config(
-        kind="bert",
-        layers=layers,
-        width=width,
-        heads=heads,
-        hidden=hidden,
-        attention_blocks=attention_blocks,
-        ffn_blocks=ffn_blocks,
-        order=order,
-        vocabulary=vocabulary,
-        interface=interface,
-    )
+    config = Config(kind="bert", width=width, heads=heads, hidden=hidden, **others)
     return _export(path, rng, config)
 
 
@@ -73,15 +68,10 @@ def llama(
     path: str | os.PathLike[str] | None,
     rng: np.random.Generator,
     *,
-    layers: int = 2,
     width: int = 1024,
     heads: int = 16,
     hidden: int = 2816,
-    attention_blocks: int = 4,
-    ffn_blocks: int = 8,
-    order: Order = "shared",
-    vocabulary: int = 1000,
-    interface: bool = False,
+    **others: Unpack[Others],
 ) -> Planted:
     """A decoder of Llama's architecture in float32, exported by PyTorch's dynamo exporter, and written to a path.
 
@@ -89,18 +79,7 @@ def llama(
     dense head. RMSNorm before each part, rotary positions in halves, a causal mask, SiLU gates, no biases. The rest is
     as in `bert`; a gate has the blocks of the up projection beside it. Source: Touvron et al., LLaMA, 2023.
     """
-    config = Config(
-        kind="llama",
-        layers=layers,
-        width=width,
-        heads=heads,
-        hidden=hidden,
-        attention_blocks=attention_blocks,
-        ffn_blocks=ffn_blocks,
-        order=order,
-        vocabulary=vocabulary,
-        interface=interface,
-    )
+    config = Config(kind="llama", width=width, heads=heads, hidden=hidden, **others)
     return _export(path, rng, config)
 
 

@@ -27,15 +27,15 @@ class Config:
     """
 
     kind: Kind
-    layers: int
+    layers: int = 2
     width: int
     heads: int
     hidden: int
-    attention_blocks: int
-    ffn_blocks: int
-    order: Order
-    vocabulary: int
-    interface: bool
+    attention_blocks: int = 4
+    ffn_blocks: int = 8
+    order: Order = "shared"
+    vocabulary: int = 1000
+    interface: bool = False
 
     def __post_init__(self) -> None:
         if self.order not in get_args(Order):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from ...ir.onnx_ir import onnx_ir as ir
 from .prices import Prices, prices_of
@@ -24,9 +25,14 @@ class Target:
     @property
     def prices(self) -> tuple[Prices, ...]:
         """What is predicted with: one thread, and as many as there will be."""
-        one = prices_of(self.provider)
-        return (one,) if self.provider == "cuda" or self.threads == 1 else (one, one.threaded(self.threads))
+        return _prices(self.provider, self.threads)
 
     def tile(self, dtype: ir.DataType) -> int:
         """What the sides of padded blocks of such numbers should be multiples of."""
         return prices_of(self.provider).tile(int(dtype.itemsize))
+
+
+@cache  # every candidate of every linear asks
+def _prices(provider: str, threads: int) -> tuple[Prices, ...]:
+    one = prices_of(provider)
+    return (one,) if provider == "cuda" or threads == 1 else (one, one.threaded(threads))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,13 @@ import numpy.typing as npt
 from ...ir.graph.linear import Linear
 from ...ir.graph.skipped import Skipped
 from ...ir.io.load import Model, read
-from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.reason import Cause, Reason
 from ...passes.anneal.activity.activity import Activity
 from ...passes.anneal.activity.recorder import InputRecorder, Recorder
 from ..compare.check import expose
 from ..inputs.rows import CalibrationError, rows_in, rows_out, window
+from ..ort.opened import written
 from ..ort.session import Choice, Session, open_session
 
 __all__ = ["CalibrationError", "activations", "behind", "observable", "observe"]
@@ -213,7 +212,5 @@ def _file(model: Model) -> Iterator[Path]:
     if model.path is not None:
         yield model.path
         return
-    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-        path = Path(folder) / "model.onnx"
-        save(model, model.graph.clone(), path)
+    with written(model, model.graph.clone()) as path:
         yield path

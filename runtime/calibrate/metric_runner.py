@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.io.load import Model
-from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
 from ...passes.rewrite.seeding import common_seeds, draws, seeded
 from ..measure.deviation import compare_values
+from ..ort.opened import written
 from ..ort.session import Choice, Session, open_session
 from .dataset import Labelled
 from .metric.metric import Metric, MetricError
@@ -80,9 +79,7 @@ class SideBySide:
         labels = self.data.labels
         scores, worst, cosines, weights = [], 0.0, [], []
         baseline = self.baseline
-        with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-            path = Path(folder) / "changed.onnx"
-            save(self.model, self._steady(changed), path)
+        with written(self.model, self._steady(changed), "changed") as path:
             session = self._open(path)
             for index, (feed, before) in enumerate(zip(self.data.feeds, self._original(), strict=True)):
                 after = session.run(feed)
@@ -126,8 +123,6 @@ class SideBySide:
             if self.model.path is not None and not draws(self.model.graph):
                 self._session = self._open(self.model.path)
             else:
-                with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-                    path = Path(folder) / "original.onnx"
-                    save(self.model, self._steady(self.model.graph), path)
+                with written(self.model, self._steady(self.model.graph), "original") as path:
                     self._session = self._open(path)
         return self._session.run(feed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -146,7 +146,7 @@ def bench_feeds(paths: Sequence[Path], model: Model, trials: Trials, batch: Sequ
     options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
     sessions = [open_session(path, provider=trials.provider, **options) for path in paths]
     found: list[Feed] = []
-    with canary_for(model.graph, paths, trials) or nullcontext() as canary:
+    with canary_for(model.graph, paths, trials) as canary:
         for feed in drawn(model, spec, trials, sizes):
             wanted = itertools.chain([feed], candidate_feeds(model, trials, near=feed))
             found += runnable(sessions, wanted, 1, names=symbols(spec), canary=canary)
@@ -208,7 +208,7 @@ class Observed:
 
     def _canary(self, session: Session) -> AbstractContextManager[Canary | None]:
         paths = [session.source] if isinstance(session.source, Path) else []
-        return (canary_for(self.model.graph, paths, self.trials) if paths else None) or nullcontext()
+        return canary_for(self.model.graph, paths, self.trials)
 
     def _most(self, place: int) -> int:
         return max((counts[place] for counts in self.runs), default=0)

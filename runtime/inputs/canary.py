@@ -6,13 +6,12 @@ first run in a process of its own on each random input; what ends that process i
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy.typing as npt
@@ -31,18 +30,12 @@ LIVES = 24  # processes that may end before every input counts as refused
 
 
 class Canary:
-    """A process that runs inputs before this one does. Used as a context, it ends with it."""
+    """A process that runs inputs before this one does, until it is closed."""
 
     def __init__(self, paths: Sequence[Path], trials: Trials) -> None:
         self._how = [str(path) for path in paths], trials.provider, trials.threads, [*map(str, trials.custom_ops)]
         self._process: subprocess.Popen[bytes] | None = None
         self._lives = LIVES
-
-    def __enter__(self) -> Canary:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._end()
 
     def require_alive(self, feed: Feed) -> None:
         """Raise SessionError for an input that ends a process which runs the models on it."""
@@ -61,7 +54,7 @@ class Canary:
         except BrokenPipeError:
             pass
         self._lives -= 1
-        self._end()
+        self.close()
         return False
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -73,7 +66,8 @@ class Canary:
         pickle.dump(self._how, self._process.stdin)
         return self._process
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """End the process, where one was started."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -81,35 +75,37 @@ class Canary:
         process.kill()
         process.wait()
         process.stdout.close()
-        with contextlib.suppress(BrokenPipeError):
+        with suppress(BrokenPipeError):
             process.stdin.close()
 
 
-def canary_for(graph: ir.Model, paths: Sequence[Path], trials: Trials) -> Canary | None:
+@contextmanager
+def canary_for(graph: ir.Model, paths: Sequence[Path], trials: Trials) -> Iterator[Canary | None]:
     """A process to run the inputs of some models in first, where an operator of the first is known to end it."""
-    return Canary(paths, trials) if any(map(_may_end, graph.graph.all_nodes())) else None
+    if not paths or not any(map(_may_end, graph.graph.all_nodes())):
+        yield None
+        return
+    with closing(Canary(paths, trials)) as canary:
+        yield canary
 
 
 def _may_end(node: ir.Node) -> bool:
     if node.op_type in DIVIDING and len(node.inputs) > 1:
         divisor = node.inputs[1]
-        return divisor is not None and divisor.const_value is None and divisor.dtype is not None and _whole(divisor)
+        if divisor is None or divisor.const_value is not None or divisor.dtype is None:
+            return False
+        return bool(divisor.dtype.is_integer() and divisor.dtype.is_signed())
     return node.op_type in FATAL
 
 
-def _whole(value: ir.Value) -> bool:
-    return value.dtype in (ir.DataType.INT32, ir.DataType.INT64, ir.DataType.INT16, ir.DataType.INT8)
-
-
-def serve(read: Callable[[], Any] | None = None) -> None:
+def serve() -> None:
     """What the process does: run every input that it is sent, and answer each that it outlives."""
-    read = read or (lambda: pickle.load(sys.stdin.buffer))
-    paths, provider, threads, libraries = read()
+    paths, provider, threads, libraries = pickle.load(sys.stdin.buffer)
     options: dict[str, Any] = {"provider": provider, "threads": threads, "custom_ops": [*map(Path, libraries)]}
     sessions = [open_session(Path(path), **options) for path in paths]
     while True:
         try:
-            feed = read()
+            feed = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         for session in sessions:

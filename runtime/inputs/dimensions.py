@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ...ir.graph.sizes import require_known
 from ..ort.session import TensorSpec
 from .expression import Expression, parse
-from .inputs import UNNAMED, InputError
+from .inputs import UNNAMED
 
 __all__ = ["Dimensions"]
 
@@ -47,7 +48,7 @@ class Dimensions:
         names = tuple(dict.fromkeys(dim or UNNAMED for one in spec for dim in one.shape if not isinstance(dim, int)))
         formed = {name: found for name in names if (found := _formed(name, names)) is not None}
         parts = {part for expression in formed.values() for part in expression.names}
-        _require_sense(given, names, parts)
+        require_known(names, given, parts)
         ties = {name: other for name, other in ties.items() if name not in formed and other not in formed}
         fixed = {name: size for name, size in (known or {}).items() if name not in formed} | given
         chosen = [name for name in dict.fromkeys((*names, *sorted(parts))) if name not in formed]
@@ -86,16 +87,3 @@ def _formed(name: str, names: Sequence[str]) -> Expression | None:
     known = all(part in names for part in expression.names)
     plain = set(name) & set("+*/(") == set()
     return expression if known or not plain else None
-
-
-def _require_sense(given: Mapping[str, int], names: Sequence[str], parts: set[str]) -> None:
-    unknown = [name for name in given if name not in names and name not in parts]
-    if unknown:
-        those = [name for name in names if name]
-        raise InputError(
-            f"no input has an open dimension called {', '.join(map(repr, unknown))}; "
-            f"there is {', '.join(map(repr, those)) or 'none'}"
-        )
-    wrong = [f"{name}={size}" for name, size in given.items() if size < 1]
-    if wrong:
-        raise InputError(f"the size of a dimension must be at least 1, got {', '.join(wrong)}")

@@ -25,7 +25,6 @@ Kind: TypeAlias = (
 
 ORDERS = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual"})
 COMPARISONS = ORDERS | {"Equal"}
-LOGIC = frozenset({"And", "Or", "Xor", "Not", "Where"})
 COUNTS = {"Loop": (0,), "Range": (1,), "ConstantOfShape": (0,), "Expand": (1,), "Tile": (1,)}
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "Add": np.add,

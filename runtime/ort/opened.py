@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ...ir.io.load import Model, Source, load
 from ...ir.io.save import save
+from ...ir.onnx_ir import onnx_ir as ir
 
-__all__ = ["as_file"]
+__all__ = ["as_file", "written"]
 
 
 @contextmanager
@@ -20,8 +21,15 @@ def as_file(source: Source, label: str) -> Iterator[tuple[Path, Model]]:
     if isinstance(source, (str, os.PathLike)):
         yield Path(source), load(source)
         return
-    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-        model = load(source, label)
-        path = Path(folder) / f"{label}.onnx"
-        save(model, model.graph.clone(), path)
+    model = load(source, label)
+    with written(model, model.graph.clone(), label) as path:
         yield path, model
+
+
+@contextmanager
+def written(home: Model, graph: ir.Model, label: str = "model") -> Iterator[Path]:
+    """A graph as the file `label`.onnx of a temporary folder; its weights are read from where those of `home` lie."""
+    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
+        path = Path(folder) / f"{label}.onnx"
+        save(home, graph, path)
+        yield path

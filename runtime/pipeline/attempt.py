@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...ir.errors import Remedy
 from ...ir.io.load import Model, Source
-from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan
 from ...ir.plural import counted
@@ -21,7 +19,7 @@ from ...passes.rewrite.rewrite import rewrite
 from ..compare import compare
 from ..measure.comparison import Speed
 from ..ort.memory import release
-from ..ort.opened import as_file
+from ..ort.opened import as_file, written
 from ..ort.trials import Trials
 from .destination import Destination
 from .judgement import judge_speed
@@ -144,7 +142,5 @@ def _beside(model: Model, exact: Model) -> Iterator[Path | None]:
     if exact is model:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-        path = Path(folder) / "annealed.onnx"
-        save(model, exact.graph.clone(), path)
+    with written(model, exact.graph.clone(), "annealed") as path:
         yield path

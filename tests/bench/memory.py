@@ -13,16 +13,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
-import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import onnx
+from commands import run
 from figures import Figure, at_most, missed, reported, save, show
 from onnx import helper, numpy_helper
 
@@ -95,19 +93,6 @@ def commands(path: Path, folder: Path, seconds: float) -> Iterator[tuple[str, li
     yield "cover", ["cover", f"{one}:{name}"], 1
 
 
-def peak(words: Sequence[str]) -> tuple[int, int, float, str]:
-    """Exit status, largest resident bytes, seconds and the last line on stderr of a command."""
-    start = time.monotonic()
-    with tempfile.TemporaryFile() as errors:
-        command = ["timeout", str(TIMEOUT), sys.executable, "-m", "scission", *words]
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
-        _, status, usage = os.wait4(child.pid, 0)  # the usage of `timeout` includes that of its child
-        child.returncode = os.waitstatus_to_exitcode(status)
-        errors.seek(0)
-        told = errors.read().decode(errors="replace").strip().splitlines()
-    return child.returncode, usage.ru_maxrss * 1024, time.monotonic() - start, told[-1] if told else ""
-
-
 def measured(largest: int, models: int, seconds: float) -> Iterator[Figure]:
     """The worst row of each command."""
     worst: dict[str, tuple[float, str]] = {}
@@ -121,14 +106,17 @@ def measured(largest: int, models: int, seconds: float) -> Iterator[Figure]:
             made.join()
             held = path.stat().st_size
             for command, words, files in commands(path, Path(name), seconds):
-                status, most, taken, told = peak(words)
+                one = run(words, TIMEOUT)
                 row = f"{kind} of {shown_bytes(held)}"
-                beyond = (most - files * held) / 2**20
-                fine = status in FINE
-                print(f"{row:28} {command:18} {beyond:7.0f} MiB {taken:6.1f} s {'' if fine else told}", flush=True)
+                beyond = (one.peak - files * held) / 2**20
+                fine = one.status in FINE
+                print(
+                    f"{row:28} {command:18} {beyond:7.0f} MiB {one.seconds:6.1f} s {'' if fine else one.last}",
+                    flush=True,
+                )
                 failed += not fine
                 worst[command] = max(worst.get(command, (0.0, "")), (beyond, row))
-                slowest = max(slowest, (taken, f"{command}, {row}"))
+                slowest = max(slowest, (one.seconds, f"{command}, {row}"))
     for command, (most, row) in worst.items():
         yield at_most(command, f"MiB beyond the files, {row}", most, TARGET)
     yield at_most("all", "commands that failed", failed, 0)

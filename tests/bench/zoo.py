@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 import zipfile
 from collections import Counter
@@ -23,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from commands import run
 from figures import Figure, at_least, at_most, missed, reported, save, show
 
 from scission.runtime.ort.memory import parse_bytes
@@ -120,44 +119,22 @@ def files(packages: Sequence[str]) -> list[Path]:
 def tried(path: Path, seconds: float, threads: int) -> Tried:
     """Optimize one file in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="zoo.") as folder:
-        out = Path(folder) / "out.onnx"
-        command = [sys.executable, "-m", "scission", "optimize", str(path), str(out), "--json"]
-        with (Path(folder) / "stdout").open("w+") as told, (Path(folder) / "stderr").open("w+") as errors:
-            begin = time.perf_counter()
-            process = subprocess.Popen(
-                [*command, "--threads", str(threads), "--seconds", str(seconds)], stdout=told, stderr=errors
-            )
-            status, peak = waited(process)
-            wall = time.perf_counter() - begin
-            for stream in (told, errors):
-                stream.seek(0)
-            said, result = errors.read().strip(), read(told.read())
+        words = ["optimize", str(path), str(Path(folder) / "out.onnx"), "--json"]
+        done = run([*words, "--threads", str(threads), "--seconds", str(seconds)], TIMEOUT)
+    result = read(done.out)
     steps = result.get("plan", {}).get("steps", [])
     return Tried(
         file=path.relative_to(ZOO).as_posix(),
         mebibytes=round(path.stat().st_size / 2**20, 2),
-        outcome=result.get("outcome", FINE.get(status, "error")),
+        outcome=result.get("outcome", FINE.get(done.status, "error")),
         gain=slowest(result),
         split=sum(step["lowering"] != "dense" for step in steps),
         linears=len(steps),
-        seconds=round(wall, 1),
-        peak=round(peak, 1),
-        status=status,
-        said=said[-500:],
+        seconds=round(done.seconds, 1),
+        peak=round(done.peak / 2**20, 1),
+        status=done.status,
+        said=done.errors.strip()[-500:],
     )
-
-
-def waited(process: subprocess.Popen) -> tuple[int, float]:
-    """The exit status of a process and its peak memory in MiB; killed when it takes too long."""
-    limit = time.monotonic() + TIMEOUT
-    while True:
-        pid, state, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(state), usage.ru_maxrss / 1024
-        if time.monotonic() > limit:
-            process.kill()
-            limit = float("inf")
-        time.sleep(0.02)
 
 
 def read(text: str) -> dict:

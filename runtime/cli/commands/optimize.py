@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 from ...calibrate.annealer import Annealer
 from ...ort.trials import Trials
 from ...pipeline.options import SHARED, OptimizeOptions, PlanOptions
-from ..common.annealing import annealing
+from ..common.annealing import annealing, on_device
 from ..common.arguments import Input
 from ..common.from_fields import group, takes
 from ..common.terminal import Printing, progress_bar, refuse_input
@@ -46,8 +45,7 @@ def optimize(
 
     if anneal is None and (further.data or further.labels or further.max_drop):
         raise typer.BadParameter("judges annealing; give --anneal METHOD as well", param_hint="--data")
-    if anneal is not None and planning.device != "auto":
-        anneal = replace(anneal, device=planning.device)
+    anneal = on_device(anneal, planning.device)
     if dry_run:
         show_plan(model, planning, further, trials, anneal, printing)
         return

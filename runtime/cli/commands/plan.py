@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from ....ir.io.files import write
 from ...calibrate.annealer import Annealer
 from ...ort.trials import Trials
 from ...pipeline.options import OptimizeOptions, PlanOptions
-from ..common.annealing import annealing
+from ..common.annealing import annealing, on_device
 from ..common.arguments import Input, PlanOutput
 from ..common.from_fields import group, takes
 from ..common.terminal import Printing, files_of, progress_bar, refuse_input, refuse_outputs
@@ -44,8 +43,7 @@ def plan(
 
     With --anneal also which weights would be removed, neither measured nor bounded: `sweep` and `optimize` do that.
     """
-    if anneal is not None and planning.device != "auto":
-        anneal = replace(anneal, device=planning.device)
+    anneal = on_device(anneal, planning.device)
     if output is None:
         show_plan(model, planning, further, trials, anneal, printing)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import typer
@@ -10,7 +10,7 @@ import typer
 from ...calibrate.annealer import Annealer
 from .from_fields import Group, group, made
 
-__all__ = ["annealer", "annealing"]
+__all__ = ["annealer", "annealing", "on_device"]
 
 ELSEWHERE = ("seed", "device")  # options that mean something without annealing
 
@@ -18,6 +18,11 @@ ELSEWHERE = ("seed", "device")  # options that mean something without annealing
 def annealing(*without: str, **defaults: Any) -> Group:
     """The options of annealing that a command takes: all but some."""
     return group(Annealer, without=("device", *without), make=annealer, **defaults)
+
+
+def on_device(anneal: Annealer | None, device: str) -> Annealer | None:
+    """Annealing on the device that planning is asked to use, where it is asked for one."""
+    return anneal if anneal is None or device == "auto" else replace(anneal, device=device)
 
 
 def annealer(*, method: str | None, **options: Any) -> Annealer | None:

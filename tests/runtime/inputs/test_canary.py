@@ -1,3 +1,5 @@
+from contextlib import closing
+
 import numpy as np
 import onnx
 import pytest
@@ -46,7 +48,7 @@ def frames():
 def test_an_input_that_ends_the_process_counts_as_refused(tmp_path):
     onnx.save(divided(None), tmp_path / "m.onnx")
     fatal = {"x": np.array([np.iinfo(np.int64).min]), "y": np.array([-1])}
-    with Canary([tmp_path / "m.onnx"], Trials(provider="cpu", threads=1)) as canary:
+    with closing(Canary([tmp_path / "m.onnx"], Trials(provider="cpu", threads=1))) as canary:
         for feed in ({"x": np.array([6]), "y": np.array([3])}, {"x": np.array([6]), "y": np.array([0])}):
             canary.require_alive(feed)  # the second is refused, which ends nothing
         with pytest.raises(SessionError, match=r"m\.onnx: ONNX Runtime ends the whole process"):
@@ -59,9 +61,9 @@ def test_an_input_that_ends_the_process_counts_as_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("divisor", "watched"), [(None, True), (2, False)])
-def test_models_are_watched_where_an_operator_is_known_for_it(divisor, watched):
-    found = canary_for(load(divided(divisor)).graph, [], Trials())
-    assert (found is not None) == watched
+def test_models_are_watched_where_an_operator_is_known_for_it(tmp_path, divisor, watched):
+    with canary_for(load(divided(divisor)).graph, [tmp_path / "m.onnx"], Trials()) as found:
+        assert (found is not None) == watched
 
 
 def test_a_model_that_ends_the_process_on_short_inputs_is_checked_on_longer_ones(tmp_path):

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from block_partitions import drawn, inside_of, partition, planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -12,7 +13,7 @@ from scission.passes.anneal.blocks.certificate import ACCEPTED, STRAYS, believed
 from scission.passes.anneal.blocks.folds import cross_fit
 from scission.passes.anneal.blocks.outside import off_block, unplaced
 from scission.passes.anneal.blocks.search import anneal_blocks
-from scission.passes.cocluster.coclustering import Partition, cocluster
+from scission.passes.cocluster.coclustering import cocluster
 from scission.passes.cocluster.energies import energies, moments
 
 CLEAR = 1e-3  # what a test of fit may say of p-values drawn with a fixed seed
@@ -20,38 +21,6 @@ CLEAR = 1e-3  # what a test of fit may say of p-values drawn with a fixed seed
 
 def normal(sigma=1.0):
     return Null(family="normal", scale=sigma, source="test")
-
-
-def partition(inputs, outputs, misplaced=0.0):
-    """A partition as if a search had found it."""
-    count = int(max(inputs.max(), outputs.max())) + 1
-    return Partition(
-        inputs=inputs,
-        outputs=outputs,
-        count=count,
-        inside=(2.0,) * count,
-        outside=1.0,
-        edge=2.0,
-        misplaced=misplaced,
-        gain=1.0,
-    )
-
-
-def drawn(rng, shape, count=3, lowest=0):
-    """A partition that knows nothing of the weight."""
-    return partition(*(np.append(rng.integers(lowest, count, size - 1), count - 1) for size in shape))
-
-
-def planted(seed=0, size=120, count=3, signal=4.0):
-    """(Weight of equal blocks in N(0, 1), the true partition)."""
-    rng = np.random.default_rng(seed)
-    labels = [rng.permutation(np.arange(size) % count) for _ in range(2)]
-    inside = labels[0][:, None] == labels[1]
-    return rng.standard_normal(inside.shape) * np.where(inside, math.hypot(1, signal), 1), partition(*labels)
-
-
-def inside_of(found):
-    return np.array([[i == o and i >= 0 for o in found.outputs] for i in found.inputs])
 
 
 def verdict(weight, found, *, null=None, trusted=True, strays=None, allowed=STRAYS):

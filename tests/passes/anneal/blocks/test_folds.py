@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from block_partitions import drawn, inside_of, partition, planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -19,44 +20,12 @@ from scission.passes.anneal.blocks.folds import (
     held_out_blocks,
     together,
 )
-from scission.passes.cocluster.coclustering import Partition, cocluster, same_block, strips, without
+from scission.passes.cocluster.coclustering import cocluster, same_block, strips, without
 from scission.passes.cocluster.energies import CAP, energies
 
 CLEAR = 1e-3  # what a test of fit may say of p-values drawn with a fixed seed
 UNIT = Null(family="normal", scale=1, source="test")
 SEEDS = st.integers(0, 2**32 - 1)
-
-
-def partition(inputs, outputs):
-    """A partition as if a search had found it."""
-    count = int(max(inputs.max(), outputs.max())) + 1
-    return Partition(
-        inputs=inputs,
-        outputs=outputs,
-        count=count,
-        inside=(2.0,) * count,
-        outside=1.0,
-        edge=2.0,
-        misplaced=0.0,
-        gain=1.0,
-    )
-
-
-def drawn(rng, shape, count=3, lowest=0):
-    """A partition that knows nothing of the weight."""
-    return partition(*(np.append(rng.integers(lowest, count, size - 1), count - 1) for size in shape))
-
-
-def planted(seed=0, size=120, count=3, signal=4.0):
-    """(Weight of equal blocks in N(0, 1), the true partition)."""
-    rng = np.random.default_rng(seed)
-    labels = [rng.permutation(np.arange(size) % count) for _ in range(2)]
-    inside = labels[0][:, None] == labels[1]
-    return rng.standard_normal(inside.shape) * np.where(inside, math.hypot(1, signal), 1), partition(*labels)
-
-
-def inside_of(found):
-    return np.array([[i == o and i >= 0 for o in found.outputs] for i in found.inputs])
 
 
 @given(SEEDS)
