@@ -52,6 +52,7 @@ CGROUPS = (  # limit and usage, in the two versions of control groups
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
+LITTLE = 1 << 29  # bytes of a process of which nothing need be handed back
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 T = TypeVar("T")
 
@@ -153,12 +154,15 @@ def limit_of(memory: int | None, *, asked: bool) -> MemoryLimit:
 def release(*models: ir.Model) -> None:
     """Hand back to the system what is no longer used: glibc keeps freed weights of closed sessions for itself.
 
-    models: whose weights that were read from files go as well, until they are read again.
+    models: whose weights that were read from files go as well, until they are read again. A process that holds little
+    keeps it: a search of all objects takes longer than most small models run.
     """
     for tensor in (one for model in models for one in constant_tensors(model)):
         mapped = getattr(tensor, "raw", None)
         if isinstance(mapped, mmap.mmap) and not mapped.closed and hasattr(mmap, "MADV_DONTNEED"):
             mapped.madvise(mmap.MADV_DONTNEED)  # views of it stay valid: their pages come from the file again
+    if _resident() < LITTLE:
+        return
     gc.collect()
     trim = _glibc("malloc_trim")
     if trim is not None:
@@ -182,6 +186,15 @@ def given_back_at_once() -> Iterator[None]:
     finally:  # what glibc comes to by itself in a process that frees large blocks
         option(M_MMAP_THRESHOLD, 32 << 20)
         option(M_TRIM_THRESHOLD, 64 << 20)
+
+
+def _resident() -> float:
+    """Bytes of this process in memory; infinite where nothing tells."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return float("inf")
+    return pages * mmap.PAGESIZE
 
 
 def _glibc(name: str) -> Callable[..., int] | None:
