@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import math
 import mmap
 import os
@@ -155,7 +154,7 @@ def release(*models: ir.Model) -> None:
     """Hand back to the system what is no longer used: glibc keeps freed weights of closed sessions for itself.
 
     models: whose weights that were read from files go as well, until they are read again. A process that holds little
-    keeps it: a search of all objects takes longer than most small models run.
+    keeps it: to walk through its heap takes longer than most small models run.
     """
     for tensor in (one for model in models for one in constant_tensors(model)):
         mapped = getattr(tensor, "raw", None)
@@ -163,7 +162,6 @@ def release(*models: ir.Model) -> None:
             mapped.madvise(mmap.MADV_DONTNEED)  # views of it stay valid: their pages come from the file again
     if _resident() < LITTLE:
         return
-    gc.collect()
     trim = _glibc("malloc_trim")
     if trim is not None:
         trim(0)
