@@ -20,6 +20,8 @@ from .axis_order import Reordering
 from .codec import listed, step_from_dict, step_to_dict, text_of, without_predictions
 from .decomposition import Block, Decomposition, Indices, PlanError
 from .grain import Grain
+from .preparation import Preparation
+from .preparations import preparation_from_dict, told
 from .region_split import Joint
 from .step import States, Step, common_rows
 from .wanted import LoweringName, Wanted
@@ -58,7 +60,8 @@ class Plan:
     provider: 'cpu' or 'cuda'; parameters: entries of all constant tensors of the model, the whole of every share;
     inline: local functions whose bodies take the place of their calls, because weights are among their arguments;
     annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
-    model that it leaves; effect: what that was measured to do, in one line; reorderings: streams whose features get
+    model that it leaves; effect: what that was measured to do, in one line; preparations: what else is done before
+    anything is split, which is exact; reorderings: streams whose features get
     another order, before anything is split as well; joints: linears that are split together, whose lowering is 'joint';
     grain, wanted: what was asked for and not left to prices, of blocks and of lowerings; analysed: how components were
     found, which changes nothing and is not written down.
@@ -78,6 +81,7 @@ class Plan:
     inline: tuple[tuple[str, str, str], ...] = ()
     annealing: tuple[Annealing, ...] = ()
     effect: str = ""
+    preparations: tuple[Preparation, ...] = ()
     reorderings: tuple[Reordering, ...] = ()
     joints: tuple[Joint, ...] = ()
     grain: Grain = field(default_factory=Grain)
@@ -112,6 +116,22 @@ class Plan:
         return tuple(step for step in self.steps if step.lowering != "dense")
 
     @property
+    def changes(self) -> bool:
+        """Whether it changes the graph, be it by what is done before anything is split."""
+        return bool(self.preparations or self.rewrites)
+
+    @property
+    def done(self) -> str:
+        """What it does, in one line for people: '1,843 channels removed, 3 of 12 operators split'.
+
+        >>> Plan(model="m.onnx", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=()).done
+        '0 of 0 operators split'
+        """
+        own = [step for step in self.steps if step.reason.cause is not Cause.ALREADY_SPLIT]
+        split = [f"{len(self.rewrites)} of {counted(len(own), 'operator')} split"]
+        return ", ".join(told(self.preparations) + (split if self.rewrites or not self.preparations else []))
+
+    @property
     def sha256(self) -> str:
         """The SHA-256, as hexadecimal digits, of what the plan does to a model, whatever was predicted of it.
 
@@ -125,6 +145,7 @@ class Plan:
             "steps": [step_to_dict(step) for step in self.rewrites],
             "joints": [joint.to_dict() for joint in self.joints],
             "reorderings": [reordering.to_dict() for reordering in self.reorderings],
+            **({"preparations": [one.to_dict() for one in self.preparations]} if self.preparations else {}),
         }
         bare = {what: [without_predictions(one) for one in values] for what, values in done.items()}
         return hashlib.sha256(json.dumps([self.provider, self.inline, bare]).encode()).hexdigest()
@@ -176,7 +197,7 @@ class Plan:
         width = max((len(step.node) for step in self.steps), default=0)
         lines = [f"{step.node:{width}}  {step.lowering:7}  {step.reason}" for step in self.steps]
         return "\n".join(
-            [f"plan for {self.model}: {len(self.rewrites)} of {counted(len(self.steps), 'operator')} split", *lines]
+            [f"plan for {self.model}: {self.done}", *(str(one.reason) for one in self.preparations), *lines]
         )
 
     def dumps(self) -> str:
@@ -195,8 +216,8 @@ class Plan:
         body = json.dumps(head, indent=1)[:-2]
         steps = ",\n  ".join(json.dumps(step_to_dict(step)) for step in self.steps)
         skipped = ",\n  ".join(json.dumps(skip.to_dict()) for skip in self.skipped)
-        for name, values in (("annealing", self.annealing), ("reorderings", self.reorderings), ("joints", self.joints)):
-            if values:
+        for name in ("annealing", "preparations", "reorderings", "joints"):
+            if values := getattr(self, name):
                 lines = ",\n  ".join(json.dumps(one.to_dict()) for one in values)
                 body += f',\n "{name}": [\n  {lines}\n ]'
         return f'{body},\n "steps": [\n  {steps}\n ],\n "skipped": [\n  {skipped}\n ]\n}}\n'
@@ -224,6 +245,7 @@ class Plan:
                 inline=tuple((str(d), str(n), str(o)) for d, n, o in data["inline"]),
                 annealing=tuple(Annealing.from_dict(one) for one in data.get("annealing", ())),
                 effect=text_of(data.get("effect", ""), "effect"),
+                preparations=tuple(preparation_from_dict(one) for one in listed(data, "preparations")),
                 reorderings=tuple(Reordering.from_dict(one) for one in listed(data, "reorderings")),
                 joints=tuple(Joint.from_dict(one) for one in listed(data, "joints")),
                 grain=Grain.from_dict(data.get("grain", {})),

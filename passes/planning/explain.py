@@ -40,6 +40,7 @@ from ..lowering.prices import MARGIN
 from ..lowering.protocol import worst_gain
 from ..lowering.recurrent.lowering import CELLS
 from ..lowering.target import Target
+from ..rewrite.preparations import prepared
 from ..rewrite.prepare import planned_view
 from .analysis import Analysis, analyse
 from .candidates import LinearCandidate, Question, best_of, candidates, refusals
@@ -93,15 +94,16 @@ def _explained(
     row = next((row for row in found.rows if row.node == node), None)
     head: dict[str, Any] = {"model": model.name, "node": node, "scope": scope}
     if row is None:
-        skip = next((skip for skip in plan.skipped if skip.node == node), None)
+        skip = next((skip for skip in plan.skipped if skip.node == node), None) or _gone(node, plan, operators)
         if skip is None:
             skip = _no_linear(node, str(operators[node].op_type), found, _called(model, operators[node], found))
         return Explanation(**head, operator=skip.op, skipped=skip)
     seen = planned_view(model.graph, plan)
     if node not in _homes(seen):
         # It stands in a function that stays one: then it is named as it would be in the place of the call.
-        plan = replace(plan, inline=tuple(sorted(weight_takers(model.graph)[0])), reorderings=())
-        seen = view(model.graph, plan.inline)
+        graph = prepared(model.graph, plan.preparations)
+        plan = replace(plan, inline=tuple(sorted(weight_takers(graph)[0])), reorderings=())
+        seen = view(graph, plan.inline)
     step = next(step for step in plan.steps if step.node == node)
     head |= {"operator": step.op, "inspection": row, "rows": _rows(step, plan, model)}
     linear = next((one for one in seen.found.linears if one.address == node), None)
@@ -110,7 +112,7 @@ def _explained(
         W, R = way.stored(seen.found.constants)
         return Explanation(**head, trials=_trials_of_states(way, step, plan, threads), percolation=_states(W, R))
     # Entries are named by their places in the model as it is; what was tried is about the order of the plan.
-    stored = view(model.graph, plan.inline) if plan.reorderings else seen
+    stored = view(prepared(model.graph, plan.preparations), plan.inline) if plan.reorderings else seen
     own = next(one for one in stored.found.linears if one.address == node)
     weight = own.canonical(stored.found.constants)
     half = half_giant(weight)
@@ -130,6 +132,12 @@ def _explained(
         ),
         glue=tuple(one for one in glue if one is not None),
     )
+
+
+def _gone(node: str, plan: Plan, operators: Mapping[str, ir.Node]) -> Skipped | None:
+    """Why a node of the model is none of the plan: it went, or became another, before anything is split."""
+    found = next((one for one in plan.preparations if node in one.nodes), None)
+    return None if found is None else Skipped(node, str(operators[node].op_type), found.reason, 0)
 
 
 def _rows(step: Step, plan: Plan, model: Model) -> str:

@@ -30,6 +30,7 @@ from ..rewrite.reorder_axes import reorder_axes
 from .analysis import Analysis, Key, key_of
 from .axis_orders import choose_orders
 from .linear import linear_steps, names_of
+from .preparations import prepare
 from .recurrent import recurrent_steps
 from .regions import candidate, join_steps
 from .settings import Memo, Observe, Planning, PlanSettings
@@ -73,6 +74,8 @@ def make_plan(
     """
     settings = (settings or PlanSettings()).resolved()
     sized = sized or _sizes_of(model, settings)
+    prepared, preparations = prepare(model.graph, settings, sized)
+    model = replace(model, graph=prepared)
     takers, blocked = weight_takers(model.graph)
     with phase("linears"):
         seen = glance(model.graph, sorted(takers))
@@ -93,6 +96,7 @@ def make_plan(
         steps=steps,
         skipped=(*draft.view.found.skipped, *draft.failed, *_calls(blocked)),
         inline=tuple(sorted(draft.inline)),
+        preparations=preparations,
         reorderings=tuple(draft.reorderings),
         joints=tuple(draft.joints),
         grain=settings.grain,

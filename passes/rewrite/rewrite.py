@@ -14,6 +14,7 @@ from ...ir.graph.survey import Survey
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.plan import Decomposition, Plan, PlanError, Step
+from ...ir.plan.preparations import told
 from ...ir.plan.region_split import Joint
 from ...ir.plural import counted
 from ...ir.provenance import PLAN, SUMMARY
@@ -36,8 +37,9 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
     """A copy of the model in which every step of the plan that is not `dense` is carried out.
 
     Interfaces, other nodes and their names stay as they are; weights that nobody reads any more go. Where the plan
-    anneals, its weights are removed first (see `remove_edges`), where it reorders, that is done next (see
-    `reorder_axes`). Raises PlanError when a node is missing or its weight is not the one that the plan was made for.
+    anneals, its weights are removed first (see `remove_edges`), where it prepares or reorders, that is done next (see
+    `prepared`, `reorder_axes`). Raises PlanError when a node is missing or its weight is not the one that the plan was
+    made for.
     """
     seen = planned_view(model, plan)
     copy, found = seen.model, seen.found
@@ -64,9 +66,10 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
         recurrent[step.node] = step
     for ways in verified_recurrents(found, recurrent).values():
         _replace_recurrent(copy, ways, found, recurrent, names, sharing)
-    if plan.rewrites:
+    if plan.changes:
         correct_shapes(copy)
-        copy.metadata_props[SUMMARY] = f"{counted(len(plan.rewrites), 'operator')} split"
+        split = [f"{counted(len(plan.rewrites), 'operator')} split"] if plan.rewrites else []
+        copy.metadata_props[SUMMARY] = ", ".join(told(plan.preparations) + split)
         copy.metadata_props[PLAN] = plan.sha256
     return copy
 

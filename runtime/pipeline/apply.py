@@ -56,7 +56,7 @@ def apply(
     """
     require_plan(plan)
     place = Destination.of(model, output, overwrite, custom_ops)
-    changed = rewrite(place.loaded.graph, plan) if plan.rewrites or plan.annealing else None
+    changed = rewrite(place.loaded.graph, plan) if plan.changes or plan.annealing else None
     if place.target is None:
         return place.as_given(changed)
     place.refuse([Path(library) for library in custom_ops])

@@ -12,9 +12,7 @@ from ...ir.errors import Remedy
 from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan
-from ...ir.plural import counted
 from ...ir.progress import Progress
-from ...ir.reason import Cause
 from ...passes.rewrite.rewrite import rewrite
 from ..compare import compare
 from ..measure.comparison import Speed
@@ -127,13 +125,11 @@ def _judge(plan: Plan, verdict: Verdict | None, benches: Sequence[Bench], force:
     found = judge_speed(plan, () if force else benches, tuned=tuned)
     if not found.keep:
         return "slower" if found.speed is Speed.SLOWER else "unchanged", found.reason
-    own = [step for step in plan.steps if step.reason.cause is not Cause.ALREADY_SPLIT]
     untimed = ""
     if verdict is not None and verdict.provider == REFERENCE:
         untimed = f"ONNX Runtime has no kernel for it here, so it was proved on {REFERENCE} and not timed"
     unproved = verdict.reason if verdict is not None and not verdict.shown else ""
-    split = f"{len(plan.rewrites)} of {counted(len(own), 'operator')} split"
-    return "split", "; ".join(filter(None, [split, unproved, found.reason, untimed]))
+    return "split", "; ".join(filter(None, [plan.done, unproved, found.reason, untimed]))
 
 
 @contextmanager

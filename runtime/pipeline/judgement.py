@@ -60,10 +60,11 @@ def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) ->
 
 
 def _gains(plan: Plan) -> Iterator[float]:
-    """What is predicted of each unit that is split."""
+    """What is predicted of each unit that is split, and of what is done before."""
     together = {node for joint in plan.joints for node in joint.nodes}
     alone = [step.gain for step in plan.rewrites if step.node not in together]
-    return (gain for gain in [*alone, *(joint.gain for joint in plan.joints)] if gain is not None)
+    joined, before = [joint.gain for joint in plan.joints], [one.gain for one in plan.preparations]
+    return (gain for gain in [*alone, *joined, *before] if gain is not None)
 
 
 def _at(bench: Bench) -> str:

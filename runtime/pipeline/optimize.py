@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ...ir.io.load import Source
+from ...ir.plan.preparations import told
 from ...ir.plural import counted
 from ...ir.progress import Progress
 from ..fields import chosen, keywords
@@ -21,7 +22,7 @@ from .lossy import Draft, annealed_draft
 from .options import OptimizeKeywords, OptimizeOptions, PlanOptions, agreed
 from .planner import Planner
 from .result import Result
-from .retry import fallen_back, one_by_one
+from .retry import fallen_back, less_prepared, one_by_one
 
 if TYPE_CHECKING:
     from ..calibrate.annealer import Annealer
@@ -72,7 +73,7 @@ def optimize(
         draft = Draft(plan=plan, exact=place.loaded, tuned=tuned)
     else:
         draft = annealed_draft(planner, anneal, further.data, further.labels, further.max_drop, trials)
-    if not draft.plan.rewrites:
+    if not draft.plan.changes:
         return _unchanged(place, draft)
     attempt = Attempt(
         place=place,
@@ -89,9 +90,12 @@ def optimize(
     if tried.outcome == "failed" and (alone := one_by_one(attempt, planner, draft)):
         note = f"; operators are split one by one, since together they failed the check: {tried.reason}"
         tried, draft = alone
-    if tried.outcome == "slower" and (fewer := fallen_back(attempt, draft)):
-        tried, draft, fallbacks = fewer
+    if tried.outcome == "slower" and (dropped := fallen_back(attempt, draft)):
+        tried, draft, fallbacks = dropped
         note = f"; {len(fallbacks)} went back to dense, with which the model was slower than the original{note}"
+    if tried.outcome in ("failed", "slower") and (fewer := less_prepared(attempt, planner, draft)):
+        note = f"; {', '.join(told(draft.plan.preparations))}: not all of it is kept, since with it {tried.reason}"
+        (tried, draft), fallbacks = fewer, ()
     return _kept(place, draft, tried, fallbacks, note)
 
 

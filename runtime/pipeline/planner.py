@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,11 @@ class Planner:
         with phase("tune"):
             found = tune(home, chosen, self.trials, asked.batch, cache=self.cache, force=fixed, progress=self.progress)
         return found.plan, found
+
+    def without(self, kinds: Iterable[str]) -> Planner:
+        """The same that leaves some kinds of preparations away."""
+        settings = self.settings
+        return replace(self, settings=replace(settings, unprepared=settings.unprepared | frozenset(kinds)))
 
     def one_by_one(self) -> Planner:
         """The same that takes each linear alone."""

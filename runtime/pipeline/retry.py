@@ -11,7 +11,7 @@ from .planner import Planner, at_home
 if TYPE_CHECKING:
     from ..tune.fallback import Fallback
 
-__all__ = ["fallen_back", "one_by_one"]
+__all__ = ["fallen_back", "less_prepared", "one_by_one"]
 
 
 def one_by_one(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried, Draft] | None:
@@ -29,6 +29,26 @@ def one_by_one(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried,
     return None if tried.outcome == "failed" else (tried, alone)
 
 
+def less_prepared(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried, Draft] | None:
+    """The first plan with fewer kinds of preparations that is proved and not slower; None where none is.
+
+    Each kind is left away alone, the one that is predicted to gain least first, then all of them.
+    """
+    gains: dict[str, float] = {}
+    for one in draft.plan.preparations:
+        gains[one.kind] = max(gains.get(one.kind, 0.0), one.gain or 1.0)
+    alone = [(kind,) for kind in sorted(gains, key=lambda kind: gains[kind])] if len(gains) > 1 else []
+    for kinds in (*alone, tuple(gains)) if gains else ():
+        plan, tuned = planner.without(kinds)(draft.exact)
+        if not plan.changes:
+            continue
+        fewer = Draft(plan=plan, exact=draft.exact, tuned=tuned, selection=draft.selection, lossy=draft.lossy)
+        tried = attempt.run(fewer)
+        if tried.outcome not in ("failed", "slower"):
+            return tried, fewer
+    return None
+
+
 def fallen_back(attempt: Attempt, draft: Draft) -> tuple[Tried, Draft, tuple[Fallback, ...]] | None:
     """The first plan with fewer units that is not slower than the original, or whose check failed; None for none."""
     from ..tune.fallback import ROUNDS, dropped, to_drop, unit_speeds
@@ -36,7 +56,7 @@ def fallen_back(attempt: Attempt, draft: Draft) -> tuple[Tried, Draft, tuple[Fal
     plan = draft.plan
     together = {node for joint in plan.joints for node in joint.nodes}
     alone = [step for step in plan.rewrites if step.node not in together]
-    if len(alone) + len(plan.joints) < 2:
+    if len(alone) + len(plan.joints) + bool(plan.preparations) < 2:
         return None  # without its only unit it is the original
     home = at_home(attempt.place.loaded, draft.exact)
     speeds = unit_speeds(home, plan, attempt.trials, attempt.batch, progress=attempt.progress)
@@ -44,10 +64,10 @@ def fallen_back(attempt: Attempt, draft: Draft) -> tuple[Tried, Draft, tuple[Fal
     for _ in range(ROUNDS):
         more = to_drop(speeds, gone)
         gone, plan = (*gone, *more), dropped(draft.plan, more)
-        if not plan.rewrites or not more:
+        if not plan.changes or not more:
             return None
         draft = draft.settled(plan)
-        if not draft.plan.rewrites:
+        if not draft.plan.changes:
             return None
         tried = attempt.run(draft)
         if tried.outcome != "slower":

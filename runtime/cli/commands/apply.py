@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ....ir.plural import counted
 from ...pipeline.options import PlanOptions
 from ..common.arguments import Input, Output, Overwrite
 from ..common.from_fields import group, takes
@@ -48,6 +47,4 @@ def apply(
     larger = grown(model, output)
     if not printing.quiet:
         lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
-        typer.echo(
-            f"wrote {output}: {len(chosen.rewrites)} of {counted(len(chosen.steps), 'operator')} split{lossy}{larger}"
-        )
+        typer.echo(f"wrote {output}: {chosen.done}{lossy}{larger}")

@@ -175,7 +175,7 @@ def portraits(
     before = view(model.graph, plan.inline)
     # Where entries were fitted again they are not in the plan, but their places are, which is all that is drawn.
     drawn = replace(plan, annealing=tuple(replace(one, refitted=False) for one in plan.annealing))
-    after = planned_view(model.graph, drawn) if plan.annealing or plan.reorderings else before
+    after = planned_view(model.graph, drawn) if plan.annealing or plan.preparations or plan.reorderings else before
     exact = drawn == plan
     rows = {row.node: row for row in found.rows}
     steps = {step.node: step for step in plan.steps}

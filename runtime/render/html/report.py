@@ -20,6 +20,7 @@ from ....ir.io.load import Model, Source, load
 from ....ir.io.save import refuse_output
 from ....ir.phase import phase
 from ....ir.plan.plan import Decomposition, Plan, require_plan
+from ....ir.plan.preparations import told
 from ....ir.plural import counted
 from ....ir.progress import Progress
 from ....ir.provenance import PLAN
@@ -118,7 +119,7 @@ class Report:
     @property
     def strange(self) -> bool:
         """Whether the rewritten model was made by another plan than the one that is told of."""
-        same = self.plan.sha256 if self.plan.rewrites else ""
+        same = self.plan.sha256 if self.plan.changes else ""
         return bool(self.changed) and self.carried_out != same
 
     @property
@@ -128,7 +129,7 @@ class Report:
             return ""
         by = f"another plan (SHA-256 {self.carried_out[:SHORT]})" if self.carried_out else "nothing that it names"
         return (
-            f"The plan told of splits {counted(len(self.plan.rewrites), 'operator')}, and {self.changed} was made "
+            f"The plan told of comes to this: {self.plan.done}; and {self.changed} was made "
             f"by {by}: give the plan that was carried out with --plan, or the options that it was made with."
         )
 
@@ -136,7 +137,7 @@ class Report:
     def gains(self) -> bool:
         """Whether something is split, and as far as it was measured is not slower at every size."""
         faster = not self.benches or any(bench.speed is not Speed.SLOWER for bench in self.benches)
-        return bool(self.plan.rewrites) and self.ok and faster
+        return self.plan.changes and self.ok and faster
 
     @property
     def mac_share(self) -> float:
@@ -312,7 +313,7 @@ def _told(
 @contextmanager
 def _result(model: Model, plan: Plan, changed: Source | None, wanted: bool) -> Iterator[Source | None]:
     """The model to compare with: the one given, else what the plan makes where that is wanted and it makes anything."""
-    if changed is not None or not wanted or not plan.rewrites:
+    if changed is not None or not wanted or not plan.changes:
         yield changed
         return
     if model.path is None:
@@ -388,9 +389,11 @@ def _clauses(report: Report) -> Iterator[str]:
     steps, rewrites = report.plan.steps, report.plan.rewrites
     if report.strange:
         yield f"{report.changed} was made by another plan than that of this page"
-    elif not rewrites:
+    elif not report.plan.changes:
         yield _capital(why_nothing(report.plan))
     else:
+        yield from told(report.plan.preparations)
+    if rewrites and not report.strange:
         does = "is" if len(rewrites) == 1 else "are"
         done = f"{does} split" if report.changed else "would be split"
         yield f"{len(rewrites)} of {counted(len(steps), 'operator')} {done}"

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ....ir.plan.plan import Plan, Step
+from ....ir.plan.preparations import told
 from ....ir.plural import counted
 from ....passes.decompose.blocks import is_cover
 from ...measure.comparison import Speed
@@ -40,6 +41,7 @@ def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) 
 
         effect = plan.effect or "not measured: `scission sweep` and `scission optimize --anneal` measure it"
         parts += [annealing_view(plan.annealing, everything), Text(f"effect: {effect}", style="bold")]
+    parts += _prepared(plan, everything)
     if plan.rewrites:
         parts.append(_rewrites(plan.rewrites if everything else plan.rewrites[:SHOWN], plan))
         if len(plan.rewrites) > SHOWN and not everything:
@@ -54,6 +56,15 @@ def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) 
     if plan.analysed:
         parts.append(Text(f"components found {plan.analysed}", style="dim"))
     return Group(*parts)
+
+
+def _prepared(plan: Plan, everything: bool) -> list[RenderableType]:
+    """What is done before anything is split, and why; nothing where that is nothing."""
+    found = plan.preparations if everything else plan.preparations[:SHOWN]
+    lines = [Text(f"{', '.join(told(plan.preparations))}, before anything is split", style="bold")] if found else []
+    lines += [Text(str(one.reason), style="dim") for one in found]
+    left = len(plan.preparations) - len(found)
+    return [*lines, *([Text(left_out(left), style="dim")] if left else [])]
 
 
 def recurrences(plan: Plan, everything: bool) -> list[RenderableType]:

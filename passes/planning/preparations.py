@@ -1,0 +1,34 @@
+"""Which preparations pay: each kind is looked for in the model that those before it have left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from ...ir.graph.sizes import Setting
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.phase import phase
+from ...ir.plan.preparation import Preparation
+from ..rewrite.preparations import prepared
+from .settings import PlanSettings
+
+__all__ = ["FINDERS", "prepare"]
+
+# (model, what to plan for, finds the sizes that activations are predicted for) -> what pays there.
+Finder: TypeAlias = Callable[[ir.Model, PlanSettings, Callable[[], tuple[Setting, ...]]], Sequence[Preparation]]
+
+FINDERS: dict[str, Finder] = {}  # by kind, in the order in which they are done
+
+
+def prepare(
+    model: ir.Model, settings: PlanSettings, sized: Callable[[], tuple[Setting, ...]]
+) -> tuple[ir.Model, tuple[Preparation, ...]]:
+    """The model as the preparations leave it, and these; the model itself where none pays. Changes nothing."""
+    done: tuple[Preparation, ...] = ()
+    for kind, find in FINDERS.items():
+        if kind in settings.unprepared:
+            continue
+        with phase(kind):
+            found = tuple(find(model, settings, sized))
+        model, done = prepared(model, found), done + found
+    return model, done

@@ -1,0 +1,28 @@
+"""Preparations carried out, whatever their kind: model -> model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.phase import phase
+from ...ir.plan.preparation import Preparation
+
+__all__ = ["CARRIED_OUT", "prepared"]
+
+CarryOut: TypeAlias = Callable[[ir.Model, Sequence[Any]], ir.Model]
+
+CARRIED_OUT: dict[str, CarryOut] = {}  # by kind: several of it carried out, one after another, in a copy of a model
+
+
+@phase("prepare")
+def prepared(model: ir.Model, preparations: Sequence[Preparation]) -> ir.Model:
+    """A copy of the model in which all preparations are carried out, in order; the model itself where there are none.
+
+    Raises PlanError when they were made for another model.
+    """
+    for kind, found in itertools.groupby(preparations, key=lambda one: one.kind):
+        model = CARRIED_OUT[kind](model, tuple(found))
+    return model

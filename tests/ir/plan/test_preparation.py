@@ -1,0 +1,56 @@
+import json
+
+import pytest
+from doubled_relu import DoubledRelu, doubled_relu  # noqa: F401
+
+from scission.ir.plan.plan import Plan, PlanError
+from scission.ir.reason import Cause, Reason
+
+WHY = Reason(Cause.SELECTION, "why")
+
+
+def plan_of(*found):
+    return Plan(model="m", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=(), preparations=found)
+
+
+def one(**changed):
+    return DoubledRelu(**{"nodes": ("a",), "reason": WHY, **changed})
+
+
+@pytest.mark.usefixtures("doubled_relu")
+def test_plans_carry_preparations_and_are_told_apart_by_what_these_do():
+    plan = plan_of(one(gain=2.0), one(nodes=("b",), depth=2))
+    assert Plan.loads(plan.dumps()) == plan
+    assert plan.changes and plan.done == "2 doubled" and "why" in str(plan)
+    assert not plan_of().changes
+    differ = {plan_of(), plan_of(one()), plan_of(one(depth=3)), plan_of(one(nodes=("b",)))}
+    assert len({each.sha256 for each in differ}) == 4
+    assert plan_of(one(gain=1.0)).sha256 == plan_of(one(gain=3.0)).sha256  # a prediction changes no model
+
+
+@pytest.mark.usefixtures("doubled_relu")
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"kind": "other"}, "kind 'other'"),
+        ({"nodes": "a"}, "no list"),
+        ({"nodes": []}, "names"),
+        ({"gain": -1}, "no speed-up"),
+        ({"gain": True}, "no speed-up"),
+        ({"cause": "other"}, "cause"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_malformed_preparations_are_refused_with_what_is_wrong(changed, told):
+    data = json.loads(plan_of(one()).dumps())
+    data["preparations"][0] |= changed
+    with pytest.raises(PlanError, match=told):
+        Plan.loads(json.dumps(data))
+
+
+@pytest.mark.usefixtures("doubled_relu")
+@pytest.mark.parametrize("given", [3, [3], {"a": 1}])
+def test_what_is_no_list_of_objects_is_refused(given):
+    data = json.loads(plan_of().dumps()) | {"preparations": given}
+    with pytest.raises(PlanError):
+        Plan.loads(json.dumps(data))
