@@ -30,9 +30,7 @@ class Cause(StrEnum):
     OPERATOR_SET = "operator_set"  # of the model is older than the operators that it needs
     LAYOUT = "layout"  # features lie on an axis that it does not take
     DATA_TYPE = "data_type"  # the runtime has no such kernel
-    RUNTIME = "runtime"  # the runtime is known to fail there
     BLOCKS = "blocks"  # these blocks, their order, outputs that they share, entries outside
-    PADDING = "padding"  # padded blocks are no smaller than the weight
 
     # A step is dense.
     ALREADY_SPLIT = "already_split"  # it is a block of a split operator
@@ -65,10 +63,6 @@ class Cause(StrEnum):
     VETOED = "vetoed"  # its outputs change too much on calibration data
     HELD_BACK = "held_back"  # the budget does not hold on the data held back
     ERROR_ONLY = "error_only"  # it would not be split either, though the error falls without what is removed
-
-    # An attempt is given up.
-    REFUSED = "refused"  # by the runtime
-    FAILED = "failed"  # for an error of another kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ..reason import Reason
 from .decomposition import Decomposition, PlanError
 from .wanted import LoweringName
 
-__all__ = ["States", "Step", "common_rows"]
+__all__ = ["States", "Step", "byte_share", "common_rows"]
 
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
     **dict.fromkeys(("node", "op", "weight", "dtype", "lowering"), (str,)),
@@ -110,10 +110,8 @@ class Step:
     @property
     def byte_share(self) -> float:
         """Bytes of the blocks' weights, of strays, and of the indices around them over those of the dense weight."""
-        itemsize = {"double": 8, "float": 4}.get(self.dtype, 2)
-        indices_ = 0 if self.lowering == "split" else sum(sum(b.shape) for b in self.decomposition.blocks) * 8
-        indices_ += 16 * len(self.decomposition.strays)
-        return self.decomposition.mac_share + indices_ / max(self.parameters * itemsize, 1)
+        blocks = 0 if self.lowering == "split" else sum(sum(b.shape) for b in self.decomposition.blocks) * 8
+        return byte_share(self.decomposition, blocks, self.dtype, GATES.get(self.op, 1))
 
     @property
     def density(self) -> float:
@@ -124,6 +122,21 @@ class Step:
     def degree(self) -> float:
         """Mean edges per feature; a random weight falls apart only below about 1 (percolation)."""
         return 2 * self.nonzeros / max(sum(self.shape), 1)
+
+
+def byte_share(decomposition: Decomposition, index_bytes: int, dtype: str, gates: int = 1) -> float:
+    """Bytes of the blocks' weights, of strays, and of `index_bytes` of indices over those of the dense weight.
+
+    dtype: of a `Step`; gates: weights of the decomposition's shape that are read together.
+
+    >>> from .decomposition import Block
+    >>> byte_share(Decomposition((2, 2), (Block([0], [0]), Block([1], [1]))), 0, "float")
+    0.5
+    """
+    itemsize = {"double": 8, "float": 4}.get(dtype, 2)
+    K, N = decomposition.shape
+    indices_ = index_bytes + 16 * len(decomposition.strays)
+    return decomposition.mac_share + indices_ / max(K * N * gates * itemsize, 1)
 
 
 def common_rows(steps: Iterable[Step]) -> tuple[int, ...]:

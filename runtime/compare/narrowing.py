@@ -13,7 +13,6 @@ from ...ir.provenance import ORIGIN
 
 __all__ = ["narrow_types", "narrowed_weights"]
 
-WIDE = {ir.DataType.FLOAT: 4, ir.DataType.DOUBLE: 8}
 NARROW = {ir.DataType.FLOAT16: 2, ir.DataType.BFLOAT16: 2}
 
 

@@ -81,11 +81,6 @@ class Race:
         """One model beside another, by the rounds in which both ran."""
         return compare_times(self.seconds[beside], self.seconds[name])
 
-    @property
-    def fastest(self) -> str:
-        """The model with the lowest median latency, of equal ones the first."""
-        return min(self.timings, key=lambda name: self.timings[name].latency.median)
-
     def to_dict(self) -> dict[str, Any]:
         """The race for JSON, without the seconds of every round."""
         found = dataclasses.asdict(dataclasses.replace(self, seconds={}))

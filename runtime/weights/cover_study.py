@@ -16,11 +16,12 @@ from ...ir.errors import ScissionError
 from ...ir.graph.survey import Survey, survey
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
-from ...ir.plan.plan import Block, Decomposition, LoweringName, Step
-from ...ir.reason import Cause, Reason
+from ...ir.plan.plan import Block, Decomposition, LoweringName
+from ...ir.plan.step import byte_share
 from ...passes.cocluster.low_rank import LowRank, low_rank
 from ...passes.decompose.blocks import in_order, is_run
 from ...passes.decompose.cover.cover import WORTH
+from ...passes.lowering.linear.lowerings import lowering_of
 from ...passes.lowering.prices import MARGIN
 from ...passes.lowering.target import Target
 from ...passes.planning.analysis import Analysis, analyse
@@ -31,7 +32,7 @@ from .source import Weight, find_weight, is_matrix_file
 if TYPE_CHECKING:
     from ...ir.io.load import Source
 
-__all__ = ["ROWS", "CoverGroup", "Covering", "CoveringError", "Form", "Kind", "byte_share", "cover", "cover_of"]
+__all__ = ["ROWS", "CoverGroup", "Covering", "CoveringError", "Form", "Kind", "cover", "cover_of", "lowered_share"]
 
 Array = npt.NDArray[Any]
 Kind = Literal["dense", "components", "groups", "groups and strays", "summed groups"]
@@ -228,7 +229,7 @@ def _forms(seen: Survey, analysis: Analysis, rows: Sequence[int], threads: int) 
             decomposition=blocks,
             found=len(found.blocks),
             lowering=lowering,
-            byte_share=byte_share(blocks, lowering, linear.dtype.name.lower()),
+            byte_share=lowered_share(blocks, lowering, linear.dtype.name.lower()),
             gain=choice.gain if choice else None,
         )
 
@@ -237,29 +238,9 @@ def _kind(found: Decomposition) -> Kind:
     return "summed groups" if found.summed else "groups and strays" if found.strays else "groups"
 
 
-def byte_share(decomposition: Decomposition, lowering: LoweringName, dtype: str) -> float:
-    """Bytes of weights and indices over those of the dense weight, as the step of a plan counts them; dtype: as that of
-    a `Step`.
-
-    >>> byte_share(Decomposition((2, 2), (Block([0], [0]), Block([1], [1]))), "split", "float")
-    0.5
-    """
-    return Step(
-        node="",
-        op="MatMul",
-        weight="",
-        dtype=dtype,
-        shape=decomposition.shape,
-        lowering=lowering,
-        decomposition=decomposition,
-        components=len(decomposition.blocks),
-        giant=1.0,
-        nonzeros=0,
-        dormant_inputs=0,
-        dormant_outputs=0,
-        reason=Reason(Cause.COVER, ""),
-        sha256="",
-    ).byte_share
+def lowered_share(decomposition: Decomposition, lowering: LoweringName, dtype: str) -> float:
+    """Bytes of weights and indices over those of the dense weight; dtype: as that of a `Step`."""
+    return byte_share(decomposition, lowering_of(lowering).index_bytes(decomposition), dtype)
 
 
 def _groups(found: Covering, form: Form) -> Iterator[CoverGroup]:
@@ -273,7 +254,7 @@ def _groups(found: Covering, form: Form) -> Iterator[CoverGroup]:
             shared=int(several[block.outputs if whole.summed else block.inputs].sum()),
             window=is_run(block.inputs),
             mac_share=alone.mac_share,
-            byte_share=byte_share(alone, form.lowering, found.dtype),
+            byte_share=lowered_share(alone, form.lowering, found.dtype),
         )
 
 

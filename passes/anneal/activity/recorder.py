@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ...connectivity.bipartite import Labels, by_smallest_member, numbered
+from ...connectivity.bipartite import Labels, by_smallest_member
 from .activity import Activity, ActivityError
 
 __all__ = ["InputRecorder", "Recorder"]
@@ -30,7 +30,6 @@ class _Classes:
 
     def __init__(self, size: int) -> None:
         self.labels: Labels = np.arange(size)
-        self.seen: Mask = np.zeros(size, bool)
 
     def update(self, active: Mask) -> None:
         """Take in samples (M, features) of Booleans."""
@@ -42,7 +41,6 @@ class _Classes:
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import connected_components
 
-        self.seen |= active.any(axis=0)
         order = np.argsort(self.labels, kind="stable")
         count = int(self.labels.max(initial=-1)) + 1
         starts = np.searchsorted(self.labels[order], np.arange(count))
@@ -59,22 +57,18 @@ class _Classes:
 class InputRecorder:
     """Gathers what samples show of an activation with K features; linears that read the same one can share it.
 
-    threshold: an entry is active when |x| is above it; gram, joint: whether these (K, K) matrices are kept, which they
-    never are beyond `limit` entries. Memory: 16 K² bytes at most, and a few chunks.
+    threshold: an entry is active when |x| is above it; gram: whether this (K, K) matrix is kept, which it never is
+    beyond `limit` entries. Memory: 8 K² bytes at most, and a few chunks.
     """
 
-    def __init__(
-        self, features: int, *, threshold: float = 0.0, gram: bool = True, joint: bool = True, limit: int = LIMIT
-    ) -> None:
+    def __init__(self, features: int, *, threshold: float = 0.0, gram: bool = True, limit: int = LIMIT) -> None:
         if not threshold >= 0:
             raise ActivityError(f"the threshold of activity must be at least 0, got {threshold}")
         small = features * features <= limit
         self.threshold, self.limit = threshold, limit
         self.samples = self.lost = 0
         self.counts: Labels = np.zeros(features, np.int64)
-        self.sums, self.squares = np.zeros(features), np.zeros(features)
         self.gram = np.zeros((features, features)) if gram and small else None
-        self.joint: Labels | None = np.zeros((features, features), np.int64) if joint and small else None
         self.classes = _Classes(features)
 
     def update(self, x: Array) -> None:
@@ -88,12 +82,8 @@ class InputRecorder:
             active = np.abs(rows) > self.threshold
             self.samples += len(rows)
             self.counts += np.count_nonzero(active, axis=0)
-            self.sums += rows.sum(axis=0)
-            self.squares += np.einsum("mk,mk->k", rows, rows)
             if self.gram is not None:
                 self.gram += rows.T @ rows
-            if self.joint is not None:
-                _count(self.joint, active, active)
             self.classes.update(active)
 
 
@@ -103,11 +93,10 @@ class Recorder:
     inputs: what gathers the activation, when several linears share it and its owner feeds it; else one is made with
     the other options, see `InputRecorder`.
 
-    >>> from .activity import classes
     >>> recorder = Recorder((3, 2))
     >>> recorder.update(np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]]), np.array([[1.0, 0.0], [0.0, 1.0]]))
     >>> activity = recorder.activity()
-    >>> activity.inputs.tolist(), classes(activity).tolist(), activity.exposure.tolist()
+    >>> activity.inputs.tolist(), activity.labels.tolist(), activity.exposure.tolist()
     ([1, 1, 1], [0, 0, 1], [[1, 0], [1, 0], [0, 1]])
     """
 
@@ -118,7 +107,6 @@ class Recorder:
         self._paired = 0
         self._outputs: Labels = np.zeros(N, np.int64)
         self._exposure: Labels | None = np.zeros(shape, np.int64) if self.inputs.limit >= K * N else None
-        self._links = _Classes(K + N)
         if self.inputs.counts.size != K:
             raise ActivityError(f"a linear of shape {shape} cannot share an activation of {self.inputs.counts.size}")
 
@@ -144,8 +132,6 @@ class Recorder:
             self._outputs += np.count_nonzero(leaving, axis=0)
             if self._exposure is not None:
                 _count(self._exposure, entering, leaving)
-            both = entering.any(axis=1) & leaving.any(axis=1)
-            self._links.update(np.hstack([entering[both], leaving[both]]))
 
     def activity(self) -> Activity:
         """What was gathered; nothing can be added after it. Raises ActivityError without a single finite sample."""
@@ -158,21 +144,12 @@ class Recorder:
             samples=seen.samples,
             lost=seen.lost,
             inputs=_final(seen.counts),
-            mean=seen.sums / seen.samples,
-            squares=_final(seen.squares),
             labels=_final(seen.classes.labels),
             gram=None if seen.gram is None else _final(seen.gram),
-            joint=None if seen.joint is None else _final(seen.joint),
             paired=self._paired,
             outputs=_final(self._outputs) if known else None,
             exposure=_final(self._exposure) if known and self._exposure is not None else None,
-            links=self._linked() if known else None,
         )
-
-    def _linked(self) -> tuple[Labels, Labels]:
-        labels = np.where(self._links.seen, self._links.labels, -1)
-        found = numbered(labels[: self.shape[0]], labels[self.shape[0] :], 0)
-        return found.inputs, found.outputs
 
 
 def _chunks(samples: Array, features: int, width: int = 0) -> Iterator[Float64]:

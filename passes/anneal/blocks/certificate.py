@@ -32,7 +32,6 @@ __all__ = [
     "refused",
 ]
 
-Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 ACCEPTED = 1e-3  # level of each part of the certificate
@@ -120,9 +119,6 @@ class _Measured:
 class Check:
     """One question that a certificate asks, and what is said where the answer is no."""
 
-    name: str
-    statistic: float
-    limit: float
     passed: bool
     sentence: str
 
@@ -171,13 +167,13 @@ def _inside_checks(found: Partition, m: _Measured) -> tuple[Check, ...]:
     doubt = float(m.doubt.max())
     return (
         Check(
-            *("split", m.split, ACCEPTED, m.split <= ACCEPTED),
+            m.split <= ACCEPTED,
             f"entries held out of the search are no larger inside the blocks (p = {m.split:.2g})",
         ),
         # Where there are no blocks at all, that none of them is one is no news.
-        Check("existence", doubt, ACCEPTED, m.split > ACCEPTED or doubt <= ACCEPTED, _unconfirmed(found, m.doubt)),
+        Check(m.split > ACCEPTED or doubt <= ACCEPTED, _unconfirmed(found, m.doubt)),
         Check(
-            *("misplaced", found.misplaced, MISPLACED, found.misplaced <= MISPLACED),
+            found.misplaced <= MISPLACED,
             f"{found.misplaced:.1%} of the features are expected in a wrong block, above {MISPLACED:.0%}",
         ),
     )
@@ -190,36 +186,36 @@ def _outside_checks(found: Partition, m: _Measured, null: Null, trusted: bool, a
     lone = int((found.inputs < 0).sum() + (found.outputs < 0).sum())
     return (
         Check(
-            *("level", m.level, ACCEPTED, m.level >= ACCEPTED or m.ratio <= SLACK),
+            m.level >= ACCEPTED or m.ratio <= SLACK,
             f"{outside} has {m.ratio:.3f} of the energy that the null allows (p = {m.level:.2g}){other}",
         ),
         Check(
-            *("faint", m.ratio, FAINT, not m.faint),
+            not m.faint,
             f"{outside} has {m.ratio:.3f} of the energy of the null: smaller than the null, the "
             f"initialisation is not as stated ({null.source}): try without --init",
         ),
         Check(
-            *("homogeneity", m.homogeneity, ACCEPTED, m.homogeneity >= ACCEPTED),
+            m.homogeneity >= ACCEPTED,
             f"{outside} is not equally strong for all features (p = {m.homogeneity:.2g})",
         ),
         Check(
-            *("unplaced", m.unplaced, ACCEPTED, m.unplaced >= ACCEPTED),
+            m.unplaced >= ACCEPTED,
             f"{lone:,} features are in no block, and yet they have more energy than noise has (p = {m.unplaced:.2g})",
         ),
         Check(
-            *("mean", m.mean, SIGNED, m.mean >= SIGNED),
+            m.mean >= SIGNED,
             f"{outside} has a mean other than 0 (p = {m.mean:.2g})",
         ),
         Check(
-            *("coherence", m.coherence, m.margin, m.coherence <= m.margin),
+            m.coherence <= m.margin,
             f"{outside} is coherent: its largest singular value is {m.coherence:.2f} of that with random signs",
         ),
         Check(
-            *("shape", m.shape, SHAPE, m.shape <= SHAPE or m.shape_p >= ACCEPTED),
+            m.shape <= SHAPE or m.shape_p >= ACCEPTED,
             f"the magnitudes outside the blocks follow no law of initialisation (distance {m.shape:.3f})",
         ),
         Check(
-            *("strays", m.strays, allowed, m.strays <= allowed),
+            m.strays <= allowed,
             f"{m.strays:,} entries outside the blocks are too large for the null, more than {allowed}{other}",
         ),
     )

@@ -14,7 +14,6 @@ from ...connectivity.chunked import as_real
 
 __all__ = ["cells_outside", "kolmogorov", "off_block", "outside_scores", "signed_means", "unplaced"]
 
-Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 

@@ -1,27 +1,21 @@
-"""The edges of a feed-forward network between states: sequences of weights, and the graph that leaves them out.
+"""The edges of a feed-forward network between states, as sequences of weights.
 
 In d -> C·d -> d the edge from state k to state n has one weight in each matrix of each channel. That ties hidden
-unit n of a channel to state n, while the order of hidden units is arbitrary: the graph of the chain, input to hidden
-to output, does not need it. Source: section 2.1 of the paper, equation (2.3), there with y = W x.
+unit n of a channel to state n. Source: section 2.1 of the paper, equation (2.3), there with y = W x.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.relation import Relation
-from ...connectivity.bipartite import Labels, by_smallest_member, components
-
-__all__ = ["Chain", "chain_components", "edge_sequences", "spread"]
+__all__ = ["edge_sequences", "spread"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
-Shaped: TypeAlias = "Array | Relation"
 
 
 def edge_sequences(
@@ -59,40 +53,7 @@ def spread(mask: Mask, channels: int) -> tuple[Mask, Mask]:
     return np.tile(mask, (1, channels)), np.tile(mask, (channels, 1))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Chain:
-    """Which component each input (d,), hidden unit (H,) and output (d',) of a network belongs to, -1 without any edge.
-
-    Components are numbered by their smallest inputs, those without one after them by their smallest outputs, so that
-    no number depends on the order of the hidden units.
-    """
-
-    inputs: Labels
-    hidden: Labels
-    outputs: Labels
-    count: int
-
-
-def chain_components(ups: Sequence[Relation], downs: Sequence[Relation], gates: Sequence[Relation] = ()) -> Chain:
-    """Components of the graph with d + H + d' nodes, inputs joined to hidden units and those to outputs.
-
-    ups: relations (d, H_i); downs: (H_i, d'), as many; gates: (d, H_i), none or as many. Raises ValueError when they
-    are no such network.
-
-    >>> from ...connectivity.edges import relate
-    >>> found = chain_components([relate(np.array([[0, 1], [2, 0]]))], [relate(np.array([[1, 0], [0, 0]]))])
-    >>> found.inputs.tolist(), found.hidden.tolist(), found.outputs.tolist(), found.count
-    ([0, 1], [1, 0], [1, -1], 2)
-    """
-    d, H, out = _sizes(ups, downs, gates)
-    starts = np.cumsum([d + out, *(up.shape[1] for up in ups)]).tolist()
-    joints = [(relation, 0, at) for side in (ups, gates) for relation, at in zip(side, starts, strict=False)]
-    joints += [(relation, at, d) for relation, at in zip(downs, starts, strict=False)]
-    labels = _join(joints, d + out + H)
-    return Chain(labels[:d], labels[d + out :], labels[d : d + out], int(labels.max(initial=-1)) + 1)
-
-
-def _sizes(ups: Sequence[Shaped], downs: Sequence[Shaped], gates: Sequence[Shaped]) -> tuple[int, int, int]:
+def _sizes(ups: Sequence[Array], downs: Sequence[Array], gates: Sequence[Array]) -> tuple[int, int, int]:
     """d, all hidden units and d' of a network; raises ValueError when the shapes are not of one."""
     if ups and downs and all(len(W.shape) == 2 for W in (*ups, *downs)):
         d, out = ups[0].shape[0], downs[0].shape[1]
@@ -103,30 +64,5 @@ def _sizes(ups: Sequence[Shaped], downs: Sequence[Shaped], gates: Sequence[Shape
     raise ValueError(f"shapes {_told(ups, downs, gates)} are no network d -> H -> d'")
 
 
-def _told(*sides: Sequence[Shaped]) -> str:
+def _told(*sides: Sequence[Array]) -> str:
     return " | ".join(", ".join(str(W.shape) for W in side) for side in sides if side)
-
-
-def _join(joints: Sequence[tuple[Relation, int, int]], nodes: int) -> Labels:
-    """Components of many bipartite graphs over one row of nodes, from (relation, first row, first column).
-
-    Each graph's own components become one node each, so that a dense weight costs one pass over its bits.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    members, hubs, size = [], [], nodes
-    for relation, row, column in joints:
-        found = components(relation)
-        for first, labels in ((row, found.inputs), (column, found.outputs)):
-            live = np.flatnonzero(labels >= 0)
-            members.append(first + live)
-            hubs.append(size + labels[live])
-        size += found.count
-    member, hub = np.concatenate(members), np.concatenate(hubs)
-    graph = coo_array((np.ones(member.size, np.int8), (member, hub)), shape=(size, size))
-    table = connected_components(graph, directed=False)[1]
-    joined = np.full(nodes, -1, np.int64)
-    live = np.unique(member)
-    joined[live] = by_smallest_member(table[live])
-    return joined

@@ -19,8 +19,6 @@ from ..nodes.emitter import Emitter
 
 __all__ = ["Stackable", "Unsuited", "restrict"]
 
-Array = npt.NDArray[Any]
-
 
 class Unsuited(Exception):  # noqa: N818 - no error: the region is lowered in another way
     """Why a region cannot be computed block by block in the way that was asked for."""

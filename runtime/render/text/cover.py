@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ....ir.plan.decomposition import to_ranges
 from ....passes.cocluster.low_rank import CLOSE, LowRank
-from ...weights.cover_study import Covering, Form, byte_share
+from ...weights.cover_study import Covering, Form, lowered_share
 from ..words import left_out
 from .fitted_table import Column, FittedTable
 from .table import SHOWN, make_table
@@ -82,7 +82,7 @@ def _analysed(one: LowRank, dtype: str) -> Iterator[str]:
         return
     yield f"{len(one.blocks.blocks):,}"
     yield f"{share:.1%}"
-    yield f"{share + byte_share(one.blocks, 'scatter', dtype) - one.blocks.mac_share:.1%}"
+    yield f"{share + lowered_share(one.blocks, 'scatter', dtype) - one.blocks.mac_share:.1%}"
     yield from ("", "", f"{one.exact:,}" if one.exact is not None else f"{one.close:,} within {CLOSE:.1%}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -14,7 +13,7 @@ from ..words import left_out
 from .fitted_table import Column, FittedTable, lines_of
 from .table import SHOWN
 
-__all__ = ["decomposability_view", "to_dict"]
+__all__ = ["decomposability_view"]
 
 
 def decomposability_view(report: ModelReport, everything: bool = False) -> RenderableType:
@@ -38,11 +37,6 @@ def decomposability_view(report: ModelReport, everything: bool = False) -> Rende
         parts.append(Text(f"… and {len(report.skipped) - SHOWN} more not examined (--all shows them)", style="dim"))
     parts += [Text(note, style="dim") for note in report.notes]
     return Group(*parts, Text(f"examined in {report.seconds:.1f} s", style="dim"), Text(f"\n{report.sentence}", "bold"))
-
-
-def to_dict(report: ModelReport) -> dict[str, Any]:
-    """The report for JSON: what `ModelReport.to_dict` gives."""
-    return report.to_dict()
 
 
 def _structure(matrices: Sequence[MatrixReport]) -> FittedTable:

@@ -51,7 +51,7 @@ def test_timings_ratios_and_rounds(timed):
         assert timing.bytes_ == len(data(name))
         assert found.comparisons[name].ratio == pytest.approx(found.paired[name].median) == pytest.approx(0.4 / seconds)
         assert found.rounds[name] == 12
-    assert (found.fastest, found.rows, found.threads, found.provider) == ("Softplus", 7, 1, "cpu")
+    assert (found.rows, found.threads, found.provider) == (7, 1, "cpu")
     assert found.comparison("Exp", "Softplus").ratio == pytest.approx(1 / 8)
     assert found.comparison("Exp", "Softplus").speed is Speed.SLOWER
 
@@ -110,7 +110,7 @@ def test_real_models_and_json(tmp_path):
     assert again["paired"]["file"]["median"] == found.paired["file"].median
     assert again["comparisons"]["file"]["ratio"] == found.comparisons["file"].ratio and "seconds" not in again
     assert again["cuda_graph"] is False and again["cuda_graph_reason"] == "there are none on the CPU"
-    assert found.fastest in found.timings and found.timings["file"].load_seconds > 0
+    assert found.timings["file"].load_seconds > 0
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from activations import observations, observed
 from hypothesis import given
 
-from scission.passes.anneal.activity.activity import ActivityError, classes, operator_classes
+from scission.passes.anneal.activity.activity import ActivityError
 from scission.passes.anneal.activity.recorder import InputRecorder, Recorder
 
 
@@ -17,14 +17,11 @@ def test_every_count_is_what_counting_one_sample_at_a_time_gives(observation):
     assert (seen.samples, seen.paired, seen.lost, seen.shape) == (M, M, 0, (K, N))
     assert seen.inputs.tolist() == [sum(row[k] != 0 for row in x) for k in range(K)]
     assert seen.outputs.tolist() == [sum(row[n] != 0 for row in y) for n in range(N)]
-    assert seen.joint.tolist() == [[sum(r[i] != 0 and r[j] != 0 for r in x) for j in range(K)] for i in range(K)]
     pairs = list(zip(x, y, strict=True))
     assert seen.exposure.tolist() == [
         [sum(a[k] != 0 and b[n] != 0 for a, b in pairs) for n in range(N)] for k in range(K)
     ]
     np.testing.assert_allclose(seen.gram, sum(np.outer(row, row) for row in x), atol=1e-12)
-    np.testing.assert_allclose(seen.squares, np.diag(seen.gram), atol=1e-12)
-    np.testing.assert_allclose(seen.mean, x.mean(axis=0), atol=1e-12)
     assert not seen.gram.flags.writeable and not seen.exposure.flags.writeable
 
 
@@ -34,7 +31,7 @@ def test_every_float_type_is_summed_in_float64(dtype):
     seen = observed(x)
     wide = x.astype(np.float64)
     np.testing.assert_allclose(seen.gram, wide.T @ wide, rtol=1e-13)
-    assert (seen.paired, seen.outputs, seen.exposure, seen.links) == (0, None, None, None)
+    assert (seen.paired, seen.outputs, seen.exposure) == (0, None, None)
 
 
 def test_rows_that_are_not_finite_are_counted_and_left_out():
@@ -50,15 +47,9 @@ def test_rows_that_are_not_finite_are_counted_and_left_out():
 def test_large_matrices_are_not_kept_and_the_classes_still_are():
     x = np.eye(4)[[0, 1, 1]] + np.eye(4)[[2, 1, 3]]
     seen = observed(x, x[:, :2], limit=7)
-    assert (seen.gram, seen.joint, seen.exposure) == (None, None, None)
-    assert classes(seen).tolist() == [0, 1, 0, 1] and operator_classes(seen)[1].tolist() == [0, 1]
-    for search in (classes, operator_classes):
-        with pytest.raises(ActivityError, match="recorded"):
-            search(seen, 2)
+    assert (seen.gram, seen.exposure) == (None, None) and seen.labels.tolist() == [0, 1, 0, 1]
     narrow = observed(x, x[:, :1], gram=False, limit=15)
-    assert narrow.gram is None and narrow.joint is None and narrow.exposure is not None
-    with pytest.raises(ActivityError, match="outputs were not recorded"):
-        operator_classes(observed(x))
+    assert narrow.gram is None and narrow.exposure is not None
 
 
 def test_linears_share_what_is_recorded_of_one_activation():
