@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...ir.graph.sizes import Setting
 from ...ir.io.load import Model
-from ..ort.memory import fitting, footprint, limit_of, room_beside, tell_lowered, weight_bytes
+from ..ort.memory import fitting, footprint, limit_of, room_beside, session_bytes, tell_lowered, weight_bytes
 from ..ort.session import TensorSpec
 from .drawing import wished_sizes, wishes_of
 from .inputs import shape_of
@@ -29,13 +29,14 @@ class Room:
 
     def __init__(self, model: Model, spec: Sequence[TensorSpec], trials: Trials, *, asked: bool) -> None:
         self.model, self.spec, self.trials = model, spec, trials
-        self.limit = limit_of(trials.memory, asked=asked)
         self.weights = weight_bytes(model.graph)
+        self.limit = limit_of(trials.memory, asked=asked, weights=self.weights)
+        self.held = session_bytes(model.graph, model.graph)  # the rewritten one is no larger
 
     def need(self, sizes: Mapping[str, int]) -> tuple[int, int]:
-        """Bytes beside the weights as they usually are, and at the very least."""
+        """Bytes beside what sessions hold as they usually are, and at the very least with the weights."""
         found = footprint(self.model.graph, {one.name: shape_of(one, sizes) for one in self.spec})
-        return TRIALS * found.inputs + found.compared, found.inputs + found.live
+        return TRIALS * found.inputs + found.compared, found.inputs + found.live + self.weights
 
     def fits(self, sizes: Mapping[str, int]) -> bool:
         """Whether inputs of these sizes take no more than is usual."""
@@ -46,15 +47,15 @@ class Room:
 
         Raises NoMemoryError where none can be run.
         """
-        chosen, need = fitting(sizes, self._smaller(sizes), self.need, self.limit, self.weights, self.model.name)
+        chosen, need = fitting(sizes, self._smaller(sizes), self.need, self.limit, self.held, self.model.name)
         if tell and chosen != sizes:
             tell_lowered(sizes, chosen, need, self.limit)
         return chosen
 
     @property
     def room(self) -> int | None:
-        """Bytes that are left to what is not a weight; None for no limit."""
-        return room_beside(self.weights, self.limit)
+        """Bytes that sessions leave to inputs and activations; None for no limit."""
+        return room_beside(self.held, self.limit)
 
     def _smaller(self, sizes: Mapping[str, int]) -> Iterator[Mapping[str, int]]:
         """Smaller sizes that the graph and the user allow."""

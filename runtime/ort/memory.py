@@ -34,15 +34,15 @@ __all__ = [
         "limit_of",
         "parse_bytes",
         "room_beside",
+        "session_bytes",
         "shown_bytes",
     ),
     *("tell_lowered", "weight_bytes"),
 ]
 
-UNASKED = 1 << 30  # bytes beside the model that a command takes without being asked for more
+UNASKED = 1 << 30  # bytes beside the weights of the model that a command takes without being asked for more
 MODELS = 4  # the original and its rewritten form, once as they are and once with values in between as outputs
 COMPARED = 12  # times the bytes of an output that comparing it in float64 takes
-PACKED = 2  # times the bytes of weights in sessions: as they are read, and as kernels want them
 LEAST = 16  # the part of a limit that is left to activations, however large the weights
 WIDTH = 4  # bytes of an element of unknown type, unless those of an input are wider
 TEXT = 64  # bytes of a text and its reference
@@ -138,16 +138,17 @@ def _group(limit: Path, usage: Path) -> int | None:
         return None
 
 
-def limit_of(memory: int | None, *, asked: bool) -> MemoryLimit:
+def limit_of(memory: int | None, *, asked: bool, weights: int = 0) -> MemoryLimit:
     """What may be used: `memory` where the user says so, else half of what is free; and without sizes that were asked
-    for no more than `UNASKED`."""
+    for no more than `UNASKED` beside weights of so many bytes."""
     if memory is not None:
         return MemoryLimit(usual=memory, most=memory)
     free = free_bytes()
     half = None if free is None else free // 2
     if asked:
         return MemoryLimit(usual=half, most=half)
-    return MemoryLimit(usual=UNASKED if half is None else min(half, UNASKED), most=half)
+    unasked = UNASKED + weights
+    return MemoryLimit(usual=unasked if half is None else min(half, unasked), most=half)
 
 
 def release(*models: ir.Model) -> None:
@@ -270,9 +271,17 @@ def halvings(sizes: Mapping[str, int], free: Sequence[str]) -> Iterator[dict[str
         yield dict(current)
 
 
-def room_beside(weights: int, limit: MemoryLimit) -> int | None:
-    """Bytes that sessions with weights of so many bytes leave, never less than a `LEAST` of the limit."""
-    return None if limit.usual is None else max(limit.usual - PACKED * weights, limit.usual // LEAST)
+def room_beside(held: int, limit: MemoryLimit) -> int | None:
+    """Bytes that sessions which hold so many bytes leave, never less than a `LEAST` of the limit."""
+    return None if limit.usual is None else max(limit.usual - held, limit.usual // LEAST)
+
+
+def session_bytes(*models: ir.Model) -> int:
+    """Bytes that open sessions of these models hold at the most: weights as kernels want them, and besides the largest
+    tensor once more while it is read. Sessions of one and of many tensors, 15 to 950 MB, held 1.00 times their
+    weights."""
+    sizes = [[int(tensor.nbytes) for tensor in constant_tensors(model)] for model in models]
+    return sum(map(sum, sizes)) + max((size for own in sizes for size in own), default=0)
 
 
 def fitting(
@@ -280,25 +289,26 @@ def fitting(
     others: Iterable[T],
     need: Callable[[T], tuple[int, int]],
     limit: MemoryLimit,
-    weights: int,
+    held: int,
     what: str,
 ) -> tuple[T, int]:
     """The first setting that fits, or the last one where none does but it could still run; and what `first` needs.
 
-    need: bytes of a setting beside the weights, as they usually are and at the very least; weights: bytes of those;
-    what: is run, for the message. Raises NoMemoryError where even the last needs more than may be used.
+    need: bytes of a setting, beside what sessions hold as they usually are, and at the very least with weights; held:
+    bytes that sessions hold; what: is run, for the message. Raises NoMemoryError where even the last needs more than
+    may be used.
     """
     usual, least = need(first)
-    room = room_beside(weights, limit)
+    room = room_beside(held, limit)
     chosen, wanted = first, usual
     for other in others if room is not None and usual > room else ():
         chosen = other
         wanted, least = need(other)
         if room is None or wanted <= room:
             break
-    if limit.most is not None and least + weights > limit.most:
+    if limit.most is not None and least > limit.most:
         raise NoMemoryError(
-            f"{what} needs {shown_bytes(least + weights)} of memory at the least and "
+            f"{what} needs {shown_bytes(least)} of memory at the least and "
             f"{shown_bytes(limit.most)} may be used; give smaller sizes with ",
             option("sizes", flag="--size"),
             ", or allow more with ",

@@ -30,7 +30,8 @@ class Trials:
     they are like: 'ones', 'zeros', 'mask', 'lengths' or 'random'; rtol, atol: instead of the default tolerance;
     seconds: the most that is spent on timing one input size; custom_ops: libraries of custom operators; cuda_graph:
     whether models are timed as CUDA graphs, 'auto' where both can be, 'on' or else an error, or 'off'; memory: bytes
-    that running models may take, by default half of what is free and 1 GiB at sizes that were not asked for.
+    that running models may take, by default half of what is free, and the weights and 1 GiB at sizes that were
+    not asked for.
     """
 
     provider: Choice = setting("auto", "cpu, cuda, or auto: CUDA where it really works", choices=PROVIDERS)

@@ -15,7 +15,7 @@ from ..measure.comparison import Comparison
 
 __all__ = ["KeptRace", "TuningCache", "cache_path", "key_of"]
 
-SCHEMA = 2
+SCHEMA = 3
 FASTEST = 1e6  # a speed-up above this was never measured
 
 
@@ -42,11 +42,13 @@ class KeptRace:
     """What is kept of one unit.
 
     forms: each beside dense at every row count, None where it was no longer run, in the order of the ways that the key
-    is for; winner: the place of the one that won, None where that was dense.
+    is for; winner: the place of the one that won, None where that was dense; sizes: of open dimensions that it was
+    raced at, None for those that the key is for: others do not fit into any memory.
     """
 
     forms: tuple[tuple[Comparison | None, ...], ...]
     winner: int | None
+    sizes: tuple[Mapping[str, int], ...] | None = None
 
 
 @dataclass(slots=True)
@@ -77,12 +79,14 @@ class TuningCache:
             return None
         forms = [_form(told) for told in entry["forms"]]
         known = [form for form in forms if form is not None]
-        winner = entry["winner"]
+        winner, sizes = entry["winner"], entry.get("sizes")
         if len(known) < len(forms) or len({len(form) for form in known}) != 1:
             return None
         if winner is not None and (type(winner) is not int or not 0 <= winner < len(known)):
             return None
-        return KeptRace(forms=tuple(known), winner=winner)
+        if sizes is not None and not (isinstance(sizes, list) and all(isinstance(one, dict) for one in sizes)):
+            return None
+        return KeptRace(forms=tuple(known), winner=winner, sizes=None if sizes is None else tuple(sizes))
 
     def put(self, key: str, what: Mapping[str, Any], kept: KeptRace, ways: Sequence[str]) -> None:
         """Remember a race and write the file, whole or not at all, with what others wrote in the meantime.
@@ -90,7 +94,9 @@ class TuningCache:
         what: what the key stands for; ways: what the forms are called: both for whoever reads the file.
         """
         forms = [[None if one is None else [one.ratio, one.low, one.high, one.pairs] for one in f] for f in kept.forms]
-        self.entries[key] = {"what": dict(what), "ways": list(ways), "forms": forms, "winner": kept.winner}
+        sizes = None if kept.sizes is None else [dict(one) for one in kept.sizes]
+        told = {"what": dict(what), "ways": list(ways), "forms": forms, "winner": kept.winner, "sizes": sizes}
+        self.entries[key] = told
         self._write()
 
     def drop(self, keys: Collection[str]) -> None:

@@ -23,11 +23,11 @@ from ..inputs.settings import smaller_settings
 from ..measure.comparison import Comparison
 from ..measure.deviation import compare_values
 from ..measure.race import Race, race
-from ..ort.memory import COMPARED, fitting, footprint, limit_of, tell_lowered, weight_bytes
+from ..ort.memory import COMPARED, fitting, footprint, limit_of, session_bytes, tell_lowered, weight_bytes
 from ..ort.session import SessionError, open_session
 from ..ort.trials import Trials
 
-__all__ = ["DENSE", "Raced", "Racer", "Races", "race_excerpt", "why_not"]
+__all__ = ["DENSE", "Raced", "Racer", "Races", "fitted", "race_excerpt", "why_not"]
 
 DENSE = "dense"
 FEEDS = 3  # inputs that are held at a time, one for each setting
@@ -98,15 +98,18 @@ def race_excerpt(
     trials: Trials,
     racer: Racer = race,
     seconds: float | None = None,
+    fits: bool = False,
 ) -> Races:
     """Race rewritten forms of an excerpt with the dense one, on random inputs as large as they are in each setting.
 
     home: the model whose file holds the weights; activations: of the view that the excerpt was cut out of; trials:
     provider, threads, seed and tolerance; seconds: that a race takes at most, in each setting, as in the trials by
-    default. Every form is checked first: one that computes something else, or that ONNX Runtime refuses, is not run.
+    default; fits: whether the settings are known to fit into memory, else lower ones may be run, see `fitted`.
+    Every form is checked first: one that computes something else, or that ONNX Runtime refuses, is not run.
     Raises SessionError, InputError, ModelError or BenchError when the excerpt itself cannot be run.
     """
-    activations = _fitting(home, dense, forms, activations, trials)
+    if not fits:
+        activations = fitted(home, dense, forms, activations, trials)
     feeds, counts = _draw(dense, trials, activations)
     with _files(home, {DENSE: dense, **forms}) as paths:
         problems = _problems(paths, feeds, trials)
@@ -140,11 +143,15 @@ def race_excerpt(
     return Races(counts=counts, forms=raced, races=tuple(races))
 
 
-def _fitting(
+def fitted(
     home: Model, dense: ir.Model, forms: Mapping[str, ir.Model], activations: Activations, trials: Trials
 ) -> Activations:
-    """The same in settings in which all forms fit into memory beside one another: lower ones where they do not."""
+    """The same in settings in which all forms fit into memory beside one another: lower ones where they do not.
+
+    Warns of those that are lower; raises NoMemoryError where not even the lowest can be run.
+    """
     weights = sum(weight_bytes(one) for one in (dense, *forms.values()))
+    held = session_bytes(dense, *forms.values())
 
     def need(setting: Setting) -> tuple[int, int]:
         there = Activations(activations.model, lambda: (setting,))
@@ -152,13 +159,13 @@ def _fitting(
         shapes = {value.name or "": there.shape(source, 0) for value, source in sources if source is not None}
         found = [footprint(one, shapes) for one in (dense, *forms.values())]
         together = FEEDS * found[0].inputs + sum(one.values for one in found) + COMPARED * found[0].outputs
-        return together, sum(one.live for one in found)
+        return together, weights + sum(one.live for one in found)
 
-    limit = limit_of(trials.memory, asked=bool(trials.sizes))
+    limit = limit_of(trials.memory, asked=bool(trials.sizes), weights=weight_bytes(dense))
     chosen = []
     for setting in activations.settings:
         smaller = smaller_settings(home, setting, trials.sizes)
-        fits, wanted = fitting(setting, smaller, need, limit, weights, dense.graph.name or home.name)
+        fits, wanted = fitting(setting, smaller, need, limit, held, dense.graph.name or home.name)
         if fits != setting:
             tell_lowered(setting.sizes, fits.sizes, wanted, limit)
         chosen.append(fits)

@@ -10,6 +10,7 @@ from ... import __version__
 from ...ir.brief import brief, brief_line
 from ...ir.errors import ScissionError
 from ...ir.graph.activations import Activations
+from ...ir.graph.linear import Linear
 from ...ir.graph.view import View
 from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
@@ -28,7 +29,7 @@ from ..measure.race import race
 from ..ort.environment import machine
 from ..ort.trials import Trials
 from .cache import KeptRace, TuningCache, cache_path, key_of
-from .form_race import DENSE, Raced, Racer, race_excerpt, why_not
+from .form_race import DENSE, Raced, Racer, fitted, race_excerpt, why_not
 from .winner import choose_winner
 
 __all__ = ["MACHINE", "Tuned", "TunedUnit", "Way", "tune"]
@@ -221,27 +222,49 @@ class _Work:
             return self.known[key]
         names = [one.way for one in ways]
         kept = self.cache.get(key)
-        if kept is not None and len(kept.forms) == len(ways):
-            return "cache", _remembered(kept, names, tuple(one.batch for one in self.activations.settings))
-        outcome = self._measured(unit, part, ways)
+        if kept is not None and len(kept.forms) != len(ways):
+            kept = None
+        if kept is not None and kept.sizes is None:
+            return "cache", _remembered(kept, names, self.activations)
+        forms, refused = self._forms(part, ways)
+        ran = fitted(self.model, part, forms, self.activations, self.trials)
+        if kept is not None and kept.sizes == tuple(_sizes(ran)):
+            return "cache", _remembered(kept, names, ran)
+        outcome = self._measured(unit, part, forms, refused, ran)
         self.known[key] = (unit.nodes[0], outcome)
         if outcome.settled and not any(one.problem for one in outcome.forms.values()):
             place = None if outcome.winner == DENSE else names.index(outcome.winner)
-            forms = tuple(outcome.forms[name].found for name in names)
-            self.cache.put(key, what, KeptRace(forms=forms, winner=place), names)
+            race = KeptRace(
+                forms=tuple(outcome.forms[name].found for name in names),
+                winner=place,
+                sizes=None if ran is self.activations else tuple(_sizes(ran)),
+            )
+            self.cache.put(key, what | {"sizes": _sizes(ran), "extents": _extents(unit, ran)}, race, names)
         return "measured", outcome
 
-    def _measured(self, unit: PlanUnit, part: ir.Model, ways: Sequence[Alternative]) -> _Outcome:
+    def _forms(self, part: ir.Model, ways: Sequence[Alternative]) -> tuple[dict[str, ir.Model], dict[str, Raced]]:
+        """The excerpt in every way, by name, and what cannot be built."""
         forms, refused = {}, {}
         for one in ways:
             try:
                 forms[one.way] = rewrite(part, alone(self.plan, one.steps, one.joints))
             except PlanError as error:
                 refused[one.way] = Raced(problem=str(error))
-        races = race_excerpt(self.model, part, forms, self.activations, trials=self.trials, racer=self.racer)
-        raced = {one.way: (dict(races.forms) | refused)[one.way] for one in ways}
-        ran = [name for name, one in raced.items() if one.complete]
-        found = choose_winner(ran, unit.way, DENSE, races.beside, force=self.force)
+        return forms, refused
+
+    def _measured(
+        self,
+        unit: PlanUnit,
+        part: ir.Model,
+        forms: Mapping[str, ir.Model],
+        refused: Mapping[str, Raced],
+        ran: Activations,
+    ) -> _Outcome:
+        """The race in settings that fit."""
+        races = race_excerpt(self.model, part, forms, ran, trials=self.trials, racer=self.racer, fits=True)
+        raced = dict(races.forms) | dict(refused)
+        complete = [name for name, one in raced.items() if one.complete]
+        found = choose_winner(complete, unit.way, DENSE, races.beside, force=self.force)
         return _Outcome(counts=races.counts, forms=raced, winner=found.form, settled=found.settled)
 
     def _what(self, part: ir.Model, unit: PlanUnit, ways: Sequence[Alternative]) -> dict[str, Any]:
@@ -252,8 +275,7 @@ class _Work:
             "ways": [form_of(one.steps, one.joints[0] if one.joints else None) for one in ways],
             "force": self.force,
             "extents": [step.extents for step in unit.steps],
-            "sizes": [dict(sorted(one.sizes.items())) for one in self.activations.settings],
-            "memory": self.trials.memory,
+            "sizes": _sizes(self.activations),
             "threads": self.trials.threads,
             "cuda_graph": self.trials.cuda_graph,
             "machine": dict(self.here),
@@ -261,7 +283,18 @@ class _Work:
         }
 
 
-def _remembered(kept: KeptRace, names: Sequence[str], batch: tuple[int, ...]) -> _Outcome:
+def _sizes(activations: Activations) -> list[dict[str, int]]:
+    return [dict(sorted(one.sizes.items())) for one in activations.settings]
+
+
+def _extents(unit: PlanUnit, ran: Activations) -> list[Any]:
+    """What each step computes where it ran, as steps have it."""
+    own = {one.address: ran.of(one) if isinstance(one, Linear) else ran.of_sequences(one) for one in unit.operators}
+    return [own.get(step.node, step.extents) for step in unit.steps]
+
+
+def _remembered(kept: KeptRace, names: Sequence[str], ran: Activations) -> _Outcome:
+    batch = tuple(one.batch for one in ran.settings)
     sizes = len(kept.forms[0])
     return _Outcome(
         counts=batch if sizes == len(batch) else (None,) * sizes,

@@ -139,7 +139,8 @@ def test_without_a_size_asked_for_a_gibibyte_is_enough(monkeypatch: pytest.Monke
     monkeypatch.setattr(memory, "free_bytes", lambda: 64 << 30)
     assert memory.limit_of(None, asked=False) == memory.MemoryLimit(usual=1 << 30, most=32 << 30)
     assert memory.limit_of(None, asked=True).usual == 32 << 30
-    assert memory.limit_of(5, asked=False) == memory.MemoryLimit(usual=5, most=5)
+    assert memory.limit_of(None, asked=False, weights=9).usual == (1 << 30) + 9
+    assert memory.limit_of(5, asked=False, weights=9) == memory.MemoryLimit(usual=5, most=5)
     monkeypatch.setattr(memory, "free_bytes", lambda: None)
     assert memory.limit_of(None, asked=True) == UNBOUND
 

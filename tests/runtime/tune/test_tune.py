@@ -18,6 +18,7 @@ from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.rewrite.rewrite import rewrite
+from scission.runtime.notes import LoweredWarning
 from scission.runtime.tune import tune as tuning
 from scission.runtime.tune.tune import tune
 
@@ -179,6 +180,26 @@ def test_elsewhere_it_is_measured_again(change, monkeypatch):
     plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS, regions=False))
     tune(loaded, plan, change.get("trials", TRIALS), change.get("batch", ROWS), racer=racer)
     assert racer.calls
+
+
+def test_what_ran_at_lower_sizes_holds_only_where_those_run_again(cache):
+    """Room for a few rows, then for all, then for few again: what ran as asked holds everywhere."""
+    loaded = load(twins())
+    plan = make_plan(loaded, PlanSettings(force=True, batch=[4096], regions=False))
+    small, large = (dataclasses.replace(TRIALS, memory=count) for count in (2_000_000, 2_000_000_000))
+    rows, sources = [], []
+    with pytest.warns(LoweredWarning, match="instead of 4096"):
+        for trials in (small, small, large, small):
+            racer = FakeRacer(lambda way, rows: 2.0)
+            result = tune(loaded, plan, trials, [4096], racer=racer)
+            rows.append([called for _, called in racer.calls])
+            sources.append(result.units[0].source)
+            if trials is small and not rows[1:]:
+                (entry, *_) = json.loads(cache.read_text())["entries"].values()
+                (told,), (ran,) = entry["what"]["sizes"], entry["sizes"]
+                assert told == ran and entry["what"]["extents"] == [[[rows[0][0]]]]
+    assert rows[0] and rows[0][0] < 4096 and rows[1:] == [[], [4096], []]
+    assert sources == ["measured", "cache", "measured", "cache"]
 
 
 def test_a_damaged_cache_is_a_warning_and_no_error(cache):
