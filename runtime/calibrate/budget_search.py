@@ -31,7 +31,7 @@ from .dataset import Labelled
 from .dataset import split as split_data
 from .level_sweep import LEVELLESS, activity_of
 from .metric.metric import Budget
-from .metric_runner import Measured, SideBySide
+from .metric_runner import Measured, SideBySide, side_by_side
 from .prepare import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def select(
     prepared = prepare(model, options, activity)
 
     def beside(part: Labelled) -> SideBySide:
-        return SideBySide(model, part, budget.metric, trials.provider, trials.threads, trials.custom_ops)
+        return side_by_side(model, part, budget.metric, trials)
 
     search = _Search(model, options, prepared, activity, budget, beside(tuning), progress)
     ladders, refused = search.ladders()
@@ -179,7 +179,7 @@ def without_useless(
     parts = split_data(data, 0.5, seed)
 
     def measure(part: Labelled, chosen: Sequence[AnnealingCandidate]) -> Measured:
-        runner = SideBySide(model, part, budget.metric, trials.provider, trials.threads, trials.custom_ops)
+        runner = side_by_side(model, part, budget.metric, trials)
         return runner.measure(_apply(model, chosen))
 
     idle = [c for c in selection.chosen if c.annealing.node not in split]

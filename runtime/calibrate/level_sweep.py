@@ -27,8 +27,9 @@ from .annealer import Annealer, as_annealer
 from .continuity import jumps
 from .dataset import Labelled, LabelledError
 from .metric.metric import Metric, parse_metric
-from .metric_runner import Measured, SideBySide
+from .metric_runner import Measured, SideBySide, side_by_side
 from .prepare import LIKE, Prepared, prepare
+from .room import within_memory
 
 if TYPE_CHECKING:
     from ...ir.findings.decomposability import ModelReport
@@ -98,13 +99,13 @@ def sweep(
     loaded = load(model)
     require_valid(loaded, model, trials.custom_ops)
     require_provider(trials.provider, loaded.name)
-    held = data if isinstance(data, Labelled) else read_data(loaded, data, labels)
+    held = data if isinstance(data, Labelled) else read_data(loaded, data, labels, trials)
     judge = parse_metric(metric) if isinstance(metric, str) else metric
     given, options = options, swept_by(options)
     activity = activity_of(loaded, options, held, trials)
     prepared = prepare(loaded, options, activity)
     options, prepared, found_first = _blocks_first(loaded, as_annealer(given or "auto"), options, prepared)
-    runner = SideBySide(loaded, held, judge, trials.provider, trials.threads, trials.custom_ops)
+    runner = side_by_side(loaded, held, judge, trials)
     chosen = sorted({float(level) for level in levels}, reverse=True)
     if options.method in LEVELLESS:
         chosen = [options.alpha]
@@ -200,9 +201,12 @@ def _bounded(decided: Annealed) -> Literal["stated", "estimated"] | None:
     return "estimated" if any(null.estimated for null in nulls) else "stated"
 
 
-def read_data(model: Model, data: Mapping[str, Any] | str | os.PathLike[str], labels: Any = None) -> Labelled:
-    """The labelled samples for the inputs of a model, from arrays or files of them."""
+def read_data(model: Model, data: Mapping[str, Any] | str | os.PathLike[str], labels: Any, trials: Trials) -> Labelled:
+    """The labelled samples for the inputs of a model, from arrays or files of them; raises NoMemoryError where a file
+    holds more than may be used."""
+    from ..compare.real_inputs import require_room
     from ..inputs.spec import spec_of
+    from ..ort.memory import limit_of
     from .dataset import labelled, read_labelled
 
     spec = spec_of(model, given=True)
@@ -213,6 +217,7 @@ def read_data(model: Model, data: Mapping[str, Any] | str | os.PathLike[str], la
         raise LabelledError(f"{model.name}: {what}; give {{{names}}}, samples first, or an .npz file of them")
     if isinstance(data, Mapping):
         return labelled(data, spec, Path(labels) if is_file else labels)
+    require_room(Path(data), limit_of(trials.memory, asked=True))
     return read_labelled(Path(data), spec, Path(labels) if is_file else labels)
 
 
@@ -228,7 +233,7 @@ def activity_of(
     return observe(
         model,
         view(model.graph).found.linears,
-        data.feeds,
+        within_memory(model, data, trials).feeds,
         provider=trials.provider,
         threads=trials.threads,
         custom_ops=trials.custom_ops,

@@ -17,10 +17,12 @@ from ...passes.rewrite.seeding import common_seeds, draws, seeded
 from ..measure.deviation import compare_values
 from ..ort.opened import written
 from ..ort.session import Choice, Session, open_session
+from ..ort.trials import Trials
 from .dataset import Labelled
 from .metric.metric import Metric, MetricError
+from .room import kept_outputs, within_memory
 
-__all__ = ["Measured", "SideBySide"]
+__all__ = ["Measured", "SideBySide", "side_by_side"]
 
 Array = npt.NDArray[Any]
 HELD = 1 << 30  # bytes of the original's outputs that are kept; beyond, the original runs again beside each model
@@ -38,11 +40,18 @@ class Measured:
     cosine: float | None
 
 
+def side_by_side(model: Model, data: Labelled, metric: Metric, trials: Trials) -> SideBySide:
+    """A model beside changed copies, run as the trials say: within memory, as far as that can be."""
+    held = kept_outputs(model, trials, HELD)
+    data = within_memory(model, data, trials)
+    return SideBySide(model, data, metric, trials.provider, trials.threads, trials.custom_ops, held)
+
+
 @dataclass(slots=True)
 class SideBySide:
     """Runs the original once over all inputs and compares changed copies with it, one after another.
 
-    The outputs of the original are kept while they fit into 1 GiB. Raises SessionError when ONNX Runtime refuses a
+    held: bytes within which the outputs of the original are kept. Raises SessionError when ONNX Runtime refuses a
     model, MetricError when the metric does not suit the outputs.
     """
 
@@ -52,6 +61,7 @@ class SideBySide:
     provider: Choice = "auto"
     threads: int | None = None
     custom_ops: Sequence[Path] = ()
+    held: int = HELD
     _session: Session | None = field(default=None, init=False)
     _kept: dict[int, Mapping[str, Any]] = field(default_factory=dict, init=False)
     _size: int = field(default=0, init=False)
@@ -113,7 +123,7 @@ class SideBySide:
             if known is None:
                 known = self._run(feed)
                 size = sum(value.nbytes for value in known.values() if isinstance(value, np.ndarray))
-                if self._size + size <= HELD:
+                if self._size + size <= self.held:
                     self._kept[index] = known
                     self._size += size
             yield known

@@ -50,7 +50,6 @@ def check(
     of the inputs to run at instead of those that are chosen for that; progress: called with (done, total, what).
     Raises ModelError, SessionError, InputError or EquivalenceError when the two cannot be compared.
     """
-    from ..inputs.inputs import load_npz
     from ..inputs.size_search import TRIALS
     from ..ort.messages import lacks_kernel
     from ..ort.session import SessionError, open_session
@@ -61,6 +60,7 @@ def check(
     from .own_error import excused
     from .probes import probes
     from .randomness import alike
+    from .real_inputs import real_feeds
     from .selections import hidden_by_masks
 
     trials = trials or Trials()
@@ -78,8 +78,10 @@ def check(
 
         def feeds(session: Session) -> list[Mapping[str, Any]]:
             """The same inputs for every comparison of these two."""
-            if not chosen:
-                chosen.extend(observed.choose(session) if batch is None else bench_feeds(files, source, trials, batch))
+            if not chosen and batch is None:
+                chosen.extend(observed.choose(session))
+            elif not chosen:
+                chosen.extend(bench_feeds(files, source, trials, batch, timed=False))
             return chosen
 
         tolerance: dict[str, Any] = {"rtol": trials.rtol, "atol": trials.atol, "least": _least(source, result)}
@@ -108,7 +110,7 @@ def check(
             if not lacks_kernel(error):
                 raise
             if trials.inputs is not None:
-                some = load_npz(trials.inputs, spec_of(source, given=True))
+                some = real_feeds(source, trials.inputs, trials)
             else:
                 some = list(itertools.islice(candidate_feeds(source, trials), TRIALS))
             return check_on_reference(pair.original, pair.changed, feeds=some, why=str(error), **tolerance)
@@ -248,10 +250,10 @@ def make_feeds(
     model: Model, trials: Trials, sizes: Callable[[Sequence[TensorSpec]], Sequence[Mapping[str, int]]]
 ) -> list[Feed]:
     """The real inputs where there are some, else random ones for each of the sizes that suit the model's inputs."""
-    from ..inputs.inputs import load_npz
     from .feeds import drawn
+    from .real_inputs import real_feeds
 
     if trials.inputs is not None:
-        return list(load_npz(trials.inputs, spec_of(model, given=True)))
+        return real_feeds(model, trials.inputs, trials)
     spec = spec_of(model)
     return list(drawn(model, spec, trials, sizes(spec)))

@@ -14,7 +14,7 @@ import numpy as np
 from ...ir.io.load import Model
 from ..inputs.canary import Canary, canary_for
 from ..inputs.drawing import STYLES, draw_feed, wished_sizes, wishes_of
-from ..inputs.inputs import index_bounds, load_npz, shape_of
+from ..inputs.inputs import index_bounds, shape_of
 from ..inputs.lengths import length_bounds
 from ..inputs.meaning import meanings
 from ..inputs.room import Room
@@ -22,7 +22,9 @@ from ..inputs.runnable import runnable
 from ..inputs.size_facts import derive
 from ..inputs.size_search import TRIALS, candidate_sizes, sizes_beyond
 from ..ort.session import Session, SessionError, TensorSpec, open_session
+from .duration import timed_within
 from .exercise import observe, parts_of
+from .real_inputs import real_feeds
 from .unexercised import PartReport, part_reports
 
 if TYPE_CHECKING:
@@ -129,22 +131,32 @@ def _elements(spec: Sequence[TensorSpec], sizes: Mapping[str, int]) -> int:
     return sum(math.prod(shape_of(value, sizes)) for value in spec)
 
 
-def bench_feeds(paths: Sequence[Path], model: Model, trials: Trials, batch: Sequence[int] | None) -> list[Feed]:
-    """Inputs to time models on, one for each batch; where one is refused, the nearest that runs."""
+def bench_feeds(
+    paths: Sequence[Path], model: Model, trials: Trials, batch: Sequence[int] | None, *, timed: bool = True
+) -> list[Feed]:
+    """Inputs to time models on, one for each batch; where one is refused, the nearest that runs.
+
+    timed: whether sizes that would take too long to time are lowered, as those are that do not fit into memory.
+    """
     from ..inputs.settings import settings_of
     from ..inputs.spec import spec_of
 
     if trials.inputs is not None:
-        return load_npz(trials.inputs, spec_of(model, given=True))[:1]
+        return real_feeds(model, trials.inputs, trials)[:1]
     spec = spec_of(model)
     sizes: list[Mapping[str, int]] = [
         setting.sizes for setting in settings_of(model, batch, sizes_given(spec, trials))()
     ]
     room = Room(model, spec, trials, asked=bool(batch or sizes_given(spec, trials)))
     sizes = [room.lowered(one, tell=True) for one in sizes]
-    sizes = [one for place, one in enumerate(sizes) if one not in sizes[:place]]
     options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
     sessions = [open_session(path, provider=trials.provider, **options) for path in paths]
+    if timed:
+        sizes = [
+            timed_within(one, trials.seconds, room, sessions, lambda own: next(drawn(model, spec, trials, [own])))
+            for one in sizes
+        ]
+    sizes = [one for place, one in enumerate(sizes) if one not in sizes[:place]]
     found: list[Feed] = []
     with canary_for(model.graph, paths, trials) as canary:
         for feed in drawn(model, spec, trials, sizes):
@@ -177,7 +189,7 @@ class Observed:
         from ..inputs.spec import spec_of
 
         if self.trials.inputs is not None:
-            self.feeds = load_npz(self.trials.inputs, spec_of(self.model, given=True))
+            self.feeds = real_feeds(self.model, self.trials.inputs, self.trials)
             self.runs = runs_of(self.model, self.feeds, self.trials) if self.parts else []
             return self.feeds
         names, wanted = symbols(spec_of(self.model)), _wanted(meanings(self.model.graph).values())

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...ir.graph.sizes import Setting
+from ...ir.graph.sizes import Setting, open_dims
 from ...ir.io.load import Model
-from ..ort.memory import fitting, footprint, limit_of, room_beside, session_bytes, tell_lowered, weight_bytes
+from ..ort.memory import (
+    NoMemoryError,
+    fitting,
+    footprint,
+    limit_of,
+    room_beside,
+    session_bytes,
+    tell_lowered,
+    weight_bytes,
+)
 from ..ort.session import TensorSpec
 from .drawing import wished_sizes, wishes_of
 from .inputs import shape_of
-from .settings import smaller_settings
+from .settings import settings_of, smaller_settings
+from .spec import spec_of
 
 if TYPE_CHECKING:
     from ..ort.trials import Trials
 
-__all__ = ["Room"]
+__all__ = ["Room", "settings_within"]
 
 TRIALS = 5  # inputs that are held at a time
 
@@ -47,7 +58,7 @@ class Room:
 
         Raises NoMemoryError where none can be run.
         """
-        chosen, need = fitting(sizes, self._smaller(sizes), self.need, self.limit, self.held, self.model.name)
+        chosen, need = fitting(sizes, self.smaller(sizes), self.need, self.limit, self.held, self.model.name)
         if tell and chosen != sizes:
             tell_lowered(sizes, chosen, need, self.limit)
         return chosen
@@ -57,7 +68,42 @@ class Room:
         """Bytes that sessions leave to inputs and activations; None for no limit."""
         return room_beside(self.held, self.limit)
 
-    def _smaller(self, sizes: Mapping[str, int]) -> Iterator[Mapping[str, int]]:
+    def bytes_of_values(self, sizes: Mapping[str, int]) -> int:
+        """Bytes of everything that one run of the model computes."""
+        return footprint(self.model.graph, {one.name: shape_of(one, sizes) for one in self.spec}).values
+
+    def smaller(self, sizes: Mapping[str, int]) -> Iterator[Mapping[str, int]]:
         """Smaller sizes that the graph and the user allow."""
         fixed = wished_sizes(self.spec, wishes_of(self.trials)) | dict(self.trials.sizes or {})
         return (one.sizes for one in smaller_settings(self.model, Setting(1, sizes), fixed))
+
+
+def settings_within(
+    model: Model, batch: Sequence[int] | None, trials: Trials
+) -> tuple[Callable[[], tuple[Setting, ...]], Callable[[], None]]:
+    """What finds the settings that a model is run in, those of `settings_of` or lower ones that fit; and what warns of
+    those that are lower although they were asked for. Raises InputError at once for sizes of what is not open."""
+    asked = settings_of(model, batch, trials.sizes)
+
+    @functools.cache
+    def room() -> Room:
+        return Room(model, spec_of(model, given=True), trials, asked=bool(batch or trials.sizes))
+
+    @functools.cache
+    def found() -> tuple[Setting, ...]:
+        fitting = [lowered(setting) for setting in asked()]
+        return tuple(one for place, one in enumerate(fitting) if one not in fitting[:place])
+
+    def lowered(setting: Setting, tell: bool = False) -> Setting:
+        try:
+            sizes = room().lowered(setting.sizes, tell=tell)
+        except NoMemoryError:
+            return setting  # whoever runs it says so
+        lead = next(iter(open_dims([one.shape for one in room().spec])), None)
+        return setting if sizes == setting.sizes or lead is None else Setting(sizes[lead], sizes)
+
+    def tell() -> None:
+        for setting in asked() if batch or trials.sizes else ():
+            lowered(setting, tell=True)
+
+    return found, tell

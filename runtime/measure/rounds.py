@@ -22,6 +22,7 @@ WARM_UP = 3
 ROUNDS = 1000  # that the time is cut into: short ones, so that a neighbour who comes and goes is beside both models
 MOST_READINGS = 32  # of one model in a row
 CLOCKED = 20  # times what reading the clock costs that a reading takes, so that it is no part of it
+LATEST = 300.0  # seconds after which slow models are left, however few rounds that were
 LOOKS = 1.1  # rounds at one look at the results over those at the look before
 
 Calls = Mapping[str, Callable[[], None]]
@@ -71,8 +72,9 @@ def take_rounds(
 ) -> Taken:
     """Warm up, then run rounds until `steer` leaves fewer than two models or the time is over.
 
-    seconds: on the wall, but at least as many rounds as an interval needs; repeats: exactly so many rounds instead, in
-    which each model runs once; steer: given the seconds of all rounds so far and the models that run, those that go on.
+    seconds: on the wall, but at least as many rounds as an interval needs, unless those take too long; repeats: exactly
+    so many rounds instead, in which each model runs once; steer: given the seconds of all rounds so far and the models
+    that run, those that go on.
     """
     typical = _warmed_up(calls, clock, seconds)
     plan = Schedule(passes=1, readings=1, runs=dict.fromkeys(calls, 1))
@@ -82,8 +84,11 @@ def take_rounds(
     readings: dict[str, list[float]] = {name: [] for name in calls}
     running: Sequence[str] = list(calls)
     stop = clock.limit() + seconds
+    latest = math.inf if repeats is not None else clock.limit() + max(seconds, LATEST)
     done, look = 0, least_samples()
     while done < (repeats or least_samples()) or (repeats is None and clock.limit() < stop):
+        if done and clock.limit() >= latest:
+            break
         for name, taken in _round(calls, running, clock, plan, rng).items():
             rounds[name].append(min(taken))
             readings[name] += taken

@@ -76,7 +76,7 @@ def annealed_draft(
         )
     model = planner.loaded
     budget = parse_budget(max_drop)
-    held = data if isinstance(data, Labelled) else read_data(model, data, labels)
+    held = data if isinstance(data, Labelled) else read_data(model, data, labels, trials)
     selection = select(model, anneal, held, budget, trials, planner.progress)
     lossy = Lossy(planner, held, budget, anneal.seed, trials)
     exact = lossy.exact(selection)

@@ -67,13 +67,15 @@ def optimize(
     anneal = _annealer(anneal)
     initial = anneal and anneal.initial
     place.refuse(_files(further.data, further.labels, trials.inputs, initial, *trials.custom_ops))
-    planner = Planner.of(place.loaded, options, trials if further.tune else None, further.cache, progress)
+    timed = trials if further.bench else None
+    planner = Planner.of(place.loaded, options, trials if further.tune else None, further.cache, progress, run=timed)
     if anneal is None:
         plan, tuned = planner(place.loaded)
         draft = Draft(plan=plan, exact=place.loaded, tuned=tuned)
     else:
         draft = annealed_draft(planner, anneal, further.data, further.labels, further.max_drop, trials)
     if not draft.plan.changes:
+        planner.tell()
         return _unchanged(place, draft)
     attempt = Attempt(
         place=place,

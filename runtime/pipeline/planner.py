@@ -25,13 +25,15 @@ __all__ = ["Planner", "at_home", "with_graph"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planner:
-    """loaded: the model, in whose file the weights may still lie; settings, sized: of `make_plan`; trials: how units
-    are raced, None where the plan is not tuned; cache: whether what was measured is kept."""
+    """loaded: the model, in whose file the weights may still lie; settings, sized: of `make_plan`; tell: warns of
+    sizes that were lowered; trials: how units are raced, None where the plan is not tuned; cache: whether what was
+    measured is kept."""
 
     loaded: Model
     options: PlanOptions
     settings: PlanSettings
     sized: Callable[[], tuple[Setting, ...]]
+    tell: Callable[[], None]
     trials: Trials | None = None
     cache: bool = True
     progress: Progress | None = None
@@ -43,13 +45,21 @@ class Planner:
         trials: Trials | None = None,
         cache: bool = True,
         progress: Progress | None = None,
+        run: Trials | None = None,
     ) -> Planner:
-        """Raises InputError for sizes of what is not open."""
+        """run: how the model is going to be timed, where it is: then costs are predicted for sizes that fit into
+        memory. Raises InputError for sizes of what is not open."""
+        sized, tell = options.sized(loaded), nothing_lowered
+        if run is not None:
+            from ..inputs.room import settings_within
+
+            sized, tell = settings_within(loaded, options.batch, run)
         return Planner(
             loaded=loaded,
             options=options,
             settings=options.settings(),
-            sized=options.sized(loaded),
+            sized=sized,
+            tell=tell,
             trials=trials,
             cache=cache,
             progress=progress,
@@ -76,6 +86,10 @@ class Planner:
     def one_by_one(self) -> Planner:
         """The same that takes each linear alone."""
         return replace(self, settings=replace(self.settings, regions=False))
+
+
+def nothing_lowered() -> None:
+    """Costs are predicted for the sizes that were asked for."""
 
 
 def at_home(loaded: Model, exact: Model) -> Model:

@@ -38,7 +38,7 @@ class _Sweeping:
 @takes(
     asked=group(_Sweeping),
     options=annealing("refit", "veto"),
-    trials=group(Trials, only=("provider", "threads", "seed", "custom_ops")),
+    trials=group(Trials, only=("provider", "threads", "seed", "custom_ops", "memory")),
     printing=group(Printing),
 )
 def sweep(

@@ -114,3 +114,11 @@ def test_slow_models_run_as_often_as_an_interval_needs():
     found = taken(track, seconds=1.0)
     assert len(found.rounds["a"]) == len(found.rounds["b"]) == least_samples()
     assert len(track.ran) == 2 * (1 + least_samples())
+
+
+@pytest.mark.parametrize(("each", "rounds"), [(1.0, least_samples()), (40.0, 4), (1000.0, 1)])
+def test_slow_models_are_left_after_a_while(each, rounds):
+    """Once it is late, what was begun is the last."""
+    track = Track({"a": each, "b": each})
+    assert len(taken(track).rounds["a"]) == rounds
+    assert len(taken(Track({"a": each, "b": each}), repeats=7).rounds["b"]) == 7
