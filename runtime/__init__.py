@@ -1,5 +1,5 @@
 """The world: files, ONNX Runtime, measurement, reports, the command line.
 
 Entry: `pipeline.optimize.optimize`.
-May import: nothing.
+May import: ir.
 """

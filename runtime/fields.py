@@ -63,7 +63,7 @@ def chosen(kind: type[T], options: T | None, given: Mapping[str, Any]) -> T:
     Raises TypeError, which names what is needed, for options that are of no such kind.
     """
     if options is not None and not isinstance(options, kind):
-        raise TypeError(f"the options are a {type(options).__name__}; give a {kind.__name__}, or its fields by name")
+        raise TypeError(f"options are wanted as {kind.__name__}, or field by field, not as {type(options).__name__}")
     own = {option.name: given[option.name] for option in fields(kind) if option.name in given}  # type: ignore[arg-type]
     if options is None:
         return kind(**own)

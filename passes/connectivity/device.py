@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from ...ir.errors import ScissionError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DeviceError", "analysis_device", "cuda_devices", "described", "pick_device"]
+__all__ = ["DeviceError", "analysis_device", "cuda_devices", "described", "pick_device", "require_device_name"]
 
 ACCELERATORS = {"cuda": "CUDA", "mps": "MPS", "xpu": "XPU"}
+DEVICE_NAME = re.compile(r"auto|cpu|(cuda|mps|xpu)(:[0-9]{1,3})?")
 KNOWN = "'cpu', 'cuda', 'cuda:1', 'mps' or 'xpu'"
 # Bytes of weights from which on a device pays. Measured: the search on a CPU reads 3.5 GB/s on one core, Boolean
 # products on an H200 13.1 GB/s from pageable memory, and to import torch takes 2.6 s before.
@@ -23,6 +25,12 @@ WORTH = 12 << 30
 
 class DeviceError(ScissionError):
     """A device or an arithmetic that this machine does not have."""
+
+
+def require_device_name(device: str) -> None:
+    """Raise DeviceError for a text that names no device, whether or not this machine has it."""
+    if not DEVICE_NAME.fullmatch(device):
+        raise DeviceError(f"{device!r} is no device; use 'auto', {KNOWN}")
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:

@@ -37,19 +37,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearCandidate:
-    """Some blocks in some lowering: gain: predicted dense time over its own, at its worst over rows and prices, 0 where
-    the lowering does not fit; against: why it does not fit the blocks, empty where it would only do for more what
-    another does."""
+    """Some blocks in some lowering: fits: whether it can be written, and is not only more of what another does; gain:
+    predicted dense time over its own, at its worst over rows and prices, of one that fits; against: why the lowering
+    does not fit the blocks, empty where that is not why."""
 
     lowering: LinearLowering
     decomposition: Decomposition
+    fits: bool
     gain: float = 0.0
     against: str = ""
-
-    @property
-    def fits(self) -> bool:
-        """Whether the lowering fits the blocks."""
-        return self.gain > 0
 
 
 def candidates(
@@ -82,10 +78,10 @@ def candidates(
                     or (merged and not lowering.regroups)
                     or (not asked and _wasteful(lowering, grouped, grain, target.tile(linear.dtype)))
                 ):
-                    yield LinearCandidate(lowering=lowering, decomposition=grouped, against=against or "")
+                    yield LinearCandidate(lowering=lowering, decomposition=grouped, fits=False, against=against or "")
                     continue
                 gain = worst_gain(lowering, linear, grouped, question.rows, target)
-                yield LinearCandidate(lowering=lowering, decomposition=grouped, gain=gain)
+                yield LinearCandidate(lowering=lowering, decomposition=grouped, fits=True, gain=gain)
 
 
 def _lowerings(linear: Linear, analysis: Analysis, question: Question, *, every: bool) -> tuple[LinearLowering, ...]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ...ir.errors import ScissionError, option
+from ...ir.errors import option
 from ...ir.plan.methods import CORRECTIONS, METHODS, SOURCES, STRAYS, Correction, Method, Source
-from ..fields import setting
+from ...passes.connectivity.device import require_device_name
+from ..fields import chosen, setting
+from ..validation import OptionError, check_fields
 
 __all__ = ["AnnealOptionsError", "Annealer", "as_annealer"]
 
@@ -15,7 +17,7 @@ ALPHA = 0.05
 SMALLEST = 1e-250  # a level that is shared out among 1e50 tests is still a number
 
 
-class AnnealOptionsError(ScissionError):
+class AnnealOptionsError(OptionError):
     """Options of annealing that contradict each other or name what is not there."""
 
 
@@ -62,16 +64,10 @@ class Annealer:
     device: str = setting("cpu", "where edges are tested: cpu, or a device of torch")
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise AnnealOptionsError(f"unknown method {self.method!r}; use one of {', '.join(METHODS)}")
-        if self.correction not in CORRECTIONS:
-            raise AnnealOptionsError(f"unknown correction {self.correction!r}; use {', '.join(CORRECTIONS)}")
-        if self.axis not in SOURCES:
-            raise AnnealOptionsError(f"unknown axis {self.axis!r}; use {', '.join(SOURCES)}")
+        check_fields(self, AnnealOptionsError)
+        require_device_name(self.device)
         if not SMALLEST <= self.alpha < 1:
             raise AnnealOptionsError(f"a level lies between {SMALLEST:g} and 1, not at {self.alpha}")
-        if self.seed < 0 or self.strays < 0:
-            raise AnnealOptionsError("the seed and the number of strays are counted from 0 up")
         if self.init is not None and self.initial is not None:
             raise AnnealOptionsError(
                 option("init"),
@@ -90,8 +86,6 @@ class Annealer:
             raise AnnealOptionsError(
                 option("refit", True), " fits blocks, and ", option("literal", True), " leaves none; choose one"
             )
-        if self.veto is not None and not self.veto >= 0:
-            raise AnnealOptionsError(f"a veto is a relative error from 0 up, not {self.veto}")
 
     def _idle(self) -> tuple[str, ...]:
         """Options of which one was given and that the method does not heed."""
@@ -115,5 +109,7 @@ class Annealer:
 
 
 def as_annealer(options: Annealer | str) -> Annealer:
-    """How to anneal, also by the name of a method alone. Raises AnnealOptionsError for an unknown one."""
-    return Annealer(method=options) if isinstance(options, str) else options  # type: ignore[arg-type]  # it is checked
+    """How to anneal, also by the name of a method alone. Raises AnnealOptionsError for an unknown
+    one, TypeError for what is neither."""
+    given = Annealer(method=options) if isinstance(options, str) else options  # type: ignore[arg-type]  # it is checked
+    return chosen(Annealer, given, {})

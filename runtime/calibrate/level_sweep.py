@@ -21,7 +21,7 @@ from ...passes.anneal.edges.schemes import parse_scheme
 from ...passes.anneal.model import Anneal, Annealed, Found, anneal_model
 from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.session import require_provider
-from ..ort.trials import Trials
+from ..ort.trials import Trials, trials_of
 from ..ort.validity import require_valid
 from .annealer import Annealer, as_annealer
 from .continuity import jumps
@@ -95,7 +95,7 @@ def sweep(
     LabelledError, MetricError, AnnealError and what `prepare` raises.
     """
     started = time.monotonic()
-    trials = trials or Trials()
+    trials = trials_of(trials)
     loaded = load(model)
     require_valid(loaded, model, trials.custom_ops)
     require_provider(trials.provider, loaded.name)

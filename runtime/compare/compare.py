@@ -16,8 +16,9 @@ from ...ir.progress import Progress
 from ...ir.provenance import ORIGIN
 from ..inputs.spec import spec_of
 from ..ort.opened import as_file
-from ..ort.trials import Trials
+from ..ort.trials import Trials, trials_of
 from ..renamed import renamed
+from ..validation import whole_numbers
 
 if TYPE_CHECKING:
     from ..measure.bench import Bench
@@ -37,7 +38,7 @@ def check(
     changed: Source,
     *,
     trials: Trials | None = None,
-    batch: Sequence[int] | None = None,
+    batch: int | Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Run two models on the same inputs at several sizes and compare every output.
@@ -63,7 +64,7 @@ def check(
     from .real_inputs import real_feeds
     from .selections import hidden_by_masks
 
-    trials = trials or Trials()
+    trials, batch = trials_of(trials), whole_numbers("batch", batch)
     with (
         as_file(original, "original") as (one, source),
         as_file(changed, "changed") as (other, result),
@@ -131,7 +132,7 @@ def bench(
     changed: Source,
     *,
     trials: Trials | None = None,
-    batch: Sequence[int] | None = None,
+    batch: int | Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Bench, ...]:
     """Time two models side by side, in each setting of the open dimensions of their inputs, see `settings_at`.
@@ -144,7 +145,7 @@ def bench(
     from ..ort.memory import release
     from .feeds import bench_feeds
 
-    trials = trials or Trials()
+    trials, batch = trials_of(trials), whole_numbers("batch", batch)
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
         release(source.graph)  # the sessions of what ran before
         feeds = bench_feeds((before, after), source, trials, batch)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...ir.errors import ScissionError, option
-from ..fields import setting
+from ...ir.errors import option
+from ..fields import chosen, setting
+from ..validation import OptionError, check_fields
 
 if TYPE_CHECKING:
     from .session import Choice, GraphChoice
 
-__all__ = ["GRAPH_CHOICES", "PROVIDERS", "Trials", "TrialsError"]
+__all__ = ["GRAPH_CHOICES", "PROVIDERS", "Trials", "TrialsError", "trials_of"]
 
 PROVIDERS = ("auto", "cpu", "cuda")
 GRAPH_CHOICES = ("auto", "on", "off")
@@ -30,8 +31,9 @@ class Trials:
     they are like: 'ones', 'zeros', 'mask', 'lengths' or 'random'; rtol, atol: instead of the default tolerance;
     seconds: the most that is spent on timing one input size; custom_ops: libraries of custom operators; cuda_graph:
     whether models are timed as CUDA graphs, 'auto' where both can be, 'on' or else an error, or 'off'; memory: bytes
-    that running models may take, by default half of what is free, and the weights and 1 GiB at sizes that were
-    not asked for.
+    that running models may take, by default half of what is free, and the weights and 1 GiB at sizes that were not
+    asked for. Raises TrialsError, which names the option, for a value that it cannot have, and for options that
+    contradict each other.
     """
 
     provider: Choice = setting("auto", "cpu, cuda, or auto: CUDA where it really works", choices=PROVIDERS)
@@ -72,13 +74,14 @@ class Trials:
         None,
         "the most that running models may take, such as 2GB or 0.5GiB (default: half of what is free)",
         metavar="SIZE",
+        least=1,
     )
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
+            if isinstance(value := getattr(self, name), float) and not 0 <= value < math.inf:
                 raise TrialsError(f"{name} must be a number of at least 0, got {value}: anything would pass")
+        check_fields(self, TrialsError)
         if self.inputs is not None and (self.values or self.ranges or self.likes):
             wishes = option("values", flag="--value"), ", ", option("ranges", flag="--range"), " and "
             raise TrialsError(
@@ -88,9 +91,12 @@ class Trials:
                 option("inputs"),
                 " gives real ones",
             )
-        if self.cuda_graph not in GRAPH_CHOICES:
-            raise TrialsError(f"cuda_graph must be 'auto', 'on' or 'off', got {self.cuda_graph!r}")
 
 
-class TrialsError(ScissionError):
+class TrialsError(OptionError):
     """Settings under which a comparison would say nothing."""
+
+
+def trials_of(trials: Trials | None) -> Trials:
+    """The trials that were given, or those by default. Raises TypeError for what are none."""
+    return chosen(Trials, trials, {})

@@ -19,7 +19,7 @@ from .attempt import Attempt, Tried
 from .destination import Destination
 from .growth import growth
 from .lossy import Draft, annealed_draft
-from .options import OptimizeKeywords, OptimizeOptions, PlanOptions, agreed
+from .options import OptimizeKeywords, OptimizeOptions, PlanOptions, agreed, annealer_of
 from .planner import Planner
 from .result import Result
 from .retry import fallen_back, less_prepared, one_by_one
@@ -62,9 +62,9 @@ def optimize(
 
     options, trials = agreed(chosen(PlanOptions, options, single), trials)
     further = chosen(OptimizeOptions, further, single)
+    anneal = annealer_of(anneal)
     place = Destination.of(model, output, further.overwrite, trials.custom_ops)
     require_provider(trials.provider, place.loaded.name)
-    anneal = _annealer(anneal)
     initial = anneal and anneal.initial
     place.refuse(_files(further.data, further.labels, trials.inputs, initial, *trials.custom_ops))
     timed = trials if further.bench else None
@@ -80,7 +80,7 @@ def optimize(
     attempt = Attempt(
         place=place,
         trials=trials,
-        batch=options.batch,
+        batch=options.batches,
         check=further.check,
         bench=further.bench,
         force=options.force or bool(options.wanted),
@@ -99,15 +99,6 @@ def optimize(
         note = f"; {', '.join(told(draft.plan.preparations))}: not all of it is kept, since with it {tried.reason}"
         (tried, draft), fallbacks = fewer, ()
     return _kept(place, draft, tried, fallbacks, note)
-
-
-def _annealer(anneal: Annealer | str | None) -> Annealer | None:
-    """How to anneal, None where that was not asked for."""
-    if anneal is None:
-        return None
-    from ..calibrate.annealer import as_annealer
-
-    return as_annealer(anneal)
 
 
 def _files(*given: Any) -> list[Path]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-from ...ir.errors import ScissionError
 from ..fields import setting
-from ..ort.trials import PROVIDERS, Trials
+from ..ort.trials import PROVIDERS, Trials, trials_of
+from ..validation import OptionError, check_fields, whole_numbers
 
 if TYPE_CHECKING:
     from ...ir.graph.sizes import Setting
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from ...ir.plan.grain import Grain
     from ...ir.plan.wanted import Wanted
     from ...passes.planning.settings import PlanSettings
+    from ..calibrate.annealer import Annealer
     from ..calibrate.dataset import Labelled
     from ..ort.session import Choice
 
 __all__ = [
     *("Lowerings", "OptimizeKeywords", "OptimizeOptions", "PlanKeywords", "PlanOptions", "ReportKeywords"),
-    *("SHARED", "ReportOptions", "agreed", "resolve"),
+    *("SHARED", "ReportOptions", "agreed", "annealer_of", "resolve"),
 ]
 
 Lowerings: TypeAlias = "str | Sequence[str] | None"
@@ -36,8 +37,9 @@ class PlanOptions:
 
     Whatever the device, the plan is the same. Without `batch` costs are predicted for 1, 16 and 256 positions over all
     open dimensions. granularity: what is wider than asked is so because nothing divides it; parts: even in
-    multiply-adds; lowering: 'NODE=split' is about one linear. Raises PlanError where it contradicts itself, or names a
-    lowering that there is not.
+    multiply-adds; lowering: 'NODE=split' is about one linear. Raises OptionError, which names the option, for a value
+    that it cannot have, DeviceError for what is no device, PlanError where it contradicts itself, or names a lowering
+    that there is not.
     """
 
     provider: Choice = setting("auto", "cpu, cuda, or auto: CUDA where it really works", choices=PROVIDERS)
@@ -45,7 +47,7 @@ class PlanOptions:
         "auto", "where weights are analysed: cpu, cuda, cuda:1, mps, xpu, or auto: CUDA for large models"
     )
     threads: int | None = setting(None, "threads of ONNX Runtime (default: its own choice)", least=1, most=1024)
-    batch: Sequence[int] | None = setting(
+    batch: int | Sequence[int] | None = setting(
         None,
         "size of the inputs' leading open dimension (repeatable; else 1, 16, 256 over all open ones)",
         flags=("--batch", "--rows"),
@@ -68,7 +70,16 @@ class PlanOptions:
     regions: bool = setting(True, "split operators together where that gains more, or one by one")
 
     def __post_init__(self) -> None:
+        from ...passes.connectivity.device import require_device_name
+
+        check_fields(self)
+        require_device_name(self.device)
         _ = self.grain, self.wanted
+
+    @property
+    def batches(self) -> tuple[int, ...] | None:
+        """The sizes of the leading open dimension that were given, None for none."""
+        return whole_numbers("batch", self.batch)
 
     @property
     def grain(self) -> Grain:
@@ -85,12 +96,12 @@ class PlanOptions:
         return Wanted.of(*([self.lowering] if isinstance(self.lowering, str) else self.lowering or ()))
 
     def settings(self) -> PlanSettings:
-        """The same for `make_plan`, with what follows from this machine. Raises ScissionError for no provider."""
+        """The same for `make_plan`, with what follows from this machine. Raises OptionError for no provider."""
         from ...passes.planning.settings import PlanSettings
 
         return PlanSettings(
             provider=resolve(self.provider),
-            batch=self.batch,
+            batch=self.batches,
             threads=self.threads or os.cpu_count() or 1,
             force=self.force,
             device=self.device,
@@ -103,14 +114,15 @@ class PlanOptions:
         """What finds the sizes that costs are predicted for. Raises InputError for sizes of what is not open."""
         from ..inputs.settings import settings_of
 
-        return settings_of(model, self.batch, self.sizes)
+        return settings_of(model, self.batches, self.sizes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeOptions:
     """What `optimize` does besides planning, and by what annealing is judged.
 
-    data, labels: labelled samples, as arrays or files of them.
+    data, labels: labelled samples, as arrays or files of them. Raises OptionError, which names the option, for a value
+    that it cannot have.
     """
 
     tune: bool = setting(False, "measure the ways to split each operator on this machine and keep the fastest")
@@ -124,16 +136,23 @@ class OptimizeOptions:
     max_drop: str | None = setting(None, "how much a metric may lose, such as 'argmax<=0.01'", metavar="METRIC<=X")
     overwrite: bool = setting(False, "replace the output if it exists")
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportOptions:
     """What a report holds. check, bench: None where that is done if there is a rewritten model; command: the line that
-    makes the report again, None for the one that this call is on the command line."""
+    makes the report again, None for the one that this call is on the command line. Raises OptionError, which names the
+    option, for a value that it cannot have."""
 
     check: bool | None = setting(None, "compare the outputs of both models (with OUT)")
     bench: bool | None = setting(None, "time both models (with OUT)")
     overwrite: bool = setting(False, "replace the output if it exists")
     command: str | None = setting(None, "the line that makes the report again")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class PlanKeywords(TypedDict, total=False):
@@ -142,7 +161,7 @@ class PlanKeywords(TypedDict, total=False):
     provider: Choice
     device: str
     threads: int | None
-    batch: Sequence[int] | None
+    batch: int | Sequence[int] | None
     sizes: Mapping[str, int] | None
     custom_ops: Sequence[Path]
     force: bool
@@ -177,28 +196,36 @@ class ReportKeywords(PlanKeywords, total=False):
 def agreed(options: PlanOptions, trials: Trials | None) -> tuple[PlanOptions, Trials]:
     """Options of a plan and trials that say the same of what both know: what only one of the two says counts for both.
 
-    Raises ScissionError where they contradict each other.
+    Raises OptionError where they contradict each other.
     """
-    trials = trials or Trials()
+    trials = trials_of(trials)
     both: dict[str, Any] = {}
     for name in SHARED:
         planned, run, plain = getattr(options, name), getattr(trials, name), getattr(Trials(), name)
-        planned = tuple(planned) if name == "custom_ops" else planned
         if plain not in (planned, run) and planned != run:
-            raise ScissionError(f"{name} is {planned!r} of the plan and {run!r} of the trials; give one of the two")
+            raise OptionError(f"{name} is {planned!r} of the plan and {run!r} of the trials; give one of the two")
         both[name] = run if planned == plain else planned
     return replace(options, **both), replace(trials, **both)
+
+
+def annealer_of(anneal: Annealer | str | None) -> Annealer | None:
+    """How to anneal, None where that was not asked for. Raises AnnealOptionsError or TypeError for what says no way."""
+    if anneal is None:
+        return None
+    from ..calibrate.annealer import as_annealer
+
+    return as_annealer(anneal)
 
 
 def resolve(provider: str) -> str:
     """'cpu' or 'cuda' for 'auto', without waking ONNX Runtime where there is no NVIDIA driver anyway.
 
-    Raises ScissionError for a provider that there is not.
+    Raises OptionError for a provider that there is not.
     """
     if provider in ("cpu", "cuda"):
         return provider
     if provider != "auto":
-        raise ScissionError(f"provider {provider!r} is none of {', '.join(PROVIDERS)}")
+        raise OptionError(f"provider {provider!r} is none of {', '.join(PROVIDERS)}")
     if os.name == "posix" and not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
         return "cpu"
     from ..ort.session import cuda_problem

@@ -13,7 +13,7 @@ from ..fields import chosen, keywords
 from ..ort.trials import Trials
 from ..renamed import renamed
 from .destination import load_valid
-from .options import PlanKeywords, PlanOptions, agreed
+from .options import PlanKeywords, PlanOptions, agreed, annealer_of
 from .planner import Planner, with_graph
 
 if TYPE_CHECKING:
@@ -89,23 +89,24 @@ def _planned(
     progress: Progress | None,
 ) -> tuple[Plan, Tuned | None]:
     """A plan, and what was measured for it where it is tuned."""
+    how = annealer_of(anneal)
     loaded = load_valid(model, options.custom_ops)
     if tune:
         from ..ort.session import require_provider
 
         require_provider(options.provider, loaded.name)
     planner = Planner.of(loaded, options, trials if tune else None, cache, progress)
-    return planner(loaded) if anneal is None else _annealed(planner, anneal)
+    return planner(loaded) if how is None else _annealed(planner, how)
 
 
-def _annealed(planner: Planner, anneal: Annealer | str) -> tuple[Plan, Tuned | None]:
+def _annealed(planner: Planner, anneal: Annealer) -> tuple[Plan, Tuned | None]:
     """A plan that anneals whatever is split only so, unmeasured and unbounded, and leaves the other weights alone."""
     from ...passes.anneal.model import anneal_model
-    from ..calibrate.annealer import AnnealOptionsError, as_annealer
+    from ..calibrate.annealer import AnnealOptionsError
     from ..calibrate.budget_search import NO_GAIN
     from ..calibrate.prepare import prepare
 
-    anneal, loaded = as_annealer(anneal), planner.loaded
+    loaded = planner.loaded
     if anneal.needs_data:
         raise AnnealOptionsError("a plan knows no data: refit, veto and exposed belong to `optimize`, with data")
     decided = anneal_model(loaded, prepare(loaded, anneal).settings, planner.progress)

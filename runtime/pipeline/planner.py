@@ -75,7 +75,9 @@ class Planner:
         asked, home = self.options, at_home(self.loaded, model)
         fixed = asked.force or bool(asked.wanted)
         with phase("tune"):
-            found = tune(home, chosen, self.trials, asked.batch, cache=self.cache, force=fixed, progress=self.progress)
+            found = tune(
+                home, chosen, self.trials, asked.batches, cache=self.cache, force=fixed, progress=self.progress
+            )
         return found.plan, found
 
     def without(self, kinds: Iterable[str]) -> Planner:

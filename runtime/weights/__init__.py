@@ -3,5 +3,5 @@
 Entry: `source.read_weight`.
 May import: ir, ir.findings, ir.graph, ir.io, ir.plan, passes.cocluster, passes.connectivity,
   passes.connectivity.digraph, passes.decompose, passes.decompose.cover, passes.lowering, passes.lowering.linear,
-  passes.planning.
+  passes.planning, runtime.
 """

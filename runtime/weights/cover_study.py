@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.brief import brief, brief_line
-from ...ir.errors import ScissionError
 from ...ir.graph.survey import Survey, survey
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
@@ -27,6 +26,7 @@ from ...passes.lowering.target import Target
 from ...passes.planning.analysis import Analysis, analyse
 from ...passes.planning.candidates import Question, best_of, candidates
 from ...passes.planning.wording import praise
+from ..validation import OptionError, whole_number, whole_numbers
 from .source import Weight, find_weight, is_matrix_file
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ FLOATS = ("float16", "float32", "float64")  # products of others are predicted a
 OPSET = 17  # operator set of the product that costs are predicted for
 
 
-class CoveringError(ScissionError):
+class CoveringError(OptionError):
     """A weight whose groups cannot be looked for, or options that contradict each other."""
 
 
@@ -148,7 +148,7 @@ def cover(
     source: Source | Array,
     node: str | None = None,
     *,
-    rows: Sequence[int] = ROWS,
+    rows: Sequence[int] | int = ROWS,
     transposed: bool = False,
     threads: int | None = None,
 ) -> Covering:
@@ -158,7 +158,7 @@ def cover(
     matrix (K, N) with inputs in rows; node: address of a linear in the model; rows: activation rows that costs are for;
     transposed: the matrix has outputs in rows instead, as torch stores it; threads: that the product will run on, all
     cores by default. Costs are those of one MatMul with the weight on a CPU. Raises ScissionError when the weight
-    cannot be read, or there is no positive number of rows.
+    cannot be read, CoveringError for rows or threads that are no positive numbers.
 
     >>> found = cover(np.kron(np.eye(4), np.ones((64, 64), np.float32)), threads=1)
     >>> [(form.kind, len(form.decomposition.blocks), form.mac_share) for form in found.forms]
@@ -171,11 +171,11 @@ def cover(
 
 @phase("cover")
 def cover_of(
-    weight: Weight, *, rows: Sequence[int] = ROWS, transposed: bool = False, threads: int | None = None
+    weight: Weight, *, rows: Sequence[int] | int = ROWS, transposed: bool = False, threads: int | None = None
 ) -> Covering:
     """The same for a weight that was read already."""
-    if not rows or any(count < 1 for count in rows):
-        raise CoveringError(f"{weight.name}: costs are for at least one row of activations; give rows of 1 and more")
+    rows = whole_numbers("rows", rows, CoveringError) or ROWS
+    threads = None if threads is None else whole_number("threads", threads, CoveringError)
     if transposed and any(not is_matrix_file(path) for path in weight.files):
         raise CoveringError(f"{weight.name}: a model says which side of its weight is which; leave 'transposed' out")
     matrix = weight.matrix.T if transposed else weight.matrix

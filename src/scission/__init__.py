@@ -101,6 +101,7 @@ if TYPE_CHECKING:
     from .runtime.tune.cached_units import CachedUnitError as CachedUnitError
     from .runtime.tune.fallback import Fallback as Fallback
     from .runtime.tune.tune import Tuned as Tuned
+    from .runtime.validation import OptionError as OptionError
     from .runtime.weights.cover_study import Covering as Covering
     from .runtime.weights.cover_study import CoveringError as CoveringError
     from .runtime.weights.cover_study import cover as cover
@@ -175,6 +176,7 @@ _MODULES = {
     "runtime.tune.cached_units": ("CachedUnitError",),
     "runtime.tune.fallback": ("Fallback",),
     "runtime.tune.tune": ("Tuned",),
+    "runtime.validation": ("OptionError",),
     "runtime.weights.cover_study": ("Covering", "CoveringError", "cover"),
     "runtime.weights.source": ("AmbiguousError", "WeightError"),
     "runtime.weights.states": ("StatesError", "structure"),

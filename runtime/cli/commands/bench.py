@@ -21,5 +21,5 @@ def bench(original: First, changed: Second, *, trials: Trials, planning: PlanOpt
     from ...compare import compare
 
     with progress_bar(printing.bare) as progress:
-        benches = compare.bench(original, changed, trials=trials, batch=planning.batch, progress=progress)
+        benches = compare.bench(original, changed, trials=trials, batch=planning.batches, progress=progress)
     printing.show(lambda: [one.to_dict() for one in benches], lambda report: report.timings(benches))

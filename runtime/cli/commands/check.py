@@ -26,7 +26,7 @@ def check(original: First, changed: Second, *, trials: Trials, planning: PlanOpt
     from ...compare import compare
 
     with progress_bar(printing.bare) as progress:
-        verdict = compare.check(original, changed, trials=trials, batch=planning.batch, progress=progress)
+        verdict = compare.check(original, changed, trials=trials, batch=planning.batches, progress=progress)
     printing.show(verdict.to_dict, lambda report: report.verdict_view(verdict))
     if not verdict.equal:
         typer.echo(f"different: {verdict.reason}" if verdict.different else verdict.reason, err=True)

@@ -28,7 +28,7 @@ SHELL: dict[str, Any] = {  # what is typed for a field of some type, where that 
     "str": str,
     "str | None": str | None,
     "Path | None": Path | None,
-    "Sequence[int] | None": list[int] | None,
+    "int | Sequence[int] | None": list[int] | None,
     "Sequence[Path]": list[Path] | None,
     "tuple[Path, ...]": list[Path] | None,
     "Lowerings": list[str] | None,

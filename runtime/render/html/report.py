@@ -219,7 +219,7 @@ def report(
     with _result(loaded, found.plan, changed, any(wanted)) as other:
         after = load(other) if other is not None else None
         verdict = compare.check(model, other, trials=trials, progress=progress) if other and wanted[0] else None
-        timed = _timed(model, other, trials, options.batch, progress) if other and wanted[1] else ((), "")
+        timed = _timed(model, other, trials, options.batches, progress) if other and wanted[1] else ((), "")
         made = _gathered(
             loaded,
             after,

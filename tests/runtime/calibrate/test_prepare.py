@@ -81,8 +81,8 @@ def test_auto_takes_the_test_that_suits_what_is_known(case, tmp_path):
     [
         ({"init": "bert", "initial": "x.npz"}, "one of them"),
         ({"refit": True, "literal": True}, "choose one"),
-        ({"veto": -1.0}, "from 0 up"),
-        ({"veto": float("nan")}, "from 0 up"),
+        ({"veto": -1.0}, "veto must be a number of at least 0, got -1.0"),
+        ({"veto": float("nan")}, "veto must be a number of at least 0, got nan"),
         ({"method": "update"}, "initial=…"),
     ],
 )
