@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["OptionNote", "chosen", "default_of", "keywords", "setting", "setting_of"]
+__all__ = ["OptionNote", "chosen", "default_of", "keywords", "setting", "setting_of", "shell_name"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,6 +50,12 @@ def setting_of(option: Field[Any]) -> OptionNote:
     """What a field says of itself. Raises KeyError for one that says nothing."""
     found: OptionNote = option.metadata["setting"]
     return found
+
+
+def shell_name(option: Field[Any], *, off: bool = False) -> str:
+    """What a field is called on the command line, to set it or to switch it off."""
+    name = (*setting_of(option).flags, f"--{option.name.replace('_', '-')}")[0]
+    return f"--no-{name.removeprefix('--')}" if off else name
 
 
 def default_of(option: Field[Any]) -> Any:

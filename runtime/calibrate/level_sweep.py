@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...ir.brief import brief
+from ...ir.errors import option
 from ...ir.findings.level_sweep import LevelResult, OperatorLevel, Sweep, strongest, summarise
 from ...ir.io.load import Model, Source, load
 from ...ir.phase import phase
@@ -99,7 +100,7 @@ def sweep(
     loaded = load(model)
     require_valid(loaded, model, trials.custom_ops)
     require_provider(trials.provider, loaded.name)
-    held = data if isinstance(data, Labelled) else read_data(loaded, data, labels, trials)
+    held = read_data(loaded, data, labels, trials)
     judge = parse_metric(metric) if isinstance(metric, str) else metric
     given, options = options, swept_by(options)
     activity = activity_of(loaded, options, held, trials)
@@ -201,14 +202,23 @@ def _bounded(decided: Annealed) -> Literal["stated", "estimated"] | None:
     return "estimated" if any(null.estimated for null in nulls) else "stated"
 
 
-def read_data(model: Model, data: Mapping[str, Any] | str | os.PathLike[str], labels: Any, trials: Trials) -> Labelled:
-    """The labelled samples for the inputs of a model, from arrays or files of them; raises NoMemoryError where a file
-    holds more than may be used."""
+def read_data(
+    model: Model, data: Labelled | Mapping[str, Any] | str | os.PathLike[str], labels: Any, trials: Trials
+) -> Labelled:
+    """The labelled samples for the inputs of a model, from arrays or files of them, or as they are.
+
+    Raises LabelledError for what holds none, and for labels beside samples that have theirs, NoMemoryError where a file
+    holds more than may be used.
+    """
     from ..compare.real_inputs import require_room
     from ..inputs.spec import spec_of
     from ..ort.memory import limit_of
     from .dataset import labelled, read_labelled
 
+    if isinstance(data, Labelled):
+        if labels is not None:
+            raise LabelledError(f"{model.name}: the data are labelled already; leave ", option("labels"), " out")
+        return data
     spec = spec_of(model, given=True)
     is_file = isinstance(labels, (str, os.PathLike))
     if not isinstance(data, (Mapping, str, os.PathLike)):

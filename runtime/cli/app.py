@@ -33,6 +33,7 @@ from .commands.report import report
 from .commands.structure import structure
 from .commands.sweep import sweep
 from .common.logs import stop_logging
+from .common.usage import UsageError, usage_message
 
 __all__ = ["app", "main"]
 
@@ -85,7 +86,16 @@ def main() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever read our output has seen enough; 1 would say "failed"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files go
     try:
-        app(prog_name="scission")  # also under `python -m`: completion goes by it
+        status = app(
+            prog_name="scission", standalone_mode=False
+        )  # the name also under `python -m`: completion needs it
+        sys.exit(status if isinstance(status, int) else 0)
+    except UsageError as error:
+        if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help
+            typer.echo(f"error: {usage_message(error)}", err=True)
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
     except ScissionError as error:
         typer.echo("error: " + " ".join(error.for_shell.splitlines()), err=True)
         sys.exit(2)

@@ -259,11 +259,7 @@ def open_session(
     options = _options(ort, threads, optimize, folder if isinstance(model, bytes) else None)
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
-    for library in custom_ops:
-        try:
-            options.register_custom_ops_library(str(library))
-        except Exception as error:
-            raise SessionError(f"{library}: not a library of custom operators: {first_line(error)}") from error
+    _register(options, custom_ops)
     providers: list[Any] = [EXECUTION_PROVIDER["cpu"]]
     if chosen == "cuda":
         settings = {"use_tf32": str(int(tf32)), "enable_cuda_graph": str(int(cuda_graph))}
@@ -362,6 +358,22 @@ def _options(ort: ModuleType, threads: int | None, optimize: bool, folder: Path 
     if folder is not None:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder.absolute()))
     return options
+
+
+def require_libraries(custom_ops: Sequence[Path]) -> None:
+    """Raise SessionError, naming the first that is none, unless each is a library of custom operators."""
+    if custom_ops:
+        _register(_onnxruntime().SessionOptions(), custom_ops)
+
+
+def _register(options: Foreign, custom_ops: Sequence[Path]) -> None:
+    for library in custom_ops:
+        if not Path(library).is_file():
+            raise SessionError(f"{library}: there is no such file; ", option("custom_ops"), " names a library")
+        try:
+            options.register_custom_ops_library(str(Path(library).absolute()))  # a bare name is looked up elsewhere
+        except Exception as error:
+            raise SessionError(f"{library}: not a library of custom operators: {first_line(error)}") from error
 
 
 def runtime_version() -> str:

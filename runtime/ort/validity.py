@@ -14,14 +14,18 @@ from ...ir.io.load import Model, ModelError, Source
 from ...ir.io.validity import bare, foreign, objection
 from ...ir.phase import phase
 from .messages import breaks_specification, lacks_kernel, lacks_locale, lacks_operator
-from .session import SessionError, open_session, runtime_version
+from .session import SessionError, open_session, require_libraries, runtime_version
 
 __all__ = ["refusal", "require_valid"]
 
 
 @phase("validate")
 def require_valid(model: Model, source: Source, custom_ops: Sequence[Path] = ()) -> None:
-    """Raise ModelError, naming file and node, for a model that neither onnx's checker nor ONNX Runtime takes."""
+    """Raise ModelError, naming file and node, for a model that neither onnx's checker nor ONNX Runtime takes.
+
+    Raises SessionError for a library of custom operators that is none, whether or not the model needs it.
+    """
+    require_libraries(custom_ops)
     problem = refusal(model, source, custom_ops)
     if problem:
         raise ModelError(f"{model.name}: ", *problem)

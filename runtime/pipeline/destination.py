@@ -17,7 +17,7 @@ from ...ir.io.load import Model, Source, load
 from ...ir.io.save import Staged, refuse_output, save_copy, stage, to_proto
 from ...ir.onnx_ir import onnx_ir as ir
 
-__all__ = ["Destination", "Out", "load_valid"]
+__all__ = ["Destination", "Out", "load_valid", "load_with"]
 
 Out: TypeAlias = "Path | bytes | onnx.ModelProto | ir.Model"
 
@@ -29,6 +29,15 @@ def load_valid(model: Source, custom_ops: Sequence[Path] = ()) -> Model:
     loaded = load(model)
     require_valid(loaded, model, custom_ops)
     return loaded
+
+
+def load_with(model: Source, custom_ops: Sequence[Path]) -> Model:
+    """The model, also one that nothing runs; raises SessionError where a library that it is said to need is none."""
+    if custom_ops:
+        from ..ort.session import require_libraries
+
+        require_libraries(custom_ops)
+    return load(model)
 
 
 @dataclass(frozen=True, slots=True)

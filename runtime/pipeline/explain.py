@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Unpack
 
 from ...ir.findings.explanation import Explanation
-from ...ir.io.load import Source, load
+from ...ir.io.load import Source
 from ...ir.progress import Progress
 from ...passes.planning.explain import explain_node
 from ..fields import chosen, keywords
+from .destination import load_with
 from .options import PlanKeywords, PlanOptions
 
 __all__ = ["explain"]
@@ -29,5 +30,6 @@ def explain(
     Raises UnknownNodeError, with the nearest names, where there is no such node, ModelError when the model cannot be
     read.
     """
-    asked, loaded = chosen(PlanOptions, options, single), load(model)
+    asked = chosen(PlanOptions, options, single)
+    loaded = load_with(model, asked.custom_ops)
     return explain_node(loaded, node, asked.settings(), sized=asked.sized(loaded), progress=progress)

@@ -6,10 +6,11 @@ from typing import Unpack
 
 from ...ir.brief import Several
 from ...ir.findings.inspection import Inspected, Inspection
-from ...ir.io.load import Source, load
+from ...ir.io.load import Source
 from ...ir.progress import Progress
 from ...passes.planning.inspect import inspect_model
 from ..fields import chosen, keywords
+from .destination import load_with
 from .options import PlanKeywords, PlanOptions
 
 __all__ = ["inspect", "inspected"]
@@ -33,5 +34,5 @@ def inspect(
 
 def inspected(model: Source, options: PlanOptions, progress: Progress | None = None) -> Inspected:
     """The same with the plan that it tells of."""
-    loaded = load(model)
+    loaded = load_with(model, options.custom_ops)
     return inspect_model(loaded, options.settings(), sized=options.sized(loaded), progress=progress)

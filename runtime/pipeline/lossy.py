@@ -60,7 +60,6 @@ def annealed_draft(
     """
     from ..calibrate.annealer import AnnealOptionsError
     from ..calibrate.budget_search import select
-    from ..calibrate.dataset import Labelled
     from ..calibrate.level_sweep import read_data
     from ..calibrate.metric.metric import parse_budget
 
@@ -76,7 +75,7 @@ def annealed_draft(
         )
     model = planner.loaded
     budget = parse_budget(max_drop)
-    held = data if isinstance(data, Labelled) else read_data(model, data, labels, trials)
+    held = read_data(model, data, labels, trials)
     selection = select(model, anneal, held, budget, trials, planner.progress)
     lossy = Lossy(planner, held, budget, anneal.seed, trials)
     exact = lossy.exact(selection)

@@ -19,7 +19,7 @@ from .attempt import Attempt, Tried
 from .destination import Destination
 from .growth import growth
 from .lossy import Draft, annealed_draft
-from .options import OptimizeKeywords, OptimizeOptions, PlanOptions, agreed, annealer_of
+from .options import OptimizeKeywords, OptimizeOptions, PlanOptions, agreed, annealer_of, refuse_idle
 from .planner import Planner
 from .result import Result
 from .retry import fallen_back, less_prepared, one_by_one
@@ -63,6 +63,7 @@ def optimize(
     options, trials = agreed(chosen(PlanOptions, options, single), trials)
     further = chosen(OptimizeOptions, further, single)
     anneal = annealer_of(anneal)
+    refuse_idle(further, anneal)
     place = Destination.of(model, output, further.overwrite, trials.custom_ops)
     require_provider(trials.provider, place.loaded.name)
     initial = anneal and anneal.initial

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-from ..fields import setting
+from ...ir.errors import Remedy, option
+from ..fields import setting, shell_name
 from ..ort.trials import PROVIDERS, Trials, trials_of
 from ..validation import OptionError, check_fields, whole_numbers
 
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("Lowerings", "OptimizeKeywords", "OptimizeOptions", "PlanKeywords", "PlanOptions", "ReportKeywords"),
-    *("SHARED", "ReportOptions", "agreed", "annealer_of", "resolve"),
+    *("SHARED", "ReportOptions", "agreed", "annealer_of", "refuse_idle", "refuse_shaping", "resolve"),
 ]
 
 Lowerings: TypeAlias = "str | Sequence[str] | None"
+UNSHAPING = ("provider", "threads", "sizes", "custom_ops", "batch", "device")  # what a plan that is there leaves open
 SHARED = ("provider", "threads", "sizes", "custom_ops")  # what plans and trials both say, and must not contradict
 
 
@@ -215,6 +217,25 @@ def annealer_of(anneal: Annealer | str | None) -> Annealer | None:
     from ..calibrate.annealer import as_annealer
 
     return as_annealer(anneal)
+
+
+def refuse_idle(further: OptimizeOptions, anneal: Annealer | None) -> None:
+    """Raise AnnealOptionsError for what annealing is judged by where nothing is annealed."""
+    idle = [name for name in ("data", "labels", "max_drop") if getattr(further, name) is not None]
+    if anneal is not None or not idle:
+        return
+    from ..calibrate.annealer import AnnealOptionsError
+
+    how = Remedy("anneal=…", "--anneal METHOD")
+    raise AnnealOptionsError(option(idle[0]), " says by what annealing is judged, and nothing is annealed; give ", how)
+
+
+def refuse_shaping(options: PlanOptions) -> None:
+    """Raise OptionError for what would shape a plan, where there is one already."""
+    for field in fields(PlanOptions):
+        if field.name not in UNSHAPING and getattr(options, field.name) != field.default:
+            told = Remedy(field.name, shell_name(field, off=getattr(options, field.name) is False))
+            raise OptionError(told, " says how to plan, and the plan is given; leave out one of the two")
 
 
 def resolve(provider: str) -> str:

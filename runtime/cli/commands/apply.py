@@ -41,7 +41,8 @@ def apply(
     chosen = read_plan(plan)
     if restore:
         chosen = chosen.restored(restore)
-    refuse_input(output, plan)
+    for source in (plan, *needs.custom_ops):
+        refuse_input(output, source)
     with progress_bar(printing.quiet):
         applying.apply(model, chosen, output, overwrite=overwrite, custom_ops=needs.custom_ops)
     larger = grown(model, output)

@@ -65,7 +65,7 @@ def drop(
     from ...tune.cached_units import picked
 
     if not (keys or shape or machine or stale or everything):
-        raise typer.BadParameter("name keys, or say which with --shape, --machine, --stale or --all", param_hint="KEY")
+        raise typer.BadParameter("name keys, or say which with --shape, --machine, --stale or --all")
     cache, units = _opened()
     chosen = picked(units, keys=keys or (), shape=_shape(shape), machine=machine, stale=stale)
     if chosen or cache.warnings:  # a damaged file is begun anew

@@ -32,9 +32,9 @@ def inspect(
     from ...render.text import inspection as inspection_report
 
     if printing.as_json and as_csv:
-        raise typer.BadParameter("--json and --csv both print to the terminal; choose one", param_hint="--csv")
+        raise typer.BadParameter("--json and --csv both print to the terminal; choose one")
     if printing.everything and top is not None:
-        raise typer.BadParameter(f"--all shows more than the first {top}; choose one", param_hint="--top")
+        raise typer.BadParameter(f"--all shows more than --top {top} does; choose one")
     inspection_report.check_column(sort)
     with progress_bar(printing.bare or as_csv) as progress:
         found = inspection.inspected(model, planning, progress)

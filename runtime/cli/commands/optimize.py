@@ -9,7 +9,7 @@ import typer
 
 from ...calibrate.annealer import Annealer
 from ...ort.trials import Trials
-from ...pipeline.options import SHARED, OptimizeOptions, PlanOptions
+from ...pipeline.options import SHARED, OptimizeOptions, PlanOptions, refuse_idle
 from ..common.annealing import annealing, on_device
 from ..common.arguments import Input
 from ..common.from_fields import group, takes
@@ -43,14 +43,13 @@ def optimize(
     """
     from ...pipeline import optimize as optimizing
 
-    if anneal is None and (further.data or further.labels or further.max_drop):
-        raise typer.BadParameter("judges annealing; give --anneal METHOD as well", param_hint="--data")
+    refuse_idle(further, anneal)
     anneal = on_device(anneal, planning.device)
     if dry_run:
         show_plan(model, planning, further, trials, anneal, printing)
         return
     if output is None:
-        raise typer.BadParameter("give an output file, or --dry-run to see the plan only", param_hint="OUT")
+        raise typer.BadParameter("OUT is missing: give an output file, or --dry-run to see the plan only")
     initial = anneal.initial if anneal is not None else None
     for source in (trials.inputs, further.data, further.labels, initial, *planning.custom_ops):
         refuse_input(output, source)

@@ -51,7 +51,7 @@ def structure(
     drawn = {path: check_picture(path) for path in picture or []}
     to_terminal = dot is not None and str(dot) == "-"
     if to_terminal and printing.as_json:
-        raise typer.BadParameter("--dot - and --json both print to the terminal; choose one", param_hint="--dot")
+        raise typer.BadParameter("--dot - and --json both print to the terminal; choose one")
     weight = read_weight(source, printing.everything)
     say_refused(*(file for file in weight.files[:1] if file.suffix.lower() == ".onnx"))
     refuse_outputs([*drawn, *([dot] if dot and not to_terminal else [])], weight.files, overwrite)

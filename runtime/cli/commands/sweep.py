@@ -68,7 +68,7 @@ def sweep(
         refuse_outputs(written, files_of(model, data, asked.labels, initial, *trials.custom_ops), overwrite)
     budget = parse_budget(asked.max_drop) if asked.max_drop else None
     if budget and asked.metric and asked.metric != budget.metric.name:
-        raise typer.BadParameter(f"is for {budget.metric.name}, --metric for {asked.metric}", param_hint="--max-drop")
+        raise typer.BadParameter(f"--max-drop is about {budget.metric.name}, --metric about {asked.metric}")
     with progress_bar(printing.bare) as progress:
         found = validation.sweep(
             model,

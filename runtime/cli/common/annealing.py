@@ -35,7 +35,7 @@ def annealer(*, method: str | None, **options: Any) -> Annealer | None:
         idle = [name for name, value in options.items() if name not in ELSEWHERE and value != plain[name]]
         if idle:
             hint = "--" + idle[0].replace("_", "-")
-            raise typer.BadParameter("says how to anneal; give --anneal METHOD as well", param_hint=hint)
+            raise typer.BadParameter(f"{hint} says how to anneal; give --anneal METHOD as well")
         return None
     alpha = options.get("alpha")
     if alpha is not None and not 0 < alpha < 1:

@@ -57,7 +57,7 @@ class Printing:
 def loud(context: typer.Context, option: typer.CallbackParam, wanted: bool) -> bool:
     """Log from now on where that is asked for, unless nothing is to be printed; whichever of the two comes first."""
     if wanted and context.params.get("quiet" if option.name == "verbose" else "verbose"):
-        raise typer.BadParameter("--quiet says nothing and --verbose says more; choose one", param_hint="--verbose")
+        raise typer.BadParameter("-q says nothing and -v says more; choose one")
     if wanted and option.name == "verbose":
         from .logs import log_to_stderr
 

@@ -35,7 +35,7 @@ from ...measure.comparison import Speed
 from ...ort.trials import Trials
 from ...ort.validity import require_valid
 from ...pipeline.apply import apply
-from ...pipeline.options import PlanOptions, ReportKeywords, ReportOptions, agreed
+from ...pipeline.options import PlanOptions, ReportKeywords, ReportOptions, agreed, refuse_shaping
 from ...renamed import renamed
 from ..words import speeds, why_nothing
 from .linear_section import Portrait, finest, portraits
@@ -211,6 +211,8 @@ def report(
     plan = None if plan is None else require_plan(plan)
     options, trials = agreed(chosen(PlanOptions, options, single), trials)
     further = chosen(ReportOptions, further, single)
+    if plan is not None:
+        refuse_shaping(options)
     target = Path(output) if output is not None else None
     loaded = _loaded(model, changed, target, trials, further.overwrite)
     groups: dict[str, Decomposition] = {}

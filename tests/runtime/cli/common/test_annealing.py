@@ -38,4 +38,4 @@ def test_options_become_one_value():
 def test_what_makes_no_sense_is_refused(change, hint):
     with pytest.raises(typer.BadParameter) as error:
         annealer(**{**PLAIN, **change})
-    assert error.value.param_hint == hint
+    assert hint in (error.value.param_hint or error.value.message)
