@@ -53,7 +53,7 @@ class Planner:
         if run is not None:
             from ..inputs.room import settings_within
 
-            sized, tell = settings_within(loaded, options.batch, run)
+            sized, tell = settings_within(loaded, options.batches, run)
         return Planner(
             loaded=loaded,
             options=options,
