@@ -51,6 +51,9 @@ class Cause(StrEnum):
     SELECTION = "selection"  # every output is one input
     REGION = "region"  # together with others
 
+    # A part of a model becomes another before anything is split.
+    FOREST = "forest"  # of decision trees, in another form
+
     # A weight is not annealed.
     UNTESTED = "untested"  # no test can be made of it
     MISFIT = "misfit"  # the null does not fit

@@ -9,6 +9,8 @@ from ...ir.graph.sizes import Setting
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.preparation import Preparation
+from ...ir.plan.rewritten_forest import RewrittenForest
+from ..forests.find import find as find_forests
 from ..rewrite.preparations import prepared
 from .settings import PlanSettings
 
@@ -17,7 +19,9 @@ __all__ = ["FINDERS", "prepare"]
 # (model, what to plan for, finds the sizes that activations are predicted for) -> what pays there.
 Finder: TypeAlias = Callable[[ir.Model, PlanSettings, Callable[[], tuple[Setting, ...]]], Sequence[Preparation]]
 
-FINDERS: dict[str, Finder] = {}  # by kind, in the order in which they are done
+FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
+    RewrittenForest.kind: lambda model, settings, sized: find_forests(model, settings.target, sized),
+}
 
 
 def prepare(

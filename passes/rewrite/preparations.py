@@ -9,12 +9,15 @@ from typing import Any, TypeAlias
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.preparation import Preparation
+from ...ir.plan.rewritten_forest import RewrittenForest
+from .raise_forest import rewrite_forests
 
 __all__ = ["CARRIED_OUT", "prepared"]
 
 CarryOut: TypeAlias = Callable[[ir.Model, Sequence[Any]], ir.Model]
 
-CARRIED_OUT: dict[str, CarryOut] = {}  # by kind: several of it carried out, one after another, in a copy of a model
+# By kind: several of it carried out, one after another, in a copy of a model.
+CARRIED_OUT: dict[str, CarryOut] = {RewrittenForest.kind: rewrite_forests}
 
 
 @phase("prepare")

@@ -70,6 +70,7 @@ class PlanOptions:
         metavar="[NODE=]NAME",
     )
     regions: bool = setting(True, "split operators together where that gains more, or one by one")
+    forests: bool = setting(True, "write forests of decision trees in the operators that are fastest for them")
 
     def __post_init__(self) -> None:
         from ...passes.connectivity.device import require_device_name
@@ -110,6 +111,7 @@ class PlanOptions:
             regions=self.regions,
             grain=self.grain,
             wanted=self.wanted,
+            unprepared=frozenset(kind for kind, wanted in (("forests", self.forests),) if not wanted),
         )
 
     def sized(self, model: Model) -> Callable[[], tuple[Setting, ...]]:
@@ -171,6 +173,7 @@ class PlanKeywords(TypedDict, total=False):
     parts: int | None
     lowering: Lowerings
     regions: bool
+    forests: bool
 
 
 class OptimizeKeywords(PlanKeywords, total=False):

@@ -40,7 +40,7 @@ ZOO_SIZES = ((128, 96),) * 8
 def optimized(path: Path, provider: str, rows: list[int] | None = None) -> tuple[Path, scission.Result]:
     out = path.with_suffix(".split.onnx")
     trials = scission.Trials(threads=1, provider=provider, seconds=3.0)
-    return out, scission.optimize(path, out, overwrite=True, batch=rows, trials=trials)
+    return out, scission.optimize(path, out, overwrite=True, batch=rows, trials=trials, forests=False)
 
 
 def forests(provider: str) -> Iterator[Figure]:

@@ -40,7 +40,7 @@ def main() -> int:
     found = {}
     for provider in (options.provider,) if options.provider else ("cpu", "cuda"):
         for name, model in models():
-            found[f"{provider} {name}"] = summary(model, provider)
+            found[f"{provider} {name}"] = summary(model, provider, forests=not name.endswith("split"))
     other = [name for name in found if found[name] != kept.get(name)]
     if options.save:
         KEPT.write_text(json.dumps(kept | found, indent=0, sort_keys=True) + "\n")
@@ -59,7 +59,8 @@ def models() -> Iterator[tuple[str, onnx.ModelProto]]:
         for direction in DIRECTIONS:
             cell = planted_recurrent.Cell(op=op, direction=direction, sizes=((32, 48),) * 4)
             yield f"{op} {direction}", planted_recurrent.build_cell(rng(), cell).model
-    yield "forest", forest.build(rng(), 10, 20).model
+    for name in ("forest", "forest, its matrices split"):
+        yield name, forest.build(rng(), 10, 20).model
     yield "mel", mel.build()
     yield "autoregressive", autoregressive.build(rng(), shuffle=True)[0]
     for width, hidden, blocks in ((64, 256, 4), (512, 2048, 8), (512, 2048, 128)):
@@ -69,9 +70,9 @@ def models() -> Iterator[tuple[str, onnx.ModelProto]]:
     yield "ffn gated", planted_ffn.build(rng(), 128, 512, 8, gated=True).model
 
 
-def summary(model: onnx.ModelProto, provider: str) -> dict[str, object]:
-    """What a plan says, and the hash of every byte of it."""
-    plan = scission.plan(model, provider=provider, threads=1)
+def summary(model: onnx.ModelProto, provider: str, forests: bool) -> dict[str, object]:
+    """What a plan says, and the hash of every byte of it; forests: whether these may take another form."""
+    plan = scission.plan(model, provider=provider, threads=1, forests=forests)
     text = plan.dumps()
     return {
         "lowerings": [step.lowering for step in plan.steps],

@@ -70,7 +70,13 @@ def product(W: np.ndarray) -> onnx.ModelProto:
 def rewritten(dense: Path, feeds: Feeds, rows: int, setting: Setting) -> Rewritten:
     """The model as planned for this number of activation rows, and found equal on these inputs."""
     plan = scission.plan(
-        dense, provider=setting.provider, threads=setting.threads, batch=[rows], tune=setting.tune, cache=False
+        dense,
+        provider=setting.provider,
+        threads=setting.threads,
+        batch=[rows],
+        tune=setting.tune,
+        cache=False,
+        forests=False,  # a compiled forest is there for its matrices
     )
     split = dense.with_suffix(f".split-{rows}.onnx")
     scission.apply(dense, plan, split, overwrite=True)

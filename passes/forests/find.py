@@ -1,0 +1,82 @@
+"""Which forests of a model are worth another form on the machine that it will run on: model -> what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ...ir.graph.constants import Constants
+from ...ir.graph.linear import scopes
+from ...ir.graph.shapes import infer_shapes, shape_of
+from ...ir.graph.sizes import UNNAMED, Setting, extent
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.rewritten_forest import ForestForm, RewrittenForest
+from ...ir.plural import counted
+from ...ir.reason import Cause, Reason
+from ..lowering.prices import MARGIN
+from ..lowering.target import Target
+from .prices import compiled_seconds, ensemble_seconds
+from .recognise import Compiled, NoForest, compiled_forests, may_hold_forests
+from .to_ensemble import DOMAIN, why_no_ensemble
+
+__all__ = ["find", "raised", "seen", "version"]
+
+UNSAID = 3  # version of the operators where the model imports none of the domain
+
+
+def find(model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...]]) -> list[RewrittenForest]:
+    """The forests that are predicted to be faster in another form; reads and changes nothing."""
+    if target.provider == "cuda" or not may_hold_forests(model):
+        return []
+    model, found = seen(model)
+    addresses = {node: text for scope in scopes(model) for node, text in scope.addresses.items()}
+    constants, number = Constants(model), version(model)
+    compiled = [one for one in found if isinstance(one, Compiled) and why_no_ensemble(one.forest, number) is None]
+    told = [raised(one, addresses, constants, target, sized()) for one in compiled]
+    return [one for one in told if isinstance(one, RewrittenForest)]
+
+
+def seen(model: ir.Model) -> tuple[ir.Model, list[Compiled | NoForest]]:
+    """A copy of a model with its shapes inferred, and the compiled forests in it."""
+    copy = model.clone()
+    infer_shapes(copy)
+    return copy, compiled_forests(copy, Constants(copy))
+
+
+def version(model: ir.Model) -> int:
+    """That of the operators for trees, as imported or as it would be."""
+    return int(model.opset_imports.get(DOMAIN, UNSAID))
+
+
+def raised(
+    found: Compiled, addresses: Mapping[ir.Node, str], constants: Constants, target: Target, settings: Sequence[Setting]
+) -> RewrittenForest | Reason:
+    """A compiled forest as one operator, or why it stays as it is."""
+    forest = found.forest
+    depth = int(forest.depths.max(initial=0))
+    what = f"{counted(forest.roots.size, 'tree')} of depth {depth} at most"
+    gain = min(
+        compiled_seconds(found, constants, rows, prices) / ensemble_seconds(forest, rows, prices, threads)
+        for prices, threads in zip(target.prices, (1, target.threads), strict=False)
+        for rows in (_rows(found.rows, setting) for setting in settings)
+    )
+    if gain < MARGIN:
+        return Reason(
+            Cause.NO_GAIN, f"a forest of {what}, for which one operator is predicted to be {gain:.2g}x as fast"
+        )
+    how = "gathers" if found.gathers else "matrix products"
+    return RewrittenForest(
+        nodes=tuple(addresses[node] for node in found.nodes),
+        gain=gain,
+        reason=Reason(Cause.FOREST, f"a forest of {what}, compiled to {how}: one operator walks its trees instead"),
+        form=ForestForm.ENSEMBLE,
+        trees=int(forest.roots.size),
+        depth=depth,
+        sha256=forest.sha256,
+    )
+
+
+def _rows(value: ir.Value, setting: Setting) -> int:
+    """How many rows there are in a setting."""
+    shape = shape_of(value)
+    first = extent(shape[0]) if shape is not None else None
+    return first if isinstance(first, int) else setting.sizes.get(first or UNNAMED, setting.batch)

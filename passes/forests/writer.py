@@ -1,0 +1,48 @@
+"""New nodes and constants that stand in for a forest, named after it; touches no graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.provenance import ORIGIN, ROLE
+from ..lowering.nodes.emitter import Names
+from .forest import Array
+
+__all__ = ["Writer"]
+
+
+class Writer:
+    """Collects nodes and constants in order; base: what they are named after; origin: the address that they bear."""
+
+    def __init__(self, names: Names, base: str, origin: str) -> None:
+        self.nodes: list[ir.Node] = []
+        self.constants: list[ir.Value] = []
+        self._names, self._base, self._origin = names, base, origin
+
+    def op(
+        self, op: str, inputs: Sequence[ir.Value], role: str, *, domain: str = "", outputs: int = 1, **attributes: Any
+    ) -> list[ir.Value]:
+        """Append a node named `<base>/<role>/<op>`; returns its outputs."""
+        name = self._names.fresh(f"{self._base}/{role}/{op}")
+        values = [ir.Value(name=self._names.fresh(f"{name}_output_{index}")) for index in range(outputs)]
+        attrs = [ir.convenience.convert_attribute(key, value) for key, value in attributes.items()]
+        told = {ORIGIN: self._origin, ROLE: role}
+        self.nodes.append(ir.Node(domain, op, inputs, attrs, outputs=values, name=name, metadata_props=told))
+        return values
+
+    def one(self, op: str, inputs: Sequence[ir.Value], role: str, **attributes: Any) -> ir.Value:
+        """Append a node with one output and return that."""
+        return self.op(op, inputs, role, **attributes)[0]
+
+    def constant(self, array: Array | Sequence[int], role: str) -> ir.Value:
+        """A new constant; Python numbers become int64."""
+        held = np.ascontiguousarray(array)
+        name = self._names.fresh(f"{self._base}/{role}")
+        tensor = ir.Tensor(held, name=name)
+        value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(held.shape), const_value=tensor)
+        self.constants.append(value)
+        return value
