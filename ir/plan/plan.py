@@ -42,6 +42,7 @@ __all__ = [
 
 VERSION = 1  # of the format of plans as files
 PLAN_AGAIN = Remedy("`scission.plan`", "`scission plan -o`")
+STRAYS = "/strays/"  # in the names of nodes that annealing adds to a linear, behind its address
 SHOWN = 8  # nodes named in a message
 
 
@@ -171,9 +172,17 @@ class Plan:
                 f"{shown or 'nothing'}"
             )
         left = tuple(one for one in self.annealing if one.node not in nodes)
-        return replace(
-            self.kept_dense(nodes, Reason(Cause.RESTORED, "restored from the original")), annealing=left, effect=""
-        )
+        return self.kept_dense(nodes, Reason(Cause.RESTORED, "restored from the original")).with_annealing(left)
+
+    def with_annealing(self, annealing: tuple[Annealing, ...], effect: str = "") -> Plan:
+        """The same plan that anneals these of its linears only; products of strays go with what they were strays of.
+
+        effect: what that was measured to do.
+        """
+        kept = {one.node for one in annealing}
+        gone = tuple(f"{step.node}{STRAYS}" for step in self.steps if step.node not in kept)
+        steps = tuple(step for step in self.steps if not step.node.startswith(gone))
+        return replace(self, annealing=annealing, effect=effect, steps=steps)
 
     def kept_dense(self, nodes: Collection[str], reason: Reason) -> Plan:
         """The same plan that leaves these linears dense; those that were to be split together with one of them are

@@ -27,6 +27,7 @@ from ..lowering.region.node import Unsuited
 from ..lowering.target import Target
 from .edit import drop_unread, inherit, register
 from .prepare import planned_view
+from .same_model import require_same_model
 from .verify import verified, verified_recurrents
 
 __all__ = ["joint_problem", "rewrite"]
@@ -43,6 +44,7 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
     """
     seen = planned_view(model, plan)
     copy, found = seen.model, seen.found
+    require_same_model(model, plan, found)
     linears = {linear.address: linear for linear in found.linears}
     names, sharing = Names(copy), Sharing()
     now: dict[ir.Value | None, ir.Value] = {}  # what earlier steps have put in the place of a value

@@ -12,7 +12,9 @@ import onnx
 from ...ir.io.load import Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan, require_plan
+from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite
+from ...passes.rewrite.same_model import require_same_model
 from .destination import Destination, Out
 
 __all__ = ["apply"]
@@ -51,12 +53,16 @@ def apply(
     path is written to `output`, which is returned.
 
     custom_ops: libraries of custom operators that the model needs. With nothing to rewrite the result is the original,
-    byte for byte. Raises PlanError when the plan was made for other weights, ModelError when nothing takes the model,
+    byte for byte. Raises PlanError when the plan was made for another model, ModelError when nothing takes the model,
     or the output exists or cannot be written.
     """
     require_plan(plan)
     place = Destination.of(model, output, overwrite, custom_ops)
-    changed = rewrite(place.loaded.graph, plan) if plan.changes or plan.annealing else None
+    changed = None
+    if plan.changes or plan.annealing:
+        changed = rewrite(place.loaded.graph, plan)
+    else:
+        require_same_model(place.loaded.graph, plan, planned_view(place.loaded.graph, plan).found)
     if place.target is None:
         return place.as_given(changed)
     place.refuse([Path(library) for library in custom_ops])

@@ -138,11 +138,11 @@ def _kept(place: Destination, draft: Draft, tried: Tried, fallbacks: tuple[Fallb
     reason = tried.reason + note + growth(place.loaded, tried.written)
     if selection is not None and selection.chosen:
         if outcome == "split":
-            plan = replace(plan, annealing=selection.annealing, effect=selection.effect)
+            plan = plan.with_annealing(selection.annealing, selection.effect)
         else:  # what is handed back has all its weights
             why = f"annealed and split ({selection.effect}) it was not kept: {reason}"
             selection = replace(selection, chosen=(), held_back=None, tuning=None, reason=why)
-            plan = replace(plan, annealing=(), effect="")
+            plan = plan.with_annealing(())
     written = place.write(None) if outcome in ("slower", "unchanged") else tried.written
     back = place.as_given(tried.changed if outcome == "split" else None)
     return Result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, islice
@@ -33,7 +34,17 @@ from ..picture.condensation_layout import Drawing, lay_out
 from ..picture.structure import CONDENSED
 from .thumbnail import Pattern, as_stored, grouped, magnitudes
 
-__all__ = ["GroupRow", "Portrait", "StateView", "alike", "finest", "has_structure", "portraits", "worth_showing"]
+__all__ = [
+    "GroupRow",
+    "Portrait",
+    "StateView",
+    "alike",
+    "drawable",
+    "finest",
+    "has_structure",
+    "portraits",
+    "worth_showing",
+]
 
 Array = npt.NDArray[Any]
 
@@ -173,10 +184,10 @@ def portraits(
     """
     plan = found.plan
     before = view(model.graph, plan.inline)
-    # Where entries were fitted again they are not in the plan, but their places are, which is all that is drawn.
-    drawn = replace(plan, annealing=tuple(replace(one, refitted=False) for one in plan.annealing))
+    drawn = drawable(plan)
     after = planned_view(model.graph, drawn) if plan.annealing or plan.preparations or plan.reorderings else before
     exact = drawn == plan
+    inlined = functools.cache(lambda: view(model.graph, tuple(model.graph.functions)))  # of what stays in functions
     rows = {row.node: row for row in found.rows}
     steps = {step.node: step for step in plan.steps}
     annealed = {one.node: one for one in plan.annealing}
@@ -187,8 +198,9 @@ def portraits(
     for index, node in enumerate(names):
         if progress:
             progress(index, len(names), node)
+        was, now = (before, after) if _has(before, node) else (inlined(), inlined())
         one = _portrait(
-            rows[node], steps[node], before, after, annealed.get(node), groups.get(node), used < MOST_BYTES, exact
+            rows[node], steps[node], was, now, annealed.get(node), groups.get(node), used < MOST_BYTES, exact
         )
         used += sum(len(pattern.png) for pattern in (one.stored, one.arranged) if pattern is not None)
         made.append(replace(one, like=names[node]))
@@ -232,6 +244,16 @@ def _portrait(
         annealing=annealing,
         note="" if draw else f"not drawn: the pictures of this page are {MOST_BYTES / 1e6:.1f} MB already",
     )
+
+
+def drawable(plan: Plan) -> Plan:
+    """The same plan without fitting entries again: they are not in it, but their places are, which is all that is
+    drawn."""
+    return replace(plan, annealing=tuple(replace(one, refitted=False) for one in plan.annealing))
+
+
+def _has(seen: View, node: str) -> bool:
+    return any(one.address == node for one in seen.found.linears) or _way(seen, node) is not None
 
 
 def _weight(seen: View, node: str) -> Array:

@@ -29,6 +29,8 @@ from ....passes.diff.differences import differences
 from ....passes.diff.totals import census
 from ....passes.planning.analysis import Analysis
 from ....passes.planning.inspect import inspect_model, row_of, scopes_of
+from ....passes.rewrite.prepare import planned_view
+from ....passes.rewrite.same_model import require_same_model
 from ...compare import compare
 from ...fields import chosen, keywords
 from ...measure.comparison import Speed
@@ -38,7 +40,7 @@ from ...pipeline.apply import apply
 from ...pipeline.options import PlanOptions, ReportKeywords, ReportOptions, agreed, refuse_shaping
 from ...renamed import renamed
 from ..words import speeds, why_nothing
-from .linear_section import Portrait, finest, portraits
+from .linear_section import Portrait, drawable, finest, portraits
 
 if TYPE_CHECKING:
     from ...compare.check import Verdict
@@ -306,6 +308,7 @@ def _told(
 
     if plan is None:
         return inspect_model(model, options.settings(), sized=options.sized(model), progress=progress, observe=keep)
+    require_same_model(model.graph, plan, planned_view(model.graph, drawable(plan)).found)
     scope = scopes_of(model, plan)
     shares = {step.node: step.decomposition.mac_share if step.decomposition.blocks else 1.0 for step in plan.steps}
     told = tuple(row_of(step, scope[step.node], shares[step.node], None) for step in plan.steps)
