@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from ..onnx_ir import onnx_ir as ir
 from .feature_ids import Features, feature_axis_in, feature_axis_out, trace
 from .regrouping import Labels
 
-__all__ = ["MINIMUM", "Inner", "Region", "Segment", "region_of", "segments", "unfit"]
+__all__ = ["MINIMUM", "Inner", "Places", "Region", "Segment", "region_of", "segments", "unfit"]
 
 MINIMUM = 13  # operator set from which axes and sizes are operands, as the nodes of blocks have them
 
@@ -150,19 +149,36 @@ def segments(features: Features, linears: Iterable[Linear]) -> tuple[Segment, ..
     )
 
 
-def region_of(linears: Collection[Linear], constants: Constants, *, tail: bool = True) -> Region:
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """The nodes of a graph in its order, and the place of each: of a graph of which many regions are made."""
+
+    nodes: tuple[ir.Node, ...]
+    order: Mapping[ir.Node, int]
+
+    @staticmethod
+    def of(graph: ir.Graph) -> Places:
+        """The places in a graph as it is now."""
+        nodes = tuple(graph)
+        return Places(nodes, {node: index for index, node in enumerate(nodes)})
+
+
+def region_of(
+    linears: Collection[Linear], constants: Constants, *, tail: bool = True, places: Places | None = None
+) -> Region:
     """The region of some linears of one graph, whose features are followed from these linears alone.
 
     tail: whether elementwise operators behind the last linears belong to it as well, as long as they read nothing else
-    and nobody else reads what they do.
+    and nobody else reads what they do; places: of the graph, where they are known.
     """
     graph = next(iter(linears)).node.graph
     assert isinstance(graph, ir.Graph)
-    order = {node: index for index, node in enumerate(graph)}
+    places = places or Places.of(graph)
+    order = places.order
     ordered = sorted(linears, key=lambda linear: order[linear.node])
     makers = [linear.output.producer() or linear.node for linear in ordered]  # the Add of a bias comes later
     end = None if tail else max(order[node] for node in makers) + 1
-    features = trace(itertools.islice(graph, order[ordered[0].node], end), ordered, constants)
+    features = trace(places.nodes[order[ordered[0].node] : end], ordered, constants)
     inner = _inner_nodes(features, ordered, order)
     if tail:
         inner = (*inner, *_tail(Region(tuple(ordered), inner, features), constants))

@@ -77,6 +77,8 @@ def joint_blocks(
     block_of = np.full(int(label.max()) + 1, -1, np.int64)
     block_of[complete] = np.arange(len(complete))
     found = _decompositions(region, parts, reads, start, label, block_of)
+    if (block_of >= 0).all():
+        return _in_order(found)
     # What is left goes to the smallest block, where the zeros that it adds cost least.
     smallest = min(range(len(complete)), key=lambda index: sum(d.blocks[index].outputs.size for d in found))
     block_of[block_of < 0] = smallest

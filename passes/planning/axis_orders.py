@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import heapq
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,29 +50,27 @@ def choose_orders(
     >>> [(one.value, one.order.tolist()) for one in found]
     [('h', [0, 2, 1, 3])]
     """
-    linears = [_Linear(address, cut) for address, cut in decompositions.items() if _splits(cut)]
+    known = {address: _Linear(address, cut) for address, cut in decompositions.items() if _splits(cut)}
     covers = covers or {}
     free = [
         _Flow(stream, sides)
         for stream in streams
-        if not stream.pinned and (sides := _sides(stream, linears)) and not _covered(stream, sides, covers)
+        if not stream.pinned and (sides := _sides(stream, known)) and not _covered(stream, sides, covers)
     ]
     # Sides that nobody can move come first: what is asked of the others is to agree with them.
     settled = {flow.stream for flow in free}
     ranks: dict[_Linear, Indices] = {}  # in which order the blocks of a linear come
-    _settle(ranks, _fixed(linears, free))
+    _settle(ranks, _fixed(known.values(), free))
     found: dict[int, Reordering] = {}
-    waiting = dict(enumerate(free))
-    while waiting:
-        # The axis next whose linears are placed already by the most multiply-adds: it has the least freedom left.
-        index = max(waiting, key=lambda index: (*waiting[index].weight(ranks), -index))
-        flow = waiting.pop(index)
+    waiting = _Waiting(free, ranks)
+    while (index := waiting.next()) is not None:
+        flow = free[index]
         natural, order = np.arange(flow.stream.size), _order(flow, ranks)
         if _score(flow, order, ranks) > _score(flow, natural, ranks):
             found[index] = Reordering(value=flow.stream.value, axis=flow.stream.axis, order=order)
         else:
             order = natural
-        _settle(ranks, ((side, side.labels[order]) for side in flow.sides))
+        waiting.placed(_settle(ranks, ((side, side.labels[order]) for side in flow.sides)))
     ordered = [found[index] for index in sorted(found)]
     for stream in streams:
         windows = _windows(stream, covers) if not stream.pinned and stream not in settled else None
@@ -166,18 +165,48 @@ class _Flow:
     stream: Stream
     sides: list[_Side]
 
-    def weight(self, ranks: Mapping[_Linear, Indices]) -> tuple[int, int]:
-        """Multiply-adds of the linears whose blocks are in order already, and of all."""
-        known = sum(side.linear.macs for side in self.sides if side.linear in ranks)
-        return known, sum(side.linear.macs for side in self.sides)
+
+class _Waiting:
+    """The flows whose turn has not come, by the multiply-adds of those of their linears that are placed already: what
+    has the most has the least freedom left. Equal ones come by the multiply-adds of all, then in their order."""
+
+    def __init__(self, flows: Sequence[_Flow], ranks: Collection[_Linear]) -> None:
+        self._on: dict[_Linear, list[int]] = {}  # the flows of each linear, one twice where it has both sides on it
+        for index, flow in enumerate(flows):
+            for side in flow.sides:
+                self._on.setdefault(side.linear, []).append(index)
+        sides = [[side.linear for side in flow.sides] for flow in flows]
+        self._known = [sum(linear.macs for linear in own if linear in ranks) for own in sides]
+        self._all = [sum(linear.macs for linear in own) for own in sides]
+        self._done: set[int] = set()
+        self._heap = [self._key(index) for index in range(len(flows))]
+        heapq.heapify(self._heap)
+
+    def next(self) -> int | None:
+        """The number of the flow whose turn it is; None where all had theirs."""
+        while self._heap:
+            index = heapq.heappop(self._heap)[-1]  # what was known less of comes later once more, and is done by then
+            if index not in self._done:
+                self._done.add(index)
+                return index
+        return None
+
+    def placed(self, linears: Iterable[_Linear]) -> None:
+        """Some linears have got an order."""
+        for linear in linears:
+            for index in self._on[linear]:
+                self._known[index] += linear.macs
+                heapq.heappush(self._heap, self._key(index))
+
+    def _key(self, index: int) -> tuple[int, int, int]:
+        return -self._known[index], -self._all[index], index
 
 
 def _splits(decomposition: Decomposition) -> bool:
     return bool(decomposition.blocks) and not decomposition.layers and decomposition.mac_share < 1
 
 
-def _sides(stream: Stream, linears: Iterable[_Linear]) -> list[_Side]:
-    known = {linear.address: linear for linear in linears}
+def _sides(stream: Stream, known: Mapping[str, _Linear]) -> list[_Side]:
     reads = [_Side(known[address], False) for address in stream.readers if address in known]
     writes = [_Side(known[address], True) for address in stream.writers if address in known]
     return sorted(reads + writes, key=lambda side: -side.linear.macs)
@@ -193,13 +222,17 @@ def _fixed(linears: Iterable[_Linear], free: Iterable[_Flow]) -> Iterable[tuple[
                 yield side, side.labels
 
 
-def _settle(ranks: dict[_Linear, Indices], placed: Iterable[tuple[_Side, Indices]]) -> None:
-    """Remember in which order blocks come, where they are contiguous and nothing was said of them before."""
+def _settle(ranks: dict[_Linear, Indices], placed: Iterable[tuple[_Side, Indices]]) -> list[_Linear]:
+    """Remember in which order blocks come, where they are contiguous and nothing was said of them before; the linears
+    of which something was."""
+    fresh = []
     for side, labels in placed:
         runs = _runs(labels)
         # Scattered blocks have no order to hand on, and the first side that has one decides for both.
         if side.linear not in ranks and runs.size == len(side.parts):
             ranks[side.linear] = np.argsort(runs)
+            fresh.append(side.linear)
+    return fresh
 
 
 def _runs(labels: Indices) -> Indices:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...ir.axes.feature_ids import feature_axis_in, trace
-from ...ir.axes.region import Region, region_of, segments, unfit
+from ...ir.axes.region import Places, Region, Segment, region_of, segments, unfit
 from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear
 from ...ir.onnx_ir import onnx_ir as ir
@@ -89,39 +89,82 @@ def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
     Segments are taken from the smallest to the largest; all that touch one are joined where that leaves them the blocks
     that they have without, up to `SLACK` times the multiply-adds.
     """
+    # To join parts costs as much as they are large together. Of equal segments each round takes those that touch no
+    # part which was joined in it, so that parts double from round to round, and n linears in a row cost n log n:
+    #
+    #     a   b   c   d   e   f   g   h        round 1: ab  cd  ef  gh
+    #     └─1─┘ 2 └─1─┘ 3 └─1─┘ 2 └─1─┘        round 2: abcd  efgh      round 3: all
     of = {one.linear: one for one in candidates}
     graph = candidates[0].linear.node.graph
     assert isinstance(graph, ir.Graph)
-    features = trace(graph, of, constants)
-    belongs: dict[Linear, frozenset[Linear]] = {linear: frozenset([linear]) for linear in of}
-    cost: dict[frozenset[Linear], float] = {frozenset([linear]): one.macs for linear, one in of.items()}
-    ordered = sorted(segments(features, of), key=lambda segment: len(segment.writers) + len(segment.readers))
-    for segment in ordered:
-        inside = [linear for linear in segment.readers if of[linear].reads is None]  # others can only be entrances
-        parts = {belongs[linear] for linear in (*segment.writers, *inside)}
-        members = frozenset().union(*parts)
-        if len(parts) < 2:
-            continue
-        found = grown_from([of[linear] for linear in members], constants, tail=False)
-        if found is None:
-            continue
-        macs = sum(
-            d.mac_share * d.shape[0] * d.shape[1]
-            for linear, d in zip(found.region.linears, found.decompositions, strict=True)
-            if not of[linear].copies
-        )
-        if macs > SLACK * sum(cost[part] for part in parts):
-            continue
-        belongs |= dict.fromkeys(members, members)
-        cost[members] = macs
-    regions = [members for members in dict.fromkeys(belongs.values()) if len(members) > 1]
-    whole = (grown_from([of[linear] for linear in members], constants, tail=True) for members in regions)
+    places = Places.of(graph)
+    features = trace(places.nodes, of, constants)
+    growing = _Growing(of, constants, places, {linear: Part(frozenset([linear]), of[linear].macs) for linear in of})
+    sized: dict[int, list[Segment]] = {}
+    for segment in segments(features, of):
+        sized.setdefault(len(segment.writers) + len(segment.readers), []).append(segment)
+    for size in sorted(sized):
+        pending = sized[size]
+        while pending:
+            pending = growing.round(pending)
+    regions = [part.members for part in dict.fromkeys(growing.belongs.values()) if len(part.members) > 1]
+    whole = (grown_from([of[linear] for linear in members], constants, tail=True, places=places) for members in regions)
     return [grown for grown in whole if grown is not None]
 
 
-def grown_from(candidates: Sequence[Candidate], constants: Constants, *, tail: bool) -> Grown | None:
-    """The region of some candidates, None where they have no common blocks; tail: see `region_of`."""
-    region = region_of([one.linear for one in candidates], constants, tail=tail)
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Linears that are joined, and the multiply-adds a row that their blocks take together."""
+
+    members: frozenset[Linear]
+    macs: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Growing:
+    """The parts that the candidates of a graph are joined to so far."""
+
+    of: Mapping[Linear, Candidate]
+    constants: Constants
+    places: Places
+    belongs: dict[Linear, Part]
+
+    def round(self, pending: Sequence[Segment]) -> list[Segment]:
+        """Join what touches some segments; those whose parts were joined in this round already come back."""
+        fresh: set[Part] = set()
+        left = []
+        for segment in pending:
+            inside = [one for one in segment.readers if self.of[one].reads is None]  # others can only be entrances
+            parts = dict.fromkeys(self.belongs[linear] for linear in (*segment.writers, *inside))
+            if len(parts) < 2:
+                continue
+            if not fresh.isdisjoint(parts):
+                left.append(segment)
+            elif (joined := self._joined(list(parts))) is not None:
+                fresh.add(joined)
+                self.belongs.update(dict.fromkeys(joined.members, joined))
+        return left
+
+    def _joined(self, parts: Sequence[Part]) -> Part | None:
+        """Some parts together; None where they have no common blocks, or much larger ones."""
+        members = frozenset().union(*(part.members for part in parts))
+        own = [self.of[linear] for linear in members]
+        found = grown_from(own, self.constants, tail=False, places=self.places)
+        if found is None:
+            return None
+        macs = sum(
+            d.mac_share * d.shape[0] * d.shape[1]
+            for linear, d in zip(found.region.linears, found.decompositions, strict=True)
+            if not self.of[linear].copies
+        )
+        return Part(members, macs) if macs <= SLACK * sum(part.macs for part in parts) else None
+
+
+def grown_from(
+    candidates: Sequence[Candidate], constants: Constants, *, tail: bool, places: Places | None = None
+) -> Grown | None:
+    """The region of some candidates, None where they have no common blocks; tail, places: see `region_of`."""
+    region = region_of([one.linear for one in candidates], constants, tail=tail, places=places)
     parts = {one.linear: one.analysis.components for one in candidates if one.reads is None}
     reads = {one.linear: one.reads for one in candidates if one.reads is not None}
     if not parts or any(region.is_internal(linear) for linear in reads):
@@ -178,9 +221,11 @@ def _grouped(grown: Grown, grain: Grain) -> Iterator[tuple[Decomposition, ...]]:
 
 def _keeps(grown: Grown, own: Sequence[Candidate], grain: Grain) -> bool:
     """Whether the blocks of a region are as fine as its linears can have them alone, where a grain is asked for."""
+    if not grain:
+        return True
     analyses = {one.linear: one.analysis for one in own if not one.copies}
     for linear, found in zip(grown.region.linears, grown.decompositions, strict=True):
-        if not grain or linear not in analyses:
+        if linear not in analyses:
             continue
         alone = suited_to(analyses[linear], grain)
         if grain.every and analyses[linear].components.count > len(found.blocks):

@@ -1,9 +1,12 @@
-"""How the time of plan, apply, diff and inspect grows with the nodes of one region.
+"""How the time of plan, apply, diff and inspect grows with the nodes of one region, and with its linears.
 
-    python tests/bench/growth.py [--nodes 1000 4000 16000] [--shape chain|ladder] [--profile COMMAND]
+    python tests/bench/growth.py [--nodes 1000 4000 16000] [--shape chain|ladder|linears] [--profile COMMAND] [--save]
 
-A chain, or a ladder of two rails, of elementwise operators between two linears with eight common blocks. Seconds are
+A chain, or a ladder of two rails, of elementwise operators between two linears with eight common blocks; or as many
+linears of two common blocks in a row, each with a Relu behind it (then by default 250, 1000 and 4000). Seconds are
 those of the process's CPU; the last column is the largest over the smallest. Linear work has the ratio of the nodes.
+`--save` measures all three shapes and keeps the ratios: 1,000 to 16,000 nodes, and 250 to 4,000 linears, are 16 times
+as many.
 """
 
 from __future__ import annotations
@@ -11,18 +14,22 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pstats
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
+from figures import Figure, at_most, missed, reported, save, show
 from onnx import helper as h
 from onnx import numpy_helper as nh
 
 import scission
 
 BLOCKS, SIZE = 8, 32
+SHAPES = {"chain": (1000, 4000, 16000), "ladder": (1000, 4000, 16000), "linears": (250, 1000, 4000)}
+TARGET = 20  # times as long for 16 times as many
 
 
 def chain(count: int) -> list[onnx.NodeProto]:
@@ -55,6 +62,27 @@ def model(nodes: list[onnx.NodeProto]) -> bytes:
     return held
 
 
+def linears(count: int, blocks: int = 2, size: int = 8) -> bytes:
+    """As many linears of common blocks in a row, serialised."""
+    rng = np.random.default_rng(0)
+    width = blocks * size
+    nodes, weights = [], []
+    for place in range(count):
+        W = np.kron(np.eye(blocks), np.ones((size, size))) * rng.standard_normal((width, width)) / 3
+        weights.append(nh.from_array(np.float32(W), f"w{place}"))
+        nodes.append(h.make_node("MatMul", [f"v{place}", f"w{place}"], [f"m{place}"], name=f"l{place}"))
+        nodes.append(h.make_node("Relu", [f"m{place}"], [f"v{place + 1}"]))
+    ends = [h.make_tensor_value_info(name, 1, ["n", width]) for name in ("v0", f"v{count}")]
+    graph = h.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    held: bytes = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    return held
+
+
+def of_shape(shape: str, count: int) -> bytes:
+    """A model of one of the `SHAPES`."""
+    return linears(count) if shape == "linears" else model({"chain": chain, "ladder": ladder}[shape](count))
+
+
 def commands(source: bytes) -> dict[str, Callable[[], Any]]:
     """What is timed of one model; each needs those before it."""
     made: dict[str, Any] = {}
@@ -67,18 +95,12 @@ def commands(source: bytes) -> dict[str, Callable[[], Any]]:
     }
 
 
-def main() -> None:
-    """Print the table, or the profile of one command at the largest size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[1000, 4000, 16000])
-    parser.add_argument("--shape", choices=("chain", "ladder"), default="chain")
-    parser.add_argument("--profile", choices=("plan", "apply", "diff", "inspect"))
-    options = parser.parse_args()
-    made = {"chain": chain, "ladder": ladder}[options.shape]
+def measured(shape: str, counts: Sequence[int], profiled: str | None = None) -> dict[str, list[float]]:
+    """CPU seconds of each command at each size; the profile of one of them at the largest is printed."""
     seconds: dict[str, list[float]] = {}
-    for count in options.nodes:
-        for name, command in commands(model(made(count))).items():
-            profile = cProfile.Profile() if name == options.profile and count == max(options.nodes) else None
+    for count in counts:
+        for name, command in commands(of_shape(shape, count)).items():
+            profile = cProfile.Profile() if name == profiled and count == max(counts) else None
             start = time.process_time()
             if profile:
                 profile.runcall(command)
@@ -86,10 +108,39 @@ def main() -> None:
             else:
                 command()
             seconds.setdefault(name, []).append(time.process_time() - start)
-    print(f"{options.shape:8}", *(f"{count:>8,}" for count in options.nodes), "   ratio")
+    print(f"{shape:8}", *(f"{count:>8,}" for count in counts), "   ratio")
     for name, own in seconds.items():
-        print(f"{name:8}", *(f"{one:7.2f}s" for one in own), f"{own[-1] / own[0]:8.1f}")
+        print(f"{name:8}", *(f"{one:7.2f}s" for one in own), f"{own[-1] / own[0]:8.1f}", flush=True)
+    return seconds
+
+
+def figures() -> list[Figure]:
+    """The ratios of all shapes, and what the largest took."""
+    found = []
+    for shape, counts in SHAPES.items():
+        for name, own in measured(shape, counts).items():
+            what = f"{name}, {counts[0]:,} to {counts[-1]:,}: times as long"
+            found.append(at_most(shape, what, own[-1] / own[0], TARGET))
+            found.append(reported(shape, f"{name}, {counts[-1]:,}: seconds", own[-1]))
+    return found
+
+
+def main() -> int:
+    """Print the table, or the profile of one command at the largest size, or keep all tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nodes", type=int, nargs="+")
+    parser.add_argument("--shape", choices=tuple(SHAPES), default="chain")
+    parser.add_argument("--profile", choices=("plan", "apply", "diff", "inspect"))
+    parser.add_argument("--save", action="store_true")
+    options = parser.parse_args()
+    if not options.save:
+        measured(options.shape, options.nodes or SHAPES[options.shape], options.profile)
+        return 0
+    found = figures()
+    show(found)
+    save("growth", found, "cpu")
+    return int(missed(found))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -36,6 +36,7 @@ ABOUT = {
     "theorem": "Theorem 2.1 on real tables: what keeps its initial bits under which optimiser.",
     "closure": "The structure of digraphs: equal labels, the choice of engine, growth.",
     "diff": "Two models compared node by node: what is attributed, what is told exactly, how long it takes.",
+    "growth": "How the time of commands grows with the nodes of one region, and with its linears: 16 times as many.",
     "memory": "The largest resident memory of every command beyond the files that it reads, unless asked for more.",
     "report": "Pages and pictures: their size, the time to make and to open them.",
 }

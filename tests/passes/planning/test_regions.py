@@ -7,8 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scission
+from scission.ir.axes.feature_ids import trace
+from scission.ir.axes.region import segments
+from scission.ir.graph.view import view
+from scission.ir.io.load import load
 from scission.models.matrix import weight
 from scission.models.networks import subspaces
+from scission.passes.planning.analysis import analyse
+from scission.passes.planning.regions import SLACK, candidate, grow, grown_from
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -49,3 +55,46 @@ def test_a_cover_that_reads_a_region_does_not_keep_it_apart():
     plan = scission.plan(model, batch=[256], threads=1, force=True)
     assert [step.lowering for step in plan.steps][:2] == ["joint", "joint"] and plan.steps[2].lowering != "joint"
     assert scission.check(model, scission.apply(model, plan)).equal
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 9))
+def test_joining_in_rounds_is_joining_one_after_the_other(seed, count):
+    """Linears in a row, some of which share no blocks with the next: the oracle takes segment after segment."""
+    rng = np.random.default_rng(seed)
+    constants, nodes = {}, []
+    for place in range(count):
+        order = rng.permutation(8) if rng.random() < 0.3 else np.arange(8)
+        constants[chr(65 + place)] = weight(rng, [(4, 4)] * 2, contiguous=True)[0][order]
+        nodes += [
+            ("MatMul", chr(97 + 2 * place) + chr(65 + place), chr(98 + 2 * place)),
+            ("Relu", chr(98 + 2 * place), chr(99 + 2 * place)),
+        ]
+    last = nodes[-1][-1]
+    model = load(oracles.graph(nodes, {"a": ["m", 8]}, {last: ["m", 8]}, constants))
+    seen = view(model.graph, [])
+    own = [
+        one
+        for linear in seen.found.linears
+        if (one := candidate(linear, analyse(linear.canonical(seen.found.constants)), seen.found.constants)) is not None
+    ]
+    found = {frozenset(one.region.linears): one.decompositions for one in grow(own, seen.found.constants)}
+    assert found == one_after_the_other(own, seen.found.constants)
+
+
+def one_after_the_other(own, constants):
+    of = {one.linear: one for one in own}
+    parts = {linear: (frozenset([linear]), one.macs) for linear, one in of.items()}
+    features = trace(own[0].linear.node.graph, of, constants)
+    for segment in sorted(segments(features, of), key=lambda one: len(one.writers) + len(one.readers)):
+        touched = {parts[linear] for linear in (*segment.writers, *segment.readers)}
+        members = frozenset().union(*(one for one, _ in touched))
+        found = grown_from([of[linear] for linear in members], constants, tail=False)
+        if len(touched) < 2 or found is None:
+            continue
+        macs = sum(d.mac_share * 64 for d in found.decompositions)
+        if macs <= SLACK * sum(one for _, one in touched):
+            parts |= dict.fromkeys(members, (members, macs))
+    regions = {members for members, _ in parts.values() if len(members) > 1}
+    whole = [grown_from([of[linear] for linear in members], constants, tail=True) for members in regions]
+    return {frozenset(one.region.linears): one.decompositions for one in whole if one is not None}
