@@ -107,6 +107,8 @@ def unfit(linear: Linear) -> str | None:
         return f"operator set {linear.opset} is older than {MINIMUM}"
     if linear.in_function or not isinstance(linear.node.graph, ir.Graph):
         return "it stands in a function"
+    if linear.slices:
+        return "its weight is several matrices"
     if linear.addend is not None or linear.fused:
         return f"{linear.op} does more than a product and a bias"
     if feature_axis_in(linear) is None or feature_axis_out(linear) is None:

@@ -1,12 +1,22 @@
-"""Linears: the nodes that compute y = alpha * x W + beta * c with a constant W, whatever operator spells them."""
+"""Linears: the nodes that compute y = alpha * x W + beta * c with a constant W, whatever operator spells them.
+
+Where W is several matrices, one for each tap of a convolution's window or for each entry of a stack, the features that
+one of them connects are connected: structure is that of all of them together, while blocks are cut out of each.
+
+    taps of a 1x2 kernel      together        blocks
+      x .      . .             x .            a 1x2 convolution of channel 0, one of channel 1
+      . .      . x             . x
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ..io.load import ModelError
@@ -81,11 +91,13 @@ class Bias:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Linear:
-    """One node with a constant two-dimensional weight, in canonical form y = alpha * x W + beta * c.
+    """One node with a constant weight, in canonical form y = alpha * x W + beta * c.
 
     address: where the node is (`Scope.address`); activation: x; weight: the constant as stored, canonical W of shape
     (K, N) is the stored matrix or its transpose (`transposed`); bias: added per output, by the operator or by the
-    Add behind it; addend: any other c, with its factor beta; fused: the activation function of a FusedGemm.
+    Add behind it; addend: any other c, with its factor beta; fused: the activation function of a FusedGemm; slices:
+    the extents of the weight beyond the two of a matrix, empty where it is one: the window of a convolution, behind
+    them, or the stack of a MatMul, in front of them.
     """
 
     node: ir.Node
@@ -103,6 +115,12 @@ class Linear:
     fused: bool = False
     opset: int = 0
     in_function: bool = False
+    slices: tuple[int, ...] = ()
+
+    @property
+    def taps(self) -> int:
+        """Matrices of the weight that one result is made of: the pixels of a window; 1 where it is no convolution."""
+        return math.prod(self.slices) if self.layout.kind == "conv" else 1
 
     @property
     def op(self) -> str:
@@ -117,10 +135,12 @@ class Linear:
         return (folded or self.node).outputs[0]
 
     def stored(self, constants: Constants) -> npt.NDArray[Any]:
-        """The weight as stored, two-dimensional: (K, N), or (N, K) when `transposed`."""
+        """The weight as stored: (K, N), or (N, K) when `transposed`, its slices behind them or in front of them."""
         K, N = self.shape
         array = constants.read(self.weight)
         shape = (N, K) if self.transposed else (K, N)
+        if self.slices:
+            return self._sliced(array, shape)
         if array.shape[:2] != shape or array.size != K * N:  # a stale value_info: reshaping would scramble the weight
             raise ModelError(
                 f"{self.address}: the weight has shape {array.shape}, not {shape} as the graph says; export it again"
@@ -128,9 +148,24 @@ class Linear:
         return array.reshape(shape)
 
     def canonical(self, constants: Constants) -> npt.NDArray[Any]:
-        """The canonical weight, shape (K, N); a view of the stored one."""
-        stored = self.stored(constants)
+        """The canonical weight, shape (K, N); a view of the stored one, or where that has slices 1 where any of them
+        has an edge, else 0."""
+        return self.as_matrix(self.stored(constants))
+
+    def as_matrix(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The same of a weight that was read already."""
+        if self.slices:
+            axes = tuple(range(2, stored.ndim)) if self.layout.kind == "conv" else tuple(range(len(self.slices)))
+            stored = (stored != 0).any(axis=axes).astype(np.float32)
         return stored.T if self.transposed else stored
+
+    def _sliced(self, array: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
+        whole = (*shape, *self.slices) if self.layout.kind == "conv" else (*self.slices, *shape)
+        if array.shape != whole:
+            raise ModelError(
+                f"{self.address}: the weight has shape {array.shape}, not {whole} as the graph says; export it again"
+            )
+        return array
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,12 +27,11 @@ Found: TypeAlias = "Linear | tuple[Recurrent, ...] | Reason | None"
 
 INTEGER = Reason(Cause.INTEGER_KERNEL, "integer kernel")
 FUSED = Reason(Cause.FUSED, "fused operator: its product cannot be taken apart")
+QUANTISED = Reason(Cause.QUANTISED, "its weight is quantised and no matrix: blocks would be stored in floating point")
 NO_PLAIN_PRODUCT = Reason(Cause.NO_PRODUCT, "not a plain product with a matrix")
 
 REASONS = {  # operators with constant weights that are no linear: why
     "Gather": Reason(Cause.NO_PRODUCT, "lookup table: its rows are read, not multiplied"),
-    "Conv": Reason(Cause.NO_PRODUCT, "convolution over windows"),
-    "ConvTranspose": Reason(Cause.NO_PRODUCT, "transposed convolution"),
     "MatMulInteger": INTEGER,
     "ConvInteger": INTEGER,
     "QLinearMatMul": INTEGER,
@@ -127,8 +126,10 @@ def _matmul(site: Site) -> Found:
         return Reason(Cause.UNSUPPORTED, "batch axes are transposed inside the operator")
     weight, activation = (right, left) if constant_right else (left, right)
     shape, _ = site.constants.describe(weight)
-    if len(shape) != 2:
-        return None if len(shape) < 2 else _batched(shape)
+    if len(shape) > 2:
+        return _stack(site, activation, weight, shape)
+    if len(shape) < 2:
+        return None
     alpha = float(site.attribute("alpha", 1.0))
     rank = _rank(activation)
     if constant_right:
@@ -147,6 +148,25 @@ def _matmul(site: Site) -> Found:
         return _unknown_rank("left-hand weight and an activation")
     layout = Layout(kind="rows", rank=1) if rank == 1 else axes(rank, rank - 1 if trans_right else rank - 2, rank - 2)
     return site.linear(activation, weight, K, N, transposed=not trans_left, layout=layout, alpha=alpha)
+
+
+def _stack(site: Site, activation: ir.Value, weight: ir.Value, shape: tuple[int, ...]) -> Found:
+    """A product with a stack of matrices on the right, (..., K, N)."""
+    if weight is site.operand(0) or site.attribute("transA", 0) or site.attribute("transB", 0):
+        return _batched(shape)
+    if _dequantises(weight):
+        return QUANTISED
+    *slices, K, N = shape
+    rank = _rank(activation)
+    # An activation of fewer dimensions has its last axis elsewhere than the result.
+    layout = Layout(kind="rows", rank=rank if rank is not None and rank >= len(shape) else None)
+    alpha = float(site.attribute("alpha", 1.0))
+    return site.linear(activation, weight, K, N, transposed=False, layout=layout, alpha=alpha, slices=tuple(slices))
+
+
+def _dequantises(weight: ir.Value) -> bool:
+    maker = weight.producer()
+    return maker is not None and maker.op_type == "DequantizeLinear"
 
 
 def axes(rank: int, enter: int, exit_: int) -> Layout:
@@ -221,27 +241,32 @@ def _per_feature(shape: tuple[int, ...], feature_axis: int, N: int) -> bool:
 
 
 def _conv(site: Site) -> Found:
-    """Conv whose kernel is one pixel, in one group: a linear over channels."""
+    """Conv and ConvTranspose in one group: a linear over channels, with a matrix for each pixel of the kernel."""
     activation, weight = site.operand(0), site.operand(1)
     if activation is None or weight is None or activation in site.constants:
         return None
     if weight not in site.constants:
         return site.overridable(weight)
     shape, _ = site.constants.describe(weight)
-    if len(shape) < 3 or any(extent != 1 for extent in shape[2:]):
-        return REASONS["Conv"]
+    if len(shape) < 3:
+        return NO_PLAIN_PRODUCT
     if site.attribute("group", 1) != 1:
         return Reason(Cause.BATCHED_WEIGHT, "convolution in groups already")
     bias = site.operand(2)
     if bias is not None and bias not in site.constants:
         return Reason(Cause.NOT_CONSTANT, "convolution with a dynamic bias")
-    N, K = shape[:2]
+    turned = site.node.op_type == "ConvTranspose"  # whose kernels are (inputs, outputs, *window)
+    N, K = shape[1::-1] if turned else shape[:2]
+    window = shape[2:] if turned or any(extent != 1 for extent in shape[2:]) else ()
+    if window and _dequantises(weight):
+        return QUANTISED
     return site.linear(
         activation,
         weight,
         K,
         N,
-        transposed=True,
+        transposed=not turned,
+        slices=window,
         layout=Layout(kind="conv", rank=len(shape)),
         bias=Bias(value=bias) if bias is not None else None,
     )
@@ -301,6 +326,7 @@ RECOGNISERS: dict[tuple[str, str], Callable[[Site], Found]] = {
     ("com.microsoft", "FusedGemm"): _gemm,
     ("", "FusedGemm"): _gemm,
     ("", "Conv"): _conv,
+    ("", "ConvTranspose"): _conv,
     ("", "Einsum"): _einsum,
     ("", "RNN"): recurrent,
     ("", "GRU"): recurrent,

@@ -61,6 +61,7 @@ def step_to_dict(step: Step) -> dict[str, Any]:
         **step.reason.to_dict(),
         "sha256": step.sha256,
         **({"extents": [list(extents) for extents in step.extents]} if step.extents else {}),
+        **({"slices": step.slices} if step.slices != 1 else {}),
         **({} if step.states is None else {"states": asdict(step.states)}),
         **({"summed": True} if step.decomposition.summed else {}),
         **({"strays": [list(entry) for entry in step.decomposition.strays]} if step.decomposition.strays else {}),

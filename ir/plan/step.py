@@ -56,7 +56,8 @@ class Step:
     merged; giant: share of all K + N features in the largest component; nonzeros: edges; gain: predicted dense time
     over lowered time, at its worst over its row counts; reason: why the lowering was chosen; states: the structure over
     shared states, where the weight is recurrent; extents: what its activations are like besides their features, for
-    each batch of the plan, of a recurrent operator positions and batch, empty where that is not known.
+    each batch of the plan, of a recurrent operator positions and batch, empty where that is not known; slices: matrices
+    that the weight is made of, one for each pixel of a window or entry of a stack; an edge is one of any of them.
 
     An RNN, GRU or LSTM has a step for each direction, of shape (I + H, H): its inputs are the I features of X, then
     the H previous states, and a block owns the same units as previous states and as outputs. Its edges are those of
@@ -80,6 +81,7 @@ class Step:
     sha256: str | None = None
     states: States | None = None
     extents: tuple[tuple[int, ...], ...] = ()
+    slices: int = 1
 
     __repr__ = brief_line
 
@@ -90,6 +92,8 @@ class Step:
                 raise PlanError(f"{self.node}: {name} is {value!r}, which is no {kinds[0].__name__}")
         if any(type(extent) is not int or extent < 1 for extents in self.extents for extent in extents):
             raise PlanError(f"{self.node}: extents are {self.extents!r}, which are no positive numbers")
+        if type(self.slices) is not int or self.slices < 1:
+            raise PlanError(f"{self.node}: slices is {self.slices!r}, which is no number of matrices")
         if self.lowering not in get_args(LoweringName):
             raise PlanError(f"{self.node}: unknown lowering {self.lowering!r}; use one of {get_args(LoweringName)}")
         if self.decomposition.shape != self.shape:
@@ -104,8 +108,8 @@ class Step:
 
     @property
     def parameters(self) -> int:
-        """Entries of the dense weight, of all gates together."""
-        return self.shape[0] * self.shape[1] * GATES.get(self.op, 1)
+        """Entries of the dense weight, of all gates and slices together."""
+        return self.shape[0] * self.shape[1] * GATES.get(self.op, 1) * self.slices
 
     @property
     def byte_share(self) -> float:

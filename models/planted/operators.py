@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
+
+from ...ir.plan.plan import Decomposition
 from ..matrix import Array
 from ..sketch import Attribute, Shape, Sketch, Tensor
 
@@ -75,6 +78,33 @@ def _conv(sketch: Sketch, spatial: int, bias: bool = False, **attributes: Attrib
     inputs: list[Array] = [W.T.reshape(N, K, *ones)] + ([sketch.normal((N,))] if bias else [])
     constants = [sketch.constant(value, name) for value, name in zip(inputs, "Wb", strict=False)]
     sketch.output(sketch.op("Conv", x, *constants, name="linear", truth=truth, kernel_shape=ones, **attributes))
+
+
+def _window(sketch: Sketch, window: Sequence[int], turned: bool = False, **attributes: Attribute) -> None:
+    """A convolution over windows, or a transposed one, whose pixels share their blocks."""
+    matrices, truth = _slices(sketch, int(np.prod(window)))
+    K, N = truth.shape
+    x = sketch.input("x", ("batch", K, *("depth", "height", "width")[-len(window) :]))
+    kernels = np.stack([W if turned else W.T for W in matrices], axis=-1)
+    inputs = kernels.reshape(*kernels.shape[:2], *window), sketch.normal((N,))
+    constants = [sketch.constant(value, name) for value, name in zip(inputs, "Wb", strict=True)]
+    op = "ConvTranspose" if turned else "Conv"
+    sketch.output(sketch.op(op, x, *constants, name="linear", truth=truth, kernel_shape=list(window), **attributes))
+
+
+def _stack(sketch: Sketch, lead: Shape) -> None:
+    """A product with a stack of matrices that share their blocks, and a bias behind it."""
+    matrices, truth = _slices(sketch, 2)
+    x = sketch.input("x", (*lead, "rows", truth.shape[0]))
+    y = sketch.op("MatMul", x, sketch.constant(np.stack(matrices), "W"), name="linear", truth=truth)
+    sketch.output(sketch.op("Add", y, sketch.constant(sketch.normal((truth.shape[1],)), "b")))
+
+
+def _slices(sketch: Sketch, count: int) -> tuple[list[Array], Decomposition]:
+    """Several matrices of the same blocks, each of which lacks some of the entries of the others."""
+    W, truth = sketch.weight()
+    others = [(W != 0) * sketch.normal(W.shape) * (sketch.normal(W.shape) > 0) for _ in range(count - 1)]
+    return [W, *(np.asarray(other, W.dtype) for other in others)], truth
 
 
 def _einsum(sketch: Sketch, equation: str) -> None:
@@ -149,5 +179,10 @@ OPERATORS: dict[str, Callable[[Sketch], None]] = {
     "conv-2d-strides": partial(_conv, spatial=2, bias=True, strides=[2, 3]),
     "conv-2d-pads": partial(_conv, spatial=2, bias=True, pads=[1, 0, 2, 1]),
     "conv-1d-strides-pads": partial(_conv, spatial=1, strides=[2], pads=[1, 1]),
+    "conv-window": partial(_window, window=(3, 2), pads=[1, 1, 1, 0], strides=[2, 1]),
+    "conv-window-1d": partial(_window, window=(3,), dilations=[2], pads=[2, 2]),
+    "conv-transpose": partial(_window, window=(2, 2), turned=True, strides=[2, 2]),
+    "matmul-stack": partial(_stack, lead=(2,)),
+    "matmul-stack-shared": partial(_stack, lead=()),
     **{f"einsum-{equation.replace(' ', '_')}": partial(_einsum, equation=equation) for equation in _EQUATIONS},
 }

@@ -19,6 +19,8 @@ def obstacle(linear: Linear, *, strays: bool = False) -> Reason | None:
         return Reason(Cause.QUANTISED, turned)
     if sum(value is linear.weight for value in linear.node.inputs) != 1 or linear.weight is linear.activation:
         return Reason(Cause.UNSUPPORTED, "the operator reads its weight twice")
+    if linear.slices:
+        return Reason(Cause.UNTESTED, "its weight is several matrices, and tests of edges are of one")
     if not strays:
         return None
     if linear.fused:

@@ -14,6 +14,7 @@ from .prices import Prices
 __all__ = [
     *("FLOAT_BYTES", "blocks_seconds", "boundary_seconds", "copy_seconds", "cover_cost", "dense_seconds"),
     *("moved_ends", "permutation_seconds", "piece_seconds", "products_seconds", "strays_seconds", "transpose_seconds"),
+    "window_seconds",
 ]
 
 FLOAT_BYTES = 4  # of the elements that prices were measured with
@@ -38,6 +39,16 @@ def products_seconds(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int
     work = computed * rows * prices.mac_s * (itemsize / FLOAT_BYTES if itemsize > FLOAT_BYTES else 1)
     work += sum(k + n for k, n in shapes) * rows * prices.gemm_io_s * itemsize / FLOAT_BYTES
     return len(shapes) * prices.gemm_launch_s + max(load, work) + min(load, work) * UNHIDDEN
+
+
+def window_seconds(shapes: Iterable[tuple[int, int]], taps: int, rows: int, itemsize: int, prices: Prices) -> float:
+    """What products take more where each of their inputs is a window of so many."""
+    if taps == 1:
+        return 0.0
+    single = list(shapes)
+    whole = [(k * taps, n) for k, n in single]
+    both = (products_seconds(shapes, rows, itemsize, prices) for shapes in (whole, single))
+    return next(both) - next(both)
 
 
 def dense_seconds(shape: tuple[int, int], rows: int, itemsize: int, prices: Prices) -> float:

@@ -22,7 +22,7 @@ from ..lowering.linear.lowerings import LOWERINGS
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Analysis", "Key", "analyse", "analyse_on", "key_of"]
+__all__ = ["Analysis", "Key", "analyse", "analyse_linear", "analyse_on", "key_of"]
 
 Key: TypeAlias = tuple[Any, ...]
 
@@ -50,10 +50,18 @@ def key_of(linear: Linear) -> Key:
     return (linear.weight.const_value or linear.weight, linear.transposed, linear.shape)
 
 
-def analyse(weight: npt.NDArray[Any], *, transposed: bool = False, parts: Components | None = None) -> Analysis:
+def analyse_linear(linear: Linear, constants: Constants) -> Analysis:
+    """Everything about the weight of a linear. Raises ModelError where it cannot be read."""
+    stored = linear.stored(constants)
+    return analyse(linear.as_matrix(stored), stored=stored)
+
+
+def analyse(
+    weight: npt.NDArray[Any], *, stored: npt.NDArray[Any] | None = None, parts: Components | None = None
+) -> Analysis:
     """Everything about a canonical weight (K, N); parts: its components where they are known already.
 
-    transposed: whether the stored weight is the transpose, of which the fingerprint is taken.
+    stored: the same as it is stored, of which the fingerprint is taken.
 
     >>> import numpy as np
     >>> found = analyse(np.kron(np.eye(2), np.ones((2, 3))))
@@ -65,9 +73,9 @@ def analyse(weight: npt.NDArray[Any], *, transposed: bool = False, parts: Compon
     sparse = parts.nonzeros <= (1 - WORTH) * decomposition.mac_share * weight.size
     found = tuple(every_cover(relate(weight), parts)) if sparse else ()
     splits = decomposition.mac_share < 1 or bool(found)
-    stored = weight.T if transposed else weight
     takes = frozenset(one.name for one in LOWERINGS if one.takes(weight)) if splits else frozenset()
-    return Analysis(parts, decomposition, found, fingerprint(stored) if splits else None, takes)
+    sha256 = fingerprint(weight if stored is None else stored) if splits else None
+    return Analysis(parts, decomposition, found, sha256, takes)
 
 
 def analyse_on(
@@ -79,12 +87,13 @@ def analyse_on(
     """
     from ..connectivity.on_device.pipeline import stream_components
 
-    def weights() -> Iterator[tuple[Linear, npt.NDArray[Any]]]:
+    def weights() -> Iterator[tuple[tuple[Linear, npt.NDArray[Any]], npt.NDArray[Any]]]:
         for linear in linears:
             try:
-                yield linear, linear.canonical(constants)
+                stored = linear.stored(constants)
+                yield (linear, stored), linear.as_matrix(stored)
             except (ModelError, MemoryError):  # said where its step would be
                 continue
 
-    for linear, weight, parts in stream_components(weights(), device):
-        yield key_of(linear), linear, analyse(weight, transposed=linear.transposed, parts=parts)
+    for (linear, stored), weight, parts in stream_components(weights(), device):
+        yield key_of(linear), linear, analyse(weight, stored=stored, parts=parts)

@@ -42,7 +42,7 @@ from ..lowering.recurrent.lowering import CELLS
 from ..lowering.target import Target
 from ..rewrite.preparations import prepared
 from ..rewrite.prepare import planned_view
-from .analysis import Analysis, analyse
+from .analysis import Analysis, analyse_linear
 from .candidates import LinearCandidate, Question, best_of, candidates, refusals
 from .inspect import cover_share, inspect_model, scopes_of
 from .linear import names_of
@@ -300,7 +300,11 @@ def _region(case: Case) -> Trial:
     constants = case.seen.found.constants
     own = candidate(linear, case.analysis, constants)
     if own is None:
-        why = unfit(linear) or why_not_dense(linear) or "it has neither several components nor groups that share inputs"
+        why = (
+            unfit(linear)
+            or why_not_dense(linear, None)
+            or "it has neither several components nor groups that share inputs"
+        )
         return Trial(what="region", found=alone, refused=why)
     others = list(_candidates(case))
     regions = grow([own, *others], constants) if others else []
@@ -330,7 +334,7 @@ def _candidates(case: Case) -> Iterator[Candidate]:
 
 def _analysis(linear: Linear, known: Mapping[str, Any], seen: View) -> Analysis:
     found: Analysis | None = known.get(linear.address)
-    return found or analyse(linear.canonical(seen.found.constants), transposed=linear.transposed)
+    return found or analyse_linear(linear, seen.found.constants)
 
 
 def _lowerings(case: Case) -> Iterator[Trial]:

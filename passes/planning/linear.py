@@ -19,7 +19,7 @@ from ..connectivity.edges import edges
 from ..decompose.recurrent import states_of
 from ..lowering.linear.dormant import computes_dormant
 from ..lowering.linear.lowerings import suited
-from .analysis import Analysis, analyse, analyse_on, key_of
+from .analysis import Analysis, analyse_linear, analyse_on, key_of
 from .candidates import LinearCandidate, Question, best_of, candidates, refusals
 from .settings import Memo, Planning, PlanSettings
 from .wording import praise, refusal
@@ -67,7 +67,7 @@ def _remember(linear: Linear, found: Survey, memo: Memo) -> None:
     """Read a weight for what is not known of it yet."""
     key = key_of(linear)
     if key not in memo.analyses:
-        memo.analyses[key] = analyse(linear.canonical(found.constants), transposed=linear.transposed)
+        memo.analyses[key] = analyse_linear(linear, found.constants)
     if linear.address in found.hidden and key not in memo.states:
         memo.states[key] = _states(linear, found)
 
@@ -93,7 +93,8 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
     # The graph may be looked at several times; a linear matters by what lowerings suit it and what they cost there.
     suit = tuple(one.name for one in suited(linear, settings.target))
     layout, dormant = linear.layout, computes_dormant(linear)
-    key = (*key_of(linear), counts, linear.dtype, layout.kind, layout.boundary_transposes, suit, dormant, asked)
+    kind = (linear.dtype, linear.slices, layout.kind, layout.boundary_transposes)
+    key = (*key_of(linear), counts, *kind, suit, dormant, asked)
     if key not in memo.choices:
         memo.choices[key] = _chosen(linear, analysis, settings, counts, asked)
     choice, against = memo.choices[key]
@@ -117,6 +118,7 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
         reason=reason or praise(analysis, decomposition, selects=taken is not None and not taken.multiplies),
         sha256=analysis.sha256 if choice else None,
         extents=extents,
+        slices=math.prod(linear.slices),
     )
 
 

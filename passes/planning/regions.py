@@ -74,7 +74,7 @@ def candidate(linear: Linear, analysis: Analysis, constants: Constants) -> Candi
     """The linear as a candidate; None where it cannot take part in a region."""
     covered = bool(analysis.covers) and not (analysis.covers[0].summed or analysis.covers[0].strays)
     whole = analysis.components.count < 2
-    if (whole and not covered) or unfit(linear) or why_not_dense(linear):
+    if (whole and not covered) or unfit(linear) or why_not_dense(linear, None):
         return None
     copies = False
     if analysis.components.nonzeros == linear.shape[1] and linear.alpha == 1 and linear.beta == 1:

@@ -57,7 +57,7 @@ def refusal(
             f"{degree:,.1f} per feature, and a random weight falls apart below about 1",
         )
     wanted = lowering_of(asked) if asked else None
-    if why := why_not_dense(linear) or (wanted.why_not(linear, None, settings.target) if wanted else None):
+    if why := why_not_dense(linear, None) or (wanted.why_not(linear, None, settings.target) if wanted else None):
         return Reason(Cause.UNSUPPORTED, why)
     if why := loses_format(linear):
         return Reason(Cause.QUANTISED, f"its weight is quantised {why}")

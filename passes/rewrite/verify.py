@@ -40,7 +40,7 @@ def verified(step: Step, linears: dict[str, Linear], found: Survey, provider: st
         raise PlanError(f"{step.node}: the plan has no blocks to split into; set its lowering to 'dense'")
     if reason := lowering.why_not(linear, step.decomposition, target):
         raise PlanError(f"{step.node}: {reason}")
-    canonical = stored.T if linear.transposed else stored
+    canonical = linear.as_matrix(stored)
     _check_cover(step, canonical)
     if not lowering.takes(canonical):
         raise PlanError(f"{step.node}: '{lowering.name}' needs {lowering.needs}; use '{ON_ANY.name}'")

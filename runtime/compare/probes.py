@@ -45,7 +45,7 @@ def probes(model: ir.Model, split: Container[str]) -> list[Probe]:
 
 def _is_plain(linear: Linear) -> bool:
     named = bool(linear.activation.name and linear.output.name)
-    return named and linear.layout.kind != "conv" and not linear.fused and linear.addend is None
+    return named and linear.layout.kind != "conv" and not linear.slices and not linear.fused and linear.addend is None
 
 
 def _reference(linear: Linear, constants: Constants) -> Callable[..., tuple[Array, Array]]:

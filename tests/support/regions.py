@@ -18,7 +18,7 @@ from scission.ir.plan.plan import PlanError
 from scission.ir.plan.region_split import Joint
 from scission.passes.decompose.region import group_joint
 from scission.passes.lowering.nodes.emitter import Names
-from scission.passes.planning.analysis import analyse
+from scission.passes.planning.analysis import analyse_linear
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.regions import candidate, grow
 from scission.passes.planning.settings import PlanSettings
@@ -35,7 +35,7 @@ def looked_at(proto):
 
 def candidates(seen):
     constants = seen.found.constants
-    known = ((one, analyse(one.canonical(constants), transposed=one.transposed)) for one in seen.found.linears)
+    known = ((one, analyse_linear(one, constants)) for one in seen.found.linears)
     found = [candidate(one, analysis, constants) for one, analysis in known]
     return [one for one in found if one is not None]
 

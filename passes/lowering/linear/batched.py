@@ -34,7 +34,7 @@ class Batched(LinearLowering):
 
     def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
         """Why a linear with these blocks cannot be written so."""
-        if reason := why_not_dense(linear):
+        if reason := why_not_dense(linear, self):
             return reason
         if linear.layout.kind == "conv":
             return "'batched' multiplies matrices, not images; use 'grouped' or 'scatter'"

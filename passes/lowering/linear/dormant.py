@@ -16,7 +16,7 @@ SCATTER_ND = 11  # operator set that brought ScatterND
 
 def computes_dormant(linear: Linear) -> bool:
     """Whether dormant outputs must be computed, by zero columns: where something is done to them besides a bias."""
-    return linear.fused or linear.layout.kind == "conv" or linear.opset < SCATTER_ND
+    return linear.fused or linear.layout.kind == "conv" or bool(linear.slices) or linear.opset < SCATTER_ND
 
 
 def apart(linear: Linear, found: Decomposition) -> str | None:

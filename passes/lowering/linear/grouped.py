@@ -6,6 +6,8 @@ which nothing has to be transposed; ONNX Runtime refuses to convolve an empty im
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ....ir.graph.constants import Constants
@@ -17,7 +19,7 @@ from ..nodes.features_first import enter_rows, leave_rows
 from ..nodes.last_axis import Columns
 from ..nodes.primitives import addend, affine, bias_of
 from ..prices import Prices
-from ..seconds import permutation_seconds
+from ..seconds import permutation_seconds, window_seconds
 from ..target import Target
 from .padded import (
     Stack,
@@ -40,11 +42,14 @@ class Grouped(LinearLowering):
     """One Conv of one pixel with as many groups as there are blocks."""
 
     name = "grouped"
+    slices: ClassVar[bool] = True
 
     def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
         """Why a linear with these blocks cannot be written so."""
-        if reason := why_not_dense(linear):
+        if reason := why_not_dense(linear, self):
             return reason
+        if linear.slices and linear.layout.kind != "conv":
+            return "'grouped' convolves, and a stack of matrices is no kernel; use 'scatter'"
         if linear.layout.kind == "axes":
             what = "'grouped' needs the features on the last axis or on that of channels"
             return f"{what}; use 'batched' or 'scatter'"
@@ -64,7 +69,9 @@ class Grouped(LinearLowering):
     def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
         """One convolution of planes where there are any, else of an image of one pixel for every row."""
         if not linear.layout.boundary_transposes:
-            return padded_seconds(linear, found, rows, prices)
+            B, k, n = padded_shape(found, prices.tile(int(linear.dtype.itemsize)))
+            window = window_seconds([(B * k, n)], linear.taps, rows, int(linear.dtype.itemsize), prices)
+            return padded_seconds(linear, found, rows, prices) + window
         itemsize = int(linear.dtype.itemsize)
         tile = prices.tile(itemsize)
         B, k, n = padded_shape(found, tile)
@@ -87,11 +94,12 @@ def _planes(emitter: Emitter, constants: Constants, stack: Stack) -> ir.Value:
     node, (B, _, n) = linear.node, stack.shape
     x = _channels(emitter, linear.activation, stack.inputs.reshape(-1), linear.shape[0], "gather")
     windows = (1,) * ((linear.layout.rank or 2) - 2)
-    inputs: list[ir.Value | None] = [x, _weight(emitter, constants, stack, windows)]
+    kernels = _kernels(emitter, constants, stack) if linear.slices else _weight(emitter, constants, stack, windows)
+    inputs: list[ir.Value | None] = [x, kernels]
     bias = bias_of(linear, constants) if linear.bias is not None and linear.bias.node is None else None
     if bias is not None:
         inputs.append(emitter.constant(stack.spread(bias), "blocks/bias"))
-    y = emitter.node("Conv", inputs, "blocks", {**node.attributes, "group": B}, domain=node.domain)[0]
+    y = emitter.node(node.op_type, inputs, "blocks", {**node.attributes, "group": B}, domain=node.domain)[0]
     return _channels(emitter, y, stack.places(), B * n, "scatter")
 
 
@@ -113,6 +121,17 @@ def _pixels(emitter: Emitter, constants: Constants, stack: Stack) -> ir.Value:
     joined = emitter.one("Reshape", [results, emitter.integers([-1, B * n], "blocks/outputs")], "blocks")
     whole = affine(emitter, columns.take(joined, stack.places(), B * n, "scatter"), constants, behind=0)
     return addend(emitter, leave_rows(emitter, frame, whole))
+
+
+def _kernels(emitter: Emitter, constants: Constants, stack: Stack) -> ir.Value:
+    """Those of several pixels, (B·n, k, *window), or as a transposed convolution has them (B·k, n, *window)."""
+    linear, (B, k, n) = emitter.linear, stack.shape
+    stored = linear.stored(constants)
+    matrices = np.moveaxis(stored.reshape(*stored.shape[:2], -1), 2, 0)
+    stacks = [stack.weight(one.T if linear.transposed else one) for one in matrices]  # (B, k, n) of each pixel
+    parts = [np.swapaxes(one, 1, 2).reshape(B * n, k) if linear.transposed else one.reshape(B * k, n) for one in stacks]
+    whole = np.stack(parts, axis=-1)
+    return emitter.constant(whole.reshape(*whole.shape[:2], *linear.slices), "blocks/weight")
 
 
 def _weight(emitter: Emitter, constants: Constants, stack: Stack, windows: tuple[int, ...]) -> ir.Value:

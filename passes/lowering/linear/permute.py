@@ -35,7 +35,7 @@ class Permute(LinearLowering):
 
     def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
         """Why a linear with these blocks cannot be written so."""
-        if reason := why_not_dense(linear):
+        if reason := why_not_dense(linear, self):
             return reason
         if linear.layout.kind != "rows":
             return "'gather' needs the features on the last axis; use 'scatter'"

@@ -14,7 +14,7 @@ from ....ir.plan.plan import Decomposition
 from ..nodes.emitter import Emitter
 from ..prices import Prices
 from ..protocol import Lowering
-from ..seconds import dense_seconds
+from ..seconds import dense_seconds, window_seconds
 from ..target import Target
 from .dormant import apart
 
@@ -37,6 +37,7 @@ class LinearLowering(Lowering[Linear, Decomposition, int], Protocol):
     multiplies: ClassVar[bool] = True  # one that does not goes before all that do
     on_request: ClassVar[bool] = False  # whether it is taken only where somebody asks for it
     keeps_dormant: ClassVar[bool] = False  # whether outputs without an edge cost nothing, whatever the linear
+    slices: ClassVar[bool] = False  # whether it can write a weight of several matrices
     needs: ClassVar[str] = ""  # what weight it needs, in words, where not every weight will do
 
     def takes(self, weight: Array) -> bool:
@@ -53,7 +54,9 @@ class LinearLowering(Lowering[Linear, Decomposition, int], Protocol):
 
     def dense_seconds(self, linear: Linear, rows: int, prices: Prices) -> float:
         """Predicted seconds of the linear as it is."""
-        return dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), prices)
+        itemsize = int(linear.dtype.itemsize)
+        window = window_seconds([linear.shape], linear.taps, rows, itemsize, prices)
+        return dense_seconds(linear.shape, rows, itemsize, prices) + window
 
     def index_bytes(self, found: Decomposition) -> int:
         """Bytes of the indices that it stores beside the weights of the blocks."""
@@ -72,8 +75,11 @@ class LinearLowering(Lowering[Linear, Decomposition, int], Protocol):
         """
 
 
-def why_not_dense(linear: Linear) -> str | None:
-    """Why a linear has to stay dense, whatever its blocks and the lowering; None where it need not."""
+def why_not_dense(linear: Linear, lowering: LinearLowering | None) -> str | None:
+    """Why a linear has to stay dense, whatever its blocks; lowering: None for whatever that is. None where it need not."""
+    if linear.slices and lowering is not None and not lowering.slices:
+        what = "pixel of its window" if linear.layout.kind == "conv" else "entry of a stack"
+        return f"'{lowering.name}' writes one matrix, and its weight has one for each {what}; use 'scatter'"
     if linear.opset < MINIMUM:
         return f"operator set {linear.opset} is older than {MINIMUM}; convert the model to a newer one"
     if linear.dtype == ir.DataType.FLOAT16 and _feeds_turned_product(linear.output):

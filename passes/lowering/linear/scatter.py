@@ -25,7 +25,7 @@ from ..nodes.primitives import addend, bias_of, gather, join, reorder
 from ..nodes.residual import add_rows, add_strays
 from ..nodes.weights import BlockWeights
 from ..prices import Prices
-from ..seconds import FLOAT_BYTES, blocks_seconds, boundary_seconds, copy_seconds
+from ..seconds import FLOAT_BYTES, blocks_seconds, boundary_seconds, copy_seconds, permutation_seconds, window_seconds
 from ..target import Target
 from .dormant import absorb_dormant, computes_dormant
 from .per_block import per_block
@@ -42,10 +42,11 @@ class Scatter(LinearLowering):
 
     name = "scatter"
     adds: ClassVar[frozenset[Extra]] = frozenset({"split-K", "residual"})
+    slices: ClassVar[bool] = True
 
     def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
         """Why a linear with these blocks cannot be written so."""
-        return why_not_dense(linear) or (why_not_beside(self, linear, found) if found is not None else None)
+        return why_not_dense(linear, self) or (why_not_beside(self, linear, found) if found is not None else None)
 
     def idle(self, found: Decomposition) -> bool:
         """Where blocks follow one another, none of them has to be gathered."""
@@ -64,18 +65,23 @@ class Scatter(LinearLowering):
             added = sum(block.outputs.size for block in found.blocks) * rows
             seconds += (len(found.blocks) + ZERO_NODES) * prices.node_s
             seconds += added * prices.scatter_add_s * itemsize / FLOAT_BYTES
+        if linear.slices:
+            seconds += window_seconds([block.shape for block in found.blocks], linear.taps, rows, itemsize, prices)
+        if linear.slices and linear.layout.kind == "rows":  # gathered on the last axis, element by element
+            ends = sum(block.inputs.size for block in found.blocks if not is_run(block.inputs)) + N
+            return seconds + permutation_seconds([ends], rows, itemsize, prices)
         return seconds + boundary_seconds(found.shape, linear.layout.boundary_transposes, rows, itemsize, prices)
 
     def absorbs(self, linear: Linear) -> frozenset[ir.Node]:
         """The Add, since every block is a Gemm; those of a convolution are convolutions."""
         bias = linear.bias
-        folds = bias is not None and bias.via is None and linear.layout.kind != "conv"
+        folds = bias is not None and bias.via is None and linear.layout.kind != "conv" and not linear.slices
         return frozenset([bias.node]) if folds and bias is not None and bias.node is not None else frozenset()
 
     def emit(self, emitter: Emitter, constants: Constants, found: Decomposition, target: Target) -> ir.Value:
         """Emit Gather, product and placement of each block; the operator itself for a convolution."""
         whole = absorb_dormant(found) if computes_dormant(emitter.linear) else found
-        if emitter.linear.layout.kind == "conv":
+        if emitter.linear.layout.kind == "conv" or emitter.linear.slices:
             return per_block(emitter, constants, whole, folds=False)
         return _scattered(emitter, constants, whole)
 

@@ -40,7 +40,7 @@ class ScatterNd(LinearLowering):
 
     def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
         """Why a linear with these blocks cannot be written so."""
-        if reason := why_not_dense(linear):
+        if reason := why_not_dense(linear, self):
             return reason
         if linear.opset < SCATTER_ND:
             return f"ScatterND came with operator set {SCATTER_ND}, the model has {linear.opset}; use 'scatter'"

@@ -43,7 +43,7 @@ class Select(LinearLowering):
 
     def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
         """Why a linear with these blocks cannot be written so."""
-        if reason := why_not_dense(linear):
+        if reason := why_not_dense(linear, self):
             return reason
         if linear.fused:
             return f"'select' cannot compute the activation function of {linear.op}; use 'scatter'"

@@ -6,6 +6,8 @@ work, no change of layout.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
@@ -13,7 +15,7 @@ from ....ir.plan.plan import Decomposition
 from ...decompose.blocks import has_windows, is_contiguous
 from ..nodes.emitter import Emitter
 from ..prices import Prices
-from ..seconds import blocks_seconds, copy_seconds, piece_seconds
+from ..seconds import blocks_seconds, copy_seconds, piece_seconds, window_seconds
 from ..target import Target
 from .dormant import absorb_dormant, computes_dormant
 from .per_block import as_gemm, per_block
@@ -26,10 +28,11 @@ class Split(LinearLowering):
     """Split, the operator once a block, Concat."""
 
     name = "split"
+    slices: ClassVar[bool] = True
 
     def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
         """Why a linear with these blocks cannot be written so."""
-        if reason := why_not_dense(linear):
+        if reason := why_not_dense(linear, self):
             return reason
         if found is None:
             return None
@@ -45,6 +48,7 @@ class Split(LinearLowering):
         K = found.shape[0]
         inside = copy_seconds(K, rows, itemsize, prices)
         seconds = blocks_seconds(found, rows, itemsize, prices, features_first=False)
+        seconds += window_seconds([block.shape for block in found.blocks], linear.taps, rows, itemsize, prices)
         read = sum(block.inputs.size for block in found.blocks)
         if is_contiguous(found):
             return seconds + prices.node_s + len(found.blocks) * piece_seconds(rows, prices) + read * inside

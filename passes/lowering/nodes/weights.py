@@ -30,7 +30,8 @@ class BlockWeights:
         self._outputs_first = outputs_first
         node = linear.weight.producer()
         self._quantised = _Quantised.of(node, linear, constants) if node is not None else None
-        self._canonical = None if self._quantised else linear.canonical(constants)
+        self._linear = linear
+        self._stored = None if self._quantised else linear.stored(constants)
         self._windows = (1,) * (linear.layout.rank - 2) if linear.layout.kind == "conv" and linear.layout.rank else ()
 
     def block(self, emitter: Emitter, role: str, block: Block, inputs: Indices | None = None) -> ir.Value:
@@ -38,8 +39,10 @@ class BlockWeights:
         ends = (block.inputs if inputs is None else inputs, block.outputs)
         if self._quantised is not None:
             return self._quantised.block(emitter, role, ends, self._outputs_first)
-        assert self._canonical is not None
-        part = _cut(self._canonical, ends, self._outputs_first)
+        assert self._stored is not None
+        if self._linear.slices:
+            return emitter.constant(_cut_slices(self._stored, self._linear, ends), f"{role}/weight")
+        part = _cut(self._linear.as_matrix(self._stored), ends, self._outputs_first)
         return emitter.constant(part.reshape(part.shape + self._windows), f"{role}/weight")
 
 
@@ -71,6 +74,13 @@ def _cut(canonical: Array, ends: Ends, outputs_first: bool) -> Array:
     if outputs_first:
         return np.ascontiguousarray(canonical.T[np.ix_(outputs, inputs)])
     return np.ascontiguousarray(canonical[np.ix_(inputs, outputs)])
+
+
+def _cut_slices(stored: Array, linear: Linear, ends: Ends) -> Array:
+    """The part of all matrices of a stored weight between some inputs and outputs, as it is stored."""
+    first = 0 if linear.layout.kind == "conv" else len(linear.slices)
+    rows, columns = reversed(ends) if linear.transposed else ends
+    return np.ascontiguousarray(np.take(np.take(stored, rows, axis=first), columns, axis=first + 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ from ...lowering.nodes.emitter import Names
 from ...lowering.recurrent.lowering import CELLS
 from ...lowering.target import Target
 from ...rewrite.rewrite import joint_problem
-from ..analysis import Analysis, analyse
+from ..analysis import Analysis, analyse_linear
 from ..candidates import Question, candidates
 from ..cell_candidates import Direction, cell_candidates
 from ..linear import names_of
@@ -79,7 +79,7 @@ class _Work:
 
     def of_step(self, step: Step, linear: Linear, analysis: Analysis | None = None) -> list[Alternative]:
         constants = self.seen.found.constants
-        analysis = analysis or analyse(linear.canonical(constants), transposed=linear.transposed)
+        analysis = analysis or analyse_linear(linear, constants)
         question = Question(
             target=self.target,
             rows=self.plan.rows_of([step.node]),
@@ -104,7 +104,7 @@ class _Work:
 
     def of_joint(self, unit: PlanUnit, most: int) -> list[Alternative]:
         constants = self.seen.found.constants
-        analyses = {one: analyse(one.canonical(constants), transposed=one.transposed) for one in unit.linears}
+        analyses = {one: analyse_linear(one, constants) for one in unit.linears}
         apart = self._apart(unit, analyses)
         planned = _as_planned(unit)
         grown = grown_from(

@@ -131,7 +131,7 @@ def _is_idle(step: Step, linear: Linear) -> bool:
     unpromising = step.gain is not None and step.gain < MARGIN and step.sha256 is not None
     quantised = (maker := linear.weight.producer()) is not None and maker.op_type == "DequantizeLinear"
     own = ORIGIN in linear.node.metadata_props
-    return splits and unpromising and not quantised and not own and why_not_dense(linear) is None
+    return splits and unpromising and not quantised and not own and why_not_dense(linear, None) is None
 
 
 def alone(plan: Plan, steps: Sequence[Step], joints: Sequence[Joint]) -> Plan:

@@ -44,8 +44,12 @@ def canonical(node, known) -> np.ndarray:
     side = next(index for index, name in enumerate(node.input) if name in known)
     W = known[node.input[side]]
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    if node.op_type == "Conv":
-        return W.reshape(W.shape[:2]).T
+    if node.op_type in ("Conv", "ConvTranspose"):
+        pixels = W.reshape(*W.shape[:2], -1)
+        whole = pixels[..., 0] if pixels.shape[2] == 1 else (pixels != 0).any(axis=2).astype(np.float32)
+        return whole.T if node.op_type == "Conv" else whole
+    if W.ndim == 3:
+        return (W != 0).any(axis=0).astype(np.float32)
     if node.op_type == "Einsum":
         term = attributes["equation"].decode().replace(" ", "").split("->")[0].split(",")[side]
         return W if term == "kn" else W.T

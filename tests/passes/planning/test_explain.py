@@ -91,7 +91,7 @@ def test_a_dense_weight_is_explained_by_size():
     [
         (MODEL, "/dynamic", "computed when the model runs"),
         (MODEL, "/relu", "no product of matrices"),
-        (three_of(), "windows", "convolution over windows"),
+        (three_of(), "groups", "convolution in groups already"),
     ],
 )
 def test_what_is_no_linear_is_explained_by_its_reason(model, node, words):

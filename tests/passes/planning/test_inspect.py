@@ -29,7 +29,7 @@ def test_a_row_tells_of_components_covers_and_the_verdict_of_the_plan():
 
 def test_what_is_no_linear_is_skipped_with_its_reason():
     found = inspect_model(load(three_of()))
-    assert [skip.node for skip in found.plan.skipped] == ["windows"]
+    assert [skip.node for skip in found.plan.skipped] == ["groups"]
     assert found.to_dict()["skipped"][0]["reason"] and len(found.to_dict()["linears"]) == 3
     assert list(found.rows[0].to_dict()) == list(FIELDS)
 
