@@ -93,8 +93,12 @@ def canonical(n, known) -> np.ndarray:
     side = next(index for index, name in enumerate(n.input) if name in known)
     W = known[n.input[side]]
     attributes = {a.name: helper.get_attribute_value(a) for a in n.attribute}
-    if n.op_type == "Conv":
-        return W.reshape(W.shape[:2]).T
+    if n.op_type in ("Conv", "ConvTranspose"):
+        pixels = W.reshape(*W.shape[:2], -1)
+        whole = pixels[..., 0] if pixels.shape[2] == 1 else (pixels != 0).any(axis=2).astype(np.float32)
+        return whole.T if n.op_type == "Conv" else whole
+    if W.ndim == 3:
+        return (W != 0).any(axis=0).astype(np.float32)
     if n.op_type == "Einsum":
         terms = attributes["equation"].decode().replace(" ", "").split("->")[0].split(",")
         return W if terms[side] == "kn" else W.T

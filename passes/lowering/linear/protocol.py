@@ -76,7 +76,7 @@ class LinearLowering(Lowering[Linear, Decomposition, int], Protocol):
 
 
 def why_not_dense(linear: Linear, lowering: LinearLowering | None) -> str | None:
-    """Why a linear has to stay dense, whatever its blocks; lowering: None for whatever that is. None where it need not."""
+    """Why a linear has to stay dense, whatever its blocks; None where it need not. lowering: None for any."""
     if linear.slices and lowering is not None and not lowering.slices:
         what = "pixel of its window" if linear.layout.kind == "conv" else "entry of a stack"
         return f"'{lowering.name}' writes one matrix, and its weight has one for each {what}; use 'scatter'"

@@ -4,6 +4,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
+from reference import canonical
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
@@ -37,24 +38,6 @@ def every_node(graph):
         yield node
         for attribute in node.attribute:
             yield from every_node(attribute.g)
-
-
-def canonical(node, known) -> np.ndarray:
-    """The weight (K, N) of a linear, spelt out once more from the operator's definition."""
-    side = next(index for index, name in enumerate(node.input) if name in known)
-    W = known[node.input[side]]
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    if node.op_type in ("Conv", "ConvTranspose"):
-        pixels = W.reshape(*W.shape[:2], -1)
-        whole = pixels[..., 0] if pixels.shape[2] == 1 else (pixels != 0).any(axis=2).astype(np.float32)
-        return whole.T if node.op_type == "Conv" else whole
-    if W.ndim == 3:
-        return (W != 0).any(axis=0).astype(np.float32)
-    if node.op_type == "Einsum":
-        term = attributes["equation"].decode().replace(" ", "").split("->")[0].split(",")[side]
-        return W if term == "kn" else W.T
-    flipped = bool(attributes.get("transB" if side else "transA", 0))
-    return W.T if flipped == bool(side) else W
 
 
 def weights(planted) -> dict[str, np.ndarray]:
