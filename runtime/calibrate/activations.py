@@ -16,10 +16,11 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.reason import Cause, Reason
 from ...passes.anneal.activity.activity import Activity
 from ...passes.anneal.activity.recorder import InputRecorder, Recorder
-from ..compare.check import expose
+from ..compare.probe_runs import expose
 from ..inputs.rows import CalibrationError, rows_in, rows_out, window
+from ..ort.library import Choice
 from ..ort.opened import written
-from ..ort.session import Choice, Session, open_session
+from ..ort.session import ModelSource, Session, open_session
 
 __all__ = ["CalibrationError", "activations", "behind", "observable", "observe"]
 
@@ -107,15 +108,9 @@ def activations(
     own = {value.name for value in (*model.graph.graph.inputs, *model.graph.graph.outputs)}
     names = dict.fromkeys(name for _, wanted in groups for name in wanted)
     with _file(model) as path:
-        session = open_session(
-            expose(path, [name for name in names if name not in own]),
-            provider=provider,
-            threads=threads,
-            tf32=False,
-            custom_ops=custom_ops,
-            folder=path.absolute().parent,
-            name=model.name,
-        )
+        exposed = expose(path, [name for name in names if name not in own])
+        source = ModelSource(exposed, model.name, path.absolute().parent)
+        session = open_session(source, provider=provider, threads=threads, tf32=False, custom_ops=custom_ops)
         for feed in feeds:
             given = {name: read(value.const_value) for name, value in defaults.items() if name in names} | dict(feed)
             for group, wanted in groups:

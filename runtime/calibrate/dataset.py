@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...ir.errors import ScissionError
 from ..inputs.inputs import count_feeds, fit_type, read_npz
-from ..ort.session import TensorSpec
+from ..ort.tensor_spec import TensorSpec
 
 __all__ = ["BATCH", "LABELS", "Labelled", "LabelledError", "read_labelled", "split"]
 

@@ -21,7 +21,7 @@ from ...ir.reason import Cause
 from ...passes.anneal.edges.schemes import parse_scheme
 from ...passes.anneal.model import Anneal, Annealed, Found, anneal_model
 from ...passes.rewrite.remove_edges import remove_edges
-from ..ort.session import require_provider
+from ..ort.library import require_provider
 from ..ort.trials import Trials, trials_of
 from ..ort.validity import require_valid
 from .annealer import Annealer, as_annealer

@@ -15,8 +15,9 @@ from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
 from ...passes.rewrite.seeding import common_seeds, draws, seeded
 from ..measure.deviation import compare_values
+from ..ort.library import Choice
 from ..ort.opened import written
-from ..ort.session import Choice, Session, open_session
+from ..ort.session import ModelSource, Session, open_session
 from ..ort.trials import Trials
 from .dataset import Labelled
 from .metric.metric import Metric, MetricError
@@ -112,9 +113,8 @@ class SideBySide:
         return seeded(graph, common_seeds(draws(self.model.graph), drawing)[1]) if drawing else graph.clone()
 
     def _open(self, path: Path) -> Session:
-        return open_session(
-            path, provider=self.provider, threads=self.threads, custom_ops=self.custom_ops, name=self.model.name
-        )
+        source = ModelSource(path, self.model.name)
+        return open_session(source, provider=self.provider, threads=self.threads, custom_ops=self.custom_ops)
 
     def _original(self) -> Iterator[Mapping[str, Any]]:
         """The outputs of the original, batch by batch."""

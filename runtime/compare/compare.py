@@ -22,9 +22,11 @@ from ..validation import whole_numbers
 
 if TYPE_CHECKING:
     from ..measure.bench import Bench
-    from ..ort.session import Session, TensorSpec
-    from .check import Probe, Verdict
+    from ..ort.session import Session
+    from ..ort.tensor_spec import TensorSpec
+    from .randomness import Alike
     from .unexercised import PartReport
+    from .verdict import Probe, Verdict
 
 __all__ = ["bench", "check", "make_feeds"]
 
@@ -51,18 +53,7 @@ def check(
     of the inputs to run at instead of those that are chosen for that; progress: called with (done, total, what).
     Raises ModelError, SessionError, InputError or EquivalenceError when the two cannot be compared.
     """
-    from ..inputs.size_search import TRIALS
-    from ..ort.messages import lacks_kernel
-    from ..ort.session import SessionError, open_session
-    from . import check as equivalence
-    from .evaluator import check_on_reference
-    from .feeds import Observed, bench_feeds, candidate_feeds, observed_reports
-    from .narrowing import narrow_types
-    from .own_error import excused
-    from .probes import probes
     from .randomness import alike
-    from .real_inputs import real_feeds
-    from .selections import hidden_by_masks
 
     trials, batch = trials_of(trials), whole_numbers("batch", batch)
     with (
@@ -70,59 +61,83 @@ def check(
         as_file(changed, "changed") as (other, result),
         alike(one, source, other, result) as pair,
     ):
-        narrow = narrow_types(result.graph)
-        found = _standing(probes(source.graph, _origins(result.graph)), result.graph)
-        held = [replace(probe, narrow=narrow.get(probe.node)) for probe in found]
-        observed = Observed(source, trials)
-        chosen: list[Mapping[str, Any]] = []
-        files = (pair.original,)
-
-        def feeds(session: Session) -> list[Mapping[str, Any]]:
-            """The same inputs for every comparison of these two."""
-            if not chosen and batch is None:
-                chosen.extend(observed.choose(session))
-            elif not chosen:
-                chosen.extend(bench_feeds(files, source, trials, batch, timed=False))
-            return chosen
-
-        tolerance: dict[str, Any] = {"rtol": trials.rtol, "atol": trials.atol, "least": _least(source, result)}
-
-        options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
-
-        def compare(*, optimize: tuple[bool, bool] = (True, True), itself: bool = False) -> Verdict:
-            return equivalence.check(
-                pair.original,
-                pair.original if itself else pair.changed,
-                feeds=feeds,
-                provider=trials.provider,
-                threads=trials.threads,
-                probes=() if itself else held,
-                custom_ops=trials.custom_ops,
-                optimize=optimize,
-                progress=progress,
-                **tolerance,
-            )
-
-        try:
-            if pair.random:  # in a session of its own: another run of the original would draw other numbers
-                feeds(open_session(pair.original, provider=trials.provider, **options))
-            verdict = compare()
-        except SessionError as error:
-            if not lacks_kernel(error):
-                raise
-            if trials.inputs is not None:
-                some = real_feeds(source, trials.inputs, trials)
-            else:
-                some = list(itertools.islice(candidate_feeds(source, trials), TRIALS))
-            return check_on_reference(pair.original, pair.changed, feeds=some, why=str(error), **tolerance)
-        if not verdict.equal:
-            verdict = excused(verdict, compare)
-        if not verdict.equal and not pair.random and not compare(itself=True).equal:
-            verdict = replace(verdict, reason=f"{UNSTEADY}: {verdict.reason}")
-        if verdict.equal:
-            hidden = hidden_by_masks(source, pair.original, observed.feeds, provider=trials.provider, **options)
-            verdict = judged(verdict, observed_reports(observed, result), hidden)
+        verdict = _compared(pair, source, result, trials, batch, progress)
         return replace(verdict, reason=f"{verdict.reason}; {pair.sentence}") if pair.sentence else verdict
+
+
+def _compared(
+    pair: Alike, source: Model, result: Model, trials: Trials, batch: Sequence[int] | None, progress: Progress | None
+) -> Verdict:
+    """The verdict over two files whose random operators draw alike; source, result: their graphs."""
+    from ..ort.library import SessionError
+    from ..ort.messages import lacks_kernel
+    from ..ort.session import open_session
+    from . import check as equivalence
+    from .feeds import Observed, bench_feeds, observed_reports
+    from .narrowing import narrow_types
+    from .own_error import excused
+    from .probes import probes
+    from .selections import hidden_by_masks
+
+    narrow = narrow_types(result.graph)
+    found = _standing(probes(source.graph, _origins(result.graph)), result.graph)
+    held = [replace(probe, narrow=narrow.get(probe.node)) for probe in found]
+    observed = Observed(source, trials)
+    chosen: list[Mapping[str, Any]] = []
+    least = _least(source, result)
+    options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
+
+    def feeds(session: Session) -> list[Mapping[str, Any]]:
+        """The same inputs for every comparison of these two."""
+        if not chosen and batch is None:
+            chosen.extend(observed.choose(session))
+        elif not chosen:
+            chosen.extend(bench_feeds((pair.original,), source, trials, batch, timed=False))
+        return chosen
+
+    def compare(*, optimize: tuple[bool, bool] = (True, True), itself: bool = False) -> Verdict:
+        return equivalence.check(
+            pair.original,
+            pair.original if itself else pair.changed,
+            feeds=feeds,
+            trials=trials,
+            probes=() if itself else held,
+            least=least,
+            optimize=optimize,
+            progress=progress,
+        )
+
+    try:
+        if pair.random:  # in a session of its own: another run of the original would draw other numbers
+            feeds(open_session(pair.original, provider=trials.provider, **options))
+        verdict = compare()
+    except SessionError as error:
+        if not lacks_kernel(error):
+            raise
+        return _on_reference(pair, source, trials, least, str(error))
+    if not verdict.equal:
+        verdict = excused(verdict, compare)
+    if not verdict.equal and not pair.random and not compare(itself=True).equal:
+        verdict = replace(verdict, reason=f"{UNSTEADY}: {verdict.reason}")
+    if verdict.equal:
+        hidden = hidden_by_masks(source, pair.original, observed.feeds, provider=trials.provider, **options)
+        verdict = judged(verdict, observed_reports(observed, result), hidden)
+    return verdict
+
+
+def _on_reference(pair: Alike, source: Model, trials: Trials, least: float, why: str) -> Verdict:
+    """The verdict of `onnx.reference`, which has all kernels; why: what ONNX Runtime said."""
+    from ..inputs.size_search import TRIALS
+    from .evaluator import check_on_reference
+    from .feeds import candidate_feeds
+    from .real_inputs import real_feeds
+
+    if trials.inputs is not None:
+        some = real_feeds(source, trials.inputs, trials)
+    else:
+        some = list(itertools.islice(candidate_feeds(source, trials), TRIALS))
+    tolerance = trials.rtol, trials.atol, least
+    return check_on_reference(pair.original, pair.changed, feeds=some, tolerance=tolerance, why=why)
 
 
 @renamed(rows="batch")
@@ -154,17 +169,7 @@ def bench(
             if progress:
                 progress(index, len(feeds), f"size {index + 1} of {len(feeds)}")
             release()
-            timed = bench_module.bench(
-                before,
-                after,
-                feed,
-                provider=trials.provider,
-                threads=trials.threads,
-                seconds=trials.seconds,
-                custom_ops=trials.custom_ops,
-                cuda_graph=trials.cuda_graph,
-            )
-            found.append(timed)
+            found.append(bench_module.bench(before, after, feed, trials=trials))
         return tuple(found)
 
 

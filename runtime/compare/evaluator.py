@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from ..measure.deviation import OutputReport, compare_values, worst_of
-from .check import EquivalenceError, Verdict
+from .verdict import EquivalenceError, Verdict
 
 __all__ = ["REFERENCE", "UnprovableError", "check_on_reference"]
 
@@ -28,14 +28,13 @@ def check_on_reference(
     changed: Path,
     *,
     feeds: Sequence[Mapping[str, Any]],
-    rtol: float | None,
-    atol: float | None,
-    least: float,
+    tolerance: tuple[float | None, float | None, float],
     why: str,
 ) -> Verdict:
     """Run both models on `onnx.reference` and compare every output; products are not held against bounds.
 
-    why: what ONNX Runtime said. Raises UnprovableError where the reference cannot run one of them either.
+    tolerance: rtol, atol and least of `compare_values`; why: what ONNX Runtime said. Raises UnprovableError where the
+    reference cannot run one of them either.
     """
     start = time.perf_counter()
     if not feeds:
@@ -45,7 +44,7 @@ def check_on_reference(
     for trial, feed in enumerate(feeds, 1):
         pairs = zip(before.output_names, _run(before, feed, why), _run(after, feed, why), strict=True)
         for name, one, other in pairs:
-            for report in compare_values(name, one, other, rtol, atol, least):
+            for report in compare_values(name, one, other, *tolerance):
                 reason = f"{report.reason} (trial {trial} of {len(feeds)})" if report.reason else ""
                 report = dataclasses.replace(report, reason=reason)
                 known = reports.get(report.name)

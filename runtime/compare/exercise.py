@@ -16,7 +16,8 @@ from ...ir.graph.linear import scopes
 from ...ir.io.load import Model
 from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
-from ..ort.session import Choice, Session, SessionError, open_session
+from ..ort.library import Choice, SessionError
+from ..ort.session import ModelSource, Session, open_session
 
 __all__ = ["Part", "inner_graphs", "observe", "parts_of"]
 
@@ -110,12 +111,11 @@ def observe(
         _import_standard(graph)
         save(model, graph, path)
         session = open_session(
-            path,
+            ModelSource(path, model.name),
             provider=provider,
             threads=threads,
             optimize=False,
             custom_ops=custom_ops,
-            name=model.name,
             profile=profile,
         )
         ran = [_ran(session, feed) for feed in feeds]

@@ -21,8 +21,10 @@ from ..inputs.room import Room
 from ..inputs.runnable import runnable
 from ..inputs.size_facts import derive
 from ..inputs.size_search import TRIALS, candidate_sizes, sizes_beyond
-from ..ort.session import Session, SessionError, TensorSpec, open_session
-from .duration import timed_within
+from ..measure.duration import timed_within
+from ..ort.library import SessionError
+from ..ort.session import Session, open_session
+from ..ort.tensor_spec import TensorSpec
 from .exercise import observe, parts_of
 from .real_inputs import real_feeds
 from .unexercised import PartReport, part_reports

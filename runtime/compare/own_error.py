@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from ..measure.deviation import OutputReport
-from ..ort.session import SessionError
+from ..ort.library import SessionError
 
 if TYPE_CHECKING:
-    from .check import Verdict
+    from .verdict import Verdict
 
 __all__ = ["Compare", "excused"]
 

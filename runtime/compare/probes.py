@@ -12,8 +12,8 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear
 from ...ir.graph.survey import survey
 from ...ir.onnx_ir import onnx_ir as ir
-from .check import Probe
 from .rounding import product_bound
+from .verdict import Probe
 
 __all__ = ["probes"]
 

@@ -27,7 +27,7 @@ from ..ort.memory import (
     shown_bytes,
     weight_bytes,
 )
-from ..ort.session import TensorSpec
+from ..ort.tensor_spec import TensorSpec
 
 if TYPE_CHECKING:
     from ..ort.trials import Trials

@@ -13,8 +13,9 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.linear import scopes
 from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
-from ..ort.session import Choice, SessionError, open_session
-from .check import expose
+from ..ort.library import Choice, SessionError
+from ..ort.session import ModelSource, open_session
+from .probe_runs import expose
 
 __all__ = ["hidden_by_masks"]
 
@@ -45,14 +46,9 @@ def hidden_by_masks(
     names = list(dict.fromkeys(node.inputs[0].name for node, _ in wheres))
     given = {name for feed in feeds for name in feed}
     try:
-        session = open_session(
-            expose(path, [name for name in names if name not in given]),
-            provider=provider,
-            threads=threads,
-            custom_ops=custom_ops,
-            folder=path.absolute().parent,
-            name=str(path),
-        )
+        exposed = expose(path, [name for name in names if name not in given])
+        source = ModelSource(exposed, str(path), path.absolute().parent)
+        session = open_session(source, provider=provider, threads=threads, custom_ops=custom_ops)
         seen = [dict(feed) | session.run(feed, [name for name in names if name not in given]) for feed in feeds]
     except SessionError:
         return []

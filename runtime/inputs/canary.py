@@ -17,7 +17,8 @@ from typing import Any
 import numpy.typing as npt
 
 from ...ir.onnx_ir import onnx_ir as ir
-from ..ort.session import SessionError, open_session
+from ..ort.library import SessionError
+from ..ort.session import open_session
 from ..ort.trials import Trials
 
 __all__ = ["Canary", "canary_for"]

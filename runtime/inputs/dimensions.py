@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...ir.graph.sizes import require_known
-from ..ort.session import TensorSpec
+from ..ort.tensor_spec import TensorSpec
 from .expression import Expression, parse
 from .inputs import UNNAMED
 

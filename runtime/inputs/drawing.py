@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import option
-from ..ort.session import TensorSpec, numpy_dtype
+from ..ort.tensor_spec import TensorSpec, numpy_dtype
 from .inputs import InputError, draw, shape_of
 from .meaning import Meaning
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...ir.errors import option
 from ...ir.graph.sizes import UNNAMED, InputError
-from ..ort.session import TensorSpec, numpy_dtype
+from ..ort.tensor_spec import TensorSpec, numpy_dtype
 
 if TYPE_CHECKING:
     import onnx_ir as ir

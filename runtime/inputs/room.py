@@ -18,7 +18,7 @@ from ..ort.memory import (
     tell_lowered,
     weight_bytes,
 )
-from ..ort.session import TensorSpec
+from ..ort.tensor_spec import TensorSpec
 from .drawing import wished_sizes, wishes_of
 from .inputs import shape_of
 from .settings import settings_of, smaller_settings

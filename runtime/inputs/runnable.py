@@ -9,7 +9,8 @@ from typing import Any
 import numpy.typing as npt
 
 from ...ir.errors import Remedy, option
-from ..ort.session import Session, SessionError
+from ..ort.library import SessionError
+from ..ort.session import Session
 from .canary import Canary
 from .size_search import TRIALS
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ...ir.graph.sizes import Setting, open_dims, settings_at
 from ...ir.io.load import Model
 from ..ort.memory import halvings
-from ..ort.session import TensorSpec
+from ..ort.tensor_spec import TensorSpec
 from .dimensions import Dimensions
 from .size_facts import Derived, derive
 from .spec import spec_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..ort.session import TensorSpec
+from ..ort.tensor_spec import TensorSpec
 from .dimensions import Dimensions
 from .size_facts import Derived
 

@@ -9,7 +9,7 @@ from ...ir.graph.sizes import extent
 from ...ir.graph.survey import survey
 from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
-from ..ort.session import TensorSpec
+from ..ort.tensor_spec import TensorSpec
 from .inputs import InputError, name_of
 
 __all__ = ["spec_of"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import numpy.typing as npt
 from ...ir.brief import brief_line
 from ..ort.environment import machine
 from ..ort.memory import release
-from ..ort.session import Choice, GraphChoice, open_session
+from ..ort.session import open_session
+from ..ort.trials import Trials
 from .clock import Clock, ClockName
 from .comparison import Comparison, Speed
 from .race import PRECISE, BenchError, Spread, Timing, file_bytes, race, require_sense
@@ -77,42 +78,29 @@ def bench(
     changed: Path | bytes,
     feeds: Mapping[str, Array],
     *,
-    provider: Choice = "cpu",
-    threads: int | None = None,
+    trials: Trials | None = None,
     repeats: int | None = None,
-    seconds: float = 2.0,
-    custom_ops: Sequence[Path] = (),
-    cuda_graph: GraphChoice = "auto",
     precision: float | None = PRECISE,
     clock: Clock | None = None,
 ) -> Bench:
     """Time both models on one feed: warm-up, then rounds in which both run, in an order that is drawn for each.
 
     repeats: number of rounds; without it as many as it takes to know which is faster, and how much within `precision`,
-    until `seconds` are over, but at least 12. threads: the same for both; clock: what tells the time, see `clock_for`.
-    cuda_graph: on CUDA, 'auto' runs both models as CUDA graphs if both can, else neither.
+    until the `seconds` of the trials are over, but at least 12. trials: provider, threads, custom operators, for both;
+    on CUDA a `cuda_graph` of 'auto' runs both models as CUDA graphs if both can, else neither. clock: what tells the
+    time, see `clock_for`.
     On CUDA the inputs are copied beforehand and the outputs stay on the GPU. Neither model is checked here.
-    Raises BenchError for repeats below 1, seconds not above 0 or CUDA graphs demanded where they cannot be had,
+    Raises BenchError for repeats below 1 or CUDA graphs demanded where they cannot be had,
     SessionError when ONNX Runtime refuses something.
     """
     models = {"original": original, "changed": changed}
-    require_sense(models, provider, seconds, repeats, cuda_graph)
-    context = machine(provider)
+    trials = trials or Trials(provider="cpu")
+    require_sense(models, trials, repeats)
+    context = machine(trials.provider)
     # Thrown away: the first session of a process pays for the runtime, the first read of a file for the disk.
-    open_session(original, provider=provider, threads=threads, custom_ops=custom_ops)
+    open_session(original, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops)
     release()
-    found = race(
-        models,
-        feeds,
-        provider=provider,
-        threads=threads,
-        repeats=repeats,
-        seconds=seconds,
-        custom_ops=custom_ops,
-        cuda_graph=cuda_graph,
-        precision=precision,
-        clock=clock,
-    )
+    found = race(models, feeds, trials=trials, repeats=repeats, precision=precision, clock=clock)
     one, other = found.timings["original"], found.timings["changed"]
     return Bench(
         original=one,
@@ -122,7 +110,7 @@ def bench(
         clock=found.clock,
         rows=found.rows,
         provider=found.provider,
-        threads=threads,
+        threads=trials.threads,
         machine=context,
         cuda_graph=found.cuda_graph,
         cuda_graph_reason=found.cuda_graph_reason,

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,10 @@ import numpy.typing as npt
 from ...ir.errors import ScissionError, option
 from ...ir.io.load import load as load_model
 from ..ort.cuda import graph_problem
+from ..ort.library import SessionError, resolved
 from ..ort.memory import release
-from ..ort.session import Bound, Choice, GraphChoice, Session, SessionError, open_session, resolved
+from ..ort.session import Bound, ModelSource, Session, open_session
+from ..ort.trials import Trials
 from .clock import Clock, ClockName, clock_for
 from .comparison import Comparison, compare_times
 from .deviation import compare_values
@@ -92,12 +94,8 @@ def race(
     models: Mapping[str, Path | bytes],
     feeds: Mapping[str, Array],
     *,
-    provider: Choice = "cpu",
-    threads: int | None = None,
-    seconds: float = 2.0,
+    trials: Trials | None = None,
     repeats: int | None = None,
-    custom_ops: Sequence[Path] = (),
-    cuda_graph: GraphChoice = "auto",
     drop: float | None = None,
     precision: float | None = PRECISE,
     clock: Clock | None = None,
@@ -106,20 +104,24 @@ def race(
     """Time all models on one feed: warm-up, then rounds in which each runs, in an order that is drawn for each.
 
     The race is over when it is clear how each compares with the fastest, and that with the first within `precision`,
-    None for never, or when `seconds` are over, but not before an interval can be had. repeats: exactly so many rounds,
-    however clear. threads: the same for all. cuda_graph: on CUDA, 'auto' runs all of them as CUDA graphs if every one
-    can, else none. drop: models that clearly take more than this times the fastest are not run again; the race is over
-    when one is left. clock: what tells the time, see `clock_for`; seed: of the order.
+    None for never, or when the `seconds` of the trials are over, but not before an interval can be had. trials:
+    provider, threads, custom operators, the same for all; on CUDA a `cuda_graph` of 'auto' runs all of them as CUDA
+    graphs if every one can, else none. repeats: exactly so many rounds, however clear. drop: models that clearly take
+    more than this times the fastest are not run again; the race is over when one is left. clock: what tells the time,
+    see `clock_for`; seed: of the order.
     On CUDA the inputs are copied beforehand and the outputs stay on the GPU. No model is checked here.
-    Raises BenchError for no models, repeats below 1, seconds not above 0, a drop below 1, or CUDA graphs demanded where
+    Raises BenchError for no models, repeats below 1, a drop below 1, or CUDA graphs demanded where
     they cannot be had, SessionError when ONNX Runtime refuses something.
     """
-    require_sense(models, provider, seconds, repeats, cuda_graph, drop)
-    load = functools.partial(open_session, provider=provider, threads=threads, custom_ops=custom_ops)
-    start = _start(models, feeds, load, cuda_graph)
-    clock = clock or clock_for(start.provider, threads, custom_ops)
+    trials = trials or Trials(provider="cpu")
+    require_sense(models, trials, repeats, drop)
+    load = functools.partial(
+        open_session, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops
+    )
+    start = _start(models, feeds, load, trials.cuda_graph)
+    clock = clock or clock_for(start.provider, trials.threads, trials.custom_ops)
     steer = _steer(next(iter(models)), drop, precision if repeats is None else None)
-    taken = take_rounds(start.calls, clock, seconds, repeats, steer, np.random.default_rng(seed))
+    taken = take_rounds(start.calls, clock, trials.seconds, repeats, steer, np.random.default_rng(seed))
     first, *_ = taken.rounds.values()
     return Race(
         timings={
@@ -131,7 +133,7 @@ def race(
         rounds={name: len(seconds) for name, seconds in taken.rounds.items()},
         rows=start.rows,
         provider=start.provider,
-        threads=threads,
+        threads=trials.threads,
         cuda_graph=not start.reason,
         cuda_graph_reason=start.reason,
         clock=clock.name,
@@ -155,25 +157,16 @@ def _steer(first: str, drop: float | None, precision: float | None) -> Steer:
 
 
 def require_sense(
-    models: Mapping[str, Path | bytes],
-    provider: Choice,
-    seconds: float,
-    repeats: int | None,
-    cuda_graph: str,
-    drop: float | None = None,
+    models: Mapping[str, Path | bytes], trials: Trials, repeats: int | None, drop: float | None = None
 ) -> None:
     """Raise BenchError for settings of a race that make no sense, SessionError for CUDA where there is none."""
     if not models:
         raise BenchError("there is nothing to time: no models were given")
     if repeats is not None and repeats < 1:
         raise BenchError(f"repeats must be at least 1, got {repeats}")
-    if not seconds > 0:
-        raise BenchError(f"seconds must be above 0, got {seconds}")
     if drop is not None and not drop >= 1:
         raise BenchError(f"drop must be at least 1, got {drop}: it is a multiple of the best median")
-    if cuda_graph not in get_args(GraphChoice):
-        raise BenchError(f"cuda_graph must be one of {list(get_args(GraphChoice))}, got {cuda_graph!r}")
-    if cuda_graph == "on" and resolved(provider, "this machine") == "cpu":
+    if trials.cuda_graph == "on" and resolved(trials.provider, "this machine") == "cpu":
         raise BenchError(
             "CUDA graphs run on CUDA only; use ",
             option("provider", "cuda"),
@@ -206,7 +199,9 @@ def _start(
 ) -> Start:
     """All models loaded and bound, as CUDA graphs where that is wanted and every one can be; see `race`."""
     # Messages call a file by its path and any other model by its name here.
-    sessions = {name: load(model, name=name if isinstance(model, bytes) else None) for name, model in models.items()}
+    sessions = {
+        name: load(ModelSource(model, name if isinstance(model, bytes) else None)) for name, model in models.items()
+    }
     release()  # what reading the files took
     first, *_ = sessions.values()
     bound = {name: session.bind(feeds) for name, session in sessions.items()}
@@ -236,7 +231,7 @@ def _captured(plain: Bound, feeds: Mapping[str, Array], load: Callable[..., Sess
     if problem := graph_problem(session):
         raise BenchError(f"{session.name}: {problem}")
     plain()
-    graph = load(session.source, name=session.name, cuda_graph=True).bind(feeds)
+    graph = load(ModelSource(session.source, session.name), cuda_graph=True).bind(feeds)
     if not (plain.fixed and graph.fixed):
         raise BenchError(f"{session.name}: an output is empty or its size varies")
     for _ in range(WARM_UP):

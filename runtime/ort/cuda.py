@@ -9,7 +9,9 @@ from pathlib import Path
 
 import onnx
 
-from .session import EXECUTION_PROVIDER, Session, SessionError, number_type
+from .library import EXECUTION_PROVIDER, SessionError
+from .session import Session
+from .tensor_spec import number_type
 
 __all__ = ["LeftCuda", "graph_problem", "left_cuda", "placement"]
 

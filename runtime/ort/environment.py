@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from .session import Choice, resolved, runtime_version
+from .library import Choice, resolved, runtime_version
 
 __all__ = ["machine"]
 

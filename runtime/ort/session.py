@@ -1,75 +1,43 @@
-"""ONNX Runtime sessions: the only file that talks to onnxruntime; the provider asked for or an error, never another."""
+"""ONNX Runtime sessions: a model on the provider asked for, or an error, never another."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
-import io
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ...ir.errors import ScissionError, option
+from ...ir.errors import option
 from ...ir.io.external import links_followed
+from .library import (
+    EXECUTION_PROVIDER,
+    Choice,
+    Foreign,
+    Provider,
+    SessionError,
+    onnxruntime,
+    register_libraries,
+    resolved,
+    session_options,
+)
 from .memory import given_back_at_once
-from .messages import explain, first_line
+from .messages import explain
+from .tensor_spec import TensorSpec, number_type, spec_of_argument
 
-__all__ = [
-    "EXECUTION_PROVIDER",
-    "Bound",
-    "Choice",
-    "GraphChoice",
-    "Provider",
-    "Session",
-    "SessionError",
-    "TensorSpec",
-    "cuda_problem",
-    "number_type",
-    "numpy_dtype",
-    "open_session",
-    "require_provider",
-    "resolved",
-    "runtime_version",
-]
+__all__ = ["Bound", "ModelSource", "Session", "open_session"]
 
-Provider = Literal["cpu", "cuda"]
-Choice = Literal["cpu", "cuda", "auto"]
-GraphChoice = Literal["auto", "on", "off"]
 Array = npt.NDArray[Any]
-Foreign: TypeAlias = Any  # an object of onnxruntime, which ships no types
 
-EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(bool)": "bool", "tensor(string)": "string"}
 UNCAPTURED = ("gpu_graph_id", "-1")  # run option: neither record a CUDA graph nor replay one
-FATAL = 4  # onnxruntime's log severity: what matters comes back as an exception, and as our own message
-
-
-class SessionError(ScissionError):
-    """ONNX Runtime is missing, cannot use the provider asked for, or refuses a model or its inputs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorSpec:
-    """One input or output: name, NumPy's name of its type ('string' for text), and its dimensions.
-
-    A dimension is a size, the name of a symbol, or None. ONNX Runtime shows a tensor of unknown rank as a scalar, ();
-    types that are not tensors keep ONNX Runtime's name, such as 'seq(tensor(float))'.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -215,8 +183,34 @@ class Bound:
             self._run()
 
 
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """What a session is opened of: a file, which may be of any size, or the bytes of a model.
+
+    name: for messages, else the path; folder: where external data of bytes lies.
+    """
+
+    model: Path | bytes
+    name: str | None = None
+    folder: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.name or (str(self.model) if isinstance(self.model, Path) else "model in memory")
+
+    def located(self) -> ModelSource:
+        """The same for ONNX Runtime: external data of bytes where its links lead."""
+        if isinstance(self.model, Path):
+            return replace(self, folder=None)
+        if self.folder is None:
+            return self
+        model, folder = links_followed(self.model, self.folder)
+        return replace(self, model=model, folder=folder)
+
+
 def open_session(
-    model: Path | bytes,
+    model: Path | bytes | ModelSource,
     *,
     provider: Choice = "cpu",
     threads: int | None = None,
@@ -224,54 +218,42 @@ def open_session(
     tf32: bool = True,
     cuda_graph: bool = False,
     custom_ops: Sequence[Path] = (),
-    folder: Path | None = None,
-    name: str | None = None,
     profile: Path | None = None,
 ) -> Session:
     """Load a model into ONNX Runtime on the provider asked for; 'auto' is CUDA where it really works, else the CPU.
 
-    A path is opened by ONNX Runtime itself, so models with external data of any size do; for bytes `folder` is where
-    their external data lies. optimize: False switches graph optimisation off. tf32: on CUDA, whether float32 products
-    may be rounded to 10 bits (ONNX Runtime's default), which no float32 error bound allows for.
-    cuda_graph: on CUDA, whether bound calls record their kernels as one CUDA graph and replay it, in the thread that
-    recorded it; `run` does not.
-    custom_ops: libraries of custom operators. name: for messages, else the path. profile: the beginning of a path at
-    which every node that runs is written down, until `Session.events` reads it.
+    A path is opened by ONNX Runtime itself, so models with external data of any size do. optimize: False switches graph
+    optimisation off. tf32: on CUDA, whether float32 products may be rounded to 10 bits (ONNX Runtime's default), which
+    no float32 error bound allows for. cuda_graph: on CUDA, whether bound calls record their kernels as one CUDA graph
+    and replay it, in the thread that recorded it; `run` does not. custom_ops: libraries of custom operators. profile:
+    the beginning of a path at which every node that runs is written down, until `Session.events` reads it.
     Raises SessionError naming the model when CUDA was asked for and cannot be had, when CUDA graphs were and the
     provider is the CPU, or when the model is refused.
     """
-    label = name or (str(model) if isinstance(model, Path) else "model in memory")
+    source = model if isinstance(model, ModelSource) else ModelSource(model)
+    label = source.label
     if provider not in get_args(Choice):
         raise SessionError(f"unknown provider {provider!r}; use one of {list(get_args(Choice))}")
     if threads is not None and threads < 1:
         raise SessionError(f"threads must be at least 1, got {threads}")
-    ort = _onnxruntime()
+    ort = onnxruntime()
     chosen = resolved(provider, label)
     if cuda_graph and chosen != "cuda":
-        raise SessionError(
-            f"{label}: CUDA graphs run on CUDA only; use ",
-            option("provider", "cuda"),
-            " or ",
-            option("cuda_graph", "off"),
-        )
-    if isinstance(model, bytes) and folder is not None:
-        model, folder = links_followed(model, folder)
-    options = _options(ort, threads, optimize, folder if isinstance(model, bytes) else None)
+        instead = option("provider", "cuda"), " or ", option("cuda_graph", "off")
+        raise SessionError(f"{label}: CUDA graphs run on CUDA only; use ", *instead)
+    source = source.located()
+    options = session_options(ort, threads, optimize, source.folder)
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
-    _register(options, custom_ops)
+    register_libraries(options, custom_ops)
     providers: list[Any] = [EXECUTION_PROVIDER["cpu"]]
     if chosen == "cuda":
         settings = {"use_tf32": str(int(tf32)), "enable_cuda_graph": str(int(cuda_graph))}
         providers.insert(0, (EXECUTION_PROVIDER["cuda"], settings))
+    opened = str(source.model) if isinstance(source.model, Path) else source.model
     start = time.perf_counter()
-    try:
-        with given_back_at_once():
-            session = ort.InferenceSession(
-                str(model) if isinstance(model, Path) else model, options, providers=providers, enable_fallback=0
-            )
-    except Exception as error:
-        raise SessionError(*explain(label, error)) from error
+    with _explained(label), given_back_at_once():
+        session = ort.InferenceSession(opened, options, providers=providers, enable_fallback=0)
     seconds = time.perf_counter() - start
     if session.get_providers()[0] != EXECUTION_PROVIDER[chosen]:  # onnxruntime only warns
         raise SessionError(f"{label}: asked for {chosen}, onnxruntime runs it on {session.get_providers()[0]}")
@@ -280,117 +262,12 @@ def open_session(
         provider=chosen,
         threads=threads,
         load_seconds=seconds,
-        inputs=tuple(_spec(argument) for argument in session.get_inputs()),
-        outputs=tuple(_spec(argument) for argument in session.get_outputs()),
-        source=model,
+        inputs=tuple(spec_of_argument(argument) for argument in session.get_inputs()),
+        outputs=tuple(spec_of_argument(argument) for argument in session.get_outputs()),
+        source=source.model,
         ort=session,
         cuda_graph=cuda_graph,
     )
-
-
-@cache
-def cuda_problem() -> str | None:
-    """Why ONNX Runtime cannot use CUDA here, or None when a session really runs on it.
-
-    A build for CUDA lists the provider even on a machine that has no GPU and then falls back to the CPU, so a tiny
-    session is opened to find out. Once per process; it also pays for CUDA's start-up before anything is timed.
-    """
-    ort = _onnxruntime()
-    if EXECUTION_PROVIDER["cuda"] not in ort.get_available_providers():
-        instead = "run `pip uninstall onnxruntime`, then `pip install onnxruntime-gpu`"
-        return f"this onnxruntime is built without CUDA; {instead}"
-    if hasattr(ort, "preload_dlls"):
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
-            ort.preload_dlls()
-    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "probe", value[:1], value[1:])
-    model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 13)])
-    needs = f"it needs CUDA {getattr(ort, 'cuda_version', '')}, cuDNN and an NVIDIA driver"
-    try:
-        session = ort.InferenceSession(
-            model.SerializeToString(),
-            _options(ort, 1, True, None),
-            providers=[EXECUTION_PROVIDER["cuda"], EXECUTION_PROVIDER["cpu"]],
-            enable_fallback=0,
-        )
-        session.run(None, {"x": np.zeros(1, np.float32)})
-    except Exception as error:  # every reason is the answer
-        return f"onnxruntime cannot start CUDA ({first_line(error)}); {needs}"
-    if session.get_providers()[0] != EXECUTION_PROVIDER["cuda"]:
-        return f"onnxruntime cannot load its CUDA libraries; {needs}"
-    return None
-
-
-def numpy_dtype(name: str) -> np.dtype[Any] | None:
-    """NumPy's type for a `TensorSpec.dtype`; None where there is none, 'object' for text.
-
-    >>> numpy_dtype("bfloat16"), numpy_dtype("string"), numpy_dtype("seq(map(int64,tensor(float)))")
-    (dtype(bfloat16), dtype('O'), None)
-    """
-    known: dict[str, npt.DTypeLike] = {"string": object, "bfloat16": ml_dtypes.bfloat16}
-    with contextlib.suppress(TypeError, ValueError):  # NumPy reads commas as a list of types
-        return np.dtype(known.get(name, name))
-    return None
-
-
-def _onnxruntime() -> ModuleType:
-    try:
-        onnxruntime = importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise SessionError(
-            f"onnxruntime cannot be imported ({error}); run `pip install onnxruntime`, "
-            "or `pip install onnxruntime-gpu` for CUDA"
-        ) from error
-    onnxruntime.set_default_logger_severity(FATAL)
-    return onnxruntime
-
-
-def _options(ort: ModuleType, threads: int | None, optimize: bool, folder: Path | None) -> Foreign:
-    options = ort.SessionOptions()
-    options.log_severity_level = FATAL
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    if not optimize:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    # Idle workers spin for a while after each run; two sessions side by side would steal each other's cores.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    if folder is not None:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder.absolute()))
-    return options
-
-
-def require_libraries(custom_ops: Sequence[Path]) -> None:
-    """Raise SessionError, naming the first that is none, unless each is a library of custom operators."""
-    if custom_ops:
-        _register(_onnxruntime().SessionOptions(), custom_ops)
-
-
-def _register(options: Foreign, custom_ops: Sequence[Path]) -> None:
-    for library in custom_ops:
-        if not Path(library).is_file():
-            raise SessionError(f"{library}: there is no such file; ", option("custom_ops"), " names a library")
-        try:
-            options.register_custom_ops_library(str(Path(library).absolute()))  # a bare name is looked up elsewhere
-        except Exception as error:
-            raise SessionError(f"{library}: not a library of custom operators: {first_line(error)}") from error
-
-
-def runtime_version() -> str:
-    """The version of onnxruntime; raises SessionError when it is not installed."""
-    return str(_onnxruntime().__version__)
-
-
-def resolved(provider: Choice, label: str) -> Provider:
-    """What a choice of provider comes down to here; raises SessionError when it is CUDA and that cannot be had."""
-    if provider == "cpu":
-        return "cpu"
-    problem = cuda_problem()
-    if problem is None:
-        return "cuda"
-    if provider == "auto":
-        return "cpu"
-    raise SessionError(f"{label}: asked for CUDA, and {problem}; or use ", option("provider", "cpu"))
 
 
 @contextlib.contextmanager
@@ -402,18 +279,8 @@ def _explained(label: str) -> Iterator[None]:
         raise SessionError(*explain(label, error)) from error
 
 
-def _spec(argument: Foreign) -> TensorSpec:
-    kind = str(argument.type)
-    bare = kind.removeprefix("tensor(").removesuffix(")") if kind.startswith("tensor(") else kind
-    return TensorSpec(
-        name=argument.name,
-        dtype=DTYPES.get(kind, bare),
-        shape=tuple(None if isinstance(dim, int) and dim < 0 else dim for dim in argument.shape),
-    )
-
-
 def _to_value(array: Array) -> Foreign:
-    ort = _onnxruntime()
+    ort = onnxruntime()
     contiguous = np.asarray(array, order="C")  # unlike ascontiguousarray it leaves a scalar its rank
     if array.dtype == ml_dtypes.bfloat16:
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(contiguous, onnx.TensorProto.BFLOAT16)
@@ -435,15 +302,9 @@ def _uncaptured(session: Session) -> Foreign:
     """
     if not session.cuda_graph:
         return None
-    options = _onnxruntime().RunOptions()
+    options = onnxruntime().RunOptions()
     options.add_run_config_entry(*UNCAPTURED)
     return options
-
-
-def number_type(spec: TensorSpec) -> np.dtype[Any] | None:
-    """NumPy's type of a tensor of numbers with whole bytes each; None for anything else."""
-    dtype = numpy_dtype(spec.dtype)
-    return dtype if dtype is not None and (dtype.kind in "biuf" or dtype == ml_dtypes.bfloat16) else None
 
 
 def _bind_room(session: Session, binding: Foreign) -> dict[str, tuple[Foreign, np.dtype[Any]]]:
@@ -474,10 +335,4 @@ def _bind_room(session: Session, binding: Foreign) -> dict[str, tuple[Foreign, n
 def _room(shape: Sequence[int], dtype: np.dtype[Any], device: Provider) -> Foreign:
     """Memory for a tensor; bfloat16, of which NumPy has none, lies in what is called uint16."""
     held = np.dtype(np.uint16) if dtype == ml_dtypes.bfloat16 else dtype
-    return _onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, held.type, device, 0)
-
-
-def require_provider(provider: str, name: str) -> None:
-    """Raise SessionError where models are to be run on CUDA and cannot be, before anything is done with them."""
-    if provider == "cuda":
-        resolved("cuda", name)
+    return onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, held.type, device, 0)

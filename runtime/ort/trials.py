@@ -13,7 +13,7 @@ from ..fields import chosen, setting
 from ..validation import OptionError, check_fields
 
 if TYPE_CHECKING:
-    from .session import Choice, GraphChoice
+    from .library import Choice, GraphChoice
 
 __all__ = ["GRAPH_CHOICES", "PROVIDERS", "Trials", "TrialsError", "trials_of"]
 

@@ -13,8 +13,9 @@ from ...ir.errors import Remedy, option
 from ...ir.io.load import Model, ModelError, Source
 from ...ir.io.validity import bare, foreign, objection
 from ...ir.phase import phase
+from .library import SessionError, require_libraries, runtime_version
 from .messages import breaks_specification, lacks_kernel, lacks_locale, lacks_operator
-from .session import SessionError, open_session, require_libraries, runtime_version
+from .session import ModelSource, open_session
 
 __all__ = ["refusal", "require_valid"]
 
@@ -64,21 +65,22 @@ def _runtime(model: Model, source: Source, custom_ops: Sequence[Path]) -> str:
         runtime_version()
     except SessionError:
         return ""
-    options: dict[str, Any] = {"optimize": False, "threads": 1, "custom_ops": custom_ops, "name": model.name}
+    options: dict[str, Any] = {"optimize": False, "threads": 1, "custom_ops": custom_ops}
     proto = bare(model)
     if proto is not None:
         try:
-            open_session(proto.SerializeToString(), **options)
+            open_session(ModelSource(proto.SerializeToString(), model.name), **options)
         except SessionError:
             pass  # some kernels want their weights to be constant
         else:
             return ""
     try:
         if isinstance(source, (bytes, onnx.ModelProto)):
-            open_session(source if isinstance(source, bytes) else source.SerializeToString(), **options)
+            data = source if isinstance(source, bytes) else source.SerializeToString()
+            open_session(ModelSource(data, model.name), **options)
         else:
             with as_file(source, "model") as (path, _):
-                open_session(path, **options)
+                open_session(ModelSource(path, model.name), **options)
     except SessionError as error:
         return str(error)
     return ""

@@ -24,7 +24,7 @@ from .judgement import judge_speed
 from .lossy import Draft
 
 if TYPE_CHECKING:
-    from ..compare.check import Verdict
+    from ..compare.verdict import Verdict
     from ..measure.bench import Bench
 
 __all__ = ["Attempt", "Tried"]
@@ -62,8 +62,8 @@ class Attempt:
     def run(self, draft: Draft) -> Tried:
         """Rewrite the annealed model, prove it equal, time it beside the original, and write it when it is kept."""
         from ..compare.evaluator import REFERENCE, UnprovableError
+        from ..ort.library import SessionError
         from ..ort.messages import lacks_kernel
-        from ..ort.session import SessionError  # needed only where something is run
 
         changed: ir.Model | None = rewrite(draft.exact.graph, draft.plan)
         assert changed is not None
@@ -104,7 +104,8 @@ def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
 
     Raises SessionError when it refuses the original, which is the input's fault and not the rewrite's.
     """
-    from ..ort.session import SessionError, open_session
+    from ..ort.library import SessionError
+    from ..ort.session import open_session
 
     options: Any = {"provider": trials.provider, "threads": trials.threads, "custom_ops": trials.custom_ops}
     try:

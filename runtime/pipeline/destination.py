@@ -34,7 +34,7 @@ def load_valid(model: Source, custom_ops: Sequence[Path] = ()) -> Model:
 def load_with(model: Source, custom_ops: Sequence[Path]) -> Model:
     """The model, also one that nothing runs; raises SessionError where a library that it is said to need is none."""
     if custom_ops:
-        from ..ort.session import require_libraries
+        from ..ort.library import require_libraries
 
         require_libraries(custom_ops)
     return load(model)

@@ -58,7 +58,7 @@ def optimize(
     such as 'argmax<=0.01', bounds what the task metric may lose on `data` (with `labels`), see `select`. Raises
     ModelError, SessionError, InputError and DeviceError for bad input, and what `select` raises.
     """
-    from ..ort.session import require_provider
+    from ..ort.library import require_provider
 
     options, trials = agreed(chosen(PlanOptions, options, single), trials)
     further = chosen(OptimizeOptions, further, single)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...passes.planning.settings import PlanSettings
     from ..calibrate.annealer import Annealer
     from ..calibrate.dataset import Labelled
-    from ..ort.session import Choice
+    from ..ort.library import Choice
 
 __all__ = [
     *("Lowerings", "OptimizeKeywords", "OptimizeOptions", "PlanKeywords", "PlanOptions", "ReportKeywords"),
@@ -252,6 +252,6 @@ def resolve(provider: str) -> str:
         raise OptionError(f"provider {provider!r} is none of {', '.join(PROVIDERS)}")
     if os.name == "posix" and not Path("/dev/nvidiactl").exists() and not Path("/dev/dxg").exists():
         return "cpu"
-    from ..ort.session import cuda_problem
+    from ..ort.library import cuda_problem
 
     return "cpu" if cuda_problem() else "cuda"

@@ -92,7 +92,7 @@ def _planned(
     how = annealer_of(anneal)
     loaded = load_valid(model, options.custom_ops)
     if tune:
-        from ..ort.session import require_provider
+        from ..ort.library import require_provider
 
         require_provider(options.provider, loaded.name)
     planner = Planner.of(loaded, options, trials if tune else None, cache, progress)

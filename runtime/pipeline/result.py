@@ -13,7 +13,7 @@ from .judgement import speed_of
 
 if TYPE_CHECKING:
     from ..calibrate.budget_search import Selection
-    from ..compare.check import Verdict
+    from ..compare.verdict import Verdict
     from ..measure.bench import Bench
     from ..tune.fallback import Fallback
     from ..tune.tune import Tuned

@@ -23,8 +23,9 @@ from ..inputs.settings import smaller_settings
 from ..measure.comparison import Comparison
 from ..measure.deviation import compare_values
 from ..measure.race import Race, race
+from ..ort.library import SessionError
 from ..ort.memory import COMPARED, fitting, footprint, limit_of, session_bytes, tell_lowered, weight_bytes
-from ..ort.session import SessionError, open_session
+from ..ort.session import ModelSource, open_session
 from ..ort.trials import Trials
 
 __all__ = ["DENSE", "Raced", "Racer", "Races", "fitted", "race_excerpt", "why_not"]
@@ -111,23 +112,14 @@ def race_excerpt(
     if not fits:
         activations = fitted(home, dense, forms, activations, trials)
     feeds, counts = _draw(dense, trials, activations)
+    timed = trials if seconds is None else replace(trials, seconds=seconds)
     with _files(home, {DENSE: dense, **forms}) as paths:
         problems = _problems(paths, feeds, trials)
         running = {name: path for name, path in paths.items() if not problems.get(name)}
         seen: dict[str, list[Comparison | None]] = {name: [] for name in forms}
         races = []
         for feed in feeds if len(running) > 1 else ():
-            found = racer(
-                running,
-                feed,
-                provider=trials.provider,
-                threads=trials.threads,
-                seconds=trials.seconds if seconds is None else seconds,
-                custom_ops=trials.custom_ops,
-                cuda_graph=trials.cuda_graph,
-                drop=DROP,
-                precision=PRECISE,
-            )
+            found = racer(running, feed, trials=timed, drop=DROP, precision=PRECISE)
             races.append(found)
             for name in forms:
                 seen[name].append(found.comparison(name, DENSE) if name in running else None)
@@ -213,14 +205,14 @@ def _problems(paths: Mapping[str, Path], feeds: Sequence[Feed], trials: Trials) 
         "tf32": False,  # as in `equivalence.check`
         "custom_ops": trials.custom_ops,
     }
-    session = open_session(paths[DENSE], name=DENSE, **options)
+    session = open_session(ModelSource(paths[DENSE], DENSE), **options)
     expected = [session.run(feed) for feed in feeds]
     found = {}
     for name, path in paths.items():
         if name == DENSE:
             continue
         try:
-            other = open_session(path, name=name, **options)
+            other = open_session(ModelSource(path, name), **options)
             reports = [
                 report
                 for feed, before in zip(feeds, expected, strict=True)

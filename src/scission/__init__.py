@@ -69,18 +69,18 @@ if TYPE_CHECKING:
     from .runtime.calibrate.level_sweep import Validation as Validation
     from .runtime.calibrate.level_sweep import sweep as sweep
     from .runtime.calibrate.metric.kernels import MetricError as MetricError
-    from .runtime.compare.check import EquivalenceError as EquivalenceError
-    from .runtime.compare.check import Verdict as Verdict
     from .runtime.compare.compare import bench as bench
     from .runtime.compare.compare import check as check
     from .runtime.compare.evaluator import UnprovableError as UnprovableError
     from .runtime.compare.rounding import RoundingError as RoundingError
+    from .runtime.compare.verdict import EquivalenceError as EquivalenceError
+    from .runtime.compare.verdict import Verdict as Verdict
     from .runtime.inputs.rows import CalibrationError as CalibrationError
     from .runtime.measure.bench import Bench as Bench
     from .runtime.measure.comparison import Speed as Speed
     from .runtime.measure.race import BenchError as BenchError
+    from .runtime.ort.library import SessionError as SessionError
     from .runtime.ort.memory import NoMemoryError as NoMemoryError
-    from .runtime.ort.session import SessionError as SessionError
     from .runtime.ort.trials import Trials as Trials
     from .runtime.ort.trials import TrialsError as TrialsError
     from .runtime.pipeline.apply import apply as apply
@@ -150,16 +150,16 @@ _MODULES = {
     "runtime.calibrate.level_sweep": ("Validation", "sweep"),
     "runtime.calibrate.metric.kernels": ("MetricError",),
     "runtime.calibrate.annealer": ("AnnealOptionsError", "Annealer"),
-    "runtime.compare.check": ("EquivalenceError", "Verdict"),
     "runtime.compare.compare": ("bench", "check"),
     "runtime.compare.evaluator": ("UnprovableError",),
     "runtime.compare.rounding": ("RoundingError",),
+    "runtime.compare.verdict": ("EquivalenceError", "Verdict"),
     "runtime.inputs.rows": ("CalibrationError",),
     "runtime.measure.bench": ("Bench",),
     "runtime.measure.comparison": ("Speed",),
     "runtime.measure.race": ("BenchError",),
+    "runtime.ort.library": ("SessionError",),
     "runtime.ort.memory": ("NoMemoryError",),
-    "runtime.ort.session": ("SessionError",),
     "runtime.ort.trials": ("Trials", "TrialsError"),
     "runtime.pipeline.apply": ("apply",),
     "runtime.pipeline.diff": ("diff",),

@@ -18,6 +18,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -56,7 +57,10 @@ def pair_row(name: str, share: float) -> Iterator[Figure]:
         seen: list[Comparison] = []
         for busy in (False, True):
             with neighbour(busy):
-                found = [benched(*models, feeds, threads=threads, seconds=SECONDS) for _ in range(TIMES)]
+                found = [
+                    benched(*models, feeds, trials=Trials(provider="cpu", threads=threads, seconds=SECONDS))
+                    for _ in range(TIMES)
+                ]
             seen += [one.comparison for one in found]
             ratios = [one.speedup for one in found]
             counts = Counter(one.speed.value for one in found)
@@ -100,7 +104,8 @@ def tuning(threads: int | None) -> Iterator[Figure]:
     forms = {one.way: rewrite(part, alone(plan, one.steps, one.joints)) for one in chosen}
 
     def long(models, feed, **options):  # type: ignore[no-untyped-def]
-        return race(models, feed, **{**options, "drop": None, "precision": None, "seconds": 10 * SECONDS})
+        longer = replace(options["trials"], seconds=10 * SECONDS)
+        return race(models, feed, **{**options, "drop": None, "precision": None, "trials": longer})
 
     races = race_excerpt(loaded, part, forms, trials=trials, rows=ROWS, racer=long)
     apart = [

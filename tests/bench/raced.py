@@ -14,7 +14,9 @@ import onnx
 
 import scission
 from scission.runtime.measure.race import Race, race
-from scission.runtime.ort.session import Choice, open_session
+from scission.runtime.ort.library import Choice
+from scission.runtime.ort.session import open_session
+from scission.runtime.ort.trials import Trials
 
 FOLDER = Path(".bench")
 RTOL = {"float16": 2e-3}  # of the largest element; 2e-5 for all others
@@ -113,7 +115,8 @@ def faster(pair: Rewritten, feeds: Feeds, setting: Setting, seconds: float = 2.0
 def raced(pair: Rewritten, feeds: Feeds, setting: Setting, seconds: float = 2.0) -> Race:
     """The dense model and its rewritten form on the same input, as CUDA graphs where there are some."""
     models = {"dense": pair.dense, "split": pair.split}
-    return race(models, feeds, provider=setting.provider, threads=setting.threads, seconds=seconds, precision=None)
+    trials = Trials(provider=setting.provider, threads=setting.threads, seconds=seconds)
+    return race(models, feeds, trials=trials, precision=None)
 
 
 def bound(model: Path, feeds: Feeds, setting: Setting) -> Callable[[], None]:

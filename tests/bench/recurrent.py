@@ -27,6 +27,7 @@ from scission.models.planted.recurrent import recurrent_weights
 from scission.passes.lowering.prices import prices_of
 from scission.passes.lowering.recurrent.cost import Run, parallel_seconds, seconds
 from scission.runtime.measure.bench import bench
+from scission.runtime.ort.trials import Trials
 
 GRID = [  # features, hidden units, blocks, whether they lie one after another
     (64, 64, 2, False),
@@ -77,7 +78,7 @@ def measure(seconds_each: float) -> list[dict[str, object]]:
                     if gates * hidden * (features + hidden) * run.positions * run.batch > LIMIT:
                         continue
                     x = {"x": rng.standard_normal((run.positions, run.batch, features), np.float32)}
-                    found = bench(before, after, x, threads=1, seconds=seconds_each)
+                    found = bench(before, after, x, trials=Trials(provider="cpu", threads=1, seconds=seconds_each))
                     whole = seconds(op, features, hidden, run, 4, prices_of("cpu").cells)
                     records.append(
                         {

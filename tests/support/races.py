@@ -23,7 +23,7 @@ class FakeRacer:
     def __call__(self, models, feeds, **options):
         rows = next(iter(feeds.values())).shape[0]
         self.calls.append((tuple(models), rows))
-        assert options["drop"] >= 1 and options["seconds"] > 0
+        assert options["drop"] >= 1 and options["trials"].seconds > 0
         speeds = {name: 1.0 if name == "dense" else self.speed(name, rows) for name in models}
 
         def comparison(name, beside):

@@ -43,7 +43,7 @@ from ..words import speeds, why_nothing
 from .linear_section import Portrait, drawable, finest, portraits
 
 if TYPE_CHECKING:
-    from ...compare.check import Verdict
+    from ...compare.verdict import Verdict
     from ...measure.bench import Bench
 
 __all__ = ["About", "FileFact", "Report", "report"]
@@ -334,8 +334,8 @@ def _timed(
     model: Source, other: Source, trials: Trials, batch: Sequence[int] | None, progress: Progress | None
 ) -> tuple[tuple[Bench, ...], str]:
     """The benches, or none and why where ONNX Runtime has no kernel: what does not run here can still be told of."""
+    from ...ort.library import SessionError
     from ...ort.messages import lacks_kernel
-    from ...ort.session import SessionError
 
     try:
         return compare.bench(model, other, trials=trials, batch=batch, progress=progress), ""

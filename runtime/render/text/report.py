@@ -22,8 +22,8 @@ from .fitted_table import Column, FittedTable
 from .table import SHOWN, Name, ReasonRow, Reasons, console, make_table
 
 if TYPE_CHECKING:
-    from ...compare.check import Verdict
     from ...compare.unexercised import PartReport
+    from ...compare.verdict import Verdict
     from ...measure.bench import Bench
     from ...pipeline.result import Result
     from ...tune.tune import Tuned

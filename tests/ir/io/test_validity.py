@@ -6,7 +6,8 @@ from onnx import TensorProto, helper, numpy_helper
 import scission
 from scission.ir.io.load import ModelError, load
 from scission.ir.io.validity import bare, objection
-from scission.runtime.ort.session import SessionError, open_session
+from scission.runtime.ort.library import SessionError
+from scission.runtime.ort.session import open_session
 from scission.runtime.ort.validity import refusal
 
 ELSEWHERE = (helper.make_opsetid("", 17), helper.make_opsetid("org.example", 1))

@@ -16,7 +16,7 @@ from scission.passes.anneal.activity.damage import relative_error
 from scission.passes.anneal.activity.refit import refit
 from scission.runtime.calibrate import activations as module
 from scission.runtime.calibrate.activations import CalibrationError, activations, behind, observable, observe
-from scission.runtime.ort.session import SessionError
+from scission.runtime.ort.library import SessionError
 
 
 def test_one_value_that_is_read_along_two_axes_is_two_activations():

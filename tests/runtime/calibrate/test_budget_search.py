@@ -13,7 +13,8 @@ from scission.runtime.calibrate.annealer import Annealer, AnnealOptionsError
 from scission.runtime.calibrate.budget_search import select, without_useless
 from scission.runtime.calibrate.dataset import read_labelled
 from scission.runtime.calibrate.metric.metric import MetricError, parse_budget
-from scission.runtime.ort.session import TensorSpec, open_session
+from scission.runtime.ort.session import open_session
+from scission.runtime.ort.tensor_spec import TensorSpec
 from scission.runtime.ort.trials import Trials
 from scission.runtime.pipeline import attempt
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scission.ir.errors import ScissionError
 from scission.runtime.calibrate.dataset import Labelled, LabelledError, read_labelled, split
 from scission.runtime.inputs.inputs import InputError
-from scission.runtime.ort.session import TensorSpec, open_session
+from scission.runtime.ort.session import open_session
+from scission.runtime.ort.tensor_spec import TensorSpec
 
 
 def spec(name, dtype, *shape):

@@ -9,11 +9,15 @@ import pytest
 from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
+from trials_given import trials_of
 
 import scission
-from scission.runtime.compare.check import EquivalenceError, Probe, check, expose
+from scission.runtime.compare.check import check
+from scission.runtime.compare.probe_runs import expose
 from scission.runtime.compare.rounding import product_bound
-from scission.runtime.ort.session import SessionError, cuda_problem, open_session
+from scission.runtime.compare.verdict import EquivalenceError, Probe
+from scission.runtime.ort.library import SessionError, cuda_problem
+from scission.runtime.ort.session import ModelSource, open_session
 
 K, N, ROWS = 12, 8, 5
 RNG = np.random.default_rng(0)
@@ -80,7 +84,8 @@ def data(proto):
 
 
 def verdict(original, changed, feeds=None, **options):
-    return check(data(original), data(changed), feeds=feeds or [feed()], threads=1, **options)
+    trials, options = trials_of({"threads": 1} | options)
+    return check(data(original), data(changed), feeds=feeds or [feed()], trials=trials, **options)
 
 
 def elementwise(op_of_original, op_of_changed, weights=None, dtype=T.FLOAT, out=None):
@@ -447,7 +452,7 @@ def test_files_with_external_data(tmp_path):
     assert check(*paths, feeds=[feed()], probes=[probe()]).equal
     assert sorted(str(path) for path in tmp_path.rglob("*")) == files
     onnx_bytes = paths[0].read_bytes()
-    assert check(onnx_bytes, onnx_bytes, feeds=[feed()], probes=[probe()], folder=paths[0].parent).equal
+    assert check(*[ModelSource(onnx_bytes, folder=paths[0].parent)] * 2, feeds=[feed()], probes=[probe()]).equal
     with pytest.raises(SessionError, match=r"dense\.onnx: no value"):
         check(*paths, feeds=[{}])
     for path in tmp_path.rglob("*"):
@@ -481,7 +486,7 @@ def test_what_is_exposed_leaves_large_weights_where_they_are(tmp_path, linked):
     exposed = expose(path, ["p"])
     assert len(exposed) < 1000
     x = np.random.default_rng(4).standard_normal((3, 520), dtype=np.float32)
-    got = open_session(exposed, folder=tmp_path).run({"x": x})
+    got = open_session(ModelSource(exposed, folder=tmp_path)).run({"x": x})
     np.testing.assert_allclose(got["p"], x @ large, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(got["y"], np.maximum(got["p"], 0))
 

@@ -13,8 +13,8 @@ from scission.ir.io.load import load
 from scission.models.matrix import weight
 from scission.models.planted.products import build
 from scission.runtime.compare import compare
-from scission.runtime.compare.check import EquivalenceError
 from scission.runtime.compare.compare import make_feeds
+from scission.runtime.compare.verdict import EquivalenceError
 from scission.runtime.inputs.inputs import InputError
 from scission.runtime.inputs.settings import settings_of
 from scission.runtime.measure.bench import Bench

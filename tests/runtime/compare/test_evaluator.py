@@ -5,7 +5,7 @@ from onnx import TensorProto, helper
 
 import scission
 from scission.runtime.compare.evaluator import REFERENCE
-from scission.runtime.ort.session import SessionError
+from scission.runtime.ort.library import SessionError
 
 K, N = 48, 64
 TYPES = {TensorProto.BFLOAT16: ml_dtypes.bfloat16, TensorProto.DOUBLE: np.float64, TensorProto.FLOAT: np.float32}

@@ -3,8 +3,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import scission
-from scission.runtime.compare.check import Verdict
 from scission.runtime.compare.own_error import excused
+from scission.runtime.compare.verdict import Verdict
 from scission.runtime.measure.deviation import compare_values
 
 K, N = 48, 64

@@ -5,7 +5,7 @@ import pytest
 
 from scission.ir.graph.survey import survey
 from scission.models.planted.products import KINDS, build, feeds
-from scission.runtime.compare.check import expose
+from scission.runtime.compare.probe_runs import expose
 from scission.runtime.compare.probes import probes
 
 SEED = 4

@@ -8,7 +8,7 @@ from onnx import helper as h
 import scission
 from scission.ir.io.load import load
 from scission.runtime.inputs.canary import LIVES, Canary, canary_for
-from scission.runtime.ort.session import SessionError
+from scission.runtime.ort.library import SessionError
 from scission.runtime.ort.trials import Trials
 
 

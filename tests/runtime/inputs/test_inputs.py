@@ -8,7 +8,8 @@ from onnx import numpy_helper as nh
 
 from scission.runtime.inputs.inputs import UNNAMED, InputError, draw, index_bounds, load_npz
 from scission.runtime.inputs.size_search import trial_sizes
-from scission.runtime.ort.session import TensorSpec, open_session
+from scission.runtime.ort.session import open_session
+from scission.runtime.ort.tensor_spec import TensorSpec
 
 
 def spec(name, dtype, *shape):

@@ -20,7 +20,9 @@ from scission.runtime.inputs.settings import sized
 from scission.runtime.inputs.size_facts import derive
 from scission.runtime.inputs.size_search import CANDIDATES, candidate_sizes
 from scission.runtime.inputs.spec import spec_of
-from scission.runtime.ort.session import SessionError, TensorSpec, open_session
+from scission.runtime.ort.library import SessionError
+from scission.runtime.ort.session import open_session
+from scission.runtime.ort.tensor_spec import TensorSpec
 from scission.runtime.ort.trials import Trials
 
 W = np.zeros((48, 64), np.float32)

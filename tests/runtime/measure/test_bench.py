@@ -7,16 +7,23 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
 from races import SimulatedClock
+from trials_given import trials_of
 
 from scission.runtime.measure import bench as benches
 from scission.runtime.measure import clock as clocks
 from scission.runtime.measure import race as races
-from scission.runtime.measure.bench import BenchError, bench, file_bytes
+from scission.runtime.measure.bench import BenchError, file_bytes
 from scission.runtime.measure.comparison import Speed
 from scission.runtime.measure.rounds import WARM_UP
-from scission.runtime.ort.session import SessionError, cuda_problem
+from scission.runtime.ort.library import SessionError, cuda_problem
+from scission.runtime.ort.trials import TrialsError
 
 X = {"x": np.ones((7, 4), np.float32)}
+
+
+def bench(one, other, feeds, **options):
+    trials, others = trials_of(options)
+    return benches.bench(one, other, feeds, trials=trials, **others)
 
 
 def model(op="Relu", weight=None):
@@ -136,8 +143,6 @@ def test_both_sessions_get_the_same_settings(monkeypatch):
         monkeypatch.setattr(module, "open_session", spy)
     bench(data("Relu"), data("Exp"), X, threads=2, repeats=1)
     assert len(seen) == 3  # one is thrown away
-    for options in seen:
-        options.pop("name", None)  # for messages
     assert seen[0] == seen[1] == seen[2]
     assert seen[0]["threads"] == 2
 
@@ -154,11 +159,11 @@ def test_no_rows_without_a_first_dimension():
 def test_refused():
     with pytest.raises(BenchError, match="repeats must be at least 1"):
         bench(data(), data(), X, repeats=0)
-    with pytest.raises(BenchError, match="seconds must be above 0"):
+    with pytest.raises(TrialsError, match=r"seconds must be a number of at least 0\.01"):
         bench(data(), data(), X, seconds=0)
     with pytest.raises(BenchError, match=r"on CUDA only; use provider='cuda' .* cuda_graph='auto'"):
         bench(data(), data(), X, cuda_graph="on")
-    with pytest.raises(BenchError, match="cuda_graph must be one of"):
+    with pytest.raises(TrialsError, match="cuda_graph 'maybe' is none of auto, on, off"):
         bench(data(), data(), X, cuda_graph="maybe")
     with pytest.raises(SessionError, match="original: no value for the inputs"):
         bench(data(), data(), {})

@@ -7,15 +7,23 @@ import pytest
 from onnx import TensorProto as T
 from onnx import helper as h
 from races import SimulatedClock
+from trials_given import trials_of
 
 from scission.runtime.measure import race as races
 from scission.runtime.measure.comparison import Speed
-from scission.runtime.measure.race import BenchError, race
+from scission.runtime.measure.race import BenchError
 from scission.runtime.measure.sequential import least_samples
-from scission.runtime.ort.session import SessionError, cuda_problem, open_session
+from scission.runtime.ort.library import SessionError, cuda_problem
+from scission.runtime.ort.session import ModelSource, open_session
+from scission.runtime.ort.trials import TrialsError
 
 X = {"x": np.ones((7, 4), np.float32)}
 OPERATORS = ("Relu", "Softplus", "Exp", "Softsign", "Identity")  # names of different lengths
+
+
+def race(models, feeds, **options):
+    trials, others = trials_of(options)
+    return races.race(models, feeds, trials=trials, **others)
 
 
 def data(op):
@@ -118,16 +126,16 @@ def test_real_models_and_json(tmp_path):
     [
         ({"models": {}}, "no models were given"),
         ({"repeats": 0}, "repeats must be at least 1"),
-        ({"seconds": 0.0}, "seconds must be above 0"),
-        ({"seconds": float("nan")}, "seconds must be above 0"),
+        ({"seconds": 0.0}, "seconds must be a number of at least 0.01"),
+        ({"seconds": float("nan")}, "seconds must be a number of at least 0.01"),
         ({"drop": 0.5}, "drop must be at least 1"),
         ({"drop": float("nan")}, "drop must be at least 1"),
-        ({"cuda_graph": "maybe"}, "cuda_graph must be one of"),
+        ({"cuda_graph": "maybe"}, "cuda_graph 'maybe' is none of auto, on, off"),
         ({"cuda_graph": "on"}, "on CUDA only; use provider='cuda'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(change, text):
-    with pytest.raises(BenchError, match=text):
+    with pytest.raises((BenchError, TrialsError), match=text):
         race(**{"models": models(2), "feeds": X, **change})
 
 
@@ -141,7 +149,7 @@ def test_messages_tell_which_model(tmp_path):
 
 def bound(op="Relu"):
     """A model in memory that stays, as it would be on CUDA, but on the CPU."""
-    return open_session(data(op), name="m").bind(X)
+    return open_session(ModelSource(data(op), "m")).bind(X)
 
 
 @pytest.fixture
@@ -155,7 +163,7 @@ def loading(made):
     seen = []
 
     def load(source, **options):
-        seen.append(options)
+        seen.append({"name": source.name, **options})
         return SimpleNamespace(bind=lambda feeds: made)
 
     return load, seen
@@ -205,10 +213,9 @@ def test_what_cannot_be_a_graph_is_not_tried():
 def test_all_models_run_as_graphs_or_none(monkeypatch, fails):
     """Sessions that say they are on CUDA, with calls that do nothing."""
 
-    def load(model, name=None, **options):
-        return SimpleNamespace(
-            provider="cuda", load_seconds=1.0, inputs=[SimpleNamespace(name="x")], bind=lambda feeds: ("plain", name)
-        )
+    def load(model, **options):
+        bind = lambda feeds: ("plain", model.name)  # noqa: E731
+        return SimpleNamespace(provider="cuda", load_seconds=1.0, inputs=[SimpleNamespace(name="x")], bind=bind)
 
     bad = set()
 

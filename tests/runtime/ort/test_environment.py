@@ -1,7 +1,7 @@
 import os
 
 from scission.runtime.ort.environment import machine
-from scission.runtime.ort.session import cuda_problem
+from scission.runtime.ort.library import cuda_problem
 
 
 def test_machine_tells_what_a_result_depends_on():

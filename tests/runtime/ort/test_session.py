@@ -11,15 +11,12 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
 
+from scission.runtime.ort import library
 from scission.runtime.ort import session as sessions
 from scission.runtime.ort.cuda import graph_problem, left_cuda, placement
-from scission.runtime.ort.session import (
-    Session,
-    SessionError,
-    TensorSpec,
-    cuda_problem,
-    open_session,
-)
+from scission.runtime.ort.library import SessionError, cuda_problem
+from scission.runtime.ort.session import ModelSource, Session, open_session
+from scission.runtime.ort.tensor_spec import TensorSpec
 
 W = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -334,7 +331,7 @@ def test_external_data_of_a_model_in_memory(tmp_path):
     onnx.save(linear(), path, save_as_external_data=True, location="w.bin", size_threshold=0)
     bare = path.read_bytes()
     x = np.eye(3, dtype=np.float32)
-    for session in (open_session(path), open_session(bare, folder=tmp_path)):
+    for session in (open_session(path), open_session(ModelSource(bare, folder=tmp_path))):
         np.testing.assert_array_equal(session.run({"x": x})["y"], W)
     with pytest.raises(SessionError, match="beside the model"):
         open_session(bare)
@@ -342,15 +339,15 @@ def test_external_data_of_a_model_in_memory(tmp_path):
 
 def test_cuda_is_never_replaced_in_silence(monkeypatch, capfd):
     data = linear().SerializeToString()
-    monkeypatch.setattr(sessions, "cuda_problem", lambda: "it is broken")
+    monkeypatch.setattr(library, "cuda_problem", lambda: "it is broken")
     assert open_session(data, provider="auto").provider == "cpu"
     with pytest.raises(SessionError, match="model in memory: asked for CUDA, and it is broken"):
         open_session(data, provider="cuda")
     with pytest.raises(SessionError, match="this machine: asked for CUDA"):
-        sessions.resolved("cuda", "this machine")
+        library.resolved("cuda", "this machine")
     if cuda_problem():
         # Even when the question beforehand is answered wrongly, the session itself is asked afterwards.
-        monkeypatch.setattr(sessions, "cuda_problem", lambda: None)
+        monkeypatch.setattr(library, "cuda_problem", lambda: None)
         with pytest.raises(SessionError, match="asked for cuda, onnxruntime runs it on CPUExecutionProvider"):
             open_session(data, provider="cuda")
     captured = capfd.readouterr()

@@ -19,7 +19,7 @@ from scission.models.planted.products import build
 from scission.passes.rewrite.rewrite import rewrite
 from scission.runtime.compare import compare
 from scission.runtime.measure.comparison import Speed
-from scission.runtime.ort import session
+from scission.runtime.ort.library import cuda_problem
 from scission.runtime.pipeline import apply as applying
 from scission.runtime.pipeline import attempt, planner
 from scission.runtime.pipeline import plan as planning
@@ -572,7 +572,7 @@ def test_apply_says_by_type_what_comes_back():
     }
 
 
-@pytest.mark.skipif(session.cuda_problem() is None, reason="there is a GPU")
+@pytest.mark.skipif(cuda_problem() is None, reason="there is a GPU")
 def test_what_is_to_run_on_cuda_is_refused_where_there_is_none(tmp_path):
     """Whatever would have been done with the model; a plan alone only predicts."""
     path, out = given(model_of(WHOLE), "path", tmp_path), tmp_path / "out.onnx"
@@ -585,7 +585,7 @@ def test_what_is_to_run_on_cuda_is_refused_where_there_is_none(tmp_path):
         lambda: scission.bench(path, path, trials=trials),
         lambda: scission.check(path, path, trials=trials),
     ):
-        with pytest.raises(session.SessionError, match="asked for CUDA"):
+        with pytest.raises(scission.SessionError, match="asked for CUDA"):
             call()
     assert not out.exists()
     assert scission.plan(path, provider="cuda").provider == "cuda"

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from scission.ir.io.load import load
-from scission.runtime.compare import duration
-from scission.runtime.compare.duration import timed_within
 from scission.runtime.inputs.room import Room
 from scission.runtime.inputs.spec import spec_of
+from scission.runtime.measure import duration
+from scission.runtime.measure.duration import timed_within
 from scission.runtime.measure.rounds import WARM_UP
 from scission.runtime.measure.sequential import least_samples
 from scission.runtime.notes import LoweredWarning

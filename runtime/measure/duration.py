@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..inputs.room import Room
-from ..measure.rounds import WARM_UP
-from ..measure.sequential import least_samples
 from ..notes import LoweredWarning
-from ..ort.session import Session, SessionError
+from ..ort.library import SessionError
+from ..ort.session import Session
+from .rounds import WARM_UP
+from .sequential import least_samples
 
 __all__ = ["timed_within"]
 
