@@ -287,6 +287,8 @@ def _einsum(site: Site) -> Found:
     if "->" not in str(site.attribute("equation", "")):
         out = "".join(sorted(c for c in set(first + second) - {"."} if (first + second).count(c) == 1))
         out = ("..." if "..." in terms else "") + out
+    if len(shape) > 2 and (stack := _einsum_stack(site, (activation, weight), (x, w, out))) is not None:
+        return stack
     if len(shape) != 2 or len(w) != 2 or w[0] == w[1]:
         return _batched(shape) if len(shape) > 2 else NO_PLAIN_PRODUCT
     k, n = (w[0], w[1]) if w[0] in x and w[0] not in out else (w[1], w[0])
@@ -302,6 +304,27 @@ def _einsum(site: Site) -> Found:
     if isinstance(layout, Reason):
         return layout
     return site.linear(activation, weight, K, N, transposed=transposed, layout=layout)
+
+
+def _einsum_stack(site: Site, operands: tuple[ir.Value, ir.Value], letters: tuple[str, str, str]) -> Found:
+    """An Einsum with a matrix for each entry of axes that both the activation and the result have, as in
+    'bshk,hkn->bshn'; None for any other."""
+    (activation, weight), (x, w, out) = operands, letters
+    shape, _ = site.constants.describe(weight)
+    if any("." in term or len(set(term)) != len(term) for term in letters) or len(w) != len(shape):
+        return None
+    k, n = (w[-2], w[-1]) if w[-2] not in out else (w[-1], w[-2])
+    kept = set(x) - {k}
+    if k not in x or n in x or n not in out or kept != set(out) - {n} or not set(w[:-2]) <= kept:
+        return None
+    if _dequantises(weight):
+        return QUANTISED
+    layout = _einsum_axes(x, out, k, n, len(x))
+    transposed = w[-1] == k
+    K, N = shape[:-3:-1] if transposed else shape[-2:]
+    if isinstance(layout, Reason):
+        return layout
+    return site.linear(activation, weight, K, N, transposed=transposed, layout=layout, slices=shape[:-2])
 
 
 def _einsum_axes(x: str, out: str, k: str, n: str, rank: int | None) -> Layout | Reason:

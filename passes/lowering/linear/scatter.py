@@ -67,7 +67,7 @@ class Scatter(LinearLowering):
             seconds += added * prices.scatter_add_s * itemsize / FLOAT_BYTES
         if linear.slices:
             seconds += window_seconds([block.shape for block in found.blocks], linear.taps, rows, itemsize, prices)
-        if linear.slices and linear.layout.kind == "rows":  # gathered on the last axis, element by element
+        if linear.slices and linear.layout.kind != "conv":  # gathered element by element
             ends = sum(block.inputs.size for block in found.blocks if not is_run(block.inputs)) + N
             return seconds + permutation_seconds([ends], rows, itemsize, prices)
         return seconds + boundary_seconds(found.shape, linear.layout.boundary_transposes, rows, itemsize, prices)

@@ -35,6 +35,10 @@ def model_of(kind, W, window, extra):
     """One operator with these matrices."""
     K, N = W.shape[1:]
     weights = {"b": np.linspace(-1, 1, N, dtype=np.float32)}
+    if kind == "einsum":
+        weights = {"W": W.swapaxes(1, 2) if "hnk" in extra else W}
+        dims = [{"k": K, "h": len(W)}.get(letter, letter) for letter in extra.partition(",")[0]]
+        return oracles.graph([("Einsum", ["x", "W"], ["y"], {"equation": extra})], {"x": dims}, {"y": None}, weights)
     if kind == "stack":
         weights["W"] = W
         nodes = [("MatMul", ["x", "W"], ["h"]), ("Add", ["h", "b"], ["y"])]
@@ -50,18 +54,20 @@ def model_of(kind, W, window, extra):
 @settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    kind=st.sampled_from(["Conv", "ConvTranspose", "stack"]),
+    kind=st.sampled_from(["Conv", "ConvTranspose", "stack", "einsum"]),
+    equation=st.sampled_from(["bshk,hkn->bshn", "hbk,hnk->hbn", "bkhs,hkn->nshb", "hk,hnk->nh", "bhk,hkn->bhn"]),
     sizes=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=2, max_size=4),
     window=st.lists(st.integers(1, 3), min_size=1, max_size=3),
     stride=st.integers(1, 2),
     lowering=st.sampled_from(["scatter", "split", "grouped"]),
     lead=st.sampled_from([(), (1,), (2,), (3, 2)]),
 )
-def test_blocks_of_all_matrices_compute_what_they_compute(seed, kind, sizes, window, stride, lowering, lead):
+def test_blocks_of_all_matrices_compute_what_they_compute(seed, kind, sizes, window, stride, lowering, lead, equation):
     rng = np.random.default_rng(seed)
-    count = 2 if kind == "stack" else int(np.prod(window))
+    count = 2 if kind in ("stack", "einsum") else int(np.prod(window))
     W = slices(rng, sizes, count, gap=0.3)
-    extra = lead if kind == "stack" else {"strides": [stride] * len(window), "dilations": [1] * len(window)}
+    ways = {"stack": lead, "einsum": equation}
+    extra = ways[kind] if kind in ways else {"strides": [stride] * len(window), "dilations": [1] * len(window)}
     model = model_of(kind, W, window, extra)
     made = plan(model)
     (step,) = made.steps
@@ -71,10 +77,15 @@ def test_blocks_of_all_matrices_compute_what_they_compute(seed, kind, sizes, win
     try:
         changed = scission.apply(model, asked)
     except PlanError as error:
-        assert any(why in str(error) for why in ("follow one another", "no kernel", "no fewer multiply-adds"))
+        assert any(
+            why in str(error) for why in ("follow one another", "no kernel", "no fewer multiply-adds", "last axis")
+        )
         return
-    assert len([node for node in changed.graph.node if node.op_type in (kind, "MatMul")]) >= 1
-    x = rng.standard_normal((*lead, 5, W.shape[1]) if kind == "stack" else (2, W.shape[1], *(4 for _ in window)))
+    assert len([node for node in changed.graph.node if node.op_type in (kind, "MatMul", "Einsum")]) >= 1
+    shape = (*lead, 5, W.shape[1]) if kind == "stack" else (2, W.shape[1], *(4 for _ in window))
+    if kind == "einsum":
+        shape = [{"k": W.shape[1], "h": 2}.get(letter, 3) for letter in equation.partition(",")[0]]
+    x = rng.standard_normal(shape)
     data = {"x": x.astype(np.float32)}
     oracles.assert_close(oracles.run(model, data), oracles.run(changed, data))
 
