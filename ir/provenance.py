@@ -9,7 +9,9 @@ node    scission.origin     the address of the linear that it stands for, in the
 
 from __future__ import annotations
 
-__all__ = ["ANNEALED", "ORIGIN", "PLAN", "REORDERED", "ROLE", "SUMMARY"]
+from collections.abc import Mapping
+
+__all__ = ["ANNEALED", "BRANCHES", "ORIGIN", "PLAN", "REORDERED", "ROLE", "SUMMARY", "is_block"]
 
 SUMMARY = "scission"
 PLAN = "scission.plan"
@@ -17,3 +19,14 @@ ANNEALED = "scission.annealing"
 REORDERED = "scission.reordered"
 ORIGIN = "scission.origin"
 ROLE = "scission.role"
+
+BRANCHES = "branches"  # the role of what stands for branches that were merged, and may be split like any other
+
+
+def is_block(notes: Mapping[str, str]) -> bool:
+    """Whether the metadata of a node say that it is a part of a split operator.
+
+    >>> is_block({ORIGIN: "up", ROLE: "block0"}), is_block({ORIGIN: "up", ROLE: BRANCHES}), is_block({})
+    (True, False, False)
+    """
+    return ORIGIN in notes and notes.get(ROLE) != BRANCHES

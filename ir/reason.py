@@ -53,6 +53,7 @@ class Cause(StrEnum):
 
     # A part of a model becomes another before anything is split.
     FOREST = "forest"  # of decision trees, in another form
+    BRANCHES = "branches"  # that are alike become one
 
     # A weight is not annealed.
     UNTESTED = "untested"  # no test can be made of it

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from .decomposition import PlanError
+from .merged_branches import MergedBranches
 from .preparation import Preparation
 from .rewritten_forest import RewrittenForest
 
 __all__ = ["KINDS", "preparation_from_dict", "told"]
 
-KINDS: tuple[type[Preparation], ...] = (RewrittenForest,)  # in the order in which they are done
+KINDS: tuple[type[Preparation], ...] = (RewrittenForest, MergedBranches)  # in the order in which they are done
 
 
 def preparation_from_dict(data: Any) -> Preparation:

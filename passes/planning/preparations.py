@@ -8,8 +8,10 @@ from typing import TypeAlias
 from ...ir.graph.sizes import Setting
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
+from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import Preparation
 from ...ir.plan.rewritten_forest import RewrittenForest
+from ..branches.find import find_branches
 from ..forests.find import find as find_forests
 from ..rewrite.preparations import prepared
 from .settings import PlanSettings
@@ -21,6 +23,7 @@ Finder: TypeAlias = Callable[[ir.Model, PlanSettings, Callable[[], tuple[Setting
 
 FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
     RewrittenForest.kind: lambda model, settings, sized: find_forests(model, settings.target, sized),
+    MergedBranches.kind: lambda model, settings, sized: find_branches(model, settings.target, sized),
 }
 
 

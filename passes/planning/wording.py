@@ -10,7 +10,7 @@ from ...ir.graph.linear import Linear
 from ...ir.graph.recurrent import Recurrent
 from ...ir.graph.survey import Survey
 from ...ir.plan.plan import Decomposition, LoweringName
-from ...ir.provenance import ORIGIN
+from ...ir.provenance import is_block
 from ...ir.reason import Cause, Reason
 from ..decompose.blocks import is_cover
 from ..lowering.linear.dormant import computes_dormant
@@ -39,7 +39,7 @@ def refusal(
     """Why a linear stays dense; None when it is split. against: why the blocks cannot have the lowering that was asked
     for, else empty."""
     parts = analysis.components
-    if ORIGIN in linear.node.metadata_props:
+    if is_block(linear.node.metadata_props):
         return Reason(Cause.ALREADY_SPLIT, "already a block of a split operator")
     if parts.count == 0:
         return Reason(Cause.ALL_ZERO, "every entry is zero: there is nothing to multiply")

@@ -34,7 +34,7 @@ def inherit(result: ir.Value, output: ir.Value) -> None:
 
 def register(
     model: ir.Model,
-    linear: Linear | Recurrent,
+    linear: Linear | Recurrent | None,
     graph: Any,
     constants: Iterable[ir.Value],
     names: Names,
@@ -42,17 +42,17 @@ def register(
 ) -> None:
     """New constants become initializers of the main graph, visible everywhere, and before IR version 4 its inputs as
     well, as all others are (Constant nodes held only floats then); in functions, which have no initializers, they
-    become Constant nodes in front of all others. sharing: what is stored there already, and read from
-    there; None for what no two operators share."""
+    become Constant nodes in front of all others. linear: whose they are, None for those of the main graph; sharing:
+    what is stored there already, and read from there; None for what no two operators share."""
     for value in constants:
         # ONNX Runtime fuses a DequantizeLinear with its product only where nobody else reads its operands.
         alone = any(node.op_type == "DequantizeLinear" for node in value.consumers())
-        place = graph if linear.in_function else None
+        place = None if linear is None or not linear.in_function else graph
         first = value if alone or sharing is None else sharing.first(value, place)
         if first is not value:
             ir.convenience.replace_all_uses_with(value, first)
             continue
-        if not linear.in_function:
+        if linear is None or not linear.in_function:
             model.graph.register_initializer(value)
             if (model.ir_version or 0) < INITIALIZERS_ARE_INPUTS:
                 model.graph.inputs.append(value)

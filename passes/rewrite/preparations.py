@@ -8,8 +8,10 @@ from typing import Any, TypeAlias
 
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
+from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import Preparation
 from ...ir.plan.rewritten_forest import RewrittenForest
+from .merge_branches import merge_branches
 from .raise_forest import rewrite_forests
 
 __all__ = ["CARRIED_OUT", "prepared"]
@@ -17,7 +19,7 @@ __all__ = ["CARRIED_OUT", "prepared"]
 CarryOut: TypeAlias = Callable[[ir.Model, Sequence[Any]], ir.Model]
 
 # By kind: several of it carried out, one after another, in a copy of a model.
-CARRIED_OUT: dict[str, CarryOut] = {RewrittenForest.kind: rewrite_forests}
+CARRIED_OUT: dict[str, CarryOut] = {RewrittenForest.kind: rewrite_forests, MergedBranches.kind: merge_branches}
 
 
 @phase("prepare")

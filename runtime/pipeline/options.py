@@ -71,6 +71,7 @@ class PlanOptions:
     )
     regions: bool = setting(True, "split operators together where that gains more, or one by one")
     forests: bool = setting(True, "write forests of decision trees in the operators that are fastest for them")
+    branches: bool = setting(True, "merge branches that are alike where that gains, or leave them apart")
 
     def __post_init__(self) -> None:
         from ...passes.connectivity.device import require_device_name
@@ -98,6 +99,11 @@ class PlanOptions:
 
         return Wanted.of(*([self.lowering] if isinstance(self.lowering, str) else self.lowering or ()))
 
+    @property
+    def _prepared(self) -> dict[str, bool]:
+        """Which kinds of preparations are looked for."""
+        return {"forests": self.forests, "branches": self.branches}
+
     def settings(self) -> PlanSettings:
         """The same for `make_plan`, with what follows from this machine. Raises OptionError for no provider."""
         from ...passes.planning.settings import PlanSettings
@@ -111,7 +117,7 @@ class PlanOptions:
             regions=self.regions,
             grain=self.grain,
             wanted=self.wanted,
-            unprepared=frozenset(kind for kind, wanted in (("forests", self.forests),) if not wanted),
+            unprepared=frozenset(kind for kind, wanted in self._prepared.items() if not wanted),
         )
 
     def sized(self, model: Model) -> Callable[[], tuple[Setting, ...]]:

@@ -13,7 +13,7 @@ from ....ir.graph.view import View
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition, Plan, Step
 from ....ir.plan.region_split import Joint
-from ....ir.provenance import ORIGIN
+from ....ir.provenance import is_block
 from ...decompose.blocks import is_cover
 from ...lowering.linear.protocol import why_not_dense
 from ...lowering.prices import MARGIN
@@ -130,7 +130,7 @@ def _is_idle(step: Step, linear: Linear) -> bool:
     splits = bool(step.decomposition.blocks) and (step.components > 1 or is_cover(step.decomposition))
     unpromising = step.gain is not None and step.gain < MARGIN and step.sha256 is not None
     quantised = (maker := linear.weight.producer()) is not None and maker.op_type == "DequantizeLinear"
-    own = ORIGIN in linear.node.metadata_props
+    own = is_block(linear.node.metadata_props)
     return splits and unpromising and not quantised and not own and why_not_dense(linear, None) is None
 
 

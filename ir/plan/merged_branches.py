@@ -1,0 +1,64 @@
+"""Branches that are alike, carried out as one of a longer batch or as a stack of products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from ..plural import counted
+from ..reason import Reason
+from .decomposition import PlanError
+from .preparation import Preparation
+
+__all__ = ["MergedBranches"]
+
+FEWEST = 2  # branches that can be merged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergedBranches(Preparation):
+    """Branches of the main graph that become one.
+
+    branches: the addresses of their nodes, place by place: `branches[p][b]` stands at place p of branch b; all nodes
+    that go, with those that cut branches out and join them, are `nodes`; sha256: of all constants that they read.
+    Raises PlanError when a place has fewer than two nodes, or one twice.
+    """
+
+    kind: ClassVar[str] = "branches"
+    branches: tuple[tuple[str, ...], ...]
+    sha256: str
+
+    def __post_init__(self) -> None:
+        Preparation.__post_init__(self)
+        for place in self.branches:
+            if len(place) < FEWEST or len(set(place)) < len(place):
+                raise PlanError(f"branches of {self.nodes[0]}: a place needs a node of each of several branches")
+        if not self.branches:
+            raise PlanError(f"branches of {self.nodes[0]}: they have no operators")
+
+    @classmethod
+    def total(cls, found: Sequence[Self]) -> str:
+        """What several do together: '186 branches of 942 operators in all merged into 12'."""
+        lanes = sum(len(one.branches[0]) for one in found)
+        operators = counted(sum(len(one.nodes) for one in found), "operator")
+        return f"{counted(lanes, 'branch', 'branches')} of {operators} in all merged into {len(found)}"
+
+    def contents(self) -> dict[str, Any]:
+        """The fields of the kind, for JSON."""
+        return {"branches": [list(place) for place in self.branches], "sha256": self.sha256}
+
+    @classmethod
+    def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
+        if unknown := sorted(set(contents) - {"branches", "sha256"}):
+            raise PlanError(f"branches: unknown field {unknown[0]!r}")
+        places, sha256 = contents.get("branches"), contents.get("sha256")
+        if not isinstance(places, list) or not all(
+            isinstance(place, list) and all(isinstance(node, str) for node in place) for place in places
+        ):
+            raise PlanError(f"branches is {places!r}, which is no list of lists of names")
+        if not isinstance(sha256, str):
+            raise PlanError(f"sha256 is {sha256!r}, which is no text")
+        branches = tuple(tuple(place) for place in places)
+        return cls(nodes=nodes, gain=gain, reason=reason, branches=branches, sha256=sha256)

@@ -1,0 +1,99 @@
+"""Predicted seconds of branches as they are, and of what they come to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ...ir.graph.constants import Constants
+from ...ir.graph.operators import MOVING, PRODUCTS, RESHAPING
+from ...ir.onnx_ir import onnx_ir as ir
+from ..lowering.prices import Prices
+from ..lowering.seconds import FLOAT_BYTES, products_seconds, transpose_seconds
+from .merging import Merged
+from .packing.recipe import Fixed, Made, Ref, in_order
+
+__all__ = ["merged_seconds", "separate_seconds"]
+
+Shape = tuple[int, ...]
+ShapeOf = Callable[[ir.Value], Shape]
+COPYING = MOVING - {"Transpose"}
+
+
+def separate_seconds(found: Merged, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:
+    """Predicted seconds of all nodes that go; shape_of: the extents of a value at the size that is predicted for."""
+    return sum(_node_seconds(node, shape_of, constants, prices) for node in found.replaced)
+
+
+def merged_seconds(found: Merged, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:
+    """Predicted seconds of the nodes that take their place."""
+    made = (one for one in in_order(found.results.values()) if isinstance(one, Made))
+    return sum(_made_seconds(one, shape_of, constants, prices) for one in made)
+
+
+def _node_seconds(node: ir.Node, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:
+    op, output = str(node.op_type), shape_of(node.outputs[0])
+    if op in PRODUCTS:
+        left, right = (value for value in node.inputs[:2] if value is not None)
+        flipped = bool(node.attributes["transB"].value) if "transB" in node.attributes else False
+        weight = constants.describe(right)[0] if right in constants else None
+        if weight is None:
+            shape = constants.describe(left)[0] if left in constants else shape_of(left)
+            return _loose(shape[-1], output, 1, prices)
+        K, N = weight[-2:][::-1] if flipped else weight[-2:] if len(weight) > 1 else (weight[0], 1)
+        return _products(K, N, 1, math.prod(output) // max(N, 1), prices)
+    return _simple(op, math.prod(output), prices)
+
+
+def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:
+    elements = math.prod(shape_of(made.like)) * made.lanes
+    if made.op != "MatMul":
+        return _simple(made.op, elements, prices)
+    left, weight = made.inputs
+    shape = _constant_shape(weight, constants)
+    if shape is None:
+        own = _constant_shape(left, constants)
+        inner = own[-1] if own is not None else _inner(left, shape_of)
+        return _loose(inner, shape_of(made.like), made.lanes, prices)
+    K, N = shape[-2:]
+    stacks = math.prod(shape[:-2])
+    if len(shape) == 2:
+        return _products(K, N, 1, elements // N, prices)
+    own_rows = shape_of(made.like)[-2]
+    # A stack of weights multiplies each matrix of activations apart.
+    groups = max(stacks, elements // max(N * own_rows, 1))
+    return _products(K, N, groups, own_rows, prices.stacked()) + groups * prices.batched_block_s
+
+
+def _products(K: int, N: int, groups: int, rows: int, prices: Prices) -> float:
+    shapes = [(K, N)] * groups
+    return products_seconds(shapes, max(rows, 1), FLOAT_BYTES, prices) - (groups - 1) * prices.gemm_launch_s
+
+
+def _loose(inner: int, output: Shape, lanes: int, prices: Prices) -> float:
+    """A product of two computed factors."""
+    return prices.gemm_launch_s + math.prod(output) * lanes * inner * prices.mac_s * prices.unpacked_factor
+
+
+def _simple(op: str, elements: int, prices: Prices) -> float:
+    if op == "Transpose":
+        return transpose_seconds(elements, FLOAT_BYTES, prices)
+    if op in RESHAPING:
+        return prices.node_s
+    return prices.node_s + elements * (prices.copy_s if op in COPYING else prices.elementwise_s)
+
+
+def _constant_shape(ref: Ref, constants: Constants) -> Shape | None:
+    if isinstance(ref, Fixed):
+        return ref.shape
+    if isinstance(ref, Made):
+        inner = ref.inputs[0] if ref.op == "Transpose" else None
+        shape = _constant_shape(inner, constants) if isinstance(inner, ir.Value) else None
+        return None if shape is None else shape[::-1]
+    return constants.describe(ref)[0] if ref is not None and ref in constants else None
+
+
+def _inner(ref: Ref, shape_of: ShapeOf) -> int:
+    value = ref.like if isinstance(ref, Made) else ref
+    assert isinstance(value, ir.Value)
+    return (shape_of(value) or (1,))[-1]

@@ -1,0 +1,65 @@
+"""New nodes before they are any: what is to be made out of what, so that it can be priced before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ....ir.onnx_ir import onnx_ir as ir
+
+__all__ = ["Fixed", "Made", "Ref", "in_order", "integers"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fixed:
+    """A new constant: its shape, and what makes it when it is needed; role: what it is for."""
+
+    shape: tuple[int, ...]
+    make: Callable[[], npt.NDArray[Any]]
+    role: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """The output of a new node.
+
+    like: a value of one branch, of which it holds as many elements as `lanes` times.
+    """
+
+    op: str
+    inputs: tuple[Ref, ...]
+    like: ir.Value
+    lanes: int
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    domain: str = ""
+
+
+Ref: TypeAlias = "ir.Value | Fixed | Made | None"
+
+
+def integers(values: Iterable[int], role: str) -> Fixed:
+    """A new constant of one dimension."""
+    array = np.asarray(list(values), np.int64)
+    return Fixed(array.shape, lambda: array, role)
+
+
+def in_order(ends: Iterable[Ref]) -> list[Made | Fixed]:
+    """All that some results are made of, inputs first, each once; what leads to none of them is left out."""
+    done: dict[Made | Fixed, None] = {}
+    stack: list[Ref] = list(ends)[::-1]
+    while stack:
+        top = stack[-1]
+        if not isinstance(top, Made | Fixed) or top in done:
+            stack.pop()
+        elif isinstance(top, Made) and (
+            missing := [one for one in top.inputs if isinstance(one, Made | Fixed) and one not in done]
+        ):
+            stack.extend(reversed(missing))
+        else:
+            done[top] = None
+            stack.pop()
+    return list(done)

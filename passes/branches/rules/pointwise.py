@@ -1,0 +1,86 @@
+"""Operators that compute element by element: operands are brought to one kind, constants beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ....ir.graph.operators import VECTOR_BIASED
+from ..packing.packed import Pack, Packed, Result
+from ..packing.recipe import Fixed, Ref
+
+__all__ = ["pointwise"]
+
+PARAMETERS = frozenset({"Clip"}) | VECTOR_BIASED  # further operands are no operands to broadcast
+
+
+def pointwise(pack: Pack, operands: Sequence[Packed | None]) -> Result:
+    """The operator over all branches at once."""
+    first = operands[0]
+    if first is None or (first.kind == "fixed" and pack.nodes[0].op_type in PARAMETERS):
+        return None
+    if pack.nodes[0].op_type in PARAMETERS or len(operands) == 1:
+        return _unary(pack, first, operands[1:])
+    if any(one is None for one in operands):
+        return None
+    present = [one for one in operands if one is not None]
+    if any(one.kind == "join" for one in present) and (refs := _joined(pack, present)) is not None:
+        return pack.again(*refs), "join"
+    stacked = _stacked(pack, present)
+    return None if stacked is None else (pack.again(*stacked), "stack")
+
+
+def _unary(pack: Pack, first: Packed, rest: Sequence[Packed | None]) -> Result:
+    if first.kind not in ("stack", "join"):
+        return None
+    if any(one is not None and (one.kind != "fixed" or not pack.equal(one)) for one in rest):
+        return None
+    if pack.nodes[0].op_type in VECTOR_BIASED and first.kind == "join":
+        return None
+    return pack.again(first.ref, *(None if one is None else one.values[0] for one in rest)), first.kind
+
+
+def _joined(pack: Pack, operands: Sequence[Packed]) -> list[Ref] | None:
+    """The operands with the branches one after another on the last axis; None where that cannot be."""
+    shape = next(one.shape for one in operands if one.kind == "join")
+    if shape is None or shape[-1] is None:
+        return None
+    refs: list[Ref] = []
+    for one in operands:
+        own = one.shape if one.kind != "fixed" else pack.shape_of(one)
+        if own is None or len(own) > len(shape):
+            return None
+        if one.kind == "join":
+            if own[-1] != shape[-1]:
+                return None
+            refs.append(one.ref)
+        elif one.kind == "stack":
+            return None
+        elif one.kind == "same":
+            if own and own[-1] != 1:
+                return None
+            refs.append(one.ref)
+        elif pack.equal(one) and (not own or own[-1] == 1):
+            refs.append(one.values[0])
+        elif own and own[-1] not in (1, shape[-1]):
+            return None
+        else:
+            refs.append(pack.joined_constant(one, shape[-1]))
+    return refs
+
+
+def _stacked(pack: Pack, operands: Sequence[Packed]) -> list[Ref] | None:
+    """The operands with the branches on a new first axis, shared ones as they are; None where that cannot be."""
+    ranks = [len(pack.shape_of(one)) if one.kind == "fixed" else one.rank for one in operands]
+    if None in ranks:
+        return None
+    rank = max(known for known in ranks if known is not None)
+    refs: list[Ref] = []
+    for one, own in zip(operands, ranks, strict=True):
+        if one.kind == "same":
+            refs.append(one.ref)
+        elif one.kind == "fixed":
+            refs.append(one.values[0] if pack.equal(one) else pack.stacked_constant(one, rank))
+        else:
+            refs.append(pack.stacked(one) if own == rank else None)
+    differs = any(isinstance(ref, Fixed) for ref in refs) or any(one.kind in ("stack", "join") for one in operands)
+    return None if None in refs or not differs else refs

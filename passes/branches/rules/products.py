@@ -1,0 +1,102 @@
+"""Products: one weight for all branches, a weight for each in a stack, or their columns side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ....ir.graph.constants import Constants
+from ....ir.onnx_ir import onnx_ir as ir
+from ..packing.packed import Pack, Packed, Result
+from ..packing.recipe import Made, Ref
+from .pointwise import pointwise
+
+__all__ = ["gemm", "matmul"]
+
+PLAIN = frozenset({"Constant", "Identity", "Transpose", "Reshape", "Cast"})  # what may stand before a weight
+
+
+def matmul(pack: Pack, operands: Sequence[Packed | None]) -> Result:
+    """The products of all branches.
+
+    one weight            (B, …, M, K) · (K, N)
+    a weight each         (B, …, M, K) · (B, …, K, N)
+    one input             (…, M, K) · (K, B N), the results one after another on the last axis
+    """
+    left, right = operands
+    if left is None or right is None:
+        return None
+    if right.kind == "fixed":
+        return _product(pack, left, right, transposed=False)
+    if left.kind == "fixed":
+        rank = right.rank
+        if rank is None or rank < 2 or not _plain(left, pack.constants) or len(pack.shape_of(left)) != 2:
+            return None
+        other = right.ref if right.kind == "same" else pack.stacked(right)
+        weight = left.values[0] if pack.equal(left) else pack.stacked_constant(left, rank)
+        if other is None or weight is None or (right.kind == "same" and weight is left.values[0]):
+            return None
+        return pack.made("MatMul", weight, other), "stack"
+    refs = [one.ref if one.kind == "same" else pack.stacked(one) for one in (left, right)]
+    alike = left.rank == right.rank and (left.rank or 0) >= 2
+    return (pack.made("MatMul", *refs), "stack") if alike and None not in refs else None
+
+
+def gemm(pack: Pack, operands: Sequence[Packed | None]) -> Result:
+    """A product and the bias behind it, where no factor scales them."""
+    one = pack.view
+    if one.attribute("alpha", 1.0) != 1.0 or one.attribute("beta", 1.0) != 1.0 or one.attribute("transA", 0):
+        return None
+    left, right, *rest = operands
+    if left is None or right is None or right.kind != "fixed" or left.rank != 2:
+        return None
+    found = _product(pack, left, right, transposed=bool(one.attribute("transB", 0)))
+    if found is None or not rest or rest[0] is None:
+        return found
+    bias = rest[0]
+    if bias.kind != "fixed":
+        return None
+    outputs = tuple(node.outputs[0] for node in pack.nodes)
+    return _added(pack, Packed(outputs, found[1], found[0]), bias)
+
+
+def _added(pack: Pack, product: Packed, bias: Packed) -> Result:
+    """The sum of the products and their biases."""
+    found = pointwise(pack, [product, bias])
+    if found is None or not isinstance(found[0], Made):
+        return None
+    return pack.made("Add", *found[0].inputs), found[1]
+
+
+def _product(pack: Pack, left: Packed, right: Packed, *, transposed: bool) -> Result:
+    rank, shape = left.rank, pack.shape_of(right)
+    if rank is None or rank < 2 or len(shape) != 2 or not _plain(right, pack.constants):
+        return None
+    same = pack.equal(right)
+    if left.kind == "same":
+        if same:
+            return None  # the same product several times
+        weight: Ref = pack.joined_constant(right, shape[0] if transposed else shape[1], transposed=transposed)
+        return pack.made("MatMul", left.ref, weight), "join"
+    stacked = pack.stacked(left)
+    if stacked is None:
+        return None
+    if same:
+        weight = right.values[0]
+        if transposed:
+            weight = Made("Transpose", (weight,), weight, 1, {"perm": [1, 0]})
+    else:
+        weight = pack.stacked_constant(right, rank, transposed=transposed)
+    return pack.made("MatMul", stacked, weight), "stack"
+
+
+def _plain(weights: Packed, constants: Constants) -> bool:
+    """Whether some weights are stored as they are read, nothing quantised, and nobody else's."""
+    ambiguous = (leaf for value in weights.values for leaf in constants.leaves(value) if constants.is_ambiguous(leaf))
+    return all(_stored(value) for value in weights.values) and not any(True for _ in ambiguous)
+
+
+def _stored(value: ir.Value) -> bool:
+    node = value.producer()
+    if node is None or node.op_type == "Constant":
+        return True
+    return node.op_type in PLAIN and all(one is None or _stored(one) for one in node.inputs)

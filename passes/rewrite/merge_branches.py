@@ -1,0 +1,115 @@
+"""Branches that are alike as one: a longer batch where weights are equal, stacks of products where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ...ir.axes.region import Inner
+from ...ir.graph.linear import Scope, scopes
+from ...ir.graph.shapes import correct_shapes
+from ...ir.graph.view import view
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.merged_branches import MergedBranches
+from ...ir.plan.plan import PlanError
+from ...ir.provenance import BRANCHES
+from ..branches.digest import digest
+from ..branches.find import site_of
+from ..branches.merging import Merged, Site, merged
+from ..branches.packing.recipe import Fixed, Made, Ref, in_order
+from ..lowering.nodes.emitter import Emitter, Names
+from ..lowering.nodes.sharing import Sharing
+from .edit import drop_unread, inherit, register
+
+__all__ = ["merge_branches"]
+
+
+def merge_branches(model: ir.Model, found: Sequence[MergedBranches]) -> ir.Model:
+    """A copy of the model in which branches of the main graph are one each; interfaces and other nodes stay.
+
+    Raises PlanError when the model has no such branches, or their weights are others.
+    """
+    seen = view(model)
+    scope = next(scopes(seen.model))
+    site = site_of(scope, seen.found.constants)
+    if site is None:
+        raise PlanError(f"{found[0].nodes[0]}: the nodes of the model are not in order; make a new plan for this model")
+    # All are followed through the graph as it is before any is written.
+    taken: set[ir.Node] = set()
+    followed = []
+    for one in found:
+        followed.append(_followed(one, site, scope, taken))
+        taken.update(followed[-1].replaced)
+    names, sharing = Names(seen.model), Sharing()
+    now: dict[ir.Value, ir.Value] = {}
+    for each in followed:
+        _write(seen.model, each, site, Emitter(_origin(each, scope), names), sharing, now)
+    correct_shapes(seen.model)
+    return seen.model
+
+
+def _followed(one: MergedBranches, site: Site, scope: Scope, taken: set[ir.Node]) -> Merged:
+    """The branches of a plan in the model; raises PlanError where they are none there."""
+    nodes = {address: node for node, address in scope.addresses.items()}
+    if missing := [address for place in one.branches for address in place if address not in nodes]:
+        raise PlanError(f"{missing[0]}: the model has no such operator; make a new plan for this model")
+    again = merged(site, tuple(nodes[address] for address in one.branches[0]), taken, ordered=True)
+    places = () if again is None else tuple(tuple(scope.addresses[node] for node in pack) for pack in again.packs)
+    if again is None or places != one.branches:
+        raise PlanError(f"{one.nodes[0]}: its branches are not alike as the plan says; make a new plan for this model")
+    if digest(again, site.constants) != one.sha256:
+        raise PlanError(f"{one.nodes[0]}: the weights of its branches have changed; make a new plan for this model")
+    return again
+
+
+def _origin(one: Merged, scope: Scope) -> Inner:
+    """The node that new ones are named after."""
+    first = one.packs[0][0]
+    return Inner(first, scope.address(first), scope.opset)
+
+
+def _write(
+    model: ir.Model, one: Merged, site: Site, emitter: Emitter, sharing: Sharing, now: dict[ir.Value, ir.Value]
+) -> None:
+    """Put new nodes in the place of some branches; now: what has taken the place of a value."""
+    graph = model.graph
+    anchor = min(one.packs[0], key=lambda node: site.positions[node])
+    read = dict.fromkeys(value for node in one.replaced for value in node.inputs if value is not None)
+    held = [value for value in read if value in site.constants]
+    results = _results(emitter, one, now)
+    register(model, None, graph, emitter.constants, emitter.names, sharing)
+    graph.insert_before(anchor, emitter.nodes)
+    for old, new in results.items():
+        now[old] = new
+        inherit(new, old)
+        new.name, new.type, new.shape = old.name, old.type or new.type, old.shape
+        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+    graph.remove(one.replaced, safe=True)
+    for value in held:
+        drop_unread(model, value)
+
+
+def _results(emitter: Emitter, one: Merged, now: Mapping[ir.Value, ir.Value]) -> dict[ir.Value, ir.Value]:
+    """A new value for each that branches had and somebody else reads."""
+    values: dict[Ref, ir.Value] = {}
+    for made in in_order(one.results.values()):
+        if isinstance(made, Fixed):
+            values[made] = emitter.constant(made.make(), f"{BRANCHES}/{made.role}")
+            continue
+        inputs = [None if ref is None else _standing(ref, values, now) for ref in made.inputs]
+        values[made] = emitter.node(made.op, inputs, BRANCHES, dict(made.attributes), domain=made.domain)[0]
+        values[made].type = made.like.type
+    results: dict[ir.Value, ir.Value] = {}
+    for old, ref in one.results.items():
+        assert ref is not None
+        value = _standing(ref, values, now)
+        if not isinstance(ref, Made) or value in results.values():  # it has a name of its own already
+            value = emitter.one("Identity", [value], BRANCHES)
+        results[old] = value
+    return results
+
+
+def _standing(
+    ref: ir.Value | Fixed | Made, values: Mapping[Ref, ir.Value], now: Mapping[ir.Value, ir.Value]
+) -> ir.Value:
+    """What stands for a value, or is made."""
+    return now.get(ref, ref) if isinstance(ref, ir.Value) else values[ref]
