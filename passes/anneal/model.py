@@ -22,7 +22,6 @@ from ...ir.phase import phase
 from ...ir.plan.annealing import Annealing, pack_mask
 from ...ir.plan.decomposition import Decomposition
 from ...ir.plan.evidence import Evidence
-from ...ir.plan.methods import METHODS, SOURCES, STRAYS, Correction, Method, Source
 from ...ir.plan.null import Null
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
@@ -33,6 +32,7 @@ from ..decompose.fingerprint import fingerprint
 from .blocks.search import anneal_blocks
 from .edges.anneal import AnnealError, EdgeTest, confirm
 from .edges.anneal_sequences import SequenceTest, confirm_sequences
+from .edges.methods import METHODS, SOURCES, STRAYS, Correction, Method, Source
 from .edges.misfit import told
 from .edges.schemes import SchemeError, estimate
 from .edges.sequences import edge_sequences, spread

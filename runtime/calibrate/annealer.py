@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from ...ir.errors import option
-from ...ir.plan.methods import CORRECTIONS, METHODS, SOURCES, STRAYS, Correction, Method, Source
+from ...passes.anneal.edges.methods import CORRECTIONS, METHODS, SOURCES, STRAYS, Correction, Method, Source
 from ...passes.connectivity.device import require_device_name
 from ..fields import chosen, setting
 from ..validation import OptionError, check_fields

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ....ir.plan.evidence import Certificate
-from ....ir.plan.methods import STRAYS
 from ....ir.plan.null import Null
 from ...cocluster.coclustering import Partition, without
 from ...cocluster.energies import Energies, misfit
 from ...cocluster.spectral_start import MARGIN, coherence
+from ..edges.methods import STRAYS
 from .folds import Fold, cross_fit, existence, fewest_entries, together
 from .outside import cells_outside, kolmogorov, off_block, outside_scores, signed_means, unplaced
 

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from ....ir.errors import option
 from ....ir.plan.evidence import Evidence
-from ....ir.plan.methods import Source
 from ....ir.plan.null import FAMILIES, Null
 from ...connectivity.chunked import Array, as_real, empty_mask, row_chunks
 from . import neyman, random_walk
@@ -29,6 +28,7 @@ from .decision import (
     confirmed_share,
     percolation_notes,
 )
+from .methods import Source
 from .misfit import misfit_of, unequal
 from .null_fit import null_fit
 from .power import tail

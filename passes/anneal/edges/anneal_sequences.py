@@ -10,7 +10,6 @@ import numpy as np
 
 from ....ir.errors import option
 from ....ir.plan.evidence import Evidence, Fit, Misfit
-from ....ir.plan.methods import Source
 from ....ir.plan.null import Null
 from ...connectivity.chunked import Array, to_host
 from . import neyman, random_walk
@@ -25,6 +24,7 @@ from .decision import (
     confirmed_share,
     percolation_notes,
 )
+from .methods import Source
 from .misfit import misfit_of, unequal
 from .null_fit import null_fit
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ....ir.plan.methods import CORRECTIONS, Correction
+from .methods import CORRECTIONS, Correction
 
 __all__ = ["Correction", "corrected"]
 

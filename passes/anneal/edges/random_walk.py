@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.plan.methods import Source
 from ....ir.plan.null import Null
 from ...connectivity.chunked import Array, as_real, empty_mask, histogram, row_chunks, to_host
+from .methods import Source
 
 __all__ = [
     *("Band", "Source", "band", "in_band", "not_finite", "preference", "random_channels", "tails"),

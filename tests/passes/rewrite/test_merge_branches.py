@@ -44,7 +44,7 @@ def test_a_plan_is_carried_out_from_its_file(what):
 
 def test_without_its_preparations_a_plan_leaves_the_original():
     model = model_of()
-    changed = ir.to_proto(rewrite(load(model).graph, replace(planned(model), preparations=())))
+    changed = ir.to_proto(rewrite(load(model).graph, replace(planned(model), preparations=(), steps=())))
     assert [node.name for node in changed.graph.node] == [node.name for node in model.graph.node]
 
 
