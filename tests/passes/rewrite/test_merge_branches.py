@@ -42,10 +42,11 @@ def test_a_plan_is_carried_out_from_its_file(what):
     assert len(changed.graph.initializer) < len(model.graph.initializer)
 
 
-def test_without_its_preparations_a_plan_leaves_the_original():
-    model = model_of()
-    changed = ir.to_proto(rewrite(load(model).graph, replace(planned(model), preparations=(), steps=())))
-    assert [node.name for node in changed.graph.node] == [node.name for node in model.graph.node]
+def test_a_plan_without_them_leaves_the_original():
+    model = load(model_of())
+    plan = make_plan(model, PlanSettings(batch=[1, 4], unprepared=frozenset({"branches"})))
+    changed = rewrite(model.graph, plan)
+    assert not plan.preparations and [node.name for node in changed.graph] == [node.name for node in model.graph.graph]
 
 
 def test_branches_can_be_left_apart():
