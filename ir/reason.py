@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from .record import shown
+
 __all__ = ["Cause", "Reason"]
 
 
@@ -102,10 +104,10 @@ class Reason:
         (<Cause.ALL_ZERO: 'all_zero'>, {'node': 'up'})
         """
         if missing := [name for name in ("cause", "reason") if name not in data]:
-            raise error(f"field {missing[0]!r} is missing")
+            raise error(f"{missing[0]!r} is missing")
         cause, text = data.pop("cause"), data.pop("reason")
         if not isinstance(text, str):
-            raise error(f"reason is {text!r}, which is no str")
+            raise error(f"'reason' is {shown(text)}, which is no text")
         if not isinstance(cause, str) or cause not in set(Cause):
-            raise error(f"cause is {cause!r}, which is none of {', '.join(Cause)}")
+            raise error(f"'cause' is {shown(cause)}, which is none of {', '.join(Cause)}")
         return Reason(Cause(cause), text)

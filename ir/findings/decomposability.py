@@ -108,7 +108,7 @@ class ModelReport:
 
     What holds the weights together is read from their non-zero entries, without any annealing. test: by which the
     caller tried to decompose the model in vain, '' for none; level: of the edge test, shared out by Bonferroni among
-    the entries of a weight; worth: None until it is measured, then `dataclasses.replace(report, worth=...)`; seconds:
+    the entries of a weight; worth: None until it is measured, then a copy has it; seconds:
     the examination took.
     """
 

@@ -80,7 +80,7 @@ class Inspection:
         return self.density * math.sqrt(self.inputs * self.outputs)
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field of `FIELDS`, for JSON and CSV."""
+        """Every figure of the row, for JSON and CSV."""
         told = self.reason.to_dict()
         return {name: told[name] if name in told else getattr(self, name) for name in FIELDS}
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import ScissionError
 from ..reason import Reason
+from ..record import Record
 
 __all__ = ["Skipped"]
 
@@ -30,7 +31,10 @@ class Skipped:
         return {"node": self.node, "op": self.op, **self.reason.to_dict(), "parameters": self.parameters}
 
     @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> Skipped:
-        """Inverse of `to_dict`; raises ValueError or TypeError where a field is missing, unknown or nonsense."""
-        fields = dict(data)
-        return Skipped(reason=Reason.from_dict(fields), **fields)
+    def from_dict(data: Any, where: str, error: type[ScissionError]) -> Skipped:
+        """Inverse of `to_dict`; raises `error`, which says where, for a field that is missing, unknown or nonsense."""
+        record = Record.of(data, where, error)
+        reason = Reason.from_dict(record.fields, record.wrong)
+        found = Skipped(record.text("node"), record.text("op"), reason, record.whole("parameters"))
+        record.done()
+        return found

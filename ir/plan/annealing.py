@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from ..brief import brief
 from ..errors import ScissionError
-from .decomposition import Block, Decomposition, from_ranges, to_ranges
+from ..record import Record, shown
+from .codec import blocks_of, pairs_of, shape_of
+from .decomposition import Decomposition, to_ranges
 from .evidence import Evidence
 
 __all__ = ["Annealing", "AnnealingError", "pack_mask"]
@@ -32,10 +34,11 @@ class Annealing:
 
     node: address of the linear; weight: name of its constant; shape: canonical (K, N); sha256: of the weight as stored
     in the original, which is where removed weights come back from; blocks: all entries inside them are kept
-    (block-fill); mask: instead of blocks, each kept entry on its own (`pack_mask`), the paper's literal removal of
-    edges; strays: entries (k, n) outside that are kept beside the blocks, exactly; removed: how many non-zero entries
-    go; refitted: whether the kept ones were fitted again, so that they are not those of the original; confirmed: by the
-    test, before block-fill; evidence: why. Raises AnnealingError when both or neither of blocks and mask are given.
+    (block-fill); mask: instead of blocks, each kept entry on its own, as packed bits in base 64, the paper's literal
+    removal of edges; strays: entries (k, n) outside that are kept beside the blocks, exactly; removed: how many
+    non-zero entries go; refitted: whether the kept ones were fitted again, so that they are not those of the original;
+    confirmed: by the test, before block-fill; evidence: why. Raises AnnealingError when both or neither of blocks and
+    mask are given.
     """
 
     node: str
@@ -55,14 +58,15 @@ class Annealing:
         if (self.blocks is None) == (self.mask is None):
             raise AnnealingError(f"{self.node}: an annealing keeps either blocks or the entries of a mask")
         if min(self.shape) < 1:
-            raise AnnealingError(f"{self.node}: a weight of shape {self.shape} has no entries")
+            raise AnnealingError(f"{self.node}: a weight of shape {_by(self.shape)} has no entries")
         if self.blocks is not None and self.blocks.shape != self.shape:
-            raise AnnealingError(f"{self.node}: blocks are for shape {self.blocks.shape}, the weight has {self.shape}")
+            told = f"{_by(self.blocks.shape)}, the weight has {_by(self.shape)}"
+            raise AnnealingError(f"{self.node}: blocks are for shape {told}")
         K, N = self.shape
         if any(not (0 <= k < K and 0 <= n < N) for k, n in self.strays):
-            raise AnnealingError(f"{self.node}: a stray lies outside the weight of shape {self.shape}")
+            raise AnnealingError(f"{self.node}: a stray lies outside the weight of shape {_by(self.shape)}")
         if not isinstance(self.removed, int) or isinstance(self.removed, bool) or self.removed < 0:
-            raise AnnealingError(f"{self.node}: removed is {self.removed!r}, which is no count")
+            raise AnnealingError(f"{self.node}: removed is {shown(self.removed)}, which is no count")
 
     def kept(self) -> Mask:
         """The entries (K, N) that are kept, strays not among them. Raises AnnealingError when the mask is damaged."""
@@ -90,41 +94,34 @@ class Annealing:
         }
 
     @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> Annealing:
+    def from_dict(data: Any) -> Annealing:
         """Inverse of `to_dict`; raises AnnealingError naming the node when it cannot be read."""
-        node = data.get("node", "no node") if isinstance(data, Mapping) else "no node"
+        node = data.get("node") if isinstance(data, Mapping) else None
+        where = f"annealing of {node if isinstance(node, str) else shown(node)}"
+        record = Record.of(data, where, AnnealingError)
         try:
-            K, N = data["shape"]
-            if not (type(K) is int and type(N) is int and min(K, N) > 0):
-                raise AnnealingError(f"{node}: shape {[K, N]} is no pair of sizes")
-            blocks = None
-            if "blocks" in data:
-                parts = [Block(from_ranges(b["inputs"], K), from_ranges(b["outputs"], N)) for b in data["blocks"]]
-                blocks = Decomposition((K, N), tuple(parts))
-            return Annealing(
-                node=_typed("node", data["node"], str),
-                weight=_typed("weight", data["weight"], str),
-                shape=(K, N),
-                sha256=_typed("sha256", data["sha256"], str),
-                evidence=Evidence.from_dict(data["evidence"]),
-                removed=data["removed"],
-                blocks=blocks,
-                mask=data.get("mask"),
-                strays=tuple((_typed("a stray", k, int), _typed("a stray", n, int)) for k, n in data["strays"]),
-                refitted=_typed("refitted", data["refitted"], bool),
+            shape = shape_of(record)
+            blocks = record.items("blocks", default=None)
+            found = Annealing(
+                **{name: record.text(name) for name in ("node", "weight", "sha256")},
+                shape=shape,
+                evidence=Evidence.from_dict(record.any("evidence")),
+                removed=record.whole("removed"),
+                blocks=None if blocks is None else Decomposition(shape, blocks_of(record, blocks, shape)),
+                mask=record.text("mask", default=None),
+                strays=pairs_of(record, "strays"),
+                refitted=record.flag("refitted"),
             )
         except AnnealingError:
             raise
-        except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:  # the last two: absurd sizes
-            what = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
-            raise AnnealingError(f"annealing of {node}: {what}") from None
+        except ScissionError as error:
+            raise record.wrong(str(error).removeprefix(f"{where}: ")) from None
+        record.done()
+        return found
 
 
-def _typed(name: str, value: Any, kind: type) -> Any:
-    """A value of that very type: what was read from text may hold anything."""
-    if type(value) is not kind:
-        raise TypeError(f"{name} is {value!r}, which is no {kind.__name__}")
-    return value
+def _by(shape: tuple[int, int]) -> str:
+    return f"{shape[0]}x{shape[1]}"
 
 
 def pack_mask(mask: Mask) -> str:
@@ -142,8 +139,8 @@ def _unpack(text: str, shape: tuple[int, int], node: str) -> Mask:
     try:
         inflater = zlib.decompressobj()
         octets = inflater.decompress(base64.b64decode(text, validate=True), expected + 1)  # a bomb stops here
-    except (binascii.Error, zlib.error, TypeError, ValueError, OverflowError, MemoryError) as error:
-        raise AnnealingError(f"{node}: its mask is damaged ({error}); make a new plan") from None
+    except (binascii.Error, zlib.error, TypeError, ValueError, OverflowError, MemoryError):
+        raise AnnealingError(f"{node}: its mask is damaged; make a new plan") from None
     if len(octets) != expected or not inflater.eof:
         raise AnnealingError(f"{node}: its mask has not one bit for each of {size:,} entries; make a new plan")
     return np.unpackbits(np.frombuffer(octets, np.uint8), count=size).astype(bool).reshape(shape)

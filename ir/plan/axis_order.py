@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..brief import brief
+from ..record import shown
 from .decomposition import RANGE, Indices, PlanError, to_ranges
 
 __all__ = ["Reordering"]
@@ -19,7 +20,7 @@ class Reordering:
     """The order that the features of one stream of the main graph are to have; exact, since constants follow it.
 
     value: the name of one value of the stream; axis: the dimension of that value that the features lie on, counted
-    from the last, 1; order: a permutation, feature `order[i]` comes to place i. Raises PlanError when it is none.
+    from the last, 1; order: a permutation, feature order[i] comes to place i. Raises PlanError when it is none.
 
     >>> found = Reordering(value="h", axis=1, order=[2, 0, 1])
     >>> Reordering.from_dict(found.to_dict()) == found, found.to_dict()["order"]
@@ -37,9 +38,9 @@ class Reordering:
         order.setflags(write=False)
         object.__setattr__(self, "order", order)
         if not isinstance(self.value, str) or not self.value:
-            raise PlanError(f"a reordering names no value, but {self.value!r}")
+            raise PlanError(f"a reordering names no value, but {shown(self.value)}")
         if not isinstance(self.axis, int) or isinstance(self.axis, bool) or self.axis < 1:
-            raise PlanError(f"{self.value}: axis is {self.axis!r}, not 1 for the last, 2 for the one before, …")
+            raise PlanError(f"{self.value}: axis is {shown(self.axis)}, not 1 for the last, 2 for the one before, …")
         if not np.array_equal(np.sort(order), np.arange(order.size)):
             raise PlanError(f"{self.value}: its order is no permutation of {order.size} features")
 
@@ -68,7 +69,7 @@ class Reordering:
         if not isinstance(data, Mapping) or not isinstance(data.get("order"), str):
             raise PlanError("a reordering is no object with an order such as '4-7,0-3'")
         if unknown := sorted(set(data) - {"value", "axis", "order"}):
-            raise PlanError(f"reordering of {data.get('value')!r}: unknown field {unknown[0]!r}")
+            raise PlanError(f"reordering of {shown(data.get('value'))}: there is no field {unknown[0]!r}")
         runs = []
         size = 0
         for text in filter(None, data["order"].split(",")):

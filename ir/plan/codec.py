@@ -7,33 +7,21 @@ Step  -> step_to_dict ->  {"node": ..., "blocks": [{"inputs": "0-99,104", "outpu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from ..reason import Reason
+from ..record import Record, shown
 from .decomposition import LONGEST_RANGE, RANGE, Block, Decomposition, PlanError, from_ranges, to_ranges
 from .step import States, Step
+from .wanted import LoweringName
 
-__all__ = ["DERIVED", "listed", "step_from_dict", "step_to_dict", "text_of", "without_predictions"]
+__all__ = ["DERIVED", "blocks_of", "pairs_of", "shape_of", "step_from_dict", "step_to_dict", "without_predictions"]
 
+LARGEST = 1 << 28  # features of a weight; more than any has, and few enough to count
 DERIVED = ("mac_share", "byte_share")  # written for the reader, computed again when a plan is read
 PREDICTED = ("gain", "cause", "reason", "extents", "states")  # what is said of a split, and does not change it
-
-
-def listed(data: Mapping[str, Any], name: str) -> list[Any]:
-    """A list of an object, empty where it has none; raises PlanError for anything else."""
-    value = data.get(name, [])
-    if not isinstance(value, list):
-        raise PlanError(f"{name} is {value!r}, which is no list")
-    return value
-
-
-def text_of(value: Any, name: str) -> str:
-    """The text itself; raises PlanError for anything else."""
-    if not isinstance(value, str):
-        raise PlanError(f"{name} is {value!r}, which is no text")
-    return value
 
 
 def without_predictions(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,32 +66,81 @@ def _blocks_to_list(decomposition: Decomposition) -> list[dict[str, str]]:
 
 def step_from_dict(index: int, data: Any) -> Step:
     """Inverse of `step_to_dict`; raises PlanError that names the step, the index-th, and the field."""
-    if not isinstance(data, dict):
-        raise PlanError(f"steps[{index}] is not an object")
-    where = f"steps[{index}] ({data.get('node', 'no node')})"
+    node = data.get("node") if isinstance(data, dict) else None
+    where = f"steps[{index}] ({node if isinstance(node, str) else 'no node'})"
+    record = Record.of(data, where if isinstance(data, dict) else f"steps[{index}]", PlanError)
+    for derived in DERIVED:
+        record.any(derived, default=None)
     try:
-        fields = dict(data)
-        blocks = fields.pop("blocks")
-        for derived in DERIVED:
-            fields.pop(derived, None)
-        K, N = fields.pop("shape")
-        if not (type(K) is int and type(N) is int and K >= 0 and N >= 0):
-            raise PlanError(f"shape {[K, N]} is no pair of sizes")
-        parts = tuple(Block(from_ranges(b["inputs"], K), from_ranges(b["outputs"], N)) for b in blocks)
-        if "extents" in fields:
-            fields["extents"] = tuple(tuple(extents) for extents in fields["extents"])
-        if fields.get("states") is not None:
-            fields["states"] = States(**fields["states"])
-        summed, strays = fields.pop("summed", False), _strays_of(fields.pop("strays", []))
-        if not isinstance(summed, bool):
-            raise PlanError(f"summed is {summed!r}, which is neither true nor false")
-        found = Decomposition((K, N), parts, _layers_of(blocks), summed, strays)
-        reason = Reason.from_dict(fields)
-        return Step(shape=(K, N), decomposition=found, reason=reason, **fields)
-    except KeyError as error:
-        raise PlanError(f"{where}: field {error} is missing") from None
-    except (TypeError, ValueError, OverflowError, MemoryError) as error:  # the last two: absurd sizes
-        raise PlanError(f"{where}: {error}") from None
+        K, N = shape_of(record)
+        blocks = record.items("blocks")
+        found = Decomposition(
+            (K, N),
+            blocks_of(record, blocks, (K, N)),
+            _layers_of(blocks),
+            record.flag("summed", default=False),
+            pairs_of(record, "strays"),
+        )
+        step = Step(
+            reason=Reason.from_dict(record.fields, record.wrong),
+            shape=(K, N),
+            decomposition=found,
+            **{name: record.text(name) for name in ("node", "op", "weight", "dtype")},
+            lowering=cast("LoweringName", record.text("lowering")),
+            **{name: record.whole(name) for name in ("components", "nonzeros", "dormant_inputs", "dormant_outputs")},
+            giant=record.number("giant"),
+            gain=record.number("gain", default=None),
+            sha256=record.text("sha256", default=None),
+            states=_states_of(record),
+            extents=tuple(_extents_of(record)),
+            slices=record.whole("slices", default=1),
+        )
+    except PlanError as error:
+        own = str(error).removeprefix(f"{where}: ").removeprefix(f"{node}: ")  # what a step says of itself, said once
+        raise PlanError(f"{where}: {own}") from None
+    record.done()
+    return step
+
+
+def shape_of(record: Record) -> tuple[int, int]:
+    """The shape (K, N) of a record; raises its error where that is no pair of sizes."""
+    shape = record.items("shape")
+    if len(shape) != 2 or not all(type(size) is int and 0 <= size <= LARGEST for size in shape):
+        raise record.wrong(f"'shape' is {shown(shape)}, which is no pair of sizes")
+    return shape[0], shape[1]
+
+
+def blocks_of(record: Record, blocks: list[Any], shape: tuple[int, int]) -> tuple[Block, ...]:
+    """The blocks of a list of a record; raises its error, or PlanError, where they are none of a weight (K, N)."""
+    found = []
+    for index, block in enumerate(blocks):
+        own = Record.of(block, f"{record.where}: blocks[{index}]", record.error)
+        inputs, outputs = own.text("inputs"), own.text("outputs")
+        own.any("layers", default=None)
+        own.done()
+        try:
+            found.append(Block(from_ranges(inputs, shape[0]), from_ranges(outputs, shape[1])))
+        except PlanError as error:
+            raise own.wrong(str(error)) from None
+    return tuple(found)
+
+
+def _states_of(record: Record) -> States | None:
+    states = record.any("states", default=None)
+    if states is None:
+        return None
+    own = Record.of(states, f"{record.where}: states", PlanError)
+    counts = {name: own.whole(name) for name in ("components", "sccs", "layers")}
+    found = States(**counts, giant=own.number("giant"))
+    own.done()
+    return found
+
+
+def _extents_of(record: Record) -> Iterator[tuple[int, ...]]:
+    for extents in record.items("extents", default=[]):
+        if not isinstance(extents, list) or not all(type(extent) is int for extent in extents):
+            raise record.wrong(f"'extents' holds {shown(extents)}, which is no list of sizes")
+        yield tuple(extents)
 
 
 def _layers_of(blocks: Any) -> tuple[tuple[int, int], ...]:
@@ -114,14 +151,14 @@ def _layers_of(blocks: Any) -> tuple[tuple[int, int], ...]:
     found = []
     for text in texts:
         if not isinstance(text, str) or not (match := RANGE.fullmatch(text)) or len(text) > LONGEST_RANGE:
-            raise PlanError(f"{text!r} is no range of layers such as '0-7'")
+            raise PlanError(f"{shown(text)} is no range of layers such as '0-7'")
         found.append((int(match[1]), int(match[2] or match[1])))
     return tuple(found)
 
 
-def _strays_of(entries: Any) -> tuple[tuple[int, int], ...]:
-    if not isinstance(entries, list) or not all(
-        isinstance(one, list) and len(one) == 2 and all(type(at) is int for at in one) for one in entries
-    ):
-        raise PlanError("strays is no list of pairs [input, output]")
+def pairs_of(record: Record, name: str) -> tuple[tuple[int, int], ...]:
+    """The entries [input, output] of a list of a record, which may be missing; raises its error for other items."""
+    entries = record.items(name, default=[])
+    if not all(isinstance(one, list) and len(one) == 2 and all(type(at) is int for at in one) for one in entries):
+        raise record.wrong(f"{name!r} is no list of pairs [input, output]")
     return tuple((k, n) for k, n in entries)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..brief import brief, brief_line
 from ..errors import ScissionError
+from ..record import shown
 
 __all__ = [
     *("Block", "Decomposition", "Indices", "PlanError"),
@@ -107,7 +108,7 @@ class Decomposition:
         if any(not 0 <= first <= last for first, last in self.layers):
             raise PlanError("a block's layers run backwards")
         if any(block.inputs[-1] >= K or block.outputs[-1] >= N for block in self.blocks):
-            raise PlanError(f"a block reaches outside the weight of shape {self.shape}")
+            raise PlanError(f"a block reaches outside the weight of shape {K}x{N}")
         own, size = ("input", K) if self.summed else ("output", N)
         uses = _counted(size, [b.inputs if self.summed else b.outputs for b in self.blocks])
         if (uses > 1).any():
@@ -121,7 +122,7 @@ class Decomposition:
             raise PlanError("a stray entry is there twice")
         for k, n in self.strays:
             if not (0 <= k < K and 0 <= n < N):
-                raise PlanError(f"the stray entry ({k}, {n}) lies outside the weight of shape {self.shape}")
+                raise PlanError(f"the stray entry [{k}, {n}] lies outside the weight of shape {K}x{N}")
         at, owned = (0, "inputs") if self.summed else (1, "outputs")
         owner = np.full(self.shape[at], -1)
         for index, block in enumerate(self.blocks):
@@ -130,7 +131,7 @@ class Decomposition:
             own = int(owner[stray[at]])
             parts = self.blocks[own : own + 1] if own >= 0 else ()
             if any(stray[1 - at] in (block.outputs if self.summed else block.inputs) for block in parts):
-                raise PlanError(f"the stray entry {stray} lies inside a block and would count twice")
+                raise PlanError(f"the stray entry {shown(stray)} lies inside a block and would count twice")
 
     @cached_property
     def dormant_inputs(self) -> Indices:
@@ -194,13 +195,13 @@ def from_ranges(text: str, size: int) -> Indices:
     [0, 1, 2, 5]
     """
     if not isinstance(text, str):
-        raise PlanError(f"{text!r} is not a text of index ranges such as '0-2,5'")
+        raise PlanError(f"{shown(text)} is not a text of index ranges such as '0-2,5'")
     parts = []
     for run in filter(None, text.split(",")):
         if not (match := RANGE.fullmatch(run)) or len(run) > LONGEST_RANGE:
             raise PlanError(f"{run[:40]!r} is not an index or a range of indices")
         first, last = int(match[1]), int(match[2] or match[1])
         if not first <= last < size:
-            raise PlanError(f"{run!r} is not a range of indices below {size}")
+            raise PlanError(f"{run[:40]!r} is not a range of indices below {size}")
         parts.append(np.arange(first, last + 1))
     return indices(np.concatenate(parts) if parts else [])

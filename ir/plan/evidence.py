@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+import dataclasses
+from dataclasses import MISSING, asdict, dataclass, field
+from typing import Any, Literal, cast, get_args
 
 from ..brief import brief
 from ..errors import ScissionError
-from .null import Null
+from ..record import REQUIRED, Record, shown
+from .null import Null, NullError
 
 __all__ = ["Certificate", "Evidence", "EvidenceError", "Fit", "Misfit"]
 
@@ -95,47 +96,59 @@ class Evidence:
         return {key: value for key, value in found.items() if value is not None and value not in ("", ())}
 
     @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> Evidence:
-        """Inverse of `to_dict`; raises EvidenceError when a field is missing or unknown."""
-        try:
-            fields = dict(data)
-            if fields.get("null") is not None:
+    def from_dict(data: Any) -> Evidence:
+        """Inverse of `to_dict`; raises EvidenceError when a field is missing, unknown or nonsense."""
+        fields = Record.of(data, UNREADABLE, EvidenceError).fields
+        if fields.get("null") is not None:
+            try:
                 fields["null"] = Null.from_dict(fields["null"])
-            if fields.get("fit") is not None:
-                fit = fields["fit"]
-                as_tuples: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fit.items()}
-                fields["fit"] = Fit(**as_tuples)
-            if fields.get("certificate") is not None:
-                fields["certificate"] = Certificate(**fields["certificate"])
-            for name in ("classes", "notes"):
-                if name in fields:
-                    fields[name] = tuple(fields[name])
-            found = Evidence(**fields)
-            if found.misfit not in (None, *get_args(Misfit)):
-                raise TypeError(f"misfit is {found.misfit!r}")
-            for name, kinds in TYPES.items():
-                _check(name, getattr(found, name), kinds)
-            for part, rest in ((found.fit, (int, float, tuple)), (found.certificate, (int, float, str))):
-                for name, value in (asdict(part) if part else {}).items():
-                    _check(name, value, rest)
-            if found.classes is not None and len(found.classes) != 3:
-                raise TypeError(f"classes are three counts, not {found.classes!r}")
-            return found
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise EvidenceError(f"the evidence cannot be read: {error}; make a new plan") from None
+            except NullError as error:
+                raise EvidenceError(f"{UNREADABLE}: {error}") from None
+        for name, kind in (("fit", Fit), ("certificate", Certificate)):
+            if fields.get(name) is not None:
+                fields[name] = _made(kind, Record.of(fields[name], f"{UNREADABLE}: {name}", EvidenceError))
+        return cast("Evidence", _made(Evidence, Record(UNREADABLE, fields, EvidenceError)))
 
 
+UNREADABLE = "the evidence cannot be read"
 NUMBER = (int, float)
-TYPES: dict[str, tuple[type, ...]] = {  # of what was read; a plan may have been edited by hand
-    **dict.fromkeys(("test", "correction", "power"), (str,)),
-    **dict.fromkeys(("level", "confirmed"), NUMBER),
-    **dict.fromkeys(("per_edge", "expected_false", "bandwidth", "smallest"), (*NUMBER, type(None))),
-    "notes": (str,),
-    "classes": (int, type(None)),
+KINDS: dict[str, tuple[type, ...]] = {  # by the annotation of a field; a plan may have been edited by hand
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "float": NUMBER,
+    "tuple[float, ...]": NUMBER,
+    "tuple[str, ...]": (str,),
+    "tuple[int, int, int]": (int,),
+    "Null": (Null,),
+    "Fit": (Fit,),
+    "Certificate": (Certificate,),
+    "Misfit": (str,),
 }
 
 
-def _check(name: str, value: Any, kinds: tuple[type, ...]) -> None:
-    values = value if isinstance(value, tuple) else (value,)
-    if not all(isinstance(one, kinds) for one in values):
-        raise TypeError(f"{name} is {value!r}")
+def _made(kind: type, record: Record) -> Any:
+    """The value of a dataclass of evidence, of fields that were read from JSON."""
+    made = {}
+    for one in dataclasses.fields(kind):
+        plain = one.default if one.default is not MISSING else () if one.default_factory is not MISSING else REQUIRED
+        value = record.any(one.name, plain)
+        annotation = str(one.type)
+        if value is plain or (value is None and annotation.endswith("None")):
+            made[one.name] = value
+            continue
+        several = "tuple" in annotation
+        if several != isinstance(value, list | tuple) or not _fits(value, annotation.removesuffix(" | None")):
+            raise record.wrong(f"{one.name!r} is {shown(value)}")
+        made[one.name] = tuple(value) if several else value
+    record.done()
+    return kind(**made)
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    if annotation == "Misfit":
+        return value in get_args(Misfit)
+    values = value if isinstance(value, list | tuple) else (value,)
+    if annotation == "tuple[int, int, int]" and len(values) != 3:
+        return False
+    return all(isinstance(one, KINDS[annotation]) and (annotation == "bool" or type(one) is not bool) for one in values)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ..record import shown
 from .decomposition import PlanError
 
 __all__ = ["Grain"]
@@ -30,11 +31,11 @@ class Grain:
 
     def __post_init__(self) -> None:
         if not isinstance(self.every, bool):
-            raise PlanError(f"grain: every is {self.every!r}, which is neither true nor false")
+            raise PlanError(f"grain: every is {shown(self.every)}, which is neither true nor false")
         for name in ("granularity", "parts"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
-                raise PlanError(f"{name} is {value!r}; give a whole number of at least 1")
+                raise PlanError(f"{name} is {shown(value)}; give a whole number of at least 1")
         if self.granularity is not None and self.parts is not None:
             raise PlanError("granularity and parts both say how large blocks are; give one of the two")
 
@@ -51,5 +52,5 @@ class Grain:
         """Inverse of `to_dict`; raises PlanError when the data is no such object."""
         names = {one.name for one in fields(Grain)}
         if not isinstance(data, Mapping) or not data.keys() <= names:
-            raise PlanError(f"grain is {data!r}, which is no object of {', '.join(sorted(names))}")
+            raise PlanError(f"grain is {shown(data)}, which is no object of {', '.join(sorted(names))}")
         return Grain(**data)

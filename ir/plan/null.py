@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ScissionError
+from ..record import Record
 
 __all__ = ["FAMILIES", "Null", "NullError"]
 
@@ -88,13 +88,14 @@ class Null:
         return {"family": self.family, "scale": self.scale, "source": self.source, "estimated": self.estimated}
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Null:
+    def from_dict(cls, fields: Any) -> Null:
         """The null that `to_dict` wrote. Raises NullError when fields are missing or of the wrong kind."""
-        try:
-            family, scale, source = fields["family"], fields["scale"], fields["source"]
-            estimated = fields.get("estimated", False)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise NullError(f"not a null: it needs family, scale and source ({error!r})") from None
-        if not (isinstance(family, str) and isinstance(source, str) and isinstance(estimated, bool)):
-            raise NullError("not a null: family and source are texts, estimated is true or false")
-        return cls(family=family, scale=scale, source=source, estimated=estimated)
+        record = Record.of(fields, "not a null", NullError)
+        found = cls(
+            family=record.text("family"),
+            scale=record.number("scale"),
+            source=record.text("source"),
+            estimated=record.flag("estimated", default=False),
+        )
+        record.done()
+        return found

@@ -15,9 +15,10 @@ from ..graph.addressing import meant
 from ..graph.skipped import Skipped
 from ..plural import counted
 from ..reason import Cause, Reason
+from ..record import Record, shown
 from .annealing import Annealing, AnnealingError
 from .axis_order import Reordering
-from .codec import listed, step_from_dict, step_to_dict, text_of, without_predictions
+from .codec import step_from_dict, step_to_dict, without_predictions
 from .decomposition import Block, Decomposition, Indices, PlanError
 from .grain import Grain
 from .preparation import Preparation
@@ -152,7 +153,7 @@ class Plan:
         return hashlib.sha256(json.dumps([self.provider, self.inline, bare]).encode()).hexdigest()
 
     def rows_of(self, nodes: Collection[str]) -> tuple[int, ...]:
-        """The activation rows that costs of these linears together are predicted for, see `common_rows`."""
+        """The activation rows that costs of these linears together are predicted for."""
         return common_rows([step for step in self.steps if step.node in nodes]) or self.batch
 
     def restored(self, nodes: Collection[str]) -> Plan:
@@ -186,7 +187,7 @@ class Plan:
 
     def kept_dense(self, nodes: Collection[str], reason: Reason) -> Plan:
         """The same plan that leaves these linears dense; those that were to be split together with one of them are
-        split alone, by `scatter`, which suits every linear.
+        split alone, by 'scatter', which suits every linear.
 
         >>> plan = Plan(model="m.onnx", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=())
         >>> plan.kept_dense(["none of it"], Reason(Cause.SLOWER, "why")) == plan
@@ -236,33 +237,53 @@ class Plan:
         """Read `dumps` back; raises PlanError naming the step that is wrong."""
         try:
             data = json.loads(text)
-        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
+        except json.JSONDecodeError as error:
             raise PlanError(f"the plan is not JSON: {error}") from None
+        except RecursionError:
+            raise PlanError("the plan is not JSON: it is nested too deeply") from None
+        except ValueError:
+            raise PlanError("the plan is not JSON: a number in it has too many digits") from None
         if not isinstance(data, dict) or not {"version", "schema"} & data.keys():
             raise PlanError("this JSON is not a scission plan: it has no 'version'")
-        if type(data.get("version")) is not int or data["version"] != VERSION:
-            told = f"version {data['version']!r}" if "version" in data else f"the older schema {data['schema']!r}"
+        version = data.pop("version", None)
+        if type(version) is not int or version != VERSION:
+            older = version is None and "schema" in data
+            told = f"the older schema {shown(data['schema'])}" if older else f"version {shown(version)}"
             raise PlanError(f"the plan has {told}, this scission reads version {VERSION}; plan again with ", PLAN_AGAIN)
+        head = Record.of(data, "the plan", PlanError)
         try:
-            return Plan(
-                model=str(data["model"]),
-                provider=str(data["provider"]),
-                batch=tuple(int(size) for size in data["batch"]),
-                parameters=int(data["parameters"]),
-                steps=tuple(step_from_dict(index, step) for index, step in enumerate(data["steps"])),
-                skipped=tuple(Skipped.from_dict(skip) for skip in data["skipped"]),
-                inline=tuple((str(d), str(n), str(o)) for d, n, o in data["inline"]),
-                annealing=tuple(Annealing.from_dict(one) for one in data.get("annealing", ())),
-                effect=text_of(data.get("effect", ""), "effect"),
-                preparations=tuple(preparation_from_dict(one) for one in listed(data, "preparations")),
-                reorderings=tuple(Reordering.from_dict(one) for one in listed(data, "reorderings")),
-                joints=tuple(Joint.from_dict(one) for one in listed(data, "joints")),
-                grain=Grain.from_dict(data.get("grain", {})),
-                wanted=Wanted.from_dict(data.get("wanted", {})),
-            )
+            found = _read(head)
         except AnnealingError as error:
             raise PlanError(str(error)) from None
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, PlanError):
-                raise
-            raise PlanError(f"the plan is malformed: {type(error).__name__} {error}") from None
+        head.done()
+        return found
+
+
+def _read(head: Record) -> Plan:
+    """The plan of its fields, which are taken out of the record."""
+    batch = head.items("batch")
+    if not all(type(size) is int and size > 0 for size in batch):
+        raise head.wrong(f"'batch' is {shown(batch)}, which is no list of sizes")
+    inline = head.items("inline")
+    if not all(
+        isinstance(one, list) and len(one) == 3 and all(isinstance(each, str) for each in one) for one in inline
+    ):
+        raise head.wrong("'inline' is no list of functions [domain, name, overload]")
+    return Plan(
+        model=head.text("model"),
+        provider=head.text("provider"),
+        batch=tuple(batch),
+        parameters=head.whole("parameters"),
+        steps=tuple(step_from_dict(index, step) for index, step in enumerate(head.items("steps"))),
+        skipped=tuple(
+            Skipped.from_dict(one, f"skipped[{index}]", PlanError) for index, one in enumerate(head.items("skipped"))
+        ),
+        inline=tuple((d, n, o) for d, n, o in inline),
+        annealing=tuple(Annealing.from_dict(one) for one in head.items("annealing", default=[])),
+        effect=head.text("effect", default=""),
+        preparations=tuple(preparation_from_dict(one) for one in head.items("preparations", default=[])),
+        reorderings=tuple(Reordering.from_dict(one) for one in head.items("reorderings", default=[])),
+        joints=tuple(Joint.from_dict(one) for one in head.items("joints", default=[])),
+        grain=Grain.from_dict(head.any("grain", default={})),
+        wanted=Wanted.from_dict(head.any("wanted", default={})),
+    )

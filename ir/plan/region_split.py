@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from ..brief import brief
+from ..record import shown
 from .decomposition import PlanError
 
 __all__ = ["Flow", "Joint"]
@@ -38,20 +39,20 @@ class Joint:
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        where = f"joint of {', '.join(map(str, self.nodes)) or 'nothing'}"
         if not self.nodes or not all(isinstance(node, str) for node in self.nodes):
-            raise PlanError(f"{where}: it needs the names of its operators")
+            raise PlanError(f"a joint of {shown(list(self.nodes))}: it needs the names of its operators")
+        where = f"joint of {', '.join(self.nodes)}"
         if len(set(self.nodes)) < len(self.nodes):
             raise PlanError(f"{where}: it names an operator twice")
         if self.flow not in get_args(Flow):
-            raise PlanError(f"{where}: unknown flow {self.flow!r}; use one of {get_args(Flow)}")
+            raise PlanError(f"{where}: flow is {shown(self.flow)}, which is none of {', '.join(get_args(Flow))}")
         if not isinstance(self.stack, int) or isinstance(self.stack, bool) or self.stack < 1:
-            raise PlanError(f"{where}: stack is {self.stack!r}, which is no number of blocks")
+            raise PlanError(f"{where}: stack is {shown(self.stack)}, which is no number of blocks")
         gain = 0.0 if self.gain is None else self.gain
         if not isinstance(gain, (int, float)) or isinstance(gain, bool) or not 0 <= gain < MOST:
-            raise PlanError(f"{where}: gain is {self.gain!r}, which is no speed-up")
+            raise PlanError(f"{where}: gain is {shown(self.gain)}, which is no speed-up")
         if not isinstance(self.reason, str):
-            raise PlanError(f"{where}: reason is {self.reason!r}, which is no text")
+            raise PlanError(f"{where}: reason is {shown(self.reason)}, which is no text")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -63,5 +64,5 @@ class Joint:
         if not isinstance(data, Mapping) or not isinstance(data.get("nodes"), list):
             raise PlanError("a joint is no object with a list of nodes")
         if unknown := sorted(set(data) - {field.name for field in fields(Joint)}):
-            raise PlanError(f"joint of {data['nodes']}: unknown field {unknown[0]!r}")
+            raise PlanError(f"joint of {shown(data['nodes'])}: there is no field {unknown[0]!r}")
         return Joint(**{**data, "nodes": tuple(data["nodes"])})

@@ -12,6 +12,7 @@ import numpy as np
 from ..brief import brief_line
 from ..graph.recurrent import GATES
 from ..reason import Reason
+from ..record import shown
 from .decomposition import Decomposition, PlanError
 from .wanted import LoweringName
 
@@ -25,6 +26,9 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been 
     "gain": (float, int, type(None)),
     "sha256": (str, type(None)),
 }
+
+
+KINDS: dict[type, str] = {str: "text", int: "whole number", float: "number"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +48,14 @@ class States:
         for name in ("components", "sccs", "layers", "giant"):
             value = getattr(self, name)
             if not isinstance(value, (int, float) if name == "giant" else int) or isinstance(value, bool):
-                raise PlanError(f"states: {name} is {value!r}, which is no number")
+                raise PlanError(f"states: {name} is {shown(value)}, which is no number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What the plan does with one linear, and on what evidence.
 
-    node: address of the node (see `scission.ir.graph.linear`); shape: canonical (K, N); sha256: of the canonical
+    node: address of the node, its name where that is unique; shape: canonical (K, N); sha256: of the canonical
     weight's bytes, present whenever there is something to split; components: independent blocks before small ones are
     merged; giant: share of all K + N features in the largest component; nonzeros: edges; gain: predicted dense time
     over lowered time, at its worst over its row counts; reason: why the lowering was chosen; states: the structure over
@@ -89,15 +93,17 @@ class Step:
         for name, kinds in FIELD_TYPES.items():
             value = getattr(self, name)
             if not isinstance(value, kinds) or isinstance(value, bool):
-                raise PlanError(f"{self.node}: {name} is {value!r}, which is no {kinds[0].__name__}")
+                raise PlanError(f"{self.node}: {name!r} is {shown(value)}, which is no {KINDS.get(kinds[0], 'reason')}")
         if any(type(extent) is not int or extent < 1 for extents in self.extents for extent in extents):
-            raise PlanError(f"{self.node}: extents are {self.extents!r}, which are no positive numbers")
+            raise PlanError(f"{self.node}: extents are {shown(self.extents)}, which are no positive numbers")
         if type(self.slices) is not int or self.slices < 1:
-            raise PlanError(f"{self.node}: slices is {self.slices!r}, which is no number of matrices")
+            raise PlanError(f"{self.node}: slices is {shown(self.slices)}, which is no number of matrices")
         if self.lowering not in get_args(LoweringName):
-            raise PlanError(f"{self.node}: unknown lowering {self.lowering!r}; use one of {get_args(LoweringName)}")
+            known = ", ".join(get_args(LoweringName))
+            raise PlanError(f"{self.node}: unknown lowering {self.lowering!r}; use one of {known}")
         if self.decomposition.shape != self.shape:
-            raise PlanError(f"{self.node}: blocks are for shape {self.decomposition.shape}, weight has {self.shape}")
+            told = ["x".join(map(str, shape)) for shape in (self.decomposition.shape, self.shape)]
+            raise PlanError(f"{self.node}: blocks are for shape {told[0]}, its weight has {told[1]}")
         if self.lowering != "dense" and self.sha256 is None:
             raise PlanError(f"{self.node}: a step that rewrites needs the SHA-256 of its weight; make a new plan")
 

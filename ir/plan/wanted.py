@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+from ..record import shown
 from .decomposition import PlanError
 
 __all__ = ["WAYS", "LoweringName", "Wanted"]
@@ -21,7 +22,7 @@ class Wanted:
     """The lowerings that linears have to have: every: of all of them; nodes: of single ones, by the address or name of
     the node, or the name of its weight, which go first.
 
-    Raises PlanError for a lowering that is none of `WAYS`.
+    Raises PlanError for a lowering that linears cannot have.
 
     >>> Wanted.of("split", "ffn/up=dense").to_dict()
     {'every': 'split', 'nodes': {'ffn/up': 'dense'}}
@@ -33,7 +34,7 @@ class Wanted:
     def __post_init__(self) -> None:
         for name in (*([self.every] if self.every is not None else []), *(way for _, way in self.nodes)):
             if name not in WAYS:
-                raise PlanError(f"{name!r} is no lowering of a linear; use one of {', '.join(WAYS)}")
+                raise PlanError(f"{shown(name)} is no lowering of a linear; use one of {', '.join(WAYS)}")
 
     def __bool__(self) -> bool:
         """Whether anything is asked for."""
@@ -72,5 +73,5 @@ class Wanted:
         """Inverse of `to_dict`; raises PlanError when the data is no such object."""
         nodes = data.get("nodes", {}) if isinstance(data, Mapping) else None
         if not isinstance(nodes, Mapping) or not data.keys() <= {"every", "nodes"}:
-            raise PlanError(f"wanted is {data!r}, which is no object of every and nodes")
+            raise PlanError(f"wanted is {shown(data)}, which is no object of every and nodes")
         return Wanted(every=data.get("every"), nodes=tuple(nodes.items()))

@@ -25,9 +25,10 @@ class AnnealOptionsError(OptionError):
 class Annealer:
     """How to anneal, as a user says it; off unless one is given.
 
-    method: see `scission.passes.anneal.model.Anneal`; init: also 'like:TENSOR', the deviation of a tensor of the same
-    model that was never trained; veto, exposed, refit: need calibration data; seed: of searches; device: 'cpu', or a
-    device of torch for the edge tests. Raises AnnealOptionsError for options that contradict each other.
+    method: 'blocks' searches a partition and certifies it, 'support' and 'update' hold weights against where they
+    began, the others test edges, 'auto' takes what fits; init: also 'like:TENSOR', the deviation of a tensor of the
+    same model that was never trained; veto, exposed, refit: need calibration data; seed: of searches; device: 'cpu', or
+    a device of torch for the edge tests. Raises AnnealOptionsError for options that contradict each other.
     """
 
     method: Method = setting(

@@ -86,14 +86,17 @@ def sweep(
 ) -> Validation:
     """Anneal a model at each level and run it beside the original: edges, components, MACs, task metric, continuity.
 
-    data: inputs by name, samples along the first axis, as arrays or as the .npz file that holds them (see
-    `read_labelled`); labels: an array or a file; options: a method, or how to anneal in full: without any 'update'
-    where an initial checkpoint is known, 'support' where the initialisation is bounded, 'blocks' where nothing is known
-    and these are found, else 'neyman', which has levels to sweep; levels: alphas of the whole weight,
-    given in any order, swept from the weakest to the strongest; metric: see `parse_metric`; limit: drop up to which a
-    level is of use, a hundredth of the metric's range unless given; explain: report why the model does not decompose,
-    when it does not, and what its outputs are worth where it would. Nothing is written. Raises ModelError,
-    LabelledError, MetricError, AnnealError and what `prepare` raises.
+    data: inputs by name, samples along the first axis, as arrays or as the .npz file that holds them; labels: an array
+    or a .npy or .npz file of them, where the metric needs any. options: a method, or how to anneal in full: without any
+    'update' where an initial checkpoint is known, 'support' where the initialisation is bounded, 'blocks' where nothing
+    is known and these are found, else 'neyman', which has levels to sweep; levels: alphas of the whole weight, given in
+    any order, swept from the weakest to the strongest; metric: 'argmax', 'top5', 'cosine', 'mse', 'perplexity' or
+    'python:module.function', each also as METRIC@OUTPUT; limit: drop up to which a level is of use, a hundredth of the
+    metric's range unless given; explain: report why the model does not decompose, when it does not, and what its
+    outputs are worth where it would; trials: how models are run; progress: called with (done, total, what). Nothing is
+    written. Raises ModelError and SessionError when the model cannot be run, LabelledError for samples that do not fit
+    it, MetricError, LevelError, AnnealError and AnnealOptionsError for what cannot be judged or annealed, SchemeError
+    and CheckpointError for how it was initialised.
     """
     started = time.monotonic()
     trials = trials_of(trials)

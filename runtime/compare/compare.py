@@ -49,9 +49,10 @@ def check(
     are drawn so that branches and bodies of loops run; where one in which the models differ does not, they are not
     shown equal. Random operators get the same seeds in both; where the changed model computes in 16 bits and the
     original in more, the narrower type bounds the error; where ONNX Runtime's own kernels are inexact, the original's
-    own error does; where it has no kernel, both run on `onnx.reference`. batch: sizes of the leading open dimension
-    of the inputs to run at instead of those that are chosen for that; progress: called with (done, total, what).
-    Raises ModelError, SessionError, InputError or EquivalenceError when the two cannot be compared.
+    own error does; where it has no kernel, both run on the reference evaluator of onnx. trials: how they are run;
+    batch: sizes of the leading open dimension of the inputs to run at instead of those that are chosen for that;
+    progress: called with (done, total, what). Raises ModelError, SessionError, InputError, OptionError, NoMemoryError,
+    UnprovableError or EquivalenceError when the two cannot be compared.
     """
     from .randomness import alike
 
@@ -150,11 +151,11 @@ def bench(
     batch: int | Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Bench, ...]:
-    """Time two models side by side, in each setting of the open dimensions of their inputs, see `settings_at`.
+    """Time two models side by side, in each setting of the open dimensions of their inputs.
 
-    batch: sizes of the leading open dimension, without it 1, 16 and 256 positions over all open dimensions; progress:
-    called with (done, total, what). Raises ModelError, SessionError or InputError when they cannot be run, BenchError
-    when CUDA graphs are demanded and cannot be had.
+    trials: how they are run; batch: sizes of the leading open dimension, without it 1, 16 and 256 positions over all
+    open dimensions; progress: called with (done, total, what). Raises ModelError, SessionError, InputError, OptionError
+    or NoMemoryError when they cannot be run, BenchError when CUDA graphs are demanded and cannot be had.
     """
     from ..measure import bench as bench_module
     from ..ort.memory import release

@@ -52,9 +52,10 @@ def apply(
     """Carry out a plan. A model given as bytes, ModelProto or onnx_ir.Model comes back as the same; one given as a
     path is written to `output`, which is returned.
 
-    custom_ops: libraries of custom operators that the model needs. With nothing to rewrite the result is the original,
-    byte for byte. Raises PlanError when the plan was made for another model, ModelError when nothing takes the model,
-    or the output exists or cannot be written.
+    overwrite: replace an output that exists; custom_ops: libraries of custom operators that the model needs. With
+    nothing to rewrite the result is the original, byte for byte. Raises PlanError when the plan was made for another
+    model, ModelError when nothing takes the model, or the output exists or cannot be written, SessionError for a
+    library that is none, ValueError for a file without an output.
     """
     require_plan(plan)
     place = Destination.of(model, output, overwrite, custom_ops)

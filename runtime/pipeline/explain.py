@@ -26,9 +26,9 @@ def explain(
 ) -> Explanation:
     """Everything known about one operator: what it is like, what was tried, and what keeps it from falling apart.
 
-    node: as `inspect` names it; options, single, progress: as in `plan`, whose verdict it explains. Changes nothing.
-    Raises UnknownNodeError, with the nearest names, where there is no such node, ModelError when the model cannot be
-    read.
+    node: as `inspect` names it, or its weight; options, and each of its fields as a keyword: as in `plan`, whose
+    verdict it explains; progress: called with (done, total, what). Changes nothing. Raises UnknownNodeError, with the
+    nearest names, where there is no such node, and what `inspect` raises.
     """
     asked = chosen(PlanOptions, options, single)
     loaded = load_with(model, asked.custom_ops)

@@ -26,8 +26,10 @@ def inspect(
 ) -> tuple[Inspection, ...]:
     """What every linear of a model is like, what blocks and covers would leave of it, and what `plan` does with it.
 
-    options, single, progress: as in `plan`. Changes nothing. Raises ModelError when the model cannot be read,
-    DeviceError when there is no such device, InputError for sizes of what is not open.
+    options, and each of its fields as a keyword: as in `plan`; progress: called with (done, total, what). Changes
+    nothing. Raises ModelError when the model cannot be read, OptionError for options that cannot be, PlanError for a
+    lowering or a node that is none, DeviceError when there is no such device, SessionError for a library that is none,
+    InputError for sizes of what is not open.
     """
     return Several(inspected(model, chosen(PlanOptions, options, single), progress).rows)
 

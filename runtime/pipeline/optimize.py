@@ -44,19 +44,24 @@ def optimize(
     progress: Progress | None = None,
     **single: Unpack[OptimizeKeywords],
 ) -> Result:
-    """plan + apply + check + bench: split what pays, prove it equal, measure it, and keep the faster model.
+    """Plan, apply, check and bench: split what pays, prove it equal, measure it, and keep the faster model.
 
     Where the split model is measured slower than the original and `force` is false, the units of the plan are measured
     one by one and the slow ones go back to dense, `Result.fallbacks`, until the model is as fast as what came in. The
     output is the original, byte for byte, when nothing splits, or when none of that helps; nothing is written when the
     check fails. A model given as a path needs `output`; others come back in `Result.model`, as what they came in.
 
-    options, single: as in `plan`; further: what else is done, tune, cache, check, bench, overwrite, data, labels,
-    max_drop, each also as a keyword; trials: how models are run.
+    Each field of PlanOptions and OptimizeOptions may be given as a keyword of its own, which goes before the one in
+    `options` or `further`: those of `plan`, and tune, measure the ways to split each operator; cache, reuse what that
+    measured before; check, prove the result equal; bench, measure it; overwrite, replace an output that exists; data,
+    labels, max_drop. trials: how models are run; progress: called with (done, total, what).
 
-    anneal: how to remove weights that learning did not confirm, off by default because it is lossy; then `max_drop`,
-    such as 'argmax<=0.01', bounds what the task metric may lose on `data` (with `labels`), see `select`. Raises
-    ModelError, SessionError, InputError and DeviceError for bad input, and what `select` raises.
+    anneal: how to remove weights that learning did not confirm, by a method or an Annealer, off by default because it
+    is lossy; then `max_drop`, such as 'argmax<=0.01', bounds what the task metric may lose on `data`, inputs by name
+    with samples first, judged by `labels`. Raises ModelError, SessionError, InputError, DeviceError, OptionError and
+    PlanError as `plan` does, NoMemoryError when nothing that runs fits into memory, ValueError for a file without an
+    output, and where annealing is asked for AnnealOptionsError, also where data or a bound are missing, AnnealError,
+    SchemeError, CheckpointError, LabelledError and MetricError.
     """
     from ..ort.library import require_provider
 

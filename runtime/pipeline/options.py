@@ -105,7 +105,7 @@ class PlanOptions:
         return {"forests": self.forests, "branches": self.branches}
 
     def settings(self) -> PlanSettings:
-        """The same for `make_plan`, with what follows from this machine. Raises OptionError for no provider."""
+        """The same for planning, with what follows from this machine. Raises OptionError for no provider."""
         from ...passes.planning.settings import PlanSettings
 
         return PlanSettings(

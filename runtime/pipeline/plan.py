@@ -38,23 +38,25 @@ def plan(
 ) -> Plan:
     """Find the blocks of every linear of a model and choose what to do with each; changes nothing.
 
-    options: what to plan for and what not to leave to prices; single: fields of it, which go before it: provider,
+    Each field of PlanOptions may be given as a keyword of its own, which goes before the one in `options`: provider,
     'auto', 'cpu' or 'cuda', whose costs are predicted; batch, sizes of the leading open dimension of the inputs to
     predict for, without it 1, 16 and 256 positions over all open dimensions; sizes, of other open dimensions, by name;
     threads, that will run it, all cores by default; force, split whatever splits, also where that is slower, each block
-    by itself; device, that weights are analysed on, 'cpu', 'cuda' or 'auto', which is CUDA for large models where torch
-    has it: the plan is the same; regions, split linears together where that gains more, and put the features of inner
-    streams in the order of the blocks, else each linear is taken alone; granularity, features of the widest block;
-    parts, number of groups of blocks, even in multiply-adds; lowering, such as 'scatternd', that every linear is to
-    have whatever it costs, 'NODE=split' for one, or several of these; custom_ops, libraries of custom operators that
-    the model needs.
+    by itself; device, that weights are analysed on, 'cpu', 'cuda', 'mps', 'xpu' or 'auto', which is CUDA for large
+    models where torch has it: the plan is the same; regions, split linears together where that gains more, and put the
+    features of inner streams in the order of the blocks, else each linear is taken alone; granularity, features of the
+    widest block; parts, number of groups of blocks, even in multiply-adds; lowering, such as 'scatternd', that every
+    linear is to have whatever it costs, 'NODE=split' for one, or several of these; custom_ops, libraries of custom
+    operators that the model needs.
 
-    anneal: remove weights that learning did not confirm before anything is split, which is lossy and here neither
-    measured nor bounded: `optimize` does that; tune: measure the ways to split each operator here and keep the fastest,
-    see `tune`; cache: whether that takes what was measured before; trials: how it measures. Raises ModelError when the
-    model cannot be read or nothing takes it, PlanError for a lowering or a node that is none, DeviceError when there is
-    no such device, SessionError where tuning cannot run anything, InputError for sizes of what is not open, and for
-    annealing what `prepare` raises.
+    anneal: remove weights that learning did not confirm before anything is split, by a method or an Annealer, which is
+    lossy and here neither measured nor bounded: `optimize` does that; tune: measure the ways to split each operator
+    here and keep the fastest; cache: whether that takes what was measured before; trials: how it is measured; progress:
+    called with (done, total, what). Raises ModelError when the model cannot be read or nothing takes it, OptionError
+    for options that cannot be or contradict the trials, PlanError for a lowering or a node that is none, DeviceError
+    when there is no such device, SessionError for a library that is none and where tuning cannot run anything,
+    InputError for sizes of what is not open, and where annealing is asked for AnnealOptionsError, AnnealError,
+    SchemeError and CheckpointError.
     """
     asked, trials = agreed(chosen(PlanOptions, options, single), trials)
     return _planned(model, asked, anneal, trials, tune, cache, progress)[0]
@@ -72,7 +74,7 @@ def tuned_plan(
     progress: Progress | None = None,
     **single: Unpack[PlanKeywords],
 ) -> Tuned:
-    """A tuned plan, and what was measured for it; as `plan` with `tune`. trials: inputs, seed and tolerance."""
+    """A tuned plan, and what was measured for it; as `plan` with `tune`, and raises the same."""
     asked, trials = agreed(chosen(PlanOptions, options, single), trials)
     plan, found = _planned(model, asked, anneal, trials, True, cache, progress)
     assert found is not None

@@ -157,8 +157,9 @@ def cover(
     source: a model as `scission.plan` takes it, a path as the command line takes it ('model.onnx:node', 'w.npy'), or a
     matrix (K, N) with inputs in rows; node: address of a linear in the model; rows: activation rows that costs are for;
     transposed: the matrix has outputs in rows instead, as torch stores it; threads: that the product will run on, all
-    cores by default. Costs are those of one MatMul with the weight on a CPU. Raises ScissionError when the weight
-    cannot be read, CoveringError for rows or threads that are no positive numbers.
+    cores by default. Costs are those of one MatMul with the weight on a CPU. Raises WeightError when the weight
+    cannot be read, AmbiguousError when it is one of several, CoveringError for rows or threads that are no positive
+    numbers and for `transposed` of a model.
 
     >>> found = cover(np.kron(np.eye(4), np.ones((64, 64), np.float32)), threads=1)
     >>> [(form.kind, len(form.decomposition.blocks), form.mac_share) for form in found.forms]

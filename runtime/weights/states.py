@@ -87,8 +87,11 @@ def structure(
     source: a model as `scission.plan` takes it, a path as the command line takes it ('model.onnx:node', 'w.npy'), or
     a matrix with inputs in rows; node: address of a linear in the model; scope: 'state' takes rows and columns as the
     same states, 'operator' as inputs and outputs, 'auto' the first where the weight is square; paper: row i lists the
-    in-edges of i instead; threshold: |w| above it is an edge, not zero by default. The rest is that of
-    `passes.structure.structure`. Raises ScissionError when the weight cannot be read or has no such states.
+    in-edges of i instead; threshold: |w| above it is an edge, not zero by default; engine: 'auto', 'matrix', 'search',
+    'graph' or 'bitset', which all find the same; device: that 'matrix' and 'search' run on; order: of states without
+    edges in the permutation, 'isolated-last', or 'paper', its literal sort key. Raises WeightError when the weight
+    cannot be read, AmbiguousError when it is one of several, StatesError when it has no such states or there is no such
+    engine, DeviceError when there is no such device.
 
     >>> structure(np.array([[0.0, 1.0], [0.0, 0.0]])).layer.tolist()  # one edge, from state 0 to state 1
     [0, 1]

@@ -53,9 +53,10 @@ def structure_sweep(
 
     predicates: thresholds t, for edges |w| > t (NaN is one), or functions of the weight that give a Boolean matrix.
     scope: 'state' for the digraph over shared states of a square weight, 'operator' for inputs and outputs apart,
-    'auto' by shape. The weight is copied to a device once and its magnitudes are taken once; on the CPU edges are
-    packed in one pass a predicate, one bit an entry. Raises ValueError for a weight that is no matrix, or is to have
-    states and is not square, for a negative threshold, and for a function that gives another shape.
+    'auto' by shape; engine: as in `structure`; device: that it runs on. The weight is copied to a device once and its
+    magnitudes are taken once; on the CPU edges are packed in one pass a predicate, one bit an entry. Raises ValueError
+    for a weight that is no matrix, or is to have states and is not square, for a negative threshold, and for a function
+    that gives another shape.
 
     >>> W = np.diag([1.0, 2.0, 3.0]) + 0.1
     >>> [(level.predicate, level.components, level.sccs) for level in structure_sweep(W, [0.0, 0.5, 2.5])]

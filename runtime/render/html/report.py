@@ -203,12 +203,14 @@ def report(
     """Gather everything that there is to tell of a model and of what scission made of it, and write it as one page.
 
     changed: the rewritten model; without it the plan says what would be done. output: an .html file that needs no
-    other; without it nothing is written, and `Report.html` makes it. options, single: as in `plan`, for the plan that
-    is told of. plan: the one that was carried out, where it is at hand; else it is made again. trials: how the models
-    are run. further: what else, each also as a keyword: check, bench, compare and time the two models, by default where
-    `changed` is given; asked for without it, the plan is carried out in a temporary folder; overwrite; command, the
-    line that makes the report again. Raises PlanError for a plan that is none, ModelError when a model cannot be read
-    or the output exists and `overwrite` is false, and what `check` and `bench` raise.
+    other; without it nothing is written, and `Report.html` makes it. Each field of PlanOptions and ReportOptions may be
+    given as a keyword of its own, which goes before the one in `options` or `further`: those of `plan`, for the plan
+    that is told of; check, bench, compare and time the two models, by default where `changed` is given, and asked for
+    without it the plan is carried out in a temporary folder; overwrite, replace an output that exists; command, the
+    line that makes the report again. plan: the one that was carried out, where it is at hand; else it is made again.
+    trials: how the models are run; progress: called with (done, total, what). Raises PlanError for a plan that is none
+    or of another model, OptionError for options that cannot be, or that say how to plan beside a plan, ModelError when
+    a model cannot be read or the output exists and `overwrite` is false, and what `plan`, `check` and `bench` raise.
     """
     plan = None if plan is None else require_plan(plan)
     options, trials = agreed(chosen(PlanOptions, options, single), trials)

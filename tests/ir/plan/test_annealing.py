@@ -148,13 +148,13 @@ WRONG = [
 @pytest.mark.parametrize("change", WRONG, ids=lambda change: json.dumps(change)[:40])
 def test_a_damaged_annealing_is_refused_with_its_node(change):
     data = {**DATA, **change}
-    with pytest.raises(AnnealingError, match=str(data["node"])):
+    with pytest.raises(AnnealingError, match=str(data["node"] or "null")):
         Annealing.from_dict(data)
-    with pytest.raises(PlanError, match=str(data["node"])):
+    with pytest.raises(PlanError, match=str(data["node"] or "null")):
         Plan.loads(plan_text(data))
 
 
-@pytest.mark.parametrize("name", sorted(DATA))
+@pytest.mark.parametrize("name", sorted(DATA.keys() - {"strays"}))  # there may be none
 def test_a_missing_field_is_named(name):
     data = {key: value for key, value in DATA.items() if key != name}
     message = "either blocks or the entries" if name == "blocks" else name
