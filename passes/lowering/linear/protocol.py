@@ -18,7 +18,7 @@ from ..seconds import dense_seconds, window_seconds
 from ..target import Target
 from .dormant import apart
 
-__all__ = ["Extra", "LinearLowering", "why_not_beside", "why_not_dense"]
+__all__ = ["INDEX_BYTES", "Extra", "LinearLowering", "why_not_beside", "why_not_dense"]
 
 Array = npt.NDArray[Any]
 Extra: TypeAlias = Literal["split-K", "residual"]  # blocks that are added up, entries beside the blocks

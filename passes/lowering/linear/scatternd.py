@@ -1,8 +1,10 @@
 """The `scatternd` lowering, literally: Gather the rows of each block, multiply, ScatterND them into the zero channel.
 
 Nothing is left out where it could be: each block has a Gather and a MatMul, whatever it reads, and one ScatterND puts
-all results in their places. Features that are on the first axis already stay there; others are brought there and back.
-What the operator does besides, a factor or a bias, follows as an operator of its own.
+all results in their places; before operator set 11, which brought it, that is a Scatter along the features. Features
+that are on the first axis already stay there; others are brought there and back. What the operator does besides comes
+before or follows as an operator of its own: the Pad and the Slice of a convolution, a factor, a bias, an activation
+function.
 """
 
 from __future__ import annotations
@@ -14,20 +16,22 @@ import numpy as np
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Layout, Linear
 from ....ir.onnx_ir import onnx_ir as ir
-from ....ir.plan.plan import Decomposition
+from ....ir.plan.plan import Decomposition, Indices
+from ..nodes.activation import activated, why_not_apart
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter, leave
-from ..nodes.primitives import addend, affine, join
+from ..nodes.primitives import addend, affine, join, window
 from ..nodes.weights import BlockWeights
 from ..prices import Prices
 from ..seconds import blocks_seconds, boundary_seconds, copy_seconds
 from ..target import Target
 from .dormant import SCATTER_ND
-from .pixels import keeps_pixels
-from .protocol import LinearLowering, why_not_beside, why_not_dense
+from .pixels import keeps_pixels, pixels, why_not_pixels
+from .protocol import INDEX_BYTES, LinearLowering, why_not_beside, why_not_dense
 
 __all__ = ["ScatterNd", "turned"]
 
+SCATTER = 9  # operator set that brought Scatter, today's ScatterElements
 SHAPE_PART = 15  # operator set whose Shape takes a part
 
 
@@ -42,15 +46,16 @@ class ScatterNd(LinearLowering):
         """Why a linear with these blocks cannot be written so."""
         if reason := why_not_dense(linear, self):
             return reason
-        if linear.opset < SCATTER_ND:
-            return f"ScatterND came with operator set {SCATTER_ND}, the model has {linear.opset}; use 'scatter'"
-        if linear.fused:
-            return f"'scatternd' cannot compute the activation function of {linear.op}; use 'scatter'"
-        if linear.layout.kind == "conv" and not keeps_pixels(linear.node):
-            return "'scatternd' keeps all pixels, and this convolution has strides or pads; use 'scatter'"
+        if linear.opset < SCATTER:
+            what = f"operator set {linear.opset} has nothing that scatters: Scatter came with {SCATTER}, ScatterND with"
+            return f"{what} {SCATTER_ND}; use 'scatter'"
+        if reason := why_not_apart(linear):
+            return f"{reason}; use 'scatter'"
         if linear.layout.kind == "conv" and linear.layout.rank is None:
             what = "'scatternd' brings channels to the front, and the rank of this convolution is unknown"
             return f"{what}; use 'scatter'"
+        if linear.layout.kind == "conv" and (reason := why_not_pixels(linear.node, linear.opset)):
+            return f"{reason}; use 'scatter'"
         return why_not_beside(self, linear, found) if found is not None else None
 
     def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
@@ -62,6 +67,10 @@ class ScatterNd(LinearLowering):
         read = sum(block.inputs.size for block in found.blocks)
         seconds += (len(found.blocks) + 1) * prices.node_s + read * copy_seconds(K, rows, itemsize, prices)
         seconds += N * copy_seconds(N, rows, itemsize, prices) + (read + N) * prices.find_row_s
+        if linear.layout.kind == "conv" and not keeps_pixels(linear.node):
+            seconds += prices.node_s + K * copy_seconds(K, rows, itemsize, prices)
+        if linear.opset < SCATTER_ND:  # every entry has an index of its own
+            seconds += prices.node_s + N * copy_seconds(N, rows, INDEX_BYTES, prices)
         return seconds + boundary_seconds(found.shape, turned(linear).boundary_transposes, rows, itemsize, prices)
 
     def emit(self, emitter: Emitter, constants: Constants, found: Decomposition, target: Target) -> ir.Value:
@@ -72,7 +81,7 @@ class ScatterNd(LinearLowering):
 def _placed(emitter: Emitter, constants: Constants, decomposition: Decomposition) -> ir.Value:
     """Emit the blocks of a linear whose outputs are shared by none; returns the result in the layout of its output."""
     linear, layout = emitter.linear, turned(emitter.linear)
-    frame = enter(emitter, layout)
+    frame = enter(emitter, layout, pixels(emitter) if linear.layout.kind == "conv" else None)
     weights = BlockWeights(replace(linear, layout=layout), constants, outputs_first=True)
     results = []
     for index, block in enumerate(decomposition.blocks):
@@ -84,9 +93,20 @@ def _placed(emitter: Emitter, constants: Constants, decomposition: Decomposition
     # Where every row is written the zeros would be seen by nobody; the results have their shape.
     data = _zeros(emitter, joined, decomposition.shape[1]) if decomposition.dormant_outputs.size else joined
     order = np.concatenate([block.outputs for block in decomposition.blocks])
-    whole = emitter.one("ScatterND", [data, emitter.constant(order[:, None], "scatter/outputs"), joined], "scatter")
+    whole = _scattered(emitter, data, order, joined)
     whole = affine(emitter, whole, constants, behind=1)
-    return addend(emitter, leave(emitter, frame, whole, layout))
+    return activated(emitter, addend(emitter, leave(emitter, frame, whole, layout)))
+
+
+def _scattered(emitter: Emitter, data: ir.Value, order: Indices, rows: ir.Value) -> ir.Value:
+    """Rows written over those of some data (N, M), each in its place."""
+    places = emitter.constant(order[:, None], "scatter/outputs")
+    if emitter.opset >= SCATTER_ND:
+        return emitter.one("ScatterND", [data, places, rows], "scatter")
+    shape = emitter.one("Shape", [rows], "scatter")
+    each = emitter.one("Expand", [places, shape], "scatter")
+    each.type = shape.type
+    return emitter.one("Scatter", [data, each, rows], "scatter", axis=0)
 
 
 def turned(linear: Linear) -> Layout:
@@ -104,8 +124,7 @@ def _zeros(emitter: Emitter, joined: ir.Value, outputs: int) -> ir.Value:
         rows = emitter.one("Shape", [joined], "zero", start=1)
     else:
         extents = emitter.one("Shape", [joined], "zero")
-        bounds = [emitter.integers([1], "zero/start"), emitter.integers([2], "zero/stop")]
-        rows = emitter.one("Slice", [extents, *bounds], "zero")
+        rows = window(emitter, extents, 1, 2, "zero", axis=0)
         rows.type = extents.type
     shape = emitter.one("Concat", [emitter.integers([outputs], "zero/outputs"), rows], "zero", axis=0)
     shape.type = rows.type

@@ -20,12 +20,13 @@ class Frame:
     shape: ir.Value | None
 
 
-def enter(emitter: Emitter, layout: Layout | None = None) -> Frame:
+def enter(emitter: Emitter, layout: Layout | None = None, x: ir.Value | None = None) -> Frame:
     """Bring the activation of the emitter's linear to (K, M), M being all its other extents in the order of y.
 
-    layout: what to take for its layout, which is its own by default.
+    layout: what to take for its layout, which is its own by default; x: for its activation, where features do not lie
+    on the last axis.
     """
-    x, (K, N) = emitter.linear.activation, emitter.linear.shape
+    (K, N), x = emitter.linear.shape, x or emitter.linear.activation
     layout = layout or emitter.linear.layout
     if layout.kind == "rows":
         flat = enter_rows(emitter)

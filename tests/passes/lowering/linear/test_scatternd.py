@@ -4,6 +4,8 @@ import numpy as np
 import onnx
 import oracles
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import scission
 from scission import PlanError
@@ -14,11 +16,24 @@ from scission.ir.provenance import ORIGIN
 from scission.models.matrix import weight
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import KINDS, build, feeds
-from scission.passes.lowering.linear.scatternd import turned
+from scission.passes.lowering.linear.scatternd import ScatterNd, turned
+from scission.passes.lowering.target import Target
 
 LITERAL = {"Gather", "MatMul", "ScatterND"}
 ENDS = {"Transpose", "Reshape", "Shape", "Slice", "Equal", "Cast", "Sub"}  # layouts of more than two axes, in any set
-BESIDES = {"Concat", "ConstantOfShape", "Constant", "DequantizeLinear", "Mul", "Add"}
+BESIDES = {"Concat", "ConstantOfShape", "Constant", "DequantizeLinear", "Mul", "Add", "Pad", "Relu"}
+FUNCTIONS = {  # of FusedGemm, with what they take
+    "Relu": {},
+    "Sigmoid": {},
+    "Tanh": {},
+    "LeakyRelu": {"alpha": 0.3},
+    "Elu": {"alpha": 0.7},
+    "HardSigmoid": {"alpha": 0.3, "beta": 0.4},
+    "Selu": {"alpha": 1.5, "gamma": 1.2},
+    "Softplus": {},
+    "Softsign": {},
+    "ThresholdedRelu": {"alpha": 0.2},
+}
 
 
 def emitted(model):
@@ -47,7 +62,8 @@ def test_what_splits_is_gather_products_and_one_scatter_in_every_kind(kind, dorm
     linears = {one.address: one for one in survey(load(planted.model).graph).linears}
     for step in plan.steps:
         if step.lowering == "dense":
-            assert "scatter" in str(step.reason) or "ScatterND" in str(step.reason) or step.components < 2, step.reason
+            assert "scatter" in str(step.reason) or step.components < 2, step.reason
+        assert step.lowering == "scatternd" or not kind.startswith(("conv", "fused-gemm"))
         if step.lowering != "scatternd":
             continue
         ops, blocks = by_origin[step.node], len(step.decomposition.blocks)
@@ -87,6 +103,77 @@ def test_dormant_outputs_are_the_zero_channel_in_every_operator_set(opset, rows)
     assert oracles.operators(changed)["ScatterND"] == 1
     x = np.random.default_rng(1).standard_normal((rows, 8)).astype(np.float32)
     oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(changed, {"x": x}))
+
+
+@pytest.mark.parametrize("opset", [9, 10])
+@pytest.mark.parametrize("dormant", [(0, 0), (2, 3)])
+def test_before_its_operator_set_scatternd_is_a_scatter_along_the_features(opset, dormant):
+    W, _ = weight(np.random.default_rng(0), [(3, 4)] * 2, dormant=dormant)
+    ends = {"x": ["n", W.shape[0]]}, {"y": ["n", W.shape[1]]}
+    constants = {"W": W, "b": np.float32(np.arange(W.shape[1]))}
+    model = oracles.graph([("Gemm", ["x", "W", "b"], ["y"])], *ends, constants, opset, 5)
+    changed = scission.apply(model, scission.plan(model, provider="cpu", threads=1, lowering="scatternd"))
+    ops = oracles.operators(changed)
+    assert (ops["Scatter"], ops["Gather"], ops["MatMul"], ops["ScatterND"]) == (1, 2, 2, 0)
+    for rows in (0, 1, 5):
+        x = {"x": np.random.default_rng(1).standard_normal((rows, W.shape[0])).astype(np.float32)}
+        oracles.assert_close(oracles.run(model, x), oracles.run(changed, x))
+
+
+def test_an_operator_set_that_scatters_nothing_says_so():
+    W, _ = weight(np.random.default_rng(0), [(3, 4)] * 2)
+    model = oracles.graph([("MatMul", ["x", "W"], ["y"])], {"x": ["n", 6]}, {"y": ["n", 8]}, {"W": W}, 8, 3)
+    (step,) = scission.plan(model, provider="cpu", threads=1, lowering="scatternd").steps
+    assert step.lowering == "dense" and "Scatter came with 9, ScatterND with 11; use 'scatter'" in step.reason.text
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dormant", [(0, 0), (0, 2)])
+def test_the_function_of_a_fused_operator_follows_on_its_own(name, dormant):
+    W, _ = weight(np.random.default_rng(0), [(3, 4)] * 2, dormant=dormant)
+    attributes = {"domain": "com.microsoft", "activation": name, "alpha": 0.5, "beta": 2.0}
+    attributes |= {f"activation_{key}": value for key, value in FUNCTIONS[name].items()}
+    constants = {"W": W, "b": np.random.default_rng(1).standard_normal(W.shape[1]).astype(np.float32)}
+    nodes = [("FusedGemm", ["x", "W", "b"], ["y"], attributes)]
+    model = oracles.graph(nodes, {"x": ["n", 6]}, {"y": ["n", W.shape[1]]}, constants)
+    changed = scission.apply(model, scission.plan(model, provider="cpu", threads=1, lowering="scatternd"))
+    assert oracles.operators(changed)["ScatterND"] == oracles.operators(changed)[name] == 1
+    x = {"x": 3 * np.random.default_rng(2).standard_normal((50, 6)).astype(np.float32)}
+    oracles.assert_close(oracles.run(model, x), oracles.run(changed, x))
+
+
+def test_a_function_that_is_no_operator_stays_fused():
+    W, _ = weight(np.random.default_rng(0), [(3, 4)] * 2)
+    nodes = [("FusedGemm", ["x", "W"], ["y"], {"domain": "com.microsoft", "activation": "Affine"})]
+    model = oracles.graph(nodes, {"x": ["n", 6]}, {"y": ["n", 8]}, {"W": W})
+    seen = survey(load(model).graph)
+    assert "Affine of FusedGemm is no operator" in (ScatterNd().why_not(seen.linears[0], None, Target()) or "")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_any_convolution_of_one_pixel_is_written_literally(data):
+    """Strides, pads and what is said of padding instead, over one to three axes."""
+    axes, opset = data.draw(st.integers(1, 3)), data.draw(st.sampled_from([11, 13, 17]))
+    attributes = {"strides": data.draw(st.lists(st.integers(1, 3), min_size=axes, max_size=axes))}
+    if auto := data.draw(st.sampled_from(["", "SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"])):
+        attributes["auto_pad"] = auto
+    if auto in ("", "NOTSET"):
+        attributes["pads"] = data.draw(st.lists(st.integers(0, 2), min_size=2 * axes, max_size=2 * axes))
+    W, _ = weight(np.random.default_rng(0), [(2, 3)] * 2, dormant=data.draw(st.sampled_from([(0, 0), (1, 2)])))
+    K, N = W.shape
+    constants = {"W": W.T.reshape(N, K, *[1] * axes), "b": np.float32(np.arange(N))}
+    extents = data.draw(st.lists(st.integers(1, 5), min_size=axes, max_size=axes))
+    known = data.draw(st.booleans())
+    dims = extents if known else ["a", "b", "c"][:axes]
+    nodes = [("Conv", ["x", "W", "b"], ["y"], attributes)]
+    model = oracles.graph(nodes, {"x": ["n", K, *dims]}, {"y": None}, constants, opset)
+    plan = scission.plan(model, provider="cpu", threads=1, lowering="scatternd")
+    assert [step.lowering for step in plan.steps] == ["scatternd"]
+    changed = scission.apply(model, plan)
+    for samples in (0, 2):
+        x = {"x": np.random.default_rng(3).standard_normal((samples, K, *extents)).astype(np.float32)}
+        oracles.assert_close(oracles.run(model, x), oracles.run(changed, x))
 
 
 def test_a_region_is_taken_one_by_one():
