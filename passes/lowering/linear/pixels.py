@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
 from ..nodes.emitter import Emitter
 
@@ -37,7 +36,7 @@ def pixels(emitter: Emitter) -> ir.Value:
     if pads:
         half = len(pads) // 2
         around = [0, 0, *pads[:half], 0, 0, *pads[half:]]
-        value = _shaped(emitter.one("Pad", [value, emitter.integers(around, "pixels/pads")], "pixels"), emitter)
+        value = emitter.one("Pad", [value, emitter.integers(around, "pixels/pads")], "pixels")
     if steps:
         axes = range(2, 2 + len(steps))
         bounds = {
@@ -47,15 +46,7 @@ def pixels(emitter: Emitter) -> ir.Value:
             "steps": list(steps),
         }
         operands = [emitter.integers(numbers, f"pixels/{name}") for name, numbers in bounds.items()]
-        value = _shaped(emitter.one("Slice", [value, *operands], "pixels"), emitter)
-    return value
-
-
-def _shaped(value: ir.Value, emitter: Emitter) -> ir.Value:
-    """The same with what is known of its shape: samples and channels stay as many as they are."""
-    known = shape_of(emitter.linear.activation)
-    if known is not None:
-        value.shape = ir.Shape([*known[:2], *[None] * (len(known) - 2)])
+        value = emitter.one("Slice", [value, *operands], "pixels")
     return value
 
 
