@@ -19,6 +19,7 @@ from ..connectivity.edges import edges
 from ..decompose.recurrent import states_of
 from ..lowering.linear.dormant import computes_dormant
 from ..lowering.linear.lowerings import suited
+from ..lowering.nodes.quantisation_groups import group_size, in_groups
 from .analysis import Analysis, analyse_linear, analyse_on, key_of
 from .candidates import LinearCandidate, Question, best_of, candidates, refusals
 from .settings import Memo, Planning, PlanSettings
@@ -98,6 +99,7 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
     if key not in memo.choices:
         memo.choices[key] = _chosen(linear, analysis, settings, counts, asked)
     choice, against = memo.choices[key]
+    choice = _whole_groups(choice, linear)
     reason = refusal(linear, analysis, choice, counts, settings, asked, against)
     taken = choice.lowering if reason is None and choice else None
     decomposition = choice.decomposition if choice else Decomposition((K, N), ())
@@ -130,6 +132,13 @@ def _chosen(
     question = Question(target=settings.target, rows=rows, grain=settings.grain, asked=wanted)
     found = list(candidates(linear, analysis, question))
     return best_of(found), refusals(found).get(wanted, "") if wanted else ""
+
+
+def _whole_groups(choice: LinearCandidate | None, linear: Linear) -> LinearCandidate | None:
+    """The same with blocks of whole groups of inputs, where the weight is quantised in such and that can be had."""
+    size = group_size(linear)
+    found = in_groups(choice.decomposition, size) if choice is not None and size is not None else None
+    return choice if choice is None or found is None else replace(choice, decomposition=found)
 
 
 def names_of(one: Linear | Recurrent) -> tuple[str | None, ...]:

@@ -25,6 +25,7 @@ from ..decompose.region import assign, group_joint, is_rectangular, joint_blocks
 from ..lowering.linear.protocol import why_not_dense
 from ..lowering.linear.select import selection
 from ..lowering.nodes.emitter import Names
+from ..lowering.nodes.quantisation_groups import group_size
 from ..lowering.prices import MARGIN, Prices
 from ..lowering.region.cost import joint_seconds, region_seconds
 from ..lowering.seconds import dense_seconds
@@ -74,7 +75,7 @@ def candidate(linear: Linear, analysis: Analysis, constants: Constants) -> Candi
     """The linear as a candidate; None where it cannot take part in a region."""
     covered = bool(analysis.covers) and not (analysis.covers[0].summed or analysis.covers[0].strays)
     whole = analysis.components.count < 2
-    if (whole and not covered) or unfit(linear) or why_not_dense(linear, None):
+    if (whole and not covered) or unfit(linear) or why_not_dense(linear, None) or group_size(linear):
         return None
     copies = False
     if analysis.components.nonzeros == linear.shape[1] and linear.alpha == 1 and linear.beta == 1:

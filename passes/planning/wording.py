@@ -16,6 +16,7 @@ from ..decompose.blocks import is_cover
 from ..lowering.linear.dormant import computes_dormant
 from ..lowering.linear.lowerings import ON_ANY, lowering_of
 from ..lowering.linear.protocol import why_not_dense
+from ..lowering.nodes.quantisation_groups import group_size
 from ..lowering.nodes.weights import loses_format
 from ..lowering.prices import MARGIN
 from .analysis import Analysis
@@ -24,6 +25,7 @@ from .settings import PlanSettings
 
 __all__ = ["describe_stranger", "praise", "refusal"]
 
+MATMULS = ("split", "gather")  # lowerings whose blocks are such MatMuls
 NEAREST = 5  # names that are offered for one that is unknown
 
 
@@ -59,14 +61,15 @@ def refusal(
     wanted = lowering_of(asked) if asked else None
     if why := why_not_dense(linear, None) or (wanted.why_not(linear, None, settings.target) if wanted else None):
         return Reason(Cause.UNSUPPORTED, why)
-    if why := loses_format(linear):
+    if why := loses_format(linear, choice.decomposition):
         return Reason(Cause.QUANTISED, f"its weight is quantised {why}")
     if wanted is not None and wanted.name not in analysis.takes:
         return Reason(Cause.BLOCKS, f"'{wanted.name}' needs {wanted.needs}; use '{ON_ANY.name}'")
     if wanted is not None:
         return None
-    if _dequantised(linear) and not settings.force:
-        lost = "its weight is quantised: ONNX Runtime multiplies it in an 8-bit kernel, which blocks would not get"
+    if _loses_kernel(linear, choice) and not settings.force:
+        which = "an 8-bit kernel" if group_size(linear) is None else "a kernel for few bits"
+        lost = f"its weight is quantised: ONNX Runtime multiplies it in {which}, which blocks would not get"
         return Reason(Cause.QUANTISED, lost)
     if choice.gain < MARGIN and not settings.force:
         what = f"{parts.count} blocks" if parts.count > 1 else "one block beside dormant features"
@@ -83,9 +86,15 @@ def refusal(
     return None
 
 
-def _dequantised(linear: Linear) -> bool:
+def _loses_kernel(linear: Linear, choice: LinearCandidate) -> bool:
+    """Whether ONNX Runtime multiplies a quantised weight in a kernel of its own, and not the blocks of it: with scales
+    for groups of inputs it has one for a MatMul whose right operand is stored (K, N), as `MATMULS` have them."""
     maker = linear.weight.producer()
-    return maker is not None and maker.op_type == "DequantizeLinear"
+    if maker is None or maker.op_type != "DequantizeLinear":
+        return False
+    if group_size(linear) is None:
+        return True
+    return linear.op == "MatMul" and not linear.transposed and choice.lowering.name not in MATMULS
 
 
 def praise(analysis: Analysis, chosen: Decomposition, *, selects: bool) -> Reason:

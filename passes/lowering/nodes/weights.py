@@ -11,8 +11,9 @@ import numpy.typing as npt
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
-from ....ir.plan.plan import Block, Indices
+from ....ir.plan.plan import Block, Decomposition, Indices, PlanError
 from .emitter import Emitter
+from .quantisation_groups import group_size, groups_of, in_groups
 
 __all__ = ["BlockWeights", "loses_format"]
 
@@ -46,10 +47,11 @@ class BlockWeights:
         return emitter.constant(part.reshape(part.shape + self._windows), f"{role}/weight")
 
 
-def loses_format(linear: Linear) -> str:
+def loses_format(linear: Linear, found: Decomposition | None = None) -> str:
     """Why the blocks of a quantised weight would have to be stored in floating point; '' where they need not be.
 
-    Only matrices of 8-bit integers with one scale, or one for each row or column, can be cut as they are.
+    Matrices of 8-bit integers with one scale, or one for each row or column, can be cut as they are, and those of 4 and
+    8 bits with one for each group of inputs where blocks are whole groups (`in_groups`). found: the blocks.
     """
     node = linear.weight.producer()
     if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
@@ -57,6 +59,8 @@ def loses_format(linear: Linear) -> str:
     values = node.inputs[0]
     kind = values.dtype or (values.const_value.dtype if values.const_value is not None else None)
     if node.attributes.get("block_size") is not None:
+        if (own := group_size(linear)) and (found is None or in_groups(found, own) == found):
+            return ""
         size = node.attributes["block_size"].as_int()
         how = f"in groups of {size} entries with a scale each, which its blocks would cut"
     elif kind is not None and kind not in (ir.DataType.INT8, ir.DataType.UINT8):
@@ -85,20 +89,30 @@ def _cut_slices(stored: Array, linear: Linear, ends: Ends) -> Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Quantised:
-    """The operands of the DequantizeLinear that makes a weight; axis: of the scales, in canonical (K, N), or None."""
+    """The operands of the DequantizeLinear that makes a weight; axis: of the scales, in canonical (K, N), or None;
+    group: how many inputs share a scale where there is one for each group of them and each output, else None."""
 
     values: Array
     scale: Array
     zero: Array | None
     axis: int | None
+    group: int | None
     attributes: dict[str, Any]
 
     @staticmethod
     def of(node: ir.Node, linear: Linear, constants: Constants) -> _Quantised | None:
-        if node.op_type != "DequantizeLinear" or node.attributes.get("block_size") is not None:
+        group = group_size(linear)
+        if node.op_type != "DequantizeLinear" or (node.attributes.get("block_size") is not None and group is None):
             return None
         values, scale, *rest = (None if v is None else constants.read(v) for v in node.inputs)
-        if values is None or scale is None or values.ndim != 2 or values.dtype not in (np.int8, np.uint8):
+        if values is None or scale is None or values.ndim != 2:
+            return None
+        if group is not None:
+            zero = rest[0] if rest else None
+            if linear.transposed:
+                values, scale, zero = values.T, scale.T, None if zero is None else zero.T
+            return _Quantised(values, scale, zero, 0, group, dict(node.attributes))
+        if values.dtype not in (np.int8, np.uint8):
             return None
         axis = node.attributes.get("axis")
         stored_axis = (axis.as_int() if axis else 1) % 2
@@ -107,15 +121,28 @@ class _Quantised:
             scale,
             rest[0] if rest else None,
             None if scale.size == 1 else stored_axis ^ linear.transposed,
+            None,
             {k: v for k, v in node.attributes.items() if k != "axis"},
         )
 
     def block(self, emitter: Emitter, role: str, ends: Ends, outputs_first: bool) -> ir.Value:
-        """A DequantizeLinear of one block's part of the operands."""
+        """A DequantizeLinear of one block's part of the operands. Raises PlanError for a block that cuts a group."""
+        scaled = ends
+        if self.group is not None:
+            groups = groups_of(ends[0], self.group, self.values.shape[0])
+            if groups is None:
+                what = f"a block cuts a group of {self.group} inputs that share a scale"
+                raise PlanError(f"{emitter.linear.address}: {what}; make a new plan")
+            scaled = groups, ends[1]
         inputs = [emitter.constant(_cut(self.values, ends, outputs_first), f"{role}/quantised")]
         for name, array in (("scale", self.scale), ("zero_point", self.zero)):
             if array is not None:
-                part = array if self.axis is None else array[ends[self.axis]]
-                inputs.append(emitter.constant(part, f"{role}/{name}"))
+                inputs.append(emitter.constant(self._scaled(array, scaled, outputs_first), f"{role}/{name}"))
         attributes = self.attributes | ({} if self.axis is None else {"axis": self.axis ^ outputs_first})
         return emitter.node("DequantizeLinear", inputs, role, attributes)[0]
+
+    def _scaled(self, array: Array, ends: Ends, outputs_first: bool) -> Array:
+        """The part of scales or zero points that stands between some inputs, or groups of them, and outputs."""
+        if self.group is not None:
+            return _cut(array, ends, outputs_first)
+        return array if self.axis is None else array[ends[self.axis]]
