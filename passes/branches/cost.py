@@ -22,7 +22,10 @@ COPYING = MOVING - {"Transpose"}
 
 def separate_seconds(found: Merged, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:
     """Predicted seconds of all nodes that go; shape_of: the extents of a value at the size that is predicted for."""
-    return sum(_node_seconds(node, shape_of, constants, prices) for node in found.replaced)
+    packed = {node for pack in found.packs for node in pack}
+    alike = sum(len(pack) * _node_seconds(pack[0], shape_of, constants, prices) for pack in found.packs)
+    rest = (_node_seconds(node, shape_of, constants, prices) for node in found.replaced if node not in packed)
+    return alike + sum(rest)
 
 
 def merged_seconds(found: Merged, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...ir.graph.activations import Activations
 from ...ir.graph.constants import Constants
+from ...ir.graph.functions import inline
 from ...ir.graph.linear import Scope, scopes
+from ...ir.graph.node import leaf_shape, size
 from ...ir.graph.operators import PRODUCTS
+from ...ir.graph.shapes import infer_shapes
 from ...ir.graph.sizes import Setting
-from ...ir.graph.view import view
 from ...ir.io.load import ModelError
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.merged_branches import MergedBranches
@@ -29,6 +32,8 @@ from .rules.rules import rule_of
 __all__ = ["find_branches", "site_of"]
 
 FEWEST = 2
+SMALL = 1 << 18  # entries of weights: merging products with larger ones of their own saves next to nothing
+CUTTING = frozenset({"Slice", "Gather", "Split", "Squeeze"})
 
 
 def find_branches(
@@ -41,12 +46,13 @@ def find_branches(
     """
     if not _worth_a_look(model):
         return ()
-    seen = view(model)
-    scope = next(scopes(seen.model))
-    site = site_of(scope, seen.found.constants)
+    copy, _ = inline(model, ())
+    infer_shapes(copy)
+    scope = next(scopes(copy))
+    site = site_of(scope, Constants(copy))
     if site is None:
         return ()
-    finder = _Finder(site, scope, Activations(seen.model, sized), target)
+    finder = _Finder(site, scope, Activations(copy, sized), target)
     taken: set[ir.Node] = set()
     found = []
     for start in _starts(site):
@@ -71,32 +77,45 @@ def site_of(scope: Scope, constants: Constants) -> Site | None:
 
 
 def _worth_a_look(model: ir.Model) -> bool:
-    """Whether two nodes that are alike read one value, or pieces of one, and products follow: without any shapes."""
+    """Whether products that are alike follow on one value, or on pieces of one: told without any shapes."""
     scope = next(scopes(model))
     constants = Constants(model)
     signatures = Signatures(scope, constants)
     if sum(node.op_type in PRODUCTS for node in scope.graph) < FEWEST:
         return False
-    for value in _roots(scope.graph):
-        seen: set[int] = set()
-        for node in value.consumers():
-            if node.graph is not scope.graph or (rule_of(node) is None and node.op_type != "Split"):
-                continue
-            key = signatures.local(node) if node.op_type in PRODUCTS else _cutting(node)
-            if key in seen or (node.op_type == "Split" and len(node.outputs) > 1):
+    seen: dict[tuple[ir.Value, int], ir.Node] = {}
+    for node in scope.graph:
+        root = _root(node, constants)
+        product = signatures.product(node) if root is not None else None
+        if root is None or product is None:
+            continue
+        for key in {signatures.deep(node), signatures.local(node) if product is node else -1} - {-1}:
+            other = seen.setdefault((root, key), product)
+            if other is not product and (_is_small(product, constants) or _are_equal(other, product, signatures)):
                 return True
-            seen.add(key)
     return False
 
 
-def _cutting(node: ir.Node) -> int:
-    return -1 if node.op_type in ("Slice", "Gather") else -2 - id(node)
+def _root(node: ir.Node, constants: Constants) -> ir.Value | None:
+    """The value that a node reads, or whose piece it may read; None where it cuts one out, or reads several."""
+    read = {value for value in node.inputs if value is not None and value not in constants}
+    if len(read) != 1 or node.op_type in CUTTING or rule_of(node) is None:
+        return None
+    value = read.pop()
+    while (maker := value.producer()) is not None and maker.op_type in CUTTING and maker.inputs[0] is not None:
+        value = maker.inputs[0]
+    return value
 
 
-def _roots(graph: ir.Graph | ir.Function) -> Iterator[ir.Value]:
-    yield from (value for value in graph.inputs if value.const_value is None)
-    for node in graph:
-        yield from node.outputs
+def _is_small(product: ir.Node, constants: Constants) -> bool:
+    """Whether running a product costs something beside the product itself, whatever it is."""
+    held = (value for value in product.inputs if value is not None and value in constants)
+    return all(size(leaf_shape(leaf)) <= SMALL for value in held for leaf in constants.leaves(value))
+
+
+def _are_equal(one: ir.Node, other: ir.Node, signatures: Signatures) -> bool:
+    pairs = [(a, b) for a, b in zip(one.inputs, other.inputs, strict=False) if a is not None and b is not None]
+    return any(a is b or signatures.same(a, b) for a, b in pairs)
 
 
 def _starts(site: Site) -> Iterator[tuple[ir.Node, ...]]:
@@ -186,10 +205,7 @@ class _Finder:
         constants = self.site.constants
         gains = []
         for place in range(len(self.activations.settings)):
-
-            def shape_of(value: ir.Value, place: int = place) -> tuple[int, ...]:
-                return self.activations.shape(value, place)
-
+            shape_of = functools.cache(functools.partial(self.activations.shape, place=place))
             for prices in self.target.prices:
                 before = separate_seconds(one, shape_of, constants, prices)
                 gains.append(before / merged_seconds(one, shape_of, constants, prices))

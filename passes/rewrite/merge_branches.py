@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...ir.axes.region import Inner
+from ...ir.graph.constants import Constants
+from ...ir.graph.functions import inline
 from ...ir.graph.linear import Scope, scopes
-from ...ir.graph.shapes import correct_shapes
-from ...ir.graph.view import view
+from ...ir.graph.shapes import correct_shapes, infer_shapes
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.plan import PlanError
@@ -28,9 +29,10 @@ def merge_branches(model: ir.Model, found: Sequence[MergedBranches]) -> ir.Model
 
     Raises PlanError when the model has no such branches, or their weights are others.
     """
-    seen = view(model)
-    scope = next(scopes(seen.model))
-    site = site_of(scope, seen.found.constants)
+    copy, _ = inline(model, ())
+    infer_shapes(copy)
+    scope = next(scopes(copy))
+    site = site_of(scope, Constants(copy))
     if site is None:
         raise PlanError(f"{found[0].nodes[0]}: the nodes of the model are not in order; make a new plan for this model")
     # All are followed through the graph as it is before any is written.
@@ -39,12 +41,12 @@ def merge_branches(model: ir.Model, found: Sequence[MergedBranches]) -> ir.Model
     for one in found:
         followed.append(_followed(one, site, scope, taken))
         taken.update(followed[-1].replaced)
-    names, sharing = Names(seen.model), Sharing()
+    names, sharing = Names(copy), Sharing()
     now: dict[ir.Value, ir.Value] = {}
     for each in followed:
-        _write(seen.model, each, site, Emitter(_origin(each, scope), names), sharing, now)
-    correct_shapes(seen.model)
-    return seen.model
+        _write(copy, each, site, Emitter(_origin(each, scope), names), sharing, now)
+    correct_shapes(copy)
+    return copy
 
 
 def _followed(one: MergedBranches, site: Site, scope: Scope, taken: set[ir.Node]) -> Merged:

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Scope
 from ....ir.graph.node import leaf_shape, size
+from ....ir.graph.operators import PRODUCTS
 from ....ir.onnx_ir import onnx_ir as ir
 from ...diff.tensor_identity import Contents
 from ...diff.value_numbering import Numbers, attribute_key, constant_of, operands, operator, stated, subgraphs
@@ -28,6 +29,7 @@ class Signatures:
         self._contents = Contents()
         self._local: dict[ir.Node, int] = {}
         self._deep: dict[ir.Node, int] = {}
+        self._products: dict[ir.Node, ir.Node | None] = {}
 
     def local(self, node: ir.Node) -> int:
         """Operator, attributes, and the constants of a node, weights by type and shape alone."""
@@ -46,12 +48,25 @@ class Signatures:
                 stack.extend(missing)
             else:
                 self._deep[top] = self._numbers.of("deep", self.local(top), *sorted(self._leads(top)))
+                behind = (self._products[reader] for _, reader in self._through(top))
+                own = top if top.op_type in PRODUCTS else None
+                self._products[top] = own or next((one for one in behind if one is not None), None)
         return self._deep[node]
+
+    def product(self, node: ir.Node) -> ir.Node | None:
+        """The first product with a constant that follows before something else is read as well, or the node itself."""
+        self.deep(node)
+        return self._products[node]
 
     def holds(self, value: ir.Value) -> Hashable:
         """What a constant holds: a number of its contents, or the value itself where it is computed."""
         tensor = constant_of(value)
         return value if tensor is None else self._contents.of(tensor)
+
+    def same(self, one: ir.Value, other: ir.Value) -> bool:
+        """Whether two values are constants that hold the same."""
+        tensors = constant_of(one), constant_of(other)
+        return None not in tensors and self._contents.of(tensors[0]) == self._contents.of(tensors[1])
 
     def _key(self, node: ir.Node) -> Iterator[Hashable]:
         if any(True for _ in subgraphs(node)) or any(one.is_ref() for one in node.attributes.values()):
