@@ -5,7 +5,8 @@ makes models of planted blocks from 1 kB up to the largest, in turn layers of Ma
 56x56 positions, MatMuls of sequences (N, 1500, K), and mel filter banks, runs every command on each in a process of
 its own, and prints for each command the largest resident memory beyond the files of the model it reads, with the model
 where that was; the target holds without any option that asks for more. What a command refuses (exit status 2 or 3) or
-does not finish counts as missed. Models above 100 MB go through the commands that read, write or run whole models.
+does not finish counts as missed. Models above 50 MB are layers or convolutions over 14x14 positions, and go through the
+commands that read, write or run whole models.
 
 Every row is kept in `.bench/memory.jsonl` as soon as it is measured, and is not measured again by the next run, unless
 `--again` says so; `--only` keeps to some commands, and to what they need.
@@ -38,7 +39,7 @@ WIDEST = 2048  # features of one layer
 BLOCKS = 4
 FINE = (0, 1, 4)  # exit statuses of a command that did its work
 TIMEOUT = 600
-LARGE = 100_000_000  # bytes of a model that only goes through the commands to which its size matters
+LARGE = 50_000_000  # bytes of a model that only goes through the commands to which its size matters
 ROWS = Path(__file__).parents[2] / ".bench" / "memory.jsonl"
 KINDS = ("layers", "convolution", "sequences", "mel")
 
@@ -59,8 +60,8 @@ def model(kind: str, size: int) -> onnx.ModelProto:
         bins = max(8, int(np.sqrt(size)))
         return mel.build(bins, max(4, bins // 4))
     n = max(8, min(WIDEST, int(np.sqrt(size / 4))))
-    depth = max(1, size // (4 * n * n))
-    around = {"layers": (["N"], []), "sequences": (["N", 1500], []), "convolution": (["N"], [56, 56])}[kind]
+    depth, side = max(1, size // (4 * n * n)), 56 if size < LARGE else 14
+    around = {"layers": (["N"], []), "sequences": (["N", 1500], []), "convolution": (["N"], [side, side])}[kind]
     shape = [*around[0], n, *around[1]]
     nodes, weights, last = [], [], "x"
     for layer in range(depth):
@@ -198,7 +199,7 @@ def measured(given: argparse.Namespace) -> Iterator[Row]:
         lines = (json.dumps(asdict(row) | {"size": key[1]}) + "\n" for key, row in known.items())
         ROWS.write_text("".join(lines), encoding="utf-8")
     for place, size in enumerate(map(int, np.geomspace(SMALLEST, given.largest, given.models))):
-        kind = KINDS[place % len(KINDS)] if size < 50e6 else KINDS[place % 3 // 2]  # the others would take too long
+        kind = KINDS[place % len(KINDS)] if size < LARGE else KINDS[place % 3 // 2]  # the others would take too long
         with tempfile.TemporaryDirectory() as name:
             path = Path(name) / str(size) / f"{kind}.onnx"
             path.parent.mkdir()
