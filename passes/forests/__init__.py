@@ -1,7 +1,9 @@
-"""Forests of decision trees, compiled to other operators or in one, as values; and which form each is to have.
+"""Which form each forest of decision trees is to have: one operator that walks trees, products, or gathers.
 
-    products, gathers  -- recognise -->  Forest  -- to_ensemble -->  one operator that walks trees
+    products, gathers  -- compiled -->  Forest  -- trees -->  one operator       on a processor
+    one operator       -- lowered -->  Ensemble -- lowered -->  blocks, gathers   on a device that has no such operator
 
-Entry: `find.find`, `recognise.compiled_forests`, `to_ensemble.write_ensemble`.
-May import: ir, ir.graph, ir.io, ir.plan, passes.lowering, passes.lowering.nodes.
+Entry: `find.find`.
+May import: ir, ir.graph, ir.plan, passes.forests.compiled, passes.forests.lowered, passes.forests.trees,
+  passes.lowering.
 """

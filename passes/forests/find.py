@@ -14,24 +14,33 @@ from ...ir.plural import counted
 from ...ir.reason import Cause, Reason
 from ..lowering.prices import MARGIN
 from ..lowering.target import Target
+from .choose import Standing, is_ensemble, lowered, standing
+from .compiled.recognise import Compiled, NoForest, compiled_forests, may_hold_forests
 from .prices import compiled_seconds, ensemble_seconds
-from .recognise import Compiled, NoForest, compiled_forests, may_hold_forests
-from .to_ensemble import DOMAIN, why_no_ensemble
+from .trees.to_ensemble import DOMAIN, why_no_ensemble
 
-__all__ = ["find", "raised", "seen", "version"]
+__all__ = ["find", "seen", "standing_forests", "version"]
 
 UNSAID = 3  # version of the operators where the model imports none of the domain
 
 
 def find(model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...]]) -> list[RewrittenForest]:
-    """The forests that are predicted to be faster in another form; reads and changes nothing."""
-    if target.provider == "cuda" or not may_hold_forests(model):
+    """The forests that are predicted to be faster in another form; reads and changes nothing.
+
+    On a processor those compiled to other operators become one, which walks trees; on a device, which has no such
+    operator, those that are one may become others.
+    """
+    cuda = target.provider == "cuda"
+    if not (any(map(is_ensemble, model.graph)) if cuda else may_hold_forests(model)):
         return []
     model, found = seen(model)
     addresses = {node: text for scope in scopes(model) for node, text in scope.addresses.items()}
+    if cuda:
+        told = [_lowered(one, addresses, target, sized()) for one in standing_forests(model)]
+        return [one for one in told if isinstance(one, RewrittenForest)]
     constants, number = Constants(model), version(model)
     compiled = [one for one in found if isinstance(one, Compiled) and why_no_ensemble(one.forest, number) is None]
-    told = [raised(one, addresses, constants, target, sized()) for one in compiled]
+    told = [_raised(one, addresses, constants, target, sized()) for one in compiled]
     return [one for one in told if isinstance(one, RewrittenForest)]
 
 
@@ -39,7 +48,21 @@ def seen(model: ir.Model) -> tuple[ir.Model, list[Compiled | NoForest]]:
     """A copy of a model with its shapes inferred, and the compiled forests in it."""
     copy = model.clone()
     infer_shapes(copy)
-    return copy, compiled_forests(copy, Constants(copy))
+    return copy, compiled_forests(copy, Constants(copy)) if may_hold_forests(copy) else []
+
+
+def standing_forests(model: ir.Model) -> list[Standing | Reason]:
+    """Each operator of the main graph that walks trees, or why it stays."""
+    opset = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 1))
+    return [standing(node, opset) for node in model.graph if is_ensemble(node)]
+
+
+def _lowered(
+    found: Standing | Reason, addresses: Mapping[ir.Node, str], target: Target, settings: Sequence[Setting]
+) -> RewrittenForest | Reason:
+    if isinstance(found, Reason):
+        return found
+    return lowered(found, addresses, target, [_rows(found.rows, setting) for setting in settings])
 
 
 def version(model: ir.Model) -> int:
@@ -47,7 +70,7 @@ def version(model: ir.Model) -> int:
     return int(model.opset_imports.get(DOMAIN, UNSAID))
 
 
-def raised(
+def _raised(
     found: Compiled, addresses: Mapping[ir.Node, str], constants: Constants, target: Target, settings: Sequence[Setting]
 ) -> RewrittenForest | Reason:
     """A compiled forest as one operator, or why it stays as it is."""

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from ...ir.graph.constants import Constants
 from ...ir.graph.node import size
+from ...ir.plan.rewritten_forest import ForestForm
 from ..lowering.prices import Prices
 from ..lowering.seconds import FLOAT_BYTES, products_seconds
-from .forest import Forest
-from .recognise import Compiled
+from .compiled.recognise import Compiled
+from .lowered.normal import leaf_counts
+from .trees.forest import Forest
 
-__all__ = ["compiled_seconds", "ensemble_seconds"]
+__all__ = ["compiled_seconds", "ensemble_seconds", "lowered_seconds", "standing_seconds"]
 
 # Of ONNX Runtime 1.31 on one core (trees of depth 3 to 10, 1 to 4,096 rows, 1 and 10 targets).
 TREE_S = 1e-8  # begin a tree and add what its leaf does to the first target
 LEVEL_S = 4e-9  # go on to a child
 TARGET_S = 3e-9  # add to one target more
+THREADS_USED = 4  # that one operator gains from: 16 cores were 3 to 4 times as fast as one
+# Of a device that has no such operator: rows go to the processor and sums come back.
+ROUND_TRIP_S = 2e-5  # wait for the device, and begin again
+TRAVEL_S = 1.6e-10  # a byte on the way, from memory that is not pinned
+BLOCK_NODES, LEVEL_NODES, END_NODES = 12, 7, 4  # of each form: in all, for each level, behind the last
+WEIGHT_PARTS = 3  # numbers that stand for a weight in blocks
 
 
 def ensemble_seconds(forest: Forest, rows: int, prices: Prices, threads: int = 1) -> float:
@@ -43,3 +51,27 @@ def compiled_seconds(found: Compiled, constants: Constants, rows: int, prices: P
             moved = prices.gather_elements_s if node.op_type.startswith("Gather") else element
             seconds += prices.node_s + rows * each * moved
     return seconds
+
+
+def standing_seconds(forest: Forest, rows: int, threads: int, prices: Prices) -> float:
+    """One operator on the processor beside a device, with what it reads and computes on the way."""
+    travel = ROUND_TRIP_S + rows * (forest.features + forest.targets) * FLOAT_BYTES * TRAVEL_S
+    return travel + ensemble_seconds(forest, rows, prices, min(threads, THREADS_USED))
+
+
+def lowered_seconds(forest: Forest, form: ForestForm, rows: int, prices: Prices) -> float:
+    """Plain operators on a device; forest: as `normal` leaves it."""
+    trees, targets = forest.roots.size, forest.targets
+    if form is ForestForm.GATHERS:
+        depth = int(forest.depths.max())
+        looked = 3 * prices.gather_elements_s + 4 * prices.elementwise_s
+        ends = targets * (prices.gather_elements_s + prices.elementwise_s)
+        nodes = LEVEL_NODES * depth + END_NODES
+        return nodes * prices.node_s + rows * trees * (depth * looked + ends)
+    leaves = int(leaf_counts(forest).max())
+    tests = max(leaves - 1, 1)
+    elements = rows * trees * tests * (prices.gather_elements_s + 2 * prices.elementwise_s + prices.transpose_s)
+    elements += rows * trees * leaves * 2 * prices.elementwise_s
+    products = rows * trees * leaves * (tests + WEIGHT_PARTS * targets) * prices.mac_s
+    held = trees * leaves * (tests + WEIGHT_PARTS * targets) * FLOAT_BYTES * prices.dram_byte_s
+    return BLOCK_NODES * prices.node_s + elements + max(products, held)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.reason import Cause, Reason
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.reason import Cause, Reason
 from .forest import Array, Forest, Mode
 from .writer import Writer
 

@@ -7,18 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.provenance import ORIGIN, ROLE
-from ..lowering.nodes.emitter import Names
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.provenance import ORIGIN, ROLE
+from ...lowering.nodes.emitter import Names
 from .forest import Array
 
 __all__ = ["Writer"]
 
+AXES_ARE_OPERANDS = {"ReduceSum": 13, "ReduceMin": 18, "ReduceMax": 18}  # since which operator set
+
 
 class Writer:
-    """Collects nodes and constants in order; base: what they are named after; origin: the address that they bear."""
+    """Collects nodes and constants in order; base: what they are named after; origin: the address that they bear;
+    opset: of the standard operators."""
 
-    def __init__(self, names: Names, base: str, origin: str) -> None:
+    def __init__(self, names: Names, base: str, origin: str, opset: int) -> None:
+        self.opset = opset
         self.nodes: list[ir.Node] = []
         self.constants: list[ir.Value] = []
         self._names, self._base, self._origin = names, base, origin
@@ -38,11 +42,23 @@ class Writer:
         """Append a node with one output and return that."""
         return self.op(op, inputs, role, **attributes)[0]
 
+    def reduced(self, op: str, value: ir.Value, axis: int, role: str, *, keepdims: bool = False) -> ir.Value:
+        """ReduceSum, ReduceMin or ReduceMax along one axis, which is an attribute or an operand."""
+        keep = int(keepdims)
+        if self.opset < AXES_ARE_OPERANDS[op]:
+            return self.one(op, [value], role, axes=[axis], keepdims=keep)
+        return self.one(op, [value, self.constant(np.array([axis]), f"{role}/axis")], role, keepdims=keep)
+
     def constant(self, array: Array | Sequence[int], role: str) -> ir.Value:
         """A new constant; Python numbers become int64."""
-        held = np.ascontiguousarray(array)
+        held = np.asarray(array)
         name = self._names.fresh(f"{self._base}/{role}")
-        tensor = ir.Tensor(held, name=name)
+        texts = held.dtype == object
+        tensor: ir.TensorProtocol = (
+            ir.StringTensor([str(one).encode() for one in held], shape=ir.Shape(held.shape), name=name)
+            if texts
+            else ir.Tensor(np.ascontiguousarray(held).reshape(held.shape), name=name)
+        )
         value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(held.shape), const_value=tensor)
         self.constants.append(value)
         return value

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .forest import Array
+from ..trees.forest import Array
 from .layout import Layout
 from .symbols import Counts, Features, Paths, Scores, Sparse, Symbol, Tests
 

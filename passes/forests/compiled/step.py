@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...ir.graph.node import NodeView
-from ...ir.onnx_ir import onnx_ir as ir
-from .forest import Array, Mode
+from ....ir.graph.node import NodeView
+from ....ir.onnx_ir import onnx_ir as ir
+from ..trees.forest import Array, Mode
 from .layout import Layout
 from .moves import moved
 from .recognise_gathers import arithmetic, chosen, compared, expanded, gathered, numbers, picked

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from scission.ir.graph.constants import Constants
 from scission.ir.io.load import load
 from scission.ir.reason import Cause
-from scission.passes.forests.forest import LEAF
-from scission.passes.forests.recognise import Compiled, NoForest, compiled_forests, may_hold_forests
+from scission.passes.forests.compiled.recognise import Compiled, NoForest, compiled_forests, may_hold_forests
+from scission.passes.forests.trees.forest import LEAF
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.rewrite.rewrite import rewrite
 from scission.runtime.pipeline.apply import apply

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .forest import Array
+from ..trees.forest import Array
 
 __all__ = ["OPEN", "Layout"]
 

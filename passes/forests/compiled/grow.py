@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .forest import LEAF, Array, Forest, Mode
+from ..trees.forest import LEAF, Array, Forest, Mode
 from .symbols import Frontier, Paths, Scores, Sparse
 
 __all__ = ["NotATreeError", "forest_of"]

@@ -89,6 +89,18 @@ class Forest:
                 return height
             height[inner] = longer
 
+    def is_finite(self) -> bool:
+        """Whether no test leads back to itself."""
+        inner = np.flatnonzero(~self.is_leaf)
+        ended = self.is_leaf.copy()
+        while not ended.all():
+            more = ended.copy()
+            more[inner] = ended[self.true[inner]] & ended[self.false[inner]]
+            if np.array_equal(more, ended):
+                return False
+            ended = more
+        return True
+
     def leaf_rows(self) -> tuple[Array, Array]:
         """Where the weights of each node begin and end: (n,), (n,), both the same at a node that adds nothing."""
         nodes = np.arange(self.nodes)

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ...ir.graph.node import NodeView
-from ...ir.onnx_ir import onnx_ir as ir
+from ....ir.graph.node import NodeView
+from ....ir.onnx_ir import onnx_ir as ir
 from .layout import OPEN
 from .symbols import Symbol
 

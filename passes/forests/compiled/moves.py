@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...ir.graph.node import NodeView
-from .forest import Array
+from ....ir.graph.node import NodeView
+from ..trees.forest import Array
 from .layout import Layout
 from .symbols import Counts, Features, Paths, Pieces, Scores, Symbol, Tests
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .forest import Array
+from ..trees.forest import Array
 from .layout import Layout
 from .symbols import Features, Frontier, Pieces, Scores, Tests
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .forest import Array
+from ..trees.forest import Array
 from .layout import Layout
 
 __all__ = ["Counts", "Features", "Frontier", "Paths", "Pieces", "Scores", "Symbol", "Tests"]

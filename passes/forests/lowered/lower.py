@@ -1,0 +1,48 @@
+"""An operator that walks trees, written in plain operators that every device has."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.plan.rewritten_forest import ForestForm
+from ..trees.forest import Forest
+from ..trees.writer import Writer
+from .ensemble import Aggregate, Ensemble
+from .finish import write_labels, write_scores
+from .normal import normal
+from .to_blocks import write_blocks
+from .to_gathers import write_gathers
+
+__all__ = ["write_lowered"]
+
+EXTREMES = {Aggregate.MIN: "ReduceMin", Aggregate.MAX: "ReduceMax"}
+
+
+def write_lowered(writer: Writer, ensemble: Ensemble, form: ForestForm, rows: ir.Value) -> list[ir.Value]:
+    """Append the operators; returns the outputs of the operator in their order."""
+    forest = normal(ensemble.forest)
+    sums = _aggregated(writer, ensemble, form, forest, _beside_negatives(writer, ensemble.forest, forest, rows))
+    scores, decisive = write_scores(writer, ensemble, sums)
+    return [scores] if ensemble.labels is None else [write_labels(writer, ensemble, decisive), scores]
+
+
+def _beside_negatives(writer: Writer, plain: Forest, forest: Forest, rows: ir.Value) -> ir.Value:
+    """Rows beside their negatives, where a test is about one."""
+    if (forest.feature < plain.features).all():
+        return rows
+    return writer.one("Concat", [rows, writer.one("Neg", [rows], "rows")], "rows", axis=1)
+
+
+def _aggregated(writer: Writer, ensemble: Ensemble, form: ForestForm, forest: Forest, rows: ir.Value) -> ir.Value:
+    """(N, targets) what the trees come to together."""
+    aggregate = ensemble.aggregate
+    if form is ForestForm.BLOCKS:
+        sums = write_blocks(writer, forest, rows)
+    else:
+        each = write_gathers(writer, forest, rows)
+        sums = writer.reduced(EXTREMES.get(aggregate, "ReduceSum"), each, 1, "trees")
+    if aggregate is not Aggregate.AVERAGE:
+        return sums
+    trees = writer.constant(np.array([forest.roots.size], np.float32), "trees/count")
+    return writer.one("Div", [sums, trees], "trees")
