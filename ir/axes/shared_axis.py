@@ -118,9 +118,10 @@ def _stream(links: _Links, dims: list[Dim], pinned: str, readers: list[str], wri
 
 
 def _dims(linear: Linear) -> tuple[Dim, Dim]:
-    """The axes of a linear's weight along its inputs and along its outputs, which are its first two."""
+    """The axes of a linear's weight along its inputs and along its outputs: its first two, behind a stack."""
     weight = Operand(linear.node, list(linear.node.inputs).index(linear.weight))
-    rows, columns = (weight, 0), (weight, 1)
+    first = 0 if linear.layout.kind == "conv" else len(linear.slices)
+    rows, columns = (weight, first), (weight, first + 1)
     return (columns, rows) if linear.transposed else (rows, columns)
 
 

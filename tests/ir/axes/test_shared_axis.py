@@ -124,6 +124,15 @@ def test_what_pins_the_order(name):
         assert (why or "may depend") in found["h"].pinned, found["h"].pinned
 
 
+def test_the_features_of_a_stack_lie_behind_it():
+    nodes = [node("MatMul", "x S", "h", "up"), node("Relu", "h", "z"), node("MatMul", "z D", "y", "down")]
+    constants = {"S": weight(5, 3, 6), "D": weight(5, 6, 4)}
+    seen = view(load(model(nodes, {"x": [5, "b", 3]}, ["y"], constants)).graph)
+    (hidden,) = (one for one in find_streams(seen.found, seen.model) if not one.pinned)
+    assert (hidden.value, hidden.axis, hidden.size) == ("h", 1, 6)
+    assert (hidden.writers, hidden.readers) == (("up",), ("down",))
+
+
 def test_what_a_branch_reads_is_pinned():
     branch = model([node("Relu", "h", "b")], {}, ["b"]).graph
     nodes = [UP, node("If", "c", "k", then_branch=branch, else_branch=branch), DOWN, node("Relu", "h", "z")]
@@ -205,5 +214,5 @@ def test_channels_of_convolutions_are_streams():
     ]
     seen = view(load(model(nodes, {"x": ["b", 3, 8, 8]}, ["y"], constants)).graph)
     (free,) = [stream for stream in find_streams(seen.found, seen.model) if not stream.pinned]
-    assert (free.value, free.axis, free.readers, free.writers) == ("h", 3, ("pointwise",), ())
+    assert (free.value, free.axis, free.readers, free.writers) == ("h", 3, ("pointwise",), ("Conv#0",))
     assert constants_of(free) == [("e", 1), *[("s", 1)] * 4, ("u", 4), ("v", 3)]
