@@ -21,12 +21,14 @@ class MergedBranches(Preparation):
     """Branches of the main graph that become one.
 
     branches: the addresses of their nodes, place by place: `branches[p][b]` stands at place p of branch b; all nodes
-    that go, with those that cut branches out and join them, are `nodes`; sha256: of all constants that they read.
+    that go, with those that cut branches out and join them, are `nodes`; turned: whether matrices are held as their
+    transposes, so that an input that several branches read is multiplied once; sha256: of all constants that they read.
     Raises PlanError when a place has fewer than two nodes, or one twice.
     """
 
     kind: ClassVar[str] = "branches"
     branches: tuple[tuple[str, ...], ...]
+    turned: bool = False
     sha256: str
 
     def __post_init__(self) -> None:
@@ -46,12 +48,13 @@ class MergedBranches(Preparation):
 
     def contents(self) -> dict[str, Any]:
         """The fields of the kind, for JSON."""
-        return {"branches": [list(place) for place in self.branches], "sha256": self.sha256}
+        places = [list(place) for place in self.branches]
+        return {"branches": places, "turned": self.turned, "sha256": self.sha256}
 
     @classmethod
     def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
         """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
-        if unknown := sorted(set(contents) - {"branches", "sha256"}):
+        if unknown := sorted(set(contents) - {"branches", "turned", "sha256"}):
             raise PlanError(f"branches: unknown field {unknown[0]!r}")
         places, sha256 = contents.get("branches"), contents.get("sha256")
         if not isinstance(places, list) or not all(
@@ -60,5 +63,7 @@ class MergedBranches(Preparation):
             raise PlanError(f"branches is {places!r}, which is no list of lists of names")
         if not isinstance(sha256, str):
             raise PlanError(f"sha256 is {sha256!r}, which is no text")
+        if not isinstance(turned := contents.get("turned", False), bool):
+            raise PlanError(f"turned is {turned!r}, which is neither true nor false")
         branches = tuple(tuple(place) for place in places)
-        return cls(nodes=nodes, gain=gain, reason=reason, branches=branches, sha256=sha256)
+        return cls(nodes=nodes, gain=gain, reason=reason, branches=branches, turned=turned, sha256=sha256)

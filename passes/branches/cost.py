@@ -18,6 +18,7 @@ __all__ = ["merged_seconds", "separate_seconds"]
 Shape = tuple[int, ...]
 ShapeOf = Callable[[ir.Value], Shape]
 COPYING = MOVING - {"Transpose"}
+STRETCHING = frozenset({"Add", "Sub", "Mul", "Div"})
 
 
 def separate_seconds(found: Merged, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:
@@ -51,8 +52,12 @@ def _node_seconds(node: ir.Node, shape_of: ShapeOf, constants: Constants, prices
 def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:
     elements = math.prod(shape_of(made.like)) * made.lanes
     if made.op != "MatMul":
-        return _simple(made.op, elements, prices)
+        return _simple(made.op, elements, prices) + _runs(made, elements) * prices.slice_row_s
     left, weight = made.inputs
+    if isinstance(left, Fixed) and len(left.shape) == 3:  # transposes, of which the rows are columns
+        groups, N, K = left.shape
+        columns = elements // (groups * N)
+        return _products(K, N, groups, columns, prices.left()) + groups * prices.batched_block_s
     shape = _constant_shape(weight, constants)
     if shape is None:
         own = _constant_shape(left, constants)
@@ -66,6 +71,15 @@ def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: P
     # A stack of weights multiplies each matrix of activations apart.
     groups = max(stacks, elements // max(N * own_rows, 1))
     return _products(K, N, groups, own_rows, prices.stacked()) + groups * prices.batched_block_s
+
+
+def _runs(made: Made, elements: int) -> int:
+    """How many runs of elements an operator computes one by one, as it does where constants are stretched over them."""
+    stretched = [one for one in made.inputs if isinstance(one, Fixed) and len(one.shape) > 2 and 1 in one.shape[1:]]
+    if made.op not in STRETCHING or not stretched:
+        return 0
+    shape = stretched[0].shape
+    return math.prod(shape) if shape[-1] == 1 else elements // shape[-1]
 
 
 def _products(K: int, N: int, groups: int, rows: int, prices: Prices) -> float:

@@ -13,7 +13,7 @@ from .packing.packed import Pack, Packed
 from .packing.recipe import Fixed, Made, Ref, integers
 from .rules.reducing import axes_are_operands
 
-__all__ = ["End", "ended", "ends_of", "left"]
+__all__ = ["End", "across", "ended", "ends_of", "left"]
 
 # Max and Min are none of them: runtimes differ in what the reducing operators make of NaN.
 CHAINED = {"Add": "ReduceSum", "Mul": "ReduceProd"}
@@ -121,9 +121,22 @@ def _reduced(pack: Pack, packed: Packed, op: str, count: int, each: int, order: 
         return _reduce(pack, op, stacked, 0, like)
     if shape.count(None) > 1:
         return None
+    rest = [-1 if one is None else one for one in shape]
+    if across(order, count, each):
+        return _reduce(
+            pack, op, pack.made("Reshape", stacked, integers([each, count, *rest], "shape"), like=like), 0, like
+        )
     value = _ordered(pack, stacked, order, like)
-    apart = integers([count, each, *(-1 if one is None else one for one in shape)], "shape")
-    return _reduce(pack, op, pack.made("Reshape", value, apart, like=like), 1, like)
+    return _reduce(pack, op, pack.made("Reshape", value, integers([count, each, *rest], "shape"), like=like), 1, like)
+
+
+def across(order: Sequence[int], count: int, each: int) -> bool:
+    """Whether `count` ends take every `count`-th branch, beginning with the first of them.
+
+    >>> across([0, 2, 4, 1, 3, 5], 2, 3), across([0, 1, 2, 3, 4, 5], 2, 3)
+    (True, False)
+    """
+    return list(order) == [place * count + end for end in range(count) for place in range(each)]
 
 
 def _reduce(pack: Pack, op: str, value: Ref, axis: int, like: ir.Value) -> Ref:
@@ -189,4 +202,5 @@ def left(pack: Pack, packed: Packed, lane: int) -> Ref:
         operands = (integers([start], "start"), integers([start + shape[-1]], "end"), integers([last], "axis"))
         return Made("Slice", (packed.ref, *operands), like, 1)
     place = Fixed((), lambda: np.asarray(lane, np.int64), "place")
-    return Made("Gather", (packed.ref, place), like, 1, {"axis": 0})
+    own = Made("Gather", (packed.ref, place), like, 1, {"axis": 0})
+    return Made("Transpose", (own,), like, 1, {"perm": [1, 0]}) if packed.kind == "turned" else own

@@ -35,6 +35,8 @@ def entered(pack: Pack, values: tuple[ir.Value, ...], pieces: Sequence[Piece]) -
     axis, rank, like = first.axis, len(shape), values[0]
     places = [one.start for one in pieces]
     root: Ref = first.root
+    if pack.turns and (turned := _turned(pack, values, pieces)) is not None:
+        return turned
     if first.squeezed:
         ref = _picked(pack, root, places, shape[axis], axis, like)
         return Packed(values, "stack", _first(pack, ref, axis, rank, like))
@@ -59,6 +61,34 @@ def entered(pack: Pack, values: tuple[ir.Value, ...], pieces: Sequence[Piece]) -
     apart = pack.made("Reshape", root, integers([*(0,) * axis, count, first.size, *rest], "shape"), like=like)
     ref = _picked(pack, apart, at, count, axis, like)
     return Packed(values, "stack", _first(pack, ref, axis, rank + 1, like))
+
+
+def _turned(pack: Pack, values: tuple[ir.Value, ...], pieces: Sequence[Piece]) -> Packed | None:
+    """The transposes of matrices on a new first axis: parts of the last axis of one, places of an axis of three.
+
+    What several branches in a row read is there once, where all are read by as many. None for other pieces.
+    """
+    first, like = pieces[0], values[0]
+    shape = dims(first.root)
+    if shape is None:
+        return None
+    axis, places = first.axis, [one.start for one in pieces]
+    extent = shape[axis]
+    if first.squeezed and len(shape) == 3 and axis > 0:
+        ref: Ref = pack.made("Transpose", first.root, like=like, perm=[axis, 3 - axis, 0])
+    elif not first.squeezed and len(shape) == 2 and axis == 1 and extent is not None and extent % first.size == 0:
+        if any(place % first.size for place in places):
+            return None
+        whole = pack.made("Transpose", first.root, like=like, perm=[1, 0])
+        extent, places = extent // first.size, [place // first.size for place in places]
+        ref = pack.made("Reshape", whole, integers([extent, first.size, -1], "shape"), like=like)
+    else:
+        return None
+    distinct = list(dict.fromkeys(places))
+    each = len(places) // len(distinct)
+    if places != [place for place in distinct for _ in range(each)]:
+        distinct, each = places, 1
+    return Packed(values, "turned", _picked(pack, ref, distinct, extent, 0, like), each)
 
 
 def _picked(pack: Pack, value: Ref, places: Sequence[int], extent: int | None, axis: int, like: ir.Value) -> Ref:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ...ir.graph.activations import Activations
 from ...ir.graph.constants import Constants
@@ -32,6 +32,7 @@ from .rules.rules import rule_of
 __all__ = ["find_branches", "site_of"]
 
 FEWEST = 2
+WAYS = (False, True)  # in which branches are followed: with matrices as they are, or transposed
 SMALL = 1 << 18  # entries of weights: merging products with larger ones of their own saves next to nothing
 CUTTING = frozenset({"Slice", "Gather", "Split", "Squeeze"})
 
@@ -58,10 +59,10 @@ def find_branches(
     for start in _starts(site):
         if len(start) < FEWEST or not taken.isdisjoint(start):
             continue
-        one = merged(site, start, taken)
-        if one is not None and (step := finder.step(one)) is not None:
-            taken.update(one.replaced)
-            found.append(step)
+        best = finder.best(start, taken)
+        if best is not None:
+            found.append(best[0])
+            taken.update(best[1].replaced)
     return tuple(found)
 
 
@@ -172,19 +173,27 @@ class _Finder:
     activations: Activations
     target: Target
 
-    def step(self, one: Merged) -> MergedBranches | None:
-        """The branches as a step of the plan; None where they are not predicted to gain, or hold other structure."""
+    def best(self, start: tuple[ir.Node, ...], taken: Collection[ir.Node]) -> tuple[MergedBranches, Merged] | None:
+        """The branches that begin with these nodes in the way that is predicted to gain most; None where none pays."""
+        options = []
+        for turns in WAYS:
+            one = merged(replace(self.site, turns=turns), start, taken)
+            if one is None or not any(pack[0].op_type in PRODUCTS for pack in one.packs):
+                return None
+            options.append((self._gain(one), turns, one))
+        gain, turns, one = max(options, key=lambda option: (option[0], not option[1]))
         products = [pack for pack in one.packs if pack[0].op_type in PRODUCTS]
-        if not products:
-            return None
-        gain = self._gain(one)
         if gain < MARGIN or any(self._splits(pack) for pack in products):
             return None
-        lanes, places = len(one.packs[0]), len(one.packs)
-        names = self.scope.addresses
+        return self._step(one, gain, turns), one
+
+    def _step(self, one: Merged, gain: float, turns: bool) -> MergedBranches:
+        lanes, places, names = len(one.packs[0]), len(one.packs), self.scope.addresses
+        products = [pack for pack in one.packs if pack[0].op_type in PRODUCTS]
         return MergedBranches(
             nodes=tuple(names[node] for node in one.replaced),
             branches=tuple(tuple(names[node] for node in pack) for pack in one.packs),
+            turned=turns,
             sha256=digest(one, self.site.constants),
             gain=gain,
             reason=Reason(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ...ir.graph.constants import Constants
 from ...ir.onnx_ir import onnx_ir as ir
-from .ends import End, ended, ends_of, left
+from .ends import End, across, ended, ends_of, left
 from .entry import entered, of_one_root
 from .packing.packed import Pack, Packed
 from .packing.piece import Piece, piece_of
@@ -23,12 +23,16 @@ Values = tuple["ir.Value | None", ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
-    """The graph that branches lie in: its nodes by position, its constants, what its nodes are like, its opset."""
+    """The graph that branches lie in: its nodes by position, its constants, what its nodes are like, its opset.
+
+    turns: whether branches are followed with their matrices transposed.
+    """
 
     positions: Mapping[ir.Node, int]
     constants: Constants
     signatures: Signatures
     opset: int
+    turns: bool = False
     pieces: dict[ir.Value, Piece | None] = field(default_factory=dict)
 
     def piece(self, value: ir.Value) -> Piece | None:
@@ -39,7 +43,7 @@ class Site:
 
     def pack(self, nodes: tuple[ir.Node, ...]) -> Pack:
         """Nodes that are alike, one of each branch."""
-        return Pack(nodes, self.constants, self.signatures, self.opset)
+        return Pack(nodes, self.constants, self.signatures, self.opset, self.turns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +170,8 @@ class _Work:
         found = ended(pack, packed, chosen)
         if found is None:
             return
-        ordered = all(end.op != "Concat" for end in chosen) and len(chosen) == 1
+        reduced = all(end.op != "Concat" for end in chosen)
+        ordered = reduced and (len(chosen) == 1 or across(order, len(chosen), len(chosen[0].lanes)))
         if not ordered and order != tuple(range(len(order))) and self.wanted is None:
             self.wanted = order
         self.ends += chosen

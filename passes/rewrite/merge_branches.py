@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ...ir.axes.region import Inner
 from ...ir.graph.constants import Constants
@@ -54,7 +55,8 @@ def _followed(one: MergedBranches, site: Site, scope: Scope, taken: set[ir.Node]
     nodes = {address: node for node, address in scope.addresses.items()}
     if missing := [address for place in one.branches for address in place if address not in nodes]:
         raise PlanError(f"{missing[0]}: the model has no such operator; make a new plan for this model")
-    again = merged(site, tuple(nodes[address] for address in one.branches[0]), taken, ordered=True)
+    start = tuple(nodes[address] for address in one.branches[0])
+    again = merged(replace(site, turns=one.turned), start, taken, ordered=True)
     places = () if again is None else tuple(tuple(scope.addresses[node] for node in pack) for pack in again.packs)
     if again is None or places != one.branches:
         raise PlanError(f"{one.nodes[0]}: its branches are not alike as the plan says; make a new plan for this model")

@@ -19,19 +19,21 @@ from .signature import Signatures
 __all__ = ["Kind", "Pack", "Packed", "Result"]
 
 # 'same': every branch reads this value; 'fixed': constants; 'stack': branch i lies at place i of a new first axis;
-# 'join': the branches follow one another on the last axis.
-Kind: TypeAlias = Literal["same", "fixed", "stack", "join"]
+# 'join': the branches follow one another on the last axis; 'turned': a stack of the transposes of matrices.
+Kind: TypeAlias = Literal["same", "fixed", "stack", "join", "turned"]
 Result: TypeAlias = "tuple[Ref, Kind] | None"  # what the nodes of a pack make together, None where they cannot
 Array: TypeAlias = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """One value of each branch, and what holds them all."""
+    """One value of each branch, and what holds them all; each: how many branches follow one another that have one
+    value, where that is there once."""
 
     values: tuple[ir.Value, ...]
     kind: Kind
     ref: Ref = None
+    each: int = 1
 
     @property
     def rank(self) -> int | None:
@@ -47,12 +49,16 @@ class Packed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pack:
-    """A node of each branch, alike, and what their rules need: constants, signatures and the operator set."""
+    """A node of each branch, alike, and what their rules need: constants, signatures and the operator set.
+
+    turns: whether matrices are held as their transposes, 'turned', where that can be.
+    """
 
     nodes: tuple[ir.Node, ...]
     constants: Constants
     signatures: Signatures
     opset: int
+    turns: bool = False
 
     @property
     def view(self) -> NodeView:
@@ -112,6 +118,20 @@ class Pack:
 
         return Fixed((self.lanes, *full), make, "stack")
 
+    def turned_constant(self, operand: Packed, *, transposed: bool = False, each: int = 1) -> Fixed:
+        """The transposes of constant matrices on a new first axis, of vectors as columns; each: so many in a row below
+        one another."""
+        shape = self.shape_of(operand)
+        n = 1 if not shape else shape[0] if transposed else shape[-1]
+        k = 1 if len(shape) < 2 else shape[1] if transposed else shape[0]
+
+        def make() -> Array:
+            arrays = (self.constants.read(value) for value in operand.values)
+            turned = [one if transposed else one.reshape(k, n).T for one in arrays]
+            return np.stack(turned).reshape(self.lanes // each, each * n, k)
+
+        return Fixed((self.lanes // each, each * n, k), make, "turned")
+
     def joined_constant(self, operand: Packed, width: int, *, transposed: bool = False) -> Fixed:
         """Constants of all branches one after another on their last axis, of `width` places each."""
         shape = self.shape_of(operand)
@@ -127,6 +147,10 @@ class Pack:
 
     def stacked(self, operand: Packed) -> Ref:
         """The values of all branches on a new first axis; None where they are not known to differ, or have no rank."""
+        if operand.each > 1:
+            return None
+        if operand.kind == "turned":
+            return self.made("Transpose", operand.ref, like=operand.values[0], perm=[0, 2, 1])
         if operand.kind != "join":
             return operand.ref if operand.kind == "stack" else None
         shape, like = operand.shape, operand.values[0]

@@ -25,16 +25,18 @@ def pointwise(pack: Pack, operands: Sequence[Packed | None]) -> Result:
     present = [one for one in operands if one is not None]
     if any(one.kind == "join" for one in present) and (refs := _joined(pack, present)) is not None:
         return pack.again(*refs), "join"
+    if any(one.kind == "turned" for one in present) and (refs := _turned(pack, present)) is not None:
+        return pack.again(*refs), "turned"
     stacked = _stacked(pack, present)
     return None if stacked is None else (pack.again(*stacked), "stack")
 
 
 def _unary(pack: Pack, first: Packed, rest: Sequence[Packed | None]) -> Result:
-    if first.kind not in ("stack", "join"):
+    if first.kind not in ("stack", "join", "turned") or first.each > 1:
         return None
     if any(one is not None and (one.kind != "fixed" or not pack.equal(one)) for one in rest):
         return None
-    if pack.nodes[0].op_type in VECTOR_BIASED and first.kind == "join":
+    if pack.nodes[0].op_type in VECTOR_BIASED and first.kind != "stack":
         return None
     return pack.again(first.ref, *(None if one is None else one.values[0] for one in rest)), first.kind
 
@@ -68,6 +70,20 @@ def _joined(pack: Pack, operands: Sequence[Packed]) -> list[Ref] | None:
     return refs
 
 
+def _turned(pack: Pack, operands: Sequence[Packed]) -> list[Ref] | None:
+    """The operands as stacks of transposes, constant vectors as columns; None where that cannot be."""
+    refs: list[Ref] = []
+    for one in operands:
+        if one.kind == "turned" and one.each == 1:
+            refs.append(one.ref)
+        elif one.kind == "fixed" and (len(pack.shape_of(one)) < 2 or pack.shape_of(one)[0] == 1):
+            alone = pack.shape_of(one) in ((), (1,)) and pack.equal(one)
+            refs.append(one.values[0] if alone else pack.turned_constant(one))
+        else:
+            return None
+    return refs
+
+
 def _stacked(pack: Pack, operands: Sequence[Packed]) -> list[Ref] | None:
     """The operands with the branches on a new first axis, shared ones as they are; None where that cannot be."""
     ranks = [len(pack.shape_of(one)) if one.kind == "fixed" else one.rank for one in operands]
@@ -82,5 +98,5 @@ def _stacked(pack: Pack, operands: Sequence[Packed]) -> list[Ref] | None:
             refs.append(one.values[0] if pack.equal(one) else pack.stacked_constant(one, rank))
         else:
             refs.append(pack.stacked(one) if own == rank else None)
-    differs = any(isinstance(ref, Fixed) for ref in refs) or any(one.kind in ("stack", "join") for one in operands)
+    differs = any(isinstance(ref, Fixed) for ref in refs) or any(one.kind not in ("same", "fixed") for one in operands)
     return None if None in refs or not differs else refs

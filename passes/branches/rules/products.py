@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ....ir.graph.constants import Constants
 from ....ir.onnx_ir import onnx_ir as ir
 from ..packing.packed import Pack, Packed, Result
-from ..packing.recipe import Made, Ref
+from ..packing.recipe import Made, Ref, integers
 from .pointwise import pointwise
 
 __all__ = ["gemm", "matmul"]
@@ -72,6 +72,8 @@ def _product(pack: Pack, left: Packed, right: Packed, *, transposed: bool) -> Re
     if rank is None or rank < 2 or len(shape) != 2 or not _plain(right, pack.constants):
         return None
     same = pack.equal(right)
+    if rank == 2 and pack.turns and left.kind in ("same", "turned") and not (same and left.kind == "same"):
+        return _turned(pack, left, right, transposed=transposed)
     if left.kind == "same":
         if same:
             return None  # the same product several times
@@ -87,6 +89,23 @@ def _product(pack: Pack, left: Packed, right: Packed, *, transposed: bool) -> Re
     else:
         weight = pack.stacked_constant(right, rank, transposed=transposed)
     return pack.made("MatMul", stacked, weight), "stack"
+
+
+def _turned(pack: Pack, left: Packed, right: Packed, *, transposed: bool) -> Result:
+    """The transposes of the products: an input that several branches read is multiplied once with all their weights.
+
+    (B, N, K) · (B, K, M)        (T, c N, K) · (T, K, M)  ──►  (T c, N, M)
+    """
+    width = pack.shape_of(right)[0 if transposed else 1]
+    each = pack.lanes if left.kind == "same" else left.each
+    source = left.ref
+    if left.kind == "same":
+        whole = pack.made("Transpose", source, like=left.values[0], perm=[1, 0])
+        source = pack.moved("Unsqueeze", whole, [0], like=left.values[0])
+    product = pack.made("MatMul", pack.turned_constant(right, transposed=transposed, each=each), source)
+    if each == 1:
+        return product, "turned"
+    return pack.made("Reshape", product, integers([pack.lanes, width, -1], "shape")), "turned"
 
 
 def _plain(weights: Packed, constants: Constants) -> bool:

@@ -28,9 +28,11 @@ def test_what_several_do_is_told():
         {"branches": [["a0", 1]]},
         {"branches": "a0"},
         {"sha256": None},
+        {"turned": 1},
+        {"turned": 1},
         {"more": 1},
     ],
 )
 def test_nonsense_is_refused(change):
-    with pytest.raises(PlanError, match=r"branches|sha256|place"):
+    with pytest.raises(PlanError, match=r"branches|sha256|place|turned"):
         preparation_from_dict(FOUND.to_dict() | change)

@@ -2,6 +2,7 @@
 
 import functools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import oracles
@@ -13,6 +14,7 @@ from random_branches import random_branches
 from scission.ir.graph.sizes import input_dims, settings_at
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
+from scission.models.networks.atoms import atoms
 from scission.models.planted.branches import ENDS, SOURCES, Repeated, repeated
 from scission.passes.branches import find
 from scission.passes.branches.find import find_branches
@@ -49,11 +51,6 @@ def operators(model):
     return Counter(node.op_type for node in model.graph)
 
 
-@pytest.fixture
-def whatever_it_costs(monkeypatch):
-    monkeypatch.setattr(find, "MARGIN", 0.0)
-
-
 @st.composite
 def planted(draw):
     end = draw(st.sampled_from(ENDS))
@@ -74,11 +71,12 @@ def planted(draw):
 
 
 @settings(max_examples=40)
-@given(planted(), st.integers(0, 99))
-@example(Repeated(lanes=2, widths=(1,), inputs=1, equal=True, source="places", end="stack", axis=2), 0)
-def test_planted_branches_become_one_and_compute_the_same(what, seed):
+@given(planted(), st.integers(0, 99), st.booleans())
+@example(Repeated(lanes=2, widths=(1,), inputs=1, equal=True, source="places", end="stack", axis=2), 0, False)
+def test_planted_branches_become_one_and_compute_the_same(what, seed, turned):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(find, "MARGIN", 0.0)
+        patch.setattr(find, "WAYS", (turned,))
         made = repeated(np.random.default_rng(seed), what)
         found, changed = merged(made.model)
     if what.equal and what.source == "shared":
@@ -92,10 +90,41 @@ def test_planted_branches_become_one_and_compute_the_same(what, seed):
 
 
 @settings(max_examples=60)
-@given(st.integers(0, 1 << 20))
-def test_random_branches_compute_the_same_as_one(seed):
+@given(st.integers(0, 1 << 20), st.booleans())
+def test_random_branches_compute_the_same_as_one(seed, turned):
     model, *_ = random_branches(seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(find, "MARGIN", 0.0)
+        patch.setattr(find, "WAYS", (turned,))
         _, changed = merged(model)
     assert_same(model, changed)
+
+
+def test_members_of_an_ensemble_become_one_network_of_stacks():
+    model = atoms(np.random.default_rng(0), members=4, kinds=3, widths=(6, 5, 4, 1))
+    found, changed = merged(model)
+    assert [(one.turned, len(one.branches[0])) for one in found] == [(True, 12)]
+    assert len(changed.graph) <= 16 and operators(changed)["MatMul"] == 3
+    assert_same(model, changed)
+
+
+def test_a_layer_that_was_unrolled_becomes_one_product():
+    what = Repeated(lanes=12, inputs=8, widths=(5,), equal=True, source="places", end="stack", axis=0)
+    model = repeated(np.random.default_rng(0), what).model
+    _, changed = merged(model)
+    assert operators(changed) == {"Transpose": 1, "MatMul": 1, "Add": 1}
+    assert_same(model, changed)
+
+
+@pytest.mark.parametrize("lanes", [2, 40])
+def test_products_that_take_their_time_are_left_apart(lanes):
+    what = Repeated(lanes=lanes, inputs=512, widths=(512,), source="shared", end="outputs")
+    found, _ = merged(repeated(np.random.default_rng(0), what).model)
+    assert not found
+
+
+def test_what_draws_at_random_is_not_followed():
+    what = Repeated(lanes=12, inputs=8, widths=(8, 8), equal=True, source="places", end="stack", axis=0)
+    model = repeated(np.random.default_rng(0), replace(what, activation="RandomNormalLike")).model
+    found, _ = merged(model)
+    assert not any("random" in address for one in found for address in one.nodes)

