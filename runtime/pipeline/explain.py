@@ -7,7 +7,7 @@ from typing import Unpack
 from ...ir.findings.explanation import Explanation
 from ...ir.io.load import Source
 from ...ir.progress import Progress
-from ...passes.planning.explain import explain_node
+from ...passes.explain.explain import explain_node
 from ..fields import chosen, keywords
 from .destination import load_with
 from .options import PlanKeywords, PlanOptions

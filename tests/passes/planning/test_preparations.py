@@ -14,7 +14,7 @@ from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.ir.plan.plan import Plan
 from scission.models.matrix import weight
-from scission.passes.planning.explain import explain_node
+from scission.passes.explain.explain import explain_node
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.rewrite.rewrite import rewrite

@@ -17,8 +17,8 @@ from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import build
 from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.connectivity.percolation import half_giant
+from scission.passes.explain.explain import explain_node
 from scission.passes.planning.analysis import analyse
-from scission.passes.planning.explain import explain_node
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 

@@ -1,0 +1,65 @@
+"""One direction of a recurrent operator: what was tried with it, and where its states fall apart."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...ir.findings.explanation import Percolation, Trial
+from ...ir.graph.recurrent import Recurrent
+from ...ir.plan.plan import Plan, Step
+from ..connectivity.percolation import half_giant
+from ..decompose.recurrent import joint_edges
+from ..lowering.protocol import worst_gain
+from ..lowering.recurrent.lowering import CELLS
+from ..lowering.target import Target
+from ..planning.recurrent import runs_of
+from .explain import Array
+
+__all__ = ["percolation_of_states", "random_density", "trials_of_states"]
+
+
+def trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> tuple[Trial, ...]:
+    """What was tried with one direction of a recurrent operator."""
+    count = step.components
+    what = f"{count:,} component{'s' * (count != 1)} of states, the largest with {step.giant:.1%} of all features"
+    refused = "" if count > 1 else "one component holds every state" if count else "every entry is zero"
+    found = [Trial(what="components", found=what, refused=refused)]
+    whole = step.decomposition
+    if not whole.blocks:
+        return tuple(found)
+    gain = worst_gain(CELLS, way, whole, runs_of(way, step.extents), Target(provider=plan.provider, threads=threads))
+    taken = step.lowering == CELLS.name
+    what = f"{len(whole.blocks)} operators side by side, {whole.mac_share:.1%} of the multiply-adds"
+    why = "" if taken else step.reason.text
+    return (*found, Trial(what=CELLS.name, found=what, gain=round(gain, 3), taken=taken, refused=why))
+
+
+def percolation_of_states(W: Array, R: Array) -> Percolation | None:
+    """Where the states of a recurrent operator fall apart: by the largest entry of any gate.
+
+    W: (gates, H, I); R: (gates, H, H). A state as it was and as it becomes is one, whatever the threshold.
+    """
+    size = np.concatenate([np.abs(W).max(axis=0).T, np.abs(R).max(axis=0).T]).astype(np.float64)
+    edges = int(np.count_nonzero(joint_edges(W, R)))
+    H, I = size.shape[1], size.shape[0] - size.shape[1]  # noqa: E741 - ONNX's names
+    if not edges:
+        return None
+    tied = size.copy()
+    tied[I + np.arange(H), np.arange(H)] = np.inf
+    half = half_giant(tied)
+    random = random_density(*size.shape)
+    gone = 1 - int(np.count_nonzero(size > half.threshold)) / edges
+    return Percolation(
+        threshold=half.threshold,
+        gone=gone,
+        giant=half.giant,
+        components=half.components,
+        random=random,
+    )
+
+
+def random_density(K: int, N: int) -> float:
+    """The density at which mean degrees of inputs and outputs multiply to 1, see `percolation`."""
+    return 1 / math.sqrt(K * N) if K and N else 1.0
