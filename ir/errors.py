@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["INSPECT", "Remedy", "ScissionError", "option"]
+__all__ = ["INSPECT", "ModelError", "Remedy", "ScissionError", "option"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +52,7 @@ class ScissionError(ValueError):
     def for_shell(self) -> str:
         """The message with options and commands as they are typed."""
         return "".join(part.shell if isinstance(part, Remedy) else part for part in self.parts)
+
+
+class ModelError(ScissionError):
+    """A model that cannot be read or written; the message names the file and says what to do."""

@@ -15,10 +15,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ModelError
 from ..graph.constants import Constants
 from ..graph.node import NodeView
 from ..graph.shapes import shape_of
-from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .regrouping import Extents, Regrouping
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from ..errors import ModelError
 from ..graph.node import from_first
 from ..graph.operators import NORMS, POINTWISE, QUANTISING, REDUCING, SKIP_NORMS, SOFTMAX, is_one_of
-from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .axis_rule import AxisRule, RuleView, Sizes, UnknownRuleError, aligned, kept, reads
 from .moving_rules import MOVING_RULES

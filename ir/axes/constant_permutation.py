@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from ..errors import ModelError
 from ..graph.constants import CONSTANT_ATTRIBUTES, Constants
 from ..graph.operators import COPYING, is_standard
-from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 
 __all__ = ["operand_orders", "problem"]

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ModelError
 from ..graph.constants import Constants
 from ..graph.linear import Linear
 from ..graph.shapes import shape_of
-from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .axis_rule import Sizes
 from .feature_rules import Tie, follow

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ..errors import ModelError
 from ..graph.constants import Constants
 from ..graph.linear import Linear
 from ..graph.node import size
 from ..graph.operators import MEASURING, POINTWISE, RESHAPING, is_one_of
 from ..graph.shapes import shape_of
-from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 
 __all__ = ["Growth", "Place", "Reach", "Trail", "is_passed"]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from ..errors import ModelError
 from ..graph.linear import Linear
 from ..graph.operators import MEASURING, is_one_of
 from ..graph.survey import Survey
-from ..io.load import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .axis_rule import Operand, Place, Sizes
 from .axis_rules import axis_rule

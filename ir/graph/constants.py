@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..io.load import ModelError, read
+from ..errors import ModelError
+from ..io.tensors import read
 from ..onnx_ir import onnx_ir as ir
 from .operators import IMPURE, is_standard
 from .shapes import shape_of

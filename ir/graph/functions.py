@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
-from ..io.load import graphs
+from ..io.tensors import graphs
 from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
 

@@ -13,17 +13,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..io.load import ModelError
+from ..errors import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
 
-__all__ = ["Bias", "Layout", "Linear", "Scope", "scopes"]
+__all__ = ["Bias", "Layout", "Linear", "Scope", "scopes", "with_bias"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,3 +220,35 @@ def _scopes(
                 for index, subgraph in enumerate(inner):
                     suffix = f".{attribute.name}" + (f"[{index}]" if len(inner) > 1 else "")
                     yield from _scopes(subgraph, addresses[node] + suffix + "/", opset_imports, in_function, taken)
+
+
+def with_bias(linear: Linear, constants: Constants) -> Linear:
+    """Take in the Add of one constant per output behind a product, on either side of the Add, also after one
+    Reshape or Cast; an Add of anything else is a residual and stays out."""
+    value, via = linear.node.outputs[0], None
+    for _ in range(2):
+        uses = list(value.uses())
+        if len(uses) != 1 or value.is_graph_output():
+            return linear
+        node = uses[0].node
+        if node.op_type == "Add":
+            break
+        if node.op_type not in ("Reshape", "Cast") or via is not None or uses[0].idx != 0:
+            return linear
+        value, via = node.outputs[0], node.op_type
+    else:
+        return linear
+    other = node.inputs[1 - uses[0].idx]
+    if other is None or other not in constants or node.graph is not linear.node.graph:
+        return linear
+    shape, dtype = constants.describe(other)
+    if via == "Reshape" and math.prod(shape) == linear.shape[1]:
+        return replace(linear, bias=Bias(value=other, node=node, via=via))
+    axis = len(shape) - linear.layout.from_last(linear.layout.axis_out)
+    if axis < 0 or shape[axis] != linear.shape[1] or math.prod(shape) != shape[axis]:
+        return linear
+    if len(shape) > 1 and len(shape) > (linear.layout.rank or 0):  # such an Add would give y more dimensions
+        return linear
+    if via is None and dtype != linear.dtype:
+        return linear
+    return replace(linear, bias=Bias(value=other, node=node, via=via))

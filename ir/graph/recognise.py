@@ -7,15 +7,14 @@ multiplies nothing by a constant.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
-from ..io.load import ModelError
+from ..errors import ModelError
 from ..onnx_ir import onnx_ir as ir
 from ..reason import Cause, Reason
 from .constants import Constants
-from .linear import Bias, Layout, Linear, Scope
-from .node import Site, size
+from .linear import Bias, Layout, Linear, Scope, with_bias
+from .node import Site
 from .operators import PRODUCTS, WEIGHTED, is_standard
 from .recurrent import Recurrent, recurrent
 from .shapes import shape_of
@@ -70,7 +69,7 @@ def find_operators(
             found = problem
         if isinstance(found, Linear):
             takes_bias = node.op_type in PRODUCTS - WEIGHTED
-            linears.append(_with_bias(found, constants) if takes_bias else found)
+            linears.append(with_bias(found, constants) if takes_bias else found)
         elif isinstance(found, tuple):
             recurrents += found
         elif found is not None:
@@ -362,35 +361,3 @@ def _quantised(linear: Linear) -> Reason | None:
     makers = [linear.activation.producer(), linear.weight.producer()]
     both = all(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers)
     return INTEGER.told("integer kernel: weight and activation are both quantised") if both else None
-
-
-def _with_bias(linear: Linear, constants: Constants) -> Linear:
-    """Take in the Add of one constant per output behind a product, on either side of the Add, also after one
-    Reshape or Cast; an Add of anything else is a residual and stays out."""
-    value, via = linear.node.outputs[0], None
-    for _ in range(2):
-        uses = list(value.uses())
-        if len(uses) != 1 or value.is_graph_output():
-            return linear
-        node = uses[0].node
-        if node.op_type == "Add":
-            break
-        if node.op_type not in ("Reshape", "Cast") or via is not None or uses[0].idx != 0:
-            return linear
-        value, via = node.outputs[0], node.op_type
-    else:
-        return linear
-    other = node.inputs[1 - uses[0].idx]
-    if other is None or other not in constants or node.graph is not linear.node.graph:
-        return linear
-    shape, dtype = constants.describe(other)
-    if via == "Reshape" and size(shape) == linear.shape[1]:
-        return replace(linear, bias=Bias(value=other, node=node, via=via))
-    axis = len(shape) - linear.layout.from_last(linear.layout.axis_out)
-    if axis < 0 or shape[axis] != linear.shape[1] or size(shape) != shape[axis]:
-        return linear
-    if len(shape) > 1 and len(shape) > (linear.layout.rank or 0):  # such an Add would give y more dimensions
-        return linear
-    if via is None and dtype != linear.dtype:
-        return linear
-    return replace(linear, bias=Bias(value=other, node=node, via=via))

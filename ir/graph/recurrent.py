@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..io.load import ModelError
+from ..errors import ModelError
 from ..onnx_ir import onnx_ir as ir
 from ..reason import Cause, Reason
 from .constants import Constants

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import onnx
 
-from ..io.load import graphs
 from ..io.stand_in import prepare
+from ..io.tensors import graphs
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ..io.load import constant_tensors
+from ..io.tensors import constant_tensors
 from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
 from .linear import Linear, scopes

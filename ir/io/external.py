@@ -14,10 +14,11 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 
 from ..onnx_ir import onnx_ir as ir
-from .load import InlineTensor, Model, read, tensor_slots
+from .load import InlineTensor, Model
 from .placement import PlacementError, size_of_data
 from .serial import Swap, home_of, reference, swapped, to_proto
 from .stand_in import SparseTensor
+from .tensors import read, tensor_slots
 from .wire import HERE, INITIALIZERS, FileRange, Piece, WireError, concatenate, fill, hollow, locations, relocate
 
 __all__ = ["copy_external", "data_file", "left_in_place", "links_followed", "reader_of", "write_external"]

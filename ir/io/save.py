@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import option
+from ..errors import ModelError, option
 from ..onnx_ir import onnx_ir as ir
 from ..phase import phase
 from .external import copy_external, data_file, reader_of, write_external
-from .load import Model, ModelError, constant_tensors
+from .load import Model
 from .serial import home_of, to_proto
+from .tensors import constant_tensors
 from .wire import HERE, concatenate, fill
 
 __all__ = ["Staged", "refuse_output", "save", "save_copy", "stage", "stage_copy", "to_proto"]

@@ -8,11 +8,13 @@ from typing import Any, TypeAlias
 
 import onnx
 
+from ..errors import ModelError
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
-from .load import InlineTensor, Model, ModelError, fill_slot, first_line, open_negative, sort_nodes, tensor_slots
+from .load import InlineTensor, Model, first_line, open_negative, sort_nodes
 from .put_back import put_back
 from .stand_in import SparseTensor, restore
+from .tensors import fill_slot, tensor_slots
 
 __all__ = ["Swap", "home_of", "reference", "swapped", "to_proto"]
 

@@ -12,8 +12,9 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import onnx
 
+from ...ir.errors import ModelError
 from ...ir.graph.survey import survey
-from ...ir.io.load import ModelError, load
+from ...ir.io.load import load
 from ...ir.plan.plan import Decomposition
 from ..matrix import Array
 from ..planted.ffn import groups, weight_between

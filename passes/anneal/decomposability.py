@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.axes.ffn import Ffn, find_ffns
+from ...ir.errors import ModelError
 from ...ir.findings.decomposability import MatrixReport, ModelReport, Sensitivity
 from ...ir.graph.linear import Linear
 from ...ir.graph.skipped import Skipped
 from ...ir.graph.survey import Survey
 from ...ir.graph.view import view
-from ...ir.io.load import Model, ModelError
+from ...ir.io.load import Model
 from ...ir.phase import phase
 from ...ir.plan.annealing import Annealing, pack_mask
 from ...ir.plan.evidence import Evidence
@@ -26,6 +27,7 @@ from ..connectivity.bipartite import components
 from ..connectivity.edges import relate
 from ..connectivity.percolation import distance, half_giant
 from ..decompose.fingerprint import fingerprint
+from .annealed import Annealed
 from .attention import queries_and_keys
 from .blocks.partition_mass import LARGEST, masses
 from .blocks.search import smallest_block_signal
@@ -34,9 +36,9 @@ from .edges.anneal_sequences import confirm_sequences
 from .edges.neyman import above
 from .edges.schemes import SchemeError, estimate
 from .edges.sequences import edge_sequences
-from .model import Anneal, Annealed
 from .next_step import deviation, next_step
 from .obstacle import obstacle
+from .settings import Anneal
 
 __all__ = ["FACTORS", "at_half", "examine"]
 

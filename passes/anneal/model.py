@@ -3,127 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...ir.axes.ffn import Ffn, find_ffns
-from ...ir.errors import Remedy
+from ...ir.errors import ModelError, Remedy
 from ...ir.graph.functions import weight_takers
 from ...ir.graph.linear import Linear
 from ...ir.graph.skipped import Skipped
 from ...ir.graph.survey import Survey
 from ...ir.graph.view import view
-from ...ir.io.load import Model, ModelError
+from ...ir.io.load import Model
 from ...ir.phase import phase
-from ...ir.plan.annealing import Annealing, pack_mask
-from ...ir.plan.decomposition import Decomposition
 from ...ir.plan.evidence import Evidence
 from ...ir.plan.null import Null
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
-from ..connectivity.bipartite import Components, components
+from ..connectivity.bipartite import components
 from ..connectivity.chunked import to_host
 from ..decompose.blocks import decompose
-from ..decompose.fingerprint import fingerprint
+from .annealed import Annealed, Found, decided, keeping, untouched
 from .blocks.search import anneal_blocks
 from .edges.anneal import AnnealError, EdgeTest, confirm
 from .edges.anneal_sequences import SequenceTest, confirm_sequences
-from .edges.methods import METHODS, SOURCES, STRAYS, Correction, Method, Source
-from .edges.misfit import told
+from .edges.methods import METHODS, Method
 from .edges.schemes import SchemeError, estimate
 from .edges.sequences import edge_sequences, spread
 from .obstacle import obstacle
+from .settings import Anneal
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
-__all__ = ["METHODS", "Anneal", "Annealed", "Found", "Method", "anneal_model"]
+__all__ = ["METHODS", "Method", "anneal_model"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
-NullOf: TypeAlias = "Callable[[Linear], Null | None]"
 RECURRENT = Reason(Cause.UNTESTED, "recurrent operators are not annealed")
 ARGUMENTS = Reason(Cause.IN_FUNCTION, "its weights are arguments of a function, which are not annealed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anneal:
-    """How to anneal.
-
-    method: the test; 'paper' tests feed-forward networks as sequences and every other linear edge by edge (3.4), 'auto'
-    takes the one that suits what is known of the start: 'update' with an initial checkpoint, 'support' where the
-    initialisation is bounded, 'blocks' otherwise. level, correction: of the edge-wise tests. null: of a linear, None
-    for a robust estimate; initial: canonical weights (K, N) by address, tolerance: of their type and that of the
-    weight, the (relative, absolute) difference that a conversion alone may make. fill: keep everything inside the
-    components of what is confirmed, False for the paper's removal edge by edge. strays: how many entries outside the
-    blocks 'blocks' may keep beside them, drop_strays: remove them instead. axis: whose influence sums to one
-    in the tests of equal influence (3.2.2 and 3.3.2). accept_null: anneal by an edge-wise test though the weight
-    contradicts its null, which otherwise leaves it as it is. exposed: (K, N) which weights of a linear
-    calibration data exposed, None where that is not known; others count as not confirmed. device: of torch, None for
-    numpy.
-    """
-
-    method: Method = "auto"
-    level: float = 0.05
-    correction: Correction = "bonferroni"
-    null: NullOf | None = None
-    initial: Mapping[str, Array] = field(default_factory=dict)
-    tolerance: Callable[[Any, Any], tuple[float, float]] | None = None
-    fill: bool = True
-    strays: int = STRAYS
-    drop_strays: bool = False
-    axis: Source = "inputs"
-    accept_null: bool = False
-    exposed: Callable[[Linear], Mask | None] | None = None
-    seed: int = 0
-    device: torch.device | None = None
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise AnnealError(f"unknown method {self.method!r}; use one of {', '.join(METHODS)}")
-        if self.axis not in SOURCES:
-            raise AnnealError(f"unknown axis {self.axis!r}; use one of {', '.join(SOURCES)}")
-        if not 0 < self.level < 1:
-            raise AnnealError(f"a level lies between 0 and 1, not at {self.level}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Found:
-    """What was decided about one linear: its annealing, None where nothing is to be removed, and what is left of it.
-
-    components: of what is kept; confirmed: share of the entries; reason: why nothing is removed, None where something
-    is.
-    """
-
-    node: str
-    shape: tuple[int, int]
-    annealing: Annealing | None
-    evidence: Evidence | None
-    components: Components
-    kept: float
-    reason: Reason | None = None
-
-    @property
-    def mac_share(self) -> float:
-        """Multiply-adds inside the components of what is kept over those of the dense product."""
-        return decompose(self.components).mac_share
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Annealed:
-    """What was decided about every linear of a model, in its order, and what could not be looked at."""
-
-    found: tuple[Found, ...]
-    skipped: tuple[Skipped, ...]
-
-    @property
-    def annealing(self) -> tuple[Annealing, ...]:
-        """The annealings that remove something."""
-        return tuple(one.annealing for one in self.found if one.annealing is not None)
 
 
 @phase("anneal")
@@ -183,9 +104,9 @@ def _linear(linear: Linear, seen: Survey, settings: Anneal) -> Found:
     method = _method(linear, settings)
     if method in ("norm", "consistency", "sequences"):
         why = "it is in no feed-forward network of several channels, so its edges have no sequences"
-        return _untouched(linear, weight, Reason(Cause.UNTESTED, why))
+        return untouched(linear, weight, Reason(Cause.UNTESTED, why))
     if method == "update" and linear.address not in settings.initial:
-        return _untouched(linear, weight, Reason(Cause.UNTESTED, "the initial checkpoint has no weight for it"))
+        return untouched(linear, weight, Reason(Cause.UNTESTED, "the initial checkpoint has no weight for it"))
     null = _null(linear, weight, settings, method)
     if method == "blocks":
         return _blocks(linear, weight, null, seen, settings)
@@ -202,7 +123,7 @@ def _linear(linear: Linear, seen: Survey, settings: Anneal) -> Found:
         source=settings.axis,
     )
     confirmed, evidence = _of_exposed(linear, to_host(decision.confirmed), decision.evidence, settings)
-    return _decided(linear, weight, confirmed, evidence, seen, settings)
+    return decided(linear, weight, confirmed, evidence, seen, settings)
 
 
 def _of_exposed(linear: Linear, confirmed: Mask, evidence: Evidence, settings: Anneal) -> tuple[Mask, Evidence]:
@@ -262,27 +183,15 @@ def _moved(weight: Array, settings: Anneal) -> Any:
     return torch.from_numpy(native).to(settings.device)
 
 
-def _untouched(linear: Linear, weight: Array, reason: Reason, evidence: Evidence | None = None) -> Found:
-    return Found(
-        node=linear.address,
-        shape=linear.shape,
-        annealing=None,
-        evidence=evidence,
-        components=components(weight),
-        kept=1.0,
-        reason=reason,
-    )
-
-
 def _blocks(linear: Linear, weight: Array, null: Null | None, seen: Survey, settings: Anneal) -> Found:
     decision = anneal_blocks(weight, null, seed=settings.seed, allowed=settings.strays)
     if decision.decomposition is None:
         assert decision.evidence.certificate is not None
         why = Reason(Cause.UNCERTIFIED, decision.evidence.certificate.reason)
-        return _untouched(linear, weight, why, decision.evidence)
+        return untouched(linear, weight, why, decision.evidence)
     keep = not settings.drop_strays and decision.strays.size > 0
     if keep and (reason := obstacle(linear, strays=True)):
-        return _untouched(linear, weight, Reason(Cause.UNWRITABLE, reason.text), decision.evidence)
+        return untouched(linear, weight, Reason(Cause.UNWRITABLE, reason.text), decision.evidence)
     strays = tuple((int(k), int(n)) for k, n in decision.strays)
     evidence = decision.evidence
     if strays and not keep:
@@ -290,7 +199,7 @@ def _blocks(linear: Linear, weight: Array, null: Null | None, seen: Survey, sett
         sigma = f", up to {largest / evidence.null.sigma:.1f} sigma" if evidence.null else ""
         note = f"{len(strays)} stray weights outside the blocks are removed as well{sigma}"
         evidence = replace(evidence, notes=(*evidence.notes, note))
-    return _kept(linear, weight, decision.decomposition, None, evidence, seen, strays if keep else ())
+    return keeping(linear, weight, decision.decomposition, None, evidence, seen, strays if keep else ())
 
 
 def _network(network: Ffn, seen: Survey, settings: Anneal) -> dict[str, Found]:
@@ -317,17 +226,17 @@ def _network(network: Ffn, seen: Survey, settings: Anneal) -> dict[str, Found]:
     up, down = spread(edges, channels)
     found, at = {}, 0
     for way in network.ups:
-        found[way.address] = _decided(
+        found[way.address] = decided(
             way, weights[way.address], up[:, at : at + way.shape[1]], decision.evidence, seen, settings
         )
         at += way.shape[1]
     for way in gates:
-        found[way.address] = _decided(
+        found[way.address] = decided(
             way, weights[way.address], up[:, : way.shape[1]], decision.evidence, seen, settings
         )
     at = 0
     for way in network.downs:
-        found[way.address] = _decided(
+        found[way.address] = decided(
             way, weights[way.address], down[at : at + way.shape[0]], decision.evidence, seen, settings
         )
         at += way.shape[0]
@@ -354,57 +263,3 @@ def _sequence_nulls(
     if len({null.family for null in nulls}) > 1:  # only estimates differ in that: one law for all of a sequence
         nulls = [replace(null, family="normal", scale=null.sigma) for null in nulls]
     return nulls
-
-
-def _decided(
-    linear: Linear, weight: Array, confirmed: Mask, evidence: Evidence, seen: Survey, settings: Anneal
-) -> Found:
-    """The annealing that keeps what was confirmed, or everything inside its components; none under a null that the
-    weight contradicts, unless that was accepted."""
-    if evidence.misfit is not None:
-        what = told(evidence)
-        if not settings.accept_null:
-            why = f"{what}; give the right --init, or --accept-null to anneal all the same"
-            return _untouched(linear, weight, Reason(Cause.MISFIT, why), evidence)
-        evidence = replace(evidence, notes=(*evidence.notes, f"{what}, and was accepted all the same"))
-    if not settings.fill:
-        return _kept(linear, weight, None, confirmed, evidence, seen)
-    return _kept(linear, weight, decompose(components(confirmed)), None, evidence, seen)
-
-
-def _kept(
-    linear: Linear,
-    weight: Array,
-    blocks: Decomposition | None,
-    mask: Mask | None,
-    evidence: Evidence,
-    seen: Survey,
-    strays: Sequence[tuple[int, int]] = (),
-) -> Found:
-    """A decision as an annealing, with what it leaves; None where it would remove nothing, or everything."""
-    kept = mask if blocks is None else blocks.inside()
-    assert kept is not None  # one of the two is given
-    left = (weight != 0) & kept
-    removed = int(np.count_nonzero(weight)) - int(np.count_nonzero(left)) - len(strays)
-    parts = components(left)
-    if not parts.count:
-        why = f"{evidence.test} confirms no weight at all; to remove all of them is no annealing"
-        return _untouched(linear, weight, Reason(Cause.NOTHING_CONFIRMED, why), evidence)
-    if not removed:
-        why = "nothing to remove: all weights lie inside one component" if parts.count == 1 else "nothing to remove"
-        return _untouched(linear, weight, Reason(Cause.NOTHING_TO_REMOVE, why), evidence)
-    annealing = Annealing(
-        node=linear.address,
-        weight=linear.weight.name or "",
-        shape=linear.shape,
-        sha256=fingerprint(linear.stored(seen.constants)),
-        evidence=evidence,
-        removed=removed,
-        blocks=blocks,
-        mask=None if mask is None else pack_mask(mask),
-        strays=tuple(strays),
-    )
-    share = (int(np.count_nonzero(kept)) + len(strays)) / max(weight.size, 1)
-    return Found(
-        node=linear.address, shape=linear.shape, annealing=annealing, evidence=evidence, components=parts, kept=share
-    )

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ...ir.errors import ModelError
 from ...ir.graph.activations import Activations
 from ...ir.graph.constants import Constants
 from ...ir.graph.functions import inline
@@ -14,7 +15,6 @@ from ...ir.graph.node import leaf_shape, size
 from ...ir.graph.operators import PRODUCTS
 from ...ir.graph.shapes import infer_shapes
 from ...ir.graph.sizes import Setting
-from ...ir.io.load import ModelError
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.reason import Cause, Reason

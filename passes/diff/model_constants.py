@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...ir.findings.difference import TensorAt
 from ...ir.graph.linear import Scope
-from ...ir.io.load import read
+from ...ir.io.tensors import read
 from ...ir.onnx_ir import onnx_ir as ir
 from .quantised import dequantised, is_quantised
 from .submatrix_match import Lines

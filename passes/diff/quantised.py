@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.findings.difference import Drift
-from ...ir.io.load import read
+from ...ir.io.tensors import read
 from ...ir.onnx_ir import onnx_ir as ir
 from .value_numbering import constant_of
 from .weight_change import drift

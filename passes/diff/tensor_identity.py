@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.io.load import ModelError, read
+from ...ir.errors import ModelError
+from ...ir.io.tensors import read
 from ...ir.onnx_ir import onnx_ir as ir
 
 __all__ = ["Contents", "raw"]

@@ -10,7 +10,7 @@ from typing import Any
 from ...ir.findings.difference import Totals
 from ...ir.graph.operators import PRODUCTS, RECURRENT
 from ...ir.graph.shapes import infer_shapes, shape_of
-from ...ir.io.load import graphs, tensor_slots
+from ...ir.io.tensors import graphs, tensor_slots
 from ...ir.onnx_ir import onnx_ir as ir
 from .quantised import parameters
 from .value_numbering import operator

@@ -5,9 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
-
-import numpy.typing as npt
+from typing import Any
 
 from ...ir.errors import INSPECT
 from ...ir.findings.explanation import Explanation, Percolation, UnknownNodeError
@@ -37,7 +35,6 @@ from .trials import Case, analysis_of, first_named, trials
 
 __all__ = ["explain_node"]
 
-Array: TypeAlias = "npt.NDArray[Any]"
 
 NEAREST = 5  # names that are offered for one that is unknown
 

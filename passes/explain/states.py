@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...ir.findings.explanation import Percolation, Trial
 from ...ir.graph.recurrent import Recurrent
@@ -15,9 +17,10 @@ from ..lowering.protocol import worst_gain
 from ..lowering.recurrent.lowering import CELLS
 from ..lowering.target import Target
 from ..planning.recurrent import runs_of
-from .explain import Array
 
 __all__ = ["percolation_of_states", "random_density", "trials_of_states"]
+
+Array = npt.NDArray[Any]
 
 
 def trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> tuple[Trial, ...]:

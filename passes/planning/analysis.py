@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
 
+from ...ir.errors import ModelError
 from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear
-from ...ir.io.load import ModelError
 from ...ir.plan.plan import Decomposition, LoweringName
 from ..connectivity.bipartite import Components, components
 from ..connectivity.edges import relate

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...ir.errors import ModelError
 from ...ir.graph.activations import Activations
 from ...ir.graph.linear import Linear
 from ...ir.graph.recurrent import Recurrent
 from ...ir.graph.skipped import Skipped
 from ...ir.graph.survey import Survey
-from ...ir.io.load import ModelError
 from ...ir.plan.plan import Decomposition, LoweringName, States, Step
 from ...ir.reason import Cause, Reason
 from ..connectivity.edges import edges

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from ...ir.errors import ModelError
 from ...ir.graph.activations import Activations
 from ...ir.graph.recurrent import INITIAL_H, Recurrent
 from ...ir.graph.skipped import Skipped
 from ...ir.graph.survey import Survey
-from ...ir.io.load import ModelError
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import Decomposition, LoweringName, Step
 from ...ir.provenance import ORIGIN

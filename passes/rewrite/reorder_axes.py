@@ -15,7 +15,7 @@ from ...ir.graph.functions import FunctionId
 from ...ir.graph.linear import scopes
 from ...ir.graph.survey import Survey
 from ...ir.graph.view import view
-from ...ir.io.load import read
+from ...ir.io.tensors import read
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.axis_order import Reordering
 from ...ir.plan.decomposition import Indices

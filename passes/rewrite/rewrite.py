@@ -23,7 +23,7 @@ from ..lowering.nodes.emitter import Emitter, Names
 from ..lowering.nodes.sharing import Sharing
 from ..lowering.recurrent.cells import parallel
 from ..lowering.region.emit import prepared
-from ..lowering.region.node import Unsuited
+from ..lowering.region.region_node import Unsuited
 from ..lowering.target import Target
 from .edit import drop_unread, inherit, register
 from .prepare import planned_view

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ...ir.graph.constants import Constants
 from ...ir.graph.operators import DRAWING, is_standard
-from ...ir.io.load import graphs
+from ...ir.io.tensors import graphs
 from ...ir.onnx_ir import onnx_ir as ir
 
 __all__ = ["common_seeds", "draws", "label", "seeded"]

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ...ir.graph.linear import Linear
 from ...ir.graph.skipped import Skipped
-from ...ir.io.load import Model, read
+from ...ir.io.load import Model
+from ...ir.io.tensors import read
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.reason import Cause, Reason
 from ...passes.anneal.activity.activity import Activity

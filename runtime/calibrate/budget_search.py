@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.brief import brief
 from ...ir.findings.level_sweep import within
 from ...ir.graph.survey import Survey
 from ...ir.io.load import Model
@@ -23,7 +22,8 @@ from ...ir.phase import phase
 from ...ir.plan.annealing import Annealing
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
-from ...passes.anneal.model import Found, anneal_model
+from ...passes.anneal.annealed import Found
+from ...passes.anneal.model import anneal_model
 from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.trials import Trials
 from .annealer import Annealer
@@ -33,96 +33,18 @@ from .level_sweep import LEVELLESS, activity_of
 from .metric.metric import Budget
 from .metric_runner import Measured, SideBySide, side_by_side
 from .prepare import Prepared, prepare
+from .selection import AnnealingCandidate, Refusal, Selection
 
 if TYPE_CHECKING:
     from ...passes.anneal.activity.activity import Activity
 
-__all__ = ["RUNGS", "AnnealingCandidate", "Refusal", "Selection", "select", "without_useless"]
+__all__ = ["RUNGS", "select", "without_useless"]
 
 Array = npt.NDArray[Any]
 RUNGS = 6  # levels tried, each a hundredth of the one before
 FACTOR = 0.01
 PER_INPUT = 4  # calibration rows for each input of a block, below which a refit fits the noise of the samples
 NO_GAIN = Reason(Cause.NO_GAIN, "annealed it would not be split, since that is not predicted to be faster")
-
-
-class Refusal(NamedTuple):
-    """An operator that is not annealed, and why."""
-
-    node: str
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AnnealingCandidate:
-    """One operator at one level: what would be removed, and what that costs when nothing else is."""
-
-    annealing: Annealing
-    level: float
-    mac_share: float
-    drop: float
-    weight: Array | None = None
-
-    __repr__ = brief
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Selection:
-    """The annealings within the budget, and how it came to them.
-
-    chosen: least sensitive first; refused: the others; tuning, held_back: all chosen ones together on
-    either half of the data, None when none are; samples: in the half held back; reason: why nothing is chosen, or ''.
-    """
-
-    chosen: tuple[AnnealingCandidate, ...]
-    refused: tuple[Refusal, ...]
-    tuning: Measured | None
-    held_back: Measured | None
-    samples: int
-    reason: str
-    metric: str
-    limit: float
-
-    __repr__ = brief
-
-    @property
-    def annealing(self) -> tuple[Annealing, ...]:
-        """What is removed."""
-        return tuple(candidate.annealing for candidate in self.chosen)
-
-    @property
-    def refitted(self) -> dict[str, Array]:
-        """Weights that were fitted again, by address."""
-        return {c.annealing.node: c.weight for c in self.chosen if c.weight is not None}
-
-    @property
-    def effect(self) -> str:
-        """What was measured, in one line, for the metadata."""
-        if self.held_back is None:
-            return ""
-        found = self.held_back
-        return (
-            f"{self.metric} {found.baseline:.6g} -> {found.metric:.6g} on {self.samples} samples held back, "
-            f"largest relative deviation {found.deviation:.3g}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON, without weights."""
-        return {
-            "metric": self.metric,
-            "limit": self.limit,
-            "effect": self.effect,
-            "reason": self.reason,
-            "chosen": [
-                {"node": c.annealing.node, "level": c.level, "mac_share": c.mac_share, "drop_alone": c.drop}
-                for c in self.chosen
-            ],
-            "refused": [{"node": one.node, **one.reason.to_dict()} for one in self.refused],
-            "removed": [
-                {"node": one.node, "weight": one.weight, "entries": one.removed, "sha256": one.sha256}
-                for one in self.annealing
-            ],
-        }
 
 
 @phase("select")

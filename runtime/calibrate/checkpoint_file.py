@@ -18,11 +18,11 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.errors import ScissionError
+from ...ir.errors import ModelError, ScissionError
 from ...ir.graph.functions import weight_takers
 from ...ir.graph.linear import Linear
 from ...ir.graph.view import glance
-from ...ir.io.load import ModelError, first_line, load
+from ...ir.io.load import first_line, load
 from ..weights.source import READERS, WeightError
 from .checkpoint_names import names_of, origin_of
 

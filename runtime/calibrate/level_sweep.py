@@ -18,8 +18,10 @@ from ...ir.io.load import Model, Source, load
 from ...ir.phase import phase
 from ...ir.progress import Progress
 from ...ir.reason import Cause
+from ...passes.anneal.annealed import Annealed, Found
 from ...passes.anneal.edges.schemes import parse_scheme
-from ...passes.anneal.model import Anneal, Annealed, Found, anneal_model
+from ...passes.anneal.model import anneal_model
+from ...passes.anneal.settings import Anneal
 from ...passes.rewrite.remove_edges import remove_edges
 from ..ort.library import require_provider
 from ..ort.trials import Trials, trials_of

@@ -16,7 +16,7 @@ from ...ir.graph.view import view
 from ...ir.io.load import Model
 from ...ir.plan.null import Null
 from ...passes.anneal.edges.schemes import estimate, parse_scheme
-from ...passes.anneal.model import Anneal
+from ...passes.anneal.settings import Anneal
 from .annealer import Annealer, AnnealOptionsError
 
 if TYPE_CHECKING:

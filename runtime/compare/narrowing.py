@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.io.load import constant_tensors
+from ...ir.io.tensors import constant_tensors
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.provenance import ORIGIN
 

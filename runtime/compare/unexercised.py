@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...ir.errors import Remedy, ScissionError, option
-from ...ir.io.load import Model, read
+from ...ir.io.load import Model
+from ...ir.io.tensors import read
 from ...ir.onnx_ir import onnx_ir as ir
 from .exercise import Part, inner_graphs, parts_of
 

@@ -16,7 +16,8 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.recurrent import GATES
 from ...ir.graph.shapes import infer_shapes, shape_of
 from ...ir.graph.sizes import extent
-from ...ir.io.load import Model, graphs
+from ...ir.io.load import Model
+from ...ir.io.tensors import graphs
 from ...ir.onnx_ir import onnx_ir as ir
 from .inputs import name_of
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from ...ir.errors import ScissionError, option
 from ...ir.graph.shapes import shapes_at
-from ...ir.io.load import constant_tensors, graphs
+from ...ir.io.tensors import constant_tensors, graphs
 from ...ir.onnx_ir import onnx_ir as ir
 from ..notes import LoweredWarning
 

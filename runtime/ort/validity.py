@@ -9,8 +9,8 @@ from typing import Any
 
 import onnx
 
-from ...ir.errors import Remedy, option
-from ...ir.io.load import Model, ModelError, Source
+from ...ir.errors import ModelError, Remedy, option
+from ...ir.io.load import Model, Source
 from ...ir.io.validity import bare, foreign, objection
 from ...ir.phase import phase
 from .library import SessionError, require_libraries, runtime_version

@@ -16,9 +16,9 @@ from .planner import Planner, with_graph
 
 if TYPE_CHECKING:
     from ..calibrate.annealer import Annealer
-    from ..calibrate.budget_search import Selection
     from ..calibrate.dataset import Labelled
     from ..calibrate.metric.metric import Budget
+    from ..calibrate.selection import Selection
     from ..tune.tune import Tuned
 
 __all__ = ["Draft", "Lossy", "annealed_draft"]

@@ -12,7 +12,7 @@ from ..measure.comparison import Speed
 from .judgement import speed_of
 
 if TYPE_CHECKING:
-    from ..calibrate.budget_search import Selection
+    from ..calibrate.selection import Selection
     from ..compare.verdict import Verdict
     from ..measure.bench import Bench
     from ..tune.fallback import Fallback

@@ -145,9 +145,10 @@ def from_model(source: Any, node: str | None = None) -> Weight:
     of all gates. Raises ModelError when the model cannot be read, WeightError when the node has no such weight,
     AmbiguousError when there are several.
     """
+    from ...ir.errors import ModelError
     from ...ir.graph.functions import weight_takers
     from ...ir.graph.view import glance
-    from ...ir.io.load import ModelError, load
+    from ...ir.io.load import load
 
     model = load(source)
     found = glance(model.graph).found

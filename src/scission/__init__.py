@@ -23,6 +23,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .ir.errors import ModelError as ModelError
     from .ir.errors import ScissionError as ScissionError
     from .ir.findings.decomposability import ModelReport as ModelReport
     from .ir.findings.difference import Difference as Difference
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from .ir.findings.structure import Structure as Structure
     from .ir.graph.sizes import InputError as InputError
     from .ir.graph.skipped import Skipped as Skipped
-    from .ir.io.load import ModelError as ModelError
     from .ir.io.placement import PlacementError as PlacementError
     from .ir.io.sources import SourceTypeError as SourceTypeError
     from .ir.plan.annealing import Annealing as Annealing
@@ -63,12 +63,12 @@ if TYPE_CHECKING:
     from .passes.rewrite.extract import ExcerptError as ExcerptError
     from .runtime.calibrate.annealer import Annealer as Annealer
     from .runtime.calibrate.annealer import AnnealOptionsError as AnnealOptionsError
-    from .runtime.calibrate.budget_search import Selection as Selection
     from .runtime.calibrate.checkpoint_file import CheckpointError as CheckpointError
     from .runtime.calibrate.dataset import LabelledError as LabelledError
     from .runtime.calibrate.level_sweep import Validation as Validation
     from .runtime.calibrate.level_sweep import sweep as sweep
     from .runtime.calibrate.metric.kernels import MetricError as MetricError
+    from .runtime.calibrate.selection import Selection as Selection
     from .runtime.compare.compare import bench as bench
     from .runtime.compare.compare import check as check
     from .runtime.compare.evaluator import UnprovableError as UnprovableError
@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     from .runtime.pipeline.options import ReportOptions as ReportOptions
     from .runtime.pipeline.plan import plan as plan
     from .runtime.pipeline.result import Result as Result
-    from .runtime.render.html.report import Report as Report
+    from .runtime.render.html.document import Report as Report
     from .runtime.render.html.report import report as report
     from .runtime.render.picture.dot import DotError as DotError
     from .runtime.render.picture.structure import PictureError as PictureError
@@ -114,7 +114,7 @@ __version__ = "0.1.0"
 
 # Importing scission is instant: what a name needs is imported when the name is first used.
 _MODULES = {
-    "ir.errors": ("ScissionError",),
+    "ir.errors": ("ModelError", "ScissionError"),
     "ir.findings.decomposability": ("ModelReport",),
     "ir.findings.difference": ("Difference",),
     "ir.findings.explanation": ("Explanation", "UnknownNodeError"),
@@ -123,7 +123,6 @@ _MODULES = {
     "ir.findings.structure": ("Structure",),
     "ir.graph.sizes": ("InputError",),
     "ir.graph.skipped": ("Skipped",),
-    "ir.io.load": ("ModelError",),
     "ir.io.placement": ("PlacementError",),
     "ir.io.sources": ("SourceTypeError",),
     "ir.plan.annealing": ("Annealing", "AnnealingError"),
@@ -144,7 +143,6 @@ _MODULES = {
     "passes.connectivity.device": ("DeviceError",),
     "passes.connectivity.digraph.threshold_sweep": ("Level", "structure_sweep"),
     "passes.rewrite.extract": ("ExcerptError",),
-    "runtime.calibrate.budget_search": ("Selection",),
     "runtime.calibrate.checkpoint_file": ("CheckpointError",),
     "runtime.calibrate.dataset": ("LabelledError",),
     "runtime.calibrate.level_sweep": ("Validation", "sweep"),
@@ -169,7 +167,7 @@ _MODULES = {
     "runtime.pipeline.options": ("OptimizeOptions", "PlanOptions", "ReportOptions"),
     "runtime.pipeline.plan": ("plan",),
     "runtime.pipeline.result": ("Result",),
-    "runtime.render.html.report": ("Report", "report"),
+    "runtime.render.html.report": ("report",),
     "runtime.render.picture.dot": ("DotError",),
     "runtime.render.picture.structure": ("PictureError",),
     "runtime.render.text.inspection": ("InspectionError",),
@@ -180,6 +178,8 @@ _MODULES = {
     "runtime.weights.cover_study": ("Covering", "CoveringError", "cover"),
     "runtime.weights.source": ("AmbiguousError", "WeightError"),
     "runtime.weights.states": ("StatesError", "structure"),
+    "runtime.calibrate.selection": ("Selection",),
+    "runtime.render.html.document": ("Report",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = ["__version__", *_HOMES]

@@ -6,8 +6,7 @@ import tomllib
 import pytest
 from modules import MODULES, ROOT, tree
 
-from scission.ir.errors import INSPECT, Remedy, ScissionError, option
-from scission.ir.io.load import ModelError
+from scission.ir.errors import INSPECT, ModelError, Remedy, ScissionError, option
 
 COMMAND_LINE = "scission.runtime.cli"
 

@@ -15,7 +15,6 @@ from modules import MODULES, ROOT, tree
 # What nothing uses, and why it is there all the same.
 ALLOWED = {
     "scission.ir.findings.decomposability.MatrixReport.half_components": "a field of the JSON that --json prints",
-    "scission.ir.plan.rewritten_forest.ForestForm.GATHERS": "the other of two: read from plans, asked for as not GEMM",
     "scission.runtime.ort.cuda.placement": "benches on GPUs ask which nodes run where",
 }
 COMMANDS = {"command", "callback"}  # decorators that hand a function to the command line

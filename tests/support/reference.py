@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from scission.ir.io.load import constant_tensors, read
+from scission.ir.io.tensors import constant_tensors, read
 
 OPSET = 17
 

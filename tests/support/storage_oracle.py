@@ -17,8 +17,9 @@ from random_models import Sample, sample
 from scramble import scramble
 
 import scission
-from scission.ir.io.load import load, read, tensor_slots
+from scission.ir.io.load import load
 from scission.ir.io.save import save, save_copy
+from scission.ir.io.tensors import read, tensor_slots
 
 ACTIONS = ("split", "copy", "rewrite")
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....ir.errors import ModelError
 from ....ir.graph.constants import Constants
 from ....ir.graph.node import NodeView
 from ....ir.graph.operators import is_standard
 from ....ir.graph.shapes import shape_of
-from ....ir.io.load import ModelError
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.reason import Cause, Reason
 from ..trees.forest import Forest

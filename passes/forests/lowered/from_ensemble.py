@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ....ir.io.load import read
+from ....ir.io.tensors import read
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.reason import Cause, Reason
 from ..trees.forest import LEAF, Array, Forest, Mode

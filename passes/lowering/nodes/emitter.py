@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ....ir.axes.region import Inner
 from ....ir.graph.linear import Linear
 from ....ir.graph.recurrent import Recurrent
-from ....ir.io.load import graphs
+from ....ir.io.tensors import graphs
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.provenance import ORIGIN, ROLE
 

@@ -22,7 +22,8 @@ from ..linear.select import selection as picked
 from ..nodes.emitter import Emitter, Names
 from .ends import Entrance, leave
 from .linear import Group, JointLinear, role_of
-from .node import Stackable, Unsuited, restrict
+from .node import restrict
+from .region_node import Stackable, Unsuited
 
 __all__ = ["Emitted", "RegionWork", "prepared", "stacks_of"]
 

@@ -16,7 +16,7 @@ from ...decompose.region import Ids, Selection
 from ..nodes.emitter import Emitter
 from ..nodes.last_axis import take_columns
 from .linear import Group, role_of
-from .node import Unsuited
+from .region_node import Unsuited
 
 __all__ = ["Entrance", "leave"]
 

@@ -16,7 +16,7 @@ from ....ir.plan.plan import Decomposition
 from ..nodes.emitter import Emitter
 from ..nodes.primitives import bias_of
 from ..nodes.weights import BlockWeights
-from .node import Unsuited
+from .region_node import Unsuited
 
 __all__ = ["Group", "JointLinear", "role_of"]
 

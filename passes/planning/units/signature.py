@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ....ir.io.load import read
+from ....ir.io.tensors import read
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.decomposition import Decomposition
 from ...decompose.blocks import is_run

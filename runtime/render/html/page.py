@@ -20,8 +20,8 @@ from ..text.diff_lines import drifts, named, operators, relations, sources, tota
 from ..words import megabytes
 
 if TYPE_CHECKING:
+    from .document import Report
     from .linear_section import Portrait, StateView
-    from .report import Report
 
 __all__ = ["page"]
 

@@ -14,7 +14,7 @@ from ..words import left_out
 from .table import SHOWN, make_table
 
 if TYPE_CHECKING:
-    from ...calibrate.budget_search import Selection
+    from ...calibrate.selection import Selection
 
 __all__ = ["annealing_view", "selection_view"]
 

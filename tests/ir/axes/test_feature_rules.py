@@ -12,10 +12,11 @@ from reference import model, node
 from scission.ir.axes.axis_rule import AxisRef, Sizes
 from scission.ir.axes.axis_rules import RULES, axis_rule
 from scission.ir.axes.feature_rules import follow
+from scission.ir.errors import ModelError
 from scission.ir.graph.constants import Constants
 from scission.ir.graph.operators import BLOCKWISE, JOINING
 from scission.ir.graph.shapes import infer_shapes
-from scission.ir.io.load import ModelError, load
+from scission.ir.io.load import load
 
 BATCH = 3  # what "n" is at run time
 X = {"x": ["n", 4, 6]}

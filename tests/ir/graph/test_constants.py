@@ -10,9 +10,10 @@ from onnx.reference import ReferenceEvaluator
 from reference import function, graph, model, node, values
 
 import scission.ir.graph.constants as constant
+from scission.ir.errors import ModelError
 from scission.ir.graph.constants import Constants
 from scission.ir.graph.survey import survey
-from scission.ir.io.load import ModelError, load
+from scission.ir.io.load import load
 
 W = np.arange(6, dtype=np.float32).reshape(2, 3)
 

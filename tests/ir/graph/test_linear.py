@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import function, graph, model, node, product, values
 
+from scission.ir.errors import ModelError
 from scission.ir.graph.linear import scopes
 from scission.ir.graph.survey import survey
-from scission.ir.io.load import ModelError, load
+from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
 
 W = np.arange(6, dtype=np.float32).reshape(2, 3)

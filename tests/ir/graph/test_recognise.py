@@ -15,7 +15,8 @@ from scission.ir.graph import recognise as operators
 from scission.ir.graph.functions import weight_takers
 from scission.ir.graph.survey import survey
 from scission.ir.graph.view import view
-from scission.ir.io.load import load, read
+from scission.ir.io.load import load
+from scission.ir.io.tensors import read
 from scission.models.planted.products import KINDS, build, feeds
 
 SEED = 5

@@ -9,8 +9,9 @@ import onnx
 import pytest
 from reference import product, write
 
+from scission.ir.errors import ModelError
 from scission.ir.io.formats import other_format
-from scission.ir.io.load import ModelError, load
+from scission.ir.io.load import load
 
 PROTO = product(np.ones((2, 3), np.float32))
 

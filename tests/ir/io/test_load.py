@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from onnx import helper
 from reference import W, elsewhere, function, graph, model, node, product, reference_to, values, weights_of, write
 
-from scission.ir.io.load import ModelError, constant_tensors, load, read
+from scission.ir.errors import ModelError
+from scission.ir.io.load import load
 from scission.ir.io.save import save
+from scission.ir.io.tensors import constant_tensors, read
 
 rich_value = values([("v", ([20, "n"], np.float32))])[0]
 

@@ -9,8 +9,10 @@ import pytest
 from reference import elsewhere, model, node
 
 import scission
-from scission.ir.io.load import ModelError, load, read
+from scission.ir.errors import ModelError
+from scission.ir.io.load import load
 from scission.ir.io.placement import PlacementError, size_of_data
+from scission.ir.io.tensors import read
 
 W = np.arange(16, dtype=np.float32).reshape(4, 4)
 

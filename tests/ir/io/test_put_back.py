@@ -10,8 +10,9 @@ from onnx import helper, numpy_helper
 from reference import BIG, W, model, node, product, tensors_of, write
 from scramble import scramble
 
-from scission.ir.io.load import load, read, tensor_slots
+from scission.ir.io.load import load
 from scission.ir.io.save import save, to_proto
+from scission.ir.io.tensors import read, tensor_slots
 from scission.ir.onnx_ir import onnx_ir as ir
 
 seeds = st.integers(0, 1 << 30)

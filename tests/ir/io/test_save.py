@@ -25,8 +25,10 @@ from reference import (
 )
 
 import scission.ir.io.save as store
-from scission.ir.io.load import ModelError, load, read
+from scission.ir.errors import ModelError
+from scission.ir.io.load import load
 from scission.ir.io.save import save, save_copy, stage, stage_copy, to_proto
+from scission.ir.io.tensors import read
 from scission.ir.onnx_ir import onnx_ir as ir
 
 # What goes in comes out.

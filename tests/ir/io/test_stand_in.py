@@ -6,9 +6,11 @@ from onnx import TensorProto, helper, numpy_helper
 from reference import graph, model, node, values, write
 
 import scission
-from scission.ir.io.load import ModelError, load, read
+from scission.ir.errors import ModelError
+from scission.ir.io.load import load
 from scission.ir.io.save import save, to_proto
 from scission.ir.io.stand_in import MARK, SPARSE, prepare
+from scission.ir.io.tensors import read
 
 SEED = np.random.default_rng(0)
 BLOCKS = np.kron(np.eye(4), SEED.standard_normal((16, 16)) + 3).astype(np.float32)

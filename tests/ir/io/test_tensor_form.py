@@ -5,7 +5,8 @@ from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 from reference import W, graph, model, node, write
 
-from scission.ir.io.load import ModelError, load
+from scission.ir.errors import ModelError
+from scission.ir.io.load import load
 from scission.ir.io.tensor_form import tensors, wrong_tensor
 
 

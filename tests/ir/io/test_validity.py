@@ -4,7 +4,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import scission
-from scission.ir.io.load import ModelError, load
+from scission.ir.errors import ModelError
+from scission.ir.io.load import load
 from scission.ir.io.validity import bare, objection
 from scission.runtime.ort.library import SessionError
 from scission.runtime.ort.session import open_session

@@ -7,8 +7,9 @@ import onnx
 import pytest
 from oracles import run
 
+from scission.ir.errors import ModelError
 from scission.ir.graph.survey import survey
-from scission.ir.io.load import ModelError, load
+from scission.ir.io.load import load
 from scission.models.networks import transformer as planted_transformer
 from scission.models.networks.transformer import Config, bert, llama, network, weights
 from scission.passes.connectivity.bipartite import components

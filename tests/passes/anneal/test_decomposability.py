@@ -17,7 +17,8 @@ from scission.ir.io.load import load
 from scission.ir.plan.null import Null
 from scission.passes.anneal.decomposability import FACTORS, at_half, examine
 from scission.passes.anneal.edges.anneal import smallest_signal
-from scission.passes.anneal.model import Anneal, anneal_model
+from scission.passes.anneal.model import anneal_model
+from scission.passes.anneal.settings import Anneal
 from scission.passes.connectivity.bipartite import components
 from scission.passes.connectivity.percolation import half_giant
 from scission.passes.rewrite.remove_edges import remove_edges

@@ -24,7 +24,8 @@ from scission.ir.plan.null import Null
 from scission.ir.reason import Cause
 from scission.models.planted.products import KINDS, build, feeds
 from scission.passes.anneal.edges.anneal import AnnealError, confirm
-from scission.passes.anneal.model import METHODS, Anneal, anneal_model
+from scission.passes.anneal.model import anneal_model
+from scission.passes.anneal.settings import METHODS, Anneal
 from scission.passes.decompose.fingerprint import fingerprint
 from scission.passes.rewrite.remove_edges import remove_edges
 

@@ -12,7 +12,7 @@ from scission.ir.findings.decomposability import STEPS
 from scission.ir.io.load import load
 from scission.ir.plan.null import Null
 from scission.passes.anneal.decomposability import examine
-from scission.passes.anneal.model import Anneal
+from scission.passes.anneal.settings import Anneal
 
 NORMAL = Null(family="normal", scale=1.0, source="example")
 KNOWN = Anneal(null=lambda linear: NORMAL)

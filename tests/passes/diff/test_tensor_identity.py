@@ -3,7 +3,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from scission.ir.io.load import ModelError, load
+from scission.ir.errors import ModelError
+from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.passes.diff.tensor_identity import CROWD, Contents, raw
 

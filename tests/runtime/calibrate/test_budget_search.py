@@ -6,7 +6,8 @@ import pytest
 from annealable import SIGMA, network
 
 import scission
-from scission.ir.io.load import ModelError, load
+from scission.ir.errors import ModelError
+from scission.ir.io.load import load
 from scission.ir.plan.plan import Plan, PlanError
 from scission.ir.reason import Cause
 from scission.runtime.calibrate.annealer import Annealer, AnnealOptionsError

@@ -8,7 +8,8 @@ from annealable import SIGMA, network
 from scission.ir.findings.level_sweep import strongest
 from scission.ir.io.load import load
 from scission.passes.anneal.edges.schemes import parse_scheme
-from scission.passes.anneal.model import Anneal, anneal_model
+from scission.passes.anneal.model import anneal_model
+from scission.passes.anneal.settings import Anneal
 from scission.runtime.calibrate import level_sweep as validation
 from scission.runtime.calibrate.annealer import Annealer
 from scission.runtime.calibrate.dataset import LabelledError

@@ -7,9 +7,10 @@ from annealable import SIGMA, network
 from scission.ir.io.load import load
 from scission.ir.reason import Cause, Reason
 from scission.passes.anneal.edges.schemes import parse_scheme
-from scission.passes.anneal.model import Anneal, anneal_model
-from scission.runtime.calibrate.budget_search import AnnealingCandidate, Refusal, Selection
+from scission.passes.anneal.model import anneal_model
+from scission.passes.anneal.settings import Anneal
 from scission.runtime.calibrate.metric_runner import Measured
+from scission.runtime.calibrate.selection import AnnealingCandidate, Refusal, Selection
 from scission.runtime.render.text.annealing import annealing_view, selection_view
 from scission.runtime.render.text.report import plan_view
 from scission.runtime.render.text.table import console
