@@ -16,7 +16,7 @@ from ..io.tensors import graphs
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
 
-__all__ = ["Extents", "correct_shapes", "infer_shapes", "shape_of", "shapes_at"]
+__all__ = ["Extents", "Inference", "correct_shapes", "infer_shapes", "shape_of", "shapes_at"]
 
 Extents: TypeAlias = "tuple[int | None, ...]"  # None where it is decided at run time
 
@@ -52,8 +52,8 @@ def shapes_at(model: ir.Model, settings: Sequence[Mapping[str, int]]) -> list[di
     settings: sizes of open dimensions of the inputs, by name, under '' those without one. Local functions are not
     looked into. Changes nothing.
     """
-    proto = _skeleton(model)
-    fed = [one.type.tensor_type.shape for one in proto.graph.input if one.type.HasField("tensor_type")]
+    inference = Inference(model)
+    fed = [one.type.tensor_type.shape for one in inference.proto.graph.input if one.type.HasField("tensor_type")]
     dims = [(dim, "" if dim.WhichOneof("value") is None else dim.dim_param) for shape in fed for dim in shape.dim]
     open_ = [(dim, name) for dim, name in dims if not _fixed(dim)]
     found: list[dict[ir.Value, Extents]] = []
@@ -61,13 +61,31 @@ def shapes_at(model: ir.Model, settings: Sequence[Mapping[str, int]]) -> list[di
         for dim, name in open_:
             if name in sizes:
                 dim.dim_value = sizes[name]
-        try:
-            inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-        except Exception:  # whatever the C++ of onnx throws at a graph that cannot be inferred
-            found.append({})
-            continue
-        found.append(dict(_known(model.graph, inferred.graph)))
+        found.append(inference.shapes())
     return found
+
+
+class Inference:
+    """Shapes of one model at many sizes of its inputs; the model must not change in between."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self.model, self.proto = model, _skeleton(model)
+
+    def at(self, inputs: Mapping[str, Sequence[int]]) -> dict[ir.Value, Extents]:
+        """The shapes of every node's outputs where inputs have these shapes, by name; as in `shapes_at`."""
+        for one in self.proto.graph.input:
+            if one.name in inputs and one.type.HasField("tensor_type"):
+                dims = (onnx.TensorShapeProto.Dimension(dim_value=extent) for extent in inputs[one.name])
+                one.type.tensor_type.shape.CopyFrom(onnx.TensorShapeProto(dim=dims))
+        return self.shapes()
+
+    def shapes(self) -> dict[ir.Value, Extents]:
+        """The same for what the inputs look like now."""
+        try:
+            inferred = onnx.shape_inference.infer_shapes(self.proto, data_prop=True)
+        except Exception:  # whatever the C++ of onnx throws at a graph that cannot be inferred
+            return {}
+        return dict(_known(self.model.graph, inferred.graph))
 
 
 def _skeleton(model: ir.Model) -> onnx.ModelProto:

@@ -92,7 +92,7 @@ def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> I
 
 def _fitting_only(sizes: Sequence[Mapping[str, int]], room: Room) -> Iterator[Mapping[str, int]]:
     """Those sizes that fit into memory, and where none does the first, as small as it can be."""
-    some = False
+    some = bool(sizes) and room.fits(max(sizes, key=lambda one: math.prod(one.values())))  # those within it fit as well
     for one in sizes:
         if room.fits(one):
             some = True

@@ -6,9 +6,11 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...ir.graph.shapes import Inference
 from ...ir.graph.sizes import Setting, open_dims
 from ...ir.io.load import Model
 from ..ort.memory import (
+    Footprint,
     NoMemoryError,
     fitting,
     footprint,
@@ -42,16 +44,24 @@ class Room:
         self.model, self.spec, self.trials = model, spec, trials
         self.weights = weight_bytes(model.graph)
         self.limit = limit_of(trials.memory, asked=asked, weights=self.weights)
+        self._inference: Inference | None = None
+        self._known: dict[tuple[tuple[int, ...], ...], Footprint] = {}
+        self._fitting: list[Mapping[str, int]] = []
         self.held = session_bytes(model.graph, model.graph)  # the rewritten one is no larger
 
     def need(self, sizes: Mapping[str, int]) -> tuple[int, int]:
         """Bytes beside what sessions hold as they usually are, and at the very least with the weights."""
-        found = footprint(self.model.graph, {one.name: shape_of(one, sizes) for one in self.spec})
+        found = self._footprint(sizes)
         return TRIALS * found.inputs + found.compared, found.inputs + found.live + self.weights
 
     def fits(self, sizes: Mapping[str, int]) -> bool:
-        """Whether inputs of these sizes take no more than is usual."""
-        return self.room is None or self.need(sizes)[0] <= self.room
+        """Whether inputs of these sizes take no more than is usual; what is smaller than what does is not asked."""
+        if self.room is None or any(_within(sizes, other) for other in self._fitting):
+            return True
+        if self.need(sizes)[0] > self.room:
+            return False
+        self._fitting.append(sizes)
+        return True
 
     def lowered(self, sizes: Mapping[str, int], *, tell: bool = False) -> Mapping[str, int]:
         """These sizes, or smaller ones that fit: what the user fixes stays. tell: warn where they are smaller.
@@ -70,12 +80,26 @@ class Room:
 
     def bytes_of_values(self, sizes: Mapping[str, int]) -> int:
         """Bytes of everything that one run of the model computes."""
-        return footprint(self.model.graph, {one.name: shape_of(one, sizes) for one in self.spec}).values
+        return self._footprint(sizes).values
+
+    def _footprint(self, sizes: Mapping[str, int]) -> Footprint:
+        """What one run takes, found once for the same shapes."""
+        shapes = {one.name: shape_of(one, sizes) for one in self.spec}
+        key = tuple(shapes.values())
+        if key not in self._known:
+            self._inference = self._inference or Inference(self.model.graph)
+            self._known[key] = footprint(self.model.graph, shapes, self._inference)
+        return self._known[key]
 
     def smaller(self, sizes: Mapping[str, int]) -> Iterator[Mapping[str, int]]:
         """Smaller sizes that the graph and the user allow."""
         fixed = wished_sizes(self.spec, wishes_of(self.trials)) | dict(self.trials.sizes or {})
         return (one.sizes for one in smaller_settings(self.model, Setting(1, sizes), fixed))
+
+
+def _within(sizes: Mapping[str, int], others: Mapping[str, int]) -> bool:
+    """Whether sizes are of the same dimensions as others and none is larger."""
+    return sizes.keys() == others.keys() and all(size <= others[name] for name, size in sizes.items())
 
 
 def settings_within(

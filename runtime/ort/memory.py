@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...ir.errors import ScissionError, option
-from ...ir.graph.shapes import shapes_at
+from ...ir.graph.shapes import Inference
 from ...ir.io.tensors import constant_tensors, graphs
 from ...ir.onnx_ir import onnx_ir as ir
 from ..notes import LoweredWarning
@@ -201,31 +201,29 @@ def _glibc(name: str) -> Callable[..., int] | None:
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
-def footprint(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> Footprint:
+def footprint(model: ir.Model, shapes: Mapping[str, Sequence[int]], inference: Inference | None = None) -> Footprint:
     """What one run of a model takes on inputs of these shapes, by name; of others a dimension that is open counts 1.
 
     A value of unknown shape is taken to be as large as the largest that is known. Local functions and the turns of
-    loops are not looked into.
+    loops are not looked into. inference: of the model, where it is asked at several sizes.
     """
-    sized = model.clone()
-    fed = [value for value in sized.graph.inputs if value.const_value is None]
-    for value in fed:
-        stated = [dim if isinstance(dim, int) else 1 for dim in value.shape or ()]
-        value.shape = ir.Shape(tuple(shapes.get(value.name or "", stated)))
+    fed = [value for value in model.graph.inputs if value.const_value is None]
+    stated = {value.name or "": [dim if isinstance(dim, int) else 1 for dim in value.shape or ()] for value in fed}
+    given = {name: tuple(shapes.get(name, own)) for name, own in stated.items()}
     widest = max([WIDTH, *(_width(value.dtype) for value in fed if value.dtype is not None)])
-    known = {value: shape for value, shape in shapes_at(sized, [{}])[0].items() if None not in shape}
-    sizes = {value: _bytes(value, value.shape.numpy() if value.shape else (), widest) for value in fed}
+    found = (inference or Inference(model)).at(given)
+    sizes = {value: _bytes(value, given[value.name or ""], widest) for value in fed}
     inputs = sum(sizes.values())
-    sizes |= {value: _bytes(value, shape, widest) for value, shape in known.items()}
+    sizes |= {value: _bytes(value, shape, widest) for value, shape in found.items() if None not in shape}
     largest = max(sizes.values(), default=0)
     sizes |= {
-        value: largest for graph in graphs(sized) for node in graph for value in node.outputs if value not in sizes
+        value: largest for graph in graphs(model) for node in graph for value in node.outputs if value not in sizes
     }
     return Footprint(
         inputs=inputs,
-        outputs=sum(sizes.get(value, 0) for value in sized.graph.outputs),
+        outputs=sum(sizes.get(value, 0) for value in model.graph.outputs),
         values=sum(sizes.values()),
-        live=_live(sized.graph, sizes),
+        live=_live(model.graph, sizes),
     )
 
 
@@ -292,7 +290,7 @@ def fitting(
     held: int,
     what: str,
 ) -> tuple[T, int]:
-    """The first setting that fits, or the last one where none does but it could still run; and what `first` needs.
+    """The first setting that fits, or the last one where none does but it could still run, and what `first` needs.
 
     need: bytes of a setting, beside what sessions hold as they usually are, and at the very least with weights; held:
     bytes that sessions hold; what: is run, for the message. Raises NoMemoryError where even the last needs more than
@@ -314,7 +312,7 @@ def fitting(
             ", or allow more with ",
             option("memory"),
         )
-    return chosen, usual
+    return chosen, usual + held
 
 
 def tell_lowered(before: Mapping[str, int], after: Mapping[str, int], need: int, limit: MemoryLimit) -> None:

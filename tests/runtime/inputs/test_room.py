@@ -53,3 +53,16 @@ def test_nothing_is_said_where_nothing_was_lowered() -> None:
         found, tell = settings_within(load(model()), [16], Trials())
         tell()
     assert found() == settings_of(load(model()), [16])()
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches=st.lists(st.integers(1, 3000), min_size=2, max_size=8), memory=st.integers(2_000_000, 10**8))
+def test_a_room_that_remembers_answers_as_a_new_one(batches: list[int], memory: int) -> None:
+    loaded, trials = load(model()), Trials(memory=memory)
+    spec = spec_of(loaded, given=True)
+    room = Room(loaded, spec, trials, asked=True)
+    (name,) = {dim for one in spec for dim in one.shape if isinstance(dim, str)}
+    for batch in batches:
+        new = Room(loaded, spec, trials, asked=True)
+        assert room.fits({name: batch}) == new.fits({name: batch})
+        assert room.need({name: batch}) == new.need({name: batch})
