@@ -41,7 +41,6 @@ MAY_MUTATE = {
         "opset_imports",
     },  # marks in a copy that is thrown away
     "scission.runtime.inputs.size_facts": {"shape"},  # a copy that ONNX infers shapes of
-    "scission.runtime.ort.memory": {"shape"},  # the same
     "scission.runtime.tune.form_race": {"shape"},  # an excerpt that is raced and thrown away
 }
 MOST_MODULES = 16  # its __init__ counted
