@@ -198,7 +198,8 @@ def measured(given: argparse.Namespace) -> Iterator[Row]:
         ROWS.unlink(missing_ok=True)
         lines = (json.dumps(asdict(row) | {"size": key[1]}) + "\n" for key, row in known.items())
         ROWS.write_text("".join(lines), encoding="utf-8")
-    for place, size in enumerate(map(int, np.geomspace(SMALLEST, given.largest, given.models))):
+    sizes = enumerate(map(int, np.geomspace(SMALLEST, given.largest, given.models)))
+    for place, size in reversed(list(sizes)):  # what takes too much shows first
         kind = KINDS[place % len(KINDS)] if size < LARGE else KINDS[place % 3 // 2]  # the others would take too long
         with tempfile.TemporaryDirectory() as name:
             path = Path(name) / str(size) / f"{kind}.onnx"
