@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
+from onnx import helper
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree._tree import Tree
@@ -12,7 +14,9 @@ from ..matrix import Array, by_first_output
 from ..planted.products import Planted
 from ..sketch import Sketch
 
-__all__ = ["build", "to_gemm", "train"]
+__all__ = ["build", "to_ensemble", "to_gemm", "train"]
+
+MACHINE_LEARNING = "ai.onnx.ml"
 
 
 def train(rng: np.random.Generator, trees: int = 100, leaves: int = 100) -> RandomForestClassifier:
@@ -62,6 +66,49 @@ def to_gemm(rng: np.random.Generator, forest: RandomForestClassifier, shuffle: b
         ),
     }
     return _graph(Sketch(rng), A, threshold, C, E, truth)
+
+
+def to_ensemble(forest: RandomForestClassifier) -> onnx.ModelProto:
+    """The forest as the operator that ONNX has for it: x (batch, features) to label and probabilities."""
+    trees = [estimator.tree_ for estimator in forest.estimators_]
+    of = np.repeat(np.arange(len(trees)), [tree.node_count for tree in trees])
+    left, right, feature = (
+        np.concatenate([getattr(tree, name) for tree in trees])
+        for name in ("children_left", "children_right", "feature")
+    )
+    inner = left >= 0
+    values = _round_down(np.concatenate([tree.threshold for tree in trees]))
+    votes = np.concatenate([tree.value[:, 0] for tree in trees])
+    votes = votes / votes.sum(1, keepdims=True) / len(trees)
+    number = np.concatenate([np.arange(tree.node_count) for tree in trees])
+    leaf, label = np.nonzero((votes > 0) & ~inner[:, None])
+    node = helper.make_node(
+        "TreeEnsembleClassifier",
+        ["x"],
+        ["label", "probabilities"],
+        domain=MACHINE_LEARNING,
+        nodes_treeids=of.tolist(),
+        nodes_nodeids=number.tolist(),
+        nodes_featureids=np.where(inner, feature, 0).tolist(),
+        nodes_values=np.where(inner, values, 0).tolist(),
+        nodes_modes=np.where(inner, "BRANCH_LEQ", "LEAF").tolist(),
+        nodes_truenodeids=np.where(inner, left, 0).tolist(),
+        nodes_falsenodeids=np.where(inner, right, 0).tolist(),
+        class_treeids=of[leaf].tolist(),
+        class_nodeids=number[leaf].tolist(),
+        class_ids=label.tolist(),
+        class_weights=votes[leaf, label].tolist(),
+        classlabels_int64s=forest.classes_.tolist(),
+        post_transform="NONE",
+    )
+    inputs = [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", forest.n_features_in_])]
+    outputs = [
+        helper.make_tensor_value_info("label", onnx.TensorProto.INT64, ["batch"]),
+        helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, ["batch", len(forest.classes_)]),
+    ]
+    graph = helper.make_graph([node], "trees", inputs, outputs)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MACHINE_LEARNING, 3)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 
 
 def _graph(sketch: Sketch, A: Array, threshold: Array, C: Array, E: Array, truth: dict[str, Decomposition]) -> Planted:
