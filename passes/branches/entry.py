@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from ...ir.onnx_ir import onnx_ir as ir
 from .packing.packed import Pack, Packed
-from .packing.piece import Piece, dims
+from .packing.piece import CutOut, dims
 from .packing.recipe import Ref, integers
 
 __all__ = ["entered", "of_one_root"]
 
 
-def of_one_root(pieces: Sequence[Piece | None]) -> bool:
+def of_one_root(pieces: Sequence[CutOut | None]) -> bool:
     """Whether these are pieces of one value along one axis, all of one size."""
     first = pieces[0]
     return first is not None and all(
@@ -22,7 +22,7 @@ def of_one_root(pieces: Sequence[Piece | None]) -> bool:
     )
 
 
-def entered(pack: Pack, values: tuple[ir.Value, ...], pieces: Sequence[Piece]) -> Packed | None:
+def entered(pack: Pack, values: tuple[ir.Value, ...], pieces: Sequence[CutOut]) -> Packed | None:
     """The pieces on a new first axis; None where the shape of what they are cut out of is not known enough.
 
     (.., T, ..)  ──►  (.., B, ..)  ──►  (B, .., ..)         each is one place, its axis gone
@@ -63,7 +63,7 @@ def entered(pack: Pack, values: tuple[ir.Value, ...], pieces: Sequence[Piece]) -
     return Packed(values, "stack", _first(pack, ref, axis, rank + 1, like))
 
 
-def _turned(pack: Pack, values: tuple[ir.Value, ...], pieces: Sequence[Piece]) -> Packed | None:
+def _turned(pack: Pack, values: tuple[ir.Value, ...], pieces: Sequence[CutOut]) -> Packed | None:
     """The transposes of matrices on a new first axis: parts of the last axis of one, places of an axis of three.
 
     What several branches in a row read is there once, where all are read by as many. None for other pieces.

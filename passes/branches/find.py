@@ -23,15 +23,17 @@ from ..lowering.prices import MARGIN
 from ..lowering.target import Target
 from .cost import merged_seconds, separate_seconds
 from .digest import digest
-from .merging import Merged, Site, merged
+from .merging import BranchSite, Merged, merged
 from .packing.packed import Packed
-from .packing.piece import Piece
+from .packing.piece import CutOut
 from .packing.signature import Signatures
 from .rules.rules import rule_of
 
 __all__ = ["find_branches", "site_of"]
 
 FEWEST = 2
+MATRIX = 2  # dimensions of a weight that may fall apart
+SAMPLED = 8  # weights of a place that are looked into
 WAYS = (False, True)  # in which branches are followed: with matrices as they are, or transposed
 SMALL = 1 << 18  # entries of weights: merging products with larger ones of their own saves next to nothing
 CUTTING = frozenset({"Slice", "Gather", "Split", "Squeeze"})
@@ -66,7 +68,7 @@ def find_branches(
     return tuple(found)
 
 
-def site_of(scope: Scope, constants: Constants) -> Site | None:
+def site_of(scope: Scope, constants: Constants) -> BranchSite | None:
     """The main graph as branches are looked for in; None where its nodes are not in the order of their results."""
     positions = {node: index for index, node in enumerate(scope.graph)}
     for node, index in positions.items():
@@ -74,7 +76,7 @@ def site_of(scope: Scope, constants: Constants) -> Site | None:
             producer = None if value is None else value.producer()
             if producer is not None and positions.get(producer, -1) >= index:
                 return None
-    return Site(positions, constants, Signatures(scope, constants), scope.opset)
+    return BranchSite(positions, constants, Signatures(scope, constants), scope.opset)
 
 
 def _worth_a_look(model: ir.Model) -> bool:
@@ -119,13 +121,13 @@ def _are_equal(one: ir.Node, other: ir.Node, signatures: Signatures) -> bool:
     return any(a is b or signatures.same(a, b) for a, b in pairs)
 
 
-def _starts(site: Site) -> Iterator[tuple[ir.Node, ...]]:
+def _starts(site: BranchSite) -> Iterator[tuple[ir.Node, ...]]:
     """Nodes that branches may begin with, one each: of one signature, reading one value or pieces of one value alike.
 
     Those that go on alike come first, then those that are alike only by themselves.
     """
     roots: dict[ir.Value, None] = {}
-    pieces: dict[ir.Value, dict[ir.Value, Piece]] = {}
+    pieces: dict[ir.Value, dict[ir.Value, CutOut]] = {}
     for node in site.positions:
         for value in (*node.inputs, *node.outputs):
             if value is None or value in roots or value in site.constants:
@@ -141,7 +143,7 @@ def _starts(site: Site) -> Iterator[tuple[ir.Node, ...]]:
         yield from groups
 
 
-def _grouped(site: Site, values: Sequence[tuple[ir.Value, Piece | None]]) -> list[tuple[ir.Node, ...]]:
+def _grouped(site: BranchSite, values: Sequence[tuple[ir.Value, CutOut | None]]) -> list[tuple[ir.Node, ...]]:
     readers = []
     for value, piece in values:
         form = None if piece is None else (piece.axis, piece.size, piece.squeezed)
@@ -168,7 +170,7 @@ def _grouped(site: Site, values: Sequence[tuple[ir.Value, Piece | None]]) -> lis
 class _Finder:
     """What decides whether branches pay, and says why."""
 
-    site: Site
+    site: BranchSite
     scope: Scope
     activations: Activations
     target: Target
@@ -226,10 +228,10 @@ class _Finder:
         if weights is None or self.site.pack(pack).equal(weights):
             return False
         try:
-            array = self.site.constants.read(weights.values[0])
+            arrays = [self.site.constants.read(value) for value in weights.values[:SAMPLED]]
         except ModelError:
             return True
-        return array.ndim == 2 and components(array).count > 1
+        return any(array.ndim == MATRIX and components(array).count > 1 for array in arrays)
 
 
 def _weight(nodes: tuple[ir.Node, ...], constants: Constants) -> Packed | None:

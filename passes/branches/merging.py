@@ -11,18 +11,18 @@ from ...ir.onnx_ir import onnx_ir as ir
 from .ends import End, across, ended, ends_of, left
 from .entry import entered, of_one_root
 from .packing.packed import Pack, Packed
-from .packing.piece import Piece, piece_of
+from .packing.piece import CutOut, piece_of
 from .packing.recipe import Ref
 from .packing.signature import Signatures
 from .rules.rules import rule_of
 
-__all__ = ["Merged", "Site", "merged"]
+__all__ = ["BranchSite", "Merged", "merged"]
 
 Values = tuple["ir.Value | None", ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Site:
+class BranchSite:
     """The graph that branches lie in: its nodes by position, its constants, what its nodes are like, its opset.
 
     turns: whether branches are followed with their matrices transposed.
@@ -33,9 +33,9 @@ class Site:
     signatures: Signatures
     opset: int
     turns: bool = False
-    pieces: dict[ir.Value, Piece | None] = field(default_factory=dict)
+    pieces: dict[ir.Value, CutOut | None] = field(default_factory=dict)
 
-    def piece(self, value: ir.Value) -> Piece | None:
+    def piece(self, value: ir.Value) -> CutOut | None:
         """Of what a value is a piece, found once."""
         if value not in self.pieces:
             self.pieces[value] = piece_of(value, self.constants)
@@ -61,7 +61,7 @@ class Merged:
 
 
 def merged(
-    site: Site, start: tuple[ir.Node, ...], taken: Collection[ir.Node] = frozenset(), *, ordered: bool = False
+    site: BranchSite, start: tuple[ir.Node, ...], taken: Collection[ir.Node] = frozenset(), *, ordered: bool = False
 ) -> Merged | None:
     """Follow the branches that begin with these nodes, one each; None where they cannot be merged even there, or are
     not alike.
@@ -83,7 +83,7 @@ def merged(
 class _Work:
     """Branches in the making."""
 
-    def __init__(self, site: Site, start: tuple[ir.Node, ...], taken: Collection[ir.Node]) -> None:
+    def __init__(self, site: BranchSite, start: tuple[ir.Node, ...], taken: Collection[ir.Node]) -> None:
         self.site = site
         self.first = min(site.positions[node] for node in start)
         self.taken = set(taken)
@@ -150,7 +150,7 @@ class _Work:
             self.known[values] = found
         return found
 
-    def _before(self, pieces: Sequence[Piece]) -> bool:
+    def _before(self, pieces: Sequence[CutOut]) -> bool:
         """Whether the value that pieces are cut out of is there before all branches begin."""
         producer = pieces[0].root.producer()
         return producer is None or self.site.positions.get(producer, self.first) < self.first
@@ -214,7 +214,8 @@ class _Work:
                     self.results[value] = own
         if not self.results:
             return None
-        return Merged(tuple(self.packs), tuple(self.ends), self.results, (*gone, *self._unread(gone)))
+        replaced = sorted({*gone, *self._unread(gone)}, key=lambda node: self.site.positions[node])
+        return Merged(tuple(self.packs), tuple(self.ends), self.results, tuple(replaced))
 
     def _unread(self, gone: set[ir.Node]) -> list[ir.Node]:
         """The nodes that cut pieces out which nobody reads any more."""

@@ -16,7 +16,7 @@ from ...ir.plan.plan import PlanError
 from ...ir.provenance import BRANCHES
 from ..branches.digest import digest
 from ..branches.find import site_of
-from ..branches.merging import Merged, Site, merged
+from ..branches.merging import BranchSite, Merged, merged
 from ..branches.packing.recipe import Fixed, Made, Ref, in_order
 from ..lowering.nodes.emitter import Emitter, Names
 from ..lowering.nodes.sharing import Sharing
@@ -50,7 +50,7 @@ def merge_branches(model: ir.Model, found: Sequence[MergedBranches]) -> ir.Model
     return copy
 
 
-def _followed(one: MergedBranches, site: Site, scope: Scope, taken: set[ir.Node]) -> Merged:
+def _followed(one: MergedBranches, site: BranchSite, scope: Scope, taken: set[ir.Node]) -> Merged:
     """The branches of a plan in the model; raises PlanError where they are none there."""
     nodes = {address: node for node, address in scope.addresses.items()}
     if missing := [address for place in one.branches for address in place if address not in nodes]:
@@ -72,7 +72,7 @@ def _origin(one: Merged, scope: Scope) -> Inner:
 
 
 def _write(
-    model: ir.Model, one: Merged, site: Site, emitter: Emitter, sharing: Sharing, now: dict[ir.Value, ir.Value]
+    model: ir.Model, one: Merged, site: BranchSite, emitter: Emitter, sharing: Sharing, now: dict[ir.Value, ir.Value]
 ) -> None:
     """Put new nodes in the place of some branches; now: what has taken the place of a value."""
     graph = model.graph

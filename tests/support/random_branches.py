@@ -41,7 +41,7 @@ def grown(sketch, rng: Random, values, value, shape, spare):
     """One more operator of a branch; shape: of its value, without the batch."""
     normal = lambda *extents: np.asarray(values.standard_normal(extents), np.float32)  # noqa: E731
     rank = len(shape) + 1
-    kind = rng.randrange(12)
+    kind = rng.randrange(17)
     if kind == 0:
         return sketch.op(rng.choice(UNARY), value), shape
     if kind in (1, 2, 3) and rank >= 2:
@@ -67,6 +67,19 @@ def grown(sketch, rng: Random, values, value, shape, spare):
         return sketch.op("ReduceMean", value, axes=[axis], keepdims=1), kept
     if kind == 11 and rank == 3:
         return sketch.op(rng.choice(["Add", "Mul"]), value, spare), shape
+    if kind == 12 and rank == 3:
+        return sketch.op("Flatten", value), [shape[0] * shape[1]]
+    if kind == 13:
+        index = rng.sample(range(shape[-1]), rng.randint(1, shape[-1]))
+        picked = sketch.op("Gather", value, np.asarray(index, np.int64), axis=rng.choice([-1, rank - 1]))
+        return picked, [*shape[:-1], len(index)]
+    if kind == 14:
+        fixed = np.random.default_rng(shape[-1]).standard_normal((2, shape[-1])).astype(np.float32)
+        return sketch.op("LayerNormalization", value, fixed[0], fixed[1], axis=-1), shape
+    if kind == 15 and rank == 3:
+        return sketch.op("ReduceSum", value, [rng.choice([1, -2])], keepdims=0), shape[1:]
+    if kind == 16 and rank == 3:
+        return sketch.op("MatMul", value, sketch.op("Transpose", value, perm=[0, 2, 1])), [shape[0], shape[0]]
     return sketch.op("Slice", value, [0], [shape[-1]], [rank - 1]), shape
 
 

@@ -9,11 +9,11 @@ from ....ir.graph.node import NodeView, from_first
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
 
-__all__ = ["Piece", "dims", "piece_of"]
+__all__ = ["CutOut", "dims", "piece_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class CutOut:
     """What lies at places `start` to `start + size` on an axis of a value; squeezed: that axis, of one place, is gone.
 
     nodes: those that cut it out.
@@ -35,7 +35,7 @@ def dims(value: ir.Value) -> tuple[int | None, ...] | None:
     return tuple(dim if isinstance(dim, int) and dim >= 0 else None for dim in shape)
 
 
-def piece_of(value: ir.Value, constants: Constants) -> Piece | None:
+def piece_of(value: ir.Value, constants: Constants) -> CutOut | None:
     """Of what a value is a piece; None where it is none, or where that is decided at run time."""
     node = value.producer()
     if node is None or node.domain not in ("", "ai.onnx") or not node.inputs or node.inputs[0] is None:
@@ -48,7 +48,7 @@ def piece_of(value: ir.Value, constants: Constants) -> Piece | None:
             return None
         if from_first(axes[0], len(shape)) != inner.axis:
             return None
-        return Piece(inner.root, inner.axis, inner.start, 1, True, (*inner.nodes, node))
+        return CutOut(inner.root, inner.axis, inner.start, 1, True, (*inner.nodes, node))
     if shape is None or node.inputs[0] in constants:
         return None
     way = {"Slice": _sliced, "Gather": _gathered, "Split": _split}.get(node.op_type)
@@ -59,7 +59,7 @@ def piece_of(value: ir.Value, constants: Constants) -> Piece | None:
     extent = shape[axis]
     if extent is None or start < 0 or size < 1 or start + size > extent:
         return None
-    return Piece(node.inputs[0], axis, start, size, squeezed, (node,))
+    return CutOut(node.inputs[0], axis, start, size, squeezed, (node,))
 
 
 def _sliced(one: NodeView, shape: tuple[int | None, ...], _: ir.Value) -> tuple[int, int, int, bool] | None:

@@ -70,7 +70,7 @@ def planted(draw):
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(planted(), st.integers(0, 99), st.booleans())
 @example(Repeated(lanes=2, widths=(1,), inputs=1, equal=True, source="places", end="stack", axis=2), 0, False)
 def test_planted_branches_become_one_and_compute_the_same(what, seed, turned):
@@ -89,7 +89,7 @@ def test_planted_branches_become_one_and_compute_the_same(what, seed, turned):
     assert_same(made.model, changed)
 
 
-@settings(max_examples=60)
+@settings(max_examples=50)
 @given(st.integers(0, 1 << 20), st.booleans())
 def test_random_branches_compute_the_same_as_one(seed, turned):
     model, *_ = random_branches(seed)
