@@ -18,33 +18,11 @@ from .node import Site
 from .operators import PRODUCTS, WEIGHTED, is_standard
 from .recurrent import Recurrent, recurrent
 from .shapes import shape_of
-from .skipped import Skipped
+from .skipped import FUSED, INTEGER, NO_PLAIN_PRODUCT, QUANTISED, REASONS, Skipped
 
 __all__ = ["find_operators"]
 
 Found: TypeAlias = "Linear | tuple[Recurrent, ...] | Reason | None"
-
-INTEGER = Reason(Cause.INTEGER_KERNEL, "integer kernel")
-FUSED = Reason(Cause.FUSED, "fused operator: its product cannot be taken apart")
-QUANTISED = Reason(Cause.QUANTISED, "its weight is quantised and no matrix: blocks would be stored in floating point")
-NO_PLAIN_PRODUCT = Reason(Cause.NO_PRODUCT, "not a plain product with a matrix")
-
-REASONS = {  # operators with constant weights that are no linear: why
-    "Gather": Reason(Cause.NO_PRODUCT, "lookup table: its rows are read, not multiplied"),
-    "MatMulInteger": INTEGER,
-    "ConvInteger": INTEGER,
-    "QLinearMatMul": INTEGER,
-    "QLinearConv": INTEGER,
-    "QGemm": INTEGER,
-    "MatMulNBits": INTEGER,
-    "MatMulIntegerToFloat": INTEGER,
-    "DynamicQuantizeMatMul": INTEGER,
-    "DynamicQuantizeLSTM": INTEGER,
-    "QMoE": INTEGER,
-    "MoE": Reason(Cause.BATCHED_WEIGHT, "batched weight: one matrix per expert"),
-    "Attention": FUSED,
-    "FusedConv": FUSED,
-}
 
 
 def find_operators(

@@ -115,27 +115,13 @@ def sweep(
     chosen = sorted({float(level) for level in levels}, reverse=True)
     if options.method in LEVELLESS:
         chosen = [options.alpha]
-    results: list[LevelResult] = []
-    whole: set[str] = set()  # operators that a note says are kept as they are
-    bounded: Literal["stated", "estimated"] | None = None
     notes = [*prepared.notes, *found_first]
     if options.method in LEVELLESS:
         notes.append(f"the method {options.method!r} has no level to sweep: there is one row")
     if judge.needs_labels == "optional" and held.targets is None:
         notes.append(f"no labels were given: {judge.name} compares with the outputs of the original")
-    for index, level in enumerate(chosen):
-        if progress:
-            progress(index, len(chosen), f"level {level:g}")
-        decided = anneal_model(loaded, replace(prepared.settings, level=level))
-        if not results:
-            notes += _unseen(decided, {linear.address for linear in prepared.survey.linears})
-            notes += _doubts(decided)
-            bounded = _bounded(decided)
-        first = _kept_whole(decided)
-        if first is not None and first not in whole:
-            whole.add(first)
-            notes.append(f"from level {level:g} on: nothing in {first} is confirmed, so it is kept as it is")
-        results.append(_level(loaded, decided, level, runner))
+    results, bounded, seen = _swept(loaded, prepared, chosen, runner, progress)
+    notes += seen
     flagged = jumps(results, span=judge.span) if len(results) > 1 else ()
     swept = Sweep(
         model=loaded.name,
@@ -157,6 +143,30 @@ def sweep(
         return found
     report = _explained(loaded, prepared.settings, runner, progress)
     return replace(found, report=replace(report, test=options.method))
+
+
+def _swept(
+    loaded: Model, prepared: Prepared, levels: Sequence[float], runner: SideBySide, progress: Progress | None
+) -> tuple[list[LevelResult], Literal["stated", "estimated"] | None, list[str]]:
+    """What each level comes to, how the initialisation is known, and notes."""
+    results: list[LevelResult] = []
+    whole: set[str] = set()  # operators that a note says are kept as they are
+    bounded: Literal["stated", "estimated"] | None = None
+    notes: list[str] = []
+    for index, level in enumerate(levels):
+        if progress:
+            progress(index, len(levels), f"level {level:g}")
+        decided = anneal_model(loaded, replace(prepared.settings, level=level))
+        if not results:
+            notes += _unseen(decided, {linear.address for linear in prepared.survey.linears})
+            notes += _doubts(decided)
+            bounded = _bounded(decided)
+        first = _kept_whole(decided)
+        if first is not None and first not in whole:
+            whole.add(first)
+            notes.append(f"from level {level:g} on: nothing in {first} is confirmed, so it is kept as it is")
+        results.append(_level(loaded, decided, level, runner))
+    return results, bounded, notes
 
 
 def _explained(model: Model, settings: Anneal, runner: SideBySide, progress: Progress | None) -> ModelReport:

@@ -75,14 +75,10 @@ def _compared(
     from ..ort.session import open_session
     from . import check as equivalence
     from .feeds import Observed, bench_feeds, observed_reports
-    from .narrowing import narrow_types
     from .own_error import excused
-    from .probes import probes
     from .selections import hidden_by_masks
 
-    narrow = narrow_types(result.graph)
-    found = _standing(probes(source.graph, _origins(result.graph)), result.graph)
-    held = [replace(probe, narrow=narrow.get(probe.node)) for probe in found]
+    held = _held(source, result)
     observed = Observed(source, trials)
     chosen: list[Mapping[str, Any]] = []
     least = _least(source, result)
@@ -124,6 +120,16 @@ def _compared(
         hidden = hidden_by_masks(source, pair.original, observed.feeds, provider=trials.provider, **options)
         verdict = judged(verdict, observed_reports(observed, result), hidden)
     return verdict
+
+
+def _held(source: Model, result: Model) -> list[Probe]:
+    """The products that are held against their error bounds."""
+    from .narrowing import narrow_types
+    from .probes import probes
+
+    narrow = narrow_types(result.graph)
+    found = _standing(probes(source.graph, _origins(result.graph)), result.graph)
+    return [replace(probe, narrow=narrow.get(probe.node)) for probe in found]
 
 
 def _on_reference(pair: Alike, source: Model, trials: Trials, least: float, why: str) -> Verdict:

@@ -50,21 +50,17 @@ def certify(
     strays: Mask,
     *,
     null: Null,
-    trusted: bool,
-    largest: float = 1.0,
     seed: int = 0,
     allowed: int = STRAYS,
     folds: Sequence[Fold] | None = None,
-    dropped: int = 0,
 ) -> Certificate:
     """The certificate of a partition of a weight (K, N) with these energies under the null.
 
-    strays: entries outside the blocks that are too large for the null; allowed: how many of them may be; largest:
-    p-value of the largest other one, for the report; trusted: whether the null is known apart from this weight,
-    otherwise the level of what lies outside is measured and not tested; folds: of these energies, where they are known;
-    dropped: how many blocks `believed` took out.
+    strays: entries outside the blocks that are too large for the null; allowed: how many of them may be; null: where it
+    is estimated, the level of what lies outside is measured and not tested; folds: of these energies, where they are
+    known.
     """
-    blocks = found.count
+    blocks, trusted = found.count, not null.estimated
     if blocks < 2:
         reason = (
             f"nothing stands out of the noise: the largest singular value is {found.edge:.2f} of that of noise alone"
@@ -81,7 +77,7 @@ def certify(
         split=measured.split,
         level=measured.level,
         ratio=measured.ratio,
-        largest=largest,
+        largest=1.0,  # who looked for the strays knows it, as how many blocks went
         homogeneity=measured.homogeneity,
         strays=measured.strays,
         misplaced=found.misplaced,
@@ -92,7 +88,6 @@ def certify(
         shape=measured.shape,
         unplaced=measured.unplaced,
         existence=float(measured.doubt.max()),
-        dropped=dropped,
     )
 
 

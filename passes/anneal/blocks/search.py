@@ -78,19 +78,9 @@ def anneal_blocks(
     folds = cross_fit(energy, seed) if found.count > 1 else ()
     found, dropped = believed(energy, found, folds)
     stray, largest = _strays(weight, used, found)
-    certificate = certify(
-        weight,
-        energy,
-        found,
-        stray,
-        null=used,
-        trusted=trusted,
-        largest=largest,
-        seed=seed,
-        allowed=allowed,
-        folds=folds,
-        dropped=dropped,
-    )
+    certificate = certify(weight, energy, found, stray, null=used, seed=seed, allowed=allowed, folds=folds)
+    if found.count > 1:
+        certificate = replace(certificate, largest=largest, dropped=dropped)
     decomposition = _decomposition(found) if certificate.accepted else None
     kept = decomposition.mac_share if decomposition else 1.0
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # weights and scale at the ends of their type

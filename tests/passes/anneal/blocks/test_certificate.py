@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 
@@ -27,7 +28,8 @@ def verdict(weight, found, *, null=None, trusted=True, strays=None, allowed=STRA
     none = np.zeros(weight.shape, bool)
     energy = energies(weight, null or normal())
     strays = none if strays is None else strays
-    return certify(weight, energy, found, strays, null=null or normal(), trusted=trusted, allowed=allowed)
+    law = dataclasses.replace(null or normal(), estimated=not trusted)
+    return certify(weight, energy, found, strays, null=law, allowed=allowed)
 
 
 # The parts.
@@ -197,11 +199,11 @@ def test_all_reasons_are_given_at_once():
 def test_fewer_than_two_blocks_have_nothing_to_certify():
     even = np.ones((60, 50), np.float32)
     none = np.zeros(even.shape, bool)
-    quiet = certify(even, even, cocluster(even, np.random.default_rng(0)), none, null=normal(), trusted=True)
+    quiet = certify(even, even, cocluster(even, np.random.default_rng(0)), none, null=normal())
     assert not quiet.accepted and quiet.reason.startswith("nothing stands out of the noise")
     assert quiet == refused(1, quiet.reason)
     dense = energies(3 * np.random.default_rng(0).standard_normal(even.shape), normal())
-    loud = certify(dense, dense, cocluster(dense, np.random.default_rng(0)), none, null=normal(), trusted=True)
+    loud = certify(dense, dense, cocluster(dense, np.random.default_rng(0)), none, null=normal())
     assert not loud.accepted and "all of it hangs together" in loud.reason
 
 
