@@ -26,6 +26,8 @@ from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
 from ..connectivity.percolation import half_giant
 from ..connectivity.small_cuts import glued_by_few, glued_by_size
+from ..forests.find import why_it_stays
+from ..lowering.target import Target
 from ..planning.inspect import inspect_model, scopes_of
 from ..planning.settings import PlanSettings
 from ..rewrite.preparations import prepared
@@ -76,6 +78,7 @@ def _explained(
     head: dict[str, Any] = {"model": model.name, "node": node, "scope": scope}
     if row is None:
         skip = next((skip for skip in plan.skipped if skip.node == node), None) or _gone(node, plan, operators)
+        skip = skip or _staying(node, plan, operators, model, threads)
         if skip is None:
             skip = _no_linear(node, str(operators[node].op_type), found, _called(model, operators[node], found))
         return Explanation(**head, operator=skip.op, skipped=skip)
@@ -121,6 +124,13 @@ def _gone(node: str, plan: Plan, operators: Mapping[str, ir.Node]) -> Skipped | 
     """Why a node of the model is none of the plan: it went, or became another, before anything is split."""
     found = next((one for one in plan.preparations if node in one.nodes), None)
     return None if found is None else Skipped(node, str(operators[node].op_type), found.reason, 0)
+
+
+def _staying(node: str, plan: Plan, operators: Mapping[str, ir.Node], model: Model, threads: int) -> Skipped | None:
+    """Why a forest that a node is part of keeps its form."""
+    target = Target(provider=plan.provider, threads=threads)
+    why = why_it_stays(model.graph, node, target, lambda: tuple(Setting(batch, {}) for batch in plan.batch))
+    return None if why is None else Skipped(node, str(operators[node].op_type), why, 0)
 
 
 def _rows(step: Step, plan: Plan, model: Model) -> str:

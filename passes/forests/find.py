@@ -19,7 +19,7 @@ from .compiled.recognise import Compiled, NoForest, compiled_forests, may_hold_f
 from .prices import compiled_seconds, ensemble_seconds
 from .trees.to_ensemble import DOMAIN, why_no_ensemble
 
-__all__ = ["find", "seen", "standing_forests", "version"]
+__all__ = ["find", "seen", "standing_forests", "version", "why_it_stays"]
 
 UNSAID = 3  # version of the operators where the model imports none of the domain
 
@@ -30,18 +30,40 @@ def find(model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...
     On a processor those compiled to other operators become one, which walks trees; on a device, which has no such
     operator, those that are one may become others.
     """
+    return [one for _, one in _decided(model, target, sized) if isinstance(one, RewrittenForest)]
+
+
+def why_it_stays(model: ir.Model, node: str, target: Target, sized: Callable[[], tuple[Setting, ...]]) -> Reason | None:
+    """Why the forest that an operator is part of keeps its form; None for any other operator, and one that does not.
+
+    node: its address.
+    """
+    decided = _decided(model, target, sized)
+    return next((one for nodes, one in decided if isinstance(one, Reason) and node in nodes), None)
+
+
+def _decided(
+    model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...]]
+) -> list[tuple[tuple[str, ...], RewrittenForest | Reason]]:
+    """Of each forest the addresses of its nodes, and what is done with it or why nothing is."""
     cuda = target.provider == "cuda"
     if not (any(map(is_ensemble, model.graph)) if cuda else may_hold_forests(model)):
         return []
     model, found = seen(model)
     addresses = {node: text for scope in scopes(model) for node, text in scope.addresses.items()}
     if cuda:
-        told = [_lowered(one, addresses, target, sized()) for one in standing_forests(model)]
-        return [one for one in told if isinstance(one, RewrittenForest)]
+        ensembles = [node for node in model.graph if is_ensemble(node)]
+        pairs = zip(ensembles, standing_forests(model), strict=True)
+        return [((addresses[node],), _lowered(one, addresses, target, sized())) for node, one in pairs]
     constants, number = Constants(model), version(model)
-    compiled = [one for one in found if isinstance(one, Compiled) and why_no_ensemble(one.forest, number) is None]
-    told = [_raised(one, addresses, constants, target, sized()) for one in compiled]
-    return [one for one in told if isinstance(one, RewrittenForest)]
+    decided: list[tuple[tuple[str, ...], RewrittenForest | Reason]] = []
+    for each in found:
+        told: RewrittenForest | Reason | None = each.reason if isinstance(each, NoForest) else None
+        if isinstance(each, Compiled):
+            told = why_no_ensemble(each.forest, number) or _raised(each, addresses, constants, target, sized())
+        assert told is not None
+        decided.append((tuple(addresses[node] for node in each.nodes), told))
+    return decided
 
 
 def seen(model: ir.Model) -> tuple[ir.Model, list[Compiled | NoForest]]:

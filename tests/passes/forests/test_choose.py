@@ -117,3 +117,14 @@ def test_a_test_that_leads_back_to_itself_is_refused():
         if attribute.name == "nodes_truenodeids":
             attribute.ints[0] = 0
     assert reason(model) is Cause.UNSUPPORTED
+
+
+def test_explain_says_why_a_forest_keeps_its_form():
+    from scission.passes.explain.explain import explain_node
+
+    kept = load(forest(1, 2))
+    told = explain_node(kept, "trees", PlanSettings(provider="cuda", batch=[1]))
+    assert told.skipped.reason.cause is Cause.NO_GAIN and "1 tree of depth 2" in str(told.skipped.reason)
+    gone = explain_node(load(forest(60, 3)), "trees", PlanSettings(provider="cuda", batch=[4096]))
+    assert gone.skipped.reason.cause is Cause.FOREST
+    assert explain_node(kept, "trees", PlanSettings(provider="cpu")).skipped.reason.cause is Cause.NO_PRODUCT
