@@ -76,6 +76,13 @@ class Record:
         """A list."""
         return self._read(name, "no list", lambda value: isinstance(value, list), default)
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts, empty where there is none."""
+        found = self.items(name, default=[])
+        if not all(isinstance(one, str) for one in found):
+            raise self.wrong(f"{name!r} is {shown(found)}, which is no list of texts")
+        return tuple(found)
+
     def any(self, name: str, default: Any = REQUIRED) -> Any:
         """Whatever is there."""
         return self._read(name, "no value", lambda _: True, default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..io.tensors import constant_tensors
@@ -12,6 +13,7 @@ from .linear import Linear, scopes
 from .loop_carried import hidden_to_hidden
 from .recognise import find_operators
 from .recurrent import Recurrent
+from .repeated import repeated
 from .skipped import Skipped
 
 __all__ = ["Survey", "survey"]
@@ -20,7 +22,8 @@ __all__ = ["Survey", "survey"]
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
     """What was found in one model; `constants` reads its weights, `parameters` counts all constant entries, `hidden`
-    are the addresses of the linears that map states of a loop to themselves."""
+    are the addresses of the linears that map states of a loop to themselves, `repeated` those of operators whose
+    matrices were all read before."""
 
     linears: tuple[Linear, ...]
     recurrents: tuple[Recurrent, ...]
@@ -28,6 +31,7 @@ class Survey:
     constants: Constants
     parameters: int
     hidden: frozenset[str]
+    repeated: tuple[str, ...]
 
 
 def survey(model: ir.Model) -> Survey:
@@ -55,7 +59,24 @@ def survey(model: ir.Model) -> Survey:
     recurrents = [replace(way, address=_free(way.address, addresses)) if way.count > 1 else way for way in recurrents]
     parameters = sum(math.prod(tensor.shape.numpy()) for tensor in constant_tensors(model))
     hidden = hidden_to_hidden(model, linears)
-    return Survey(tuple(linears), tuple(recurrents), tuple(skipped), constants, parameters, hidden)
+    again = repeated(_in_order(model, linears, recurrents, skipped), constants)
+    return Survey(tuple(linears), tuple(recurrents), tuple(skipped), constants, parameters, hidden, again)
+
+
+def _in_order(
+    model: ir.Model, linears: list[Linear], recurrents: list[Recurrent], skipped: list[Skipped]
+) -> Iterator[tuple[ir.Node, tuple[str, ...]]]:
+    """Every node that was found, with its addresses, as they stand in the model."""
+    own: dict[ir.Node, tuple[str, ...]] = {one.node: (one.address,) for one in linears}
+    for way in recurrents:
+        own[way.node] = (*own.get(way.node, ()), way.address)
+    left = {skip.node for skip in skipped}
+    for scope in scopes(model):
+        for node, address in scope.addresses.items():
+            if node in own:
+                yield node, own[node]
+            elif address in left:
+                yield node, (address,)
 
 
 def _free(wish: str, taken: set[str]) -> str:

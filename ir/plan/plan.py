@@ -60,6 +60,7 @@ class Plan:
 
     model: name of the file it was made for; batch: sizes of the leading open dimension that costs were predicted for;
     provider: 'cpu' or 'cuda'; parameters: entries of all constant tensors of the model, the whole of every share;
+    repeated: operators whose matrices are all read by one before them, so that sums of parameters leave them out;
     inline: local functions whose bodies take the place of their calls, because weights are among their arguments;
     annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
     model that it leaves; effect: what that was measured to do, in one line; preparations: what else is done before
@@ -80,6 +81,7 @@ class Plan:
     parameters: int
     steps: tuple[Step, ...]
     skipped: tuple[Skipped, ...]
+    repeated: tuple[str, ...] = ()
     inline: tuple[tuple[str, str, str], ...] = ()
     annealing: tuple[Annealing, ...] = ()
     effect: str = ""
@@ -116,6 +118,14 @@ class Plan:
     def rewrites(self) -> tuple[Step, ...]:
         """The steps that change the graph."""
         return tuple(step for step in self.steps if step.lowering != "dense")
+
+    @property
+    def left_alone(self) -> tuple[Skipped, ...]:
+        """What stays as it is, steps and other operators, without the parameters of those that are `repeated`."""
+        dense = [Skipped(step.node, step.op, step.reason, step.parameters) for step in self.steps]
+        kept = [one for one, step in zip(dense, self.steps, strict=True) if step.lowering == "dense"]
+        again = set(self.repeated)
+        return tuple(replace(one, parameters=0) if one.node in again else one for one in (*kept, *self.skipped))
 
     @property
     def changes(self) -> bool:
@@ -220,6 +230,8 @@ class Plan:
             "parameters": self.parameters,
             "inline": [list(function) for function in self.inline],
         }
+        if self.repeated:
+            head["repeated"] = list(self.repeated)
         if self.effect:
             head["effect"] = self.effect
         head |= {name: asked.to_dict() for name, asked in (("grain", self.grain), ("wanted", self.wanted)) if asked}
@@ -274,6 +286,7 @@ def _read(head: Record) -> Plan:
         provider=head.text("provider"),
         batch=tuple(batch),
         parameters=head.whole("parameters"),
+        repeated=head.texts("repeated"),
         steps=tuple(step_from_dict(index, step) for index, step in enumerate(head.items("steps"))),
         skipped=tuple(
             Skipped.from_dict(one, f"skipped[{index}]", PlanError) for index, one in enumerate(head.items("skipped"))

@@ -93,6 +93,7 @@ def make_plan(
         provider=settings.provider,
         batch=_batch(steps, planning),
         parameters=draft.view.found.parameters,
+        repeated=draft.view.found.repeated,
         steps=steps,
         skipped=(*draft.view.found.skipped, *draft.failed, *_calls(blocked)),
         inline=tuple(sorted(draft.inline)),

@@ -99,12 +99,7 @@ def _verdict_of(row: Inspection) -> str:
 
 def _reasons(report: Report) -> Iterator[ReasonGroup]:
     """Why linears and other operators stay as they are, the largest share of the parameters first."""
-    kept = [
-        (step.reason.text, step.op, step.node, step.parameters)
-        for step in report.plan.steps
-        if step.lowering == "dense"
-    ]
-    kept += [(skip.reason.text, skip.op, skip.node, skip.parameters) for skip in report.plan.skipped]
+    kept = [(one.reason.text, one.op, one.node, one.parameters) for one in report.plan.left_alone]
     sizes: Counter[tuple[str, str]] = Counter()
     nodes: dict[tuple[str, str], list[str]] = {}
     for why, op, node, parameters in kept:

@@ -132,9 +132,7 @@ def _rewrites(steps: Iterable[Step], plan: Plan) -> RenderableType:
 
 def _left_alone(plan: Plan, everything: bool) -> RenderableType:
     """Reasons with the nodes they hold for, largest share of the parameters first."""
-    kept = [step for step in plan.steps if step.lowering == "dense"]
-    rows = [(s.reason.text, s.node, s.op, s.parameters) for s in kept]
-    rows += [(s.reason.text, s.node, s.op, s.parameters) for s in plan.skipped]
+    rows = [(one.reason.text, one.node, one.op, one.parameters) for one in plan.left_alone]
     if not rows:
         return Text("every operator is split" if plan.rewrites else why_nothing(plan), style="dim")
     title, names = "left as they are", Naming(node for _, node, _, _ in rows)
