@@ -87,7 +87,7 @@ def decided(
     if evidence.misfit is not None:
         what = told(evidence)
         if not settings.accept_null:
-            why = f"{what}; give the right --init, or --accept-null to anneal all the same"
+            why = f"{what}; state the right initialisation, or accept the null to anneal all the same"
             return untouched(linear, weight, Reason(Cause.MISFIT, why), evidence)
         evidence = replace(evidence, notes=(*evidence.notes, f"{what}, and was accepted all the same"))
     if not settings.fill:

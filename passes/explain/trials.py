@@ -206,7 +206,7 @@ def _why_not(made: LinearCandidate, case: Case, top: LinearCandidate | None) -> 
     if asked is not None:
         return f"'{asked}' was asked for"
     if lowering.on_request and made.gain > (top.gain if top else 0.0):
-        return f"it is only taken with --lowering {lowering.name}"
+        return f"it is taken only where '{lowering.name}' is asked for"
     if top is not None and lowering is not top.lowering:
         return f"'{top.lowering.name}' is predicted to gain more ({top.gain:.2f}x)"
     if made.gain < MARGIN:

@@ -128,7 +128,7 @@ def _refusal(
         return Reason(
             Cause.NO_GAIN,
             f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (batch x positions {at}); "
-            "--force splits it anyway",
+            "force splits it anyway",
         )
     return None
 

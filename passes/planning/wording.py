@@ -81,7 +81,7 @@ def refusal(
         elif is_cover(choice.decomposition):
             what = f"{len(choice.decomposition.blocks)} groups of {choice.decomposition.mac_share:.0%} of the entries"
         at = ", ".join(map(str, rows))
-        told = f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (rows {at}); --force splits it anyway"
+        told = f"{what}, but {choice.gain:.2f}x the speed of dense is predicted (rows {at}); force splits it anyway"
         return Reason(Cause.NO_GAIN, told)
     return None
 

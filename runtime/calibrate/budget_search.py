@@ -135,7 +135,7 @@ def _idle(
         if found.drop < 0:
             offer = (
                 f"; but the model is better without what goes: {budget.metric.name} {found.baseline:.4g} -> "
-                f"{found.metric:.4g} on data held back; --force anneals and splits it all the same"
+                f"{found.metric:.4g} on data held back; force anneals and splits it all the same"
             )
     return [
         Refusal(c.annealing.node, Reason(Cause.ERROR_ONLY, NO_GAIN.text + offer) if offer and c.drop < 0 else NO_GAIN)

@@ -203,7 +203,7 @@ def _blocks_first(
         return options, prepared, ()
     settings = replace(prepared.settings, method="blocks")
     if not anneal_model(model, settings).annealing:
-        why = "co-clustering finds no blocks (--anneal blocks says why), so the levels of single edges are swept"
+        why = "co-clustering finds no blocks (annealing by blocks says why), so the levels of single edges are swept"
         # Whether an estimate fits or not, all that is done with it here is to measure what it would cost.
         return options, replace(prepared, settings=replace(settings, method=options.method, accept_null=True)), (why,)
     return replace(options, method="blocks"), replace(prepared, settings=settings), ()
@@ -289,7 +289,7 @@ def _doubts(decided: Annealed) -> list[str]:
     if any(one.null is not None and one.null.estimated and one.test != "blocks" for one in tested):
         notes.append(
             "sigma was estimated from the trained weights themselves, which makes an edge-wise test circular: "
-            "give --init or --initial, or use --anneal blocks"
+            "state the initialisation or give the initial weights, or anneal blocks"
         )
     updates = [one.confirmed for one in tested if one.test == "update"]
     if updates and min(updates) > EVERY:

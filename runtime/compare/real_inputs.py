@@ -107,6 +107,6 @@ def _tell(path: Path, parts: Sequence[Feed], need: int, limit: MemoryLimit) -> N
     rows = [len(next(iter(part.values()))) for part in parts]
     text = (
         f"{path}: {rows[0]} rows at a time instead of {sum(rows)}: that would need {shown_bytes(need)}, "
-        f"{shown_bytes(limit.usual or 0)} may be used; --memory says more"
+        f"{shown_bytes(limit.usual or 0)} may be used; allow more memory for more"
     )
     warnings.warn(text, LoweredWarning, stacklevel=2)

@@ -56,7 +56,7 @@ def timed_within(
     changed = (f"{name} {chosen[name]} instead of {size}" for name, size in sizes.items() if chosen[name] != size)
     text = (
         f"{', '.join(changed)}: timing that would take {share * whole:,.0f} s, {allowed:.0f} s are spent at the most; "
-        "--seconds says more"
+        "allow more seconds for more"
     )
     warnings.warn(text, LoweredWarning, stacklevel=2)
     return chosen

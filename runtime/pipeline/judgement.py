@@ -41,7 +41,7 @@ def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) ->
     speed = speed_of(benches)
     if speed is Speed.SLOWER:
         slow = min((one for one in benches if one.speed is Speed.SLOWER), key=lambda one: one.speedup)
-        hint = "; --batch names the sizes that you run" if any(one.speed is Speed.FASTER for one in benches) else ""
+        hint = "; a batch names the sizes that you run" if any(one.speed is Speed.FASTER for one in benches) else ""
         told = f"{slow.comparison.figure} ({slow.comparison.range}) the speed of the original{_at(slow)}"
         why = f"measured {told}, so the original is kept{hint}"
         return SpeedJudgement(speed=speed, keep=False, reason=why)
@@ -53,9 +53,9 @@ def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) ->
     if tuned:
         return SpeedJudgement(speed=speed, keep=True, reason=f"{unknown}, so what was measured of its parts decides")
     if gain is None or gain <= 1:
-        why = f"{unknown} and no gain is predicted, so the original is kept; --seconds gives it more time"
+        why = f"{unknown} and no gain is predicted, so the original is kept; more seconds would tell more"
         return SpeedJudgement(speed=speed, keep=False, reason=why)
-    why = f"{unknown}, so the prediction decides, {gain:.1f}x at the least; --seconds gives it more time"
+    why = f"{unknown}, so the prediction decides, {gain:.1f}x at the least; more seconds would tell more"
     return SpeedJudgement(speed=speed, keep=True, reason=why)
 
 

@@ -176,7 +176,9 @@ def _inside_checks(found: Partition, m: _Measured) -> tuple[Check, ...]:
 
 def _outside_checks(found: Partition, m: _Measured, null: Null, trusted: bool, allowed: int) -> tuple[Check, ...]:
     """Whether what lies outside the blocks looks like the null: its energy, its signs, its coherence, its shape."""
-    other = f", or the weights were not initialised as stated ({null.source}): try without --init" if trusted else ""
+    other = (
+        f", or the weights were not initialised as stated ({null.source}): try without stating it" if trusted else ""
+    )
     outside = "what lies outside the blocks"
     lone = int((found.inputs < 0).sum() + (found.outputs < 0).sum())
     return (
@@ -187,7 +189,7 @@ def _outside_checks(found: Partition, m: _Measured, null: Null, trusted: bool, a
         Check(
             not m.faint,
             f"{outside} has {m.ratio:.3f} of the energy of the null: smaller than the null, the "
-            f"initialisation is not as stated ({null.source}): try without --init",
+            f"initialisation is not as stated ({null.source}): try without stating it",
         ),
         Check(
             m.homogeneity >= ACCEPTED,

@@ -105,7 +105,7 @@ class Report:
         by = f"another plan (SHA-256 {self.carried_out[:SHORT]})" if self.carried_out else "nothing that it names"
         return (
             f"The plan told of comes to this: {self.plan.done}; and {self.changed} was made "
-            f"by {by}: give the plan that was carried out with --plan, or the options that it was made with."
+            f"by {by}: give the plan that was carried out, or the options that it was made with."
         )
 
     @property

@@ -692,7 +692,7 @@ def test_noise_of_another_law_is_not_annealed_unless_the_null_is_accepted(method
     options = {"method": method, "null": normal() if stated else None, "fill": fill}
     (found,) = decided(model, **options).found
     assert (found.annealing, found.reason.cause, found.kept) == (None, Cause.MISFIT, 1.0)
-    assert found.evidence.misfit == "law" and "--accept-null" in found.reason.text
+    assert found.evidence.misfit == "law" and "accept the null" in found.reason.text
     (taken,) = decided(model, **options, accept_null=True).found
     if taken.annealing is not None:
         assert any("was accepted all the same" in note for note in taken.annealing.evidence.notes)

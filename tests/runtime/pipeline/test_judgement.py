@@ -57,13 +57,13 @@ def test_the_words(plan):
     kept = judge_speed(gaining(plan, 1.5), noisy)
     assert kept.reason == (
         "its speed is not measurable on this machine now (0.37-1.48x at batch 1), so the prediction decides, "
-        "1.5x at the least; --seconds gives it more time"
+        "1.5x at the least; more seconds would tell more"
     )
     assert "no gain is predicted, so the original is kept" in judge_speed(gaining(plan, 0.9), noisy).reason
     assert judge_speed(gaining(plan, 0.9), noisy, tuned=True).keep
     slow = judge_speed(plan, benched("slower", "faster"))
     assert slow.reason.startswith("measured 0.50x (0.50-0.51x) the speed of the original at batch 1, so the original")
-    assert "--batch names the sizes" in slow.reason
+    assert "a batch names the sizes" in slow.reason
     assert "--rows" not in judge_speed(plan, benched("slower", "unmeasurable")).reason
 
 

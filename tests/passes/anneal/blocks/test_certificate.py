@@ -154,7 +154,7 @@ def test_noise_of_any_law_of_initialisation_is_neither_coherent_nor_misshapen():
 def test_an_outside_far_below_a_trusted_null_is_refused():
     weight, found = planted(11)
     quiet = verdict(np.where(inside_of(found), weight, weight / 2), found)
-    assert not quiet.accepted and "smaller than the null" in quiet.reason and "try without --init" in quiet.reason
+    assert not quiet.accepted and "smaller than the null" in quiet.reason and "try without stating it" in quiet.reason
     assert verdict(np.where(inside_of(found), weight, weight / 2), found, trusted=False).accepted
     assert verdict(np.where(inside_of(found), weight, 0), found).accepted, "exact zeros are removed already"
 

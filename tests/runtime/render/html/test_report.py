@@ -119,7 +119,7 @@ def test_another_plan_than_the_one_carried_out_is_said(rewritten):
     model, out, plan, *_ = rewritten
     other = plan.kept_dense([step.node for step in plan.steps], Reason(Cause.AS_ASKED, "by hand"))
     report = scission.report(model, out, plan=other, check=False, bench=False, trials=TRIALS)
-    assert report.strange and "another plan" in report.sentence and "--plan" in report.note
+    assert report.strange and "another plan" in report.sentence and "give the plan" in report.note
 
 
 def test_a_plan_for_another_model_is_refused(rewritten):
@@ -260,7 +260,7 @@ def test_the_same_linears_in_other_blocks_are_another_plan(rewritten, tmp_path):
     other = dataclasses.replace(alone, steps=(*fewer, *kept))
     scission.apply(model, other, tmp_path / "other.onnx")
     report = scission.report(model, tmp_path / "other.onnx", plan=alone, check=False, bench=False, trials=TRIALS)
-    assert report.strange and "another plan" in report.note and "--plan" in report.note
+    assert report.strange and "another plan" in report.note and "give the plan" in report.note
 
 
 def test_a_file_of_a_plan_is_no_plan(tmp_path):
