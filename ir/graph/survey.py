@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ..io.tensors import constant_tensors
@@ -11,9 +11,9 @@ from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
 from .linear import Linear, scopes
 from .loop_carried import hidden_to_hidden
+from .node import leaf_shape
 from .recognise import find_operators
 from .recurrent import Recurrent
-from .repeated import repeated
 from .skipped import Skipped
 
 __all__ = ["Survey", "survey"]
@@ -59,7 +59,7 @@ def survey(model: ir.Model) -> Survey:
     recurrents = [replace(way, address=_free(way.address, addresses)) if way.count > 1 else way for way in recurrents]
     parameters = sum(math.prod(tensor.shape.numpy()) for tensor in constant_tensors(model))
     hidden = hidden_to_hidden(model, linears)
-    again = repeated(_in_order(model, linears, recurrents, skipped), constants)
+    again = _repeated(_in_order(model, linears, recurrents, skipped), constants)
     return Survey(tuple(linears), tuple(recurrents), tuple(skipped), constants, parameters, hidden, again)
 
 
@@ -85,3 +85,19 @@ def _free(wish: str, taken: set[str]) -> str:
         wish += "'"
     taken.add(wish)
     return wish
+
+
+def _repeated(operators: Iterable[tuple[ir.Node, tuple[str, ...]]], constants: Constants) -> tuple[str, ...]:
+    """The addresses of operators of which every matrix is read by one before them, so that sums leave them out.
+
+    operators: nodes in order, each with its addresses, one for each direction of a recurrent one.
+    """
+    seen: set[ir.Value] = set()
+    found: list[str] = []
+    for node, addresses in operators:
+        read = [value for value in node.inputs if value is not None and value in constants]
+        own = {leaf for value in read for leaf in constants.leaves(value) if len(leaf_shape(leaf)) >= 2}
+        if own and own <= seen:
+            found += addresses
+        seen |= own
+    return tuple(found)

@@ -209,7 +209,9 @@ def _known(model: Model, node: str, found: Inspected, operators: dict[str, ir.No
     every |= {row.weight: None for row in found.rows if row.weight}
     near = difflib.get_close_matches(node, every, n=NEAREST, cutoff=0.3)
     near = near or [row.node for row in found.rows][:NEAREST]
-    offer = f"the nearest are {', '.join(near)}" if near else "it has no node with a name"
+    offer = (
+        f"the nearest {'is' if len(near) == 1 else 'are'} {', '.join(near)}" if near else "it has no node with a name"
+    )
     raise UnknownNodeError(f"{model.name}: there is no node {node!r}; {offer}; ", INSPECT, " lists them")
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ....ir.findings.explanation import Explanation, Glue, Percolation, Trial
 from ....ir.findings.inspection import Inspection
+from ....ir.plural import counted
 
 __all__ = ["explanation_view", "lines"]
 
@@ -46,11 +47,11 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
 
 
 def _likeness(row: Inspection, rows: str) -> list[str]:
-    dormant = f"{row.dormant_inputs:,} inputs and {row.dormant_outputs:,} outputs have no edge"
+    dormant = f"{counted(row.dormant_inputs, 'input')} and {counted(row.dormant_outputs, 'output')} without an edge"
     verdict = "left dense" if row.verdict == "dense" else f"split by '{row.verdict}', {row.left:.1%} of it left"
     return [
-        f"weight {row.weight or 'without a name'}, {row.inputs} inputs by {row.outputs} outputs, {row.type}, "
-        f"{row.parameters:,} entries",
+        f"weight {row.weight or 'without a name'}, {counted(row.inputs, 'input')} by "
+        f"{counted(row.outputs, 'output')}, {row.type}, {counted(row.parameters, 'entry', 'entries')}",
         f"{row.nonzeros:,} edges: density {row.density:.2%}, {row.degree:,.1f} per feature",
         *([dormant] if row.dormant_inputs or row.dormant_outputs else []),
         *([f"rows: {rows}"] if rows else []),

@@ -97,7 +97,7 @@ def inspection_view(found: Inspected, rows: Sequence[Inspection], everything: bo
     skipped = [(f"{one.node} ({one.op})", one.reason.text) for one in found.plan.skipped]
     if skipped:
         parts += [Text("no linears", style="bold"), *lines_of(skipped, everything)]
-    if found.plan.analysed:
+    if found.plan.analysed and rows:
         parts.append(Text(f"components found {found.plan.analysed}", style="dim"))
     return Group(*parts)
 

@@ -53,7 +53,7 @@ def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) 
         parts.append(tuning_view(tuned.units, tuned.warnings, everything))
     parts += recurrences(plan, everything)
     parts.append(_left_alone(plan, everything))
-    if plan.analysed:
+    if plan.analysed and plan.steps:
         parts.append(Text(f"components found {plan.analysed}", style="dim"))
     return Group(*parts)
 

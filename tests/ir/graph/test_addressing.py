@@ -39,7 +39,7 @@ def test_a_weight_of_several_operators_asks_for_one_of_them():
 
 def test_a_name_of_nothing():
     model = model_of("first.weight")
-    with pytest.raises(scission.UnknownNodeError, match=r"no node 'first\.weigh'; the nearest are first\.weight"):
+    with pytest.raises(scission.UnknownNodeError, match=r"no node 'first\.weigh'; the nearest is first\.weight"):
         scission.explain(model, "first.weigh")
     with pytest.raises(WeightError, match="no linear 'nothing'"):
         find_weight(model, "nothing")

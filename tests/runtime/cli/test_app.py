@@ -263,7 +263,7 @@ BAD_INPUT = [
     ("report other.onnx --plan nope.json -o new.html", "nope.json"),
     ("plan in.onnx --device nonsense", "is no device"),
     ("inspect in.onnx --device xpu", "sees no XPU device"),
-    ("explain in.onnx MatMul", "in.onnx: there is no node 'MatMul'; the nearest are MatMul[0]"),
+    ("explain in.onnx MatMul", "in.onnx: there is no node 'MatMul'; the nearest is MatMul[0]"),
     ("explain nope.onnx MatMul", "nope.onnx"),
     ("inspect in.onnx --sort -beauty", "no column 'beauty'"),
     ("structure example.npy --dot plan.json", "plan.json: exists already"),

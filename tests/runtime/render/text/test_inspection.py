@@ -81,7 +81,7 @@ def test_the_table_shows_both_shares_the_verdict_and_why(found):
     (band,) = [line for line in shown.splitlines() if line.startswith("layer.1 ")]
     for word in ("64x64", f"{found.rows[1].covers:.1%}", "100.0%", found.rows[1].verdict):
         assert word in band
-    assert found.rows[2].reason.text[:40] in shown and "windows (Conv)" in shown and "scope" not in shown
+    assert found.rows[2].reason.text[:40] in shown and "groups (Conv)" in shown and "scope" not in shown
     assert "2 of 3 linears" in text(inspection_view(found, found.rows[:2]))
     assert "[red]" in text(inspection_view(found, [row("[red]")], True)) and text(inspection_view(found, []))
     assert "scope" in text(inspection_view(found, [row(scope="f")]), 300)
