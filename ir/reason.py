@@ -56,6 +56,7 @@ class Cause(StrEnum):
     # A part of a model becomes another before anything is split.
     FOREST = "forest"  # of decision trees, in another form
     BRANCHES = "branches"  # that are alike become one
+    DO_NOTHING = "do_nothing"  # channels that are dead or constant are left out
 
     # A weight is not annealed.
     UNTESTED = "untested"  # no test can be made of it

@@ -9,7 +9,7 @@ import numpy as np
 from ..graph.node import from_first, size
 from ..graph.operators import is_standard
 from .axis_rule import AxisRule, Cut, Piece, RuleView, UnknownRuleError, aligned, all_but, kept, makes, reads
-from .regrouping import Extents, regroup
+from .regrouping import Extents, completed, regroup
 
 __all__ = ["MOVING_RULES"]
 
@@ -49,7 +49,9 @@ def _unsqueeze(view: RuleView) -> AxisRule:
 
 def _reshape(view: RuleView) -> AxisRule:
     """Elements keep their order in memory, so that an axis goes on where a group of axes is one axis on both sides."""
-    found = regroup(view.extents(0), _asked(view))
+    before, after = view.extents(0), _asked(view)
+    after = completed(before, after)
+    found = regroup(completed(after, before), after)
     same = tuple((reads(group.before[0]), makes(group.after[0])) for group in found.groups if group.is_whole)
     return AxisRule(same=same, regrouped=found, ranks={0: len(found.after)})
 

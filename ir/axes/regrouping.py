@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AxisGroup", "Extents", "Labels", "Regrouping", "realign", "regroup"]
+__all__ = ["AxisGroup", "Extents", "Labels", "Regrouping", "completed", "realign", "regroup"]
 
 Labels: TypeAlias = npt.NDArray[np.int64]
 Extents: TypeAlias = "tuple[int | str | None, ...]"  # names of symbols; None where nothing is known
@@ -74,6 +75,27 @@ def regroup(before: Extents, after: Extents) -> Regrouping:
         found.append(AxisGroup(range(i - taken[0], i), range(j - taken[1], j)))
         i, j = i - taken[0], j - taken[1]
     return Regrouping(before, after, tuple(reversed(found)))
+
+
+def completed(before: Extents, after: Extents) -> Extents:
+    """The second extents with the one that is not known, where it follows: as many elements lie in both.
+
+    >>> completed(("n", "t", 96), ("n", "t", 12, None))
+    ('n', 't', 12, 8)
+    >>> completed(("n", "t", 96), ("m", 12, None))
+    ('m', 12, None)
+    """
+    front = 0
+    while front < min(len(before), len(after)) and before[front] is not None and before[front] == after[front]:
+        front += 1
+    known = [extent for extent in after[front:] if isinstance(extent, int)]
+    held = [extent for extent in before[front:] if isinstance(extent, int)]
+    each, whole = math.prod(known), math.prod(held)
+    if len(held) < len(before) - front or len(known) + 1 != len(after) - front or not each or whole % each:
+        return after
+    return tuple(
+        extent if place < front or isinstance(extent, int) else whole // each for place, extent in enumerate(after)
+    )
 
 
 def _smallest(before: Extents, after: Extents) -> tuple[int, int] | None:

@@ -11,7 +11,8 @@ from collections.abc import Container
 from ..onnx_ir import onnx_ir as ir
 
 __all__ = [
-    *("ADDING", "AFFINE", "ARITHMETIC_OF_SIZES", "ATTENTION", "BLOCKWISE", "COMPARING", "COPYING", "DRAWING"),
+    *("ADDING", "AFFINE", "ARITHMETIC_OF_SIZES", "ATTENTION", "BIASED", "BLOCKWISE", "COMPARING", "CONVOLUTIONS"),
+    *("COPYING", "DRAWING"),
     *("IMPURE", "JOINING", "LOOPS", "MEASURING", "MICROSOFT", "MOVING", "NORMS", "POINTWISE", "PRODUCTS"),
     *("QUANTISING", "RECURRENT", "REDUCING", "RESHAPING", "SKIP_NORMS", "SOFTMAX", "STANDARD", "VECTOR_BIASED"),
     *("WEIGHTED", "is_one_of", "is_standard"),
@@ -47,6 +48,8 @@ SKIP_NORMS = frozenset({"SkipLayerNormalization", "SkipSimplifiedLayerNormalizat
 REDUCING = frozenset({"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean"})
 REDUCING |= {"ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"}
 WEIGHTED = frozenset({"Gemm", "FusedGemm"})  # a product and the addition of a third operand
+CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+BIASED = WEIGHTED | CONVOLUTIONS  # their third operand is added to the product
 PRODUCTS = WEIGHTED | {"MatMul", "FusedMatMul", "Einsum"}
 ATTENTION = frozenset({"Attention", "GroupQueryAttention", "MultiHeadAttention"})
 RECURRENT = frozenset({"RNN", "GRU", "LSTM"})

@@ -8,11 +8,13 @@ from typing import Any
 from .decomposition import PlanError
 from .merged_branches import MergedBranches
 from .preparation import Preparation
+from .removed_channels import RemovedChannels
 from .rewritten_forest import RewrittenForest
 
 __all__ = ["KINDS", "preparation_from_dict", "told"]
 
-KINDS: tuple[type[Preparation], ...] = (RewrittenForest, MergedBranches)  # in the order in which they are done
+# In the order in which they are done.
+KINDS: tuple[type[Preparation], ...] = (RewrittenForest, RemovedChannels, MergedBranches)
 
 
 def preparation_from_dict(data: Any) -> Preparation:

@@ -1,7 +1,7 @@
 """Which decomposition and which lowering each operator of a model gets, and why.
 
 Entry: `make_plan.make_plan`, `inspect.inspect_model`.
-May import: ir, ir.axes, ir.findings, ir.graph, ir.io, ir.plan, passes.branches, passes.connectivity,
+May import: ir, ir.axes, ir.findings, ir.graph, ir.io, ir.plan, passes.branches, passes.channels, passes.connectivity,
   passes.connectivity.on_device, passes.decompose, passes.decompose.cover, passes.forests, passes.lowering,
   passes.lowering.linear, passes.lowering.nodes, passes.lowering.recurrent, passes.lowering.region, passes.rewrite.
 """

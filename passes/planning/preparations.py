@@ -10,8 +10,10 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import Preparation
+from ...ir.plan.removed_channels import RemovedChannels
 from ...ir.plan.rewritten_forest import RewrittenForest
 from ..branches.find import find_branches
+from ..channels.find import find as find_channels
 from ..forests.find import find as find_forests
 from ..rewrite.preparations import prepared
 from .settings import PlanSettings
@@ -23,6 +25,9 @@ Finder: TypeAlias = Callable[[ir.Model, PlanSettings, Callable[[], tuple[Setting
 
 FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
     RewrittenForest.kind: lambda model, settings, sized: find_forests(model, settings.target, sized),
+    RemovedChannels.kind: lambda model, settings, sized: find_channels(
+        model, settings.target, sized, exact=settings.exact
+    ),
     MergedBranches.kind: lambda model, settings, sized: find_branches(model, settings.target, sized),
 }
 

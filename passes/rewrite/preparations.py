@@ -10,16 +10,22 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import Preparation
+from ...ir.plan.removed_channels import RemovedChannels
 from ...ir.plan.rewritten_forest import RewrittenForest
 from .merge_branches import merge_branches
 from .raise_forest import rewrite_forests
+from .remove_channels import remove_channels
 
 __all__ = ["CARRIED_OUT", "prepared"]
 
 CarryOut: TypeAlias = Callable[[ir.Model, Sequence[Any]], ir.Model]
 
 # By kind: several of it carried out, one after another, in a copy of a model.
-CARRIED_OUT: dict[str, CarryOut] = {RewrittenForest.kind: rewrite_forests, MergedBranches.kind: merge_branches}
+CARRIED_OUT: dict[str, CarryOut] = {
+    RewrittenForest.kind: rewrite_forests,
+    RemovedChannels.kind: remove_channels,
+    MergedBranches.kind: merge_branches,
+}
 
 
 @phase("prepare")

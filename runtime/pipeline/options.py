@@ -71,7 +71,9 @@ class PlanOptions:
     )
     regions: bool = setting(True, "split operators together where that gains more, or one by one")
     forests: bool = setting(True, "write forests of decision trees in the operators that are fastest for them")
+    channels: bool = setting(True, "leave out channels, units and heads that are dead or constant")
     branches: bool = setting(True, "merge branches that are alike where that gains, or leave them apart")
+    exact: bool = setting(False, "keep channels that are dead only up to the rounding of the product that reads them")
 
     def __post_init__(self) -> None:
         from ...passes.connectivity.device import require_device_name
@@ -102,7 +104,7 @@ class PlanOptions:
     @property
     def _prepared(self) -> dict[str, bool]:
         """Which kinds of preparations are looked for."""
-        return {"forests": self.forests, "branches": self.branches}
+        return {"forests": self.forests, "channels": self.channels, "branches": self.branches}
 
     def settings(self) -> PlanSettings:
         """The same for planning, with what follows from this machine. Raises OptionError for no provider."""
@@ -118,6 +120,7 @@ class PlanOptions:
             grain=self.grain,
             wanted=self.wanted,
             unprepared=frozenset(kind for kind, wanted in self._prepared.items() if not wanted),
+            exact=self.exact,
         )
 
     def sized(self, model: Model) -> Callable[[], tuple[Setting, ...]]:
@@ -180,6 +183,9 @@ class PlanKeywords(TypedDict, total=False):
     lowering: Lowerings
     regions: bool
     forests: bool
+    channels: bool
+    branches: bool
+    exact: bool
 
 
 class OptimizeKeywords(PlanKeywords, total=False):

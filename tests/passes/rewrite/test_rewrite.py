@@ -529,7 +529,7 @@ def test_permuted_weights_in_files_are_read_one_at_a_time(tmp_path, monkeypatch)
     whole = ir.ExternalTensor.numpy
     monkeypatch.setattr(ir.ExternalTensor, "numpy", lambda self: read.append(self.name) or whole(self))
     monkeypatch.setattr(
-        "scission.passes.rewrite.reorder_axes.read", lambda t: read.append(t.name) or load_module.read(t)
+        "scission.passes.rewrite.constant_copies.read", lambda t: read.append(t.name) or load_module.read(t)
     )
     changed = reorder_axes(model.graph, [swapped(size=120)])
     assert read == []

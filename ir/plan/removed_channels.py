@@ -1,0 +1,130 @@
+"""Channels that are left out: which places of which axes go, since they do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from ..brief import brief
+from ..plural import counted
+from ..reason import Reason
+from .decomposition import RANGE, Indices, PlanError, to_ranges
+from .preparation import Preparation
+
+__all__ = ["CutAxis", "RemovedChannels"]
+
+LARGEST = 1 << 24  # places along an axis
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CutAxis:
+    """Places that go along an axis of a value, and along all that are cut alike.
+
+    value: one of those; axis: the dimension, counted from the last, 1; size: how many places it has; removed: those
+    that go, sorted; counts: whether they are told as channels, not as another view of channels of another axis.
+    Raises PlanError when they are no places of the axis, or all of it.
+
+    >>> one = CutAxis(value="h", axis=1, size=6, removed=[1, 2, 3])
+    >>> CutAxis.from_dict(one.to_dict()).removed.tolist(), one.to_dict()["removed"]
+    ([1, 2, 3], '1-3')
+    """
+
+    value: str
+    axis: int
+    size: int
+    removed: Indices
+    counts: bool = True
+
+    __repr__ = brief
+
+    def __post_init__(self) -> None:
+        removed = np.array(self.removed, dtype=np.int64).reshape(-1)
+        removed.setflags(write=False)
+        object.__setattr__(self, "removed", removed)
+        if not isinstance(self.value, str) or not self.value:
+            raise PlanError(f"an axis to cut is of no value, but of {self.value!r}")
+        if not all(isinstance(number, int) and number >= 1 for number in (self.axis, self.size)):
+            raise PlanError(f"{self.value}: axis {self.axis!r} of {self.size!r} places is none")
+        ordered = removed.size and (np.diff(removed) > 0).all() and removed[0] >= 0 and removed[-1] < self.size
+        if not ordered or removed.size >= self.size:
+            raise PlanError(f"{self.value}: what goes are no sorted places of {self.size}, of which one stays")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CutAxis) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.value, self.axis, self.size, self.removed.tobytes()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, the places as ranges."""
+        head = {"value": self.value, "axis": self.axis, "size": self.size, "removed": to_ranges(self.removed)}
+        return head if self.counts else head | {"counts": False}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> CutAxis:
+        """Inverse of `to_dict`; raises PlanError when a field is missing, unknown or nonsense."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("removed"), str):
+            raise PlanError("an axis to cut is no object with places such as '4-7,9'")
+        if unknown := sorted(set(data) - {"value", "axis", "size", "removed", "counts"}):
+            raise PlanError(f"axis of {data.get('value')!r} to cut: unknown field {unknown[0]!r}")
+        runs = []
+        for text in filter(None, data["removed"].split(",")):
+            match = RANGE.fullmatch(text)
+            first, last = (int(match[1]), int(match[2] or match[1])) if match and len(text) <= 20 else (1, 0)
+            if not first <= last < LARGEST:
+                raise PlanError(f"{text[:40]!r} is not a place or a range of places")
+            runs.append(np.arange(first, last + 1))
+        removed = np.concatenate(runs) if runs else np.empty(0, np.int64)
+        counts = data.get("counts", True)
+        value, axis, size = data.get("value", ""), data.get("axis", 0), data.get("size", 0)
+        return CutAxis(value=value, axis=axis, size=size, removed=removed, counts=counts is not False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovedChannels(Preparation):
+    """All channels of a model that are left out, since they are dead or constant.
+
+    nodes: the products that become smaller; axes: what goes, one entry for all axes that are cut alike; weights: the
+    SHA-256 of the weight of each of `nodes`; exact: whether only what is exactly zero counts as zero.
+    """
+
+    kind: ClassVar[str] = "channels"
+    axes: tuple[CutAxis, ...]
+    weights: tuple[str, ...]
+    exact: bool = False
+
+    __repr__ = brief
+
+    def __post_init__(self) -> None:
+        super(RemovedChannels, self).__post_init__()
+        if not self.axes or len(self.weights) != len(self.nodes):
+            raise PlanError("channels: it needs axes to cut, and the SHA-256 of the weight of each operator")
+
+    @property
+    def count(self) -> int:
+        """How many channels go."""
+        return sum(one.removed.size for one in self.axes if one.counts)
+
+    @classmethod
+    def total(cls, found: Sequence[Self]) -> str:
+        """'1,843 channels removed'."""
+        return f"{counted(sum(one.count for one in found), 'channel')} removed"
+
+    def contents(self) -> dict[str, Any]:
+        """For JSON."""
+        axes = [one.to_dict() for one in self.axes]
+        return {"axes": axes, "weights": list(self.weights), "exact": self.exact}
+
+    @classmethod
+    def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
+        axes, weights, exact = (contents.get(name) for name in ("axes", "weights", "exact"))
+        if set(contents) != {"axes", "weights", "exact"} or not isinstance(axes, list) or not isinstance(exact, bool):
+            raise PlanError(f"channels: its fields are {', '.join(sorted(contents))}, not axes, weights and exact")
+        if not isinstance(weights, list) or not all(isinstance(one, str) for one in weights):
+            raise PlanError(f"channels: weights is {weights!r}, which is no list of SHA-256")
+        cut = tuple(CutAxis.from_dict(one) for one in axes)
+        return cls(nodes=nodes, gain=gain, reason=reason, axes=cut, weights=tuple(weights), exact=exact)

@@ -1,0 +1,132 @@
+"""Axes that are cut alike: classes of axes of one extent, and a mask for each of what has to stay."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from ...ir.axes.axis_rule import Sizes
+from ...ir.axes.shared_axis import Dim
+from .interval import Bools
+
+__all__ = ["AxisClasses", "Constraint", "Masks"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AxisClasses:
+    """Axes of values and constants, joined where what stays along the one is what stays along the other."""
+
+    sizes: Sizes
+    parent: dict[Dim, Dim] = field(default_factory=dict)
+    virtual: dict[Dim, int] = field(default_factory=dict)  # extents of axes that no value has, as groups of channels
+
+    def extent(self, dim: Dim) -> int:
+        """How many places an axis has; 1 where that is not known, so that it is never cut."""
+        return self._extent(dim) or 1
+
+    def _extent(self, dim: Dim) -> int | None:
+        return self.virtual[dim] if dim in self.virtual else self.sizes.extent(*dim)
+
+    def root(self, dim: Dim) -> Dim:
+        """The one that stands for the class of an axis."""
+        top = dim
+        while (above := self.parent.setdefault(top, top)) != top:
+            top = above
+        while self.parent[dim] != top:
+            self.parent[dim], dim = top, self.parent[dim]
+        return top
+
+    def join(self, dims: Iterable[Dim]) -> bool:
+        """Join axes, those of extent 1 aside; False where they are not of one known extent, so that none may be cut."""
+        dims = list(dims)
+        extents = {self._extent(dim) for dim in dims} - {1}
+        first: dict[int, Dim] = {}
+        for dim in dims:
+            extent = self._extent(dim)
+            if extent is not None and extent > 1:
+                self.parent[self.root(dim)] = self.root(first.setdefault(extent, dim))
+        return len(extents) <= 1 and (None not in extents)
+
+    def members(self) -> dict[Dim, list[Dim]]:
+        """Every class, by the one that stands for it."""
+        found: dict[Dim, list[Dim]] = {}
+        for dim in list(self.parent):
+            found.setdefault(self.root(dim), []).append(dim)
+        return found
+
+
+class Constraint(Protocol):
+    """What follows for some axes from what stays along others."""
+
+    @property
+    def dims(self) -> Sequence[Dim]:
+        """The axes that it is about."""
+
+    def hold(self, masks: Masks) -> None:
+        """Keep what has to stay, given what stays by now."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Masks:
+    """For each class of axes what has to stay of it; it only ever grows, until every constraint holds."""
+
+    classes: AxisClasses
+    kept: dict[Dim, Bools] = field(default_factory=dict)
+    changed: dict[Dim, None] = field(default_factory=dict)
+
+    def of(self, dim: Dim) -> Bools:
+        """What stays of an axis."""
+        root = self.classes.root(dim)
+        if root not in self.kept:
+            extent = self.classes.extent(root)
+            self.kept[root] = np.full(extent, extent == 1)
+        return self.kept[root]
+
+    def keep(self, dim: Dim, mask: Bools | bool = True) -> None:
+        """Let these places stay, all of them if nothing is said; axes of extent 1 stay anyway."""
+        if self.classes.extent(dim) == 1:
+            return
+        here = self.of(dim)
+        grown = here | mask
+        if (grown != here).any():
+            root = self.classes.root(dim)
+            self.kept[root] = grown
+            self.changed[root] = None
+
+    def settle(self, constraints: Sequence[Constraint]) -> None:
+        """Grow the masks until every constraint holds and no axis is empty."""
+        about: dict[Dim, list[Constraint]] = {}
+        for constraint in constraints:
+            for root in {self.classes.root(dim) for dim in constraint.dims}:
+                about.setdefault(root, []).append(constraint)
+        # From the results to the inputs, since what has to stay follows from what reads it.
+        waiting = dict.fromkeys(reversed(constraints))
+        while waiting:
+            queue = deque(waiting)
+            waiting = {}
+            while queue:
+                constraint = queue.popleft()
+                constraint.hold(self)
+                for root in self.changed:
+                    waiting.update(dict.fromkeys(about.get(root, ())))
+                self.changed.clear()
+            if not waiting:
+                self._keep_one()
+                for root in self.changed:
+                    waiting.update(dict.fromkeys(about.get(root, ())))
+                self.changed.clear()
+
+    def _keep_one(self) -> None:
+        """Keep the first place of an axis of which nothing stays, if there is one: no operator takes an empty one.
+
+        One axis at a time, the shortest first: what follows from it may be a place of an axis that it is a side of.
+        """
+        roots = dict.fromkeys(map(self.classes.root, list(self.classes.parent)))
+        empty = [root for root in roots if not self.of(root).any()]
+        if empty:
+            shortest = min(empty, key=self.classes.extent)
+            self.keep(shortest, np.arange(self.classes.extent(shortest)) == 0)

@@ -1,0 +1,113 @@
+"""What is known of every value of a main graph before it runs, from its first operator to its last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...ir.axes.axis_rule import AxisRule, RuleView, Sizes
+from ...ir.axes.axis_rules import axis_rule
+from ...ir.graph.constants import Constants
+from ...ir.graph.node import FLOATS
+from ...ir.io.load import ModelError
+from ...ir.onnx_ir import onnx_ir as ir
+from .elementwise import ELEMENTWISE
+from .interval import Interval, constant, tidied, unknown
+from .moving import MOVING
+from .products import PRODUCTS
+
+__all__ = ["Facts", "facts_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """What is known of one model: `rules` of its nodes, bounds of its values, and the extents of both."""
+
+    sizes: Sizes
+    rules: Mapping[ir.Node, AxisRule | str]
+    bounds: dict[ir.Value, Interval] = field(default_factory=dict)
+
+    def of(self, value: ir.Value) -> Interval | None:
+        """Bounds of a value; None where not even its rank is known."""
+        if value in self.bounds:
+            return self.bounds[value]
+        extents = self.sizes.of(value)
+        if extents is None:
+            return None
+        return self._constant(value) if value in self.sizes.constants else unknown(len(extents))
+
+    def _constant(self, value: ir.Value) -> Interval:
+        shape, kind = self.sizes.constants.describe(value)
+        if kind not in FLOATS and not kind.is_integer():
+            return unknown(len(shape))
+        try:
+            self.bounds[value] = constant(self.sizes.constants.read(value))
+        except ModelError:
+            self.bounds[value] = unknown(len(shape))
+        return self.bounds[value]
+
+
+def facts_of(model: ir.Model, constants: Constants) -> Facts:
+    """The facts of a main graph whose shapes were inferred; reads every weight of a product once, one at a time."""
+    sizes = Sizes(constants)
+    rules: dict[ir.Node, AxisRule | str] = {}
+    facts = Facts(sizes, rules)
+    for node in model.graph:
+        if node.outputs and all(value in constants for value in node.outputs):
+            continue
+        rules[node] = rule = (
+            "is a local function" if node.op_identifier() in model.functions else axis_rule(node, sizes)
+        )
+        if isinstance(rule, str):
+            continue
+        sizes.learn(node, rule)
+        found = _transferred(facts, node, rule)
+        for value, one in zip(node.outputs, found, strict=False):
+            extents = sizes.of(value)
+            if one is not None and extents is not None and not one.is_unknown and one.rank <= len(extents):
+                facts.bounds[value] = _of_rank(one, len(extents))
+    return facts
+
+
+def _of_rank(one: Interval, rank: int) -> Interval:
+    """The same with axes of extent 1 in front."""
+    lead = rank - one.rank
+    moved = one.moved(lambda side: side.reshape((1,) * lead + side.shape))
+    return Interval(moved.low, moved.high, None if one.unit is None else one.unit + lead)
+
+
+def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval | None]:
+    """What is known of the results of a node."""
+    op = str(node.op_type)
+    if op not in ELEMENTWISE and op not in MOVING and op not in PRODUCTS:
+        return []
+    view = RuleView(node, facts.sizes.constants, facts.sizes)
+    if op in ELEMENTWISE and op != "Pow" and _computes_integers(view):
+        return []
+    given = []
+    for index, value in enumerate(node.inputs):
+        if value is not None:
+            weight = op in PRODUCTS and index == 1 and value in facts.sizes.constants
+            weight |= op in ("MatMul", "FusedMatMul") and index == 0 and value in facts.sizes.constants
+            one = unknown(len(facts.sizes.of(value) or ())) if weight else facts.of(value)
+            if one is None:
+                return []
+            given.append(one)
+    with np.errstate(all="ignore"):
+        try:
+            if op in ELEMENTWISE:
+                found = ELEMENTWISE[op](view, given)
+            else:
+                found = (MOVING if op in MOVING else PRODUCTS)[op](view, rule, given)
+        except ModelError:
+            return []
+        results: list[Interval | None] = list(found) if isinstance(found, list) else [found]
+        return [None if one is None else tidied(one) for one in results]
+
+
+def _computes_integers(view: RuleView) -> bool:
+    """Whether a constant operand is an integer: arithmetic of integers is another one."""
+    known = [value for value in view.node.inputs if value is not None and value in view.constants]
+    return any(view.constants.describe(value)[1].is_integer() for value in known)

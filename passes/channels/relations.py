@@ -1,0 +1,230 @@
+"""Which axes of a main graph are cut alike, and what has to stay of them: from the rule of each operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ...ir.axes.axis_rule import AxisRef, AxisRule, Operand, Place
+from ...ir.axes.shared_axis import Dim
+from ...ir.graph.operators import CONVOLUTIONS, MEASURING, is_one_of, is_standard
+from ...ir.onnx_ir import onnx_ir as ir
+from .axis_classes import AxisClasses, Constraint
+from .constraints import Grid, Pinned, Places
+from .contraction import Contraction, Tiny, contraction_of, convolution_of
+from .forward import Facts
+
+__all__ = ["GROUPS", "Relations", "relations_of"]
+
+GROUPS, IN_GROUP = 100, 101  # axes that no weight has: the groups of a convolution, and places in each of the first
+LONGEST = 64  # axes of a shape
+EDITED_STEP = 1  # of a Slice along an axis that is cut: others would need places in between
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relations:
+    """The classes of axes of a main graph, and what holds between them; its contractions are among the constraints."""
+
+    facts: Facts
+    classes: AxisClasses
+    constraints: list[Constraint] = field(default_factory=list)
+    contractions: list[Contraction] = field(default_factory=list)
+
+    def pin(self, facts: Facts, places: Iterable[Place]) -> None:
+        """Keep every axis of some values."""
+        dims = [(place, axis) for place in places for axis in range(len(facts.sizes.of(place) or ()))]
+        if dims := [dim for dim in dims if self.classes.extent(dim) > 1]:
+            self.constraints.append(Pinned(dims))
+
+
+def relations_of(model: ir.Model, facts: Facts, tiny: Tiny) -> Relations:
+    """The relations of a main graph; raises ModelError when a weight cannot be read."""
+    found = Relations(facts, AxisClasses(facts.sizes))
+    main = model.graph
+    outside = [*main.inputs, *main.outputs]
+    outside += [value for graph in main.subgraphs() if graph is not main for value in graph.outputs]
+    for values in (main.inputs, main.initializers.values(), *(node.outputs for node in main)):
+        outside += [value for value in values if any(use.node.graph is not main for use in value.uses())]
+    found.pin(facts, dict.fromkeys(outside))
+    for node, rule in facts.rules.items():
+        _relate(found, facts, node, rule, tiny)
+    return found
+
+
+def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str, tiny: Tiny) -> None:
+    """What holds between the axes of one node."""
+    constants = facts.sizes.constants
+    places = {(False, index): value for index, value in enumerate(node.inputs) if value is not None}
+    own: dict[tuple[bool, int], Place] = {
+        key: Operand(node, key[1]) if value in constants else value for key, value in places.items()
+    }
+    own |= {(True, index): value for index, value in enumerate(node.outputs)}
+    if is_one_of(node, MEASURING):
+        extents = facts.sizes.of(own[False, 0])
+        measured = None if extents is None else _measured(node, len(extents))
+        if measured is None:
+            found.pin(facts, own.values())
+        else:
+            found.constraints.append(Pinned([(own[False, 0], axis) for axis in measured]))
+        return
+    if is_standard(node) and node.op_type in CONVOLUTIONS and (relation := convolution_of(node, facts, tiny)):
+        _relate_convolution(found, facts, node, relation)
+        return
+    if isinstance(rule, str):
+        found.pin(facts, own.values())
+        return
+
+    def dim(ref: AxisRef) -> Dim:
+        return own[ref.is_result, ref.slot], ref.axis
+
+    for group in rule.same:
+        dims = [dim(ref) for ref in group]
+        if not found.classes.join(dims):
+            found.constraints.append(Pinned([one for one in dims if found.classes.extent(one) > 1]))
+    free = {ref for group in rule.same for ref in group}
+    sums = contraction_of(node, facts, tiny) if rule.mixed else []
+    if sums is not None:
+        free |= rule.mixed
+        found.constraints.extend(sums)
+        found.contractions.extend([one for one in sums if isinstance(one, Contraction)])
+    else:
+        found.constraints.append(Pinned([dim(ref) for ref in rule.mixed]))
+    moved = list(_moved(found, rule, dim))
+    free |= {ref for refs, _ in moved for ref in refs}
+    found.constraints.extend([constraint for _, some in moved for constraint in some])
+    for key, place in own.items():
+        rank = len(facts.sizes.of(place) or ())
+        rest = [(place, axis) for axis in range(rank) if AxisRef(*key, axis) not in free]
+        if rest := [one for one in rest if found.classes.extent(one) > 1]:
+            found.constraints.append(Pinned(rest))
+
+
+def _moved(
+    found: Relations, rule: AxisRule, dim: Callable[[AxisRef], Dim]
+) -> Iterator[tuple[list[AxisRef], list[Constraint]]]:
+    """Axes that are cut, joined or regrouped, each with what holds of it."""
+    for cut in rule.cuts:
+        start, constraints = 0, list[Constraint]()
+        refs = [piece.source for piece in cut.pieces] + ([cut.target] if cut.target is not None else [])
+        for piece in cut.pieces:
+            extent = found.classes.sizes.extent(*dim(piece.source))
+            stepped = isinstance(piece.taken, slice) and piece.taken.step not in (None, EDITED_STEP)
+            if cut.target is None or extent is None or piece.taken is None or stepped or isinstance(piece.taken, int):
+                constraints = [Pinned([dim(ref) for ref in refs])]
+                break
+            taken = np.arange(extent)[piece.taken]
+            constraints.append(Places(dim(cut.target), dim(piece.source), taken, start))
+            start += taken.size
+        else:
+            assert cut.target is not None
+            if found.classes.sizes.extent(*dim(cut.target)) != start:
+                constraints = [Pinned([dim(ref) for ref in refs])]
+        yield refs, constraints
+    if rule.regrouped is None:
+        return
+    for group in rule.regrouped.groups:
+        if group.is_whole:
+            continue
+        old = {AxisRef(False, 0, axis): rule.regrouped.before[axis] for axis in group.before}
+        new = {AxisRef(True, 0, axis): rule.regrouped.after[axis] for axis in group.after}
+        before, after = ([(dim(ref), extent) for ref, extent in side.items()] for side in (old, new))
+        yield [*old, *new], _grids(found, before, after, group.is_open)
+
+
+Sized: TypeAlias = "tuple[Dim, int | str | None]"
+
+
+def _grids(found: Relations, before: list[Sized], after: list[Sized], is_open: bool) -> list[Constraint]:
+    """What holds of axes that become others, the elements in the same order."""
+    if not is_open and all(isinstance(extent, int) for _, extent in (*before, *after)):
+        for whole, parts in ((before, after), (after, before)):
+            long = [dim for dim, extent in whole if extent != 1]
+            if len(long) == 1 and found.classes.extent(long[0]) > 1:
+                # What is only known to follow from the others is never cut.
+                sides = [dim if found.classes.extent(dim) > 1 else int(extent or 1) for dim, extent in parts]
+                return [Grid(long[0], sides)]
+            if not long:
+                return []
+    return [Pinned([dim for dim, _ in (*before, *after) if found.classes.extent(dim) > 1])]
+
+
+def _relate_convolution(found: Relations, facts: Facts, node: ir.Node, relation: Contraction) -> None:
+    """Channels that go into each kernel, and those that kernels make, in groups where there are several."""
+    classes, weight, x, y = found.classes, relation.weight, node.inputs[0], node.outputs[0]
+    turned = node.op_type == "ConvTranspose"
+    assert x is not None
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    inputs: Dim = (x, 1)
+    outputs: list[Dim] = [(y, 1)]
+    if bias is not None:
+        outputs.append((Operand(node, 2) if bias in facts.sizes.constants else bias, 0))
+    rank = len(facts.sizes.of(weight) or ())
+    rest: list[Dim] = [(place, axis) for place in (x, y, weight) for axis in range(2, rank)]
+    first, second = (weight, 0), (weight, 1)
+    ways_in, ways_out = ([first], [second]) if turned else ([second], [first])
+    if relation.groups > 1:
+        # The weight has the groups only along its first axis, so that these are an axis of their own:
+        #     channels  = groups × in of a group      the axes of the weight, as it is stored:
+        #     results   = groups × out of a group     (channels, out of a group) or (results, in of a group)
+        groups = (weight, GROUPS)
+        classes.virtual[groups] = relation.groups
+        classes.virtual[weight, IN_GROUP] = classes.extent(first) // relation.groups
+        one_side, other_side = (inputs, outputs[0]) if turned else (outputs[0], inputs)
+        found.constraints.extend([Grid(one_side, [groups, (weight, IN_GROUP)]), Grid(other_side, [groups, second])])
+        ways_in, ways_out = ([first], []) if turned else ([], [first])
+    known = [facts.sizes.extent(*dim) is not None for dim in (inputs, outputs[0])]
+    joined = [classes.join([inputs, *ways_in]), classes.join([*outputs, *ways_out]), classes.join([(x, 0), (y, 0)])]
+    if not all(known + joined[:2]):
+        rest += [inputs, *outputs, first, second]
+    if not joined[2]:
+        rest += [(x, 0), (y, 0)]
+    relation = replace(relation, outer=outputs[0])
+    found.constraints.append(relation)
+    found.contractions.append(relation)
+    found.constraints.append(Pinned([one for one in rest if classes.extent(one) > 1]))
+
+
+def _measured(node: ir.Node, rank: int) -> Iterable[int] | None:
+    """The axes whose extents a Shape is asked for, counted from the first; None where it may be all of them."""
+    if node.op_type != "Shape" or not is_standard(node):
+        return None
+    result = node.outputs[0]
+    start, end = (node.attributes[name].as_int() if name in node.attributes else None for name in ("start", "end"))
+    axes = list(range(rank))[start:end]
+    if result.is_graph_output():
+        return axes
+    found: list[int] = []
+    for use in result.uses():
+        places = _asked(use.node, use.idx)
+        if places is None or (places.size and max(abs(places)) > len(axes)):
+            return axes
+        found += [axes[place] for place in places.tolist() if -len(axes) <= place < len(axes)]
+    return found
+
+
+def _asked(reader: ir.Node, operand: int) -> npt.NDArray[np.int64] | None:
+    """The places of a shape that one reader takes, where it takes some."""
+    if operand or not is_standard(reader):
+        return None
+    if reader.op_type == "Gather":
+        places = _stored(reader.inputs[1])
+        return None if places is None else places.reshape(-1)
+    if reader.op_type == "Slice" and len(reader.inputs) in (3, 4):
+        ends = [_stored(value) for value in reader.inputs[1:3]]
+        if ends[0] is not None and ends[1] is not None and ends[0].size == ends[1].size == 1:
+            least, most = int(ends[0].item()), int(ends[1].item())
+            return np.arange(least, most) if 0 <= least <= most < LONGEST else None
+    return None
+
+
+def _stored(value: ir.Value | None) -> npt.NDArray[np.int64] | None:
+    """What a constant index holds."""
+    node = value.producer() if value is not None else None
+    held = value.const_value if value is not None else None
+    if held is None and node is not None and node.op_type == "Constant" and "value" in node.attributes:
+        held = node.attributes["value"].as_tensor()
+    return None if held is None or held.nbytes > LONGEST * 8 else held.numpy().astype(np.int64)

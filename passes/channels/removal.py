@@ -1,0 +1,108 @@
+"""What can be left out of a main graph: for each axis what stays, and what the rest adds to products."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...ir.axes.axis_rule import Place
+from ...ir.axes.shared_axis import Dim
+from ...ir.graph.constants import Constants
+from ...ir.onnx_ir import onnx_ir as ir
+from .axis_classes import Constraint, Masks
+from .contraction import Contraction, Fold
+from .forward import facts_of
+from .interval import Bools
+from .relations import GROUPS, Relations, relations_of
+
+__all__ = ["Removal", "removal_of"]
+
+UNIT_ROUNDOFF = {ir.DataType.FLOAT: 2.0**-24, ir.DataType.FLOAT16: 2.0**-11, ir.DataType.DOUBLE: 2.0**-53}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Removal:
+    """The places of axes that stay, once everything that does nothing has gone."""
+
+    relations: Relations
+    masks: Masks
+
+    def stays(self, place: Place, axis: int) -> Bools | None:
+        """What stays along an axis of a value or constant; None where that is all of it."""
+        dim = (place, axis)
+        if dim not in self.masks.classes.parent:
+            return None
+        mask = self.masks.of(dim)
+        return None if mask.all() else mask
+
+    def groups(self, node: ir.Node) -> int | None:
+        """How many groups of a convolution stay; None where that is all of them, or there are none."""
+        for one in self.relations.contractions:
+            dim = (one.weight, GROUPS)
+            if one.node is node and dim in self.masks.classes.virtual and not self.masks.of(dim).all():
+                return int(self.masks.of(dim).sum())
+        return None
+
+    def folds(self) -> list[Fold]:
+        """What the places that go added to products."""
+        found = [one.fold(self.masks) for one in self.relations.contractions if not self.masks.of(one.inner).all()]
+        return [fold for fold in found if fold is not None]
+
+    def smaller(self) -> list[Contraction]:
+        """The products with constants of which something goes."""
+        sides = ((one, (one.inner, one.outer)) for one in self.relations.contractions)
+        return [one for one, dims in sides if not all(self.masks.of(dim).all() for dim in dims)]
+
+    def named(self) -> dict[tuple[str, int], Bools]:
+        """What stays of each value along the axes that are cut, counted from the last, 1."""
+        found = {}
+        for dim in self.masks.classes.parent:
+            place, axis = dim
+            if isinstance(place, ir.Value) and not self.masks.of(dim).all():
+                rank = len(self.relations.facts.sizes.of(place) or ())
+                found[place.name or "", rank - axis] = self.masks.of(dim)
+        return found
+
+    def cut(self) -> dict[Dim, list[Dim]]:
+        """The classes of axes of which something goes, by the axis that stands for each."""
+        members = self.masks.classes.members()
+        return {root: dims for root, dims in members.items() if not self.masks.of(root).all()}
+
+
+def removal_of(
+    model: ir.Model, constants: Constants, *, exact: bool, asked: Mapping[tuple[str, int], Bools] | None = None
+) -> Removal:
+    """What can be left out of a main graph whose shapes were inferred, at most what is asked for.
+
+    exact: whether entries that are zero only up to rounding count; asked: what is to stay, by the name of a value and
+    an axis counted from the last, 1; everything stays along axes of which nothing is said. Raises ModelError when a
+    weight cannot be read.
+    """
+
+    def tiny(value: ir.Value, kind: ir.DataType) -> float:
+        stored = kind if not exact and value.producer() is None else None
+        return UNIT_ROUNDOFF.get(stored, 0.0) ** 2 if stored is not None else 0.0
+
+    facts = facts_of(model, constants)
+    relations = relations_of(model, facts, tiny)
+    masks = Masks(relations.classes)
+    constraints: list[Constraint] = list(relations.constraints)
+    if asked is not None:
+        _hold_back(masks, asked)
+    masks.settle(constraints)
+    return Removal(relations, masks)
+
+
+def _hold_back(masks: Masks, asked: Mapping[tuple[str, int], Bools]) -> None:
+    """Keep whatever is not asked to go."""
+    for root, dims in masks.classes.members().items():
+        own = [
+            asked[key]
+            for place, axis in dims
+            if isinstance(place, ir.Value)
+            and (key := (place.name or "", len(masks.classes.sizes.of(place) or ()) - axis)) in asked
+        ]
+        fits = [mask for mask in own if mask.size == masks.classes.extent(root)]
+        masks.keep(root, np.logical_or.reduce(fits) if fits else True)

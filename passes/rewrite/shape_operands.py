@@ -1,0 +1,209 @@
+"""Numbers that tell shapes, once channels are gone: targets of Reshape and Expand, Split, Slice, Gather, groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...ir.axes.axis_rule import Operand, Place, RuleView
+from ...ir.graph.operators import CONVOLUTIONS, is_standard
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.provenance import ORIGIN, ROLE
+from ..channels.interval import Bools
+from ..channels.removal import Removal
+from ..lowering.nodes.emitter import Names
+from .constant_copies import NewConstants
+from .edit import drop_unread
+
+__all__ = ["Shapes"]
+
+ATTRIBUTES_BECAME_INPUTS = {"Split": 13, "Slice": 10}  # at these operator sets
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shapes:
+    """The numbers of nodes corrected for what is removed, before their constants are cut; addresses: of all nodes."""
+
+    removal: Removal
+    new: NewConstants
+    names: Names
+    addresses: Mapping[ir.Node, str]
+
+    def edit(self, node: ir.Node) -> int | None:
+        """Correct what one node says of shapes; returns which constant has no channels to cut any more."""
+        if not is_standard(node):
+            return None
+        if node.op_type in ("Reshape", "Expand"):
+            self._target(node)
+        elif node.op_type == "Split":
+            self._split(node)
+        elif node.op_type == "Slice":
+            self._slice(node)
+        elif node.op_type == "Gather":
+            return self._gather(node)
+        elif node.op_type in CONVOLUTIONS and (groups := self.removal.groups(node)) is not None:
+            node.attributes["group"] = ir.AttrInt64("group", groups)
+        return None
+
+    @property
+    def _opset(self) -> int:
+        return self.removal.relations.facts.sizes.constants.opset
+
+    def _view(self, node: ir.Node) -> RuleView:
+        sizes = self.removal.relations.facts.sizes
+        return RuleView(node, sizes.constants, sizes)
+
+    def _cut(self, place: Place) -> dict[int, Bools]:
+        """What stays along the axes of a value or constant that are cut."""
+        rank = len(self.removal.relations.facts.sizes.of(place) or ())
+        return {axis: mask for axis in range(rank) if (mask := self.removal.stays(place, axis)) is not None}
+
+    def _target(self, node: ir.Node) -> None:
+        """The extents that a Reshape or Expand asks for."""
+        result, source = node.outputs[0], self._place(node, 0)
+        sizes = self.removal.relations.facts.sizes
+        extents = sizes.of(result) or ()
+        wanted = {axis: int(mask.sum()) for axis, mask in self._cut(result).items()}
+        before = self._cut(source)
+        if not wanted and not before:
+            return
+        target = node.inputs[1] if len(node.inputs) > 1 else None
+        if target is None:  # before operator set 5
+            return
+        if target not in sizes.constants:
+            if wanted:
+                node.replace_input_with(1, self._computed(node, target, wanted))
+                drop_unread(self.new.model, target)
+            return
+        numbers = sizes.constants.read(target).reshape(-1).astype(np.int64).tolist()
+        lead = len(extents) - len(numbers)  # an Expand may say less than the rank
+        for axis, extent in enumerate(extents):
+            place = axis - lead
+            if place < 0:
+                continue
+            if axis in wanted and numbers[place] != 1:
+                numbers[place] = wanted[axis]
+            elif node.op_type == "Reshape" and numbers[place] == 0 and axis in before and isinstance(extent, int):
+                numbers[place] = extent
+        node.replace_input_with(1, self.new.integers(numbers, target.name or "shape"))
+        drop_unread(self.new.model, target)
+
+    def _computed(self, node: ir.Node, target: ir.Value, wanted: Mapping[int, int]) -> ir.Value:
+        """A shape that is put together at run time, with some of its numbers replaced."""
+        maker = target.producer()
+        sizes = self.removal.relations.facts.sizes
+        lengths = [self._length(value) for value in maker.inputs] if maker is not None else []
+        if maker is not None and maker.op_type == "Concat" and is_standard(maker) and all(lengths):
+            inputs, start, left = [], 0, dict(wanted)
+            for value, length in zip(maker.inputs, lengths, strict=True):
+                assert value is not None and length is not None
+                own = {axis - start: number for axis, number in wanted.items() if start <= axis < start + length}
+                if own and (length == 1 or value in sizes.constants):
+                    held = sizes.constants.read(value).reshape(-1).tolist() if value in sizes.constants else [0]
+                    for place, number in own.items():
+                        held[place] = number
+                        del left[place + start]
+                    value = self.new.integers(held, value.name or "shape")
+                inputs.append(value)
+                start += length
+            if not left:
+                return self._node(node, "Concat", inputs, axis=0)
+        count = max(len(sizes.of(node.outputs[0]) or ()), 1)
+        here = np.isin(np.arange(count), list(wanted))
+        numbers = np.array([wanted.get(axis, 0) for axis in range(count)], np.int64)
+        chosen = [self.new.array(here, "replaced"), self.new.integers(numbers.tolist(), "extents"), target]
+        return self._node(node, "Where", chosen)
+
+    def _length(self, value: ir.Value | None) -> int | None:
+        return None if value is None else self.removal.relations.facts.sizes.extent(value, 0)
+
+    def _node(self, before: ir.Node, op: str, inputs: list[ir.Value], **attributes: int) -> ir.Value:
+        """A new node in front of another."""
+        name = self.names.fresh(f"{before.name or before.outputs[0].name}/shape/{op}")
+        output = ir.Value(name=self.names.fresh(f"{name}_output_0"), type=ir.TensorType(ir.DataType.INT64))
+        node = ir.Node(
+            "",
+            op,
+            inputs,
+            [ir.AttrInt64(key, value) for key, value in attributes.items()],
+            outputs=[output],
+            name=name,
+            metadata_props={ORIGIN: self.addresses[before], ROLE: "shape"},
+        )
+        assert before.graph is not None
+        before.graph.insert_before(before, node)
+        return output
+
+    def _split(self, node: ir.Node) -> None:
+        view = self._view(node)
+        axis = view.axis(view.rank(0), 0)
+        if self.removal.stays(self._place(node, 0), axis) is None:
+            return
+        sizes = self.removal.relations.facts.sizes
+        masks = [self.removal.stays(value, axis) for value in node.outputs]
+        kept = [
+            int(mask.sum()) if mask is not None else (sizes.extent(value, axis) or 1)
+            for mask, value in zip(masks, node.outputs, strict=True)
+        ]
+        if self._opset < ATTRIBUTES_BECAME_INPUTS["Split"]:
+            node.attributes["split"] = ir.AttrInt64s("split", kept)
+            return
+        node.attributes.pop("num_outputs", None)
+        self._put(node, 1, kept, "split")
+
+    def _place(self, node: ir.Node, index: int) -> Place:
+        value = node.inputs[index]
+        assert value is not None
+        return Operand(node, index) if value in self.removal.relations.facts.sizes.constants else value
+
+    def _slice(self, node: ir.Node) -> None:
+        view = self._view(node)
+        rule = self.removal.relations.facts.rules[node]
+        assert not isinstance(rule, str)
+        starts, ends = view.integers("starts", 1), view.integers("ends", 2)
+        given = view.told("axes", 3)
+        axes = [axis % view.rank(0) for axis in (given if given is not None else range(len(starts or ())))]
+        changed = False
+        for cut in rule.cuts:
+            (piece,) = cut.pieces
+            mask = self.removal.stays(self._place(node, 0), piece.source.axis)
+            if mask is None or starts is None or ends is None or not isinstance(piece.taken, slice):
+                continue
+            first, last, _ = piece.taken.indices(mask.size)
+            place = axes.index(piece.source.axis)
+            starts[place], ends[place] = int(mask[:first].sum()), int(mask[: max(first, last)].sum())
+            changed = True
+        if not changed or starts is None or ends is None:
+            return
+        if self._opset < ATTRIBUTES_BECAME_INPUTS["Slice"]:
+            node.attributes["starts"] = ir.AttrInt64s("starts", starts)
+            node.attributes["ends"] = ir.AttrInt64s("ends", ends)
+            return
+        self._put(node, 1, starts, "starts")
+        self._put(node, 2, ends, "ends")
+
+    def _put(self, node: ir.Node, index: int, numbers: list[int], wish: str) -> None:
+        """Other numbers as an operand, of the type that it had."""
+        if len(node.inputs) <= index:
+            node.resize_inputs(index + 1)
+        old = node.inputs[index]
+        kind = None if old is None else self.removal.relations.facts.sizes.constants.describe(old)[1]
+        array = np.asarray(numbers, np.int64 if kind is None else kind.numpy())
+        node.replace_input_with(index, self.new.array(array, wish))
+        if old is not None:
+            drop_unread(self.new.model, old)
+
+    def _gather(self, node: ir.Node) -> int | None:
+        """Places along an axis of which some have gone."""
+        view = self._view(node)
+        axis = view.axis(view.rank(0), 0)
+        mask = self.removal.stays(self._place(node, 0), axis)
+        places = view.small(1)
+        if mask is None or places is None or places.ndim != 1:
+            return None
+        taken = np.where(places < 0, places + mask.size, places).astype(np.int64)
+        numbers = (np.cumsum(mask) - 1)[taken[mask[taken]]]
+        self._put(node, 1, numbers.tolist(), "places")
+        return 1

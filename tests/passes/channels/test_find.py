@@ -1,0 +1,101 @@
+"""Channels that are left out, on random networks: never one that does something, and the outputs stay the same."""
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from perturbed import run, truth_of_channels
+from random_channels import network
+from reference import model as model_of
+from reference import node
+
+from scission.ir.graph.sizes import input_dims, settings_at
+from scission.ir.io.load import load
+from scission.ir.onnx_ir import onnx_ir as ir
+from scission.passes.channels.find import find
+from scission.passes.lowering.target import Target
+from scission.passes.rewrite.remove_channels import remove_channels
+
+SEEDS = st.integers(0, 1 << 30)
+rng = np.random.default_rng(0)
+
+
+def found_in(proto, **options):
+    graph = load(proto).graph
+    return graph, find(graph, Target(), lambda: settings_at(input_dims(graph)), **options)
+
+
+def gone(found, value, axis, size):
+    """Channels of a value that go, axes counted from the first."""
+    (one,) = found
+    return next((cut.removed.tolist() for cut in one.axes if cut.value == value and cut.size == size), [])
+
+
+@settings(max_examples=25)
+@given(SEEDS)
+def test_a_network_without_its_channels_computes_the_same(seed):
+    proto, feeds, _ = network(seed)
+    graph, found = found_in(proto)
+    if not found:
+        return
+    changed = ir.to_proto(remove_channels(graph, found))
+    onnx.checker.check_model(changed, full_check=True)
+    before, after = run(proto, feeds)[0], run(changed, feeds)[0]
+    assert np.abs(before - after).max() <= 2e-5 * np.abs(before).max()
+    assert sum(t.ByteSize() for t in changed.graph.initializer) < sum(t.ByteSize() for t in proto.graph.initializer)
+
+
+@settings(max_examples=6)
+@given(SEEDS)
+def test_every_channel_that_goes_is_dead_or_constant(seed):
+    proto, feeds, made = network(seed)
+    _, found = found_in(proto)
+    for value, axis in made.watched if found else ():
+        dead, constant = truth_of_channels(proto, feeds, value, axis)
+        for cut in found[0].axes:
+            if cut.value == value:
+                assert (dead | constant)[cut.removed].all()
+
+
+def ffn(kind, up, down, bias):
+    """x up, an activation, down."""
+    nodes = [node("MatMul", "x up", "a", "up"), node("Add", "a bias", "b"), node(kind, "b", "h")]
+    weights = {"up": up, "down": down, "bias": bias}
+    return model_of(
+        [*nodes, node("MatMul", "h down", "y", "down")], {"x": ["n", 5]}, {"y": ["n", 5]}, weights, opset=20
+    )
+
+
+@pytest.mark.parametrize("kind", ["Relu", "Gelu", "Sigmoid", "Tanh", "HardSwish"])
+def test_hidden_units_that_are_planted_dead_or_constant_are_all_found(kind):
+    up, down, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 12), (12, 5), (12,)))
+    up[:, [1, 4, 5]], down[[2, 7]], bias[[1, 4, 5]] = 0, 0, 1.5
+    proto = ffn(kind, up, down, bias)
+    graph, found = found_in(proto)
+    assert (
+        gone(found, "a", 1, 12) == [1, 2, 4, 5, 7] and found[0].count == 5 and "3 are constant" in str(found[0].reason)
+    )
+    changed = ir.to_proto(remove_channels(graph, found))
+    x = {"x": rng.standard_normal((4, 5)).astype(np.float32)}
+    assert np.allclose(run(proto, x)[0], run(changed, x)[0], atol=1e-5)
+    assert sorted(list(t.dims) for t in changed.graph.initializer) == [[5], [5, 7], [7], [7, 5]]
+
+
+def test_what_is_zero_only_up_to_rounding_stays_where_exactness_is_asked_for():
+    up, down = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 12), (12, 5)))
+    down[3] *= 1e-20
+    proto = ffn("Relu", up, down, np.zeros(12, np.float32))
+    _, found = found_in(proto)
+    assert gone(found, "a", 1, 12) == [3] and "rounding" in str(found[0].reason)
+    assert found_in(proto, exact=True)[1] == ()
+
+
+def test_nothing_goes_that_is_not_finite_or_seen_from_outside():
+    up, down = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 12), (12, 5)))
+    up[:, 3], down[3, 2] = 0, np.inf
+    assert found_in(ffn("Relu", up, down, np.ones(12, np.float32)))[1] == ()
+    nodes = [node("MatMul", "x up", "h"), node("MatMul", "h down", "y")]
+    down[3] = 0
+    shapes = {"h": ["n", 12], "y": ["n", 5]}
+    assert found_in(model_of(nodes, {"x": ["n", 5]}, shapes, {"up": up, "down": down}))[1] == ()
