@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,13 +21,16 @@ from .axis_order import Reordering
 from .codec import step_from_dict, step_to_dict, without_predictions
 from .decomposition import Block, Decomposition, Indices, PlanError
 from .grain import Grain
+from .merged_branches import MergedBranches
 from .preparation import Preparation
-from .preparations import preparation_from_dict, told
 from .region_split import Joint
+from .removed_channels import RemovedChannels
+from .rewritten_forest import RewrittenForest
 from .step import States, Step, common_rows
 from .wanted import LoweringName, Wanted
 
 __all__ = [
+    "KINDS",
     "VERSION",
     "Block",
     "Decomposition",
@@ -38,10 +41,14 @@ __all__ = [
     "States",
     "Step",
     "common_rows",
+    "preparation_from_dict",
     "require_plan",
+    "told",
 ]
 
 VERSION = 1  # of the format of plans as files
+# In the order in which they are done.
+KINDS: tuple[type[Preparation], ...] = (RewrittenForest, RemovedChannels, MergedBranches)
 PLAN_AGAIN = Remedy("`scission.plan`", "`scission plan -o`")
 STRAYS = "/strays/"  # in the names of nodes that annealing adds to a linear, behind its address
 SHOWN = 8  # nodes named in a message
@@ -300,3 +307,19 @@ def _read(head: Record) -> Plan:
         grain=Grain.from_dict(head.any("grain", default={})),
         wanted=Wanted.from_dict(head.any("wanted", default={})),
     )
+
+
+def preparation_from_dict(data: Any) -> Preparation:
+    """A preparation of any kind from JSON; raises PlanError for a kind that is none, and for malformed fields."""
+    if not isinstance(data, dict):
+        raise PlanError(f"a preparation is {data!r}, which is no object")
+    known = {one.kind: one for one in KINDS}
+    if data.get("kind") not in known:
+        raise PlanError(f"a preparation is of kind {data.get('kind')!r}, which is none of {', '.join(known)}")
+    return known[data["kind"]].from_dict(data)
+
+
+def told(found: Sequence[Preparation]) -> list[str]:
+    """What preparations do, for people, a text a kind."""
+    own = [(one, [each for each in found if isinstance(each, one)]) for one in KINDS]
+    return [one.total(each) for one, each in own if each]

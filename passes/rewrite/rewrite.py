@@ -13,8 +13,7 @@ from ...ir.graph.shapes import correct_shapes
 from ...ir.graph.survey import Survey
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
-from ...ir.plan.plan import Decomposition, Plan, PlanError, Step
-from ...ir.plan.preparations import told
+from ...ir.plan.plan import Decomposition, Plan, PlanError, Step, told
 from ...ir.plan.region_split import Joint
 from ...ir.plural import counted
 from ...ir.provenance import PLAN, SUMMARY

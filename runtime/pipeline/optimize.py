@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ...ir.io.load import Source
-from ...ir.plan.preparations import told
+from ...ir.plan.plan import told
 from ...ir.plural import counted
 from ...ir.progress import Progress
 from ..fields import chosen, keywords

@@ -10,7 +10,7 @@ import pytest
 
 from scission.ir.graph.linear import scopes
 from scission.ir.onnx_ir import onnx_ir as ir
-from scission.ir.plan import preparations as kinds
+from scission.ir.plan import plan as kinds
 from scission.ir.plan.decomposition import PlanError
 from scission.ir.plan.preparation import Preparation
 from scission.ir.reason import Cause, Reason

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ....ir.brief import brief
 from ....ir.findings.difference import Difference, Totals
 from ....ir.findings.inspection import Inspected
-from ....ir.plan.plan import Plan
-from ....ir.plan.preparations import told
+from ....ir.plan.plan import Plan, told
 from ....ir.plural import counted
 from ...measure.comparison import Speed
 from ..words import speeds, why_nothing

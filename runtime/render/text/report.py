@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ....ir.plan.plan import Plan, Step
-from ....ir.plan.preparations import told
+from ....ir.plan.plan import Plan, Step, told
 from ....ir.plural import counted
 from ....passes.decompose.blocks import is_cover
 from ...measure.comparison import Speed

@@ -2,7 +2,7 @@ import pytest
 
 from scission import PlanError
 from scission.ir.plan.merged_branches import MergedBranches
-from scission.ir.plan.preparations import preparation_from_dict, told
+from scission.ir.plan.plan import preparation_from_dict, told
 from scission.ir.reason import Cause, Reason
 
 REASON = Reason(Cause.BRANCHES, "they are alike")
