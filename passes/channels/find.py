@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...ir.errors import ModelError
 from ...ir.graph.activations import Activations
 from ...ir.graph.linear import scopes
 from ...ir.graph.sizes import Setting
 from ...ir.graph.view import view
-from ...ir.io.load import ModelError
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.removed_channels import CutAxis, RemovedChannels
 from ...ir.plural import counted

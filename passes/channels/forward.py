@@ -9,9 +9,9 @@ import numpy as np
 
 from ...ir.axes.axis_rule import AxisRule, RuleView, Sizes
 from ...ir.axes.axis_rules import axis_rule
+from ...ir.errors import ModelError
 from ...ir.graph.constants import Constants
 from ...ir.graph.node import FLOATS
-from ...ir.io.load import ModelError
 from ...ir.onnx_ir import onnx_ir as ir
 from .elementwise import ELEMENTWISE
 from .interval import Interval, constant, tidied, unknown
