@@ -43,7 +43,7 @@ def find(
             return ()
         smaller = removal.smaller()
         weights = tuple(fingerprint(one.stored()) for one in smaller)
-    except ModelError:
+    except (ModelError, ValueError, IndexError, TypeError):  # of an invalid node nothing is known
         return ()
     addresses = {node: text for scope in scopes(seen.model) for node, text in scope.addresses.items()}
     axes = _axes(removal, smaller)

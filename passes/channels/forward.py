@@ -101,7 +101,7 @@ def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval |
                 found = ELEMENTWISE[op](view, given)
             else:
                 found = (MOVING if op in MOVING else PRODUCTS)[op](view, rule, given)
-        except ModelError:
+        except (ModelError, ValueError, IndexError, KeyError, TypeError):  # an invalid node, or a stale shape
             return []
         results: list[Interval | None] = list(found) if isinstance(found, list) else [found]
         return [None if one is None else tidied(one) for one in results]
