@@ -13,21 +13,21 @@ import numpy as np
 
 from ..trees.forest import Array
 
-__all__ = ["OPEN", "Layout"]
+__all__ = ["OPEN", "OpenLayout"]
 
 OPEN = None  # the batch, in a shape
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class OpenLayout:
     """A shape with one open axis, of `before` times the batch times `after` elements in the order of memory.
 
     dims: the extents; that of the open axis is how many batches it holds: it is clean where that is one, and where the
     axes in front of it come to `before`.
 
-    >>> flat = Layout.of((1, 3), 0).reshaped([-1])
+    >>> flat = OpenLayout.of((1, 3), 0).reshaped([-1])
     >>> flat, flat.is_clean, flat.reshaped([-1, 3]).is_clean
-    (Layout(dims=(3,), axis=0, before=1, after=3), False, True)
+    (OpenLayout(dims=(3,), axis=0, before=1, after=3), False, True)
     """
 
     dims: tuple[int, ...]
@@ -36,9 +36,9 @@ class Layout:
     after: int
 
     @staticmethod
-    def of(dims: Sequence[int], axis: int) -> Layout:
+    def of(dims: Sequence[int], axis: int) -> OpenLayout:
         """The clean one of some extents, 1 at the open axis."""
-        return Layout(tuple(dims), axis, math.prod(dims[:axis]), math.prod(dims[axis + 1 :]))
+        return OpenLayout(tuple(dims), axis, math.prod(dims[:axis]), math.prod(dims[axis + 1 :]))
 
     @property
     def is_clean(self) -> bool:
@@ -50,7 +50,7 @@ class Layout:
         """Elements of each row of the batch."""
         return self.before * self.after
 
-    def reshaped(self, target: Sequence[int | None]) -> Layout | None:
+    def reshaped(self, target: Sequence[int | None]) -> OpenLayout | None:
         """The same elements under a shape as Reshape is given it, `OPEN` where it says the batch; None where that
         does not hold for every batch."""
         dims: list[int | None] = []
@@ -73,16 +73,16 @@ class Layout:
         elif left != 1:
             return None
         axis = batches[0] if batches else rest[0]
-        return Layout(tuple(1 if extent is None else extent for extent in dims), axis, self.before, self.after)
+        return OpenLayout(tuple(1 if extent is None else extent for extent in dims), axis, self.before, self.after)
 
-    def transposed(self, perm: Sequence[int]) -> tuple[Layout, Array] | None:
+    def transposed(self, perm: Sequence[int]) -> tuple[OpenLayout, Array] | None:
         """The layout behind a Transpose, and (cells,) which element comes to each place; None where it is not clean."""
         if not self.is_clean or sorted(perm) != list(range(len(self.dims))):
             return None
         order = np.arange(self.cells).reshape(self.dims).transpose(perm)
-        return Layout.of(order.shape, list(perm).index(self.axis)), order.reshape(-1)
+        return OpenLayout.of(order.shape, list(perm).index(self.axis)), order.reshape(-1)
 
-    def without(self, axes: Sequence[int]) -> Layout | None:
+    def without(self, axes: Sequence[int]) -> OpenLayout | None:
         """Without axes of extent one; None where one of them is the open one or has another extent."""
         axes = [axis % len(self.dims) for axis in axes]
         if self.axis in axes or any(self.dims[axis] != 1 for axis in axes):

@@ -9,8 +9,8 @@ import numpy as np
 
 from ....ir.graph.node import NodeView
 from ..trees.forest import Array
-from .layout import Layout
-from .symbols import Counts, Features, Paths, Pieces, Scores, Symbol, Tests
+from .layout import OpenLayout
+from .symbols import Counts, Paths, Pieces, Scores, Selection, Symbol, Tests
 
 __all__ = ["arranged", "moved"]
 
@@ -41,10 +41,10 @@ def moved(node: NodeView, symbol: Symbol, target: Sequence[int | None] | None) -
     return None
 
 
-def arranged(symbol: Symbol, layout: Layout, order: Array) -> Symbol:
+def arranged(symbol: Symbol, layout: OpenLayout, order: Array) -> Symbol:
     """A value with its elements in another order: (cells,) which comes to each place."""
     match symbol:
-        case Features():
+        case Selection():
             return replace(symbol, layout=layout, feature=symbol.feature[order])
         case Tests():
             names = ("feature", "threshold", "mode")
@@ -59,12 +59,12 @@ def arranged(symbol: Symbol, layout: Layout, order: Array) -> Symbol:
             return replace(symbol, layout=layout, lane=symbol.lane[order])
 
 
-def _at(symbol: Symbol, layout: Layout | None) -> Symbol | None:
+def _at(symbol: Symbol, layout: OpenLayout | None) -> Symbol | None:
     """The same elements in the same order of memory under another shape."""
     return None if layout is None else replace(symbol, layout=layout)
 
 
-def _squeezed(node: NodeView, layout: Layout) -> Layout | None:
+def _squeezed(node: NodeView, layout: OpenLayout) -> OpenLayout | None:
     """Without all axes of extent one. A batch of one would be such an axis as well: so a Transpose has to follow, which
     takes as many axes as there are otherwise, and with which the model does not run on one row anyway."""
     found = layout.without([axis for axis, extent in enumerate(layout.dims) if extent == 1 and axis != layout.axis])
@@ -75,7 +75,7 @@ def _squeezed(node: NodeView, layout: Layout) -> Layout | None:
     return found if perm is not None and len(perm.as_ints()) == len(found.dims) else None
 
 
-def _unsqueezed(layout: Layout, axes: Sequence[int]) -> Layout | None:
+def _unsqueezed(layout: OpenLayout, axes: Sequence[int]) -> OpenLayout | None:
     rank = len(layout.dims) + len(axes)
     new = {axis % rank for axis in axes}
     old = iter(enumerate(layout.dims))

@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..trees.forest import Array
-from .layout import Layout
-from .symbols import Features, Frontier, Pieces, Scores, Tests
+from .layout import OpenLayout
+from .symbols import Frontier, Pieces, Scores, Selection, Tests
 
 __all__ = ["arithmetic", "chosen", "compared", "expanded", "gathered", "numbers", "picked"]
 
@@ -27,7 +27,7 @@ def expanded(constant: Array, sizes: list[int | None]) -> Pieces | None:
     dims = [1 if size is None else size for size in sizes]
     if sizes.count(None) != 1 or constant.dtype != np.int64 or any(size is not None and size < 1 for size in sizes):
         return None
-    layout = Layout.of(dims, sizes.index(None))
+    layout = OpenLayout.of(dims, sizes.index(None))
     values = layout.spread(constant)
     lanes = np.arange(layout.cells)
     return None if values is None else Pieces(layout, lanes, Frontier(lanes), values)
@@ -70,7 +70,7 @@ def gathered(table: Array, index: Pieces) -> Pieces | Scores | None:
     return Scores(layout, matrix, index.frontier)
 
 
-def picked(features: Features, index: Pieces) -> Pieces | None:
+def picked(features: Selection, index: Pieces) -> Pieces | None:
     """GatherElements of the rows along their features: a feature for each leaf."""
     clean = features.layout.is_clean and features.layout.axis == 0 and len(features.layout.dims) == 2
     own = index.layout.is_clean and index.layout.axis == 0 and len(index.layout.dims) == 2

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..trees.forest import Array
-from .layout import Layout
-from .symbols import Counts, Features, Paths, Scores, Sparse, Symbol, Tests
+from .layout import OpenLayout
+from .symbols import Counts, Paths, Scores, Selection, Sparse, Symbol, Tests
 
 __all__ = ["equation", "product"]
 
@@ -25,7 +25,7 @@ def product(symbol: Symbol, constant: Array, *, left: bool) -> Symbol | None:
         return None
     layout, matrix = found
     match symbol:
-        case Features():
+        case Selection():
             return _selected(symbol, layout, matrix)
         case Tests() if symbol.numeric and np.isin(matrix.data, (1, -1)).all():
             return Counts(layout, matrix, symbol)
@@ -34,7 +34,7 @@ def product(symbol: Symbol, constant: Array, *, left: bool) -> Symbol | None:
     return None
 
 
-def _linear(layout: Layout, constant: Array, *, left: bool) -> tuple[Layout, Sparse] | None:
+def _linear(layout: OpenLayout, constant: Array, *, left: bool) -> tuple[OpenLayout, Sparse] | None:
     """The layout of a product, and (its cells, cells) what each of them is of the elements.
 
     Of a matrix with rank two on both sides, or of as many matrices as there are, with rank three on both.
@@ -61,17 +61,17 @@ def _linear(layout: Layout, constant: Array, *, left: bool) -> tuple[Layout, Spa
     matrix = csr_array((entries, (part * outputs + output, part * inner + source)), shape=shape)
     dims = list(layout.dims)
     dims[contracted] = outputs
-    return Layout.of(dims, axis), matrix
+    return OpenLayout.of(dims, axis), matrix
 
 
-def _selected(symbol: Features, layout: Layout, matrix: Sparse) -> Features | None:
-    """Features that a matrix picks, one a cell; -1 where it picks none; None where it does anything else."""
+def _selected(symbol: Selection, layout: OpenLayout, matrix: Sparse) -> Selection | None:
+    """Selection that a matrix picks, one a cell; -1 where it picks none; None where it does anything else."""
     picks = np.diff(matrix.indptr)
     if (picks > 1).any() or not (matrix.data == 1).all():
         return None
     feature = np.full(layout.cells, -1, np.int64)
     feature[picks == 1] = symbol.feature[matrix.indices]
-    return Features(layout, feature)
+    return Selection(layout, feature)
 
 
 def equation(symbol: Counts, constant: Array) -> Paths | None:

@@ -1,7 +1,7 @@
 """What a value of a compiled forest holds, element by element, for whatever batch: the words of the recognisers.
 
-Features --compare--> Tests --cast, product--> Counts --Equal--> Paths --cast, product--> Scores      products
-Features --compare--> Tests --cast--> Pieces --Gather, compare, …--> Pieces --Gather--> Scores        gathers
+Selection --compare--> Tests --cast, product--> Counts --Equal--> Paths --cast, product--> Scores      products
+Selection --compare--> Tests --cast--> Pieces --Gather, compare, …--> Pieces --Gather--> Scores        gathers
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..trees.forest import Array
-from .layout import Layout
+from .layout import OpenLayout
 
-__all__ = ["Counts", "Features", "Frontier", "Paths", "Pieces", "Scores", "Symbol", "Tests"]
+__all__ = ["Counts", "Frontier", "Paths", "Pieces", "Scores", "Selection", "Symbol", "Tests"]
 
 Sparse: TypeAlias = Any  # a matrix of scipy.sparse, by rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Features:
+class Selection:
     """Features of the rows; feature: (cells,) which, -1 for a zero."""
 
-    layout: Layout
+    layout: OpenLayout
     feature: Array
 
 
@@ -32,7 +32,7 @@ class Tests:
     """Whether features compare with thresholds; feature, threshold, mode: (cells,); numeric: whether as 0 and 1 rather
     than as truth values."""
 
-    layout: Layout
+    layout: OpenLayout
     feature: Array
     threshold: Array
     mode: Array
@@ -43,7 +43,7 @@ class Tests:
 class Counts:
     """Sums of tests; matrix: (cells, tests) the factor of each."""
 
-    layout: Layout
+    layout: OpenLayout
     matrix: Sparse
     tests: Tests
 
@@ -53,7 +53,7 @@ class Paths:
     """Whether all of some tests hold and all of some others do not; matrix: (cells, tests) 1, -1 or 0; never: (cells,)
     those that hold for no row."""
 
-    layout: Layout
+    layout: OpenLayout
     matrix: Sparse
     never: Array
     tests: Tests
@@ -95,7 +95,7 @@ class Pieces:
     kind: 'number' for values, 'feature' for features of the row that values count, 'test' for `tests` of the leaves.
     """
 
-    layout: Layout
+    layout: OpenLayout
     lane: Array
     frontier: Frontier
     values: Array
@@ -107,9 +107,9 @@ class Pieces:
 class Scores:
     """Weighted sums of what was reached; matrix: (cells, leaves) weights; leaves: paths, or those of a frontier."""
 
-    layout: Layout
+    layout: OpenLayout
     matrix: Sparse
     leaves: Paths | Frontier
 
 
-Symbol: TypeAlias = Features | Tests | Counts | Paths | Pieces | Scores
+Symbol: TypeAlias = Selection | Tests | Counts | Paths | Pieces | Scores
