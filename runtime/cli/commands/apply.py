@@ -26,7 +26,7 @@ def apply(
         typer.Option(
             "--restore",
             metavar="NODE",
-            help="leave an operator, or a weight, as the original has it (repeatable)",
+            help="give an operator, or a weight, back what annealing removed, and leave it dense (repeatable)",
         ),
     ] = None,
     overwrite: Overwrite = False,

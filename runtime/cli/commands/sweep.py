@@ -28,7 +28,9 @@ class _Sweeping:
 
     labels: Path | None = setting(None, "their labels, .npy or .npz", metavar="FILE")
     metric: str | None = setting(
-        None, "argmax, top5, cosine (the default), mse, perplexity or python:module.function, also METRIC@OUTPUT"
+        None,
+        "argmax, top5, cosine (the default), mse, perplexity, or python:M.F, a function F of a module M; also @OUTPUT",
+        metavar="NAME",
     )
     levels: str | None = setting(None, "levels of the test (0.5 down to 1e-30, twelve of them)", metavar="A,B,…")
     max_drop: str | None = setting(None, "how much a metric may lose, such as 'argmax<=0.01'", metavar="METRIC<=X")
