@@ -17,6 +17,7 @@ from ...ir.graph.shapes import infer_shapes
 from ...ir.graph.sizes import Setting
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.merged_branches import MergedBranches
+from ...ir.provenance import ORIGIN
 from ...ir.reason import Cause, Reason
 from ..connectivity.bipartite import components
 from ..lowering.prices import MARGIN
@@ -150,7 +151,8 @@ def _grouped(site: BranchSite, values: Sequence[tuple[ir.Value, CutOut | None]])
         place = -1 if piece is None else piece.start
         for node, slot in value.uses():
             # What cuts a piece out is told by the piece.
-            if node in site.positions and rule_of(node) is not None and site.piece(node.outputs[0]) is None:
+            ours = ORIGIN in node.metadata_props  # written by an earlier plan, which chose how
+            if node in site.positions and not ours and rule_of(node) and site.piece(node.outputs[0]) is None:
                 readers.append((form, place, site.positions[node], slot, node))
     if len(readers) < FEWEST:
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -158,13 +158,13 @@ def _of_matmul(view: RuleView, facts: Facts, tiny: Tiny) -> list[Constraint] | N
     left, right = (node.inputs[index] for index in (0, 1))
     assert left is not None and right is not None
     if weight_of(view, 1) is not None and b == 2 and a >= 1:
-        weight, rows = Operand(node, 1), 1 if turned[1] else 0
+        layout = "oi" if turned[1] else "io"
         inner = (left, a - 2 if turned[0] and a > 1 else a - 1)
-        return [_constant(facts, inner, weight, rows, layout="oi" if turned[1] else "io", at=1, tiny=tiny, scale=scale)]
+        return [_constant(facts, inner, Operand(node, 1), layout=layout, at=1, tiny=tiny, scale=scale)]
     if weight_of(view, 0) is not None and a == 2 and b >= 2:
-        weight, rows = Operand(node, 0), 0 if turned[0] else 1
+        layout = "io" if turned[0] else "oi"
         inner = (right, b - 1 if turned[1] else b - 2)
-        return [_constant(facts, inner, weight, rows, layout="io" if turned[0] else "oi", at=2, tiny=tiny, scale=scale)]
+        return [_constant(facts, inner, Operand(node, 0), layout=layout, at=2, tiny=tiny, scale=scale)]
     ends = []
     for index, (value, rank) in enumerate(((left, a), (right, b))):
         last = (index == 0) != turned[index] or rank == 1
@@ -195,25 +195,24 @@ def _of_gemm(view: RuleView, facts: Facts, tiny: Tiny) -> list[Constraint] | Non
     beta = float(view.attribute("beta", 1.0))
     folds = added is None or (added in view.constants and beta == 1.0)
     scale = float(view.attribute("alpha", 1.0))
-    inner, rows = (x, 0 if turned[0] else 1), 1 if turned[1] else 0
-    layout = "oi" if turned[1] else "io"
-    return [_constant(facts, inner, Operand(node, 1), rows, layout=layout, at=1, tiny=tiny, scale=scale, folds=folds)]
+    inner, layout = (x, 0 if turned[0] else 1), "oi" if turned[1] else "io"
+    found = _constant(facts, inner, Operand(node, 1), layout=layout, at=1, tiny=tiny, scale=scale)
+    return [replace(found, folds=folds)]
 
 
 def _constant(
     facts: Facts,
     inner: Dim,
     weight: Operand,
-    rows: int,
     *,
     layout: str,
     at: int,
     tiny: Tiny,
     groups: int = 1,
     scale: float = 1.0,
-    folds: bool = True,
 ) -> Contraction:
     """A product with a constant, held against what is known of what it multiplies."""
+    rows = 1 if layout == "oi" else 0  # the axis of the weight along what it multiplies
     place, axis = inner
     assert isinstance(place, ir.Value)
     bounds = facts.of(place)
@@ -231,7 +230,7 @@ def _constant(
         weight=weight,
         groups=groups,
         constants=held,
-        folds=folds,
+        folds=True,
         tiny=tiny(weight.value, kind),
         scale=scale,
         layout=layout,
@@ -250,7 +249,6 @@ def convolution_of(node: ir.Node, facts: Facts, tiny: Tiny) -> Contraction | Non
     kernel = view.constants.describe(W)[0][2:]
     exact = not turned and not is_padded(view, kernel) and (bias is None or bias in view.constants)
     groups = int(view.attribute("group", 1))
-    layout, rows = ("ti", 0) if turned else ("oi", 1)
-    at = len(kernel) + 1
-    weight = Operand(node, 1)
-    return _constant(facts, (x, 1), weight, rows, layout=layout, at=at, tiny=tiny, groups=groups, folds=exact)
+    layout, at = "ti" if turned else "oi", len(kernel) + 1
+    found = _constant(facts, (x, 1), Operand(node, 1), layout=layout, at=at, tiny=tiny, groups=groups)
+    return replace(found, folds=exact)

@@ -37,7 +37,7 @@ def require_same_model(model: ir.Model, plan: Plan, found: Survey) -> None:
         one = known.get(step.node)
         if one is not None and (one.op, one.shape, one.dtype.name.lower()) != (step.op, step.shape, step.dtype):
             raise PlanError(f"{step.node}: is {_told(one.op, one.shape)}, not {_told(step.op, step.shape)}; {OTHER}")
-    if not wanted and not plan.steps and plan.parameters != found.parameters:
+    if not (wanted or plan.steps or plan.annealing) and plan.parameters != found.parameters:
         raise PlanError(f"the plan counts {plan.parameters:,} parameters, the model has {found.parameters:,}; {OTHER}")
 
 

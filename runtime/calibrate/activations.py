@@ -58,6 +58,8 @@ def _obstacle(linear: Linear, names: frozenset[str], inner: set[ir.Node]) -> Rea
         return Reason(Cause.IN_FUNCTION, "it stands in a function, whose values cannot be read")
     if linear.node in inner:
         return Reason(Cause.OUT_OF_REACH, "it stands in a subgraph, whose values cannot be read")
+    if linear.slices:
+        return Reason(Cause.UNTESTED, "its weight is several matrices, so that its activation is no row of inputs")
     if not linear.activation.name:
         return Reason(Cause.OUT_OF_REACH, "its activation has no name")
     if linear.activation.name not in names or linear.node.outputs[0].name not in names:

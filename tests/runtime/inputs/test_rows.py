@@ -9,7 +9,9 @@ from scission.ir.io.load import load
 from scission.models.planted.products import KINDS, build, feeds
 from scission.runtime.calibrate.activations import activations, behind, observable
 
+SLICED = ("conv-window", "conv-window-1d", "conv-transpose", "matmul-stack", "matmul-stack-shared")
 ELSEWHERE = {"if": "subgraph", "loop": "subgraph", "scan": "subgraph", "function": "function"}
+ELSEWHERE |= dict.fromkeys(SLICED, "several matrices")
 
 
 def product(linear, constants, x):
