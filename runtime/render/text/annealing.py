@@ -55,13 +55,16 @@ def annealing_view(annealing: Sequence[Annealing], everything: bool = False) -> 
     return Group(*parts)
 
 
-def selection_view(selection: Selection, everything: bool = False) -> RenderableType:
-    """What was annealed within the budget, its measured effect, and why the other operators were not."""
+def selection_view(selection: Selection, everything: bool = False, *, told: bool = False) -> RenderableType:
+    """What was annealed within the budget, its measured effect, and why the other operators were not.
+
+    told: whether somebody else says why nothing was.
+    """
     parts: list[RenderableType] = []
     if selection.chosen:
         parts.append(annealing_view(selection.annealing, everything))
         parts.append(Text(f"measured: {selection.effect}", style="bold"))
-    else:
+    elif not told:
         parts.append(Text(f"nothing was annealed: {selection.reason}", style="bold"))
     if everything:
         parts += [Text(f"{one.node}: {one.reason}", style="dim") for one in selection.refused]

@@ -254,7 +254,8 @@ def result_view(result: Result, everything: bool = False) -> RenderableType:
     if result.selection is not None:
         from .annealing import selection_view
 
-        parts.append(selection_view(result.selection, everything))
+        nothing_done = result.outcome == "unchanged" and not result.plan.changes  # the outcome says why
+        parts.append(selection_view(result.selection, everything, told=nothing_done))
     parts.append(plan_view(replace(result.plan, annealing=()), everything, result.tuned))
     if result.fallbacks:
         from .tuning import fallback_view

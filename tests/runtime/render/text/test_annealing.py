@@ -63,3 +63,4 @@ def test_a_selection_tells_what_it_took_and_why_not_the_rest(annealing):
     assert "l2: too dear" in shown(selection_view(selection, everything=True))
     none = dataclasses.replace(selection, chosen=(), held_back=None, reason="because")
     assert "nothing was annealed: because" in shown(selection_view(none)) and none.effect == ""
+    assert "nothing was annealed" not in shown(selection_view(none, told=True))
