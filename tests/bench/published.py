@@ -1,0 +1,146 @@
+"""Models as they are published once pruned, without the channels that do nothing: beside those never made with them.
+
+`python tests/bench/published.py [--only ROW ...] [--save]` prints each figure beside its target; `--save` also writes
+them to `tests/bench/results/`. Times are medians of calls in turns on one thread of the CPU, by processor time; each
+rewritten model is held against the original first. `random` is the slow truth about 500 random networks: every
+channel disturbed by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from figures import Figure, at_least, at_most, bench, reported
+from pruned_networks import Encoder, MobileNet, ResNet, exported, kill
+from raced import FOLDER, Setting, bound, require_equal, turns
+
+import scission
+from scission.ir.graph.sizes import input_dims, settings_at
+from scission.ir.io.load import load
+from scission.ir.onnx_ir import onnx_ir as ir
+from scission.passes.channels.find import find
+from scission.passes.lowering.target import Target
+from scission.passes.rewrite.remove_channels import remove_channels
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+
+from perturbed import run, truth_of_channels
+from random_channels import network
+
+ALONE = Setting(provider="cpu", threads=1, tune=False, picture=Path())
+SHARE = 0.3  # of the channels of nets of convolutions
+PICTURE = 96  # pixels along a side
+TARGET, FORMATS = 0.97, 0.95  # never there over what is left: of plain models, and of those in other formats
+GRAPHS = 500
+ROUNDING = 2e-5  # of the largest output
+SECONDS = 8.0  # of calls for one ratio
+
+
+def encoder(name: str, sizes: Encoder, target: float, half: bool = False) -> Iterator[Figure]:
+    """Two layers, 8 sequences of 64."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 64, sizes.width)
+    nets = sizes.pruned(np.random.default_rng(0)), sizes.never_there()
+    yield from _figures(name, [exported(net, x, half=half) for net in nets], x.half() if half else x, target)
+
+
+def convolutions(name: str, build: Callable[[float], torch.nn.Module], folded: bool) -> Iterator[Figure]:
+    """One picture; channels that are added to one another are dead together."""
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, PICTURE, PICTURE)
+    pruned = build(0.0)
+    kill(pruned, SHARE, np.random.default_rng(0))
+    yield from _figures(name, [exported(net, x, folded=folded) for net in (pruned, build(SHARE))], x, TARGET)
+
+
+def _figures(name: str, pair: Sequence[onnx.ModelProto], x: torch.Tensor, target: float) -> Iterator[Figure]:
+    """What becomes of the first of two models beside the second, in which the dead channels were never there."""
+    FOLDER.mkdir(exist_ok=True)
+    stem = name.replace(" ", "-").replace(",", "")
+    before, never, after = (FOLDER / f"published-{stem}.{kind}.onnx" for kind in ("pruned", "never", "cut"))
+    for model, path in zip(pair, (before, never), strict=True):
+        onnx.save(model, path)
+    sizes = {"t": x.shape[1]} if x.ndim == 3 else None
+    plan = scission.plan(before, provider="cpu", threads=1, batch=[len(x)], sizes=sizes)
+    scission.apply(before, plan, after, overwrite=True)
+    feeds = {"x": x.numpy()}
+    require_equal(before, after, feeds, ALONE)
+    models = {"original": before, "cut": after, "never": never}
+    calls = {key: bound(path, feeds, ALONE) for key, path in models.items()}
+    taken = turns(calls, SECONDS, math.inf, time.process_time)
+    yield reported(name, "ms, original", taken["original"] * 1e3)
+    yield reported(name, "never there / original", taken["never"] / taken["original"])
+    yield at_least(name, "never there / without dead channels", taken["never"] / taken["cut"], target)
+    yield reported(name, "original / without dead channels", taken["original"] / taken["cut"])
+    share = _stored(after) / _stored(never)
+    yield at_most(name, "bytes of weights, without dead channels / never there", share, 1.01)
+
+
+def _stored(path: Path) -> int:
+    """Bytes of the weights of a model."""
+    return sum(one.ByteSize() for one in onnx.load(path).graph.initializer)
+
+
+def graphs() -> Iterator[Figure]:
+    """Random networks, and the slow truth about each channel that was planted dead or constant, or alive."""
+    row = f"{GRAPHS} random graphs"
+    told: Counter[str] = Counter()
+    for seed in range(GRAPHS):
+        told += _judged(seed)
+    yield reported(row, "channels looked at", told["all"])
+    yield reported(row, "dead or constant by the slow truth", told["true"])
+    yield at_least(row, "of these found", told["found"] / told["true"], 1)
+    yield at_most(row, "found that do something", told["wrong"], 0)
+    yield at_most(row, "models whose outputs differ", told["different"], 0)
+
+
+def _judged(seed: int) -> Counter[str]:
+    """Channels of one network: how many there are, do nothing, are found, and are found wrongly."""
+    proto, feeds, made = network(seed)
+    model = load(proto)
+    found = find(model.graph, Target(), lambda: settings_at(input_dims(model.graph)))
+    told: Counter[str] = Counter()
+    if found:
+        before, after = (run(one, feeds)[0] for one in (proto, ir.to_proto(remove_channels(model.graph, found))))
+        told["different"] += not np.abs(before - after).max() <= ROUNDING * np.abs(before).max()
+    for value, axis in made.watched:
+        dead, constant = truth_of_channels(proto, feeds, value, axis)
+        gone = np.zeros_like(dead)
+        for cut in found[0].axes if found else ():
+            if cut.value == value:
+                gone[cut.removed] = True
+        idle = dead | constant
+        told += Counter(
+            all=gone.size, true=int(idle.sum()), found=int((gone & idle).sum()), wrong=int((gone & ~idle).sum())
+        )
+    return told
+
+
+BERT = Encoder()
+NETS = {"ResNet": ResNet, "MobileNet": MobileNet}
+ROWS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "bert": functools.partial(encoder, "BERT-like", BERT, TARGET),
+    "bert-fp16": functools.partial(encoder, "BERT-like, fp16", BERT, FORMATS, half=True),
+    "bert-gated": functools.partial(encoder, "BERT-like, gated", replace(BERT, gated=True), FORMATS),
+    **{
+        f"{name.lower()}{'' if folded else '-norms'}": functools.partial(
+            convolutions, f"{name}-like, norms {'folded' if folded else 'kept'}", build, folded
+        )
+        for name, build in NETS.items()
+        for folded in (True, False)
+    },
+    "random": graphs,
+}
+
+if __name__ == "__main__":
+    sys.exit(bench("published", __doc__.splitlines()[0], ROWS))
