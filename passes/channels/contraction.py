@@ -19,6 +19,8 @@ from .products import is_padded, weight_of
 
 __all__ = ["Contraction", "Fold", "Sum", "Tiny", "contraction_of", "convolution_of"]
 
+FEW = 32  # results that are looked at first
+
 Tiny: TypeAlias = "Callable[[ir.Value, ir.DataType], float]"  # the share of the largest below which entries are zero
 
 
@@ -79,15 +81,13 @@ class Contraction:
 
     def needed(self, outer: Bools) -> Bools:
         """The places of `inner` that have to stay where these results do."""
-        held = self.constants
+        held, stack, own = self.constants, self.stack(), outer.reshape(self.groups, 1, -1)
         adds = np.isnan(held) if self.folds else held != 0
-        largest = np.abs(self.stack()).max(axis=-1)  # (groups, in, out)
-        # An entry counts where it is not zero, exactly or beside the largest of its column.
-        least = self.tiny * largest.max(axis=1, keepdims=True, initial=0.0)
-        reads = (largest > least) & outer.reshape(self.groups, 1, -1)
-        odd = ~np.isfinite(largest)  # whatever that makes of zeros, it stays
-        found: Bools = (reads.any(axis=-1).reshape(-1) & adds) | odd.any(axis=-1).reshape(-1)
-        return found
+        # Most often a few results read everything that there is, and the rest of a large weight need not be looked at.
+        if (_reads(stack[:, :, :FEW], own[:, :, :FEW], self.tiny)[0] & adds).all():
+            return np.ones(held.size, bool)
+        reads, odd = _reads(stack, own, self.tiny)
+        return (reads & adds) | odd
 
     def constant_count(self, masks: Masks) -> int:
         """How many places that go are constants that are not zero."""
@@ -139,6 +139,18 @@ class Contraction:
         stack = self.stack().astype(np.float64).sum(axis=-1)  # (groups, in, out)
         added = self.scale * np.where(held != 0, stack * held, 0.0).sum(axis=1).reshape(-1)[masks.of(self.outer)]
         return Fold(self.node, self.result_axis, added) if added.any() else None
+
+
+def _reads(stack: npt.NDArray[Any], outer: Bools, tiny: float) -> tuple[Bools, Bools]:
+    """What results read of a stack (groups, in, out, window): the inputs that count, those with odd entries.
+
+    An entry counts where it is not zero, exactly or beside the largest of its column; one that is not finite is odd:
+    whatever that makes of zeros, it stays.
+    """
+    largest = np.abs(stack).max(axis=-1)  # (groups, in, out)
+    least = tiny * largest.max(axis=1, keepdims=True, initial=0.0)
+    reads = (largest > least) & outer
+    return reads.any(axis=-1).reshape(-1), (~np.isfinite(largest)).any(axis=-1).reshape(-1)
 
 
 def contraction_of(node: ir.Node, facts: Facts, tiny: Tiny) -> list[Constraint] | None:

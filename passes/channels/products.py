@@ -16,6 +16,7 @@ from .interval import Floats, Interval
 __all__ = ["PRODUCTS", "is_padded", "weight_of"]
 
 ROWS = 64  # of bounds that a product is computed of; where there are more, they are taken together
+FEW = 32  # entries of a column that are looked at first
 
 
 def weight_of(view: RuleView, index: int) -> ir.Value | None:
@@ -73,7 +74,7 @@ def times(x: Interval, W: npt.NDArray[Any], scale: float, rank: int) -> Interval
     for row in range(low.shape[0]):
         least, most = low[row], high[row]
         open_ = np.isinf(least) | np.isinf(most)
-        closed = ~(W[open_].any(axis=0) if not open_.all() else W.any(axis=0))
+        closed = ~(W[open_].any(axis=0) if not open_.all() else _reads(W))
         if not closed.any():
             continue
         own = W[:, closed][~open_].astype(np.float64) * scale
@@ -84,6 +85,14 @@ def times(x: Interval, W: npt.NDArray[Any], scale: float, rank: int) -> Interval
         sure = ~own[least != most].any(axis=0)
         out[0, row, closed], out[1, row, closed] = bottom, np.where(sure, bottom, top)
     return Interval(out[0].reshape(*shape, N), out[1].reshape(*shape, N))
+
+
+def _reads(W: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Where a column is not zero; most often its first entries tell."""
+    found: npt.NDArray[np.bool_] = np.asarray(W[:FEW].any(axis=0))
+    if not found.all():
+        found[~found] = W[:, ~found].any(axis=0)
+    return found
 
 
 def _of_activations(a: Interval, b: Interval) -> Interval | None:

@@ -99,3 +99,18 @@ def test_nothing_goes_that_is_not_finite_or_seen_from_outside():
     down[3] = 0
     shapes = {"h": ["n", 12], "y": ["n", 5]}
     assert found_in(model_of(nodes, {"x": ["n", 5]}, shapes, {"up": up, "down": down}))[1] == ()
+
+
+@pytest.mark.parametrize(("channels", "stay"), [(32, 24), (12, 10)])
+def test_of_a_convolution_a_multiple_of_four_channels_stays_where_there_are_many(channels, stay):
+    kernels = [rng.standard_normal(shape).astype(np.float32) for shape in ((channels, 3, 3, 3), (4, channels, 3, 3))]
+    dead = slice(0, 2) if channels == 12 else slice(0, 9)
+    kernels[0][dead] = 0
+    nodes = [node("Conv", "x k0", "a", "one"), node("Relu", "a", "b"), node("Conv", "b k1", "y", "two")]
+    proto = model_of(nodes, {"x": ["n", 3, 9, 9]}, {"y": ["n", 4, 5, 5]}, dict(zip(("k0", "k1"), kernels, strict=True)))
+    graph, found = found_in(proto)
+    changed = ir.to_proto(remove_channels(graph, found))
+    assert sorted(list(t.dims)[:2] for t in changed.graph.initializer) == [[4, stay], [stay, 3]]
+    x = {"x": rng.standard_normal((2, 3, 9, 9)).astype(np.float32)}
+    assert np.allclose(run(proto, x)[0], run(changed, x)[0], atol=1e-4)
+    assert found_in(changed)[1] == ()
