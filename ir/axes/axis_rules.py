@@ -129,6 +129,8 @@ def _global_pool(view: RuleView) -> AxisRule:
 
 def _pool(view: RuleView) -> AxisRule:
     """Windows along all axes but the first two, which need their places."""
+    if len(view.results) > 1:
+        raise UnknownRuleError("counts the places of its largest elements over all axes")
     # In no group, so pinned: a window takes neighbours.
     return AxisRule(same=kept(range(2), range(2)), ranks={0: view.rank(0)})
 

@@ -11,8 +11,8 @@ from collections.abc import Container
 from ..onnx_ir import onnx_ir as ir
 
 __all__ = [
-    *("ADDING", "AFFINE", "ARITHMETIC_OF_SIZES", "ATTENTION", "BIASED", "BLOCKWISE", "COMPARING", "CONVOLUTIONS"),
-    *("COPYING", "DRAWING"),
+    *("ADDING", "AFFINE", "ARITHMETIC", "ARITHMETIC_OF_SIZES", "ATTENTION", "BIASED", "BLOCKWISE", "COMPARING"),
+    *("CONVOLUTIONS", "COPYING", "CUTTING", "DRAWING", "ENSEMBLES", "SELECTING", "STORING", "UNORDERED"),
     *("IMPURE", "JOINING", "LOOPS", "MEASURING", "MICROSOFT", "MOVING", "NORMS", "POINTWISE", "PRODUCTS"),
     *("QUANTISING", "RECURRENT", "REDUCING", "RESHAPING", "SKIP_NORMS", "SOFTMAX", "STANDARD", "VECTOR_BIASED"),
     *("WEIGHTED", "is_one_of", "is_standard"),
@@ -23,7 +23,8 @@ STANDARD = frozenset({"", "ai.onnx"})  # domains of ONNX itself
 # Of computing each element of a result from the elements at its own place, operands being broadcast
 COPYING = frozenset({"Identity", "Cast"})
 # With constants these leave a linear function linear: no activation function.
-AFFINE = COPYING | {"Add", "Sub", "Mul", "Div", "Neg", "Dropout"}
+ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Div"})
+AFFINE = COPYING | ARITHMETIC | {"Neg", "Dropout"}
 COMPARING = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 LOGICAL = frozenset({"And", "Or", "Xor", "Not", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot"})
 # Their second operand has one dimension, along the last of the first.
@@ -40,6 +41,8 @@ ADDING = frozenset({"Add", "Sum", "Identity"})
 # Of moving elements
 RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})  # elements stay in the order of memory
 MOVING = frozenset({"Concat", "Expand", "Gather", "Slice", "Split", "Transpose"})
+CUTTING = frozenset({"Slice", "Gather", "Split", "Squeeze"})  # a piece out of one value
+STORING = COPYING | {"Constant", "Reshape", "Transpose"}  # what exporters put between a weight and its reader
 
 # Of results that depend on all elements along some axes
 SOFTMAX = frozenset({"Softmax", "LogSoftmax"})
@@ -54,6 +57,9 @@ PRODUCTS = WEIGHTED | {"MatMul", "FusedMatMul", "Einsum"}
 ATTENTION = frozenset({"Attention", "GroupQueryAttention", "MultiHeadAttention"})
 RECURRENT = frozenset({"RNN", "GRU", "LSTM"})
 
+SELECTING = frozenset({"MatMul", "Gemm", "Gather", "GatherElements"})  # ways to pick features
+ENSEMBLES = frozenset({"TreeEnsembleRegressor", "TreeEnsembleClassifier", "TreeEnsemble"})  # of ai.onnx.ml
+UNORDERED = frozenset({"Add", "Concat", "Max", "Mean", "Min", "Mul", "Sum"})  # joins in which any place is as good
 JOINING = POINTWISE | QUANTISING | {"Concat", "MatMul"}  # may find features in any operand
 # Operators that can be computed for one block of features alone: `passes` has an emitter for each.
 BLOCKWISE = JOINING | RESHAPING | MOVING | SOFTMAX | NORMS | REDUCING

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from ...ir.graph.constants import Constants
-from ...ir.graph.operators import MOVING, PRODUCTS, RESHAPING
+from ...ir.graph.operators import ARITHMETIC, MOVING, PRODUCTS, RESHAPING
 from ...ir.onnx_ir import onnx_ir as ir
 from ..lowering.prices import Prices
 from ..lowering.seconds import FLOAT_BYTES, products_seconds, transpose_seconds
@@ -18,7 +18,6 @@ __all__ = ["merged_seconds", "separate_seconds"]
 Shape = tuple[int, ...]
 ShapeOf = Callable[[ir.Value], Shape]
 COPYING = MOVING - {"Transpose"}
-STRETCHING = frozenset({"Add", "Sub", "Mul", "Div"})
 
 
 def separate_seconds(found: Merged, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:
@@ -76,7 +75,7 @@ def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: P
 def _runs(made: Made, elements: int) -> int:
     """How many runs of elements an operator computes one by one, as it does where constants are stretched over them."""
     stretched = [one for one in made.inputs if isinstance(one, Fixed) and len(one.shape) > 2 and 1 in one.shape[1:]]
-    if made.op not in STRETCHING or not stretched:
+    if made.op not in ARITHMETIC or not stretched:
         return 0
     shape = stretched[0].shape
     return math.prod(shape) if shape[-1] == 1 else elements // shape[-1]

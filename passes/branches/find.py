@@ -12,7 +12,7 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.functions import inline
 from ...ir.graph.linear import Scope, scopes
 from ...ir.graph.node import leaf_shape, size
-from ...ir.graph.operators import PRODUCTS
+from ...ir.graph.operators import CUTTING, PRODUCTS
 from ...ir.graph.shapes import infer_shapes
 from ...ir.graph.sizes import Setting
 from ...ir.onnx_ir import onnx_ir as ir
@@ -37,7 +37,6 @@ MATRIX = 2  # dimensions of a weight that may fall apart
 SAMPLED = 8  # weights of a place that are looked into
 WAYS = (False, True)  # in which branches are followed: with matrices as they are, or transposed
 SMALL = 1 << 18  # entries of weights: merging products with larger ones of their own saves next to nothing
-CUTTING = frozenset({"Slice", "Gather", "Split", "Squeeze"})
 
 
 def find_branches(

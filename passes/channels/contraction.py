@@ -21,7 +21,7 @@ __all__ = ["Contraction", "Fold", "Sum", "Tiny", "contraction_of", "convolution_
 
 FEW = 32  # results that are looked at first
 
-Tiny: TypeAlias = "Callable[[ir.Value, ir.DataType], float]"  # the share of the largest below which entries are zero
+Tiny: TypeAlias = "Callable[[ir.Value, ir.DataType], float]"  # below which entries count as zero
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +63,7 @@ class Contraction:
     groups: int
     constants: Floats
     folds: bool  # whether what constants add can be added to the result
-    tiny: float  # an entry below this share of the largest of its column is zero up to rounding
+    tiny: float  # an entry below this counts as zero
     scale: float  # that the product is multiplied by
     layout: str
     facts: Facts
@@ -94,7 +94,7 @@ class Contraction:
         return int((~masks.of(self.inner) & (np.nan_to_num(self.constants) != 0)).sum())
 
     def tiny_count(self, masks: Masks) -> int:
-        """How many places that go, and are no constants, have entries that are zero only up to rounding."""
+        """How many places that go, and are no constants, have subnormal entries."""
         gone = ~masks.of(self.inner) & np.isnan(self.constants)
         if not gone.any() or not self.tiny:
             return 0
@@ -144,12 +144,11 @@ class Contraction:
 def _reads(stack: npt.NDArray[Any], outer: Bools, tiny: float) -> tuple[Bools, Bools]:
     """What results read of a stack (groups, in, out, window): the inputs that count, those with odd entries.
 
-    An entry counts where it is not zero, exactly or beside the largest of its column; one that is not finite is odd:
+    An entry counts where it is neither zero nor so small that it may be flushed to zero; one that is not finite is odd:
     whatever that makes of zeros, it stays.
     """
     largest = np.abs(stack).max(axis=-1)  # (groups, in, out)
-    least = tiny * largest.max(axis=1, keepdims=True, initial=0.0)
-    reads = (largest > least) & outer
+    reads = (largest > tiny) & outer
     return reads.any(axis=-1).reshape(-1), (~np.isfinite(largest)).any(axis=-1).reshape(-1)
 
 

@@ -32,11 +32,16 @@ def _difference(_: NodeView, given: Sequence[Interval]) -> Interval:
     return Interval(a.low - b.high, a.high - b.low)
 
 
-def _product(_: NodeView, given: Sequence[Interval]) -> Interval:
+def _product(view: NodeView, given: Sequence[Interval]) -> Interval:
     a, b = given
     # 0 times anything is 0, as it is for blocks: what is not finite is nobody's promise.
     ends = [_times(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
-    return Interval(np.minimum.reduce(ends), np.maximum.reduce(ends))
+    low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
+    for stored in (view.small(0), view.small(1)):  # but a constant that is infinite makes NaN of a zero
+        if stored is not None and stored.dtype.kind == "f" and not np.isfinite(stored).all():
+            odd = ~np.isfinite(stored)
+            low, high = np.where(odd, -np.inf, low), np.where(odd, np.inf, high)
+    return Interval(low, high)
 
 
 def _times(a: Floats, b: Floats) -> Floats:

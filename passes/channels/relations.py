@@ -78,6 +78,11 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         found.pin(facts, own.values())
         return
 
+    untold = [value for index, value in enumerate(node.outputs) if index not in rule.ranks and _is_read(value)]
+    if untold:  # such as the means of a norm, whose axes nothing ties to those of the others
+        found.pin(facts, own.values())
+        return
+
     def dim(ref: AxisRef) -> Dim:
         return own[ref.is_result, ref.slot], ref.axis
 
@@ -101,6 +106,10 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         rest = [(place, axis) for axis in range(rank) if AxisRef(*key, axis) not in free]
         if rest := [one for one in rest if found.classes.extent(one) > 1]:
             found.constraints.append(Pinned(rest))
+
+
+def _is_read(value: ir.Value) -> bool:
+    return bool(value.uses()) or value.is_graph_output()
 
 
 def _moved(

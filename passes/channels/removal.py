@@ -20,7 +20,7 @@ from .relations import GROUPS, Relations, relations_of
 
 __all__ = ["Removal", "removal_of"]
 
-UNIT_ROUNDOFF = {ir.DataType.FLOAT: 2.0**-24, ir.DataType.FLOAT16: 2.0**-11, ir.DataType.DOUBLE: 2.0**-53}
+SMALLEST_NORMAL = {ir.DataType.FLOAT: 2.0**-126, ir.DataType.BFLOAT16: 2.0**-126, ir.DataType.DOUBLE: 2.0**-1022}
 
 BLOCK = 4  # channels: ONNX Runtime has fast kernels for convolutions where their number is a multiple of it
 LEAST = 16  # channels of a convolution that is worth them
@@ -80,14 +80,14 @@ def removal_of(
 ) -> Removal:
     """What can be left out of a main graph whose shapes were inferred, at most what is asked for.
 
-    exact: whether entries that are zero only up to rounding count; asked: what is to stay, by the name of a value and
+    exact: whether subnormal entries count; asked: what is to stay, by the name of a value and
     an axis counted from the last, 1; everything stays along axes of which nothing is said. Raises ModelError when a
     weight cannot be read.
     """
 
     def tiny(value: ir.Value, kind: ir.DataType) -> float:
-        stored = kind if not exact and value.producer() is None else None
-        return UNIT_ROUNDOFF.get(stored, 0.0) ** 2 if stored is not None else 0.0
+        # Nothing is known of what they are multiplied with, so only what processors may flush to zero themselves.
+        return 0.0 if exact or value.producer() is not None else SMALLEST_NORMAL.get(kind, 0.0)
 
     facts = facts_of(model, constants)
     relations = relations_of(model, facts, tiny)

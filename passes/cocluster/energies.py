@@ -18,6 +18,7 @@ Energies = npt.NDArray[np.float32]
 CELLS = 4096  # of a histogram of magnitudes
 REACH = 8.0  # root mean squares; what lies beyond is counted in one cell
 FLOOR = 1e-4  # of an energy: a hundredth of sigma, below which one noise is as good as another
+SMALLEST = 1e-300  # of a signal: what is smaller is none, and has no inverse
 CAP = 12.0  # of one energy: a handful of outliers must not decide which block a feature is in
 
 
@@ -71,7 +72,7 @@ def learned_moments(family: str, signal: float) -> tuple[float, float]:
     """
     from scipy.stats import chi2
 
-    if signal <= 0:
+    if signal < SMALLEST:
         return moments()
     if family == "normal":
         factor = 1 + signal**2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...ir.graph.operators import ENSEMBLES
 from ...ir.graph.shapes import shape_of
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.rewritten_forest import ForestForm, RewrittenForest
@@ -14,7 +15,7 @@ from ..lowering.prices import MARGIN, prices_of
 from ..lowering.target import Target
 from .lowered.ensemble import Aggregate, Ensemble
 from .lowered.finish import why_unfinished
-from .lowered.from_ensemble import ENSEMBLES, UnreadableEnsembleError, ensemble_of
+from .lowered.from_ensemble import UnreadableEnsembleError, ensemble_of
 from .lowered.normal import leaf_counts, normal
 from .prices import lowered_seconds, standing_seconds
 from .trees.forest import Forest

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from ...ir.errors import ScissionError
 from ...ir.io.load import Source
 from ...ir.plan.plan import told
 from ...ir.plural import counted
@@ -94,7 +95,7 @@ def optimize(
         progress=progress,
     )
     fallbacks: tuple[Fallback, ...] = ()
-    tried, note = attempt.run(draft), ""
+    tried, draft, note = _first(attempt, planner, draft)
     if tried.outcome == "failed" and (alone := one_by_one(attempt, planner, draft)):
         note = f"; operators are split one by one, since together they failed the check: {tried.reason}"
         tried, draft = alone
@@ -105,6 +106,20 @@ def optimize(
         note = f"; {', '.join(told(draft.plan.preparations))}: not all of it is kept, since with it {tried.reason}"
         (tried, draft), fallbacks = fewer, ()
     return _kept(place, draft, tried, fallbacks, note)
+
+
+def _first(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried, Draft, str]:
+    """What came of the plan, of which plan, and what is to be said of that.
+
+    Where it cannot even be run, kinds of preparations are left away; raises what it raised where that does not help.
+    """
+    try:
+        return attempt.run(draft), draft, ""
+    except ScissionError as error:
+        if (fewer := less_prepared(attempt, planner, draft)) is None:
+            raise
+        kept = f"; {', '.join(told(draft.plan.preparations))}: not all of it is kept, since with it {error}"
+        return *fewer, kept
 
 
 def _files(*given: Any) -> list[Path]:

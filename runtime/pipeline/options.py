@@ -73,7 +73,7 @@ class PlanOptions:
     forests: bool = setting(True, "write forests of decision trees in the operators that are fastest for them")
     channels: bool = setting(True, "leave out channels, units and heads that are dead or constant")
     branches: bool = setting(True, "merge branches that are alike where that gains, or leave them apart")
-    exact: bool = setting(False, "keep channels that are dead only up to the rounding of the product that reads them")
+    exact: bool = setting(False, "keep channels that only subnormal weights read")
 
     def __post_init__(self) -> None:
         from ...passes.connectivity.device import require_device_name

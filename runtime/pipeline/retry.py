@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...ir.errors import ScissionError
 from .attempt import Attempt, Tried
 from .lossy import Draft
 from .planner import Planner, at_home
@@ -43,7 +44,10 @@ def less_prepared(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tri
         if not plan.changes:
             continue
         fewer = Draft(plan=plan, exact=draft.exact, tuned=tuned, selection=draft.selection, lossy=draft.lossy)
-        tried = attempt.run(fewer)
+        try:
+            tried = attempt.run(fewer)
+        except ScissionError:
+            continue
         if tried.outcome not in ("failed", "slower"):
             return tried, fewer
     return None

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Scope
 from ....ir.graph.node import leaf_shape, size
-from ....ir.graph.operators import PRODUCTS
+from ....ir.graph.operators import PRODUCTS, UNORDERED
 from ....ir.onnx_ir import onnx_ir as ir
 from ...diff.tensor_identity import Contents
 from ...diff.value_numbering import Numbers, attribute_key, constant_of, operands, operator, stated, subgraphs
@@ -16,7 +16,6 @@ __all__ = ["Signatures"]
 
 TOLD = 1024  # entries of a constant of integers that says where elements go: larger ones are weights
 INTEGERS = frozenset({ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.STRING})
-UNORDERED = frozenset({"Add", "Concat", "Max", "Mean", "Min", "Mul", "Sum"})  # joins in which any place is as good
 
 
 class Signatures:

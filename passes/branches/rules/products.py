@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ....ir.graph.constants import Constants
+from ....ir.graph.operators import STORING
 from ....ir.onnx_ir import onnx_ir as ir
 from ..packing.packed import Pack, Packed, Result
 from ..packing.recipe import Made, Ref, integers
 from .pointwise import pointwise
 
 __all__ = ["gemm", "matmul"]
-
-PLAIN = frozenset({"Constant", "Identity", "Transpose", "Reshape", "Cast"})  # what may stand before a weight
 
 
 def matmul(pack: Pack, operands: Sequence[Packed | None]) -> Result:
@@ -118,4 +117,4 @@ def _stored(value: ir.Value) -> bool:
     node = value.producer()
     if node is None or node.op_type == "Constant":
         return True
-    return node.op_type in PLAIN and all(one is None or _stored(one) for one in node.inputs)
+    return node.op_type in STORING and all(one is None or _stored(one) for one in node.inputs)

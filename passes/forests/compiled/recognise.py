@@ -14,7 +14,7 @@ import numpy as np
 from ....ir.errors import ModelError
 from ....ir.graph.constants import Constants
 from ....ir.graph.node import NodeView
-from ....ir.graph.operators import is_standard
+from ....ir.graph.operators import RESHAPING, SELECTING, is_standard
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.reason import Cause, Reason
@@ -27,8 +27,7 @@ from .symbols import Frontier, Scores, Selection, Symbol
 
 __all__ = ["Compiled", "NoForest", "compiled_forests", "may_hold_forests"]
 
-MOVING = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Identity"})
-SELECTING = frozenset({"MatMul", "Gemm", "Gather", "GatherElements"})
+MOVING = RESHAPING - {"Flatten"} | {"Transpose"} | {"Identity"}
 FARTHEST = 8  # moving operators between a selection and its comparison
 
 

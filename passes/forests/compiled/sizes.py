@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ....ir.graph.node import NodeView
+from ....ir.graph.operators import COPYING, RESHAPING
 from ....ir.onnx_ir import onnx_ir as ir
 from .layout import OPEN
 from .symbols import Symbol
@@ -16,7 +17,7 @@ __all__ = ["Sizes", "sizes_of"]
 
 Sizes: TypeAlias = "list[int | None]"  # OPEN where it is the batch
 
-SAME = frozenset({"Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape"})  # of one dimension or none, as lists
+SAME = COPYING | RESHAPING - {"Flatten"}  # of one dimension or none, as lists
 
 
 def sizes_of(view: NodeView, known: Mapping[ir.Value, Sizes], symbols: Mapping[ir.Value, Symbol]) -> Sizes | None:

@@ -57,8 +57,9 @@ class Ensemble:
         told = [self.forest.sha256, self.aggregate.name, self.transform.name, *map(repr, self.base), "labels", *names]
         return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
-    def scored(self) -> Array:
-        """(targets,) 1 where every row has something added by some tree, 0 where no row has, -1 where that depends."""
+    def scored(self, *, by_every_tree: bool = False) -> Array:
+        """(targets,) 1 where every row has something added by some tree, or by every tree where that is asked; 0 where
+        no row has; -1 where that depends."""
         forest = self.forest
         starts, ends = forest.leaf_rows()
         found = np.zeros(forest.targets, np.int64)
@@ -70,5 +71,6 @@ class Ensemble:
         for height in range(1, int(forest.heights().max(initial=0)) + 1):
             own = inner[forest.heights()[inner] == height]
             always[own] = always[forest.true[own]] & always[forest.false[own]]
-        found[always[forest.roots].any(axis=0)] = 1
+        roots = always[forest.roots]
+        found[roots.all(axis=0) if by_every_tree else roots.any(axis=0)] = 1
         return found

@@ -26,7 +26,8 @@ def why_unfinished(ensemble: Ensemble) -> Reason | None:
         return Reason(Cause.UNSUPPORTED, "a leaf adds infinity or NaN")
     if ensemble.labels is None:
         extremes = ensemble.aggregate in (Aggregate.MIN, Aggregate.MAX)
-        partly = extremes and ensemble.forest.targets > 1 and (known != ALWAYS).any()
+        # What a tree does not add is no 0 among those that the extreme is of.
+        partly = extremes and (ensemble.scored(by_every_tree=True) != ALWAYS).any()
         return Reason(Cause.UNSUPPORTED, "not every target has an extreme for every row") if partly else None
     classes = len(ensemble.labels.names)
     if classes != ensemble.forest.targets or not classes:

@@ -13,9 +13,8 @@ from ....ir.reason import Cause, Reason
 from ..trees.forest import LEAF, Array, Forest, Mode
 from .ensemble import Aggregate, Ensemble, Labels, PostTransform
 
-__all__ = ["ENSEMBLES", "UnreadableEnsembleError", "ensemble_of"]
+__all__ = ["UnreadableEnsembleError", "ensemble_of"]
 
-ENSEMBLES = frozenset({"TreeEnsembleRegressor", "TreeEnsembleClassifier", "TreeEnsemble"})
 MODES = {mode.text: mode for mode in Mode}
 MEMBER = 6  # mode of TreeEnsemble: whether a feature is one of several numbers
 

@@ -84,10 +84,10 @@ def test_hidden_units_that_are_planted_dead_or_constant_are_all_found(kind):
 
 def test_what_is_zero_only_up_to_rounding_stays_where_exactness_is_asked_for():
     up, down = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 12), (12, 5)))
-    down[3] *= 1e-20
+    down[3] *= 1e-40
     proto = ffn("Relu", up, down, np.zeros(12, np.float32))
     _, found = found_in(proto)
-    assert gone(found, "a", 1, 12) == [3] and "rounding" in str(found[0].reason)
+    assert gone(found, "a", 1, 12) == [3] and "subnormal" in str(found[0].reason)
     assert found_in(proto, exact=True)[1] == ()
 
 
@@ -114,3 +114,55 @@ def test_of_a_convolution_a_multiple_of_four_channels_stays_where_there_are_many
     x = {"x": rng.standard_normal((2, 3, 9, 9)).astype(np.float32)}
     assert np.allclose(run(proto, x)[0], run(changed, x)[0], atol=1e-4)
     assert found_in(changed)[1] == ()
+
+
+def pooled(indices):
+    """Two convolutions, the first of which has dead channels, and a pool between them."""
+    first, second = (rng.standard_normal(shape).astype(np.float32) for shape in ((8, 3, 1, 1), (4, 8, 1, 1)))
+    first[[2, 5]] = 0
+    nodes = [
+        node("Conv", "x W1", "a"),
+        node("MaxPool", "a", "p i" if indices else "p", kernel_shape=[2, 2]),
+        node("Conv", "p W2", "y"),
+    ]
+    outputs = ["y", "i"] if indices else ["y"]
+    return model_of(nodes, {"x": ([1, 3, 6, 6], np.float32)}, outputs, {"W1": first, "W2": second})
+
+
+def test_channels_stay_where_a_second_result_counts_them():
+    assert found_in(pooled(False))[1] != ()
+    assert found_in(pooled(True))[1] == ()
+
+
+def test_the_means_of_a_norm_keep_what_they_are_of():
+    up, down = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 6), (6, 5)))
+    up[:, 2] = 0
+    weights = {"U": up, "D": down, "s": np.ones(4, np.float32)}
+
+    def normed(results, outputs):
+        nodes = [node("MatMul", "x U", "h"), node("Transpose", "h", "t", perm=[0, 2, 1])]
+        nodes += [node("LayerNormalization", "t s", results), node("Transpose", "n", "b", perm=[0, 2, 1])]
+        return model_of([*nodes, node("MatMul", "b D", "y")], {"x": ([2, 4, 5], np.float32)}, outputs, weights)
+
+    assert found_in(normed("n m", ["y", "m"]))[1] == ()
+
+
+def test_a_small_weight_of_a_large_activation_is_no_zero():
+    up, down = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 12), (12, 5)))
+    for dtype, scale in ((np.float32, 1e16), (np.float16, 1e3)):
+        wide, narrow = up.copy(), down.copy()
+        wide[:, 3] *= scale
+        narrow[3] /= scale**1.5
+        proto = ffn("Relu", wide.astype(dtype), narrow.astype(dtype), np.zeros(12, dtype))
+        assert found_in(proto)[1] == ()
+
+
+def test_a_zero_times_what_is_infinite_is_not_zero():
+    up, down = (rng.standard_normal(shape).astype(np.float32) for shape in ((5, 12), (12, 5)))
+    up[:, 3] = 0
+    factor = np.ones(12, np.float32)
+    nodes = [node("MatMul", "x U", "a"), node("Mul", "a f", "b"), node("MatMul", "b D", "y")]
+    for infinite in (False, True):
+        factor[3] = np.inf if infinite else 2
+        proto = model_of(nodes, {"x": ([4, 5], np.float32)}, ["y"], {"U": up, "D": down, "f": factor})
+        assert (found_in(proto)[1] == ()) == infinite

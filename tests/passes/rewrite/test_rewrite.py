@@ -13,7 +13,7 @@ import scission
 from scission import Block, Plan, PlanError
 from scission.ir.graph.linear import scopes
 from scission.ir.graph.view import view
-from scission.ir.io import load as load_module
+from scission.ir.io import tensors
 from scission.ir.io.load import load
 from scission.ir.io.save import save
 from scission.ir.plan.axis_order import Reordering
@@ -529,7 +529,7 @@ def test_permuted_weights_in_files_are_read_one_at_a_time(tmp_path, monkeypatch)
     whole = ir.ExternalTensor.numpy
     monkeypatch.setattr(ir.ExternalTensor, "numpy", lambda self: read.append(self.name) or whole(self))
     monkeypatch.setattr(
-        "scission.passes.rewrite.constant_copies.read", lambda t: read.append(t.name) or load_module.read(t)
+        "scission.passes.rewrite.constant_copies.read", lambda t: read.append(t.name) or tensors.read(t)
     )
     changed = reorder_axes(model.graph, [swapped(size=120)])
     assert read == []

@@ -321,7 +321,7 @@ def test_an_annealing_that_is_worth_it_for_the_error_alone_is_offered_with_its_f
     assert not nothing.chosen
     offered = [one for one in nothing.refused if one.reason.cause is Cause.ERROR_ONLY]
     assert {one.node for one in offered} == {c.annealing.node for c in wide.chosen if c.drop < 0} != set()
-    assert "mse" in nothing.reason and "->" in nothing.reason and "--force" in nothing.reason
+    assert "mse" in nothing.reason and "->" in nothing.reason and "force anneals" in nothing.reason
     assert nothing.to_dict()["refused"][-1]["cause"] == "error_only"
     made = scission.optimize(  # as the reason says
         folder / "m.onnx",

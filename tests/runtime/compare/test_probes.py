@@ -9,7 +9,16 @@ from scission.runtime.compare.probe_runs import expose
 from scission.runtime.compare.probes import probes
 
 SEED = 4
-NOT_PLAIN = ("conv", "fused-gemm", "gemm-c-M1", "gemm-c-MN", "gemm-c-dynamic", "gemm-alpha-beta", "gemm-left-transA")
+NOT_PLAIN = (
+    "conv",
+    "matmul-stack",
+    "fused-gemm",
+    "gemm-c-M1",
+    "gemm-c-MN",
+    "gemm-c-dynamic",
+    "gemm-alpha-beta",
+    "gemm-left-transA",
+)
 ELSEWHERE = ("if", "loop", "scan", "function")  # in a subgraph or a function
 
 

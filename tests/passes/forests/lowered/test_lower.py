@@ -202,3 +202,31 @@ def test_values_that_are_not_numbers_and_signs_of_zero():
                 for at, t in enumerate(special)
             ]
             require_same(regressor(trees, 1), x)
+
+
+def test_what_a_tree_does_not_add_is_no_part_of_an_extreme():
+    """Two trees of a target each, all leaves below zero: zeros in the places of the others would be the largest."""
+    node = onnx.helper.make_node(
+        "TreeEnsembleRegressor",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        n_targets=2,
+        aggregate_function="MAX",
+        nodes_treeids=[0] * 3 + [1] * 3,
+        nodes_nodeids=[0, 1, 2] * 2,
+        nodes_featureids=[0] * 6,
+        nodes_values=[0.0] * 6,
+        nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"] * 2,
+        nodes_truenodeids=[1, 0, 0] * 2,
+        nodes_falsenodeids=[2, 0, 0] * 2,
+        target_treeids=[0, 0, 1, 1],
+        target_nodeids=[1, 2, 1, 2],
+        target_ids=[0, 0, 1, 1],
+        target_weights=[-1.0, -2.0, -3.0, -4.0],
+    )
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n", 2]) for name in "xy")
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)]
+    graph = load(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y]), opset_imports=opsets)).graph
+    why = why_unfinished(ensemble_of(next(iter(graph.graph)), 2))
+    assert why is not None and why.cause is Cause.UNSUPPORTED

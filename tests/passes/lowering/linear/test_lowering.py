@@ -36,7 +36,9 @@ VARIANTS = {  # lowering (None: as planned), dormant inputs and outputs; without
 
 
 def plan(model, **options):
-    return scission.plan(model, provider="cpu", threads=1, **{"force": True, "regions": False, **options})
+    return scission.plan(
+        model, provider="cpu", threads=1, **{"force": True, "regions": False, "channels": False, **options}
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
