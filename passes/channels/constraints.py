@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ...ir.axes.shared_axis import Dim
 from .axis_classes import Masks
 
-__all__ = ["Grid", "Pinned", "Places"]
+__all__ = ["CutPlaces", "Grid", "Pinned"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,7 @@ class Pinned:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class CutPlaces:
     """An axis each place of which is a place of another: taken[i] of `source` is place i of `target`."""
 
     target: Dim

@@ -17,7 +17,7 @@ from .forward import Facts
 from .interval import Bools, Floats
 from .products import is_padded, weight_of
 
-__all__ = ["Contraction", "Fold", "Sum", "Tiny", "contraction_of", "convolution_of"]
+__all__ = ["Contraction", "FoldedConstant", "Sum", "Tiny", "contraction_of", "convolution_of"]
 
 FEW = 32  # results that are looked at first
 
@@ -25,7 +25,7 @@ Tiny: TypeAlias = "Callable[[ir.Value, ir.DataType], float]"  # below which entr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fold:
+class FoldedConstant:
     """What places that go added to a product, the same wherever it is: along `axis` of its result, in float64."""
 
     node: ir.Node
@@ -131,14 +131,14 @@ class Contraction:
             return flat.reshape(self.groups, -1, *flat.shape[1:])
         return np.swapaxes(flat.reshape(self.groups, -1, *flat.shape[1:]), 1, 2)
 
-    def fold(self, masks: Masks) -> Fold | None:
+    def fold(self, masks: Masks) -> FoldedConstant | None:
         """What the places that go added to the results that stay; None where that is nothing."""
         held = np.where(masks.of(self.inner), 0.0, np.nan_to_num(self.constants)).reshape(self.groups, -1, 1)
         if not held.any():
             return None
         stack = self.stack().astype(np.float64).sum(axis=-1)  # (groups, in, out)
         added = self.scale * np.where(held != 0, stack * held, 0.0).sum(axis=1).reshape(-1)[masks.of(self.outer)]
-        return Fold(self.node, self.result_axis, added) if added.any() else None
+        return FoldedConstant(self.node, self.result_axis, added) if added.any() else None
 
 
 def _reads(stack: npt.NDArray[Any], outer: Bools, tiny: float) -> tuple[Bools, Bools]:

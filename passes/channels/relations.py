@@ -14,7 +14,7 @@ from ...ir.axes.shared_axis import Dim
 from ...ir.graph.operators import CONVOLUTIONS, MEASURING, is_one_of, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import AxisClasses, Constraint
-from .constraints import Grid, Pinned, Places
+from .constraints import CutPlaces, Grid, Pinned
 from .contraction import Contraction, Tiny, contraction_of, convolution_of
 from .forward import Facts
 
@@ -126,7 +126,7 @@ def _moved(
                 constraints = [Pinned([dim(ref) for ref in refs])]
                 break
             taken = np.arange(extent)[piece.taken]
-            constraints.append(Places(dim(cut.target), dim(piece.source), taken, start))
+            constraints.append(CutPlaces(dim(cut.target), dim(piece.source), taken, start))
             start += taken.size
         else:
             assert cut.target is not None

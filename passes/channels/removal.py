@@ -13,7 +13,7 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.operators import CONVOLUTIONS
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import Constraint, Masks
-from .contraction import Contraction, Fold
+from .contraction import Contraction, FoldedConstant
 from .forward import facts_of
 from .interval import Bools
 from .relations import GROUPS, Relations, relations_of
@@ -49,7 +49,7 @@ class Removal:
                 return int(self.masks.of(dim).sum())
         return None
 
-    def folds(self) -> list[Fold]:
+    def folds(self) -> list[FoldedConstant]:
         """What the places that go added to products."""
         found = [one.fold(self.masks) for one in self.relations.contractions if not self.masks.of(one.inner).all()]
         return [fold for fold in found if fold is not None]

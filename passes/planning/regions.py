@@ -100,7 +100,9 @@ def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
     assert isinstance(graph, ir.Graph)
     places = Places.of(graph)
     features = trace(places.nodes, of, constants)
-    growing = _Growing(of, constants, places, {linear: Part(frozenset([linear]), of[linear].macs) for linear in of})
+    growing = _Growing(
+        of, constants, places, {linear: RegionPart(frozenset([linear]), of[linear].macs) for linear in of}
+    )
     sized: dict[int, list[Segment]] = {}
     for segment in segments(features, of):
         sized.setdefault(len(segment.writers) + len(segment.readers), []).append(segment)
@@ -114,7 +116,7 @@ def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class RegionPart:
     """Linears that are joined, and the multiply-adds a row that their blocks take together."""
 
     members: frozenset[Linear]
@@ -128,11 +130,11 @@ class _Growing:
     of: Mapping[Linear, Candidate]
     constants: Constants
     places: Places
-    belongs: dict[Linear, Part]
+    belongs: dict[Linear, RegionPart]
 
     def round(self, pending: Sequence[Segment]) -> list[Segment]:
         """Join what touches some segments; those whose parts were joined in this round already come back."""
-        fresh: set[Part] = set()
+        fresh: set[RegionPart] = set()
         left = []
         for segment in pending:
             inside = [one for one in segment.readers if self.of[one].reads is None]  # others can only be entrances
@@ -146,7 +148,7 @@ class _Growing:
                 self.belongs.update(dict.fromkeys(joined.members, joined))
         return left
 
-    def _joined(self, parts: Sequence[Part]) -> Part | None:
+    def _joined(self, parts: Sequence[RegionPart]) -> RegionPart | None:
         """Some parts together; None where they have no common blocks, or much larger ones."""
         members = frozenset().union(*(part.members for part in parts))
         own = [self.of[linear] for linear in members]
@@ -158,7 +160,7 @@ class _Growing:
             for linear, d in zip(found.region.linears, found.decompositions, strict=True)
             if not self.of[linear].copies
         )
-        return Part(members, macs) if macs <= SLACK * sum(part.macs for part in parts) else None
+        return RegionPart(members, macs) if macs <= SLACK * sum(part.macs for part in parts) else None
 
 
 def grown_from(

@@ -13,7 +13,7 @@ from ...ir.graph.view import view
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import PlanError
 from ...ir.plan.removed_channels import CutAxis, RemovedChannels
-from ..channels.contraction import Fold
+from ..channels.contraction import FoldedConstant
 from ..channels.interval import Bools
 from ..channels.removal import Removal, removal_of
 from ..decompose.fingerprint import fingerprint
@@ -102,7 +102,7 @@ def _cut_constants(model: ir.Model, node: ir.Node, removal: Removal, copies: Cop
             drop_unread(model, value)
 
 
-def _fold(model: ir.Model, fold: Fold, new: NewConstants, names: Names) -> None:
+def _fold(model: ir.Model, fold: FoldedConstant, new: NewConstants, names: Names) -> None:
     """Add what channels that went added to every result of a product, to its bias where it has one."""
     node = fold.node
     added = fold.added.reshape(-1, *[1] * (fold.axis - 1))

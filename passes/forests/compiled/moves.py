@@ -10,7 +10,7 @@ import numpy as np
 from ....ir.graph.node import NodeView
 from ..trees.forest import Array
 from .layout import OpenLayout
-from .symbols import Counts, Paths, Pieces, Scores, Selection, Symbol, Tests
+from .symbols import Counts, Paths, PickedRows, Pieces, Scores, Symbol, Tests
 
 __all__ = ["arranged", "moved"]
 
@@ -44,7 +44,7 @@ def moved(node: NodeView, symbol: Symbol, target: Sequence[int | None] | None) -
 def arranged(symbol: Symbol, layout: OpenLayout, order: Array) -> Symbol:
     """A value with its elements in another order: (cells,) which comes to each place."""
     match symbol:
-        case Selection():
+        case PickedRows():
             return replace(symbol, layout=layout, feature=symbol.feature[order])
         case Tests():
             names = ("feature", "threshold", "mode")

@@ -23,7 +23,7 @@ from .grow import NotATreeError, forest_of
 from .layout import OpenLayout
 from .sizes import Sizes, sizes_of
 from .step import COMPARISONS, Known, followed
-from .symbols import Frontier, Scores, Selection, Symbol
+from .symbols import Frontier, PickedRows, Scores, Symbol
 
 __all__ = ["Compiled", "NoForest", "compiled_forests", "may_hold_forests"]
 
@@ -130,7 +130,7 @@ class _Followed:
     def of(rows: ir.Value, nodes: list[ir.Node], selecting: set[ir.Node], constants: Constants) -> _Followed | None:
         shape = shape_of(rows)
         assert shape is not None and isinstance(shape[1], int)
-        start = Selection(OpenLayout.of((1, shape[1]), 0), np.arange(shape[1]))
+        start = PickedRows(OpenLayout.of((1, shape[1]), 0), np.arange(shape[1]))
         symbols: dict[ir.Value, Symbol] = {rows: start}
         sizes: dict[ir.Value, Sizes] = {}
         for node in nodes:
@@ -139,7 +139,7 @@ class _Followed:
             if not any(value in symbols or value in sizes for value in node.inputs):
                 continue
             first = node.op_type in ("MatMul", "Gemm") and any(
-                v in symbols and isinstance(symbols[v], Selection) for v in node.inputs
+                v in symbols and isinstance(symbols[v], PickedRows) for v in node.inputs
             )
             if first and node not in selecting:
                 continue  # its weight is read only where its result is compared
@@ -178,7 +178,7 @@ class _Followed:
             if value.is_graph_output() or any(reader not in inside for reader in value.consumers()):
                 return NoForest(own, Reason(Cause.OUT_OF_REACH, f"{value.name!r} inside the forest is read elsewhere"))
         start = self.symbols[self.rows]
-        assert isinstance(start, Selection)
+        assert isinstance(start, PickedRows)
         try:
             forest = forest_of(symbol, start.feature.size)
         except NotATreeError as error:

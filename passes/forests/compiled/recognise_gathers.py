@@ -15,7 +15,7 @@ import numpy as np
 
 from ..trees.forest import Array
 from .layout import OpenLayout
-from .symbols import Frontier, Pieces, Scores, Selection, Tests
+from .symbols import Frontier, PickedRows, Pieces, Scores, Tests
 
 __all__ = ["arithmetic", "chosen", "compared", "expanded", "gathered", "numbers", "picked"]
 
@@ -70,7 +70,7 @@ def gathered(table: Array, index: Pieces) -> Pieces | Scores | None:
     return Scores(layout, matrix, index.frontier)
 
 
-def picked(features: Selection, index: Pieces) -> Pieces | None:
+def picked(features: PickedRows, index: Pieces) -> Pieces | None:
     """GatherElements of the rows along their features: a feature for each leaf."""
     clean = features.layout.is_clean and features.layout.axis == 0 and len(features.layout.dims) == 2
     own = index.layout.is_clean and index.layout.axis == 0 and len(index.layout.dims) == 2

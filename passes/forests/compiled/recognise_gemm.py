@@ -13,7 +13,7 @@ import numpy as np
 
 from ..trees.forest import Array
 from .layout import OpenLayout
-from .symbols import Counts, Paths, Scores, Selection, Sparse, Symbol, Tests
+from .symbols import Counts, Paths, PickedRows, Scores, Sparse, Symbol, Tests
 
 __all__ = ["equation", "product"]
 
@@ -25,7 +25,7 @@ def product(symbol: Symbol, constant: Array, *, left: bool) -> Symbol | None:
         return None
     layout, matrix = found
     match symbol:
-        case Selection():
+        case PickedRows():
             return _selected(symbol, layout, matrix)
         case Tests() if symbol.numeric and np.isin(matrix.data, (1, -1)).all():
             return Counts(layout, matrix, symbol)
@@ -64,14 +64,14 @@ def _linear(layout: OpenLayout, constant: Array, *, left: bool) -> tuple[OpenLay
     return OpenLayout.of(dims, axis), matrix
 
 
-def _selected(symbol: Selection, layout: OpenLayout, matrix: Sparse) -> Selection | None:
-    """Selection that a matrix picks, one a cell; -1 where it picks none; None where it does anything else."""
+def _selected(symbol: PickedRows, layout: OpenLayout, matrix: Sparse) -> PickedRows | None:
+    """PickedRows that a matrix picks, one a cell; -1 where it picks none; None where it does anything else."""
     picks = np.diff(matrix.indptr)
     if (picks > 1).any() or not (matrix.data == 1).all():
         return None
     feature = np.full(layout.cells, -1, np.int64)
     feature[picks == 1] = symbol.feature[matrix.indices]
-    return Selection(layout, feature)
+    return PickedRows(layout, feature)
 
 
 def equation(symbol: Counts, constant: Array) -> Paths | None:

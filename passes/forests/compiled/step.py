@@ -15,7 +15,7 @@ from .moves import moved
 from .recognise_gathers import arithmetic, chosen, compared, expanded, gathered, numbers, picked
 from .recognise_gemm import equation, product
 from .sizes import Sizes
-from .symbols import Counts, Paths, Pieces, Scores, Selection, Symbol, Tests
+from .symbols import Counts, Paths, PickedRows, Pieces, Scores, Symbol, Tests
 
 __all__ = ["COMPARISONS", "Known", "followed"]
 
@@ -49,9 +49,9 @@ def followed(view: NodeView, known: Known) -> Symbol | None:
     if op in COMPARISONS and len(operands) == 2:
         return _comparison(operands, COMPARISONS[op])
     match op, operands:
-        case "MatMul", [Selection() | Tests() | Paths() as one, np.ndarray() as constant]:
+        case "MatMul", [PickedRows() | Tests() | Paths() as one, np.ndarray() as constant]:
             return product(one, constant, left=True)
-        case "MatMul", [np.ndarray() as constant, Selection() | Tests() | Paths() as one]:
+        case "MatMul", [np.ndarray() as constant, PickedRows() | Tests() | Paths() as one]:
             return product(one, constant, left=False)
         case "Gemm", _:
             return _gemm(view, operands)
@@ -59,7 +59,7 @@ def followed(view: NodeView, known: Known) -> Symbol | None:
             return _cast(one, view.attribute("to"))
         case "Gather", _:
             return _gather(view, operands)
-        case "GatherElements", [Selection() as rows, Pieces() as index] if view.axis(2, 0) == 1:
+        case "GatherElements", [PickedRows() as rows, Pieces() as index] if view.axis(2, 0) == 1:
             return picked(rows, index)
         case "Where", [Pieces() as test, Pieces() as true, Pieces() as false]:
             return chosen(test, true, false)
@@ -103,7 +103,7 @@ def _comparison(operands: list[Symbol | Array | None], mode: Mode) -> Symbol | N
     match one, other:
         case Counts(), np.ndarray() if mode is Mode.EQ:
             return equation(one, other)
-        case Selection(), np.ndarray() if other.dtype == np.float32:
+        case PickedRows(), np.ndarray() if other.dtype == np.float32:
             threshold = one.layout.spread(other)
             if threshold is None:
                 return None
@@ -124,17 +124,17 @@ def _gemm(view: NodeView, operands: list[Symbol | Array | None]) -> Symbol | Non
     for one, flipped in zip(operands[:2], (view.attribute("transA", 0), view.attribute("transB", 0)), strict=True):
         if isinstance(one, np.ndarray):
             sides.append(one.T if flipped else one)
-        elif isinstance(one, Selection):
+        elif isinstance(one, PickedRows):
             found = one.layout.transposed([1, 0]) if flipped else (one.layout, np.arange(one.layout.cells))
             if found is None:
                 return None
-            sides.append(Selection(found[0], one.feature[found[1]]))
+            sides.append(PickedRows(found[0], one.feature[found[1]]))
         elif isinstance(one, Tests | Paths) and not flipped:
             sides.append(one)
     match sides:
-        case [Selection() | Tests() | Paths() as symbol, np.ndarray() as constant]:
+        case [PickedRows() | Tests() | Paths() as symbol, np.ndarray() as constant]:
             return product(symbol, constant, left=True)
-        case [np.ndarray() as constant, Selection() | Tests() | Paths() as symbol]:
+        case [np.ndarray() as constant, PickedRows() | Tests() | Paths() as symbol]:
             return product(symbol, constant, left=False)
     return None
 
@@ -155,11 +155,11 @@ def _gather(view: NodeView, operands: list[Symbol | Array | None]) -> Symbol | N
     match operands:
         case [np.ndarray() as table, Pieces() as index] if view.axis(table.ndim, 0) == 0:
             return gathered(table, index)
-        case [Selection() as rows, np.ndarray() as index] if index.ndim == 1 and index.size:
+        case [PickedRows() as rows, np.ndarray() as index] if index.ndim == 1 and index.size:
             layout, extent = rows.layout, rows.feature.size
             flat = layout.is_clean and len(layout.dims) == 2 and layout.axis == 0 and view.axis(2, 0) == 1
             if flat and ((index >= -extent) & (index < extent)).all():
-                return Selection(OpenLayout.of((1, index.size), 0), rows.feature[index])
+                return PickedRows(OpenLayout.of((1, index.size), 0), rows.feature[index])
     return None
 
 

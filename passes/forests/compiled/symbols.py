@@ -1,7 +1,7 @@
 """What a value of a compiled forest holds, element by element, for whatever batch: the words of the recognisers.
 
-Selection --compare--> Tests --cast, product--> Counts --Equal--> Paths --cast, product--> Scores      products
-Selection --compare--> Tests --cast--> Pieces --Gather, compare, …--> Pieces --Gather--> Scores        gathers
+PickedRows --compare--> Tests --cast, product--> Counts --Equal--> Paths --cast, product--> Scores      products
+PickedRows --compare--> Tests --cast--> Pieces --Gather, compare, …--> Pieces --Gather--> Scores        gathers
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 from ..trees.forest import Array
 from .layout import OpenLayout
 
-__all__ = ["Counts", "Frontier", "Paths", "Pieces", "Scores", "Selection", "Symbol", "Tests"]
+__all__ = ["Counts", "Frontier", "Paths", "PickedRows", "Pieces", "Scores", "Symbol", "Tests"]
 
 Sparse: TypeAlias = Any  # a matrix of scipy.sparse, by rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Selection:
+class PickedRows:
     """Features of the rows; feature: (cells,) which, -1 for a zero."""
 
     layout: OpenLayout
@@ -112,4 +112,4 @@ class Scores:
     leaves: Paths | Frontier
 
 
-Symbol: TypeAlias = Selection | Tests | Counts | Paths | Pieces | Scores
+Symbol: TypeAlias = PickedRows | Tests | Counts | Paths | Pieces | Scores
