@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..disjoint_sets import DisjointSets
 from ..graph.constants import Constants
 from ..graph.linear import Linear
 from ..graph.operators import POINTWISE, QUANTISING
@@ -119,34 +120,26 @@ def unfit(linear: Linear) -> str | None:
 def segments(features: Features, linears: Iterable[Linear]) -> tuple[Segment, ...]:
     """The values of one graph that share features, grouped; those that some linear writes and some linear reads."""
     linears = list(linears)
-    parent: dict[ir.Value, ir.Value] = {value: value for value in features.labels}
-
-    def root(value: ir.Value) -> ir.Value:
-        while parent[value] is not value:
-            parent[value] = parent[parent[value]]
-            value = parent[value]
-        return value
-
-    for node in features.ties:
-        joined = [v for v in (*node.inputs, *node.outputs) if v is not None and v in parent]
-        for value in joined[1:]:
-            parent[root(value)] = root(joined[0])
-    groups: dict[ir.Value, list[ir.Value]] = {}
+    sets = DisjointSets[ir.Value]()
     for value in features.labels:
-        groups.setdefault(root(value), []).append(value)
+        sets.root(value)
+    for node in features.ties:
+        joined = [v for v in (*node.inputs, *node.outputs) if v is not None and v in sets]
+        for value in joined[1:]:
+            sets.join(value, joined[0])
     writers: dict[ir.Value, list[Linear]] = {}
     readers: dict[ir.Value, list[Linear]] = {}
     for linear in linears:
-        if linear.output in parent:
-            writers.setdefault(root(linear.output), []).append(linear)
+        if linear.output in sets:
+            writers.setdefault(sets.root(linear.output), []).append(linear)
         if (
-            linear.activation in parent
+            linear.activation in sets
             and features.labels[linear.activation].shape[-1] == features.labels[linear.activation].size
         ):
-            readers.setdefault(root(linear.activation), []).append(linear)
+            readers.setdefault(sets.root(linear.activation), []).append(linear)
     return tuple(
         Segment(frozenset(values), tuple(writers[key]), tuple(readers[key]))
-        for key, values in groups.items()
+        for key, values in sets.groups().items()
         if key in writers and key in readers
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from ..disjoint_sets import DisjointSets
 from ..errors import ModelError
 from ..graph.linear import Linear
 from ..graph.operators import MEASURING, is_one_of
@@ -69,9 +70,9 @@ def find_streams(found: Survey, model: ir.Model) -> tuple[Stream, ...]:
     sides: dict[Dim, tuple[list[str], list[str]]] = {}
     for linear in here:
         for dim, side in zip(_dims(linear), (0, 1), strict=True):
-            if dim in links.parent:
-                sides.setdefault(links.root(dim), ([], []))[side].append(linear.address)
-    members = links.members()
+            if dim in links.sets:
+                sides.setdefault(links.sets.root(dim), ([], []))[side].append(linear.address)
+    members = links.sets.groups()
     reasons = links.reasons(members)
     streams = [_stream(links, members[root], reasons.get(root, ""), *sides[root]) for root in sides]
     return tuple(stream for stream in streams if stream is not None)
@@ -130,20 +131,10 @@ class _Links:
     """Dimensions joined into sets, and what speaks against moving them."""
 
     sizes: Sizes
-    parent: dict[Dim, Dim] = field(default_factory=dict)
+    sets: DisjointSets[Dim] = field(default_factory=DisjointSets)
     pins: dict[Dim, str] = field(default_factory=dict)
     whole: dict[Place, str] = field(default_factory=dict)
     checked: dict[Operand, str] = field(default_factory=dict)
-
-    def root(self, dim: Dim) -> Dim:
-        """The one that stands for the set of a dimension."""
-        self.parent.setdefault(dim, dim)
-        top = dim
-        while self.parent[top] != top:
-            top = self.parent[top]
-        while self.parent[dim] != top:
-            self.parent[dim], dim = top, self.parent[dim]
-        return top
 
     def tie(self, dims: tuple[Dim, ...]) -> None:
         """Join dimensions; those with a single feature have no order."""
@@ -151,7 +142,7 @@ class _Links:
         for dim in dims:
             if isinstance(dim[0], Operand) and (why := self._problem(dim[0])):
                 self.pins.setdefault(dim, why)
-            self.parent[self.root(dim)] = self.root(dims[0])
+            self.sets.join(dim, dims[0])
 
     def pin(self, place: Place, why: str, but: frozenset[Dim] = frozenset()) -> None:
         """Keep all dimensions of a value in their order, but some."""
@@ -163,19 +154,12 @@ class _Links:
             if extent != 1 and (place, axis) not in but:
                 self.pins.setdefault((place, axis), why)
 
-    def members(self) -> dict[Dim, list[Dim]]:
-        """Every set, by the one that stands for it."""
-        sets: dict[Dim, list[Dim]] = {}
-        for dim in list(self.parent):
-            sets.setdefault(self.root(dim), []).append(dim)
-        return sets
-
     def reasons(self, members: dict[Dim, list[Dim]]) -> dict[Dim, str]:
         """Why sets are pinned, those that are."""
         found: dict[Dim, str] = {}
         for dim, why in self.pins.items():
-            if dim in self.parent:
-                found.setdefault(self.root(dim), why)
+            if dim in self.sets:
+                found.setdefault(self.sets.root(dim), why)
         for root, dims in members.items():
             sizes = sorted({extent for dim in dims if (extent := self.sizes.extent(*dim)) is not None})
             unknown = [self.whole[place] for place, _ in dims if place in self.whole]

@@ -23,7 +23,7 @@ from ..errors import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
 
-__all__ = ["Bias", "Layout", "Linear", "Scope", "scopes", "with_bias"]
+__all__ = ["Bias", "Layout", "Linear", "Scope", "dequantises", "scopes", "with_bias"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,11 @@ class Linear:
     slices: tuple[int, ...] = ()
 
     @property
+    def is_dequantised(self) -> bool:
+        """Whether its weight is stored in fewer bits, behind a DequantizeLinear."""
+        return dequantises(self.weight)
+
+    @property
     def taps(self) -> int:
         """Matrices of the weight that one result is made of: the pixels of a window; 1 where it is no convolution."""
         return math.prod(self.slices) if self.layout.kind == "conv" else 1
@@ -138,10 +143,12 @@ class Linear:
         """The weight as stored: (K, N), or (N, K) when `transposed`, its slices behind them or in front of them."""
         K, N = self.shape
         array = constants.read(self.weight)
-        shape = (N, K) if self.transposed else (K, N)
+        shape: tuple[int, ...] = (N, K) if self.transposed else (K, N)
+        fits = array.shape[:2] == shape and array.size == K * N  # kernels of one pixel have further axes
         if self.slices:
-            return self._sliced(array, shape)
-        if array.shape[:2] != shape or array.size != K * N:  # a stale value_info: reshaping would scramble the weight
+            shape = (*shape, *self.slices) if self.layout.kind == "conv" else (*self.slices, *shape)
+            fits = array.shape == shape
+        if not fits:  # a stale value_info: reshaping would scramble the weight
             raise ModelError(
                 f"{self.address}: the weight has shape {array.shape}, not {shape} as the graph says; export it again"
             )
@@ -159,13 +166,11 @@ class Linear:
             stored = (stored != 0).any(axis=axes).astype(np.float32)
         return stored.T if self.transposed else stored
 
-    def _sliced(self, array: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
-        whole = (*shape, *self.slices) if self.layout.kind == "conv" else (*self.slices, *shape)
-        if array.shape != whole:
-            raise ModelError(
-                f"{self.address}: the weight has shape {array.shape}, not {whole} as the graph says; export it again"
-            )
-        return array
+
+def dequantises(value: ir.Value) -> bool:
+    """Whether a value is what a DequantizeLinear makes."""
+    maker = value.producer()
+    return maker is not None and maker.op_type == "DequantizeLinear"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ from ..errors import ModelError
 from ..onnx_ir import onnx_ir as ir
 from ..reason import Cause, Reason
 from .constants import Constants
-from .linear import Bias, Layout, Linear, Scope, with_bias
+from .linear import Bias, Layout, Linear, Scope, dequantises, with_bias
 from .node import Site
 from .operators import PRODUCTS, WEIGHTED, is_standard
 from .recurrent import Recurrent, recurrent
@@ -131,7 +131,7 @@ def _stack(site: Site, activation: ir.Value, weight: ir.Value, shape: tuple[int,
     """A product with a stack of matrices on the right, (..., K, N)."""
     if weight is site.operand(0) or site.attribute("transA", 0) or site.attribute("transB", 0):
         return _batched(shape)
-    if _dequantises(weight):
+    if dequantises(weight):
         return QUANTISED
     *slices, K, N = shape
     rank = _rank(activation)
@@ -139,11 +139,6 @@ def _stack(site: Site, activation: ir.Value, weight: ir.Value, shape: tuple[int,
     layout = Layout(kind="rows", rank=rank if rank is not None and rank >= len(shape) else None)
     alpha = float(site.attribute("alpha", 1.0))
     return site.linear(activation, weight, K, N, transposed=False, layout=layout, alpha=alpha, slices=tuple(slices))
-
-
-def _dequantises(weight: ir.Value) -> bool:
-    maker = weight.producer()
-    return maker is not None and maker.op_type == "DequantizeLinear"
 
 
 def axes(rank: int, enter: int, exit_: int) -> Layout:
@@ -235,7 +230,7 @@ def _conv(site: Site) -> Found:
     turned = site.node.op_type == "ConvTranspose"  # whose kernels are (inputs, outputs, *window)
     N, K = shape[1::-1] if turned else shape[:2]
     window = shape[2:] if turned or any(extent != 1 for extent in shape[2:]) else ()
-    if window and _dequantises(weight):
+    if window and dequantises(weight):
         return QUANTISED
     return site.linear(
         activation,
@@ -294,7 +289,7 @@ def _einsum_stack(site: Site, operands: tuple[ir.Value, ir.Value], letters: tupl
     kept = set(x) - {k}
     if k not in x or n in x or n not in out or kept != set(out) - {n} or not set(w[:-2]) <= kept:
         return None
-    if _dequantises(weight):
+    if dequantises(weight):
         return QUANTISED
     layout = _einsum_axes(x, out, k, n, len(x))
     transposed = w[-1] == k
@@ -336,6 +331,5 @@ RECOGNISERS: dict[tuple[str, str], Callable[[Site], Found]] = {
 
 def _quantised(linear: Linear) -> Reason | None:
     """ONNX Runtime turns DequantizeLinear on both sides into an integer kernel, which a split would lose."""
-    makers = [linear.activation.producer(), linear.weight.producer()]
-    both = all(maker is not None and maker.op_type == "DequantizeLinear" for maker in makers)
+    both = dequantises(linear.activation) and linear.is_dequantised
     return INTEGER.told("integer kernel: weight and activation are both quantised") if both else None

@@ -13,8 +13,7 @@ def obstacle(linear: Linear, *, strays: bool = False) -> Reason | None:
 
     strays: whether some entries are to be kept beside the blocks, which needs a product to add to the result.
     """
-    maker = linear.weight.producer()
-    if maker is not None and maker.op_type == "DequantizeLinear":
+    if linear.is_dequantised:
         turned = "its weight is quantised, and removing weights would turn it to floating point; anneal it before"
         return Reason(Cause.QUANTISED, turned)
     if sum(value is linear.weight for value in linear.node.inputs) != 1 or linear.weight is linear.activation:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...ir.axes.axis_rule import Sizes
 from ...ir.axes.shared_axis import Dim
+from ...ir.disjoint_sets import DisjointSets
 from .interval import Bools
 
 __all__ = ["AxisClasses", "Constraint", "Masks"]
@@ -21,7 +22,7 @@ class AxisClasses:
     """Axes of values and constants, joined where what stays along the one is what stays along the other."""
 
     sizes: Sizes
-    parent: dict[Dim, Dim] = field(default_factory=dict)
+    sets: DisjointSets[Dim] = field(default_factory=DisjointSets)
     virtual: dict[Dim, int] = field(default_factory=dict)  # extents of axes that no value has, as groups of channels
 
     def extent(self, dim: Dim) -> int:
@@ -31,15 +32,6 @@ class AxisClasses:
     def _extent(self, dim: Dim) -> int | None:
         return self.virtual[dim] if dim in self.virtual else self.sizes.extent(*dim)
 
-    def root(self, dim: Dim) -> Dim:
-        """The one that stands for the class of an axis."""
-        top = dim
-        while (above := self.parent.setdefault(top, top)) != top:
-            top = above
-        while self.parent[dim] != top:
-            self.parent[dim], dim = top, self.parent[dim]
-        return top
-
     def join(self, dims: Iterable[Dim]) -> bool:
         """Join axes, those of extent 1 aside; False where they are not of one known extent, so that none may be cut."""
         dims = list(dims)
@@ -48,15 +40,8 @@ class AxisClasses:
         for dim in dims:
             extent = self._extent(dim)
             if extent is not None and extent > 1:
-                self.parent[self.root(dim)] = self.root(first.setdefault(extent, dim))
+                self.sets.join(dim, first.setdefault(extent, dim))
         return len(extents) <= 1 and (None not in extents)
-
-    def members(self) -> dict[Dim, list[Dim]]:
-        """Every class, by the one that stands for it."""
-        found: dict[Dim, list[Dim]] = {}
-        for dim in list(self.parent):
-            found.setdefault(self.root(dim), []).append(dim)
-        return found
 
 
 class Constraint(Protocol):
@@ -80,7 +65,7 @@ class Masks:
 
     def of(self, dim: Dim) -> Bools:
         """What stays of an axis."""
-        root = self.classes.root(dim)
+        root = self.classes.sets.root(dim)
         if root not in self.kept:
             extent = self.classes.extent(root)
             self.kept[root] = np.full(extent, extent == 1)
@@ -93,7 +78,7 @@ class Masks:
         here = self.of(dim)
         grown = here | mask
         if (grown != here).any():
-            root = self.classes.root(dim)
+            root = self.classes.sets.root(dim)
             self.kept[root] = grown
             self.changed[root] = None
 
@@ -101,7 +86,7 @@ class Masks:
         """Grow the masks until every constraint holds and no axis is empty."""
         about: dict[Dim, list[Constraint]] = {}
         for constraint in constraints:
-            for root in {self.classes.root(dim) for dim in constraint.dims}:
+            for root in {self.classes.sets.root(dim) for dim in constraint.dims}:
                 about.setdefault(root, []).append(constraint)
         # From the results to the inputs, since what has to stay follows from what reads it.
         waiting = dict.fromkeys(reversed(constraints))
@@ -125,7 +110,7 @@ class Masks:
 
         One axis at a time, the shortest first: what follows from it may be a place of an axis that it is a side of.
         """
-        roots = dict.fromkeys(map(self.classes.root, list(self.classes.parent)))
+        roots = dict.fromkeys(map(self.classes.sets.root, self.classes.sets))
         empty = [root for root in roots if not self.of(root).any()]
         if empty:
             shortest = min(empty, key=self.classes.extent)

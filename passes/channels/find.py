@@ -63,7 +63,7 @@ def find(
 
 def _axes(removal: Removal, smaller: Sequence[Contraction]) -> tuple[CutAxis, ...]:
     """What goes, one entry for all axes that are cut alike, as long as a value has a name that tells it."""
-    read = {removal.masks.classes.root(one.inner) for one in smaller}
+    read = {removal.masks.classes.sets.root(one.inner) for one in smaller}
     found = []
     for root, dims in removal.cut().items():
         named = [

@@ -36,7 +36,7 @@ class Removal:
     def stays(self, place: Place, axis: int) -> Bools | None:
         """What stays along an axis of a value or constant; None where that is all of it."""
         dim = (place, axis)
-        if dim not in self.masks.classes.parent:
+        if dim not in self.masks.classes.sets:
             return None
         mask = self.masks.of(dim)
         return None if mask.all() else mask
@@ -62,7 +62,7 @@ class Removal:
     def named(self) -> dict[tuple[str, int], Bools]:
         """What stays of each value along the axes that are cut, counted from the last, 1."""
         found = {}
-        for dim in self.masks.classes.parent:
+        for dim in self.masks.classes.sets:
             place, axis = dim
             if isinstance(place, ir.Value) and not self.masks.of(dim).all():
                 rank = len(self.relations.facts.sizes.of(place) or ())
@@ -71,7 +71,7 @@ class Removal:
 
     def cut(self) -> dict[Dim, list[Dim]]:
         """The classes of axes of which something goes, by the axis that stands for each."""
-        members = self.masks.classes.members()
+        members = self.masks.classes.sets.groups()
         return {root: dims for root, dims in members.items() if not self.masks.of(root).all()}
 
 
@@ -117,7 +117,7 @@ def _widened(masks: Masks, contractions: Iterable[Contraction]) -> bool:
 
 def _hold_back(masks: Masks, asked: Mapping[tuple[str, int], Bools]) -> None:
     """Keep whatever is not asked to go."""
-    for root, dims in masks.classes.members().items():
+    for root, dims in masks.classes.sets.groups().items():
         own = [
             asked[key]
             for place, axis in dims

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
+from ...ir.disjoint_sets import DisjointSets
 from ...ir.findings.difference import Became, NodeAt
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.provenance import ORIGIN
@@ -29,7 +30,7 @@ def group_nodes(one: Anatomy, other: Anatomy, pairs: Pairs) -> list[Group]:
     alone was added or removed. Of two models either may be the older one.
     Source: disjoint sets (Galler and Fischer 1964).
     """
-    sets = _Sets()
+    sets = DisjointSets[object]()
     lone = ([n for n in one.home if n not in pairs.forth], [n for n in other.home if n not in pairs.back])
     origins = _origins(lone[1], one) | _origins(lone[0], other)
     of: dict[ir.Node, str] = {}
@@ -63,7 +64,7 @@ def _groups(
     one: Anatomy,
     other: Anatomy,
     lone: tuple[list[ir.Node], list[ir.Node]],
-    sets: _Sets,
+    sets: DisjointSets[object],
     origins: dict[ir.Node, ir.Node | str],
     of: dict[ir.Node, str],
 ) -> Iterator[Group]:
@@ -80,21 +81,6 @@ def _groups(
             of=tuple(dict.fromkeys(of[node] for node in (*before, *after) if node in of)),
         )
         yield tuple(before), tuple(after), became
-
-
-class _Sets:
-    """Disjoint sets of anything."""
-
-    def __init__(self) -> None:
-        self._parent: dict[object, object] = {}
-
-    def root(self, one: object) -> object:
-        while (above := self._parent.setdefault(one, one)) is not one:
-            self._parent[one] = one = self._parent.setdefault(above, above)  # halve the way
-        return one
-
-    def join(self, a: object, b: object) -> None:
-        self._parent[self.root(a)] = self.root(b)
 
 
 def _origins(nodes: list[ir.Node], seen: Anatomy) -> dict[ir.Node, ir.Node | str]:

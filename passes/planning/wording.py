@@ -89,8 +89,7 @@ def refusal(
 def _loses_kernel(linear: Linear, choice: LinearCandidate) -> bool:
     """Whether ONNX Runtime multiplies a quantised weight in a kernel of its own, and not the blocks of it: with scales
     for groups of inputs it has one for a MatMul whose right operand is stored (K, N), as `MATMULS` have them."""
-    maker = linear.weight.producer()
-    if maker is None or maker.op_type != "DequantizeLinear":
+    if not linear.is_dequantised:
         return False
     if group_size(linear) is None:
         return True

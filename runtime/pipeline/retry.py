@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...ir.errors import ScissionError
@@ -25,7 +26,7 @@ def one_by_one(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried,
     plan, tuned = planner.one_by_one()(draft.exact)
     if not plan.rewrites:
         return None
-    alone = Draft(plan=plan, exact=draft.exact, tuned=tuned, selection=draft.selection, lossy=draft.lossy)
+    alone = replace(draft, plan=plan, tuned=tuned)
     tried = attempt.run(alone)
     return None if tried.outcome == "failed" else (tried, alone)
 
@@ -43,7 +44,7 @@ def less_prepared(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tri
         plan, tuned = planner.without(kinds)(draft.exact)
         if not plan.changes:
             continue
-        fewer = Draft(plan=plan, exact=draft.exact, tuned=tuned, selection=draft.selection, lossy=draft.lossy)
+        fewer = replace(draft, plan=plan, tuned=tuned)
         try:
             tried = attempt.run(fewer)
         except ScissionError:

@@ -80,39 +80,23 @@ def picked(features: PickedRows, index: Pieces) -> Pieces | None:
 
 def compared(features: Pieces, thresholds: Pieces | Array, mode: int) -> Pieces | None:
     """A test for each leaf."""
-    if features.kind != "feature":
+    both = _with_numbers(features, thresholds) if features.kind == "feature" else None
+    if both is None:
         return None
-    if isinstance(thresholds, Pieces):
-        both = _together(features, thresholds)
-        if both is None or thresholds.kind != "number":
-            return None
-        frontier, feature, threshold = both
-    else:
-        spread = _per_leaf(features, thresholds)
-        if spread is None:
-            return None
-        frontier, feature, threshold = features.frontier, features.values, spread
+    frontier, feature, threshold = both
     tests = (feature, threshold, np.full(feature.size, mode))
     return replace(features, frontier=frontier, values=feature, kind="test", tests=tests)
 
 
 def arithmetic(op: str, one: Pieces, other: Pieces | Array) -> Pieces | None:
     """Sums, differences and products of whole numbers."""
-    if one.kind != "number" or one.values.dtype != np.int64:
-        return None
-    frontier, left = one.frontier, one.values
-    if isinstance(other, Pieces):
-        both = _together(one, other)
-        if both is None or other.kind != "number":
-            return None
-        frontier, left, right = both
-    else:
-        spread = _per_leaf(one, other)
-        if spread is None:
-            return None
-        right = spread
+    whole = one.kind == "number" and one.values.dtype == np.int64
+    both = _with_numbers(one, other) if whole else None
     function = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}.get(op)
-    return None if function is None else replace(one, frontier=frontier, values=function(left, right))
+    if both is None or function is None:
+        return None
+    frontier, left, right = both
+    return replace(one, frontier=frontier, values=function(left, right))
 
 
 def chosen(test: Pieces, true: Pieces, false: Pieces) -> Pieces | None:
@@ -150,6 +134,14 @@ def _inside(index: Pieces, extent: int) -> Array | None:
     if ((index.values < -extent) | (index.values >= extent)).any():
         return None
     return np.where(index.values < 0, index.values + extent, index.values)
+
+
+def _with_numbers(one: Pieces, other: Pieces | Array) -> tuple[Frontier, Array, Array] | None:
+    """Values of one and numbers of another, or of a constant, at the same leaves."""
+    if isinstance(other, Pieces):
+        return _together(one, other) if other.kind == "number" else None
+    spread = _per_leaf(one, other)
+    return None if spread is None else (one.frontier, one.values, spread)
 
 
 def _together(one: Pieces, other: Pieces) -> tuple[Frontier, Array, Array] | None:

@@ -175,8 +175,7 @@ def why_not_stored(linear: Linear, name: str) -> str | None:
     """Why the weight of a linear cannot be stored anew as one tensor of all blocks, by the lowering of a name."""
     if linear.fused:
         return f"'{name}' cannot compute the activation function of {linear.op}; use 'scatter'"
-    maker = linear.weight.producer()
-    if maker is not None and maker.op_type == "DequantizeLinear":
+    if linear.is_dequantised:
         return f"'{name}' would store its quantised weight in floating point; use 'scatter'"
     return None
 

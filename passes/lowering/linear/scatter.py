@@ -65,8 +65,7 @@ class Scatter(LinearLowering):
             added = sum(block.outputs.size for block in found.blocks) * rows
             seconds += (len(found.blocks) + ZERO_NODES) * prices.node_s
             seconds += added * prices.scatter_add_s * itemsize / FLOAT_BYTES
-        if linear.slices:
-            seconds += window_seconds([block.shape for block in found.blocks], linear.taps, rows, itemsize, prices)
+        seconds += window_seconds([block.shape for block in found.blocks], linear.taps, rows, itemsize, prices)
         if linear.slices and linear.layout.kind != "conv":  # gathered element by element
             ends = sum(block.inputs.size for block in found.blocks if not is_run(block.inputs)) + N
             return seconds + permutation_seconds([ends], rows, itemsize, prices)

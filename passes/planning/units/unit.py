@@ -129,9 +129,8 @@ def _is_idle(step: Step, linear: Linear) -> bool:
     """Whether a linear stays dense only because too little gain is predicted, which may be wrong."""
     splits = bool(step.decomposition.blocks) and (step.components > 1 or is_cover(step.decomposition))
     unpromising = step.gain is not None and step.gain < MARGIN and step.sha256 is not None
-    quantised = (maker := linear.weight.producer()) is not None and maker.op_type == "DequantizeLinear"
     own = is_block(linear.node.metadata_props)
-    return splits and unpromising and not quantised and not own and why_not_dense(linear, None) is None
+    return splits and unpromising and not linear.is_dequantised and not own and why_not_dense(linear, None) is None
 
 
 def alone(plan: Plan, steps: Sequence[Step], joints: Sequence[Joint]) -> Plan:
