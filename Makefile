@@ -26,6 +26,7 @@ types: .venv-types/.ready
 	.venv-types/bin/pip install -q --no-deps --force-reinstall .
 	rm -rf build
 	.venv-types/bin/mypy --config-file pyproject.toml
+	.venv-types/bin/mypy --config-file tests/bench/mypy.ini --cache-dir .mypy_cache/bench tests/bench
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/main_job.py

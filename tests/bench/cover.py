@@ -49,8 +49,8 @@ def filters(setting: Setting) -> Iterator[Figure]:
     """A filter of 5 taps over 2048 samples, rows and columns shuffled and not."""
     for shuffle in (True, False):
         path = weight(f"toeplitz-2048-{shuffle}", lambda s=shuffle: toeplitz.weight(rng(), 2048, 5, s))
-        targets = (0.05, 6) if shuffle else (None, None)
-        yield from compared(f"FIR-5 2048{', shuffled' * shuffle}", path, rows_of(2048), BATCH, *targets, setting)
+        share, gain = (0.05, 6) if shuffle else (None, None)
+        yield from compared(f"FIR-5 2048{', shuffled' * shuffle}", path, rows_of(2048), BATCH, share, gain, setting)
 
 
 def autoencoders(setting: Setting) -> Iterator[Figure]:

@@ -98,8 +98,8 @@ def newest(folder: Path = RESULTS) -> list[Results]:
     """The last file of every bench and provider, in the order of `ABOUT`; files without a date are no results."""
     found: dict[tuple[str, str], Results] = {}
     for path in sorted(folder.glob("*-*-????-??-??.json")):
-        bench, provider, *date = path.stem.split("-", 2)
-        found[bench, provider] = Results(bench, provider, *date, json.loads(path.read_text(encoding="utf-8")))
+        bench, provider, date = path.stem.split("-", 2)
+        found[bench, provider] = Results(bench, provider, date, json.loads(path.read_text(encoding="utf-8")))
     known = {bench: place for place, bench in enumerate(ABOUT)}
     return sorted(found.values(), key=lambda one: (known.get(one.bench, len(known)), one.bench, one.provider))
 

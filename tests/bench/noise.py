@@ -25,6 +25,7 @@ import onnx
 from figures import Figure, at_most, bench, reported
 from onnx import TensorProto, helper, numpy_helper
 
+from scission.ir.graph.activations import Activations
 from scission.ir.io.load import load
 from scission.models.planted import ffn as planted_ffn
 from scission.passes.planning.make_plan import make_plan
@@ -34,6 +35,7 @@ from scission.passes.planning.units.unit import alone, plan_units
 from scission.passes.rewrite.extract import excerpt
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
+from scission.runtime.inputs.settings import settings_of
 from scission.runtime.measure.bench import bench as benched
 from scission.runtime.measure.comparison import Comparison, Speed
 from scission.runtime.measure.race import race
@@ -107,7 +109,8 @@ def tuning(threads: int | None) -> Iterator[Figure]:
         longer = replace(options["trials"], seconds=10 * SECONDS)
         return race(models, feed, **{**options, "drop": None, "precision": None, "trials": longer})
 
-    races = race_excerpt(loaded, part, forms, trials=trials, rows=ROWS, racer=long)
+    activations = Activations(seen.model, settings_of(loaded, ROWS, trials.sizes))
+    races = race_excerpt(loaded, part, forms, activations, trials=trials, racer=long)
     apart = [
         pair
         for pair in itertools.combinations(sorted({*winners}), 2)
