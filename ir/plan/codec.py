@@ -25,7 +25,7 @@ PREDICTED = ("gain", "cause", "reason", "extents", "states")  # what is said of 
 
 
 def without_predictions(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A step, a joint or a reordering for JSON, with what changes the model alone."""
+    """A step, a region or a reordering for JSON, with what changes the model alone."""
     return {key: value for key, value in data.items() if key not in PREDICTED}
 
 

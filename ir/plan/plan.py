@@ -23,7 +23,7 @@ from .decomposition import Block, Decomposition, Indices, PlanError
 from .grain import Grain
 from .merged_branches import MergedBranches
 from .preparation import Preparation
-from .region_split import Joint
+from .region_split import RegionSplit
 from .removed_channels import RemovedChannels
 from .rewritten_forest import RewrittenForest
 from .step import States, Step, common_rows
@@ -72,10 +72,10 @@ class Plan:
     annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
     model that it leaves; effect: what that was measured to do, in one line; preparations: what else is done before
     anything is split, which is exact; reorderings: streams whose features get
-    another order, before anything is split as well; joints: linears that are split together, whose lowering is 'joint';
-    grain, wanted: what was asked for and not left to prices, of blocks and of lowerings; analysed: how components were
-    found, which changes nothing and is not written down.
-    Raises PlanError when a joint names no such step or its steps have not as many blocks, or a step is in no joint.
+    another order, before anything is split as well; regions: linears that are split together, whose lowering is
+    'region'; grain, wanted: what was asked for and not left to prices, of blocks and of lowerings; analysed: how
+    components were found, which changes nothing and is not written down. Raises PlanError when a region names no such
+    step or its steps have not as many blocks, or a step is in no region.
 
     >>> plan = Plan(model="m.onnx", provider="cpu", batch=(1, 256), parameters=0, steps=(), skipped=())
     >>> Plan.loads(plan.dumps()) == plan
@@ -94,7 +94,7 @@ class Plan:
     effect: str = ""
     preparations: tuple[Preparation, ...] = ()
     reorderings: tuple[Reordering, ...] = ()
-    joints: tuple[Joint, ...] = ()
+    regions: tuple[RegionSplit, ...] = ()
     grain: Grain = field(default_factory=Grain)
     wanted: Wanted = field(default_factory=Wanted)
     analysed: str = field(default="", compare=False)
@@ -103,23 +103,23 @@ class Plan:
 
     def __post_init__(self) -> None:
         known = {step.node: step for step in self.steps}
-        joined = {node for joint in self.joints for node in joint.nodes}
+        joined = {node for region in self.regions for node in region.nodes}
         for node, count in Counter(step.node for step in self.steps).items():
             if count > 1 and node in joined:
                 raise PlanError(f"{node}: the plan has two steps for it; remove one")
-        steps = {node: step for node, step in known.items() if step.lowering == "joint"}
-        for joint in self.joints:
-            for node in joint.nodes:
+        steps = {node: step for node, step in known.items() if step.lowering == "region"}
+        for region in self.regions:
+            for node in region.nodes:
                 if node not in known:
-                    raise PlanError(f"{node}: a joint names it, but the plan has no step for it")
-                if known[node].lowering != "joint":
-                    raise PlanError(f"{node}: a joint names it, but the lowering of its step is not 'joint'")
+                    raise PlanError(f"{node}: a region names it, but the plan has no step for it")
+                if known[node].lowering != "region":
+                    raise PlanError(f"{node}: a region names it, but the lowering of its step is not 'region'")
                 if steps.pop(node, None) is None:
-                    raise PlanError(f"{node}: two joints name it")
-            if len({len(known[node].decomposition.blocks) for node in joint.nodes}) != 1:
-                raise PlanError(f"{joint.nodes[0]}: the steps of its joint have not all as many blocks")
+                    raise PlanError(f"{node}: two regions name it")
+            if len({len(known[node].decomposition.blocks) for node in region.nodes}) != 1:
+                raise PlanError(f"{region.nodes[0]}: the steps of its region have not all as many blocks")
         if steps:
-            raise PlanError(f"{next(iter(steps))}: its lowering is 'joint', but no joint names it")
+            raise PlanError(f"{next(iter(steps))}: its lowering is 'region', but no region names it")
 
     @property
     def rewrites(self) -> tuple[Step, ...]:
@@ -162,7 +162,7 @@ class Plan:
         """
         done: dict[str, list[dict[str, Any]]] = {
             "steps": [step_to_dict(step) for step in self.rewrites],
-            "joints": [joint.to_dict() for joint in self.joints],
+            "regions": [region.to_dict() for region in self.regions],
             "reorderings": [reordering.to_dict() for reordering in self.reorderings],
             **({"preparations": [one.to_dict() for one in self.preparations]} if self.preparations else {}),
         }
@@ -210,15 +210,15 @@ class Plan:
         >>> plan.kept_dense(["none of it"], Reason(Cause.SLOWER, "why")) == plan
         True
         """
-        broken = [joint for joint in self.joints if not set(nodes).isdisjoint(joint.nodes)]
-        alone = {node for joint in broken for node in joint.nodes} - set(nodes)
+        broken = [region for region in self.regions if not set(nodes).isdisjoint(region.nodes)]
+        alone = {node for region in broken for node in region.nodes} - set(nodes)
         steps = tuple(
             replace(step, lowering="dense", reason=reason)
             if step.node in nodes
             else (replace(step, lowering="scatter") if step.node in alone else step)
             for step in self.steps
         )
-        return replace(self, steps=steps, joints=tuple(joint for joint in self.joints if joint not in broken))
+        return replace(self, steps=steps, regions=tuple(region for region in self.regions if region not in broken))
 
     def __str__(self) -> str:
         width = max((len(step.node) for step in self.steps), default=0)
@@ -245,7 +245,7 @@ class Plan:
         body = json.dumps(head, indent=1)[:-2]
         steps = ",\n  ".join(json.dumps(step_to_dict(step)) for step in self.steps)
         skipped = ",\n  ".join(json.dumps(skip.to_dict()) for skip in self.skipped)
-        for name in ("annealing", "preparations", "reorderings", "joints"):
+        for name in ("annealing", "preparations", "reorderings", "regions"):
             if values := getattr(self, name):
                 lines = ",\n  ".join(json.dumps(one.to_dict()) for one in values)
                 body += f',\n "{name}": [\n  {lines}\n ]'
@@ -303,7 +303,7 @@ def _read(head: Record) -> Plan:
         effect=head.text("effect", default=""),
         preparations=tuple(preparation_from_dict(one) for one in head.items("preparations", default=[])),
         reorderings=tuple(Reordering.from_dict(one) for one in head.items("reorderings", default=[])),
-        joints=tuple(Joint.from_dict(one) for one in head.items("joints", default=[])),
+        regions=tuple(RegionSplit.from_dict(one) for one in head.items("regions", default=[])),
         grain=Grain.from_dict(head.any("grain", default={})),
         wanted=Wanted.from_dict(head.any("wanted", default={})),
     )

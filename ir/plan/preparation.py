@@ -1,6 +1,6 @@
 """What is done to a model before its linears are split, and leaves it the same function: one kind a file.
 
-plan:  annealing  ->  preparations  ->  reorderings  ->  joints, steps
+plan:  annealing  ->  preparations  ->  reorderings  ->  regions, steps
        (lossy)        forests, channels, branches       about the model that those before have left
 """
 

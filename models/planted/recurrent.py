@@ -1,4 +1,4 @@
-"""Recurrent weights whose joint blocks of features and hidden units are known and hidden by permutations."""
+"""Recurrent weights whose common blocks of features and hidden units are known and hidden by permutations."""
 
 from __future__ import annotations
 

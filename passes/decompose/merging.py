@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...ir.plan.plan import Block, Decomposition
 from .blocks import in_runs, is_contiguous, is_cover, union
-from .region import merge_joint
+from .region import merge_region
 from .segmentation import Run
 
 __all__ = ["balanced", "balanced_together", "narrowed", "width"]
@@ -100,7 +100,7 @@ def balanced_together(decompositions: Sequence[Decomposition], parts: int) -> tu
         return tuple(decompositions)
     ends = [_ends(found.blocks) for found in decompositions]
     runs = _even(count, lambda a, b: sum(int((one[b] - one[a]).prod()) for one in ends), parts)
-    return merge_joint(decompositions, np.repeat(np.arange(parts), [b - a for a, b in runs]))
+    return merge_region(decompositions, np.repeat(np.arange(parts), [b - a for a, b in runs]))
 
 
 def _of(found: Decomposition, groups: Sequence[Sequence[Block]]) -> Decomposition:

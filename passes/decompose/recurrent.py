@@ -20,7 +20,7 @@ from .fingerprint import fingerprint
 from .merging import balanced, width
 
 __all__ = [
-    *("Coupling", "Units", "couple", "coupling_hash", "group_units", "joint_edges", "states_of", "unit_groups"),
+    *("Coupling", "Units", "couple", "coupling_hash", "group_units", "edges_of_both", "states_of", "unit_groups"),
     "units_of",
 ]
 
@@ -68,7 +68,7 @@ class Coupling:
     sha256: str | None
 
 
-def joint_edges(W: Array, R: Array) -> Mask:
+def edges_of_both(W: Array, R: Array) -> Mask:
     """Edges of any gate, inputs in rows: features and previous states (I + H) to states (H).
 
     W: (gates, H, I); R: (gates, H, H).
@@ -96,11 +96,11 @@ def couple(W: Array, R: Array, direction: str) -> Coupling:
     >>> [(b.inputs.tolist(), b.outputs.tolist()) for b in found.decomposition.blocks]
     [([1, 2], [0]), ([3], [1]), ([4], [2])]
     """
-    joint = joint_edges(W, R)
-    H, I = joint.shape[1], joint.shape[0] - joint.shape[1]  # noqa: E741 - the paper's and ONNX's names
-    live: Mask = np.logical_or(joint.any(axis=0), joint[I:].any(axis=1))
-    nonzeros = int(np.count_nonzero(joint))
-    tied = joint.copy()
+    edges = edges_of_both(W, R)
+    H, I = edges.shape[1], edges.shape[0] - edges.shape[1]  # noqa: E741 - the paper's and ONNX's names
+    live: Mask = np.logical_or(edges.any(axis=0), edges[I:].any(axis=1))
+    nonzeros = int(np.count_nonzero(edges))
+    tied = edges.copy()
     tied[I + np.arange(H), np.arange(H)] = True  # a previous state and its output are in one component
     found = components(tied)
     blocks = [block for block in decompose(found).blocks if live[block.outputs].any()]
@@ -114,7 +114,7 @@ def couple(W: Array, R: Array, direction: str) -> Coupling:
         nonzeros=nonzeros,
         dormant_features=int(np.count_nonzero(found.inputs[:I] < 0)),
         dormant_units=int(idle.size),
-        states=states_of(joint[I:].T),
+        states=states_of(edges[I:].T),
         sha256=coupling_hash(W, R, direction) if blocks and decomposition.mac_share < 1 else None,
     )
 

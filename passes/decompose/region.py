@@ -22,10 +22,10 @@ from ..connectivity.bipartite import Components
 __all__ = [
     "Selection",
     "assign",
-    "group_joint",
+    "group_region",
     "is_rectangular",
-    "joint_blocks",
-    "merge_joint",
+    "merge_region",
+    "region_blocks",
     "selection",
     "selections",
 ]
@@ -47,7 +47,7 @@ Ids = npt.NDArray[np.int64]
 Selection = tuple[Ids, ...]  # for each axis of a value the features of one block
 
 
-def joint_blocks(
+def region_blocks(
     region: Region, parts: Mapping[Linear, Components], reads: Mapping[Linear, Relation] | None = None
 ) -> tuple[Decomposition, ...] | None:
     """The blocks of each linear of a region, block i of one belonging to block i of the others; None where there are
@@ -171,7 +171,7 @@ def _in_order(found: tuple[Decomposition, ...]) -> tuple[Decomposition, ...]:
     return tuple(Decomposition(d.shape, tuple(d.blocks[i] for i in order)) for d in found)
 
 
-def group_joint(decompositions: Sequence[Decomposition], count: int) -> tuple[Decomposition, ...]:
+def group_region(decompositions: Sequence[Decomposition], count: int) -> tuple[Decomposition, ...]:
     """Merge neighbouring blocks of a region into at most `count` of about equal area; exact, only larger."""
     blocks = len(decompositions[0].blocks)
     if blocks <= count:
@@ -181,10 +181,10 @@ def group_joint(decompositions: Sequence[Decomposition], count: int) -> tuple[De
     )
     # By the middle of each block on the line of all areas: a large block takes the place of several groups.
     middle = np.cumsum(area) - area / 2
-    return merge_joint(decompositions, np.minimum((middle * count / area.sum()).astype(np.int64), count - 1))
+    return merge_region(decompositions, np.minimum((middle * count / area.sum()).astype(np.int64), count - 1))
 
 
-def merge_joint(decompositions: Sequence[Decomposition], part: Ids) -> tuple[Decomposition, ...]:
+def merge_region(decompositions: Sequence[Decomposition], part: Ids) -> tuple[Decomposition, ...]:
     """The blocks of a region merged; part: of each block, the number of the group that it goes to."""
     found = []
     for d in decompositions:

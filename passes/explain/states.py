@@ -12,7 +12,7 @@ from ...ir.findings.explanation import Percolation, Trial
 from ...ir.graph.recurrent import Recurrent
 from ...ir.plan.plan import Plan, Step
 from ..connectivity.percolation import half_giant
-from ..decompose.recurrent import joint_edges
+from ..decompose.recurrent import edges_of_both
 from ..lowering.protocol import worst_gain
 from ..lowering.recurrent.lowering import CELLS
 from ..lowering.target import Target
@@ -45,7 +45,7 @@ def percolation_of_states(W: Array, R: Array) -> Percolation | None:
     W: (gates, H, I); R: (gates, H, H). A state as it was and as it becomes is one, whatever the threshold.
     """
     size = np.concatenate([np.abs(W).max(axis=0).T, np.abs(R).max(axis=0).T]).astype(np.float64)
-    edges = int(np.count_nonzero(joint_edges(W, R)))
+    edges = int(np.count_nonzero(edges_of_both(W, R)))
     H, I = size.shape[1], size.shape[0] - size.shape[1]  # noqa: E741 - ONNX's names
     if not edges:
         return None

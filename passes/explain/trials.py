@@ -21,7 +21,7 @@ from ..planning.analysis import Analysis, analyse_linear
 from ..planning.candidates import LinearCandidate, Question, best_of, candidates, refusals
 from ..planning.inspect import cover_share
 from ..planning.linear import names_of
-from ..planning.regions import Candidate, candidate, grow, joint_options
+from ..planning.regions import Candidate, candidate, grow, region_options
 
 __all__ = ["Case", "analysis_of", "first_named", "trials"]
 
@@ -97,9 +97,10 @@ def _covers(case: Case) -> Iterator[Trial]:
 def _region(case: Case) -> Trial:
     """Whether it is split together with others, and why not."""
     linear, step, plan = case.linear, case.step, case.plan
-    made = next((joint for joint in plan.joints if step.node in joint.nodes), None)
+    made = next((region for region in plan.regions if step.node in region.nodes), None)
     if made is not None:
-        how = f"{made.reason}, {'each block on its own' if made.stack == 1 else f'stacks of {made.stack}'}"
+        stacks = made.blocks_per_node
+        how = f"{made.reason}, {'each block on its own' if stacks == 1 else f'stacks of {stacks}'}"
         with_ = first_named(node for node in made.nodes if node != step.node)
         return Trial(what="region", found=f"{how}, with {with_}", gain=made.gain, taken=True)
     alone = "no region: it is on its own"
@@ -119,7 +120,7 @@ def _region(case: Case) -> Trial:
         why = "no other linear has blocks" if not others else "nowhere do its blocks go on in those of a neighbour"
         return Trial(what="region", found=alone, refused=why)
     together = [one.address for one in grown.region.linears]
-    options = joint_options(grown, plan.rows_of(together), case.target, plan.grain)
+    options = region_options(grown, plan.rows_of(together), case.target, plan.grain)
     gain = options[0].gain if options else None
     with_ = first_named(one.address for one in grown.region.linears if one is not linear)
     why = "too little gain is predicted" if gain is None or gain < MARGIN else "more is predicted for each alone"
@@ -200,7 +201,7 @@ def _best(
 def _why_not(made: LinearCandidate, case: Case, top: LinearCandidate | None) -> str:
     """Why what fits is not taken; top: what gains most of all that need not be asked for."""
     step, lowering = case.step, made.lowering
-    if step.lowering == "joint":
+    if step.lowering == "region":
         return "the whole region gains more"
     asked = case.plan.wanted.way(*names_of(case.linear))
     if asked is not None:

@@ -21,7 +21,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.axis_order import Reordering
 from ...ir.plan.plan import Decomposition, Plan, PlanError, Step
-from ...ir.plan.region_split import Joint
+from ...ir.plan.region_split import RegionSplit
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
 from ..connectivity.device import analysis_device, described
@@ -50,7 +50,7 @@ class _Draft:
     inline: frozenset[FunctionId]  # functions whose bodies stand in the place of their calls
     steps: Sequence[Step]
     failed: Sequence[Skipped]  # operators whose weights turned out not to be readable
-    joints: Sequence[Joint] = ()
+    regions: Sequence[RegionSplit] = ()
     reorderings: Sequence[Reordering] = ()
 
 
@@ -99,7 +99,7 @@ def make_plan(
         inline=tuple(sorted(draft.inline)),
         preparations=preparations,
         reorderings=tuple(draft.reorderings),
-        joints=tuple(draft.joints),
+        regions=tuple(draft.regions),
         grain=settings.grain,
         wanted=settings.wanted,
         analysed=described(device),
@@ -133,8 +133,8 @@ def _in_context(model: Model, first: _Draft, planning: Planning) -> tuple[_Draft
         with phase("regions"):
             seen = view(model.graph, sorted(takers))
             steps, failed = _steps(seen, planning)
-            steps, joints = _joined(seen, steps, planning)
-        draft = _Draft(seen, frozenset(takers), steps, failed, joints)
+            steps, regions = _joined(seen, steps, planning)
+        draft = _Draft(seen, frozenset(takers), steps, failed, regions)
         drafts.append(draft)
         needed = callers(model.graph, _functions_of(seen.found, steps, seen.origins)) & takers
         if needed == takers:
@@ -155,10 +155,10 @@ def _in_better_order(model: Model, draft: _Draft, planning: Planning) -> _Draft:
     with phase("orders"):
         changed = view(reorder_axes(model.graph, orders, sorted(draft.inline)))
         steps, failed = _steps(changed, unseen)
-        steps, joints = _joined(changed, steps, unseen)
+        steps, regions = _joined(changed, steps, unseen)
     if _predicted(steps) >= _predicted(draft.steps) / WORTH_ORDER:
         return draft
-    return _Draft(changed, draft.inline, steps, failed, joints, orders)
+    return _Draft(changed, draft.inline, steps, failed, regions, orders)
 
 
 def _check_names(found: Survey, planning: Planning) -> None:
@@ -188,8 +188,8 @@ def _splits(steps: Sequence[Step], regions: bool) -> bool:
     return several or any(step.gain is not None for step in steps)
 
 
-def _joined(seen: View, steps: Sequence[Step], planning: Planning) -> tuple[list[Step], list[Joint]]:
-    """The steps where linears are split together that gain more so, and their joints."""
+def _joined(seen: View, steps: Sequence[Step], planning: Planning) -> tuple[list[Step], list[RegionSplit]]:
+    """The steps where linears are split together that gain more so, and their regions."""
     settings = planning.settings
     if not settings.regions:
         return list(steps), []

@@ -15,26 +15,26 @@ from ...ir.graph.linear import Linear
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import Decomposition, Step, common_rows
-from ...ir.plan.region_split import Joint
+from ...ir.plan.region_split import RegionSplit
 from ...ir.reason import Cause, Reason
 from ...ir.relation import Relation
 from ..connectivity.edges import relate
 from ..decompose.blocks import halves
 from ..decompose.merging import balanced_together, width
-from ..decompose.region import assign, group_joint, is_rectangular, joint_blocks
+from ..decompose.region import assign, group_region, is_rectangular, region_blocks
 from ..lowering.linear.protocol import why_not_dense
 from ..lowering.linear.select import selection
 from ..lowering.nodes.emitter import Names
 from ..lowering.nodes.quantisation_groups import group_size
 from ..lowering.prices import MARGIN, Prices
-from ..lowering.region.cost import joint_seconds, region_seconds
+from ..lowering.region.cost import region_seconds, region_split_seconds
 from ..lowering.seconds import dense_seconds
 from ..lowering.target import Target
-from ..rewrite.rewrite import joint_problem
+from ..rewrite.rewrite import region_problem
 from .analysis import Analysis
 from .grain import suited_to
 
-__all__ = ["Candidate", "Grown", "grow", "grown_from", "join_steps", "joined", "joint_options"]
+__all__ = ["Candidate", "Grown", "grow", "grown_from", "join_steps", "joined", "region_options"]
 
 SLACK = 1.05  # blocks of several linears together may cost that many times the multiply-adds of each one's own
 
@@ -172,7 +172,7 @@ def grown_from(
     reads = {one.linear: one.reads for one in candidates if one.reads is not None}
     if not parts or any(region.is_internal(linear) for linear in reads):
         return None
-    found = joint_blocks(region, parts, reads)
+    found = region_blocks(region, parts, reads)
     if found is None:
         return None
     block_of = assign(region, found)
@@ -182,17 +182,17 @@ def grown_from(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class JointOption:
+class RegionOption:
     """One way to compute a region, and what it is predicted to gain over dense, at its worst."""
 
-    flow: Any
-    stack: int
+    layout: Any
+    blocks_per_node: int
     decompositions: tuple[Decomposition, ...]
     gain: float
 
 
-def joint_options(grown: Grown, rows: Sequence[int], target: Target, grain: Grain | None = None) -> list[JointOption]:
-    """Every way to compute a region, best first: flows, numbers of blocks from all of them down to two, and stacks;
+def region_options(grown: Grown, rows: Sequence[int], target: Target, grain: Grain | None = None) -> list[RegionOption]:
+    """Every way to compute a region, best first: layouts, numbers of blocks from all of them down to two, and stacks;
     grain: how coarse blocks are to be."""
     linears = grown.region.linears
     settings = [(count, prices) for count in rows for prices in target.prices]
@@ -201,10 +201,10 @@ def joint_options(grown: Grown, rows: Sequence[int], target: Target, grain: Grai
     for grouped in _grouped(grown, grain or Grain()):
         count = len(grouped[0].blocks)
         stacks = [1] if not _equal(grouped) else sorted({1, *(s for s in (4, 16) if s < count), count})
-        for flow in ("rows", "columns") if flat else ("rows",):
-            for stack in stacks:
-                gain = min(_gain(grown, grouped, flow, stack, r, prices) for r, prices in settings)
-                found.append(JointOption(flow, stack, grouped, gain))
+        for layout in ("features_last", "features_first") if flat else ("features_last",):
+            for blocks_per_node in stacks:
+                gain = min(_gain(grown, grouped, layout, blocks_per_node, r, prices) for r, prices in settings)
+                found.append(RegionOption(layout, blocks_per_node, grouped, gain))
     return sorted(found, key=lambda option: -option.gain)
 
 
@@ -214,7 +214,7 @@ def _grouped(grown: Grown, grain: Grain) -> Iterator[tuple[Decomposition, ...]]:
     if grain.parts is not None:
         made = [balanced_together(grown.decompositions, grain.parts)]
     else:
-        made = [group_joint(grown.decompositions, count) for count in ([blocks] if grain.every else halves(blocks))]
+        made = [group_region(grown.decompositions, count) for count in ([blocks] if grain.every else halves(blocks))]
     for grouped in made:
         count = len(grouped[0].blocks)
         narrow = grain.granularity is None or count == blocks or max(map(width, grouped)) <= grain.granularity
@@ -255,15 +255,16 @@ def join_steps(
     *,
     force: bool = False,
     grain: Grain | None = None,
-) -> tuple[list[Step], list[Joint]]:
-    """The steps of a model where linears are split together that gain more so than each alone, and their joints.
+) -> tuple[list[Step], list[RegionSplit]]:
+    """The steps of a model where linears are split together that gain more so than each alone, and the regions that
+    these make.
 
     force: also where that gains less; grain: how coarse blocks are to be, which none is to miss for being in a region.
     """
     grain = grain or Grain()
     place = {step.node: index for index, step in enumerate(steps)}
     changed = list(steps)
-    joints: list[Joint] = []
+    regions: list[RegionSplit] = []
     graphs: dict[ir.Graph, list[Candidate]] = {}
     for one in candidates:
         if isinstance(one.linear.node.graph, ir.Graph):
@@ -276,26 +277,28 @@ def join_steps(
             linears = grown.region.linears
             alone = [steps[place[linear.address]] for linear in linears]
             rows = common_rows(alone)
-            option = _best(grown, constants, names, addresses, joint_options(grown, rows, target, grain))
+            option = _best(grown, constants, names, addresses, region_options(grown, rows, target, grain))
             if option is None or (option.gain < _gain_alone(linears, alone, rows, target) and not force):
                 continue
             if option.gain < MARGIN and not force:
                 continue
             together, made = joined(option, alone, [sha[linear] for linear in linears])
-            joints.append(made)
+            regions.append(made)
             for step in together:
                 changed[place[step.node]] = step
-    return changed, joints
+    return changed, regions
 
 
-def joined(option: JointOption, steps: Sequence[Step], hashes: Sequence[str | None]) -> tuple[list[Step], Joint]:
-    """The steps of a region, in the order of its linears, and their joint; hashes: of their weights."""
+def joined(option: RegionOption, steps: Sequence[Step], hashes: Sequence[str | None]) -> tuple[list[Step], RegionSplit]:
+    """The steps of a region, in the order of its linears, and how they are split together; hashes: of their weights."""
     gain = round(option.gain, 3)
     reason = Reason(Cause.REGION, f"{len(option.decompositions[0].blocks)} blocks of {len(steps)} operators together")
     nodes = tuple(step.node for step in steps)
-    made = Joint(nodes=nodes, flow=option.flow, stack=option.stack, gain=gain, reason=reason.text)
+    made = RegionSplit(
+        nodes=nodes, layout=option.layout, blocks_per_node=option.blocks_per_node, gain=gain, reason=reason.text
+    )
     together = [
-        replace(step, lowering="joint", decomposition=found, gain=gain, reason=reason, sha256=sha256)
+        replace(step, lowering="region", decomposition=found, gain=gain, reason=reason, sha256=sha256)
         for step, found, sha256 in zip(steps, option.decompositions, hashes, strict=True)
     ]
     return together, made
@@ -306,24 +309,26 @@ def _best(
     constants: Constants,
     names: Names,
     addresses: Mapping[ir.Node, str],
-    options: Sequence[JointOption],
-) -> JointOption | None:
+    options: Sequence[RegionOption],
+) -> RegionOption | None:
     """The first option that can be carried out, which is tried."""
     for option in options:
-        how: dict[str, Any] = {"flow": option.flow, "stack": option.stack}
-        if joint_problem(grown.region, option.decompositions, constants, names, addresses, **how) is None:
+        how: dict[str, Any] = {"layout": option.layout, "blocks_per_node": option.blocks_per_node}
+        if region_problem(grown.region, option.decompositions, constants, names, addresses, **how) is None:
             return option
     return None
 
 
 def _gain(
-    grown: Grown, decompositions: Sequence[Decomposition], flow: str, stack: int, rows: int, prices: Prices
+    grown: Grown, decompositions: Sequence[Decomposition], layout: str, blocks_per_node: int, rows: int, prices: Prices
 ) -> float:
     """How many times faster the linears of a region get; what lies between them is no gain of theirs."""
     region = grown.region
     dense = sum(dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), prices) for linear in region.linears)
     between = region_seconds(region, rows, prices) - dense
-    return dense / (joint_seconds(region, decompositions, flow, stack, rows, prices, grown.copies) - between)
+    return dense / (
+        region_split_seconds(region, decompositions, layout, blocks_per_node, rows, prices, grown.copies) - between
+    )
 
 
 def _gain_alone(linears: Sequence[Linear], steps: Sequence[Step], rows: Sequence[int], target: Target) -> float:

@@ -14,7 +14,7 @@ from ...ir.graph.survey import Survey
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.plan import Decomposition, Plan, PlanError, Step, told
-from ...ir.plan.region_split import Joint
+from ...ir.plan.region_split import RegionSplit
 from ...ir.plural import counted
 from ...ir.provenance import PLAN, SUMMARY
 from ..lowering.linear.lowerings import lowering_of
@@ -29,7 +29,7 @@ from .prepare import planned_view
 from .same_model import require_same_model
 from .verify import verified, verified_recurrents
 
-__all__ = ["joint_problem", "rewrite"]
+__all__ = ["region_problem", "rewrite"]
 
 
 @phase("rewrite")
@@ -48,10 +48,10 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
     names, sharing = Names(copy), Sharing()
     now: dict[ir.Value | None, ir.Value] = {}  # what earlier steps have put in the place of a value
     # First: regions are followed through the graph as it is.
-    addresses = {node: text for scope in scopes(copy) for node, text in scope.addresses.items()} if plan.joints else {}
-    for one in plan.joints:
-        now.update(_replace_joint(copy, one, plan, linears, found, names, sharing, now, addresses))
-    steps = [step for step in plan.rewrites if step.lowering not in ("parallel", "joint")]
+    addresses = {node: text for scope in scopes(copy) for node, text in scope.addresses.items()} if plan.regions else {}
+    for one in plan.regions:
+        now.update(_replace_region(copy, one, plan, linears, found, names, sharing, now, addresses))
+    steps = [step for step in plan.rewrites if step.lowering not in ("parallel", "region")]
     for step in steps:
         linear = verified(step, linears, found, plan.provider)
         del linears[step.node]
@@ -75,9 +75,9 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
     return copy
 
 
-def _replace_joint(
+def _replace_region(
     model: ir.Model,
-    one: Joint,
+    one: RegionSplit,
     plan: Plan,
     linears: dict[str, Linear],
     found: Survey,
@@ -88,7 +88,7 @@ def _replace_joint(
 ) -> dict[ir.Value | None, ir.Value]:
     """Put the blocks of several linears in the place of them and of all between; returns what replaces which value.
 
-    now: what earlier joints have put in the place of a value; addresses: of all nodes, as they were before.
+    now: what earlier regions have put in the place of a value; addresses: of all nodes, as they were before.
     """
     steps = {step.node: step for step in plan.steps if step.node in one.nodes}
     members = []
@@ -97,7 +97,9 @@ def _replace_joint(
         del linears[node]
     graph = members[0].node.graph
     if not isinstance(graph, ir.Graph) or any(member.node.graph is not graph for member in members):
-        raise PlanError(f"{one.nodes[0]}: the operators of a joint stand in different graphs; split each of them alone")
+        raise PlanError(
+            f"{one.nodes[0]}: the operators of a region stand in different graphs; split each of them alone"
+        )
     region = region_of(members, found.constants)
     decompositions = [steps[linear.address].decomposition for linear in region.linears]
     standing = {old: new for old, new in now.items() if old is not None}
@@ -108,12 +110,12 @@ def _replace_joint(
             found.constants,
             names,
             addresses,
-            flow=one.flow,
-            stack=one.stack,
+            layout=one.layout,
+            blocks_per_node=one.blocks_per_node,
             now=standing,
         ).run()
     except Unsuited as error:
-        raise PlanError(f"{one.nodes[0]}: its joint cannot be split together: {error}; make a new plan") from None
+        raise PlanError(f"{one.nodes[0]}: its region cannot be split: {error}; make a new plan") from None
     reads = [value for node in made.removed for value in node.inputs if value is not None]
     register(model, members[0], graph, made.constants, names, sharing)
     for anchor, nodes in made.nodes.items():
@@ -181,22 +183,24 @@ def _replace_recurrent(
             drop_unread(model, value)
 
 
-def joint_problem(
+def region_problem(
     region: Region,
     decompositions: Sequence[Decomposition],
     constants: Constants,
     names: Names,
     addresses: Mapping[ir.Node, str],
     *,
-    flow: str,
-    stack: int,
+    layout: str,
+    blocks_per_node: int,
 ) -> str | None:
     """Why a region cannot be computed block by block in this way, found by trying; None when it can.
 
     The graph is left as it was, also where trying ends with an error: what was emitted reads nothing any more.
     """
     try:
-        work = prepared(region, decompositions, constants, names, addresses, flow=flow, stack=stack)
+        work = prepared(
+            region, decompositions, constants, names, addresses, layout=layout, blocks_per_node=blocks_per_node
+        )
     except Unsuited as reason:
         return str(reason)
     try:

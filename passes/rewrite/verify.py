@@ -15,7 +15,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import PlanError, Step
 from ..connectivity.edges import edges
 from ..decompose.fingerprint import fingerprint
-from ..decompose.recurrent import coupling_hash, joint_edges, units_of
+from ..decompose.recurrent import coupling_hash, edges_of_both, units_of
 from ..lowering.linear.lowerings import ON_ANY, lowering_of
 from ..lowering.protocol import why_not_plain
 from ..lowering.target import Target
@@ -31,7 +31,7 @@ def verified(step: Step, linears: dict[str, Linear], found: Survey, provider: st
     stored = linear.stored(found.constants)
     if linear.shape != step.shape or fingerprint(stored) != step.sha256:
         raise PlanError(f"{step.node}: the weight is not the one the plan was made for; make a new plan")
-    lowering = ON_ANY if step.lowering == "joint" else lowering_of(step.lowering)
+    lowering = ON_ANY if step.lowering == "region" else lowering_of(step.lowering)
     target = Target(provider=provider)
     _check_plain(step)
     if reason := lowering.why_not(linear, None, target):
@@ -63,7 +63,7 @@ def verified_recurrents(found: Survey, steps: Mapping[str, Step]) -> dict[ir.Nod
 
 def _check_plain(step: Step) -> None:
     """Blocks of several operators, and those of a recurrent one, are computed by what knows no strays and no sums."""
-    beyond_one = step.lowering in ("joint", "parallel")
+    beyond_one = step.lowering in ("region", "parallel")
     if beyond_one and (reason := why_not_plain(step.lowering, step.decomposition)):
         raise PlanError(f"{step.node}: {reason}")
 
@@ -83,7 +83,7 @@ def _check_recurrent(step: Step, way: Recurrent, found: Survey) -> None:
                 f"{step.node}: block {index} reads other states than it computes; its inputs must be features and then "
                 f"each of its outputs once more, {way.features} higher"
             )
-    _check_cover(step, joint_edges(W, R))
+    _check_cover(step, edges_of_both(W, R))
 
 
 def _check_cover(step: Step, weight: npt.NDArray[Any]) -> None:

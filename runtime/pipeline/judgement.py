@@ -61,9 +61,9 @@ def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) ->
 
 def _gains(plan: Plan) -> Iterator[float]:
     """What is predicted of each unit that is split, and of what is done before."""
-    together = {node for joint in plan.joints for node in joint.nodes}
+    together = {node for region in plan.regions for node in region.nodes}
     alone = [step.gain for step in plan.rewrites if step.node not in together]
-    joined, before = [joint.gain for joint in plan.joints], [one.gain for one in plan.preparations]
+    joined, before = [region.gain for region in plan.regions], [one.gain for one in plan.preparations]
     return (gain for gain in [*alone, *joined, *before] if gain is not None)
 
 

@@ -21,7 +21,7 @@ def one_by_one(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried,
 
     Sums are rounded in another order together, which an ArgMax over equal votes may show.
     """
-    if not draft.plan.joints and not draft.plan.reorderings:
+    if not draft.plan.regions and not draft.plan.reorderings:
         return None
     plan, tuned = planner.one_by_one()(draft.exact)
     if not plan.rewrites:
@@ -59,9 +59,9 @@ def fallen_back(attempt: Attempt, draft: Draft) -> tuple[Tried, Draft, tuple[Fal
     from ..tune.fallback import ROUNDS, dropped, to_drop, unit_speeds
 
     plan = draft.plan
-    together = {node for joint in plan.joints for node in joint.nodes}
+    together = {node for region in plan.regions for node in region.nodes}
     alone = [step for step in plan.rewrites if step.node not in together]
-    if len(alone) + len(plan.joints) + bool(plan.preparations) < 2:
+    if len(alone) + len(plan.regions) + bool(plan.preparations) < 2:
         return None  # without its only unit it is the original
     home = at_home(attempt.place.loaded, draft.exact)
     speeds = unit_speeds(home, plan, attempt.trials, attempt.batch, progress=attempt.progress)

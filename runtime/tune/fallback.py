@@ -80,12 +80,12 @@ def unit_speeds(
             key = key_of(
                 {
                     "unit": signature(part, [step.decomposition for step in unit.steps]),
-                    "form": form_of(unit.steps, unit.joint),
+                    "form": form_of(unit.steps, unit.region),
                     "extents": [step.extents for step in unit.steps],
                 }
             )
             if key not in known:
-                form = rewrite(part, alone(plan, unit.steps, (unit.joint,) if unit.joint else ()))
+                form = rewrite(part, alone(plan, unit.steps, (unit.region,) if unit.region else ()))
                 races = race_excerpt(model, part, {unit.way: form}, activations, trials=trials, racer=racer)
                 known[key] = _lowest(races.forms[unit.way], races.counts)
             speed = known[key]

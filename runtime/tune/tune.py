@@ -147,8 +147,8 @@ def tune(
     for index, unit in enumerate(units):
         if progress:
             progress(index, len(units), unit.nodes[0])
-        steps, joints, tuned = work.tuned(unit)
-        plan = replaced(plan, unit, steps, joints)
+        steps, regions, tuned = work.tuned(unit)
+        plan = replaced(plan, unit, steps, regions)
         found.append(tuned)
     return Tuned(plan=plan, units=tuple(found), warnings=tuple(work.cache.warnings))
 
@@ -179,8 +179,8 @@ class _Work:
     known: dict[str, tuple[str, _Outcome]]
 
     def tuned(self, unit: PlanUnit) -> tuple[tuple[Step, ...], tuple[Any, ...], TunedUnit]:
-        """The steps and joints that take the place of a unit's, and what was measured."""
-        same = unit.steps, (unit.joint,) if unit.joint else ()
+        """The steps and regions that take the place of a unit's, and what was measured."""
+        same = unit.steps, (unit.region,) if unit.region else ()
         try:
             ways = alternatives(unit, self.seen, self.plan, threads=self.trials.threads)
             if not ways:
@@ -212,7 +212,7 @@ class _Work:
             return *same, unit_
         note = f"measured {lowest[0].ratio:.2f}x the speed of dense{_at(counts)}"
         steps = tuple(replace(step, reason=step.reason.told(f"{step.reason}; {note}")) for step in winner.steps)
-        return steps, winner.joints, unit_
+        return steps, winner.regions, unit_
 
     def _outcome(self, unit: PlanUnit, part: ir.Model, ways: Sequence[Alternative]) -> tuple[str, _Outcome]:
         """Where the figures come from, and the figures; from memory where it was there."""
@@ -247,7 +247,7 @@ class _Work:
         forms, refused = {}, {}
         for one in ways:
             try:
-                forms[one.way] = rewrite(part, alone(self.plan, one.steps, one.joints))
+                forms[one.way] = rewrite(part, alone(self.plan, one.steps, one.regions))
             except PlanError as error:
                 refused[one.way] = Raced(problem=str(error))
         return forms, refused
@@ -271,8 +271,8 @@ class _Work:
         """Everything that a measurement depends on."""
         return {
             "unit": signature(part, [step.decomposition for one in ways for step in one.steps]),
-            "planned": form_of(unit.steps, unit.joint),
-            "ways": [form_of(one.steps, one.joints[0] if one.joints else None) for one in ways],
+            "planned": form_of(unit.steps, unit.region),
+            "ways": [form_of(one.steps, one.regions[0] if one.regions else None) for one in ways],
             "force": self.force,
             "extents": [step.extents for step in unit.steps],
             "sizes": _sizes(self.activations),

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .ir.plan.plan import Plan as Plan
     from .ir.plan.plan import Step as Step
     from .ir.plan.preparation import Preparation as Preparation
-    from .ir.plan.region_split import Joint as Joint
+    from .ir.plan.region_split import RegionSplit as RegionSplit
     from .ir.plan.wanted import Wanted as Wanted
     from .ir.reason import Cause as Cause
     from .ir.reason import Reason as Reason
@@ -133,7 +133,7 @@ _MODULES = {
     "ir.plan.null": ("NullError",),
     "ir.plan.plan": ("Block", "Decomposition", "Plan", "Step"),
     "ir.plan.preparation": ("Preparation",),
-    "ir.plan.region_split": ("Joint",),
+    "ir.plan.region_split": ("RegionSplit",),
     "ir.plan.wanted": ("Wanted",),
     "ir.reason": ("Cause", "Reason"),
     "passes.anneal.activity.activity": ("ActivityError",),

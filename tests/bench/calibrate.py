@@ -30,7 +30,7 @@ from scission.models.planted import ffn as planted_ffn
 from scission.passes.lowering import prices as price_list
 from scission.passes.lowering.linear.lowerings import lowering_of
 from scission.passes.lowering.prices import Prices, prices_of
-from scission.passes.lowering.region.cost import joint_seconds, region_seconds
+from scission.passes.lowering.region.cost import region_seconds, region_split_seconds
 from scission.passes.planning.analysis import analyse
 from scission.passes.planning.regions import candidate, grow
 from scission.runtime.ort.session import open_session
@@ -48,7 +48,7 @@ FITTED = (
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of one way to compute one case; size, count: of weight and blocks; way: a lowering or 'flow/stack'."""
+    """Seconds of one way to compute one case; size, count: of weight and blocks; way: a lowering or 'layout/blocks'."""
 
     kind: str
     size: int
@@ -86,14 +86,14 @@ def network(size: int, count: int, shuffle: bool) -> onnx.ModelProto:
 
 
 def network_ways(original: onnx.ModelProto, count: int) -> dict[str, onnx.ModelProto]:
-    """A feed-forward network as one region, in every flow and stack."""
+    """A feed-forward network as one region, in every layout, stacked and not."""
     plan = scission.plan(original, provider="cpu", threads=1, force=True)
-    (joint,) = plan.joints
+    (region,) = plan.regions
     ways = {}
-    for flow in ("rows", "columns"):
-        for stack in sorted({1, 4, count}):
-            changed = replace(plan, joints=(replace(joint, flow=flow, stack=stack),))
-            ways[f"{flow}/{stack}"] = scission.apply(original, changed)
+    for layout in ("features_last", "features_first"):
+        for blocks_per_node in sorted({1, 4, count}):
+            changed = replace(plan, regions=(replace(region, layout=layout, blocks_per_node=blocks_per_node),))
+            ways[f"{layout}/{blocks_per_node}"] = scission.apply(original, changed)
     return ways
 
 
@@ -139,8 +139,10 @@ class Predictor:
         grown = self.regions[key]
         if one.way == "dense":
             return region_seconds(grown.region, one.rows, machine)
-        flow, stack = one.way.split("/")
-        return joint_seconds(grown.region, grown.decompositions, flow, int(stack), one.rows, machine, grown.copies)
+        layout, blocks_per_node = one.way.split("/")
+        return region_split_seconds(
+            grown.region, grown.decompositions, layout, int(blocks_per_node), one.rows, machine, grown.copies
+        )
 
 
 def fit(measured: list[Measured], predictor: Predictor) -> tuple[Prices, float]:

@@ -66,8 +66,8 @@ def stacked() -> onnx.ModelProto:
             if model is None:
                 model = part
             else:
-                joint = [(model.graph.output[0].name, part.graph.input[0].name)]
-                model = compose.merge_models(model, part, io_map=joint)
+                between = [(model.graph.output[0].name, part.graph.input[0].name)]
+                model = compose.merge_models(model, part, io_map=between)
         onnx.save(model, path)
     return onnx.load(path)
 

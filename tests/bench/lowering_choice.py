@@ -150,7 +150,7 @@ def tuned_units(model: onnx.ModelProto, rows: int, setting: Setting) -> Iterator
     """
     options = {"provider": setting.provider, "threads": setting.threads, "rows": [rows]}
     plan = scission.plan(model, **options)
-    wide = plan if plan.joints else scission.plan(model, force=True, **options)
+    wide = plan if plan.regions else scission.plan(model, force=True, **options)
     trials = scission.Trials(provider=setting.provider, threads=setting.threads)
     dense = {step.node for step in plan.steps if step.lowering == "dense"}
     for unit in tune(load(model), wide, trials, [rows], cache=False).units:

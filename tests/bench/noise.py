@@ -103,7 +103,7 @@ def tuning(threads: int | None) -> Iterator[Figure]:
     (unit,) = plan_units(plan, seen)
     part = excerpt(seen, unit.operators, unit.inner)
     chosen = [one for one in alternatives(unit, seen, plan, threads=threads) if one.way in ways]
-    forms = {one.way: rewrite(part, alone(plan, one.steps, one.joints)) for one in chosen}
+    forms = {one.way: rewrite(part, alone(plan, one.steps, one.regions)) for one in chosen}
 
     def long(models, feed, **options):  # type: ignore[no-untyped-def]
         longer = replace(options["trials"], seconds=10 * SECONDS)

@@ -15,14 +15,14 @@ from scission.ir.graph.linear import scopes
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
 from scission.ir.plan.plan import PlanError
-from scission.ir.plan.region_split import Joint
-from scission.passes.decompose.region import group_joint
+from scission.ir.plan.region_split import RegionSplit
+from scission.passes.decompose.region import group_region
 from scission.passes.lowering.nodes.emitter import Names
 from scission.passes.planning.analysis import analyse_linear
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.regions import candidate, grow
 from scission.passes.planning.settings import PlanSettings
-from scission.passes.rewrite.rewrite import joint_problem
+from scission.passes.rewrite.rewrite import region_problem
 
 MS = "com.microsoft"
 RUNS = ((3, 5), (1, 1), (2, 4), (0, 3), (3, 0))  # extents of "N" and "S"
@@ -54,21 +54,27 @@ def session(proto):
 
 
 def ways(region):
-    """(decompositions, flow, stack): all blocks and two of them, one by one, in pairs and all at once."""
+    """(decompositions, layout, blocks_per_node): all blocks and two of them, one by one, in pairs and all at once."""
     for count in sorted({2, len(region.decompositions[0].blocks)}):
-        found = group_joint(region.decompositions, count)
+        found = group_region(region.decompositions, count)
         blocks = len(found[0].blocks)
-        for flow in ("rows", "columns") if blocks > 1 else ():
-            for stack in sorted({1, 2, blocks}):
-                yield found, flow, stack
+        for layout in ("features_last", "features_first") if blocks > 1 else ():
+            for blocks_per_node in sorted({1, 2, blocks}):
+                yield found, layout, blocks_per_node
 
 
-def problem(seen, region, found, flow="rows", stack=1):
+def problem(seen, region, found, layout="features_last", blocks_per_node=1):
     """Why a region cannot be computed in this way; the graph is as it was after asking."""
     addresses = {node: address for scope in scopes(seen.model) for node, address in scope.addresses.items()}
     before = uses(seen.model)
-    why = joint_problem(
-        region.region, found, seen.found.constants, Names(seen.model), addresses, flow=flow, stack=stack
+    why = region_problem(
+        region.region,
+        found,
+        seen.found.constants,
+        Names(seen.model),
+        addresses,
+        layout=layout,
+        blocks_per_node=blocks_per_node,
     )
     assert uses(seen.model) == before
     return why
@@ -83,21 +89,21 @@ def uses(model):
     return {value: len(value.uses()) for value in values}
 
 
-def joined(plan, seen, regions, flow="rows", stack=1):
+def joined(plan, seen, regions, layout="features_last", blocks_per_node=1):
     """The plan with everything dense but these regions: [(region, decompositions)]."""
     sha = {one.linear.address: one.analysis.sha256 for one in candidates(seen)}
-    blocks, joints = {}, []
+    blocks, splits = {}, []
     for region, found in regions:
         nodes = tuple(linear.address for linear in region.region.linears)
         blocks |= dict(zip(nodes, found, strict=True))
-        joints.append(Joint(nodes=nodes, flow=flow, stack=stack))
+        splits.append(RegionSplit(nodes=nodes, layout=layout, blocks_per_node=blocks_per_node))
     steps = [
-        dataclasses.replace(s, lowering="joint", decomposition=blocks[s.node], sha256=sha[s.node])
+        dataclasses.replace(s, lowering="region", decomposition=blocks[s.node], sha256=sha[s.node])
         if s.node in blocks
         else dataclasses.replace(s, lowering="dense")
         for s in plan.steps
     ]
-    return dataclasses.replace(plan, steps=tuple(steps), joints=tuple(joints))
+    return dataclasses.replace(plan, steps=tuple(steps), regions=tuple(splits))
 
 
 def dense_plan(proto):
@@ -139,7 +145,7 @@ def assert_same(before, after):
 
 
 def check_every_way(proto, feeds):
-    """Rewrite every region of a model in every way and compare; counts of (flow, stacked, reason or None).
+    """Rewrite every region of a model in every way and compare; counts of (layout, stacked, reason or None).
 
     feeds: several sets of inputs; those that ONNX Runtime refuses for the model itself are left out.
     """
@@ -151,10 +157,10 @@ def check_every_way(proto, feeds):
     regions = grown(seen)
     for region in regions:
         plan = plan or dense_plan(proto)
-        for found, flow, stack in ways(region):
-            why = problem(seen, region, found, flow, stack)
-            counts[flow, stack > 1, why] += 1
-            asked = joined(plan, seen, [(region, found)], flow, stack)
+        for found, layout, blocks_per_node in ways(region):
+            why = problem(seen, region, found, layout, blocks_per_node)
+            counts[layout, blocks_per_node > 1, why] += 1
+            asked = joined(plan, seen, [(region, found)], layout, blocks_per_node)
             try:
                 changed = scission.apply(proto, asked)
             except PlanError as error:
@@ -226,16 +232,16 @@ def feeds(proto, sizes, seed=0):
 
 
 def checked(proto, runs=RUNS):
-    """Counts of (flow, stacked, reason) over all ways, all of them compared; at least one region was found."""
+    """Counts of (layout, stacked, reason) over all ways, all of them compared; at least one region was found."""
     counts = check_every_way(proto, [feeds(proto, {"N": N, "S": S}, i) for i, (N, S) in enumerate(runs)])
     assert counts
     return counts
 
 
 def done(counts):
-    """(flow, stacked) that could be carried out, and the reasons of the others."""
+    """(layout, stacked) that could be carried out, and the reasons of the others."""
     return {key[:2] for key in counts if key[2] is None}, {key[2] for key in counts if key[2] is not None}
 
 
-ROWS = {("rows", False), ("rows", True)}
-ALL = ROWS | {("columns", False), ("columns", True)}
+ROWS = {("features_last", False), ("features_last", True)}
+ALL = ROWS | {("features_first", False), ("features_first", True)}

@@ -15,7 +15,7 @@ from ..prices import Prices
 from ..seconds import FLOAT_BYTES, dense_seconds, products_seconds, transpose_seconds
 from .emit import stacks_of
 
-__all__ = ["joint_seconds", "region_seconds"]
+__all__ = ["region_seconds", "region_split_seconds"]
 
 PERMUTATION_NODES = 4  # Slice and Shape of one column, Expand, GatherElements
 STACK_NODES = 2  # Reshape and Transpose, for each stack
@@ -23,9 +23,9 @@ STACK_NODES = 2  # Reshape and Transpose, for each stack
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a region is computed: its flow, how many groups of blocks, whether they are stacks, bytes of an entry."""
+    """How a region is computed: its layout, how many groups of blocks, whether they are stacks, bytes of an entry."""
 
-    flow: str
+    layout: str
     groups: int
     stacked: bool
     itemsize: int
@@ -37,11 +37,11 @@ def region_seconds(region: Region, rows: int, prices: Prices) -> float:
     return sum(products) + len(region.inner) * prices.node_s + _touched(region, rows, prices)
 
 
-def joint_seconds(
+def region_split_seconds(
     region: Region,
     decompositions: Sequence[Decomposition],
-    flow: str,
-    stack: int,
+    layout: str,
+    blocks_per_node: int,
     rows: int,
     prices: Prices,
     copies: Collection[Linear] = (),
@@ -49,20 +49,20 @@ def joint_seconds(
     """Predicted seconds of a region for `rows` activation rows: products, launches, what operators in between compute,
     and index work where it begins and ends; copies: its linears that are selections, which multiply nothing.
     """
-    groups = stacks_of(len(decompositions[0].blocks), stack)
+    groups = stacks_of(len(decompositions[0].blocks), blocks_per_node)
     itemsize = int(region.linears[0].dtype.itemsize)
-    way = _Way(flow, len(groups), stack > 1, itemsize)
+    way = _Way(layout, len(groups), blocks_per_node > 1, itemsize)
     seconds = len(region.inner) * len(groups) * prices.node_s + _touched(region, rows, prices)
     entered: set[object] = set()
     for linear, found in zip(region.linears, decompositions, strict=True):
         blocks = [block.shape for block in found.blocks]
         if linear not in copies:
-            kind = prices.left() if flow == "columns" and rows > 1 else prices
-            kind = prices.stacked() if stack > 1 else kind
+            kind = prices.left() if layout == "features_first" and rows > 1 else prices
+            kind = prices.stacked() if blocks_per_node > 1 else kind
             seconds += (
                 products_seconds(blocks, rows, itemsize, kind) - (len(blocks) - len(groups)) * prices.gemm_launch_s
             )
-            seconds += 0 if stack == 1 else len(blocks) * prices.batched_block_s
+            seconds += 0 if blocks_per_node == 1 else len(blocks) * prices.batched_block_s
         key = (linear.activation, tuple(block.inputs.tobytes() for block in found.blocks))
         if not region.is_internal(linear) and key not in entered:
             entered.add(key)
@@ -85,7 +85,7 @@ def _enter(linear: Linear, found: Decomposition, way: _Way, rows: int, prices: P
     size = linear.shape[1] if copies else sum(block.inputs.size for block in found.blocks)
     elements = size * rows
     moved = elements * prices.copy_s * way.itemsize / FLOAT_BYTES
-    if way.flow == "columns":
+    if way.layout == "features_first":
         turned = _turned(linear.shape[0] * rows, 1, rows, way.itemsize, prices)
         return way.groups * prices.node_s + moved + size * prices.find_row_s + turned
     seconds = prices.node_s + moved
@@ -103,10 +103,10 @@ def _leave(found: Decomposition, way: _Way, rows: int, prices: Prices) -> float:
     moved = elements * prices.copy_s * way.itemsize / FLOAT_BYTES
     natural = bool((order == np.arange(order.size)).all())
     seconds = prices.node_s + moved
-    if way.flow == "columns" and not way.stacked and not natural:
+    if way.layout == "features_first" and not way.stacked and not natural:
         turned = _turned(elements, 1, rows, way.itemsize, prices)
         return seconds + prices.node_s + moved + order.size * prices.find_row_s + turned
-    if way.flow == "columns":
+    if way.layout == "features_first":
         seconds += _turned(elements, way.groups, rows, way.itemsize, prices)
     elif way.stacked:
         seconds += STACK_NODES * way.groups * prices.node_s + moved

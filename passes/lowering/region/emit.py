@@ -1,9 +1,10 @@
 """A region block by block: every linear and every operator in between once for each block, or once for a stack of them.
 
 What enters the region is brought into the order of the blocks once, what leaves it is put back once; in between no
-feature moves. With flow 'rows' features stay on the axis that they are on. With flow 'columns' activations of two
-dimensions are transposed when they enter and when they leave, since copying whole rows is faster than picking columns.
-A stack of blocks of equal shape is one tensor with a new first axis, and one node computes them all.
+feature moves. With layout 'features_last' features stay on the axis that they are on. With layout 'features_first'
+activations of two dimensions are transposed when they enter and when they leave, since copying whole rows is faster
+than picking columns. A stack of blocks of equal shape is one tensor with a new first axis, and one node computes them
+all.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ...decompose.region import Ids, Selection, assign, selections
 from ..linear.select import selection as picked
 from ..nodes.emitter import Emitter, Names
 from .ends import Entrance, leave
-from .linear import Group, JointLinear, role_of
+from .linear import Group, RegionLinear, role_of
 from .node import restrict
 from .region_node import Stackable, Unsuited
 
@@ -46,15 +47,15 @@ def prepared(
     names: Names,
     addresses: Mapping[ir.Node, str],
     *,
-    flow: str = "rows",
-    stack: int = 1,
+    layout: str = "features_last",
+    blocks_per_node: int = 1,
     now: Mapping[ir.Value, ir.Value] | None = None,
 ) -> RegionWork:
     """What emits a region in blocks, where its blocks allow that; changes no graph and emits nothing yet.
 
-    decompositions: of each linear of the region, block i of each being one block of the region; flow, stack: see
-    `Joint`; now: what stands in the place of a value already. Raises Unsuited with a reason where the blocks contradict
-    each other.
+    decompositions: of each linear of the region, block i of each being one block of the region; layout,
+    blocks_per_node: see `RegionSplit`; now: what stands in the place of a value already. Raises Unsuited with a reason
+    where the blocks contradict each other.
     """
     for linear in region.linears:
         if reason := unfit(linear):
@@ -62,20 +63,20 @@ def prepared(
     block_of = assign(region, decompositions)
     if block_of is None:
         raise Unsuited("its blocks contradict each other: what one writes another reads")
-    groups = stacks_of(len(decompositions[0].blocks), stack)
-    columns = flow == "columns"
-    selected = _selected(region, block_of, groups, columns=columns)
-    entrance = Entrance(groups=groups, columns=columns, now=now or {})
-    return RegionWork(region, decompositions, constants, names, addresses, columns, groups, selected, entrance)
+    groups = stacks_of(len(decompositions[0].blocks), blocks_per_node)
+    features_first = layout == "features_first"
+    selected = _selected(region, block_of, groups, features_first=features_first)
+    entrance = Entrance(groups=groups, features_first=features_first, now=now or {})
+    return RegionWork(region, decompositions, constants, names, addresses, features_first, groups, selected, entrance)
 
 
-def stacks_of(count: int, stack: int) -> list[Group]:
+def stacks_of(count: int, blocks_per_node: int) -> list[Group]:
     """The blocks that are computed at once.
 
     >>> stacks_of(5, 2)
     [(0, 1), (2, 3), (4,)]
     """
-    return [tuple(range(first, min(first + stack, count))) for first in range(0, count, stack)]
+    return [tuple(range(first, min(first + blocks_per_node, count))) for first in range(0, count, blocks_per_node)]
 
 
 @dataclass(slots=True, eq=False)
@@ -87,7 +88,7 @@ class RegionWork:
     constants: Constants
     names: Names
     addresses: Mapping[ir.Node, str]
-    columns: bool
+    features_first: bool
     groups: list[Group]
     selected: Mapping[ir.Value, list[Selection]]
     entrance: Entrance
@@ -124,7 +125,9 @@ class RegionWork:
                     self._inner(emitter, node, index, group)
             for output in (output for output in outputs if output in exits):
                 parts, blocks = self.parts[output], self.selected[output]
-                replaced[output] = leave(emitter, output, parts, blocks, self.groups, columns=self.columns)
+                replaced[output] = leave(
+                    emitter, output, parts, blocks, self.groups, features_first=self.features_first
+                )
             nodes[node] = emitter.nodes
         constants = tuple(made for emitter in self.emitters for made in emitter.constants)
         return Emitted(nodes, constants, replaced, tuple(self.region.nodes))
@@ -134,12 +137,12 @@ class RegionWork:
         return self.emitters[-1]
 
     def _linear(self, emitter: Emitter, linear: Linear, found: Decomposition) -> list[ir.Value]:
-        one = JointLinear(
+        one = RegionLinear(
             linear=linear,
             found=found,
             emitter=emitter,
             constants=self.constants,
-            columns=self.columns,
+            features_first=self.features_first,
             shared=self.shared,
         )
         if self.region.is_internal(linear):
@@ -165,7 +168,7 @@ class RegionWork:
             constants=self.constants,
             labels=self.region.features.labels,
             selected=self.owned[index],
-            columns=self.columns,
+            features_first=self.features_first,
             shared=self.shared,
         )
         for old, new in zip(node.outputs, restrict(site), strict=True):
@@ -175,7 +178,7 @@ class RegionWork:
 
 
 def _selected(
-    region: Region, block_of: Ids, groups: Sequence[Group], *, columns: bool
+    region: Region, block_of: Ids, groups: Sequence[Group], *, features_first: bool
 ) -> dict[ir.Value, list[Selection]]:
     """What each block owns of each value along each of its axes.
 
@@ -185,7 +188,7 @@ def _selected(
     selected: dict[ir.Value, list[Selection]] = {}
     for value, parts in selections(region, block_of, region.written, sum(map(len, groups))):
         labels = region.features.labels[value]
-        if columns and (labels.ndim != 2 or labels.shape[0] > 1):
+        if features_first and (labels.ndim != 2 or labels.shape[0] > 1):
             raise Unsuited(f"the features of {value.name!r} are not on the last of two axes")
         owned = [found for found in parts if found is not None]
         if len(owned) < len(parts):

@@ -25,11 +25,11 @@ __all__ = ["Entrance", "leave"]
 class Entrance:
     """How activations enter a region, each once however many linears read it.
 
-    columns: whether features come first; now: what stands in the place of a value already.
+    features_first: whether features come first; now: what stands in the place of a value already.
     """
 
     groups: Sequence[Group]
-    columns: bool
+    features_first: bool
     now: Mapping[ir.Value, ir.Value]
     entered: dict[Any, list[ir.Value]] = field(default_factory=dict)
     turned: dict[ir.Value, ir.Value] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Entrance:
             raise Unsuited("blocks of different sizes cannot be stacked")
         key = (linear.activation, tuple(one.tobytes() for one in wanted))
         if key not in self.entered:
-            self.entered[key] = (self._columns if self.columns else self._rows)(emitter, linear, wanted)
+            self.entered[key] = (self._columns if self.features_first else self._rows)(emitter, linear, wanted)
         return self.entered[key]
 
     def _columns(self, emitter: Emitter, linear: Linear, wanted: Sequence[Ids]) -> list[ir.Value]:
@@ -111,7 +111,7 @@ def leave(
     selections: Sequence[Selection],
     groups: Sequence[Group],
     *,
-    columns: bool,
+    features_first: bool,
 ) -> ir.Value:
     """A value of a region whole, each feature in its place.
 
@@ -124,11 +124,14 @@ def leave(
         raise Unsuited(f"the blocks of {value.name!r} lie on several axes")
     axis = told[0] if told else rank - 1
     order = np.concatenate([one[axis] for one in selections])
-    if columns and max(map(len, groups)) == 1:
+    if features_first and max(map(len, groups)) == 1:
         whole = _turned(emitter, value, pieces, order)
     else:
         ends = zip(pieces, groups, strict=True)
-        flat = [_flat(emitter, value, piece, (axis, rank), selections, group, columns=columns) for piece, group in ends]
+        flat = [
+            _flat(emitter, value, piece, (axis, rank), selections, group, features_first=features_first)
+            for piece, group in ends
+        ]
         whole = flat[0] if len(flat) == 1 else _typed(emitter.one("Concat", flat, "leave", axis=axis), value)
         if not _is_natural(order):
             whole = _restored(emitter, whole, axis, rank, order)
@@ -143,16 +146,16 @@ def _flat(
     selections: Sequence[Selection],
     group: Group,
     *,
-    columns: bool,
+    features_first: bool,
 ) -> ir.Value:
     """What a group computed with all its features on one axis: (count, …, each) to (…, count · each); place: that
     axis, of how many."""
     axis, rank = place
     if len(group) == 1:
-        return _typed(emitter.one("Transpose", [piece], "leave", perm=[1, 0]), value) if columns else piece
+        return _typed(emitter.one("Transpose", [piece], "leave", perm=[1, 0]), value) if features_first else piece
     if axis != rank - 1:
         raise Unsuited(f"the blocks of {value.name!r} are not on its last axis")
-    perm = [2, 0, 1] if columns else [*range(1, axis + 1), 0, axis + 1]
+    perm = [2, 0, 1] if features_first else [*range(1, axis + 1), 0, axis + 1]
     apart = _typed(emitter.one("Transpose", [piece], "leave", perm=perm), value)
     total = sum(selections[index][axis].size for index in group)
     # No -1, which would be ambiguous without any rows.

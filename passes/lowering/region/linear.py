@@ -18,7 +18,7 @@ from ..nodes.primitives import bias_of
 from ..nodes.weights import BlockWeights
 from .region_node import Unsuited
 
-__all__ = ["Group", "JointLinear", "role_of"]
+__all__ = ["Group", "RegionLinear", "role_of"]
 
 Group = tuple[int, ...]
 SHAPES = 15  # operator set from which Shape takes a part, and a Reshape can be told that a zero is an empty axis
@@ -34,18 +34,18 @@ def role_of(group: Group) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class JointLinear:
+class RegionLinear:
     """A linear of a region, as it is emitted.
 
-    columns: whether features come first, in two dimensions; shared: what was computed for other nodes and serves here
-    as well, added to.
+    features_first: whether features come first, in two dimensions; shared: what was computed for other nodes and serves
+    here as well, added to.
     """
 
     linear: Linear
     found: Decomposition
     emitter: Emitter
     constants: Constants
-    columns: bool
+    features_first: bool
     shared: dict[Any, ir.Value]
 
     def products(self, groups: Sequence[Group], pieces: Sequence[ir.Value]) -> list[ir.Value]:
@@ -53,7 +53,7 @@ class JointLinear:
 
         Raises Unsuited where blocks cannot be stacked.
         """
-        weights = BlockWeights(self.linear, self.constants, outputs_first=self.columns or self.linear.transposed)
+        weights = BlockWeights(self.linear, self.constants, outputs_first=self.features_first or self.linear.transposed)
         return [
             self._alone(group, piece, weights) if len(group) == 1 else self._stacked(group, piece)
             for group, piece in zip(groups, pieces, strict=True)
@@ -75,12 +75,12 @@ class JointLinear:
     def _alone(self, group: Group, piece: ir.Value, weights: BlockWeights) -> ir.Value:
         linear, node, role = self.linear, self.linear.node, role_of(group)
         weight = weights.block(self.emitter, role, self.found.blocks[group[0]])
-        weight_first = self.columns or node.inputs[0] is linear.weight  # the latter in an Einsum
+        weight_first = self.features_first or node.inputs[0] is linear.weight  # the latter in an Einsum
         operands = [weight, piece] if weight_first else [piece, weight]
         factors = {"alpha": linear.alpha} if linear.alpha != 1 else {}
         bias = self._bias(group, 2)
-        if self._rank == 2 and (self.columns or linear.op in ("MatMul", "Gemm")):
-            turn = {"transB": 1} if linear.transposed and not self.columns else {}
+        if self._rank == 2 and (self.features_first or linear.op in ("MatMul", "Gemm")):
+            turn = {"transB": 1} if linear.transposed and not self.features_first else {}
             if bias is None and not turn and not factors:
                 return self.emitter.one("MatMul", operands, role)
             factors |= {"beta": linear.beta} if linear.beta != 1 and bias is not None else {}
@@ -96,8 +96,10 @@ class JointLinear:
             raise Unsuited("a product with a factor of its own cannot be stacked")
         canonical = linear.canonical(self.constants)
         parts = [canonical[np.ix_(b.inputs, b.outputs)] for b in (self.found.blocks[index] for index in group)]
-        weight = self.emitter.constant(np.stack([part.T if self.columns else part for part in parts]), f"{role}/weight")
-        if self.columns:
+        weight = self.emitter.constant(
+            np.stack([part.T if self.features_first else part for part in parts]), f"{role}/weight"
+        )
+        if self.features_first:
             return self._added(group, self.emitter.one("MatMul", [weight, piece], role), 2)
         if self._rank == 2:
             return self._added(group, self.emitter.one("MatMul", [piece, weight], role), 2)
@@ -143,7 +145,7 @@ class JointLinear:
         if bias is None:
             return None
         parts = [bias[self.found.blocks[index].outputs] for index in group]
-        if self.columns:
+        if self.features_first:
             parts = [part[:, None] for part in parts]
         elif len(group) > 1:
             parts = [part.reshape(*(1,) * (rank - 1), -1) for part in parts]

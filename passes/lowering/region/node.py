@@ -18,10 +18,10 @@ __all__ = ["restrict"]
 def restrict(site: Stackable) -> list[ir.Value | None]:
     """Emit a node for one group of blocks; returns its outputs, None for those that nobody reads.
 
-    Raises Unsuited with a reason where that is not possible in the flow that was asked for.
+    Raises Unsuited with a reason where that is not possible in the layout that was asked for.
     """
     op = site.node.op_type
-    if site.columns and op not in POINTWISE | QUANTISING:
+    if site.features_first and op not in POINTWISE | QUANTISING:
         raise Unsuited(f"{op} cannot be computed with features first")
     return EMITTERS[op](site)
 
@@ -33,7 +33,7 @@ def _of_output(site: Stackable) -> tuple[int, Sequence[Selection]]:
 
 def _pointwise(site: Stackable) -> list[ir.Value | None]:
     rank, selections = _of_output(site)
-    if site.node.op_type in VECTOR_BIASED and len(site.node.inputs) > 1 and (site.stacked or site.columns):
+    if site.node.op_type in VECTOR_BIASED and len(site.node.inputs) > 1 and (site.stacked or site.features_first):
         raise Unsuited(f"{site.node.op_type} takes a vector along the last axis only")
     if site.node.op_type == "PRelu" and site.stacked and not site.inside[0]:
         raise Unsuited("PRelu has as many dimensions as its first operand, which comes from outside")

@@ -29,8 +29,8 @@ class Stackable(NodeView):
 
     operands: what stands in the place of its inputs; inside: which of them are computed in the region, on the features
     of the group alone, stacked along a new first axis where the group has several blocks; selected: for each value of
-    the region what each block of the group owns along each axis; columns: whether features come first; shared: what
-    was computed for other blocks and serves these as well, added to.
+    the region what each block of the group owns along each axis; features_first: whether features come first; shared:
+    what was computed for other blocks and serves these as well, added to.
     """
 
     emitter: Emitter
@@ -39,7 +39,7 @@ class Stackable(NodeView):
     inside: Sequence[bool]
     labels: Mapping[ir.Value, Labels]
     selected: Mapping[ir.Value, Sequence[Selection]]
-    columns: bool
+    features_first: bool
     shared: dict[Any, ir.Value]
 
     @property
@@ -136,7 +136,7 @@ class Stackable(NodeView):
     def _constant(self, index: int, value: ir.Value, rank: int, selections: Sequence[Selection]) -> ir.Value:
         shape = self.constants.describe(value)[0]
         wanted = self._wanted(shape, rank, selections)
-        if self.columns and shape[-2:-1] not in ((), (1,)):
+        if self.features_first and shape[-2:-1] not in ((), (1,)):
             raise Unsuited(f"{value.name!r} tells rows apart")
         if all(one is None for row in wanted for one in row):
             return value
@@ -149,7 +149,7 @@ class Stackable(NodeView):
                     part = np.take(part, one, axis)
             cut.append(part)
         role = f"{self.role}/operand.{index}"
-        if self.columns:
+        if self.features_first:
             cut = [part.reshape(-1, 1) for part in cut]
             return self.emitter.constant(np.stack(cut) if self.stacked else cut[0], role)
         if self.stacked:
@@ -161,7 +161,7 @@ class Stackable(NodeView):
         shape = shape_of(value)
         if shape is None:
             raise Unsuited(f"{value.name!r} has no known rank")
-        if self.columns and len(shape):
+        if self.features_first and len(shape):
             raise Unsuited(f"{value.name!r} comes from outside")
         return self._cut(value, operand, list(shape), rank, selections)
 

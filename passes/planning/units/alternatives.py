@@ -11,19 +11,19 @@ from ....ir.graph.linear import Linear, scopes
 from ....ir.graph.recurrent import Recurrent
 from ....ir.graph.view import View
 from ....ir.plan.plan import Plan, Step
-from ....ir.plan.region_split import Joint
+from ....ir.plan.region_split import RegionSplit
 from ....ir.reason import Cause, Reason
 from ...decompose.recurrent import couple
 from ...lowering.nodes.emitter import Names
 from ...lowering.recurrent.lowering import CELLS
 from ...lowering.target import Target
-from ...rewrite.rewrite import joint_problem
+from ...rewrite.rewrite import region_problem
 from ..analysis import Analysis, analyse_linear
 from ..candidates import Question, candidates
 from ..cell_candidates import Direction, cell_candidates
 from ..linear import names_of
 from ..recurrent import runs_of
-from ..regions import JointOption, candidate, grown_from, joined, joint_options
+from ..regions import RegionOption, candidate, grown_from, joined, region_options
 from ..wording import praise
 from .unit import PlanUnit, way_of
 
@@ -43,7 +43,7 @@ class Alternative:
 
     way: str
     steps: tuple[Step, ...]
-    joints: tuple[Joint, ...]
+    regions: tuple[RegionSplit, ...]
     gain: float
 
 
@@ -60,8 +60,8 @@ def alternatives(
     work = _Work(seen, plan, Target(provider=plan.provider, threads=several))
     if not unit.linears:
         return _sorted(_ranked(work.parallel(unit), unit.way)[:most])
-    if unit.joint is not None:
-        return work.of_joint(unit, most)
+    if unit.region is not None:
+        return work.of_region(unit, most)
     found = work.of_step(unit.steps[0], unit.linears[0])
     ours = [] if any(one.way == unit.way for one in found) else _as_planned(unit)
     return _sorted(_ranked([*found, *ours], unit.way)[:most])
@@ -102,7 +102,7 @@ class _Work:
 
     # Linears together
 
-    def of_joint(self, unit: PlanUnit, most: int) -> list[Alternative]:
+    def of_region(self, unit: PlanUnit, most: int) -> list[Alternative]:
         constants = self.seen.found.constants
         analyses = {one: analyse_linear(one, constants) for one in unit.linears}
         apart = self._apart(unit, analyses)
@@ -114,15 +114,15 @@ class _Work:
         )
         if grown is None or grown.region.linears != unit.linears:  # a plan that was edited by hand
             return _sorted([*planned, *apart])
-        options = joint_options(grown, self.plan.rows_of(unit.nodes), self.target, self.plan.grain)
+        options = region_options(grown, self.plan.rows_of(unit.nodes), self.target, self.plan.grain)
         together = {one: option for option in options for one in [self._joined(unit, option, analyses)]}
         names = Names(self.seen.model)
         graph = unit.linears[0].node.graph
         addresses = next(scope.addresses for scope in scopes(self.seen.model) if scope.graph is graph)
 
-        def can(option: JointOption) -> bool:
-            how: dict[str, Any] = {"flow": option.flow, "stack": option.stack}
-            return joint_problem(grown.region, option.decompositions, constants, names, addresses, **how) is None
+        def can(option: RegionOption) -> bool:
+            how: dict[str, Any] = {"layout": option.layout, "blocks_per_node": option.blocks_per_node}
+            return region_problem(grown.region, option.decompositions, constants, names, addresses, **how) is None
 
         taken: list[Alternative] = []
         for one in _ranked(together, unit.way):
@@ -130,7 +130,7 @@ class _Work:
                 taken.append(one)
         return _sorted([*(taken or planned), *apart])
 
-    def _joined(self, unit: PlanUnit, option: JointOption, analyses: dict[Linear, Analysis]) -> Alternative:
+    def _joined(self, unit: PlanUnit, option: RegionOption, analyses: dict[Linear, Analysis]) -> Alternative:
         own = [next(step for step in unit.steps if step.node == one.address) for one in unit.linears]
         together, made = joined(option, own, [analyses[one].sha256 for one in unit.linears])
         by_node = {step.node: step for step in together}
@@ -180,14 +180,14 @@ def _of(unit: PlanUnit, step: Step) -> Linear:
 def _as_planned(unit: PlanUnit) -> list[Alternative]:
     if unit.way == "dense":
         return []
-    gain = unit.joint.gain if unit.joint is not None else unit.steps[0].gain
-    return [Alternative(unit.way, unit.steps, (unit.joint,) if unit.joint else (), gain or 1.0)]
+    gain = unit.region.gain if unit.region is not None else unit.steps[0].gain
+    return [Alternative(unit.way, unit.steps, (unit.region,) if unit.region else (), gain or 1.0)]
 
 
 def _kind(one: Alternative) -> Hashable:
-    """What is tried at least once: the lowering, and of joints the flow and whether blocks are stacked."""
-    made = one.joints[0] if one.joints else None
-    return (one.steps[0].lowering, made and made.flow, made is not None and made.stack > 1)
+    """What is tried at least once: the lowering, and of regions the layout and whether blocks are stacked."""
+    made = one.regions[0] if one.regions else None
+    return (one.steps[0].lowering, made and made.layout, made is not None and made.blocks_per_node > 1)
 
 
 def _ranked(found: Iterable[Alternative], always: str) -> list[Alternative]:

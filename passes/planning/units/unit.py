@@ -1,4 +1,4 @@
-"""The units of a plan: what is lowered together, one operator alone or the operators of one joint."""
+"""The units of a plan: what is lowered together, one operator alone or the operators of one region."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ....ir.graph.recurrent import Recurrent
 from ....ir.graph.view import View
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition, Plan, Step
-from ....ir.plan.region_split import Joint
+from ....ir.plan.region_split import RegionSplit
 from ....ir.provenance import is_block
 from ...decompose.blocks import is_cover
 from ...lowering.linear.protocol import why_not_dense
@@ -25,12 +25,12 @@ __all__ = ["PlanUnit", "alone", "form_of", "plan_units", "replaced", "way_of"]
 class PlanUnit:
     """Operators that a plan lowers together.
 
-    steps: of the operators, in the order of the plan; joint: that makes one of them, None for an operator alone;
+    steps: of the operators, in the order of the plan; region: that they make, None for an operator alone;
     operators: the same in the order of the graph, all directions of a recurrent one; inner: nodes in between.
     """
 
     steps: tuple[Step, ...]
-    joint: Joint | None
+    region: RegionSplit | None
     operators: tuple[Linear | Recurrent, ...]
     inner: tuple[ir.Node, ...] = ()
 
@@ -46,27 +46,27 @@ class PlanUnit:
 
     @property
     def way(self) -> str:
-        """How the plan lowers it, in a few words: 'split 8', 'joint 16 by rows, stacks of 4', 'dense'."""
-        return way_of(self.steps, self.joint)
+        """How the plan lowers it, in a few words: 'split 8', 'region 16, features last, stacks of 4', 'dense'."""
+        return way_of(self.steps, self.region)
 
 
-def way_of(steps: Sequence[Step], joint: Joint | None) -> str:
+def way_of(steps: Sequence[Step], region: RegionSplit | None) -> str:
     """How some steps are lowered, in a few words."""
     lowering, found = steps[0].lowering, steps[0].decomposition
     if lowering == "dense":
         return "dense"
-    if joint is not None:
-        stacks = f", stacks of {joint.stack}" if joint.stack > 1 else ""
-        return f"joint {len(found.blocks)} by {joint.flow}{stacks}"
+    if region is not None:
+        stacks = f", stacks of {region.blocks_per_node}" if region.blocks_per_node > 1 else ""
+        return f"region {len(found.blocks)}, {region.layout.replace('_', ' ')}{stacks}"
     counts = "+".join(str(len(step.decomposition.blocks)) for step in steps)
     return f"{lowering} {counts}{_kind(found)}"
 
 
-def form_of(steps: Sequence[Step], joint: Joint | None) -> dict[str, Any]:
+def form_of(steps: Sequence[Step], region: RegionSplit | None) -> dict[str, Any]:
     """The same for keys, as numbers and names of lowerings instead of words for people."""
     return {
         "steps": [[step.lowering, *_counts(step.decomposition)] for step in steps],
-        "joint": [joint.flow, joint.stack] if joint is not None else None,
+        "region": [region.layout, region.blocks_per_node] if region is not None else None,
     }
 
 
@@ -91,38 +91,38 @@ def plan_units(plan: Plan, seen: View, *, idle: bool = False) -> tuple[PlanUnit,
     """
     linears = {linear.address: linear for linear in seen.found.linears}
     recurrents = {way.address: way for way in seen.found.recurrents}
-    joint_of = {node: joint for joint in plan.joints for node in joint.nodes}
-    done: set[Joint | ir.Node] = set()
+    region_of_node = {node: region for region in plan.regions for node in region.nodes}
+    done: set[RegionSplit | ir.Node] = set()
     units = []
     for step in plan.steps:
-        if step.node in joint_of:
-            joint = joint_of[step.node]
-            if joint not in done:
-                done.add(joint)
-                units.append(_joined(joint, plan, seen, linears))
+        if step.node in region_of_node:
+            region = region_of_node[step.node]
+            if region not in done:
+                done.add(region)
+                units.append(_joined(region, plan, seen, linears))
         elif step.node in recurrents:
             node = recurrents[step.node].node
             if step.lowering != "dense" and node not in done:
                 done.add(node)
                 units.append(_recurrent(node, plan, recurrents))
         elif step.node in linears and (step.lowering != "dense" or (idle and _is_idle(step, linears[step.node]))):
-            units.append(PlanUnit(steps=(step,), joint=None, operators=(linears[step.node],)))
+            units.append(PlanUnit(steps=(step,), region=None, operators=(linears[step.node],)))
     return tuple(unit for unit in units if unit is not None)
 
 
-def _joined(joint: Joint, plan: Plan, seen: View, linears: dict[str, Linear]) -> PlanUnit | None:
-    if not all(node in linears for node in joint.nodes):
+def _joined(region: RegionSplit, plan: Plan, seen: View, linears: dict[str, Linear]) -> PlanUnit | None:
+    if not all(node in linears for node in region.nodes):
         return None
-    region = region_of([linears[node] for node in joint.nodes], seen.found.constants)
-    steps = tuple(step for step in plan.steps if step.node in joint.nodes)
-    return PlanUnit(steps=steps, joint=joint, operators=region.linears, inner=region.inner)
+    whole = region_of([linears[node] for node in region.nodes], seen.found.constants)
+    steps = tuple(step for step in plan.steps if step.node in region.nodes)
+    return PlanUnit(steps=steps, region=region, operators=whole.linears, inner=whole.inner)
 
 
 def _recurrent(node: ir.Node, plan: Plan, recurrents: dict[str, Recurrent]) -> PlanUnit:
     ways = tuple(way for way in recurrents.values() if way.node is node)
     steps = {step.node: step for step in plan.steps if step.lowering != "dense"}
     own = tuple(steps[way.address] for way in ways if way.address in steps)
-    return PlanUnit(steps=own, joint=None, operators=ways)
+    return PlanUnit(steps=own, region=None, operators=ways)
 
 
 def _is_idle(step: Step, linear: Linear) -> bool:
@@ -133,12 +133,12 @@ def _is_idle(step: Step, linear: Linear) -> bool:
     return splits and unpromising and not linear.is_dequantised and not own and why_not_dense(linear, None) is None
 
 
-def alone(plan: Plan, steps: Sequence[Step], joints: Sequence[Joint]) -> Plan:
+def alone(plan: Plan, steps: Sequence[Step], regions: Sequence[RegionSplit]) -> Plan:
     """A plan with some steps only, for an excerpt: nothing is annealed, reordered or inlined any more."""
     return replace(
         plan,
         steps=tuple(steps),
-        joints=tuple(joints),
+        regions=tuple(regions),
         skipped=(),
         inline=(),
         annealing=(),
@@ -147,8 +147,8 @@ def alone(plan: Plan, steps: Sequence[Step], joints: Sequence[Joint]) -> Plan:
     )
 
 
-def replaced(plan: Plan, unit: PlanUnit, steps: Sequence[Step], joints: Sequence[Joint]) -> Plan:
-    """The plan with other steps and joints in the place of those of a unit."""
+def replaced(plan: Plan, unit: PlanUnit, steps: Sequence[Step], regions: Sequence[RegionSplit]) -> Plan:
+    """The plan with other steps and regions in the place of those of a unit."""
     new = {step.node: step for step in steps}
-    kept = [joint for joint in plan.joints if joint != unit.joint]
-    return replace(plan, steps=tuple(new.get(step.node, step) for step in plan.steps), joints=(*kept, *joints))
+    kept = [region for region in plan.regions if region != unit.region]
+    return replace(plan, steps=tuple(new.get(step.node, step) for step in plan.steps), regions=(*kept, *regions))

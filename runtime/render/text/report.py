@@ -85,12 +85,12 @@ def recurrences(plan: Plan, everything: bool) -> list[RenderableType]:
 def _together(plan: Plan, everything: bool) -> list[RenderableType]:
     """What is split together, and which streams got the order of the blocks; nothing where there is none."""
     lines = []
-    for number, joint in enumerate(plan.joints if everything else plan.joints[:SHOWN], 1):
-        how = "each block on its own" if joint.stack == 1 else f"blocks stacked by {joint.stack}"
-        first = ", features first" if joint.flow == "columns" else ""
-        lines.append(f"joint {number}: {joint.reason}, {how}{first}")
-    if len(plan.joints) > SHOWN and not everything:
-        lines.append(left_out(len(plan.joints) - SHOWN, "joints"))
+    for number, region in enumerate(plan.regions if everything else plan.regions[:SHOWN], 1):
+        how = "each block on its own" if region.blocks_per_node == 1 else f"blocks stacked by {region.blocks_per_node}"
+        first = ", features first" if region.layout == "features_first" else ""
+        lines.append(f"region {number}: {region.reason}, {how}{first}")
+    if len(plan.regions) > SHOWN and not everything:
+        lines.append(left_out(len(plan.regions) - SHOWN, "regions"))
     if plan.reorderings:
         names = ", ".join(one.value for one in plan.reorderings[:3]) + (", …" if len(plan.reorderings) > 3 else "")
         count = len(plan.reorderings)
@@ -99,7 +99,7 @@ def _together(plan: Plan, everything: bool) -> list[RenderableType]:
 
 
 def _rewrites(steps: Iterable[Step], plan: Plan) -> RenderableType:
-    numbers = {node: number for number, joint in enumerate(plan.joints, 1) for node in joint.nodes}
+    numbers = {node: number for number, region in enumerate(plan.regions, 1) for node in region.nodes}
     columns = (
         Column(name="node", text=True),
         Column(name="operator", optional=2),
@@ -122,7 +122,7 @@ def _rewrites(steps: Iterable[Step], plan: Plan) -> RenderableType:
             f"{blocks}{merged}",
             _dormant(step),
             f"{step.decomposition.mac_share:.1%}",
-            f"joint {numbers[step.node]}" if step.node in numbers else step.lowering,
+            f"region {numbers[step.node]}" if step.node in numbers else step.lowering,
             f"{step.gain:.1f}x" if step.gain else "",
         )
         rows.append(row)

@@ -16,7 +16,7 @@ from scission.ir.plan.decomposition import Block, Decomposition
 from scission.ir.plan.evidence import Evidence
 from scission.ir.plan.grain import Grain
 from scission.ir.plan.null import Null
-from scission.ir.plan.region_split import Joint
+from scission.ir.plan.region_split import RegionSplit
 from scission.ir.plan.step import States, Step
 from scission.ir.plan.wanted import Wanted
 from scission.ir.reason import Cause, Reason
@@ -44,7 +44,7 @@ RICH = Plan(
     provider="cpu",
     batch=(1, 16),
     parameters=36,
-    steps=(step("up", "joint"), step("down", "joint"), step("out", "scatter")),
+    steps=(step("up", "region"), step("down", "region"), step("out", "scatter")),
     skipped=(Skipped("rnn", "LSTM", Reason(Cause.NOT_CONSTANT, "computed"), 4),),
     inline=(("local", "Linear", ""),),
     annealing=(
@@ -53,7 +53,7 @@ RICH = Plan(
     ),
     effect="argmax 0",
     reorderings=(Reordering(value="h", axis=1, order=[2, 0, 1]),),
-    joints=(Joint(nodes=("up", "down"), gain=2.0, reason="together"),),
+    regions=(RegionSplit(nodes=("up", "down"), gain=2.0, reason="together"),),
     grain=Grain(parts=2),
     wanted=Wanted.of("up=split"),
 )  # fmt: skip

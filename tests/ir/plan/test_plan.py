@@ -12,7 +12,7 @@ from scission.ir.graph.skipped import Skipped
 from scission.ir.plan.axis_order import Reordering
 from scission.ir.plan.codec import DERIVED
 from scission.ir.plan.plan import VERSION, Block, Decomposition, Plan, PlanError, States, Step
-from scission.ir.plan.region_split import Joint
+from scission.ir.plan.region_split import RegionSplit
 from scission.ir.reason import Cause, Reason
 
 texts = st.text(max_size=8)
@@ -227,7 +227,7 @@ def joined():
         weight="w",
         dtype="float",
         shape=(2, 2),
-        lowering="joint",
+        lowering="region",
         decomposition=block,
         components=2,
         giant=0.5,
@@ -246,12 +246,12 @@ def joined():
         parameters=12,
         steps=steps,
         skipped=(),
-        joints=(Joint(nodes=("a", "b"), gain=2.0),),
+        regions=(RegionSplit(nodes=("a", "b"), gain=2.0),),
         reorderings=(order,),
     )
 
 
-def test_joints_and_reorderings_survive_json():
+def test_regions_and_reorderings_survive_json():
     assert Plan.loads(joined().dumps()) == joined()
 
 
@@ -259,19 +259,19 @@ def test_joints_and_reorderings_survive_json():
     ("edit", "message"),
     [
         (lambda d: d["steps"].append(d["steps"][0]), "a: the plan has two steps for it"),
-        (lambda d: d["joints"].append(d["joints"][0]), "a: two joints name it"),
-        (lambda d: d["joints"][0]["nodes"].append("nope"), "nope: a joint names it, but the plan has no step for it"),
-        (lambda d: d["joints"][0]["nodes"].append("c"), "c: a joint names it, but the lowering of its step is not"),
-        (lambda d: d.update(joints=[]), "a: its lowering is 'joint', but no joint names it"),
-        (lambda d: d.update(joints={}), "'joints' is {}, which is no list"),
+        (lambda d: d["regions"].append(d["regions"][0]), "a: two regions name it"),
+        (lambda d: d["regions"][0]["nodes"].append("nope"), "nope: a region names it, but the plan has no step for it"),
+        (lambda d: d["regions"][0]["nodes"].append("c"), "c: a region names it, but the lowering of its step is not"),
+        (lambda d: d.update(regions=[]), "a: its lowering is 'region', but no region names it"),
+        (lambda d: d.update(regions={}), "'regions' is {}, which is no list"),
         (lambda d: d.update(reorderings=None), "'reorderings' is null, which is no list"),
-        (lambda d: d["joints"][0].update(gain=float("nan")), "gain is NaN, which is no speed-up"),
-        (lambda d: d["joints"][0].update(more=1), "there is no field 'more'"),
+        (lambda d: d["regions"][0].update(gain=float("nan")), "gain is NaN, which is no speed-up"),
+        (lambda d: d["regions"][0].update(more=1), "there is no field 'more'"),
         (lambda d: d["reorderings"][0].update(more=1), "there is no field 'more'"),
-        (lambda d: d["steps"][1]["blocks"].pop(), "a: the steps of its joint have not all as many blocks"),
+        (lambda d: d["steps"][1]["blocks"].pop(), "a: the steps of its region have not all as many blocks"),
     ],
 )
-def test_joints_that_make_no_sense_are_refused(edit, message):
+def test_regions_that_make_no_sense_are_refused(edit, message):
     data = json.loads(joined().dumps())
     edit(data)
     with pytest.raises(PlanError) as error:
@@ -286,7 +286,7 @@ def test_what_was_split_together_with_a_dense_one_is_split_alone():
         ("scatter", ""),
         ("split", ""),
     ]
-    assert plan.joints == () and joined().kept_dense(["c"], WHY).joints == joined().joints
+    assert plan.regions == () and joined().kept_dense(["c"], WHY).regions == joined().regions
 
 
 def test_the_hash_is_of_what_is_done_alone():
@@ -302,7 +302,9 @@ def test_the_hash_is_of_what_is_done_alone():
         dataclasses.replace(plan, reorderings=()),
         dataclasses.replace(plan, provider="cuda"),
         dataclasses.replace(plan, inline=(("d", "f", ""),)),
-        dataclasses.replace(plan, joints=tuple(dataclasses.replace(joint, flow="columns") for joint in plan.joints)),
+        dataclasses.replace(
+            plan, regions=tuple(dataclasses.replace(region, layout="features_first") for region in plan.regions)
+        ),
         dataclasses.replace(plan, steps=(*plan.steps[:-1], dataclasses.replace(plan.steps[-1], sha256="other"))),
         plan.kept_dense([plan.steps[-1].node], WHY),
     )

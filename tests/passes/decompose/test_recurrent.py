@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scission.ir.graph.recurrent import GATES
 from scission.ir.plan.plan import Decomposition
 from scission.models.planted.recurrent import recurrent_weights
-from scission.passes.decompose.recurrent import couple, coupling_hash, group_units, joint_edges, units_of
+from scission.passes.decompose.recurrent import couple, coupling_hash, edges_of_both, group_units, units_of
 
 
 @st.composite
@@ -130,9 +130,9 @@ def test_planted_weights_have_the_planted_blocks(op):
     W, R, truth = recurrent_weights(np.random.default_rng(0), op, [(2, 3), (0, 2), (1, 1)], (2, 1))
     H, I = R.shape[1], W.shape[1]  # noqa: E741
     assert W.shape == (gates * H, 5) and R.shape == (gates * H, 7) and truth.shape == (5 + 7, 7)
-    joint = joint_edges(W.reshape(gates, H, I), R.reshape(gates, H, H))
+    edges = edges_of_both(W.reshape(gates, H, I), R.reshape(gates, H, H))
     for block in truth.blocks:
-        assert joint[np.ix_(block.inputs, block.outputs)].all()
-        joint[np.ix_(block.inputs, block.outputs)] = False
-    assert not joint.any()
+        assert edges[np.ix_(block.inputs, block.outputs)].all()
+        edges[np.ix_(block.inputs, block.outputs)] = False
+    assert not edges.any()
     assert truth.dormant_outputs.size == 1 and truth.dormant_inputs.size == 3

@@ -13,7 +13,7 @@ from scission.ir.axes.region import region_of
 from scission.ir.plan.plan import Block, Decomposition
 from scission.passes.connectivity.bipartite import components
 from scission.passes.connectivity.edges import relate
-from scission.passes.decompose.region import assign, group_joint, is_rectangular, joint_blocks, selection
+from scission.passes.decompose.region import assign, group_region, is_rectangular, region_blocks, selection
 
 
 def chained(weights):
@@ -82,7 +82,7 @@ def chains(draw):
 def test_blocks_are_the_components_of_all_entries(weights):
     seen, region = chained(weights)
     complete, everything = truth(weights)
-    found = joint_blocks(region, parts_of(seen, region, weights))
+    found = region_blocks(region, parts_of(seen, region, weights))
     if found is None:
         assert len(complete) < 2
         return
@@ -111,10 +111,10 @@ def test_blocks_are_the_components_of_all_entries(weights):
 @given(chains(), st.integers(1, 4))
 def test_merged_blocks_hold_the_same_features(weights, count):
     seen, region = chained(weights)
-    found = joint_blocks(region, parts_of(seen, region, weights))
+    found = region_blocks(region, parts_of(seen, region, weights))
     if found is None:
         return
-    merged = group_joint(found, count)
+    merged = group_region(found, count)
     assert len({len(d.blocks) for d in merged}) == 1 and len(merged[0].blocks) <= max(count, 1)
     for before, after in zip(found, merged, strict=True):
         for side in ("inputs", "outputs"):
@@ -133,15 +133,15 @@ def test_a_selection_joins_nothing():
     V = np.kron(np.eye(2), np.ones((2, 2)))
     seen, region = chained([S, V])
     pick, down = region.linears
-    found = joint_blocks(region, {down: components(V)}, {pick: relate(S).transposed()})
+    found = region_blocks(region, {down: components(V)}, {pick: relate(S).transposed()})
     assert [(b.inputs.tolist(), b.outputs.tolist()) for b in found[0].blocks] == [([0, 1], [0, 1]), ([1, 2], [2, 3])]
-    assert joint_blocks(region, parts_of(seen, region, [S, V])) is None
+    assert region_blocks(region, parts_of(seen, region, [S, V])) is None
 
 
 def test_blocks_that_contradict_each_other_are_told():
     two = np.kron(np.eye(2), np.ones((2, 2)))
     seen, region = chained([two, two])
-    found = joint_blocks(region, parts_of(seen, region, [two, two]))
+    found = region_blocks(region, parts_of(seen, region, [two, two]))
     turned = Decomposition((4, 4), found[1].blocks[::-1])
     assert assign(region, (found[0], turned)) is None
     short = Decomposition((4, 4), (found[1].blocks[0], Block([2, 3], [2])))

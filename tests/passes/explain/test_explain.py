@@ -134,9 +134,9 @@ def test_a_product_in_a_function_says_so():
 def test_operators_that_are_split_together_name_each_other():
     model = planted_ffn.build(np.random.default_rng(0), d=256, hidden=1024, blocks=8).model
     plan = scission.plan(model, **CPU)
-    (joint,) = plan.joints
-    region = trial(scission.explain(model, joint.nodes[0], **CPU), "region")
-    assert region.taken and joint.nodes[1] in region.found and region.gain == joint.gain
+    (region,) = plan.regions
+    found = trial(scission.explain(model, region.nodes[0], **CPU), "region")
+    assert found.taken and region.nodes[1] in found.found and found.gain == region.gain
 
 
 @pytest.mark.parametrize("op", ["RNN", "GRU", "LSTM"])

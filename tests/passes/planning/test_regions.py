@@ -21,7 +21,7 @@ from scission.passes.planning.regions import SLACK, candidate, grow, grown_from
 def test_a_cover_is_the_entrance_of_a_region(shuffle):
     planted = subspaces.build(np.random.default_rng(0), 4, 96, 64, 5, shuffle=shuffle)
     plan = scission.plan(planted.model, batch=[256], threads=1, force=True)
-    assert [step.lowering for step in plan.steps] == ["joint", "joint"]
+    assert [step.lowering for step in plan.steps] == ["region", "region"]
     encode, decode = plan.steps
     assert encode.decomposition.mac_share < 0.3 and encode.decomposition.shared.size
     assert not decode.decomposition.shared.size
@@ -53,7 +53,7 @@ def test_a_cover_that_reads_a_region_does_not_keep_it_apart():
     constants = {"A": A, "B": A.T.copy(), "C": C}
     model = oracles.graph(nodes, {"x": ["m", 256]}, {"y": ["m", 256], "z": ["m", 256]}, constants)
     plan = scission.plan(model, batch=[256], threads=1, force=True)
-    assert [step.lowering for step in plan.steps][:2] == ["joint", "joint"] and plan.steps[2].lowering != "joint"
+    assert [step.lowering for step in plan.steps][:2] == ["region", "region"] and plan.steps[2].lowering != "region"
     assert scission.check(model, scission.apply(model, plan)).equal
 
 

@@ -49,7 +49,7 @@ def test_a_plan_for_one_unit_holds_for_its_excerpt(kind):
     _, plan, found = parts(build(np.random.default_rng(0), kind).model)
     assert found
     for unit, part in found:
-        changed = rewrite(part, alone(plan, unit.steps, (unit.joint,) if unit.joint else ()))
+        changed = rewrite(part, alone(plan, unit.steps, (unit.region,) if unit.region else ()))
         if all(value.dtype is not None and value.dtype.is_floating_point() for value in part.graph.inputs):
             feed = random_feed(part)
             # ONNX Runtime multiplies a quantised weight in 8 bits when it optimises.

@@ -299,18 +299,18 @@ def test_a_rewrite_that_onnx_runtime_refuses_fails_and_writes_nothing(tmp_path, 
 def test_what_fails_the_check_together_is_split_one_by_one_and_said(monkeypatch):
     def wrong_together(model, plan):
         changed = rewrite(model, plan)
-        if plan.joints:
+        if plan.regions:
             floats = (v for v in changed.graph.initializers.values() if v.dtype == ir.DataType.FLOAT)
             weight = next(value for value in floats if len(value.shape) >= 2)
             weight.const_value = ir.Tensor(weight.const_value.numpy() + 1, name=weight.name)
         return changed
 
     model = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model
-    assert scission.plan(model, provider="cpu", threads=1, force=True).joints
+    assert scission.plan(model, provider="cpu", threads=1, force=True).regions
     monkeypatch.setattr(attempt, "rewrite", wrong_together)
     trials = scission.Trials(provider="cpu", threads=1)
     result = scission.optimize(model, force=True, bench=False, trials=trials)
-    assert (result.outcome, result.plan.joints) == ("split", ()) and result.plan.rewrites
+    assert (result.outcome, result.plan.regions) == ("split", ()) and result.plan.rewrites
     assert "split one by one, since together they failed the check: output 'y'" in result.reason
     assert scission.check(model, result.model).equal
 

@@ -54,7 +54,7 @@ def plan_model(weights):
 
 
 def test_numbers_and_rests():
-    assert counted(0, "node") == "0 nodes" and left_out(3, "joints") == "… and 3 joints more (--all shows them)"
+    assert counted(0, "node") == "0 nodes" and left_out(3, "regions") == "… and 3 regions more (--all shows them)"
     plan = plan_of(BLOCKS)
     assert dataclasses.replace(plan, steps=()).steps == ()
 

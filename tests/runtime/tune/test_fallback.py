@@ -79,9 +79,9 @@ def test_dropped_units_stay_dense_each_for_its_reason(count):
     assert reasons == {unit.nodes[0]: unit.reason.text for unit in found[:count]}
 
 
-def test_all_operators_of_a_joint_go_together():
+def test_all_operators_of_a_region_go_together():
     plan, found, _ = speeds_of(
         planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model, lambda way, rows: 0.5
     )
     less = dropped(plan, found)
-    assert not less.rewrites and not less.joints and plan.joints
+    assert not less.rewrites and not less.regions and plan.regions

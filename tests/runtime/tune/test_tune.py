@@ -48,13 +48,13 @@ def only(result):
 
 def test_the_highest_of_the_lowest_speeds_wins():
     ways = [way.way for way in only(tuned(ffn(), lambda way, rows: 2.0, cache=False)[0]).table]
-    best = next(way for way in reversed(ways) if "columns" in way)
+    best = next(way for way in reversed(ways) if "features first" in way)
     speeds = {best: (3.0, 3.1), ways[0]: (2.0, 9.0)}
     result, calls = tuned(ffn(), lambda way, rows: speeds.get(way, (1.5, 1.5))[rows == 16])
     unit = only(result)
     assert unit.winner == best != unit.planned and unit.batch == ROWS and unit.source == "measured"
     assert {best, unit.planned} <= {way.way for way in unit.table}
-    assert len(calls) == 2 and result.plan.joints[0].flow == "columns"
+    assert len(calls) == 2 and result.plan.regions[0].layout == "features_first"
     assert all("measured 3.00x the speed of dense (batch 1, 16)" in step.reason.text for step in result.plan.steps)
     x = {"x": np.random.default_rng(1).standard_normal((5, 32)).astype(np.float32)}
     changed = rewrite(load(ffn()).graph, result.plan)
@@ -65,21 +65,21 @@ def test_the_highest_of_the_lowest_speeds_wins():
 def test_operators_apart_can_win():
     model = ffn(d=512, hidden=2048, blocks=8)
     result, _ = tuned(model, lambda way, rows: 5.0 if way == "apart" else 2.0)
-    assert only(result).winner == "apart" and result.plan.joints == ()
-    assert {step.lowering for step in result.plan.steps} != {"joint"}
+    assert only(result).winner == "apart" and result.plan.regions == ()
+    assert {step.lowering for step in result.plan.steps} != {"region"}
     rewrite(load(model).graph, result.plan)
 
 
 @pytest.mark.parametrize("force", [False, True])
 def test_dense_wins_where_all_is_slower_and_nothing_is_forced(force):
     result, _ = tuned(ffn(), lambda way, rows: 0.93, force=True)
-    assert only(result).winner == "dense" and not result.plan.rewrites and not result.plan.joints
+    assert only(result).winner == "dense" and not result.plan.rewrites and not result.plan.regions
     assert all("at most 0.93x the speed of dense is measured (batch 1, 16)" in s.reason.text for s in result.plan.steps)
     loaded = load(ffn())
     plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS))
-    racer = FakeRacer(lambda way, rows: 0.95 if "columns" in way else 0.92)
+    racer = FakeRacer(lambda way, rows: 0.95 if "features first" in way else 0.92)
     result = tune(loaded, plan, TRIALS, ROWS, racer=racer, force=force)
-    assert ("columns" in only(result).winner) is force and bool(result.plan.rewrites) is force
+    assert ("features first" in only(result).winner) is force and bool(result.plan.rewrites) is force
 
 
 def test_what_is_not_clear_stays_as_planned_and_is_not_kept(cache):
@@ -96,7 +96,7 @@ def test_what_is_not_clear_stays_as_planned_and_is_not_kept(cache):
 
 
 def test_a_way_within_the_margin_of_the_planned_one_does_not_take_its_place():
-    result, _ = tuned(ffn(), lambda way, rows: 2.05 if "columns" in way else 2.0)
+    result, _ = tuned(ffn(), lambda way, rows: 2.05 if "features first" in way else 2.0)
     assert only(result).winner == only(result).planned and only(result).settled
 
 
@@ -117,29 +117,29 @@ def test_what_was_left_dense_by_prediction_is_tuned_as_well():
 def test_a_wrong_form_never_wins_and_is_not_remembered(monkeypatch, cache):
     def wrong(model, plan):
         changed = rewrite(model, plan)
-        if plan.joints and plan.joints[0].flow == "columns":
+        if plan.regions and plan.regions[0].layout == "features_first":
             for value in changed.graph.initializers.values():
                 if value.const_value.dtype == ir.DataType.FLOAT:
                     value.const_value = ir.Tensor(value.const_value.numpy() * np.float32(1.01), name=value.name)
         return changed
 
     monkeypatch.setattr(tuning, "rewrite", wrong)
-    result, _ = tuned(ffn(), lambda way, rows: 9.0 if "columns" in way else 2.0)
+    result, _ = tuned(ffn(), lambda way, rows: 9.0 if "features first" in way else 2.0)
     unit = only(result)
-    assert "columns" not in unit.winner and unit.winner != "dense"
-    assert all("allowed" in way.problem for way in unit.table if "columns" in way.way)
+    assert "features first" not in unit.winner and unit.winner != "dense"
+    assert all("allowed" in way.problem for way in unit.table if "features first" in way.way)
     assert not cache.exists()
 
 
 def test_a_form_that_cannot_be_rewritten_is_in_the_table_with_its_reason(monkeypatch):
     def refusing(model, plan):
-        if plan.joints and plan.joints[0].flow == "columns":
+        if plan.regions and plan.regions[0].layout == "features_first":
             raise scission.PlanError("up: not so")
         return rewrite(model, plan)
 
     monkeypatch.setattr(tuning, "rewrite", refusing)
     result, _ = tuned(ffn(), lambda way, rows: 2.0)
-    assert {way.problem for way in only(result).table if "columns" in way.way} == {"up: not so"}
+    assert {way.problem for way in only(result).table if "features first" in way.way} == {"up: not so"}
 
 
 def test_equal_units_are_measured_once_in_a_run():

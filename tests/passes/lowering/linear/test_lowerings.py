@@ -28,7 +28,7 @@ PAGE = (ROOT / "docs" / "writing_a_lowering.md").read_text(encoding="utf-8")
 
 
 def test_plans_name_the_lowerings_that_there_are():
-    there_are = {DENSE.name, *(one.name for one in LOWERINGS), CELLS.name, "joint"}
+    there_are = {DENSE.name, *(one.name for one in LOWERINGS), CELLS.name, "region"}
     assert there_are == set(get_args(wanted.LoweringName)) and len(LOWERINGS) == len({one.name for one in LOWERINGS})
     assert set(wanted.WAYS) == {DENSE.name, *(one.name for one in LOWERINGS)}
     assert all(lowering_of(one.name) is one for one in (DENSE, *LOWERINGS))

@@ -179,11 +179,11 @@ def test_any_convolution_of_one_pixel_is_written_literally(data):
 def test_a_region_is_taken_one_by_one():
     planted = planted_ffn.build(np.random.default_rng(0), 64, 256, 4)
     plan = scission.plan(planted.model, provider="cpu", threads=1, lowering="scatternd")
-    assert not plan.joints and not plan.reorderings
+    assert not plan.regions and not plan.reorderings
     assert [step.lowering for step in plan.steps] == ["scatternd"] * 2
     only = scission.plan(planted.model, provider="cpu", threads=1, lowering="up=scatternd", rows=[4096])
     assert {step.node.rpartition("/")[2]: step.lowering for step in only.steps}["up"] == "scatternd"
-    assert not only.joints
+    assert not only.regions
 
 
 def test_one_node_is_named_by_its_name_or_its_weight():
@@ -206,7 +206,7 @@ def test_one_node_is_named_by_its_name_or_its_weight():
         ways("three=scatternd")
 
 
-@pytest.mark.parametrize("name", ["scatter_nd", "", "joint", "one=fast"])
+@pytest.mark.parametrize("name", ["scatter_nd", "", "region", "one=fast"])
 def test_a_lowering_that_is_none_is_refused_with_the_choices(name):
     model = oracles.graph([("Relu", ["x"], ["y"])], {"x": ["n", 2]}, {"y": ["n", 2]}, {"W": np.float32([0])})
     with pytest.raises(PlanError, match="scatternd"):

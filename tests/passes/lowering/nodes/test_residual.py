@@ -134,7 +134,7 @@ def edited(plan, nodes, **fields):
 @pytest.mark.parametrize("make", [lambda: ffn_plan(), lambda: lstm_plan()])
 def test_what_several_operators_compute_together_has_no_strays_and_no_sums(make):
     model, plan = make()
-    assert {step.lowering for step in plan.steps} <= {"joint", "parallel"}
+    assert {step.lowering for step in plan.steps} <= {"region", "parallel"}
     node = plan.steps[0].node
     block = plan.steps[0].decomposition.blocks[0]
     free = np.setdiff1d(np.arange(plan.steps[0].shape[0]), block.inputs)

@@ -147,7 +147,7 @@ def test_a_fused_bias_has_one_dimension(op):
     )
     graph = looked_at(proto)
     for region in grown(graph):  # the shape of what it makes is not inferred, so that none is grown as yet
-        assert problem(graph, region, region.decompositions, "rows", 2)
+        assert problem(graph, region, region.decompositions, "features_last", 2)
 
 
 def test_a_zero_that_copies_an_extent_of_features():
@@ -239,7 +239,7 @@ def test_a_mask_for_each_head_is_cut_or_cannot_be_stacked():
     ]
     constants, inputs = {"s": ints(0, 0, 2, 4), "all": ints(0, 0, 8)}, {"mask": (["N", "S", 2, 1], np.float64)}
     ways, reasons = done(checked(chain(between, constants=constants, inputs=inputs)))
-    assert ways == {("rows", False)} and any("comes from outside and tells" in reason for reason in reasons)
+    assert ways == {("features_last", False)} and any("comes from outside and tells" in reason for reason in reasons)
 
 
 def test_values_inside_are_read_by_branches_by_shapes_and_by_callers():
@@ -274,7 +274,7 @@ def test_a_region_inside_a_branch():
         {t.name: onnx.numpy_helper.to_array(t) for t in inner.initializer},
     )
     plan = scission.plan(proto, provider="cpu", threads=1, force=True)
-    assert plan.joints and plan.joints[0].nodes == ("if.then_branch/up", "if.then_branch/down")
+    assert plan.regions and plan.regions[0].nodes == ("if.then_branch/up", "if.then_branch/down")
     changed = scission.apply(proto, plan)
     for taken in (True, False):
         data = {"x": np.random.default_rng(0).standard_normal((3, 8)), "c": np.array(taken)}
@@ -340,13 +340,15 @@ def test_blocks_of_different_sizes_cannot_be_stacked():
         {"U": U, "V": V},
     )
     ways, reasons = done(checked(proto))
-    assert ways == {("rows", False), ("columns", False)} and reasons == {"blocks of different sizes cannot be stacked"}
+    assert ways == {("features_last", False), ("features_first", False)} and reasons == {
+        "blocks of different sizes cannot be stacked"
+    }
 
 
 def test_the_second_rewrite_changes_nothing():
     planted = planted_ffn.build(np.random.default_rng(0), d=64, hidden=128, blocks=4, rank=2)
     plan = scission.plan(planted.model, provider="cpu", threads=1, force=True)
-    assert plan.joints
+    assert plan.regions
     changed = scission.apply(planted.model, plan)
     again = scission.plan(changed, provider="cpu", threads=1, force=True)
     assert not again.rewrites and scission.apply(changed, again) is changed
@@ -377,11 +379,11 @@ def test_the_last_stack_may_be_smaller():
     assert done(checked(proto))[0] == ALL
 
 
-@pytest.mark.parametrize("way", ["joint", "recurrent"])
+@pytest.mark.parametrize("way", ["region", "recurrent"])
 def test_new_nodes_are_called_after_their_origin_and_say_so(way):
     """So that a viewer shows the blocks of an operator under its name."""
     rng = np.random.default_rng(0)
-    built = planted_ffn.build(rng, d=32, hidden=64, blocks=4) if way == "joint" else build_cell(rng, Cell())
+    built = planted_ffn.build(rng, d=32, hidden=64, blocks=4) if way == "region" else build_cell(rng, Cell())
     changed = scission.apply(built.model, scission.plan(built.model, provider="cpu", threads=1, force=True))
     before = oracles.node_names(built.model)
     new = [node for node in changed.graph.node if node.name not in before]

@@ -24,10 +24,12 @@ def proto_of(order, rank=2, up=2, between=()):
     return model(nodes, {"x": ([*["N", "S"][: rank - 1], 8], np.float64)}, {"y": (None, np.float64)}, weights)
 
 
-def applied(proto, flow="rows", stack=1):
+def applied(proto, layout="features_last", blocks_per_node=1):
     seen = looked_at(proto)
     (region,) = grown(seen)
-    return scission.apply(proto, joined(dense_plan(proto), seen, [(region, region.decompositions)], flow, stack))
+    return scission.apply(
+        proto, joined(dense_plan(proto), seen, [(region, region.decompositions)], layout, blocks_per_node)
+    )
 
 
 def operators(changed, word):
@@ -46,15 +48,15 @@ def test_features_are_brought_in_order_once_for_all_that_read_them():
 
 
 def test_with_features_first_rows_are_copied():
-    changed = applied(proto_of("shuffled", up=2), "columns")
+    changed = applied(proto_of("shuffled", up=2), "features_first")
     assert operators(changed, "enter") == ["Transpose"]
     assert operators(changed, "leave") == ["Concat", "Gather", "Transpose", "Reshape"]  # an output of the graph
-    natural = applied(proto_of("natural"), "columns")
+    natural = applied(proto_of("natural"), "features_first")
     assert operators(natural, "leave") == ["Transpose", "Transpose", "Concat"]
 
 
 def test_a_stack_has_a_first_axis():
-    changed = applied(proto_of("natural"), stack=2)
+    changed = applied(proto_of("natural"), blocks_per_node=2)
     assert operators(changed, "enter") == ["Reshape", "Transpose", "Reshape"]
     assert operators(changed, "leave") == ["Transpose", "Reshape"]
 

@@ -10,11 +10,13 @@ import scission
 from scission.passes.lowering.region.linear import role_of
 
 
-def emitted(proto, flow="rows", stack=1):
+def emitted(proto, layout="features_last", blocks_per_node=1):
     """Operators of the blocks of the first linear, in order."""
     seen = looked_at(proto)
     (region,) = grown(seen)
-    changed = scission.apply(proto, joined(dense_plan(proto), seen, [(region, region.decompositions)], flow, stack))
+    changed = scission.apply(
+        proto, joined(dense_plan(proto), seen, [(region, region.decompositions)], layout, blocks_per_node)
+    )
     return [one.op_type for one in changed.graph.node if one.name.startswith("up/block")]
 
 
@@ -23,30 +25,32 @@ def test_roles_name_the_blocks():
 
 
 @pytest.mark.parametrize(
-    ("rank", "flow", "stack", "operators"),
+    ("rank", "layout", "blocks_per_node", "operators"),
     [
-        (2, "rows", 1, ["MatMul", "MatMul"]),
-        (2, "rows", 2, ["MatMul"]),
-        (2, "columns", 1, ["Gather", "Gather", "MatMul", "MatMul"]),
-        (2, "columns", 2, ["Gather", "MatMul"]),
-        (3, "rows", 1, ["MatMul", "MatMul"]),
-        (3, "rows", 2, ["Shape", "Concat", "Reshape", "MatMul", "Reshape"]),
+        (2, "features_last", 1, ["MatMul", "MatMul"]),
+        (2, "features_last", 2, ["MatMul"]),
+        (2, "features_first", 1, ["Gather", "Gather", "MatMul", "MatMul"]),
+        (2, "features_first", 2, ["Gather", "MatMul"]),
+        (3, "features_last", 1, ["MatMul", "MatMul"]),
+        (3, "features_last", 2, ["Shape", "Concat", "Reshape", "MatMul", "Reshape"]),
     ],
 )
-def test_one_product_for_each_block_or_stack(rank, flow, stack, operators):
-    assert emitted(chain([node("Relu", "h", "g", "act")], rank=rank), flow, stack) == operators
+def test_one_product_for_each_block_or_stack(rank, layout, blocks_per_node, operators):
+    assert emitted(chain([node("Relu", "h", "g", "act")], rank=rank), layout, blocks_per_node) == operators
 
 
 def test_extents_that_are_known_are_not_measured():
     proto = chain([node("Relu", "h", "g", "act")], lead=["N", 3])
-    assert emitted(proto, stack=2) == ["Reshape", "MatMul", "Reshape"]
+    assert emitted(proto, blocks_per_node=2) == ["Reshape", "MatMul", "Reshape"]
 
 
 def test_equal_extents_are_measured_once():
     proto = chain([node("Relu", "h", "g", "act")])
     seen = looked_at(proto)
     (region,) = grown(seen)
-    changed = scission.apply(proto, joined(dense_plan(proto), seen, [(region, region.decompositions)], stack=2))
+    changed = scission.apply(
+        proto, joined(dense_plan(proto), seen, [(region, region.decompositions)], blocks_per_node=2)
+    )
     stacks = [one for one in changed.graph.node if "/blocks." in one.name]
     assert sum(one.op_type == "Shape" for one in stacks) == 1 and sum(one.op_type == "Concat" for one in stacks) == 2
 
@@ -66,7 +70,7 @@ def gemm(**attributes):
 @pytest.mark.parametrize("attributes", [{}, {"transB": 1}, {"alpha": 0.5, "beta": 3.0}, {"beta": 0.0}])
 def test_factors_and_biases_of_a_gemm(attributes):
     ways, reasons = done(checked(gemm(**attributes)))
-    assert {("rows", False), ("columns", False)} <= ways
+    assert {("features_last", False), ("features_first", False)} <= ways
     scaled = "alpha" in attributes or "beta" in attributes
-    assert (("rows", True) in ways) != scaled
+    assert (("features_last", True) in ways) != scaled
     assert all("factor of its own" in reason for reason in reasons)

@@ -15,7 +15,7 @@ from scission.passes.lowering.region.node import EMITTERS
 NUMBER, VECTOR = {"c": np.float64(2)}, {"c": np.arange(1.0, 9)}
 HEADS = {"s": ints(0, 0, 2, 4), "all": ints(0, 0, 8)}
 APART = [("Reshape", "h s", "r"), ("Reshape", "q all", "g")]  # around an operator from r to q
-ALONE = {("rows", False)}
+ALONE = {("features_last", False)}
 
 
 def heads(*between, **attributes):

@@ -38,28 +38,33 @@ def test_every_alternative_can_take_the_place_of_its_unit(kind):
         assert [one.gain for one in found] == sorted((one.gain for one in found), reverse=True)
         for one in found:
             assert [step.node for step in one.steps] == list(unit.nodes)
-            rewrite(loaded.graph, replaced(plan, unit, one.steps, one.joints))
+            rewrite(loaded.graph, replaced(plan, unit, one.steps, one.regions))
 
 
-def test_a_joint_is_lowered_in_other_flows_and_apart_and_computes_the_same():
+def test_a_region_is_lowered_in_other_layouts_and_apart_and_computes_the_same():
     model = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model
     loaded, plan, seen, (unit,) = units_of(model)
     found = alternatives(unit, seen, plan, threads=1, most=9)
-    kinds = {(one.joints[0].flow, one.joints[0].stack > 1) for one in found if one.joints}
-    assert kinds == {("rows", False), ("rows", True), ("columns", False), ("columns", True)}
+    kinds = {(one.regions[0].layout, one.regions[0].blocks_per_node > 1) for one in found if one.regions}
+    assert kinds == {
+        ("features_last", False),
+        ("features_last", True),
+        ("features_first", False),
+        ("features_first", True),
+    }
     x = {"x": np.random.default_rng(1).standard_normal((5, 32)).astype(np.float32)}
     before = oracles.run(model, x)
     for one in found:
-        changed = rewrite(loaded.graph, replaced(plan, unit, one.steps, one.joints))
+        changed = rewrite(loaded.graph, replaced(plan, unit, one.steps, one.regions))
         oracles.assert_close(before, oracles.run(ir.to_proto(changed), x))
 
 
 def test_operators_apart_are_an_alternative_where_they_gain():
     model = planted_ffn.build(np.random.default_rng(0), d=512, hidden=2048, blocks=8).model
     _, plan, seen, (unit,) = units_of(model)
-    assert unit.joint is not None
+    assert unit.region is not None
     (apart,) = (one for one in alternatives(unit, seen, plan, threads=1) if one.way == "apart")
-    assert apart.joints == () and any(step.lowering != "dense" for step in apart.steps)
+    assert apart.regions == () and any(step.lowering != "dense" for step in apart.steps)
 
 
 def test_few_alternatives_hold_the_planned_one_and_every_kind_comes_before_a_second_of_one():
@@ -93,4 +98,4 @@ def test_recurrent_operators_are_tried_with_fewer_groups():
     found = alternatives(unit, seen, dataclasses.replace(plan, grain=Grain()), threads=1)
     assert {one.way for one in found} == {"parallel 4+4", "parallel 2+2"}
     for one in found:
-        rewrite(loaded.graph, replaced(plan, unit, one.steps, one.joints))
+        rewrite(loaded.graph, replaced(plan, unit, one.steps, one.regions))

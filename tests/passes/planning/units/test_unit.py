@@ -25,14 +25,14 @@ def planned_ffn(**options):
     return planned(model, **{"force": True, **options})
 
 
-def test_a_joint_is_one_unit_and_each_other_step_is_one():
+def test_a_region_is_one_unit_and_each_other_step_is_one():
     _, plan, seen = planned_ffn()
     (unit,) = plan_units(plan, seen)
-    assert unit.joint == plan.joints[0] and set(unit.nodes) == {"up", "down"} and unit.inner
-    assert unit.way.startswith("joint 4 by ") or unit.way.startswith("joint 2 by ")
+    assert unit.region == plan.regions[0] and set(unit.nodes) == {"up", "down"} and unit.inner
+    assert unit.way.startswith("region 4, features ") or unit.way.startswith("region 2, features ")
     _, plan, seen = planned_ffn(regions=False)
     units = plan_units(plan, seen)
-    assert [unit.nodes for unit in units] == [("up",), ("down",)] and not any(unit.joint for unit in units)
+    assert [unit.nodes for unit in units] == [("up",), ("down",)] and not any(unit.region for unit in units)
     assert all(unit.way.startswith(unit.steps[0].lowering) for unit in units)
 
 
@@ -61,9 +61,9 @@ def test_units_are_replaced_in_the_plan_and_nothing_else():
     (unit,) = plan_units(plan, seen)
     dense = [dataclasses.replace(step, lowering="dense", reason=Reason(Cause.SLOWER, "why")) for step in unit.steps]
     without = replaced(plan, unit, dense, ())
-    assert without.joints == () and not without.rewrites
-    assert replaced(without, plan_units(plan, seen)[0], unit.steps, (unit.joint,)) == plan
-    own = alone(plan, unit.steps, (unit.joint,))
+    assert without.regions == () and not without.rewrites
+    assert replaced(without, plan_units(plan, seen)[0], unit.steps, (unit.region,)) == plan
+    own = alone(plan, unit.steps, (unit.region,))
     assert own.steps == unit.steps and not own.annealing and not own.reorderings and not own.inline
     rewrite(loaded.graph, own)
 
@@ -72,7 +72,7 @@ def test_a_step_without_an_operator_is_left_out():
     _, plan, seen = planned_ffn()
     renamed = dataclasses.replace(
         plan,
-        joints=(),
+        regions=(),
         steps=tuple(dataclasses.replace(s, node=f"not {s.node}", lowering="scatter") for s in plan.steps),
     )
     assert plan_units(renamed, seen) == ()

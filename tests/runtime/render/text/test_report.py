@@ -54,12 +54,12 @@ def test_a_plan_shows_blocks_dormant_features_and_lowering():
 def test_what_is_split_together_is_numbered_and_explained():
     model = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model
     plan = scission.plan(model, provider="cpu", threads=1, force=True)
-    (joint,) = plan.joints
-    plan = dataclasses.replace(plan, joints=(dataclasses.replace(joint, flow="columns", stack=4),))
+    (region,) = plan.regions
+    plan = dataclasses.replace(plan, regions=(dataclasses.replace(region, layout="features_first", blocks_per_node=4),))
     order = Reordering(value="h", axis=1, order=[1, 0])
     shown = text(report.plan_view(dataclasses.replace(plan, reorderings=(order,))))
-    assert len([line for line in shown.splitlines() if "MatMul" in line and "joint 1" in line]) == 2
-    assert f"joint 1: {joint.reason}, blocks stacked by 4, features first" in shown
+    assert len([line for line in shown.splitlines() if "MatMul" in line and "region 1" in line]) == 2
+    assert f"region 1: {region.reason}, blocks stacked by 4, features first" in shown
     assert "1 inner stream of features in the order of the blocks: h" in shown
 
 

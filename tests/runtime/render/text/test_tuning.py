@@ -59,7 +59,7 @@ def test_many_units_are_summed_up():
 def test_what_went_back_to_dense():
     one = Fallback(
         nodes=("up", "down"),
-        way="joint 4 by rows",
+        way="region 4, features last",
         speed=0.83,
         slower=True,
         batch=16,
