@@ -31,7 +31,8 @@ class Cause(StrEnum):
     # A lowering does not fit.
     OPERATOR_SET = "operator_set"  # of the model is older than the operators that it needs
     LAYOUT = "layout"  # features lie on an axis that it does not take
-    DATA_TYPE = "data_type"  # the runtime has no such kernel
+    DATA_TYPE = "data_type"  # the runtime has no such kernel, or the type no such number
+    CRASHES = "crashes"  # the runtime does, on what would be written
     BLOCKS = "blocks"  # these blocks, their order, outputs that they share, entries outside
 
     # A step is dense.

@@ -13,6 +13,7 @@ from ..graph.constants import Constants
 from ..graph.linear import Linear
 from ..graph.operators import POINTWISE, QUANTISING
 from ..onnx_ir import onnx_ir as ir
+from ..reason import Cause, Reason
 from .feature_ids import Features, feature_axis_in, feature_axis_out, trace
 from .regrouping import Labels
 
@@ -102,18 +103,18 @@ class Region:
         )
 
 
-def unfit(linear: Linear) -> str | None:
+def unfit(linear: Linear) -> Reason | None:
     """Why a linear cannot take part in a region, whatever stands around it; None when it can."""
     if linear.opset < MINIMUM:
-        return f"operator set {linear.opset} is older than {MINIMUM}"
+        return Reason(Cause.OPERATOR_SET, f"operator set {linear.opset} is older than {MINIMUM}")
     if linear.in_function or not isinstance(linear.node.graph, ir.Graph):
-        return "it stands in a function"
+        return Reason(Cause.IN_FUNCTION, "it stands in a function")
     if linear.slices:
-        return "its weight is several matrices"
+        return Reason(Cause.BATCHED_WEIGHT, "its weight is several matrices")
     if linear.addend is not None or linear.fused:
-        return f"{linear.op} does more than a product and a bias"
+        return Reason(Cause.FUSED, f"{linear.op} does more than a product and a bias")
     if feature_axis_in(linear) is None or feature_axis_out(linear) is None:
-        return "its features are not known to be on the last of two axes or more"
+        return Reason(Cause.LAYOUT, "its features are not known to be on the last of two axes or more")
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ..brief import brief, brief_line
 from ..errors import ScissionError
 from ..graph.skipped import Skipped
+from ..reason import Reason
 from .inspection import Inspection
 
 __all__ = ["Explanation", "Glue", "Percolation", "Trial", "UnknownNodeError"]
@@ -23,16 +24,28 @@ class Trial:
 
     what: 'components', 'covers', 'region' or the name of a lowering; found: what came of it; gain: predicted dense time
     over lowered time at its worst, None where nothing was predicted; taken: whether the plan does it; refused: why not,
-    '' where it is taken.
+    None where it is taken or nothing is against it.
     """
 
     what: str
     found: str
     gain: float | None = None
     taken: bool = False
-    refused: str = ""
+    refused: Reason | None = None
 
     __repr__ = brief_line
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: with the cause of the refusal beside its sentence, which is empty where there is none."""
+        why = self.refused
+        return {
+            "what": self.what,
+            "found": self.found,
+            "gain": self.gain,
+            "taken": self.taken,
+            "refused": why.text if why else "",
+            "cause": why.cause.value if why else None,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +115,7 @@ class Explanation:
             "inspection": self.inspection and self.inspection.to_dict(),
             "skipped": self.skipped and self.skipped.to_dict(),
             "rows": self.rows,
-            "trials": [asdict(one) for one in self.trials],
+            "trials": [one.to_dict() for one in self.trials],
             "percolation": self.percolation and {k: _finite(v) for k, v in asdict(self.percolation).items()},
             "glue": [
                 asdict(one)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ...ir.findings.explanation import Percolation, Trial
 from ...ir.graph.recurrent import Recurrent
 from ...ir.plan.plan import Plan, Step
+from ...ir.reason import Cause, Reason
 from ..connectivity.percolation import half_giant
 from ..decompose.recurrent import edges_of_both
 from ..lowering.protocol import worst_gain
@@ -27,7 +28,10 @@ def trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> tu
     """What was tried with one direction of a recurrent operator."""
     count = step.components
     what = f"{count:,} component{'s' * (count != 1)} of states, the largest with {step.giant:.1%} of all features"
-    refused = "" if count > 1 else "one component holds every state" if count else "every entry is zero"
+    if count:
+        refused = None if count > 1 else Reason(Cause.CONNECTED, "one component holds every state")
+    else:
+        refused = Reason(Cause.ALL_ZERO, "every entry is zero")
     found = [Trial(what="components", found=what, refused=refused)]
     whole = step.decomposition
     if not whole.blocks:
@@ -35,7 +39,7 @@ def trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> tu
     gain = worst_gain(CELLS, way, whole, runs_of(way, step.extents), Target(provider=plan.provider, threads=threads))
     taken = step.lowering == CELLS.name
     what = f"{len(whole.blocks)} operators side by side, {whole.mac_share:.1%} of the multiply-adds"
-    why = "" if taken else step.reason.text
+    why = None if taken else step.reason
     return (*found, Trial(what=CELLS.name, found=what, gain=round(gain, 3), taken=taken, refused=why))
 
 

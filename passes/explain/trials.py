@@ -11,6 +11,7 @@ from ...ir.findings.explanation import Trial
 from ...ir.graph.linear import Linear
 from ...ir.graph.view import View
 from ...ir.plan.plan import LoweringName, Plan, Step
+from ...ir.reason import Cause, Reason
 from ..decompose.cover.cover import WORTH
 from ..lowering.linear.dormant import absorb_dormant, apart, computes_dormant
 from ..lowering.linear.lowerings import LOWERINGS, suited
@@ -67,12 +68,12 @@ def _components(case: Case) -> Trial:
         made = absorb_dormant(found).mac_share
         what += f", {made:.1%} as {case.linear.op} can be split here, where outputs without an edge are computed too"
     what += f"; found {case.plan.analysed}" if case.plan.analysed else ""
-    refused = ""
+    refused = None
     if parts.count == 0:
-        refused = "every entry is zero"
+        refused = Reason(Cause.ALL_ZERO, "every entry is zero")
     elif parts.count == 1:
-        refused = f"one component: all {parts.nonzeros:,} edges of {K * N:,} entries hang together"
-        refused += " beside what is dormant" if idle else ""
+        told = f"one component: all {parts.nonzeros:,} edges of {K * N:,} entries hang together"
+        refused = Reason(Cause.CONNECTED, f"{told} beside what is dormant" if idle else told)
     return Trial(what="components", found=what, refused=refused)
 
 
@@ -83,7 +84,7 @@ def _covers(case: Case) -> Iterator[Trial]:
         owned, shared = ("inputs", "outputs") if found.summed else ("outputs", "inputs")
         beside = f" and {len(found.strays):,} entries apart" if found.strays else ""
         what = f"up to {len(found.blocks)} groups of {owned} that share {shared}{beside}"
-        refused = apart(linear, found) or ""
+        refused = apart(linear, found)
         yield Trial(what="covers", found=f"{what}: {cover_share(found):.1%} of the multiply-adds", refused=refused)
     if not analysis.covers:
         full = analysis.components.nonzeros / max(K * N * analysis.decomposition.mac_share, 1e-300)
@@ -91,7 +92,7 @@ def _covers(case: Case) -> Iterator[Trial]:
             why = f"{full:.1%} of the entries inside the components are edges, so that no group can leave out a tenth"
         else:
             why = "in no order of the outputs do groups of sixteen leave out a tenth of the multiply-adds"
-        yield Trial(what="covers", found="no groups that share inputs", refused=why)
+        yield Trial(what="covers", found="no groups that share inputs", refused=Reason(Cause.CONNECTED, why))
 
 
 def _region(case: Case) -> Trial:
@@ -107,24 +108,22 @@ def _region(case: Case) -> Trial:
     constants = case.seen.found.constants
     own = candidate(linear, case.analysis, constants)
     if own is None:
-        why = (
-            unfit(linear)
-            or why_not_dense(linear, None)
-            or "it has neither several components nor groups that share inputs"
-        )
+        whole = Reason(Cause.CONNECTED, "it has neither several components nor groups that share inputs")
+        why = unfit(linear) or why_not_dense(linear, None) or whole
         return Trial(what="region", found=alone, refused=why)
     others = list(_candidates(case))
     regions = grow([own, *others], constants) if others else []
     grown = next((one for one in regions if linear in one.region.linears), None)
     if grown is None:
-        why = "no other linear has blocks" if not others else "nowhere do its blocks go on in those of a neighbour"
-        return Trial(what="region", found=alone, refused=why)
+        told = "no other linear has blocks" if not others else "nowhere do its blocks go on in those of a neighbour"
+        return Trial(what="region", found=alone, refused=Reason(Cause.BLOCKS, told))
     together = [one.address for one in grown.region.linears]
     options = region_options(grown, plan.rows_of(together), case.target, plan.grain)
     gain = options[0].gain if options else None
     with_ = first_named(one.address for one in grown.region.linears if one is not linear)
-    why = "too little gain is predicted" if gain is None or gain < MARGIN else "more is predicted for each alone"
+    told = "too little gain is predicted" if gain is None or gain < MARGIN else "more is predicted for each alone"
     blocks = len(grown.decompositions[0].blocks)
+    why = Reason(Cause.NO_GAIN, told)
     return Trial(what="region", found=f"{blocks} common blocks with {with_}", gain=gain, refused=why)
 
 
@@ -167,25 +166,26 @@ def _lowerings(case: Case) -> Iterator[Trial]:
             share = f"{made.decomposition.mac_share:.1%} of the multiply-adds"
             blocks = len(made.decomposition.blocks)
             what = f"{blocks} block{'s' * (blocks != 1)}, {share}"
-            why = "" if taken else _why_not(made, case, top)
+            why = None if taken else _why_not(made, case, top)
             yield Trial(what=way, found=what, gain=round(made.gain, 3), taken=taken, refused=why)
             continue
-        yield Trial(what=way, found="cannot be", refused=_cannot(case, lowering, alone, against.get(way, "")))
+        yield Trial(what=way, found="cannot be", refused=_cannot(case, lowering, alone, against.get(way)))
 
 
-def _cannot(case: Case, lowering: LinearLowering, alone: LinearLowering | None, against: str) -> str:
+def _cannot(case: Case, lowering: LinearLowering, alone: LinearLowering | None, against: Reason | None) -> Reason:
     """Why a lowering cannot be; alone: the one without products that is looked at alone, where there is one."""
     if alone is not None:
-        return f"every output is one input, so that '{alone.name}' does it without a product"
+        told = f"every output is one input, so that '{alone.name}' does it without a product"
+        return Reason(Cause.SELECTION, told)
     if lowering.name not in case.analysis.takes:
-        return "not every output is one input as it is"
-    reason = lowering.why_not(case.linear, None, case.target) or against
-    return reason or "nothing has to be moved, so 'split' does it without index work"
+        return Reason(Cause.BLOCKS, "not every output is one input as it is")
+    idle = Reason(Cause.NO_GAIN, "nothing has to be moved, so 'split' does it without index work")
+    return lowering.why_not(case.linear, None, case.target) or against or idle
 
 
 def _best(
     case: Case, asked: LoweringName | None
-) -> tuple[dict[LoweringName, LinearCandidate], dict[LoweringName, str]]:
+) -> tuple[dict[LoweringName, LinearCandidate], dict[LoweringName, Reason]]:
     """The groups of blocks or covers with which each way gains most, and what is against the ways that do not fit;
     asked: the only one to look at, if any."""
     rows = case.plan.rows_of([case.step.node])
@@ -198,21 +198,22 @@ def _best(
     return best, refusals(found)
 
 
-def _why_not(made: LinearCandidate, case: Case, top: LinearCandidate | None) -> str:
+def _why_not(made: LinearCandidate, case: Case, top: LinearCandidate | None) -> Reason:
     """Why what fits is not taken; top: what gains most of all that need not be asked for."""
     step, lowering = case.step, made.lowering
     if step.lowering == "region":
-        return "the whole region gains more"
+        return Reason(Cause.REGION, "the whole region gains more")
     asked = case.plan.wanted.way(*names_of(case.linear))
     if asked is not None:
-        return f"'{asked}' was asked for"
+        return Reason(Cause.AS_ASKED, f"'{asked}' was asked for")
     if lowering.on_request and made.gain > (top.gain if top else 0.0):
-        return f"it is taken only where '{lowering.name}' is asked for"
+        return Reason(Cause.AS_ASKED, f"it is taken only where '{lowering.name}' is asked for")
     if top is not None and lowering is not top.lowering:
-        return f"'{top.lowering.name}' is predicted to gain more ({top.gain:.2f}x)"
+        return Reason(Cause.NO_GAIN, f"'{top.lowering.name}' is predicted to gain more ({top.gain:.2f}x)")
     if made.gain < MARGIN:
-        return f"less than {MARGIN}x the speed of dense is predicted, which is not worth a larger graph"
-    return step.reason.text
+        told = f"less than {MARGIN}x the speed of dense is predicted, which is not worth a larger graph"
+        return Reason(Cause.NO_GAIN, told)
+    return step.reason
 
 
 def first_named(nodes: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Protocol, TypeVar
 
 from ...ir.plan.plan import Decomposition, LoweringName
+from ...ir.reason import Cause, Reason
 from .prices import Prices
 from .target import Target
 
@@ -28,7 +29,7 @@ class Lowering(Protocol[Subject, Found, Load]):
     name: ClassVar[LoweringName]
 
     @abstractmethod
-    def why_not(self, subject: Subject, found: Found | None, target: Target) -> str | None:
+    def why_not(self, subject: Subject, found: Found | None, target: Target) -> Reason | None:
         """Why a subject with these blocks cannot be written so, and what to do; None when it can.
 
         found: None to ask about the subject alone, whatever its blocks.
@@ -57,9 +58,9 @@ def worst_gain(lowering: Lowering[S, F, L], subject: S, found: F, loads: Iterabl
     )
 
 
-def why_not_plain(name: LoweringName, found: Decomposition) -> str | None:
+def why_not_plain(name: LoweringName, found: Decomposition) -> Reason | None:
     """Why the lowering of a name, which neither adds up blocks nor has entries beside them, cannot write some."""
     what = "stray entries" if found.strays else "blocks that share outputs"
     if found.strays or found.summed:
-        return f"'{name}' has no place for {what}; use other blocks, or 'scatter'"
+        return Reason(Cause.BLOCKS, f"'{name}' has no place for {what}; use other blocks, or 'scatter'")
     return None

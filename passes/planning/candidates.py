@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from ...ir.graph.linear import Linear
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import Decomposition, LoweringName
+from ...ir.reason import Reason
 from ..lowering.linear.dormant import absorb_dormant, apart, computes_dormant
 from ..lowering.linear.lowerings import ON_ANY, lowering_of, suited
 from ..lowering.linear.protocol import LinearLowering
@@ -39,13 +40,13 @@ class Question:
 class LinearCandidate:
     """Some blocks in some lowering: fits: whether it can be written, and is not only more of what another does; gain:
     predicted dense time over its own, at its worst over rows and prices, of one that fits; against: why the lowering
-    does not fit the blocks, empty where that is not why."""
+    does not fit the blocks, None where that is not why."""
 
     lowering: LinearLowering
     decomposition: Decomposition
     fits: bool
     gain: float = 0.0
-    against: str = ""
+    against: Reason | None = None
 
 
 def candidates(
@@ -78,7 +79,7 @@ def candidates(
                     or (merged and not lowering.regroups)
                     or (not asked and _wasteful(lowering, grouped, grain, target.tile(linear.dtype)))
                 ):
-                    yield LinearCandidate(lowering=lowering, decomposition=grouped, fits=False, against=against or "")
+                    yield LinearCandidate(lowering=lowering, decomposition=grouped, fits=False, against=against)
                     continue
                 gain = worst_gain(lowering, linear, grouped, question.rows, target)
                 yield LinearCandidate(lowering=lowering, decomposition=grouped, fits=True, gain=gain)
@@ -106,11 +107,11 @@ def best_of(found: Iterable[LinearCandidate]) -> LinearCandidate | None:
     return max((one for one in found if one.fits), key=lambda one: one.gain, default=None)
 
 
-def refusals(found: Iterable[LinearCandidate]) -> dict[LoweringName, str]:
+def refusals(found: Iterable[LinearCandidate]) -> dict[LoweringName, Reason]:
     """Why lowerings fit none of the groups, as far as blocks are against them."""
     tried = list(found)
     fit = {one.lowering.name for one in tried if one.fits}
-    against: dict[LoweringName, str] = {}
+    against: dict[LoweringName, Reason] = {}
     for one in tried:
         if one.against and one.lowering.name not in fit:
             against.setdefault(one.lowering.name, one.against)

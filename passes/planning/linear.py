@@ -126,12 +126,12 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
 
 def _chosen(
     linear: Linear, analysis: Analysis, settings: PlanSettings, rows: Sequence[int], asked: LoweringName | None
-) -> tuple[LinearCandidate | None, str]:
+) -> tuple[LinearCandidate | None, Reason | None]:
     """What gains most at its worst, of blocks and covers, and what is against the lowering that was asked for."""
     wanted = None if asked == "dense" else asked
     question = Question(target=settings.target, rows=rows, grain=settings.grain, asked=wanted)
     found = list(candidates(linear, analysis, question))
-    return best_of(found), refusals(found).get(wanted, "") if wanted else ""
+    return best_of(found), refusals(found).get(wanted) if wanted else None
 
 
 def _whole_groups(choice: LinearCandidate | None, linear: Linear) -> LinearCandidate | None:

@@ -11,6 +11,7 @@ from ...ir.plan.grain import Grain
 from ...ir.plan.plan import States
 from ...ir.plan.wanted import Wanted
 from ...ir.progress import Progress
+from ...ir.reason import Reason
 from ..decompose.recurrent import Coupling
 from ..lowering.target import Target
 from .analysis import Analysis, Key
@@ -61,7 +62,7 @@ class Memo:
 
     analyses: dict[Key, Analysis] = field(default_factory=dict)  # of linears
     states: dict[Key, States] = field(default_factory=dict)  # of linears that map states to themselves
-    choices: dict[Key, tuple[LinearCandidate | None, str]] = field(default_factory=dict)  # see `linear.step_of`
+    choices: dict[Key, tuple[LinearCandidate | None, Reason | None]] = field(default_factory=dict)  # of linears
     couplings: dict[Key, Coupling] = field(default_factory=dict)  # of directions of recurrent operators
 
 

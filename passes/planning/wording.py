@@ -36,10 +36,10 @@ def refusal(
     rows: Sequence[int],
     settings: PlanSettings,
     asked: LoweringName | None,
-    against: str,
+    against: Reason | None,
 ) -> Reason | None:
     """Why a linear stays dense; None when it is split. against: why the blocks cannot have the lowering that was asked
-    for, else empty."""
+    for, if anything."""
     parts = analysis.components
     if is_block(linear.node.metadata_props):
         return Reason(Cause.ALREADY_SPLIT, "already a block of a split operator")
@@ -48,7 +48,7 @@ def refusal(
     if asked == "dense":
         return Reason(Cause.AS_ASKED, "dense, as asked")
     if against:
-        return Reason(Cause.BLOCKS, against)
+        return against
     if choice is None:
         K, N = linear.shape
         degree = 2 * parts.nonzeros / (K + N)
@@ -60,9 +60,9 @@ def refusal(
         )
     wanted = lowering_of(asked) if asked else None
     if why := why_not_dense(linear, None) or (wanted.why_not(linear, None, settings.target) if wanted else None):
-        return Reason(Cause.UNSUPPORTED, why)
+        return why
     if why := loses_format(linear, choice.decomposition):
-        return Reason(Cause.QUANTISED, f"its weight is quantised {why}")
+        return why.told(f"its weight is quantised {why}")
     if wanted is not None and wanted.name not in analysis.takes:
         return Reason(Cause.BLOCKS, f"'{wanted.name}' needs {wanted.needs}; use '{ON_ANY.name}'")
     if wanted is not None:

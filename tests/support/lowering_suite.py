@@ -9,6 +9,7 @@ import oracles
 import scission
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
+from scission.ir.reason import Reason
 from scission.models.planted.products import build, feeds
 from scission.passes.lowering.prices import prices_of
 from scission.passes.lowering.target import Target
@@ -33,7 +34,9 @@ def _check(lowering, kind, *, contiguous):
     written = {}
     for linear in survey.linears:
         found = truths[linear.address]
-        if lowering.why_not(linear, found, TARGET) is None and lowering.takes(linear.canonical(survey.constants)):
+        why = lowering.why_not(linear, found, TARGET)
+        assert why is None or (isinstance(why, Reason) and why.text), "a refusal has a cause, and a sentence for people"
+        if why is None and lowering.takes(linear.canonical(survey.constants)):
             check_answers(lowering, linear, found)
             written[linear.address] = found
     if written:

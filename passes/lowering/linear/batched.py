@@ -14,6 +14,7 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition, Indices
+from ....ir.reason import Cause, Reason
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter, leave
 from ..nodes.primitives import addend, affine
@@ -32,12 +33,12 @@ class Batched(LinearLowering):
     name = "batched"
     adds: ClassVar[frozenset[Extra]] = frozenset({"residual"})
 
-    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> Reason | None:
         """Why a linear with these blocks cannot be written so."""
         if reason := why_not_dense(linear, self):
             return reason
         if linear.layout.kind == "conv":
-            return "'batched' multiplies matrices, not images; use 'grouped' or 'scatter'"
+            return Reason(Cause.LAYOUT, "'batched' multiplies matrices, not images; use 'grouped' or 'scatter'")
         if reason := why_not_stored(linear, self.name):
             return reason
         if found is None:

@@ -6,6 +6,7 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition
+from ....ir.reason import Reason
 from ..nodes.emitter import Emitter
 from ..prices import Prices
 from ..target import Target
@@ -20,7 +21,7 @@ class Dense(LinearLowering):
     name = "dense"
     keeps_dormant = True
 
-    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> Reason | None:
         """Nothing is against what is there."""
         return None
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ....ir.graph.linear import Linear
 from ....ir.plan.plan import Block, Decomposition
+from ....ir.reason import Cause, Reason
 
 __all__ = ["SCATTER_ND", "absorb_dormant", "apart", "computes_dormant"]
 
@@ -19,12 +20,13 @@ def computes_dormant(linear: Linear) -> bool:
     return linear.fused or linear.layout.kind == "conv" or bool(linear.slices) or linear.opset < SCATTER_ND
 
 
-def apart(linear: Linear, found: Decomposition) -> str | None:
+def apart(linear: Linear, found: Decomposition) -> Reason | None:
     """Why a linear cannot add to the results of its blocks, where outputs are shared or there are strays."""
     if not computes_dormant(linear) or not (found.summed or found.strays):
         return None
     what = "blocks that share outputs" if found.summed else "stray entries"
-    return f"{what} are added up in features-first layout, which {linear.op} here cannot have; use other blocks"
+    told = f"{what} are added up in features-first layout, which {linear.op} here cannot have; use other blocks"
+    return Reason(Cause.BLOCKS, told)
 
 
 def absorb_dormant(found: Decomposition) -> Decomposition:

@@ -14,6 +14,7 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition, Indices
+from ....ir.reason import Cause, Reason
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter_rows, leave_rows
 from ..nodes.last_axis import Columns
@@ -44,18 +45,20 @@ class Grouped(LinearLowering):
     name = "grouped"
     slices: ClassVar[bool] = True
 
-    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> Reason | None:
         """Why a linear with these blocks cannot be written so."""
         if reason := why_not_dense(linear, self):
             return reason
         if linear.slices and linear.layout.kind != "conv":
-            return "'grouped' convolves, and a stack of matrices is no kernel; use 'scatter'"
+            return Reason(
+                Cause.BATCHED_WEIGHT, "'grouped' convolves, and a stack of matrices is no kernel; use 'scatter'"
+            )
         if linear.layout.kind == "axes":
             what = "'grouped' needs the features on the last axis or on that of channels"
-            return f"{what}; use 'batched' or 'scatter'"
+            return Reason(Cause.LAYOUT, f"{what}; use 'batched' or 'scatter'")
         if linear.layout.kind == "rows" and linear.dtype != ir.DataType.FLOAT:
             what = f"ONNX Runtime convolves float32 on a CPU, not {linear.dtype.name.lower()}"
-            return f"{what}; use 'batched' or 'scatter'"
+            return Reason(Cause.DATA_TYPE, f"{what}; use 'batched' or 'scatter'")
         if reason := why_not_stored(linear, self.name):
             return reason
         if found is None:

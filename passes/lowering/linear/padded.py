@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ....ir.graph.linear import Linear
 from ....ir.plan.plan import Decomposition, Indices
+from ....ir.reason import Cause, Reason
 from ..prices import Prices
 from ..seconds import (
     FLOAT_BYTES,
@@ -163,20 +164,21 @@ def padded_entries(found: Decomposition, tile: int) -> int:
     return math.prod(padded_shape(found, tile))
 
 
-def why_not_padded(found: Decomposition, tile: int) -> str | None:
+def why_not_padded(found: Decomposition, tile: int) -> Reason | None:
     """Why blocks had better not be padded to one shape."""
     B, k, n = padded_shape(found, tile)
     if B * k * n < found.shape[0] * found.shape[1]:
         return None
-    return f"{B} blocks padded to {k}x{n} need no fewer multiply-adds than the dense weight; use 'scatter'"
+    told = f"{B} blocks padded to {k}x{n} need no fewer multiply-adds than the dense weight; use 'scatter'"
+    return Reason(Cause.BLOCKS, told)
 
 
-def why_not_stored(linear: Linear, name: str) -> str | None:
+def why_not_stored(linear: Linear, name: str) -> Reason | None:
     """Why the weight of a linear cannot be stored anew as one tensor of all blocks, by the lowering of a name."""
     if linear.fused:
-        return f"'{name}' cannot compute the activation function of {linear.op}; use 'scatter'"
+        return Reason(Cause.FUSED, f"'{name}' cannot compute the activation function of {linear.op}; use 'scatter'")
     if linear.is_dequantised:
-        return f"'{name}' would store its quantised weight in floating point; use 'scatter'"
+        return Reason(Cause.QUANTISED, f"'{name}' would store its quantised weight in floating point; use 'scatter'")
     return None
 
 

@@ -13,6 +13,7 @@ from ....ir.graph.linear import Linear
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Block, Decomposition
+from ....ir.reason import Cause, Reason
 from ...decompose.blocks import has_windows, is_contiguous
 from ..nodes.emitter import Emitter
 from ..nodes.last_axis import GATHER_ELEMENTS, Columns
@@ -33,14 +34,15 @@ class Permute(LinearLowering):
 
     name = "gather"
 
-    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> Reason | None:
         """Why a linear with these blocks cannot be written so."""
         if reason := why_not_dense(linear, self):
             return reason
         if linear.layout.kind != "rows":
-            return "'gather' needs the features on the last axis; use 'scatter'"
+            return Reason(Cause.LAYOUT, "'gather' needs the features on the last axis; use 'scatter'")
         if linear.opset < GATHER_ELEMENTS:
-            return f"'gather' needs operator set {GATHER_ELEMENTS}, the model has {linear.opset}; use 'scatter'"
+            told = f"'gather' needs operator set {GATHER_ELEMENTS}, the model has {linear.opset}; use 'scatter'"
+            return Reason(Cause.OPERATOR_SET, told)
         return why_not_beside(self, linear, found) if found is not None else None
 
     def idle(self, found: Decomposition) -> bool:

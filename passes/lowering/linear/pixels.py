@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.reason import Cause, Reason
 from ..nodes.emitter import Emitter
 
 __all__ = ["PADS", "STEPS", "keeps_pixels", "pixels", "why_not_pixels"]
@@ -20,12 +21,14 @@ def keeps_pixels(node: ir.Node) -> bool:
     return not (_steps(node) or _pads(node))
 
 
-def why_not_pixels(node: ir.Node, opset: int) -> str | None:
+def why_not_pixels(node: ir.Node, opset: int) -> Reason | None:
     """Why the pixels that a convolution reads cannot be had by themselves in an operator set; None where they can."""
     if _pads(node) and opset < PADS:
-        return f"Pad has taken every type since operator set {PADS}, the model has {opset}"
+        told = f"Pad has taken every type since operator set {PADS}, the model has {opset}"
+        return Reason(Cause.OPERATOR_SET, told)
     if _steps(node) and opset < STEPS:
-        return f"Slice has taken steps since operator set {STEPS}, the model has {opset}"
+        told = f"Slice has taken steps since operator set {STEPS}, the model has {opset}"
+        return Reason(Cause.OPERATOR_SET, told)
     return None
 
 

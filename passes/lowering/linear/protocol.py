@@ -11,6 +11,7 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition
+from ....ir.reason import Cause, Reason
 from ..nodes.emitter import Emitter
 from ..prices import Prices
 from ..protocol import Lowering
@@ -75,15 +76,18 @@ class LinearLowering(Lowering[Linear, Decomposition, int], Protocol):
         """
 
 
-def why_not_dense(linear: Linear, lowering: LinearLowering | None) -> str | None:
+def why_not_dense(linear: Linear, lowering: LinearLowering | None) -> Reason | None:
     """Why a linear has to stay dense, whatever its blocks; None where it need not. lowering: None for any."""
     if linear.slices and lowering is not None and not lowering.slices:
         what = "pixel of its window" if linear.layout.kind == "conv" else "entry of a stack"
-        return f"'{lowering.name}' writes one matrix, and its weight has one for each {what}; use 'scatter'"
+        told = f"'{lowering.name}' writes one matrix, and its weight has one for each {what}; use 'scatter'"
+        return Reason(Cause.BATCHED_WEIGHT, told)
     if linear.opset < MINIMUM:
-        return f"operator set {linear.opset} is older than {MINIMUM}; convert the model to a newer one"
+        told = f"operator set {linear.opset} is older than {MINIMUM}; convert the model to a newer one"
+        return Reason(Cause.OPERATOR_SET, told)
     if linear.dtype == ir.DataType.FLOAT16 and _feeds_turned_product(linear.output):
-        return "a float16 Transpose and MatMul behind it would be fused, on which ONNX Runtime 1.31 crashes"
+        told = "a float16 Transpose and MatMul behind it would be fused, on which ONNX Runtime 1.31 crashes"
+        return Reason(Cause.CRASHES, told)
     return None
 
 
@@ -92,10 +96,10 @@ def _feeds_turned_product(value: ir.Value) -> bool:
     return any(node.op_type == "MatMul" for output in turned for node in output.consumers())
 
 
-def why_not_beside(lowering: LinearLowering, linear: Linear, found: Decomposition) -> str | None:
+def why_not_beside(lowering: LinearLowering, linear: Linear, found: Decomposition) -> Reason | None:
     """Why blocks that share outputs, or entries beside the blocks, cannot be added up by a lowering."""
     if found.summed and "split-K" not in lowering.adds:
-        return f"'{lowering.name}' cannot add up blocks that share outputs; use 'scatter'"
+        return Reason(Cause.BLOCKS, f"'{lowering.name}' cannot add up blocks that share outputs; use 'scatter'")
     if found.strays and "residual" not in lowering.adds:
-        return f"'{lowering.name}' has no place for stray entries; use 'scatter'"
+        return Reason(Cause.BLOCKS, f"'{lowering.name}' has no place for stray entries; use 'scatter'")
     return apart(linear, found)

@@ -18,6 +18,7 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition
+from ....ir.reason import Reason
 from ...decompose.blocks import is_contiguous, is_run
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter, leave
@@ -44,7 +45,7 @@ class Scatter(LinearLowering):
     adds: ClassVar[frozenset[Extra]] = frozenset({"split-K", "residual"})
     slices: ClassVar[bool] = True
 
-    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> Reason | None:
         """Why a linear with these blocks cannot be written so."""
         return why_not_dense(linear, self) or (why_not_beside(self, linear, found) if found is not None else None)
 

@@ -17,6 +17,7 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Layout, Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition, Indices
+from ....ir.reason import Cause, Reason
 from ..nodes.activation import activated, why_not_apart
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter, leave
@@ -42,20 +43,20 @@ class ScatterNd(LinearLowering):
     on_request = True
     keeps_dormant = True
 
-    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> Reason | None:
         """Why a linear with these blocks cannot be written so."""
         if reason := why_not_dense(linear, self):
             return reason
         if linear.opset < SCATTER:
             what = f"operator set {linear.opset} has nothing that scatters: Scatter came with {SCATTER}, ScatterND with"
-            return f"{what} {SCATTER_ND}; use 'scatter'"
+            return Reason(Cause.OPERATOR_SET, f"{what} {SCATTER_ND}; use 'scatter'")
         if reason := why_not_apart(linear):
-            return f"{reason}; use 'scatter'"
+            return reason.told(f"{reason}; use 'scatter'")
         if linear.layout.kind == "conv" and linear.layout.rank is None:
             what = "'scatternd' brings channels to the front, and the rank of this convolution is unknown"
-            return f"{what}; use 'scatter'"
+            return Reason(Cause.UNKNOWN_RANK, f"{what}; use 'scatter'")
         if linear.layout.kind == "conv" and (reason := why_not_pixels(linear.node, linear.opset)):
-            return f"{reason}; use 'scatter'"
+            return reason.told(f"{reason}; use 'scatter'")
         return why_not_beside(self, linear, found) if found is not None else None
 
     def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:

@@ -16,6 +16,7 @@ from ....ir.graph.linear import Linear
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition, Indices
+from ....ir.reason import Cause, Reason
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import guarded
 from ..nodes.last_axis import take_columns
@@ -41,23 +42,27 @@ class Select(LinearLowering):
         """Whether every output is one input."""
         return selection(weight) is not None
 
-    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> Reason | None:
         """Why a linear with these blocks cannot be written so."""
         if reason := why_not_dense(linear, self):
             return reason
         if linear.fused:
-            return f"'select' cannot compute the activation function of {linear.op}; use 'scatter'"
+            told = f"'select' cannot compute the activation function of {linear.op}; use 'scatter'"
+            return Reason(Cause.FUSED, told)
         if float(np.asarray(linear.alpha, linear.dtype.numpy())) != linear.alpha:
-            return f"its factor {linear.alpha} is no {linear.dtype.name.lower()}; use 'scatter'"
+            told = f"its factor {linear.alpha} is no {linear.dtype.name.lower()}; use 'scatter'"
+            return Reason(Cause.DATA_TYPE, told)
         if linear.layout.kind == "conv" and not keeps_pixels(linear.node):
-            return "'select' keeps all pixels, and this convolution has strides or pads; use 'scatter'"
+            told = "'select' keeps all pixels, and this convolution has strides or pads; use 'scatter'"
+            return Reason(Cause.LAYOUT, told)
         if found is None:
             return None
         if reason := why_not_beside(self, linear, found):
             return reason
         if found.dormant_outputs.size:
             output = int(found.dormant_outputs[0])
-            return f"'select' needs an input for every output, and output {output} reads none; use 'scatter'"
+            told = f"'select' needs an input for every output, and output {output} reads none; use 'scatter'"
+            return Reason(Cause.BLOCKS, told)
         return None
 
     def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:

@@ -12,6 +12,7 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition
+from ....ir.reason import Cause, Reason
 from ...decompose.blocks import has_windows, is_contiguous
 from ..nodes.emitter import Emitter
 from ..prices import Prices
@@ -30,7 +31,7 @@ class Split(LinearLowering):
     name = "split"
     slices: ClassVar[bool] = True
 
-    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> str | None:
+    def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> Reason | None:
         """Why a linear with these blocks cannot be written so."""
         if reason := why_not_dense(linear, self):
             return reason
@@ -39,7 +40,7 @@ class Split(LinearLowering):
         if reason := why_not_beside(self, linear, found):
             return reason
         if not (is_contiguous(found) or has_windows(found)):
-            return "'split' needs blocks that follow one another; use 'scatter'"
+            return Reason(Cause.BLOCKS, "'split' needs blocks that follow one another; use 'scatter'")
         return None
 
     def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:

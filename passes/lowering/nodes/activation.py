@@ -6,6 +6,7 @@ from typing import Any
 
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.reason import Cause, Reason
 from .emitter import Emitter
 
 __all__ = ["activated", "why_not_apart"]
@@ -25,15 +26,17 @@ SINCE = {  # operator sets that brought today's functions; what they take is cal
 }
 
 
-def why_not_apart(linear: Linear) -> str | None:
+def why_not_apart(linear: Linear) -> Reason | None:
     """Why what a fused operator does behind its product cannot be an operator of its own; None where it can."""
     if not linear.fused:
         return None
     name = _name(linear)
     if name not in SINCE:
-        return f"the activation function {name or 'without a name'} of {linear.op} is no operator of its own"
+        told = f"the activation function {name or 'without a name'} of {linear.op} is no operator of its own"
+        return Reason(Cause.FUSED, told)
     if linear.opset < SINCE[name]:
-        return f"{name} came with operator set {SINCE[name]}, the model has {linear.opset}"
+        told = f"{name} came with operator set {SINCE[name]}, the model has {linear.opset}"
+        return Reason(Cause.OPERATOR_SET, told)
     return None
 
 

@@ -12,6 +12,7 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Block, Decomposition, Indices, PlanError
+from ....ir.reason import Cause, Reason
 from .emitter import Emitter
 from .quantisation_groups import group_size, groups_of, in_groups
 
@@ -47,29 +48,30 @@ class BlockWeights:
         return emitter.constant(part.reshape(part.shape + self._windows), f"{role}/weight")
 
 
-def loses_format(linear: Linear, found: Decomposition | None = None) -> str:
-    """Why the blocks of a quantised weight would have to be stored in floating point; '' where they need not be.
+def loses_format(linear: Linear, found: Decomposition | None = None) -> Reason | None:
+    """Why the blocks of a quantised weight would have to be stored in floating point; None where they need not be.
 
     Matrices of 8-bit integers with one scale, or one for each row or column, can be cut as they are, and those of 4 and
     8 bits with one for each group of inputs where blocks are whole groups (`in_groups`). found: the blocks.
     """
     node = linear.weight.producer()
     if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
-        return ""
+        return None
     values = node.inputs[0]
     kind = values.dtype or (values.const_value.dtype if values.const_value is not None else None)
     if node.attributes.get("block_size") is not None:
         if (own := group_size(linear)) and (found is None or in_groups(found, own) == found):
-            return ""
+            return None
         size = node.attributes["block_size"].as_int()
         how = f"in groups of {size} entries with a scale each, which its blocks would cut"
     elif kind is not None and kind not in (ir.DataType.INT8, ir.DataType.UINT8):
         how = f"as {kind.name.lower()}"
     else:
-        return ""
+        return None
     times = linear.dtype.bitwidth / kind.bitwidth if kind is not None else 0
     larger = f", {times:g} times as large" if times > 1 else ""
-    return f"{how}: blocks would have to be stored as {linear.dtype.name.lower()}{larger}"
+    told = f"{how}: blocks would have to be stored as {linear.dtype.name.lower()}{larger}"
+    return Reason(Cause.QUANTISED, told)
 
 
 def _cut(canonical: Array, ends: Ends, outputs_first: bool) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ....ir.graph.recurrent import Recurrent
 from ....ir.plan.plan import Decomposition
+from ....ir.reason import Reason
 from ..prices import Prices
 from ..protocol import Lowering, why_not_plain
 from ..target import Target
@@ -17,7 +18,7 @@ class Cells(Lowering[Recurrent, Decomposition, Run]):
 
     name = "parallel"
 
-    def why_not(self, subject: Recurrent, found: Decomposition | None, target: Target) -> str | None:
+    def why_not(self, subject: Recurrent, found: Decomposition | None, target: Target) -> Reason | None:
         """Why a direction with these blocks cannot be written so."""
         return why_not_plain(self.name, found) if found is not None else None
 

@@ -5,6 +5,7 @@ from regions import looked_at
 
 from scission.ir.axes.feature_ids import trace
 from scission.ir.axes.region import MINIMUM, region_of, segments, unfit
+from scission.ir.reason import Cause
 from scission.models.planted import ffn as planted_ffn
 
 TWO = np.kron(np.eye(2), np.ones((2, 2)))
@@ -105,8 +106,9 @@ def test_which_linears_take_part():
     }
     why = {name: unfit(linear) for name, linear in found.items()}
     assert why["plain"] is None
-    assert "older than 13" in why["old"] and "more than a product" in why["more"]
-    assert "last of two axes" in why["unknown"] and "last of two axes" in why["left"]
+    assert (why["old"].cause, why["more"].cause) == (Cause.OPERATOR_SET, Cause.FUSED)
+    assert why["unknown"].cause is why["left"].cause is Cause.LAYOUT
+    assert "older than 13" in why["old"].text and "last of two axes" in why["left"].text
 
 
 def test_a_planted_network_is_one_region():

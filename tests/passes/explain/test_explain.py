@@ -12,6 +12,7 @@ from scission.ir.findings.explanation import Explanation, UnknownNodeError
 from scission.ir.graph.linear import scopes
 from scission.ir.graph.survey import survey
 from scission.ir.io.load import load
+from scission.ir.reason import Cause
 from scission.models.networks import autoregressive
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.products import build
@@ -83,7 +84,8 @@ def test_a_dense_weight_is_explained_by_size():
     half = half_giant(D)
     assert [one.how for one in found.glue] == ["size"] and found.glue[0].entries[0][2] != 0
     assert (found.percolation.gone, found.percolation.threshold) == (1 - half.kept, half.threshold)
-    assert "one component" in trial(found, "components").refused and "no group can" in trial(found, "covers").refused
+    assert trial(found, "components").refused.cause is Cause.CONNECTED
+    assert "no group can" in trial(found, "covers").refused.text
 
 
 @pytest.mark.parametrize(
@@ -150,6 +152,7 @@ def test_it_goes_through_json():
         found = scission.explain(MODEL, node, **CPU)
         data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
         assert data["node"] == node and len(data["trials"]) == len(found.trials)
+        assert all(bool(one["refused"]) == (one["cause"] is not None) for one in data["trials"])
     empty = Explanation(model="m", node="n", scope="", operator="Relu")
     assert empty.to_dict()["glue"] == [] and empty.to_dict()["percolation"] is None
 

@@ -9,6 +9,7 @@ from linears import LAYOUTS, analysis_of, linear_of
 
 from scission.ir.plan.grain import Grain
 from scission.ir.plan.plan import Block, Decomposition
+from scission.ir.reason import Cause, Reason
 from scission.models.matrix import weight
 from scission.passes.decompose.blocks import closed, group, has_windows, is_contiguous
 from scission.passes.lowering.linear.dormant import absorb_dormant
@@ -154,7 +155,7 @@ def test_why_what_is_asked_for_cannot_be_is_told():
     question = Question(target=ONE, rows=[16], asked="split")
     found = list(candidates(linear_of(parts.shape), analysis_of(parts), question))
     assert best_of(found) is None
-    assert refusals(found) == {"split": "'split' needs blocks that follow one another; use 'scatter'"}
+    assert refusals(found) == {"split": Reason(Cause.BLOCKS, "they do not follow one another")}
 
 
 @given(oracles.block_sizes(most=4, largest=6), st.integers(0, 99), st.booleans(), st.sampled_from([None, 2, 3]))
