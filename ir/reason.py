@@ -65,7 +65,7 @@ class Cause(StrEnum):
     UNCERTIFIED = "uncertified"  # the certificate refuses the blocks
     NOTHING_CONFIRMED = "nothing_confirmed"
     NOTHING_TO_REMOVE = "nothing_to_remove"
-    UNWRITABLE = "unwritable"  # a block or a stray cannot be written into the graph
+    UNWRITABLE = "unwritable"  # a block or a residual entry cannot be written into the graph
     TOO_COSTLY_ALONE = "too_costly_alone"  # of the budget
     TOO_COSTLY_TOGETHER = "too_costly_together"
     VETOED = "vetoed"  # its outputs change too much on calibration data

@@ -30,12 +30,12 @@ class AnnealingError(ScissionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annealing:
-    """What annealing does to one linear: everything outside `kept` becomes zero, the strays excepted.
+    """What annealing does to one linear: everything outside `kept` becomes zero, the residual entries excepted.
 
     node: address of the linear; weight: name of its constant; shape: canonical (K, N); sha256: of the weight as stored
     in the original, which is where removed weights come back from; blocks: all entries inside them are kept
     (block-fill); mask: instead of blocks, each kept entry on its own, as packed bits in base 64, the paper's literal
-    removal of edges; strays: entries (k, n) outside that are kept beside the blocks, exactly; removed: how many
+    removal of edges; residual: entries (k, n) outside that are kept beside the blocks, exactly; removed: how many
     non-zero entries go; refitted: whether the kept ones were fitted again, so that they are not those of the original;
     confirmed: by the test, before block-fill; evidence: why. Raises AnnealingError when both or neither of blocks and
     mask are given.
@@ -49,7 +49,7 @@ class Annealing:
     removed: int
     blocks: Decomposition | None = None
     mask: str | None = None
-    strays: tuple[tuple[int, int], ...] = ()
+    residual: tuple[tuple[int, int], ...] = ()
     refitted: bool = False
 
     __repr__ = brief
@@ -63,13 +63,14 @@ class Annealing:
             told = f"{_by(self.blocks.shape)}, the weight has {_by(self.shape)}"
             raise AnnealingError(f"{self.node}: blocks are for shape {told}")
         K, N = self.shape
-        if any(not (0 <= k < K and 0 <= n < N) for k, n in self.strays):
-            raise AnnealingError(f"{self.node}: a stray lies outside the weight of shape {_by(self.shape)}")
+        if any(not (0 <= k < K and 0 <= n < N) for k, n in self.residual):
+            raise AnnealingError(f"{self.node}: a residual entry lies outside the weight of shape {_by(self.shape)}")
         if not isinstance(self.removed, int) or isinstance(self.removed, bool) or self.removed < 0:
             raise AnnealingError(f"{self.node}: removed is {shown(self.removed)}, which is no count")
 
     def kept(self) -> Mask:
-        """The entries (K, N) that are kept, strays not among them. Raises AnnealingError when the mask is damaged."""
+        """The entries (K, N) that are kept, residual entries not among them. Raises AnnealingError when the mask is
+        damaged."""
         if self.blocks is None:
             assert self.mask is not None
             return _unpack(self.mask, self.shape, self.node)
@@ -88,7 +89,7 @@ class Annealing:
             "sha256": self.sha256,
             "removed": self.removed,
             "refitted": self.refitted,
-            "strays": [list(stray) for stray in self.strays],
+            "residual": [list(entry) for entry in self.residual],
             **rest,
             "evidence": self.evidence.to_dict(),
         }
@@ -109,7 +110,7 @@ class Annealing:
                 removed=record.whole("removed"),
                 blocks=None if blocks is None else Decomposition(shape, blocks_of(record, blocks, shape)),
                 mask=record.text("mask", default=None),
-                strays=pairs_of(record, "strays"),
+                residual=pairs_of(record, "residual"),
                 refitted=record.flag("refitted"),
             )
         except AnnealingError:

@@ -52,7 +52,7 @@ def step_to_dict(step: Step) -> dict[str, Any]:
         **({"slices": step.slices} if step.slices != 1 else {}),
         **({} if step.states is None else {"states": asdict(step.states)}),
         **({"summed": True} if step.decomposition.summed else {}),
-        **({"strays": [list(entry) for entry in step.decomposition.strays]} if step.decomposition.strays else {}),
+        **({"residual": [list(entry) for entry in step.decomposition.residual]} if step.decomposition.residual else {}),
         "blocks": _blocks_to_list(step.decomposition),
     }
 
@@ -79,7 +79,7 @@ def step_from_dict(index: int, data: Any) -> Step:
             blocks_of(record, blocks, (K, N)),
             _layers_of(blocks),
             record.flag("summed", default=False),
-            pairs_of(record, "strays"),
+            pairs_of(record, "residual"),
         )
         step = Step(
             reason=Reason.from_dict(record.fields, record.wrong),

@@ -82,11 +82,11 @@ class Decomposition:
     Blocks are rectangles, one a sub-operator (paper 4.4), and no entry lies in two. Outputs belong to one block; blocks
     that are connected components share no input either, while those of a cover read whatever their outputs need. Where
     they are `summed` it is the other way round: inputs belong to one block, outputs may belong to several, whose
-    results are added. strays: single entries (k, n) outside every block, computed apart, also of outputs
+    results are added. residual: single entries (k, n) outside every block, computed apart, also of outputs
     that no block owns. layers: where the groups are
     those of a block-triangular form, the first and the last layer of each. Raises PlanError when an output, or a summed
-    input, belongs to two blocks, an index is out of range, a stray lies inside a block or comes twice, or there are not
-    as many layers as blocks.
+    input, belongs to two blocks, an index is out of range, a residual entry lies inside a block or comes twice, or
+    there are not as many layers as blocks.
 
     >>> d = Decomposition((3, 2), (Block([0, 2], [1]),))
     >>> d.dormant_inputs.tolist(), d.dormant_outputs.tolist(), d.mac_share
@@ -97,7 +97,7 @@ class Decomposition:
     blocks: tuple[Block, ...]
     layers: tuple[tuple[int, int], ...] = ()
     summed: bool = False
-    strays: tuple[tuple[int, int], ...] = ()
+    residual: tuple[tuple[int, int], ...] = ()
 
     __repr__ = brief
 
@@ -113,25 +113,25 @@ class Decomposition:
         uses = _counted(size, [b.inputs if self.summed else b.outputs for b in self.blocks])
         if (uses > 1).any():
             raise PlanError(f"{own} {int(np.argmax(uses > 1))} belongs to two blocks")
-        if self.strays:
-            self._check_strays()
+        if self.residual:
+            self._check_residual()
 
-    def _check_strays(self) -> None:
+    def _check_residual(self) -> None:
         K, N = self.shape
-        if len(set(self.strays)) < len(self.strays):
-            raise PlanError("a stray entry is there twice")
-        for k, n in self.strays:
+        if len(set(self.residual)) < len(self.residual):
+            raise PlanError("a residual entry is there twice")
+        for k, n in self.residual:
             if not (0 <= k < K and 0 <= n < N):
-                raise PlanError(f"the stray entry [{k}, {n}] lies outside the weight of shape {K}x{N}")
+                raise PlanError(f"the residual entry [{k}, {n}] lies outside the weight of shape {K}x{N}")
         at, owned = (0, "inputs") if self.summed else (1, "outputs")
         owner = np.full(self.shape[at], -1)
         for index, block in enumerate(self.blocks):
             owner[getattr(block, owned)] = index
-        for stray in self.strays:
-            own = int(owner[stray[at]])
+        for entry in self.residual:
+            own = int(owner[entry[at]])
             parts = self.blocks[own : own + 1] if own >= 0 else ()
-            if any(stray[1 - at] in (block.outputs if self.summed else block.inputs) for block in parts):
-                raise PlanError(f"the stray entry {shown(stray)} lies inside a block and would count twice")
+            if any(entry[1 - at] in (block.outputs if self.summed else block.inputs) for block in parts):
+                raise PlanError(f"the residual entry {shown(entry)} lies inside a block and would count twice")
 
     @cached_property
     def dormant_inputs(self) -> Indices:
@@ -151,19 +151,19 @@ class Decomposition:
         return indices(np.flatnonzero(_counted(size, parts) > 1))
 
     def inside(self) -> npt.NDArray[np.bool_]:
-        """The Boolean matrix (K, N) of the entries inside the blocks, and of the strays."""
+        """The Boolean matrix (K, N) of the entries inside the blocks, and of the residual entries."""
         mask = np.zeros(self.shape, bool)
         for block in self.blocks:
             mask[np.ix_(block.inputs, block.outputs)] = True
-        if self.strays:
-            mask[tuple(np.array(self.strays).T)] = True
+        if self.residual:
+            mask[tuple(np.array(self.residual).T)] = True
         return mask
 
     @property
     def mac_share(self) -> float:
-        """Multiply-adds of the blocks and strays over those of the dense product, 0 to 1."""
+        """Multiply-adds of the blocks and residual entries over those of the dense product, 0 to 1."""
         K, N = self.shape
-        return (sum(i * o for i, o in (b.shape for b in self.blocks)) + len(self.strays)) / max(K * N, 1)
+        return (sum(i * o for i, o in (b.shape for b in self.blocks)) + len(self.residual)) / max(K * N, 1)
 
 
 def _counted(size: int, parts: list[Indices]) -> Indices:

@@ -53,9 +53,9 @@ class Certificate:
     split: float
     level: float  # p-value that what lies outside is not larger than the null
     ratio: float  # energy outside over the null's
-    largest: float  # p-value of the largest entry outside, strays taken out; reported and never judged
+    largest: float  # p-value of the largest entry outside, residual entries taken out; reported and never judged
     homogeneity: float  # p-value that all features have equal energy outside their blocks
-    strays: int  # entries outside that are too large for the null
+    residual: int  # entries outside that are too large for the null
     misplaced: float  # expected share of features in a wrong block
     accepted: bool  # the verdict
     reason: str  # of the verdict

@@ -50,7 +50,7 @@ VERSION = 1  # of the format of plans as files
 # In the order in which they are done.
 KINDS: tuple[type[Preparation], ...] = (RewrittenForest, RemovedChannels, MergedBranches)
 PLAN_AGAIN = Remedy("`scission.plan`", "`scission plan -o`")
-STRAYS = "/strays/"  # in the names of nodes that annealing adds to a linear, behind its address
+RESIDUAL = "/residual/"  # in the names of nodes that annealing adds to a linear, behind its address
 SHOWN = 8  # nodes named in a message
 
 
@@ -193,12 +193,13 @@ class Plan:
         return self.kept_dense(nodes, Reason(Cause.RESTORED, "restored from the original")).with_annealing(left)
 
     def with_annealing(self, annealing: tuple[Annealing, ...], effect: str = "") -> Plan:
-        """The same plan that anneals these of its linears only; products of strays go with what they were strays of.
+        """The same plan that anneals these of its linears only; products of residual entries go with those that
+        they stood beside.
 
         effect: what that was measured to do.
         """
         kept = {one.node for one in annealing}
-        gone = tuple(f"{step.node}{STRAYS}" for step in self.steps if step.node not in kept)
+        gone = tuple(f"{step.node}{RESIDUAL}" for step in self.steps if step.node not in kept)
         steps = tuple(step for step in self.steps if not step.node.startswith(gone))
         return replace(self, annealing=annealing, effect=effect, steps=steps)
 

@@ -119,7 +119,8 @@ class Step:
 
     @property
     def byte_share(self) -> float:
-        """Bytes of the blocks' weights, of strays, and of the indices around them over those of the dense weight."""
+        """Bytes of the blocks' weights, of residual entries, and of the indices around them over those of the dense
+        weight."""
         blocks = 0 if self.lowering == "split" else sum(sum(b.shape) for b in self.decomposition.blocks) * 8
         return byte_share(self.decomposition, blocks, self.dtype, GATES.get(self.op, 1))
 
@@ -135,7 +136,8 @@ class Step:
 
 
 def byte_share(decomposition: Decomposition, index_bytes: int, dtype: str, gates: int = 1) -> float:
-    """Bytes of the blocks' weights, of strays, and of `index_bytes` of indices over those of the dense weight.
+    """Bytes of the blocks' weights, of residual entries, and of `index_bytes` of indices over those of the dense
+    weight.
 
     dtype: of a `Step`; gates: weights of the decomposition's shape that are read together.
 
@@ -145,7 +147,7 @@ def byte_share(decomposition: Decomposition, index_bytes: int, dtype: str, gates
     """
     itemsize = {"double": 8, "float": 4}.get(dtype, 2)
     K, N = decomposition.shape
-    indices_ = index_bytes + 16 * len(decomposition.strays)
+    indices_ = index_bytes + 16 * len(decomposition.residual)
     return decomposition.mac_share + indices_ / max(K * N * gates * itemsize, 1)
 
 

@@ -102,13 +102,13 @@ def keeping(
     mask: Mask | None,
     evidence: Evidence,
     seen: Survey,
-    strays: Sequence[tuple[int, int]] = (),
+    residual: Sequence[tuple[int, int]] = (),
 ) -> Found:
     """A decision as an annealing, with what it leaves; None where it would remove nothing, or everything."""
     kept = mask if blocks is None else blocks.inside()
     assert kept is not None  # one of the two is given
     left = (weight != 0) & kept
-    removed = int(np.count_nonzero(weight)) - int(np.count_nonzero(left)) - len(strays)
+    removed = int(np.count_nonzero(weight)) - int(np.count_nonzero(left)) - len(residual)
     parts = components(left)
     if not parts.count:
         why = f"{evidence.test} confirms no weight at all; to remove all of them is no annealing"
@@ -125,9 +125,9 @@ def keeping(
         removed=removed,
         blocks=blocks,
         mask=None if mask is None else pack_mask(mask),
-        strays=tuple(strays),
+        residual=tuple(residual),
     )
-    share = (int(np.count_nonzero(kept)) + len(strays)) / max(weight.size, 1)
+    share = (int(np.count_nonzero(kept)) + len(residual)) / max(weight.size, 1)
     return Found(
         node=linear.address, shape=linear.shape, annealing=annealing, evidence=evidence, components=parts, kept=share
     )

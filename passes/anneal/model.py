@@ -184,22 +184,22 @@ def _moved(weight: Array, settings: Anneal) -> Any:
 
 
 def _blocks(linear: Linear, weight: Array, null: Null | None, seen: Survey, settings: Anneal) -> Found:
-    decision = anneal_blocks(weight, null, seed=settings.seed, allowed=settings.strays)
+    decision = anneal_blocks(weight, null, seed=settings.seed, allowed=settings.residual)
     if decision.decomposition is None:
         assert decision.evidence.certificate is not None
         why = Reason(Cause.UNCERTIFIED, decision.evidence.certificate.reason)
         return untouched(linear, weight, why, decision.evidence)
-    keep = not settings.drop_strays and decision.strays.size > 0
-    if keep and (reason := obstacle(linear, strays=True)):
+    keep = not settings.drop_residual and decision.residual.size > 0
+    if keep and (reason := obstacle(linear, residual=True)):
         return untouched(linear, weight, Reason(Cause.UNWRITABLE, reason.text), decision.evidence)
-    strays = tuple((int(k), int(n)) for k, n in decision.strays)
+    residual = tuple((int(k), int(n)) for k, n in decision.residual)
     evidence = decision.evidence
-    if strays and not keep:
-        largest = max(abs(float(weight[stray])) for stray in strays)
+    if residual and not keep:
+        largest = max(abs(float(weight[entry])) for entry in residual)
         sigma = f", up to {largest / evidence.null.sigma:.1f} sigma" if evidence.null else ""
-        note = f"{len(strays)} stray weights outside the blocks are removed as well{sigma}"
+        note = f"{len(residual)} residual weights outside the blocks are removed as well{sigma}"
         evidence = replace(evidence, notes=(*evidence.notes, note))
-    return keeping(linear, weight, decision.decomposition, None, evidence, seen, strays if keep else ())
+    return keeping(linear, weight, decision.decomposition, None, evidence, seen, residual if keep else ())
 
 
 def _network(network: Ffn, seen: Survey, settings: Anneal) -> dict[str, Found]:

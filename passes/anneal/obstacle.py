@@ -8,10 +8,10 @@ from ...ir.reason import Cause, Reason
 __all__ = ["obstacle"]
 
 
-def obstacle(linear: Linear, *, strays: bool = False) -> Reason | None:
+def obstacle(linear: Linear, *, residual: bool = False) -> Reason | None:
     """The reason that speaks against another weight in the place of a linear's; None when nothing does.
 
-    strays: whether some entries are to be kept beside the blocks, which needs a product to add to the result.
+    residual: whether some entries are to be kept beside the blocks, which needs a product to add to the result.
     """
     if linear.is_dequantised:
         turned = "its weight is quantised, and removing weights would turn it to floating point; anneal it before"
@@ -20,12 +20,12 @@ def obstacle(linear: Linear, *, strays: bool = False) -> Reason | None:
         return Reason(Cause.UNSUPPORTED, "the operator reads its weight twice")
     if linear.slices:
         return Reason(Cause.UNTESTED, "its weight is several matrices, and tests of edges are of one")
-    if not strays:
+    if not residual:
         return None
     if linear.fused:
-        own = "it has an activation function of its own, so stray weights cannot be added to its result; drop them"
+        own = "it has an activation function of its own, so residual weights cannot be added to its result; drop them"
         return Reason(Cause.FUSED, own)
     if linear.layout.kind != "rows":
-        inner = "its features are not on the last axis, so stray weights cannot be kept beside blocks; drop them"
+        inner = "its features are not on the last axis, so residual weights cannot be kept beside blocks; drop them"
         return Reason(Cause.LAYOUT, inner)
     return None

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...ir.graph.linear import Linear
 from ...ir.plan.null import Null
 from .edges.anneal import AnnealError
-from .edges.methods import METHODS, SOURCES, STRAYS, Correction, Method, Source
+from .edges.methods import METHODS, RESIDUAL, SOURCES, Correction, Method, Source
 
 if TYPE_CHECKING:
     import torch
@@ -34,8 +34,8 @@ class Anneal:
     initialisation is bounded, 'blocks' otherwise. level, correction: of the edge-wise tests. null: of a linear, None
     for a robust estimate; initial: canonical weights (K, N) by address, tolerance: of their type and that of the
     weight, the (relative, absolute) difference that a conversion alone may make. fill: keep everything inside the
-    components of what is confirmed, False for the paper's removal edge by edge. strays: how many entries outside the
-    blocks 'blocks' may keep beside them, drop_strays: remove them instead. axis: whose influence sums to one
+    components of what is confirmed, False for the paper's removal edge by edge. residual: how many entries outside the
+    blocks 'blocks' may keep beside them, drop_residual: remove them instead. axis: whose influence sums to one
     in the tests of equal influence (3.2.2 and 3.3.2). accept_null: anneal by an edge-wise test though the weight
     contradicts its null, which otherwise leaves it as it is. exposed: (K, N) which weights of a linear
     calibration data exposed, None where that is not known; others count as not confirmed. device: of torch, None for
@@ -49,8 +49,8 @@ class Anneal:
     initial: Mapping[str, Array] = field(default_factory=dict)
     tolerance: Callable[[Any, Any], tuple[float, float]] | None = None
     fill: bool = True
-    strays: int = STRAYS
-    drop_strays: bool = False
+    residual: int = RESIDUAL
+    drop_residual: bool = False
     axis: Source = "inputs"
     accept_null: bool = False
     exposed: Callable[[Linear], Mask | None] | None = None

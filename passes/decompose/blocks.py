@@ -146,8 +146,9 @@ def grouped_at(decomposition: Decomposition, cost: CoverCost) -> Decomposition:
 
 
 def is_cover(decomposition: Decomposition) -> bool:
-    """Whether blocks are more than components: some share inputs, are added up, or have strays beside them."""
-    return bool(decomposition.layers or decomposition.summed or decomposition.strays or decomposition.shared.size)
+    """Whether blocks are more than components: some share inputs, are added up, or have residual entries beside
+    them."""
+    return bool(decomposition.layers or decomposition.summed or decomposition.residual or decomposition.shared.size)
 
 
 def merge(decomposition: Decomposition, count: int, *, in_order: bool) -> Decomposition:
@@ -181,8 +182,8 @@ def _bins(blocks: Sequence[Block], count: int) -> list[list[Block]]:
 def in_runs(decomposition: Decomposition, runs: Callable[..., Iterable[Run]]) -> Decomposition:
     """Neighbours of a cover merged; runs: which, given what each group reads, packed, and its number of outputs.
 
-    Row groups are neighbours in the order of their layers, other groups as they come. Strays that lie inside a merged
-    group become part of it.
+    Row groups are neighbours in the order of their layers, other groups as they come. Residual entries that lie inside
+    a merged group become part of it.
     """
     if decomposition.summed:
         return swapped(in_runs(swapped(decomposition), runs))
@@ -198,10 +199,10 @@ def in_runs(decomposition: Decomposition, runs: Callable[..., Iterable[Run]]) ->
     made = [(union(blocks[a:b]), (layers[a][0], layers[b - 1][1]) if layers else None) for a, b in runs(words, sizes)]
     if layers:
         made = sorted(made, key=lambda pair: int(pair[0].outputs[0]))
-    own = {int(output): block for block, _ in made for output in block.outputs} if decomposition.strays else {}
-    strays = tuple((k, n) for k, n in decomposition.strays if n not in own or k not in own[n].inputs)
+    own = {int(output): block for block, _ in made for output in block.outputs} if decomposition.residual else {}
+    residual = tuple((k, n) for k, n in decomposition.residual if n not in own or k not in own[n].inputs)
     spans = tuple(span for _, span in made if span is not None)
-    return Decomposition(decomposition.shape, tuple(block for block, _ in made), spans, strays=strays)
+    return Decomposition(decomposition.shape, tuple(block for block, _ in made), spans, residual=residual)
 
 
 def swapped(decomposition: Decomposition) -> Decomposition:
@@ -211,8 +212,8 @@ def swapped(decomposition: Decomposition) -> Decomposition:
     True
     """
     blocks = tuple(Block(block.outputs, block.inputs) for block in decomposition.blocks)
-    strays = tuple(sorted((n, k) for k, n in decomposition.strays))
-    return Decomposition(decomposition.shape[::-1], blocks, summed=not decomposition.summed, strays=strays)
+    residual = tuple(sorted((n, k) for k, n in decomposition.residual))
+    return Decomposition(decomposition.shape[::-1], blocks, summed=not decomposition.summed, residual=residual)
 
 
 def union(blocks: Sequence[Block]) -> Block:

@@ -82,7 +82,7 @@ def _covers(case: Case) -> Iterator[Trial]:
     K, N = linear.shape
     for found in analysis.covers:
         owned, shared = ("inputs", "outputs") if found.summed else ("outputs", "inputs")
-        beside = f" and {len(found.strays):,} entries apart" if found.strays else ""
+        beside = f" and {len(found.residual):,} entries apart" if found.residual else ""
         what = f"up to {len(found.blocks)} groups of {owned} that share {shared}{beside}"
         refused = apart(linear, found)
         yield Trial(what="covers", found=f"{what}: {cover_share(found):.1%} of the multiply-adds", refused=refused)

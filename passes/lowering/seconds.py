@@ -13,13 +13,20 @@ from .prices import Prices
 
 __all__ = [
     *("FLOAT_BYTES", "blocks_seconds", "boundary_seconds", "copy_seconds", "cover_cost", "dense_seconds"),
-    *("moved_ends", "permutation_seconds", "piece_seconds", "products_seconds", "strays_seconds", "transpose_seconds"),
+    *(
+        "moved_ends",
+        "permutation_seconds",
+        "piece_seconds",
+        "products_seconds",
+        "residual_seconds",
+        "transpose_seconds",
+    ),
     "window_seconds",
 ]
 
 FLOAT_BYTES = 4  # of the elements that prices were measured with
 UNHIDDEN = 1 / 4  # the share of the shorter of loading and computing that the longer one does not hide
-STRAY_NODES = 3  # Gather, Mul and ScatterND in each step
+RESIDUAL_NODES = 3  # Gather, Mul and ScatterND in each step
 PERMUTATION_NODES = 2  # Expand and GatherElements
 SHAPE_NODES = 2  # Slice and Shape of one column, once for all permutations of a linear
 PIECES_IN_A_SLICE = 2  # rows of what Split or Concat handles that cost as much as one of a Slice
@@ -64,7 +71,7 @@ def blocks_seconds(found: Decomposition, rows: int, itemsize: int, prices: Price
     kind = prices.left() if features_first and rows > 1 else prices
     joined = prices.node_s + found.shape[1] * copy_seconds(found.shape[1], rows, itemsize, prices)
     seconds = products_seconds([block.shape for block in found.blocks], rows, itemsize, kind) + joined
-    seconds += strays_seconds(found, rows, itemsize, prices)
+    seconds += residual_seconds(found, rows, itemsize, prices)
     return seconds if features_first else seconds + len(found.blocks) * piece_seconds(rows, prices)
 
 
@@ -79,13 +86,13 @@ def copy_seconds(extent: int, rows: int, itemsize: int, prices: Prices) -> float
     return rows * (prices.copy_s if fits else prices.copy_uncached_s) * itemsize / FLOAT_BYTES
 
 
-def strays_seconds(found: Decomposition, rows: int, itemsize: int, prices: Prices) -> float:
+def residual_seconds(found: Decomposition, rows: int, itemsize: int, prices: Prices) -> float:
     """What the entries beside the blocks take: Gather, Mul and ScatterND in each step."""
-    if not found.strays:
+    if not found.residual:
         return 0.0
     steps = levels(found)
     element = (prices.copy_s + prices.elementwise_s + prices.scatter_add_s) * rows * itemsize / FLOAT_BYTES
-    return STRAY_NODES * len(steps) * prices.node_s + len(found.strays) * (prices.find_row_s + element)
+    return RESIDUAL_NODES * len(steps) * prices.node_s + len(found.residual) * (prices.find_row_s + element)
 
 
 def moved_ends(blocks: Sequence[Block], found: Decomposition) -> list[int]:
@@ -126,5 +133,5 @@ def cover_cost(prices: Prices, rows: int, itemsize: int, gather_s: float) -> Cov
         write=element * (prices.copy_s + prices.gemm_io_s),
         launch=prices.gemm_launch_s + prices.node_s + COVER_SLICES * rows * prices.slice_row_s,
         granularity=prices.lanes if rows > 1 else 1,
-        stray=element * (prices.copy_s + prices.elementwise_s + prices.scatter_add_s),
+        residual=element * (prices.copy_s + prices.elementwise_s + prices.scatter_add_s),
     )

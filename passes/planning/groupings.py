@@ -40,7 +40,7 @@ def groupings(found: Decomposition, settings: Settings = (), itemsize: int = FLO
 def _with_closed(found: Decomposition) -> Iterator[Decomposition]:
     """Groups, and the same with dormant outputs among them where they follow one another only so."""
     yield found
-    if found.dormant_outputs.size and found.blocks and not (found.summed or found.strays):
+    if found.dormant_outputs.size and found.blocks and not (found.summed or found.residual):
         whole = closed(found)
         if has_windows(whole):
             yield whole

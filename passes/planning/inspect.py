@@ -53,7 +53,7 @@ def cover_share(found: Decomposition) -> float:
 
 def in_groups(found: Decomposition) -> Decomposition:
     """A cover in groups of sixteen outputs or so, or inputs if summed."""
-    if found.strays:
+    if found.residual:
         return found  # merged at least cost already
     whole = swapped(found) if found.summed else found
     merged = group(whole, max(whole.shape[1] // EACH, 2))

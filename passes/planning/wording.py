@@ -117,7 +117,7 @@ def _cover_in_words(chosen: Decomposition) -> str:
     """What groups of a cover share, in a few words."""
     owned, shared = ("inputs", "outputs") if chosen.summed else ("outputs", "inputs")
     count = len(chosen.blocks)
-    beside = f", {len(chosen.strays):,} entries apart" if chosen.strays else ""
+    beside = f", {len(chosen.residual):,} entries apart" if chosen.residual else ""
     if not chosen.shared.size:
         return f"{count} groups of {owned} that share nothing{beside}"
     return f"{count} groups of {owned} that share {chosen.shared.size:,} {shared}{beside}"

@@ -37,15 +37,15 @@ def remove_edges(
     """A copy of the model without the weights that an annealing removes; the only lossy step, and none is made twice.
 
     refitted: canonical weights (K, N) by address, of those whose kept entries were fitted again; effect: what all of it
-    was measured to do, for the metadata. Strays become a thin product beside that of the blocks, added to it. Raises
-    PlanError when a node is missing, its weight is another, or was refitted and is not given; AnnealingError when a
-    mask is damaged.
+    was measured to do, for the metadata. Residual entries become a thin product beside that of the blocks, added to it.
+    Raises PlanError when a node is missing, its weight is another, or was refitted and is not given; AnnealingError
+    when a mask is damaged.
     """
     seen = view(model)
     copy, found = seen.model, seen.found
     linears = {linear.address: linear for linear in found.linears}
     names = Names(copy)
-    if any(one.strays for one in annealing):
+    if any(one.residual for one in annealing):
         name_by_address(found.linears, names)
     made: dict[Any, ir.Value] = {}  # equal weights stay one
     now: dict[ir.Value, ir.Value] = {}
@@ -63,18 +63,20 @@ def remove_edges(
                 Remedy("`scission.optimize`", "`scission optimize`"),
                 " again",
             )
-        if reason := obstacle(linear, strays=bool(one.strays)):
+        if reason := obstacle(linear, residual=bool(one.residual)):
             raise PlanError(f"{one.node}: {reason}")
         activation = now.get(linear.activation, linear.activation)
         linear = replace(linear, activation=activation)
         emitter = Emitter(linear, names)
-        key = None if one.refitted else (linear.weight, linear.transposed, one.mask, one.blocks, one.strays)
+        key = None if one.refitted else (linear.weight, linear.transposed, one.mask, one.blocks, one.residual)
         weight = made.get(key) if key is not None and not linear.in_function else None
         if weight is None:
             canonical = refitted[one.node] if refitted and one.refitted else linear.canonical(found.constants)
             inside = one.kept()
-            if any(inside[stray] for stray in one.strays):
-                raise PlanError(f"{one.node}: a stray lies inside the blocks and would count twice; make a new plan")
+            if any(inside[entry] for entry in one.residual):
+                raise PlanError(
+                    f"{one.node}: a residual entry lies inside the blocks and would count twice; make a new plan"
+                )
             if canonical.shape != one.shape:
                 raise PlanError(f"{one.node}: the refitted weight has shape {canonical.shape}, not {one.shape}")
             kept = np.where(inside, canonical, 0).astype(stored.dtype)
@@ -92,8 +94,8 @@ def remove_edges(
 
 def _removed(weight: npt.NDArray[Any], one: Annealing) -> int:
     """How many non-zero entries of a canonical weight an annealing removes."""
-    strays = sum(bool(weight[stray] != 0) for stray in set(one.strays))
-    return int(np.count_nonzero(weight)) - int(np.count_nonzero(weight[one.kept()])) - strays
+    residual = sum(bool(weight[entry] != 0) for entry in set(one.residual))
+    return int(np.count_nonzero(weight)) - int(np.count_nonzero(weight[one.kept()])) - residual
 
 
 def _put_weight(
@@ -103,7 +105,7 @@ def _put_weight(
     node, graph = linear.node, linear.node.graph
     assert graph is not None
     place, output = list(node.inputs).index(linear.weight), node.outputs[0]
-    if not one.strays:
+    if not one.residual:
         register(model, linear, graph, emitter.constants, emitter.names, None)
         node.replace_input_with(place, weight)
         drop_unread(model, linear.weight)
@@ -121,16 +123,16 @@ def _put_weight(
         doc_string=node.doc_string,
         metadata_props=dict(node.metadata_props),
     )
-    strays = np.array(one.strays)
-    used, at = np.unique(strays[:, 0], return_inverse=True)
+    residual = np.array(one.residual)
+    used, at = np.unique(residual[:, 0], return_inverse=True)
     canonical = linear.canonical(found.constants)
     thin = np.zeros((used.size, one.shape[1]), canonical.dtype)
-    values = canonical[strays[:, 0], strays[:, 1]]
-    thin[at, strays[:, 1]] = values if linear.alpha == 1 else (values * linear.alpha).astype(thin.dtype)
+    values = canonical[residual[:, 0], residual[:, 1]]
+    thin[at, residual[:, 1]] = values if linear.alpha == 1 else (values * linear.alpha).astype(thin.dtype)
     axis = -1 if linear.layout.rank is None else linear.layout.rank - 1
-    few = emitter.one("Gather", [linear.activation, emitter.integers(used, "strays/inputs")], "strays", axis=axis)
-    apart = emitter.one("MatMul", [few, emitter.constant(thin, "strays/weight")], "strays")
-    whole = emitter.one("Add", [blocks, apart], "strays")
+    few = emitter.one("Gather", [linear.activation, emitter.integers(used, "residual/inputs")], "residual", axis=axis)
+    apart = emitter.one("MatMul", [few, emitter.constant(thin, "residual/weight")], "residual")
+    whole = emitter.one("Add", [blocks, apart], "residual")
     register(model, linear, graph, emitter.constants, emitter.names, None)
     inherit(whole, output)
     nodes = [product, *emitter.nodes]

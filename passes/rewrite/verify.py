@@ -62,7 +62,8 @@ def verified_recurrents(found: Survey, steps: Mapping[str, Step]) -> dict[ir.Nod
 
 
 def _check_plain(step: Step) -> None:
-    """Blocks of several operators, and those of a recurrent one, are computed by what knows no strays and no sums."""
+    """Blocks of several operators, and those of a recurrent one, are computed by what knows no residual entries and no
+    sums."""
     beyond_one = step.lowering in ("region", "parallel")
     if beyond_one and (reason := why_not_plain(step.lowering, step.decomposition)):
         raise PlanError(f"{step.node}: {reason}")
@@ -89,7 +90,7 @@ def _check_recurrent(step: Step, way: Recurrent, found: Survey) -> None:
 def _check_cover(step: Step, weight: npt.NDArray[Any]) -> None:
     """Every edge of a canonical weight must lie inside a block: a plan edited by hand must not drop one."""
     found = step.decomposition
-    if found.summed or found.strays:
+    if found.summed or found.residual:
         left = (edges(weight) & ~found.inside()).any(axis=0)
     else:
         left = np.zeros(step.shape[1], bool)

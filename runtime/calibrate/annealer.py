@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from ...ir.errors import option
-from ...passes.anneal.edges.methods import CORRECTIONS, METHODS, SOURCES, STRAYS, Correction, Method, Source
+from ...passes.anneal.edges.methods import CORRECTIONS, METHODS, RESIDUAL, SOURCES, Correction, Method, Source
 from ...passes.connectivity.device import require_device_name
 from ..fields import chosen, setting
 from ..validation import OptionError, check_fields
@@ -49,8 +49,8 @@ class Annealer:
         None, "the checkpoint that training began with (onnx, safetensors, torch)", metavar="FILE"
     )
     literal: bool = setting(False, "remove edge by edge, not only what lies outside the blocks")
-    strays: int = setting(STRAYS, "entries outside the blocks that 'blocks' may keep beside them", least=0)
-    drop_strays: bool = setting(False, "remove such entries")
+    residual: int = setting(RESIDUAL, "entries outside the blocks that 'blocks' may keep beside them", least=0)
+    drop_residual: bool = setting(False, "remove such entries")
     axis: Source = setting(
         "inputs",
         "whose influence sums to one in walk, edges, consistency …",
@@ -91,8 +91,8 @@ class Annealer:
     def _idle(self) -> tuple[str, ...]:
         """Options of which one was given and that the method does not heed."""
         edgewise = self.method not in ("auto", "blocks")
-        if edgewise and (self.drop_strays or self.strays != STRAYS):
-            return "strays", "drop_strays"
+        if edgewise and (self.drop_residual or self.residual != RESIDUAL):
+            return "residual", "drop_residual"
         if self.method == "blocks" and (self.literal or self.exposed):
             return "literal", "exposed"
         if self.method in ("blocks", "support", "update") and (self.alpha, self.correction) != (ALPHA, "bonferroni"):

@@ -229,7 +229,7 @@ class _Search:
 
         W = _canonical(self.prepared.survey, annealing.node)
         kept = np.where(annealing.kept(), W, 0)
-        for k, n in annealing.strays:
+        for k, n in annealing.residual:
             kept[k, n] = W[k, n]
         error = relative_error(W, kept, found.gram)
         weight: Array | None = None
@@ -237,7 +237,7 @@ class _Search:
         scarce = self.options.refit and found.samples < PER_INPUT * widest
         if self.options.refit and not scarce:
             inside = W.copy()
-            for k, n in annealing.strays:  # they stay as they are, beside the blocks
+            for k, n in annealing.residual:  # they stay as they are, beside the blocks
                 inside[k, n] = 0
             made = refit(inside, annealing.blocks, found.gram)
             weight, error = made.weight, made.error_after

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ROWS", "CoverGroup", "Covering", "CoveringError", "Form", "Kind", "cover", "cover_of", "lowered_share"]
 
 Array = npt.NDArray[Any]
-Kind = Literal["dense", "components", "groups", "groups and strays", "summed groups"]
+Kind = Literal["dense", "components", "groups", "groups and residual entries", "summed groups"]
 
 ROWS = (256,)
 FLOATS = ("float16", "float32", "float64")  # products of others are predicted as if they were float32
@@ -152,7 +152,8 @@ def cover(
     transposed: bool = False,
     threads: int | None = None,
 ) -> Covering:
-    """The forms in which the outputs of one weight come apart: components, groups that share inputs, strays, sums.
+    """The forms in which the outputs of one weight come apart: components, groups that share inputs, residual entries,
+    sums.
 
     source: a model as `scission.plan` takes it, a path as the command line takes it ('model.onnx:node', 'w.npy'), or a
     matrix (K, N) with inputs in rows; node: address of a linear in the model; rows: activation rows that costs are for;
@@ -236,7 +237,7 @@ def _forms(seen: Survey, analysis: Analysis, rows: Sequence[int], threads: int) 
 
 
 def _kind(found: Decomposition) -> Kind:
-    return "summed groups" if found.summed else "groups and strays" if found.strays else "groups"
+    return "summed groups" if found.summed else "groups and residual entries" if found.residual else "groups"
 
 
 def lowered_share(decomposition: Decomposition, lowering: LoweringName, dtype: str) -> float:

@@ -396,7 +396,7 @@ def edges(quick: bool) -> Rows:
     return rows
 
 
-def strays(quick: bool) -> Rows:
+def residual(quick: bool) -> Rows:
     """Twenty entries of 8 sigma between the blocks: found one by one, and the blocks as without them."""
     rows: Rows = []
     for shape, blocks in (((384, 384), 4), ((1024, 4096), 4)):
@@ -410,11 +410,10 @@ def strays(quick: bool) -> Rows:
             decision = anneal_blocks(W, normal())
             found = decision.partition
             exact_blocks = agreement(in_rows, in_columns, found.inputs, found.outputs) >= EXACT
-            same = {tuple(pair) for pair in decision.strays.tolist()} == {tuple(pair) for pair in chosen.tolist()}
+            same = {tuple(pair) for pair in decision.residual.tolist()} == {tuple(pair) for pair in chosen.tolist()}
             good += decision.decomposition is not None and exact_blocks and same
-        name = (
-            f"strays: exactly the 20 entries of 8 sigma beside {blocks} blocks in {shape[0]}x{shape[1]}, {seeds} seeds"
-        )
+        size = f"{shape[0]}x{shape[1]}"
+        name = f"residual entries: exactly the 20 of 8 sigma beside {blocks} blocks in {size}, {seeds} seeds"
         rows.append(at_least(name, good / seeds, 0.95))
     return rows
 
@@ -560,7 +559,7 @@ PARTS: dict[str, Callable[[bool], Rows]] = {
     "false": false,
     "spurious": spurious,
     "edges": edges,
-    "strays": strays,
+    "residual": residual,
     "speed": speed,
     "theorem": theorem,
     "minilm": minilm,

@@ -81,7 +81,7 @@ def networks(setting: Setting) -> Iterator[Figure]:
 
 
 def glues(setting: Setting) -> Iterator[Figure]:
-    """16 blocks of 256 that one dense row and 20 stray entries glue together."""
+    """16 blocks of 256 that one dense row and 20 residual entries glue together."""
     for shuffle in (False, True):
         row = f"16 blocks of 256, glued{', shuffled' * shuffle}"
         yield from compared(row, glue(shuffle), rows_of(4096), BATCH, 0.08, 8, setting)

@@ -48,7 +48,7 @@ def test_an_error_in_both_tongues():
     [
         (option("sizes", flag="--size"), "sizes=…", "--size"),
         (option("provider", "cpu"), "provider='cpu'", "--provider cpu"),
-        (option("drop_strays", True), "drop_strays=True", "--drop-strays"),
+        (option("drop_residual", True), "drop_residual=True", "--drop-residual"),
         (Remedy("a", "b"), "a", "b"),
     ],
 )

@@ -22,9 +22,9 @@ def decompositions(draw):
 
 @st.composite
 def covers(draw):
-    """Decompositions of any kind: outputs or inputs partitioned, with strays or without."""
+    """Decompositions of any kind: outputs or inputs partitioned, with residual entries or without."""
     found = draw(decompositions())
     free = np.argwhere(~found.inside()).tolist()
-    strays = draw(st.sets(st.sampled_from([tuple(one) for one in free]), max_size=4)) if free else set()
-    found = replace(found, strays=tuple(sorted(strays)))
+    residual = draw(st.sets(st.sampled_from([tuple(one) for one in free]), max_size=4)) if free else set()
+    found = replace(found, residual=tuple(sorted(residual)))
     return swapped(found) if draw(st.booleans()) else found

@@ -34,7 +34,7 @@ certificates = st.builds(
     **dict.fromkeys(("split", "level", "ratio", "largest", "homogeneity", "misplaced", "mean", "shape"), numbers),
     coherence=numbers,
     blocks=counts,
-    strays=counts,
+    residual=counts,
     accepted=st.booleans(),
     reason=texts,
 )

@@ -7,7 +7,7 @@ CPU = {"provider": "cpu"}
 
 
 def glued(size=64, blocks=4):
-    """Blocks with two stray entries, one tiny; then a dense weight."""
+    """Blocks with two residual entries, one tiny; then a dense weight."""
     rng = np.random.default_rng(0)
     W = np.kron(np.eye(blocks), rng.uniform(1, 2, (size, size))).astype(np.float32)
     W[0, -1], W[-1, size] = 0.5, 0.001

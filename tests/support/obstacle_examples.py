@@ -1,6 +1,6 @@
 """Examples that tests of `obstacle` share with others."""
 
-TAKE_NO_STRAYS = (
+TAKE_NO_RESIDUAL = (
     "gemm-left",
     "transA",
     "left-2",

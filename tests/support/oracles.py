@@ -187,14 +187,14 @@ def summed(truth: Decomposition) -> Decomposition:
     return Decomposition(truth.shape, tuple(Block(half, block.outputs) for block, half in halves), summed=True)
 
 
-def with_strays(truth: Decomposition) -> Decomposition:
+def with_residual(truth: Decomposition) -> Decomposition:
     """The same edges with those of the last input and of the last output of each block apart, where it has several."""
     blocks = [
         Block(b.inputs[: max(b.inputs.size - 1, 1)], b.outputs[: max(b.outputs.size - 1, 1)]) for b in truth.blocks
     ]
     inside = Decomposition(truth.shape, tuple(blocks)).inside()
-    strays = [(int(k), int(n)) for k, n in np.argwhere(truth.inside() & ~inside)]
-    return Decomposition(truth.shape, tuple(blocks), strays=tuple(strays))
+    residual = [(int(k), int(n)) for k, n in np.argwhere(truth.inside() & ~inside)]
+    return Decomposition(truth.shape, tuple(blocks), residual=tuple(residual))
 
 
 def whole(K: int, N: int) -> Block:

@@ -20,13 +20,13 @@ from ....ir.plan.null import Null
 from ...cocluster.coclustering import Partition, without
 from ...cocluster.energies import Energies, misfit
 from ...cocluster.spectral_start import MARGIN, coherence
-from ..edges.methods import STRAYS
+from ..edges.methods import RESIDUAL
 from .folds import Fold, cross_fit, existence, fewest_entries, together
 from .outside import cells_outside, kolmogorov, off_block, outside_scores, signed_means, unplaced
 
 __all__ = [
     "ACCEPTED",
-    "STRAYS",
+    "RESIDUAL",
     "believed",
     "certify",
     "refused",
@@ -35,7 +35,7 @@ __all__ = [
 Mask = npt.NDArray[np.bool_]
 
 ACCEPTED = 1e-3  # level of each part of the certificate
-STRAY_LEVEL = 0.01  # chance that an untouched entry is called a stray, over the whole weight
+RESIDUAL_LEVEL = 0.01  # chance that an untouched entry is called a residual entry, over the whole weight
 SLACK = 1.02  # energy outside over the null's that is still called equal: no scheme is kept to a per cent
 FAINT = 0.7  # least energy outside over the null's: normal laws that were cut off at two sigma have 0.77 of it
 SHAPE = 0.02  # Kolmogorov-Smirnov distance that weights rounded to a few bits have as well
@@ -47,17 +47,17 @@ def certify(
     weight: npt.NDArray[Any],
     energy: Energies,
     found: Partition,
-    strays: Mask,
+    residual: Mask,
     *,
     null: Null,
     seed: int = 0,
-    allowed: int = STRAYS,
+    allowed: int = RESIDUAL,
     folds: Sequence[Fold] | None = None,
 ) -> Certificate:
     """The certificate of a partition of a weight (K, N) with these energies under the null.
 
-    strays: entries outside the blocks that are too large for the null; allowed: how many of them may be; null: where it
-    is estimated, the level of what lies outside is measured and not tested; folds: of these energies, where they are
+    residual: entries outside the blocks that are too large for the null; allowed: how many of them may be; null: where
+    it is estimated, the level of what lies outside is measured and not tested; folds: of these energies, where they are
     known.
     """
     blocks, trusted = found.count, not null.estimated
@@ -69,7 +69,7 @@ def certify(
             reason = "what stands out of the noise is no set of blocks: all of it hangs together"
         return refused(blocks, reason)
     folds = cross_fit(energy, seed) if folds is None else folds
-    measured = _measured(weight, energy, found, strays, null.sigma, trusted, seed, folds)
+    measured = _measured(weight, energy, found, residual, null.sigma, trusted, seed, folds)
     failed = [check.sentence for check in _checks(found, measured, null, trusted, allowed) if not check.passed]
     outside = "the null" if trusted else "homogeneous noise (its level was not tested)"
     return Certificate(
@@ -77,9 +77,9 @@ def certify(
         split=measured.split,
         level=measured.level,
         ratio=measured.ratio,
-        largest=1.0,  # who looked for the strays knows it, as how many blocks went
+        largest=1.0,  # who looked for the residual entries knows it, as how many blocks went
         homogeneity=measured.homogeneity,
-        strays=measured.strays,
+        residual=measured.residual,
         misplaced=found.misplaced,
         accepted=not failed,
         reason="; ".join(failed) or f"{blocks} blocks, and what lies outside is {outside}",
@@ -106,7 +106,7 @@ class _Measured:
     shape: float
     shape_p: float
     faint: bool  # smaller than the null could be
-    strays: int
+    residual: int
     unplaced: float
 
 
@@ -122,15 +122,15 @@ def _measured(
     weight: npt.NDArray[Any],
     energy: Energies,
     found: Partition,
-    strays: Mask,
+    residual: Mask,
     sigma: float,
     trusted: bool,
     seed: int,
     folds: Sequence[Fold],
 ) -> _Measured:
     """Every statistic, judged or not."""
-    level, ratio, homogeneity = off_block(energy, found, strays, trusted)
-    scores = outside_scores(weight, found, strays, sigma)
+    level, ratio, homogeneity = off_block(energy, found, residual, trusted)
+    scores = outside_scores(weight, found, residual, sigma)
     entries = int(np.count_nonzero(scores))
     coherent, margin = coherence(scores, np.random.default_rng(seed)) if entries else (1.0, 1.0)
     shape = misfit(scores)
@@ -146,8 +146,8 @@ def _measured(
         shape=shape,
         shape_p=kolmogorov(shape, entries),
         # Exact zeros are removed already: only the others can be too small for the null.
-        faint=trusted and entries > 0 and ratio * cells_outside(found, strays) / entries < FAINT,
-        strays=int(strays.sum()),
+        faint=trusted and entries > 0 and ratio * cells_outside(found, residual) / entries < FAINT,
+        residual=int(residual.sum()),
         unplaced=unplaced(energy, found, seed),
     )
 
@@ -212,8 +212,8 @@ def _outside_checks(found: Partition, m: _Measured, null: Null, trusted: bool, a
             f"the magnitudes outside the blocks follow no law of initialisation (distance {m.shape:.3f})",
         ),
         Check(
-            m.strays <= allowed,
-            f"{m.strays:,} entries outside the blocks are too large for the null, more than {allowed}{other}",
+            m.residual <= allowed,
+            f"{m.residual:,} entries outside the blocks are too large for the null, more than {allowed}{other}",
         ),
     )
 
@@ -257,7 +257,7 @@ def refused(blocks: int, reason: str) -> Certificate:
         ratio=1.0,
         largest=1.0,
         homogeneity=1.0,
-        strays=0,
+        residual=0,
         misplaced=0.0,
         accepted=False,
         reason=reason,

@@ -64,19 +64,19 @@ def _between(energy: Energies, found: Partition) -> tuple[float, float]:
     return float(mean), float(max(square / entries - mean * mean, 1e-30))
 
 
-def outside_scores(weight: npt.NDArray[Any], found: Partition, strays: Mask, sigma: float) -> Energies:
-    """The weight in units of sigma, 0 inside the blocks and where there are strays."""
+def outside_scores(weight: npt.NDArray[Any], found: Partition, residual: Mask, sigma: float) -> Energies:
+    """The weight in units of sigma, 0 inside the blocks and where there are residual entries."""
     out = np.empty(weight.shape, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         for rows in strips(weight):
-            kept = ~same_block(found, rows) & ~strays[rows]
+            kept = ~same_block(found, rows) & ~residual[rows]
             out[rows] = np.where(kept, as_real(weight[rows]) / sigma, 0)
     return out
 
 
-def cells_outside(found: Partition, strays: Mask) -> int:
-    """How many entries are in no block, strays left out."""
-    return sum(int((~same_block(found, rows) & ~strays[rows]).sum()) for rows in strips(strays))
+def cells_outside(found: Partition, residual: Mask) -> int:
+    """How many entries are in no block, residual entries left out."""
+    return sum(int((~same_block(found, rows) & ~residual[rows]).sum()) for rows in strips(residual))
 
 
 def kolmogorov(distance: float, entries: int) -> float:
@@ -108,7 +108,7 @@ def signed_means(scores: Energies, found: Partition) -> float:
 
 
 def off_block(energy: Energies, found: Partition, excluded: Mask, trusted: bool) -> tuple[float, float, float]:
-    """(p-value of the level, ratio, p-value of homogeneity) of everything outside the blocks but the strays.
+    """(p-value of the level, ratio, p-value of homogeneity) of everything outside the blocks but the residual entries.
 
     Level: the mean energy is not above the null's, by its standard error; 1 where the null is not trusted, and then the
     ratio is that to the null as it was estimated. Homogeneity: the squared deviations of all features' mean energies,

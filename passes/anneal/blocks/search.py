@@ -21,7 +21,7 @@ from ...connectivity.chunked import as_real
 from ...decompose.blocks import decompose
 from ..edges.null_fit import null_fit
 from ..edges.schemes import NORMAL_MEDIAN, SchemeError, estimate
-from .certificate import ACCEPTED, MISPLACED, STRAY_LEVEL, STRAYS, believed, certify, refused
+from .certificate import ACCEPTED, MISPLACED, RESIDUAL, RESIDUAL_LEVEL, believed, certify, refused
 from .folds import cross_fit, fewest_entries
 
 __all__ = ["BlockDecision", "anneal_blocks", "smallest_block_signal"]
@@ -34,26 +34,26 @@ OUTLIER = 5.0  # sigma; what is larger does not come into the estimate of sigma
 class BlockDecision:
     """The blocks that the certificate accepts, None where there are none.
 
-    strays: entries (k, n) outside the blocks that are too large for the null, of shape (count, 2); partition: what the
-    search found, accepted or not.
+    residual: entries (k, n) outside the blocks that are too large for the null, of shape (count, 2); partition: what
+    the search found, accepted or not.
     """
 
     decomposition: Decomposition | None
-    strays: npt.NDArray[np.int64]
+    residual: npt.NDArray[np.int64]
     partition: Partition
     evidence: Evidence
 
 
 def anneal_blocks(
-    weight: npt.NDArray[Any], null: Null | None = None, *, seed: int = 0, allowed: int = STRAYS
+    weight: npt.NDArray[Any], null: Null | None = None, *, seed: int = 0, allowed: int = RESIDUAL
 ) -> BlockDecision:
     """Blocks of a weight (K, N) outside of which it looks as it was initialised.
 
     null: of an untouched weight; without one sigma is estimated, first from the bulk and then from what lies outside
-    the blocks, and only the homogeneity of that can be tested, not its level. allowed: strays. On noise of independent
-    entries, and on a single dense block of them, blocks are accepted with probability at most 1e-3 a weight, whatever
-    the search finds. NaN and infinities are as large as any entry.
-    Deterministic given `seed`. Memory: about six times the weight in float32.
+    the blocks, and only the homogeneity of that can be tested, not its level. allowed: residual entries. On noise of
+    independent entries, and on a single dense block of them, blocks are accepted with probability at most 1e-3 a
+    weight, whatever the search finds. NaN and infinities are as large as any entry. Deterministic given `seed`. Memory:
+    about six times the weight in float32.
 
     >>> rng = np.random.default_rng(0)
     >>> block = np.kron(np.eye(2), np.ones((64, 64)))
@@ -77,8 +77,8 @@ def anneal_blocks(
         found = cocluster(energy, np.random.default_rng(seed))
     folds = cross_fit(energy, seed) if found.count > 1 else ()
     found, dropped = believed(energy, found, folds)
-    stray, largest = _strays(weight, used, found)
-    certificate = certify(weight, energy, found, stray, null=used, seed=seed, allowed=allowed, folds=folds)
+    residual, largest = _residual(weight, used, found)
+    certificate = certify(weight, energy, found, residual, null=used, seed=seed, allowed=allowed, folds=folds)
     if found.count > 1:
         certificate = replace(certificate, largest=largest, dropped=dropped)
     decomposition = _decomposition(found) if certificate.accepted else None
@@ -91,14 +91,14 @@ def anneal_blocks(
         correction="none",
         confirmed=round(kept, 6),
         null=used,
-        smallest=used.threshold(STRAY_LEVEL / max(weight.size, 1)),
+        smallest=used.threshold(RESIDUAL_LEVEL / max(weight.size, 1)),
         power=_power(weight.shape, used.family),
         fit=fit,
         certificate=certificate,
         notes=() if trusted else ("sigma was estimated from this weight: the level of the noise could not be tested",),
     )
     return BlockDecision(
-        decomposition, np.argwhere(stray) if decomposition else np.zeros((0, 2), np.int64), found, evidence
+        decomposition, np.argwhere(residual) if decomposition else np.zeros((0, 2), np.int64), found, evidence
     )
 
 
@@ -151,12 +151,12 @@ def _outside_null(weight: npt.NDArray[Any], found: Partition, rough: Null) -> Nu
     return Null(family="normal", scale=sigma, source="estimated from the entries outside the blocks", estimated=True)
 
 
-def _strays(weight: npt.NDArray[Any], null: Null, found: Partition) -> tuple[Mask, float]:
+def _residual(weight: npt.NDArray[Any], null: Null, found: Partition) -> tuple[Mask, float]:
     """Entries outside the blocks above the largest that as many untouched ones would have; p-value of the next one."""
     mask = np.zeros(weight.shape, bool)
     if found.count < 2:
         return mask, 1.0
-    threshold = null.threshold(STRAY_LEVEL / weight.size)
+    threshold = null.threshold(RESIDUAL_LEVEL / weight.size)
     next_largest, entries = 0.0, 0
     for rows in strips(weight):
         outside = ~same_block(found, rows)

@@ -15,27 +15,27 @@ from ..cover_cost import CoverCost
 
 __all__ = ["bordered"]
 
-DEEP = 4  # strays of one output: each is added in a step of its own
+DEEP = 4  # residual entries of one output: each is added in a step of its own
 
 
 def bordered(found: Decomposition, relation: Relation, cost: CoverCost | None = None) -> Decomposition:
-    """The same with strays: the features of each group whose few edges cost less apart than inside it.
+    """The same with residual entries: the features of each group whose few edges cost less apart than inside it.
 
     found: a cover of the relation (K, N), outputs partitioned. Greedy by gain, which is the same as one by one since
-    groups do not depend on each other; an output that would need more than four strays keeps them. Exact: every edge is
-    in a group or a stray.
+    groups do not depend on each other; an output that would need more than four residual entries keeps them. Exact:
+    every edge is in a group or a residual entry.
 
     >>> from ...connectivity.edges import relate
     >>> from .cover import cover
     >>> glued = np.kron(np.eye(2), np.ones((300, 300)))
     >>> glued[0, 599] = 1
     >>> found = bordered(cover(relate(glued)), relate(glued))
-    >>> [block.shape for block in found.blocks], found.strays
+    >>> [block.shape for block in found.blocks], found.residual
     ([(300, 300), (300, 300)], ((0, 599),))
     """
     cost = cost or CoverCost()
     dense = relation.dense()
-    blocks, strays = [], list(found.strays)
+    blocks, residual = [], list(found.residual)
     for block in found.blocks:
         part = dense[np.ix_(block.inputs, block.outputs)]
         inputs, outputs = _kept(part, cost)
@@ -44,9 +44,9 @@ def bordered(found: Decomposition, relation: Relation, cost: CoverCost | None = 
             continue
         left = part.copy()
         left[np.ix_(inputs, outputs)] = False
-        strays += [(int(block.inputs[k]), int(block.outputs[n])) for k, n in np.argwhere(left)]
+        residual += [(int(block.inputs[k]), int(block.outputs[n])) for k, n in np.argwhere(left)]
         blocks.append(Block(block.inputs[inputs], block.outputs[outputs]))
-    return Decomposition(found.shape, tuple(blocks), strays=tuple(sorted(strays)))
+    return Decomposition(found.shape, tuple(blocks), residual=tuple(sorted(residual)))
 
 
 def _kept(part: npt.NDArray[np.bool_], cost: CoverCost) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -55,7 +55,7 @@ def _kept(part: npt.NDArray[np.bool_], cost: CoverCost) -> tuple[npt.NDArray[np.
     held = np.zeros(part.shape[0], bool)  # inputs that have to stay
     while True:
         edges = part[:, outputs].sum(axis=1)
-        dear = edges * cost.stray >= cost.mac * outputs.sum() + cost.read
+        dear = edges * cost.residual >= cost.mac * outputs.sum() + cost.read
         keep = part.any(axis=1) & (dear | held)
         apart = part[~keep].sum(axis=0)
         if not (deep := apart > DEEP).any():
@@ -63,6 +63,6 @@ def _kept(part: npt.NDArray[np.bool_], cost: CoverCost) -> tuple[npt.NDArray[np.
             break
         held |= part[:, deep].any(axis=1)
     edges = part[inputs].sum(axis=0)
-    cheap = (edges * cost.stray < cost.mac * inputs.sum() + cost.write) & (part.sum(axis=0) <= DEEP)
+    cheap = (edges * cost.residual < cost.mac * inputs.sum() + cost.write) & (part.sum(axis=0) <= DEEP)
     outputs = outputs & ~cheap
     return inputs, outputs

@@ -95,8 +95,8 @@ def covers(
 
 
 def every_cover(relation: Relation, parts: Components) -> Iterator[Decomposition]:
-    """The covers of a relation that are worth a trial: outputs in groups, the same with strays taken out of the groups
-    that cost least, and inputs in groups, where that costs less still."""
+    """The covers of a relation that are worth a trial: outputs in groups, the same with residual entries taken out of
+    the groups that cost least, and inputs in groups, where that costs less still."""
     cost = CoverCost()
     found = covers(relation, parts, cost)
     least = np.inf
@@ -115,8 +115,8 @@ def every_cover(relation: Relation, parts: Components) -> Iterator[Decomposition
 
 
 def cover_cost(found: Decomposition, cost: CoverCost) -> float:
-    """The cost of all groups and strays."""
-    return float(sum(cost.of(*block.shape) for block in found.blocks) + cost.stray * len(found.strays))
+    """The cost of all groups and residual entries."""
+    return float(sum(cost.of(*block.shape) for block in found.blocks) + cost.residual * len(found.residual))
 
 
 def _atoms(relation: Relation, cost: CoverCost, triangles: bool = True) -> Decomposition | None:

@@ -20,7 +20,7 @@ __all__ = ["by_bands", "by_clusters", "by_windows", "orders", "triangular"]
 
 # What each order is for; a row is a support, a column an input:
 #
-#     windows       triangle      bands (shuffled)   clusters with a stray
+#     windows       triangle      bands (shuffled)   clusters with a residual entry
 #     █ █ · · ·     █ · · · ·     █ █ · · ·          █ █ █ · ·
 #     · █ █ · ·     █ █ · · ·     █ █ █ · ·          █ █ █ · █
 #     · · █ █ ·     █ █ █ · ·     · █ █ █ ·          · · · █ █
@@ -111,8 +111,8 @@ def by_bands(found: Supports) -> Labels:
 def by_clusters(found: Supports) -> Labels:
     """The leaves of average linkage (Sokal and Michener 1958) by the cosine of supports, rare inputs weighing more.
 
-    It needs no graph that falls apart, so that clusters show through stray entries. Of many inputs a sample is taken,
-    and of many supports: each other one follows the one of these that is most like it.
+    It needs no graph that falls apart, so that clusters show through residual entries. Of many inputs a sample is
+    taken, and of many supports: each other one follows the one of these that is most like it.
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform

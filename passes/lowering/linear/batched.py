@@ -18,7 +18,7 @@ from ....ir.reason import Cause, Reason
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter, leave
 from ..nodes.primitives import addend, affine
-from ..nodes.residual import add_strays
+from ..nodes.residual import add_residual
 from ..prices import Prices
 from ..target import Target
 from .padded import pad, padded_entries, padded_seconds, why_not_padded, why_not_stored
@@ -65,7 +65,7 @@ class Batched(LinearLowering):
         results = emitter.one("MatMul", [emitter.constant(stacked, "blocks/weight"), pieces], "blocks")
         joined = emitter.one("Reshape", [results, emitter.integers([B * n, -1], "blocks/outputs")], "blocks")
         whole = affine(emitter, _rows(emitter, joined, stack.places(), B * n, "scatter"), constants, behind=1)
-        whole = add_strays(emitter, constants, found, frame.features, whole)
+        whole = add_residual(emitter, constants, found, frame.features, whole)
         return addend(emitter, leave(emitter, frame, whole))
 
 

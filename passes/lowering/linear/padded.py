@@ -23,7 +23,7 @@ from ..seconds import (
     boundary_seconds,
     moved_ends,
     products_seconds,
-    strays_seconds,
+    residual_seconds,
 )
 
 __all__ = [
@@ -196,7 +196,7 @@ def padded_seconds(linear: Linear, found: Decomposition, rows: int, prices: Pric
     B, k, n = padded_shape(found, tile)
     ends = padded_ends(found, tile)
     seconds = RESHAPES * prices.node_s + products_seconds([(B * k, n)], rows, itemsize, prices.stacked())
-    seconds += B * prices.batched_block_s + strays_seconds(found, rows, itemsize, prices)
+    seconds += B * prices.batched_block_s + residual_seconds(found, rows, itemsize, prices)
     row = prices.find_row_s + rows * prices.copy_s * itemsize / FLOAT_BYTES
     seconds += len(ends) * prices.node_s + sum(ends) * row
     return seconds + boundary_seconds(found.shape, linear.layout.boundary_transposes, rows, itemsize, prices)

@@ -100,6 +100,6 @@ def why_not_beside(lowering: LinearLowering, linear: Linear, found: Decompositio
     """Why blocks that share outputs, or entries beside the blocks, cannot be added up by a lowering."""
     if found.summed and "split-K" not in lowering.adds:
         return Reason(Cause.BLOCKS, f"'{lowering.name}' cannot add up blocks that share outputs; use 'scatter'")
-    if found.strays and "residual" not in lowering.adds:
-        return Reason(Cause.BLOCKS, f"'{lowering.name}' has no place for stray entries; use 'scatter'")
+    if found.residual and "residual" not in lowering.adds:
+        return Reason(Cause.BLOCKS, f"'{lowering.name}' has no place for residual entries; use 'scatter'")
     return apart(linear, found)

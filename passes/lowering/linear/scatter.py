@@ -23,7 +23,7 @@ from ...decompose.blocks import is_contiguous, is_run
 from ..nodes.emitter import Emitter
 from ..nodes.features_first import enter, leave
 from ..nodes.primitives import addend, bias_of, gather, join, reorder
-from ..nodes.residual import add_rows, add_strays
+from ..nodes.residual import add_residual, add_rows
 from ..nodes.weights import BlockWeights
 from ..prices import Prices
 from ..seconds import FLOAT_BYTES, blocks_seconds, boundary_seconds, copy_seconds, permutation_seconds, window_seconds
@@ -104,7 +104,7 @@ def _scattered(emitter: Emitter, constants: Constants, decomposition: Decomposit
         whole = _sum(emitter, results, frame.features, decomposition, bias)
     else:
         whole = _place(emitter, join(emitter, results, axis=0), frame.features, decomposition, bias)
-    whole = add_strays(emitter, constants, decomposition, frame.features, whole)
+    whole = add_residual(emitter, constants, decomposition, frame.features, whole)
     return addend(emitter, leave(emitter, frame, whole))
 
 

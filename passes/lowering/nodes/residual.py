@@ -12,23 +12,23 @@ from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition, Indices
 from .emitter import Emitter
 
-__all__ = ["add_rows", "add_strays", "levels"]
+__all__ = ["add_residual", "add_rows", "levels"]
 
 ADDS = 16  # operator set whose ScatterND adds
 ADDED = (ir.DataType.FLOAT, ir.DataType.DOUBLE)  # what that adds on a CPU
 
 
-def add_strays(
+def add_residual(
     emitter: Emitter, constants: Constants, decomposition: Decomposition, features: ir.Value, whole: ir.Value
 ) -> ir.Value:
-    """A result (N, M) of the blocks with the strays added; features: the activation (K, M)."""
-    if not decomposition.strays:
+    """A result (N, M) of the blocks with the residual entries added; features: the activation (K, M)."""
+    if not decomposition.residual:
         return whole
     linear = emitter.linear
     canonical = linear.canonical(constants)
     for level, entries in enumerate(levels(decomposition)):
         inputs, outputs = entries.T
-        role = f"strays.{level}"
+        role = f"residual.{level}"
         values = canonical[inputs, outputs]
         if linear.alpha != 1.0:
             values = values * np.asarray(linear.alpha, values.dtype)
@@ -39,12 +39,12 @@ def add_strays(
 
 
 def levels(decomposition: Decomposition) -> list[Indices]:
-    """The strays (s, 2) in steps in which no output comes twice.
+    """The residual entries (s, 2) in steps in which no output comes twice.
 
-    >>> [step.tolist() for step in levels(Decomposition((3, 2), (), strays=((0, 1), (1, 0), (2, 1))))]
+    >>> [step.tolist() for step in levels(Decomposition((3, 2), (), residual=((0, 1), (1, 0), (2, 1))))]
     [[[0, 1], [1, 0]], [[2, 1]]]
     """
-    entries = np.array(decomposition.strays, np.int64).reshape(-1, 2)
+    entries = np.array(decomposition.residual, np.int64).reshape(-1, 2)
     order = np.argsort(entries[:, 1], kind="stable")
     outputs = entries[order, 1]
     nth = np.empty(len(entries), np.int64)

@@ -71,7 +71,7 @@ def form_of(steps: Sequence[Step], region: RegionSplit | None) -> dict[str, Any]
 
 
 def _counts(found: Decomposition) -> tuple[int, bool, bool, bool, int]:
-    return len(found.blocks), bool(found.layers), bool(found.summed), is_cover(found), len(found.strays)
+    return len(found.blocks), bool(found.layers), bool(found.summed), is_cover(found), len(found.residual)
 
 
 def _kind(found: Decomposition) -> str:
@@ -80,7 +80,8 @@ def _kind(found: Decomposition) -> str:
         return " row groups"
     if found.summed:
         return " summed groups"
-    return f"{' groups' if is_cover(found) else ''}{f' and {len(found.strays)} strays' if found.strays else ''}"
+    residual = f" and {len(found.residual)} residual entries" if found.residual else ""
+    return f"{' groups' if is_cover(found) else ''}{residual}"
 
 
 def plan_units(plan: Plan, seen: View, *, idle: bool = False) -> tuple[PlanUnit, ...]:

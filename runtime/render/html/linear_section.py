@@ -115,7 +115,7 @@ def finest(found: Analysis | Coupling) -> Decomposition | None:
 def has_structure(step: Step) -> bool:
     """Whether there is more to see than one dense block."""
     found = step.decomposition
-    many = len(found.blocks) > 1 or bool(found.strays) or step.components > 1
+    many = len(found.blocks) > 1 or bool(found.residual) or step.components > 1
     return many or bool(step.dormant_inputs or step.dormant_outputs) or step.lowering != "dense"
 
 

@@ -142,8 +142,8 @@ def _evidence(portrait: Portrait) -> list[tuple[str, str]]:
         found.append(("expected false edges", f"{evidence.expected_false:.3g}"))
     if evidence.smallest is not None:
         found.append(("smallest |w| that could be confirmed", f"{evidence.smallest:.4g}"))
-    if one.strays:
-        found.append(("kept beside the blocks", f"{len(one.strays):,} single entries"))
+    if one.residual:
+        found.append(("kept beside the blocks", f"{len(one.residual):,} single entries"))
     if evidence.certificate is not None:
         proof = evidence.certificate
         verdict = "accepted" if proof.accepted else "refused"

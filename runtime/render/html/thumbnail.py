@@ -62,7 +62,7 @@ def grouped(by_output: Relation, decomposition: Decomposition) -> Pattern:
     >>> found.frames
     ()
     """
-    return _pattern(by_output, arrange(decomposition), decomposition.strays)
+    return _pattern(by_output, arrange(decomposition), decomposition.residual)
 
 
 def magnitudes(weight: npt.NDArray[Any]) -> Pattern:
@@ -89,11 +89,11 @@ def magnitudes(weight: npt.NDArray[Any]) -> Pattern:
     )
 
 
-def _pattern(by_output: Relation, arranged: Arrangement, strays: tuple[tuple[int, int], ...]) -> Pattern:
+def _pattern(by_output: Relation, arranged: Arrangement, residual: tuple[tuple[int, int], ...]) -> Pattern:
     N, K = by_output.shape
     shares = raster.shares(by_output, arranged.outputs, arranged.inputs)
     blocks = shade(arranged)
-    places = places_of(arranged, strays) // np.array([raster.pool(N), raster.pool(K)])
+    places = places_of(arranged, residual) // np.array([raster.pool(N), raster.pool(K)])
     edges = mark(shares, blocks, places)
     levels = np.where(edges == raster.COUPLING, LEVELS - 1, np.ceil(shares * (LEVELS - 1))).astype(np.uint8)
     behind = np.searchsorted(BACKGROUNDS, blocks)

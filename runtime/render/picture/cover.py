@@ -44,7 +44,7 @@ __all__ = ["cover_picture"]
 
 THINNEST = 0.03  # inches: a narrower frame would hide what is in it
 MOST_FRAMES = 4000
-MOST_RINGS = 500  # strays that are marked besides by a ring
+MOST_RINGS = 500  # residual entries that are marked besides by a ring
 HEIGHT = TOP + PANEL + BOTTOM
 
 
@@ -87,15 +87,15 @@ def _counted(found: Covering) -> Iterator[str]:
     if best.shared.size:
         side = "output" if best.summed else "input"
         yield f"{best.shared.size:,} shared {side}{'' if best.shared.size == 1 else 's'}"
-    if best.strays:
-        yield f"{len(best.strays):,} stray{'' if len(best.strays) == 1 else 's'}"
+    if best.residual:
+        yield f"{len(best.residual):,} residual entry{'' if len(best.residual) == 1 else 's'}"
 
 
 def _matrix(axes: Axes, by_output: Relation, arranged: Arrangement, form: Decomposition, title: str) -> None:
     N, K = by_output.shape
     shares = raster.shares(by_output, arranged.outputs, arranged.inputs)
     pixels = shade(arranged)
-    places = places_of(arranged, form.strays)
+    places = places_of(arranged, form.residual)
     edges = mark(shares, pixels, places // np.array([raster.pool(N), raster.pool(K)]))
     fill(axes, edges, pixels, (N, K), title, shares)
     ticks(axes.xaxis, K, lambda: [str(k) for k in arranged.inputs.tolist()])
@@ -144,7 +144,7 @@ def _legend(figure: Figure, form: Decomposition, grouped: bool) -> None:
     side = "output" if form.summed else "input"
     if grouped and form.shared.size:
         kinds += [(SKY, f"edge of a shared {side}")]
-    kinds += [(ORANGE, "stray, computed apart")] if form.strays else []
+    kinds += [(ORANGE, "residual entry, computed apart")] if form.residual else []
     if grouped:
         kinds += [(COLOURS[raster.GROUP_BLOCK], f"{side}s of one group")]
         kinds += [(COLOURS[raster.COUPLING_BLOCK], f"shared {side}s")] if form.shared.size else []

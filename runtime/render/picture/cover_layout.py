@@ -111,21 +111,21 @@ def shade(arrangement: Arrangement) -> raster.Raster:
     return pixels
 
 
-def mark(shares: npt.NDArray[np.float32], blocks: raster.Raster, strays: Labels) -> raster.Raster:
-    """Pixels of the edges: SHARED on a shared block, COUPLING where a stray is, INNER elsewhere.
+def mark(shares: npt.NDArray[np.float32], blocks: raster.Raster, residual: Labels) -> raster.Raster:
+    """Pixels of the edges: SHARED on a shared block, COUPLING where a residual entry is, INNER elsewhere.
 
-    shares: of the entries of a pixel that are edges, as `raster.shares` tells; blocks: as `shade` makes them; strays:
+    shares: of the entries of a pixel that are edges, as `raster.shares` tells; blocks: as `shade` makes them; residual:
     (row, column) of the pixels that hold one.
     """
     edges = np.where(shares > 0, np.uint8(raster.INNER), np.uint8(raster.EMPTY))
     edges[(edges == raster.INNER) & (blocks == raster.COUPLING_BLOCK)] = raster.SHARED
-    edges[strays[:, 0], strays[:, 1]] = raster.COUPLING
+    edges[residual[:, 0], residual[:, 1]] = raster.COUPLING
     return edges
 
 
-def places_of(arranged: Arrangement, strays: tuple[tuple[int, int], ...]) -> Labels:
-    """(row, column) of each stray in the order that is shown."""
-    entries = np.array(strays, np.int64).reshape(-1, 2)
+def places_of(arranged: Arrangement, residual: tuple[tuple[int, int], ...]) -> Labels:
+    """(row, column) of each residual entry in the order that is shown."""
+    entries = np.array(residual, np.int64).reshape(-1, 2)
     rows, columns = np.argsort(arranged.outputs)[entries[:, 1]], np.argsort(arranged.inputs)[entries[:, 0]]
     return np.stack([rows, columns], axis=1)
 

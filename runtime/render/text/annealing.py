@@ -26,7 +26,7 @@ def annealing_view(annealing: Sequence[Annealing], everything: bool = False) -> 
     )
     for name, justify in (
         ("blocks", "right"),
-        ("strays", "right"),
+        ("residual", "right"),
         ("test", "left"),
         ("sigma", "left"),
         ("why", "left"),
@@ -43,7 +43,7 @@ def annealing_view(annealing: Sequence[Annealing], everything: bool = False) -> 
             f"{one.shape[0]}x{one.shape[1]}",
             f"{one.removed:,} ({one.removed / (one.shape[0] * one.shape[1]):.1%})",
             f"{len(one.blocks.blocks)}" if one.blocks else "edges",
-            f"{len(one.strays)}" if one.strays else "-",
+            f"{len(one.residual)}" if one.residual else "-",
             f"{evidence.test} at {evidence.level:g}{', refitted' if one.refitted else ''}",
             sigma,
             Text("; ".join([why, *evidence.notes])),

@@ -26,7 +26,7 @@ FORMS = (
     Column(name="MACs left"),
     Column(name="bytes left", optional=1),
     Column(name="shared", optional=2),
-    Column(name="strays", optional=2),
+    Column(name="residual", optional=2),
     Column(name="rank", optional=2),
     Column(name="lowering"),
     Column(name="predicted"),
@@ -94,7 +94,7 @@ def _cells(form: Form) -> Iterator[str]:
     yield f"{form.mac_share:.1%}"
     yield f"{form.byte_share:.1%}"
     yield f"{groups.shared.size:,}" if groups.shared.size else ""
-    yield f"{len(groups.strays):,}" if groups.strays else ""
+    yield f"{len(groups.residual):,}" if groups.residual else ""
     yield ""
     yield form.lowering
     yield f"{form.gain:.2f}x" if form.gain is not None else ""
@@ -118,7 +118,7 @@ def _groups(found: Covering, limit: int) -> Table:
 
 
 def to_dict(found: Covering) -> dict[str, Any]:
-    """Everything, for JSON: the features of groups as ranges such as '0-2,5', strays as [input, output]."""
+    """Everything, for JSON: the features of groups as ranges such as '0-2,5', residual entries as [input, output]."""
     return {
         "weight": found.weight,
         "shape": list(found.shape),
@@ -160,7 +160,7 @@ def _form(form: Form) -> dict[str, Any]:
         "groups": len(form.decomposition.blocks),
         "groups_before_merging": form.found,
         "shared": form.decomposition.shared.size,
-        "strays": [list(stray) for stray in form.decomposition.strays],
+        "residual": [list(entry) for entry in form.decomposition.residual],
         "lowering": form.lowering,
         "mac_share": form.mac_share,
         "byte_share": form.byte_share,

@@ -30,7 +30,7 @@ def annealings(draw):
     else:
         shape = (draw(st.integers(1, 9)), draw(st.integers(1, 9)))
         mask = pack_mask(np.random.default_rng(draw(st.integers(0, 99))).random(shape) < 0.5)
-    stray = st.tuples(st.integers(0, shape[0] - 1), st.integers(0, shape[1] - 1))
+    entry = st.tuples(st.integers(0, shape[0] - 1), st.integers(0, shape[1] - 1))
     return Annealing(
         node=draw(texts),
         weight=draw(texts),
@@ -40,7 +40,7 @@ def annealings(draw):
         removed=draw(st.integers(0, 10**9)),
         blocks=blocks,
         mask=mask,
-        strays=tuple(draw(st.lists(stray, max_size=3))),
+        residual=tuple(draw(st.lists(entry, max_size=3))),
         refitted=draw(st.booleans()),
     )
 
@@ -93,8 +93,8 @@ def example(**fields):
         ({"blocks": None}, "either blocks or the entries"),
         ({"shape": (2, 3)}, "blocks are for shape"),
         ({"shape": (0, 3), "blocks": None, "mask": ""}, "has no entries"),
-        ({"strays": ((2, 0),)}, "stray lies outside"),
-        ({"strays": ((0, -1),)}, "stray lies outside"),
+        ({"residual": ((2, 0),)}, "residual entry lies outside"),
+        ({"residual": ((0, -1),)}, "residual entry lies outside"),
         ({"removed": -1}, "is no count"),
         ({"removed": True}, "is no count"),
         ({"removed": 0.5}, "is no count"),
@@ -105,7 +105,7 @@ def test_an_annealing_that_contradicts_itself_is_refused(fields, message):
         example(**fields)
 
 
-DATA = json.loads(json.dumps(example(strays=((0, 1),)).to_dict()))
+DATA = json.loads(json.dumps(example(residual=((0, 1),)).to_dict()))
 BLOCKS = [{"inputs": "0", "outputs": "0"}]
 HUGE = 10**30
 WRONG = [
@@ -124,13 +124,13 @@ WRONG = [
     {"removed": -1},
     {"refitted": "no"},
     {"refitted": 0},
-    {"strays": [[0]]},
-    {"strays": [[0, 1, 1]]},
-    {"strays": [[0, 5]]},
-    {"strays": [[0.5, 1]]},
-    {"strays": [[float("inf"), 1]]},
-    {"strays": 5},
-    {"strays": ["01"]},
+    {"residual": [[0]]},
+    {"residual": [[0, 1, 1]]},
+    {"residual": [[0, 5]]},
+    {"residual": [[0.5, 1]]},
+    {"residual": [[float("inf"), 1]]},
+    {"residual": 5},
+    {"residual": ["01"]},
     {"blocks": 5},
     {"blocks": [5]},
     {"blocks": ["0"]},
@@ -154,7 +154,7 @@ def test_a_damaged_annealing_is_refused_with_its_node(change):
         Plan.loads(plan_text(data))
 
 
-@pytest.mark.parametrize("name", sorted(DATA.keys() - {"strays"}))  # there may be none
+@pytest.mark.parametrize("name", sorted(DATA.keys() - {"residual"}))  # there may be none
 def test_a_missing_field_is_named(name):
     data = {key: value for key, value in DATA.items() if key != name}
     message = "either blocks or the entries" if name == "blocks" else name

@@ -26,7 +26,7 @@ EXCEPTIONS = {name for name, kind in vars(builtins).items() if isinstance(kind, 
 SPOKEN = re.compile(rf"\b({'|'.join(EXCEPTIONS)}|NoneType|None|True|False|__\w+__|argument|object is not)\b|\(\d+,")
 
 WHY = Reason(Cause.COMPONENTS, "2 blocks")
-BLOCKS = Decomposition((4, 3), (Block([0, 2], [1]), Block([1], [0, 2])), layers=((0, 1), (2, 2)), strays=((3, 0),))
+BLOCKS = Decomposition((4, 3), (Block([0, 2], [1]), Block([1], [0, 2])), layers=((0, 1), (2, 2)), residual=((3, 0),))
 
 
 def step(node, lowering):

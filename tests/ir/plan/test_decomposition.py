@@ -11,11 +11,11 @@ index_sets = st.sets(st.integers(0, 60))
 
 
 @given(covers())
-def test_every_entry_inside_is_in_one_block_or_a_stray(found):
+def test_every_entry_inside_is_in_one_block_or_residual(found):
     times = np.zeros(found.shape, int)
     for block in found.blocks:
         times[np.ix_(block.inputs, block.outputs)] += 1
-    for entry in found.strays:
+    for entry in found.residual:
         times[entry] += 1
     assert times.max(initial=0) <= 1 and (times == found.inside()).all()
     assert found.mac_share == times.sum() / max(times.size, 1)
@@ -90,9 +90,9 @@ def test_blocks_and_dormant_features_cover_everything_once(decomposition):
         (lambda: Decomposition((2, 2), (Block([0], [2]),)), "outside the weight"),
         (lambda: Decomposition((2, 2), (Block([0], [1]), Block([1], [0, 1]))), "output 1 belongs to two blocks"),
         (lambda: Decomposition((2, 2), (Block([0], [1]), Block([0, 1], [0])), summed=True), "input 0 belongs to two"),
-        (lambda: Decomposition((2, 2), (Block([0], [1]),), strays=((0, 1),)), "inside a block and would count twice"),
-        (lambda: Decomposition((2, 2), (Block([0], [1]),), strays=((0, 2),)), "outside the weight"),
-        (lambda: Decomposition((2, 2), (Block([0], [1]),), strays=((1, 0), (1, 0))), "there twice"),
+        (lambda: Decomposition((2, 2), (Block([0], [1]),), residual=((0, 1),)), "inside a block and would count twice"),
+        (lambda: Decomposition((2, 2), (Block([0], [1]),), residual=((0, 2),)), "outside the weight"),
+        (lambda: Decomposition((2, 2), (Block([0], [1]),), residual=((1, 0), (1, 0))), "there twice"),
     ],
 )
 def test_blocks_that_contradict_themselves_are_refused(make, message):

@@ -27,7 +27,7 @@ FIT = {"ks": 0.1, "share": 1, "ratio": 1, "at": [0.5], "observed": [1.0], "expec
 CERTIFICATE = {
     **dict.fromkeys(("split", "level", "ratio", "largest", "homogeneity", "misplaced"), 0.5),
     "blocks": 2,
-    "strays": 0,
+    "residual": 0,
     "accepted": True,
     "reason": "",
 }
@@ -63,7 +63,7 @@ WRONG = [
     {"fit": {**FIT, "at": ["x"]}},
     {"fit": {"ks": 1}},
     {"fit": 1},
-    {"certificate": {**CERTIFICATE, "strays": None}},
+    {"certificate": {**CERTIFICATE, "residual": None}},
     {"certificate": {"blocks": 2}},
     {"certificate": []},
     {"surprise": 1},

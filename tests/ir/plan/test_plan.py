@@ -129,11 +129,11 @@ WRONG_STEPS = [
     {"cause": "because"},
     {"cause": ["slower"]},
     {"summed": 1},
-    {"strays": 3},
-    {"strays": [[0]]},
-    {"strays": [[0, True]]},
-    {"strays": [[0, 99]]},
-    {"strays": [[0, -1]]},
+    {"residual": 3},
+    {"residual": [[0]]},
+    {"residual": [[0, True]]},
+    {"residual": [[0, 99]]},
+    {"residual": [[0, -1]]},
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 import reference
 import torch
 from digraphs import on_cuda
-from obstacle_examples import TAKE_NO_STRAYS
+from obstacle_examples import TAKE_NO_RESIDUAL
 from scipy.stats import chi2
 
 import scission
@@ -184,18 +184,18 @@ def nothing_else_changed(before, after):
     assert [p.key for p in after.metadata_props] == [*[p.key for p in before.metadata_props], NOTE]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ZOO if not any(word in kind for word in TAKE_NO_STRAYS)])
-def test_strays_are_kept_wherever_they_can_be_added(kind):
+@pytest.mark.parametrize("kind", [kind for kind in ZOO if not any(word in kind for word in TAKE_NO_RESIDUAL)])
+def test_residual_entries_are_kept_wherever_they_can_be_added(kind):
     planted = build(np.random.default_rng(7), kind, sizes=SIZES)
     chosen, whole = [], []
     for way in load_linears(planted.model):
         K, N = way.shape
         cut = Decomposition((K, N), (Block(range(0, K, 2), range(N // 2)), Block(range(1, K, 2), range(N // 2, N))))
         outside = np.argwhere((way.canonical != 0) & ~reference.truth_mask(cut))
-        strays = tuple((int(k), int(n)) for k, n in outside[::7])
+        residual = tuple((int(k), int(n)) for k, n in outside[::7])
         mask = reference.truth_mask(cut)
-        mask[tuple(np.array(strays).T)] = True
-        chosen.append(decision(way, blocks=cut, strays=strays))
+        mask[tuple(np.array(residual).T)] = True
+        chosen.append(decision(way, blocks=cut, residual=residual))
         whole.append(decision(way, mask=pack_mask(mask)))
     changed = annealed(planted.model, chosen)
     assert oracles.interface(changed) == oracles.interface(planted.model)
@@ -256,7 +256,7 @@ RNG = np.random.default_rng(5)
 W = RNG.normal(size=(8, 6)).astype(np.float32)
 CUT = Decomposition((8, 6), (Block([0, 2, 4], [0, 1, 2]), Block([1, 3, 5, 6], [3, 4, 5])))
 KEPT = reference.truth_mask(CUT)
-STRAYS = ((0, 5), (7, 0), (7, 3), (3, 1))
+RESIDUAL = ((0, 5), (7, 0), (7, 3), (3, 1))
 C = RNG.normal(size=6).astype(np.float32)
 
 
@@ -287,21 +287,21 @@ PRODUCTS = [
 ]
 
 
-@pytest.mark.parametrize("strays", [(), STRAYS], ids=["no strays", "strays"])
+@pytest.mark.parametrize("residual", [(), RESIDUAL], ids=["no residual entries", "residual"])
 @pytest.mark.parametrize("literal", [False, True], ids=["blocks", "mask"])
 @pytest.mark.parametrize(("op", "lead", "attributes"), PRODUCTS)
-def test_what_is_kept_and_the_strays_are_multiplied_exactly(op, lead, attributes, literal, strays):
+def test_what_is_kept_and_the_residual_entries_are_multiplied_exactly(op, lead, attributes, literal, residual):
     model = product(op, lead, **attributes)
     one = decision(
         load_linears(model)[0],
-        strays=strays,
+        residual=residual,
         **({"mask": pack_mask(KEPT)} if literal else {"blocks": CUT}),
     )
     changed = annealed(model, [one])
     onnx.checker.check_model(changed, full_check=True)
     x = RNG.normal(size=[3 for _ in lead] + [8]).astype(np.float32)
     V = np.where(KEPT, W, 0).astype(np.float64)
-    for k, n in strays:
+    for k, n in residual:
         V[k, n] = W[k, n]
     p = attributes.get("alpha", 1.0) * (x.astype(np.float64) @ V) + attributes.get("beta", 0.0) * C
     found = dict(zip(("y", "p"), oracles.run(changed, {"x": x}), strict=True))
@@ -311,19 +311,20 @@ def test_what_is_kept_and_the_strays_are_multiplied_exactly(op, lead, attributes
     assert oracles.interface(changed) == oracles.interface(model)
     assert oracles.node_names(changed)["linear"] == 1
     sizes = {tuple(tensor.dims) for tensor in changed.graph.initializer}
-    assert ((3, 6) in sizes) == bool(strays)  # three inputs have strays: a thin product, not a dense one
+    assert ((3, 6) in sizes) == bool(residual)  # three inputs have residual entries: a thin product, not a dense one
 
 
-def test_strays_of_one_linear_feed_the_next():
-    """What reads the result of a linear with strays, another one with strays among it, reads the sum."""
+def test_residual_entries_of_one_linear_feed_the_next():
+    """What reads the result of a linear with residual entries, another one with residual entries among it, reads the
+    sum."""
     A, B = RNG.normal(size=(8, 8)).astype(np.float32), RNG.normal(size=(8, 8)).astype(np.float32)
     nodes = [("MatMul", ["x", "A"], ["h"], {"name": "one"}), ("MatMul", ["h", "B"], ["y"], {"name": "two"})]
     model = oracles.graph(nodes, {"x": ["m", 8]}, {"y": ["m", 8]}, {"A": A, "B": B})
     cut = Decomposition((8, 8), (Block(range(4), range(4)), Block(range(4, 8), range(4, 8))))
-    strays = ((0, 7), (5, 1))
-    plan = [decision(one, blocks=cut, strays=strays) for one in load_linears(model)]
+    residual = ((0, 7), (5, 1))
+    plan = [decision(one, blocks=cut, residual=residual) for one in load_linears(model)]
     inside = reference.truth_mask(cut)
-    for k, n in strays:
+    for k, n in residual:
         inside[k, n] = True
     x = RNG.normal(size=(5, 8)).astype(np.float32)
     expected = x @ np.where(inside, A, 0) @ np.where(inside, B, 0)
@@ -359,11 +360,11 @@ def test_a_linear_inside_a_function_is_annealed_there():
     model = oracles.graph(nodes, {"x": ["m", 8]}, {"y": ["m", 6]}, {"unused": W[:1, :1]})
     model.functions.append(function)
     model.opset_import.append(onnx.helper.make_opsetid("local", 1))
-    for strays in ((), STRAYS):
+    for residual in ((), RESIDUAL):
         inside = KEPT.copy()
-        for k, n in strays:
+        for k, n in residual:
             inside[k, n] = True
-        changed = annealed(model, [decision(load_linears(model)[0], blocks=CUT, strays=strays)])
+        changed = annealed(model, [decision(load_linears(model)[0], blocks=CUT, residual=residual)])
         onnx.checker.check_model(changed)
         assert len(changed.graph.initializer) == 1
         oracles.assert_close([np.where(inside, W, 0)], oracles.run(changed, {"x": np.eye(8, dtype=np.float32)}))
@@ -371,10 +372,10 @@ def test_a_linear_inside_a_function_is_annealed_there():
 
 def test_refitted_weights_are_put_in_their_places():
     model = product("Gemm", ("m",), transB=1)
-    one = decision(load_linears(model)[0], blocks=CUT, refitted=True, strays=STRAYS)
+    one = decision(load_linears(model)[0], blocks=CUT, refitted=True, residual=RESIDUAL)
     fitted = RNG.normal(size=W.shape)
     V = np.where(KEPT, fitted, 0)
-    for k, n in STRAYS:
+    for k, n in RESIDUAL:
         V[k, n] = W[k, n]
     x = RNG.normal(size=(4, 8)).astype(np.float32)
     changed = annealed(model, [one], {"linear": fitted})
@@ -416,7 +417,7 @@ REFUSED = {
     "another shape": ({"shape": (6, 8), "blocks": None, "mask": pack_mask(KEPT.T)}, "not the one"),
     "a missing node": ({"node": "nope"}, "no such linear"),
     "refitted without weights": ({"refitted": True}, "fitted again on data"),
-    "a stray inside": ({"strays": ((0, 0),)}, "would count twice"),
+    "a residual entry inside": ({"residual": ((0, 0),)}, "would count twice"),
 }
 
 
@@ -446,29 +447,29 @@ def test_what_is_done_twice_or_damaged_or_refitted_to_another_shape_is_refused()
         annealed(model, [decision(way, blocks=CUT, refitted=True)], {"linear": W.T})
 
 
-def test_strays_where_they_cannot_be_added_are_refused():
+def test_residual_entries_where_they_cannot_be_added_are_refused():
     model = oracles.graph(
         [("MatMul", ["W", "x"], ["y"], {"name": "linear"})], {"x": [8, "m"]}, {"y": [6, "m"]}, {"W": W.T.copy()}
     )
-    one = decision(load_linears(model)[0], blocks=CUT, strays=STRAYS)
+    one = decision(load_linears(model)[0], blocks=CUT, residual=RESIDUAL)
     with pytest.raises(PlanError, match="not on the last axis"):
         annealed(model, [one])
-    annealed(model, [dataclasses.replace(one, strays=())])
+    annealed(model, [dataclasses.replace(one, residual=())])
 
 
 # From the decision to the split model.
 
 
 @pytest.mark.parametrize("kind", ["matmul-right-3", "gemm-transB", "chain", "shared", "if", "unnamed"])
-@pytest.mark.parametrize("strays", [False, True], ids=["no strays", "strays"])
-def test_a_plan_with_annealing_is_carried_out_after_it_was_written_and_read(kind, strays):
+@pytest.mark.parametrize("residual", [False, True], ids=["no residual entries", "residual"])
+def test_a_plan_with_annealing_is_carried_out_after_it_was_written_and_read(kind, residual):
     planted = build(np.random.default_rng(1), kind, sizes=((8, 8), (8, 8)))
     plan_annealing, masks = [], []
     for way in load_linears(planted.model):
         K, N = way.shape
         parts = (Block(range(K // 2), range(N // 2)), Block(range(K // 2, K), range(N // 2, N)))
-        few = ((0, N - 1), (K - 1, 0)) if strays else ()
-        plan_annealing.append(decision(way, blocks=Decomposition((K, N), parts), strays=few))
+        few = ((0, N - 1), (K - 1, 0)) if residual else ()
+        plan_annealing.append(decision(way, blocks=Decomposition((K, N), parts), residual=few))
         mask = plan_annealing[-1].kept()
         for k, n in few:
             mask[k, n] = True
@@ -601,7 +602,7 @@ def test_nothing_confirmed_is_no_annealing_and_neither_is_everything():
     assert everything.kept == nothing.kept == 1.0
 
 
-def test_blocks_keep_their_strays_or_drop_them():
+def test_blocks_keep_their_residual_entries_or_drop_them():
     rng = np.random.default_rng(0)
     truth = np.kron(np.eye(2), np.ones((64, 64))) > 0
     weight = (rng.normal(0, 0.05, (128, 128)) * np.where(truth, 4, 1)).astype(np.float32)
@@ -610,9 +611,9 @@ def test_blocks_keep_their_strays_or_drop_them():
         [("MatMul", ["x", "W"], ["y"], {"name": "linear"})], {"x": ["m", 128]}, {"y": ["m", 128]}, {"W": weight}
     )
     (kept,) = decided(model, method="blocks", null=normal(0.05)).annealing
-    (dropped,) = decided(model, method="blocks", null=normal(0.05), drop_strays=True).annealing
+    (dropped,) = decided(model, method="blocks", null=normal(0.05), drop_residual=True).annealing
     assert (kept.kept() == truth).all() and (dropped.kept() == truth).all()
-    assert sorted(kept.strays) == [(3, 100), (90, 5)] and dropped.strays == ()
+    assert sorted(kept.residual) == [(3, 100), (90, 5)] and dropped.residual == ()
     assert dropped.removed == (~truth).sum() == kept.removed + 2
     x = np.eye(128, dtype=np.float32)
     expected = np.where(truth, weight, 0)

@@ -1,7 +1,7 @@
 import numpy as np
 import oracles
 import pytest
-from obstacle_examples import TAKE_NO_STRAYS
+from obstacle_examples import TAKE_NO_RESIDUAL
 
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
@@ -24,10 +24,10 @@ def test_only_quantised_weights_cannot_be_annealed(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_strays_need_features_on_the_last_axis_and_no_activation_function(kind):
+def test_residual_entries_need_features_on_the_last_axis_and_no_activation_function(kind):
     for linear in linears(build(np.random.default_rng(0), kind).model):
-        reason = obstacle(linear, strays=True)
-        assert (reason is not None) == any(word in kind for word in TAKE_NO_STRAYS), reason
+        reason = obstacle(linear, residual=True)
+        assert (reason is not None) == any(word in kind for word in TAKE_NO_RESIDUAL), reason
         if "relu" in kind:
             assert reason.cause is Cause.FUSED
 

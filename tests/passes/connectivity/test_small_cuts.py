@@ -9,11 +9,11 @@ from scission.passes.connectivity.percolation import half_giant
 from scission.passes.connectivity.small_cuts import glued_by_few, glued_by_size
 
 
-def blocks(rng, count, shape, strays):
+def blocks(rng, count, shape, residual):
     """Dense blocks, shuffled, with single entries of the size 9 between some of them, so that all hang together."""
     W = np.kron(np.eye(count), rng.uniform(1, 2, shape))
     K, N = shape
-    cells = [(i * K + int(rng.integers(K)), (i + 1) % count * N + int(rng.integers(N))) for i in range(strays)]
+    cells = [(i * K + int(rng.integers(K)), (i + 1) % count * N + int(rng.integers(N))) for i in range(residual)]
     for cell in cells:
         W[cell] = 9
     rows, columns = rng.permutation(W.shape[0]), rng.permutation(W.shape[1])

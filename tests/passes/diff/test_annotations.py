@@ -54,14 +54,14 @@ PROVENANCE = ("scission.origin", "scission.role", "pkg.torch.onnx.fx_node", "nam
 
 @settings(max_examples=8)
 @given(SEEDS, st.integers(2, 15), st.booleans(), st.sampled_from(PROVENANCE), st.booleans())
-def test_provenance_on_one_side_only_is_no_difference(seed, size, named, key, strays):
+def test_provenance_on_one_side_only_is_no_difference(seed, size, named, key, residual):
     """Whatever it says: the name of a node that is there, or of one that is not."""
     rng = np.random.default_rng(seed)
     model = random_model(rng, size, named)
     other = onnx.ModelProto.FromString(model.SerializeToString())
     for node in other.graph.node:
         if rng.random() < 0.7:
-            node.metadata_props.add(key=key, value="elsewhere" if strays else other.graph.node[0].name or "x")
+            node.metadata_props.add(key=key, value="elsewhere" if residual else other.graph.node[0].name or "x")
     for pair in ((model, other), (other, model)):
         found = scission.diff(*pair)
         assert found.same and not found.texts

@@ -82,7 +82,7 @@ def test_parts_of_square_blocks_are_as_even_as_longest_first_promises(sides, par
 @given(st.integers(2, 9), st.integers(1, 9))
 def test_the_largest_part_of_a_triangle_is_the_least_there_is(size, parts):
     found = analyse(np.triu(np.ones((size, size), np.float32)))
-    for cover in (one for one in found.covers if not one.summed and not one.strays):
+    for cover in (one for one in found.covers if not one.summed and not one.residual):
         made = balanced(cover, parts)
         count = min(parts, len(cover.blocks))
         assert len(made.blocks) == count

@@ -226,7 +226,7 @@ def test_no_input_is_ever_written_to(case, tmp_path, victim, beside):
     assert (tmp_path / name).read_bytes() == before
 
 
-def test_nodes_without_names_keep_their_addresses_beside_strays(tmp_path):
+def test_nodes_without_names_keep_their_addresses_beside_residual_entries(tmp_path):
     rng = np.random.default_rng(7)
     model, _, labels = network(rng, (96, 96, 96), signal=8.0)
     for node in model.graph.node:
@@ -238,7 +238,7 @@ def test_nodes_without_names_keep_their_addresses_beside_strays(tmp_path):
     onnx.save(model, tmp_path / "m.onnx")
     plan = scission.plan(tmp_path / "m.onnx", anneal=BLOCKS, force=True)
     nodes = ["MatMul#0", "MatMul#2"]
-    assert [one.node for one in plan.annealing] == nodes and all(one.strays for one in plan.annealing)
+    assert [one.node for one in plan.annealing] == nodes and all(one.residual for one in plan.annealing)
     assert {step.node for step in plan.rewrites} == set(nodes)
     scission.apply(tmp_path / "m.onnx", plan, tmp_path / "all.onnx")
     scission.apply(tmp_path / "m.onnx", plan.restored(["MatMul#0"]), tmp_path / "second.onnx")
@@ -246,17 +246,17 @@ def test_nodes_without_names_keep_their_addresses_beside_strays(tmp_path):
     assert back == (tmp_path / "m.onnx").read_bytes()
 
 
-def test_dropped_strays_are_told(tmp_path):
+def test_dropped_residual_entries_are_told(tmp_path):
     rng = np.random.default_rng(7)
     model, weights, labels = network(rng, (96, 96), signal=8.0)
     weight = weights[0].copy()
     weight[np.flatnonzero(labels[0] == 0)[:4], np.flatnonzero(labels[1] == 1)[:4]] = 2.0
     model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weight, "W0"))
-    options = Annealer(method="blocks", init=INIT, drop_strays=True)
+    options = Annealer(method="blocks", init=INIT, drop_residual=True)
     (one,) = scission.plan(model, anneal=options, force=True).annealing
     assert (
-        not one.strays
-        and "4 stray weights outside the blocks are removed as well, up to 40.0 sigma" in one.evidence.notes
+        not one.residual
+        and "4 residual weights outside the blocks are removed as well, up to 40.0 sigma" in one.evidence.notes
     )
 
 

@@ -529,7 +529,7 @@ WRONG_ANNEALING = [
     ("plan noisy.onnx --anneal walk --axis rows", "--axis"),
     ("plan noisy.onnx --accept-null", "--anneal"),
     ("plan noisy.onnx --anneal update --alpha 0.1 --initial start.npz", "means nothing to the method"),
-    ("plan noisy.onnx --anneal neyman --drop-strays", "means nothing to the method"),
+    ("plan noisy.onnx --anneal neyman --drop-residual", "means nothing to the method"),
     ("sweep noisy.onnx --data calib.npz --metric argmax --max-drop cosine<=0.1", "--max-drop"),
     ("plan noisy.onnx --anneal support", "--init"),
 ]

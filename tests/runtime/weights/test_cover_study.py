@@ -29,7 +29,7 @@ WEIGHTS = {
     "band, shuffled": toeplitz.weight(rng(), 128, 3, shuffle=True),
     "triangle": np.triu(np.ones((300, 300), np.float32)),
     "mask, shuffled": autoregressive.masks(rng(), 80, 120, shuffle=True)[0].astype(np.float32),
-    "strays": glued.build(rng(), 8, 128, inputs=0, strays=60).W,
+    "residual": glued.build(rng(), 8, 128, inputs=0, residual=60).W,
     "networks on subsets": SUBSPACES,
     "networks on subsets, summed": np.ascontiguousarray(SUBSPACES.T),
 }
@@ -67,7 +67,7 @@ def test_every_form_holds_every_edge(name):
         gains = [form.gain for form in found.forms if form.gain is not None and form.kind != "dense"]
         assert found.best.gain == max(gains) and (found.taken is found.best) is (max(gains) >= MARGIN)
         whole = found.best.decomposition
-        shares = sum(group.mac_share for group in found.groups) + len(whole.strays) / W.size
+        shares = sum(group.mac_share for group in found.groups) + len(whole.residual) / W.size
         assert shares == pytest.approx(whole.mac_share) and len(found.groups) == len(whole.blocks)
 
 
@@ -75,7 +75,7 @@ def test_the_forms_are_told_apart():
     kinds = {name: [form.kind for form in cover(W, threads=1).forms] for name, W in WEIGHTS.items()}
     assert kinds["dense"] == ["dense"] and kinds["blocks"] == ["dense", "components"]
     assert "groups" in kinds["windows"] and "groups" in kinds["band, shuffled"]
-    assert "groups and strays" in kinds["strays"]
+    assert "groups and residual entries" in kinds["residual"]
     assert "summed groups" in kinds["networks on subsets, summed"]
 
 

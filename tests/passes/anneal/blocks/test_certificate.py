@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from scission.ir.plan.null import Null
-from scission.passes.anneal.blocks.certificate import ACCEPTED, STRAYS, believed, certify, refused
+from scission.passes.anneal.blocks.certificate import ACCEPTED, RESIDUAL, believed, certify, refused
 from scission.passes.anneal.blocks.folds import cross_fit
 from scission.passes.anneal.blocks.outside import off_block, unplaced
 from scission.passes.anneal.blocks.search import anneal_blocks
@@ -24,12 +24,12 @@ def normal(sigma=1.0):
     return Null(family="normal", scale=sigma, source="test")
 
 
-def verdict(weight, found, *, null=None, trusted=True, strays=None, allowed=STRAYS):
+def verdict(weight, found, *, null=None, trusted=True, residual=None, allowed=RESIDUAL):
     none = np.zeros(weight.shape, bool)
     energy = energies(weight, null or normal())
-    strays = none if strays is None else strays
+    residual = none if residual is None else residual
     law = dataclasses.replace(null or normal(), estimated=not trusted)
-    return certify(weight, energy, found, strays, null=law, allowed=allowed)
+    return certify(weight, energy, found, residual, null=law, allowed=allowed)
 
 
 # The parts.
@@ -163,16 +163,18 @@ def test_the_reason_claims_no_level_that_was_not_tested():
     assert verdict(*planted(), trusted=False).reason.endswith("homogeneous noise (its level was not tested)")
 
 
-def test_too_many_strays_are_refused_and_do_not_count_as_noise():
+def test_too_many_residual_entries_are_refused_and_do_not_count_as_noise():
     weight, found = planted(3)
-    strays = np.zeros(weight.shape, bool)
-    strays[tuple(np.argwhere(~inside_of(found))[::30][:101].T)] = True
-    weight[strays] = 100
-    certificate = verdict(weight, found, strays=strays)
-    assert not certificate.accepted and certificate.strays == 101
+    residual = np.zeros(weight.shape, bool)
+    residual[tuple(np.argwhere(~inside_of(found))[::30][:101].T)] = True
+    weight[residual] = 100
+    certificate = verdict(weight, found, residual=residual)
+    assert not certificate.accepted and certificate.residual == 101
     assert certificate.reason.startswith("101 entries outside the blocks are too large for the null, more than 100")
-    assert verdict(weight, found, strays=strays, allowed=101).accepted
-    assert not verdict(weight, found, allowed=101).accepted, "unless they are called strays they are part of the noise"
+    assert verdict(weight, found, residual=residual, allowed=101).accepted
+    assert not verdict(weight, found, allowed=101).accepted, (
+        "unless they are called residual entries they are part of the noise"
+    )
 
 
 def test_features_that_are_expected_in_a_wrong_block_are_refused():
@@ -190,9 +192,9 @@ def test_blocks_that_a_search_found_in_noise_are_refused_on_other_entries():
 
 def test_all_reasons_are_given_at_once():
     weight, found = planted(5)
-    strays = ~inside_of(found) & (np.random.default_rng(0).random(weight.shape) < 0.05)
+    residual = ~inside_of(found) & (np.random.default_rng(0).random(weight.shape) < 0.05)
     doubtful = partition(found.inputs, found.outputs, misplaced=0.5)
-    certificate = verdict(weight, doubtful, null=normal(0.5), strays=strays)
+    certificate = verdict(weight, doubtful, null=normal(0.5), residual=residual)
     assert len(certificate.reason.split("; ")) == 3
 
 

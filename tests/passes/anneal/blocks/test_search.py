@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from scission.ir.plan.evidence import Evidence
 from scission.ir.plan.null import Null
-from scission.passes.anneal.blocks.certificate import STRAYS
+from scission.passes.anneal.blocks.certificate import RESIDUAL
 from scission.passes.anneal.blocks.search import anneal_blocks, smallest_block_signal
 
 NORMAL = Null(family="normal", scale=1, source="test")
@@ -42,7 +42,7 @@ def certificate(decision):
 
 
 def is_refused(decision):
-    nothing = decision.decomposition is None and decision.strays.shape == (0, 2) and decision.evidence.confirmed == 1
+    nothing = decision.decomposition is None and decision.residual.shape == (0, 2) and decision.evidence.confirmed == 1
     return nothing and not certificate(decision).accepted and bool(certificate(decision).reason)
 
 
@@ -79,7 +79,7 @@ def test_the_order_of_features_the_unit_of_weights_and_the_seed_do_not_matter(se
     assert agreement(first, rows, columns) == 1
     assert agreement(second, rows[p], columns[q]) == 1
     assert certificate(second).ratio == pytest.approx(certificate(first).ratio, rel=1e-3)
-    assert {(p[k], q[n]) for k, n in second.strays} == {(k, n) for k, n in first.strays}
+    assert {(p[k], q[n]) for k, n in second.residual} == {(k, n) for k, n in first.residual}
 
 
 def test_the_same_seed_gives_the_same_decision():
@@ -126,11 +126,11 @@ def test_the_smallest_signal_falls_with_the_size_and_grows_with_the_number_of_bl
     assert smallest_block_signal((1, 1), 2) == math.inf
 
 
-# Strays.
+# Residual entries.
 
 
 @pytest.mark.parametrize("null", [NORMAL, None])
-def test_strays_are_found_one_by_one_and_kept(null):
+def test_residual_entries_are_found_one_by_one_and_kept(null):
     weight, rows, columns = planted(1)
     rng = np.random.default_rng(1)
     apart = np.argwhere(rows[:, None] != columns)
@@ -139,18 +139,18 @@ def test_strays_are_found_one_by_one_and_kept(null):
     weight[tuple(chosen[0])], weight[tuple(chosen[1])] = np.nan, -np.inf
     decision = anneal_blocks(weight, null)
     assert agreement(decision, rows, columns) == 1
-    assert np.array_equal(decision.strays, chosen)
-    assert certificate(decision).strays == 20
+    assert np.array_equal(decision.residual, chosen)
+    assert certificate(decision).residual == 20
 
 
-def test_more_strays_than_are_allowed_are_refused():
+def test_more_residual_entries_than_are_allowed_are_refused():
     weight, rows, columns = planted(2)
     apart = np.argwhere(rows[:, None] != columns)
     weight[tuple(apart[:: len(apart) // 12][:12].T)] = 20
-    assert len(anneal_blocks(weight, NORMAL, allowed=12).strays) == 12
+    assert len(anneal_blocks(weight, NORMAL, allowed=12).residual) == 12
     few = anneal_blocks(weight, NORMAL, allowed=11)
     assert is_refused(few) and "12 entries outside the blocks are too large" in certificate(few).reason
-    assert STRAYS >= 20
+    assert RESIDUAL >= 20
 
 
 # No blocks.
@@ -279,12 +279,12 @@ def test_the_type_and_the_layout_of_the_weight_do_not_matter(dtype, null):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
-def test_a_uniform_weight_that_a_half_type_rounded_past_its_support_is_no_stray(dtype):
+def test_a_uniform_weight_that_a_half_type_rounded_past_its_support_is_not_residual(dtype):
     weight, *_ = planted(6, (512, 512), draw=flat)
     rounded = weight.astype(dtype)
     assert (np.abs(rounded[np.abs(weight) < 1].astype(float)) >= 1).any()
     decision = anneal_blocks(rounded, UNIFORM)
-    assert decision.decomposition is not None and not decision.strays.size
+    assert decision.decomposition is not None and not decision.residual.size
 
 
 # Blocks that do not exist, beside real ones near what can be seen at all.

@@ -58,7 +58,7 @@ def test_groups_partition_the_outputs_and_read_what_they_need(seed, kind, K, N, 
         for count in (1, 2, 3, 10, len(found.blocks)):
             fewer = group(found, count)
             assert len(fewer.blocks) <= count and not (A & ~fewer.inside()).any()
-            if not found.summed and not found.strays:
+            if not found.summed and not found.residual:
                 assert holds(fewer, A)
         whole = grouped_at(found, CoverCost())
         assert not (A & ~whole.inside()).any() and swapped(swapped(whole)).blocks == whole.blocks

@@ -40,7 +40,7 @@ def test_windows_come_in_the_order_of_their_inputs():
     assert (np.diff(columns[[int(found.members[place][0]) for place in by_windows(found)]]) == 1).all()
 
 
-def test_clusters_show_through_stray_entries():
+def test_clusters_show_through_residual_entries():
     rng = np.random.default_rng(0)
     label = rng.permutation(np.repeat(np.arange(8), 40))
     inputs = rng.permutation(np.repeat(np.arange(8), 40))

@@ -82,8 +82,8 @@ COVERS = {  # lowering, what is made of the true blocks, dormant inputs and outp
     "shared batched": ("batched", oracles.shared, (2, 0)),
     "shared grouped": ("grouped", oracles.shared, (0, 0)),
     "summed": ("scatter", oracles.summed, (0, 2)),
-    "strays scatter": ("scatter", oracles.with_strays, (0, 0)),
-    "strays batched": ("batched", oracles.with_strays, (1, 1)),
+    "residual entries scatter": ("scatter", oracles.with_residual, (0, 0)),
+    "residual entries batched": ("batched", oracles.with_residual, (1, 1)),
 }
 FEATURES_FIRST = "added up in features-first layout"
 
@@ -116,7 +116,7 @@ def test_every_kind_in_every_cover(kind, variant):
     seed=st.integers(0, 999),
     dtype=st.sampled_from([np.float32, np.float64, np.float16]),
     lowering=st.sampled_from(["scatter", "gather", "batched"]),
-    cover=st.sampled_from([oracles.shared, oracles.summed, oracles.with_strays]),
+    cover=st.sampled_from([oracles.shared, oracles.summed, oracles.with_residual]),
     opset=st.sampled_from([11, 13, 16, 21]),
 )
 def test_a_cover_stays_below_the_a_priori_bound(sizes, seed, dtype, lowering, cover, opset):

@@ -1,4 +1,4 @@
-"""The exact shape of strays and of blocks that are added up; that they are right is in test_lowering.py."""
+"""The exact shape of residual entries and of blocks that are added up; that they are right is in test_lowering.py."""
 
 import dataclasses
 
@@ -26,33 +26,33 @@ def operators_of(kind, cover, lowering="scatter", opset=21, edit=lambda model: m
     return [node.op_type for node in split.graph.node], split
 
 
-STRAYS = ["Gather", "Mul", "ScatterND"]
+RESIDUAL = ["Gather", "Mul", "ScatterND"]
 
 
-def test_strays_are_gathered_scaled_and_added():
+def test_residual_entries_are_gathered_scaled_and_added():
     def cover(truth):
         first, *others = truth.blocks
-        strays = tuple((int(first.inputs[-1]), int(n)) for n in first.outputs)
-        return Decomposition(truth.shape, (Block(first.inputs[:-1], first.outputs), *others), strays=strays)
+        residual = tuple((int(first.inputs[-1]), int(n)) for n in first.outputs)
+        return Decomposition(truth.shape, (Block(first.inputs[:-1], first.outputs), *others), residual=residual)
 
     operators, split = operators_of("matmul-right-2", cover)
-    assert operators[-5:] == ["Gather", *STRAYS, "Transpose"] and operators.count("Gemm") == 3
+    assert operators[-5:] == ["Gather", *RESIDUAL, "Transpose"] and operators.count("Gemm") == 3
     (add,) = (node for node in split.graph.node if node.op_type == "ScatterND")
     assert onnx.helper.get_node_attr_value(add, "reduction") == b"add"
 
 
 @pytest.mark.parametrize(("opset", "dtype"), [(15, np.float32), (21, np.float16)])
 def test_where_scatternd_cannot_add_rows_are_read_and_put_back(opset, dtype):
-    operators, _ = operators_of("matmul-right-2", oracles.with_strays, opset=opset, dtype=dtype)
+    operators, _ = operators_of("matmul-right-2", oracles.with_residual, opset=opset, dtype=dtype)
     assert [one for one in operators if one != "Reshape"][-6:-1] == ["Gather", "Mul", "Gather", "Add", "ScatterND"]
 
 
-def test_several_strays_of_one_output_are_added_in_steps():
+def test_several_residual_entries_of_one_output_are_added_in_steps():
     def cover(truth):
         return Decomposition(
             truth.shape,
             truth.blocks[1:],
-            strays=tuple((int(k), int(n)) for k in truth.blocks[0].inputs for n in truth.blocks[0].outputs),
+            residual=tuple((int(k), int(n)) for k in truth.blocks[0].inputs for n in truth.blocks[0].outputs),
         )
 
     operators, _ = operators_of("matmul-right-2", cover)
@@ -68,25 +68,25 @@ def test_blocks_that_share_outputs_are_added_to_the_zero_channel_which_holds_the
     assert onnx.numpy_helper.to_array(channel).all()
 
 
-@pytest.mark.parametrize("cover", [oracles.summed, oracles.with_strays])
+@pytest.mark.parametrize("cover", [oracles.summed, oracles.with_residual])
 def test_what_has_no_features_first_layout_is_refused_by_name(cover):
     with pytest.raises(PlanError, match=r"linear: .* are added up in features-first layout"):
         operators_of("conv-2d", cover)
 
 
 @pytest.mark.parametrize(
-    ("cover", "lowering"), [(oracles.summed, "gather"), (oracles.summed, "batched"), (oracles.with_strays, "gather")]
+    ("cover", "lowering"), [(oracles.summed, "gather"), (oracles.summed, "batched"), (oracles.with_residual, "gather")]
 )
 def test_a_lowering_that_cannot_add_is_refused(cover, lowering):
     with pytest.raises(PlanError, match=f"'{lowering}' .*; use 'scatter'"):
         operators_of("matmul-right-2", cover, lowering)
 
 
-def test_an_edited_plan_that_drops_a_stray_or_a_block_is_refused():
+def test_an_edited_plan_that_drops_a_residual_entry_or_a_block_is_refused():
     planted = build(np.random.default_rng(0), "matmul-right-2")
     plan = scission.plan(planted.model, force=True)
     for made, dropped in (
-        (oracles.with_strays, lambda d: Decomposition(d.shape, d.blocks, strays=d.strays[1:])),
+        (oracles.with_residual, lambda d: Decomposition(d.shape, d.blocks, residual=d.residual[1:])),
         (oracles.summed, lambda d: Decomposition(d.shape, d.blocks[1:], summed=True)),
     ):
         edited = oracles.unmerged(
@@ -97,15 +97,15 @@ def test_an_edited_plan_that_drops_a_stray_or_a_block_is_refused():
 
 
 @given(st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=20))
-def test_steps_hold_every_stray_once_and_no_output_twice(entries):
-    found = levels(Decomposition((6, 6), (), strays=tuple(sorted(entries))))
+def test_steps_hold_every_residual_entry_once_and_no_output_twice(entries):
+    found = levels(Decomposition((6, 6), (), residual=tuple(sorted(entries))))
     assert sorted(tuple(one) for step in found for one in step.tolist()) == sorted(entries)
     assert all(len(set(step[:, 1].tolist())) == len(step) for step in found)
     most = max(np.bincount([n for _, n in entries], minlength=1)) if entries else 0
     assert len(found) == most
 
 
-def test_a_plan_with_strays_is_made_carried_out_and_read_back():
+def test_a_plan_with_residual_entries_is_made_carried_out_and_read_back():
     rng = np.random.default_rng(0)
     W = np.kron(np.eye(4), rng.standard_normal((300, 300))).astype(np.float32)
     glue = {(int(k), int(n)) for k, n in zip(rng.integers(0, 300, 400), rng.integers(300, 1200, 400), strict=True)}
@@ -114,7 +114,7 @@ def test_a_plan_with_strays_is_made_carried_out_and_read_back():
     model = oracles.graph([("MatMul", "wx", "y")], {"x": [1200, "m"]}, {"y": [1200, "m"]}, {"w": W.T.copy()})
     plan = scission.plan(model, batch=[256], threads=1)
     (step,) = plan.steps
-    assert set(step.decomposition.strays) <= glue and "entries apart" in str(step.reason)
+    assert set(step.decomposition.residual) <= glue and "entries apart" in str(step.reason)
     assert scission.Plan.loads(plan.dumps()) == plan
     verdict = scission.check(model, scission.apply(model, plan))
     assert verdict.equal and all(probe.within for probe in verdict.probes)
@@ -132,13 +132,13 @@ def edited(plan, nodes, **fields):
 
 
 @pytest.mark.parametrize("make", [lambda: ffn_plan(), lambda: lstm_plan()])
-def test_what_several_operators_compute_together_has_no_strays_and_no_sums(make):
+def test_what_several_operators_compute_together_has_no_residual_entries_and_no_sums(make):
     model, plan = make()
     assert {step.lowering for step in plan.steps} <= {"region", "parallel"}
     node = plan.steps[0].node
     block = plan.steps[0].decomposition.blocks[0]
     free = np.setdiff1d(np.arange(plan.steps[0].shape[0]), block.inputs)
-    for fields in ({"strays": ((int(free[0]), int(block.outputs[0])),)}, {"summed": True}):
+    for fields in ({"residual": ((int(free[0]), int(block.outputs[0])),)}, {"summed": True}):
         with pytest.raises(PlanError, match=f"{node}: .* has no place for"):
             scission.apply(model, edited(plan, [node], **fields))
 

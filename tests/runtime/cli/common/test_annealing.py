@@ -28,7 +28,7 @@ def test_options_become_one_value():
     ("change", "hint"),
     [
         ({"method": None, "init": "bert"}, "--init"),
-        ({"method": None, "drop_strays": True}, "--drop-strays"),
+        ({"method": None, "drop_residual": True}, "--drop-residual"),
         ({"method": "magic"}, "--anneal"),
         ({"correction": "holm"}, "--correction"),
         ({"alpha": 0.0}, "--alpha"),

@@ -43,8 +43,8 @@ def test_groups_are_framed_and_lie_on_the_diagonal():
     assert ((seen(pattern)[..., 3] == 255) == np.kron(np.eye(3, dtype=bool), np.ones((4, 4), bool))).all()
 
 
-def test_strays_have_the_colour_of_strays():
-    whole = Decomposition((4, 4), (Block([0, 1], [0, 1]), Block([2, 3], [2, 3])), strays=((0, 3),))
+def test_residual_entries_have_the_colour_of_residual_entries():
+    whole = Decomposition((4, 4), (Block([0, 1], [0, 1]), Block([2, 3], [2, 3])), residual=((0, 3),))
     pixels = seen(grouped(relate(whole.inside().T), whole))
     assert pixels[3, 0].tolist() == [0xE6, 0x9F, 0x00, 255] and pixels[0, 0].tolist() == [0x00, 0x72, 0xB2, 255]
 

@@ -17,8 +17,8 @@ SUBSETS = np.repeat(rng.random((200, 8)) < 0.25, 24, axis=1)
 WEIGHTS = {
     "windows": mel.filters(201, 80),
     "a shuffled band": toeplitz.weight(rng, 128, 3, shuffle=True),
-    "strays": glued.build(rng, 8, 64, inputs=0, strays=60).W,
-    "a dense output": glued.build(rng, 4, 128, inputs=1, outputs=1, strays=0).W,
+    "residual": glued.build(rng, 8, 64, inputs=0, residual=60).W,
+    "a dense output": glued.build(rng, 4, 128, inputs=1, outputs=1, residual=0).W,
     "subsets": SUBSETS,
     "subsets, summed": SUBSETS.T,
     "squares": np.kron(np.eye(3), np.ones((8, 6))),
@@ -36,7 +36,7 @@ def test_every_weight_can_be_drawn(name):
     K, N = found.shape
     assert name in words and "as stored" in words and any(f"{K:,} inputs · {N:,} outputs" in word for word in words)
     assert ("group 0" in words) is (found.best is not None)
-    assert ("stray, computed apart" in words) is bool(found.best and found.best.decomposition.strays)
+    assert ("residual entry, computed apart" in words) is bool(found.best and found.best.decomposition.residual)
     assert any(word.startswith("shared ") for word in words) is bool(
         found.best and found.best.decomposition.shared.size
     )

@@ -15,7 +15,7 @@ from scission.runtime.render.text.table import SHOWN
 from scission.runtime.weights import cover_study as covering
 from scission.runtime.weights.cover_study import cover
 
-STRAYS = glued.build(np.random.default_rng(0), 8, 128, inputs=0, strays=60).W
+RESIDUAL = glued.build(np.random.default_rng(0), 8, 128, inputs=0, residual=60).W
 
 
 @pytest.fixture(autouse=True)
@@ -45,12 +45,12 @@ def row(lines, name):
 
 
 def test_the_forms_are_rows():
-    found = cover(STRAYS, threads=1)
+    found = cover(RESIDUAL, threads=1)
     lines = text(found).splitlines()
     assert lines[0].startswith("weight: 1,024 inputs, 1,024 outputs, float, ") and "1 component" in lines[0]
     assert row(lines, "dense")[:3] == ["dense", "100.0%", "100.0%"]
-    strays = next(form for form in found.forms if form.decomposition.strays)
-    assert str(len(strays.decomposition.strays)) in row(lines, "groups and strays")
+    residual = next(form for form in found.forms if form.decomposition.residual)
+    assert str(len(residual.decomposition.residual)) in row(lines, "groups and residual entries")
     assert sum("takes it" in line for line in lines) == 1
     assert not any("low rank" in line for line in lines)
     assert lines[-1] == found.sentence
@@ -102,7 +102,7 @@ def test_where_nothing_is_to_gain_there_are_no_groups(W):
 
 
 def test_json_holds_everything(low_rank):
-    W = STRAYS
+    W = RESIDUAL
     low_rank[:] = [analysed(None, 1)]
     found = cover(W, rows=[64, 256], threads=1)
     data = json.loads(json.dumps(report.to_dict(found), allow_nan=False))
@@ -111,7 +111,7 @@ def test_json_holds_everything(low_rank):
     for group in data["groups"]:
         inside[np.ix_(from_ranges(group["inputs"], 1024), from_ranges(group["outputs"], 1024))] = True
     best = next(form for form in data["forms"] if form["form"] == data["groups_of"])
-    for k, n in best["strays"]:
+    for k, n in best["residual"]:
         inside[k, n] = True
     assert not ((W != 0) & ~inside).any() and inside.mean() == pytest.approx(best["mac_share"])
     assert data["blocks_and_low_rank"][0] == {
