@@ -35,6 +35,11 @@ class Cause(StrEnum):
     CRASHES = "crashes"  # the runtime does, on what would be written
     BLOCKS = "blocks"  # these blocks, their order, outputs that they share, entries outside
 
+    # ONNX Runtime does not run it, or not so, here.
+    NO_PROVIDER = "no_provider"  # it cannot use the device
+    NO_GRAPH = "no_graph"  # what runs cannot be recorded as one CUDA graph
+    REFUSED = "refused"  # it opens or runs no such model
+
     # A step is dense.
     ALREADY_SPLIT = "already_split"  # it is a block of a split operator
     ALL_ZERO = "all_zero"

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from ..io.tensors import graphs
 from ..onnx_ir import onnx_ir as ir
+from ..reason import Cause, Reason
 from .constants import Constants
 
 __all__ = ["FunctionId", "callers", "inline", "weight_takers"]
@@ -15,7 +16,7 @@ FunctionId: TypeAlias = "tuple[str, str, str]"
 TAG = "scission.function"
 
 
-def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, str]]:
+def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, Reason]]:
     """Functions that some call hands a constant matrix, directly or through another function.
 
     Returns those whose bodies can stand in for their calls, and those that cannot, with the reason.
@@ -53,16 +54,17 @@ def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, st
     return takers - problems.keys(), problems
 
 
-def _problem(model: ir.Model, function: FunctionId, calls: Sequence[ir.Node]) -> str | None:
+def _problem(model: ir.Model, function: FunctionId, calls: Sequence[ir.Node]) -> Reason | None:
     imports = model.functions[function].opset_imports
     for domain, version in imports.items():
         if model.opset_imports.get(domain, version) != version:
-            return f"the function imports version {version} of {domain or 'ai.onnx'!r}, the model another one"
+            told = f"the function imports version {version} of {domain or 'ai.onnx'!r}, the model another one"
+            return Reason(Cause.IN_FUNCTION, told)
     graph_types = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
     if any(attribute.type in graph_types for node in calls for attribute in node.attributes.values()):
-        return "the function takes a graph as an attribute"
+        return Reason(Cause.IN_FUNCTION, "the function takes a graph as an attribute")
     if not all(output.name for node in calls for output in node.outputs):
-        return "a call leaves out an output"
+        return Reason(Cause.IN_FUNCTION, "a call leaves out an output")
     return None
 
 

@@ -175,11 +175,10 @@ def _batch(steps: Sequence[Step], planning: Planning) -> tuple[int, ...]:
     return tuple(planning.settings.batch or DEFAULT_BATCH)
 
 
-def _calls(blocked: Mapping[FunctionId, str]) -> Iterator[Skipped]:
+def _calls(blocked: Mapping[FunctionId, Reason]) -> Iterator[Skipped]:
     """Functions whose weights are arguments and whose calls have to stay, each with the reason."""
     for function, why in blocked.items():
-        reason = Reason(Cause.IN_FUNCTION, f"its weights are arguments: {why}")
-        yield Skipped("::".join(function[:2]), "function", reason, 0)
+        yield Skipped("::".join(function[:2]), "function", why.told(f"its weights are arguments: {why}"), 0)
 
 
 def _splits(steps: Sequence[Step], regions: bool) -> bool:

@@ -17,6 +17,7 @@ from ...ir.plan.plan import Decomposition, Plan, PlanError, Step, told
 from ...ir.plan.region_split import RegionSplit
 from ...ir.plural import counted
 from ...ir.provenance import PLAN, SUMMARY
+from ...ir.reason import Cause, Reason
 from ..lowering.linear.lowerings import lowering_of
 from ..lowering.nodes.emitter import Emitter, Names
 from ..lowering.nodes.sharing import Sharing
@@ -192,7 +193,7 @@ def region_problem(
     *,
     layout: str,
     blocks_per_node: int,
-) -> str | None:
+) -> Reason | None:
     """Why a region cannot be computed block by block in this way, found by trying; None when it can.
 
     The graph is left as it was, also where trying ends with an error: what was emitted reads nothing any more.
@@ -202,11 +203,11 @@ def region_problem(
             region, decompositions, constants, names, addresses, layout=layout, blocks_per_node=blocks_per_node
         )
     except Unsuited as reason:
-        return str(reason)
+        return Reason(Cause.BLOCKS, str(reason))
     try:
         work.run()
     except Unsuited as reason:
-        return str(reason)
+        return Reason(Cause.BLOCKS, str(reason))
     finally:
         for node in (node for emitter in work.emitters for node in emitter.nodes):
             for index in range(len(node.inputs)):

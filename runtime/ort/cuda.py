@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 
+from ...ir.reason import Cause, Reason
 from .library import EXECUTION_PROVIDER, SessionError
 from .session import Session
 from .tensor_spec import number_type
@@ -60,25 +61,25 @@ def left_cuda(session: Session) -> LeftCuda:
     return LeftCuda(compute=tuple(compute), shape=tuple(shape))
 
 
-def graph_problem(session: Session) -> str | None:
+def graph_problem(session: Session) -> Reason | None:
     """Why a session cannot run as a CUDA graph, as far as that shows beforehand; None where only trying can tell.
 
     Nodes that compute shapes may be on the CPU, as ONNX Runtime allows: with the same inputs the shapes are the same.
     """
     if session.provider != "cuda":
-        return "CUDA graphs run on CUDA only"
+        return Reason(Cause.NO_PROVIDER, "CUDA graphs run on CUDA only")
     for spec in (*session.inputs, *session.outputs):
         if number_type(spec) is None:
-            return f"{spec.name!r} is {spec.dtype}, which cannot be bound to fixed memory"
+            return Reason(Cause.DATA_TYPE, f"{spec.name!r} is {spec.dtype}, which cannot be bound to fixed memory")
     if not hasattr(session.ort, ASSIGNMENT):
         return None  # ONNX Runtime checks it when such a session is opened, it only says less about it
     for name, op, _ in _assigned(session):
         if op in CONTROL_FLOW:
-            return f"{name or op} is control flow ({op})"
+            return Reason(Cause.NO_GRAPH, f"{name or op} is control flow ({op})")
         if op in SIZED_BY_DATA:
-            return f"the size of what {name or op} finds depends on the data ({op})"
+            return Reason(Cause.NO_GRAPH, f"the size of what {name or op} finds depends on the data ({op})")
     left = left_cuda(session).compute
-    return f"{left[0]} runs on the CPU" if left else None
+    return Reason(Cause.NO_GRAPH, f"{left[0]} runs on the CPU") if left else None
 
 
 def _assigned(session: Session) -> Iterator[tuple[str, str, str]]:

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 
 from ...ir.errors import ScissionError, option
+from ...ir.reason import Cause, Reason
 from .messages import first_line
 
 __all__ = [
@@ -79,7 +80,7 @@ def session_options(ort: ModuleType, threads: int | None, optimize: bool, folder
 
 
 @cache
-def cuda_problem() -> str | None:
+def cuda_problem() -> Reason | None:
     """Why ONNX Runtime cannot use CUDA here, or None when a session really runs on it.
 
     A build for CUDA lists the provider even on a machine that has no GPU and then falls back to the CPU, so a tiny
@@ -88,7 +89,7 @@ def cuda_problem() -> str | None:
     ort = onnxruntime()
     if EXECUTION_PROVIDER["cuda"] not in ort.get_available_providers():
         instead = "run `pip uninstall onnxruntime`, then `pip install onnxruntime-gpu`"
-        return f"this onnxruntime is built without CUDA; {instead}"
+        return Reason(Cause.NO_PROVIDER, f"this onnxruntime is built without CUDA; {instead}")
     if hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
             ort.preload_dlls()
@@ -105,9 +106,9 @@ def cuda_problem() -> str | None:
         )
         session.run(None, {"x": np.zeros(1, np.float32)})
     except Exception as error:  # every reason is the answer
-        return f"onnxruntime cannot start CUDA ({first_line(error)}); {needs}"
+        return Reason(Cause.NO_PROVIDER, f"onnxruntime cannot start CUDA ({first_line(error)}); {needs}")
     if session.get_providers()[0] != EXECUTION_PROVIDER["cuda"]:
-        return f"onnxruntime cannot load its CUDA libraries; {needs}"
+        return Reason(Cause.NO_PROVIDER, f"onnxruntime cannot load its CUDA libraries; {needs}")
     return None
 
 

@@ -13,6 +13,7 @@ from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan
 from ...ir.progress import Progress
+from ...ir.reason import Cause, Reason
 from ...passes.rewrite.rewrite import rewrite
 from ..compare import compare
 from ..measure.comparison import Speed
@@ -92,14 +93,14 @@ class Attempt:
                 refused = _refusal(original, staged.path, trials)
                 if refused is None:
                     raise
-                outcome, reason = "failed", refused
+                outcome, reason = "failed", refused.text
             written = staged.publish() if self.place.target and outcome == "split" else []
         return Tried(
             outcome=outcome, reason=reason, changed=changed, verdict=verdict, benches=benches, written=tuple(written)
         )
 
 
-def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
+def _refusal(original: Source, changed: Path, trials: Trials) -> Reason | None:
     """What ONNX Runtime says against the rewritten model, when it takes the original; None when it takes both.
 
     Raises SessionError when it refuses the original, which is the input's fault and not the rewrite's.
@@ -113,7 +114,8 @@ def _refusal(original: Source, changed: Path, trials: Trials) -> str | None:
     except SessionError as error:
         with as_file(original, "original") as (path, _):
             open_session(path, **options)
-        return f"ONNX Runtime takes the original and refuses the rewritten model ({error}); please report this"
+        told = f"ONNX Runtime takes the original and refuses the rewritten model ({error}); please report this"
+        return Reason(Cause.REFUSED, told)
     return None
 
 

@@ -73,7 +73,7 @@ def unit_speeds(
     for index, unit in enumerate(units):
         if progress:
             progress(index, len(units), unit.nodes[0])
-        problem = ""
+        problem: Reason | None = None
         speed: tuple[Comparison, int | None] | None = None
         try:
             part = excerpt(seen, unit.operators, unit.inner)
@@ -102,7 +102,7 @@ def _lowest(raced: Raced, counts: Sequence[int | None]) -> tuple[Comparison, int
     return speed, counts[place]
 
 
-def _fallback(unit: PlanUnit, speed: tuple[Comparison, int | None] | None, problem: str) -> Fallback:
+def _fallback(unit: PlanUnit, speed: tuple[Comparison, int | None] | None, problem: Reason | None) -> Fallback:
     if speed is None:
         why = f"the whole model was measured slower with it; {problem or 'it cannot be measured by itself'}"
         return Fallback(

@@ -17,6 +17,7 @@ from ...ir.graph.sizes import Setting
 from ...ir.io.load import Model
 from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.reason import Cause, Reason
 from ...passes.rewrite.extract import SOURCE
 from ..compare.compare import make_feeds
 from ..inputs.settings import smaller_settings
@@ -45,11 +46,11 @@ class Raced:
     """One form of an excerpt.
 
     found: how many times faster than dense it was, in each setting, None where it was no longer run; problem: why it
-    was not run at all, empty where all is well.
+    was not run at all, None where all is well.
     """
 
     found: tuple[Comparison | None, ...] = ()
-    problem: str = ""
+    problem: Reason | None = None
 
     @property
     def speeds(self) -> tuple[float | None, ...]:
@@ -115,7 +116,7 @@ def race_excerpt(
     timed = trials if seconds is None else replace(trials, seconds=seconds)
     with _files(home, {DENSE: dense, **forms}) as paths:
         problems = _problems(paths, feeds, trials)
-        running = {name: path for name, path in paths.items() if not problems.get(name)}
+        running = {name: path for name, path in paths.items() if name not in problems}
         seen: dict[str, list[Comparison | None]] = {name: [] for name in forms}
         races = []
         for feed in feeds if len(running) > 1 else ():
@@ -130,7 +131,7 @@ def race_excerpt(
     raced = {}
     for name in forms:
         missing = [None] * (len(feeds) - len(seen[name]))
-        problem = problems.get(name, "")
+        problem = problems.get(name)
         raced[name] = Raced(problem=problem) if problem else Raced(found=(*seen[name], *missing))
     return Races(counts=counts, forms=raced, races=tuple(races))
 
@@ -197,8 +198,8 @@ def _files(home: Model, models: Mapping[str, ir.Model]) -> Iterator[dict[str, Pa
         yield paths
 
 
-def _problems(paths: Mapping[str, Path], feeds: Sequence[Feed], trials: Trials) -> dict[str, str]:
-    """What is wrong with each form: how its outputs differ from the dense ones, or what refuses it."""
+def _problems(paths: Mapping[str, Path], feeds: Sequence[Feed], trials: Trials) -> dict[str, Reason]:
+    """What is wrong with each form that is: how its outputs differ from the dense ones, or what refuses it."""
     options: dict[str, Any] = {
         "provider": trials.provider,
         "threads": trials.threads,
@@ -207,7 +208,7 @@ def _problems(paths: Mapping[str, Path], feeds: Sequence[Feed], trials: Trials) 
     }
     session = open_session(ModelSource(paths[DENSE], DENSE), **options)
     expected = [session.run(feed) for feed in feeds]
-    found = {}
+    found: dict[str, Reason] = {}
     for name, path in paths.items():
         if name == DENSE:
             continue
@@ -220,12 +221,14 @@ def _problems(paths: Mapping[str, Path], feeds: Sequence[Feed], trials: Trials) 
                 for output in before
                 for report in compare_values(output, before[output], after[output], trials.rtol, trials.atol)
             ]
-            found[name] = next((report.reason for report in reports if not report.equal), "")
         except SessionError as error:
-            found[name] = str(error)
+            found[name] = Reason(Cause.REFUSED, str(error))
+            continue
+        if wrong := next((report.reason for report in reports if not report.equal), None):
+            found[name] = Reason(Cause.DIFFERENT, wrong)
     return found
 
 
-def why_not(error: ScissionError) -> str:
+def why_not(error: ScissionError) -> Reason:
     """Why a unit cannot be measured, in one line."""
-    return f"cannot be measured by itself: {' '.join(str(error).split())}"
+    return Reason(Cause.UNMEASURED, f"cannot be measured by itself: {' '.join(str(error).split())}")

@@ -40,12 +40,12 @@ MACHINE = ("cpu", "cores", "gpu", "onnxruntime", "provider")  # what a measureme
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """One way to lower a unit: predicted gain at its worst, and how many times faster than dense it was at each
-    batch, None where it was no longer run; problem: why it was thrown out, else empty."""
+    batch, None where it was no longer run; problem: why it was thrown out, None where it was not."""
 
     way: str
     predicted: float
     found: tuple[Comparison | None, ...]
-    problem: str = ""
+    problem: Reason | None = None
 
     @property
     def speeds(self) -> tuple[float | None, ...]:
@@ -60,7 +60,9 @@ class Way:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         found = [one.to_dict() if one is not None else None for one in self.found]
-        return {"way": self.way, "predicted": self.predicted, "problem": self.problem, "found": found}
+        wrong = self.problem
+        told = {"problem": wrong.text if wrong else "", "cause": wrong.cause.value if wrong else None}
+        return {"way": self.way, "predicted": self.predicted, **told, "found": found}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +190,7 @@ class _Work:
             part = excerpt(self.seen, unit.operators, unit.inner)
             source, outcome = self._outcome(unit, part, ways)
         except ScissionError as error:
-            return *same, TunedUnit(nodes=unit.nodes, planned=unit.way, winner=unit.way, note=why_not(error))
+            return *same, TunedUnit(nodes=unit.nodes, planned=unit.way, winner=unit.way, note=why_not(error).text)
         raced, counts = outcome.forms, outcome.counts
         table = tuple(
             Way(way=one.way, predicted=one.gain, found=raced[one.way].found, problem=raced[one.way].problem)
@@ -249,7 +251,7 @@ class _Work:
             try:
                 forms[one.way] = rewrite(part, alone(self.plan, one.steps, one.regions))
             except PlanError as error:
-                refused[one.way] = Raced(problem=str(error))
+                refused[one.way] = Raced(problem=Reason(Cause.UNWRITABLE, str(error)))
         return forms, refused
 
     def _measured(

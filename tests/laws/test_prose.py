@@ -10,6 +10,16 @@ from modules import MODULES, tree
 MAY_READ = {"scission.ir.foreign", "scission.runtime.ort.messages"}
 SEARCHING = {"startswith", "endswith", "find", "rfind", "index", "count", "partition", "rpartition", "split"}
 TOLD = {"reason", "refused", "sentence", "note", "why"}  # what holds a sentence, or a Reason with one
+ASKED_WHY = re.compile(r"(^|_)(why|misfit|unfit|obstacle|refusal)(_|$)|(^|_)problems?$")  # functions that answer it
+MAY_WORD = {  # those that answer in words, and what the words are for
+    "scission.ir.axes.constant_permutation.problem": "what pins an axis, for a plan to show",
+    "scission.ir.axes.shared_axis._problem": "the same, looked up",
+    "scission.ir.axes.shared_axis.reasons": "the same, of whole sets",
+    "scission.passes.planning.wording.describe_stranger": "the message of an error",
+    "scission.runtime.ort.validity.refusal": "parts of the message of an error",
+    "scission.runtime.render.words.why_nothing": "a line of a report",
+    "scission.runtime.tune.cached_units._stale": "a cell of a table",
+}
 PROSE = re.compile(r"^(?!/).*\w \w", re.DOTALL)  # what begins with a slash marks a place in a file
 
 
@@ -83,3 +93,21 @@ def test_the_law_sees_what_it_is_for(text, count):
 @pytest.mark.parametrize("module", sorted(set(MODULES) - MAY_READ))
 def test_nothing_is_decided_by_a_sentence(module):
     assert list(decisions(tree(module))) == []
+
+
+def answers(parsed):
+    """(name, annotation) of each function that tells why something is not, or cannot be, or stays as it is."""
+    for n in ast.walk(parsed):
+        if isinstance(n, ast.FunctionDef):
+            told = (ast.get_docstring(n) or "").startswith("Why ")
+            if told or ASKED_WHY.search(n.name):
+                yield n.name, ast.unparse(n.returns) if n.returns else "None"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_why_not_is_answered_with_a_reason(module):
+    for name, annotation in answers(tree(module)):
+        if name == "why_not":
+            assert annotation in ("Reason | None", "Reason"), f"{name} -> {annotation}"
+        worded = re.search(r"\bstr\b", annotation.removeprefix("dict[str,")) is not None
+        assert worded == (f"{module}.{name}" in MAY_WORD), f"{name} -> {annotation}"

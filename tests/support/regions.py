@@ -77,7 +77,7 @@ def problem(seen, region, found, layout="features_last", blocks_per_node=1):
         blocks_per_node=blocks_per_node,
     )
     assert uses(seen.model) == before
-    return why
+    return why.text if why else None
 
 
 def uses(model):

@@ -32,7 +32,7 @@ def tuning_view(units: Sequence[TunedUnit], warnings: Sequence[str] = (), everyt
             Text(unit.note or _by(unit)),
         )
         for way in unit.table if everything else ():
-            table.add_row("", "", f"  {way.way}", f"{way.predicted:.1f}x", _speeds(way), Text(way.problem))
+            table.add_row("", "", f"  {way.way}", f"{way.predicted:.1f}x", _speeds(way), Text(str(way.problem or "")))
     if units:
         parts.append(table)
         sizes = next((unit.batch for unit in units if unit.batch), ())

@@ -90,7 +90,7 @@ def test_what_cannot_stand_in_for_its_call_is_told_with_the_reason():
     proto = calling(*calls, functions=[older, handed, pair])
     found, blocked = weight_takers(load(proto).graph)
     assert found == set()
-    assert {name: reason for (_, name, _), reason in blocked.items()} == {
+    assert {name: reason.text for (_, name, _), reason in blocked.items()} == {
         "Older": "the function imports version 13 of 'ai.onnx', the model another one",
         "Handed": "the function takes a graph as an attribute",
         "Pair": "a call leaves out an output",

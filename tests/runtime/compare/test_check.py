@@ -511,7 +511,7 @@ def test_no_more_than_two_sessions_are_held_at_a_time(monkeypatch):
 @pytest.mark.gpu
 def test_on_cuda():
     if problem := cuda_problem():
-        pytest.skip(problem)
+        pytest.skip(str(problem))
     result = verdict(dense(), split(), probes=[probe()], provider="cuda")
     assert result.provider == "cuda"
     assert result.equal, result.reason

@@ -216,7 +216,7 @@ def test_the_cpu_has_no_cuda_graphs():
 @pytest.mark.gpu
 def test_on_cuda():
     if problem := cuda_problem():
-        pytest.skip(problem)
+        pytest.skip(str(problem))
     result = bench(data("Relu"), data("Exp"), X, provider="cuda", repeats=5)
     assert result.provider == "cuda"
     assert result.machine["provider"] == "cuda"

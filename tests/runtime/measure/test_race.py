@@ -253,7 +253,7 @@ def control_flow():
 @pytest.mark.gpu
 def test_on_cuda():
     if problem := cuda_problem():
-        pytest.skip(problem)
+        pytest.skip(str(problem))
     found = race(models(4), X, provider="cuda", repeats=5)
     assert (found.provider, found.cuda_graph, found.cuda_graph_reason) == ("cuda", True, "")
     assert race(models(2), X, provider="cuda", repeats=5, cuda_graph="on").cuda_graph

@@ -11,6 +11,7 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
 
+from scission.ir.reason import Cause, Reason
 from scission.runtime.ort import library
 from scission.runtime.ort import session as sessions
 from scission.runtime.ort.cuda import graph_problem, left_cuda, placement
@@ -339,7 +340,7 @@ def test_external_data_of_a_model_in_memory(tmp_path):
 
 def test_cuda_is_never_replaced_in_silence(monkeypatch, capfd):
     data = linear().SerializeToString()
-    monkeypatch.setattr(library, "cuda_problem", lambda: "it is broken")
+    monkeypatch.setattr(library, "cuda_problem", lambda: Reason(Cause.NO_PROVIDER, "it is broken"))
     assert open_session(data, provider="auto").provider == "cpu"
     with pytest.raises(SessionError, match="model in memory: asked for CUDA, and it is broken"):
         open_session(data, provider="cuda")
@@ -359,7 +360,7 @@ def test_problem_without_cuda_is_explained_quietly(capfd):
     problem = cuda_problem()
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
-    assert problem is None or "CUDA" in problem
+    assert problem is None or (problem.cause is Cause.NO_PROVIDER and "CUDA" in problem.text)
 
 
 def test_placement_names_every_node():
@@ -445,13 +446,13 @@ def test_left_cuda_counts_only_the_nodes_elsewhere():
 def test_what_speaks_against_a_cuda_graph(change, reason):
     data = shapes_and_products().SerializeToString()
     problem = graph_problem(Session(**{**FACTS, "source": data, "ort": Assigned([Node("", "Relu")]), **change}))
-    assert problem is reason is None or re.match(reason, problem)
+    assert problem is reason is None or re.match(reason, problem.text)
 
 
 @pytest.mark.gpu
 def test_on_cuda():
     if problem := cuda_problem():
-        pytest.skip(problem)
+        pytest.skip(str(problem))
     session = open_session(shapes_and_products().SerializeToString(), provider="auto", tf32=False)
     assert session.provider == "cuda"
     x = np.random.default_rng(0).standard_normal((4, 3), dtype=np.float32)
@@ -464,7 +465,7 @@ def test_on_cuda():
 @pytest.mark.parametrize("proto", [T.FLOAT, T.FLOAT16, T.BFLOAT16])
 def test_on_cuda_a_graph_replays_into_the_same_memory(proto):
     if problem := cuda_problem():
-        pytest.skip(problem)
+        pytest.skip(str(problem))
     dtype = {T.FLOAT: np.float32, T.FLOAT16: np.float16, T.BFLOAT16: ml_dtypes.bfloat16}[proto]
     node = h.make_node("MatMul", ["x", "W"], ["y"])
     weight = h.make_tensor("W", proto, W.shape, W.astype(dtype).tobytes(), raw=True)

@@ -10,6 +10,7 @@ from scission.ir.graph.activations import Activations
 from scission.ir.graph.view import View
 from scission.ir.io.load import Model, load
 from scission.ir.onnx_ir import onnx_ir as ir
+from scission.ir.reason import Cause
 from scission.models.planted.products import build
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
@@ -89,7 +90,9 @@ def test_a_wrong_form_is_thrown_out_and_says_so():
     racer = FakeRacer(lambda way, rows: 9.0)
     forms = {"wrong": wrong, "broken": broken, "right": case.form}
     races = case.race(forms, (1, 16), racer=racer)
-    assert "allowed" in races.forms["wrong"].problem and "NoSuchOperator" in races.forms["broken"].problem
+    differs, refused = races.forms["wrong"].problem, races.forms["broken"].problem
+    assert (differs.cause, refused.cause) == (Cause.DIFFERENT, Cause.REFUSED)
+    assert "allowed" in differs.text and "NoSuchOperator" in refused.text
     assert races.forms["wrong"].worst == races.forms["broken"].worst == 0 and races.forms["right"].worst == 9
     assert all(names == ("dense", "right") for names, _ in racer.calls)
     races = case.race({"wrong": wrong}, (1,), racer=racer)
@@ -123,7 +126,7 @@ def test_weights_are_read_from_where_they_lie(external, tmp_path):
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=external, location="data", size_threshold=0)
     case = prepared(tmp_path / "m.onnx")
     races = case.race({"a": case.form}, (3,), racer=FakeRacer(lambda way, rows: 2.0))
-    assert races.forms["a"].problem == "" and races.forms["a"].worst == 2
+    assert races.forms["a"].problem is None and races.forms["a"].worst == 2
 
 
 def test_what_onnx_runtime_refuses_dense_is_an_error():

@@ -127,7 +127,7 @@ def test_a_wrong_form_never_wins_and_is_not_remembered(monkeypatch, cache):
     result, _ = tuned(ffn(), lambda way, rows: 9.0 if "features first" in way else 2.0)
     unit = only(result)
     assert "features first" not in unit.winner and unit.winner != "dense"
-    assert all("allowed" in way.problem for way in unit.table if "features first" in way.way)
+    assert all("allowed" in way.problem.text for way in unit.table if "features first" in way.way)
     assert not cache.exists()
 
 
@@ -139,7 +139,7 @@ def test_a_form_that_cannot_be_rewritten_is_in_the_table_with_its_reason(monkeyp
 
     monkeypatch.setattr(tuning, "rewrite", refusing)
     result, _ = tuned(ffn(), lambda way, rows: 2.0)
-    assert {way.problem for way in only(result).table if "features first" in way.way} == {"up: not so"}
+    assert {way.problem.text for way in only(result).table if "features first" in way.way} == {"up: not so"}
 
 
 def test_equal_units_are_measured_once_in_a_run():

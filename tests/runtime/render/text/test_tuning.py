@@ -10,7 +10,7 @@ from scission.runtime.tune.tune import TunedUnit, Way
 TABLE = (
     Way(way="split 8", predicted=4.25, found=(told(3.5), told(2.0))),
     Way(way="scatter 8", predicted=2.0, found=(told(0.5), None)),
-    Way(way="gather 8", predicted=1.5, found=(), problem="output 'y' is wrong"),
+    Way(way="gather 8", predicted=1.5, found=(), problem=Reason(Cause.DIFFERENT, "output 'y' is wrong")),
 )
 
 
