@@ -13,12 +13,13 @@ import numpy as np
 
 from ...ir.io.load import Model
 from ..inputs.canary import Canary, canary_for
-from ..inputs.drawing import STYLES, draw_feed, wished_sizes, wishes_of
+from ..inputs.drawing import STYLES, draw_feed, wishes_of
 from ..inputs.inputs import index_bounds, shape_of
 from ..inputs.lengths import length_bounds
 from ..inputs.meaning import meanings
 from ..inputs.room import Room
 from ..inputs.runnable import runnable
+from ..inputs.settings import Turn, given_sizes, settings_of, turns_of
 from ..inputs.size_facts import derive
 from ..inputs.size_search import TRIALS, candidate_sizes, sizes_beyond
 from ..measure.duration import timed_within
@@ -58,17 +59,24 @@ def drawn(
     wishes.require(spec)
     rng = np.random.default_rng([trials.seed, first] if first else trials.seed)
     bounds, meant = index_bounds(model.graph), meanings(model.graph)
-    for number, chosen in enumerate(sizes):
+    turns = turns_of(model, spec, trials)
+    for number, chosen in enumerate(sizes, first):
+        suited = (step for step in range(len(turns)) if _suits(turns[(number + step) % len(turns)], chosen))
         yield draw_feed(
             spec,
             rng,
             chosen,
-            trial=first + number,
+            trial=number + next(suited, 0),
             bounds=bounds | length_bounds(model.graph, chosen),
             meant=meant,
             wishes=wishes,
-            style=styles[number % len(styles)],
+            style=styles[(number - first) % len(styles)],
         )
+
+
+def _suits(turn: Turn, sizes: Mapping[str, int]) -> bool:
+    """Whether the values of a turn go with these sizes."""
+    return all(sizes.get(name, size) == size for name, size in turn.sizes.items())
 
 
 def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> Iterator[Feed]:
@@ -76,18 +84,20 @@ def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> I
     from ..inputs.spec import spec_of
 
     spec = spec_of(model)
-    given = sizes_given(spec, trials)
-    found = [
-        one
-        for place, one in enumerate(candidate_sizes(spec, given, derive(model)))
-        if place < TRIALS or _elements(spec, one) <= GUESS
-    ]
+    turns = turns_of(model, spec, trials)
+    ways = [candidate_sizes(spec, turn.given, turn.derived or derive(model)) for turn in turns]
+    every = dict.fromkeys(
+        tuple(one.items()) for turn in itertools.zip_longest(*ways) for one in turn if one is not None
+    )
+    found = [one for place, one in enumerate(map(dict, every)) if place < TRIALS or _elements(spec, one) <= GUESS]
     if near is None and len(found) < TRIALS and any(one.kind != "mask" for one in meanings(model.graph).values()):
         found = list(itertools.islice(itertools.cycle(found), TRIALS))  # of one size, but not of one value
     if near is not None:
         wanted = sum(np.size(array) for array in near.values())
         found = sorted(found, key=lambda one: abs(math.log2((1 + _elements(spec, one)) / (1 + wanted))))
-    yield from drawn(model, spec, trials, _fitting_only(found, Room(model, spec, trials, asked=bool(given))))
+    yield from drawn(
+        model, spec, trials, _fitting_only(found, Room(model, spec, trials, asked=any(turn.given for turn in turns)))
+    )
 
 
 def _fitting_only(sizes: Sequence[Mapping[str, int]], room: Room) -> Iterator[Mapping[str, int]]:
@@ -101,18 +111,13 @@ def _fitting_only(sizes: Sequence[Mapping[str, int]], room: Room) -> Iterator[Ma
         yield room.lowered(sizes[0])
 
 
-def sizes_given(spec: Sequence[TensorSpec], trials: Trials) -> dict[str, int]:
-    """The sizes that the user gives, those of a list of values included."""
-    return wished_sizes(spec, wishes_of(trials)) | dict(trials.sizes or {})
-
-
 def _wider_feeds(model: Model, trials: Trials, like: Sequence[Feed]) -> Iterator[Feed]:
     """Feeds of sizes that run, with further values of choices and other floats."""
     from ..inputs.spec import spec_of
 
     spec = spec_of(model)
     sizes = [_sizes_of(spec, feed) for feed in like]
-    beyond = sizes_beyond(spec, sizes_given(spec, trials), derive(model))
+    beyond = sizes_beyond(spec, given_sizes(model, spec, trials), derive(model))
     others = [one for one in beyond if _elements(spec, one) <= GUESS][: WIDER // 2]
     chosen = list(itertools.islice(itertools.chain(others, itertools.cycle(reversed(sizes[:3]))), WIDER))
     yield from drawn(model, spec, trials, chosen, first=len(like), styles=STYLES)
@@ -140,16 +145,14 @@ def bench_feeds(
 
     timed: whether sizes that would take too long to time are lowered, as those are that do not fit into memory.
     """
-    from ..inputs.settings import settings_of
     from ..inputs.spec import spec_of
 
     if trials.inputs is not None:
         return real_feeds(model, trials.inputs, trials)[:1]
     spec = spec_of(model)
-    sizes: list[Mapping[str, int]] = [
-        setting.sizes for setting in settings_of(model, batch, sizes_given(spec, trials))()
-    ]
-    room = Room(model, spec, trials, asked=bool(batch or sizes_given(spec, trials)))
+    given = given_sizes(model, spec, trials)
+    sizes: list[Mapping[str, int]] = [setting.sizes for setting in settings_of(model, batch, given)()]
+    room = Room(model, spec, trials, asked=bool(batch or given))
     sizes = [room.lowered(one, tell=True) for one in sizes]
     options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
     sessions = [open_session(path, provider=trials.provider, **options) for path in paths]

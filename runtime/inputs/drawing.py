@@ -18,7 +18,7 @@ from .meaning import Meaning
 if TYPE_CHECKING:
     from ..ort.trials import Trials
 
-__all__ = ["LIKES", "STYLES", "Like", "Wishes", "draw_feed", "wished_sizes"]
+__all__ = ["LIKES", "STYLES", "Like", "Value", "Wishes", "draw_feed", "filled", "wished_sizes", "wishes_of"]
 
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
@@ -49,6 +49,19 @@ class Wishes:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     likes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def ways(self) -> int:
+        """How many combinations of values there are."""
+        return math.prod(len(options) for options in self.values.values())
+
+    def at(self, turn: int) -> dict[str, Value]:
+        """What inputs hold in one of the turns, which go through all combinations and begin again."""
+        chosen = {}
+        for name, options in self.values.items():
+            turn, place = divmod(turn, len(options))
+            chosen[name] = options[place]
+        return chosen
+
     def require(self, spec: Sequence[TensorSpec]) -> None:
         """Raise InputError for a wish that no input can fulfil."""
         known = {one.name: one for one in spec}
@@ -68,8 +81,13 @@ class Wishes:
 
 
 def wishes_of(trials: Trials) -> Wishes:
-    """What the user says of inputs; a value that is no tuple is the only one of its input."""
+    """What the user says of inputs; a value that is no tuple is the only one of its input.
+
+    Raises InputError for an input without one.
+    """
     values = {name: one if isinstance(one, tuple) else (one,) for name, one in (trials.values or {}).items()}
+    for name in (name for name, options in values.items() if not options):
+        raise InputError(f"input {name!r}: no value is given")
     return Wishes(values=values, ranges=trials.ranges or {}, likes=trials.likes or {})
 
 
@@ -107,14 +125,12 @@ def draw_feed(
         for name, (_, high) in (bounds or {}).items():
             if name in feed and feed[name].size and high - 1 <= np.iinfo(feed[name].dtype).max:
                 feed[name].reshape(-1)[-1] = high - 1
-    turn = trial
+    held, turn = wishes.at(trial), trial // max(wishes.ways, 1)
     for one in spec:
         shape = shape_of(one, sizes)
         meaning = meant.get(one.name)
-        if one.name in wishes.values:
-            options = wishes.values[one.name]
-            feed[one.name] = _filled(one, shape, options[turn % len(options)])
-            turn //= len(options)
+        if one.name in held:
+            feed[one.name] = filled(one, shape, held[one.name])
         elif one.name in wishes.ranges:
             feed[one.name] = _ranged(one, shape, rng, wishes.ranges[one.name])
         elif one.name in wishes.likes:
@@ -140,7 +156,7 @@ def _meant(
     if meaning.kind in ("choice", "condition"):
         options = meaning.values or (True, False)
         if drawn.size == 1:
-            return _filled(spec, drawn.shape, options[turn % len(options)]), turn // len(options)
+            return filled(spec, drawn.shape, options[turn % len(options)]), turn // len(options)
         chosen = np.array(options, drawn.dtype)[rng.integers(0, len(options), drawn.shape)]
         if drawn.dtype.kind != "f":
             return chosen, turn
@@ -217,7 +233,7 @@ def _ranged(spec: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator, 
     return np.asarray(rng.uniform(low, high, shape)).astype(dtype)
 
 
-def _filled(spec: TensorSpec, shape: tuple[int, ...], value: Value) -> Array:
+def filled(spec: TensorSpec, shape: tuple[int, ...], value: Value) -> Array:
     """An input that holds one value everywhere, or a list of them along its only or last dimension."""
     dtype = numpy_dtype(spec.dtype)
     try:

@@ -21,9 +21,8 @@ from ..ort.memory import (
     weight_bytes,
 )
 from ..ort.tensor_spec import TensorSpec
-from .drawing import wished_sizes, wishes_of
 from .inputs import shape_of
-from .settings import settings_of, smaller_settings
+from .settings import given_sizes, settings_of, smaller_settings
 from .spec import spec_of
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class Room:
 
     def smaller(self, sizes: Mapping[str, int]) -> Iterator[Mapping[str, int]]:
         """Smaller sizes that the graph and the user allow."""
-        fixed = wished_sizes(self.spec, wishes_of(self.trials)) | dict(self.trials.sizes or {})
+        fixed = given_sizes(self.model, self.spec, self.trials)
         return (one.sizes for one in smaller_settings(self.model, Setting(1, sizes), fixed))
 
 
@@ -107,11 +106,12 @@ def settings_within(
 ) -> tuple[Callable[[], tuple[Setting, ...]], Callable[[], None]]:
     """What finds the settings that a model is run in, those of `settings_of` or lower ones that fit; and what warns of
     those that are lower although they were asked for. Raises InputError at once for sizes of what is not open."""
-    asked = settings_of(model, batch, trials.sizes)
+    given = given_sizes(model, spec_of(model, given=True), trials)
+    asked = settings_of(model, batch, given)
 
     @functools.cache
     def room() -> Room:
-        return Room(model, spec_of(model, given=True), trials, asked=bool(batch or trials.sizes))
+        return Room(model, spec_of(model, given=True), trials, asked=bool(batch or given))
 
     @functools.cache
     def found() -> tuple[Setting, ...]:
@@ -127,7 +127,7 @@ def settings_within(
         return setting if sizes == setting.sizes or lead is None else Setting(sizes[lead], sizes)
 
     def tell() -> None:
-        for setting in asked() if batch or trials.sizes else ():
+        for setting in asked() if batch or given else ():
             lowered(setting, tell=True)
 
     return found, tell

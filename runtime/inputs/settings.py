@@ -1,19 +1,33 @@
-"""The settings that a model is predicted and measured in, with what its graph says of the sizes of its inputs."""
+"""The settings that a model is predicted and measured in, with what its graph says of the sizes of its inputs, and what
+follows from the values that the user gives for some: `--value shape=2,8,256` fixes what is reshaped to it."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
 
 from ...ir.graph.sizes import Setting, open_dims, settings_at
 from ...ir.io.load import Model
 from ..ort.memory import halvings
-from ..ort.tensor_spec import TensorSpec
+from ..ort.tensor_spec import TensorSpec, number_type
 from .dimensions import Dimensions
+from .drawing import Value, Wishes, filled, wished_sizes, wishes_of
+from .inputs import UNNAMED
 from .size_facts import Derived, derive
 from .spec import spec_of
 
-__all__ = ["settings_of", "sized", "smaller_settings"]
+if TYPE_CHECKING:
+    from ..ort.trials import Trials
+
+__all__ = ["Turn", "given_sizes", "settings_of", "sized", "smaller_settings", "turns_of"]
+
+MOST = 12  # combinations of values that are looked into
+ENTRIES = 64  # of an input that a size may follow from
 
 
 def settings_of(
@@ -57,3 +71,56 @@ def smaller_settings(model: Model, setting: Setting, fixed: Mapping[str, int] | 
         chosen = {name: setting.sizes[name] for name in dimensions.free}
         for sizes in filter(None, map(dimensions.sizes, halvings(chosen, dimensions.free))):
             yield Setting(setting.batch if lead is None else sizes[lead], sizes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One of the combinations of values that trials go through.
+
+    given: sizes that the user gives, those of lists of values included; derived: what the graph says of sizes where
+    inputs hold these values, None where those say nothing; sizes: given ones and those that follow.
+    """
+
+    given: Mapping[str, int]
+    derived: Derived | None = None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes that are given or follow from the values."""
+        return {**(self.derived.known if self.derived else {}), **self.given}
+
+
+def turns_of(model: Model, spec: Sequence[TensorSpec], trials: Trials) -> list[Turn]:
+    """One turn for each combination of the values that inputs hold, at least one.
+
+    Raises InputError for a value that its input cannot hold.
+    """
+    wishes = wishes_of(trials)
+    found = []
+    for turn in range(wishes.ways if wishes.ways <= MOST else 1):
+        chosen = wishes.at(turn)
+        sizes = wished_sizes(spec, Wishes(values={name: (value,) for name, value in chosen.items()}))
+        sizes |= trials.sizes or {}
+        values = dict(_held(spec, chosen, sizes)) if wishes.ways <= MOST else {}
+        derived = derive(model, values) if values else None
+        found.append(Turn(given=sizes, derived=derived))
+    return found
+
+
+def given_sizes(model: Model, spec: Sequence[TensorSpec], trials: Trials) -> dict[str, int]:
+    """The sizes that the user gives, those included that follow from the values of the first trial."""
+    turn, names = turns_of(model, spec, trials)[0], {dim or UNNAMED for one in spec for dim in one.shape}
+    return {name: size for name, size in turn.sizes.items() if name in names or name in turn.given}
+
+
+def _held(
+    spec: Sequence[TensorSpec], chosen: Mapping[str, Value], sizes: Mapping[str, int]
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """The small inputs of whole numbers whose shape and value are known."""
+    for one in spec:
+        shape = tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in one.shape)
+        extents = [dim for dim in shape if isinstance(dim, int)]
+        dtype = number_type(one)
+        small = len(extents) == len(shape) and math.prod(extents) <= ENTRIES
+        if small and one.name in chosen and dtype is not None and dtype.kind in "iub":
+            yield one.name, filled(one, tuple(extents), chosen[one.name])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from ...ir.errors import ScissionError
 from ...ir.graph.constants import Constants
@@ -59,13 +60,15 @@ class Derived:
     limits: tuple[int, ...] = ()
 
 
-def derive(model: Model) -> Derived:
+def derive(model: Model, values: Mapping[str, npt.NDArray[Any]] | None = None) -> Derived:
     """What the operators of a graph and of its branches demand of the symbols of the inputs; reads no weight.
 
     Products, convolutions, recurrent operators and normalisations fix features; elementwise operators and
-    concatenations tie what they join. Shapes are those that ONNX infers.
+    concatenations tie what they join. Shapes are those that ONNX infers. values: what some inputs hold for good, from
+    which sizes may follow.
     """
-    scratch = model.graph.clone()
+    graph = _holding(model.graph, values) if values else model.graph
+    scratch = graph.clone()
     for value in scratch.graph.inputs:
         dims = _dims(value) if value.const_value is None else None
         if dims is not None:
@@ -82,14 +85,26 @@ def derive(model: Model) -> Derived:
         if before == (len(known), len(tied)):
             break
         _substitute(scratch, known, _rooted(tied))
-    constants = Constants(model.graph)
+    constants = Constants(graph)
     return Derived(
         known=known,
         ties=_rooted(tied),
-        hints=_hints(model, constants),
+        hints=_hints(graph, constants),
         groupings=tuple(itertools.islice(_groupings(scratch, symbols), HINTS)),
-        limits=_limits(model, constants),
+        limits=_limits(graph, constants),
     )
+
+
+def _holding(model: ir.Model, values: Mapping[str, npt.NDArray[Any]]) -> ir.Model:
+    """A copy of a model in which inputs hold these values for good."""
+    copy = model.clone()
+    for value in [one for one in copy.graph.inputs if one.name in values and one.const_value is None]:
+        array = values[value.name or ""]
+        value.const_value, value.shape = ir.Tensor(array, name=value.name), ir.Shape(array.shape)
+        if (copy.ir_version or 0) >= 4:  # older ones list constants among the inputs
+            copy.graph.inputs.remove(value)
+        copy.graph.register_initializer(value)
+    return copy
 
 
 def _collect(graph: ir.Model, symbols: set[str], known: dict[str, int], tied: list[tuple[str, str]]) -> None:
@@ -257,10 +272,10 @@ def _groupings(graph: ir.Model, symbols: set[str]) -> Iterator[dict[str, int]]:
                     yield found
 
 
-def _limits(model: Model, constants: Constants) -> tuple[int, ...]:
+def _limits(graph: ir.Model, constants: Constants) -> tuple[int, ...]:
     """Sizes on both sides of the constants that something made of a Shape is compared with."""
     found: dict[int, None] = {}
-    for node in model.graph.graph.all_nodes():
+    for node in graph.graph.all_nodes():
         if node.op_type in COMPARED and len(node.inputs) == 2:
             for one, other in itertools.permutations(node.inputs):
                 numbers = _small(other, constants) if one is not None and _is_size(one) else []
@@ -280,16 +295,16 @@ def _is_size(value: ir.Value) -> bool:
     return False
 
 
-def _hints(model: Model, constants: Constants) -> tuple[int, ...]:
+def _hints(model: ir.Model, constants: Constants) -> tuple[int, ...]:
     """Sizes that shapes of the graph are made of: targets of Reshape and Expand, stated extents of outputs."""
     counts: Counter[int] = Counter()
-    for graph in graphs(model.graph):
+    for graph in graphs(model):
         for node in graph:
             if node.op_type in ("Reshape", "Expand", "Tile", "Slice", "Split") and len(node.inputs) > 1:
                 for value in node.inputs[1:]:
                     counts.update(_small(value, constants))
             counts.update(_left_over(node))
-    for value in model.graph.graph.outputs:
+    for value in model.graph.outputs:
         counts.update(dim for dim in (value.shape if value.shape is not None else ()) if isinstance(dim, int))
     return tuple(size for size, _ in counts.most_common() if 1 < size <= LARGEST)[:HINTS]
 

@@ -18,7 +18,8 @@ from ...passes.planning.units.unit import PlanUnit, alone, form_of, plan_units
 from ...passes.rewrite.extract import excerpt
 from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite
-from ..inputs.settings import settings_of
+from ..inputs.settings import given_sizes, settings_of
+from ..inputs.spec import spec_of
 from ..measure.comparison import Comparison, Speed
 from ..measure.race import race
 from ..ort.trials import Trials
@@ -66,7 +67,8 @@ def unit_speeds(
     Units that are alike are measured once. Raises PlanError when the plan is for another model.
     """
     seen = planned_view(model.graph, plan)
-    activations = Activations(seen.model, settings_of(model, batch, trials.sizes))
+    given = given_sizes(model, spec_of(model, given=True), trials)
+    activations = Activations(seen.model, settings_of(model, batch, given))
     known: dict[str, tuple[Comparison, int | None] | None] = {}
     found = []
     units = plan_units(plan, seen)

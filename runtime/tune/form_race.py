@@ -20,7 +20,8 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.reason import Cause, Reason
 from ...passes.rewrite.extract import SOURCE
 from ..compare.compare import make_feeds
-from ..inputs.settings import smaller_settings
+from ..inputs.settings import given_sizes, smaller_settings
+from ..inputs.spec import spec_of
 from ..measure.comparison import Comparison
 from ..measure.deviation import compare_values
 from ..measure.race import Race, race
@@ -157,13 +158,19 @@ def fitted(
     limit = limit_of(trials.memory, asked=bool(trials.sizes), weights=weight_bytes(dense))
     chosen = []
     for setting in activations.settings:
-        smaller = smaller_settings(home, setting, trials.sizes)
-        fits, wanted = fitting(setting, smaller, need, limit, held, dense.graph.name or home.name)
+        fits, wanted = fitting(
+            setting, _smaller(home, setting, trials), need, limit, held, dense.graph.name or home.name
+        )
         if fits != setting:
             tell_lowered(setting.sizes, fits.sizes, wanted, limit)
         chosen.append(fits)
     lowered = tuple(one for place, one in enumerate(chosen) if one not in chosen[:place])
     return activations if lowered == activations.settings else Activations(activations.model, lambda: lowered)
+
+
+def _smaller(home: Model, setting: Setting, trials: Trials) -> Iterator[Setting]:
+    """Smaller settings, looked for once one is asked for."""
+    yield from smaller_settings(home, setting, given_sizes(home, spec_of(home, given=True), trials))
 
 
 def _draw(

@@ -23,7 +23,8 @@ from ...passes.planning.units.unit import PlanUnit, alone, form_of, plan_units, 
 from ...passes.rewrite.extract import excerpt
 from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite
-from ..inputs.settings import settings_of
+from ..inputs.settings import given_sizes, settings_of
+from ..inputs.spec import spec_of
 from ..measure.comparison import Comparison
 from ..measure.race import race
 from ..ort.environment import machine
@@ -132,12 +133,13 @@ def tune(
     trials = trials or Trials()
     seen = planned_view(model.graph, plan)
     here = machine(trials.provider)
+    given = given_sizes(model, spec_of(model, given=True), trials)
     work = _Work(
         model=model,
         seen=seen,
         plan=plan,
         trials=trials,
-        activations=Activations(seen.model, settings_of(model, batch, trials.sizes)),
+        activations=Activations(seen.model, settings_of(model, batch, given)),
         force=force,
         racer=racer,
         cache=TuningCache.open(cache_path() if cache else None),

@@ -40,7 +40,12 @@ MAY_MUTATE = {
         "graph",
         "opset_imports",
     },  # marks in a copy that is thrown away
-    "scission.runtime.inputs.size_facts": {"shape"},  # a copy that ONNX infers shapes of
+    "scission.runtime.inputs.size_facts": {  # a copy that ONNX infers shapes of, in which inputs may be constants
+        "shape",
+        "const_value",
+        "inputs",
+        "register_initializer",
+    },
     "scission.runtime.tune.form_race": {"shape"},  # an excerpt that is raced and thrown away
 }
 MOST_MODULES = 16  # its __init__ counted
