@@ -51,7 +51,7 @@ def step_to_dict(step: Step) -> dict[str, Any]:
         **({"extents": [list(extents) for extents in step.extents]} if step.extents else {}),
         **({"slices": step.slices} if step.slices != 1 else {}),
         **({} if step.states is None else {"states": asdict(step.states)}),
-        **({"summed": True} if step.decomposition.summed else {}),
+        **({"split_k": True} if step.decomposition.split_k else {}),
         **({"residual": [list(entry) for entry in step.decomposition.residual]} if step.decomposition.residual else {}),
         "blocks": _blocks_to_list(step.decomposition),
     }
@@ -78,7 +78,7 @@ def step_from_dict(index: int, data: Any) -> Step:
             (K, N),
             blocks_of(record, blocks, (K, N)),
             _layers_of(blocks),
-            record.flag("summed", default=False),
+            record.flag("split_k", default=False),
             pairs_of(record, "residual"),
         )
         step = Step(

@@ -81,12 +81,12 @@ class Decomposition:
 
     Blocks are rectangles, one a sub-operator (paper 4.4), and no entry lies in two. Outputs belong to one block; blocks
     that are connected components share no input either, while those of a cover read whatever their outputs need. Where
-    they are `summed` it is the other way round: inputs belong to one block, outputs may belong to several, whose
+    blocks are `split_k` it is the other way round: inputs belong to one block, outputs may belong to several, whose
     results are added. residual: single entries (k, n) outside every block, computed apart, also of outputs
     that no block owns. layers: where the groups are
-    those of a block-triangular form, the first and the last layer of each. Raises PlanError when an output, or a summed
-    input, belongs to two blocks, an index is out of range, a residual entry lies inside a block or comes twice, or
-    there are not as many layers as blocks.
+    those of a block-triangular form, the first and the last layer of each. Raises PlanError when an output, or an input
+    of split-K blocks, belongs to two blocks, an index is out of range, a residual entry lies inside a block or comes
+    twice, or there are not as many layers as blocks.
 
     >>> d = Decomposition((3, 2), (Block([0, 2], [1]),))
     >>> d.dormant_inputs.tolist(), d.dormant_outputs.tolist(), d.mac_share
@@ -96,7 +96,7 @@ class Decomposition:
     shape: tuple[int, int]
     blocks: tuple[Block, ...]
     layers: tuple[tuple[int, int], ...] = ()
-    summed: bool = False
+    split_k: bool = False
     residual: tuple[tuple[int, int], ...] = ()
 
     __repr__ = brief
@@ -109,8 +109,8 @@ class Decomposition:
             raise PlanError("a block's layers run backwards")
         if any(block.inputs[-1] >= K or block.outputs[-1] >= N for block in self.blocks):
             raise PlanError(f"a block reaches outside the weight of shape {K}x{N}")
-        own, size = ("input", K) if self.summed else ("output", N)
-        uses = _counted(size, [b.inputs if self.summed else b.outputs for b in self.blocks])
+        own, size = ("input", K) if self.split_k else ("output", N)
+        uses = _counted(size, [b.inputs if self.split_k else b.outputs for b in self.blocks])
         if (uses > 1).any():
             raise PlanError(f"{own} {int(np.argmax(uses > 1))} belongs to two blocks")
         if self.residual:
@@ -123,14 +123,14 @@ class Decomposition:
         for k, n in self.residual:
             if not (0 <= k < K and 0 <= n < N):
                 raise PlanError(f"the residual entry [{k}, {n}] lies outside the weight of shape {K}x{N}")
-        at, owned = (0, "inputs") if self.summed else (1, "outputs")
+        at, owned = (0, "inputs") if self.split_k else (1, "outputs")
         owner = np.full(self.shape[at], -1)
         for index, block in enumerate(self.blocks):
             owner[getattr(block, owned)] = index
         for entry in self.residual:
             own = int(owner[entry[at]])
             parts = self.blocks[own : own + 1] if own >= 0 else ()
-            if any(entry[1 - at] in (block.outputs if self.summed else block.inputs) for block in parts):
+            if any(entry[1 - at] in (block.outputs if self.split_k else block.inputs) for block in parts):
                 raise PlanError(f"the residual entry {shown(entry)} lies inside a block and would count twice")
 
     @cached_property
@@ -145,9 +145,9 @@ class Decomposition:
 
     @cached_property
     def shared(self) -> Indices:
-        """Inputs that several blocks read, or where blocks are `summed` outputs that several write."""
-        size = self.shape[self.summed]
-        parts = [b.outputs if self.summed else b.inputs for b in self.blocks]
+        """Inputs that several blocks read, or where blocks are `split_k` outputs that several write."""
+        size = self.shape[self.split_k]
+        parts = [b.outputs if self.split_k else b.inputs for b in self.blocks]
         return indices(np.flatnonzero(_counted(size, parts) > 1))
 
     def inside(self) -> npt.NDArray[np.bool_]:

@@ -12,9 +12,9 @@ from .decomposition import PlanError
 __all__ = ["WAYS", "LoweringName", "Wanted"]
 
 LoweringName: TypeAlias = Literal[
-    "dense", "scatter", "split", "gather", "batched", "grouped", "select", "scatternd", "parallel", "region"
+    "dense", "scatter", "split", "permute", "batched", "grouped", "select", "scatternd", "cells", "region"
 ]
-WAYS: tuple[LoweringName, ...] = tuple(name for name in get_args(LoweringName) if name not in ("parallel", "region"))
+WAYS: tuple[LoweringName, ...] = tuple(name for name in get_args(LoweringName) if name not in ("cells", "region"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ __all__ = [
         "is_run",
         "merge",
     ),
-    *("swapped", "union"),
+    *("transposed", "union"),
 ]
 
 
@@ -148,7 +148,7 @@ def grouped_at(decomposition: Decomposition, cost: CoverCost) -> Decomposition:
 def is_cover(decomposition: Decomposition) -> bool:
     """Whether blocks are more than components: some share inputs, are added up, or have residual entries beside
     them."""
-    return bool(decomposition.layers or decomposition.summed or decomposition.residual or decomposition.shared.size)
+    return bool(decomposition.layers or decomposition.split_k or decomposition.residual or decomposition.shared.size)
 
 
 def merge(decomposition: Decomposition, count: int, *, in_order: bool) -> Decomposition:
@@ -185,8 +185,8 @@ def in_runs(decomposition: Decomposition, runs: Callable[..., Iterable[Run]]) ->
     Row groups are neighbours in the order of their layers, other groups as they come. Residual entries that lie inside
     a merged group become part of it.
     """
-    if decomposition.summed:
-        return swapped(in_runs(swapped(decomposition), runs))
+    if decomposition.split_k:
+        return transposed(in_runs(transposed(decomposition), runs))
     blocks, layers = list(decomposition.blocks), list(decomposition.layers)
     if layers:
         order = sorted(range(len(blocks)), key=layers.__getitem__)
@@ -205,15 +205,15 @@ def in_runs(decomposition: Decomposition, runs: Callable[..., Iterable[Run]]) ->
     return Decomposition(decomposition.shape, tuple(block for block, _ in made), spans, residual=residual)
 
 
-def swapped(decomposition: Decomposition) -> Decomposition:
+def transposed(decomposition: Decomposition) -> Decomposition:
     """The same for the transposed weight: where outputs were partitioned inputs are, and results are added.
 
-    >>> swapped(Decomposition((3, 2), (Block([0, 1], [0]), Block([1, 2], [1])))).summed
+    >>> transposed(Decomposition((3, 2), (Block([0, 1], [0]), Block([1, 2], [1])))).split_k
     True
     """
     blocks = tuple(Block(block.outputs, block.inputs) for block in decomposition.blocks)
     residual = tuple(sorted((n, k) for k, n in decomposition.residual))
-    return Decomposition(decomposition.shape[::-1], blocks, summed=not decomposition.summed, residual=residual)
+    return Decomposition(decomposition.shape[::-1], blocks, split_k=not decomposition.split_k, residual=residual)
 
 
 def union(blocks: Sequence[Block]) -> Block:

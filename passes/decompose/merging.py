@@ -30,7 +30,7 @@ def width(found: Decomposition) -> int:
 def _wide(found: Decomposition, inputs: int, outputs: int) -> int:
     if not is_cover(found):
         return max(inputs, outputs)
-    return inputs if found.summed else outputs
+    return inputs if found.split_k else outputs
 
 
 def narrowed(found: Decomposition, most: int) -> Decomposition:

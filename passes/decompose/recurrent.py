@@ -20,8 +20,9 @@ from .fingerprint import fingerprint
 from .merging import balanced, width
 
 __all__ = [
-    *("Coupling", "Units", "couple", "coupling_hash", "group_units", "edges_of_both", "states_of", "unit_groups"),
-    "units_of",
+    *("HiddenBlock", "RecurrentAnalysis"),
+    *("analyse_recurrent", "edges_of_both", "group_units"),
+    *("hidden_block", "recurrent_hash", "states_of", "unit_groups"),
 ]
 
 Array = npt.NDArray[Any]
@@ -31,7 +32,7 @@ SMALLEST = 4  # units without edges that are put together at least
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Units:
+class HiddenBlock:
     """A block of a recurrent operator: the features of X that it reads, and its hidden units."""
 
     features: Labels
@@ -43,13 +44,13 @@ class Units:
         return self.features if self.features.size else np.zeros(1, np.int64)
 
 
-def units_of(block: Block, features: int) -> Units:
+def hidden_block(block: Block, features: int) -> HiddenBlock:
     """A block of a recurrent step as features and hidden units: its inputs are features first, then states."""
-    return Units(block.inputs[block.inputs < features], block.outputs)
+    return HiddenBlock(block.inputs[block.inputs < features], block.outputs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Coupling:
+class RecurrentAnalysis:
     """What the weights of one direction are like.
 
     decomposition: of shape (I + H, H), units without any edge in blocks of their own; count: components with an edge;
@@ -84,7 +85,7 @@ def _any_gate(weight: Array) -> Mask:
     return found
 
 
-def couple(W: Array, R: Array, direction: str) -> Coupling:
+def analyse_recurrent(W: Array, R: Array, direction: str) -> RecurrentAnalysis:
     """The blocks of one direction: the weak components of the graph of its features and hidden units.
 
     W: (gates, H, I); R: (gates, H, H). Hidden unit j as previous state and as output is one state. A unit without any
@@ -92,7 +93,7 @@ def couple(W: Array, R: Array, direction: str) -> Coupling:
 
     >>> W, R = np.zeros((1, 3, 2)), np.zeros((1, 3, 3))
     >>> W[0, 0, 1] = R[0, 1, 1] = 1
-    >>> found = couple(W, R, "forward")
+    >>> found = analyse_recurrent(W, R, "forward")
     >>> [(b.inputs.tolist(), b.outputs.tolist()) for b in found.decomposition.blocks]
     [([1, 2], [0]), ([3], [1]), ([4], [2])]
     """
@@ -107,7 +108,7 @@ def couple(W: Array, R: Array, direction: str) -> Coupling:
     sizes = [block.inputs.size for block in blocks]
     idle = np.flatnonzero(~live)
     decomposition = Decomposition((I + H, H), _with_idle(blocks, idle, I) if blocks else ())
-    return Coupling(
+    return RecurrentAnalysis(
         decomposition=decomposition,
         count=len(blocks),
         giant=max(sizes, default=0) / (I + H),
@@ -115,11 +116,11 @@ def couple(W: Array, R: Array, direction: str) -> Coupling:
         dormant_features=int(np.count_nonzero(found.inputs[:I] < 0)),
         dormant_units=int(idle.size),
         states=states_of(edges[I:].T),
-        sha256=coupling_hash(W, R, direction) if blocks and decomposition.mac_share < 1 else None,
+        sha256=recurrent_hash(W, R, direction) if blocks and decomposition.mac_share < 1 else None,
     )
 
 
-def coupling_hash(W: Array, R: Array, direction: str) -> str:
+def recurrent_hash(W: Array, R: Array, direction: str) -> str:
     """SHA-256 of both weights of a direction and its name, in hexadecimal."""
     return hashlib.sha256(" ".join([fingerprint(W), fingerprint(R), direction]).encode()).hexdigest()
 
@@ -170,7 +171,7 @@ def unit_groups(decomposition: Decomposition, features: int, grain: Grain) -> It
 
 def _in_order(decomposition: Decomposition, features: int) -> bool:
     """Whether features and hidden units of the blocks follow one another without gaps, each in its own order."""
-    units = [units_of(block, features) for block in decomposition.blocks]
+    units = [hidden_block(block, features) for block in decomposition.blocks]
     read = np.concatenate([block.features for block in units])
     hidden = np.concatenate([block.hidden for block in units])
     return read.size == features and bool((np.diff(read) == 1).all() and (np.diff(hidden) == 1).all())

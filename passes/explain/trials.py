@@ -81,7 +81,7 @@ def _covers(case: Case) -> Iterator[Trial]:
     linear, analysis = case.linear, case.analysis
     K, N = linear.shape
     for found in analysis.covers:
-        owned, shared = ("inputs", "outputs") if found.summed else ("outputs", "inputs")
+        owned, shared = ("inputs", "outputs") if found.split_k else ("outputs", "inputs")
         beside = f" and {len(found.residual):,} entries apart" if found.residual else ""
         what = f"up to {len(found.blocks)} groups of {owned} that share {shared}{beside}"
         refused = apart(linear, found)

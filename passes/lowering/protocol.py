@@ -61,6 +61,6 @@ def worst_gain(lowering: Lowering[S, F, L], subject: S, found: F, loads: Iterabl
 def why_not_plain(name: LoweringName, found: Decomposition) -> Reason | None:
     """Why the lowering of a name, which neither adds up blocks nor has entries beside them, cannot write some."""
     what = "residual entries" if found.residual else "blocks that share outputs"
-    if found.residual or found.summed:
+    if found.residual or found.split_k:
         return Reason(Cause.BLOCKS, f"'{name}' has no place for {what}; use other blocks, or 'scatter'")
     return None

@@ -70,6 +70,6 @@ def _within(found: Decomposition, granularity: int, *, every: bool) -> Iterator[
 
 def _crosses(found: Decomposition, components: Components) -> bool:
     """Whether some group has features of two components."""
-    labels = components.inputs if found.summed else components.outputs
-    owned = (labels[block.inputs if found.summed else block.outputs] for block in found.blocks)
+    labels = components.inputs if found.split_k else components.outputs
+    owned = (labels[block.inputs if found.split_k else block.outputs] for block in found.blocks)
     return any(np.unique(own[own >= 0]).size > 1 for own in owned)

@@ -22,7 +22,7 @@ def groupings(found: Decomposition, settings: Settings = (), itemsize: int = FLO
     for count in halves(len(found.blocks)):
         seen.add(count)
         yield from _with_closed(group(found, count))
-    if not is_cover(found) or found.summed:
+    if not is_cover(found) or found.split_k:
         return
     for rows, prices in settings:
         for gather_s in (0.0, prices.gather_elements_s):
@@ -40,7 +40,7 @@ def groupings(found: Decomposition, settings: Settings = (), itemsize: int = FLO
 def _with_closed(found: Decomposition) -> Iterator[Decomposition]:
     """Groups, and the same with dormant outputs among them where they follow one another only so."""
     yield found
-    if found.dormant_outputs.size and found.blocks and not (found.summed or found.residual):
+    if found.dormant_outputs.size and found.blocks and not (found.split_k or found.residual):
         whole = closed(found)
         if has_windows(whole):
             yield whole

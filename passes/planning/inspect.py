@@ -10,9 +10,9 @@ from ...ir.graph.sizes import Setting
 from ...ir.io.load import Model
 from ...ir.plan.plan import Decomposition, Plan, Step
 from ...ir.progress import Progress
-from ..decompose.blocks import group, swapped
+from ..decompose.blocks import group, transposed
 from ..decompose.cover.cover import EACH
-from ..decompose.recurrent import Coupling
+from ..decompose.recurrent import RecurrentAnalysis
 from .analysis import Analysis
 from .make_plan import make_plan
 from .settings import Observe, PlanSettings
@@ -35,7 +35,7 @@ def inspect_model(
     """
     shares: dict[str, tuple[float, float | None]] = {}
 
-    def keep(node: str, found: Analysis | Coupling) -> None:
+    def keep(node: str, found: Analysis | RecurrentAnalysis) -> None:
         covers = found.covers if isinstance(found, Analysis) else ()
         shares[node] = found.decomposition.mac_share, min(map(cover_share, covers), default=None)
         if observe:
@@ -47,17 +47,17 @@ def inspect_model(
 
 
 def cover_share(found: Decomposition) -> float:
-    """Share of the multiply-adds that a cover needs in groups of sixteen outputs or so, or inputs if summed."""
+    """Share of the multiply-adds that a cover needs in groups of sixteen outputs or so, or inputs for split-K."""
     return in_groups(found).mac_share
 
 
 def in_groups(found: Decomposition) -> Decomposition:
-    """A cover in groups of sixteen outputs or so, or inputs if summed."""
+    """A cover in groups of sixteen outputs or so, or inputs for split-K."""
     if found.residual:
         return found  # merged at least cost already
-    whole = swapped(found) if found.summed else found
+    whole = transposed(found) if found.split_k else found
     merged = group(whole, max(whole.shape[1] // EACH, 2))
-    return swapped(merged) if found.summed else merged
+    return transposed(merged) if found.split_k else merged
 
 
 def row_of(step: Step, scope: str, blocks: float, covers: float | None) -> Inspection:

@@ -220,7 +220,7 @@ def _decompositions(
 ) -> tuple[dict[str, Decomposition], dict[str, Decomposition]]:
     """The components of all linears, and the covers of those that have one, by address."""
     read = {linear.address: known[key_of(linear)] for linear in found.linears if key_of(linear) in known}
-    covers = {node: one for node, own in read.items() for one in own.covers[:1] if not (one.summed or one.residual)}
+    covers = {node: one for node, own in read.items() for one in own.covers[:1] if not (one.split_k or one.residual)}
     return {node: own.decomposition for node, own in read.items()}, covers
 
 

@@ -14,7 +14,7 @@ from ...ir.plan.grain import Grain
 from ...ir.plan.plan import Decomposition, LoweringName, Step
 from ...ir.provenance import ORIGIN
 from ...ir.reason import Cause, Reason
-from ..decompose.recurrent import Coupling, couple
+from ..decompose.recurrent import RecurrentAnalysis, analyse_recurrent
 from ..lowering.prices import MARGIN
 from ..lowering.recurrent.cost import Run
 from ..lowering.recurrent.lowering import CELLS
@@ -32,7 +32,7 @@ def recurrent_steps(found: Survey, activations: Activations, planning: Planning)
     """
     steps: list[Step] = []
     failed: list[Skipped] = []
-    settings, couplings = planning.settings, planning.memo.couplings
+    settings, recurrents = planning.settings, planning.memo.recurrents
     asked = dict(settings.wanted.nodes)
     for index, way in enumerate(found.recurrents):
         if planning.progress:
@@ -40,8 +40,8 @@ def recurrent_steps(found: Survey, activations: Activations, planning: Planning)
         weights = (value.const_value or value for value in (way.weight, way.recurrence))
         key = (*weights, way.index, way.direction)
         try:
-            if key not in couplings:
-                couplings[key] = couple(*way.stored(found.constants), way.direction)
+            if key not in recurrents:
+                recurrents[key] = analyse_recurrent(*way.stored(found.constants), way.direction)
         except MemoryError:
             where = f"{planning.model}: {way.address}"
             raise ModelError(f"{where}: not enough memory for a weight of {way.shape}") from None
@@ -51,10 +51,10 @@ def recurrent_steps(found: Survey, activations: Activations, planning: Planning)
             failed.append(Skipped(way.address, way.op, why, size))
             continue
         if planning.observe:
-            planning.observe(way.address, couplings[key])
+            planning.observe(way.address, recurrents[key])
         asked_of = next((asked[name] for name in (way.address, way.node.name, way.weight.name) if name in asked), None)
         extents = activations.of_sequences(way)
-        step = _step(way, couplings[key], extents, settings.target, settings.force, settings.grain)
+        step = _step(way, recurrents[key], extents, settings.target, settings.force, settings.grain)
         steps.append(step if asked_of is None else _unasked(step, asked_of))
     return steps, failed
 
@@ -70,7 +70,7 @@ def _unasked(step: Step, asked: LoweringName) -> Step:
 
 def _step(
     way: Recurrent,
-    coupling: Coupling,
+    analysis: RecurrentAnalysis,
     extents: tuple[tuple[int, ...], ...],
     target: Target,
     force: bool,
@@ -78,9 +78,9 @@ def _step(
 ) -> Step:
     """What to do with one direction of a recurrent operator."""
     sequences = runs_of(way, extents)
-    direction = Direction(cell=way, blocks=coupling.decomposition, runs=sequences)
+    direction = Direction(cell=way, blocks=analysis.decomposition, runs=sequences)
     choice = max(cell_candidates([direction], target, grain), key=lambda one: one.gain, default=None)
-    reason = _refusal(way, coupling, choice, sequences, force)
+    reason = _refusal(way, analysis, choice, sequences, force)
     decomposition = choice.decompositions[0] if choice else Decomposition(way.shape, ())
     return Step(
         node=way.address,
@@ -90,15 +90,15 @@ def _step(
         shape=way.shape,
         lowering=CELLS.name if reason is None else "dense",
         decomposition=decomposition,
-        components=coupling.count,
-        giant=coupling.giant,
-        nonzeros=coupling.nonzeros,
-        dormant_inputs=coupling.dormant_features,
-        dormant_outputs=coupling.dormant_units,
+        components=analysis.count,
+        giant=analysis.giant,
+        nonzeros=analysis.nonzeros,
+        dormant_inputs=analysis.dormant_features,
+        dormant_outputs=analysis.dormant_units,
         gain=round(choice.gain, 3) if choice else None,
-        reason=reason or _praise(coupling, decomposition),
-        sha256=coupling.sha256 if choice else None,
-        states=coupling.states,
+        reason=reason or _praise(analysis, decomposition),
+        sha256=analysis.sha256 if choice else None,
+        states=analysis.states,
         extents=extents,
     )
 
@@ -110,20 +110,20 @@ def runs_of(way: Recurrent, extents: Iterable[tuple[int, ...]]) -> list[Run]:
 
 
 def _refusal(
-    way: Recurrent, coupling: Coupling, choice: CellCandidate | None, sequences: Sequence[Run], force: bool
+    way: Recurrent, analysis: RecurrentAnalysis, choice: CellCandidate | None, sequences: Sequence[Run], force: bool
 ) -> Reason | None:
     """Why a direction stays whole; None when it is split."""
     if ORIGIN in way.node.metadata_props:
         return Reason(Cause.ALREADY_SPLIT, "already a block of a split operator")
-    if coupling.count == 0:
+    if analysis.count == 0:
         return Reason(Cause.ALL_ZERO, "every entry is zero: there is nothing to multiply")
     if choice is None:
         entries = way.shape[0] * way.shape[1]
-        share = f"{coupling.nonzeros / entries:.1%} of the entries are edges"
+        share = f"{analysis.nonzeros / entries:.1%} of the entries are edges"
         return Reason(Cause.CONNECTED, f"one component holds every state: {share}")
     if choice.gain < MARGIN and not force:
-        spare = "dormant features" if coupling.dormant_features else "units without edges"
-        what = f"{coupling.count} blocks" if coupling.count > 1 else f"one block beside {spare}"
+        spare = "dormant features" if analysis.dormant_features else "units without edges"
+        what = f"{analysis.count} blocks" if analysis.count > 1 else f"one block beside {spare}"
         at = ", ".join(f"{run.batch} x {run.positions}" for run in sequences)
         return Reason(
             Cause.NO_GAIN,
@@ -133,8 +133,8 @@ def _refusal(
     return None
 
 
-def _praise(coupling: Coupling, chosen: Decomposition) -> Reason:
-    merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < coupling.count else ""
-    spare = f", {coupling.dormant_features} dormant features" if coupling.dormant_features else ""
-    idle = f", {coupling.dormant_units} units without edges" if coupling.dormant_units else ""
-    return Reason(Cause.COMPONENTS, f"{coupling.count} independent blocks of states{merged}{spare}{idle}")
+def _praise(analysis: RecurrentAnalysis, chosen: Decomposition) -> Reason:
+    merged = f" merged into {len(chosen.blocks)}" if len(chosen.blocks) < analysis.count else ""
+    spare = f", {analysis.dormant_features} dormant features" if analysis.dormant_features else ""
+    idle = f", {analysis.dormant_units} units without edges" if analysis.dormant_units else ""
+    return Reason(Cause.COMPONENTS, f"{analysis.count} independent blocks of states{merged}{spare}{idle}")

@@ -73,7 +73,7 @@ class Grown:
 
 def candidate(linear: Linear, analysis: Analysis, constants: Constants) -> Candidate | None:
     """The linear as a candidate; None where it cannot take part in a region."""
-    covered = bool(analysis.covers) and not (analysis.covers[0].summed or analysis.covers[0].residual)
+    covered = bool(analysis.covers) and not (analysis.covers[0].split_k or analysis.covers[0].residual)
     whole = analysis.components.count < 2
     if (whole and not covered) or unfit(linear) or why_not_dense(linear, None) or group_size(linear):
         return None

@@ -12,7 +12,7 @@ from ...ir.plan.plan import States
 from ...ir.plan.wanted import Wanted
 from ...ir.progress import Progress
 from ...ir.reason import Reason
-from ..decompose.recurrent import Coupling
+from ..decompose.recurrent import RecurrentAnalysis
 from ..lowering.target import Target
 from .analysis import Analysis, Key
 from .candidates import LinearCandidate
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Memo", "Observe", "PlanSettings", "Planning"]
 
-Observe: TypeAlias = Callable[[str, Analysis | Coupling], None]  # told (address, what the weight is like)
+Observe: TypeAlias = Callable[[str, Analysis | RecurrentAnalysis], None]  # told (address, what the weight is like)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Memo:
     analyses: dict[Key, Analysis] = field(default_factory=dict)  # of linears
     states: dict[Key, States] = field(default_factory=dict)  # of linears that map states to themselves
     choices: dict[Key, tuple[LinearCandidate | None, Reason | None]] = field(default_factory=dict)  # of linears
-    couplings: dict[Key, Coupling] = field(default_factory=dict)  # of directions of recurrent operators
+    recurrents: dict[Key, RecurrentAnalysis] = field(default_factory=dict)  # of directions of recurrent operators
 
 
 @dataclass(frozen=True, slots=True)

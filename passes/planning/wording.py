@@ -25,7 +25,7 @@ from .settings import PlanSettings
 
 __all__ = ["describe_stranger", "praise", "refusal"]
 
-MATMULS = ("split", "gather")  # lowerings whose blocks are such MatMuls
+MATMULS = ("split", "permute")  # lowerings whose blocks are such MatMuls
 NEAREST = 5  # names that are offered for one that is unknown
 
 
@@ -115,7 +115,7 @@ def praise(analysis: Analysis, chosen: Decomposition, *, selects: bool) -> Reaso
 
 def _cover_in_words(chosen: Decomposition) -> str:
     """What groups of a cover share, in a few words."""
-    owned, shared = ("inputs", "outputs") if chosen.summed else ("outputs", "inputs")
+    owned, shared = ("inputs", "outputs") if chosen.split_k else ("outputs", "inputs")
     count = len(chosen.blocks)
     beside = f", {len(chosen.residual):,} entries apart" if chosen.residual else ""
     if not chosen.shared.size:

@@ -21,7 +21,7 @@ from ...ir.reason import Cause, Reason
 from ..lowering.linear.lowerings import lowering_of
 from ..lowering.nodes.emitter import Emitter, Names
 from ..lowering.nodes.sharing import Sharing
-from ..lowering.recurrent.cells import parallel
+from ..lowering.recurrent.cells import emit_cells
 from ..lowering.region.emit import prepared
 from ..lowering.region.region_node import Unsuited
 from ..lowering.target import Target
@@ -52,7 +52,7 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
     addresses = {node: text for scope in scopes(copy) for node, text in scope.addresses.items()} if plan.regions else {}
     for one in plan.regions:
         now.update(_replace_region(copy, one, plan, linears, found, names, sharing, now, addresses))
-    steps = [step for step in plan.rewrites if step.lowering not in ("parallel", "region")]
+    steps = [step for step in plan.rewrites if step.lowering not in ("cells", "region")]
     for step in steps:
         linear = verified(step, linears, found, plan.provider)
         del linears[step.node]
@@ -62,7 +62,7 @@ def rewrite(model: ir.Model, plan: Plan) -> ir.Model:
         now[old] = new
     # Last: the operands of a node that still stands are those of now.
     recurrent: dict[str, Step] = {}
-    for step in (step for step in plan.rewrites if step.lowering == "parallel"):
+    for step in (step for step in plan.rewrites if step.lowering == "cells"):
         if step.node in recurrent:
             raise PlanError(f"{step.node}: the plan splits this recurrent operator twice; remove one of the steps")
         recurrent[step.node] = step
@@ -170,7 +170,7 @@ def _replace_recurrent(
     assert graph is not None
     emitters = [Emitter(way, names) for way in ways]
     split = [steps[way.address].decomposition if way.address in steps else None for way in ways]
-    results = parallel(emitters, ways, found.constants, split)
+    results = emit_cells(emitters, ways, found.constants, split)
     nodes = [new for emitter in emitters for new in emitter.nodes]
     for emitter in emitters:
         register(model, ways[0], graph, emitter.constants, names, sharing)

@@ -15,7 +15,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import PlanError, Step
 from ..connectivity.edges import edges
 from ..decompose.fingerprint import fingerprint
-from ..decompose.recurrent import coupling_hash, edges_of_both, units_of
+from ..decompose.recurrent import edges_of_both, hidden_block, recurrent_hash
 from ..lowering.linear.lowerings import ON_ANY, lowering_of
 from ..lowering.protocol import why_not_plain
 from ..lowering.target import Target
@@ -64,7 +64,7 @@ def verified_recurrents(found: Survey, steps: Mapping[str, Step]) -> dict[ir.Nod
 def _check_plain(step: Step) -> None:
     """Blocks of several operators, and those of a recurrent one, are computed by what knows no residual entries and no
     sums."""
-    beyond_one = step.lowering in ("region", "parallel")
+    beyond_one = step.lowering in ("region", "cells")
     if beyond_one and (reason := why_not_plain(step.lowering, step.decomposition)):
         raise PlanError(f"{step.node}: {reason}")
 
@@ -72,14 +72,14 @@ def _check_plain(step: Step) -> None:
 def _check_recurrent(step: Step, way: Recurrent, found: Survey) -> None:
     _check_plain(step)
     W, R = way.stored(found.constants)
-    if way.shape != step.shape or coupling_hash(W, R, way.direction) != step.sha256:
+    if way.shape != step.shape or recurrent_hash(W, R, way.direction) != step.sha256:
         raise PlanError(f"{step.node}: the weights are not those the plan was made for; make a new plan")
     if step.decomposition.dormant_outputs.size:
         unit = int(step.decomposition.dormant_outputs[0])
         raise PlanError(f"{step.node}: hidden unit {unit} belongs to no block, but its bias changes it; give it to one")
     for index, block in enumerate(step.decomposition.blocks):
         states = block.inputs[block.inputs >= way.features] - way.features
-        if not np.array_equal(states, units_of(block, way.features).hidden):
+        if not np.array_equal(states, hidden_block(block, way.features).hidden):
             raise PlanError(
                 f"{step.node}: block {index} reads other states than it computes; its inputs must be features and then "
                 f"each of its outputs once more, {way.features} higher"
@@ -90,7 +90,7 @@ def _check_recurrent(step: Step, way: Recurrent, found: Survey) -> None:
 def _check_cover(step: Step, weight: npt.NDArray[Any]) -> None:
     """Every edge of a canonical weight must lie inside a block: a plan edited by hand must not drop one."""
     found = step.decomposition
-    if found.summed or found.residual:
+    if found.split_k or found.residual:
         left = (edges(weight) & ~found.inside()).any(axis=0)
     else:
         left = np.zeros(step.shape[1], bool)

@@ -66,7 +66,7 @@ class PlanOptions:
     lowering: Lowerings = setting(
         None,
         "how every linear that splits is written, or one of them (repeatable), whatever that costs: scatternd, "
-        "which is Gather, MatMul of each block, ScatterND; split, scatter, gather, batched, grouped, select, dense",
+        "which is Gather, MatMul of each block, ScatterND; split, scatter, permute, batched, grouped, select, dense",
         metavar="[NODE=]NAME",
     )
     regions: bool = setting(True, "split operators together where that gains more, or one by one")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ROWS", "CoverGroup", "Covering", "CoveringError", "Form", "Kind", "cover", "cover_of", "lowered_share"]
 
 Array = npt.NDArray[Any]
-Kind = Literal["dense", "components", "groups", "groups and residual entries", "summed groups"]
+Kind = Literal["dense", "components", "groups", "groups and residual entries", "split-K groups"]
 
 ROWS = (256,)
 FLOATS = ("float16", "float32", "float64")  # products of others are predicted as if they were float32
@@ -50,7 +50,7 @@ class CoveringError(OptionError):
 class CoverGroup:
     """One group of a form, with all features that it reads and writes.
 
-    shared: how many of its inputs other groups read too, or where groups are summed of its outputs that others write;
+    shared: how many of its inputs other groups read too, or where groups are split-K of its outputs that others write;
     window: whether its inputs follow one another; shares are those of the dense weight, bytes with indices.
     """
 
@@ -237,7 +237,7 @@ def _forms(seen: Survey, analysis: Analysis, rows: Sequence[int], threads: int) 
 
 
 def _kind(found: Decomposition) -> Kind:
-    return "summed groups" if found.summed else "groups and residual entries" if found.residual else "groups"
+    return "split-K groups" if found.split_k else "groups and residual entries" if found.residual else "groups"
 
 
 def lowered_share(decomposition: Decomposition, lowering: LoweringName, dtype: str) -> float:
@@ -247,13 +247,13 @@ def lowered_share(decomposition: Decomposition, lowering: LoweringName, dtype: s
 
 def _groups(found: Covering, form: Form) -> Iterator[CoverGroup]:
     whole = form.decomposition
-    several = np.zeros(found.shape[whole.summed], bool)
+    several = np.zeros(found.shape[whole.split_k], bool)
     several[whole.shared] = True
     for block in in_order(whole):
         alone = Decomposition(whole.shape, (block,))
         yield CoverGroup(
             block=block,
-            shared=int(several[block.outputs if whole.summed else block.inputs].sum()),
+            shared=int(several[block.outputs if whole.split_k else block.inputs].sum()),
             window=is_run(block.inputs),
             mac_share=alone.mac_share,
             byte_share=lowered_share(alone, form.lowering, found.dtype),

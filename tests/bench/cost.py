@@ -61,7 +61,7 @@ def lowered(original: onnx.ModelProto, truth: scission.Decomposition) -> dict[st
             models[lowering] = scission.apply(original, replace(plan, steps=(step,)))
         except scission.PlanError:
             continue
-    for idle in ("scatter", "gather") if "split" in models else ():
+    for idle in ("scatter", "permute") if "split" in models else ():
         del models[idle]
     return models
 

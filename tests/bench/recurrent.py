@@ -68,7 +68,7 @@ def measure(seconds_each: float) -> list[dict[str, object]]:
             W, R, truth = recurrent_weights(rng, op, sizes, contiguous=contiguous)
             original = model(op, W, R)
             plan = scission.plan(original, provider="cpu", threads=1, force=True)
-            step = replace(plan.steps[0], decomposition=truth, lowering="parallel")
+            step = replace(plan.steps[0], decomposition=truth, lowering="cells")
             split = scission.apply(original, replace(plan, steps=(step,)))
             with tempfile.TemporaryDirectory() as folder:
                 before, after = Path(folder) / "a.onnx", Path(folder) / "b.onnx"

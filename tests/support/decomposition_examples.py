@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from scission.ir.plan.decomposition import Block, Decomposition
-from scission.passes.decompose.blocks import swapped
+from scission.passes.decompose.blocks import transposed
 
 
 @st.composite
@@ -27,4 +27,4 @@ def covers(draw):
     free = np.argwhere(~found.inside()).tolist()
     residual = draw(st.sets(st.sampled_from([tuple(one) for one in free]), max_size=4)) if free else set()
     found = replace(found, residual=tuple(sorted(residual)))
-    return swapped(found) if draw(st.booleans()) else found
+    return transposed(found) if draw(st.booleans()) else found

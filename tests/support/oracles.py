@@ -181,10 +181,10 @@ def shared(truth: Decomposition) -> Decomposition:
     return Decomposition(truth.shape, tuple(Block(block.inputs, half) for block, half in halves))
 
 
-def summed(truth: Decomposition) -> Decomposition:
+def split_k(truth: Decomposition) -> Decomposition:
     """The same edges in blocks whose results are added: halves of each block's inputs."""
     halves = [(b, half) for b in truth.blocks for half in np.array_split(b.inputs, 2) if half.size]
-    return Decomposition(truth.shape, tuple(Block(half, block.outputs) for block, half in halves), summed=True)
+    return Decomposition(truth.shape, tuple(Block(half, block.outputs) for block, half in halves), split_k=True)
 
 
 def with_residual(truth: Decomposition) -> Decomposition:

@@ -16,7 +16,7 @@ from ....ir.findings.structure import Labels
 from ....ir.plan.plan import Block, Decomposition
 from ....ir.relation import Relation, columns_of
 from ...connectivity.bipartite import Components
-from ..blocks import group, grouped_at, swapped
+from ..blocks import group, grouped_at, transposed
 from ..cover_cost import CoverCost
 from ..segmentation import Run, cheapest, evenly
 from .bordered_form import bordered
@@ -111,7 +111,7 @@ def every_cover(relation: Relation, parts: Components) -> Iterator[Decomposition
     # The transposed problem: groups of inputs, whose partial products are added afterwards (split-K).
     turned = covers(relation.transposed(), other, cost, triangles=False)
     if turned is not None and cover_cost(grouped_at(turned, SUMMED), SUMMED) < BETTER * least:
-        yield swapped(turned)
+        yield transposed(turned)
 
 
 def cover_cost(found: Decomposition, cost: CoverCost) -> float:

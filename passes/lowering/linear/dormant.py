@@ -22,9 +22,9 @@ def computes_dormant(linear: Linear) -> bool:
 
 def apart(linear: Linear, found: Decomposition) -> Reason | None:
     """Why a linear cannot add to the results of its blocks, where outputs are shared or there are residual entries."""
-    if not computes_dormant(linear) or not (found.summed or found.residual):
+    if not computes_dormant(linear) or not (found.split_k or found.residual):
         return None
-    what = "blocks that share outputs" if found.summed else "residual entries"
+    what = "blocks that share outputs" if found.split_k else "residual entries"
     told = f"{what} are added up in features-first layout, which {linear.op} here cannot have; use other blocks"
     return Reason(Cause.BLOCKS, told)
 

@@ -1,4 +1,4 @@
-"""The `gather` lowering: blocks on the last axis, between one permutation of the whole activation and one back.
+"""The `permute` lowering: blocks on the last axis, between one permutation of the whole activation and one back.
 
 One GatherElements, then as `split`, and one GatherElements back. No Transpose, and products whose constant second
 factor ONNX Runtime packs when it loads them.
@@ -32,16 +32,16 @@ __all__ = ["Permute", "arranged"]
 class Permute(LinearLowering):
     """The permutation into block order, blocks as `split` has them, and the permutation back."""
 
-    name = "gather"
+    name = "permute"
 
     def why_not(self, linear: Linear, found: Decomposition | None, target: Target) -> Reason | None:
         """Why a linear with these blocks cannot be written so."""
         if reason := why_not_dense(linear, self):
             return reason
         if linear.layout.kind != "rows":
-            return Reason(Cause.LAYOUT, "'gather' needs the features on the last axis; use 'scatter'")
+            return Reason(Cause.LAYOUT, "'permute' needs the features on the last axis; use 'scatter'")
         if linear.opset < GATHER_ELEMENTS:
-            told = f"'gather' needs operator set {GATHER_ELEMENTS}, the model has {linear.opset}; use 'scatter'"
+            told = f"'permute' needs operator set {GATHER_ELEMENTS}, the model has {linear.opset}; use 'scatter'"
             return Reason(Cause.OPERATOR_SET, told)
         return why_not_beside(self, linear, found) if found is not None else None
 

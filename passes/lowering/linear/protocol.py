@@ -98,7 +98,7 @@ def _feeds_turned_product(value: ir.Value) -> bool:
 
 def why_not_beside(lowering: LinearLowering, linear: Linear, found: Decomposition) -> Reason | None:
     """Why blocks that share outputs, or entries beside the blocks, cannot be added up by a lowering."""
-    if found.summed and "split-K" not in lowering.adds:
+    if found.split_k and "split-K" not in lowering.adds:
         return Reason(Cause.BLOCKS, f"'{lowering.name}' cannot add up blocks that share outputs; use 'scatter'")
     if found.residual and "residual" not in lowering.adds:
         return Reason(Cause.BLOCKS, f"'{lowering.name}' has no place for residual entries; use 'scatter'")

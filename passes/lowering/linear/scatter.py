@@ -62,7 +62,7 @@ class Scatter(LinearLowering):
         read = sum(block.inputs.size for block in found.blocks)
         seconds += (len(found.blocks) + 1) * prices.node_s + read * copy_seconds(K, rows, itemsize, prices)
         seconds += N * copy_seconds(N, rows, itemsize, prices) + rows_found * prices.find_row_s
-        if found.summed:
+        if found.split_k:
             added = sum(block.outputs.size for block in found.blocks) * rows
             seconds += (len(found.blocks) + ZERO_NODES) * prices.node_s
             seconds += added * prices.scatter_add_s * itemsize / FLOAT_BYTES
@@ -98,9 +98,9 @@ def _scattered(emitter: Emitter, constants: Constants, decomposition: Decomposit
         role = f"block.{index}"
         piece = gather(emitter, frame.features, block, role, axis=0)
         weight = weights.block(emitter, role, block)
-        own = None if bias is None or decomposition.summed else bias[block.outputs]
+        own = None if bias is None or decomposition.split_k else bias[block.outputs]
         results.append(_product(emitter, role, weight, piece, own))
-    if decomposition.summed:
+    if decomposition.split_k:
         whole = _sum(emitter, results, frame.features, decomposition, bias)
     else:
         whole = _place(emitter, join(emitter, results, axis=0), frame.features, decomposition, bias)

@@ -38,7 +38,7 @@ def in_groups(found: Decomposition, size: int) -> Decomposition | None:
     >>> [block.inputs.tolist() for block in in_groups(found, 2).blocks], in_groups(found, 3)
     ([[0, 1], [2, 3, 4, 5]], None)
     """
-    if found.summed or found.residual or found.layers or is_cover(found):
+    if found.split_k or found.residual or found.layers or is_cover(found):
         return None
     K = found.shape[0]
     owner = np.full(-(-K // size), -1)

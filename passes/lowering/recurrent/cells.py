@@ -1,4 +1,4 @@
-"""The `parallel` lowering: a recurrent operator once for each block of its states, on the features that block reads.
+"""The `cells` lowering: a recurrent operator once for each block of its states, on the features that block reads.
 
 Nothing of an RNN, GRU or LSTM but its two products joins hidden units: biases, peepholes, clipping, activation
 functions and the combination of gates are elementwise. The reset gate of a GRU is applied before its product
@@ -31,18 +31,18 @@ from ....ir.graph.recurrent import (
 )
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition
-from ...decompose.recurrent import Units, units_of
+from ...decompose.recurrent import HiddenBlock, hidden_block
 from ..nodes.emitter import Emitter
 from ..nodes.primitives import join, reorder
 
-__all__ = ["parallel"]
+__all__ = ["emit_cells"]
 
 Array = npt.NDArray[Any]
 FEATURE_AXIS = (3, 2, 2)  # of Y (positions, directions, batch, H), Y_h and Y_c (directions, batch, H)
 DIRECTION_AXIS = (1, 0, 0)
 
 
-def parallel(
+def emit_cells(
     emitters: Sequence[Emitter],
     ways: Sequence[Recurrent],
     constants: Constants,
@@ -69,9 +69,9 @@ def _direction(cutter: _Cutter, decomposition: Decomposition | None) -> dict[int
     """The blocks of one direction, joined, each unit in its place."""
     emitter, way = cutter.emitter, cutter.way
     if decomposition is None:
-        everything = Units(np.arange(way.features), np.arange(way.hidden))
+        everything = HiddenBlock(np.arange(way.features), np.arange(way.hidden))
         return _cell(cutter, everything, "direction", way.activation)
-    blocks = [units_of(block, way.features) for block in decomposition.blocks]
+    blocks = [hidden_block(block, way.features) for block in decomposition.blocks]
     pieces = _pieces(cutter, blocks)
     cells = [
         _cell(cutter, block, f"block.{index}", piece)
@@ -86,7 +86,7 @@ def _direction(cutter: _Cutter, decomposition: Decomposition | None) -> dict[int
     }
 
 
-def _pieces(cutter: _Cutter, blocks: Sequence[Units]) -> list[ir.Value]:
+def _pieces(cutter: _Cutter, blocks: Sequence[HiddenBlock]) -> list[ir.Value]:
     """What each block reads of X: a part of a Split where blocks follow one another, else gathered."""
     emitter, x = cutter.emitter, cutter.way.activation
     joined = np.concatenate([block.features for block in blocks])
@@ -99,7 +99,7 @@ def _pieces(cutter: _Cutter, blocks: Sequence[Units]) -> list[ir.Value]:
     return [cutter.gather(x, block.read, cutter.way.features, 2, f"block.{i}") for i, block in enumerate(blocks)]
 
 
-def _cell(cutter: _Cutter, block: Units, role: str, x: ir.Value) -> dict[int, ir.Value]:
+def _cell(cutter: _Cutter, block: HiddenBlock, role: str, x: ir.Value) -> dict[int, ir.Value]:
     """The operator with the hidden units of one block."""
     emitter, way = cutter.emitter, cutter.way
     H, gates, unit = way.hidden, way.gates, block.hidden
@@ -137,14 +137,14 @@ class _Cutter:
     def _selected(self) -> dict[int, ir.Value]:
         return {}
 
-    def weight(self, block: Units) -> Array:
+    def weight(self, block: HiddenBlock) -> Array:
         """W of a block (1, gates x H_b, I_b); a column of zeros where it reads no feature."""
         W = self._stored[0][:, block.hidden][:, :, block.read]
         if not block.features.size:  # the operator needs something to read
             W = np.zeros_like(W)
         return W.reshape(1, -1, block.read.size)
 
-    def recurrence(self, block: Units) -> Array:
+    def recurrence(self, block: HiddenBlock) -> Array:
         """R of a block (1, gates x H_b, H_b)."""
         return self._stored[1][:, block.hidden][:, :, block.hidden].reshape(1, -1, block.hidden.size)
 

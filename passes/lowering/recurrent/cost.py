@@ -14,7 +14,7 @@ import numpy as np
 
 from ....ir.graph.recurrent import GATES
 from ....ir.plan.plan import Decomposition
-from ...decompose.recurrent import units_of
+from ...decompose.recurrent import hidden_block
 from ..prices import CellPrices
 from ..seconds import FLOAT_BYTES
 
@@ -53,7 +53,7 @@ def parallel_seconds(
     decomposition: Decomposition, op: str, features: int, run: Run, itemsize: int, prices: CellPrices
 ) -> float:
     """Predicted seconds of the same in blocks, with the index work around them."""
-    blocks = [units_of(block, features) for block in decomposition.blocks]
+    blocks = [hidden_block(block, features) for block in decomposition.blocks]
     total = sum(seconds(op, block.read.size, block.hidden.size, run, itemsize, prices) for block in blocks)
     rows = run.positions * run.batch
     read = [block.features for block in blocks]

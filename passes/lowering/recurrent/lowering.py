@@ -1,4 +1,4 @@
-"""The `parallel` lowering, of one direction of a recurrent operator: an operator for each block of its states."""
+"""The `cells` lowering, of one direction of a recurrent operator: an operator for each block of its states."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ __all__ = ["CELLS", "Cells"]
 
 
 class Cells(Lowering[Recurrent, Decomposition, Run]):
-    """Operators side by side with fewer hidden units each, which `cells.parallel` emits for all directions at once."""
+    """Operators side by side with fewer hidden units each, which `cells.emit_cells` emits for all directions at
+    once."""
 
-    name = "parallel"
+    name = "cells"
 
     def why_not(self, subject: Recurrent, found: Decomposition | None, target: Target) -> Reason | None:
         """Why a direction with these blocks cannot be written so."""

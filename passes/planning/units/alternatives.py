@@ -13,7 +13,7 @@ from ....ir.graph.view import View
 from ....ir.plan.plan import Plan, Step
 from ....ir.plan.region_split import RegionSplit
 from ....ir.reason import Cause, Reason
-from ...decompose.recurrent import couple
+from ...decompose.recurrent import analyse_recurrent
 from ...lowering.nodes.emitter import Names
 from ...lowering.recurrent.lowering import CELLS
 from ...lowering.target import Target
@@ -59,7 +59,7 @@ def alternatives(
     several = 1 if plan.provider == "cuda" else threads or os.cpu_count() or 1
     work = _Work(seen, plan, Target(provider=plan.provider, threads=several))
     if not unit.linears:
-        return _sorted(_ranked(work.parallel(unit), unit.way)[:most])
+        return _sorted(_ranked(work.of_recurrent(unit), unit.way)[:most])
     if unit.region is not None:
         return work.of_region(unit, most)
     found = work.of_step(unit.steps[0], unit.linears[0])
@@ -153,14 +153,14 @@ class _Work:
 
     # Recurrent operators
 
-    def parallel(self, unit: PlanUnit) -> list[Alternative]:
+    def of_recurrent(self, unit: PlanUnit) -> list[Alternative]:
         constants = self.seen.found.constants
         cells = {one.address: one for one in unit.operators if isinstance(one, Recurrent)}
         directions = []
         for step in unit.steps:
             cell = cells[step.node]
             runs = runs_of(cell, step.extents or [(1, count) for count in self.plan.batch])
-            whole = couple(*cell.stored(constants), cell.direction).decomposition
+            whole = analyse_recurrent(*cell.stored(constants), cell.direction).decomposition
             directions.append(Direction(cell=cell, blocks=whole, runs=runs))
         found = []
         for one in cell_candidates(directions, self.target, self.plan.grain):

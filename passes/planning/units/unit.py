@@ -71,15 +71,15 @@ def form_of(steps: Sequence[Step], region: RegionSplit | None) -> dict[str, Any]
 
 
 def _counts(found: Decomposition) -> tuple[int, bool, bool, bool, int]:
-    return len(found.blocks), bool(found.layers), bool(found.summed), is_cover(found), len(found.residual)
+    return len(found.blocks), bool(found.layers), bool(found.split_k), is_cover(found), len(found.residual)
 
 
 def _kind(found: Decomposition) -> str:
     """What blocks are besides components, in a few words."""
     if found.layers:
         return " row groups"
-    if found.summed:
-        return " summed groups"
+    if found.split_k:
+        return " split-K groups"
     residual = f" and {len(found.residual)} residual entries" if found.residual else ""
     return f"{' groups' if is_cover(found) else ''}{residual}"
 

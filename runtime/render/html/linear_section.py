@@ -24,7 +24,7 @@ from ....passes.connectivity.edges import relate
 from ....passes.decompose.blocks import in_order
 from ....passes.decompose.cover.cover import WORTH
 from ....passes.decompose.fingerprint import fingerprint
-from ....passes.decompose.recurrent import Coupling, coupling_hash
+from ....passes.decompose.recurrent import RecurrentAnalysis, recurrent_hash
 from ....passes.planning.analysis import Analysis
 from ....passes.planning.inspect import in_groups
 from ....passes.rewrite.prepare import planned_view
@@ -60,7 +60,7 @@ MOST_STATES = 4096  # a structure of more is not looked for
 class GroupRow:
     """Groups of one size that follow one another in the order of the picture, from `first` to `last`.
 
-    inputs, outputs: of each, and how many of them others read, or where groups are summed write, too; mac_share: of
+    inputs, outputs: of each, and how many of them others read, or where groups are split-K write, too; mac_share: of
     each, of the multiply-adds of the dense weight.
     """
 
@@ -103,7 +103,7 @@ class Portrait:
     like: tuple[str, ...] = ()
 
 
-def finest(found: Analysis | Coupling) -> Decomposition | None:
+def finest(found: Analysis | RecurrentAnalysis) -> Decomposition | None:
     """The groups that a weight comes apart into, merged into few where they share inputs; None where there are none."""
     if len(found.decomposition.blocks) > 1:
         return found.decomposition
@@ -276,7 +276,7 @@ def _is_planned(seen: View, step: Step) -> bool:
         return True
     way = _way(seen, step.node)
     if way is not None:
-        return coupling_hash(*way.stored(constants), way.direction) == step.sha256
+        return recurrent_hash(*way.stored(constants), way.direction) == step.sha256
     linear = next(linear for linear in seen.found.linears if linear.address == step.node)
     return fingerprint(linear.stored(constants)) == step.sha256
 
@@ -288,10 +288,11 @@ def _way(seen: View, node: str) -> Recurrent | None:
 def _groups(whole: Decomposition) -> Iterator[GroupRow]:
     if len(whole.blocks) < 2:
         return
-    several = np.zeros(whole.shape[whole.summed], bool)
+    several = np.zeros(whole.shape[whole.split_k], bool)
     several[whole.shared] = True
     sizes = (
-        (*block.shape, int(several[block.outputs if whole.summed else block.inputs].sum())) for block in in_order(whole)
+        (*block.shape, int(several[block.outputs if whole.split_k else block.inputs].sum()))
+        for block in in_order(whole)
     )
     first = 0
     for (inputs, outputs, shared), alike in islice(groupby(sizes), MOST_GROUPS):

@@ -20,7 +20,7 @@ from ....ir.phase import phase
 from ....ir.plan.plan import Decomposition, Plan, require_plan
 from ....ir.progress import Progress
 from ....ir.provenance import PLAN
-from ....passes.decompose.recurrent import Coupling
+from ....passes.decompose.recurrent import RecurrentAnalysis
 from ....passes.diff.differences import differences
 from ....passes.diff.totals import census
 from ....passes.planning.analysis import Analysis
@@ -164,7 +164,7 @@ def _told(
     """A row for each linear with the plan that is given, or one that is made now; groups: takes what each linear comes
     apart into, as it is seen on the way."""
 
-    def keep(node: str, seen: Analysis | Coupling) -> None:
+    def keep(node: str, seen: Analysis | RecurrentAnalysis) -> None:
         if (found := finest(seen)) is not None:
             groups[node] = found
 

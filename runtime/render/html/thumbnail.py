@@ -56,7 +56,7 @@ def as_stored(by_output: Relation) -> Pattern:
 
 
 def grouped(by_output: Relation, decomposition: Decomposition) -> Pattern:
-    """The edges with groups of outputs, or of inputs where groups are summed, side by side, a frame around each.
+    """The edges with groups of outputs, or of inputs where groups are split-K, side by side, a frame around each.
 
     >>> found = grouped(Relation.of_rows((2, 2), [np.eye(2, dtype=bool)]), Decomposition((2, 2), ()))
     >>> found.frames

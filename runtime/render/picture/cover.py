@@ -63,7 +63,7 @@ def cover_picture(found: Covering, format_: str = "png") -> bytes:
 
     def draw(figure: Figure) -> None:
         head(figure, found.weight, " · ".join(_counted(found)), HEIGHT)
-        title = "outputs group by group" if not form.summed else "inputs group by group"
+        title = "outputs group by group" if not form.split_k else "inputs group by group"
         for left, arrangement, name in ((LEFT, natural, "as stored"), (LEFT + PANEL + GAP, arranged, title)):
             box = (left / WIDTH, BOTTOM / HEIGHT, PANEL / WIDTH, PANEL / HEIGHT)
             _matrix(figure.add_axes(box), by_output, arrangement, form, name)
@@ -85,7 +85,7 @@ def _counted(found: Covering) -> Iterator[str]:
     groups = f"{len(best.blocks):,} {'group' if len(best.blocks) == 1 else 'groups'}"
     yield f"{groups} with {best.mac_share:.1%} of the multiply-adds"
     if best.shared.size:
-        side = "output" if best.summed else "input"
+        side = "output" if best.split_k else "input"
         yield f"{best.shared.size:,} shared {side}{'' if best.shared.size == 1 else 's'}"
     if best.residual:
         yield f"{len(best.residual):,} residual entry{'' if len(best.residual) == 1 else 's'}"
@@ -106,7 +106,7 @@ def _matrix(axes: Axes, by_output: Relation, arranged: Arrangement, form: Decomp
         rings = {"s": 22, "facecolors": "none", "edgecolors": ORANGE, "linewidths": 0.9, "zorder": 9, "clip_on": False}
         axes.scatter(places[:, 1] + 0.5, places[:, 0] + 0.5, **rings)
     _frames(axes, arranged)
-    _names(axes, arranged, form.summed)
+    _names(axes, arranged, form.split_k)
 
 
 def _frames(axes: Axes, arranged: Arrangement) -> None:
@@ -124,24 +124,24 @@ def _frames(axes: Axes, arranged: Arrangement) -> None:
         axes.add_collection(PolyCollection(frames, **style), autolim=False)
 
 
-def _names(axes: Axes, arranged: Arrangement, summed: bool) -> None:
+def _names(axes: Axes, arranged: Arrangement, split_k: bool) -> None:
     """The names of groups on the side where they follow one another, where there is room for them."""
-    spans = {one.group: (one.left, one.right) if summed else (one.top, one.bottom) for one in arranged.rectangles}
-    inch = PANEL / (arranged.inputs if summed else arranged.outputs).size
-    room, last = (0.5, -1.0) if summed else (0.15, -1.0)  # inches that a name takes, where the last one is
+    spans = {one.group: (one.left, one.right) if split_k else (one.top, one.bottom) for one in arranged.rectangles}
+    inch = PANEL / (arranged.inputs if split_k else arranged.outputs).size
+    room, last = (0.5, -1.0) if split_k else (0.15, -1.0)  # inches that a name takes, where the last one is
     for group, (start, end) in spans.items():
         middle = (start + end) / 2
         if middle * inch - last < room or (end - start) * inch < 0.08:
             continue
         last = middle * inch
-        place = (middle, arranged.outputs.size) if summed else (arranged.inputs.size, middle)
-        shift, ways = ((0, -9), {"ha": "center"}) if summed else ((4, 0), {"va": "center"})
+        place = (middle, arranged.outputs.size) if split_k else (arranged.inputs.size, middle)
+        shift, ways = ((0, -9), {"ha": "center"}) if split_k else ((4, 0), {"va": "center"})
         axes.annotate(f"group {group}", place, shift, textcoords="offset points", size=7.5, color=INK, **ways)
 
 
 def _legend(figure: Figure, form: Decomposition, grouped: bool) -> None:
     kinds = [(BLUE, "edge")]
-    side = "output" if form.summed else "input"
+    side = "output" if form.split_k else "input"
     if grouped and form.shared.size:
         kinds += [(SKY, f"edge of a shared {side}")]
     kinds += [(ORANGE, "residual entry, computed apart")] if form.residual else []

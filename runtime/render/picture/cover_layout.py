@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ....ir.findings.structure import Labels
 from ....ir.plan.plan import Block, Decomposition
-from ....passes.decompose.blocks import in_order, swapped
+from ....passes.decompose.blocks import in_order, transposed
 from . import raster
 
 __all__ = ["Arrangement", "Rectangle", "arrange", "joined", "mark", "places_of", "shade"]
@@ -23,7 +23,7 @@ __all__ = ["Arrangement", "Rectangle", "arrange", "joined", "mark", "places_of",
 @dataclass(frozen=True, slots=True)
 class Rectangle:
     """Rows top to bottom and columns left to right of one group, the ends not included; group: its number in the order
-    that is shown; shared: whether other groups read these inputs too, or where groups are summed write these outputs.
+    that is shown; shared: whether other groups read these inputs too, or where groups are split-K write these outputs.
     """
 
     group: int
@@ -60,8 +60,8 @@ def arrange(decomposition: Decomposition) -> Arrangement:
     >>> [(one.group, one.left, one.right, one.shared) for one in found.rectangles]
     [(0, 0, 1, False), (0, 1, 2, True), (1, 1, 2, True), (1, 2, 3, False)]
     """
-    if decomposition.summed:
-        found = arrange(swapped(decomposition))
+    if decomposition.split_k:
+        found = arrange(transposed(decomposition))
         return Arrangement(found.inputs, found.outputs, tuple(one.turned for one in found.rectangles))
     blocks = in_order(decomposition)
     outputs = np.concatenate([*(block.outputs for block in blocks), decomposition.dormant_outputs])

@@ -105,13 +105,13 @@ def _groups(found: Covering, limit: int) -> Table:
     """The groups of the best form, in the order of a picture."""
     best = found.best
     assert best is not None  # there are groups
-    owned, read = ("inputs", "outputs") if best.decomposition.summed else ("outputs", "inputs")
+    owned, read = ("inputs", "outputs") if best.decomposition.split_k else ("outputs", "inputs")
     table = make_table(f"groups of the form {best.kind!r}", ("group", "right"))
     for name in (owned, read, f"shared {read}", "window", "MACs", "bytes"):
         table.add_column(name, justify="right")
     for index, group in enumerate(found.groups[:limit]):
         inputs, outputs = group.block.shape
-        sizes = (inputs, outputs) if best.decomposition.summed else (outputs, inputs)
+        sizes = (inputs, outputs) if best.decomposition.split_k else (outputs, inputs)
         counts = (f"{count:,}" for count in (index, *sizes, group.shared))
         table.add_row(*counts, "yes" if group.window else "no", f"{group.mac_share:.2%}", f"{group.byte_share:.2%}")
     return table

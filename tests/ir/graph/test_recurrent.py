@@ -46,7 +46,7 @@ def unmerged(chosen, planted):
         return (joined, *rest)
 
     steps = [
-        dataclasses.replace(step, lowering="parallel", decomposition=Decomposition(step.shape, tuple(blocks(step))))
+        dataclasses.replace(step, lowering="cells", decomposition=Decomposition(step.shape, tuple(blocks(step))))
         if step.node in planted.truth
         else step
         for step in chosen.steps
@@ -279,9 +279,7 @@ def test_large_blocks_pay():
     planted = build_cell(np.random.default_rng(SEED), Cell(sizes=((64, 128),) * 8))
     (step,) = plan(planted.model, force=False).steps
     assert (
-        step.lowering == "parallel"
-        and step.gain > 1.1
-        and step.reason.text.startswith("8 independent blocks of states")
+        step.lowering == "cells" and step.gain > 1.1 and step.reason.text.startswith("8 independent blocks of states")
     )
     result = scission.optimize(planted.model, bench=False, trials=scission.Trials(provider="cpu", threads=1))
     assert result.outcome == "split" and result.verdict.equal
@@ -335,7 +333,7 @@ WRONG = {
 def test_a_plan_that_loses_something_is_refused(pair, name):
     planted, chosen = pair
     blocks, reason = WRONG[name]
-    bad = oracles.edited(chosen, "parallel", lambda _: [Block(i, o) for i, o in blocks])
+    bad = oracles.edited(chosen, "cells", lambda _: [Block(i, o) for i, o in blocks])
     bad = scission.Plan.loads(bad.dumps())
     with pytest.raises(scission.PlanError, match=reason):
         scission.apply(planted.model, bad)
@@ -356,7 +354,7 @@ def test_other_plans_are_refused(pair):
         scission.apply(planted.model, dataclasses.replace(chosen, steps=(step, step)))
     linear = oracles.graph([("MatMul", ["x", "W"], ["y"])], {"x": ["m", 4]}, {"y": None}, {"W": np.eye(4)})
     with pytest.raises(scission.PlanError, match="no such recurrent operator"):
-        scission.apply(linear, oracles.edited(plan(linear), "parallel"))
+        scission.apply(linear, oracles.edited(plan(linear), "cells"))
 
 
 def test_the_other_direction_is_another_weight():
@@ -638,7 +636,7 @@ def test_units_without_edges_do_not_make_a_block_larger():
         R_[0, gate * H : gate * H + 32, :32] = rng.standard_normal((32, 32))
     made = lstm(weights={"w": W_, "r": R_}, inputs={"x": ["s", "b", I]}, hidden_size=H)
     (step,) = plan(made).steps
-    assert step.lowering == "parallel" and step.dormant_outputs == 32
+    assert step.lowering == "cells" and step.dormant_outputs == 32
     assert step.decomposition.mac_share < 0.51 and "32 units without edges" in step.reason.text
     verdict = scission.check(made, scission.apply(made, plan(made)), trials=scission.Trials(provider="cpu"))
     assert verdict.equal, verdict.reason

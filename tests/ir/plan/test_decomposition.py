@@ -19,8 +19,8 @@ def test_every_entry_inside_is_in_one_block_or_residual(found):
         times[entry] += 1
     assert times.max(initial=0) <= 1 and (times == found.inside()).all()
     assert found.mac_share == times.sum() / max(times.size, 1)
-    parts = [block.outputs if found.summed else block.inputs for block in found.blocks]
-    uses = np.bincount(np.concatenate([[], *parts]).astype(int), minlength=found.shape[found.summed])
+    parts = [block.outputs if found.split_k else block.inputs for block in found.blocks]
+    uses = np.bincount(np.concatenate([[], *parts]).astype(int), minlength=found.shape[found.split_k])
     assert found.shared.tolist() == np.flatnonzero(uses > 1).tolist()
 
 
@@ -89,7 +89,7 @@ def test_blocks_and_dormant_features_cover_everything_once(decomposition):
         (lambda: Decomposition((2, 2), (Block([2], [0]),)), "outside the weight"),
         (lambda: Decomposition((2, 2), (Block([0], [2]),)), "outside the weight"),
         (lambda: Decomposition((2, 2), (Block([0], [1]), Block([1], [0, 1]))), "output 1 belongs to two blocks"),
-        (lambda: Decomposition((2, 2), (Block([0], [1]), Block([0, 1], [0])), summed=True), "input 0 belongs to two"),
+        (lambda: Decomposition((2, 2), (Block([0], [1]), Block([0, 1], [0])), split_k=True), "input 0 belongs to two"),
         (lambda: Decomposition((2, 2), (Block([0], [1]),), residual=((0, 1),)), "inside a block and would count twice"),
         (lambda: Decomposition((2, 2), (Block([0], [1]),), residual=((0, 2),)), "outside the weight"),
         (lambda: Decomposition((2, 2), (Block([0], [1]),), residual=((1, 0), (1, 0))), "there twice"),

@@ -28,7 +28,7 @@ states = st.builds(States, components=counts, sccs=counts, layers=counts, giant=
 @st.composite
 def steps(draw):
     decomposition = draw(st.one_of(decompositions(), covers()))
-    lowering = draw(st.sampled_from(["dense", "scatter", "split", "parallel"]))
+    lowering = draw(st.sampled_from(["dense", "scatter", "split", "cells"]))
     return Step(
         **{name: draw(texts) for name in ("node", "op", "weight", "dtype")},
         **{name: draw(st.integers(0, 99)) for name in ("components", "nonzeros", "dormant_inputs", "dormant_outputs")},
@@ -128,7 +128,7 @@ WRONG_STEPS = [
     {"reason": 3},
     {"cause": "because"},
     {"cause": ["slower"]},
-    {"summed": 1},
+    {"split_k": 1},
     {"residual": 3},
     {"residual": [[0]]},
     {"residual": [[0, True]]},

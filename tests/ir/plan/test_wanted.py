@@ -26,7 +26,7 @@ def test_what_is_wanted_survives_text_and_json(every, nodes):
     assert set(wanted.unknown(["a"])) == nodes.keys() - {"a"}
 
 
-@pytest.mark.parametrize("data", [[], {"all": "split"}, {"nodes": ["a"]}, {"every": "parallel"}, {"nodes": {"a": "x"}}])
+@pytest.mark.parametrize("data", [[], {"all": "split"}, {"nodes": ["a"]}, {"every": "cells"}, {"nodes": {"a": "x"}}])
 def test_what_is_no_wish_is_refused(data):
     with pytest.raises(PlanError, match=r"wanted|lowering"):
         Wanted.from_dict(data)
@@ -36,8 +36,8 @@ def test_a_recurrent_operator_has_one_way_only():
     model = build_cell(np.random.default_rng(0), Cell(op="GRU", direction="forward", sizes=((4, 8),) * 4)).model
     whole = scission.plan(model, provider="cpu", threads=1, force=True, lowering="scatternd")
     (step,) = whole.steps
-    assert step.lowering == "parallel"
-    for name, why in (("dense", "as asked"), ("split", "'parallel'")):
+    assert step.lowering == "cells"
+    for name, why in (("dense", "as asked"), ("split", "'cells'")):
         (step,) = scission.plan(model, provider="cpu", threads=1, force=True, lowering=f"{step.node}={name}").steps
         assert step.lowering == "dense" and why in str(step.reason)
 

@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from scission.ir.graph.recurrent import GATES
 from scission.ir.plan.plan import Decomposition
 from scission.models.planted.recurrent import recurrent_weights
-from scission.passes.decompose.recurrent import couple, coupling_hash, edges_of_both, group_units, units_of
+from scission.passes.decompose.recurrent import (
+    analyse_recurrent,
+    edges_of_both,
+    group_units,
+    hidden_block,
+    recurrent_hash,
+)
 
 
 @st.composite
@@ -52,7 +58,7 @@ def slow(W, R):
 def test_blocks_are_the_components_of_features_and_units_together(pair):
     W, R = pair
     H, I = W.shape[1:]  # noqa: E741
-    found = couple(W, R, "forward")
+    found = analyse_recurrent(W, R, "forward")
     groups, idle = slow(W, R)
     assert found.count == len(groups) and found.dormant_units == len(idle)
     assert found.dormant_features == I - sum(v < I for group in groups for v in group)
@@ -64,7 +70,7 @@ def test_blocks_are_the_components_of_features_and_units_together(pair):
     assert not found.decomposition.dormant_outputs.size
     homes, lone = [], []
     for block in found.decomposition.blocks:
-        units = units_of(block, I)
+        units = hidden_block(block, I)
         assert block.inputs.tolist() == [*units.features, *(units.hidden + I)]
         (lone if set(units.hidden.tolist()) & set(idle) else homes).append(block)
     homes = [{*b.inputs.tolist()} for b in homes]
@@ -79,7 +85,7 @@ def test_states_are_numbered_by_the_recurrent_weight_alone(pair):
 
     W, R = pair
     adjacency = (R != 0).any(0)  # row h lists the in-edges of h
-    states = couple(W, R, "forward").states
+    states = analyse_recurrent(W, R, "forward").states
     assert states.components == connected_components(adjacency, directed=False)[0]
     assert states.sccs == connected_components(adjacency, directed=True, connection="strong")[0]
     assert 1 <= states.layers <= states.sccs
@@ -88,10 +94,10 @@ def test_states_are_numbered_by_the_recurrent_weight_alone(pair):
 @given(weights(), weights())
 def test_the_hash_covers_both_weights_and_the_direction(pair, other):
     W, R = pair
-    own = coupling_hash(W, R, "forward")
-    assert own == coupling_hash(W.copy(order="F"), R.copy(), "forward") and own != coupling_hash(W, R, "reverse")
+    own = recurrent_hash(W, R, "forward")
+    assert own == recurrent_hash(W.copy(order="F"), R.copy(), "forward") and own != recurrent_hash(W, R, "reverse")
     same = all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in zip(pair, other, strict=True))
-    assert (own == coupling_hash(*other, "forward")) == same
+    assert (own == recurrent_hash(*other, "forward")) == same
 
 
 SIZES = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), min_size=1, max_size=9)
@@ -118,7 +124,7 @@ def test_neighbours_are_merged_with_one_another(count):
     grouped = group_units(truth, 16, count)
     for side in (0, 1):
         joined = np.concatenate(
-            [(units.features, units.hidden)[side] for units in (units_of(b, 16) for b in grouped.blocks)]
+            [(units.features, units.hidden)[side] for units in (hidden_block(b, 16) for b in grouped.blocks)]
         )
         assert (np.diff(joined) == 1).all()
     assert len({block.shape for block in grouped.blocks}) == 1 or count == 3

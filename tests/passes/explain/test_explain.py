@@ -144,7 +144,7 @@ def test_operators_that_are_split_together_name_each_other():
 @pytest.mark.parametrize("op", ["RNN", "GRU", "LSTM"])
 def test_a_recurrent_direction_is_explained_by_its_states(op):
     found = scission.explain(build_cell(np.random.default_rng(0), Cell(op=op)).model, "cell", **CPU)
-    assert [one.what for one in found.trials] == ["components", "parallel"] and found.percolation.threshold == 0
+    assert [one.what for one in found.trials] == ["components", "cells"] and found.percolation.threshold == 0
 
 
 def test_it_goes_through_json():

@@ -46,7 +46,7 @@ def test_one_end_that_is_in_order_is_not_moved():
     one_end = Decomposition(
         (32, 32), tuple(b.__class__(i, b.outputs) for i, b in zip(inputs, scattered.blocks, strict=True))
     )
-    for name in ("gather", "batched", "grouped"):
+    for name in ("permute", "batched", "grouped"):
         assert seconds(name, one_end) < seconds(name, scattered)
 
 

@@ -46,7 +46,7 @@ def by_hand(decomposition, rows, dtype, target, layout):
     """Every halving of the groups, dormant outputs among them where that leaves windows, and the worst gain of each."""
     linear, itemsize = linear_of(decomposition.shape, dtype, layout), np.dtype(dtype).itemsize
     tile = 8 if target.provider == "cuda" and itemsize == 2 else 1
-    suit = {"split", "scatter"} | ({"gather"} if layout == "rows" else set())
+    suit = {"split", "scatter"} | ({"permute"} if layout == "rows" else set())
     suit |= {"batched"} if layout != "planes" else set()
     suit |= {"grouped"} if layout == "planes" or (layout == "rows" and itemsize == 4 and dtype == np.float32) else set()
     whole = absorb_dormant(decomposition) if layout == "planes" else decomposition
@@ -62,7 +62,7 @@ def by_hand(decomposition, rows, dtype, target, layout):
         if share < 1:
             in_order = is_contiguous(grouped)
             ways = ["split"] if in_order or has_windows(grouped) else []
-            ways += [] if in_order else ["scatter"] if has_windows(grouped) else ["scatter", "gather"]
+            ways += [] if in_order else ["scatter"] if has_windows(grouped) else ["scatter", "permute"]
             ways += ["batched", "grouped"] if padded(grouped, tile) < np.prod(grouped.shape) else []
             gains = {
                 name: min(
@@ -105,7 +105,7 @@ def test_the_choice_is_the_best_of_all_groupings(sizes, dormant, contiguous, row
 @pytest.mark.parametrize(
     ("blocks", "size", "rows", "pays"),
     [
-        (16, 256, [1, 256], ("split", "gather")),  # 4096 x 4096, in order and not
+        (16, 256, [1, 256], ("split", "permute")),  # 4096 x 4096, in order and not
         (64, 64, [1, 16], ("batched", "batched")),  # launches cost more than arithmetic
         (4, 12, [1, 16, 256], None),  # at hidden size 48 nothing pays
         (2, 16, [1], None),
@@ -132,7 +132,7 @@ def test_tiny_blocks_are_merged_and_nothing_is_chosen_where_nothing_is_saved():
 
 
 def test_a_selection_is_picked_and_never_merged():
-    takes = {"split", "scatter", "gather", "batched", "grouped", "select"}
+    takes = {"split", "scatter", "permute", "batched", "grouped", "select"}
     picks = planted([(1, 1)] * 64)
     choice = choose(picks, [1, 256], takes=takes)
     assert choice.lowering.name == "select" and len(choice.decomposition.blocks) == 64

@@ -82,7 +82,7 @@ def test_parts_of_square_blocks_are_as_even_as_longest_first_promises(sides, par
 @given(st.integers(2, 9), st.integers(1, 9))
 def test_the_largest_part_of_a_triangle_is_the_least_there_is(size, parts):
     found = analyse(np.triu(np.ones((size, size), np.float32)))
-    for cover in (one for one in found.covers if not one.summed and not one.residual):
+    for cover in (one for one in found.covers if not one.split_k and not one.residual):
         made = balanced(cover, parts)
         count = min(parts, len(cover.blocks))
         assert len(made.blocks) == count
@@ -155,7 +155,7 @@ def test_groups_of_a_cover_never_join_blocks_of_which_every_one_was_asked_for():
     W = np.kron(np.eye(3, dtype=np.float32), np.triu(np.ones((32, 32), np.float32)))
     found = analyse(W)
     labels = components(W)
-    covers = [d for d in found.covers if not d.summed]
+    covers = [d for d in found.covers if not d.split_k]
     assert covers
     for cover in covers:
         made = list(grained(cover, Grain(every=True), found.components))

@@ -76,7 +76,7 @@ def test_more_features_than_onnx_gathers_are_proved():
     tensor = TensorProto(name="w", data_type=TensorProto.DOUBLE, dims=w.shape, raw_data=w.tobytes())
     graph = helper.make_graph(nodes, "g", values[:1], values[1:], [tensor])
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    found = scission.optimize(proto, lowering="gather")
+    found = scission.optimize(proto, lowering="permute")
     assert "GatherElements" in {node.op_type for node in found.model.graph.node}
     assert found.verdict is not None and found.verdict.equal and found.verdict.provider == REFERENCE
 

@@ -476,20 +476,20 @@ def speeds(monkeypatch, tmp_path):
 
 
 def test_a_tuned_plan_has_the_winners(speeds):
-    speeds(lambda way, rows: 3.0 if way.startswith("gather") else 1.5)
+    speeds(lambda way, rows: 3.0 if way.startswith("permute") else 1.5)
     model = model_of(SPLITS)
     plan = scission.plan(model, tune=True, provider="cpu", threads=1, cache=False)
-    assert [step.lowering for step in plan.rewrites] == ["gather"] and "measured 3.00x" in plan.steps[0].reason.text
+    assert [step.lowering for step in plan.rewrites] == ["permute"] and "measured 3.00x" in plan.steps[0].reason.text
     found = planning.tuned_plan(model, provider="cpu", threads=1, cache=False)
     assert found.plan == plan and found.units[0].planned == "dense"
     assert scission.check(model, scission.apply(model, plan)).equal
 
 
 def test_optimize_tunes_first(speeds, tmp_path):
-    speeds(lambda way, rows: 3.0 if way.startswith("gather") else 1.5)
+    speeds(lambda way, rows: 3.0 if way.startswith("permute") else 1.5)
     result = optimize(model_of(SPLITS), tune=True)
-    assert result.outcome == "split" and result.plan.rewrites[0].lowering == "gather"
-    assert result.tuned.units[0].winner.startswith("gather") and result.tuned.plan == result.plan
+    assert result.outcome == "split" and result.plan.rewrites[0].lowering == "permute"
+    assert result.tuned.units[0].winner.startswith("permute") and result.tuned.plan == result.plan
     data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert data["tuning"]["units"][0]["planned"] == "dense"
     assert (tmp_path / "cache" / "tuning.json").exists()

@@ -143,7 +143,7 @@ def test_a_form_that_cannot_be_rewritten_is_in_the_table_with_its_reason(monkeyp
 
 
 def test_equal_units_are_measured_once_in_a_run():
-    result, calls = tuned(twins(), lambda way, rows: 2.0 if "gather" in way else 1.5, cache=False, regions=False)
+    result, calls = tuned(twins(), lambda way, rows: 2.0 if "permute" in way else 1.5, cache=False, regions=False)
     assert [unit.source for unit in result.units] == ["measured", "product0", "product0"]
     assert len(calls) == 2 and len({unit.winner for unit in result.units}) == 1
     assert len(result.plan.rewrites) == 3
@@ -224,8 +224,8 @@ def test_recurrent_operators_are_tuned():
     plan = dataclasses.replace(
         make_plan(loaded, PlanSettings(force=True, batch=ROWS)), grain=Grain()
     )  # blocks may be merged again
-    result = tune(loaded, plan, TRIALS, ROWS, racer=FakeRacer(lambda way, rows: 2.0 if way == "parallel 2" else 1.5))
-    assert only(result).winner == "parallel 2" and len(result.plan.rewrites[0].decomposition.blocks) == 2
+    result = tune(loaded, plan, TRIALS, ROWS, racer=FakeRacer(lambda way, rows: 2.0 if way == "cells 2" else 1.5))
+    assert only(result).winner == "cells 2" and len(result.plan.rewrites[0].decomposition.blocks) == 2
     rewrite(load(model).graph, result.plan)
 
 

@@ -76,7 +76,7 @@ def test_the_forms_are_told_apart():
     assert kinds["dense"] == ["dense"] and kinds["blocks"] == ["dense", "components"]
     assert "groups" in kinds["windows"] and "groups" in kinds["band, shuffled"]
     assert "groups and residual entries" in kinds["residual"]
-    assert "summed groups" in kinds["networks on subsets, summed"]
+    assert "split-K groups" in kinds["networks on subsets, summed"]
 
 
 def test_groups_say_what_they_share_and_where_they_read():

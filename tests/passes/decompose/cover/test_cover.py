@@ -8,7 +8,7 @@ import scission
 from scission.ir.plan.plan import Block, Decomposition
 from scission.passes.connectivity.bipartite import components
 from scission.passes.connectivity.edges import relate
-from scission.passes.decompose.blocks import decompose, group, grouped_at, has_windows, is_contiguous, swapped
+from scission.passes.decompose.blocks import decompose, group, grouped_at, has_windows, is_contiguous, transposed
 from scission.passes.decompose.cover.cover import cover, cover_cost, covers, every_cover
 from scission.passes.decompose.cover_cost import CoverCost
 
@@ -58,10 +58,10 @@ def test_groups_partition_the_outputs_and_read_what_they_need(seed, kind, K, N, 
         for count in (1, 2, 3, 10, len(found.blocks)):
             fewer = group(found, count)
             assert len(fewer.blocks) <= count and not (A & ~fewer.inside()).any()
-            if not found.summed and not found.residual:
+            if not found.split_k and not found.residual:
                 assert holds(fewer, A)
         whole = grouped_at(found, CoverCost())
-        assert not (A & ~whole.inside()).any() and swapped(swapped(whole)).blocks == whole.blocks
+        assert not (A & ~whole.inside()).any() and transposed(transposed(whole)).blocks == whole.blocks
 
 
 @given(SEEDS, KINDS, st.integers(1, 12), st.integers(1, 7), st.sampled_from([0, 1, 5, 40]))
@@ -109,7 +109,7 @@ def test_inputs_are_partitioned_where_that_costs_less():
     for start in range(0, 1024, 128):  # each eighth of the inputs writes a fifth of the outputs
         A[start : start + 128, rng.choice(1024, 205, replace=False)] = True
     A = np.ascontiguousarray(A[rng.permutation(1024)])
-    found = [one for one in every_cover(relate(A), components(relate(A))) if one.summed]
+    found = [one for one in every_cover(relate(A), components(relate(A))) if one.split_k]
     assert len(found) == 1 and group(found[0], 8).mac_share == pytest.approx(0.2, abs=0.01)
     assert not (A & ~found[0].inside()).any()
 

@@ -22,10 +22,10 @@ from scission.passes.lowering.target import Target
 from scission.runtime.compare.rounding import product_bound
 
 SEED = 5
-WAYS = ("scatter", "split", "gather", "batched", "grouped")
+WAYS = ("scatter", "split", "permute", "batched", "grouped")
 VARIANTS = {  # lowering (None: as planned), dormant inputs and outputs; without, see test_lowerings.py
     "as planned": (None, (0, 0)),
-    "gather dormant": ("gather", (3, 2)),
+    "permute dormant": ("permute", (3, 2)),
     "batched dormant": ("batched", (3, 2)),
     "grouped dormant": ("grouped", (3, 2)),
     "dormant inputs": ("scatter", (2, 0)),
@@ -78,10 +78,10 @@ def suits(name, linear):
 
 COVERS = {  # lowering, what is made of the true blocks, dormant inputs and outputs
     "shared scatter": ("scatter", oracles.shared, (0, 0)),
-    "shared gather": ("gather", oracles.shared, (0, 2)),
+    "shared permute": ("permute", oracles.shared, (0, 2)),
     "shared batched": ("batched", oracles.shared, (2, 0)),
     "shared grouped": ("grouped", oracles.shared, (0, 0)),
-    "summed": ("scatter", oracles.summed, (0, 2)),
+    "split-K": ("scatter", oracles.split_k, (0, 2)),
     "residual entries scatter": ("scatter", oracles.with_residual, (0, 0)),
     "residual entries batched": ("batched", oracles.with_residual, (1, 1)),
 }
@@ -115,8 +115,8 @@ def test_every_kind_in_every_cover(kind, variant):
     sizes=oracles.block_sizes(largest=9),
     seed=st.integers(0, 999),
     dtype=st.sampled_from([np.float32, np.float64, np.float16]),
-    lowering=st.sampled_from(["scatter", "gather", "batched"]),
-    cover=st.sampled_from([oracles.shared, oracles.summed, oracles.with_residual]),
+    lowering=st.sampled_from(["scatter", "permute", "batched"]),
+    cover=st.sampled_from([oracles.shared, oracles.split_k, oracles.with_residual]),
     opset=st.sampled_from([11, 13, 16, 21]),
 )
 def test_a_cover_stays_below_the_a_priori_bound(sizes, seed, dtype, lowering, cover, opset):
@@ -135,7 +135,7 @@ def test_a_cover_stays_below_the_a_priori_bound(sizes, seed, dtype, lowering, co
 
 def test_all_but_those_known_suit_every_lowering():
     """The matrix above skips what a lowering does not suit; here that is spelt out."""
-    unsuited = {lowering: set() for lowering in ("gather", "batched", "grouped")}
+    unsuited = {lowering: set() for lowering in ("permute", "batched", "grouped")}
     for kind in KINDS:
         proto = build(np.random.default_rng(SEED), kind).model
         for linear in view(load(proto).graph, plan(proto).inline).found.linears:
@@ -144,7 +144,7 @@ def test_all_but_those_known_suit_every_lowering():
                     assert "; use '" in reason
                     kinds.add(kind)
     axes = {"matmul-left-2", "matmul-left-3", "gemm-transA", "einsum-bkhw,nk->bnhw"}
-    assert axes < unsuited["gather"] and "matmul-right-unknown" not in unsuited["gather"]
+    assert axes < unsuited["permute"] and "matmul-right-unknown" not in unsuited["permute"]
     assert {"conv-2d", "through-dequantize-columns"} < unsuited["batched"] and not unsuited["batched"] & axes
     assert axes | {"fp16", "fp64"} < unsuited["grouped"] and not any("conv" in kind for kind in unsuited["grouped"])
 
@@ -188,7 +188,7 @@ def test_other_types(kind, dtype, lowering):
     rows=st.integers(1, 5),
     seed=st.integers(0, 999),
     dtype=st.sampled_from([np.float32, np.float64, np.float16]),
-    lowering=st.sampled_from(["scatter", "gather", "batched", "grouped"]),
+    lowering=st.sampled_from(["scatter", "permute", "batched", "grouped"]),
 )
 def test_the_difference_stays_below_the_a_priori_bound(sizes, dormant, rows, seed, dtype, lowering):
     rng = np.random.default_rng(seed)
@@ -325,7 +325,7 @@ def test_the_activation_of_a_fused_gemm_keeps_its_parameters(bias, lowering, dor
     oracles.assert_close(oracles.run(model, data), oracles.run(changed, data))
 
 
-@pytest.mark.parametrize("lowering", ["scatter", "gather", "batched", "grouped"])
+@pytest.mark.parametrize("lowering", ["scatter", "permute", "batched", "grouped"])
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_infinities_stay_inside_their_block_and_become_no_nan_there(poison, lowering):
     W, truth = weight(np.random.default_rng(0), SIZES)
@@ -351,7 +351,7 @@ def test_absorbing_dormant_outputs_keeps_every_block(sizes, dormant, seed):
     assert all(truth.blocks[i].inputs.size == min(b.inputs.size for b in truth.blocks) for i in changed)
 
 
-@pytest.mark.parametrize("lowering", ["scatter", "gather", "batched", "grouped"])
+@pytest.mark.parametrize("lowering", ["scatter", "permute", "batched", "grouped"])
 def test_blocks_may_share_inputs(lowering):
     """The lowering allows it, as overlapping windows need it; only outputs belong to one block."""
     W = np.triu(np.tril(np.ones((6, 6), np.float32), 1), -1)
@@ -365,8 +365,8 @@ def test_blocks_may_share_inputs(lowering):
 
 
 IMPOSSIBLE = {  # kind, lowering -> what the plan's error says
-    ("matmul-left-2", "gather"): "'gather' needs the features on the last axis; use 'scatter'",
-    ("opset-7", "gather"): "'gather' needs operator set 11, the model has 7; use 'scatter'",
+    ("matmul-left-2", "permute"): "'permute' needs the features on the last axis; use 'scatter'",
+    ("opset-7", "permute"): "'permute' needs operator set 11, the model has 7; use 'scatter'",
     ("conv-2d", "batched"): "'batched' multiplies matrices, not images; use 'grouped' or 'scatter'",
     ("matmul-left-2", "grouped"): "'grouped' needs the features on the last axis or on that of channels; use 'batched'",
     ("fp64", "grouped"): "convolves float32 on a CPU, not double; use 'batched' or 'scatter'",
@@ -374,7 +374,7 @@ IMPOSSIBLE = {  # kind, lowering -> what the plan's error says
     ("fused-gemm-relu", "grouped"): "'grouped' cannot compute the activation function of FusedGemm; use 'scatter'",
     ("through-dequantize-columns", "batched"): "would store its quantised weight in floating point; use 'scatter'",
     ("gemm", "select"): "'select' needs a weight with a single 1 for every output; use 'scatter'",
-    ("gemm", "parallel"): "no such recurrent operator",
+    ("gemm", "cells"): "no such recurrent operator",
 }
 
 

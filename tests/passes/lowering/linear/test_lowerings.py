@@ -32,8 +32,8 @@ def test_plans_name_the_lowerings_that_there_are():
     assert there_are == set(get_args(wanted.LoweringName)) and len(LOWERINGS) == len({one.name for one in LOWERINGS})
     assert set(wanted.WAYS) == {DENSE.name, *(one.name for one in LOWERINGS)}
     assert all(lowering_of(one.name) is one for one in (DENSE, *LOWERINGS))
-    with pytest.raises(PlanError, match="'parallel' is no lowering of a linear alone; use 'scatter'"):
-        lowering_of("parallel")
+    with pytest.raises(PlanError, match="'cells' is no lowering of a linear alone; use 'scatter'"):
+        lowering_of("cells")
 
 
 @pytest.mark.parametrize("kind", KINDS)

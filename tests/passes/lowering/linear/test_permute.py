@@ -1,4 +1,4 @@
-"""The exact shape of the `gather` lowering; that it computes the right thing is in test_lowering.py."""
+"""The exact shape of the `permute` lowering; that it computes the right thing is in test_lowering.py."""
 
 import numpy as np
 import onnx
@@ -21,7 +21,7 @@ def operators_of(kind, **options):
     """Operators of the rewritten model in order, and the model."""
     planted = build(np.random.default_rng(0), kind, **options)
     plan = scission.plan(planted.model, provider="cpu", force=True)
-    split = scission.apply(planted.model, oracles.unmerged(plan, planted, "gather"))
+    split = scission.apply(planted.model, oracles.unmerged(plan, planted, "permute"))
     return [node.op_type for node in split.graph.node], split
 
 
@@ -63,7 +63,7 @@ def test_one_end_in_order_stays_as_it_is():
     nodes = [("MatMul", ["x", "W"], ["y"])]
     model = oracles.graph(nodes, {"x": ["m", 9]}, {"y": ["m", 11]}, {"W": W[order]})
     for blocks in (shuffled, shuffled[::-1]):
-        plan = oracles.edited(scission.plan(model, provider="cpu", force=True), "gather", lambda _, b=blocks: b)
+        plan = oracles.edited(scission.plan(model, provider="cpu", force=True), "permute", lambda _, b=blocks: b)
         split = scission.apply(model, plan)
         assert [node.op_type for node in split.graph.node] == [*ENTER, *["MatMul"] * 3, "Concat"]
         x = {"x": np.random.default_rng(2).standard_normal((5, 9)).astype(np.float32)}

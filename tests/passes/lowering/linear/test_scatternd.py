@@ -57,7 +57,7 @@ def expected_transposes(linear):
 def test_what_splits_is_gather_products_and_one_scatter_in_every_kind(kind, dormant):
     planted = build(np.random.default_rng(5), kind, dormant=dormant)
     plan = scission.plan(planted.model, provider="cpu", threads=1, lowering="scatternd")
-    assert {step.lowering for step in plan.steps} <= {"dense", "scatternd", "parallel"}
+    assert {step.lowering for step in plan.steps} <= {"dense", "scatternd", "cells"}
     changed = scission.apply(planted.model, plan)
     by_origin = emitted(changed)
     linears = {one.address: one for one in survey(load(planted.model).graph).linears}

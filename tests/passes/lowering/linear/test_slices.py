@@ -15,7 +15,7 @@ from scission import PlanError
 from scission.models.planted.products import build
 
 KINDS = ("conv-window", "conv-window-1d", "conv-transpose", "matmul-stack", "matmul-stack-shared")
-SINGLE = ("gather", "batched", "scatternd")
+SINGLE = ("permute", "batched", "scatternd")
 
 
 def plan(model, **options):

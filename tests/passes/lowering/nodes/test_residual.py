@@ -61,21 +61,22 @@ def test_several_residual_entries_of_one_output_are_added_in_steps():
 
 
 def test_blocks_that_share_outputs_are_added_to_the_zero_channel_which_holds_the_bias():
-    operators, split = operators_of("gemm-c-N", oracles.summed)
+    operators, split = operators_of("gemm-c-N", oracles.split_k)
     assert operators[-11:] == ["Shape", "Gather", "Concat", "Expand", *["ScatterND"] * 6, "Transpose"]
     assert operators.count("Gemm") == 6
     (channel,) = (t for t in split.graph.initializer if t.name.endswith("zero/channel"))
     assert onnx.numpy_helper.to_array(channel).all()
 
 
-@pytest.mark.parametrize("cover", [oracles.summed, oracles.with_residual])
+@pytest.mark.parametrize("cover", [oracles.split_k, oracles.with_residual])
 def test_what_has_no_features_first_layout_is_refused_by_name(cover):
     with pytest.raises(PlanError, match=r"linear: .* are added up in features-first layout"):
         operators_of("conv-2d", cover)
 
 
 @pytest.mark.parametrize(
-    ("cover", "lowering"), [(oracles.summed, "gather"), (oracles.summed, "batched"), (oracles.with_residual, "gather")]
+    ("cover", "lowering"),
+    [(oracles.split_k, "permute"), (oracles.split_k, "batched"), (oracles.with_residual, "permute")],
 )
 def test_a_lowering_that_cannot_add_is_refused(cover, lowering):
     with pytest.raises(PlanError, match=f"'{lowering}' .*; use 'scatter'"):
@@ -87,7 +88,7 @@ def test_an_edited_plan_that_drops_a_residual_entry_or_a_block_is_refused():
     plan = scission.plan(planted.model, force=True)
     for made, dropped in (
         (oracles.with_residual, lambda d: Decomposition(d.shape, d.blocks, residual=d.residual[1:])),
-        (oracles.summed, lambda d: Decomposition(d.shape, d.blocks[1:], summed=True)),
+        (oracles.split_k, lambda d: Decomposition(d.shape, d.blocks[1:], split_k=True)),
     ):
         edited = oracles.unmerged(
             plan, planted, "scatter", lambda truth, made=made, dropped=dropped: dropped(made(truth))
@@ -134,11 +135,11 @@ def edited(plan, nodes, **fields):
 @pytest.mark.parametrize("make", [lambda: ffn_plan(), lambda: lstm_plan()])
 def test_what_several_operators_compute_together_has_no_residual_entries_and_no_sums(make):
     model, plan = make()
-    assert {step.lowering for step in plan.steps} <= {"region", "parallel"}
+    assert {step.lowering for step in plan.steps} <= {"region", "cells"}
     node = plan.steps[0].node
     block = plan.steps[0].decomposition.blocks[0]
     free = np.setdiff1d(np.arange(plan.steps[0].shape[0]), block.inputs)
-    for fields in ({"residual": ((int(free[0]), int(block.outputs[0])),)}, {"summed": True}):
+    for fields in ({"residual": ((int(free[0]), int(block.outputs[0])),)}, {"split_k": True}):
         with pytest.raises(PlanError, match=f"{node}: .* has no place for"):
             scission.apply(model, edited(plan, [node], **fields))
 

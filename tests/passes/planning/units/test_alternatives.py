@@ -20,7 +20,7 @@ from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 
 
-def units_of(model, **options):
+def hidden_block(model, **options):
     loaded = load(model)
     plan = make_plan(loaded, PlanSettings(**{"force": True, **options}))
     seen = planned_view(loaded.graph, plan)
@@ -29,7 +29,7 @@ def units_of(model, **options):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_alternative_can_take_the_place_of_its_unit(kind):
-    loaded, plan, seen, units = units_of(build(np.random.default_rng(0), kind).model)
+    loaded, plan, seen, units = hidden_block(build(np.random.default_rng(0), kind).model)
     assert units
     for unit in units:
         found = alternatives(unit, seen, plan, threads=1)
@@ -43,7 +43,7 @@ def test_every_alternative_can_take_the_place_of_its_unit(kind):
 
 def test_a_region_is_lowered_in_other_layouts_and_apart_and_computes_the_same():
     model = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model
-    loaded, plan, seen, (unit,) = units_of(model)
+    loaded, plan, seen, (unit,) = hidden_block(model)
     found = alternatives(unit, seen, plan, threads=1, most=9)
     kinds = {(one.regions[0].layout, one.regions[0].blocks_per_node > 1) for one in found if one.regions}
     assert kinds == {
@@ -61,21 +61,21 @@ def test_a_region_is_lowered_in_other_layouts_and_apart_and_computes_the_same():
 
 def test_operators_apart_are_an_alternative_where_they_gain():
     model = planted_ffn.build(np.random.default_rng(0), d=512, hidden=2048, blocks=8).model
-    _, plan, seen, (unit,) = units_of(model)
+    _, plan, seen, (unit,) = hidden_block(model)
     assert unit.region is not None
     (apart,) = (one for one in alternatives(unit, seen, plan, threads=1) if one.way == "apart")
     assert apart.regions == () and any(step.lowering != "dense" for step in apart.steps)
 
 
 def test_few_alternatives_hold_the_planned_one_and_every_kind_comes_before_a_second_of_one():
-    _, plan, seen, (unit,) = units_of(build(np.random.default_rng(0), "gemm", sizes=[(32, 32)] * 16).model)
+    _, plan, seen, (unit,) = hidden_block(build(np.random.default_rng(0), "gemm", sizes=[(32, 32)] * 16).model)
     assert [one.way for one in alternatives(unit, seen, plan, threads=1, most=1)] == [unit.way]
     ways = alternatives(unit, seen, plan, threads=1, most=4)
     assert len({one.steps[0].lowering for one in ways}) == 4
 
 
 def test_a_plan_edited_by_hand_is_an_alternative_too():
-    _, plan, seen, (unit,) = units_of(build(np.random.default_rng(0), "gemm", sizes=[(4, 4)] * 6).model)
+    _, plan, seen, (unit,) = hidden_block(build(np.random.default_rng(0), "gemm", sizes=[(4, 4)] * 6).model)
     step = unit.steps[0]
     inputs, outputs = (np.arange(extent) for extent in step.shape)
     whole = Decomposition(step.shape, (Block(inputs, outputs),))  # no halving of 6 blocks makes this scatter
@@ -86,16 +86,16 @@ def test_a_plan_edited_by_hand_is_an_alternative_too():
 
 
 def test_row_groups_have_alternatives():
-    _, plan, seen, units = units_of(made(np.random.default_rng(0), 64, 128)[0])
+    _, plan, seen, units = hidden_block(made(np.random.default_rng(0), 64, 128)[0])
     ways = {one.way for unit in units for one in alternatives(unit, seen, plan, threads=1)}
     assert any("row groups" in way for way in ways)
 
 
 def test_recurrent_operators_are_tried_with_fewer_groups():
     cell = Cell(op="LSTM", direction="bidirectional", sizes=((4, 8),) * 4)
-    loaded, plan, seen, (unit,) = units_of(build_cell(np.random.default_rng(0), cell).model)
-    assert {one.way for one in alternatives(unit, seen, plan, threads=1)} == {"parallel 4+4"}  # every block was forced
+    loaded, plan, seen, (unit,) = hidden_block(build_cell(np.random.default_rng(0), cell).model)
+    assert {one.way for one in alternatives(unit, seen, plan, threads=1)} == {"cells 4+4"}  # every block was forced
     found = alternatives(unit, seen, dataclasses.replace(plan, grain=Grain()), threads=1)
-    assert {one.way for one in found} == {"parallel 4+4", "parallel 2+2"}
+    assert {one.way for one in found} == {"cells 4+4", "cells 2+2"}
     for one in found:
         rewrite(loaded.graph, replaced(plan, unit, one.steps, one.regions))

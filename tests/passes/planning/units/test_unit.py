@@ -40,7 +40,7 @@ def test_both_directions_of_a_recurrent_operator_are_one_unit():
     cell = Cell(op="GRU", direction="bidirectional", sizes=((2, 3), (2, 3)))
     _, plan, seen = planned(build_cell(np.random.default_rng(0), cell).model, force=True)
     (unit,) = plan_units(plan, seen)
-    assert len(unit.steps) == len(unit.operators) == 2 and not unit.linears and unit.way == "parallel 2+2"
+    assert len(unit.steps) == len(unit.operators) == 2 and not unit.linears and unit.way == "cells 2+2"
 
 
 def test_what_stays_dense_is_a_unit_only_when_it_splits_and_little_is_predicted():

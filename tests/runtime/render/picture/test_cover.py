@@ -20,7 +20,7 @@ WEIGHTS = {
     "residual": glued.build(rng, 8, 64, inputs=0, residual=60).W,
     "a dense output": glued.build(rng, 4, 128, inputs=1, outputs=1, residual=0).W,
     "subsets": SUBSETS,
-    "subsets, summed": SUBSETS.T,
+    "subsets, split_k": SUBSETS.T,
     "squares": np.kron(np.eye(3), np.ones((8, 6))),
     "dense": np.ones((1, 70)),
     "nothing": np.zeros((3, 1)),

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scission import Block, Decomposition
-from scission.passes.decompose.blocks import in_order, swapped
+from scission.passes.decompose.blocks import in_order, transposed
 from scission.runtime.render.picture import raster
 from scission.runtime.render.picture.cover_layout import arrange, shade
 
 
-def groups(seed, layered=False, summed=False):
+def groups(seed, layered=False, split_k=False):
     """Random groups of outputs over random inputs, some of them read by nobody."""
     rng = np.random.default_rng(seed)
     K, N = (int(size) for size in rng.integers(1, 30, 2))
@@ -21,7 +21,7 @@ def groups(seed, layered=False, summed=False):
             blocks.append(Block(reads, np.flatnonzero(owner == group)))
     layers = tuple((int(layer), int(layer)) for layer in rng.permutation(len(blocks))) if layered else ()
     found = Decomposition((K, N), tuple(blocks), layers)
-    return swapped(found) if summed else found
+    return transposed(found) if split_k else found
 
 
 CASES = st.builds(groups, st.integers(0, 2**32 - 1), st.just(False), st.booleans())

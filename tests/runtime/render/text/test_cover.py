@@ -78,11 +78,11 @@ def test_the_groups_of_the_best_form_are_rows():
         assert line.split()[:5] == [str(index), str(outputs), str(inputs), str(group.shared), "yes"]
 
 
-def test_summed_groups_share_outputs():
+def test_split_k_groups_share_outputs():
     reads = np.random.default_rng(0).random((8, 256)) < 0.25
     found = cover(np.repeat(reads, 64, axis=0), threads=1)
-    found = replace(found, forms=tuple(form for form in found.forms if form.kind in ("dense", "summed groups")))
-    assert found.best.kind == "summed groups" and "shared outputs" in text(found)
+    found = replace(found, forms=tuple(form for form in found.forms if form.kind in ("dense", "split-K groups")))
+    assert found.best.kind == "split-K groups" and "shared outputs" in text(found)
 
 
 def test_long_tables_are_cut_unless_everything_is_asked_for():
