@@ -17,6 +17,7 @@ from ..onnx_ir import onnx_ir as ir
 from .axis_rule import AxisRule, RuleView, Sizes, UnknownRuleError, aligned, kept, reads
 from .moving_rules import MOVING_RULES
 from .product_rules import PRODUCT_RULES
+from .window_rules import WINDOW_RULES
 
 __all__ = ["RULES", "axis_rule"]
 
@@ -120,31 +121,6 @@ def _reduce(view: RuleView) -> AxisRule:
     return AxisRule(same=same, mixed=frozenset(map(reads, over)), ranks={0: rank if keeps else len(stay)})
 
 
-def _global_pool(view: RuleView) -> AxisRule:
-    """Over all axes but the first two."""
-    rank = view.rank(0)
-    mixed = frozenset(map(reads, range(2, rank)))
-    return AxisRule(same=kept(range(2), range(2)), mixed=mixed, ranks={0: rank})
-
-
-def _pool(view: RuleView) -> AxisRule:
-    """Windows along all axes but the first two, which need their places."""
-    if len(view.results) > 1:
-        raise UnknownRuleError("counts the places of its largest elements over all axes")
-    # In no group, so pinned: a window takes neighbours.
-    return AxisRule(same=kept(range(2), range(2)), ranks={0: view.rank(0)})
-
-
-def _batch_norm(view: RuleView) -> AxisRule:
-    """Each channel, the second axis, with numbers of its own."""
-    rank = view.rank(0)
-    if view.attribute("training_mode", 0) or not view.attribute("spatial", 1) or rank < 2:
-        raise UnknownRuleError("is no norm of channels")
-    first, channel, *others = aligned(view, (0,))
-    same = (first, (*channel, *(reads(0, index) for index in view.present[1:])), *others)
-    return AxisRule(same=same, ranks={0: rank})
-
-
 Rule: TypeAlias = Callable[[RuleView], AxisRule]
 RULES: dict[str, Rule] = {
     **dict.fromkeys(POINTWISE, _pointwise),
@@ -153,10 +129,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(SKIP_NORMS, _skip_norm),
     **dict.fromkeys(SOFTMAX, _softmax),
     **dict.fromkeys(REDUCING, _reduce),
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
-    **dict.fromkeys(("AveragePool", "MaxPool", "LpPool"), _pool),
-    "BatchNormalization": _batch_norm,
     "Dropout": _dropout,
     **MOVING_RULES,
     **PRODUCT_RULES,
+    **WINDOW_RULES,
 }

@@ -12,7 +12,7 @@ import numpy as np
 from ...ir.axes.axis_rule import Sizes
 from ...ir.axes.shared_axis import Dim
 from ...ir.disjoint_sets import DisjointSets
-from .interval import Bools
+from .bounds.interval import Bools
 
 __all__ = ["AxisClasses", "Constraint", "Masks"]
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.axes.shared_axis import Dim
+from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import Masks
 
 __all__ = ["CutPlaces", "Grid", "Pinned"]
@@ -16,9 +17,10 @@ __all__ = ["CutPlaces", "Grid", "Pinned"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pinned:
-    """Axes of which everything stays."""
+    """Axes of which everything stays; by: the node that needs all of it, None where that is outside of the model."""
 
     dims: Sequence[Dim]
+    by: ir.Node | None = None
 
     def hold(self, masks: Masks) -> None:
         """Keep all of them."""

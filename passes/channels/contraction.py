@@ -13,11 +13,12 @@ from ...ir.axes.axis_rule import Operand, RuleView
 from ...ir.axes.shared_axis import Dim
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import Constraint, Masks
-from .forward import Facts
-from .interval import Bools, Floats
-from .products import is_padded, weight_of
+from .bounds.forward import Facts
+from .bounds.interval import Bools, Floats
+from .bounds.products import is_padded, weight_of
+from .sums import softmax_ignores, sum_over, sums_of
 
-__all__ = ["Contraction", "FoldedConstant", "Sum", "Tiny", "contraction_of", "convolution_of"]
+__all__ = ["Contraction", "FoldedConstant", "Tiny", "contraction_of", "convolution_of"]
 
 FEW = 32  # results that are looked at first
 
@@ -31,19 +32,6 @@ class FoldedConstant:
     node: ir.Node
     axis: int  # counted from the last, 1
     added: Floats
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sum:
-    """A sum over an axis of two values, neither of them constant: zeros of either add nothing."""
-
-    dims: Sequence[Dim]  # one of each, in one class
-    free: Bools | None  # places that add nothing
-
-    def hold(self, masks: Masks) -> None:
-        """Keep what adds something."""
-        for dim in self.dims:
-            masks.keep(dim, True if self.free is None or self.free.size != masks.classes.extent(dim) else ~self.free)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +147,7 @@ def contraction_of(node: ir.Node, facts: Facts, tiny: Tiny) -> list[Constraint] 
         return _of_matmul(view, facts, tiny)
     if node.op_type in ("Gemm", "FusedGemm"):
         return _of_gemm(view, facts, tiny)
-    return None
+    return sums_of(node, facts)
 
 
 def _of_matmul(view: RuleView, facts: Facts, tiny: Tiny) -> list[Constraint] | None:
@@ -177,24 +165,10 @@ def _of_matmul(view: RuleView, facts: Facts, tiny: Tiny) -> list[Constraint] | N
         inner = (right, b - 1 if turned[1] else b - 2)
         return [_constant(facts, inner, Operand(node, 0), layout=layout, at=2, tiny=tiny, scale=scale)]
     ends = []
-    for index, (value, rank) in enumerate(((left, a), (right, b))):
+    for index, rank in enumerate((a, b)):
         last = (index == 0) != turned[index] or rank == 1
-        ends.append((value, rank - 1 if last else rank - 2))
-    return [_sum(facts, node, ends)]
-
-
-def _sum(facts: Facts, node: ir.Node, ends: Sequence[tuple[ir.Value, int]]) -> Constraint:
-    """A sum of products of elements of two values: zeros of either add nothing."""
-    free: Bools | None = None
-    for value, axis in ends:
-        bounds, extent = facts.of(value), facts.sizes.extent(value, axis)
-        if bounds is not None and extent is not None:
-            low, high = bounds.along(axis, extent)
-            zero = (low == 0) & (high == 0)
-            free = zero if free is None or free.size != zero.size else free | zero
-    dims = [(Operand(node, index) if value in facts.sizes.constants else value, axis)
-            for index, (value, axis) in enumerate(ends)]  # fmt: skip
-    return Sum(dims, free)
+        ends.append((index, rank - 1 if last else rank - 2))
+    return [sum_over(facts, node, ends, shifts=softmax_ignores(facts, node))]
 
 
 def _of_gemm(view: RuleView, facts: Facts, tiny: Tiny) -> list[Constraint] | None:
@@ -258,7 +232,7 @@ def convolution_of(node: ir.Node, facts: Facts, tiny: Tiny) -> Contraction | Non
     turned = node.op_type == "ConvTranspose"
     bias = view.operand(2)
     kernel = view.constants.describe(W)[0][2:]
-    exact = not turned and not is_padded(view, kernel) and (bias is None or bias in view.constants)
+    exact = not is_padded(view, kernel) and (bias is None or bias in view.constants)
     groups = int(view.attribute("group", 1))
     layout, at = "ti" if turned else "oi", len(kernel) + 1
     found = _constant(facts, (x, 1), Operand(node, 1), layout=layout, at=at, tiny=tiny, groups=groups)

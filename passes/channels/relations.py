@@ -14,9 +14,9 @@ from ...ir.axes.shared_axis import Dim
 from ...ir.graph.operators import CONVOLUTIONS, MEASURING, is_one_of, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import AxisClasses, Constraint
+from .bounds.forward import Facts
 from .constraints import CutPlaces, Grid, Pinned
 from .contraction import Contraction, Tiny, contraction_of, convolution_of
-from .forward import Facts
 
 __all__ = ["GROUPS", "Relations", "relations_of"]
 
@@ -34,11 +34,11 @@ class Relations:
     constraints: list[Constraint] = field(default_factory=list)
     contractions: list[Contraction] = field(default_factory=list)
 
-    def pin(self, facts: Facts, places: Iterable[Place]) -> None:
-        """Keep every axis of some values."""
+    def pin(self, facts: Facts, places: Iterable[Place], by: ir.Node | None = None) -> None:
+        """Keep every axis of some values, for a node, or for what is outside of the model."""
         dims = [(place, axis) for place in places for axis in range(len(facts.sizes.of(place) or ()))]
         if dims := [dim for dim in dims if self.classes.extent(dim) > 1]:
-            self.constraints.append(Pinned(dims))
+            self.constraints.append(Pinned(dims, by))
 
 
 def relations_of(model: ir.Model, facts: Facts, tiny: Tiny) -> Relations:
@@ -67,20 +67,20 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         extents = facts.sizes.of(own[False, 0])
         measured = None if extents is None else _measured(node, len(extents))
         if measured is None:
-            found.pin(facts, own.values())
+            found.pin(facts, own.values(), node)
         else:
-            found.constraints.append(Pinned([(own[False, 0], axis) for axis in measured]))
+            found.constraints.append(Pinned([(own[False, 0], axis) for axis in measured], node))
         return
     if is_standard(node) and node.op_type in CONVOLUTIONS and (relation := convolution_of(node, facts, tiny)):
         _relate_convolution(found, facts, node, relation)
         return
     if isinstance(rule, str):
-        found.pin(facts, own.values())
+        found.pin(facts, own.values(), node)
         return
 
     untold = [value for index, value in enumerate(node.outputs) if index not in rule.ranks and _is_read(value)]
     if untold:  # such as the means of a norm, whose axes nothing ties to those of the others
-        found.pin(facts, own.values())
+        found.pin(facts, own.values(), node)
         return
 
     def dim(ref: AxisRef) -> Dim:
@@ -89,7 +89,7 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
     for group in rule.same:
         dims = [dim(ref) for ref in group]
         if not found.classes.join(dims):
-            found.constraints.append(Pinned([one for one in dims if found.classes.extent(one) > 1]))
+            found.constraints.append(Pinned([one for one in dims if found.classes.extent(one) > 1], node))
     free = {ref for group in rule.same for ref in group}
     sums = contraction_of(node, facts, tiny) if rule.mixed else []
     if sums is not None:
@@ -97,15 +97,15 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         found.constraints.extend(sums)
         found.contractions.extend([one for one in sums if isinstance(one, Contraction)])
     else:
-        found.constraints.append(Pinned([dim(ref) for ref in rule.mixed]))
-    moved = list(_moved(found, rule, dim))
+        found.constraints.append(Pinned([dim(ref) for ref in rule.mixed], node))
+    moved = list(_moved(found, node, rule, dim))
     free |= {ref for refs, _ in moved for ref in refs}
     found.constraints.extend([constraint for _, some in moved for constraint in some])
     for key, place in own.items():
         rank = len(facts.sizes.of(place) or ())
         rest = [(place, axis) for axis in range(rank) if AxisRef(*key, axis) not in free]
         if rest := [one for one in rest if found.classes.extent(one) > 1]:
-            found.constraints.append(Pinned(rest))
+            found.constraints.append(Pinned(rest, node))
 
 
 def _is_read(value: ir.Value) -> bool:
@@ -113,7 +113,7 @@ def _is_read(value: ir.Value) -> bool:
 
 
 def _moved(
-    found: Relations, rule: AxisRule, dim: Callable[[AxisRef], Dim]
+    found: Relations, node: ir.Node, rule: AxisRule, dim: Callable[[AxisRef], Dim]
 ) -> Iterator[tuple[list[AxisRef], list[Constraint]]]:
     """Axes that are cut, joined or regrouped, each with what holds of it."""
     for cut in rule.cuts:
@@ -123,7 +123,7 @@ def _moved(
             extent = found.classes.sizes.extent(*dim(piece.source))
             stepped = isinstance(piece.taken, slice) and piece.taken.step not in (None, EDITED_STEP)
             if cut.target is None or extent is None or piece.taken is None or stepped or isinstance(piece.taken, int):
-                constraints = [Pinned([dim(ref) for ref in refs])]
+                constraints = [Pinned([dim(ref) for ref in refs], node)]
                 break
             taken = np.arange(extent)[piece.taken]
             constraints.append(CutPlaces(dim(cut.target), dim(piece.source), taken, start))
@@ -131,7 +131,7 @@ def _moved(
         else:
             assert cut.target is not None
             if found.classes.sizes.extent(*dim(cut.target)) != start:
-                constraints = [Pinned([dim(ref) for ref in refs])]
+                constraints = [Pinned([dim(ref) for ref in refs], node)]
         yield refs, constraints
     if rule.regrouped is None:
         return
@@ -141,13 +141,13 @@ def _moved(
         old = {AxisRef(False, 0, axis): rule.regrouped.before[axis] for axis in group.before}
         new = {AxisRef(True, 0, axis): rule.regrouped.after[axis] for axis in group.after}
         before, after = ([(dim(ref), extent) for ref, extent in side.items()] for side in (old, new))
-        yield [*old, *new], _grids(found, before, after, group.is_open)
+        yield [*old, *new], _grids(found, node, before, after, group.is_open)
 
 
 Sized: TypeAlias = "tuple[Dim, int | str | None]"
 
 
-def _grids(found: Relations, before: list[Sized], after: list[Sized], is_open: bool) -> list[Constraint]:
+def _grids(found: Relations, node: ir.Node, before: list[Sized], after: list[Sized], is_open: bool) -> list[Constraint]:
     """What holds of axes that become others, the elements in the same order."""
     if not is_open and all(isinstance(extent, int) for _, extent in (*before, *after)):
         for whole, parts in ((before, after), (after, before)):
@@ -158,7 +158,7 @@ def _grids(found: Relations, before: list[Sized], after: list[Sized], is_open: b
                 return [Grid(long[0], sides)]
             if not long:
                 return []
-    return [Pinned([dim for dim, _ in (*before, *after) if found.classes.extent(dim) > 1])]
+    return [Pinned([dim for dim, _ in (*before, *after) if found.classes.extent(dim) > 1], node)]
 
 
 def _relate_convolution(found: Relations, facts: Facts, node: ir.Node, relation: Contraction) -> None:
@@ -194,7 +194,7 @@ def _relate_convolution(found: Relations, facts: Facts, node: ir.Node, relation:
     relation = replace(relation, outer=outputs[0])
     found.constraints.append(relation)
     found.contractions.append(relation)
-    found.constraints.append(Pinned([one for one in rest if classes.extent(one) > 1]))
+    found.constraints.append(Pinned([one for one in rest if classes.extent(one) > 1], node))
 
 
 def _measured(node: ir.Node, rank: int) -> Iterable[int] | None:

@@ -13,9 +13,9 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.operators import CONVOLUTIONS
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import Constraint, Masks
+from .bounds.forward import facts_of
+from .bounds.interval import Bools
 from .contraction import Contraction, FoldedConstant
-from .forward import facts_of
-from .interval import Bools
 from .relations import GROUPS, Relations, relations_of
 
 __all__ = ["Removal", "removal_of"]

@@ -13,8 +13,8 @@ from ...ir.graph.view import view
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import PlanError
 from ...ir.plan.removed_channels import CutAxis, RemovedChannels
+from ..channels.bounds.interval import Bools
 from ..channels.contraction import FoldedConstant
-from ..channels.interval import Bools
 from ..channels.removal import Removal, removal_of
 from ..decompose.fingerprint import fingerprint
 from ..lowering.nodes.emitter import Names

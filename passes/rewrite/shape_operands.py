@@ -11,7 +11,7 @@ from ...ir.axes.axis_rule import Operand, Place, RuleView
 from ...ir.graph.operators import CONVOLUTIONS, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.provenance import ORIGIN, ROLE
-from ..channels.interval import Bools
+from ..channels.bounds.interval import Bools
 from ..channels.removal import Removal
 from ..lowering.nodes.emitter import Names
 from .constant_copies import NewConstants

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-__all__ = ["RandomNetwork", "network"]
+__all__ = ["RandomNetwork", "activated", "attention", "conv", "dense", "linear", "sparse"]
 
 POINTWISE = ("Relu", "Tanh", "Sigmoid", "Softplus", "Gelu", "HardSwish", "Abs", "Elu")
 
@@ -41,6 +41,13 @@ class RandomNetwork:
         self.nodes.append(helper.make_node(kind, names, [result], f"n{self.count}", **attributes))
         return result
 
+    def split(self, x: str, sizes: list[int], axis: int) -> tuple[str, ...]:
+        """Append a Split."""
+        self.constants[held := self.fresh()] = np.array(sizes)
+        results = [self.fresh() for _ in sizes]
+        self.nodes.append(helper.make_node("Split", [x, held], results, f"n{self.count}", axis=axis))
+        return tuple(results)
+
     def normal(self, *shape: int) -> Any:
         return self.rng.standard_normal(shape).astype(np.float32)
 
@@ -57,13 +64,6 @@ class RandomNetwork:
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
         )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-
-
-def network(seed: int) -> tuple[onnx.ModelProto, dict[str, Any], RandomNetwork]:
-    """A network of a kind that the seed chooses, inputs for it, and how it was made."""
-    made = RandomNetwork(np.random.default_rng(seed))
-    kind = made.rng.choice(["dense", "conv", "attention"])
-    return {"dense": dense, "conv": conv, "attention": attention}[kind](made)
 
 
 def sparse(made: RandomNetwork, K: int, N: int) -> Any:

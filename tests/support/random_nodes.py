@@ -187,8 +187,32 @@ def quantise(draw):
     return case("QuantizeLinear", "x s", {"x": x, "s": [x[at]]}, axis=at)
 
 
+def pad(draw):
+    x = shape(draw)
+    ends = [draw(st.integers(0, 2)) if draw(st.booleans()) else 0 for _ in range(2 * len(x))]
+    mode = draw(st.sampled_from(["constant", "edge"]))
+    return case("Pad", "x p", {"x": x}, {"p": ints(*ends)}, mode=mode)
+
+
+def resize(draw):
+    x = [1, *shape(draw, 1, 3)]
+    scales = [1, *(draw(st.sampled_from([1, 2])) for _ in x[1:])]
+    return case("Resize", "x - s", {"x": x}, {"s": np.array(scales, np.float32)}, mode="nearest")
+
+
+def instance_norm(draw):
+    x = shape(draw, least=3)
+    return case("InstanceNormalization", "x s b", {"x": x, "s": [x[1]], "b": [x[1]]})
+
+
+def tile(draw):
+    x = shape(draw)
+    return case("Tile", "x n", {"x": x}, {"n": ints(*(draw(st.integers(1, 2)) for _ in x))})
+
+
 MAKERS = (unary, binary, choice, softmax, norm, reduction, transpose, squeeze, unsqueeze, reshape, flatten, expand)
 MAKERS += (gather, window, concat, split, product, vectors, gemm, einsum, conv, batch_norm, quantise)
+MAKERS += (pad, resize, instance_norm, tile)
 
 
 @st.composite

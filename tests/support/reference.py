@@ -16,7 +16,9 @@ OPSET = 17
 
 
 def node(op, inputs, outputs, name="", domain="", **attributes):
-    return helper.make_node(op, inputs.split(), outputs.split(), name, domain=domain, **attributes)
+    """A node from names with spaces between them; '-' is an operand that is left out."""
+    read = ["" if one == "-" else one for one in inputs.split()]
+    return helper.make_node(op, read, outputs.split(), name, domain=domain, **attributes)
 
 
 def values(spec):

@@ -1,4 +1,4 @@
-"""Bounds through operators that move elements, and through sums, norms and pools of them."""
+"""Bounds through operators that move elements, and that make them integers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...ir.axes.axis_rule import AxisRule, RuleView
-from ...ir.axes.regrouping import Regrouping
-from .interval import Floats, Interval, hull_of, tidied, unknown
+from ....ir.axes.axis_rule import AxisRule, RuleView
+from ....ir.axes.regrouping import Regrouping
+from .interval import Floats, Interval, hull_of, tidied
 
-__all__ = ["MOVING"]
+__all__ = ["MOVING", "by_groups"]
 
 Transfer: TypeAlias = "Callable[[RuleView, AxisRule, Sequence[Interval]], Interval | list[Interval] | None]"
 
 
-def _by_groups(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
+def by_groups(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
     """Axes of the first operand that go on, each to one of the result; those that go are the same all along."""
     target = {ref.axis: axis for ref, axis in _pairs(rule)}
     gone = [axis for axis in range(given[0].rank) if axis not in target]
@@ -139,31 +139,6 @@ def _softmax(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Inter
     return Interval(0 * ones, ones, axes[0] if len(axes) == 1 else None)
 
 
-def _mean(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
-    """Means, largest and smallest lie between the bounds of what they are of."""
-    return _by_groups(view, rule, [given[0].hull(ref.axis for ref in rule.mixed)])
-
-
-def _pool(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
-    """Windows of one channel; zeros that are counted beside it are among what they are of."""
-    x = given[0].hull(range(2, given[0].rank))
-    if view.node.op_type == "AveragePool" and view.attribute("count_include_pad", 0):
-        x = Interval(np.minimum(x.low, 0), np.maximum(x.high, 0))
-    return x
-
-
-def _batch_norm(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
-    x, scale, bias, mean, variance = (
-        one if index == 0 else one.moved(lambda side: side.reshape(1, -1, *[1] * (given[0].rank - 2)))
-        for index, one in enumerate(given)
-    )
-    if not all(one.known.all() for one in (scale, bias, mean, variance)):
-        return unknown(x.rank)
-    factor = scale.low / np.sqrt(variance.low + float(view.attribute("epsilon", 1e-5)))
-    ends = [np.where(factor == 0, 0.0, (side - mean.low) * factor) + bias.low for side in (x.low, x.high)]
-    return Interval(np.minimum(*ends), np.maximum(*ends))
-
-
 def _quantise(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
     """To integers, where rounding cannot decide which."""
     x, scale, zero = _scaled(view, given)
@@ -211,12 +186,9 @@ def _integers(view: RuleView) -> tuple[float, float]:
 NEAR_HALF = 1e-3  # of a step: nearer to the middle of two integers, rounding may decide which it is
 
 MOVING: dict[str, Transfer] = {
-    **dict.fromkeys(("Squeeze", "Transpose", "Unsqueeze"), _by_groups),
+    **dict.fromkeys(("Squeeze", "Transpose", "Unsqueeze"), by_groups),
     **dict.fromkeys(("Reshape", "Flatten"), _reshape),
     **dict.fromkeys(("Slice", "Split"), _cut),
-    **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "GlobalAveragePool", "GlobalMaxPool"), _mean),
-    **dict.fromkeys(("AveragePool", "MaxPool"), _pool),
-    "BatchNormalization": _batch_norm,
     "Concat": _concat,
     "DequantizeLinear": _dequantise,
     "Expand": _expand,

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...ir.graph.node import NodeView
-from .interval import Floats, Interval, hull_of, tidied
+from ....ir.graph.node import NodeView
+from .deciding import DECIDING
+from .interval import Floats, Interval, tidied
 
 __all__ = ["ELEMENTWISE", "clipped"]
 
@@ -84,11 +85,6 @@ def _smallest(_: NodeView, given: Sequence[Interval]) -> Interval:
     for one in given[1:]:
         low, high = np.minimum(low, one.low), np.minimum(high, one.high)
     return Interval(low, high)
-
-
-def _either(_: NodeView, given: Sequence[Interval]) -> Interval:
-    """Where: one or the other, whatever the condition."""
-    return hull_of(given[1:])
 
 
 def clipped(view: NodeView, given: Sequence[Interval]) -> Interval:
@@ -226,6 +222,16 @@ def _with(own: Callable[[NodeView], Function], sign: Callable[[NodeView], bool])
     return lambda view, given: (rising if sign(view) else other)(view, given)
 
 
+def _threshold(view: NodeView) -> Function:
+    alpha = float(view.attribute("alpha", 1.0))
+    return lambda x: np.where(x > alpha, x, 0.0)
+
+
+def _shrunk(view: NodeView) -> Function:
+    bias, lambd = float(view.attribute("bias", 0.0)), float(view.attribute("lambd", 0.5))
+    return lambda x: np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0.0))
+
+
 def _rises(view: NodeView) -> bool:
     return bool(view.attribute("alpha", 1.0) >= 0 and view.attribute("gamma", 1.0) >= 0)
 
@@ -238,6 +244,7 @@ def _cast(view: NodeView, given: Sequence[Interval]) -> Interval | None:
 FLOAT_TYPES = (1, 10, 11, 16)  # float32, float16, float64, bfloat16 in ONNX's own numbers
 
 ELEMENTWISE: dict[str, Any] = {
+    **DECIDING,
     **dict.fromkeys(("Add", "Sum"), _sum),
     **dict.fromkeys(("Identity", "Dropout"), _same),
     "Sub": _difference,
@@ -248,7 +255,6 @@ ELEMENTWISE: dict[str, Any] = {
     "Mean": _mean,
     "Max": _largest,
     "Min": _smallest,
-    "Where": _either,
     "Clip": clipped,
     "Cast": _cast,
     "Pow": _power,
@@ -273,6 +279,18 @@ ELEMENTWISE: dict[str, Any] = {
     **dict.fromkeys(("QuickGelu", "Swish"), _pointwise(_swish)),
     "Mish": _pointwise(_plain(lambda x: x * np.tanh(_softplus(x)))),
     "HardSwish": _pointwise(_plain(lambda x: x * np.clip(x / 6 + 0.5, 0, 1))),
+    "ThresholdedRelu": _pointwise(_threshold),
+    "Shrink": _pointwise(_shrunk),
+    "Log": _rising(_plain(np.log)),
+    "Atan": _rising(_plain(np.arctan)),
+    "Asinh": _rising(_plain(np.arcsinh)),
+    "Sinh": _rising(_plain(np.sinh)),
+    "Asin": _rising(_plain(np.arcsin)),
+    "Atanh": _rising(_plain(np.arctanh)),
+    "Acosh": _rising(_plain(np.arccosh)),
+    "Acos": _pointwise(_plain(np.arccos), 0, 4),
+    "Tan": _pointwise(_plain(np.tan)),
+    "Cosh": _pointwise(_plain(np.cosh), 1),
     "Sin": _pointwise(_plain(np.sin), -1, 1),
     "Cos": _pointwise(_plain(np.cos), -1, 1),
 }

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from ...ir.axes.axis_rule import AxisRule, RuleView, Sizes
-from ...ir.axes.axis_rules import axis_rule
-from ...ir.errors import ModelError
-from ...ir.graph.constants import Constants
-from ...ir.graph.node import FLOATS
-from ...ir.onnx_ir import onnx_ir as ir
+from ....ir.axes.axis_rule import AxisRule, RuleView, Sizes
+from ....ir.axes.axis_rules import axis_rule
+from ....ir.errors import ModelError
+from ....ir.graph.constants import Constants
+from ....ir.graph.node import FLOATS
+from ....ir.graph.operators import CONVOLUTIONS, is_one_of
+from ....ir.onnx_ir import onnx_ir as ir
 from .elementwise import ELEMENTWISE
 from .interval import Interval, constant, tidied, unknown
 from .moving import MOVING
 from .products import PRODUCTS
+from .windows import WINDOWS
 
 __all__ = ["Facts", "facts_of"]
+
+OTHERS: dict[str, Any] = {**MOVING, **PRODUCTS, **WINDOWS}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +45,7 @@ class Facts:
 
     def _constant(self, value: ir.Value) -> Interval:
         shape, kind = self.sizes.constants.describe(value)
-        if kind not in FLOATS and not kind.is_integer():
+        if kind not in FLOATS and not kind.is_integer() and kind != ir.DataType.BOOL:
             return unknown(len(shape))
         try:
             self.bounds[value] = constant(self.sizes.constants.read(value))
@@ -61,7 +66,10 @@ def facts_of(model: ir.Model, constants: Constants) -> Facts:
             "is a local function" if node.op_identifier() in model.functions else axis_rule(node, sizes)
         )
         if isinstance(rule, str):
-            continue
+            # A product needs no rule of its axes where the weight tells them, as that of a convolution in groups.
+            if not is_one_of(node, CONVOLUTIONS):
+                continue
+            rule = AxisRule(same=(), ranks={})
         sizes.learn(node, rule)
         found = _transferred(facts, node, rule)
         for value, one in zip(node.outputs, found, strict=False):
@@ -81,7 +89,8 @@ def _of_rank(one: Interval, rank: int) -> Interval:
 def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval | None]:
     """What is known of the results of a node."""
     op = str(node.op_type)
-    if op not in ELEMENTWISE and op not in MOVING and op not in PRODUCTS:
+    transfer = OTHERS.get(op)
+    if op not in ELEMENTWISE and transfer is None:
         return []
     view = RuleView(node, facts.sizes.constants, facts.sizes)
     if op in ELEMENTWISE and op != "Pow" and _computes_integers(view):
@@ -89,7 +98,7 @@ def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval |
     given = []
     for index, value in enumerate(node.inputs):
         if value is not None:
-            weight = op in PRODUCTS and index == 1 and value in facts.sizes.constants
+            weight = op in PRODUCTS and op != "Einsum" and index == 1 and value in facts.sizes.constants
             weight |= op in ("MatMul", "FusedMatMul") and index == 0 and value in facts.sizes.constants
             one = unknown(len(facts.sizes.of(value) or ())) if weight else facts.of(value)
             if one is None:
@@ -97,10 +106,7 @@ def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval |
             given.append(one)
     with np.errstate(all="ignore"):
         try:
-            if op in ELEMENTWISE:
-                found = ELEMENTWISE[op](view, given)
-            else:
-                found = (MOVING if op in MOVING else PRODUCTS)[op](view, rule, given)
+            found = ELEMENTWISE[op](view, given) if transfer is None else transfer(view, rule, given)
         except (ModelError, ValueError, IndexError, KeyError, TypeError):  # an invalid node, or a stale shape
             return []
         results: list[Interval | None] = list(found) if isinstance(found, list) else [found]

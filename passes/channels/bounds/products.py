@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.axes.axis_rule import AxisRule, RuleView
-from ...ir.graph.operators import CONVOLUTIONS
-from ...ir.onnx_ir import onnx_ir as ir
-from .interval import Floats, Interval
+from ....ir.axes.axis_rule import AxisRule, RuleView
+from ....ir.graph.operators import CONVOLUTIONS
+from ....ir.onnx_ir import onnx_ir as ir
+from .interval import Bools, Floats, Interval
 
 __all__ = ["PRODUCTS", "is_padded", "weight_of"]
 
@@ -126,7 +126,7 @@ def _conv(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval
     if x.rank != weight.ndim:
         return None
     low, high = x.along(1, weight.shape[0] if turned else weight.shape[1] * groups)
-    if turned or is_padded(view, weight.shape[2:]):
+    if is_padded(view, weight.shape[2:]):
         low, high = np.minimum(low, 0), np.maximum(high, 0)
     found = _windows(low, high, weight, groups, turned)
     bias = given[2] if len(given) > 2 else None
@@ -158,8 +158,32 @@ def _windows(low: Floats, high: Floats, weight: npt.NDArray[Any], groups: int, t
     return Interval(out[0].reshape(-1), out[1].reshape(-1))
 
 
+def _einsum(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
+    """Zero where one factor of every product is."""
+    ranks = [one.rank for one in given]
+    places = {ref: index for index, group in enumerate(rule.same) for ref in group}
+    over = [index for index, group in enumerate(rule.same) if not any(ref.is_result for ref in group)]
+    zero: Bools = np.zeros((1,) * len(rule.same), bool)
+    for slot, (one, rank) in enumerate(zip(given, ranks, strict=True)):
+        axes = [next(at for ref, at in places.items() if ref == (False, slot, axis)) for axis in range(rank)]
+        if len(set(axes)) < rank:  # a diagonal
+            continue
+        shape = [1] * zero.ndim
+        for axis, at in enumerate(axes):
+            shape[at] = one.low.shape[axis]
+        order = np.argsort(axes)
+        zero = zero | np.transpose(_is_zero(one), order).reshape(shape)
+    zero = np.asarray(zero.all(axis=tuple(over), keepdims=True))
+    out = sorted((ref.axis, places[ref]) for ref in places if ref.is_result)
+    turned = np.transpose(zero, [*(at for _, at in out), *over]).reshape([zero.shape[at] for _, at in out])
+    return Interval(np.where(turned, 0.0, -np.inf), np.where(turned, 0.0, np.inf))
+
+
 def is_padded(view: RuleView, kernel: Sequence[int]) -> bool:
-    """Whether windows may reach beyond the edge, where zeros are."""
+    """Whether windows may reach beyond the edge, where zeros are, or leave places out."""
+    if view.node.op_type == "ConvTranspose":  # a window at the edge, or of another phase, reads fewer places
+        shifted = any(extent != 1 for extent in (*kernel, *view.attribute("strides", ())))
+        return shifted or any(view.attribute("output_padding", ())) or "output_shape" in view.node.attributes
     auto = view.attribute("auto_pad", "NOTSET")
     if auto in ("NOTSET", b"NOTSET"):
         return any(view.attribute("pads", ()))
@@ -170,4 +194,5 @@ PRODUCTS = {
     **dict.fromkeys(("MatMul", "FusedMatMul"), _matmul),
     **dict.fromkeys(("Gemm", "FusedGemm"), _gemm),
     **dict.fromkeys(CONVOLUTIONS, _conv),
+    "Einsum": _einsum,
 }

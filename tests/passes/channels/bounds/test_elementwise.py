@@ -1,0 +1,64 @@
+"""Bounds through functions of single elements, held against ONNX Runtime on elements within known bounds."""
+
+import numpy as np
+import onnx
+import pytest
+from known_bounds import facts
+from perturbed import run
+from reference import model as model_of
+from reference import node
+
+from scission.passes.channels.bounds.elementwise import ELEMENTWISE
+
+rng = np.random.default_rng(0)
+SIZE, OPSET = 24, 22
+ATTRIBUTES = {"Celu": {"alpha": 0.7}, "LeakyRelu": {"alpha": -0.3}, "Elu": {"alpha": 2.0}, "Shrink": {"bias": 0.2}}
+COMPARISONS = ("Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal")
+OTHERS = ("And", "Cast", "Clip", "Not", "Or", "Sum", "Where")
+TWO = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Mean", "PRelu", "Pow")
+UNTRIED = {*COMPARISONS, *TWO, *OTHERS}
+KNOWN = {op for op in ELEMENTWISE if onnx.defs.has(op) and onnx.defs.get_schema(op).since_version <= OPSET}
+ONE = sorted(KNOWN - UNTRIED)
+
+
+def bounded(draw):
+    """A value whose elements are each between two numbers, of which some are equal."""
+    low = draw.choice([-3.0, -1.0, -0.4, 0.0, 0.3, 1.5], SIZE).astype(np.float32)
+    high = low + draw.choice([0.0, 0.0, 0.5, 2.0], SIZE).astype(np.float32)
+    return low, high
+
+
+def holds(nodes, weights, result, opset=OPSET):
+    proto = model_of(nodes, {"x": (["n", SIZE], np.float32)}, [result], weights, opset=opset)
+    values, known = facts(proto)
+    (seen,) = run(proto, {"x": rng.standard_normal((40, SIZE)).astype(np.float32) * 4})
+    bounds = known.bounds.get(values[result])
+    if bounds is None:
+        return 0
+    real = np.where(np.isfinite(seen), seen, np.clip(0, bounds.low, bounds.high))  # NaN is nobody's promise
+    near = 1e-5 * np.maximum(1, np.abs(real))
+    assert (bounds.low - near <= real).all() and (real <= bounds.high + near).all()
+    return int(bounds.known.sum())
+
+
+def between(name, x, low, high):
+    return [node("Max", f"{x} {low}", f"{name}/most"), node("Min", f"{name}/most {high}", name)]
+
+
+@pytest.mark.parametrize("op", ONE)
+def test_a_function_of_what_is_bounded_is_within_its_bounds(op):
+    low, high = bounded(rng)
+    nodes = [*between("b", "x", "low", "high"), node(op, "b", "y", **ATTRIBUTES.get(op, {}))]
+    known = holds(nodes, {"low": low, "high": high}, "y")
+    assert known > 0, "no constant goes through it"
+
+
+@pytest.mark.parametrize("op", [*TWO, *COMPARISONS])
+def test_a_function_of_two_that_are_bounded_is_within_its_bounds(op):
+    weights = dict(zip(("low", "high", "least", "most"), (*bounded(rng), *bounded(rng)), strict=True))
+    nodes = [*between("a", "x", "low", "high"), node("Neg", "x", "z"), *between("b", "z", "least", "most")]
+    if op not in COMPARISONS:
+        holds([*nodes, node(op, "a b", "y")], weights, "y")
+        return
+    chosen = [node(op, "a b", "c"), node("Not", "c", "d"), node("Where", "d a b", "y")]
+    assert holds([*nodes, *chosen], weights, "y") > 0
