@@ -19,7 +19,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ..ort.library import Choice, SessionError
 from ..ort.session import ModelSource, Session, open_session
 
-__all__ = ["Part", "inner_graphs", "observe", "parts_of"]
+__all__ = ["Part", "count_marks", "inner_graphs", "mark_nodes", "observe", "parts_of"]
 
 Array = npt.NDArray[Any]
 
@@ -98,16 +98,33 @@ def observe(
 ) -> list[tuple[int, ...]]:
     """For each feed how often each of `parts_of` ran: a branch in all, a body at most in one go.
 
-    A copy of the model with a marked node in each part runs under ONNX Runtime's profiler, without optimisations, in
-    which nodes could vanish. A feed that this copy does not run counts as having run nothing. Raises SessionError when
-    the copy cannot be opened.
+    Raises SessionError as `count_marks` does.
+    """
+    graph = model.graph.clone()
+    parts = parts_of(graph)
+    for number, part in enumerate(parts):
+        _mark(part, number)
+    return count_marks(model, graph, feeds, len(parts), provider=provider, threads=threads, custom_ops=custom_ops)
+
+
+def count_marks(
+    model: Model,
+    graph: ir.Model,
+    feeds: Sequence[Mapping[str, Array]],
+    marks: int,
+    *,
+    provider: Choice,
+    threads: int | None,
+    custom_ops: Sequence[Path],
+) -> list[tuple[int, ...]]:
+    """For each feed how often each of so many marked nodes ran, in one go of a loop that is marked as well.
+
+    graph: a copy of the model with nodes of `mark_nodes`; it runs under ONNX Runtime's profiler, without optimisations,
+    in which nodes could vanish. A feed that it does not run counts as having run nothing. Raises SessionError when the
+    copy cannot be opened.
     """
     with tempfile.TemporaryDirectory(prefix="scission.") as folder:
         path, profile = Path(folder) / "marked.onnx", Path(folder) / "profile"
-        graph = model.graph.clone()
-        parts = parts_of(graph)
-        for number, part in enumerate(parts):
-            _mark(part, number)
         _import_standard(graph)
         save(model, graph, path)
         session = open_session(
@@ -119,28 +136,33 @@ def observe(
             profile=profile,
         )
         ran = [_ran(session, feed) for feed in feeds]
-        counts = _counts(session.events(), len(parts))
+        counts = _counts(session.events(), marks)
     if len(counts) == sum(ran) != len(ran):  # a run that failed left no trace
         each = iter(counts)
-        return [next(each) if fine else (0,) * len(parts) for fine in ran]
+        return [next(each) if fine else (0,) * marks for fine in ran]
     if len(counts) != len(ran):
-        return [(0,) * len(parts)] * len(ran)
-    return [count if fine else (0,) * len(parts) for count, fine in zip(counts, ran, strict=True)]
+        return [(0,) * marks] * len(ran)
+    return [count if fine else (0,) * marks for count, fine in zip(counts, ran, strict=True)]
 
 
 def _mark(part: Part, number: int) -> None:
     """Add a node that does nothing but run, and give the node around it a name that the profile shows."""
+    nodes, marker = list(part.graph), mark_nodes(number)
+    if nodes:
+        part.graph.insert_before(nodes[0], marker)
+    else:
+        part.graph.extend(marker)
+    if part.kind == "body":
+        part.node.name = f"scission.loop.{number}."
+
+
+def mark_nodes(number: int) -> list[ir.Node]:
+    """A constant and the node that reads it, whose name the profile shows: its output is that of the last."""
     one = ir.tensor(np.zeros(1, np.float32), name=f"scission.mark.{number}")
     constant = ir.node("Constant", [], attributes={"value": one}, name=f"scission.mark.{number}.")
     marker = ir.node("Identity", [constant.outputs[0]], name=f"scission.ran.{number}.")
     constant.outputs[0].name, marker.outputs[0].name = f"scission.mark.{number}", f"scission.marked.{number}"
-    nodes = list(part.graph)
-    if nodes:
-        part.graph.insert_before(nodes[0], [constant, marker])
-    else:
-        part.graph.extend([constant, marker])
-    if part.kind == "body":
-        part.node.name = f"scission.loop.{number}."
+    return [constant, marker]
 
 
 def _import_standard(graph: ir.Model) -> None:

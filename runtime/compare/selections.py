@@ -15,6 +15,7 @@ from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
 from ..ort.library import Choice, SessionError
 from ..ort.session import ModelSource, open_session
+from .exercise import count_marks, mark_nodes, parts_of
 from .probe_runs import expose
 
 __all__ = ["hidden_by_masks"]
@@ -23,6 +24,7 @@ Array = npt.NDArray[Any]
 
 FAR = 10_000  # values looked at behind a condition
 WHERES = 64  # conditions that are watched
+PLACES = 2  # operands of a Where
 ORDINAL = {1: "first", 2: "second"}
 
 
@@ -35,20 +37,30 @@ def hidden_by_masks(
     threads: int | None,
     custom_ops: Sequence[Path],
 ) -> list[str]:
-    """A sentence for each operand of a Where in the main graph that these feeds hid, all of it or but its beginning.
+    """A sentence for each operand of a Where that these feeds hid: all of it, or in the main graph but its beginning.
 
-    Only conditions that depend on what inputs hold, and not on their sizes alone, and operands that are no constants
-    count: no other inputs would show more of the rest. Nothing where the conditions cannot be seen.
+    Only conditions that depend on what inputs hold, and not on their sizes or the number of a step alone, and operands
+    that are no constants count: no other inputs would show more of the rest. Nothing where the conditions cannot be
+    seen.
     """
+    if not feeds:
+        return []
+    options: dict[str, Any] = {"provider": provider, "threads": threads, "custom_ops": custom_ops}
+    return _in_main_graph(model, path, feeds, options) + _inside(model, feeds, options)
+
+
+def _in_main_graph(
+    model: Model, path: Path, feeds: Sequence[Mapping[str, Array]], options: Mapping[str, Any]
+) -> list[str]:
     wheres = _wheres(model.graph)
-    if not wheres or not feeds:
+    if not wheres:
         return []
     names = list(dict.fromkeys(node.inputs[0].name for node, _ in wheres))
     given = {name for feed in feeds for name in feed}
     try:
         exposed = expose(path, [name for name in names if name not in given])
         source = ModelSource(exposed, str(path), path.absolute().parent)
-        session = open_session(source, provider=provider, threads=threads, custom_ops=custom_ops)
+        session = open_session(source, **options)
         seen = [dict(feed) | session.run(feed, [name for name in names if name not in given]) for feed in feeds]
     except SessionError:
         return []
@@ -60,27 +72,101 @@ def hidden_by_masks(
             operand = node.inputs[place]
             if operand is not None and operand not in constants:
                 said = _said([one if place == 1 else ~one for one in conditions])
-                found += [f"{said} of the {ORDINAL[place]} operand of {address} was ever selected"] if said else []
+                found += [_sentence(said, place, address)] if said else []
     return found
+
+
+def _sentence(said: str, place: int, address: str) -> str:
+    return f"{said} of the {ORDINAL[place]} operand of {address} was ever selected"
+
+
+def _inside(model: Model, feeds: Sequence[Mapping[str, Array]], options: Mapping[str, Any]) -> list[str]:
+    """The same for branches and bodies, whose values cannot be seen from outside.
+
+    In a copy of the model an If stands before each Where for each of its operands, which runs a marked node where the
+    condition selects any of it:
+
+        cond -- Cast -- ReduceSum -- Cast -- If { mark }
+    """
+    copy = model.graph.clone()
+    wheres = _wheres_inside(copy)
+    if not wheres:
+        return []
+    for number, (node, _) in enumerate(wheres):
+        for place in (1, 2):
+            assert node.graph is not None
+            node.graph.insert_before(node, _any_selected(node.inputs[0], place, PLACES * number + place - 1))
+    try:
+        runs = count_marks(model, copy, feeds, PLACES * len(wheres), **options)
+    except SessionError:
+        return []
+    ran = np.array(runs).sum(axis=0).reshape(len(wheres), PLACES) > 0
+    constants, found = Constants(copy), []
+    for (node, address), selected in zip(wheres, ran, strict=True):
+        for place in (1, 2):
+            if selected.any() and not selected[place - 1] and node.inputs[place] not in constants:
+                found.append(_sentence("nothing", place, address))
+    return found
+
+
+def _any_selected(condition: Any, place: int, number: int) -> list[Any]:
+    """Nodes that run mark `number` where a condition selects any of the operand at a place."""
+    name = f"scission.any.{number}"
+    chosen = [] if place == 1 else [ir.node("Not", [condition])]
+    counted = ir.node("Cast", [chosen[0].outputs[0] if chosen else condition], {"to": ir.DataType.FLOAT})
+    total = ir.node("ReduceSum", [counted.outputs[0]], {"keepdims": 0})
+    some = ir.node("Cast", [total.outputs[0]], {"to": ir.DataType.BOOL})
+    marked = mark_nodes(number)
+    other = ir.node("Constant", [], {"value": ir.tensor(np.zeros(1, np.float32))})
+    ways = {"then_branch": marked, "else_branch": [other]}
+    graphs = {way: ir.Graph([], [nodes[-1].outputs[0]], nodes=nodes, name=way) for way, nodes in ways.items()}
+    nodes = [*chosen, counted, total, some, ir.node("If", [some.outputs[0]], graphs)]
+    for at, node in enumerate([*nodes, other]):
+        node.name = node.outputs[0].name = f"{name}.{at}"
+    return nodes
 
 
 def _wheres(model: ir.Model) -> list[tuple[Any, str]]:
     """The Where nodes of the main graph whose condition depends on what an input holds, and their addresses."""
     scope = next(iter(scopes(model)))
-    nodes = [node for node in scope.graph if node.op_type == "Where" and len(node.inputs) == 3 and node.inputs[0]]
-    return [(node, scope.address(node)) for node in nodes[:WHERES] if _depends(node.inputs[0])]
+    return [(node, scope.address(node)) for node in _selecting(scope.graph)[:WHERES] if _depends(node.inputs[0], {})]
 
 
-def _depends(value: Any) -> bool:
+def _wheres_inside(model: ir.Model) -> list[tuple[Any, str]]:
+    """The same of branches and bodies; those of functions are left out."""
+    parts = {part.graph: part.node for part in parts_of(model)}
+    fed = {value: (graph, place) for graph in parts for place, value in enumerate(graph.inputs)}
+    around = {value: _sources(parts[graph], graph, place) for value, (graph, place) in fed.items()}
+    inner = [scope for scope in scopes(model) if scope.graph in parts and not scope.in_function]
+    nodes = [(node, scope.address(node)) for scope in inner for node in _selecting(scope.graph)]
+    return [(node, address) for node, address in nodes[:WHERES] if _depends(node.inputs[0], around)]
+
+
+def _selecting(graph: Any) -> list[Any]:
+    return [node for node in graph if node.op_type == "Where" and len(node.inputs) == 3 and node.inputs[0]]
+
+
+def _sources(node: Any, body: ir.Graph, place: int) -> list[Any]:
+    """Where the input of a body comes from: from outside and from the step before; the number of a step has none."""
+    if node.op_type == "Loop" and place == 0:
+        return []
+    handed = place - (node.op_type == "Loop")  # the first output of the body of a Loop says whether it goes on
+    outer = [node.inputs[place]] if place < len(node.inputs) and node.inputs[place] is not None else []
+    return outer + ([body.outputs[handed]] if handed < len(body.outputs) else [])
+
+
+def _depends(value: Any, around: Mapping[Any, Sequence[Any]]) -> bool:
+    """Whether a value depends on what an input holds. around: what inputs of branches and bodies come from."""
     stack, seen = [value], {value}
     while stack and len(seen) < FAR:
         one = stack.pop()
-        if one.is_graph_input() and one.const_value is None:
+        if one.is_graph_input() and one.const_value is None and one not in around:
             return True
         node = one.producer()
-        if node is None or node.op_type in ("Shape", "Size"):
+        if node is not None and node.op_type in ("Shape", "Size"):
             continue
-        new = {source for source in node.inputs if source is not None} - seen
+        sources = around.get(one, ()) if node is None else node.inputs
+        new = {source for source in sources if source is not None} - seen
         seen |= new
         stack += new
     return False

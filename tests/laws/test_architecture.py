@@ -35,11 +35,9 @@ MAY_MUTATE = {
     "scission.ir.io.put_back": {"metadata_props"},  # of protos
     "scission.ir.graph.functions": {"metadata_props"},  # a mark in a copy, gone before the copy is handed on
     "scission.ir.graph.shapes": {"meta", "shape", "const_value"},  # what inference found, and hollow weights for it
-    "scission.runtime.compare.exercise": {
-        "insert_before",
-        "graph",
-        "opset_imports",
-    },  # marks in a copy that is thrown away
+    # marks in a copy that is thrown away
+    "scission.runtime.compare.exercise": {"insert_before", "graph", "opset_imports"},
+    "scission.runtime.compare.selections": {"insert_before"},
     "scission.runtime.inputs.size_facts": {  # a copy that ONNX infers shapes of, in which inputs may be constants
         "shape",
         "const_value",

@@ -56,3 +56,79 @@ def test_what_is_hidden_is_said(model, trials, said):
     assert verdict.equal and verdict.shown
     assert [said in one for one in verdict.masked] == [True] * bool(said)
     assert not said or said in verdict.reason
+
+
+def inside(kind, condition, second="n"):
+    """y = Where(c, x, second) in the branch of an If or the body of a Loop; c: of an input, the step, what is carried,
+    or the place."""
+    made = {
+        "flag": [h.make_node("Identity", ["go"], ["c"])],
+        "sign": [h.make_node("Greater", ["v", "zero"], ["c"])],
+        "step": [h.make_node("Less", ["i", "many"], ["c"])],
+        "place": [h.make_node("Shape", ["x"], ["s"], start=1, end=2), h.make_node("Less", ["s", "many"], ["c"])],
+    }[condition]
+    body = [h.make_node("Neg", ["v"], ["n"]), *made, h.make_node("Where", ["c", "v", second], ["w"], name="w")]
+    x, go, times = (
+        h.make_tensor_value_info("x", T.FLOAT, ["n", "t"]),
+        h.make_tensor_value_info("go", T.BOOL, []),
+        h.make_tensor_value_info("times", T.INT64, []),
+    )
+    w = h.make_tensor_value_info("w", T.FLOAT, None)
+    if kind == "If":
+        body = [h.make_node("Identity", ["x"], ["v"]), *body]
+        other = h.make_graph(
+            [h.make_node("Abs", ["x"], ["o"])], "e", [], [h.make_tensor_value_info("o", T.FLOAT, None)]
+        )
+        ways = {"then_branch": h.make_graph(body, "t", [], [w]), "else_branch": other}
+        nodes = [h.make_node("Greater", ["times", "i0"], ["b"]), h.make_node("If", ["b"], ["y"], name="q", **ways)]
+    else:
+        steps = [h.make_tensor_value_info("i", T.INT64, []), h.make_tensor_value_info("k", T.BOOL, [])]
+        carried = h.make_tensor_value_info("v", T.FLOAT, None)
+        on = h.make_tensor_value_info("on", T.BOOL, [])
+        body = [h.make_node("Identity", ["k"], ["on"]), *body]
+        graph = h.make_graph(body, "l", [*steps, carried], [on, w])
+        nodes = [h.make_node("Loop", ["times", "", "x"], ["y"], name="q", body=graph)]
+    inputs = [x, times, *([go] if condition == "flag" else [])]
+    constants = {"zero": np.float32(0), "many": np.array(99), "i0": np.array(0)}
+    made = [nh.from_array(np.asarray(array), name) for name, array in constants.items()]
+    graph = h.make_graph(nodes, "g", inputs, [h.make_tensor_value_info("y", T.FLOAT, None)], made)
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+
+
+PLACES = {"If": "q.then_branch/w", "Loop": "q.body/w"}
+
+
+@pytest.mark.parametrize("kind", PLACES)
+@pytest.mark.parametrize(
+    ("condition", "trials", "hidden"),
+    [
+        ("flag", {"values": {"go": True}}, "second"),
+        ("flag", {"values": {"go": False}}, "first"),
+        ("flag", {}, ""),
+        ("sign", {"ranges": {"x": (1, 2)}}, "second"),
+        ("sign", {}, ""),
+        ("place", {}, ""),  # no inputs would show more
+    ],
+)
+def test_what_is_hidden_inside_of_bodies_is_said(kind, condition, trials, hidden):
+    values = {"times": (1, 0) if kind == "If" else 3, **trials.get("values", {})}
+    model = inside(kind, condition)
+    verdict = scission.check(model, model, trials=Trials(**{**trials, "values": values}))
+    told = f"nothing of the {hidden} operand of {PLACES[kind]} was ever selected"
+    assert verdict.equal and list(verdict.masked) == [told] * bool(hidden)
+
+
+def test_the_number_of_a_step_is_no_input():
+    model = inside("Loop", "step")
+    assert not scission.check(model, model, trials=Trials(values={"times": 3})).masked
+
+
+def test_a_branch_that_never_ran_hides_nothing_more():
+    model = inside("If", "flag")
+    verdict = scission.check(model, model, trials=Trials(values={"times": 0, "go": True}))
+    assert not verdict.masked
+
+
+def test_a_constant_in_a_body_has_nothing_to_hide():
+    model = inside("Loop", "flag", second="zero")
+    assert not scission.check(model, model, trials=Trials(values={"times": 3, "go": True})).masked
