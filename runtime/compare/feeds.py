@@ -129,6 +129,7 @@ def _sizes_of(spec: Sequence[TensorSpec], feed: Feed) -> dict[str, int]:
     return {
         dim or UNNAMED: size
         for one in spec
+        if one.name in feed
         for dim, size in zip(one.shape, np.shape(feed[one.name]), strict=True)
         if not isinstance(dim, int)
     }
@@ -171,7 +172,7 @@ def bench_feeds(
 
 
 def _alike(one: Feed, other: Feed) -> bool:
-    return all(np.shape(one[name]) == np.shape(other[name]) for name in one)
+    return one.keys() == other.keys() and all(np.shape(one[name]) == np.shape(other[name]) for name in one)
 
 
 def symbols(spec: Sequence[TensorSpec]) -> list[str]:

@@ -91,6 +91,7 @@ def require_room(path: Path, limit: MemoryLimit) -> None:
 
 def _parts(feed: Feed, spec: Sequence[TensorSpec], count: int) -> list[Feed]:
     """A feed in so many parts of its rows or a few more, at least one row each; whole where it cannot be parted."""
+    spec = [one for one in spec if one.name in feed]
     first = {one.shape[0] if one.shape else 0 for one in spec}
     others = {dim for one in spec for dim in one.shape[1:] if isinstance(dim, str)}
     open_ = all(isinstance(dim, str) or (dim is None and len(spec) == 1) for dim in first)

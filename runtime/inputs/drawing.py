@@ -116,16 +116,18 @@ def draw_feed(
 
     Choices and conditions go through their values from trial to trial, in all combinations; lengths lie between 1 and
     what they count, the first being as long as that; masks are ones with a few zeros; counts are at least 2, and in
-    every other trial as many as a body tells apart; ends reach all of what they cut first, indices the last entry next.
+    every other trial as many as a body tells apart; ends reach all of what they cut first, indices the last entry next;
+    what is optional is left out of every other trial.
     style: how floats are, one of `STYLES`. Raises InputError as `draw` does, and for a value that its type cannot hold.
     """
     wishes, meant = wishes or Wishes(), meant or {}
+    held, turn = wishes.at(trial), trial // max(wishes.ways, 1)
+    absent = {one.name for one in spec if one.optional and one.name not in held and trial % 2}
     feed = draw(spec, rng, sizes, bounds)
     if trial == 1:
         for name, (_, high) in (bounds or {}).items():
             if name in feed and feed[name].size and high - 1 <= np.iinfo(feed[name].dtype).max:
                 feed[name].reshape(-1)[-1] = high - 1
-    held, turn = wishes.at(trial), trial // max(wishes.ways, 1)
     for one in spec:
         shape = shape_of(one, sizes)
         meaning = meant.get(one.name)
@@ -140,7 +142,7 @@ def draw_feed(
             feed[one.name], turn = _meant(one, feed[one.name], meaning, rng, sizes, trial, turn)
         elif style != "normal" and feed[one.name].dtype.kind == "f":
             feed[one.name] = _styled(feed[one.name], style)
-    return feed
+    return {name: array for name, array in feed.items() if name not in absent}
 
 
 def _meant(

@@ -95,7 +95,8 @@ def _draw_one(value: TensorSpec, shape: tuple[int, ...], rng: np.random.Generato
     dtype = numpy_dtype(value.dtype)
     if dtype is None:
         raise InputError(
-            f"input {value.name!r}: cannot draw a random {value.dtype}; give real inputs with ", option("inputs")
+            f"input {value.name!r} is of type {value.dtype}, which can neither be drawn nor read from an .npz; "
+            "`plan` and `apply` rewrite such a model without a proof"
         )
     if value.dtype == "string":
         return np.array(rng.choice(np.array(WORDS, object), shape), object)
@@ -184,13 +185,14 @@ def load_npz(path: Path, spec: Sequence[TensorSpec]) -> list[Feed]:
     """
     arrays = read_npz(path)
     wanted = [value.name for value in spec]
-    missing = [name for name in wanted if name not in arrays]
+    missing = [value.name for value in spec if value.name not in arrays and not value.optional]
     unknown = [name for name in arrays if name not in wanted]
     if missing or unknown:
         parts = [f"missing: {missing}"] * bool(missing) + [f"unknown: {unknown}"] * bool(unknown)
         raise InputError(f"{path}: the names do not match the model's inputs {wanted} ({'; '.join(parts)})")
-    data = {value.name: fit_type(path, value, arrays[value.name]) for value in spec}
-    parts_each = {count_feeds(path, value, data[value.name]) for value in spec}
+    given = [value for value in spec if value.name in arrays]
+    data = {value.name: fit_type(path, value, arrays[value.name]) for value in given}
+    parts_each = {count_feeds(path, value, data[value.name]) for value in given}
     if len(parts_each) > 1:
         raise InputError(f"{path}: the arrays hold different numbers of batches: {sorted(parts_each)}")
     count = parts_each.pop() if parts_each else 1
@@ -218,7 +220,7 @@ def fit_type(path: Path, value: TensorSpec, array: Array) -> Array:
     """An array of a file in the type of an input. Raises InputError naming both when that would change a value."""
     dtype = numpy_dtype(value.dtype)
     if dtype is None:
-        raise InputError(f"{path}: input {value.name!r} is a {value.dtype}, which no .npz holds")
+        raise InputError(f"{path}: input {value.name!r} is of type {value.dtype}, which no .npz holds")
     if value.dtype == "bfloat16" and array.dtype == np.dtype("V2"):  # how NumPy stores a bfloat16
         return array.view(dtype)
     if array.dtype == dtype:

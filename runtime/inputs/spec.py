@@ -20,7 +20,8 @@ def spec_of(model: Model, *, given: bool = False) -> list[TensorSpec]:
 
     An input of unknown rank that enters a linear is taken to be a batch of rows for it, one that enters a recurrent
     operator a batch of sequences; any other raises InputError, unless values are `given`, when it looks like a scalar.
-    A dimension without a name has one by its input and place, such as 'x[0]', unless values are `given`.
+    A dimension without a name has one by its input and place, such as 'x[0]', unless values are `given`. An optional
+    tensor looks like that tensor.
     """
     spec = []
     for value in model.graph.graph.inputs:
@@ -35,7 +36,10 @@ def spec_of(model: Model, *, given: bool = False) -> list[TensorSpec]:
             known if isinstance(known, int) else known or (None if given else name_of(name, axis))
             for axis, known in enumerate(None if dim is None else extent(dim) for dim in shape or ())
         )
-        spec.append(TensorSpec(name=name, dtype=_dtype_name(value), shape=dims))
+        kind, optional = value.type, isinstance(value.type, ir.OptionalType)
+        if isinstance(kind, ir.OptionalType) and isinstance(kind.elem_type, ir.TensorType):
+            kind = kind.elem_type
+        spec.append(TensorSpec(name=name, dtype=_dtype_name(kind), shape=dims, optional=optional))
     return spec
 
 
@@ -50,7 +54,7 @@ def _row_shape(model: Model, value: ir.Value) -> tuple[int | None, ...] | None:
     return rows or next(sequences, None)
 
 
-def _dtype_name(value: ir.Value) -> str:
-    if not isinstance(value.type, ir.TensorType) or value.dtype is None:
-        return str(value.type)
-    return "string" if value.dtype == ir.DataType.STRING else np.dtype(value.dtype.numpy()).name
+def _dtype_name(kind: ir.TypeProtocol | None) -> str:
+    if not isinstance(kind, ir.TensorType):
+        return str(kind)
+    return "string" if kind.dtype == ir.DataType.STRING else np.dtype(kind.dtype.numpy()).name

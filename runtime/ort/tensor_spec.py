@@ -22,12 +22,14 @@ class TensorSpec:
     """One input or output: name, NumPy's name of its type ('string' for text), and its dimensions.
 
     A dimension is a size, the name of a symbol, or None. ONNX Runtime shows a tensor of unknown rank as a scalar, ();
-    types that are not tensors keep ONNX Runtime's name, such as 'seq(tensor(float))'.
+    types that are not tensors keep ONNX Runtime's name, such as 'seq(tensor(float))'. optional: whether there may be
+    no tensor at all, which a feed then leaves out.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str | None, ...]
+    optional: bool = False
 
 
 def spec_of_argument(argument: Foreign) -> TensorSpec:

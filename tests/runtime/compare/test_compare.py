@@ -193,3 +193,47 @@ def test_a_product_that_was_quantised_after_it_was_split_is_held_to_no_rounding_
     quantization.quantize_dynamic(rewritten, tmp_path / "c.onnx")
     assert len(scission.check(original, rewritten).probes) == 1
     assert not scission.check(original, tmp_path / "c.onnx").probes
+
+
+def optional_input(kind=None):
+    """y = (x + the optional tensor, or x where there is none) W."""
+    h = onnx.helper
+    tensor = h.make_tensor_type_proto(1, ["m", 9])
+    held = h.make_value_info("o", h.make_optional_type_proto(h.make_sequence_type_proto(tensor) if kind else tensor))
+    x, y, a, b = (h.make_tensor_value_info(name, 1, ["m", 9]) for name in "xyab")
+    some = [h.make_node("OptionalGetElement", ["o"], ["g"]), h.make_node("Add", ["x", "g"], ["a"])]
+    if kind:
+        end = h.make_node("ConcatFromSequence", ["g"], ["a"], axis=0)
+        some = [some[0], end]
+    ways = {
+        "then_branch": h.make_graph(some, "then", [], [a]),
+        "else_branch": h.make_graph([h.make_node("Identity", ["x"], ["b"])], "else", [], [b]),
+    }
+    nodes = [h.make_node("OptionalHasElement", ["o"], ["has"]), h.make_node("If", ["has"], ["c"], name="if", **ways)]
+    nodes.append(h.make_node("MatMul", ["c", "W"], ["y"], name="mm"))
+    graph = h.make_graph(nodes, "g", [x, held], [y], [onnx.numpy_helper.from_array(W, "W")])
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 18)], ir_version=9)
+
+
+def test_an_optional_input_is_there_in_some_trials(tmp_path):
+    model = optional_input()
+    changed = split(model)
+    verdict = scission.check(model, changed, trials=ONE)
+    assert verdict.equal and verdict.shown and all(part.exercised for part in verdict.parts)
+    for name, given in (("there", ["x", "o"]), ("absent", ["x"])):
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, **{one: np.ones((2, 9), np.float32) for one in given})
+        verdict = scission.check(model, changed, trials=dataclasses.replace(ONE, inputs=path))
+        assert verdict.equal and sum(part.exercised for part in verdict.parts) == 1
+        (bench,) = scission.bench(model, changed, trials=dataclasses.replace(ONE, inputs=path))
+        assert bench.rows == 2
+    with pytest.raises(InputError, match=r"missing: \['x'\]"):
+        np.savez(path, o=np.ones((2, 9), np.float32))
+        scission.check(model, changed, trials=dataclasses.replace(ONE, inputs=path))
+
+
+def test_an_input_that_nothing_can_hold_says_what_can_be_done():
+    model = optional_input("sequence")
+    with pytest.raises(InputError, match=r"of type Optional\(Sequence\(.*`plan` and `apply` rewrite such a model"):
+        scission.check(model, model, trials=ONE)
+    assert split(model).graph.node
