@@ -1,7 +1,7 @@
-"""Streams: features that many values of the main graph carry in one order, which nobody outside need ever see.
+"""Shared axes: features that many values of the main graph carry in one order, which nobody outside need ever see.
 
 The hidden units of a feed-forward network are one, and so is the residual stream of a transformer. Where nothing pins
-the order, it can be any other, at no cost at run time: the constants along the stream are permuted.
+the order, it can be any other, at no cost at run time: the constants along the shared axis are permuted.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .axis_rule import Operand, Place, Sizes
 from .axis_rules import axis_rule
 from .constant_permutation import problem
 
-__all__ = ["Dim", "Stream", "axis_groups", "find_streams"]
+__all__ = ["Dim", "SharedAxis", "axis_groups", "find_shared_axes"]
 
 Dim: TypeAlias = "tuple[Place, int]"  # an axis of a value or constant, counted from the first, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Stream:
-    """Axes of values and constants whose features are in one order, counted from the last, 1, as a plan counts them.
+class SharedAxis:
+    """Axes of values and constants whose features are in one order, counted from the first, 0.
 
     value, axis: the first of its members, by name, and the axis that the features lie on; size: how many features;
     members: all of them; constants: those that another order would permute, each as one node reads it; readers,
@@ -44,8 +44,8 @@ class Stream:
     pinned: str = ""
 
 
-def find_streams(found: Survey, model: ir.Model) -> tuple[Stream, ...]:
-    """The streams of the main graph that linears read or write, in the order of those; `found` is of this model.
+def find_shared_axes(found: Survey, model: ir.Model) -> tuple[SharedAxis, ...]:
+    """The shared axes of the main graph that linears read or write, in the order of those; `found` is of this model.
 
     What leaves the main graph is pinned: inputs and outputs, values that bodies and functions read. So is what an
     operator does to features when it is not known, or a rank. Best after shape inference; reads no large weight.
@@ -59,7 +59,7 @@ def find_streams(found: Survey, model: ir.Model) -> tuple[Stream, ...]:
     >>> graph = onnx.helper.make_graph(nodes, "g", [x], [y], weights)
     >>> model = ir.from_proto(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]))
     >>> infer_shapes(model)
-    >>> [(stream.value, stream.size, stream.pinned) for stream in find_streams(survey(model), model)]
+    >>> [(axis.value, axis.size, axis.pinned) for axis in find_shared_axes(survey(model), model)]
     [('x', 2, 'x is an input of the model'), ('a', 4, ''), ('y', 2, 'y is an output of the model')]
     """
     links = _Links(Sizes(found.constants))
@@ -74,8 +74,8 @@ def find_streams(found: Survey, model: ir.Model) -> tuple[Stream, ...]:
                 sides.setdefault(links.sets.root(dim), ([], []))[side].append(linear.address)
     members = links.sets.groups()
     reasons = links.reasons(members)
-    streams = [_stream(links, members[root], reasons.get(root, ""), *sides[root]) for root in sides]
-    return tuple(stream for stream in streams if stream is not None)
+    shared_axes = [_shared_axis(links, members[root], reasons.get(root, ""), *sides[root]) for root in sides]
+    return tuple(shared_axis for shared_axis in shared_axes if shared_axis is not None)
 
 
 def axis_groups(node: ir.Node, sizes: Sizes) -> list[tuple[Dim, ...]] | str:
@@ -99,19 +99,20 @@ def axis_groups(node: ir.Node, sizes: Sizes) -> list[tuple[Dim, ...]] | str:
     ]
 
 
-def _stream(links: _Links, dims: list[Dim], pinned: str, readers: list[str], writers: list[str]) -> Stream | None:
-    counted = [(place, len(links.sizes.of(place) or ()) - axis) for place, axis in dims]
-    values = [(place, axis) for place, axis in counted if isinstance(place, ir.Value)]
+def _shared_axis(
+    links: _Links, dims: list[Dim], pinned: str, readers: list[str], writers: list[str]
+) -> SharedAxis | None:
+    values = [(place, axis) for place, axis in dims if isinstance(place, ir.Value)]
     named = [(place.name, axis) for place, axis in values if place.name]
     sizes = {extent for dim in dims if (extent := links.sizes.extent(*dim)) is not None}
     if not named:
         return None
-    return Stream(
+    return SharedAxis(
         value=named[0][0],
         axis=named[0][1],
         size=max(sizes),
         members=tuple(values),
-        constants=tuple((place, axis) for place, axis in counted if isinstance(place, Operand)),
+        constants=tuple((place, axis) for place, axis in dims if isinstance(place, Operand)),
         readers=tuple(readers),
         writers=tuple(writers),
         pinned=pinned,

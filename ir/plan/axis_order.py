@@ -1,4 +1,4 @@
-"""Another order for the features of a stream: values whose order nobody outside the model sees."""
+"""Another order for the features of a shared axis: values whose order nobody outside the model sees."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Reordering"]
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Reordering:
-    """The order that the features of one stream of the main graph are to have; exact, since constants follow it.
+    """The order that the features of one shared axis of the main graph are to have; exact, since constants follow it.
 
-    value: the name of one value of the stream; axis: the dimension of that value that the features lie on, counted
-    from the last, 1; order: a permutation, feature order[i] comes to place i. Raises PlanError when it is none.
+    value: the name of one value of the shared axis; axis: the dimension of that value that the features lie on, counted
+    from the first, 0; order: a permutation, feature order[i] comes to place i. Raises PlanError when it is none.
 
     >>> found = Reordering(value="h", axis=1, order=[2, 0, 1])
     >>> Reordering.from_dict(found.to_dict()) == found, found.to_dict()["order"]
@@ -39,8 +39,8 @@ class Reordering:
         object.__setattr__(self, "order", order)
         if not isinstance(self.value, str) or not self.value:
             raise PlanError(f"a reordering names no value, but {shown(self.value)}")
-        if not isinstance(self.axis, int) or isinstance(self.axis, bool) or self.axis < 1:
-            raise PlanError(f"{self.value}: axis is {shown(self.axis)}, not 1 for the last, 2 for the one before, …")
+        if type(self.axis) is not int or self.axis < 0:
+            raise PlanError(f"{self.value}: axis is {shown(self.axis)}, not 0 for the first, 1 for the second, …")
         if not np.array_equal(np.sort(order), np.arange(order.size)):
             raise PlanError(f"{self.value}: its order is no permutation of {order.size} features")
 
@@ -82,4 +82,4 @@ class Reordering:
                 raise PlanError(f"{text!r} is no run of features")
             runs.append(np.arange(first, last + 1))
         order = np.concatenate(runs) if runs else np.empty(0, np.int64)
-        return Reordering(value=data.get("value", ""), axis=data.get("axis", 0), order=order)
+        return Reordering(value=data.get("value", ""), axis=data.get("axis", -1), order=order)

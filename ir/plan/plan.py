@@ -71,7 +71,7 @@ class Plan:
     inline: local functions whose bodies take the place of their calls, because weights are among their arguments;
     annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
     model that it leaves; effect: what that was measured to do, in one line; preparations: what else is done before
-    anything is split, which is exact; reorderings: streams whose features get
+    anything is split, which is exact; reorderings: shared axes whose features get
     another order, before anything is split as well; regions: linears that are split together, whose lowering is
     'region'; grain, wanted: what was asked for and not left to prices, of blocks and of lowerings; analysed: how
     components were found, which changes nothing and is not written down. Raises PlanError when a region names no such

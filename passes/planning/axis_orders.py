@@ -1,4 +1,4 @@
-"""Another order for the features of free streams, in which the blocks of linears lie one after another."""
+"""Another order for the features of free axes, in which the blocks of linears lie one after another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...ir.axes.shared_axis import Stream
+from ...ir.axes.shared_axis import SharedAxis
 from ...ir.plan.axis_order import Reordering
 from ...ir.plan.decomposition import Decomposition, Indices
 
@@ -31,67 +31,70 @@ NOWHERE = np.iinfo(np.int64).max
 
 
 def choose_orders(
-    streams: Sequence[Stream],
+    shared_axes: Sequence[SharedAxis],
     decompositions: Mapping[str, Decomposition],
     covers: Mapping[str, Decomposition] | None = None,
 ) -> tuple[Reordering, ...]:
-    """For each free stream the order in which the most blocks of its linears are contiguous, where that is another.
+    """For each free axis the order in which the most blocks of its linears are contiguous, where that is another.
 
-    streams: of one model (`scission.ir.axes.shared_axis`); decompositions: of its linears, by address; covers: small
-    groups of linears whose blocks share inputs, which decide where no linear of a stream falls apart (see `_windows`).
-    Partitions that nest or keep apart are contiguous together; where they cross, the ones
-    with more multiply-adds win. Blocks of a linear come in one order on both of its sides, as far as that can be had:
-    the order of one side is handed on to the other, and first of all those of sides that cannot be moved. Features in
-    no block go last. Nothing is said of a stream that would gain nothing. Reads no weight.
+    shared_axes: of one model (`scission.ir.axes.shared_axis`); decompositions: of its linears, by address; covers:
+    small groups of linears whose blocks share inputs, which decide where no linear of a shared axis falls apart (see
+    `_windows`). Partitions that nest or keep apart are contiguous together; where they cross, the ones with more
+    multiply-adds win. Blocks of a linear come in one order on both of its sides, as far as that can be had: the order
+    of one side is handed on to the other, and first of all those of sides that cannot be moved. Features in no block go
+    last. Nothing is said of a shared axis that would gain nothing. Reads no weight.
 
     >>> from ...ir.plan.decomposition import Block
-    >>> stream = Stream(value="h", axis=1, size=4, members=(), constants=(), readers=("down",), writers=())
-    >>> found = choose_orders([stream], {"down": Decomposition((4, 1), (Block([0, 2], [0]),))})
+    >>> shared_axis = SharedAxis(value="h", axis=1, size=4, members=(), constants=(), readers=("down",), writers=())
+    >>> found = choose_orders([shared_axis], {"down": Decomposition((4, 1), (Block([0, 2], [0]),))})
     >>> [(one.value, one.order.tolist()) for one in found]
     [('h', [0, 2, 1, 3])]
     """
     known = {address: _Linear(address, cut) for address, cut in decompositions.items() if _splits(cut)}
     covers = covers or {}
     free = [
-        _Flow(stream, sides)
-        for stream in streams
-        if not stream.pinned and (sides := _sides(stream, known)) and not _covered(stream, sides, covers)
+        _FreeAxis(shared_axis, sides)
+        for shared_axis in shared_axes
+        if not shared_axis.pinned and (sides := _sides(shared_axis, known)) and not _covered(shared_axis, sides, covers)
     ]
     # Sides that nobody can move come first: what is asked of the others is to agree with them.
-    settled = {flow.stream for flow in free}
+    settled = {free_axis.shared_axis for free_axis in free}
     ranks: dict[_Linear, Indices] = {}  # in which order the blocks of a linear come
     _settle(ranks, _fixed(known.values(), free))
     found: dict[int, Reordering] = {}
     waiting = _Waiting(free, ranks)
     while (index := waiting.next()) is not None:
-        flow = free[index]
-        natural, order = np.arange(flow.stream.size), _order(flow, ranks)
-        if _score(flow, order, ranks) > _score(flow, natural, ranks):
-            found[index] = Reordering(value=flow.stream.value, axis=flow.stream.axis, order=order)
+        free_axis = free[index]
+        natural, order = np.arange(free_axis.shared_axis.size), _order(free_axis, ranks)
+        if _score(free_axis, order, ranks) > _score(free_axis, natural, ranks):
+            found[index] = Reordering(value=free_axis.shared_axis.value, axis=free_axis.shared_axis.axis, order=order)
         else:
             order = natural
-        waiting.placed(_settle(ranks, ((side, side.labels[order]) for side in flow.sides)))
+        waiting.placed(_settle(ranks, ((side, side.labels[order]) for side in free_axis.sides)))
     ordered = [found[index] for index in sorted(found)]
-    for stream in streams:
-        windows = _windows(stream, covers) if not stream.pinned and stream not in settled else None
+    for shared_axis in shared_axes:
+        windows = _windows(shared_axis, covers) if not shared_axis.pinned and shared_axis not in settled else None
         if windows is not None:
-            ordered.append(Reordering(value=stream.value, axis=stream.axis, order=windows))
+            ordered.append(Reordering(value=shared_axis.value, axis=shared_axis.axis, order=windows))
     return tuple(ordered)
 
 
-def _covered(stream: Stream, sides: Iterable[_Side], covers: Mapping[str, Decomposition]) -> bool:
-    """Whether covers say more of a stream than components: none of its linears falls apart but for dormant features."""
-    known = any(address in covers for address in (*stream.readers, *stream.writers))
+def _covered(shared_axis: SharedAxis, sides: Iterable[_Side], covers: Mapping[str, Decomposition]) -> bool:
+    """Whether covers say more of a shared axis than components: none of its linears falls apart but for dormant
+    features."""
+    known = any(address in covers for address in (*shared_axis.readers, *shared_axis.writers))
     return known and all(len(side.parts) == 1 for side in sides)
 
 
-def _windows(stream: Stream, covers: Mapping[str, Decomposition]) -> Indices | None:
-    """The features of a stream in an order in which covers write runs and read windows of it; None where they do.
+def _windows(shared_axis: SharedAxis, covers: Mapping[str, Decomposition]) -> Indices | None:
+    """The features of a shared axis in an order in which covers write runs and read windows of it; None where they do.
 
     The linear with the most multiply-adds comes first; others decide among what it leaves equal, forwards or backwards
     as agrees better with it.
     """
-    known = [(address, index) for index, own in enumerate((stream.writers, stream.readers)) for address in own]
+    known = [
+        (address, index) for index, own in enumerate((shared_axis.writers, shared_axis.readers)) for address in own
+    ]
     ends = [(covers[address], index) for address, index in known if address in covers]
     # A cover has groups that overlap, so no tree; sorting by the first and last group of each feature makes windows.
     keys: list[Indices] = []
@@ -102,8 +105,8 @@ def _windows(stream: Stream, covers: Mapping[str, Decomposition]) -> Indices | N
             keys.append(-key if backwards else key)
     if not keys:
         return None
-    order: Indices = np.lexsort((np.arange(stream.size), *reversed(keys)))
-    return None if (order == np.arange(stream.size)).all() else order
+    order: Indices = np.lexsort((np.arange(shared_axis.size), *reversed(keys)))
+    return None if (order == np.arange(shared_axis.size)).all() else order
 
 
 def _written(cover: Decomposition) -> list[Indices]:
@@ -159,31 +162,31 @@ class _Side:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Flow:
-    """A free stream with the sides of linears that lie on it, those with the most multiply-adds first."""
+class _FreeAxis:
+    """A free axis with the sides of linears that lie on it, those with the most multiply-adds first."""
 
-    stream: Stream
+    shared_axis: SharedAxis
     sides: list[_Side]
 
 
 class _Waiting:
-    """The flows whose turn has not come, by the multiply-adds of those of their linears that are placed already: what
-    has the most has the least freedom left. Equal ones come by the multiply-adds of all, then in their order."""
+    """The free axes whose turn has not come, by the multiply-adds of those of their linears that are placed already:
+    what has the most has the least freedom left. Equal ones come by the multiply-adds of all, then in their order."""
 
-    def __init__(self, flows: Sequence[_Flow], ranks: Collection[_Linear]) -> None:
-        self._on: dict[_Linear, list[int]] = {}  # the flows of each linear, one twice where it has both sides on it
-        for index, flow in enumerate(flows):
-            for side in flow.sides:
+    def __init__(self, free_axes: Sequence[_FreeAxis], ranks: Collection[_Linear]) -> None:
+        self._on: dict[_Linear, list[int]] = {}  # the free axes of each linear, one twice where it has both sides on it
+        for index, free_axis in enumerate(free_axes):
+            for side in free_axis.sides:
                 self._on.setdefault(side.linear, []).append(index)
-        sides = [[side.linear for side in flow.sides] for flow in flows]
+        sides = [[side.linear for side in free_axis.sides] for free_axis in free_axes]
         self._known = [sum(linear.macs for linear in own if linear in ranks) for own in sides]
         self._all = [sum(linear.macs for linear in own) for own in sides]
         self._done: set[int] = set()
-        self._heap = [self._key(index) for index in range(len(flows))]
+        self._heap = [self._key(index) for index in range(len(free_axes))]
         heapq.heapify(self._heap)
 
     def next(self) -> int | None:
-        """The number of the flow whose turn it is; None where all had theirs."""
+        """The number of the free axis whose turn it is; None where all had theirs."""
         while self._heap:
             index = heapq.heappop(self._heap)[-1]  # what was known less of comes later once more, and is done by then
             if index not in self._done:
@@ -206,15 +209,15 @@ def _splits(decomposition: Decomposition) -> bool:
     return bool(decomposition.blocks) and not decomposition.layers and decomposition.mac_share < 1
 
 
-def _sides(stream: Stream, known: Mapping[str, _Linear]) -> list[_Side]:
-    reads = [_Side(known[address], False) for address in stream.readers if address in known]
-    writes = [_Side(known[address], True) for address in stream.writers if address in known]
+def _sides(shared_axis: SharedAxis, known: Mapping[str, _Linear]) -> list[_Side]:
+    reads = [_Side(known[address], False) for address in shared_axis.readers if address in known]
+    writes = [_Side(known[address], True) for address in shared_axis.writers if address in known]
     return sorted(reads + writes, key=lambda side: -side.linear.macs)
 
 
-def _fixed(linears: Iterable[_Linear], free: Iterable[_Flow]) -> Iterable[tuple[_Side, Indices]]:
+def _fixed(linears: Iterable[_Linear], free: Iterable[_FreeAxis]) -> Iterable[tuple[_Side, Indices]]:
     """The sides that cannot be moved, with their labels as they are."""
-    moved = {(side.linear, side.outputs) for flow in free for side in flow.sides}
+    moved = {(side.linear, side.outputs) for free_axis in free for side in free_axis.sides}
     for linear in linears:
         for outputs in (False, True):
             if (linear, outputs) not in moved:
@@ -246,10 +249,10 @@ def _runs(labels: Indices) -> Indices:
     return first[first >= 0]
 
 
-def _score(flow: _Flow, order: Indices, ranks: Mapping[_Linear, Indices]) -> int:
+def _score(free_axis: _FreeAxis, order: Indices, ranks: Mapping[_Linear, Indices]) -> int:
     """Multiply-adds of the sides that are contiguous in an order, twice where their blocks are in order, too."""
     score = 0
-    for side in flow.sides:
+    for side in free_axis.sides:
         runs = _runs(side.labels[order])
         # As many runs as blocks: each is contiguous, and a Split can take its place of a Gather.
         if runs.size == len(side.parts):
@@ -258,18 +261,18 @@ def _score(flow: _Flow, order: Indices, ranks: Mapping[_Linear, Indices]) -> int
     return score
 
 
-def _order(flow: _Flow, ranks: Mapping[_Linear, Indices]) -> Indices:
-    """The features of a stream, block after block, those in no block last."""
-    sides = _compatible(flow.sides)
-    inside = _tree(sides, flow.stream.size)
-    sets = [np.arange(flow.stream.size), *(part for part, _ in inside)]
+def _order(free_axis: _FreeAxis, ranks: Mapping[_Linear, Indices]) -> Indices:
+    """The features of a shared axis, block after block, those in no block last."""
+    sides = _compatible(free_axis.sides)
+    inside = _tree(sides, free_axis.shared_axis.size)
+    sets = [np.arange(free_axis.shared_axis.size), *(part for part, _ in inside)]
     children: list[list[int]] = [[] for _ in sets]
     for index, (_, parent) in enumerate(inside, start=1):
         children[parent].append(index)
     keys = [[_rank(side.labels[part], ranks[side.linear]) for side in sides if side.linear in ranks] for part in sets]
     placed: list[Indices] = []
     pending = [(False, 0)]
-    taken = np.zeros(flow.stream.size, bool)
+    taken = np.zeros(free_axis.shared_axis.size, bool)
     # Depth first without recursion: a tree may be as deep as an axis has linears.
     while pending:  # each set: the sets inside it in order, then what is left of it
         done, index = pending.pop()

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ...ir.axes.shared_axis import find_streams
+from ...ir.axes.shared_axis import find_shared_axes
 from ...ir.graph.activations import Activations
 from ...ir.graph.functions import FunctionId, callers, weight_takers
 from ...ir.graph.linear import Linear, scopes
@@ -39,7 +39,7 @@ from .wording import describe_stranger
 __all__ = ["make_plan"]
 
 STANDING = frozenset({Cause.ALREADY_SPLIT, Cause.QUANTISED})  # causes for which a linear stays out of regions too
-WORTH_ORDER = 1.05  # sums over a stream are rounded in another order, so this must be predicted to gain that much
+WORTH_ORDER = 1.05  # sums over a shared axis are rounded in another order, so this must be predicted to gain that much
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,9 @@ def _in_better_order(model: Model, draft: _Draft, planning: Planning) -> _Draft:
     if not (planning.settings.regions and _splits(draft.steps, True)):
         return draft
     seen = draft.view
-    orders = choose_orders(find_streams(seen.found, seen.model), *_decompositions(seen.found, planning.memo.analyses))
+    orders = choose_orders(
+        find_shared_axes(seen.found, seen.model), *_decompositions(seen.found, planning.memo.analyses)
+    )
     if not orders:
         return draft
     unseen = replace(planning, observe=None)  # these weights are the same in another order

@@ -44,7 +44,7 @@ def plan(
     threads, that will run it, all cores by default; force, split whatever splits, also where that is slower, each block
     by itself; device, that weights are analysed on, 'cpu', 'cuda', 'mps', 'xpu' or 'auto', which is CUDA for large
     models where torch has it: the plan is the same; regions, split linears together where that gains more, and put the
-    features of inner streams in the order of the blocks, else each linear is taken alone; granularity, features of the
+    features of inner axes in the order of the blocks, else each linear is taken alone; granularity, features of the
     widest block; parts, number of groups of blocks, even in multiply-adds; lowering, such as 'scatternd', that every
     linear is to have whatever it costs, 'NODE=split' for one, or several of these; custom_ops, libraries of custom
     operators that the model needs.

@@ -34,7 +34,7 @@ exec(compile(source, name, "exec"), changed.__dict__)
 
 from reference import node
 from regions import chain, checked, done, looked_at, grown
-from scission.ir.axes.shared_axis import find_streams
+from scission.ir.axes.shared_axis import find_shared_axes
 
 nodes = [
     node("Abs", "h", "a", "abs"),
@@ -44,7 +44,7 @@ nodes = [
 ]
 proto = chain(nodes, constants={"c": np.uint32(1)})
 seen = looked_at(proto)
-free = [stream.value for stream in find_streams(seen.found, seen.model) if not stream.pinned]
+free = [shared_axis.value for shared_axis in find_shared_axes(seen.found, seen.model) if not shared_axis.pinned]
 inner = [one.name for found in grown(seen) for one in found.region.inner]
 ways = done(checked(proto, ((3, 5),)))[0] if inner else ()
 print(json.dumps({"free": free, "inner": inner, "ways": sorted(map(list, ways))}))

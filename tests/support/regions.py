@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import oracles
 from reference import model, node
-from streams import blocked, groups
+from shared_axes import blocked, groups
 
 import scission
 from scission.ir.graph.linear import scopes

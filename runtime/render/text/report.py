@@ -83,7 +83,7 @@ def recurrences(plan: Plan, everything: bool) -> list[RenderableType]:
 
 
 def _together(plan: Plan, everything: bool) -> list[RenderableType]:
-    """What is split together, and which streams got the order of the blocks; nothing where there is none."""
+    """What is split together, and which shared axes got the order of the blocks; nothing where there is none."""
     lines = []
     for number, region in enumerate(plan.regions if everything else plan.regions[:SHOWN], 1):
         how = "each block on its own" if region.blocks_per_node == 1 else f"blocks stacked by {region.blocks_per_node}"
@@ -94,7 +94,7 @@ def _together(plan: Plan, everything: bool) -> list[RenderableType]:
     if plan.reorderings:
         names = ", ".join(one.value for one in plan.reorderings[:3]) + (", …" if len(plan.reorderings) > 3 else "")
         count = len(plan.reorderings)
-        lines.append(f"{count} inner stream{'s' * (count > 1)} of features in the order of the blocks: {names}")
+        lines.append(f"{count} inner {'axes' if count > 1 else 'axis'} of features in the order of the blocks: {names}")
     return [Text(line, style="dim") for line in lines]
 
 

@@ -10,7 +10,7 @@ from regions import dense_run, looked_at, session
 
 from scission.ir.axes.feature_ids import Features, feature_axis_in, feature_axis_out, trace
 from scission.ir.axes.region import unfit
-from scission.ir.axes.shared_axis import find_streams
+from scission.ir.axes.shared_axis import find_shared_axes
 from scission.models.planted import ffn as planted_ffn
 
 
@@ -112,11 +112,11 @@ def test_feature_ids_refine_shared_axes(seed):
     _, features = traced(proto)
     of = {value.name: labels for value, labels in features.labels.items()}
     group = joined(features)
-    for stream in find_streams(seen.found, seen.model):
+    for shared_axis in find_shared_axes(seen.found, seen.model):
         along = []
-        for value, from_last in stream.members:
+        for value, axis in shared_axis.members:
             labels = of.get(value.name)
-            if labels is not None and labels.ndim >= from_last and labels.shape[-from_last] == labels.size > 1:
+            if labels is not None and labels.shape[axis] == labels.size > 1:
                 along.append(group[labels.ravel()])
         for one in along:
             for other in along:

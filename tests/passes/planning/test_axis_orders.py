@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import model, node
-from streams import blocked, chosen, decompositions, encoder, ffn, groups, looked_at
+from shared_axes import blocked, chosen, decompositions, encoder, ffn, groups, looked_at
 
 import scission
-from scission.ir.axes.shared_axis import Stream, find_streams
+from scission.ir.axes.shared_axis import SharedAxis, find_shared_axes
 from scission.ir.graph.view import view
 from scission.ir.plan.axis_order import Reordering
 from scission.ir.plan.plan import Block, Decomposition
@@ -20,8 +20,8 @@ from scission.passes.planning.axis_orders import choose_orders
 from scission.passes.rewrite.reorder_axes import reorder_axes
 
 
-def stream(size, readers=(), writers=(), pinned="", value="h"):
-    return Stream(
+def shared_axis(size, readers=(), writers=(), pinned="", value="h"):
+    return SharedAxis(
         value=value, axis=1, size=size, members=(), constants=(), readers=readers, writers=writers, pinned=pinned
     )
 
@@ -39,25 +39,25 @@ def runs(parts, order):
 
 def test_blocks_follow_one_another_and_features_in_none_come_last():
     down = cut([[5, 0], [1, 3]], [[0], [1]], (7, 2))
-    (found,) = choose_orders([stream(7, ["down"])], {"down": down})
+    (found,) = choose_orders([shared_axis(7, ["down"])], {"down": down})
     assert found.order.tolist() == [0, 5, 1, 3, 2, 4, 6]
 
 
 def test_blocks_come_in_the_order_of_a_side_that_cannot_move():
     down = cut([[0, 4], [1, 3], [2, 5]], [[2], [0], [1]])
-    (found,) = choose_orders([stream(6, ["down"]), stream(3, [], ["down"], "an output", "y")], {"down": down})
+    (found,) = choose_orders([shared_axis(6, ["down"]), shared_axis(3, [], ["down"], "an output", "y")], {"down": down})
     assert found.order.tolist() == [1, 3, 2, 5, 0, 4]
 
 
 def test_an_order_is_handed_on_from_stream_to_stream():
     a, b, c = [[0, 3], [1, 2]], [[1, 2], [0, 3]], [[0, 2], [1, 3]]
     parts = {"first": cut(a, b), "second": cut(b, c)}
-    flows = [
-        stream(4, ["first"], value="a"),
-        stream(4, ["second"], ["first"], value="b"),
-        stream(4, [], ["second"], value="c"),
+    free_axes = [
+        shared_axis(4, ["first"], value="a"),
+        shared_axis(4, ["second"], ["first"], value="b"),
+        shared_axis(4, [], ["second"], value="c"),
     ]
-    found = {one.value: one.order for one in choose_orders(flows, parts)}
+    found = {one.value: one.order for one in choose_orders(free_axes, parts)}
     assert len(found) == 3
     ways = set()
     for name, where in (("a", a), ("b", b), ("c", c)):
@@ -73,29 +73,29 @@ def test_partitions_that_nest_are_all_contiguous(coarse_first):
     mixed = [fine[0] + fine[2], fine[1], fine[3]]
     sides = {"f": cut(fine, [[0], [1], [2], [3]]), "c": cut(coarse, [[0], [1]]), "m": cut(mixed, [[0], [1], [2]])}
     readers = sorted(sides, reverse=coarse_first)
-    (found,) = choose_orders([stream(8, readers)], sides)
+    (found,) = choose_orders([shared_axis(8, readers)], sides)
     assert all(runs([*fine, *coarse, *mixed], found.order))
 
 
 def test_of_partitions_that_cross_the_larger_linear_wins():
     a, b = [[0, 2], [1, 3]], [[0, 1], [2, 3]]
     small, large = cut(a, [[0], [1]]), cut(b, [[0], [1, 2, 3]])
-    assert choose_orders([stream(4, ["a", "b"])], {"a": small, "b": large}) == ()
-    (found,) = choose_orders([stream(4, ["a", "b"])], {"a": cut(a, [[0, 1], [2, 3]]), "b": cut(b, [[0], [1]])})
+    assert choose_orders([shared_axis(4, ["a", "b"])], {"a": small, "b": large}) == ()
+    (found,) = choose_orders([shared_axis(4, ["a", "b"])], {"a": cut(a, [[0, 1], [2, 3]]), "b": cut(b, [[0], [1]])})
     assert all(runs(a, found.order))
 
 
 NOTHING = {
-    "pinned": ([stream(4, ["a"], pinned="an input")], {"a": cut([[0, 2], [1, 3]], [[0], [1]])}),
-    "contiguous": ([stream(4, ["a"])], {"a": cut([[0, 1], [2, 3]], [[0], [1]])}),
-    "one block": ([stream(4, ["a"])], {"a": cut([[0, 1, 2, 3]], [[0, 1]])}),
-    "no block": ([stream(4, ["a"])], {"a": Decomposition((4, 2), ())}),
+    "pinned": ([shared_axis(4, ["a"], pinned="an input")], {"a": cut([[0, 2], [1, 3]], [[0], [1]])}),
+    "contiguous": ([shared_axis(4, ["a"])], {"a": cut([[0, 1], [2, 3]], [[0], [1]])}),
+    "one block": ([shared_axis(4, ["a"])], {"a": cut([[0, 1, 2, 3]], [[0, 1]])}),
+    "no block": ([shared_axis(4, ["a"])], {"a": Decomposition((4, 2), ())}),
     "row groups": (
-        [stream(4, ["a"])],
+        [shared_axis(4, ["a"])],
         {"a": Decomposition((4, 2), (Block([0, 2], [0]), Block([0, 1, 2, 3], [1])), ((0, 0), (1, 1)))},
     ),
-    "nothing known": ([stream(4, ["a"])], {}),
-    "no stream": ([], {"a": cut([[0, 2], [1, 3]], [[0], [1]])}),
+    "nothing known": ([shared_axis(4, ["a"])], {}),
+    "no shared axis": ([], {"a": cut([[0, 2], [1, 3]], [[0], [1]])}),
 }
 
 
@@ -125,8 +125,8 @@ def test_nested_partitions_are_contiguous_in_any_case(drawn):
     size, sides = drawn
     parts = {name: cut(*pair) for name, pair in sides.items()}
     split = {name: pair for name, pair in sides.items() if parts[name].mac_share < 1}
-    found = choose_orders([stream(size, list(sides))], parts)
-    assert found == choose_orders([stream(size, list(sides))], parts)
+    found = choose_orders([shared_axis(size, list(sides))], parts)
+    assert found == choose_orders([shared_axis(size, list(sides))], parts)
     order = found[0].order if found else np.arange(size)
     assert all(all(runs(pair[0], order)) for pair in split.values())
 
@@ -208,7 +208,7 @@ def test_transformers_that_torch_exports_are_contiguous_where_their_features_are
     sizes = {"width": 32, "heads": 4, "hidden": 64, "attention_blocks": 2, "ffn_blocks": 4, "vocabulary": 20}
     planted = getattr(planted_transformer, kind)(None, np.random.default_rng(0), layers=2, **sizes)
     graph, seen, _ = looked_at(planted.model)
-    residual = max(find_streams(seen.found, seen.model), key=lambda one: len(one.constants))
+    residual = max(find_shared_axes(seen.found, seen.model), key=lambda one: len(one.constants))
     assert residual.pinned == ""
     changed = reorder_axes(graph, chosen(seen))
     again = view(changed)
@@ -229,7 +229,7 @@ def test_an_encoder_computes_the_same_in_any_order_of_its_free_streams(seed, lay
     rng = np.random.default_rng(seed)
     proto = encoder(rng, layers=layers, gated=gated)
     graph, seen, _ = looked_at(proto)
-    free = [one for one in find_streams(seen.found, seen.model) if not one.pinned]
+    free = [one for one in find_shared_axes(seen.found, seen.model) if not one.pinned]
     assert len(free) == 1 + 3 * layers  # the states; of each layer queries, values and hidden units
     orders = [Reordering(value=one.value, axis=one.axis, order=rng.permutation(one.size)) for one in free]
     changed = reorder_axes(graph, orders)
@@ -294,8 +294,8 @@ def test_covers_write_runs_and_read_windows_of_a_stream_that_does_not_fall_apart
         for name, mask in (("encode", first), ("decode", last))
         if (found := covers(relate(np.ascontiguousarray(mask)))) is not None
     }
-    flow = stream(hidden, ["decode"], ["encode"])
-    for one in choose_orders([flow], {}, ends):
+    free_axis = shared_axis(hidden, ["decode"], ["encode"])
+    for one in choose_orders([free_axis], {}, ends):
         if "encode" in ends:
             assert all(runs([block.outputs for block in ends["encode"].blocks], one.order))
         assert sorted(one.order.tolist()) == list(range(hidden))
@@ -303,7 +303,7 @@ def test_covers_write_runs_and_read_windows_of_a_stream_that_does_not_fall_apart
 
 def test_components_decide_where_there_are_some():
     down, cover = cut([[5, 0], [1, 3]], [[0], [1]], (6, 2)), cut([[0], [1]], [[0, 2], [1, 3]])
-    (found,) = choose_orders([stream(6, ["down"])], {"down": down}, {"down": cover})
+    (found,) = choose_orders([shared_axis(6, ["down"])], {"down": down}, {"down": cover})
     assert found.order.tolist() == [0, 5, 1, 3, 2, 4]
 
 
@@ -321,7 +321,7 @@ def test_any_chain_computes_the_same_in_any_order_of_its_free_streams(seed, link
     rng = np.random.default_rng(seed)
     proto = linked(rng, links)
     graph, seen, _ = looked_at(proto)
-    found = find_streams(seen.found, seen.model)
+    found = find_shared_axes(seen.found, seen.model)
     free = [one for one in found if not one.pinned]
     orders = [Reordering(value=one.value, axis=one.axis, order=rng.permutation(one.size)) for one in free]
     changed = ir.to_proto(reorder_axes(graph, orders))

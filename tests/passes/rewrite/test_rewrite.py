@@ -6,8 +6,8 @@ import onnx
 import onnx_ir as ir
 import oracles
 import pytest
-from streams import chosen as orders_of
-from streams import encoder, ffn, looked_at
+from shared_axes import chosen as orders_of
+from shared_axes import encoder, ffn, looked_at
 
 import scission
 from scission import Block, Plan, PlanError
@@ -401,14 +401,14 @@ def test_constants_are_permuted_and_values_renamed():
     assert [list(n.output) for n in changed.graph.node] == [[f"{n}/reordered"] for n in "hkz"] + [["y"]]
     assert [n.name for n in changed.graph.node] == [n.name for n in model.graph.node]
     assert oracles.interface(changed) == oracles.interface(model)
-    assert {p.key: p.value for p in changed.metadata_props} == {"scission.reordered": "the features of 1 streams"}
+    assert {p.key: p.value for p in changed.metadata_props} == {"scission.reordered": "the features of 1 shared axis"}
     onnx.checker.check_model(changed, full_check=True)
 
 
 def test_reordering_changes_neither_the_model_that_it_is_given_nor_what_it_computes():
     proto = encoder(np.random.default_rng(0))
     graph = ir.from_proto(proto)
-    orders = [swapped("x0", 1, 8), swapped("q.1", 1, 8), swapped("u.0", 1, 24)]
+    orders = [swapped("x0", 2, 8), swapped("q.1", 2, 8), swapped("u.0", 2, 24)]
     changed = ir.to_proto(reorder_axes(graph, orders))
     assert ir.to_proto(graph).SerializeToString() == ir.to_proto(ir.from_proto(proto)).SerializeToString()
     feeds = {"ids": np.arange(10).reshape(2, 5)}
@@ -513,7 +513,7 @@ def test_a_plan_reorders_and_then_splits():
         ([swapped("x", 1, 6)], "x is an input of the model"),
         ([swapped("h", 1, 6)], "order is one of 6 features, the value has 12"),
         ([swapped("h", 2, 12)], "no operator with a constant weight"),
-        ([swapped("h"), swapped("z")], "reorders its stream twice"),
+        ([swapped("h"), swapped("z")], "reorders its shared axis twice"),
     ],
 )
 def test_a_reordering_that_does_not_fit_is_refused(orders, why):

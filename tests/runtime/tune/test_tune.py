@@ -251,13 +251,15 @@ def test_a_model_that_was_reordered_is_tuned_in_its_new_order():
 
 def reordered(loaded, plan):
     """A plan for the same model with the hidden units in the order of their blocks."""
-    from scission.ir.axes.shared_axis import find_streams
+    from scission.ir.axes.shared_axis import find_shared_axes
     from scission.ir.graph.view import view
     from scission.passes.planning.axis_orders import choose_orders
     from scission.passes.rewrite.reorder_axes import reorder_axes
 
     seen = view(loaded.graph)
-    orders = choose_orders(find_streams(seen.found, seen.model), {step.node: step.decomposition for step in plan.steps})
+    orders = choose_orders(
+        find_shared_axes(seen.found, seen.model), {step.node: step.decomposition for step in plan.steps}
+    )
     assert orders
     changed = reorder_axes(loaded.graph, orders)
     return dataclasses.replace(make_plan(load(changed), PlanSettings(force=True, batch=ROWS)), reorderings=orders)

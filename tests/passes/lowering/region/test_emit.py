@@ -31,7 +31,7 @@ from regions import (
     session,
     uses,
 )
-from streams import blocked, groups
+from shared_axes import blocked, groups
 
 import scission
 from scission.ir.plan.plan import Block, Decomposition, PlanError

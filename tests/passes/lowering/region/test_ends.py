@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from reference import model, node
 from regions import RUNS, checked, dense_plan, done, grown, joined, looked_at
-from streams import blocked, groups
+from shared_axes import blocked, groups
 
 import scission
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from reference import model, node
 from regions import chain, checked, dense_plan, done, grown, joined, looked_at
-from streams import blocked
+from shared_axes import blocked
 
 import scission
 from scission.passes.lowering.region.linear import role_of

@@ -1,9 +1,9 @@
-"""Models with streams for tests, and what their linears split into."""
+"""Models with shared axes for tests, and what their linears split into."""
 
 import numpy as np
 from reference import model, node
 
-from scission.ir.axes.shared_axis import find_streams
+from scission.ir.axes.shared_axis import find_shared_axes
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
 from scission.passes.planning.analysis import analyse
@@ -23,7 +23,7 @@ def decompositions(seen):
 
 
 def chosen(seen, blocks=None):
-    return choose_orders(find_streams(seen.found, seen.model), blocks or decompositions(seen))
+    return choose_orders(find_shared_axes(seen.found, seen.model), blocks or decompositions(seen))
 
 
 def blocked(rng, rows, columns):
