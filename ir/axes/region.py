@@ -69,6 +69,13 @@ class Region:
     linears: tuple[Linear, ...]
     inner: tuple[ir.Node, ...]
     features: Features
+    constants: Constants
+
+    @cached_property
+    def in_order(self) -> tuple[ir.Node, ...]:
+        """The nodes of the linears and the inner ones, in the order of the graph."""
+        mine = {linear.node for linear in self.linears} | set(self.inner)
+        return tuple(node for node in self.linears[0].node.graph or () if node in mine)
 
     @cached_property
     def written(self) -> dict[ir.Value, ir.Node]:
@@ -177,11 +184,11 @@ def region_of(
     features = trace(places.nodes[order[ordered[0].node] : end], ordered, constants)
     inner = _inner_nodes(features, ordered, order)
     if tail:
-        inner = (*inner, *_tail(Region(tuple(ordered), inner, features), constants))
-    return Region(tuple(ordered), tuple(sorted(inner, key=lambda node: order[node])), features)
+        inner = (*inner, *_tail(Region(tuple(ordered), inner, features, constants)))
+    return Region(tuple(ordered), tuple(sorted(inner, key=lambda node: order[node])), features, constants)
 
 
-def _tail(region: Region, constants: Constants) -> list[ir.Node]:
+def _tail(region: Region) -> list[ir.Node]:
     """Elementwise operators behind what leaves a region, whose results leave it instead."""
     written = set(region.written)
     found: list[ir.Node] = []
@@ -192,7 +199,7 @@ def _tail(region: Region, constants: Constants) -> list[ir.Node]:
         if value.is_graph_output() or len(readers) != 1:
             continue
         (node,) = readers
-        varying = [v for v in node.inputs if v is not None and v not in constants]
+        varying = [v for v in node.inputs if v is not None and v not in region.constants]
         known = node in region.features.ties and node.op_type in POINTWISE | QUANTISING
         if known and all(v is value for v in varying) and node.graph is region.linears[0].node.graph:
             found.append(node)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ...ir.axes.shared_axis import find_shared_axes
 from ...ir.graph.activations import Activations
 from ...ir.graph.functions import FunctionId, callers, weight_takers
-from ...ir.graph.linear import Linear, scopes
+from ...ir.graph.linear import Linear
 from ...ir.graph.recurrent import Recurrent
 from ...ir.graph.sizes import DEFAULT_BATCH, Setting, input_dims, open_dims, require_known, settings_at
 from ...ir.graph.skipped import Skipped
@@ -25,7 +25,6 @@ from ...ir.plan.region_split import RegionSplit
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
 from ..connectivity.device import analysis_device, described
-from ..lowering.nodes.emitter import Names
 from ..rewrite.reorder_axes import reorder_axes
 from .analysis import Analysis, Key, key_of
 from .axis_orders import choose_orders
@@ -204,13 +203,10 @@ def _joined(seen: View, steps: Sequence[Step], planning: Planning) -> tuple[list
     ]
     if len(together) < 2:
         return list(steps), []
-    addresses = {node: address for scope in scopes(seen.model) for node, address in scope.addresses.items()}
     return join_steps(
         steps,
         together,
         seen.found.constants,
-        Names(seen.model),
-        addresses,
         settings.target,
         force=settings.force,
         grain=settings.grain,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import product
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ...ir.graph.linear import Linear
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import Decomposition, Step, common_rows
-from ...ir.plan.region_split import RegionSplit
+from ...ir.plan.region_split import FeatureLayout, RegionSplit
 from ...ir.reason import Cause, Reason
 from ...ir.relation import Relation
 from ..connectivity.edges import relate
@@ -24,13 +24,13 @@ from ..decompose.merging import balanced_together, width
 from ..decompose.region import assign, group_region, is_rectangular, region_blocks
 from ..lowering.linear.protocol import why_not_dense
 from ..lowering.linear.select import selection
-from ..lowering.nodes.emitter import Names
 from ..lowering.nodes.quantisation_groups import group_size
-from ..lowering.prices import MARGIN, Prices
-from ..lowering.region.cost import region_seconds, region_split_seconds
+from ..lowering.prices import MARGIN
+from ..lowering.protocol import worst_gain
+from ..lowering.region.cut import RegionBlocks
+from ..lowering.region.lowering import REGIONS
 from ..lowering.seconds import dense_seconds
 from ..lowering.target import Target
-from ..rewrite.rewrite import region_problem
 from .analysis import Analysis
 from .grain import suited_to
 
@@ -185,26 +185,24 @@ def grown_from(
 class RegionOption:
     """One way to compute a region, and what it is predicted to gain over dense, at its worst."""
 
-    layout: Any
-    blocks_per_node: int
-    decompositions: tuple[Decomposition, ...]
+    blocks: RegionBlocks
     gain: float
 
 
 def region_options(grown: Grown, rows: Sequence[int], target: Target, grain: Grain | None = None) -> list[RegionOption]:
     """Every way to compute a region, best first: layouts, numbers of blocks from all of them down to two, and stacks;
-    grain: how coarse blocks are to be."""
-    linears = grown.region.linears
-    settings = [(count, prices) for count in rows for prices in target.prices]
-    flat = all(feature_axis_in(linear) == 1 for linear in linears)
+    whether it can be written so is not asked yet. grain: how coarse blocks are to be."""
+    flat = all(feature_axis_in(linear) == 1 for linear in grown.region.linears)
+    layouts: tuple[FeatureLayout, ...] = ("features_last", "features_first") if flat else ("features_last",)
     found = []
     for grouped in _grouped(grown, grain or Grain()):
         count = len(grouped[0].blocks)
         stacks = [1] if not _equal(grouped) else sorted({1, *(s for s in (4, 16) if s < count), count})
-        for layout in ("features_last", "features_first") if flat else ("features_last",):
-            for blocks_per_node in stacks:
-                gain = min(_gain(grown, grouped, layout, blocks_per_node, r, prices) for r, prices in settings)
-                found.append(RegionOption(layout, blocks_per_node, grouped, gain))
+        for layout, blocks_per_node in product(layouts, stacks):
+            blocks = RegionBlocks(
+                decompositions=grouped, layout=layout, blocks_per_node=blocks_per_node, copies=grown.copies
+            )
+            found.append(RegionOption(blocks, worst_gain(REGIONS, grown.region, blocks, rows, target)))
     return sorted(found, key=lambda option: -option.gain)
 
 
@@ -249,8 +247,6 @@ def join_steps(
     steps: Sequence[Step],
     candidates: Sequence[Candidate],
     constants: Constants,
-    names: Names,
-    addresses: Mapping[ir.Node, str],
     target: Target,
     *,
     force: bool = False,
@@ -277,7 +273,8 @@ def join_steps(
             linears = grown.region.linears
             alone = [steps[place[linear.address]] for linear in linears]
             rows = common_rows(alone)
-            option = _best(grown, constants, names, addresses, region_options(grown, rows, target, grain))
+            options = region_options(grown, rows, target, grain)
+            option = next((one for one in options if REGIONS.why_not(grown.region, one.blocks, target) is None), None)
             if option is None or (option.gain < _gain_alone(linears, alone, rows, target) and not force):
                 continue
             if option.gain < MARGIN and not force:
@@ -292,43 +289,17 @@ def join_steps(
 def joined(option: RegionOption, steps: Sequence[Step], hashes: Sequence[str | None]) -> tuple[list[Step], RegionSplit]:
     """The steps of a region, in the order of its linears, and how they are split together; hashes: of their weights."""
     gain = round(option.gain, 3)
-    reason = Reason(Cause.REGION, f"{len(option.decompositions[0].blocks)} blocks of {len(steps)} operators together")
-    nodes = tuple(step.node for step in steps)
-    made = RegionSplit(
-        nodes=nodes, layout=option.layout, blocks_per_node=option.blocks_per_node, gain=gain, reason=reason.text
+    reason = Reason(
+        Cause.REGION, f"{len(option.blocks.decompositions[0].blocks)} blocks of {len(steps)} operators together"
     )
+    nodes = tuple(step.node for step in steps)
+    layout, stack = option.blocks.layout, option.blocks.blocks_per_node
+    made = RegionSplit(nodes=nodes, layout=layout, blocks_per_node=stack, gain=gain, reason=reason.text)
     together = [
         replace(step, lowering="region", decomposition=found, gain=gain, reason=reason, sha256=sha256)
-        for step, found, sha256 in zip(steps, option.decompositions, hashes, strict=True)
+        for step, found, sha256 in zip(steps, option.blocks.decompositions, hashes, strict=True)
     ]
     return together, made
-
-
-def _best(
-    grown: Grown,
-    constants: Constants,
-    names: Names,
-    addresses: Mapping[ir.Node, str],
-    options: Sequence[RegionOption],
-) -> RegionOption | None:
-    """The first option that can be carried out, which is tried."""
-    for option in options:
-        how: dict[str, Any] = {"layout": option.layout, "blocks_per_node": option.blocks_per_node}
-        if region_problem(grown.region, option.decompositions, constants, names, addresses, **how) is None:
-            return option
-    return None
-
-
-def _gain(
-    grown: Grown, decompositions: Sequence[Decomposition], layout: str, blocks_per_node: int, rows: int, prices: Prices
-) -> float:
-    """How many times faster the linears of a region get; what lies between them is no gain of theirs."""
-    region = grown.region
-    dense = sum(dense_seconds(linear.shape, rows, int(linear.dtype.itemsize), prices) for linear in region.linears)
-    between = region_seconds(region, rows, prices) - dense
-    return dense / (
-        region_split_seconds(region, decompositions, layout, blocks_per_node, rows, prices, grown.copies) - between
-    )
 
 
 def _gain_alone(linears: Sequence[Linear], steps: Sequence[Step], rows: Sequence[int], target: Target) -> float:

@@ -31,6 +31,7 @@ from scission.passes.lowering import prices as price_list
 from scission.passes.lowering.linear.lowerings import lowering_of
 from scission.passes.lowering.prices import Prices, prices_of
 from scission.passes.lowering.region.cost import region_seconds, region_split_seconds
+from scission.passes.lowering.region.cut import RegionBlocks
 from scission.passes.planning.analysis import analyse
 from scission.passes.planning.regions import candidate, grow
 from scission.runtime.ort.session import open_session
@@ -139,10 +140,11 @@ class Predictor:
         grown = self.regions[key]
         if one.way == "dense":
             return region_seconds(grown.region, one.rows, machine)
-        layout, blocks_per_node = one.way.split("/")
-        return region_split_seconds(
-            grown.region, grown.decompositions, layout, int(blocks_per_node), one.rows, machine, grown.copies
+        layout, count = one.way.split("/")
+        blocks = RegionBlocks(
+            decompositions=grown.decompositions, layout=layout, blocks_per_node=int(count), copies=grown.copies
         )
+        return region_split_seconds(grown.region, blocks, one.rows, machine)
 
 
 def fit(measured: list[Measured], predictor: Predictor) -> tuple[Prices, float]:

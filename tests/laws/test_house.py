@@ -13,7 +13,6 @@ LINES, FUNCTION, PARAMETERS = 350, 50, 8
 MORE_PARAMETERS = {
     "models/planted/ffn.py:build": "ten properties of a network that have nothing to do with each other",
     "passes/anneal/edges/anneal.py:confirm": "one entry for all tests of edges, each of which reads some of them",
-    "passes/rewrite/rewrite.py:_replace_region": "the state of a rewriting, step by step",
     "runtime/calibrate/level_sweep.py:sweep": "a public function: what is swept, judged by what, each a keyword",
     "runtime/cli/commands/sweep.py:sweep": "its arguments and its groups of options",
 }

@@ -11,21 +11,22 @@ from reference import model, node
 from shared_axes import blocked, groups
 
 import scission
-from scission.ir.graph.linear import scopes
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
 from scission.ir.plan.plan import PlanError
 from scission.ir.plan.region_split import RegionSplit
 from scission.passes.decompose.region import group_region
-from scission.passes.lowering.nodes.emitter import Names
+from scission.passes.lowering.region.cut import RegionBlocks
+from scission.passes.lowering.region.lowering import REGIONS
+from scission.passes.lowering.target import Target
 from scission.passes.planning.analysis import analyse_linear
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.regions import candidate, grow
 from scission.passes.planning.settings import PlanSettings
-from scission.passes.rewrite.rewrite import region_problem
 
 MS = "com.microsoft"
 RUNS = ((3, 5), (1, 1), (2, 4), (0, 3), (3, 0))  # extents of "N" and "S"
+TARGET = Target()
 TOLERANCE = {8: 1e-9, 4: 1e-3, 2: 5e-2}  # in units of the largest number, by size of a number
 
 
@@ -65,17 +66,9 @@ def ways(region):
 
 def problem(seen, region, found, layout="features_last", blocks_per_node=1):
     """Why a region cannot be computed in this way; the graph is as it was after asking."""
-    addresses = {node: address for scope in scopes(seen.model) for node, address in scope.addresses.items()}
     before = uses(seen.model)
-    why = region_problem(
-        region.region,
-        found,
-        seen.found.constants,
-        Names(seen.model),
-        addresses,
-        layout=layout,
-        blocks_per_node=blocks_per_node,
-    )
+    blocks = RegionBlocks(decompositions=tuple(found), layout=layout, blocks_per_node=blocks_per_node)
+    why = REGIONS.why_not(region.region, blocks, TARGET)
     assert uses(seen.model) == before
     return why.text if why else None
 

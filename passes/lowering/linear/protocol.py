@@ -14,20 +14,19 @@ from ....ir.plan.plan import Decomposition
 from ....ir.reason import Cause, Reason
 from ..nodes.emitter import Emitter
 from ..prices import Prices
-from ..protocol import Lowering
+from ..protocol import INDEX_BYTES, Lowering
 from ..seconds import dense_seconds, window_seconds
 from ..target import Target
 from .dormant import apart
 
-__all__ = ["INDEX_BYTES", "Extra", "LinearLowering", "why_not_beside", "why_not_dense"]
+__all__ = ["Extra", "LinearLowering", "why_not_beside", "why_not_dense"]
 
 Array = npt.NDArray[Any]
 Extra: TypeAlias = Literal["split-K", "residual"]  # blocks that are added up, entries beside the blocks
 MINIMUM = 7  # operator set that brought today's broadcasting
-INDEX_BYTES = 8  # of an int64
 
 
-class LinearLowering(Lowering[Linear, Decomposition, int], Protocol):
+class LinearLowering(Lowering[Linear, Decomposition, int, Emitter, ir.Value], Protocol):
     """One way to write the blocks of a linear; its load is a number of activation rows.
 
     A class that inherits gives `name`, `why_not`, `seconds` and `emit`, and says where it differs in the rest.

@@ -24,11 +24,12 @@ from ..nodes.features_first import enter, leave
 from ..nodes.primitives import addend, affine, join, window
 from ..nodes.weights import BlockWeights
 from ..prices import Prices
+from ..protocol import INDEX_BYTES
 from ..seconds import blocks_seconds, boundary_seconds, copy_seconds
 from ..target import Target
 from .dormant import SCATTER_ND
 from .pixels import keeps_pixels, pixels, why_not_pixels
-from .protocol import INDEX_BYTES, LinearLowering, why_not_beside, why_not_dense
+from .protocol import LinearLowering, why_not_beside, why_not_dense
 
 __all__ = ["ScatterNd", "turned"]
 

@@ -64,6 +64,12 @@ class Emitter:
         assert isinstance(self.origin, Linear)
         return self.origin
 
+    @property
+    def cell(self) -> Recurrent:
+        """The direction of a recurrent operator that is taken apart."""
+        assert isinstance(self.origin, Recurrent)
+        return self.origin
+
     def node(
         self,
         op: str,

@@ -1,5 +1,5 @@
 """A recurrent operator written as independent cells.
 
-Entry: `cells.emit_cells`.
+Entry: `lowering.Cells`.
 May import: ir, ir.graph, ir.plan, passes.decompose, passes.lowering, passes.lowering.nodes.
 """

@@ -8,7 +8,7 @@ block of units that no edge leaves or enters therefore is an operator of its own
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,42 +35,35 @@ from ...decompose.recurrent import HiddenBlock, hidden_block
 from ..nodes.emitter import Emitter
 from ..nodes.primitives import join, reorder
 
-__all__ = ["emit_cells"]
+__all__ = ["emit_blocks", "emit_whole", "join_directions"]
 
 Array = npt.NDArray[Any]
 FEATURE_AXIS = (3, 2, 2)  # of Y (positions, directions, batch, H), Y_h and Y_c (directions, batch, H)
 DIRECTION_AXIS = (1, 0, 0)
 
 
-def emit_cells(
-    emitters: Sequence[Emitter],
-    ways: Sequence[Recurrent],
-    constants: Constants,
-    decompositions: Sequence[Decomposition | None],
-) -> dict[int, ir.Value]:
-    """Emit all directions of one recurrent operator and return what replaces each of its outputs that is read.
-
-    ways, emitters, decompositions: of each direction; a direction without a decomposition stays one operator. The
-    nodes of the emitters are to stand in the order of the directions; the last one joins them.
-    """
-    results = [
-        _direction(_Cutter(emitter, way, constants), decomposition)
-        for emitter, way, decomposition in zip(emitters, ways, decompositions, strict=True)
-    ]
+def join_directions(emitter: Emitter, results: Sequence[Mapping[int, ir.Value]]) -> dict[int, ir.Value]:
+    """What replaces each output of a recurrent operator that is read, from that of all its directions, in order."""
     if len(results) == 1:
-        return results[0]
+        return dict(results[0])
     return {
-        place: emitters[-1].one("Concat", [r[place] for r in results], "directions", axis=DIRECTION_AXIS[place])
+        place: emitter.one("Concat", [r[place] for r in results], "directions", axis=DIRECTION_AXIS[place])
         for place in results[0]
     }
 
 
-def _direction(cutter: _Cutter, decomposition: Decomposition | None) -> dict[int, ir.Value]:
-    """The blocks of one direction, joined, each unit in its place."""
-    emitter, way = cutter.emitter, cutter.way
-    if decomposition is None:
-        everything = HiddenBlock(np.arange(way.features), np.arange(way.hidden))
-        return _cell(cutter, everything, "direction", way.activation)
+def emit_whole(emitter: Emitter, constants: Constants) -> dict[int, ir.Value]:
+    """The emitter's direction as one operator of its own; returns what replaces each output that is read."""
+    way = emitter.cell
+    everything = HiddenBlock(np.arange(way.features), np.arange(way.hidden))
+    return _cell(_Cutter(emitter, way, constants), everything, "direction", way.activation)
+
+
+def emit_blocks(emitter: Emitter, constants: Constants, decomposition: Decomposition) -> dict[int, ir.Value]:
+    """The blocks of the emitter's direction, joined, each unit in its place; returns what replaces each output that is
+    read."""
+    way = emitter.cell
+    cutter = _Cutter(emitter, way, constants)
     blocks = [hidden_block(block, way.features) for block in decomposition.blocks]
     pieces = _pieces(cutter, blocks)
     cells = [

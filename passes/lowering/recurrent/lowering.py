@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from ....ir.graph.constants import Constants
 from ....ir.graph.recurrent import Recurrent
+from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import Decomposition
 from ....ir.reason import Reason
+from ..nodes.emitter import Emitter
 from ..prices import Prices
-from ..protocol import Lowering, why_not_plain
+from ..protocol import INDEX_BYTES, Lowering, why_not_plain
 from ..target import Target
+from .cells import emit_blocks
 from .cost import Run, parallel_seconds, seconds
 
 __all__ = ["CELLS", "Cells"]
 
 
-class Cells(Lowering[Recurrent, Decomposition, Run]):
-    """Operators side by side with fewer hidden units each, which `cells.emit_cells` emits for all directions at
-    once."""
+class Cells(Lowering[Recurrent, Decomposition, Run, Emitter, dict[int, ir.Value]]):
+    """Operators side by side with fewer hidden units each."""
 
     name = "cells"
 
@@ -31,6 +34,14 @@ class Cells(Lowering[Recurrent, Decomposition, Run]):
     def seconds(self, subject: Recurrent, found: Decomposition, load: Run, prices: Prices) -> float:
         """Predicted seconds of the same in blocks."""
         return parallel_seconds(found, subject.op, subject.features, load, int(subject.dtype.itemsize), prices.cells)
+
+    def index_bytes(self, found: Decomposition) -> int:
+        """Those of what each block reads and of the order of what is written; operands from outside besides."""
+        return INDEX_BYTES * sum(block.inputs.size for block in found.blocks)
+
+    def emit(self, site: Emitter, constants: Constants, found: Decomposition, target: Target) -> dict[int, ir.Value]:
+        """Emit the blocks of one direction; returns what replaces each of its outputs that is read."""
+        return emit_blocks(site, constants, found)
 
 
 CELLS = Cells()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from ....ir.plan.plan import Decomposition
 from ...decompose.blocks import is_run
 from ..prices import Prices
 from ..seconds import FLOAT_BYTES, dense_seconds, products_seconds, transpose_seconds
-from .emit import stacks_of
+from .cut import RegionBlocks
 
 __all__ = ["region_seconds", "region_split_seconds"]
 
@@ -37,40 +36,33 @@ def region_seconds(region: Region, rows: int, prices: Prices) -> float:
     return sum(products) + len(region.inner) * prices.node_s + _touched(region, rows, prices)
 
 
-def region_split_seconds(
-    region: Region,
-    decompositions: Sequence[Decomposition],
-    layout: str,
-    blocks_per_node: int,
-    rows: int,
-    prices: Prices,
-    copies: Collection[Linear] = (),
-) -> float:
+def region_split_seconds(region: Region, blocks: RegionBlocks, rows: int, prices: Prices) -> float:
     """Predicted seconds of a region for `rows` activation rows: products, launches, what operators in between compute,
-    and index work where it begins and ends; copies: its linears that are selections, which multiply nothing.
-    """
-    groups = stacks_of(len(decompositions[0].blocks), blocks_per_node)
+    and index work where it begins and ends."""
+    groups, layout, blocks_per_node = blocks.groups, blocks.layout, blocks.blocks_per_node
     itemsize = int(region.linears[0].dtype.itemsize)
     way = _Way(layout, len(groups), blocks_per_node > 1, itemsize)
     seconds = len(region.inner) * len(groups) * prices.node_s + _touched(region, rows, prices)
     entered: set[object] = set()
-    for linear, found in zip(region.linears, decompositions, strict=True):
-        blocks = [block.shape for block in found.blocks]
-        if linear not in copies:
+    for linear, found in zip(region.linears, blocks.decompositions, strict=True):
+        shapes = [block.shape for block in found.blocks]
+        if linear not in blocks.copies:
             kind = prices.left() if layout == "features_first" and rows > 1 else prices
             kind = prices.stacked() if blocks_per_node > 1 else kind
             seconds += (
-                products_seconds(blocks, rows, itemsize, kind) - (len(blocks) - len(groups)) * prices.gemm_launch_s
+                products_seconds(shapes, rows, itemsize, kind) - (len(shapes) - len(groups)) * prices.gemm_launch_s
             )
-            seconds += 0 if blocks_per_node == 1 else len(blocks) * prices.batched_block_s
+            seconds += 0 if blocks_per_node == 1 else len(shapes) * prices.batched_block_s
         key = (linear.activation, tuple(block.inputs.tobytes() for block in found.blocks))
         if not region.is_internal(linear) and key not in entered:
             entered.add(key)
-            seconds += _enter(linear, found, way, rows, prices, copies=linear in copies)
+            seconds += _enter(linear, found, way, rows, prices, copies=linear in blocks.copies)
     for value in region.exits():
-        left = next((d for one, d in zip(region.linears, decompositions, strict=True) if one.output is value), None)
+        left = next(
+            (d for one, d in zip(region.linears, blocks.decompositions, strict=True) if one.output is value), None
+        )
         # What leaves behind the last linear is as wide as what that writes.
-        seconds += _leave(left or decompositions[-1], way, rows, prices)
+        seconds += _leave(left or blocks.decompositions[-1], way, rows, prices)
     return seconds
 
 

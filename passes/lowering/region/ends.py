@@ -11,14 +11,15 @@ import numpy as np
 from ....ir.axes.feature_ids import feature_axis_in
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.reason import Cause, Reason
 from ...decompose.blocks import is_run
 from ...decompose.region import Ids, Selection
 from ..nodes.emitter import Emitter
 from ..nodes.last_axis import take_columns
-from .linear import Group, role_of
-from .region_node import Unsuited
+from .cut import Group
+from .linear import role_of
 
-__all__ = ["Entrance", "leave"]
+__all__ = ["Entrance", "leave", "why_not_left"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,11 +38,8 @@ class Entrance:
     def pieces(self, emitter: Emitter, linear: Linear, wanted: Sequence[Ids]) -> list[ir.Value]:
         """What each group reads of the activation of a linear, which is computed outside of the region.
 
-        wanted: the features that each block reads, in its order. Raises Unsuited where those of a stack are not equally
-        many.
+        wanted: the features that each block reads, in its order, equally many in each block of a stack.
         """
-        if any(len({wanted[index].size for index in group}) > 1 for group in self.groups):
-            raise Unsuited("blocks of different sizes cannot be stacked")
         key = (linear.activation, tuple(one.tobytes() for one in wanted))
         if key not in self.entered:
             self.entered[key] = (self._columns if self.features_first else self._rows)(emitter, linear, wanted)
@@ -104,6 +102,22 @@ def _pile(emitter: Emitter, piece: ir.Value, axis: int, count: int, each: int) -
     return emitter.one("Reshape", [piled, emitter.integers([0] * (axis + 2), "enter/same")], "enter")
 
 
+def why_not_left(value: ir.Value, selections: Sequence[Selection], groups: Sequence[Group]) -> Reason | None:
+    """Why a value cannot leave a region whole; None when it can. selections: what each block owns along each axis."""
+    told = _told(selections)
+    if len(told) > 1:
+        return Reason(Cause.BLOCKS, f"the blocks of {value.name!r} lie on several axes")
+    stacked = max(map(len, groups)) > 1
+    if stacked and told and told[0] != len(selections[0]) - 1:
+        return Reason(Cause.LAYOUT, f"the blocks of {value.name!r} are not on its last axis")
+    return None
+
+
+def _told(selections: Sequence[Selection]) -> list[int]:
+    """The axes along which blocks own different features."""
+    return [axis for axis in range(len(selections[0])) if len({one[axis].tobytes() for one in selections}) > 1]
+
+
 def leave(
     emitter: Emitter,
     value: ir.Value,
@@ -115,21 +129,17 @@ def leave(
 ) -> ir.Value:
     """A value of a region whole, each feature in its place.
 
-    pieces: one for each group; selections: what each block owns of the value along each axis. Raises Unsuited where the
-    blocks lie on several axes.
+    pieces: one for each group; selections: what each block owns of the value along each axis.
     """
     rank = len(selections[0])
-    told = [axis for axis in range(rank) if len({one[axis].tobytes() for one in selections}) > 1]
-    if len(told) > 1:
-        raise Unsuited(f"the blocks of {value.name!r} lie on several axes")
-    axis = told[0] if told else rank - 1
+    axis = next(iter(_told(selections)), rank - 1)
     order = np.concatenate([one[axis] for one in selections])
     if features_first and max(map(len, groups)) == 1:
         whole = _turned(emitter, value, pieces, order)
     else:
         ends = zip(pieces, groups, strict=True)
         flat = [
-            _flat(emitter, value, piece, (axis, rank), selections, group, features_first=features_first)
+            _flat(emitter, value, piece, axis, selections, group, features_first=features_first)
             for piece, group in ends
         ]
         whole = flat[0] if len(flat) == 1 else _typed(emitter.one("Concat", flat, "leave", axis=axis), value)
@@ -142,19 +152,15 @@ def _flat(
     emitter: Emitter,
     value: ir.Value,
     piece: ir.Value,
-    place: tuple[int, int],
+    axis: int,
     selections: Sequence[Selection],
     group: Group,
     *,
     features_first: bool,
 ) -> ir.Value:
-    """What a group computed with all its features on one axis: (count, …, each) to (…, count · each); place: that
-    axis, of how many."""
-    axis, rank = place
+    """What a group computed with all its features on one axis: (count, …, each) to (…, count · each)."""
     if len(group) == 1:
         return _typed(emitter.one("Transpose", [piece], "leave", perm=[1, 0]), value) if features_first else piece
-    if axis != rank - 1:
-        raise Unsuited(f"the blocks of {value.name!r} are not on its last axis")
     perm = [2, 0, 1] if features_first else [*range(1, axis + 1), 0, axis + 1]
     apart = _typed(emitter.one("Transpose", [piece], "leave", perm=perm), value)
     total = sum(selections[index][axis].size for index in group)

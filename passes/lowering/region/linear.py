@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from ....ir.axes.region import Region
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
-from ....ir.plan.plan import Decomposition
+from ....ir.plan.decomposition import Decomposition, Indices
+from ....ir.reason import Cause, Reason
+from ..linear.select import selection
 from ..nodes.emitter import Emitter
 from ..nodes.primitives import bias_of
 from ..nodes.weights import BlockWeights
-from .region_node import Unsuited
+from .cut import UNEQUAL, Cut, Group
 
-__all__ = ["Group", "RegionLinear", "role_of"]
+__all__ = ["RegionLinear", "picked_inputs", "role_of", "why_not_linear"]
 
-Group = tuple[int, ...]
 SHAPES = 15  # operator set from which Shape takes a part, and a Reshape can be told that a zero is an empty axis
 
 
@@ -31,6 +33,60 @@ def role_of(group: Group) -> str:
     ('block.2', 'blocks.0-2')
     """
     return f"block.{group[0]}" if len(group) == 1 else f"blocks.{group[0]}-{group[-1]}"
+
+
+def why_not_linear(region: Region, cut: Cut, linear: Linear, found: Decomposition) -> Reason | None:
+    """Why the blocks of one linear cannot be had in groups, of what enters the region or is computed in it."""
+    internal = region.is_internal(linear)
+    stacked = max(map(len, cut.groups)) > 1
+    uneven = any(len({found.blocks[index].inputs.size for index in group}) > 1 for group in cut.groups)
+    if uneven and not internal:
+        multiplied: Reason | None = UNEQUAL
+    else:
+        multiplied = _why_not_multiplied(linear, stacked=stacked, features_first=cut.blocks.features_first)
+    copied = _why_not_copied(linear)
+    if not (multiplied or copied):
+        return None  # without a look at the weight
+    copies = not internal and picked_inputs(linear, found, region.constants) is not None
+    return copied if copies else multiplied
+
+
+def picked_inputs(linear: Linear, found: Decomposition, constants: Constants) -> list[Indices] | None:
+    """The inputs that the outputs of each block are copies of, where blocks share inputs and the linear is a selection;
+    None for all others."""
+    index = selection(linear.canonical(constants)) if found.shared.size else None
+    return None if index is None else [index[block.outputs] for block in found.blocks]
+
+
+def _why_not_multiplied(linear: Linear, *, stacked: bool, features_first: bool) -> Reason | None:
+    """Why the blocks of a linear cannot be multiplied, one at a time or several stacked; None when they can."""
+    if not stacked:
+        return None
+    if linear.alpha != 1 or linear.beta != 1:
+        return Reason(Cause.BLOCKS, "a product with a factor of its own cannot be stacked")
+    flat = features_first or len(shape_of(linear.output) or ()) == 2
+    if flat or linear.opset >= SHAPES or _is_told(_lead(linear)):
+        return None
+    told = f"operator set {linear.opset} cannot restore several extents that are decided at run time"
+    return Reason(Cause.OPERATOR_SET, told)
+
+
+def _why_not_copied(linear: Linear) -> Reason | None:
+    """Why the features that a selection picks cannot be taken as they are; None when they can."""
+    scaled = linear.alpha != 1 or linear.beta != 1
+    return Reason(Cause.BLOCKS, "a selection with a factor of its own") if scaled else None
+
+
+def _lead(linear: Linear) -> list[Any]:
+    """The extents of an activation before its features: a number, a name, or None."""
+    known = shape_of(linear.activation)
+    assert known is not None
+    return [extent if isinstance(extent, int) else extent.value for extent in list(known)[:-1]]
+
+
+def _is_told(lead: Sequence[Any]) -> bool:
+    """Whether a Reshape to some extents can be told by numbers, of which one may be left open."""
+    return sum(not isinstance(extent, int) for extent in lead) <= 1 and 0 not in lead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,10 +105,7 @@ class RegionLinear:
     shared: dict[Any, ir.Value]
 
     def products(self, groups: Sequence[Group], pieces: Sequence[ir.Value]) -> list[ir.Value]:
-        """The product of each group with its piece of the activation, bias included.
-
-        Raises Unsuited where blocks cannot be stacked.
-        """
+        """The product of each group with its piece of the activation, bias included."""
         weights = BlockWeights(self.linear, self.constants, outputs_first=self.features_first or self.linear.transposed)
         return [
             self._alone(group, piece, weights) if len(group) == 1 else self._stacked(group, piece)
@@ -60,12 +113,7 @@ class RegionLinear:
         ]
 
     def copies(self, groups: Sequence[Group], pieces: Sequence[ir.Value]) -> list[ir.Value]:
-        """What a selection makes of the features that it picks: the bias is added to them, nothing is multiplied.
-
-        Raises Unsuited where it scales them.
-        """
-        if self.linear.alpha != 1 or self.linear.beta != 1:
-            raise Unsuited("a selection with a factor of its own")
+        """What a selection makes of the features that it picks: the bias is added to them, nothing is multiplied."""
         return [self._added(group, piece, self._rank) for group, piece in zip(groups, pieces, strict=True)]
 
     @property
@@ -91,10 +139,8 @@ class RegionLinear:
     def _stacked(self, group: Group, piece: ir.Value) -> ir.Value:
         """One product of three dimensions; more are flattened around it, which is faster than to broadcast them, and
         ONNX Runtime does not broadcast empty ones."""
-        linear, role = self.linear, role_of(group)
-        if linear.alpha != 1 or linear.beta != 1:
-            raise Unsuited("a product with a factor of its own cannot be stacked")
-        canonical = linear.canonical(self.constants)
+        role = role_of(group)
+        canonical = self.linear.canonical(self.constants)
         parts = [canonical[np.ix_(b.inputs, b.outputs)] for b in (self.found.blocks[index] for index in group)]
         weight = self.emitter.constant(
             np.stack([part.T if self.features_first else part for part in parts]), f"{role}/weight"
@@ -116,14 +162,10 @@ class RegionLinear:
     def _shape(self, group: Group, piece: ir.Value, features: int) -> tuple[ir.Value, dict[str, Any]]:
         """The extents of a stack of results, and how a Reshape is to read them."""
         emitter, role = self.emitter, role_of(group)
-        known = shape_of(self.linear.activation)
-        assert known is not None
-        lead = [extent if isinstance(extent, int) else extent.value for extent in list(known)[:-1]]
-        told = [extent if isinstance(extent, int) else -1 for extent in lead]
-        if told.count(-1) <= 1 and 0 not in told:
+        lead = _lead(self.linear)
+        if _is_told(lead):
+            told = [extent if isinstance(extent, int) else -1 for extent in lead]
             return emitter.integers([len(group), *told, features], f"{role}/shape"), {}
-        if emitter.opset < SHAPES:
-            raise Unsuited(f"operator set {emitter.opset} cannot restore several extents that are decided at run time")
         source: Any = self.linear.activation if None in lead else tuple(lead)
         if ("lead", source) not in self.shared:
             extents = emitter.one("Shape", [piece], role, start=1, end=-1)

@@ -1,15 +1,18 @@
-"""One operator inside a region for one block, or for a stack of blocks: the same node on fewer features."""
+"""One operator inside a region for one block, or for a stack of blocks: the same node on fewer features.
+
+What `refusals` has nothing against can be emitted here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from ....ir.graph.operators import NORMS, POINTWISE, QUANTISING, REDUCING, RESHAPING, SOFTMAX, VECTOR_BIASED
+from ....ir.graph.operators import NORMS, POINTWISE, QUANTISING, REDUCING, RESHAPING, SOFTMAX
 from ....ir.onnx_ir import onnx_ir as ir
-from ...decompose.region import Selection
+from ....ir.plan.decomposition import Indices
+from .refusals import copied_axes, feature_extents, picked_places, slice_places, why_not_restricted
 from .region_node import Stackable, Unsuited
 
 __all__ = ["restrict"]
@@ -18,25 +21,15 @@ __all__ = ["restrict"]
 def restrict(site: Stackable) -> list[ir.Value | None]:
     """Emit a node for one group of blocks; returns its outputs, None for those that nobody reads.
 
-    Raises Unsuited with a reason where that is not possible in the layout that was asked for.
+    Raises Unsuited with the reason where its rule cannot be restricted to these blocks.
     """
-    op = site.node.op_type
-    if site.features_first and op not in POINTWISE | QUANTISING:
-        raise Unsuited(f"{op} cannot be computed with features first")
-    return EMITTERS[op](site)
-
-
-def _of_output(site: Stackable) -> tuple[int, Sequence[Selection]]:
-    value = next(output for output in site.node.outputs if output in site.labels)
-    return site.labels[value].ndim, site.selected[value]
+    if reason := why_not_restricted(site):
+        raise Unsuited(reason)
+    return EMITTERS[site.node.op_type](site)
 
 
 def _pointwise(site: Stackable) -> list[ir.Value | None]:
-    rank, selections = _of_output(site)
-    if site.node.op_type in VECTOR_BIASED and len(site.node.inputs) > 1 and (site.stacked or site.features_first):
-        raise Unsuited(f"{site.node.op_type} takes a vector along the last axis only")
-    if site.node.op_type == "PRelu" and site.stacked and not site.inside[0]:
-        raise Unsuited("PRelu has as many dimensions as its first operand, which comes from outside")
+    rank, selections = site.of_output()
     return site.one([site.aligned(index, rank, selections) for index in range(len(site.node.inputs))])
 
 
@@ -48,28 +41,22 @@ def _transpose(site: Stackable) -> list[ir.Value | None]:
 
 def _reshape(site: Stackable) -> list[ir.Value | None]:
     """Reshape to the extents of the block where features lie, to what the node says elsewhere."""
-    rank, selections = _of_output(site)
-    labels = next(site.labels[output] for output in site.node.outputs if output in site.labels)
-    extents = [selections[0][axis].size if labels.shape[axis] > 1 else None for axis in range(rank)]
+    rank, selections = site.of_output()
+    extents = feature_extents(site)
     emitter, op = site.emitter, site.node.op_type
     first = site.operands[0]
     if op in ("Squeeze", "Unsqueeze"):
         source = site.rank(site.node.inputs[0])
-        axes = site.integers("axes", 1)
-        if axes is None:
-            raise Unsuited("Squeeze of whatever extents are 1")
-        counted = [site.from_last(axis, rank if op == "Unsqueeze" else source) for axis in axes]
+        counted = [
+            site.from_last(axis, rank if op == "Unsqueeze" else source) for axis in site.integers("axes", 1) or ()
+        ]
         return site.one([first, emitter.integers(counted, f"{site.role}/axes")], axes=None)
     if op == "Flatten":
-        if site.stacked:
-            raise Unsuited("Flatten cannot be stacked")
         return site.one([first])
     lead = [len(selections)] if site.stacked else []
     wanted = site.integers("shape", 1)
-    copied = [] if site.attribute("allowzero", 0) else _copied(site, extents)
-    for axis in copied:  # a zero there would copy what the block has of it
-        if wanted is None or wanted[axis] == 0:
-            extents[axis] = site.extent(site.node.outputs[0], axis)
+    for axis in copied_axes(site):
+        extents[axis] = site.extent(site.node.outputs[0], axis)
     if wanted is not None:
         told = [extent if extent is not None else wanted[axis] for axis, extent in enumerate(extents)]
         return site.one([first, emitter.integers([*lead, *told], f"{site.role}/shape")])
@@ -79,20 +66,11 @@ def _reshape(site: Stackable) -> list[ir.Value | None]:
     return site.one([first, site.shared[key]])
 
 
-def _copied(site: Stackable, extents: Sequence[int | None]) -> list[int]:
-    """The axes of a Reshape's result that tell no features apart, but whose namesakes in what it reads do."""
-    value = site.node.inputs[0]
-    assert value is not None
-    before = site.labels[value].shape
-    return [axis for axis, extent in enumerate(extents) if extent is None and before[axis : axis + 1] > (1,)]
-
-
 def _expand(site: Stackable) -> list[ir.Value | None]:
     """Expand the axes that tell no features apart; the others are broadcast to an extent of 1, as they are."""
-    rank, _ = _of_output(site)
-    labels = next(site.labels[output] for output in site.node.outputs if output in site.labels)
+    rank, _ = site.of_output()
     first = site.aligned(0, rank, ())
-    told = [extent > 1 for extent in labels.shape]
+    told = [extent > 1 for extent in site.labels[site.written].shape]
     wanted = site.integers("shape", 1)
     if wanted is not None:
         mask = told[rank - len(wanted) :]
@@ -136,54 +114,33 @@ def _split(site: Stackable) -> list[ir.Value | None]:
 
 
 def _concat(site: Stackable) -> list[ir.Value | None]:
-    rank, selections = _of_output(site)
+    rank, selections = site.of_output()
     axis = int(site.attribute("axis")) % rank
     inputs = [site.aligned(index, rank, selections) for index in range(len(site.node.inputs))]
-    if site.stacked and not all(site.inside):
-        raise Unsuited("a value from outside stands beside stacked ones")
     return site.one(inputs, axis=axis - rank)
 
 
 def _slice(site: Stackable) -> list[ir.Value | None]:
-    value = site.node.inputs[0]
-    rank = site.rank(value)
-    assert value is not None
-    labels = site.labels[value]
-    starts, ends = site.integers("starts", 1), site.integers("ends", 2)
-    axes = site.integers("axes", 3)
-    if axes is not None and all(labels.shape[axis % rank] == 1 for axis in axes) and len(site.node.inputs) > 3:
-        counted = site.emitter.integers([site.from_last(axis, rank) for axis in axes], f"{site.role}/axes")
-        return site.one([*site.operands[:3], counted, *site.operands[4:]])
-    if starts is None or ends is None:
-        raise Unsuited("Slice between bounds that are not known")
-    axes = [axis % rank for axis in (axes if axes is not None else range(len(starts)))]
-    steps = site.integers("steps", 4) or [1] * len(axes)
-    result = site.operands[0]
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        if labels.shape[axis] == 1:
+    value, result = site.node.inputs[0], site.operands[0]
+    assert value is not None and result is not None
+    rank, found = site.rank(value), slice_places(site)
+    if not found:
+        counted = [site.from_last(axis, rank) for axis in site.integers("axes", 3) or ()]
+        return site.one([*site.operands[:3], site.emitter.integers(counted, f"{site.role}/axes"), *site.operands[4:]])
+    for axis, ((start, end, step), places) in found.items():
+        if places is None:
             bounds = [site.emitter.integers([v], f"{site.role}/window") for v in (start, end, axis - rank, step)]
-            assert result is not None
             result = site.emitter.one("Slice", [result, *bounds], site.role)
         else:
-            places = np.arange(labels.shape[axis])[start:end:step]
-            assert result is not None
             result = _picked(site, result, value, axis, places)
         result.type = value.type
     return [result]
 
 
-def _picked(site: Stackable, result: ir.Value, value: ir.Value, axis: int, places: npt.NDArray[np.int64]) -> ir.Value:
+def _picked(site: Stackable, result: ir.Value, value: ir.Value, axis: int, places: Indices) -> ir.Value:
     """Some features along an axis, those of them that the blocks own: the same places in every block of a stack."""
     rank = site.rank(value)
-    local = []
-    for one in site.selected[value]:
-        own = places[np.isin(places, one[axis])]
-        local.append(np.searchsorted(one[axis], own))
-    if any(not np.array_equal(local[0], other) for other in local[1:]):
-        raise Unsuited("stacked blocks own other features of a slice")
-    found = local[0]
-    if not found.size:
-        raise Unsuited("a block owns nothing of a slice")
+    found = site.places_of(value, axis, places)[0]
     if int(found[-1] - found[0]) + 1 == found.size and bool((np.diff(found) == 1).all()):
         bounds = (int(found[0]), int(found[-1]) + 1, axis - rank)
         window = [site.emitter.integers([v], f"{site.role}/window") for v in bounds]
@@ -194,27 +151,21 @@ def _picked(site: Stackable, result: ir.Value, value: ir.Value, axis: int, place
 
 
 def _gather(site: Stackable) -> list[ir.Value | None]:
-    value, index = site.node.inputs[0], site.node.inputs[1]
-    rank = site.rank(value)
-    axis = int(site.attribute("axis", 0)) % rank
-    assert value is not None
-    if site.labels[value].shape[axis] == 1:
+    value, first = site.node.inputs[0], site.operands[0]
+    assert value is not None and first is not None
+    rank, found = site.rank(value), picked_places(site)
+    if found is None:
+        axis = int(site.attribute("axis", 0)) % rank
         return site.one(list(site.operands), axis=axis - rank)
-    assert index is not None
-    places = site.constants.read(index)
-    extent = site.labels[value].shape[axis]
-    if places.ndim == 0 and not site.stacked:
-        local = np.searchsorted(site.selected[value][0][axis], int(places) % extent)
-        return site.one([site.operands[0], site.emitter.constant(np.asarray(local, np.int64), f"{site.role}/place")])
-    if places.ndim == 0:
-        raise Unsuited("a single feature of stacked blocks")
-    first = site.operands[0]
-    assert first is not None
-    return [_picked(site, first, value, axis, places.astype(np.int64) % extent)]
+    axis, places = found
+    if places.ndim:
+        return [_picked(site, first, value, axis, places)]
+    local = np.searchsorted(site.selected[value][0][axis], places)
+    return site.one([first, site.emitter.constant(np.asarray(local, np.int64), f"{site.role}/place")])
 
 
 def _binding(site: Stackable) -> list[ir.Value | None]:
-    rank, selections = _of_output(site)
+    rank, selections = site.of_output()
     axis = site.from_last(int(site.attribute("axis", -1)), rank)
     if site.node.op_type not in NORMS:
         return site.one([site.operands[0]], axis=axis)
@@ -233,17 +184,10 @@ def _reduce(site: Stackable) -> list[ir.Value | None]:
 
 
 def _matmul(site: Stackable) -> list[ir.Value | None]:
-    ranks = [site.rank(value) for value in site.node.inputs[:2]]
-    if site.stacked and ranks[0] != ranks[1]:
-        raise Unsuited("a product of values of different ranks cannot be stacked")
-    rank, selections = _of_output(site)
-    operands = []
-    for index in range(2):
-        if site.inside[index]:
-            operands.append(site.operands[index])
-            continue
-        operands.append(site.beside(index, rank, selections))
-    return site.one(operands)
+    rank, selections = site.of_output()
+    return site.one(
+        [site.operands[index] if site.inside[index] else site.beside(index, rank, selections) for index in range(2)]
+    )
 
 
 EMITTERS: dict[str, Callable[[Stackable], list[ir.Value | None]]] = {

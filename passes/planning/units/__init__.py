@@ -2,5 +2,5 @@
 
 Entry: `unit.plan_units`, `alternatives.alternatives`, `signature.signature`.
 May import: ir, ir.axes, ir.graph, ir.io, ir.plan, passes.decompose, passes.lowering, passes.lowering.linear,
-  passes.lowering.nodes, passes.lowering.recurrent, passes.planning, passes.rewrite.
+  passes.lowering.recurrent, passes.lowering.region, passes.planning.
 """

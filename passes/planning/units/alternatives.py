@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
-from ....ir.graph.linear import Linear, scopes
+from ....ir.graph.linear import Linear
 from ....ir.graph.recurrent import Recurrent
 from ....ir.graph.view import View
 from ....ir.plan.plan import Plan, Step
 from ....ir.plan.region_split import RegionSplit
 from ....ir.reason import Cause, Reason
 from ...decompose.recurrent import analyse_recurrent
-from ...lowering.nodes.emitter import Names
 from ...lowering.recurrent.lowering import CELLS
+from ...lowering.region.lowering import REGIONS
 from ...lowering.target import Target
-from ...rewrite.rewrite import region_problem
 from ..analysis import Analysis, analyse_linear
 from ..candidates import Question, candidates
 from ..cell_candidates import Direction, cell_candidates
@@ -116,13 +114,9 @@ class _Work:
             return _sorted([*planned, *apart])
         options = region_options(grown, self.plan.rows_of(unit.nodes), self.target, self.plan.grain)
         together = {one: option for option in options for one in [self._joined(unit, option, analyses)]}
-        names = Names(self.seen.model)
-        graph = unit.linears[0].node.graph
-        addresses = next(scope.addresses for scope in scopes(self.seen.model) if scope.graph is graph)
 
         def can(option: RegionOption) -> bool:
-            how: dict[str, Any] = {"layout": option.layout, "blocks_per_node": option.blocks_per_node}
-            return region_problem(grown.region, option.decompositions, constants, names, addresses, **how) is None
+            return REGIONS.why_not(grown.region, option.blocks, self.target) is None
 
         taken: list[Alternative] = []
         for one in _ranked(together, unit.way):

@@ -29,7 +29,6 @@ from regions import (
     looked_at,
     problem,
     session,
-    uses,
 )
 from shared_axes import blocked, groups
 
@@ -37,8 +36,7 @@ import scission
 from scission.ir.plan.plan import Block, Decomposition, PlanError
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.recurrent import Cell, build_cell
-from scission.passes.lowering.nodes.emitter import Emitter
-from scission.passes.lowering.region.emit import stacks_of
+from scission.passes.lowering.region.cut import stacks_of
 
 # Everything at random.
 
@@ -396,23 +394,3 @@ def test_new_nodes_are_called_after_their_origin_and_say_so(way):
     origins = {one["scission.origin"] for one in told}
     stored = oracles.stored(changed) - oracles.stored(built.model)
     assert stored and {name.partition("/")[0] for name in stored} <= origins
-
-
-@pytest.mark.parametrize("calls", [0, 1, 3])
-def test_a_graph_is_as_it_was_when_trying_ends_with_an_error(monkeypatch, calls):
-    """Whatever is emitted by then reads nothing any more."""
-    planted = planted_ffn.build(np.random.default_rng(0), 8, 16, 2, "relu", shuffle=True)
-    seen = looked_at(planted.model)
-    (region,) = grown(seen)
-    before, made, node_of = uses(seen.model), [], Emitter.node
-
-    def failing(self, *arguments, **options):
-        if len(made) == calls:
-            raise MemoryError
-        made.append(node_of(self, *arguments, **options))
-        return made[-1]
-
-    monkeypatch.setattr(Emitter, "node", failing)
-    with pytest.raises(MemoryError):
-        problem(seen, region, region.decompositions)
-    assert len(made) == calls and uses(seen.model) == before
