@@ -62,6 +62,7 @@ class Cause(StrEnum):
     # A part of a model becomes another before anything is split.
     FOREST = "forest"  # of decision trees, in another form
     BRANCHES = "branches"  # that are alike become one
+    CONVOLUTION = "convolution"  # a transform becomes one, or it a smaller one
     DO_NOTHING = "do_nothing"  # channels that are dead or constant are left out
 
     # A weight is not annealed.

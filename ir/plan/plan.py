@@ -25,6 +25,7 @@ from .merged_branches import MergedBranches
 from .preparation import Preparation
 from .region_split import RegionSplit
 from .removed_channels import RemovedChannels
+from .rewritten_convolution import RewrittenConvolution
 from .rewritten_forest import RewrittenForest
 from .step import States, Step, common_rows
 from .wanted import LoweringName, Wanted
@@ -48,7 +49,7 @@ __all__ = [
 
 VERSION = 1  # of the format of plans as files
 # In the order in which they are done.
-KINDS: tuple[type[Preparation], ...] = (RewrittenForest, RemovedChannels, MergedBranches)
+KINDS: tuple[type[Preparation], ...] = (RewrittenForest, RewrittenConvolution, RemovedChannels, MergedBranches)
 PLAN_AGAIN = Remedy("`scission.plan`", "`scission plan -o`")
 RESIDUAL = "/residual/"  # in the names of nodes that annealing adds to a linear, behind its address
 SHOWN = 8  # nodes named in a message

@@ -11,9 +11,11 @@ from ...ir.phase import phase
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import Preparation
 from ...ir.plan.removed_channels import RemovedChannels
+from ...ir.plan.rewritten_convolution import RewrittenConvolution
 from ...ir.plan.rewritten_forest import RewrittenForest
 from ..branches.find import find_branches
 from ..channels.find import find as find_channels
+from ..convolutions.find import find as find_convolutions
 from ..forests.find import find as find_forests
 from ..rewrite.preparations import prepared
 from .settings import PlanSettings
@@ -25,6 +27,7 @@ Finder: TypeAlias = Callable[[ir.Model, PlanSettings, Callable[[], tuple[Setting
 
 FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
     RewrittenForest.kind: lambda model, settings, sized: find_forests(model, settings.target, sized),
+    RewrittenConvolution.kind: lambda model, settings, sized: find_convolutions(model, settings.target, sized),
     RemovedChannels.kind: lambda model, settings, sized: find_channels(
         model, settings.target, sized, exact=settings.exact
     ),

@@ -11,10 +11,12 @@ from ...ir.phase import phase
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import Preparation
 from ...ir.plan.removed_channels import RemovedChannels
+from ...ir.plan.rewritten_convolution import RewrittenConvolution
 from ...ir.plan.rewritten_forest import RewrittenForest
 from .merge_branches import merge_branches
 from .raise_forest import rewrite_forests
 from .remove_channels import remove_channels
+from .rewrite_convolutions import rewrite_convolutions
 
 __all__ = ["CARRIED_OUT", "prepared"]
 
@@ -23,6 +25,7 @@ CarryOut: TypeAlias = Callable[[ir.Model, Sequence[Any]], ir.Model]
 # By kind: several of it carried out, one after another, in a copy of a model.
 CARRIED_OUT: dict[str, CarryOut] = {
     RewrittenForest.kind: rewrite_forests,
+    RewrittenConvolution.kind: rewrite_convolutions,
     RemovedChannels.kind: remove_channels,
     MergedBranches.kind: merge_branches,
 }

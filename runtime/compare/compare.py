@@ -15,12 +15,14 @@ from ...ir.phase import phase
 from ...ir.progress import Progress
 from ...ir.provenance import ORIGIN
 from ..inputs.spec import spec_of
-from ..ort.opened import as_file
+from ..ort.opened import as_file, written
 from ..ort.trials import Trials, trials_of
 from ..renamed import renamed
 from ..validation import whole_numbers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..measure.bench import Bench
     from ..ort.session import Session
     from ..ort.tensor_spec import TensorSpec
@@ -92,17 +94,12 @@ def _compared(
             chosen.extend(bench_feeds((pair.original,), source, trials, batch, timed=False))
         return chosen
 
-    def compare(*, optimize: tuple[bool, bool] = (True, True), itself: bool = False) -> Verdict:
-        return equivalence.check(
-            pair.original,
-            pair.original if itself else pair.changed,
-            feeds=feeds,
-            trials=trials,
-            probes=() if itself else held,
-            least=least,
-            optimize=optimize,
-            progress=progress,
-        )
+    def compare(
+        *, optimize: tuple[bool, bool] = (True, True), itself: bool = False, original: Path = pair.original
+    ) -> Verdict:
+        other, probed = (pair.original, []) if itself else (pair.changed, held)
+        shared: dict[str, Any] = {"feeds": feeds, "trials": trials, "least": least, "progress": progress}
+        return equivalence.check(original, other, probes=probed, optimize=optimize, **shared)
 
     try:
         if pair.random:  # in a session of its own: another run of the original would draw other numbers
@@ -114,12 +111,26 @@ def _compared(
         return _on_reference(pair, source, trials, least, str(error))
     if not verdict.equal:
         verdict = excused(verdict, compare)
+    if not verdict.equal and not pair.random:
+        verdict = _exactly(verdict, source, result, compare)
     if not verdict.equal and not pair.random and not compare(itself=True).equal:
         verdict = replace(verdict, reason=f"{UNSTEADY}: {verdict.reason}")
     if verdict.equal:
         hidden = hidden_by_masks(source, pair.original, observed.feeds, provider=trials.provider, **options)
         verdict = judged(verdict, observed_reports(observed, result), hidden)
     return verdict
+
+
+def _exactly(verdict: Verdict, source: Model, result: Model, compare: Callable[..., Verdict]) -> Verdict:
+    """A verdict that two models differ, beside what the original computes with exact Fourier transforms, where the
+    changed model has fewer of them."""
+    from ...passes.rewrite.widening import transforms, widened
+    from .own_error import nearer
+
+    if transforms(result.graph) >= transforms(source.graph):
+        return verdict
+    with written(source, widened(source.graph), "exact") as exact:
+        return nearer(verdict, compare(original=exact))
 
 
 def _held(source: Model, result: Model) -> list[Probe]:

@@ -126,7 +126,7 @@ def draw_feed(
     feed = draw(spec, rng, sizes, bounds)
     if trial == 1:
         for name, (_, high) in (bounds or {}).items():
-            if name in feed and feed[name].size and high - 1 <= np.iinfo(feed[name].dtype).max:
+            if name in feed and feed[name].size and _holds(feed[name].dtype, high - 1):
                 feed[name].reshape(-1)[-1] = high - 1
     for one in spec:
         shape = shape_of(one, sizes)
@@ -143,6 +143,11 @@ def draw_feed(
         elif style != "normal" and feed[one.name].dtype.kind == "f":
             feed[one.name] = _styled(feed[one.name], style)
     return {name: array for name, array in feed.items() if name not in absent}
+
+
+def _holds(dtype: np.dtype[Any], number: int) -> bool:
+    """Whether a type holds a whole number as it is: an index may come as a float."""
+    return number <= np.iinfo(dtype).max if dtype.kind in "iu" else int(np.asarray(number).astype(dtype)) == number
 
 
 def _meant(

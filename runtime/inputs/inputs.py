@@ -50,9 +50,10 @@ def draw(
 ) -> Feed:
     """One random value for each input, of its type and shape.
 
-    Floats are standard normal, bools fair, text from a small set, integers uniform in bounds[name] = [low, high) and
-    0 or 1 without. sizes: what dynamic dimensions become; a symbol has one size everywhere, and `UNNAMED` stands for
-    whatever is not named (1 without it). Raises InputError naming the input when its type is not a tensor of these.
+    Floats are standard normal, bools fair, text from a small set, integers, and floats that become some, uniform in
+    bounds[name] = [low, high), other integers 0 or 1. sizes: what dynamic dimensions become; a symbol has one size
+    everywhere, and `UNNAMED` stands for whatever is not named (1 without it). Raises InputError naming the input when
+    its type is not a tensor of these.
 
     >>> spec = [TensorSpec(name="x", dtype="float32", shape=("batch", 3)),
     ...         TensorSpec(name="ids", dtype="int64", shape=("batch", None))]
@@ -64,7 +65,7 @@ def draw(
     for value in spec:
         shape = shape_of(value, sizes)
         try:
-            feed[value.name] = _draw_one(value, shape, rng, (bounds or {}).get(value.name, (0, 2)))
+            feed[value.name] = _draw_one(value, shape, rng, (bounds or {}).get(value.name))
         except InputError:
             raise
         except (MemoryError, OverflowError, ValueError):
@@ -91,7 +92,9 @@ def shape_of(value: TensorSpec, sizes: Mapping[str, int] | int) -> tuple[int, ..
     return tuple(size(dim) for dim in value.shape)
 
 
-def _draw_one(value: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator, bound: tuple[int, int]) -> Array:
+def _draw_one(
+    value: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator, bound: tuple[int, int] | None
+) -> Array:
     dtype = numpy_dtype(value.dtype)
     if dtype is None:
         raise InputError(
@@ -102,16 +105,19 @@ def _draw_one(value: TensorSpec, shape: tuple[int, ...], rng: np.random.Generato
         return np.array(rng.choice(np.array(WORDS, object), shape), object)
     if value.dtype == "bool":
         return np.asarray(rng.integers(0, 2, shape).astype(np.bool_))
-    if value.dtype == "bfloat16" or dtype.kind == "f":
+    is_float = value.dtype == "bfloat16" or dtype.kind == "f"
+    if is_float and bound is None:
         return np.asarray(rng.standard_normal(shape)).astype(dtype)
-    if dtype.kind not in "iu":
+    if not is_float and dtype.kind not in "iu":
         raise InputError(
             f"input {value.name!r}: cannot draw a random {value.dtype}; give real inputs with ", option("inputs")
         )
-    low, high = bound
-    top = int(np.iinfo(dtype).max) + 1
+    low, high = bound or (0, 2)
     if not low < high:
         raise InputError(f"input {value.name!r}: the range [{low}, {high}) is empty")
+    if is_float:
+        return rng.integers(low, high, shape).astype(dtype)
+    top = int(np.iinfo(dtype).max) + 1
     return np.asarray(rng.integers(low, min(high, top), shape, dtype=dtype))
 
 

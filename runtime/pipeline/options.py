@@ -71,6 +71,9 @@ class PlanOptions:
     )
     regions: bool = setting(True, "split operators together where that gains more, or one by one")
     forests: bool = setting(True, "write forests of decision trees in the operators that are fastest for them")
+    convolutions: bool = setting(
+        True, "write Fourier transforms, and convolutions with constants behind them, as the smallest convolutions"
+    )
     channels: bool = setting(True, "leave out channels, units and heads that are dead or constant")
     branches: bool = setting(True, "merge branches that are alike where that gains, or leave them apart")
     exact: bool = setting(False, "keep channels that only subnormal weights read")
@@ -104,7 +107,12 @@ class PlanOptions:
     @property
     def _prepared(self) -> dict[str, bool]:
         """Which kinds of preparations are looked for."""
-        return {"forests": self.forests, "channels": self.channels, "branches": self.branches}
+        return {
+            "forests": self.forests,
+            "convolutions": self.convolutions,
+            "channels": self.channels,
+            "branches": self.branches,
+        }
 
     def settings(self) -> PlanSettings:
         """The same for planning, with what follows from this machine. Raises OptionError for no provider."""
@@ -183,6 +191,7 @@ class PlanKeywords(TypedDict, total=False):
     lowering: Lowerings
     regions: bool
     forests: bool
+    convolutions: bool
     channels: bool
     branches: bool
     exact: bool

@@ -1,0 +1,75 @@
+"""Convolutions as they are fastest: written as such, over smaller windows, with what is added to them inside."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+from ..plural import counted
+from ..reason import Reason
+from .decomposition import PlanError
+from .preparation import Preparation
+
+__all__ = ["ConvolutionForm", "RewrittenConvolution"]
+
+SHA256 = re.compile("[0-9a-f]{64}")
+
+
+class ConvolutionForm(StrEnum):
+    """What is done to one."""
+
+    FOURIER = "fourier"  # the Fourier transforms of windows of a signal become one
+    WINDOW = "window"  # the borders of its window where every weight is zero go
+    BIAS = "bias"  # what is added behind operators that move elements becomes its bias, and functions come before them
+
+
+# What is done to those of a form, for people.
+TOLD = {
+    ConvolutionForm.FOURIER: ("Fourier transform", "written as a convolution"),
+    ConvolutionForm.WINDOW: ("convolution", "over a smaller window"),
+    ConvolutionForm.BIAS: ("convolution", "with what followed inside"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewrittenConvolution(Preparation):
+    """A convolution in another form, see `ConvolutionForm`; sha256: of the constants that it is made of."""
+
+    kind: ClassVar[str] = "convolutions"
+    form: ConvolutionForm
+    sha256: str
+
+    def __post_init__(self) -> None:
+        Preparation.__post_init__(self)
+        if not isinstance(self.form, ConvolutionForm):
+            forms = ", ".join(ConvolutionForm)
+            raise PlanError(f"convolution of {self.nodes[0]}: form is {self.form!r}, none of {forms}")
+        if not isinstance(self.sha256, str) or not SHA256.fullmatch(self.sha256):
+            raise PlanError(f"convolution of {self.nodes[0]}: sha256 is {self.sha256!r}, which is no SHA-256")
+
+    @classmethod
+    def total(cls, found: Sequence[Self]) -> str:
+        """For people: '12 convolutions with what followed inside'."""
+        counts = Counter(one.form for one in found)
+        return ", ".join(f"{counted(counts[form], noun)} {done}" for form, (noun, done) in TOLD.items() if counts[form])
+
+    def contents(self) -> dict[str, Any]:
+        """The fields of the kind, for JSON."""
+        return {"form": self.form.value, "sha256": self.sha256}
+
+    @classmethod
+    def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
+        if odd := sorted({"form", "sha256"} ^ set(contents)):
+            raise PlanError(f"a convolution has the fields form and sha256; {odd[0]!r} is missing or unknown")
+        if contents["form"] not in set(ConvolutionForm):
+            raise PlanError(
+                f"a convolution of form {contents['form']!r}, which is none of {', '.join(ConvolutionForm)}"
+            )
+        return cls(
+            form=ConvolutionForm(contents["form"]), sha256=contents["sha256"], nodes=nodes, gain=gain, reason=reason
+        )

@@ -1,0 +1,176 @@
+"""What follows a convolution behind operators that only move elements: it may as well come before them.
+
+    Conv ─► Squeeze ─► Add(b) ─► Relu ─► Transpose        Conv(b) ─► Relu ─► Squeeze ─► Transpose
+
+ONNX Runtime adds a bias and applies a function inside of the convolution, where both directly follow; converters of
+networks in one dimension put a Squeeze between them. A constant that has one value a channel becomes the bias; the
+function gives every element what it gave it before. The bias was added to the finished sum, and it is added to it last
+in the convolution's kernels as well: no sum is rounded otherwise than it was, where ONNX Runtime takes those kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...ir.graph.constants import Constants
+from ...ir.graph.node import FLOATS, NodeView, from_first
+from ...ir.graph.operators import CONVOLUTIONS, is_standard
+from ...ir.graph.shapes import shape_of
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.rewritten_convolution import ConvolutionForm
+from ..decompose.fingerprint import fingerprint
+from ..lowering.prices import Prices
+from .sized import ShapeOf, convolution_seconds
+
+__all__ = ["LateBias", "late_bias"]
+
+FUNCTIONS = frozenset({"Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"})  # that kernels apply themselves
+BIAS = 2  # the operand of a convolution
+MOVES = frozenset({"Identity", "Squeeze", "Transpose", "Unsqueeze"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LateBias:
+    """A convolution, and what follows it: the sum that becomes its bias, the function that comes to stand behind it.
+
+    added: the operand of the sum that is the constant. Either may be None, not both.
+    """
+
+    node: ir.Node
+    sum: ir.Node | None
+    added: ir.Value | None
+    function: ir.Node | None
+    constants: Constants
+    form = ConvolutionForm.BIAS
+
+    @property
+    def nodes(self) -> tuple[ir.Node, ...]:
+        """The operators."""
+        return tuple(node for node in (self.node, self.sum, self.function) if node is not None)
+
+    @property
+    def sha256(self) -> str:
+        """Of the constant."""
+        return fingerprint(np.zeros(0) if self.added is None else self.constants.read(self.added))
+
+    def bias(self) -> npt.NDArray[np.generic]:
+        """One value for each channel."""
+        assert self.added is not None
+        given, channels = self.constants.read(self.added).reshape(-1), _channels(self.node, self.constants)
+        return np.broadcast_to(given, (channels,))
+
+    def gain(self, shape_of: ShapeOf, prices: Prices) -> float:
+        """Predicted seconds with what follows apart over those of the convolution alone."""
+        weight, output = self.node.inputs[1], shape_of(self.node.outputs[0])
+        assert weight is not None
+        groups = NodeView(self.node, self.constants).attribute("group", 1)
+        kernel, positions = self.constants.describe(weight)[0], output[0] * math.prod(output[2:])
+        alone = convolution_seconds(kernel, groups, positions, prices)
+        each = prices.node_s + math.prod(output) * prices.elementwise_s
+        return (alone + (len(self.nodes) - 1) * each) / alone
+
+    @property
+    def said(self) -> str:
+        """What is done, for people."""
+        names = " and ".join(str(node.op_type) for node in (self.sum, self.function) if node is not None)
+        return f"{names} behind operators that move elements: ONNX Runtime does them inside of the convolution"
+
+
+def late_bias(node: ir.Node, constants: Constants) -> LateBias | None:
+    """What follows a convolution that could come before operators that move elements; None where nothing does."""
+    if node.op_type not in CONVOLUTIONS or not is_standard(node) or len(node.outputs) != 1 or len(node.inputs) < BIAS:
+        return None
+    weight = node.inputs[1]
+    if weight is None or weight not in constants or constants.describe(weight)[1] not in FLOATS:
+        return None
+    moved = gains = False
+    total, added, function = None, None, None
+    for reader, axis, rank in _followers(node, constants):
+        if reader.op_type in MOVES:
+            moved = True
+            continue
+        if reader.op_type == "Add" and total is None and len(node.inputs) == BIAS:
+            added = _by_channel(reader, axis, rank, _channels(node, constants), constants)
+            if added is None:
+                break
+            total, gains = reader, moved
+            continue
+        if moved and _is_function(reader, constants):
+            function, gains = reader, True
+        break
+    return LateBias(node, total, added, function, constants) if gains else None
+
+
+def _followers(node: ir.Node, constants: Constants) -> Iterator[tuple[ir.Node, int, int]]:
+    """The only reader of the result, its only reader and so on, with the axis of channels and the rank of what it
+    reads, as long as both are known."""
+    value, axis = node.outputs[0], 1
+    while True:
+        shape, uses = shape_of(value), value.uses()
+        if shape is None or len(uses) != 1 or value.is_graph_output():
+            return
+        reader, slot = next(iter(uses))
+        if reader.graph is not node.graph or not is_standard(reader) or len(reader.outputs) != 1:
+            return
+        yield reader, axis, len(shape)
+        if reader.op_type in MOVES:
+            behind = _moved(NodeView(reader, constants), axis, len(shape)) if slot == 0 else None
+            if behind is None:
+                return
+            axis = behind
+        value = reader.outputs[0]
+
+
+def _moved(move: NodeView, axis: int, rank: int) -> int | None:
+    """Where an axis is behind an operator that moves elements; None where that is not known."""
+    op = move.node.op_type
+    if op == "Identity":
+        return axis
+    if op == "Transpose":
+        order = move.attribute("perm") or list(range(rank))[::-1]
+        return list(order).index(axis)
+    axes = move.integers("axes", 1)
+    if not axes:
+        return None
+    if op == "Squeeze":
+        gone = [from_first(one, rank) for one in axes]
+        return None if axis in gone else axis - sum(one < axis for one in gone)
+    new = {from_first(one, rank + len(axes)) for one in axes}
+    return [one for one in range(rank + len(axes)) if one not in new][axis]
+
+
+def _by_channel(add: ir.Node, axis: int, rank: int, channels: int, constants: Constants) -> ir.Value | None:
+    """The constant that a sum adds to every position of a channel; None where it adds something else."""
+    held = [value for value in add.inputs if value is not None and value in constants]
+    if len(held) != 1 or constants.is_overridable(held[0]):
+        return None
+    shape, dtype = constants.describe(held[0])
+    if (
+        len(shape) > rank
+        or dtype not in FLOATS
+        or any(constants.is_ambiguous(leaf) for leaf in constants.leaves(held[0]))
+    ):
+        return None
+    own = (1,) * (rank - len(shape)) + shape
+    fits = all(extent == 1 or (place == axis and extent == channels) for place, extent in enumerate(own))
+    return held[0] if fits else None
+
+
+def _is_function(node: ir.Node, constants: Constants) -> bool:
+    """Whether kernels of convolutions can apply a function of elements: its bounds are constants."""
+    bounds = [value for value in node.inputs[1:] if value is not None]
+    return node.op_type in FUNCTIONS and all(value in constants for value in bounds)
+
+
+def _channels(node: ir.Node, constants: Constants) -> int:
+    """How many a convolution makes."""
+    weight = node.inputs[1]
+    assert weight is not None
+    shape = constants.describe(weight)[0]
+    groups = NodeView(node, constants).attribute("group", 1)
+    return int(shape[1] * groups if node.op_type == "ConvTranspose" else shape[0])

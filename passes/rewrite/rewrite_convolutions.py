@@ -1,0 +1,157 @@
+"""Convolutions in another form: Fourier transforms written as such, smaller windows, what follows them inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...ir.axes.region import Inner
+from ...ir.graph.shapes import correct_shapes
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.plan import PlanError
+from ...ir.plan.rewritten_convolution import RewrittenConvolution
+from ..convolutions.bias import LateBias
+from ..convolutions.find import Found, seen
+from ..convolutions.fourier import Fourier
+from ..convolutions.window import SmallerWindow
+from ..lowering.nodes.emitter import Emitter, Names
+from ..lowering.nodes.sharing import Sharing
+from .edit import drop_unread, inherit, register
+
+__all__ = ["rewrite_convolutions"]
+
+END = np.iinfo(np.int64).max  # of an axis, as Slice has it
+
+
+def rewrite_convolutions(model: ir.Model, wanted: Sequence[RewrittenConvolution]) -> ir.Model:
+    """A copy of the model in which these convolutions have their new form; raises PlanError where one is not there."""
+    copy, scope, constants, found = seen(model)
+    there = {(one.form, tuple(scope.addresses[node] for node in one.nodes)): one for one in found}
+    names, sharing = Names(copy), Sharing()
+    for step in wanted:
+        one = there.get((step.form, step.nodes))
+        if one is None:
+            raise PlanError(f"{step.nodes[0]}: it is not what the plan says; make a new plan for this model")
+        if one.sha256 != step.sha256:
+            raise PlanError(f"{step.nodes[0]}: its constants have changed; make a new plan for this model")
+        # All are looked up by what the model was: nodes that stay have the names that they had.
+        emitter = Emitter(Inner(one.node, scope.address(one.node), scope.opset), names)
+        held = [value for node in one.nodes for value in node.inputs if value is not None and value in constants]
+        _write(one, emitter)
+        register(copy, None, copy.graph, emitter.constants, names, sharing)
+        for value in held:
+            drop_unread(copy, value)
+    correct_shapes(copy)
+    return copy
+
+
+def _write(one: Found, emitter: Emitter) -> None:
+    match one:
+        case Fourier():
+            _transform(one, emitter)
+        case SmallerWindow():
+            _crop(one, emitter)
+        case LateBias():
+            _move_inside(one, emitter)
+
+
+def _transform(one: Fourier, emitter: Emitter) -> None:
+    """A convolution in the place of a Fourier transform, its two parts brought behind the frequencies."""
+    first, last = one.places
+    if one.rank == 2:
+        signal = emitter.one("Unsqueeze", [one.signal, emitter.integers([1], "channel")], "signal")
+    else:
+        signal = emitter.one("Reshape", [one.signal, emitter.integers([0, 1, -1], "channel")], "signal")
+    behind = one.window.size - 1 - last
+    if first or behind:
+        signal = _cut(emitter, signal, [2], [first], [behind])
+    kernel = emitter.constant(one.kernel(), "kernel")
+    attributes = {"strides": [one.step], "kernel_shape": [last - first + 1]}
+    result = emitter.node("Conv", [signal, kernel], "transform", attributes)[0]
+    parts = emitter.integers([0, 2, one.bins, -1], "parts")
+    result = emitter.one("Reshape", [result, parts], "parts")
+    result = emitter.one("Transpose", [result], "parts", perm=[0, 3, 2, 1])
+    graph = one.node.graph
+    assert graph is not None
+    graph.insert_before(one.node, emitter.nodes)
+    old = one.node.outputs[0]
+    inherit(result, old)
+    result.name, result.type, result.shape, old.name = old.name, old.type, old.shape, None
+    ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)
+    graph.remove(one.node, safe=True)
+
+
+def _crop(one: SmallerWindow, emitter: Emitter) -> None:
+    """The smaller window, with as much less padding, or with less of the input."""
+    node, axes = one.node, len(one.size)
+    node.replace_input_with(1, emitter.constant(one.kernel(), "window"))
+    node.attributes["kernel_shape"] = ir.AttrInt64s("kernel_shape", one.size)
+    node.attributes["pads"] = ir.AttrInt64s("pads", [max(pad, 0) for pad in one.pads])
+    node.attributes.pop("auto_pad", None)
+    missing = [max(-pad, 0) for pad in one.pads]
+    if any(missing):
+        places = [axis for axis in range(axes) if missing[axis] or missing[axis + axes]]
+        before, behind = ([missing[axis + shift] for axis in places] for shift in (0, axes))
+        source = node.inputs[0]
+        assert source is not None and node.graph is not None
+        node.replace_input_with(0, _cut(emitter, source, [axis + 2 for axis in places], before, behind))
+        node.graph.insert_before(node, emitter.nodes)
+
+
+def _cut(
+    emitter: Emitter, value: ir.Value, axes: Sequence[int], before: Sequence[int], behind: Sequence[int]
+) -> ir.Value:
+    """A value without so many places before and behind along some axes."""
+    ends = [-count if count else END for count in behind]
+    if emitter.opset < 10:
+        return emitter.one("Slice", [value], "cut", starts=list(before), ends=ends, axes=list(axes))
+    bounds = [("starts", before), ("ends", ends), ("axes", axes)]
+    return emitter.one("Slice", [value, *(emitter.integers(told, role) for role, told in bounds)], "cut")
+
+
+def _move_inside(one: LateBias, emitter: Emitter) -> None:
+    """The bias into the convolution, and the function right behind it."""
+    node = one.node
+    if one.sum is not None:
+        assert one.added is not None
+        node.resize_inputs(3)
+        node.replace_input_with(2, emitter.constant(one.bias(), "bias"))
+        (source,) = (value for value in one.sum.inputs if value is not one.added)
+        _take_out(one.sum, source)
+        result = node.outputs[0]
+        result.name = emitter.names.fresh(f"{result.name}/biased")  # it is another value than it was
+    function = one.function
+    if function is not None:
+        _take_out(function, function.inputs[0])
+        result, graph = node.outputs[0], node.graph
+        assert graph is not None
+        readers = list(result.uses())
+        inputs, attributes = [result, *function.inputs[1:]], list(function.attributes.values())
+        moved = ir.Value(
+            name=emitter.names.fresh(f"{result.name}/{function.op_type}"), type=result.type, shape=result.shape
+        )
+        new = ir.Node(
+            "",
+            function.op_type,
+            inputs,
+            attributes,
+            outputs=[moved],
+            name=function.name,
+            doc_string=function.doc_string,
+        )
+        new.metadata_props.update(function.metadata_props)
+        for reader, place in readers:
+            reader.replace_input_with(place, moved)
+        graph.insert_after(node, new)
+
+
+def _take_out(node: ir.Node, source: ir.Value | None) -> None:
+    """Read what a node read instead of what it made, under the name of this where that belongs to the interface."""
+    assert source is not None and node.graph is not None
+    output = node.outputs[0]
+    inherit(source, output)
+    if output.is_graph_output():
+        source.name, source.type, source.shape, output.name = output.name, output.type, output.shape, None
+    ir.convenience.replace_all_uses_with(output, source, replace_graph_outputs=True)
+    node.graph.remove(node, safe=True)

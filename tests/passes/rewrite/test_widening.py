@@ -1,0 +1,33 @@
+"""Fourier transforms in double precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+from convolved import transform
+from onnx import helper
+
+from scission.ir.io.load import load
+from scission.ir.onnx_ir import onnx_ir as ir
+from scission.passes.rewrite.widening import transforms, widened
+
+
+def test_what_is_widened_is_a_hundred_times_nearer():
+    window = np.hanning(402)[1:-1].astype(np.float32)
+    model = transform(window, 160)
+    wide = ir.to_proto(widened(load(model).graph))
+    x = np.random.default_rng(0).standard_normal((1, 4000)).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(x[0].astype(np.float64), 400)[::160]
+    exact = np.fft.rfft(frames * window.astype(np.float64))
+    wanted = np.stack([exact.real, exact.imag], -1)[None]
+    errors = [np.abs(oracles.run(one, {"x": x})[0] - wanted).max() for one in (model, wide)]
+    assert errors[1] * 50 < errors[0]
+    assert transforms(load(model).graph) == 1 and transforms(load(wide).graph) == 0
+    assert oracles.interface(wide) == oracles.interface(model)
+
+
+def test_what_reads_it_reads_the_rounded_result():
+    model = transform(np.hanning(64), 16, then=[helper.make_node("Abs", ["f"], ["y"])])
+    wide = ir.to_proto(widened(load(model).graph))
+    feeds = {"x": np.random.default_rng(0).standard_normal((1, 200)).astype(np.float32)}
+    oracles.assert_close(oracles.run(model, feeds), oracles.run(wide, feeds))
