@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from ..evidence.null import Null
 from ..graph.skipped import Skipped
-from ..plan.null import Null
 
 __all__ = ["STEPS", "MatrixReport", "ModelReport", "Sensitivity", "Step", "Worth"]
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from ..brief import brief
 from ..errors import ScissionError
+from ..evidence.evidence import Evidence
 from ..record import Record, shown
 from .codec import blocks_of, pairs_of, shape_of
 from .decomposition import Decomposition, to_ranges
-from .evidence import Evidence
 
 __all__ = ["Annealing", "AnnealingError", "pack_mask"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ...ir.evidence.evidence import Evidence
 from ...ir.graph.linear import Linear
 from ...ir.graph.skipped import Skipped
 from ...ir.graph.survey import Survey
 from ...ir.plan.annealing import Annealing, pack_mask
 from ...ir.plan.decomposition import Decomposition
-from ...ir.plan.evidence import Evidence
 from ...ir.reason import Cause, Reason
 from ..connectivity.bipartite import Components, components
 from ..decompose.blocks import decompose

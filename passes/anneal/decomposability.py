@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from ...ir.axes.ffn import Ffn, find_ffns
 from ...ir.errors import ModelError
+from ...ir.evidence.evidence import Evidence
+from ...ir.evidence.null import Null
 from ...ir.findings.decomposability import MatrixReport, ModelReport, Sensitivity
 from ...ir.graph.linear import Linear
 from ...ir.graph.skipped import Skipped
@@ -19,8 +21,6 @@ from ...ir.graph.view import view
 from ...ir.io.load import Model
 from ...ir.phase import phase
 from ...ir.plan.annealing import Annealing, pack_mask
-from ...ir.plan.evidence import Evidence
-from ...ir.plan.null import Null
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
 from ..connectivity.bipartite import components

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from ...ir.axes.ffn import Ffn, find_ffns
 from ...ir.errors import ModelError, Remedy
+from ...ir.evidence.evidence import Evidence
+from ...ir.evidence.null import Null
 from ...ir.graph.functions import weight_takers
 from ...ir.graph.linear import Linear
 from ...ir.graph.skipped import Skipped
@@ -19,8 +21,6 @@ from ...ir.graph.survey import Survey
 from ...ir.graph.view import view
 from ...ir.io.load import Model
 from ...ir.phase import phase
-from ...ir.plan.evidence import Evidence
-from ...ir.plan.null import Null
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
 from ..connectivity.bipartite import components

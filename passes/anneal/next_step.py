@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...ir.evidence.null import Null
 from ...ir.findings.decomposability import STEPS, Sensitivity, Step
-from ...ir.plan.null import Null
 from ..connectivity.bipartite import Components
 from ..connectivity.chunked import as_real
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ...ir.evidence.null import Null
 from ...ir.graph.linear import Linear
-from ...ir.plan.null import Null
 from .edges.anneal import AnnealError
 from .edges.methods import METHODS, RESIDUAL, SOURCES, Correction, Method, Source
 

@@ -1,5 +1,5 @@
 """Groups of rows and columns of a noisy matrix, found together.
 
 Entry: `coclustering.cocluster`.
-May import: ir.plan, passes.connectivity, passes.decompose.
+May import: ir.evidence, ir.plan, passes.connectivity, passes.decompose.
 """

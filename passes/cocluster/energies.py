@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.plan.null import Null
+from ...ir.evidence.null import Null
 from ..connectivity.chunked import as_real, histogram, row_chunks
 
 __all__ = ["CAP", "FLOOR", "Energies", "Sample", "energies", "learned_moments", "misfit", "moments"]

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import option
+from ...ir.evidence.null import Null
 from ...ir.graph.linear import Linear
 from ...ir.graph.survey import Survey
 from ...ir.graph.view import view
 from ...ir.io.load import Model
-from ...ir.plan.null import Null
 from ...passes.anneal.edges.schemes import estimate, parse_scheme
 from ...passes.anneal.settings import Anneal
 from .annealer import Annealer, AnnealOptionsError

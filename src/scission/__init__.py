@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .ir.errors import ModelError as ModelError
     from .ir.errors import ScissionError as ScissionError
+    from .ir.evidence.evidence import EvidenceError as EvidenceError
+    from .ir.evidence.null import NullError as NullError
     from .ir.findings.decomposability import ModelReport as ModelReport
     from .ir.findings.difference import Difference as Difference
     from .ir.findings.explanation import Explanation as Explanation
@@ -41,9 +43,7 @@ if TYPE_CHECKING:
     from .ir.plan.annealing import AnnealingError as AnnealingError
     from .ir.plan.axis_order import Reordering as Reordering
     from .ir.plan.decomposition import PlanError as PlanError
-    from .ir.plan.evidence import EvidenceError as EvidenceError
     from .ir.plan.grain import Grain as Grain
-    from .ir.plan.null import NullError as NullError
     from .ir.plan.plan import Block as Block
     from .ir.plan.plan import Decomposition as Decomposition
     from .ir.plan.plan import Plan as Plan
@@ -128,9 +128,9 @@ _MODULES = {
     "ir.plan.annealing": ("Annealing", "AnnealingError"),
     "ir.plan.axis_order": ("Reordering",),
     "ir.plan.decomposition": ("PlanError",),
-    "ir.plan.evidence": ("EvidenceError",),
+    "ir.evidence.evidence": ("EvidenceError",),
     "ir.plan.grain": ("Grain",),
-    "ir.plan.null": ("NullError",),
+    "ir.evidence.null": ("NullError",),
     "ir.plan.plan": ("Block", "Decomposition", "Plan", "Step"),
     "ir.plan.preparation": ("Preparation",),
     "ir.plan.region_split": ("RegionSplit",),

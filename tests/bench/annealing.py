@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import adjusted_rand_score
 
-from scission.ir.plan.null import Null
+from scission.ir.evidence.null import Null
 from scission.models.networks.cooccurrence import train
 from scission.passes.anneal.blocks.search import BlockDecision, anneal_blocks, smallest_block_signal
 from scission.passes.anneal.edges.anneal import confirm

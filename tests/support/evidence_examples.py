@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
-from scission.ir.plan.evidence import Certificate, Evidence, Fit
-from scission.ir.plan.null import Null
+from scission.ir.evidence.evidence import Certificate, Evidence, Fit
+from scission.ir.evidence.null import Null
 
 texts = st.text(max_size=8)
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy import stats
 
-from scission.ir.plan.null import Null
+from scission.ir.evidence.null import Null
 
 NORMAL = Null(family="normal", scale=0.5, source="test")
 UNIFORM = Null(family="uniform", scale=0.5, source="test")

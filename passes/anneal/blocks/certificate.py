@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.plan.evidence import Certificate
-from ....ir.plan.null import Null
+from ....ir.evidence.evidence import Certificate
+from ....ir.evidence.null import Null
 from ...cocluster.coclustering import Partition, without
 from ...cocluster.energies import Energies, misfit
 from ...cocluster.spectral_start import MARGIN, coherence

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.plan.evidence import Evidence
-from ....ir.plan.null import Null
+from ....ir.evidence.evidence import Evidence
+from ....ir.evidence.null import Null
 from ....ir.plan.plan import Decomposition
 from ...cocluster.coclustering import Partition, cocluster, same_block, strips
 from ...cocluster.energies import energies, learned_moments, moments

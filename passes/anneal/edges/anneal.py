@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ....ir.errors import option
-from ....ir.plan.evidence import Evidence
-from ....ir.plan.null import FAMILIES, Null
+from ....ir.evidence.evidence import Evidence
+from ....ir.evidence.null import FAMILIES, Null
 from ...connectivity.chunked import Array, as_real, empty_mask, row_chunks
 from . import neyman, random_walk
 from .correction import Correction, corrected

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from ....ir.errors import option
-from ....ir.plan.evidence import Evidence, Fit, Misfit
-from ....ir.plan.null import Null
+from ....ir.evidence.evidence import Evidence, Fit, Misfit
+from ....ir.evidence.null import Null
 from ...connectivity.chunked import Array, to_host
 from . import neyman, random_walk
 from .correction import Correction, corrected

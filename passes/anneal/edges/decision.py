@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....ir.errors import ScissionError
-from ....ir.plan.evidence import Evidence
+from ....ir.evidence.evidence import Evidence
 from ...connectivity.chunked import Array
 from .correction import Correction
 from .random_walk import Band

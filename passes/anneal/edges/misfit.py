@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from ....ir.plan.evidence import Evidence, Fit, Misfit
+from ....ir.evidence.evidence import Evidence, Fit, Misfit
 from .random_walk import Band
 
 __all__ = ["misfit_of", "told", "unequal"]

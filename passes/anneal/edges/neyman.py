@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.plan.null import Null
+from ....ir.evidence.null import Null
 from ...connectivity.chunked import Array, as_real, empty_mask, row_chunks
 
 __all__ = ["above", "count_above", "norm_p_values", "norm_squares", "norm_threshold", "p_values"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.plan.evidence import Fit
-from ....ir.plan.null import Null
+from ....ir.evidence.evidence import Fit
+from ....ir.evidence.null import Null
 from ...connectivity.chunked import Array, as_real, histogram, row_chunks
 
 __all__ = ["null_fit"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ....ir.plan.null import Null
+from ....ir.evidence.null import Null
 
 __all__ = ["tail"]
 

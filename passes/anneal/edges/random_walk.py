@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.plan.null import Null
+from ....ir.evidence.null import Null
 from ...connectivity.chunked import Array, as_real, empty_mask, histogram, row_chunks, to_host
 from .methods import Source
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....ir.errors import ScissionError
-from ....ir.plan.null import Null
+from ....ir.evidence.null import Null
 
 __all__ = ["SCHEMES", "Scheme", "SchemeError", "estimate", "parse_scheme"]
 

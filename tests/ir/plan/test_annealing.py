@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scission.ir.errors import ScissionError
+from scission.ir.evidence.evidence import Evidence
 from scission.ir.plan.annealing import Annealing, AnnealingError, pack_mask
 from scission.ir.plan.decomposition import Block, Decomposition
-from scission.ir.plan.evidence import Evidence
 from scission.ir.plan.plan import Plan, PlanError
 
 texts = st.text(max_size=8)

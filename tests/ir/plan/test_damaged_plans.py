@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scission import Plan, PlanError
+from scission.ir.evidence.evidence import Evidence
+from scission.ir.evidence.null import Null
 from scission.ir.graph.skipped import Skipped
 from scission.ir.plan.annealing import Annealing, pack_mask
 from scission.ir.plan.axis_order import Reordering
 from scission.ir.plan.decomposition import Block, Decomposition
-from scission.ir.plan.evidence import Evidence
 from scission.ir.plan.grain import Grain
-from scission.ir.plan.null import Null
 from scission.ir.plan.region_split import RegionSplit
 from scission.ir.plan.step import States, Step
 from scission.ir.plan.wanted import Wanted

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import model, node, product
 
+from scission.ir.evidence.null import Null
 from scission.ir.findings.decomposability import STEPS, MatrixReport, ModelReport, Sensitivity, Worth
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
-from scission.ir.plan.null import Null
 from scission.passes.anneal.decomposability import FACTORS, at_half, examine
 from scission.passes.anneal.edges.anneal import smallest_signal
 from scission.passes.anneal.model import anneal_model

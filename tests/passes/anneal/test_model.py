@@ -14,13 +14,13 @@ from scipy.stats import chi2
 
 import scission
 from scission import Plan, PlanError
+from scission.ir.evidence.evidence import Evidence
+from scission.ir.evidence.null import Null
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.ir.plan.annealing import Annealing, AnnealingError, pack_mask
 from scission.ir.plan.decomposition import Block, Decomposition
-from scission.ir.plan.evidence import Evidence
-from scission.ir.plan.null import Null
 from scission.ir.reason import Cause
 from scission.models.planted.products import KINDS, build, feeds
 from scission.passes.anneal.edges.anneal import AnnealError, confirm

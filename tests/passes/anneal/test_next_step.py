@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import product
 
+from scission.ir.evidence.null import Null
 from scission.ir.findings.decomposability import STEPS
 from scission.ir.io.load import load
-from scission.ir.plan.null import Null
 from scission.passes.anneal.decomposability import examine
 from scission.passes.anneal.settings import Anneal
 

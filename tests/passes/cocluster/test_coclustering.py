@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from scission.ir.plan.null import Null
+from scission.ir.evidence.null import Null
 from scission.passes.cocluster.coclustering import Partition, cocluster, masses, membership
 from scission.passes.cocluster.energies import energies
 

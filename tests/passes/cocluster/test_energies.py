@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import integrate, stats
 
-from scission.ir.plan.null import Null
+from scission.ir.evidence.null import Null
 from scission.passes.cocluster.energies import CAP, energies, learned_moments, moments
 
 NORMAL = Null(family="normal", scale=0.5, source="test")

@@ -5,8 +5,8 @@ import onnx
 import pytest
 from annealable import SIGMA, network
 
+from scission.ir.evidence.null import Null
 from scission.ir.io.load import load
-from scission.ir.plan.null import Null
 from scission.passes.anneal.edges.schemes import parse_scheme
 from scission.passes.anneal.model import anneal_model
 from scission.runtime.calibrate.annealer import Annealer, AnnealOptionsError

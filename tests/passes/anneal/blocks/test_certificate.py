@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from scission.ir.plan.null import Null
+from scission.ir.evidence.null import Null
 from scission.passes.anneal.blocks.certificate import ACCEPTED, RESIDUAL, believed, certify, refused
 from scission.passes.anneal.blocks.folds import cross_fit
 from scission.passes.anneal.blocks.outside import off_block, unplaced

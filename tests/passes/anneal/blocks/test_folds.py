@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from scission.ir.plan.null import Null
+from scission.ir.evidence.null import Null
 from scission.passes.anneal.blocks.certificate import ACCEPTED
 from scission.passes.anneal.blocks.folds import (
     HELD,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from scission.ir.plan.evidence import Evidence
-from scission.ir.plan.null import Null
+from scission.ir.evidence.evidence import Evidence
+from scission.ir.evidence.null import Null
 from scission.passes.anneal.blocks.certificate import RESIDUAL
 from scission.passes.anneal.blocks.search import anneal_blocks, smallest_block_signal
 

@@ -13,8 +13,8 @@ from scipy import stats
 from untouched import CORRECTIONS, NORMAL, UNIFORM, expected_mask, flat, learned, nulls, p_of, seeds, untouched
 
 from scission.ir.errors import ScissionError
-from scission.ir.plan.evidence import Evidence
-from scission.ir.plan.null import Null
+from scission.ir.evidence.evidence import Evidence
+from scission.ir.evidence.null import Null
 from scission.passes.anneal.edges import random_walk
 from scission.passes.anneal.edges.anneal import AnnealError, confirm, smallest_signal
 from scission.passes.anneal.edges.anneal_sequences import confirm_sequences

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from untouched import CORRECTIONS, NORMAL, UNIFORM, D, expected_mask, flat, nulls, seeds, untouched
 
-from scission.ir.plan.evidence import Evidence
-from scission.ir.plan.null import Null
+from scission.ir.evidence.evidence import Evidence
+from scission.ir.evidence.null import Null
 from scission.passes.anneal.edges import random_walk
 from scission.passes.anneal.edges.anneal_sequences import confirm_sequences
 from scission.passes.anneal.edges.decision import AnnealError

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from scission.ir.plan.evidence import Evidence
-from scission.ir.plan.null import Null
+from scission.ir.evidence.evidence import Evidence
+from scission.ir.evidence.null import Null
 from scission.passes.anneal.edges.anneal import confirm
 from scission.passes.anneal.edges.anneal_sequences import confirm_sequences
 from scission.passes.anneal.edges.misfit import misfit_of, told

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import integrate, optimize, stats
 
-from scission.ir.plan.null import Null
+from scission.ir.evidence.null import Null
 from scission.passes.anneal.edges.neyman import (
     above,
     count_above,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from scission.ir.plan.null import Null
+from scission.ir.evidence.null import Null
 from scission.passes.anneal.edges.null_fit import AT, CELLS, REACH, null_fit
 
 NORMAL = Null(family="normal", scale=0.3, source="test")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from scission.ir.errors import ScissionError
-from scission.ir.plan.null import Null
+from scission.ir.evidence.null import Null
 from scission.passes.anneal.edges.schemes import ALIASES, SCHEMES, SchemeError, estimate, parse_scheme
 
 K, N = 384, 96

@@ -9,9 +9,9 @@ import re
 import pytest
 from rich.console import Console
 
+from scission.ir.evidence.null import Null
 from scission.ir.findings.decomposability import STEPS, MatrixReport, ModelReport, Sensitivity
 from scission.ir.graph.skipped import Skipped
-from scission.ir.plan.null import Null
 from scission.ir.reason import Cause, Reason
 from scission.runtime.render.text.decomposability import SHOWN, decomposability_view
 

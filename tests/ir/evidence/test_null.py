@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from scission.ir.errors import ScissionError
-from scission.ir.plan.null import Null, NullError
+from scission.ir.evidence.null import Null, NullError
 
 SCALES = st.floats(1e-12, 1e12)
 LEVELS = st.one_of(st.floats(1e-300, 1), st.integers(1, 300).map(lambda n: 10.0**-n))
@@ -153,6 +153,6 @@ def test_a_numpy_scale_becomes_a_float():
 
 
 def test_the_module_imports_neither_scipy_nor_torch():
-    code = "import sys, scission.ir.plan.null; print({'scipy', 'torch'} & set(sys.modules))"
+    code = "import sys, scission.ir.evidence.null; print({'scipy', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -5,7 +5,7 @@ from evidence_examples import evidences
 from hypothesis import given
 
 from scission.ir.errors import ScissionError
-from scission.ir.plan.evidence import Evidence, EvidenceError
+from scission.ir.evidence.evidence import Evidence, EvidenceError
 
 
 @given(evidences)
