@@ -2,6 +2,6 @@
 
 Entry: `level_sweep.sweep`.
 May import: ir, ir.evidence, ir.findings, ir.graph, ir.io, ir.plan, passes.anneal, passes.anneal.activity,
-  passes.anneal.edges, passes.connectivity, passes.rewrite, runtime, runtime.calibrate.metric, runtime.compare,
-  runtime.inputs, runtime.measure, runtime.ort, runtime.weights.
+  passes.anneal.edges, passes.connectivity, passes.rewrite, passes.rewrite.comparable, runtime,
+  runtime.calibrate.metric, runtime.compare, runtime.inputs, runtime.measure, runtime.ort, runtime.weights.
 """

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
-from ...passes.rewrite.seeding import common_seeds, draws, seeded
+from ...passes.rewrite.comparable.seeding import common_seeds, draws, seeded
 from ..measure.deviation import compare_values
 from ..ort.library import Choice
 from ..ort.opened import written

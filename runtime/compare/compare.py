@@ -124,7 +124,7 @@ def _compared(
 def _exactly(verdict: Verdict, source: Model, result: Model, compare: Callable[..., Verdict]) -> Verdict:
     """A verdict that two models differ, beside what the original computes with exact Fourier transforms, where the
     changed model has fewer of them."""
-    from ...passes.rewrite.widening import transforms, widened
+    from ...passes.rewrite.comparable.widening import transforms, widened
     from .own_error import nearer
 
     if transforms(result.graph) >= transforms(source.graph):

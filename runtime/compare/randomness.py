@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...ir.io.load import Model
 from ...ir.io.save import save
-from ...passes.rewrite.seeding import common_seeds, draws, label, seeded
+from ...passes.rewrite.comparable.seeding import common_seeds, draws, label, seeded
 
 __all__ = ["Alike", "alike"]
 

@@ -5,7 +5,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import scission
 from scission.ir.io.load import load
-from scission.passes.rewrite.seeding import common_seeds, draws, label, seeded
+from scission.passes.rewrite.comparable.seeding import common_seeds, draws, label, seeded
 
 N = 32
 

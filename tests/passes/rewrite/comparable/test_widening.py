@@ -9,7 +9,7 @@ from onnx import helper
 
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
-from scission.passes.rewrite.widening import transforms, widened
+from scission.passes.rewrite.comparable.widening import transforms, widened
 
 
 def test_what_is_widened_is_a_hundred_times_nearer():

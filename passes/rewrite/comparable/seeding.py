@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...ir.graph.constants import Constants
-from ...ir.graph.operators import DRAWING, is_standard
-from ...ir.io.tensors import graphs
-from ...ir.onnx_ir import onnx_ir as ir
+from ....ir.graph.constants import Constants
+from ....ir.graph.operators import DRAWING, is_standard
+from ....ir.io.tensors import graphs
+from ....ir.onnx_ir import onnx_ir as ir
 
 __all__ = ["common_seeds", "draws", "label", "seeded"]
 

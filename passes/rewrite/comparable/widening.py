@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...ir.graph.operators import is_standard
-from ...ir.io.tensors import graphs
-from ...ir.onnx_ir import onnx_ir as ir
-from ..lowering.nodes.emitter import Names
+from ....ir.graph.operators import is_standard
+from ....ir.io.tensors import graphs
+from ....ir.onnx_ir import onnx_ir as ir
+from ...lowering.nodes.emitter import Names
 
 __all__ = ["transforms", "widened"]
 

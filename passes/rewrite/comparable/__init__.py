@@ -1,0 +1,5 @@
+"""Copies of models that are compared: random operators draw the same numbers, Fourier transforms are exact.
+
+Entry: `seeding.seeded`, `widening.widened`.
+May import: ir, ir.graph, ir.io, passes.lowering.nodes.
+"""
