@@ -30,7 +30,10 @@ def inputs_of(rng, shapes):
     feeds = {}
     for name, spec in shapes.items():
         shape, dtype = spec if isinstance(spec, tuple) else (spec, np.float32)
-        feeds[name] = rng.standard_normal(shape).astype(dtype) if dtype is np.float32 else rng.random(shape) < 0.5
+        if np.issubdtype(dtype, np.integer):
+            feeds[name] = rng.integers(0, 9, shape).astype(dtype)
+        else:
+            feeds[name] = rng.standard_normal(shape).astype(dtype) if dtype is np.float32 else rng.random(shape) < 0.5
     for name in feeds.keys() & {"s", "v"}:
         feeds[name] = np.abs(feeds[name]) + np.float32(0.1)
     return feeds
@@ -42,9 +45,9 @@ def taken(array, orders):
     return array
 
 
-def assert_equivariant(of, rng, run=oracles.run):
+def assert_equivariant(of, rng, run=oracles.run, **options):
     """Operands in another order give the results in that order; returns the groups of axes."""
-    tied, here, sizes, proto = found(of)
+    tied, here, sizes, proto = found(of, **options)
     assert isinstance(tied, list), tied
     dims = [dim for tie in tied for dim in set(tie)]
     assert len(dims) == len(set(dims)), "an axis is in two groups"
