@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ..evidence.null import Null
 from ..graph.skipped import Skipped
+from ..plain import plain, plain_dict
 
 __all__ = ["STEPS", "MatrixReport", "ModelReport", "Sensitivity", "Step", "Worth"]
 
@@ -90,7 +91,7 @@ class MatrixReport:
         found = asdict(self) | {"shape": list(self.shape), "power": dict(self.power)}
         found["null"] = self.null and {**self.null.to_dict(), "sigma": self.null.sigma}
         found["sensitivity"] = [asdict(one) for one in self.sensitivity]
-        return {key: _finite(value) for key, value in found.items()}
+        return plain_dict(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +187,7 @@ class ModelReport:
             "steps": [{"step": step, "weights": count, "text": STEPS[step]} for step, count in self.steps],
             "test": self.test,
             "level": self.level,
-            "worth": None if self.worth is None else {k: _finite(v) for k, v in asdict(self.worth).items()},
+            "worth": None if self.worth is None else plain(asdict(self.worth)),
             "matrices": [one.to_dict() for one in self.matrices],
             "skipped": [one.to_dict() for one in self.skipped],
             "notes": list(self.notes),
@@ -208,7 +209,3 @@ def _percent(share: float) -> str:
 def _gone(share: float) -> str:
     """What has to go, not rounded up to all."""
     return _percent(share if share == 1 else min(share, 0.999))
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

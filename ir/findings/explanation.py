@@ -8,6 +8,7 @@ from typing import Any, Literal
 from ..brief import brief, brief_line
 from ..errors import ScissionError
 from ..graph.skipped import Skipped
+from ..plain import plain
 from ..reason import Reason
 from .inspection import Inspection
 
@@ -116,17 +117,13 @@ class Explanation:
             "skipped": self.skipped and self.skipped.to_dict(),
             "rows": self.rows,
             "trials": [one.to_dict() for one in self.trials],
-            "percolation": self.percolation and {k: _finite(v) for k, v in asdict(self.percolation).items()},
+            "percolation": self.percolation and plain(asdict(self.percolation)),
             "glue": [
                 asdict(one)
                 | {
-                    "parts": [list(part) for part in one.parts],
-                    "entries": [[k, n, _finite(value)] for k, n, value in one.entries],
+                    "parts": plain(one.parts),
+                    "entries": plain(one.entries),
                 }
                 for one in self.glue
             ],
         }
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from ..brief import brief
 from ..errors import ScissionError
+from ..plain import plain_dict
 from ..reason import Reason
 
 __all__ = ["Jump", "LevelError", "LevelResult", "OperatorLevel", "Sweep", "strongest", "summarise", "within"]
@@ -60,7 +61,7 @@ class OperatorLevel:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         told = {"cause": None, "reason": ""} if self.reason is None else self.reason.to_dict()
-        return _plain_dict(asdict(self)) | told
+        return plain_dict(asdict(self)) | told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ class LevelResult:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; a number that is not finite is None there."""
-        return _plain_dict(asdict(replace(self, operators=()))) | {
+        return plain_dict(asdict(replace(self, operators=()))) | {
             "operators": [operator.to_dict() for operator in self.operators]
         }
 
@@ -111,7 +112,7 @@ class Jump:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; a change to or from what is not finite is None there."""
-        return _plain_dict(asdict(self))
+        return plain_dict(asdict(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +151,7 @@ class Sweep:
     def to_dict(self) -> dict[str, Any]:
         """For JSON; a number that is not finite is None there."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return _plain_dict(own | {name: [one.to_dict() for one in own[name]] for name in ("levels", "jumps")})
+        return plain_dict(own | {name: [one.to_dict() for one in own[name]] for name in ("levels", "jumps")})
 
 
 def summarise(
@@ -219,16 +220,3 @@ def strongest(levels: Sequence[LevelResult], limit: float) -> LevelResult | None
     """
     allowed = itertools.takewhile(lambda result: within(result.drop, limit), levels)
     return next(reversed(list(allowed)), None)
-
-
-def _plain_dict(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _plain(value) for key, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold: it knows neither tuples nor numbers that are not finite."""
-    if isinstance(value, Mapping):
-        return _plain_dict(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -25,7 +25,7 @@ from .settings import Anneal
 if TYPE_CHECKING:
     pass
 
-__all__ = ["Annealed", "Found", "decided", "keeping", "untouched"]
+__all__ = ["Annealed", "Found", "annealing_of", "decided", "keeping", "untouched"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -95,6 +95,32 @@ def decided(
     return keeping(linear, weight, decompose(components(confirmed)), None, evidence, seen)
 
 
+def annealing_of(
+    linear: Linear,
+    seen: Survey,
+    evidence: Evidence,
+    removed: int,
+    blocks: Decomposition | None,
+    mask: Mask | None,
+    residual: Sequence[tuple[int, int]] = (),
+) -> Annealing:
+    """What is kept of a linear's weight, blocks or a mask (K, N), and residual entries (k, n) beside them.
+
+    removed: how many entries that are not zero go. Raises ModelError when the weight cannot be read.
+    """
+    return Annealing(
+        node=linear.address,
+        weight=linear.weight.name or "",
+        shape=linear.shape,
+        sha256=fingerprint(linear.stored(seen.constants)),
+        evidence=evidence,
+        removed=removed,
+        blocks=blocks,
+        mask=None if mask is None else pack_mask(mask),
+        residual=tuple(residual),
+    )
+
+
 def keeping(
     linear: Linear,
     weight: Array,
@@ -116,17 +142,7 @@ def keeping(
     if not removed:
         why = "nothing to remove: all weights lie inside one component" if parts.count == 1 else "nothing to remove"
         return untouched(linear, weight, Reason(Cause.NOTHING_TO_REMOVE, why), evidence)
-    annealing = Annealing(
-        node=linear.address,
-        weight=linear.weight.name or "",
-        shape=linear.shape,
-        sha256=fingerprint(linear.stored(seen.constants)),
-        evidence=evidence,
-        removed=removed,
-        blocks=blocks,
-        mask=None if mask is None else pack_mask(mask),
-        residual=tuple(residual),
-    )
+    annealing = annealing_of(linear, seen, evidence, removed, blocks, mask, residual)
     share = (int(np.count_nonzero(kept)) + len(residual)) / max(weight.size, 1)
     return Found(
         node=linear.address, shape=linear.shape, annealing=annealing, evidence=evidence, components=parts, kept=share

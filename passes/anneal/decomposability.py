@@ -20,14 +20,13 @@ from ...ir.graph.survey import Survey
 from ...ir.graph.view import view
 from ...ir.io.load import Model
 from ...ir.phase import phase
-from ...ir.plan.annealing import Annealing, pack_mask
+from ...ir.plan.annealing import Annealing
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
 from ..connectivity.bipartite import components
 from ..connectivity.edges import relate
 from ..connectivity.percolation import distance, half_giant
-from ..decompose.fingerprint import fingerprint
-from .annealed import Annealed
+from .annealed import Annealed, annealing_of
 from .attention import queries_and_keys
 from .blocks.partition_mass import LARGEST, masses
 from .blocks.search import smallest_block_signal
@@ -125,17 +124,7 @@ def at_half(model: Model, report: ModelReport) -> tuple[Annealing, ...]:
             power="no test: the largest entries, as many as leave no component with half of the features",
         )
         removed = int(np.count_nonzero(weight)) - int(np.count_nonzero(mask))
-        made.append(
-            Annealing(
-                node=one.node,
-                weight=linear.weight.name or "",
-                shape=linear.shape,
-                sha256=fingerprint(linear.stored(seen.constants)),
-                evidence=evidence,
-                removed=removed,
-                mask=pack_mask(mask),
-            )
-        )
+        made.append(annealing_of(linear, seen, evidence, removed, None, mask))
     return tuple(made)
 
 

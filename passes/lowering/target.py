@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 
 from ...ir.onnx_ir import onnx_ir as ir
 from .prices import Prices, prices_of
 
-__all__ = ["Target"]
+__all__ = ["Target", "threads_of"]
+
+
+def threads_of(asked: int | None) -> int:
+    """The threads that products run on: those that were asked for, or one for each core.
+
+    >>> threads_of(2), threads_of(0) == threads_of(None) > 0
+    (2, True)
+    """
+    return asked or os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from ...ir.errors import option
 from ...ir.findings.level_sweep import LevelResult, OperatorLevel, Sweep, strongest, summarise
 from ...ir.io.load import Model, Source, load
 from ...ir.phase import phase
+from ...ir.plural import and_more, once
 from ...ir.progress import Progress
 from ...ir.reason import Cause
 from ...passes.anneal.annealed import Annealed, Found
@@ -273,13 +273,8 @@ def _test(options: Annealer) -> str:
 
 def _unseen(decided: Annealed, linears: Collection[str]) -> list[str]:
     """Notes on the linears that could not be tested."""
-    left = [skip for skip in decided.skipped if skip.node in linears]
-    reasons = Counter(skip.reason.text for skip in left)
-    first = {skip.reason.text: skip.node for skip in reversed(left)}
-    return [
-        f"not annealed: {first[why]}{f' and {count - 1} more' if count > 1 else ''}: {why}"
-        for why, count in reasons.most_common()
-    ]
+    left = ((skip.node, skip.reason.text) for skip in decided.skipped if skip.node in linears)
+    return [f"not annealed: {node}: {why}" for node, why in once(left)]
 
 
 def _doubts(decided: Annealed) -> list[str]:
@@ -298,12 +293,10 @@ def _doubts(decided: Annealed) -> list[str]:
         notes.append("no weight differs from the initial checkpoint: it may be the trained model itself")
     misfits = [one for one in decided.found if one.reason is not None and one.reason.cause is Cause.MISFIT]
     if misfits:
-        more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
-        notes.append(f"not annealed: {misfits[0].node}{more}: {misfits[0].reason}")
+        notes.append(f"not annealed: {and_more(misfits[0].node, len(misfits) - 1)}: {misfits[0].reason}")
     untested = [one for one in decided.found if one.evidence is None]
     if untested:
-        more = f" and {len(untested) - 1} more" if len(untested) > 1 else ""
-        notes.append(f"not tested: {untested[0].node}{more}: {untested[0].reason}")
+        notes.append(f"not tested: {and_more(untested[0].node, len(untested) - 1)}: {untested[0].reason}")
     return notes
 
 

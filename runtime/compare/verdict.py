@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from ...ir.brief import brief
 from ...ir.errors import ScissionError
+from ...ir.plain import plain_dict
 from ..measure.deviation import OutputReport
 from .unexercised import PartReport
 
@@ -89,15 +89,4 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict for JSON; an infinite number is None there."""
-        found = {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
-        return found | {"parts": [part.to_dict() for part in self.parts]}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return value
+        return plain_dict(dataclasses.asdict(self)) | {"parts": [part.to_dict() for part in self.parts]}

@@ -2,6 +2,6 @@
 
 Entry: `optimize.optimize`.
 May import: ir, ir.findings, ir.graph, ir.io, ir.plan, passes.anneal, passes.connectivity, passes.diff,
-  passes.explain, passes.planning, passes.rewrite, runtime, runtime.calibrate, runtime.calibrate.metric,
-  runtime.compare, runtime.inputs, runtime.measure, runtime.ort, runtime.render, runtime.tune.
+  passes.explain, passes.lowering, passes.planning, passes.rewrite, runtime, runtime.calibrate,
+  runtime.calibrate.metric, runtime.compare, runtime.inputs, runtime.measure, runtime.ort, runtime.render, runtime.tune.
 """

@@ -116,12 +116,13 @@ class PlanOptions:
 
     def settings(self) -> PlanSettings:
         """The same for planning, with what follows from this machine. Raises OptionError for no provider."""
+        from ...passes.lowering.target import threads_of
         from ...passes.planning.settings import PlanSettings
 
         return PlanSettings(
             provider=resolve(self.provider),
             batch=self.batches,
-            threads=self.threads or os.cpu_count() or 1,
+            threads=threads_of(self.threads),
             force=self.force,
             device=self.device,
             regions=self.regions,

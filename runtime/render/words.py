@@ -13,17 +13,12 @@ from ..measure.comparison import UNCLEAR
 if TYPE_CHECKING:
     from ..measure.bench import Bench
 
-__all__ = ["and_more", "left_out", "megabytes", "speeds", "why_nothing"]
+__all__ = ["left_out", "megabytes", "speeds", "why_nothing"]
 
 
 def left_out(number: int, what: str = "") -> str:
     """The line below a table that was cut."""
     return f"… and {number:,}{f' {what}' if what else ''} more (--all shows them)"
-
-
-def and_more(name: str, number: int) -> str:
-    """A name and how many others it stands for."""
-    return f"{name} and {number:,} more" if number > 0 else name
 
 
 def why_nothing(plan: Plan, how: str = "predicted") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +21,7 @@ from ...passes.decompose.blocks import in_order, is_run
 from ...passes.decompose.cover.cover import WORTH
 from ...passes.lowering.linear.lowerings import lowering_of
 from ...passes.lowering.prices import MARGIN
-from ...passes.lowering.target import Target
+from ...passes.lowering.target import Target, threads_of
 from ...passes.planning.analysis import Analysis, analyse
 from ...passes.planning.candidates import Question, best_of, candidates
 from ...passes.planning.wording import praise
@@ -183,7 +182,7 @@ def cover_of(
     matrix = weight.matrix.T if transposed else weight.matrix
     seen = _product(matrix)
     analysis = analyse(matrix)
-    forms = [_dense(matrix.shape), *_forms(seen, analysis, rows, threads or os.cpu_count() or 1)]
+    forms = [_dense(matrix.shape), *_forms(seen, analysis, rows, threads_of(threads))]
     best = max(forms[1:], key=lambda form: form.gain or 0.0, default=forms[0])
     chosen = best if (best.gain or 0.0) >= MARGIN else forms[0]
     return Covering(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,7 @@ from ....ir.reason import Cause, Reason
 from ...decompose.recurrent import analyse_recurrent
 from ...lowering.recurrent.lowering import CELLS
 from ...lowering.region.lowering import REGIONS
-from ...lowering.target import Target
+from ...lowering.target import Target, threads_of
 from ..analysis import Analysis, analyse_linear
 from ..candidates import Question, candidates
 from ..cell_candidates import Direction, cell_candidates
@@ -54,7 +53,7 @@ def alternatives(
     kind of lowering the best comes in before a second one of any kind, since what is predicted may be wrong for a whole
     kind. Dense is not among them. Reads the weights of the unit and changes nothing.
     """
-    several = 1 if plan.provider == "cuda" else threads or os.cpu_count() or 1
+    several = 1 if plan.provider == "cuda" else threads_of(threads)
     work = _Work(seen, plan, Target(provider=plan.provider, threads=several))
     if not unit.linears:
         return _sorted(_ranked(work.of_recurrent(unit), unit.way)[:most])

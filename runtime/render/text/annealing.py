@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ....ir.plan.annealing import Annealing
+from ....ir.plural import once
 from ..words import left_out
 from .table import SHOWN, make_table
 
@@ -69,9 +69,6 @@ def selection_view(selection: Selection, everything: bool = False, *, told: bool
     if everything:
         parts += [Text(f"{one.node}: {one.reason}", style="dim") for one in selection.refused]
     else:
-        counts = Counter(one.reason.text for one in selection.refused)
-        first = {one.reason.text: one.node for one in reversed(selection.refused)}
-        for why, count in counts.most_common(SHOWN):
-            more = f" and {count - 1} more" if count > 1 else ""
-            parts.append(Text(f"not annealed: {first[why]}{more}: {why}", style="dim"))
+        for node, why in once((one.node, one.reason.text) for one in selection.refused)[:SHOWN]:
+            parts.append(Text(f"not annealed: {node}: {why}", style="dim"))
     return Group(*parts)

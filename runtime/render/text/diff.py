@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ....ir.findings.difference import Became, Difference, Drift, Field, NodeChange, TensorChange
+from ....ir.plural import and_more
 from ..naming import Naming
 from ..words import left_out, megabytes
 from .diff_lines import drifts, named, operators, provenance_sentence, relations, renamed_sentence, sources, totals
@@ -117,9 +118,7 @@ def drift_cells(drift: Drift) -> tuple[str, str, str]:
 
 def _drift(one: TensorChange) -> tuple[str, ...]:
     assert one.after is not None and one.drift is not None
-    reader = (
-        one.readers[0] + (f" and {len(one.readers) - 1} more" if len(one.readers) > 1 else "") if one.readers else ""
-    )
+    reader = and_more(one.readers[0], len(one.readers) - 1) if one.readers else ""
     form = one.detail or f"{one.after.dtype} {list(one.after.shape)}"
     return reader, one.after.name, form, *drift_cells(one.drift)
 

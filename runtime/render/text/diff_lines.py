@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ....ir.findings.difference import Became, Difference, NodeAt, TensorAt, TensorChange
+from ....ir.plural import and_more
 from ..words import megabytes
 
 __all__ = [
@@ -34,8 +35,7 @@ def operators(nodes: Iterable[NodeAt]) -> str:
 def sources(group: Became) -> str:
     """What a group of nodes stands for."""
     nodes = [node.address for node in group.before] or list(group.of)
-    more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
-    return nodes[0] + more if nodes else ""
+    return and_more(nodes[0], len(nodes) - 1) if nodes else ""
 
 
 def drifts(found: Difference) -> list[TensorChange]:
@@ -78,7 +78,7 @@ def provenance_sentence(found: Difference) -> str:
 def named(tensors: Iterable[TensorAt]) -> str:
     """The first of some constants and how many there are."""
     names = [tensor.name for tensor in tensors]
-    return (names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")) if names else ""
+    return and_more(names[0], len(names) - 1) if names else ""
 
 
 def totals(found: Difference) -> list[Row]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ....ir.findings.explanation import Explanation, Glue, Percolation, Trial
 from ....ir.findings.inspection import Inspection
-from ....ir.plural import counted
+from ....ir.plural import and_more, counted
 
 __all__ = ["explanation_view", "lines"]
 
@@ -89,9 +89,8 @@ def _together(one: Glue) -> str:
 
 def _entries(one: Glue, everything: bool) -> list[str]:
     shapes = ", ".join(f"{k}x{n}" for k, n in one.parts[:PARTS])
-    more = f" and {len(one.parts) - PARTS} more" if len(one.parts) > PARTS else ""
     shown = one.entries if everything else one.entries[:LISTED]
     listed = ", ".join(f"[{k}, {n}] {value:.3g}" for k, n, value in shown)
-    left = f" and {one.count - len(shown):,} more" if one.count > len(shown) else ""
     between = f"{one.count:,} entr{'y' if one.count == 1 else 'ies'} between them, {one.share:.2%} of the edges"
-    return [f"parts of {shapes}{more} (inputs x outputs); {between}", f"the largest: {listed}{left}"]
+    parts = f"parts of {and_more(shapes, len(one.parts) - PARTS)} (inputs x outputs); {between}"
+    return [parts, f"the largest: {and_more(listed, one.count - len(shown))}"]

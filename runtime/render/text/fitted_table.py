@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.text import Text
 
+from ....ir.plural import once
 from ..naming import Naming
 from ..words import left_out
 from .table import SHOWN, Name, make_table
@@ -113,8 +113,6 @@ def lines_of(told: Iterable[tuple[str, str]], everything: bool = False, before: 
     pairs = [(node, text) for node, text in told if text]
     if everything:
         return [Text(f"{before}{node}: {text}", style="dim") for node, text in pairs]
-    counts = Counter(text for _, text in pairs)
-    first = {text: node for node, text in reversed(pairs)}
-    named = [(f"{first[text]}{f' and {n - 1} more' if n > 1 else ''}", text) for text, n in counts.most_common(SHOWN)]
-    more = [Text(left_out(len(counts) - SHOWN), style="dim")] if len(counts) > SHOWN else []
-    return [*(Text(f"{before}{node}: {text}", style="dim") for node, text in named), *more]
+    named = once(pairs)
+    more = [Text(left_out(len(named) - SHOWN), style="dim")] if len(named) > SHOWN else []
+    return [*(Text(f"{before}{node}: {text}", style="dim") for node, text in named[:SHOWN]), *more]

@@ -11,12 +11,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ....ir.plan.plan import Plan, Step, told
-from ....ir.plural import counted
+from ....ir.plural import and_more, counted
 from ....passes.decompose.blocks import is_cover
 from ...measure.comparison import Speed
 from ...measure.sequential import ALPHA
 from ..naming import Naming
-from ..words import and_more, left_out, why_nothing
+from ..words import left_out, why_nothing
 from .fitted_table import Column, FittedTable
 from .table import SHOWN, Name, ReasonRow, Reasons, console, make_table
 

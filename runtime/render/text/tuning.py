@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from ....ir.plural import and_more
 from ...tune.fallback import Fallback
 from ...tune.tune import TunedUnit, Way
 from ..words import left_out
@@ -73,4 +74,4 @@ def _speeds(way: Way) -> str:
 
 
 def _nodes(nodes: Sequence[str], everything: bool) -> str:
-    return ", ".join(nodes) if everything or len(nodes) < 3 else f"{nodes[0]} and {len(nodes) - 1} more"
+    return ", ".join(nodes) if everything or len(nodes) < 3 else and_more(nodes[0], len(nodes) - 1)

@@ -60,7 +60,7 @@ def test_what_is_split_together_is_numbered_and_explained():
     shown = text(report.plan_view(dataclasses.replace(plan, reorderings=(order,))))
     assert len([line for line in shown.splitlines() if "MatMul" in line and "region 1" in line]) == 2
     assert f"region 1: {region.reason}, blocks stacked by 4, features first" in shown
-    assert "1 inner stream of features in the order of the blocks: h" in shown
+    assert "1 inner axis of features in the order of the blocks: h" in shown
 
 
 def test_merged_blocks_are_told_apart_from_components():
