@@ -32,6 +32,7 @@ class RewrittenForest(Preparation):
     computes, by which it is known again."""
 
     kind: ClassVar[str] = "forests"
+    became: ClassVar[str] = "written anew with all of its forest"
     form: ForestForm
     trees: int
     depth: int
