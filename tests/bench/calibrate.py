@@ -1,11 +1,12 @@
-"""What work costs on a machine, measured, fitted and written: `python tests/bench/calibrate.py [--keep FILE]`.
+"""What work costs on a machine, measured, fitted and written: `python tests/bench/calibrate.py [--cells]`.
 
 Times dense and lowered products and feed-forward networks on the machine at hand, one thread, interleaved, and fits the
 prices of linears (`passes/lowering/prices.py`) to the medians: least squares over logarithms, so that a microsecond and
 a second count alike. Prints how far predictions are off, and how often the way that is predicted to be fastest is
 within 10 % of the one that is. --keep writes the measurements, --from fits to kept ones; --write puts the prices into
-the file of the CPU, or into another one, with what the machine is called. Those of recurrent operators stay as they
-are: `python tests/bench/recurrent.py` holds them beside what is measured.
+the file of the CPU, or into another one, with what the machine is called. --cells does the same with the prices of
+recurrent operators, and leaves all others as they are; its measurements are those of `python tests/bench/recurrent.py`.
+A fit is as good as the machine is quiet: without --write nothing changes.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import cell_prices
 import numpy as np
 import onnx
+import recurrent
 from cost import linear_of, lowered, model, race
 from scipy.optimize import least_squares
 
@@ -40,6 +43,7 @@ CPU_FILE = Path(price_list.__file__).parent / "machines" / "cpu.json"
 SINGLES = [(128, 4), (256, 4), (384, 4), (768, 8), (1024, 4), (1024, 32), (2048, 16), (4096, 16), (4096, 64)]
 NETWORKS = [(128, 4), (384, 4), (768, 8), (1024, 16), (2048, 4), (2048, 16)]
 ROWS = (1, 16, 128, 512)
+CELL_SECONDS = 0.3  # that each recurrent operator is timed for
 CALL = 8e-6  # seconds that Python and ONNX Runtime take for one call, whatever is in the model
 FITTED = (
     *("gemm_launch_s", "node_s", "mac_s", "dram_byte_s", "llc_byte_s", "find_row_s", "copy_s", "transpose_s"),
@@ -191,27 +195,49 @@ def judge(measured: list[Measured], predictor: Predictor, machine: Prices, call:
         print(f"  {loss:.2f}x  {one.case}: {one.way} instead of {fastest.way}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", type=Path)
-    parser.add_argument("--from", type=Path, dest="source")
-    parser.add_argument("--write", type=Path, nargs="?", const=CPU_FILE)
-    parser.add_argument("--machine", default=f"{platform.processor() or platform.machine()}, one thread, float32")
-    options = parser.parse_args()
-    kept = json.loads(options.source.read_text()) if options.source else None
+def calibrate_cells(kept: list[dict[str, object]] | None, keep: Path | None, seconds: float) -> Prices:
+    """The prices of the CPU with those of recurrent operators fitted to what is measured here, or was kept."""
+    records = recurrent.measure(seconds) if kept is None else kept
+    if keep:
+        keep.write_text(json.dumps(records) + "\n")
+    now = prices_of("cpu")
+    fitted = cell_prices.rounded(cell_prices.fit(records, now.cells))
+    for what, prices in (("as it is", now.cells), ("fitted", fitted)):
+        level, gain = cell_prices.off_by(records, prices)
+        print(f"{what}: seconds are off by a factor of {level:.2f}, gains by {gain:.2f} (medians)")
+    return replace(now, cells=fitted)
+
+
+def calibrate_linears(kept: list[dict[str, object]] | None, keep: Path | None) -> Prices:
+    """The prices of the CPU with those of linears fitted to what is measured here, or was kept."""
     measured = measure() if kept is None else [Measured(**one) for one in kept]
-    if options.keep:
-        options.keep.write_text(json.dumps([asdict(one) for one in measured]) + "\n")
+    if keep:
+        keep.write_text(json.dumps([asdict(one) for one in measured]) + "\n")
     predictor = Predictor(measured)
     print("as it is:")
     judge(measured, predictor, prices_of("cpu"), CALL)
     machine, call = fit(measured, predictor)
     print(f"fitted, with {call:.2g} s for a call:")
     judge(measured, predictor, machine, call)
+    return replace(machine, **{name: float(f"{getattr(machine, name):.3g}") for name in FITTED})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", action="store_true", help="fit the prices of recurrent operators")
+    parser.add_argument("--seconds", type=float, default=CELL_SECONDS, help="that each of these is timed for")
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--from", type=Path, dest="source")
+    parser.add_argument("--write", type=Path, nargs="?", const=CPU_FILE)
+    parser.add_argument("--machine", default=f"{platform.processor() or platform.machine()}, one thread, float32")
+    options = parser.parse_args()
+    kept = json.loads(options.source.read_text()) if options.source else None
+    if options.cells:
+        fitted = calibrate_cells(kept, options.keep, options.seconds)
+    else:
+        fitted = calibrate_linears(kept, options.keep)
     if options.write:
-        rounded = {name: float(f"{getattr(machine, name):.3g}") for name in FITTED}
-        machine = replace(machine, machine=options.machine, **rounded)
-        options.write.write_text(machine.dumps(), encoding="utf-8")
+        options.write.write_text(replace(fitted, machine=options.machine).dumps(), encoding="utf-8")
         print(f"written to {options.write}")
 
 

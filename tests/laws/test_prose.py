@@ -5,6 +5,7 @@ import re
 
 import pytest
 from modules import MODULES, tree
+from sentences import PROSE
 
 # Libraries that tell what happened in words alone: what they say is searched in these modules and nowhere else.
 MAY_READ = {"scission.ir.foreign", "scission.runtime.ort.messages"}
@@ -20,7 +21,6 @@ MAY_WORD = {  # those that answer in words, and what the words are for
     "scission.runtime.render.words.why_nothing": "a line of a report",
     "scission.runtime.tune.cached_units._stale": "a cell of a table",
 }
-PROSE = re.compile(r"^(?!/).*\w \w", re.DOTALL)  # what begins with a slash marks a place in a file
 
 
 def constants(body):

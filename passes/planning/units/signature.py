@@ -89,5 +89,5 @@ def _blocks(found: Decomposition) -> dict[str, Any]:
 def _order(parts: Sequence[Any], size: int) -> str:
     joined = np.concatenate(parts) if parts else np.empty(0, np.int64)
     if joined.size == size and bool((joined == np.arange(size)).all()):
-        return "in order"
+        return "ordered"
     return "runs" if all(part.size and is_run(part) for part in parts) else "scattered"

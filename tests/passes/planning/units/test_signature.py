@@ -64,7 +64,7 @@ def test_only_an_order_makes_a_difference_not_which_one():
     one, other = (signed(build(np.random.default_rng(seed), "gemm", sizes=[(4, 4)] * 4).model) for seed in (0, 1))
     assert one == other
     contiguous = signed(build(np.random.default_rng(0), "gemm", sizes=[(4, 4)] * 4, contiguous=True).model)
-    assert contiguous != one and contiguous[0]["blocks"][0]["inputs"] == "in order"
+    assert contiguous != one and contiguous[0]["blocks"][0]["inputs"] == "ordered"
     assert one[0]["blocks"][0]["inputs"] == "scattered"
 
 
