@@ -12,7 +12,7 @@ from .decomposition import PlanError
 
 __all__ = ["FeatureLayout", "RegionSplit"]
 
-FeatureLayout = Literal["features_last", "features_first"]
+FeatureLayout = Literal["features_last", "features_first", "stacked"]
 MOST = 1e9  # a gain above this was never predicted
 
 
@@ -21,10 +21,11 @@ class RegionSplit:
     """Several linears of a plan whose blocks belong together: block i of each reads what block i of the others wrote.
 
     nodes: the addresses of the linears, whose steps say which features block i owns; layout: whether features stay on
-    the axis that they are on ('features_last'), or come first ('features_first', activations of two dimensions only);
-    blocks_per_node: how many equal blocks are computed by one node, stacked along a new first axis, 1 where each has
-    nodes of its own; gain: predicted dense time over split time, at its worst over the row counts of the plan; reason:
-    why this was chosen. Raises PlanError when one of them is nonsense.
+    the axis that they are on ('features_last'), or come first ('features_first', activations of two dimensions only),
+    or stay and are picked for a whole stack of blocks at once ('stacked', blocks of equal shape one after another);
+    blocks_per_node: how many equal blocks are computed by one node at most, stacked along a new first axis, 1 where
+    each has nodes of its own; gain: predicted dense time over split time, at its worst over the row counts of the plan;
+    reason: why this was chosen. Raises PlanError when one of them is nonsense.
 
     >>> RegionSplit.from_dict(RegionSplit(nodes=("up", "down"), reason="4 blocks").to_dict()).layout
     'features_last'

@@ -11,7 +11,6 @@ import numpy as np
 from ..brief import brief
 from ..plural import counted
 from ..reason import Reason
-from ..record import Record, shown
 from .decomposition import RANGE, Indices, PlanError, to_ranges
 from .preparation import Preparation
 
@@ -46,9 +45,9 @@ class CutAxis:
         removed.setflags(write=False)
         object.__setattr__(self, "removed", removed)
         if not isinstance(self.value, str) or not self.value:
-            raise PlanError(f"an axis to cut is of no value, but of {shown(self.value)}")
+            raise PlanError(f"an axis to cut is of no value, but of {self.value!r}")
         if not all(isinstance(number, int) and number >= 1 for number in (self.axis, self.size)):
-            raise PlanError(f"{self.value}: axis {shown(self.axis)} of {shown(self.size)} places is none")
+            raise PlanError(f"{self.value}: axis {self.axis!r} of {self.size!r} places is none")
         ordered = removed.size and (np.diff(removed) > 0).all() and removed[0] >= 0 and removed[-1] < self.size
         if not ordered or removed.size >= self.size:
             raise PlanError(f"{self.value}: what goes are no sorted places of {self.size}, of which one stays")
@@ -70,7 +69,7 @@ class CutAxis:
         if not isinstance(data, Mapping) or not isinstance(data.get("removed"), str):
             raise PlanError("an axis to cut is no object with places such as '4-7,9'")
         if unknown := sorted(set(data) - {"value", "axis", "size", "removed", "counts"}):
-            raise PlanError(f"axis of {shown(data.get('value'))} to cut: unknown field {unknown[0]!r}")
+            raise PlanError(f"axis of {data.get('value')!r} to cut: unknown field {unknown[0]!r}")
         runs = []
         for text in filter(None, data["removed"].split(",")):
             match = RANGE.fullmatch(text)
@@ -93,7 +92,6 @@ class RemovedChannels(Preparation):
     """
 
     kind: ClassVar[str] = "channels"
-    became: ClassVar[str] = "made smaller by channels that do nothing"
     axes: tuple[CutAxis, ...]
     weights: tuple[str, ...]
     exact: bool = False
@@ -121,8 +119,12 @@ class RemovedChannels(Preparation):
         return {"axes": axes, "weights": list(self.weights), "exact": self.exact}
 
     @classmethod
-    def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
-        """Inverse of `contents`; raises PlanError when a field is missing or nonsense."""
-        axes, weights, exact = record.items("axes"), record.texts("weights"), record.flag("exact")
+    def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
+        axes, weights, exact = (contents.get(name) for name in ("axes", "weights", "exact"))
+        if set(contents) != {"axes", "weights", "exact"} or not isinstance(axes, list) or not isinstance(exact, bool):
+            raise PlanError(f"channels: its fields are {', '.join(sorted(contents))}, not axes, weights and exact")
+        if not isinstance(weights, list) or not all(isinstance(one, str) for one in weights):
+            raise PlanError(f"channels: weights is {weights!r}, which is no list of SHA-256")
         cut = tuple(CutAxis.from_dict(one) for one in axes)
-        return cls(nodes=nodes, gain=gain, reason=reason, axes=cut, weights=weights, exact=exact)
+        return cls(nodes=nodes, gain=gain, reason=reason, axes=cut, weights=tuple(weights), exact=exact)

@@ -12,7 +12,7 @@ from .decomposition import PlanError
 __all__ = ["WAYS", "LoweringName", "Wanted"]
 
 LoweringName: TypeAlias = Literal[
-    "dense", "scatter", "split", "permute", "batched", "grouped", "select", "scatternd", "cells", "region"
+    "dense", "scatter", "split", "permute", "batched", "grouped", "select", "scatternd", "stacked", "cells", "region"
 ]
 WAYS: tuple[LoweringName, ...] = tuple(name for name in get_args(LoweringName) if name not in ("cells", "region"))
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from ...ir.graph.constants import Constants
 from ...ir.graph.operators import ARITHMETIC, MOVING, PRODUCTS, RESHAPING
 from ...ir.onnx_ir import onnx_ir as ir
-from ..lowering.prices import Prices
-from ..lowering.seconds import FLOAT_BYTES, products_seconds, transpose_seconds
+from ..lowering.prices import FLOAT_BYTES, Prices
+from ..lowering.seconds import products_seconds, transpose_seconds
 from .merging import Merged
 from .packing.recipe import Fixed, Made, Ref, in_order
 

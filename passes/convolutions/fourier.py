@@ -28,8 +28,8 @@ from ...ir.graph.operators import is_standard
 from ...ir.graph.shapes import shape_of
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.rewritten_convolution import ConvolutionForm
-from ..lowering.prices import Prices
-from ..lowering.seconds import FLOAT_BYTES, products_seconds, transpose_seconds
+from ..lowering.prices import FLOAT_BYTES, Prices
+from ..lowering.seconds import products_seconds, transpose_seconds
 from .sized import ShapeOf
 
 __all__ = ["Fourier", "fourier"]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 
 from ...ir.onnx_ir import onnx_ir as ir
-from ..lowering.prices import Prices
-from ..lowering.seconds import FLOAT_BYTES, products_seconds
+from ..lowering.prices import FLOAT_BYTES, Prices
+from ..lowering.seconds import products_seconds
 
 __all__ = ["ShapeOf", "convolution_seconds"]
 

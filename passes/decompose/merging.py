@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from .blocks import in_runs, is_contiguous, is_cover, union
 from .region import merge_region
 from .segmentation import Run
 
-__all__ = ["balanced", "balanced_together", "narrowed", "width"]
+__all__ = ["alike_together", "balanced", "balanced_together", "narrowed", "width"]
 
 Area: TypeAlias = Callable[[int, int], int]  # multiply-adds of the run from one place up to another
 
@@ -101,6 +102,16 @@ def balanced_together(decompositions: Sequence[Decomposition], parts: int) -> tu
     ends = [_ends(found.blocks) for found in decompositions]
     runs = _even(count, lambda a, b: sum(int((one[b] - one[a]).prod()) for one in ends), parts)
     return merge_region(decompositions, np.repeat(np.arange(parts), [b - a for a, b in runs]))
+
+
+def alike_together(decompositions: Sequence[Decomposition]) -> tuple[Decomposition, ...]:
+    """The blocks of linears that belong together with those of one shape in every linear one after another, large ones
+    first."""
+    shapes = [tuple(found.blocks[i].shape for found in decompositions) for i in range(len(decompositions[0].blocks))]
+    order = sorted(range(len(shapes)), key=lambda index: shapes[index], reverse=True)
+    if all(shape == shapes[0] for shape in shapes):
+        return tuple(decompositions)
+    return tuple(replace(found, blocks=tuple(found.blocks[index] for index in order)) for found in decompositions)
 
 
 def _of(found: Decomposition, groups: Sequence[Sequence[Block]]) -> Decomposition:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...ir.graph.constants import Constants
 from ...ir.graph.node import size
 from ...ir.plan.rewritten_forest import ForestForm
-from ..lowering.prices import Prices
-from ..lowering.seconds import FLOAT_BYTES, products_seconds
+from ..lowering.prices import FLOAT_BYTES, Prices
+from ..lowering.seconds import products_seconds
 from .compiled.recognise import Compiled
 from .lowered.normal import leaf_counts
 from .trees.forest import Forest

@@ -15,9 +15,10 @@ from typing import Any
 
 from ...ir.graph.operators import RECURRENT
 
-__all__ = ["MARGIN", "CellPrices", "OperatorPrices", "Prices", "prices_of"]
+__all__ = ["FLOAT_BYTES", "MARGIN", "CellPrices", "OperatorPrices", "Prices", "prices_of"]
 
 MARGIN = 1.1  # a predicted gain below this is not worth a larger graph
+FLOAT_BYTES = 4  # of the elements that prices were measured with
 MEMORY_THREADS = 2  # threads that one channel to memory feeds; more of them read no faster
 
 
@@ -63,6 +64,7 @@ class Prices:
     """
 
     machine: str  # what was measured, with which release, in words
+    card: str  # the GPU that was measured, as its driver calls it, empty for a processor
     gemm_launch_s: float  # run a node that multiplies
     node_s: float  # run any other node
     mac_s: float  # a multiply-add
@@ -78,6 +80,7 @@ class Prices:
     gather_elements_s: float  # an element of a GatherElements and of the Expand of its indices
     batched_block_s: float  # a block of a product of three dimensions
     unpacked_factor: float  # how many times as long multiply-adds take whose weight is not packed when it is loaded
+    conv_byte_s: float  # read a byte of the kernels of a convolution of one pixel again for a row
     conv_group_s: float  # a group of a convolution, for one row
     gemm_io_s: float  # an element that a product reads or writes
     elementwise_s: float  # an element that an operator between products computes
@@ -86,6 +89,20 @@ class Prices:
     lanes: int  # outputs that a product computes at once where its weight is packed
     scatter_node_s: float  # run a ScatterND, however little it writes
     half_tile: int  # what sides of blocks of two-byte numbers should be multiples of: tensor cores take eight
+    half_mac: float  # how many times as long as others a multiply-add of two-byte numbers takes
+    half_move: float  # and an element of two bytes that is moved
+    half_elementwise: float  # and one that an operator between products computes
+    gather_last_s: float  # an element of a Gather on the last axis, all with the same indices
+    gather_last_uncached_s: float  # the same where the last cache does not keep what is read and written
+    transpose_blocks_s: float  # an element of a Transpose that leaves the last axis where it is
+    stack_launch_s: float  # run a node that multiplies stacks of matrices
+    turn_row_s: float  # run a Transpose of a single row, which only renames its axes
+    depth_s: float  # one term of the sums that a node computes beside one another, each after the one before
+    bias_s: float  # an element that a product adds a bias to, 0 where it does so for nothing
+    gelu_nodes: int  # nodes that run of a GELU spelt out with Erf: those that are there, or the one made of them
+    view_s: float  # run a node that changes nothing but the shape of a tensor
+    plain_gemm_launch_s: float  # run a node that multiplies where launches are not recorded as a CUDA graph
+    plain_node_s: float  # run any other node there
     cells: CellPrices  # of recurrent operators
 
     @staticmethod
@@ -103,11 +120,28 @@ class Prices:
         """What the sides of padded blocks should be multiples of, for elements of so many bytes."""
         return self.half_tile if itemsize == 2 else 1
 
+    def moved(self, itemsize: int) -> float:
+        """How many times as long as one of four bytes an element of so many takes to move."""
+        return self.half_move if itemsize == 2 else itemsize / FLOAT_BYTES
+
+    def multiplied(self, itemsize: int) -> float:
+        """How many times as long as with numbers of four bytes a multiply-add takes."""
+        return self.half_mac if itemsize == 2 else max(itemsize / FLOAT_BYTES, 1)
+
+    def computed(self, itemsize: int) -> float:
+        """How many times as long as one of four bytes an element takes that is computed between products."""
+        return self.half_elementwise if itemsize == 2 else 1.0
+
+    def plain(self) -> Prices:
+        """The same where launches are not recorded as a CUDA graph."""
+        launch = self.plain_gemm_launch_s
+        return replace(self, gemm_launch_s=launch, stack_launch_s=launch, node_s=self.plain_node_s)
+
     def stacked(self) -> Prices:
         """The same for weights of three dimensions, which are read as they are stored."""
         factor = self.unpacked_factor
         scaled = {name: getattr(self, name) * factor for name in ("mac_s", "dram_byte_s", "llc_byte_s")}
-        return replace(self, lanes=1, **scaled)
+        return replace(self, lanes=1, gemm_launch_s=self.stack_launch_s, **scaled)
 
     def left(self) -> Prices:
         """The same for weights that are the left factor of a product."""

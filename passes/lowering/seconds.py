@@ -9,22 +9,23 @@ import numpy as np
 from ...ir.plan.decomposition import Block, Decomposition
 from ..decompose.cover_cost import CoverCost
 from .nodes.residual import levels
-from .prices import Prices
+from .prices import FLOAT_BYTES, Prices
 
 __all__ = [
     *("FLOAT_BYTES", "blocks_seconds", "boundary_seconds", "copy_seconds", "cover_cost", "dense_seconds"),
     *(
         "moved_ends",
         "permutation_seconds",
+        "picked_seconds",
         "piece_seconds",
         "products_seconds",
         "residual_seconds",
         "transpose_seconds",
     ),
+    "turned_blocks_seconds",
     "window_seconds",
 ]
 
-FLOAT_BYTES = 4  # of the elements that prices were measured with
 UNHIDDEN = 1 / 4  # the share of the shorter of loading and computing that the longer one does not hide
 RESIDUAL_NODES = 3  # Gather, Mul and ScatterND in each step
 PERMUTATION_NODES = 2  # Expand and GatherElements
@@ -33,8 +34,17 @@ PIECES_IN_A_SLICE = 2  # rows of what Split or Concat handles that cost as much 
 COVER_SLICES = 1.5  # strips that a group of a cover takes, in Slices: one for what it reads, half of one to be joined
 
 
-def products_seconds(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int, prices: Prices) -> float:
-    """Predicted seconds of products of `rows` activations with weights of these shapes, one node each."""
+def products_seconds(
+    shapes: Iterable[tuple[int, int]],
+    rows: int,
+    itemsize: int,
+    prices: Prices,
+    *,
+    nodes: int | None = None,
+    depth: int = 0,
+) -> float:
+    """Predicted seconds of products of `rows` activations with weights of these shapes; nodes: how many compute them,
+    None for one each; depth: terms of one sum, where shapes have those of several."""
     shapes = list(shapes)
     entries = sum(k * n for k, n in shapes)
     held = entries * itemsize
@@ -42,10 +52,12 @@ def products_seconds(shapes: Iterable[tuple[int, int]], rows: int, itemsize: int
     # What fills the last lanes costs half: there are narrower kernels for some of it.
     filled = entries if rows == 1 else sum(k * -(-n // prices.lanes) * prices.lanes for k, n in shapes)
     computed = (entries + filled) / 2
-    # Numbers of two bytes are multiplied as numbers of four.
-    work = computed * rows * prices.mac_s * (itemsize / FLOAT_BYTES if itemsize > FLOAT_BYTES else 1)
-    work += sum(k + n for k, n in shapes) * rows * prices.gemm_io_s * itemsize / FLOAT_BYTES
-    return len(shapes) * prices.gemm_launch_s + max(load, work) + min(load, work) * UNHIDDEN
+    work = computed * rows * prices.mac_s * prices.multiplied(itemsize)
+    launched = len(shapes) if nodes is None else nodes
+    if prices.depth_s and rows > 1:  # few outputs leave most of a GPU idle, which waits for the terms of their sums
+        work = max(work, prices.depth_s * (depth or sum(k for k, _ in shapes) * launched / len(shapes)))
+    work += sum(k + n for k, n in shapes) * rows * prices.gemm_io_s * prices.moved(itemsize)
+    return launched * prices.gemm_launch_s + max(load, work) + min(load, work) * UNHIDDEN
 
 
 def window_seconds(shapes: Iterable[tuple[int, int]], taps: int, rows: int, itemsize: int, prices: Prices) -> float:
@@ -83,7 +95,7 @@ def piece_seconds(rows: int, prices: Prices) -> float:
 def copy_seconds(extent: int, rows: int, itemsize: int, prices: Prices) -> float:
     """Seconds to copy one feature of a tensor of so many, for all rows."""
     fits = extent * rows * itemsize <= prices.llc_bytes
-    return rows * (prices.copy_s if fits else prices.copy_uncached_s) * itemsize / FLOAT_BYTES
+    return rows * (prices.copy_s if fits else prices.copy_uncached_s) * prices.moved(itemsize)
 
 
 def residual_seconds(found: Decomposition, rows: int, itemsize: int, prices: Prices) -> float:
@@ -91,7 +103,7 @@ def residual_seconds(found: Decomposition, rows: int, itemsize: int, prices: Pri
     if not found.residual:
         return 0.0
     steps = levels(found)
-    element = (prices.copy_s + prices.elementwise_s + prices.scatter_add_s) * rows * itemsize / FLOAT_BYTES
+    element = (prices.copy_s + prices.elementwise_s + prices.scatter_add_s) * rows * prices.moved(itemsize)
     return RESIDUAL_NODES * len(steps) * prices.node_s + len(found.residual) * (prices.find_row_s + element)
 
 
@@ -106,12 +118,19 @@ def moved_ends(blocks: Sequence[Block], found: Decomposition) -> list[int]:
 def permutation_seconds(ends: Sequence[int], rows: int, itemsize: int, prices: Prices) -> float:
     """Permutations of the last axis, to so many features each: Expand and GatherElements, the shape once for all."""
     nodes = PERMUTATION_NODES * len(ends) + (SHAPE_NODES if ends else 0)
-    return nodes * prices.node_s + sum(ends) * rows * prices.gather_elements_s * itemsize / FLOAT_BYTES
+    return nodes * prices.node_s + sum(ends) * rows * prices.gather_elements_s * prices.moved(itemsize)
+
+
+def picked_seconds(elements: int, itemsize: int, prices: Prices) -> float:
+    """A Gather of so many elements on the last axis."""
+    fits = 2 * elements * itemsize <= prices.llc_bytes  # what is read, and what is written
+    element = prices.gather_last_s if fits else prices.gather_last_uncached_s
+    return prices.node_s + elements * element * prices.moved(itemsize)
 
 
 def boundary_seconds(shape: tuple[int, int], transposes: int, rows: int, itemsize: int, prices: Prices) -> float:
     """The Transposes to features-first layout and back, of both ends, one or none of them."""
-    seconds = 0.0
+    seconds = transposes * prices.turn_row_s if rows == 1 else 0.0
     for extent in shape[:transposes] if rows > 1 else ():  # a single row is transposed by renaming its axes
         seconds += transpose_seconds(extent * rows, itemsize, prices)
     return seconds
@@ -121,12 +140,17 @@ def transpose_seconds(elements: float, itemsize: int, prices: Prices) -> float:
     """Predicted seconds of one Transpose of so many elements."""
     fits = elements * itemsize <= prices.l2_bytes
     element = prices.transpose_cached_s if fits else prices.transpose_s
-    return prices.node_s + elements * element * itemsize / FLOAT_BYTES
+    return prices.node_s + elements * element * prices.moved(itemsize)
+
+
+def turned_blocks_seconds(elements: float, itemsize: int, prices: Prices) -> float:
+    """Predicted seconds of one Transpose of so many elements that leaves the last axis where it is."""
+    return prices.node_s + elements * prices.transpose_blocks_s * itemsize / FLOAT_BYTES
 
 
 def cover_cost(prices: Prices, rows: int, itemsize: int, gather_s: float) -> CoverCost:
     """What groups of a cover cost, in seconds; gather_s: of an element that a group reads, where that is no window."""
-    element = rows * itemsize / FLOAT_BYTES
+    element = rows * prices.moved(itemsize)
     return CoverCost(
         mac=max(rows * prices.mac_s, itemsize * prices.llc_byte_s),
         read=element * (gather_s + prices.copy_s + prices.gemm_io_s),

@@ -14,7 +14,7 @@ from ...ir.plan.plan import Decomposition, LoweringName
 from ...ir.reason import Reason
 from ..lowering.linear.dormant import absorb_dormant, apart, computes_dormant
 from ..lowering.linear.lowerings import ON_ANY, lowering_of, suited
-from ..lowering.linear.protocol import LinearLowering
+from ..lowering.linear.protocol import LinearLowering, why_not_recorded
 from ..lowering.protocol import worst_gain
 from ..lowering.target import Target
 from .analysis import Analysis
@@ -74,6 +74,7 @@ def candidates(
             merged = len(grouped.blocks) < len(whole.blocks)
             for lowering in lowerings:
                 against = lowering.why_not(linear, grouped, target) if lowering in suits else None
+                against = against or (None if asked else why_not_recorded(lowering, linear, grouped, target))
                 if (
                     against
                     or (merged and not lowering.regroups)

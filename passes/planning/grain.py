@@ -15,7 +15,7 @@ from ...ir.plan.plan import Decomposition
 from ..connectivity.bipartite import Components
 from ..decompose.blocks import is_cover
 from ..decompose.merging import balanced, narrowed, width
-from ..lowering.seconds import FLOAT_BYTES
+from ..lowering.prices import FLOAT_BYTES
 from .analysis import Analysis
 from .groupings import Settings, groupings
 

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from ...ir.plan.plan import Decomposition
 from ..decompose.blocks import closed, group, grouped_at, halves, has_windows, is_cover
-from ..lowering.prices import Prices
-from ..lowering.seconds import FLOAT_BYTES, cover_cost
+from ..lowering.prices import FLOAT_BYTES, Prices
+from ..lowering.seconds import cover_cost
 
 __all__ = ["Settings", "groupings"]
 

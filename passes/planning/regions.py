@@ -20,7 +20,7 @@ from ...ir.reason import Cause, Reason
 from ...ir.relation import Relation
 from ..connectivity.edges import relate
 from ..decompose.blocks import halves
-from ..decompose.merging import balanced_together, width
+from ..decompose.merging import alike_together, balanced_together, width
 from ..decompose.region import assign, group_region, is_rectangular, region_blocks
 from ..lowering.linear.protocol import why_not_dense
 from ..lowering.linear.select import selection
@@ -30,7 +30,7 @@ from ..lowering.protocol import worst_gain
 from ..lowering.region.cut import RegionBlocks
 from ..lowering.region.lowering import REGIONS
 from ..lowering.seconds import dense_seconds
-from ..lowering.target import Target
+from ..lowering.target import MOST_JOINED, Target
 from .analysis import Analysis
 from .grain import suited_to
 
@@ -198,10 +198,16 @@ def region_options(grown: Grown, rows: Sequence[int], target: Target, grain: Gra
     for grouped in _grouped(grown, grain or Grain()):
         count = len(grouped[0].blocks)
         stacks = [1] if not _equal(grouped) else sorted({1, *(s for s in (4, 16) if s < count), count})
-        for layout, blocks_per_node in product(layouts, stacks):
+        ways: list[tuple[FeatureLayout, int, tuple[Decomposition, ...]]]
+        ways = [(layout, blocks_per_node, grouped) for layout, blocks_per_node in product(layouts, stacks)]
+        if target.provider == "cuda":  # where a Gather on the last axis is as fast as one of rows
+            ways.append(("stacked", count, alike_together(grouped)))
+        for layout, blocks_per_node, own in ways:
             blocks = RegionBlocks(
-                decompositions=grouped, layout=layout, blocks_per_node=blocks_per_node, copies=grown.copies
+                decompositions=own, layout=layout, blocks_per_node=blocks_per_node, copies=grown.copies
             )
+            if target.provider == "cuda" and len(blocks.groups) > MOST_JOINED:
+                continue
             found.append(RegionOption(blocks, worst_gain(REGIONS, grown.region, blocks, rows, target)))
     return sorted(found, key=lambda option: -option.gain)
 

@@ -33,6 +33,7 @@ class PlanSettings:
     batch: Sequence[int] | None = None  # sizes of the leading open dimension, each predicted for
     sizes: Mapping[str, int] | None = None  # of other open dimensions of the inputs, by name
     threads: int = 1  # that products will run on
+    cuda_graph: bool = True  # whether launches will be recorded as a CUDA graph
     force: bool = False  # split whatever splits, also where that is slower, and each block by itself
     device: str | torch.device = "cpu"  # that weights are analysed on; 'auto': CUDA for large models where there is one
     regions: bool = True  # whether linears are split together, and shared axes reordered, where that gains more
@@ -44,7 +45,7 @@ class PlanSettings:
     @property
     def target(self) -> Target:
         """What costs are predicted for."""
-        return Target(provider=self.provider, threads=self.threads)
+        return Target(provider=self.provider, threads=self.threads, cuda_graph=self.cuda_graph)
 
     def resolved(self) -> PlanSettings:
         """The same with what follows from other fields."""

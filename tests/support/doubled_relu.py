@@ -14,7 +14,6 @@ from scission.ir.plan import plan as kinds
 from scission.ir.plan.decomposition import PlanError
 from scission.ir.plan.preparation import Preparation
 from scission.ir.reason import Cause, Reason
-from scission.ir.record import Record
 from scission.passes.planning import preparations as finders
 from scission.passes.rewrite import preparations as rewrites
 
@@ -24,7 +23,6 @@ class DoubledRelu(Preparation):
     """The second of two Relus; depth: how many came before it."""
 
     kind: ClassVar[str] = "doubled_relu"
-    became: ClassVar[str] = "read past"
     depth: int = 1
 
     @classmethod
@@ -35,8 +33,10 @@ class DoubledRelu(Preparation):
         return {"depth": self.depth}
 
     @classmethod
-    def of(cls, record: Record, **common: Any):
-        return cls(depth=record.whole("depth"), **common)
+    def of(cls, contents: dict[str, Any], **common: Any):
+        if set(contents) != {"depth"}:
+            raise PlanError(f"doubled_relu has the fields {sorted(contents)}")
+        return cls(**contents, **common)
 
 
 def find(model: ir.Model, settings, sized) -> list[DoubledRelu]:

@@ -15,6 +15,7 @@ from scission.ir.graph.view import view
 from scission.ir.io.load import load
 from scission.ir.plan.plan import PlanError
 from scission.ir.plan.region_split import RegionSplit
+from scission.passes.decompose.merging import alike_together
 from scission.passes.decompose.region import group_region
 from scission.passes.lowering.region.cut import RegionBlocks
 from scission.passes.lowering.region.lowering import REGIONS
@@ -62,6 +63,8 @@ def ways(region):
         for layout in ("features_last", "features_first") if blocks > 1 else ():
             for blocks_per_node in sorted({1, 2, blocks}):
                 yield found, layout, blocks_per_node
+        if blocks > 1:
+            yield alike_together(found), "stacked", blocks
 
 
 def problem(seen, region, found, layout="features_last", blocks_per_node=1):
@@ -236,5 +239,5 @@ def done(counts):
     return {key[:2] for key in counts if key[2] is None}, {key[2] for key in counts if key[2] is not None}
 
 
-ROWS = {("features_last", False), ("features_last", True)}
+ROWS = {("features_last", False), ("features_last", True), ("stacked", True)}
 ALL = ROWS | {("features_first", False), ("features_first", True)}

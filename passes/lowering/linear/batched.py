@@ -45,6 +45,10 @@ class Batched(LinearLowering):
             return None
         return why_not_beside(self, linear, found) or why_not_padded(found, target.tile(linear.dtype))
 
+    def scatters(self, linear: Linear, found: Decomposition) -> bool:
+        """Entries beside the blocks are added so."""
+        return bool(found.residual)
+
     def entries(self, found: Decomposition, tile: int) -> int:
         """Those of all blocks, padded."""
         return padded_entries(found, tile)

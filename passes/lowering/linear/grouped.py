@@ -81,7 +81,7 @@ class Grouped(LinearLowering):
         held = B * k * n * itemsize
         load = held * (prices.dram_byte_s if held > prices.llc_bytes else prices.llc_byte_s) * prices.unpacked_factor
         # The kernels of all groups are read again for every row.
-        work = max(load, rows * (held * prices.llc_byte_s + B * prices.conv_group_s))
+        work = max(load, rows * (held * prices.conv_byte_s + B * prices.conv_group_s))
         permuted = permutation_seconds(padded_ends(found, tile), rows, itemsize, prices)
         return IMAGE_NODES * prices.node_s + work + permuted
 

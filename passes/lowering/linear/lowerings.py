@@ -14,13 +14,14 @@ from .scatter import Scatter
 from .scatternd import ScatterNd
 from .select import Select
 from .split import Split
+from .stacked import Stacked
 
 __all__ = ["DENSE", "LOWERINGS", "ON_ANY", "lowering_of", "suited"]
 
 DENSE = Dense()
 ON_ANY = Scatter()  # suits every linear that can be split at all, and every decomposition
 LOWERINGS: tuple[LinearLowering, ...] = (  # of equal ones the first is taken
-    *(Split(), ON_ANY, Permute(), Batched(), Grouped(), Select(), ScatterNd()),
+    *(Split(), ON_ANY, Permute(), Batched(), Grouped(), Select(), ScatterNd(), Stacked()),
 )
 
 
@@ -38,4 +39,5 @@ def lowering_of(name: str) -> LinearLowering:
 
 def suited(linear: Linear, target: Target) -> tuple[LinearLowering, ...]:
     """The ways in which a linear can be lowered, if its blocks and its weight allow it, without being asked for."""
-    return tuple(one for one in LOWERINGS if not one.on_request and one.why_not(linear, None, target) is None)
+    offered = (one for one in LOWERINGS if not one.on_request and one.only_on in (None, target.provider))
+    return tuple(one for one in offered if one.why_not(linear, None, target) is None)

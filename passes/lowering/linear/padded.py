@@ -8,6 +8,7 @@ product has none.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ....ir.graph.linear import Linear
-from ....ir.plan.plan import Decomposition, Indices
+from ....ir.plan.plan import Block, Decomposition, Indices
 from ....ir.reason import Cause, Reason
 from ..prices import Prices
 from ..seconds import (
-    FLOAT_BYTES,
     boundary_seconds,
     moved_ends,
     products_seconds,
@@ -29,6 +29,7 @@ from ..seconds import (
 __all__ = [
     "Stack",
     "pad",
+    "pad_blocks",
     "padded_ends",
     "padded_entries",
     "padded_seconds",
@@ -130,18 +131,22 @@ def padded_shape(decomposition: Decomposition, tile: int = 1) -> tuple[int, int,
 
 def pad(decomposition: Decomposition, tile: int = 1) -> Stack:
     """The blocks padded to one shape whose sides are multiples of `tile`, the dormant outputs among the padding."""
-    B, k, n = padded_shape(decomposition, tile)
-    inputs, shares = np.empty((B, k), np.int64), np.empty((B, k))
-    outputs = np.full((B, n), -1, np.int64)
-    for index, block in enumerate(decomposition.blocks):
+    _, k, n = padded_shape(decomposition, tile)
+    return pad_blocks(decomposition.blocks, k, n, decomposition.dormant_outputs, decomposition.shape[1])
+
+
+def pad_blocks(blocks: Sequence[Block], k: int, n: int, dormant: Indices, count: int) -> Stack:
+    """Blocks padded to k inputs and n outputs, among which there is room for some dormant outputs; count: all N."""
+    inputs, shares = np.empty((len(blocks), k), np.int64), np.empty((len(blocks), k))
+    outputs = np.full((len(blocks), n), -1, np.int64)
+    for index, block in enumerate(blocks):
         inputs[index] = np.resize(block.inputs, k)  # its inputs over and over
         shares[index] = _shares(block.inputs.size, k)
         outputs[index, : block.outputs.size] = block.outputs
     flat = outputs.reshape(-1)  # a view
     free = np.flatnonzero(flat < 0)
-    dormant = decomposition.dormant_outputs
     flat[free[: dormant.size]] = dormant
-    return Stack(inputs, shares, outputs, dormant, decomposition.shape[1])
+    return Stack(inputs, shares, outputs, dormant, count)
 
 
 def _shares(size: int, k: int) -> npt.NDArray[np.float64]:
@@ -195,8 +200,8 @@ def padded_seconds(linear: Linear, found: Decomposition, rows: int, prices: Pric
     tile = prices.tile(itemsize)
     B, k, n = padded_shape(found, tile)
     ends = padded_ends(found, tile)
-    seconds = RESHAPES * prices.node_s + products_seconds([(B * k, n)], rows, itemsize, prices.stacked())
+    seconds = RESHAPES * prices.node_s + products_seconds([(B * k, n)], rows, itemsize, prices.stacked(), depth=k)
     seconds += B * prices.batched_block_s + residual_seconds(found, rows, itemsize, prices)
-    row = prices.find_row_s + rows * prices.copy_s * itemsize / FLOAT_BYTES
+    row = prices.find_row_s + rows * prices.copy_s * prices.moved(itemsize)
     seconds += len(ends) * prices.node_s + sum(ends) * row
     return seconds + boundary_seconds(found.shape, linear.layout.boundary_transposes, rows, itemsize, prices)

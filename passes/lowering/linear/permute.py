@@ -49,6 +49,10 @@ class Permute(LinearLowering):
         """Where every block reads and writes a window, nothing has to be permuted."""
         return is_contiguous(found) or has_windows(found)
 
+    def joins(self, found: Decomposition) -> int:
+        """Those of all blocks, and what nobody computes."""
+        return len(found.blocks) + 1
+
     def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
         """Permutations of the ends where they are needed, and the windows."""
         itemsize = int(linear.dtype.itemsize)

@@ -16,10 +16,10 @@ from ..nodes.emitter import Emitter
 from ..prices import Prices
 from ..protocol import INDEX_BYTES, Lowering
 from ..seconds import dense_seconds, window_seconds
-from ..target import Target
+from ..target import MOST_JOINED, Target
 from .dormant import apart
 
-__all__ = ["Extra", "LinearLowering", "why_not_beside", "why_not_dense"]
+__all__ = ["Extra", "LinearLowering", "why_not_beside", "why_not_dense", "why_not_recorded"]
 
 Array = npt.NDArray[Any]
 Extra: TypeAlias = Literal["split-K", "residual"]  # blocks that are added up, entries beside the blocks
@@ -36,6 +36,7 @@ class LinearLowering(Lowering[Linear, Decomposition, int, Emitter, ir.Value], Pr
     regroups: ClassVar[bool] = True  # whether it can write blocks that were merged
     multiplies: ClassVar[bool] = True  # one that does not goes before all that do
     on_request: ClassVar[bool] = False  # whether it is taken only where somebody asks for it
+    only_on: ClassVar[str | None] = None  # the provider that it is taken on without being asked for, None for all
     keeps_dormant: ClassVar[bool] = False  # whether outputs without an edge cost nothing, whatever the linear
     slices: ClassVar[bool] = False  # whether it can write a weight of several matrices
     needs: ClassVar[str] = ""  # what weight it needs, in words, where not every weight will do
@@ -47,6 +48,14 @@ class LinearLowering(Lowering[Linear, Decomposition, int, Emitter, ir.Value], Pr
     def idle(self, found: Decomposition) -> bool:
         """Whether it would move features where nothing has to be moved, so that another does the same for less."""
         return False
+
+    def scatters(self, linear: Linear, found: Decomposition) -> bool:
+        """Whether a ScatterND puts results in their places, which takes a GPU longer than the product."""
+        return False
+
+    def joins(self, found: Decomposition) -> int:
+        """How many results one Concat joins."""
+        return 1
 
     def entries(self, found: Decomposition, tile: int) -> int:
         """Entries of weights that it multiplies with, those of padding included."""
@@ -93,6 +102,19 @@ def why_not_dense(linear: Linear, lowering: LinearLowering | None) -> Reason | N
 def _feeds_turned_product(value: ir.Value) -> bool:
     turned = (node.outputs[0] for node in value.consumers() if node.op_type == "Transpose")
     return any(node.op_type == "MatMul" for output in turned for node in output.consumers())
+
+
+def why_not_recorded(lowering: LinearLowering, linear: Linear, found: Decomposition, target: Target) -> Reason | None:
+    """Why a GPU had better not run what a lowering writes: a CUDA graph could not record it, or it would wait."""
+    if target.provider != "cuda":
+        return None
+    if lowering.scatters(linear, found):
+        told = f"'{lowering.name}' would place results by ScatterND, which takes a GPU 0.1 ms and more"
+        return Reason(Cause.BLOCKS, told)
+    if lowering.joins(found) > MOST_JOINED:
+        told = f"'{lowering.name}' would join more than {MOST_JOINED} results, which no CUDA graph can record"
+        return Reason(Cause.NO_GRAPH, told)
+    return None
 
 
 def why_not_beside(lowering: LinearLowering, linear: Linear, found: Decomposition) -> Reason | None:

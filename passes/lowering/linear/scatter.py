@@ -26,7 +26,7 @@ from ..nodes.primitives import addend, bias_of, gather, join, reorder
 from ..nodes.residual import add_residual, add_rows
 from ..nodes.weights import BlockWeights
 from ..prices import Prices
-from ..seconds import FLOAT_BYTES, blocks_seconds, boundary_seconds, copy_seconds, permutation_seconds, window_seconds
+from ..seconds import blocks_seconds, boundary_seconds, copy_seconds, permutation_seconds, window_seconds
 from ..target import Target
 from .dormant import absorb_dormant, computes_dormant
 from .per_block import per_block
@@ -53,6 +53,15 @@ class Scatter(LinearLowering):
         """Where blocks follow one another, none of them has to be gathered."""
         return is_contiguous(found)
 
+    def scatters(self, linear: Linear, found: Decomposition) -> bool:
+        """Into the zero channel, where results do not fill it, or are added up."""
+        dormant = bool(found.dormant_outputs.size) and not computes_dormant(linear)
+        return dormant or found.split_k or bool(found.residual)
+
+    def joins(self, found: Decomposition) -> int:
+        """Those of all blocks, which are added one after another where they share outputs."""
+        return 1 if found.split_k else len(found.blocks)
+
     def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
         """A run of features is sliced in one piece; others are found row by row, and so are the results."""
         itemsize = int(linear.dtype.itemsize)
@@ -65,7 +74,7 @@ class Scatter(LinearLowering):
         if found.split_k:
             added = sum(block.outputs.size for block in found.blocks) * rows
             seconds += (len(found.blocks) + ZERO_NODES) * prices.node_s
-            seconds += added * prices.scatter_add_s * itemsize / FLOAT_BYTES
+            seconds += added * prices.scatter_add_s * prices.moved(itemsize)
         seconds += window_seconds([block.shape for block in found.blocks], linear.taps, rows, itemsize, prices)
         if linear.slices and linear.layout.kind != "conv":  # gathered element by element
             ends = sum(block.inputs.size for block in found.blocks if not is_run(block.inputs)) + N

@@ -60,6 +60,14 @@ class ScatterNd(LinearLowering):
             return reason.told(f"{reason}; use 'scatter'")
         return why_not_beside(self, linear, found) if found is not None else None
 
+    def scatters(self, linear: Linear, found: Decomposition) -> bool:
+        """Always."""
+        return True
+
+    def joins(self, found: Decomposition) -> int:
+        """Those of all blocks."""
+        return len(found.blocks)
+
     def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
         """Every row is found by its index, and what ScatterND writes into is copied before."""
         itemsize = int(linear.dtype.itemsize)

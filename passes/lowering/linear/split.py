@@ -43,6 +43,10 @@ class Split(LinearLowering):
             return Reason(Cause.BLOCKS, "'split' needs blocks that follow one another; use 'scatter'")
         return None
 
+    def joins(self, found: Decomposition) -> int:
+        """Those of all blocks."""
+        return len(found.blocks)
+
     def seconds(self, linear: Linear, found: Decomposition, rows: int, prices: Prices) -> float:
         """One Split, or a Slice for each block that does not read everything; each copies what its block reads."""
         itemsize = int(linear.dtype.itemsize)

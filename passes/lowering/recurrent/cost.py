@@ -15,8 +15,7 @@ import numpy as np
 from ....ir.graph.recurrent import GATES
 from ....ir.plan.plan import Decomposition
 from ...decompose.recurrent import hidden_block
-from ..prices import CellPrices
-from ..seconds import FLOAT_BYTES
+from ..prices import FLOAT_BYTES, CellPrices
 
 __all__ = ["Run", "parallel_seconds", "seconds"]
 

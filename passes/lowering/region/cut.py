@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
 
 from ....ir.axes.region import Region
@@ -40,8 +41,13 @@ class RegionBlocks:
 
     @property
     def groups(self) -> list[Group]:
-        """The blocks that are computed at once."""
-        return stacks_of(len(self.decompositions[0].blocks), self.blocks_per_node)
+        """The blocks that are computed at once: where stacks are picked, those of one shape in every linear."""
+        count = len(self.decompositions[0].blocks)
+        if self.layout != "stacked":
+            return stacks_of(count, self.blocks_per_node)
+        shapes = [tuple(found.blocks[index].shape for found in self.decompositions) for index in range(count)]
+        alike = (list(own) for _, own in groupby(range(count), key=shapes.__getitem__))
+        return [tuple(own[at] for at in group) for own in alike for group in stacks_of(len(own), self.blocks_per_node)]
 
 
 def stacks_of(count: int, blocks_per_node: int) -> list[Group]:

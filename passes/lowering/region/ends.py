@@ -26,11 +26,13 @@ __all__ = ["Entrance", "leave", "why_not_left"]
 class Entrance:
     """How activations enter a region, each once however many linears read it.
 
-    features_first: whether features come first; now: what stands in the place of a value already.
+    features_first: whether features come first; picked: whether one Gather on the axis of the features picks those of
+    a whole stack; now: what stands in the place of a value already.
     """
 
     groups: Sequence[Group]
     features_first: bool
+    picked: bool
     now: Mapping[ir.Value, ir.Value]
     entered: dict[Any, list[ir.Value]] = field(default_factory=dict)
     turned: dict[ir.Value, ir.Value] = field(default_factory=dict)
@@ -42,7 +44,8 @@ class Entrance:
         """
         key = (linear.activation, tuple(one.tobytes() for one in wanted))
         if key not in self.entered:
-            self.entered[key] = (self._columns if self.features_first else self._rows)(emitter, linear, wanted)
+            enter = self._columns if self.features_first else self._picked if self.picked else self._rows
+            self.entered[key] = enter(emitter, linear, wanted)
         return self.entered[key]
 
     def _columns(self, emitter: Emitter, linear: Linear, wanted: Sequence[Ids]) -> list[ir.Value]:
@@ -54,6 +57,25 @@ class Entrance:
             rows = wanted[group[0]] if len(group) == 1 else np.stack([wanted[index] for index in group])
             index = emitter.constant(rows.astype(np.int64), f"{role_of(group)}/inputs")
             found.append(emitter.one("Gather", [self.turned[value], index], role_of(group), axis=0))
+        return found
+
+    def _picked(self, emitter: Emitter, linear: Linear, wanted: Sequence[Ids]) -> list[ir.Value]:
+        """One Gather (…, count, each) for each stack, or a Slice where features follow one another."""
+        source = self.now.get(linear.activation, linear.activation)
+        axis = feature_axis_in(linear)
+        assert axis is not None, "checked before"
+        found = []
+        for group in self.groups:
+            places, role = np.concatenate([wanted[index] for index in group]), role_of(group)
+            count, each = len(group), wanted[group[0]].size
+            if _follows(places):
+                piece = source if places.size == linear.shape[0] else _window(emitter, source, places, axis, role)
+                found.append(piece if count == 1 else _pile(emitter, piece, axis, count, each))
+                continue
+            rows = places if count == 1 else places.reshape(count, each)
+            index = emitter.constant(rows.astype(np.int64), f"{role}/inputs")
+            piece = emitter.one("Gather", [source, index], role, axis=axis)
+            found.append(piece if count == 1 else _piled(emitter, piece, axis))
         return found
 
     def _rows(self, emitter: Emitter, linear: Linear, wanted: Sequence[Ids]) -> list[ir.Value]:
@@ -96,7 +118,11 @@ def _window(emitter: Emitter, source: ir.Value, one: Ids, axis: int, role: str) 
 def _pile(emitter: Emitter, piece: ir.Value, axis: int, count: int, each: int) -> ir.Value:
     """(…, count · each) to (count, …, each)."""
     shape = emitter.integers([0] * axis + [count, each], "enter/shape")
-    apart = emitter.one("Reshape", [piece, shape], "enter")
+    return _piled(emitter, emitter.one("Reshape", [piece, shape], "enter"), axis)
+
+
+def _piled(emitter: Emitter, apart: ir.Value, axis: int) -> ir.Value:
+    """(…, count, each) to (count, …, each)."""
     piled = emitter.one("Transpose", [apart], "enter", perm=[axis, *range(axis), axis + 1])
     # ONNX Runtime (1.31) would merge the Transpose into a product behind it, which divides by zero without any rows.
     return emitter.one("Reshape", [piled, emitter.integers([0] * (axis + 2), "enter/same")], "enter")
@@ -123,14 +149,14 @@ def leave(
     value: ir.Value,
     pieces: Sequence[ir.Value],
     selections: Sequence[Selection],
-    groups: Sequence[Group],
-    *,
-    features_first: bool,
+    entrance: Entrance,
 ) -> ir.Value:
     """A value of a region whole, each feature in its place.
 
-    pieces: one for each group; selections: what each block owns of the value along each axis.
+    pieces: one for each group; selections: what each block owns of the value along each axis; entrance: how what it was
+    computed from came in.
     """
+    groups, features_first = entrance.groups, entrance.features_first
     rank = len(selections[0])
     axis = next(iter(_told(selections)), rank - 1)
     order = np.concatenate([one[axis] for one in selections])
@@ -144,7 +170,7 @@ def leave(
         ]
         whole = flat[0] if len(flat) == 1 else _typed(emitter.one("Concat", flat, "leave", axis=axis), value)
         if not _is_natural(order):
-            whole = _restored(emitter, whole, axis, rank, order)
+            whole = _restored(emitter, whole, axis, None if entrance.picked else rank, order)
     return _typed(whole, value)
 
 
@@ -170,10 +196,10 @@ def _flat(
     )
 
 
-def _restored(emitter: Emitter, whole: ir.Value, axis: int, rank: int, order: Ids) -> ir.Value:
-    """Features that follow one another in `order` in their natural order."""
+def _restored(emitter: Emitter, whole: ir.Value, axis: int, rank: int | None, order: Ids) -> ir.Value:
+    """Features that follow one another in `order` in their natural order; rank: None where one Gather picks them."""
     back = np.argsort(order)
-    if axis == rank - 1:
+    if rank is not None and axis == rank - 1:
         return take_columns(emitter, whole, back, extent=order.size, rank=rank, role="leave")
     return emitter.one("Gather", [whole, emitter.integers(back, "leave/order")], "leave", axis=axis)
 

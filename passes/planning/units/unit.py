@@ -56,7 +56,8 @@ def way_of(steps: Sequence[Step], region: RegionSplit | None) -> str:
     if lowering == "dense":
         return "dense"
     if region is not None:
-        stacks = f", stacks of {region.blocks_per_node}" if region.blocks_per_node > 1 else ""
+        several = region.blocks_per_node > 1 and region.layout != "stacked"
+        stacks = f", stacks of {region.blocks_per_node}" if several else ""
         return f"region {len(found.blocks)}, {region.layout.replace('_', ' ')}{stacks}"
     counts = "+".join(str(len(step.decomposition.blocks)) for step in steps)
     return f"{lowering} {counts}{_kind(found)}"

@@ -49,3 +49,10 @@ def test_several_threads_are_predicted_for_beside_one():
         1,
     ]
     assert Target(threads=4).prices == (prices_of("cpu"), prices_of("cpu").threaded(4))
+
+
+def test_without_a_cuda_graph_every_launch_costs_more():
+    (recorded,), (plain,) = (Target(provider="cuda", cuda_graph=one).prices for one in (True, False))
+    assert plain.node_s > 3 * recorded.node_s and plain.gemm_launch_s > 3 * recorded.gemm_launch_s
+    assert plain.plain() == plain and plain.stack_launch_s == plain.gemm_launch_s
+    assert Target(cuda_graph=False).prices == Target().prices

@@ -14,6 +14,7 @@ from scission.models.matrix import weight
 from scission.passes.decompose.blocks import closed, group, has_windows, is_contiguous
 from scission.passes.lowering.linear.dormant import absorb_dormant
 from scission.passes.lowering.linear.lowerings import LOWERINGS, lowering_of
+from scission.passes.lowering.linear.stacked import Stacked
 from scission.passes.lowering.prices import MARGIN
 from scission.passes.lowering.seconds import dense_seconds
 from scission.passes.lowering.target import Target
@@ -48,6 +49,8 @@ def by_hand(decomposition, rows, dtype, target, layout):
     tile = 8 if target.provider == "cuda" and itemsize == 2 else 1
     suit = {"split", "scatter"} | ({"permute"} if layout == "rows" else set())
     suit |= {"batched"} if layout != "planes" else set()
+    cuda = target.provider == "cuda"
+    suit |= {"stacked"} if cuda and layout == "rows" else set()
     suit |= {"grouped"} if layout == "planes" or (layout == "rows" and itemsize == 4 and dtype == np.float32) else set()
     whole = absorb_dormant(decomposition) if layout == "planes" else decomposition
     counts, count = [], len(whole.blocks)
@@ -64,6 +67,9 @@ def by_hand(decomposition, rows, dtype, target, layout):
             ways = ["split"] if in_order or has_windows(grouped) else []
             ways += [] if in_order else ["scatter"] if has_windows(grouped) else ["scatter", "permute"]
             ways += ["batched", "grouped"] if padded(grouped, tile) < np.prod(grouped.shape) else []
+            ways += ["stacked"] if Stacked().entries(grouped, tile) < np.prod(grouped.shape) else []
+            if cuda and grouped.dormant_outputs.size and layout != "planes":  # they would be placed by ScatterND
+                ways = [name for name in ways if name != "scatter"]
             gains = {
                 name: min(
                     dense_seconds(grouped.shape, r, itemsize, prices)

@@ -55,6 +55,17 @@ def test_with_features_first_rows_are_copied():
     assert operators(natural, "leave") == ["Transpose", "Transpose", "Concat"]
 
 
+@pytest.mark.parametrize("rank", [2, 3])
+def test_one_gather_picks_a_whole_stack_and_one_puts_its_results_in_order(rank):
+    changed = applied(proto_of("shuffled", rank, up=2), "stacked", 2)
+    assert operators(changed, "enter") == ["Transpose", "Reshape"]
+    assert operators(changed, "leave") == ["Transpose", "Reshape", "Gather"]
+    names = [one.op_type for one in changed.graph.node]
+    assert names.count("Gather") == 2 and names.count("MatMul") == 3 and "GatherElements" not in names
+    natural = applied(proto_of("natural", rank, up=2), "stacked", 2)
+    assert "Gather" not in [one.op_type for one in natural.graph.node]
+
+
 def test_a_stack_has_a_first_axis():
     changed = applied(proto_of("natural"), blocks_per_node=2)
     assert operators(changed, "enter") == ["Reshape", "Transpose", "Reshape"]
@@ -65,7 +76,7 @@ def test_a_stack_has_a_first_axis():
 @pytest.mark.parametrize("order", ["natural", "shuffled"])
 def test_every_way_in_and_out(order, rank):
     ways, _ = done(checked(proto_of(order, rank), RUNS))
-    assert len(ways) == (4 if rank == 2 else 2)
+    assert len(ways) == (5 if rank == 2 else 3)
 
 
 def test_features_that_nobody_reads_stay_outside():
@@ -82,4 +93,4 @@ def test_features_that_nobody_reads_stay_outside():
     )
     changed = applied(proto)
     assert [one.op_type for one in changed.graph.node].count("Slice") == 2 and not operators(changed, "enter")
-    assert len(done(checked(proto))[0]) == 4
+    assert len(done(checked(proto))[0]) == 5
