@@ -53,6 +53,8 @@ def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: P
     if made.op != "MatMul":
         return _simple(made.op, elements, prices) + _runs(made, elements) * prices.slice_row_s
     left, weight = made.inputs
+    if isinstance(left, Fixed) and len(left.shape) == 2 and isinstance(weight, Made):  # a sum over all branches
+        return _products(left.shape[1], left.shape[0], 1, elements // left.shape[0], prices.left())
     if isinstance(left, Fixed) and len(left.shape) == 3:  # transposes, of which the rows are columns
         groups, N, K = left.shape
         columns = elements // (groups * N)

@@ -12,11 +12,13 @@ from ...ir.onnx_ir import onnx_ir as ir
 from .packing.packed import Pack, Packed
 from .packing.recipe import Fixed, Made, Ref, integers
 from .rules.reducing import axes_are_operands
+from .summing import products_of, scaled, summed
 
 __all__ = ["End", "across", "ended", "ends_of", "left"]
 
 # Max and Min are none of them: runtimes differ in what the reducing operators make of NaN.
 CHAINED = {"Add": "ReduceSum", "Mul": "ReduceProd"}
+MATRIX = 2
 VARIADIC = {"Sum": "ReduceSum", "Mean": "ReduceMean"}
 
 
@@ -92,11 +94,15 @@ def ended(pack: Pack, packed: Packed, ends: Sequence[End]) -> Packed | None:
         return None
     outputs = tuple(end.node.outputs[0] for end in ends)
     op = ends[0].op
-    joins = op == "Concat"
-    ref = _joined(pack, packed, ends, order) if joins else _reduced(pack, packed, op, count, each, order)
-    if ref is None:
-        return None
-    return Packed(outputs, "same" if count == 1 else "stack", ref)
+    if op == "Concat":
+        ref = _joined(pack, packed, ends, order)
+        return None if ref is None else Packed(outputs, "same", ref)
+    products = products_of(packed)
+    products = None if products is None else scaled(products, op, each)
+    if products is not None and count == 1 and packed.rank == MATRIX:
+        return Packed(outputs, "same", summed(pack, products, outputs[0]))
+    ref = _reduced(pack, packed, op, count, each, order)
+    return None if ref is None else Packed(outputs, "same" if count == 1 else "stack", ref, products=products)
 
 
 def _ordered(pack: Pack, value: Ref, order: Sequence[int], like: ir.Value) -> Ref:

