@@ -139,7 +139,7 @@ class _Tracer:
         if was.at.shape == held.at.shape and was.at.dtype == held.at.dtype:
             gap = drift(was.array(), held.array())
             # Entries that add up to the same may be the same in another order, which says more than how far they went.
-            if gap.share and held.tensor.size > 1 and may_be_permuted(was, held):
+            if gap.share and held.size > 1 and may_be_permuted(was, held):
                 found = self._part(was, held)
                 if found is not None and found.kind in ("permuted", "transposed"):
                     return found
@@ -159,10 +159,10 @@ class _Tracer:
         """A constant as another one in another form: cast, reshaped, or a part of it."""
         # Bytes first, which costs a pass over them; rows and columns only where these differ.
         if was.at.dtype == held.at.dtype:
-            if was.tensor.size == held.tensor.size and np.array_equal(raw(was.tensor), raw(held.tensor)):
+            if was.size == held.size and np.array_equal(raw(was.tensor), raw(held.tensor)):
                 return self._change("reshaped", [was], held, f"{list(was.at.shape)} -> {list(held.at.shape)}")
             return self._part(was, held, thorough)
-        if not is_number(was) or not is_number(held) or was.tensor.size != held.tensor.size:
+        if not is_number(was) or not is_number(held) or was.size != held.size:
             return None
         types = f"{was.at.dtype} -> {held.at.dtype}"
         mine, others = was.array(), held.array()
@@ -174,7 +174,7 @@ class _Tracer:
         return None
 
     def _part(self, whole: Held, held: Held, thorough: bool = True) -> TensorChange | None:
-        if whole.at.dtype != held.at.dtype or whole.tensor.size > MOST_ENTRIES or not is_number(whole):
+        if whole.at.dtype != held.at.dtype or whole.size > MOST_ENTRIES or not is_number(whole):
             return None
         found = locate(held.lines(), whole.lines(), thorough)
         if found is None:
@@ -209,10 +209,10 @@ class _Tracer:
         return f"{'scale' if held.tensor.dtype.is_floating_point() else 'zero point'} of {codes.name}"
 
     def _from_one(self, held: Held, sources: Sequence[Held]) -> TensorChange | None:
-        if not is_number(held) or held.tensor.size < 2:
+        if not is_number(held) or held.size < 2:
             return None
         # A part comes from something that is at least as large; the largest few are tried in earnest.
-        few = [source for source in sources if source.tensor.size >= held.tensor.size][:HOPEFUL]
+        few = [source for source in sources if source.size >= held.size][:HOPEFUL]
         likely = self.lost.voted(held.at.dtype, line_sums(held.lines()), HOPEFUL) if is_matrix(held) else []
         for source in dict.fromkeys((*likely, *few)):
             if (change := self._known_as(source, held, thorough=False)) is not None:
@@ -223,9 +223,9 @@ class _Tracer:
     def _rounded(self, held: Held, sources: Sequence[Held]) -> Iterator[Held]:
         """Constants that one may be quantised from, or the other way round: those near it, of its name, of its size."""
         yield from sources[:HOPEFUL]
-        alike = self._sized.get(held.tensor.size, [])[:MOST_SOURCES]
+        alike = self._sized.get(held.size, [])[:MOST_SOURCES]
         yield from (other for other in alike if share_name(held, other))
-        yield from alike[:MOST_ALIKE] if held.tensor.size >= FEWEST else ()
+        yield from alike[:MOST_ALIKE] if held.size >= FEWEST else ()
 
     def _quantised(self, held: Held, sources: Iterable[Held]) -> TensorChange | None:
         """A constant that stands for the numbers of another one, rounded: of either one the entries may be codes."""
@@ -288,12 +288,12 @@ class _Tracer:
         inside = [
             piece
             for piece in (self.lost.constants[index] for index in np.unique(near))
-            if 1 < piece.tensor.size <= 2 * held.tensor.size
+            if 1 < piece.size <= 2 * held.size
             if all(locate(part, whole, False) is not None for part in layers_of(piece))
         ]
         if not inside:
             return None
-        covered = min(1.0, sum(piece.tensor.size for piece in inside) / held.tensor.size)
+        covered = min(1.0, sum(piece.size for piece in inside) / held.size)
         return self._change("merged", inside, held, f"{covered:.0%} of its entries")
 
     def _losses(self) -> list[Held]:
@@ -307,7 +307,7 @@ class _Tracer:
         found: dict[int, list[Held]] = defaultdict(list)
         for held in self.before:
             if held.content not in left:
-                found[held.tensor.size].append(held)
+                found[held.size].append(held)
         return found
 
 

@@ -54,7 +54,7 @@ class Sources:
                 sources, names = self._behind(folded), [self.one.addresses[old] for old in folded]
             origin |= dict.fromkeys(names)
             found |= {source.value: source for source in sources}
-        return sorted(found.values(), key=lambda other: -other.tensor.size), list(origin)[:NAMED]
+        return sorted(found.values(), key=lambda other: -other.size), list(origin)[:NAMED]
 
     def _of_group(self, number: int) -> tuple[list[Held], list[str]]:
         """Constants that nodes of the first model in a group read, and the addresses of the first of these nodes."""
@@ -67,7 +67,7 @@ class Sources:
 
     def _behind(self, nodes: Iterable[ir.Node]) -> list[Held]:
         found = dict.fromkeys(constants_behind(nodes))
-        ranked = sorted((self.known[v] for v in found if v in self.known), key=lambda other: -other.tensor.size)
+        ranked = sorted((self.known[v] for v in found if v in self.known), key=lambda other: -other.size)
         return ranked[:MOST_SOURCES]
 
     def _folded(self, node: ir.Node, held: Held) -> list[ir.Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,11 @@ class Held:
     readers: tuple[ir.Node, ...]
     _lines: Lines | None = None
     _numbers: Array | None = None
+
+    @property
+    def size(self) -> int:
+        """How many entries it has, without asking the tensor, which takes long to say."""
+        return math.prod(self.at.shape)
 
     def array(self) -> Array:
         """Its entries, mapped where they lie in a file."""
@@ -149,7 +155,7 @@ def is_number(held: Held) -> bool:
 def is_real(held: Held) -> bool:
     """Whether entries are numbers that may stand for a weight, quantised or not."""
     kind = held.tensor.dtype
-    return held.tensor.size > 1 and (kind.is_floating_point() or is_quantised(held.tensor))
+    return held.size > 1 and (kind.is_floating_point() or is_quantised(held.tensor))
 
 
 def share_name(one: Held, other: Held) -> bool:
@@ -160,7 +166,7 @@ def share_name(one: Held, other: Held) -> bool:
 def is_matrix(held: Held) -> bool:
     """Whether rows and columns of a constant may tell where it comes from."""
     kind = held.tensor.dtype
-    return kind.is_floating_point() and kind.bitwidth in (16, 32, 64) and 1 < held.tensor.size <= MOST_ENTRIES
+    return kind.is_floating_point() and kind.bitwidth in (16, 32, 64) and 1 < held.size <= MOST_ENTRIES
 
 
 def form_of(at: TensorAt) -> str:
