@@ -17,11 +17,9 @@ from ..lowering.target import Target
 from .choose import Standing, is_ensemble, lowered, standing
 from .compiled.recognise import Compiled, NoForest, compiled_forests, may_hold_forests
 from .prices import compiled_seconds, ensemble_seconds
-from .trees.to_ensemble import DOMAIN, why_no_ensemble
+from .trees.to_ensemble import version, why_no_ensemble
 
-__all__ = ["find", "seen", "standing_forests", "version", "why_it_stays"]
-
-UNSAID = 3  # version of the operators where the model imports none of the domain
+__all__ = ["find", "seen", "standing_forests", "why_it_stays"]
 
 
 def find(model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...]]) -> list[RewrittenForest]:
@@ -87,11 +85,6 @@ def _lowered(
     return lowered(found, addresses, target, [_rows(found.rows, setting) for setting in settings])
 
 
-def version(model: ir.Model) -> int:
-    """That of the operators for trees, as imported or as it would be."""
-    return int(model.opset_imports.get(DOMAIN, UNSAID))
-
-
 def _raised(
     found: Compiled, addresses: Mapping[ir.Node, str], constants: Constants, target: Target, settings: Sequence[Setting]
 ) -> RewrittenForest | Reason:
@@ -116,7 +109,7 @@ def _raised(
         form=ForestForm.ENSEMBLE,
         trees=int(forest.roots.size),
         depth=depth,
-        sha256=forest.sha256,
+        sha256=found.sha256,
     )
 
 

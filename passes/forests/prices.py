@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...ir.graph.constants import Constants
 from ...ir.graph.node import size
+from ...ir.graph.operators import RESHAPING
 from ...ir.plan.rewritten_forest import ForestForm
 from ..lowering.prices import FLOAT_BYTES, Prices
 from ..lowering.seconds import products_seconds
@@ -35,11 +36,9 @@ def ensemble_seconds(forest: Forest, rows: int, prices: Prices, threads: int = 1
 
 
 def compiled_seconds(found: Compiled, constants: Constants, rows: int, prices: Prices) -> float:
-    """The operators that a forest was found in: products with their weights, everything else an element a tree."""
-    seconds = 0.0
-    element = prices.elementwise_s
-    each = found.forest.roots.size if found.gathers else 0
-    for node in found.nodes:
+    """The operators that a forest was found in: products with their weights, everything else element by element."""
+    seconds = len(found.ended.nodes) * (prices.node_s + rows * found.forest.targets * prices.elementwise_s)
+    for node, elements in zip(found.summing, found.elements, strict=True):
         weights = [constants.describe(v)[0] for v in node.inputs if v is not None and v in constants]
         matrix = next((shape for shape in weights if len(shape) >= 2), None)
         if node.op_type in ("MatMul", "Gemm") and matrix is not None:
@@ -48,9 +47,17 @@ def compiled_seconds(found: Compiled, constants: Constants, rows: int, prices: P
             shape = (matrix[-2] * stack, matrix[-1])
             seconds += products_seconds([shape], rows, FLOAT_BYTES, kind)
         else:
-            moved = prices.gather_elements_s if node.op_type.startswith("Gather") else element
-            seconds += prices.node_s + rows * each * moved
+            seconds += prices.node_s + rows * elements * _moved(str(node.op_type), prices)
     return seconds
+
+
+def _moved(op: str, prices: Prices) -> float:
+    """What an element of a result takes; a new shape for the same elements takes nothing."""
+    if op.startswith("Gather"):
+        return prices.gather_elements_s
+    if op == "Transpose":
+        return prices.transpose_s
+    return 0.0 if op in RESHAPING else prices.elementwise_s
 
 
 def standing_seconds(forest: Forest, rows: int, threads: int, prices: Prices) -> float:

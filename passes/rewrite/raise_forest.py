@@ -12,9 +12,9 @@ from ...ir.plan.plan import PlanError
 from ...ir.plan.rewritten_forest import ForestForm, RewrittenForest
 from ..forests.choose import Standing, forms
 from ..forests.compiled.recognise import Compiled
-from ..forests.find import seen, standing_forests, version
+from ..forests.find import seen, standing_forests
 from ..forests.lowered.lower import write_lowered
-from ..forests.trees.to_ensemble import DOMAIN, why_no_ensemble, write_ensemble
+from ..forests.trees.to_ensemble import DOMAIN, version, why_no_ensemble, write_ensemble
 from ..forests.trees.writer import Writer
 from ..lowering.nodes.emitter import Names
 from .edit import INITIALIZERS_ARE_INPUTS, drop_unread, inherit
@@ -34,7 +34,7 @@ def rewrite_forests(model: ir.Model, wanted: Sequence[RewrittenForest]) -> ir.Mo
             _lower(copy, one, {addresses[each.node]: each for each in standing if isinstance(each, Standing)}, names)
             continue
         forest = there.get(one.nodes)
-        if not isinstance(forest, Compiled) or forest.forest.sha256 != one.sha256:
+        if not isinstance(forest, Compiled) or forest.sha256 != one.sha256:
             raise PlanError(f"{one.nodes[0]}: it is not the forest of the plan; make a new plan for this model")
         _raise(copy, forest, names, one.nodes[-1])
     return copy
@@ -68,17 +68,18 @@ def _drop_unread(writer: Writer, wanted: Collection[ir.Value]) -> None:
 
 
 def _raise(model: ir.Model, found: Compiled, names: Names, origin: str) -> None:
-    """Put one operator in the place of a compiled forest."""
-    number, last = version(model), found.nodes[-1]
+    """Put one operator in the place of a compiled forest, and of what it does with the sums as well."""
+    number, ended = version(model), found.ended
     if (why := why_no_ensemble(found.forest, number)) is not None:
         raise PlanError(f"{origin}: {why}; make a new plan for this model")
     model.opset_imports.setdefault(DOMAIN, number)
-    writer = _writer(model, names, last, origin)
-    sums = write_ensemble(writer, found.forest, found.rows, number)
+    writer = _writer(model, names, found.summing[-1], origin)
+    label, scores = write_ensemble(writer, found.forest, ended.ending, found.rows, number)
     dims = found.layout.dims
     if len(dims) != 2:  # the batch is in front in any case
-        sums = writer.one("Reshape", [sums, writer.constant(np.array([-1, *dims[1:]]), "shape")], "shape")
-    _put(model, found.nodes, writer, {found.scores: sums})
+        scores = writer.one("Reshape", [scores, writer.constant(np.array([-1, *dims[1:]]), "shape")], "shape")
+    labels = {} if label is None or ended.label is None else {ended.label: label}
+    _put(model, found.nodes, writer, {ended.scores: scores, **labels})
 
 
 def _writer(model: ir.Model, names: Names, node: ir.Node, origin: str) -> Writer:
@@ -88,13 +89,14 @@ def _writer(model: ir.Model, names: Names, node: ir.Node, origin: str) -> Writer
 
 
 def _put(model: ir.Model, old: Sequence[ir.Node], writer: Writer, now: Mapping[ir.Value, ir.Value]) -> None:
-    """New nodes where the last of the old ones stands, which go; and the constants that these read."""
+    """New nodes where the first of the old ones stands, before all that reads their results; the old ones go, and the
+    constants that these read."""
     graph, reads = model.graph, [value for node in old for value in node.inputs if value is not None]
     for value in writer.constants:
         graph.register_initializer(value)
         if (model.ir_version or 0) < INITIALIZERS_ARE_INPUTS:
             graph.inputs.append(value)
-    graph.insert_before(old[-1], writer.nodes)
+    graph.insert_before(old[0], writer.nodes)
     for output, result in now.items():
         inherit(result, output)
         result.name, result.type, result.shape = output.name, output.type, output.shape

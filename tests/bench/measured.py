@@ -46,7 +46,7 @@ ABOUT = {
     "closure": "The structure of digraphs: equal labels, the choice of engine, growth.",
     "published_forests": (
         "Forests compiled to products and to gathers, raised to the operator for trees, beside TreeEnsembleClassifier "
-        "made from the same trees; one thread, medians of calls in turns, on a machine with other work."
+        "made from the same trees; one thread, processor time, medians of calls in turns."
     ),
     "diff": "Two models compared node by node: what is attributed, what is told exactly, how long it takes.",
     "growth": "How the time of commands grows with the nodes of one region, and with its linears: 16 times as many.",

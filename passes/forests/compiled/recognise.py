@@ -6,6 +6,7 @@ every row, or it is not known at all: nothing is tried out.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,7 +19,10 @@ from ....ir.graph.operators import RESHAPING, SELECTING, is_standard
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.reason import Cause, Reason
+from ..trees.ending import Ending
 from ..trees.forest import Forest
+from ..trees.to_ensemble import JOINED, version
+from .endings import Ended, ended
 from .grow import NotATreeError, forest_of
 from .layout import OpenLayout
 from .sizes import Sizes, sizes_of
@@ -33,15 +37,28 @@ FARTHEST = 8  # moving operators between a selection and its comparison
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Compiled:
-    """A forest that other operators compute: rows, the features; scores: what they compute, of layout `layout`;
-    nodes: all of them, in order; gathers: whether they look places up rather than multiply."""
+    """A forest that other operators compute: rows, the features; layout: of its sums; summing: what computes these, in
+    order; elements: of the result of each of these, for a row; ended: what becomes of the sums that one operator does
+    as well; gathers: whether places are looked up rather than multiplied."""
 
     forest: Forest
     rows: ir.Value
-    scores: ir.Value
     layout: OpenLayout
-    nodes: tuple[ir.Node, ...]
+    summing: tuple[ir.Node, ...]
+    elements: tuple[int, ...]
+    ended: Ended
     gathers: bool
+
+    @property
+    def nodes(self) -> tuple[ir.Node, ...]:
+        """All that one operator replaces, in order."""
+        return self.summing + self.ended.nodes
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256, as hexadecimal digits, of all that is computed."""
+        own, ending = self.forest.sha256, self.ended.ending
+        return own if ending.is_nothing else hashlib.sha256(f"{own} {ending.digest}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +76,7 @@ def compiled_forests(model: ir.Model, constants: Constants) -> list[Compiled | N
     for rows, selecting in _candidates(nodes, constants).items():
         known = _Followed.of(rows, nodes, selecting, constants)
         if known is not None:
-            found += known.forests(nodes)
+            found += known.forests(nodes, constants if version(model) < JOINED else None)
     return found
 
 
@@ -154,26 +171,26 @@ class _Followed:
                 continue  # a constant that cannot be read, an axis that is not there, more leaves than any forest has
         return _Followed(rows, symbols, sizes)
 
-    def forests(self, nodes: list[ir.Node]) -> Iterator[Compiled | NoForest]:
-        """What each of the last scores is, in order."""
+    def forests(self, nodes: list[ir.Node], constants: Constants | None) -> Iterator[Compiled | NoForest]:
+        """What each of the last scores is, in order; constants: None where the operator does nothing with its sums."""
         ends = [value for node in nodes for value in node.outputs if isinstance(self.symbols.get(value), Scores)]
         for scores in ends:
             if not any(self._is_end(node.outputs[0]) for node in scores.consumers()) and self._is_end(scores):
-                yield self._forest(scores, nodes)
+                yield self._forest(scores, nodes, constants)
 
     def _is_end(self, value: ir.Value) -> bool:
         """Whether a value is scores with the batch in front, that a TreeEnsemble can compute."""
         symbol = self.symbols.get(value)
         return isinstance(symbol, Scores) and symbol.layout.is_clean and symbol.layout.axis == 0
 
-    def _forest(self, scores: ir.Value, nodes: list[ir.Node]) -> Compiled | NoForest:
-        inside = self._inside(scores)
+    def _forest(self, sums: ir.Value, nodes: list[ir.Node], constants: Constants | None) -> Compiled | NoForest:
+        inside = self._inside(sums)
         own = tuple(node for node in nodes if node in inside)
-        symbol = self.symbols[scores]
+        symbol = self.symbols[sums]
         assert isinstance(symbol, Scores)
         for node in own:
             value = node.outputs[0]
-            if value is scores:
+            if value is sums:
                 continue
             if value.is_graph_output() or any(reader not in inside for reader in value.consumers()):
                 return NoForest(own, Reason(Cause.OUT_OF_REACH, f"{value.name!r} inside the forest is read elsewhere"))
@@ -183,8 +200,21 @@ class _Followed:
             forest = forest_of(symbol, start.feature.size)
         except NotATreeError as error:
             return NoForest(own, Reason(Cause.CONNECTED, f"its products are no forest: {error}"))
-        gathers = isinstance(symbol.leaves, Frontier)
-        return Compiled(forest=forest, rows=self.rows, scores=scores, layout=symbol.layout, nodes=own, gathers=gathers)
+        nothing = Ended(ending=Ending(), scores=sums)
+        return Compiled(
+            forest=forest,
+            rows=self.rows,
+            layout=symbol.layout,
+            summing=own,
+            elements=tuple(map(self._elements, own)),
+            ended=nothing if constants is None else ended(sums, symbol.layout, forest, constants),
+            gathers=isinstance(symbol.leaves, Frontier),
+        )
+
+    def _elements(self, node: ir.Node) -> int:
+        """How many there are in a result for each row; none in a shape."""
+        symbol = self.symbols.get(node.outputs[0])
+        return 0 if symbol is None else symbol.layout.cells
 
     def _inside(self, scores: ir.Value) -> set[ir.Node]:
         """All that computes some scores out of the rows."""

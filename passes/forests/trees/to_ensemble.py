@@ -1,4 +1,5 @@
-"""A forest as one TreeEnsembleRegressor, or TreeEnsemble where the model imports the operators that have only this."""
+"""A forest as one TreeEnsembleRegressor or TreeEnsembleClassifier, or as TreeEnsemble where the model imports the
+operators that have only this."""
 
 from __future__ import annotations
 
@@ -8,14 +9,21 @@ import numpy as np
 
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.reason import Cause, Reason
+from .ending import Ending
 from .forest import Array, Forest, Mode
 from .writer import Writer
 
-__all__ = ["DOMAIN", "JOINED", "why_no_ensemble", "write_ensemble"]
+__all__ = ["DOMAIN", "JOINED", "version", "why_no_ensemble", "write_ensemble"]
 
 DOMAIN = "ai.onnx.ml"
+UNSAID = 3  # version of the operators where the model imports none of the domain
 JOINED = 5  # version of the operator set since which there is one operator for all ensembles
 SUM = 1  # aggregate function of that operator
+
+
+def version(model: ir.Model) -> int:
+    """That of the operators for trees, as imported or as it would be."""
+    return int(model.opset_imports.get(DOMAIN, UNSAID))
 
 
 def why_no_ensemble(forest: Forest, version: int) -> Reason | None:
@@ -27,12 +35,26 @@ def why_no_ensemble(forest: Forest, version: int) -> Reason | None:
     return None
 
 
-def write_ensemble(writer: Writer, forest: Forest, rows: ir.Value, version: int) -> ir.Value:
-    """Append the operator; returns the sums (N, targets); version: of its operator set that the model imports."""
+def write_ensemble(
+    writer: Writer, forest: Forest, ending: Ending, rows: ir.Value, version: int
+) -> tuple[ir.Value | None, ir.Value]:
+    """Append the operator; returns the label (N,) where the ending names classes, and the scores (N, targets).
+
+    version: of the operator set that the model imports; since `JOINED` there is no ending.
+    """
     order = _Order.of(forest)
     if version >= JOINED:
-        return writer.one("TreeEnsemble", [rows], "trees", domain=DOMAIN, **_joined(forest, order))
-    return writer.one("TreeEnsembleRegressor", [rows], "trees", domain=DOMAIN, **_regressor(forest, order))
+        assert ending.is_nothing
+        return None, writer.one("TreeEnsemble", [rows], "trees", domain=DOMAIN, **_joined(forest, order))
+    base = ending.bases(forest)
+    told = _listed(forest, order, "target" if ending.names is None else "class")
+    told |= {"base_values": list(base)} if base else {}
+    if ending.names is None:
+        told["n_targets"] = forest.targets
+        return None, writer.one("TreeEnsembleRegressor", [rows], "trees", domain=DOMAIN, **told)
+    told["classlabels_int64s"] = ending.names.tolist()
+    label, scores = writer.op("TreeEnsembleClassifier", [rows], "trees", domain=DOMAIN, outputs=2, **told)
+    return label, scores
 
 
 class _Order:
@@ -76,13 +98,13 @@ def _leaves(forest: Forest, order: _Order) -> tuple[Array, Array, Array]:
     return np.concatenate(position), np.concatenate(target), np.concatenate(weight)
 
 
-def _regressor(forest: Forest, order: _Order) -> dict[str, Any]:
+def _listed(forest: Forest, order: _Order, kind: str) -> dict[str, Any]:
+    """Nodes told by tree and place within it; kind: what leaves add to, as attributes name it."""
     leaf = forest.is_leaf[order.node]
     modes = ["LEAF" if end else Mode(mode).text for end, mode in zip(leaf, forest.mode[order.node], strict=True)]
     position, target, weight = _leaves(forest, order)
     missing = forest.missing[order.node]
     return {
-        "n_targets": forest.targets,
         "nodes_treeids": order.tree.tolist(),
         "nodes_nodeids": order.place.tolist(),
         "nodes_featureids": np.where(leaf, 0, forest.feature[order.node]).tolist(),
@@ -90,10 +112,10 @@ def _regressor(forest: Forest, order: _Order) -> dict[str, Any]:
         "nodes_values": np.where(leaf, 0, forest.threshold[order.node]).astype(np.float32).tolist(),
         "nodes_truenodeids": order.true.tolist(),
         "nodes_falsenodeids": order.false.tolist(),
-        "target_treeids": order.tree[position].tolist(),
-        "target_nodeids": order.place[position].tolist(),
-        "target_ids": target.tolist(),
-        "target_weights": weight.astype(np.float32).tolist(),
+        f"{kind}_treeids": order.tree[position].tolist(),
+        f"{kind}_nodeids": order.place[position].tolist(),
+        f"{kind}_ids": target.tolist(),
+        f"{kind}_weights": weight.astype(np.float32).tolist(),
         **({"nodes_missing_value_tracks_true": missing.astype(int).tolist()} if missing.any() else {}),
     }
 
