@@ -29,13 +29,15 @@ class ForestForm(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewrittenForest(Preparation):
     """A forest in another form; form: the new one; trees, depth: how many and how deep; sha256: of all that it
-    computes, by which it is known again."""
+    computes, by which it is known again; passes: in how many groups of trees, one after another, to need less memory.
+    """
 
     kind: ClassVar[str] = "forests"
     form: ForestForm
     trees: int
     depth: int
     sha256: str
+    passes: int = 1
 
     def __post_init__(self) -> None:
         Preparation.__post_init__(self)
@@ -43,6 +45,14 @@ class RewrittenForest(Preparation):
             count = getattr(self, name)
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise PlanError(f"forest of {self.nodes[0]}: {name} is {count!r}, which is no number of it")
+        if (
+            not isinstance(self.passes, int)
+            or isinstance(self.passes, bool)
+            or not 1 <= self.passes <= max(self.trees, 1)
+        ):
+            raise PlanError(
+                f"forest of {self.nodes[0]}: passes is {self.passes!r}, which is no number of groups of trees"
+            )
         if not isinstance(self.form, ForestForm):
             raise PlanError(f"forest of {self.nodes[0]}: form is {self.form!r}, none of {', '.join(ForestForm)}")
         if not isinstance(self.sha256, str) or not SHA256.fullmatch(self.sha256):
@@ -58,13 +68,14 @@ class RewrittenForest(Preparation):
 
     def contents(self) -> dict[str, Any]:
         """The fields of the kind, for JSON."""
-        return {"form": self.form.value, "trees": self.trees, "depth": self.depth, "sha256": self.sha256}
+        passes = {"passes": self.passes} if self.passes > 1 else {}
+        return {"form": self.form.value, "trees": self.trees, "depth": self.depth, "sha256": self.sha256, **passes}
 
     @classmethod
     def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
         """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
         wanted = {"form", "trees", "depth", "sha256"}
-        if odd := sorted(wanted ^ set(contents)):
+        if odd := sorted(wanted ^ (set(contents) - {"passes"})):
             raise PlanError(f"a forest has the fields {', '.join(sorted(wanted))}; {odd[0]!r} is missing or unknown")
         if contents["form"] not in set(ForestForm):
             raise PlanError(f"a forest of form {contents['form']!r}, which is none of {', '.join(ForestForm)}")

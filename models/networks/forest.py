@@ -19,9 +19,12 @@ __all__ = ["build", "to_ensemble", "to_gemm", "train"]
 MACHINE_LEARNING = "ai.onnx.ml"
 
 
-def train(rng: np.random.Generator, trees: int = 100, leaves: int = 100) -> RandomForestClassifier:
-    """A random forest fitted to all of scikit-learn's digits (1797, 64), `leaves` at most per tree."""
-    forest = RandomForestClassifier(trees, max_leaf_nodes=leaves, random_state=int(rng.integers(2**31)))
+def train(
+    rng: np.random.Generator, trees: int = 100, leaves: int = 100, depth: int | None = None
+) -> RandomForestClassifier:
+    """A random forest fitted to all of scikit-learn's digits (1797, 64), `leaves` and `depth` at most per tree."""
+    seed = int(rng.integers(2**31))
+    forest = RandomForestClassifier(trees, max_leaf_nodes=leaves, max_depth=depth, random_state=seed)
     digits = load_digits()
     return forest.fit(digits.data.astype(np.float32), digits.target)
 

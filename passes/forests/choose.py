@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from .lowered.ensemble import Aggregate, Ensemble
 from .lowered.finish import why_unfinished
 from .lowered.from_ensemble import UnreadableEnsembleError, ensemble_of
 from .lowered.normal import leaf_counts, normal
-from .prices import lowered_seconds, standing_seconds
+from .prices import lowered_bytes, lowered_seconds, standing_seconds
 from .trees.forest import Forest
 from .trees.to_ensemble import DOMAIN
 
@@ -26,6 +27,8 @@ __all__ = ["Standing", "forms", "is_ensemble", "lowered", "standing"]
 OLDEST = 13  # operator set since which all that is needed is there in one form
 DEEPEST = 12  # a perfect tree has 2 ** depth leaves
 LARGEST = 1 << 26  # bytes of constants of a form: more are not worth their memory
+MOST = 1 << 32  # bytes that a form may hold at once
+PASSES = 32  # groups of trees, one after another, that a form may be written in to hold no more
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -85,15 +88,20 @@ def lowered(
     here, there = prices_of("cpu"), prices_of(target.provider)
     forest = found.ensemble.forest
     what = f"{counted(forest.roots.size, 'tree')} of depth {int(forest.depths.max())} at most"
+    passes = {form: _passes(found, form, max(rows)) for form in forms(found)}
     gains = {
         form: min(
-            standing_seconds(forest, count, target.threads, here) / lowered_seconds(found.normal, form, count, there)
+            standing_seconds(forest, count, target.threads, here)
+            / lowered_seconds(found.normal, form, count, there, times)
             for count in rows
         )
-        for form in forms(found)
+        for form, times in passes.items()
+        if times is not None
     }
-    if not gains:
+    if not passes:
         return Reason(Cause.UNSUPPORTED, f"{what} are too deep or too many to be written in other operators")
+    if not gains:
+        return Reason(Cause.NO_GAIN, f"{what}: for {counted(max(rows), 'row')} other operators need too much memory")
     form = max(gains, key=lambda one: gains[one])
     if gains[form] < MARGIN:
         return Reason(Cause.NO_GAIN, f"{what}: on the processor they are predicted to be as fast")
@@ -106,4 +114,12 @@ def lowered(
         trees=int(forest.roots.size),
         depth=int(forest.depths.max()),
         sha256=found.ensemble.sha256,
+        passes=passes[form] or 1,
     )
+
+
+def _passes(found: Standing, form: ForestForm, rows: int) -> int | None:
+    """In how many groups of trees, one after another, a form holds no more than it may; None where it cannot."""
+    needed = math.ceil(lowered_bytes(found.normal, form, rows) / MOST)
+    trees = found.normal.roots.size
+    return needed if needed <= (min(PASSES, trees) if form is ForestForm.BLOCKS else 1) else None

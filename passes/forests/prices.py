@@ -12,7 +12,7 @@ from .compiled.recognise import Compiled
 from .lowered.normal import leaf_counts
 from .trees.forest import Forest
 
-__all__ = ["compiled_seconds", "ensemble_seconds", "lowered_seconds", "standing_seconds"]
+__all__ = ["compiled_seconds", "ensemble_seconds", "lowered_bytes", "lowered_seconds", "standing_seconds"]
 
 # Of ONNX Runtime 1.31 on one core (trees of depth 3 to 10, 1 to 4,096 rows, 1 and 10 targets).
 TREE_S = 1e-8  # begin a tree and add what its leaf does to the first target
@@ -23,6 +23,8 @@ THREADS_USED = 4  # that one operator gains from: 16 cores were 3 to 4 times as 
 ROUND_TRIP_S = 2e-5  # wait for the device, and begin again
 TRAVEL_S = 1.6e-10  # a byte on the way, from memory that is not pinned
 BLOCK_NODES, LEVEL_NODES, END_NODES = 12, 7, 4  # of each form: in all, for each level, behind the last
+PLACES = 5  # numbers of a row and tree that are in memory while its place is looked up
+INDEX_BYTES = 8
 WEIGHT_PARTS = 3  # numbers that stand for a weight in blocks
 
 
@@ -66,8 +68,17 @@ def standing_seconds(forest: Forest, rows: int, threads: int, prices: Prices) ->
     return travel + ensemble_seconds(forest, rows, prices, min(threads, THREADS_USED))
 
 
-def lowered_seconds(forest: Forest, form: ForestForm, rows: int, prices: Prices) -> float:
-    """Plain operators on a device; forest: as `normal` leaves it."""
+def lowered_bytes(forest: Forest, form: ForestForm, rows: int) -> int:
+    """What plain operators hold at once: the largest operand with its result; forest: as `normal` leaves it."""
+    each = rows * forest.roots.size
+    if form is ForestForm.GATHERS:
+        return each * max(PLACES * INDEX_BYTES, INDEX_BYTES + FLOAT_BYTES * forest.targets)
+    leaves = int(leaf_counts(forest).max())
+    return each * FLOAT_BYTES * (max(leaves - 1, 1) + leaves)
+
+
+def lowered_seconds(forest: Forest, form: ForestForm, rows: int, prices: Prices, passes: int = 1) -> float:
+    """Plain operators on a device; forest: as `normal` leaves it; passes: groups of trees, one after another."""
     trees, targets = forest.roots.size, forest.targets
     if form is ForestForm.GATHERS:
         depth = int(forest.depths.max())
@@ -81,4 +92,4 @@ def lowered_seconds(forest: Forest, form: ForestForm, rows: int, prices: Prices)
     elements += rows * trees * leaves * 2 * prices.elementwise_s
     products = rows * trees * leaves * (tests + WEIGHT_PARTS * targets) * prices.mac_s
     held = trees * leaves * (tests + WEIGHT_PARTS * targets) * FLOAT_BYTES * prices.dram_byte_s
-    return BLOCK_NODES * prices.node_s + elements + max(products, held)
+    return passes * BLOCK_NODES * prices.node_s + elements + max(products, held)

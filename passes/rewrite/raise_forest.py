@@ -50,7 +50,7 @@ def _lower(model: ir.Model, wanted: RewrittenForest, standing: Mapping[str, Stan
         raise PlanError(f"{address}: its trees cannot have the form {wanted.form}; make a new plan for this model")
     node = found.node
     writer = _writer(model, names, node, address)
-    results = write_lowered(writer, found.ensemble, wanted.form, found.rows)
+    results = write_lowered(writer, found.ensemble, wanted.form, found.rows, wanted.passes)
     now = dict(zip(node.outputs, results, strict=True))
     wanted_ones = {result for output, result in now.items() if output.uses() or output.is_graph_output()}
     _drop_unread(writer, wanted_ones)

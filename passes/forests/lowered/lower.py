@@ -19,10 +19,20 @@ __all__ = ["write_lowered"]
 EXTREMES = {Aggregate.MIN: "ReduceMin", Aggregate.MAX: "ReduceMax"}
 
 
-def write_lowered(writer: Writer, ensemble: Ensemble, form: ForestForm, rows: ir.Value) -> list[ir.Value]:
-    """Append the operators; returns the outputs of the operator in their order."""
+def write_lowered(
+    writer: Writer, ensemble: Ensemble, form: ForestForm, rows: ir.Value, passes: int = 1
+) -> list[ir.Value]:
+    """Append the operators; returns the outputs of the operator in their order. passes: as for `write_blocks`."""
     forest = normal(ensemble.forest)
-    sums = _aggregated(writer, ensemble, form, forest, _beside_negatives(writer, ensemble.forest, forest, rows))
+    values = _beside_negatives(writer, ensemble.forest, forest, rows)
+    if form is ForestForm.BLOCKS:
+        sums = write_blocks(writer, forest, values, passes)
+    else:
+        each = write_gathers(writer, forest, values)
+        sums = writer.reduced(EXTREMES.get(ensemble.aggregate, "ReduceSum"), each, 1, "trees")
+    if ensemble.aggregate is Aggregate.AVERAGE:
+        trees = writer.constant(np.array([forest.roots.size], np.float32), "trees/count")
+        sums = writer.one("Div", [sums, trees], "trees")
     scores, decisive = write_scores(writer, ensemble, sums)
     return [scores] if ensemble.labels is None else [write_labels(writer, ensemble, decisive), scores]
 
@@ -32,17 +42,3 @@ def _beside_negatives(writer: Writer, plain: Forest, forest: Forest, rows: ir.Va
     if (forest.feature < plain.features).all():
         return rows
     return writer.one("Concat", [rows, writer.one("Neg", [rows], "rows")], "rows", axis=1)
-
-
-def _aggregated(writer: Writer, ensemble: Ensemble, form: ForestForm, forest: Forest, rows: ir.Value) -> ir.Value:
-    """(N, targets) what the trees come to together."""
-    aggregate = ensemble.aggregate
-    if form is ForestForm.BLOCKS:
-        sums = write_blocks(writer, forest, rows)
-    else:
-        each = write_gathers(writer, forest, rows)
-        sums = writer.reduced(EXTREMES.get(aggregate, "ReduceSum"), each, 1, "trees")
-    if aggregate is not Aggregate.AVERAGE:
-        return sums
-    trees = writer.constant(np.array([forest.roots.size], np.float32), "trees/count")
-    return writer.one("Div", [sums, trees], "trees")

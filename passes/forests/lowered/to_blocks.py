@@ -8,7 +8,7 @@ may round factors to 11 bits (TF32), so each is the sum of three numbers that ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,8 +70,21 @@ def _paths(forest: Forest, root: int) -> tuple[list[int], list[tuple[int, list[t
     return tests, leaves
 
 
-def write_blocks(writer: Writer, forest: Forest, rows: ir.Value) -> ir.Value:
-    """Append the operators; returns (N, targets) the sums over trees. forest, rows: as for `write_gathers`."""
+def write_blocks(writer: Writer, forest: Forest, rows: ir.Value, passes: int = 1) -> ir.Value:
+    """Append the operators; returns (N, targets) the sums over trees.
+
+    forest, rows: as for `write_gathers`; passes: groups of trees that are walked one after another, so that only the
+    tests and leaves of one are in memory.
+    """
+    groups = [replace(forest, roots=roots) for roots in np.array_split(forest.roots, passes)]
+    sums = [_write_group(writer, group, rows) for group in groups]
+    total = sums[0]
+    for more in sums[1:]:
+        total = writer.one("Add", [total, more], "trees")
+    return total
+
+
+def _write_group(writer: Writer, forest: Forest, rows: ir.Value) -> ir.Value:
     found = blocks_of(forest)
     T, K, L = found.turns.shape
     values = writer.one("Gather", [rows, writer.constant(found.feature.reshape(-1), "tests/features")], "tests", axis=1)

@@ -1,5 +1,7 @@
 """Which form an ensemble gets on a device that has no operator for it; plans for CUDA need none."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -9,9 +11,10 @@ from ensembles import classifier, regressor
 
 from scission.ir.io.load import load
 from scission.ir.plan.plan import PlanError
-from scission.ir.plan.rewritten_forest import ForestForm
+from scission.ir.plan.rewritten_forest import ForestForm, RewrittenForest
 from scission.ir.reason import Cause, Reason
-from scission.passes.forests.choose import Standing, standing
+from scission.passes.forests.choose import Standing, lowered, standing
+from scission.passes.lowering.target import Target
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.runtime.pipeline.apply import apply
@@ -128,3 +131,24 @@ def test_explain_says_why_a_forest_keeps_its_form():
     gone = explain_node(load(forest(60, 3)), "trees", PlanSettings(provider="cuda", batch=[4096]))
     assert gone.skipped.reason.cause is Cause.FOREST
     assert explain_node(kept, "trees", PlanSettings(provider="cpu")).skipped.reason.cause is Cause.NO_PRODUCT
+
+
+def test_blocks_that_need_too_much_memory_are_walked_a_group_of_trees_after_another():
+    """Also through the file of a plan; the sums of groups are exact here, as those of all trees."""
+    model = forest(60, 3)
+    few, many = (planned(model, rows).preparations[0] for rows in (4096, 4_000_000))
+    assert few.form is many.form is ForestForm.BLOCKS and few.passes == 1 < many.passes
+    assert RewrittenForest.from_dict(many.to_dict()) == many and "passes" not in few.to_dict()
+    changed = apply(model, replace(planned(model, 4096), preparations=(many,)))
+    assert [node.op_type for node in changed.graph.node].count("Equal") == many.passes
+    x = random_rows(np.random.default_rng(1), 50)
+    before, after = (onnxruntime.InferenceSession(one.SerializeToString()) for one in (model, changed))
+    assert np.array_equal(before.run(None, {"x": x})[0], after.run(None, {"x": x})[0])
+
+
+def test_a_forest_for_which_there_is_no_memory_stays():
+    told = planned(forest(60, 6), 1 << 40)
+    assert not told.preparations
+    found = standing(next(iter(load(forest(60, 6)).graph.graph)), 17)
+    why = lowered(found, {found.node: "trees"}, Target(provider="cuda"), [1 << 40])
+    assert why.cause is Cause.NO_GAIN and "memory" in why.text

@@ -230,3 +230,39 @@ def test_what_a_tree_does_not_add_is_no_part_of_an_extreme():
     graph = load(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y]), opset_imports=opsets)).graph
     why = why_unfinished(ensemble_of(next(iter(graph.graph)), 2))
     assert why is not None and why.cause is Cause.UNSUPPORTED
+
+
+# The types of the first operand for which ONNX Runtime has a CUDA kernel, of the operators that forms are written in
+# (its table of kernels, release 1.23 and later). Strings have none, so that texts are named on the processor.
+ON_CUDA = {
+    **{key: {1, 11} for key in ("Abs", "ArgMax", "Exp", "Log", "Sqrt", "MatMul", "Neg")},
+    **{key: {1, 6, 7, 11} for key in ("Add", "Sub", "Mul", "Div")},
+    **{key: {1, 6, 7, 11} for key in ("Less", "LessOrEqual", "Greater")},
+    "Equal": {1, 6, 7, 9, 11},
+    **{key: {1, 6, 7, 11} for key in ("ReduceSum", "ReduceMin", "ReduceMax")},
+    **{key: {1, 6, 7, 9, 11} for key in ("Gather", "GatherElements", "Concat", "Reshape", "Transpose", "Cast")},
+    "Where": {9},
+}
+MOST_JOINED = 32  # inputs of a Concat that can be part of a recorded graph
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_every_operator_of_a_form_can_be_part_of_a_recorded_graph(transform, form):
+    """A kernel for its types on the device, no size that depends on data, no Concat of many."""
+    trees = random_trees(np.random.default_rng(0), 40, 3, 4, sure=True, modes=MODES, missing=True)
+    models = [
+        regressor(trees, 4, post_transform=transform, aggregate_function="AVERAGE", base_values=[0.5] * 4),
+        classifier(trees, 4, post_transform=transform),
+        classifier(trees, 2, known=[0], post_transform="NONE"),
+    ]
+    if form is ForestForm.GATHERS:
+        models.append(regressor(trees, 4, post_transform=transform, aggregate_function="MAX"))
+    for model in models:
+        written = onnx.shape_inference.infer_shapes(lowered(model, form))
+        values = [*written.graph.value_info, *written.graph.input, *written.graph.output]
+        types = {value.name: value.type.tensor_type.elem_type for value in values}
+        types |= {held.name: held.data_type for held in written.graph.initializer}
+        for node in written.graph.node:
+            assert types[node.input[0]] in ON_CUDA[node.op_type], node.op_type
+            assert node.op_type != "Concat" or len(node.input) <= MOST_JOINED
