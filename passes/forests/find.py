@@ -102,10 +102,13 @@ def _raised(
             Cause.NO_GAIN, f"a forest of {what}, for which one operator is predicted to be {gain:.2g}x as fast"
         )
     how = "gathers" if found.gathers else "matrix products"
+    names = "" if found.ended.label is None else " and names the class"
     return RewrittenForest(
         nodes=tuple(addresses[node] for node in found.nodes),
         gain=gain,
-        reason=Reason(Cause.FOREST, f"a forest of {what}, compiled to {how}: one operator walks its trees instead"),
+        reason=Reason(
+            Cause.FOREST, f"a forest of {what}, compiled to {how}: one operator walks its trees instead{names}"
+        ),
         form=ForestForm.ENSEMBLE,
         trees=int(forest.roots.size),
         depth=depth,

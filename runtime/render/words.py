@@ -24,6 +24,8 @@ def left_out(number: int, what: str = "") -> str:
 def why_nothing(plan: Plan, how: str = "predicted") -> str:
     """Why a plan that splits nothing does not; how: whether gains were 'predicted' or 'measured'."""
     steps = plan.steps
+    if not steps and plan.preparations:
+        return "nothing that is left has a constant weight that could be split"
     if not steps:
         return "the model has no linear with a constant weight that could be split"
     parts = sum(step.components > 1 for step in steps)

@@ -2,6 +2,8 @@ import io
 
 import numpy as np
 import pytest
+from compiled_forests import random_trees
+from ensembles import regressor
 from explanation_examples import CPU, MODEL
 from rich.console import Console
 
@@ -48,3 +50,9 @@ def test_a_weight_that_falls_apart_says_so():
         "no component holds half" in text(found)
         and list(lines(Explanation(model="", node="", scope="", operator=""))) == []
     )
+
+
+def test_what_becomes_another_operator_is_not_called_left_as_it_is():
+    trees = random_trees(np.random.default_rng(0), 60, 3, 1, sure=True)
+    found = scission.explain(regressor(trees, 1), "trees", provider="cuda", batch=[4096])
+    assert text(found).splitlines()[1].startswith("  rewritten before anything is split: 60 trees of depth 3")
