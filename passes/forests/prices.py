@@ -85,11 +85,11 @@ def lowered_seconds(forest: Forest, form: ForestForm, rows: int, prices: Prices,
         looked = 3 * prices.gather_elements_s + 4 * prices.elementwise_s
         ends = targets * (prices.gather_elements_s + prices.elementwise_s)
         nodes = LEVEL_NODES * depth + END_NODES
-        return nodes * prices.node_s + rows * trees * (depth * looked + ends)
+        return ROUND_TRIP_S + nodes * prices.node_s + rows * trees * (depth * looked + ends)
     leaves = int(leaf_counts(forest).max())
     tests = max(leaves - 1, 1)
     elements = rows * trees * tests * (prices.gather_elements_s + 2 * prices.elementwise_s + prices.transpose_s)
     elements += rows * trees * leaves * 2 * prices.elementwise_s
     products = rows * trees * leaves * (tests + WEIGHT_PARTS * targets) * prices.mac_s
     held = trees * leaves * (tests + WEIGHT_PARTS * targets) * FLOAT_BYTES * prices.dram_byte_s
-    return passes * BLOCK_NODES * prices.node_s + elements + max(products, held)
+    return ROUND_TRIP_S + passes * BLOCK_NODES * prices.node_s + elements + max(products, held)
