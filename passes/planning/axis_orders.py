@@ -37,12 +37,11 @@ def choose_orders(
 ) -> tuple[Reordering, ...]:
     """For each free axis the order in which the most blocks of its linears are contiguous, where that is another.
 
-    shared_axes: of one model (`scission.ir.axes.shared_axis`); decompositions: of its linears, by address; covers:
-    small groups of linears whose blocks share inputs, which decide where no linear of a shared axis falls apart (see
-    `_windows`). Partitions that nest or keep apart are contiguous together; where they cross, the ones with more
-    multiply-adds win. Blocks of a linear come in one order on both of its sides, as far as that can be had: the order
-    of one side is handed on to the other, and first of all those of sides that cannot be moved. Features in no block go
-    last. Nothing is said of a shared axis that would gain nothing. Reads no weight.
+    shared_axes: of one model; decompositions: of its linears, by address; covers: small groups of linears whose blocks
+    share inputs, which decide where no linear of a shared axis falls apart. Partitions that nest or keep apart are
+    contiguous together; where they cross, the ones with more multiply-adds win. Blocks of a linear come in one order on
+    both of its sides where that can be had: the order of one side is handed on to the other, those of sides that cannot
+    be moved first. Features in no block go last. An axis that would gain nothing is left out. Reads no weight.
 
     >>> from ...ir.plan.decomposition import Block
     >>> shared_axis = SharedAxis(value="h", axis=1, size=4, members=(), constants=(), readers=("down",), writers=())
