@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 from figures import Figure, at_least, at_most, show
 from rich.console import Console
 from rich.table import Table
@@ -25,7 +24,10 @@ from scipy.stats import spearmanr
 from ways import BY_HAND, EMPTY, H200, STACKED, Case, Predictor, by_case, network, read, single
 
 import scission
+from scission.ir.io.load import Model, load
 from scission.passes.lowering.prices import prices_of
+from scission.passes.planning.make_plan import make_plan
+from scission.passes.planning.settings import PlanSettings
 
 CHOICES = Path(__file__).parent / "cards" / "h200-choices.json"
 COPY_S = {"float16": 1.1e-12, "float32": 1.9e-12}  # an element that the graph of nothing copies
@@ -80,12 +82,12 @@ def way_of(plan: scission.Plan, case: Case) -> str:
 
 def chosen(cases: Mapping[Case, Mapping[str, float]]) -> Iterator[tuple[Case, str]]:
     """What the planner chooses for each case."""
-    made: dict[object, onnx.ModelProto] = {}
+    made: dict[object, Model] = {}
     for case in sorted(cases, key=lambda one: (one.model, one.rows)):
         if case.model not in made:
             made.clear()  # one model at a time: the largest has half a gigabyte
-            made[case.model] = single(case)[0] if case.kind == "single" else network(case, "gelu")
-        plan = scission.plan(made[case.model], provider="cuda", batch=[case.rows])
+            made[case.model] = load(single(case)[0] if case.kind == "single" else network(case, "gelu"))
+        plan = make_plan(made[case.model], PlanSettings(provider="cuda", batch=[case.rows]))
         yield case, way_of(plan, case)
 
 
@@ -137,7 +139,10 @@ def main() -> int:
     parser.add_argument("--save", action="store_true", help="keep what the plans chose")
     options = parser.parse_args()
     cases = by_case(read(H200))
-    choices = dict(chosen(cases))
+    choices = {}
+    for case, way in chosen(cases):
+        choices[case] = way
+        print(f"{case}: {way}", flush=True)
     found = replayed(choices, cases)
     table = Table("case", "chosen", "us", "fastest", "dense", "gain", "", box=None)
     for one in found:

@@ -81,7 +81,10 @@ def single(case: Case) -> tuple[onnx.ModelProto, scission.Decomposition]:
     rng = np.random.default_rng(case.size + case.count)
     sizes = [(case.size // case.count, case.size // case.count)] * case.count
     W, truth = weight(rng, sizes, contiguous=not case.shuffle)
-    return model(W.astype(case.dtype)), truth
+    made = model(W.astype(case.dtype))
+    for end in (*made.graph.input, *made.graph.output):
+        end.type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(case.dtype))
+    return made, truth
 
 
 def network(case: Case, activation: planted_ffn.Activation) -> onnx.ModelProto:
