@@ -63,11 +63,11 @@ def explain_node(
     known: dict[str, Any] = {}
     found = inspect_model(model, settings, sized=sized, progress=progress, observe=known.__setitem__)
     with phase("explain"):
-        return _explained(model, node, found, known, (settings or PlanSettings()).threads, seed)
+        return _explained(model, node, found, known, (settings or PlanSettings()).target, seed)
 
 
 def _explained(
-    model: Model, node: str, found: Inspected, known: dict[str, Any], threads: int, seed: int
+    model: Model, node: str, found: Inspected, known: dict[str, Any], target: Target, seed: int
 ) -> Explanation:
     """known: what every weight is like, by address, before streams get another order."""
     operators = {address: one for scope in scopes(model.graph) for one, address in scope.addresses.items()}
@@ -78,7 +78,7 @@ def _explained(
     head: dict[str, Any] = {"model": model.name, "node": node, "scope": scope}
     if row is None:
         skip = next((skip for skip in plan.skipped if skip.node == node), None) or _gone(node, plan, operators)
-        skip = skip or _staying(node, plan, operators, model, threads)
+        skip = skip or _staying(node, plan, operators, model, target)
         if skip is None:
             skip = _no_linear(node, str(operators[node].op_type), found, _called(model, operators[node], found))
         return Explanation(**head, operator=skip.op, skipped=skip)
@@ -94,9 +94,7 @@ def _explained(
     if linear is None:
         way = next(one for one in seen.found.recurrents if one.address == node)
         W, R = way.stored(seen.found.constants)
-        return Explanation(
-            **head, trials=trials_of_states(way, step, plan, threads), percolation=percolation_of_states(W, R)
-        )
+        return Explanation(**head, trials=trials_of_states(way, step, target), percolation=percolation_of_states(W, R))
     # Entries are named by their places in the model as it is; what was tried is about the order of the plan.
     stored = view(prepared(model.graph, plan.preparations), plan.inline) if plan.reorderings else seen
     own = next(one for one in stored.found.linears if one.address == node)
@@ -108,7 +106,7 @@ def _explained(
     analysis = analysis_of(linear, known, seen)
     return Explanation(
         **head,
-        trials=trials(Case(linear, analysis, step, plan, seen, known, threads)),
+        trials=trials(Case(linear, analysis, step, plan, seen, known, target)),
         percolation=Percolation(
             threshold=half.threshold,
             gone=1 - half.kept,
@@ -126,9 +124,8 @@ def _gone(node: str, plan: Plan, operators: Mapping[str, ir.Node]) -> Skipped | 
     return None if found is None else Skipped(node, str(operators[node].op_type), found.reason, 0)
 
 
-def _staying(node: str, plan: Plan, operators: Mapping[str, ir.Node], model: Model, threads: int) -> Skipped | None:
+def _staying(node: str, plan: Plan, operators: Mapping[str, ir.Node], model: Model, target: Target) -> Skipped | None:
     """Why a forest that a node is part of keeps its form."""
-    target = Target(provider=plan.provider, threads=threads)
     why = why_it_stays(model.graph, node, target, lambda: tuple(Setting(batch, {}) for batch in plan.batch))
     return None if why is None else Skipped(node, str(operators[node].op_type), why, 0)
 

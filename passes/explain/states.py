@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...ir.findings.explanation import Percolation, Trial
 from ...ir.graph.recurrent import Recurrent
-from ...ir.plan.plan import Plan, Step
+from ...ir.plan.plan import Step
 from ...ir.reason import Cause, Reason
 from ..connectivity.percolation import half_giant
 from ..decompose.recurrent import edges_of_both
@@ -24,7 +24,7 @@ __all__ = ["percolation_of_states", "random_density", "trials_of_states"]
 Array = npt.NDArray[Any]
 
 
-def trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> tuple[Trial, ...]:
+def trials_of_states(way: Recurrent, step: Step, target: Target) -> tuple[Trial, ...]:
     """What was tried with one direction of a recurrent operator."""
     count = step.components
     what = f"{count:,} component{'s' * (count != 1)} of states, the largest with {step.giant:.1%} of all features"
@@ -36,7 +36,7 @@ def trials_of_states(way: Recurrent, step: Step, plan: Plan, threads: int) -> tu
     whole = step.decomposition
     if not whole.blocks:
         return tuple(found)
-    gain = worst_gain(CELLS, way, whole, runs_of(way, step.extents), Target(provider=plan.provider, threads=threads))
+    gain = worst_gain(CELLS, way, whole, runs_of(way, step.extents), target)
     taken = step.lowering == CELLS.name
     what = f"{len(whole.blocks)} operators side by side, {whole.mac_share:.1%} of the multiply-adds"
     why = None if taken else step.reason

@@ -32,7 +32,8 @@ NAMED = 4  # operators of a region that are named
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """A linear with what is known of it: what its weight is like, its step in the plan, the view that the plan is
-    about, what other weights of that view are like, as far as that is known, by address, and the threads it runs on."""
+    about, what other weights of that view are like, as far as that is known, by address, and what costs are predicted
+    for."""
 
     linear: Linear
     analysis: Analysis
@@ -40,12 +41,7 @@ class Case:
     plan: Plan
     seen: View
     known: Mapping[str, Any]
-    threads: int
-
-    @property
-    def target(self) -> Target:
-        """What costs are predicted for."""
-        return Target(provider=self.plan.provider, threads=self.threads)
+    target: Target
 
 
 def trials(case: Case) -> tuple[Trial, ...]:

@@ -163,7 +163,7 @@ class _Rewriting:
 
     def _taken(self, step: Step) -> Linear:
         """The linear of a step, which no other step has from then on; raises PlanError where it does not fit."""
-        linear = verified(step, self.linears, self.found, self.plan.provider)
+        linear = verified(step, self.linears, self.found, self.target)
         del self.linears[step.node]
         return linear
 

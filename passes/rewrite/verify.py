@@ -23,7 +23,7 @@ from ..lowering.target import Target
 __all__ = ["verified", "verified_recurrents"]
 
 
-def verified(step: Step, linears: dict[str, Linear], found: Survey, provider: str) -> Linear:
+def verified(step: Step, linears: dict[str, Linear], found: Survey, target: Target) -> Linear:
     """The linear that a step is about; raises PlanError where the step does not fit it."""
     linear = linears.get(step.node)
     if linear is None:
@@ -32,7 +32,6 @@ def verified(step: Step, linears: dict[str, Linear], found: Survey, provider: st
     if linear.shape != step.shape or fingerprint(stored) != step.sha256:
         raise PlanError(f"{step.node}: the weight is not the one the plan was made for; make a new plan")
     lowering = ON_ANY if step.lowering == "region" else lowering_of(step.lowering)
-    target = Target(provider=provider)
     _check_plain(step)
     if reason := lowering.why_not(linear, None, target):
         raise PlanError(f"{step.node}: {reason}")

@@ -17,6 +17,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan, PlanError, Step
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
+from ...passes.lowering.target import Target, threads_of
 from ...passes.planning.units.alternatives import Alternative, alternatives
 from ...passes.planning.units.signature import signature
 from ...passes.planning.units.unit import PlanUnit, alone, form_of, plan_units, replaced
@@ -182,11 +183,17 @@ class _Work:
     here: Mapping[str, Any]
     known: dict[str, tuple[str, _Outcome]]
 
+    @property
+    def target(self) -> Target:
+        """What products run on: as many threads as trials are given, all cores where none are."""
+        several = 1 if self.plan.provider == "cuda" else threads_of(self.trials.threads)
+        return Target(provider=self.plan.provider, threads=several)
+
     def tuned(self, unit: PlanUnit) -> tuple[tuple[Step, ...], tuple[Any, ...], TunedUnit]:
         """The steps and regions that take the place of a unit's, and what was measured."""
         same = unit.steps, (unit.region,) if unit.region else ()
         try:
-            ways = alternatives(unit, self.seen, self.plan, threads=self.trials.threads)
+            ways = alternatives(unit, self.seen, self.plan, self.target)
             if not ways:
                 return *same, TunedUnit(nodes=unit.nodes, planned=unit.way, winner=unit.way, note="no way to split it")
             part = excerpt(self.seen, unit.operators, unit.inner)

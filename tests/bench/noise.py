@@ -28,6 +28,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scission.ir.graph.activations import Activations
 from scission.ir.io.load import load
 from scission.models.planted import ffn as planted_ffn
+from scission.passes.lowering.target import Target
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.planning.units.alternatives import alternatives
@@ -102,7 +103,9 @@ def tuning(threads: int | None) -> Iterator[Figure]:
     seen = planned_view(loaded.graph, plan)
     (unit,) = plan_units(plan, seen)
     part = excerpt(seen, unit.operators, unit.inner)
-    chosen = [one for one in alternatives(unit, seen, plan, threads=threads) if one.way in ways]
+    chosen = [
+        one for one in alternatives(unit, seen, plan, Target(threads=threads or os.cpu_count() or 1)) if one.way in ways
+    ]
     forms = {one.way: rewrite(part, alone(plan, one.steps, one.regions)) for one in chosen}
 
     def long(models, feed, **options):  # type: ignore[no-untyped-def]

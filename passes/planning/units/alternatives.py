@@ -14,7 +14,7 @@ from ....ir.reason import Cause, Reason
 from ...decompose.recurrent import analyse_recurrent
 from ...lowering.recurrent.lowering import CELLS
 from ...lowering.region.lowering import REGIONS
-from ...lowering.target import Target, threads_of
+from ...lowering.target import Target
 from ..analysis import Analysis, analyse_linear
 from ..candidates import Question, candidates
 from ..cell_candidates import Direction, cell_candidates
@@ -44,17 +44,14 @@ class Alternative:
     gain: float
 
 
-def alternatives(
-    unit: PlanUnit, seen: View, plan: Plan, *, threads: int | None = None, most: int = MOST
-) -> list[Alternative]:
+def alternatives(unit: PlanUnit, seen: View, plan: Plan, target: Target, *, most: int = MOST) -> list[Alternative]:
     """At most `most` ways to lower a unit of a plan, the one of the plan among them, best predicted first.
 
-    seen: what the steps of the plan are about; threads: that the products will run on, all cores by default. Of every
-    kind of lowering the best comes in before a second one of any kind, since what is predicted may be wrong for a whole
-    kind. Dense is not among them. Reads the weights of the unit and changes nothing.
+    seen: what the steps of the plan are about; target: what the products will run on. Of every kind of lowering the
+    best comes in before a second one of any kind, since what is predicted may be wrong for a whole kind. Dense is not
+    among them. Reads the weights of the unit and changes nothing.
     """
-    several = 1 if plan.provider == "cuda" else threads_of(threads)
-    work = _Work(seen, plan, Target(provider=plan.provider, threads=several))
+    work = _Work(seen, plan, target)
     if not unit.linears:
         return _sorted(_ranked(work.of_recurrent(unit), unit.way)[:most])
     if unit.region is not None:
