@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ...ir.errors import ModelError
 from ...ir.graph.constants import Constants
 from ...ir.graph.node import FLOATS, NodeView, from_first
 from ...ir.graph.operators import CONVOLUTIONS, is_standard
@@ -162,9 +163,16 @@ def _by_channel(add: ir.Node, axis: int, rank: int, channels: int, constants: Co
 
 
 def _is_function(node: ir.Node, constants: Constants) -> bool:
-    """Whether kernels of convolutions can apply a function of elements: its bounds are constants."""
+    """Whether kernels of convolutions can apply a function of elements: its bounds are constants that can be read."""
     bounds = [value for value in node.inputs[1:] if value is not None]
-    return node.op_type in FUNCTIONS and all(value in constants for value in bounds)
+    if node.op_type not in FUNCTIONS or not all(value in constants for value in bounds):
+        return False
+    try:
+        for value in bounds:
+            constants.read(value)
+    except ModelError:
+        return False
+    return not any(constants.is_ambiguous(leaf) for value in bounds for leaf in constants.leaves(value))
 
 
 def _channels(node: ir.Node, constants: Constants) -> int:

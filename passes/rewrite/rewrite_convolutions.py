@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...ir.axes.region import Inner
+from ...ir.graph.constants import Constants
 from ...ir.graph.shapes import correct_shapes
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import PlanError
@@ -121,29 +122,36 @@ def _move_inside(one: LateBias, emitter: Emitter) -> None:
         _take_out(one.sum, source)
         result = node.outputs[0]
         result.name = emitter.names.fresh(f"{result.name}/biased")  # it is another value than it was
-    function = one.function
-    if function is not None:
-        _take_out(function, function.inputs[0])
-        result, graph = node.outputs[0], node.graph
-        assert graph is not None
-        readers = list(result.uses())
-        inputs, attributes = [result, *function.inputs[1:]], list(function.attributes.values())
-        moved = ir.Value(
-            name=emitter.names.fresh(f"{result.name}/{function.op_type}"), type=result.type, shape=result.shape
-        )
-        new = ir.Node(
-            "",
-            function.op_type,
-            inputs,
-            attributes,
-            outputs=[moved],
-            name=function.name,
-            doc_string=function.doc_string,
-        )
-        new.metadata_props.update(function.metadata_props)
-        for reader, place in readers:
-            reader.replace_input_with(place, moved)
-        graph.insert_after(node, new)
+    if one.function is not None:
+        _function_behind(node, one.function, one.constants, emitter)
+
+
+def _function_behind(node: ir.Node, function: ir.Node, constants: Constants, emitter: Emitter) -> None:
+    """The function right behind a convolution instead of where it was."""
+    result, graph = node.outputs[0], node.graph
+    assert graph is not None
+    # Nodes are emptied when they go. A bound that a node makes may be made behind the convolution only.
+    bounds = [
+        emitter.constant(constants.read(bound), "bound") if bound is not None and bound.producer() else bound
+        for bound in function.inputs[1:]
+    ]
+    moved = ir.Value(name=emitter.names.fresh(f"{result.name}/{function.op_type}"), type=result.type)
+    new = ir.Node(
+        "",
+        function.op_type,
+        [None, *bounds],
+        list(function.attributes.values()),
+        outputs=[moved],
+        name=function.name,
+        doc_string=function.doc_string,
+    )
+    new.metadata_props.update(function.metadata_props)
+    _take_out(function, function.inputs[0])
+    moved.shape = result.shape
+    for reader, place in list(result.uses()):
+        reader.replace_input_with(place, moved)
+    new.replace_input_with(0, result)
+    graph.insert_after(node, new)
 
 
 def _take_out(node: ir.Node, source: ir.Value | None) -> None:

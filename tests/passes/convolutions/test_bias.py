@@ -8,7 +8,7 @@ import pytest
 from convolved import model_of, rewritten, steps_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 
 FUNCTIONS = {"Relu": {}, "Sigmoid": {}, "Tanh": {}, "LeakyRelu": {"alpha": 0.1}, "HardSigmoid": {}}
 CHANNELS = 8
@@ -109,3 +109,29 @@ def test_names_of_results_stay_with_what_they_were():
     assert oracles.interface(changed) == oracles.interface(model)
     assert [node.op_type for node in changed.graph.node] == ["Conv", "Relu", "Squeeze"]
     assert "c" not in {name for node in changed.graph.node for name in node.output}  # it is another value than it was
+
+
+LOW, HIGH = np.float32(-0.2), np.float32(0.5)
+
+
+@pytest.mark.parametrize("bounds", [["low", "high"], ["", "high"], ["low"], ["low", ""]])
+@pytest.mark.parametrize("made", [False, True])  # by nodes that stand behind the convolution
+def test_bounds_move_with_their_function(bounds, made):
+    given = {"low": LOW, "high": HIGH}
+    makers = [
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.asarray(one)))
+        for name, one in given.items()
+        if made and name in bounds
+    ]
+    add, clip = helper.make_node("Add", ["q", "b"], ["s"]), helper.make_node("Clip", ["s", *bounds], ["y"], "clip")
+    model = chain(SQUEEZE, add, *makers, clip, constants=() if made else given.items())
+    changed, forms = rewritten(model)
+    assert forms == ["bias"]
+    made_before = {"", "x", *(one.name for one in changed.graph.initializer)}
+    for node in changed.graph.node:
+        assert made_before.issuperset(node.input)
+        made_before.update(node.output)
+    feeds = {"x": np.random.default_rng(0).standard_normal((2, 3, 1, 6)).astype(np.float32)}
+    ((wanted,), (got,)) = (oracles.run(each, feeds) for each in (model, changed))
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-6)
+    assert (wanted.min() < LOW) == ("low" not in bounds) and (wanted.max() > HIGH) == ("high" not in bounds)
