@@ -82,6 +82,12 @@ def _quantise(view: RuleView) -> AxisRule:
     return AxisRule(same=same, ranks={0: rank})
 
 
+def _quantise_all(view: RuleView) -> AxisRule:
+    """In one scale, which is that of the largest and the smallest of all: two more results."""
+    rank = view.rank(0)
+    return AxisRule(same=aligned(view, (0,)), mixed=frozenset(map(reads, range(rank))), ranks={0: rank, 1: 0, 2: 0})
+
+
 def _norm(view: RuleView) -> AxisRule:
     """A norm over an axis and all behind it: features go on, each scaled by what all of them come to."""
     rank = view.rank(0)
@@ -130,6 +136,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(SOFTMAX, _softmax),
     **dict.fromkeys(REDUCING, _reduce),
     "Dropout": _dropout,
+    "DynamicQuantizeLinear": _quantise_all,
     **MOVING_RULES,
     **PRODUCT_RULES,
     **WINDOW_RULES,

@@ -34,6 +34,34 @@ def _matmul(view: RuleView) -> AxisRule:
     return AxisRule(same=(*same, inner), mixed=frozenset(inner), ranks={0: rank})
 
 
+def _quantised(view: RuleView) -> AxisRule:
+    """A product of integers: scales and zero points are one number, or one for each column of the weight."""
+    is_linear = view.node.op_type == "QLinearMatMul"
+    right, columns, scalars = (3, (4, 5), (1, 2, 6, 7)) if is_linear else (1, (3,), (2,))
+    a, b = view.rank(0), view.rank(right)
+    told = [index for index in (*columns, *scalars) if view.operand(index) is not None]
+    several = [index for index in told if any(extent != 1 for extent in view.extents(index))]
+    if a < 2 or b != 2 or any(index not in columns or view.rank(index) != 1 for index in several):
+        raise UnknownRuleError("is an unusual product")
+    inner = (reads(a - 1), reads(0, right))
+    outer = (reads(1, right), *(reads(0, index) for index in several), makes(a - 1))
+    rows = ((reads(axis), makes(axis)) for axis in range(a - 1))
+    return AxisRule(same=(*rows, outer, inner), mixed=frozenset(inner), ranks={0: a})
+
+
+def _packed(view: RuleView) -> AxisRule:
+    """MatMulNBits: columns of the weight are the first axis of what is stored; along the other one blocks have scales.
+
+    The entries of a block have to stay together, so that features that are multiplied have an order.
+    """
+    rank = view.rank(0)
+    if view.operand(4) is not None or any(view.rank(index) != 2 for index in (2, 3) if view.operand(index) is not None):
+        raise UnknownRuleError("has scales without a dimension for columns, or an order of its own")
+    stored = [reads(0, index) for index in (1, 2, 3, 5) if view.operand(index) is not None]
+    rows = ((reads(axis), makes(axis)) for axis in range(rank - 1))
+    return AxisRule(same=(*rows, (*stored, makes(rank - 1))), ranks={0: rank})
+
+
 def _gemm(view: RuleView) -> AxisRule:
     rows, inner_a = (1, 0) if view.attribute("transA", 0) else (0, 1)
     columns, inner_b = (0, 1) if view.attribute("transB", 0) else (1, 0)
@@ -88,6 +116,8 @@ def _einsum(view: RuleView) -> AxisRule:
 PRODUCT_RULES: dict[str, Callable[[RuleView], AxisRule]] = {
     **dict.fromkeys(("MatMul", "FusedMatMul"), _matmul),
     **dict.fromkeys(("Gemm", "FusedGemm"), _gemm),
+    **dict.fromkeys(("MatMulInteger", "QLinearMatMul"), _quantised),
     "Conv": _conv,
     "Einsum": _einsum,
+    "MatMulNBits": _packed,
 }

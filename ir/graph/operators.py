@@ -77,7 +77,9 @@ IMPURE = DRAWING | LOOPS | RECURRENT | {"Dropout", "If", "SequenceMap", "Optiona
 
 # Operators of ONNX Runtime's own domain that are understood, those of its fusions first; some of them it also writes
 # into the default domain. Others there may share a name with one of ONNX and compute something else.
-MICROSOFT = VECTOR_BIASED | SKIP_NORMS | {"QuickGelu", "Gelu", "FusedMatMul", "FusedGemm"} | QUANTISING
+MICROSOFT = (
+    VECTOR_BIASED | SKIP_NORMS | {"QuickGelu", "Gelu", "FusedMatMul", "FusedGemm"} | QUANTISING | {"MatMulNBits"}
+)
 
 
 def is_standard(node: ir.Node) -> bool:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.axes.axis_rule import Operand, RuleView
+from ...ir.axes.axis_rule import Operand
 from ...ir.axes.shared_axis import Dim
+from ...ir.graph.node import FLOATS
 from ...ir.onnx_ir import onnx_ir as ir
-from .axis_classes import Constraint, Masks
+from .axis_classes import Masks
 from .bounds.forward import Facts
 from .bounds.interval import Bools, Floats
-from .bounds.products import is_padded, weight_of
-from .sums import softmax_ignores, sum_over, sums_of
 
-__all__ = ["Contraction", "FoldedConstant", "Tiny", "contraction_of", "convolution_of"]
+__all__ = ["Contraction", "FoldedConstant", "Tiny", "held_along"]
 
 FEW = 32  # results that are looked at first
 
@@ -55,6 +54,7 @@ class Contraction:
     scale: float  # that the product is multiplied by
     layout: str
     facts: Facts
+    matrix: Callable[[], npt.NDArray[Any]] | None = None  # reads the weight as (in, out) where it is stored otherwise
 
     @property
     def dims(self) -> Sequence[Dim]:
@@ -92,7 +92,7 @@ class Contraction:
     def extents(self, masks: Masks) -> tuple[int, int, int, int]:
         """In and out of the product as one dense one, before and once what goes has gone; windows count as inputs."""
         shape, _ = self.facts.sizes.constants.describe(self.weight.value)
-        window = int(np.prod(shape[2:], dtype=np.int64))
+        window = int(np.prod(shape[2:], dtype=np.int64)) if self.matrix is None else 1
         sides = masks.of(self.inner), masks.of(self.outer)
         # Each group is a product of its own: all of them together count as many multiply-adds as one of them alone.
         sizes = [side.size for side in sides] + [int(side.sum()) for side in sides]
@@ -103,7 +103,8 @@ class Contraction:
     @property
     def itemsize(self) -> int:
         """Bytes of an entry of the weight."""
-        return int(self.facts.sizes.constants.describe(self.weight.value)[1].itemsize)
+        kind = self.facts.sizes.constants.describe(self.weight.value)[1]
+        return int(kind.itemsize) if kind in FLOATS else 4  # what is predicted is the product of floats
 
     def stored(self) -> npt.NDArray[Any]:
         """The weight as it is stored."""
@@ -111,6 +112,8 @@ class Contraction:
 
     def stack(self) -> npt.NDArray[Any]:
         """The weight as (groups, in, out, window)."""
+        if self.matrix is not None:
+            return self.matrix()[None, :, :, None]
         weight = self.stored()
         flat = weight.reshape(*weight.shape[:2], -1)
         if self.layout == "io":
@@ -140,100 +143,12 @@ def _reads(stack: npt.NDArray[Any], outer: Bools, tiny: float) -> tuple[Bools, B
     return reads.any(axis=-1).reshape(-1), (~np.isfinite(largest)).any(axis=-1).reshape(-1)
 
 
-def contraction_of(node: ir.Node, facts: Facts, tiny: Tiny) -> list[Constraint] | None:
-    """What has to stay of the axes that a product sums over; None where it is not known how it is summed."""
-    view = RuleView(node, facts.sizes.constants, facts.sizes)
-    if node.op_type in ("MatMul", "FusedMatMul"):
-        return _of_matmul(view, facts, tiny)
-    if node.op_type in ("Gemm", "FusedGemm"):
-        return _of_gemm(view, facts, tiny)
-    return sums_of(node, facts)
-
-
-def _of_matmul(view: RuleView, facts: Facts, tiny: Tiny) -> list[Constraint] | None:
-    node, (a, b) = view.node, (view.rank(0), view.rank(1))
-    turned = [bool(view.attribute(name, 0)) for name in ("transA", "transB")]
-    scale = float(view.attribute("alpha", 1.0))
-    left, right = (node.inputs[index] for index in (0, 1))
-    assert left is not None and right is not None
-    if weight_of(view, 1) is not None and b == 2 and a >= 1:
-        layout = "oi" if turned[1] else "io"
-        inner = (left, a - 2 if turned[0] and a > 1 else a - 1)
-        return [_constant(facts, inner, Operand(node, 1), layout=layout, at=1, tiny=tiny, scale=scale)]
-    if weight_of(view, 0) is not None and a == 2 and b >= 2:
-        layout = "io" if turned[0] else "oi"
-        inner = (right, b - 1 if turned[1] else b - 2)
-        return [_constant(facts, inner, Operand(node, 0), layout=layout, at=2, tiny=tiny, scale=scale)]
-    ends = []
-    for index, rank in enumerate((a, b)):
-        last = (index == 0) != turned[index] or rank == 1
-        ends.append((index, rank - 1 if last else rank - 2))
-    return [sum_over(facts, node, ends, shifts=softmax_ignores(facts, node))]
-
-
-def _of_gemm(view: RuleView, facts: Facts, tiny: Tiny) -> list[Constraint] | None:
-    node = view.node
-    x, added = node.inputs[0], view.operand(2)
-    if weight_of(view, 1) is None or x is None:
-        return None
-    turned = [bool(view.attribute(name, 0)) for name in ("transA", "transB")]
-    beta = float(view.attribute("beta", 1.0))
-    folds = added is None or (added in view.constants and beta == 1.0)
-    scale = float(view.attribute("alpha", 1.0))
-    inner, layout = (x, 0 if turned[0] else 1), "oi" if turned[1] else "io"
-    found = _constant(facts, inner, Operand(node, 1), layout=layout, at=1, tiny=tiny, scale=scale)
-    return [replace(found, folds=folds)]
-
-
-def _constant(
-    facts: Facts,
-    inner: Dim,
-    weight: Operand,
-    *,
-    layout: str,
-    at: int,
-    tiny: Tiny,
-    groups: int = 1,
-    scale: float = 1.0,
-) -> Contraction:
-    """A product with a constant, held against what is known of what it multiplies."""
-    rows = 1 if layout == "oi" else 0  # the axis of the weight along what it multiplies
+def held_along(facts: Facts, inner: Dim, count: int) -> Floats:
+    """What each place of an axis of a value always holds, NaN where that is not known."""
     place, axis = inner
     assert isinstance(place, ir.Value)
     bounds = facts.of(place)
-    shape, kind = facts.sizes.constants.describe(weight.value)
-    count = shape[0] if layout == "ti" else shape[rows] * groups
-    held = np.full(count, np.nan)
-    if bounds is not None:
-        low, high = bounds.along(axis, count)
-        held = np.where((low == high) & np.isfinite(low), low, np.nan)
-    return Contraction(
-        node=weight.node,
-        inner=inner,
-        outer=(weight, 1 - rows),
-        result_axis=at,
-        weight=weight,
-        groups=groups,
-        constants=held,
-        folds=True,
-        tiny=tiny(weight.value, kind),
-        scale=scale,
-        layout=layout,
-        facts=facts,
-    )
-
-
-def convolution_of(node: ir.Node, facts: Facts, tiny: Tiny) -> Contraction | None:
-    """What a convolution with constant kernels reads of its channels; None where they are not constant."""
-    view = RuleView(node, facts.sizes.constants, facts.sizes)
-    x, W = node.inputs[0], weight_of(view, 1)
-    if x is None or W is None or view.operand(3) is not None:
-        return None
-    turned = node.op_type == "ConvTranspose"
-    bias = view.operand(2)
-    kernel = view.constants.describe(W)[0][2:]
-    exact = not is_padded(view, kernel) and (bias is None or bias in view.constants)
-    groups = int(view.attribute("group", 1))
-    layout, at = "ti" if turned else "oi", len(kernel) + 1
-    found = _constant(facts, (x, 1), Operand(node, 1), layout=layout, at=at, tiny=tiny, groups=groups)
-    return replace(found, folds=exact)
+    if bounds is None:
+        return np.full(count, np.nan)
+    low, high = bounds.along(axis, count)
+    return np.where((low == high) & np.isfinite(low), low, np.nan)

@@ -9,14 +9,18 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.axes.axis_rule import AxisRef, AxisRule, Operand, Place
+from ...ir.axes.axis_rule import AxisRef, AxisRule, Operand, Place, RuleView
 from ...ir.axes.shared_axis import Dim
 from ...ir.graph.operators import CONVOLUTIONS, MEASURING, is_one_of, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import AxisClasses, Constraint
+from .bounds.attention import heads_of
 from .bounds.forward import Facts
 from .constraints import CutPlaces, Grid, Pinned
-from .contraction import Contraction, Tiny, contraction_of, convolution_of
+from .contraction import Contraction, Tiny
+from .heads import relate_heads
+from .quantised import packed_blocks
+from .readers import contraction_of, convolution_of
 
 __all__ = ["GROUPS", "Relations", "relations_of"]
 
@@ -74,6 +78,9 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
     if is_standard(node) and node.op_type in CONVOLUTIONS and (relation := convolution_of(node, facts, tiny)):
         _relate_convolution(found, facts, node, relation)
         return
+    if isinstance(rule, str) and (heads := heads_of(RuleView(node, constants, facts.sizes))) is not None:
+        found.constraints.extend(relate_heads(found.classes, heads))
+        return
     if isinstance(rule, str):
         found.pin(facts, own.values(), node)
         return
@@ -98,6 +105,11 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         found.contractions.extend([one for one in sums if isinstance(one, Contraction)])
     else:
         found.constraints.append(Pinned([dim(ref) for ref in rule.mixed], node))
+    if node.op_type == "MatMulNBits" and (packed := packed_blocks(node, facts)) is not None:
+        found.classes.join(packed.tied)
+        found.constraints.extend([*packed.constraints, packed.product])
+        found.contractions.append(packed.product)
+        free |= {AxisRef(False, index, axis) for index, axis in packed.about}
     moved = list(_moved(found, node, rule, dim))
     free |= {ref for refs, _ in moved for ref in refs}
     found.constraints.extend([constraint for _, some in moved for constraint in some])

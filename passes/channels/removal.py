@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...ir.axes.axis_rule import Place
+from ...ir.axes.axis_rule import Operand, Place
 from ...ir.axes.shared_axis import Dim
 from ...ir.graph.constants import Constants
 from ...ir.graph.operators import CONVOLUTIONS
@@ -16,6 +16,7 @@ from .axis_classes import Constraint, Masks
 from .bounds.forward import facts_of
 from .bounds.interval import Bools
 from .contraction import Contraction, FoldedConstant
+from .heads import HEADS, KEYS
 from .relations import GROUPS, Relations, relations_of
 
 __all__ = ["Removal", "removal_of"]
@@ -48,6 +49,14 @@ class Removal:
             if one.node is node and dim in self.masks.classes.virtual and not self.masks.of(dim).all():
                 return int(self.masks.of(dim).sum())
         return None
+
+    def heads(self, node: ir.Node) -> tuple[int, int] | None:
+        """How many heads of queries and of keys of an attention operator stay; None where that is all, or has none."""
+        dims = [(Operand(node, 0), own) for own in (HEADS, KEYS)]
+        if not all(dim in self.masks.classes.virtual for dim in dims):
+            return None
+        queries, keys = (self.masks.of(dim) for dim in dims)
+        return None if queries.all() else (int(queries.sum()), int(keys.sum()))
 
     def folds(self) -> list[FoldedConstant]:
         """What the places that go added to products."""
@@ -118,6 +127,8 @@ def _widened(masks: Masks, contractions: Iterable[Contraction]) -> bool:
 def _hold_back(masks: Masks, asked: Mapping[tuple[str, int], Bools]) -> None:
     """Keep whatever is not asked to go."""
     for root, dims in masks.classes.sets.groups().items():
+        if not any(isinstance(place, ir.Value) for place, _ in dims):
+            continue  # blocks of a packed weight, which follow from channels
         own = [
             asked[key]
             for place, axis in dims

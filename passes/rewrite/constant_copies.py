@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ...ir.axes.constant_permutation import operand_orders, problem
 from ...ir.graph.constants import Constants
+from ...ir.graph.node import FLOATS
 from ...ir.graph.survey import Survey
 from ...ir.io.tensors import read
 from ...ir.onnx_ir import onnx_ir as ir
@@ -122,6 +123,11 @@ class NewConstants:
     def is_constant(self, value: ir.Value) -> bool:
         """Whether a value is a constant of the model as it is by now."""
         return value in Constants(self.model)
+
+    def is_float(self, value: ir.Value) -> bool:
+        """Whether a value is one of floats."""
+        constants = Constants(self.model)
+        return value in constants and constants.describe(value)[1] in FLOATS
 
     def is_plain(self, value: ir.Value) -> bool:
         """Whether it is one that is stored."""

@@ -128,7 +128,7 @@ def _fold(model: ir.Model, fold: FoldedConstant, new: NewConstants, names: Names
             reader.replace_input_with(place, new.sum_of(bias, added, like=bias))
             drop_unread(model, bias)
             return
-    weight = next(value for value in node.inputs if value is not None and new.is_constant(value))
+    weight = next(value for value in node.inputs if value is not None and new.is_float(value))
     shape = result.shape if result.is_graph_output() else None
     output = ir.Value(name=names.fresh(f"{result.name}/{CUT}"), type=result.type, shape=shape)
     users = [(use.node, use.idx) for use in uses]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...ir.axes.axis_rule import Operand, Place, RuleView
-from ...ir.graph.operators import CONVOLUTIONS, is_standard
+from ...ir.graph.operators import ATTENTION, CONVOLUTIONS, MICROSOFT, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.provenance import ORIGIN, ROLE
 from ..channels.bounds.interval import Bools
@@ -19,6 +19,7 @@ from .edit import drop_unread
 
 __all__ = ["Shapes"]
 
+COUNTS = ("num_heads", "q_num_heads"), ("kv_num_heads",)  # of the heads of queries, and of keys
 ATTRIBUTES_BECAME_INPUTS = {"Split": 13, "Slice": 10}  # at these operator sets
 
 
@@ -33,7 +34,12 @@ class Shapes:
 
     def edit(self, node: ir.Node) -> int | None:
         """Correct what one node says of shapes; returns which constant has no channels to cut any more."""
-        if not is_standard(node):
+        if node.op_type in ATTENTION and (heads := self.removal.heads(node)) is not None:
+            names = {name: count for pair, count in zip(COUNTS, heads, strict=True) for name in pair}
+            for name in names.keys() & node.attributes.keys():
+                node.attributes[name] = ir.AttrInt64(name, names[name])
+            return None
+        if not is_standard(node) and node.op_type not in MICROSOFT:
             return None
         if node.op_type in ("Reshape", "Expand"):
             self._target(node)
@@ -43,9 +49,20 @@ class Shapes:
             self._slice(node)
         elif node.op_type == "Gather":
             return self._gather(node)
+        elif node.op_type == "MatMulNBits":
+            self._packed(node)
         elif node.op_type in CONVOLUTIONS and (groups := self.removal.groups(node)) is not None:
             node.attributes["group"] = ir.AttrInt64("group", groups)
         return None
+
+    def _packed(self, node: ir.Node) -> None:
+        """The sizes of a weight whose entries are packed: K channels by N results."""
+        result = node.outputs[0]
+        rank = len(self.removal.relations.facts.sizes.of(result) or ())
+        for name, place in (("K", node.inputs[0]), ("N", result)):
+            mask = None if place is None else self.removal.stays(place, rank - 1)
+            if mask is not None:
+                node.attributes[name] = ir.AttrInt64(name, int(mask.sum()))
 
     @property
     def _opset(self) -> int:

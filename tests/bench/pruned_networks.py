@@ -54,7 +54,11 @@ class Layer(nn.Module):
 
 @dataclass(frozen=True)
 class Encoder:
-    """Sizes of an encoder like BERT: of its heads and hidden units so many are dead or constant."""
+    """Sizes of an encoder like BERT: of its heads and hidden units so many are dead or constant.
+
+    run: how many hidden units beside one another are alive or not together; constants: whether some that go are numbers
+    that are not zero.
+    """
 
     layers: int = 2
     width: int = 384
@@ -63,10 +67,12 @@ class Encoder:
     dead_heads: int = 5
     dead_share: float = 0.6
     gated: bool = False
+    run: int = 1
+    constants: bool = True
 
     @property
     def dead_hidden(self) -> int:
-        return int(self.dead_share * self.hidden)
+        return int(self.dead_share * self.hidden / self.run) * self.run
 
     def pruned(self, rng: np.random.Generator) -> nn.Module:
         """Weights of zeros: dead heads have a value bias that is alive, every other unit is dead, the rest constant."""
@@ -81,7 +87,11 @@ class Encoder:
                     own.weight[places] = 0
                 for own in (attention.query, attention.key):
                     own.bias[places] = 0
-                gone = rng.permutation(self.hidden)[: self.dead_hidden]
+                runs = rng.permutation(self.hidden // self.run)[: self.dead_hidden // self.run]
+                gone = (runs[:, None] * self.run + np.arange(self.run)).reshape(-1)
+                if not self.constants:
+                    attention.value.bias[places] = 0
+                    layer.up.weight[gone] = layer.up.bias[gone] = 0
                 layer.down.weight[:, gone[::2]] = 0
                 layer.up.weight[gone[1::2]] = 0
                 if layer.gate is not None:
@@ -202,8 +212,10 @@ def _norms(net: nn.Module) -> Iterator[tuple[tuple[str, int], nn.BatchNorm2d]]:
             yield ("between", stream), own[-1]
 
 
-def exported(net: nn.Module, x: torch.Tensor, *, folded: bool = True, half: bool = False) -> onnx.ModelProto:
-    """The network in evaluation, batch and what else is no channel open; folded: norms into convolutions."""
+def exported(
+    net: nn.Module, x: torch.Tensor, *, folded: bool = True, half: bool = False, closed: bool = False
+) -> onnx.ModelProto:
+    """The network in evaluation; folded: norms into convolutions; closed: batch and what else is no channel as in x."""
     net = net.eval()
     if half:
         net, x = net.half(), x.half()
@@ -220,7 +232,7 @@ def exported(net: nn.Module, x: torch.Tensor, *, folded: bool = True, half: bool
             opset_version=OPSET,
             input_names=["x"],
             output_names=["y"],
-            dynamic_axes={"x": open_},
+            dynamic_axes=None if closed else {"x": open_},
             training=training,
             do_constant_folding=folded,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,9 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.node import FLOATS
 from ....ir.graph.operators import CONVOLUTIONS, is_one_of
 from ....ir.onnx_ir import onnx_ir as ir
+from .attention import Heads, attended, heads_of
 from .elementwise import ELEMENTWISE
+from .integers import INTEGERS
 from .interval import Interval, constant, tidied, unknown
 from .moving import MOVING
 from .products import PRODUCTS
@@ -23,15 +25,22 @@ from .windows import WINDOWS
 
 __all__ = ["Facts", "facts_of"]
 
-OTHERS: dict[str, Any] = {**MOVING, **PRODUCTS, **WINDOWS}
+ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
+INTEGERS_INSIDE = 4  # the accuracy level from which MatMulNBits quantises what it multiplies
+OTHERS: dict[str, Any] = {**INTEGERS, **MOVING, **PRODUCTS, **WINDOWS}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """What is known of one model: `rules` of its nodes, bounds of its values, and the extents of both."""
+    """What is known of one model: `rules` of its nodes, bounds of its values, and the extents of both.
+
+    quantised: nodes of which something is rounded to integers later on, which makes much of what rounding makes of a
+    result that is computed another way.
+    """
 
     sizes: Sizes
     rules: Mapping[ir.Node, AxisRule | str]
+    quantised: Collection[ir.Node] = ()
     bounds: dict[ir.Value, Interval] = field(default_factory=dict)
 
     def of(self, value: ir.Value) -> Interval | None:
@@ -58,13 +67,16 @@ def facts_of(model: ir.Model, constants: Constants) -> Facts:
     """The facts of a main graph whose shapes were inferred; reads every weight of a product once, one at a time."""
     sizes = Sizes(constants)
     rules: dict[ir.Node, AxisRule | str] = {}
-    facts = Facts(sizes, rules)
+    facts = Facts(sizes, rules, _quantised(model.graph, constants))
     for node in model.graph:
         if node.outputs and all(value in constants for value in node.outputs):
             continue
         rules[node] = rule = (
             "is a local function" if node.op_identifier() in model.functions else axis_rule(node, sizes)
         )
+        if isinstance(rule, str) and (heads := heads_of(RuleView(node, constants, sizes))) is not None:
+            _attend(facts, heads)
+            continue
         if isinstance(rule, str):
             # A product needs no rule of its axes where the weight tells them, as that of a convolution in groups.
             if not is_one_of(node, CONVOLUTIONS):
@@ -77,6 +89,30 @@ def facts_of(model: ir.Model, constants: Constants) -> Facts:
             if one is not None and extents is not None and not one.is_unknown and one.rank <= len(extents):
                 facts.bounds[value] = _of_rank(one, len(extents))
     return facts
+
+
+def _attend(facts: Facts, heads: Heads) -> None:
+    """Learn the extents and bounds of the result of an attention operator."""
+    result, values = heads.view.node.outputs[0], heads.view.operand(2)
+    if facts.sizes.of(result) is None:
+        facts.sizes.learned[result] = heads.extents
+    bounds = None if values is None else facts.of(values)
+    found = None if bounds is None else attended(heads, bounds)
+    if found is not None and not found.is_unknown:
+        facts.bounds[result] = found
+
+
+def _quantised(graph: ir.Graph, constants: Constants) -> set[ir.Node]:
+    """The nodes from which a value comes to an operator that makes it integers."""
+    found: set[ir.Node] = set()
+    for node in reversed(graph):
+        first = node.inputs[0] if node.inputs else None
+        own = node.op_type in ROUNDING and first is not None and first not in constants
+        level = node.attributes.get("accuracy_level")
+        own = own or (node.op_type == "MatMulNBits" and level is not None and level.as_int() >= INTEGERS_INSIDE)
+        if own or any(use.node in found for value in node.outputs for use in value.uses()):
+            found.add(node)
+    return found
 
 
 def _of_rank(one: Interval, rank: int) -> Interval:

@@ -1,4 +1,4 @@
-"""Bounds through operators that move elements, and that make them integers."""
+"""Bounds through operators that move elements."""
 
 from __future__ import annotations
 
@@ -139,60 +139,12 @@ def _softmax(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Inter
     return Interval(0 * ones, ones, axes[0] if len(axes) == 1 else None)
 
 
-def _quantise(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
-    """To integers, where rounding cannot decide which."""
-    x, scale, zero = _scaled(view, given)
-    with np.errstate(invalid="ignore"):
-        ratio = np.where(x.known, x.low / scale.low, 0.0)
-    sure = x.known & scale.known & zero.known & (np.abs(np.abs(ratio - np.floor(ratio)) - 0.5) > NEAR_HALF)
-    whole = np.rint(ratio) + zero.low
-    info = _integers(view)
-    sure &= (whole >= info[0]) & (whole <= info[1])
-    return Interval(np.where(sure, whole, -np.inf), np.where(sure, whole, np.inf))
-
-
-def _dequantise(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
-    x, scale, zero = _scaled(view, given)
-    sure = x.known & scale.known & zero.known
-    value = np.where(sure, (x.low - zero.low) * scale.low, 0.0)
-    return Interval(np.where(sure, value, -np.inf), np.where(sure, value, np.inf))
-
-
-def _scaled(view: RuleView, given: Sequence[Interval]) -> tuple[Interval, Interval, Interval]:
-    """What is scaled, the scale and the zero point, each along the axis that they are for."""
-    x = given[0]
-    axis = view.axis(x.rank, 1) if x.rank > 1 else 0
-
-    def along(one: Interval) -> Interval:
-        shape = [1] * x.rank
-        if one.low.size != 1:
-            shape[axis] = one.low.size
-        return one.moved(lambda side: side.reshape(shape))
-
-    scale = along(given[1])
-    return x, scale, along(given[2]) if len(given) > 2 else scale.moved(np.zeros_like)
-
-
-def _integers(view: RuleView) -> tuple[float, float]:
-    """The least and the largest integer that a QuantizeLinear makes."""
-    zero = view.operand(2)
-    kind = view.constants.describe(zero)[1] if zero is not None and zero in view.constants else None
-    if kind is None:
-        return (0, 255)
-    info = np.iinfo(kind.numpy())
-    return float(info.min), float(info.max)
-
-
-NEAR_HALF = 1e-3  # of a step: nearer to the middle of two integers, rounding may decide which it is
-
 MOVING: dict[str, Transfer] = {
     **dict.fromkeys(("Squeeze", "Transpose", "Unsqueeze"), by_groups),
     **dict.fromkeys(("Reshape", "Flatten"), _reshape),
     **dict.fromkeys(("Slice", "Split"), _cut),
     "Concat": _concat,
-    "DequantizeLinear": _dequantise,
     "Expand": _expand,
     "Gather": _gather,
-    "QuantizeLinear": _quantise,
     "Softmax": _softmax,
 }

@@ -1,0 +1,106 @@
+"""Bounds through quantisation, and through products of integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from ....ir.axes.axis_rule import AxisRule, RuleView
+from .interval import Bools, Interval
+from .products import weight_of
+
+__all__ = ["INTEGERS"]
+
+Transfer: TypeAlias = "Callable[[RuleView, AxisRule, Sequence[Interval]], Interval | list[Interval] | None]"
+
+NEAR_HALF = 1e-3  # of a step: nearer to the middle of two integers, rounding may decide which it is
+
+
+def _quantise(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
+    """To integers, where rounding cannot decide which."""
+    x, scale, zero = _scaled(view, given)
+    with np.errstate(invalid="ignore"):
+        ratio = np.where(x.known, x.low / scale.low, 0.0)
+    sure = x.known & scale.known & zero.known & (np.abs(np.abs(ratio - np.floor(ratio)) - 0.5) > NEAR_HALF)
+    whole = np.rint(ratio) + zero.low
+    info = _integers(view)
+    sure &= (whole >= info[0]) & (whole <= info[1])
+    return Interval(np.where(sure, whole, -np.inf), np.where(sure, whole, np.inf))
+
+
+def _dequantise(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
+    x, scale, zero = _scaled(view, given)
+    sure = x.known & scale.known & zero.known
+    value = np.where(sure, (x.low - zero.low) * scale.low, 0.0)
+    return Interval(np.where(sure, value, -np.inf), np.where(sure, value, np.inf))
+
+
+def _scaled(view: RuleView, given: Sequence[Interval]) -> tuple[Interval, Interval, Interval]:
+    """What is scaled, the scale and the zero point, each along the axis that they are for."""
+    x = given[0]
+    axis = view.axis(x.rank, 1) if x.rank > 1 else 0
+
+    def along(one: Interval) -> Interval:
+        shape = [1] * x.rank
+        if one.low.size != 1:
+            shape[axis] = one.low.size
+        return one.moved(lambda side: side.reshape(shape))
+
+    scale = along(given[1])
+    return x, scale, along(given[2]) if len(given) > 2 else scale.moved(np.zeros_like)
+
+
+def _integers(view: RuleView) -> tuple[float, float]:
+    """The least and the largest integer that a QuantizeLinear makes."""
+    zero = view.operand(2)
+    kind = view.constants.describe(zero)[1] if zero is not None and zero in view.constants else None
+    if kind is None:
+        return (0, 255)
+    info = np.iinfo(kind.numpy())
+    return float(info.min), float(info.max)
+
+
+def _product(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval | None:
+    """A column of zeros makes zero, which a QLinearMatMul writes as its zero point."""
+    linear = view.node.op_type == "QLinearMatMul"
+    weight, point = weight_of(view, 3 if linear else 1), view.operand(5 if linear else 3)
+    if weight is None:
+        return None
+    stored = view.constants.read(weight)
+    if point is not None and point not in view.constants:
+        return None
+    zero: Bools = np.asarray((stored == (0 if point is None else view.constants.read(point))).all(axis=0))
+    made = 0.0
+    if linear:
+        own = view.small(7)
+        if own is None or own.size != 1:
+            return None
+        made = float(own.item())
+    zero = zero.reshape((1,) * (view.rank(0) - 1) + zero.shape)
+    return Interval(np.where(zero, made, -np.inf), np.where(zero, made, np.inf))
+
+
+def _packed(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval | None:
+    """A product of a packed weight whose columns have a scale, or entries that are all the zero point."""
+    scales = weight_of(view, 2)
+    if scales is None or view.rank(2) != 2:
+        return None
+    zero: Bools = np.asarray((view.constants.read(scales) == 0).all(axis=1))
+    low, high = np.where(zero, 0.0, -np.inf), np.where(zero, 0.0, np.inf)
+    if view.operand(5) is not None:
+        bias = weight_of(view, 5)
+        if bias is None:
+            return None
+        low, high = (side + view.constants.read(bias).astype(np.float64) for side in (low, high))
+    led = (1,) * (view.rank(0) - 1)
+    return Interval(low.reshape(led + low.shape), high.reshape(led + high.shape))
+
+
+INTEGERS: dict[str, Transfer] = {
+    **dict.fromkeys(("MatMulInteger", "QLinearMatMul"), _product),
+    "DequantizeLinear": _dequantise,
+    "MatMulNBits": _packed,
+    "QuantizeLinear": _quantise,
+}
