@@ -41,6 +41,9 @@ __all__ = [
 ]
 
 
+MADE_UP = "unk__"  # names of extents that ONNX's shape inference knows nothing of
+
+
 class AxisRef(NamedTuple):
     """An axis of what a node reads or makes: of which result or operand, `slot`; counted from the first, 0."""
 
@@ -120,10 +123,14 @@ Groups: TypeAlias = "tuple[tuple[AxisRef, ...], ...]"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sizes:
-    """The extents of values and constants; those of fused operators, which ONNX does not infer, are learned."""
+    """The extents of values and constants; those of fused operators, which ONNX does not infer, are learned.
+
+    made_up: what extents are that inference only gave a name, as that of the heads in a Reshape to (…, -1, 32).
+    """
 
     constants: Constants
     learned: dict[ir.Value, Extents] = field(default_factory=dict)
+    made_up: dict[str, int] = field(default_factory=dict)
 
     def of(self, place: Place) -> Extents | None:
         """The extents of a place: names of symbols, None where nothing is known of one or of all."""
@@ -138,7 +145,10 @@ class Sizes:
         shape = shape_of(value)
         if shape is None:
             return self.learned.get(value)
-        return tuple(extent if isinstance(extent, int) else extent.value for extent in shape)
+        return tuple(extent if isinstance(extent, int) else self._named(extent.value) for extent in shape)
+
+    def _named(self, name: str | None) -> int | str | None:
+        return name if name is None else self.made_up.get(name, name)
 
     def extent(self, place: Place, axis: int) -> int | None:
         """How many features lie along an axis, where that is known."""
@@ -152,7 +162,10 @@ class Sizes:
         # is needed, and the rank, for axes that are in no group.
         for index, rank in rule.ranks.items():
             value = node.outputs[index]
-            if shape_of(value) is None:
+            shape = shape_of(value)
+            if shape is not None:
+                self._name(node, rule, index, shape)
+            else:
                 extents: list[int | str | None] = [None] * rank
                 for group in rule.same:
                     common = self._common(node, group)
@@ -160,6 +173,20 @@ class Sizes:
                         if ref.is_result and ref.slot == index:
                             extents[ref.axis] = common
                 self.learned[value] = tuple(extents)
+
+    def _name(self, node: ir.Node, rule: AxisRule, index: int, shape: ir.Shape) -> None:
+        """Learn the extents of axes of a result that have a name which inference made up."""
+        for axis, extent in enumerate(shape):
+            name = None if isinstance(extent, int) else extent.value
+            if name is None or not name.startswith(MADE_UP) or name in self.made_up:
+                continue
+            ref = AxisRef(True, index, axis)
+            group = next((group for group in rule.same if ref in group), None)
+            known = self._common(node, group) if group is not None else None
+            if rule.regrouped is not None and index == 0 and axis < len(rule.regrouped.after):
+                known = rule.regrouped.after[axis]
+            if isinstance(known, int):
+                self.made_up[name] = known
 
     def _common(self, node: ir.Node, group: tuple[AxisRef, ...]) -> int | str | None:
         """The extent to which the operands of a group broadcast."""

@@ -18,28 +18,37 @@ OPSET = 17
 
 
 class Attention(nn.Module):
-    """Self-attention whose heads have `each` features, however many of them there are."""
+    """Self-attention whose heads have `each` features, of which `served` share keys and values."""
 
-    def __init__(self, width: int, heads: int, each: int) -> None:
+    def __init__(self, width: int, heads: int, each: int, served: int = 1) -> None:
         super().__init__()
-        self.heads, self.each = heads, each
-        self.query, self.key, self.value = (nn.Linear(width, heads * each) for _ in range(3))
+        self.heads, self.each, self.served = heads, each, served
+        self.query = nn.Linear(width, heads * each)
+        self.key, self.value = (nn.Linear(width, heads // served * each) for _ in range(2))
         self.output = nn.Linear(heads * each, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         lead = x.shape[:-1]
-        parts = (own(x).view(*lead, self.heads, self.each) for own in (self.query, self.key, self.value))
+        parts = (own(x).view(*lead, -1, self.each) for own in (self.query, self.key, self.value))
         query, key, value = (part.transpose(1, 2) for part in parts)
+        if self.served > 1:
+            key, value = (self._shared(part) for part in (key, value))
         weights = torch.softmax(query @ key.transpose(2, 3) * self.each**-0.5, -1)
         return self.output((weights @ value).transpose(1, 2).reshape(*lead, self.heads * self.each))
+
+    def _shared(self, part: torch.Tensor) -> torch.Tensor:
+        """Each head of keys or values once for each head of the queries that it serves."""
+        batch, length, count = part.shape[0], part.shape[2], self.heads // self.served
+        wide = part[:, :, None].expand(batch, count, self.served, length, self.each)
+        return wide.reshape(batch, self.heads, length, self.each)
 
 
 class Layer(nn.Module):
     """A layer of an encoder, norms behind the sums; the feed-forward network gated where that is asked for."""
 
-    def __init__(self, width: int, heads: int, each: int, hidden: int, gated: bool) -> None:
+    def __init__(self, width: int, heads: int, each: int, hidden: int, gated: bool, served: int) -> None:
         super().__init__()
-        self.attention = Attention(width, heads, each)
+        self.attention = Attention(width, heads, each, served)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.gate = nn.Linear(width, hidden) if gated else None
@@ -57,7 +66,7 @@ class Encoder:
     """Sizes of an encoder like BERT: of its heads and hidden units so many are dead or constant.
 
     run: how many hidden units beside one another are alive or not together; constants: whether some that go are numbers
-    that are not zero.
+    that are not zero; served: heads that share keys and values, and are dead together.
     """
 
     layers: int = 2
@@ -69,6 +78,7 @@ class Encoder:
     gated: bool = False
     run: int = 1
     constants: bool = True
+    served: int = 1
 
     @property
     def dead_hidden(self) -> int:
@@ -81,16 +91,15 @@ class Encoder:
         with torch.no_grad():
             for layer in net:
                 attention = layer.attention
-                heads = np.sort(rng.permutation(self.heads)[: self.dead_heads])
-                places = (heads[:, None] * each + np.arange(each)).reshape(-1)
-                for own in (attention.query, attention.key, attention.value):
-                    own.weight[places] = 0
-                for own in (attention.query, attention.key):
-                    own.bias[places] = 0
+                keys = np.sort(rng.permutation(self.heads // self.served)[: self.dead_heads // self.served])
+                heads = (keys[:, None] * self.served + np.arange(self.served)).reshape(-1)
+                places, shared = ((one[:, None] * each + np.arange(each)).reshape(-1) for one in (heads, keys))
+                attention.query.weight[places] = attention.query.bias[places] = 0
+                attention.key.weight[shared] = attention.value.weight[shared] = attention.key.bias[shared] = 0
                 runs = rng.permutation(self.hidden // self.run)[: self.dead_hidden // self.run]
                 gone = (runs[:, None] * self.run + np.arange(self.run)).reshape(-1)
                 if not self.constants:
-                    attention.value.bias[places] = 0
+                    attention.value.bias[shared] = 0
                     layer.up.weight[gone] = layer.up.bias[gone] = 0
                 layer.down.weight[:, gone[::2]] = 0
                 layer.up.weight[gone[1::2]] = 0
@@ -104,7 +113,8 @@ class Encoder:
 
     def _built(self, heads: int, hidden: int) -> nn.Module:
         each = self.width // self.heads
-        return nn.Sequential(*(Layer(self.width, heads, each, hidden, self.gated) for _ in range(self.layers)))
+        sizes = self.width, heads, each, hidden, self.gated, self.served
+        return nn.Sequential(*(Layer(*sizes) for _ in range(self.layers)))
 
 
 def left(channels: int, share: float) -> int:
@@ -213,12 +223,26 @@ def _norms(net: nn.Module) -> Iterator[tuple[tuple[str, int], nn.BatchNorm2d]]:
 
 
 def exported(
-    net: nn.Module, x: torch.Tensor, *, folded: bool = True, half: bool = False, closed: bool = False
+    net: nn.Module,
+    x: torch.Tensor,
+    *,
+    folded: bool = True,
+    half: bool = False,
+    closed: bool = False,
+    dynamo: bool = False,
 ) -> onnx.ModelProto:
-    """The network in evaluation; folded: norms into convolutions; closed: batch and what else is no channel as in x."""
+    """The network in evaluation; folded: norms into convolutions; closed: batch and what else is no channel as in x.
+
+    dynamo: by the exporter of that name, not out of TorchScript.
+    """
     net = net.eval()
     if half:
         net, x = net.half(), x.half()
+    if dynamo:
+        shapes = (dict.fromkeys(range(x.ndim - 1), torch.export.Dim.DYNAMIC),)
+        made = torch.onnx.export(net, (x,), dynamo=True, verbose=False, dynamic_shapes=shapes, input_names=["x"])
+        assert made is not None
+        return made.model_proto
     held = io.BytesIO()
     training = torch.onnx.TrainingMode.EVAL if folded else torch.onnx.TrainingMode.PRESERVE
     open_ = {0: "n"} if x.ndim == 4 else {0: "n", 1: "t"}

@@ -59,7 +59,13 @@ def _plain(model: onnx.ModelProto, x: np.ndarray) -> onnx.ModelProto:
 
 
 def encoder(
-    name: str, sizes: Encoder, target: float, half: bool = False, to: Format = _plain, stepped: bool = False
+    name: str,
+    sizes: Encoder,
+    target: float,
+    half: bool = False,
+    to: Format = _plain,
+    stepped: bool = False,
+    dynamo: bool = False,
 ) -> Iterator[Figure]:
     """Two layers, 8 sequences of 64; stepped: activations are rounded to integers.
 
@@ -68,7 +74,7 @@ def encoder(
     torch.manual_seed(0)
     x = torch.randn(8, 64, sizes.width)
     nets = sizes.pruned(np.random.default_rng(0)), sizes.never_there()
-    pair = [to(exported(net, x, half=half, closed=stepped), x.numpy()) for net in nets]
+    pair = [to(exported(net, x, half=half, closed=stepped, dynamo=dynamo), x.numpy()) for net in nets]
     yield from _figures(name, pair, x.half() if half else x, target, stepped)
 
 
@@ -90,7 +96,8 @@ def _figures(
     before, never, after = (FOLDER / f"published-{stem}.{kind}.onnx" for kind in ("pruned", "never", "cut"))
     for model, path in zip(pair, (before, never), strict=True):
         onnx.save(model, path)
-    sizes = {"t": x.shape[1]} if x.ndim == 3 and not stepped else None
+    named = [dim.dim_param for dim in pair[0].graph.input[0].type.tensor_type.shape.dim]
+    sizes = {named[1]: x.shape[1]} if x.ndim == 3 and named[1] else None
     batch = None if stepped else [len(x)]
     plan = scission.plan(before, provider="cpu", threads=1, batch=batch, sizes=sizes)
     scission.apply(before, plan, after, overwrite=True)
@@ -176,6 +183,10 @@ ROWS: dict[str, Callable[[], Iterator[Figure]]] = {
         encoder, "BERT-like, MatMulInteger", ZEROS, FORMATS, to=quantised_while_running, stepped=True
     ),
     "bert-4bit": functools.partial(encoder, "BERT-like, MatMulNBits", replace(BERT, run=BLOCK), FORMATS, to=four_bits),
+    "bert-grouped": functools.partial(
+        encoder, "BERT-like, grouped queries", replace(BERT, served=2, dead_heads=4), FORMATS, dynamo=True
+    ),
+    "bert-dynamo": functools.partial(encoder, "BERT-like, dynamo", BERT, FORMATS, dynamo=True),
     "bert-gated": functools.partial(encoder, "BERT-like, gated", replace(BERT, gated=True), FORMATS),
     **{
         f"{name.lower()}{'' if folded else '-norms'}": functools.partial(
