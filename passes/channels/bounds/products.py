@@ -16,6 +16,7 @@ from .interval import Bools, Floats, Interval
 __all__ = ["PRODUCTS", "is_padded", "weight_of"]
 
 ROWS = 64  # of bounds that a product is computed of; where there are more, they are taken together
+MANY = 1 << 15  # entries of a weight
 FEW = 32  # entries of a column that are looked at first
 
 
@@ -73,8 +74,8 @@ def times(x: Interval, W: npt.NDArray[Any], scale: float, rank: int) -> Interval
     out[0] *= -1
     for row in range(low.shape[0]):
         least, most = low[row], high[row]
-        open_ = np.isinf(least) | np.isinf(most)
-        closed = ~(W[open_].any(axis=0) if not open_.all() else _reads(W))
+        open_ = _open(least, most, W.size)
+        closed = ~_reads(W, np.flatnonzero(open_))
         if not closed.any():
             continue
         own = W[:, closed][~open_].astype(np.float64) * scale
@@ -87,11 +88,22 @@ def times(x: Interval, W: npt.NDArray[Any], scale: float, rank: int) -> Interval
     return Interval(out[0].reshape(*shape, N), out[1].reshape(*shape, N))
 
 
-def _reads(W: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Where a column is not zero; most often its first entries tell."""
-    found: npt.NDArray[np.bool_] = np.asarray(W[:FEW].any(axis=0))
+def _open(least: Floats, most: Floats, entries: int) -> Bools:
+    """Inputs of a product that count as having no bounds: beside many entries all but those that are constants.
+
+    What bounds say of a large product is hardly ever narrow, and to find it takes as long as to compute the product.
+    """
+    open_: Bools = np.isinf(least) | np.isinf(most)
+    return open_ if entries <= MANY else open_ | (least != most)
+
+
+def _reads(W: npt.NDArray[Any], rows: npt.NDArray[np.intp]) -> Bools:
+    """Where a column is not zero in some rows; most often the first of them tell."""
+    whole = rows.size == len(W)
+    found: Bools = np.asarray((W[:FEW] if whole else W[rows[:FEW]]).any(axis=0))
     if not found.all():
-        found[~found] = W[:, ~found].any(axis=0)
+        left = np.flatnonzero(~found)
+        found[left] = (W[:, left] if whole else W[np.ix_(rows, left)]).any(axis=0)
     return found
 
 
@@ -143,7 +155,7 @@ def _windows(low: Floats, high: Floats, weight: npt.NDArray[Any], groups: int, t
     else:
         by_group = flat.reshape(groups, -1, *flat.shape[1:])
     least, most = low.reshape(groups, 1, -1), high.reshape(groups, 1, -1)
-    open_ = np.isinf(least) | np.isinf(most)
+    open_ = _open(least, most, weight.size)
     reads = by_group.any(axis=-1)  # (groups, out, in)
     closed = ~(reads & open_).any(axis=-1)
     out = np.full((2, *closed.shape), np.inf)
