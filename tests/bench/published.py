@@ -45,7 +45,8 @@ SHARE = 0.3  # of the channels of nets of convolutions
 PICTURE = 96  # pixels along a side
 TARGET, FORMATS = 0.97, 0.95  # never there over what is left: of plain models, and of those in other formats
 GRAPHS = 500
-ROUNDING = 2e-5  # of the largest output, or of 1, which is what is inside of the networks
+ROUNDING = 2e-5  # of the largest output, or of what is inside of the networks where it cancels
+INSIDE = 4.0
 SESSIONS = 5  # of one model, of which the fastest counts
 STEP = 0.004  # of what is written in 8 bits
 SECONDS = 5.0  # of calls for one ratio
@@ -157,7 +158,7 @@ def _judged(seed: int) -> Counter[str]:
     told: Counter[str] = Counter()
     if found:
         before, after = (run(one, feeds)[0] for one in (proto, ir.to_proto(remove_channels(model.graph, found))))
-        told["different"] += not np.abs(before - after).max() <= ROUNDING * max(np.abs(before).max(), 1)
+        told["different"] += not np.abs(before - after).max() <= ROUNDING * max(np.abs(before).max(), INSIDE)
     for fate, count in account(proto, feeds, made.watched).items():
         told[f"{fate[0]}: {fate[1]}" if isinstance(fate, tuple) else fate] += count
     return told

