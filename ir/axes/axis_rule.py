@@ -131,10 +131,17 @@ class Sizes:
     constants: Constants
     learned: dict[ir.Value, Extents] = field(default_factory=dict)
     made_up: dict[str, int] = field(default_factory=dict)
+    _found: dict[ir.Value, Extents] = field(default_factory=dict)  # while the graph stays as it is
 
     def of(self, place: Place) -> Extents | None:
         """The extents of a place: names of symbols, None where nothing is known of one or of all."""
         value = place.value if isinstance(place, Operand) else place
+        found = self._found.get(value)
+        if found is None and (found := self._looked_up(value)) is not None:
+            self._found[value] = found
+        return found
+
+    def _looked_up(self, value: ir.Value) -> Extents | None:
         # A constant tells its extents itself, also where the graph says nothing or something else of them.
         if value in self.constants:
             try:
@@ -187,6 +194,7 @@ class Sizes:
                 known = rule.regrouped.after[axis]
             if isinstance(known, int):
                 self.made_up[name] = known
+                self._found.clear()
 
     def _common(self, node: ir.Node, group: tuple[AxisRef, ...]) -> int | str | None:
         """The extent to which the operands of a group broadcast."""
