@@ -107,7 +107,7 @@ def _figures(
         # The sums of integers are the same. Functions between them are not, in the last bit, where another number of
         # channels is computed in other lanes; what then is rounded to the other side is a step apart.
         one, other = (run(onnx.load(path), feeds)[0].astype(np.float64) for path in (before, after))
-        share = np.sqrt(((one - other) ** 2).mean() / (one**2).mean())
+        share = float(np.sqrt(((one - other) ** 2).mean() / (one**2).mean()))
         yield at_most(name, "root mean square of what differs / of the output", share, STEP)
     else:
         require_equal(before, after, feeds, ALONE)
