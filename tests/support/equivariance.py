@@ -12,12 +12,19 @@ from scission.ir.graph.constants import Constants
 from scission.ir.graph.shapes import infer_shapes
 from scission.ir.io.load import load
 
+RESULTS = {  # of operators that make other than floats
+    "DynamicQuantizeLinear": (np.uint8, np.float32, np.uint8),
+    "MatMulInteger": (np.int32,),
+    "QLinearMatMul": (np.uint8,),
+    "QuantizeLinear": (np.uint8,),
+}
+
 
 def found(of, **options):
     """(ties, node, sizes, ModelProto) of a case; results have the rank that is inferred."""
     single, shapes, constants = of
-    dtype = np.uint8 if single.op_type == "QuantizeLinear" else np.float32
-    results = dict.fromkeys(single.output, (None, dtype))
+    kinds = RESULTS.get(single.op_type, (np.float32,) * len(single.output))
+    results = {name: (None, kind) for name, kind in zip(single.output, kinds, strict=True)}
     proto = model([single], shapes, results, constants, **{"opset": 20, "domains": [MS]} | options)
     graph = load(proto).graph
     infer_shapes(graph)

@@ -14,7 +14,28 @@ OPERANDS = ([2, 3, 4], [3, 1], [1, 4])  # that broadcast
 PLANES = {"x": [2, 3, 4, 4]}
 
 # Operators that are neither pointwise nor reductions, and are not among the cases that hold.
+WEIGHT = np.arange(20, dtype=np.uint8).reshape(4, 5)
+SCALES = {name: np.float32(0.1) for name in ("s", "r")} | {"t": np.arange(1, 6, dtype=np.float32) / 8}
+POINTS = {name: np.uint8(3) for name in ("z", "v")} | {"u": np.arange(5, dtype=np.uint8)}
+BLOCKS = np.random.default_rng(0).integers(0, 256, (3, 2, 8), np.uint8)  # of 16 entries of four bits
+
 CASES = {
+    "DynamicQuantizeLinear": case("DynamicQuantizeLinear", "x", X, outputs="y s z"),
+    "MatMulInteger": case("MatMulInteger", "x w z u", {"x": ([2, 3, 4], np.uint8)}, {"w": WEIGHT, **POINTS}),
+    "QLinearMatMul": case(
+        "QLinearMatMul", "x s z w t u r v", {"x": ([2, 3, 4], np.uint8)}, {"w": WEIGHT, **SCALES, **POINTS}
+    ),
+    "MatMulNBits": case(
+        "MatMulNBits",
+        "x w t",
+        {"x": [2, 3, 32]},
+        {"w": BLOCKS, "t": np.arange(1, 7, dtype=np.float32).reshape(3, 2)},
+        domain=MS,
+        K=32,
+        N=3,
+        bits=4,
+        block_size=16,
+    ),
     "AveragePool": case("AveragePool", "x", PLANES, kernel_shape=[2, 2]),
     "LpPool": case("LpPool", "x", PLANES, kernel_shape=[2, 2]),
     "GlobalMaxPool": case("GlobalMaxPool", "x", PLANES),
