@@ -71,8 +71,11 @@ def unknown(rank: int) -> Interval:
 
 def constant(array: npt.NDArray[np.generic]) -> Interval:
     """The bounds of a constant; coarser ones where it is large."""
-    wide = array.astype(np.float64)
-    return tidied(Interval(wide, wide))
+    low = high = array
+    while low.size > ENTRIES:  # as they are stored: a table of words is large enough
+        widest = int(np.argmax(low.shape))
+        low, high = low.min(widest, keepdims=True), high.max(widest, keepdims=True)
+    return tidied(Interval(low.astype(np.float64), high.astype(np.float64)))
 
 
 def hull_of(some: Iterable[Interval]) -> Interval:
