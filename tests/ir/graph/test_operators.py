@@ -12,6 +12,7 @@ from scission.ir.graph.operators import BLOCKWISE, COMPARING, MICROSOFT, POINTWI
 
 FUSED = {"FastGelu", "BiasGelu", "QuickGelu", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"}
 FUSED |= {"FusedMatMul", "FusedGemm", "SimplifiedLayerNormalization", "GroupQueryAttention", "MultiHeadAttention"}
+FUSED |= {"MatMulNBits"}
 TRAITS = [name for name in operators.__all__ if name.isupper() and name != "STANDARD"]
 
 
