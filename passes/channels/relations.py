@@ -105,11 +105,7 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         found.contractions.extend([one for one in sums if isinstance(one, Contraction)])
     else:
         found.constraints.append(Pinned([dim(ref) for ref in rule.mixed], node))
-    if node.op_type == "MatMulNBits" and (packed := packed_blocks(node, facts)) is not None:
-        found.classes.join(packed.tied)
-        found.constraints.extend([*packed.constraints, packed.product])
-        found.contractions.append(packed.product)
-        free |= {AxisRef(False, index, axis) for index, axis in packed.about}
+    free |= _relate_packed(found, facts, node)
     moved = list(_moved(found, node, rule, dim))
     free |= {ref for refs, _ in moved for ref in refs}
     found.constraints.extend([constraint for _, some in moved for constraint in some])
@@ -118,6 +114,17 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         rest = [(place, axis) for axis in range(rank) if AxisRef(*key, axis) not in free]
         if rest := [one for one in rest if found.classes.extent(one) > 1]:
             found.constraints.append(Pinned(rest, node))
+
+
+def _relate_packed(found: Relations, facts: Facts, node: ir.Node) -> set[AxisRef]:
+    """Blocks of a packed weight; the axes of its operands that this is about, none for any other node."""
+    packed = packed_blocks(node, facts) if node.op_type == "MatMulNBits" else None
+    if packed is None:
+        return set()
+    found.classes.join(packed.tied)
+    found.constraints.extend([*packed.constraints, packed.product])
+    found.contractions.append(packed.product)
+    return {AxisRef(False, index, axis) for index, axis in packed.about}
 
 
 def _is_read(value: ir.Value) -> bool:
