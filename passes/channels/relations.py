@@ -68,12 +68,7 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
     }
     own |= {(True, index): value for index, value in enumerate(node.outputs)}
     if is_one_of(node, MEASURING):
-        extents = facts.sizes.of(own[False, 0])
-        measured = None if extents is None else _measured(node, len(extents))
-        if measured is None:
-            found.pin(facts, own.values(), node)
-        else:
-            found.constraints.append(Pinned([(own[False, 0], axis) for axis in measured], node))
+        _relate_measured(found, facts, node, own[False, 0])
         return
     if is_standard(node) and node.op_type in CONVOLUTIONS and (relation := convolution_of(node, facts, tiny)):
         _relate_convolution(found, facts, node, relation)
@@ -114,6 +109,16 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         rest = [(place, axis) for axis in range(rank) if AxisRef(*key, axis) not in free]
         if rest := [one for one in rest if found.classes.extent(one) > 1]:
             found.constraints.append(Pinned(rest, node))
+
+
+def _relate_measured(found: Relations, facts: Facts, node: ir.Node, place: Place) -> None:
+    """Axes that a Shape or Size tells the extents of."""
+    extents = facts.sizes.of(place)
+    measured = None if extents is None else _measured(node, len(extents))
+    if measured is None:
+        found.pin(facts, [place], node)
+    else:
+        found.constraints.append(Pinned([(place, axis) for axis in measured], node))
 
 
 def _relate_packed(found: Relations, facts: Facts, node: ir.Node) -> set[AxisRef]:
