@@ -109,11 +109,14 @@ def sum_over(facts: Facts, node: ir.Node, ends: Sequence[tuple[int, int]], *, sh
 def softmax_ignores(facts: Facts, node: ir.Node) -> bool:
     """Whether scores q k only go into a softmax along their last axis, so that what they all have in common is nothing.
 
-    A feature of the keys that is one number, whatever the key, adds the same to all scores of a query.
+    A feature of the keys that is one number, whatever the key, adds the same to all scores of a query. Where the second
+    operand is a vector, it is one key, and the softmax is over what may be queries.
     """
     #     q k = Σ q_j k_j      k_2 = c for every key:  each score of a query has c q_2 in it,
     #                          and softmax(s + c q_2) = softmax(s)
-    value = node.outputs[0]
+    value, keys = node.outputs[0], node.inputs[1]
+    if keys is None or len(facts.sizes.of(keys) or ()) < 2:
+        return False
     while not value.is_graph_output() and len(uses := list(value.uses())) == 1:
         reader, place = uses[0].node, uses[0].idx
         if not is_standard(reader):

@@ -112,6 +112,8 @@ def _fold(model: ir.Model, fold: FoldedConstant, new: NewConstants, names: Names
         node.replace_input_with(2, new.sum_of(bias, fold.added, like=node.inputs[1]))
         if bias is not None:
             drop_unread(model, bias)
+        else:
+            node.attributes.pop("beta", None)  # of a Gemm, which had nothing to multiply by it
         return
     result = node.outputs[0]
     uses = list(result.uses())

@@ -1,4 +1,4 @@
-"""Numbers that tell shapes, once channels are gone: targets of Reshape and Expand, Split, Slice, Gather, groups."""
+"""Numbers that tell shapes, once channels are gone: targets of Reshape and Expand, sizes, pieces, places, groups."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...ir.axes.axis_rule import Operand, Place, RuleView
+from ...ir.graph.node import from_first
 from ...ir.graph.operators import ATTENTION, CONVOLUTIONS, MICROSOFT, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.provenance import ORIGIN, ROLE
@@ -20,7 +21,7 @@ from .edit import drop_unread
 __all__ = ["Shapes"]
 
 COUNTS = ("num_heads", "q_num_heads"), ("kv_num_heads",)  # of the heads of queries, and of keys
-ATTRIBUTES_BECAME_INPUTS = {"Split": 13, "Slice": 10}  # at these operator sets
+ATTRIBUTES_BECAME_INPUTS = {"Split": 13, "Slice": 10, "Squeeze": 13}  # at these operator sets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +50,10 @@ class Shapes:
             self._slice(node)
         elif node.op_type == "Gather":
             return self._gather(node)
+        elif node.op_type == "Resize":
+            self._resize(node)
+        elif node.op_type == "Squeeze":
+            self._squeeze(node)
         elif node.op_type == "MatMulNBits":
             self._packed(node)
         elif node.op_type in CONVOLUTIONS and (groups := self.removal.groups(node)) is not None:
@@ -211,6 +216,30 @@ class Shapes:
         node.replace_input_with(index, self.new.array(array, wish))
         if old is not None:
             drop_unread(self.new.model, old)
+
+    def _resize(self, node: ir.Node) -> None:
+        """The extents that a Resize asks for; axes that are cut keep theirs."""
+        view = self._view(node)
+        cut, sizes = self._cut(node.outputs[0]), view.integers("sizes", 3)
+        if not cut or not sizes:
+            return
+        rank = view.rank(0)
+        axes = [from_first(int(axis), rank) for axis in view.attribute("axes", range(rank))]
+        self._put(node, 3, [int(cut[a].sum()) if a in cut else n for a, n in zip(axes, sizes, strict=True)], "sizes")
+
+    def _squeeze(self, node: ir.Node) -> None:
+        """The axes that a Squeeze drops, written out where it drops those of extent 1: a cut may leave one place."""
+        view = self._view(node)
+        if view.told("axes", 1) is not None or not self._cut(self._place(node, 0)):
+            return
+        gone = [axis for axis, extent in enumerate(view.extents(0)) if extent == 1]
+        if not gone:  # no axes at all would be those of extent 1 again
+            node.op_type = "Identity"
+            node.resize_inputs(1)
+        elif self._opset < ATTRIBUTES_BECAME_INPUTS["Squeeze"]:
+            node.attributes["axes"] = ir.AttrInt64s("axes", gone)
+        else:
+            self._put(node, 1, gone, "axes")
 
     def _gather(self, node: ir.Node) -> int | None:
         """Places along an axis of which some have gone."""

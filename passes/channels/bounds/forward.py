@@ -129,7 +129,7 @@ def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval |
     if op not in ELEMENTWISE and transfer is None:
         return []
     view = RuleView(node, facts.sizes.constants, facts.sizes)
-    if op in ELEMENTWISE and op != "Pow" and _computes_integers(view):
+    if op in ELEMENTWISE and _computes_integers(view):
         return []
     given = []
     for index, value in enumerate(node.inputs):
@@ -150,6 +150,11 @@ def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval |
 
 
 def _computes_integers(view: RuleView) -> bool:
-    """Whether a constant operand is an integer: arithmetic of integers is another one."""
-    known = [value for value in view.node.inputs if value is not None and value in view.constants]
-    return any(view.constants.describe(value)[1].is_integer() for value in known)
+    """Whether an operand or the result is of integers: their arithmetic is another one.
+
+    A power is of the type of what is raised, and may be raised to an integer.
+    """
+    read = view.node.inputs[:1] if view.node.op_type == "Pow" else view.node.inputs
+    known = [value for value in read if value is not None and value in view.constants]
+    kinds = [view.constants.describe(value)[1] for value in known] + [value.dtype for value in view.node.outputs[:1]]
+    return any(kind is not None and kind.is_integer() for kind in kinds)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ....ir.axes.axis_rule import AxisRule, RuleView
+from ....ir.onnx_ir import onnx_ir as ir
 from .interval import Bools, Interval
 from .products import weight_of
 
@@ -53,11 +54,15 @@ def _scaled(view: RuleView, given: Sequence[Interval]) -> tuple[Interval, Interv
 
 
 def _integers(view: RuleView) -> tuple[float, float]:
-    """The least and the largest integer that a QuantizeLinear makes."""
+    """The least and the largest integer that a QuantizeLinear makes: those of its zero point's type, or of the one that
+    it names; raises ValueError where they are not known."""
     zero = view.operand(2)
-    kind = view.constants.describe(zero)[1] if zero is not None and zero in view.constants else None
-    if kind is None:
-        return (0, 255)
+    if zero is None:
+        kind = ir.DataType(int(view.attribute("output_dtype", 0)) or ir.DataType.UINT8)
+    elif zero in view.constants:
+        kind = view.constants.describe(zero)[1]
+    else:
+        raise ValueError("a zero point that is computed")
     info = np.iinfo(kind.numpy())
     return float(info.min), float(info.max)
 

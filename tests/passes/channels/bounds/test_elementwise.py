@@ -62,3 +62,21 @@ def test_a_function_of_two_that_are_bounded_is_within_its_bounds(op):
         return
     chosen = [node(op, "a b", "c"), node("Not", "c", "d"), node("Where", "d a b", "y")]
     assert holds([*nodes, *chosen], weights, "y") > 0
+
+
+@pytest.mark.parametrize(("base", "exponent", "known"), [(np.int32, np.float32, 0), (np.float32, np.int64, 6)])
+def test_a_power_of_integers_is_one(base, exponent, known):
+    constants = np.array([0.5, 1.5, 2, 0, 3, 1])
+    if base is np.int32:
+        nodes = [node("Mul", "x zero", "a"), node("Add", "a c", "b"), node("Pow", "two b", "p")]
+        weights = {"two": np.full(6, 2, base), "c": constants.astype(exponent)}
+    else:
+        nodes = [node("Mul", "x zero", "a"), node("Add", "a c", "b"), node("Pow", "b two", "p")]
+        weights = {"two": np.full(6, 2, exponent), "c": constants.astype(base)}
+    weights["zero"] = np.zeros(6, np.float32)
+    proto = model_of([*nodes, node("Cast", "p", "y", to=1)], {"x": (["n", 6], np.float32)}, ["y"], weights, opset=OPSET)
+    values, facts_known = facts(proto)
+    seen = run(proto, {"x": np.ones((1, 6), np.float32)})[0]
+    bounds = facts_known.bounds.get(values["y"])
+    assert (0 if bounds is None else bounds.known.sum()) == known
+    assert bounds is None or np.allclose(bounds.low, seen)
