@@ -67,6 +67,9 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         key: Operand(node, key[1]) if value in constants else value for key, value in places.items()
     }
     own |= {(True, index): value for index, value in enumerate(node.outputs)}
+    if node in facts.odd:
+        found.pin(facts, own.values(), node)
+        return
     if is_one_of(node, MEASURING):
         _relate_measured(found, facts, node, own[False, 0])
         return

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ....ir.graph.node import NodeView
-from .deciding import DECIDING
+from .deciding import DECIDING, broken
 from .interval import Floats, Interval, tidied
 
 __all__ = ["ELEMENTWISE", "clipped"]
@@ -37,12 +37,7 @@ def _product(view: NodeView, given: Sequence[Interval]) -> Interval:
     a, b = given
     # 0 times anything is 0, as it is for blocks: what is not finite is nobody's promise.
     ends = [_times(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
-    low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
-    for stored in (view.small(0), view.small(1)):  # but a constant that is infinite makes NaN of a zero
-        if stored is not None and stored.dtype.kind == "f" and not np.isfinite(stored).all():
-            odd = ~np.isfinite(stored)
-            low, high = np.where(odd, -np.inf, low), np.where(odd, np.inf, high)
-    return Interval(low, high)
+    return Interval(np.minimum.reduce(ends), np.maximum.reduce(ends))
 
 
 def _times(a: Floats, b: Floats) -> Floats:
@@ -279,8 +274,8 @@ ELEMENTWISE: dict[str, Any] = {
     **dict.fromkeys(("QuickGelu", "Swish"), _pointwise(_swish)),
     "Mish": _pointwise(_plain(lambda x: x * np.tanh(_softplus(x)))),
     "HardSwish": _pointwise(_plain(lambda x: x * np.clip(x / 6 + 0.5, 0, 1))),
-    "ThresholdedRelu": _pointwise(_threshold),
-    "Shrink": _pointwise(_shrunk),
+    "ThresholdedRelu": broken(_threshold, lambda view: [float(view.attribute("alpha", 1.0))]),
+    "Shrink": broken(_shrunk, lambda view: [sign * float(view.attribute("lambd", 0.5)) for sign in (-1, 1)]),
     "Log": _rising(_plain(np.log)),
     "Atan": _rising(_plain(np.arctan)),
     "Asinh": _rising(_plain(np.arcsinh)),

@@ -20,7 +20,9 @@ from .elementwise import ELEMENTWISE
 from .integers import INTEGERS
 from .interval import Interval, constant, tidied, unknown
 from .moving import MOVING
+from .oddities import Oddities, diverges
 from .products import PRODUCTS
+from .rounding import RoundedView, nearness
 from .windows import WINDOWS
 
 __all__ = ["Facts", "facts_of"]
@@ -35,12 +37,15 @@ class Facts:
     """What is known of one model: `rules` of its nodes, bounds of its values, and the extents of both.
 
     quantised: nodes of which something is rounded to integers later on, which makes much of what rounding makes of a
-    result that is computed another way.
+    result that is computed another way; odd: nodes that may make NaN or infinity of what constants hold; near: what
+    rounding may come to.
     """
 
     sizes: Sizes
     rules: Mapping[ir.Node, AxisRule | str]
     quantised: Collection[ir.Node] = ()
+    odd: set[ir.Node] = field(default_factory=set)
+    near: float = 0.0
     bounds: dict[ir.Value, Interval] = field(default_factory=dict)
 
     def of(self, value: ir.Value) -> Interval | None:
@@ -67,13 +72,16 @@ def facts_of(model: ir.Model, constants: Constants) -> Facts:
     """The facts of a main graph whose shapes were inferred; reads every weight of a product once, one at a time."""
     sizes = Sizes(constants)
     rules: dict[ir.Node, AxisRule | str] = {}
-    facts = Facts(sizes, rules, _quantised(model.graph, constants))
+    facts = Facts(sizes, rules, _quantised(model.graph, constants), near=nearness(model.graph, constants))
+    oddities = Oddities(sizes)
     for node in model.graph:
         if node.outputs and all(value in constants for value in node.outputs):
             continue
         rules[node] = rule = (
             "is a local function" if node.op_identifier() in model.functions else axis_rule(node, sizes)
         )
+        if oddities.meets(node):
+            facts.odd.add(node)
         if isinstance(rule, str) and (heads := heads_of(RuleView(node, constants, sizes))) is not None:
             _attend(facts, heads)
             continue
@@ -83,10 +91,22 @@ def facts_of(model: ir.Model, constants: Constants) -> Facts:
                 continue
             rule = AxisRule(same=(), ranks={})
         sizes.learn(node, rule)
+        if node in facts.odd:
+            continue
         found = _transferred(facts, node, rule)
+        if found is None:
+            facts.odd.add(node)
+            oddities.spread(node)
+            continue
         for value, one in zip(node.outputs, found, strict=False):
             extents = sizes.of(value)
-            if one is not None and extents is not None and not one.is_unknown and one.rank <= len(extents):
+            if (
+                one is not None
+                and value not in oddities.masked
+                and extents is not None
+                and not one.is_unknown
+                and one.rank <= len(extents)
+            ):
                 facts.bounds[value] = _of_rank(one, len(extents))
     return facts
 
@@ -96,7 +116,7 @@ def _attend(facts: Facts, heads: Heads) -> None:
     result, values = heads.view.node.outputs[0], heads.view.operand(2)
     if facts.sizes.of(result) is None:
         facts.sizes.learned[result] = heads.extents
-    bounds = None if values is None else facts.of(values)
+    bounds = None if values is None or heads.view.node in facts.odd else facts.of(values)
     found = None if bounds is None else attended(heads, bounds)
     if found is not None and not found.is_unknown:
         facts.bounds[result] = found
@@ -122,13 +142,13 @@ def _of_rank(one: Interval, rank: int) -> Interval:
     return Interval(moved.low, moved.high, None if one.unit is None else one.unit + lead)
 
 
-def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval | None]:
-    """What is known of the results of a node."""
+def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval | None] | None:
+    """What is known of the results of a node; None where constants make them something that is not finite."""
     op = str(node.op_type)
     transfer = OTHERS.get(op)
     if op not in ELEMENTWISE and transfer is None:
         return []
-    view = RuleView(node, facts.sizes.constants, facts.sizes)
+    view = RoundedView(node, facts.sizes.constants, facts.sizes, facts.near)
     if op in ELEMENTWISE and _computes_integers(view):
         return []
     given = []
@@ -146,6 +166,8 @@ def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval |
         except (ModelError, ValueError, IndexError, KeyError, TypeError):  # an invalid node, or a stale shape
             return []
         results: list[Interval | None] = list(found) if isinstance(found, list) else [found]
+        if diverges(node, given, results[0]):
+            return None
         return [None if one is None else tidied(one) for one in results]
 
 

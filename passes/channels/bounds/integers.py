@@ -11,20 +11,22 @@ from ....ir.axes.axis_rule import AxisRule, RuleView
 from ....ir.onnx_ir import onnx_ir as ir
 from .interval import Bools, Interval
 from .products import weight_of
+from .rounding import RoundedView
 
 __all__ = ["INTEGERS"]
 
-Transfer: TypeAlias = "Callable[[RuleView, AxisRule, Sequence[Interval]], Interval | list[Interval] | None]"
+Transfer: TypeAlias = "Callable[[RoundedView, AxisRule, Sequence[Interval]], Interval | list[Interval] | None]"
 
 NEAR_HALF = 1e-3  # of a step: nearer to the middle of two integers, rounding may decide which it is
 
 
-def _quantise(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
+def _quantise(view: RoundedView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
     """To integers, where rounding cannot decide which."""
     x, scale, zero = _scaled(view, given)
     with np.errstate(invalid="ignore"):
         ratio = np.where(x.known, x.low / scale.low, 0.0)
-    sure = x.known & scale.known & zero.known & (np.abs(np.abs(ratio - np.floor(ratio)) - 0.5) > NEAR_HALF)
+    margin = np.maximum(NEAR_HALF, view.near * np.abs(ratio))
+    sure = x.known & scale.known & zero.known & (np.abs(np.abs(ratio - np.floor(ratio)) - 0.5) > margin)
     whole = np.rint(ratio) + zero.low
     info = _integers(view)
     sure &= (whole >= info[0]) & (whole <= info[1])

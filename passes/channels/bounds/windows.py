@@ -18,7 +18,7 @@ __all__ = ["WINDOWS"]
 Transfer: TypeAlias = "Callable[[RuleView, AxisRule, Sequence[Interval]], Interval | None]"
 
 ENTRIES = 1 << 16  # of constants that are normalised
-CLEAR = 1e3  # roots of a mean square that constants are above zero at most, so that rounding is far below the root
+CLEAR = 1e3  # roots of a mean square that constants are above zero at most
 NOISE = 1e-4  # of what a norm makes, which rounding may come to where all that it is of is one number
 
 
@@ -27,12 +27,33 @@ def _extreme(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Inter
     return by_groups(view, rule, [given[0].hull(ref.axis for ref in rule.mixed)])
 
 
-def _pool(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
-    """Windows of one channel; zeros that are counted beside it are among what they are of."""
+def _pool(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval | None:
+    """Windows of one channel; zeros that are counted beside it are among what they are of.
+
+    A window that is nowhere on it makes anything, such as the least number there is.
+    """
+    if not _are_on_it(view):
+        return None
     x = given[0].hull(range(2, given[0].rank))
     if view.node.op_type == "AveragePool" and view.attribute("count_include_pad", 0):
         x = Interval(np.minimum(x.low, 0), np.maximum(x.high, 0))
     return x
+
+
+def _are_on_it(view: RuleView) -> bool:
+    """Whether every window of a pool has a place on what it is over, for all that its attributes tell."""
+    kernel = [int(extent) for extent in view.attribute("kernel_shape", ())]
+    count = len(kernel)
+    auto = str(view.attribute("auto_pad", "NOTSET"))
+    pads = [int(pad) for pad in view.attribute("pads", ()) or [0] * 2 * count]
+    padded, ceil = any(pads) or auto.startswith("SAME"), bool(view.attribute("ceil_mode", 0))
+    if any(step != 1 for step in view.attribute("dilations", ())):
+        return not padded and not ceil
+    strides = [int(step) for step in view.attribute("strides", ()) or [1] * count]
+    # The first window ends at kernel - pad - 1, and must not before 0. The last one starts before extent + pad - kernel
+    # + 1, or a stride less one behind where what is left over makes another one, and must not behind extent - 1.
+    ends = zip(pads[:count], pads[count:], kernel, strides, strict=True)
+    return all(before < extent and after + (step if ceil else 1) <= extent for before, after, extent, step in ends)
 
 
 def _length(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
@@ -155,11 +176,14 @@ def _normed(view: RuleView, x: Interval, over: Iterable[int], *, centred: bool) 
     extents = [view.extents(0)[axis] for axis in over]
     count = math.prod(extent for extent in extents if isinstance(extent, int))
     most = math.sqrt(max(count - centred, 0)) if all(isinstance(extent, int) for extent in extents) else np.inf
-    still = NOISE * math.sqrt(float(view.attribute("epsilon", 1e-5))) / _rounding(view)
+    # A mean of n numbers may lose n half steps of them, and what it loses is all that is left of one number n times.
+    lost = _rounding(view) * max(count, 1)
+    epsilon = float(view.attribute("epsilon", 1e-5))
+    still = NOISE * math.sqrt(max(epsilon, 0.0)) / lost if np.isfinite(most) else 0.0
     low, high = x.hull(over).low, x.hull(over).high
     flat = (low == high) & (np.abs(low) <= (still if centred else 0.0))
     found = Interval(np.where(flat, 0.0, -most), np.where(flat, 0.0, most))
-    return found if flat.all() or not np.isfinite(most) else _met(found, _of_constants(view, x, over, centred))
+    return found if flat.all() or not np.isfinite(most) else _met(found, _of_constants(view, x, over, centred, lost))
 
 
 def _rounding(view: RuleView) -> float:
@@ -169,15 +193,15 @@ def _rounding(view: RuleView) -> float:
     return {ir.DataType.FLOAT: 2.0**-24, ir.DataType.DOUBLE: 2.0**-53}.get(kind or ir.DataType.FLOAT16, 2.0**-8)
 
 
-def _of_constants(view: RuleView, x: Interval, over: tuple[int, ...], centred: bool) -> Interval | None:
-    """Constants over their root mean square, where rounding is far below it; None where they are none."""
+def _of_constants(view: RuleView, x: Interval, over: tuple[int, ...], centred: bool, lost: float) -> Interval | None:
+    """Constants over their root mean square, where what rounding may lose of them is far below it; None for others."""
     extents = [int(view.extents(0)[axis] or 1) if axis in over else x.low.shape[axis] for axis in range(x.rank)]
     if not x.known.all() or math.prod(extents) > ENTRIES:
         return None
     held = np.broadcast_to(x.low, extents)
     held = held - held.mean(over, keepdims=True) if centred else held
     root = np.sqrt((held**2).mean(over, keepdims=True) + float(view.attribute("epsilon", 1e-5)))
-    sure = np.abs(x.low).max() <= root * CLEAR
+    sure = np.abs(x.low).max() <= root * min(CLEAR, NOISE / lost)
     z = np.where(sure, held / root, 0.0)
     return Interval(np.where(sure, z, -np.inf), np.where(sure, z, np.inf))
 

@@ -107,3 +107,74 @@ def test_scores_of_one_key_are_not_shifted_alike(vector):
         {"Q": Q, "W": W, "V": V, "c": c, "zero": np.array(0)},
     )
     assert removed(proto, normal(7, 3)) == (0 if vector else 1)
+
+
+def up_down(up, nodes, weights, down=None):
+    """x up, `nodes` from a to h, down."""
+    D = normal(up.shape[1], 4) if down is None else down
+    nodes = [node("MatMul", "x up", "a"), *nodes, node("MatMul", "h down", "y")]
+    return model_of(nodes, {"x": (["n", 5], np.float32)}, ["y"], {"up": up, "down": D} | weights, opset=20), normal(
+        3, 5
+    )
+
+
+def test_nothing_goes_of_what_is_not_a_number():
+    """Zero times what a constant makes NaN is NaN, whatever comes in between."""
+    up, down, zero = normal(5, 8), normal(8, 4), np.float32(0)
+    up[0, 3], down[3] = np.nan, 0
+    assert removed(*up_down(up, [node("Relu", "a", "h")], {}, down)) == 0
+    scale = np.ones(8, np.float32)
+    scale[3] = 0
+    assert removed(*up_down(up, [node("Sigmoid", "a", "s"), node("Mul", "s k", "h")], {"k": scale})) == 0
+    up, bias = normal(5, 8), np.full(8, np.nan, np.float32)
+    up[:, [1, 2]] = 0
+    added = node("Add", "a b", "r")
+    assert removed(*up_down(up, [added, node("Relu", "r", "s"), node("Min", "s z", "h")], {"b": bias, "z": zero})) == 0
+    assert removed(*up_down(up, [added, node("Clip", "r z z", "h")], {"b": bias, "z": zero})) == 0
+    negative = -np.ones(8, np.float32)
+    roots = [added, node("Sqrt", "r", "s"), node("Relu", "s", "t"), node("Min", "t z", "h")]
+    assert removed(*up_down(up, roots, {"b": negative, "z": zero})) == 0
+
+
+def test_a_constant_that_is_not_a_number_is_seen_among_many():
+    rows, up = (1 << 20) // 64 + 1, normal(5, 64)
+    up[:, 3] = 0
+    factors = np.ones((rows, 64), np.float32)
+    nodes = [node("MatMul", "x U", "a"), node("Mul", "a k", "h"), node("MatMul", "h D", "y")]
+    for odd in (False, True):
+        factors[7, 3] = np.nan if odd else 1
+        proto = model_of(nodes, {"x": ([rows, 5], np.float32)}, ["y"], {"U": up, "k": factors, "D": normal(64, 2)})
+        assert removed(proto, normal(rows, 5)) == (0 if odd else 1)
+
+
+def test_scores_that_are_masked_are_numbers_behind_a_softmax():
+    Q, V, D = normal(4, 6), normal(4, 8), normal(8, 3)
+    V[:, [1, 5]] = 0
+    nodes = [node("MatMul", "x Q", "q"), node("Transpose", "q", "k", perm=[1, 0]), node("MatMul", "q k", "s")]
+    nodes += [node("Add", "s mask", "m"), node("Softmax", "m", "p", axis=-1), node("MatMul", "x V", "v")]
+    nodes += [node("MatMul", "p v", "c"), node("MatMul", "c D", "y")]
+    mask = np.triu(np.full((7, 7), -np.inf, np.float32), 1)
+    for whole in (False, True):
+        mask[3] = -np.inf if whole else mask[3]
+        proto = model_of(nodes, {"x": ([7, 4], np.float32)}, ["y"], {"Q": Q, "V": V, "D": D, "mask": mask}, opset=20)
+        assert removed(proto, normal(7, 4)) == (0 if whole else 2)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "goes"),
+    [
+        ({"kernel_shape": [2, 2], "pads": [1, 1, 1, 1]}, 3),
+        ({"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}, 3),
+        ({"kernel_shape": [2, 2], "dilations": [5, 5], "pads": [1, 1, 1, 1]}, 1),
+    ],
+)
+def test_a_window_beside_a_picture_makes_no_constant(attributes, goes):
+    proto, x = pictures([node("MaxPool", "h", "m", **attributes)], {}, extent=4)
+    assert removed(proto, x) in (goes, 0 if goes == 1 else goes)
+
+
+@pytest.mark.parametrize("extent", [4, 64])
+def test_what_a_mean_loses_of_many_numbers_is_not_scaled_up_to_something(extent):
+    weights = {"s": normal(6), "t": normal(6)}
+    proto, x = pictures([node("InstanceNormalization", "h s t", "m", epsilon=1e-5)], weights, extent=extent)
+    assert removed(proto, x) <= (3 if extent == 4 else 1)

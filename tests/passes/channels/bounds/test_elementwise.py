@@ -13,6 +13,9 @@ from scission.passes.channels.bounds.elementwise import ELEMENTWISE
 rng = np.random.default_rng(0)
 SIZE, OPSET = 24, 22
 ATTRIBUTES = {"Celu": {"alpha": 0.7}, "LeakyRelu": {"alpha": -0.3}, "Elu": {"alpha": 2.0}, "Shrink": {"bias": 0.2}}
+# What other constants make is not finite, and nothing is known of a value that is not.
+DOMAINS = {"Acos": (-1, 1), "Asin": (-1, 1), "Atanh": (-0.9, 0.9), "Acosh": (1, 9), "Log": (0.1, 9), "Sqrt": (0, 9)}
+DOMAINS |= {"Reciprocal": (0.1, 9), "Div": (0.1, 9), "Pow": (0.1, 9)}
 COMPARISONS = ("Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal")
 OTHERS = ("And", "Cast", "Clip", "Not", "Or", "Sum", "Where")
 TWO = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Mean", "PRelu", "Pow")
@@ -47,7 +50,7 @@ def between(name, x, low, high):
 
 @pytest.mark.parametrize("op", ONE)
 def test_a_function_of_what_is_bounded_is_within_its_bounds(op):
-    low, high = bounded(rng)
+    low, high = (np.clip(end, *DOMAINS.get(op, (-9, 9))).astype(np.float32) for end in bounded(rng))
     nodes = [*between("b", "x", "low", "high"), node(op, "b", "y", **ATTRIBUTES.get(op, {}))]
     known = holds(nodes, {"low": low, "high": high}, "y")
     assert known > 0, "no constant goes through it"
@@ -55,7 +58,8 @@ def test_a_function_of_what_is_bounded_is_within_its_bounds(op):
 
 @pytest.mark.parametrize("op", [*TWO, *COMPARISONS])
 def test_a_function_of_two_that_are_bounded_is_within_its_bounds(op):
-    weights = dict(zip(("low", "high", "least", "most"), (*bounded(rng), *bounded(rng)), strict=True))
+    inside = [np.clip(end, *DOMAINS.get(op, (-9, 9))).astype(np.float32) for end in (*bounded(rng), *bounded(rng))]
+    weights = dict(zip(("low", "high", "least", "most"), inside, strict=True))
     nodes = [*between("a", "x", "low", "high"), node("Neg", "x", "z"), *between("b", "z", "least", "most")]
     if op not in COMPARISONS:
         holds([*nodes, node(op, "a b", "y")], weights, "y")
@@ -80,3 +84,23 @@ def test_a_power_of_integers_is_one(base, exponent, known):
     bounds = facts_known.bounds.get(values["y"])
     assert (0 if bounds is None else bounds.known.sum()) == known
     assert bounds is None or np.allclose(bounds.low, seen)
+
+
+@pytest.mark.parametrize("op", ["ThresholdedRelu", "Shrink"])
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_rounding_decides_nothing_of_a_function_that_leaps(op, kind):
+    """The edge is where a sum comes out that is rounded."""
+    b, c = (rng.random(12).astype(kind) for _ in range(2))
+    edge = float(kind(b[0]) + kind(c[0]))
+    attributes = {"alpha": edge} if op == "ThresholdedRelu" else {"lambd": edge, "bias": 0.0}
+    nodes = [node("Mul", "x zero", "a"), node("Add", "a b", "b1"), node("Add", "b1 c", "b2")]
+    weights = {"zero": np.zeros(12, kind), "b": b, "c": c}
+    proto = model_of([*nodes, node(op, "b2", "y", **attributes)], {"x": (["n", 12], kind)}, [], weights, opset=OPSET)
+    proto.graph.output.add(name="y")
+    values, known = facts(proto)
+    bounds = known.bounds[values["y"]]
+    assert (
+        not bounds.known[0, 0]
+        and bounds.known.any()
+        and (bounds.low[0, 0], bounds.high[0, 0]) == (0, pytest.approx(edge, abs=0.1))
+    )
