@@ -21,6 +21,7 @@ from ...ir.errors import ModelError
 from ...ir.graph.constants import Constants
 from ...ir.graph.node import FLOATS, NodeView
 from ...ir.graph.operators import is_standard
+from ...ir.graph.shapes import shape_of
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.rewritten_convolution import ConvolutionForm
 from ..decompose.fingerprint import fingerprint
@@ -34,7 +35,7 @@ UNPADDED = ("NOTSET", "VALID")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SmallerWindow:
-    """A convolution whose window (first … last along each axis) holds all that is not zero.
+    """A convolution of whose window only first … last along each axis has to stay.
 
     pads: before each axis, then behind each; below zero where so much is to be cut off the input.
     """
@@ -104,16 +105,41 @@ def smaller_window(node: ir.Node, constants: Constants) -> SmallerWindow | None:
         ends = _ends(constants.read(weight))
     except ModelError:
         return None
-    if ends is None or all(
-        first == 0 and last == extent - 1 for (first, last), extent in zip(ends, shape[2:], strict=True)
-    ):
+    if ends is None:
         return None
-    first, last = (tuple(end) for end in zip(*ends, strict=True))
     steps = one.attribute("dilations") or [1] * axes
     pads = one.attribute("pads") or [0] * (2 * axes)
-    gone = [*first, *(extent - 1 - end for extent, end in zip(shape[2:], last, strict=True))]
-    left = tuple(int(pad) - less * int(step) for pad, less, step in zip(pads, gone, [*steps, *steps], strict=True))
-    return SmallerWindow(node, weight, shape, first, last, left, int(one.attribute("group", 1)), constants)
+    extents = shape_of(source)
+    first, behind, left = [], [], [0] * (2 * axes)
+    for axis, (start, end) in enumerate(ends):
+        step, padding = int(steps[axis]), (int(pads[axis]), int(pads[axis + axes]))
+        extent = None if extents is None else extents[axis + 2]
+        gone = _gone((start, shape[axis + 2] - 1 - end), padding, step, extent if isinstance(extent, int) else 0)
+        first.append(gone[0])
+        behind.append(gone[1])
+        left[axis], left[axis + axes] = (pad - less * step for pad, less in zip(padding, gone, strict=True))
+    if not any(first) and not any(behind):
+        return None
+    last = tuple(extent - 1 - less for extent, less in zip(shape[2:], behind, strict=True))
+    return SmallerWindow(
+        node, weight, shape, tuple(first), last, tuple(left), int(one.attribute("group", 1)), constants
+    )
+
+
+def _gone(zeros: tuple[int, int], pads: tuple[int, int], step: int, least: int) -> tuple[int, int]:
+    """How many places a window loses at either end of an axis; least: places that the input has at least.
+
+    Of an input that is shorter than what is to be cut off one end, less is cut off. Padded at the other end, it has
+    places for the smaller window that the whole one does not have: there only what pads have goes.
+
+    >>> _gone((4, 0), (4, 0), 1, 0), _gone((0, 4), (4, 0), 1, 0), _gone((0, 4), (4, 0), 1, 4)
+    ((4, 0), (0, 0), (0, 4))
+    """
+    left = tuple(pad - less * step for pad, less in zip(pads, zeros, strict=True))
+    if min(left) >= 0 or max(left) <= 0 or sum(max(-pad, 0) for pad in left) <= least:
+        return zeros
+    before, behind = (min(less, pad // step) for pad, less in zip(pads, zeros, strict=True))
+    return before, behind
 
 
 def _ends(weight: npt.NDArray[np.generic]) -> Sequence[tuple[int, int]] | None:

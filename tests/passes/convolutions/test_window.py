@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import oracles
+import pytest
 from convolved import model_of, rewritten, steps_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,8 +32,9 @@ def test_the_smaller_window_computes_the_same(data):
         "group": groups,
     }
     node = helper.make_node("Conv", ["x", "w"], ["y"], "conv", **attributes)
-    model = model_of([node], ["b", 2 * groups, *(f"n{axis}" for axis in range(axes))], None, {"w": weight})
-    shape = (2, 2 * groups, *(data.draw(st.integers(11, 15)) for _ in range(axes)))
+    extents = [data.draw(st.integers(11, 15)) for _ in range(axes)]
+    model = model_of([node], ["b", 2 * groups, *extents], None, {"w": weight})
+    shape = (2, 2 * groups, *extents)
     feeds = {"x": rng.standard_normal(shape).astype(np.float32)}
     changed, forms = rewritten(model)
     whole = all(place == slice(0, extent) for place, extent in zip(places, size, strict=True))
@@ -62,3 +64,17 @@ def test_padding_that_follows_from_sizes_stays():
 def test_nothing_but_zeros_is_left_to_others():
     node = helper.make_node("Conv", ["x", "w"], ["y"])
     assert steps_of(model_of([node], ["b", 8, 6, 6], None, {"w": np.zeros((8, 8, 3, 3), np.float32)})) == []
+
+
+@pytest.mark.parametrize("pads, kept", [((4, 0), 5), ((0, 4), 1), ((2, 2), 3), ((0, 0), 1)])
+def test_short_inputs_have_no_places_that_the_whole_window_had_not(pads, kept):
+    weight = np.zeros((4, 3, 5), np.float32)
+    weight[:, :, :1] = np.random.default_rng(0).standard_normal((4, 3, 1))
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=pads)
+    model = model_of([node], ["b", 3, "n"], None, {"w": weight})
+    changed, forms = rewritten(model)
+    assert forms == (["window"] if kept < 5 else [])
+    assert [list(one.dims) for one in changed.graph.initializer if len(one.dims) == 3] == [[4, 3, kept]]
+    for length in range(max(5 - sum(pads), 1), 8):
+        feeds = {"x": np.random.default_rng(length).standard_normal((2, 3, length)).astype(np.float32)}
+        oracles.assert_close(oracles.run(model, feeds), oracles.run(changed, feeds))
