@@ -55,6 +55,9 @@ class Naming:
             gone.add(at)
             if len(told := _joined(parts, gone)) <= width:
                 return told
+        if gone and self._counts[parts[-1]] == len(self._names):  # its middle tells nothing either
+            before = told[: -len(parts[-1])]
+            told = before + shortened(parts[-1], width - len(before))
         return shortened(told, width)
 
 

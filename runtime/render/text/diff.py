@@ -11,58 +11,59 @@ from rich.text import Text
 
 from ....ir.findings.difference import Became, Difference, Drift, Field, NodeChange, TensorChange
 from ....ir.plural import and_more
-from ..naming import Naming
 from ..words import left_out, megabytes
 from .diff_lines import drifts, named, operators, provenance_sentence, relations, renamed_sentence, sources, totals
-from .table import SHOWN, Name, make_table
+from .fitted_table import Column, FittedTable
+from .table import SHOWN
 
 __all__ = ["diff_view", "drift_cells"]
 
-NAMED = frozenset({"nodes of A", "node", "constant", "of", "read by"})  # columns of names, which are shortened
+TOTALS = Column(name="", text=True), Column(name="A"), Column(name="B"), Column(name="change")
+FIELDS = tuple(Column(name=name, text=True, whole=True) for name in ("what", "A", "B"))
+NODES = tuple(Column(name=name, text=True) for name in ("", "node", "operator"))
+GROUPS = (
+    *(Column(name=name, text=True) for name in ("", "nodes of A", "operators")),
+    Column(name="nodes of B"),
+    *(Column(name=name, text=True) for name in ("operators", "by")),
+)
+DRIFTS = (
+    *(Column(name=name, text=True) for name in ("read by", "constant", "type")),
+    *(Column(name=name) for name in ("relative", "largest", "entries")),
+)
+CONSTANTS = (
+    *(Column(name=name, text=True) for name in ("constant", "", "of", "which part, or for what")),
+    Column(name="size"),
+)
 T = TypeVar("T")
 
 
 def diff_view(found: Difference, everything: bool = False) -> RenderableType:
     """What two models differ in, the sum of it first; long tables are cut unless `everything` is asked for."""
     parts: list[RenderableType] = [Text(found.sentence, style="bold")]
-    for title, columns, rows in _tables(found):
+    for title, columns, rows, heads in _tables(found):
         if rows:
-            parts += _table(title, columns, rows, everything)
+            parts += _table(title, columns, rows, heads, everything)
     if found.renamed:
         parts.append(Text(renamed_sentence(found), style="dim"))
     if found.provenance:
         parts.append(Text(provenance_sentence(found), style="dim"))
     if not found.same:
-        table = make_table("totals", ("", "left"), ("A", "right"), ("B", "right"), ("change", "right"))
-        for row in totals(found):
-            table.add_row(*map(Text, row))
-        parts.append(table)
+        parts.append(FittedTable(title="totals", columns=TOTALS, rows=tuple(totals(found)), heads=1))
     return Group(*parts)
 
 
-Table = tuple[str, tuple[tuple[str, str], ...], list[tuple[str, ...]]]
+Table = tuple[str, tuple[Column, ...], list[tuple[str, ...]], int]
 
 
 def _tables(found: Difference) -> Iterable[Table]:
+    """Title, columns, rows, and how many cells head a row where there is no room for columns."""
     fields = _rows((*found.header, *found.interface), _field)
-    both = ("what", "left"), ("A", "left"), ("B", "left")
-    yield "header and interface", both, fields
-    yield "doc strings, metadata and annotations", both, _rows(found.texts, _field)
-    columns = (
-        ("", "left"),
-        ("nodes of A", "left"),
-        ("operators", "left"),
-        ("nodes of B", "right"),
-        ("operators", "left"),
-    )
-    yield "nodes of one model only", (*columns, ("by", "left")), _folded(_rows(found.groups, _group))
-    columns = ("", "left"), ("node", "left"), ("operator", "left"), ("what", "left"), ("A", "left")
-    nodes = [row for node in found.nodes for row in _node(node)]
-    yield "nodes of both models that differ", (*columns, ("B", "left")), nodes
-    columns = ("read by", "left"), ("constant", "left"), ("type", "left"), ("relative", "right"), ("largest", "right")
-    yield "weights that changed", (*columns, ("entries", "right")), _rows(drifts(found), _drift)
-    columns = ("constant", "left"), ("", "left"), ("of", "left"), ("which part, or for what", "left"), ("size", "right")
-    yield "constants that differ", columns, _rows(relations(found), _relation)
+    yield "header and interface", FIELDS, fields, 1
+    yield "doc strings, metadata and annotations", FIELDS, _rows(found.texts, _field), 1
+    yield "nodes of one model only", GROUPS, _folded(_rows(found.groups, _group)), 2
+    yield "nodes of both models that differ", (*NODES, *FIELDS), [row for one in found.nodes for row in _node(one)], 3
+    yield "weights that changed", DRIFTS, _rows(drifts(found), _drift), 2
+    yield "constants that differ", CONSTANTS, _rows(relations(found), _relation), 1
 
 
 def _rows(things: Iterable[T], row: Callable[[T], tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -75,21 +76,11 @@ def _folded(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     return [(f"{row[0]} {number:,} times" if number > 1 else row[0], *row[1:]) for row, number in counts]
 
 
-def _is_name(cell: str, column: str) -> bool:
-    return column in NAMED and bool(cell) and " " not in cell
-
-
 def _table(
-    title: str, columns: tuple[tuple[str, str], ...], rows: Sequence[tuple[str, ...]], everything: bool
+    title: str, columns: tuple[Column, ...], rows: Sequence[tuple[str, ...]], heads: int, everything: bool
 ) -> list[RenderableType]:
-    table = make_table(title, *columns)
     shown = rows if everything else rows[:SHOWN]
-    names = [Naming(cells) for cells in zip(*shown, strict=True)]
-    for row in shown:
-        cells: list[RenderableType] = []
-        for cell, (column, _), among in zip(row, columns, names, strict=True):
-            cells.append(Name(cell, among=among) if _is_name(cell, column) else Text(cell))
-        table.add_row(*cells)
+    table = FittedTable(title=title, columns=columns, rows=tuple(shown), heads=heads)
     more = left_out(len(rows) - SHOWN)
     return [table, *([Text(more, style="dim")] if len(rows) > SHOWN and not everything else [])]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from ....ir.plural import once
@@ -17,6 +18,7 @@ from .table import SHOWN, Name, make_table
 __all__ = ["Column", "FittedTable", "lines_of"]
 
 NARROW = 25  # letters that a name keeps before numbers beside it are left out
+TIGHT = 16  # those that it keeps where its row would be lines of words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,25 +26,29 @@ class Column:
     """A column of a fitted table.
 
     meaning: for the legend, '' for none; optional: 0 if it is always shown, else columns with 1 are left out first,
-    then those with 2, and so on; text: words on the left, which may take several lines, and not numbers.
+    then those with 2, and so on; text: words on the left, which may take several lines, and not numbers; whole: no
+    word of it is cut, of what is text.
     """
 
     name: str
     meaning: str = ""
     optional: int = 0
     text: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedTable:
     """A table that shows as many of its columns as fit the console, and explains these below; numbers are never cut.
 
-    rows: a cell for each column. Where not even the columns that are always shown fit, each row is a line of words.
+    rows: a cell for each column. Where not even the columns that are always shown fit, each row is a line of words;
+    with `heads` a line of so many cells, below it one of the others, and one for each that is whole.
     """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str | Text, ...], ...]
+    heads: int = 0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[RenderableType]:
         cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in self.rows]
@@ -50,27 +56,28 @@ class FittedTable:
             max(len(column.name), *(row[place].cell_len for row in cells), 0)
             for place, column in enumerate(self.columns)
         ]
+        narrow = TIGHT if self.heads else NARROW
         least = [
-            min(width, NARROW) if column.text else width for column, width in zip(self.columns, widths, strict=True)
+            max(min(width, narrow), _longest_word(row[place].plain for row in cells) if column.whole else 0)
+            if column.text
+            else width
+            for place, (column, width) in enumerate(zip(self.columns, widths, strict=True))
         ]
         shown = self._that_fit(least, options.max_width)
         yield Text(self.title, style="bold")
         spare = options.max_width - _width(least[place] for place in shown)
+        names = {place: Naming(str(row[place]) for row in self.rows) for place in shown}
         if spare < 0:
             for row in cells:
-                named = [
-                    Text.assemble(f"{self.columns[place].name} ".lstrip(), row[place]) for place in shown if row[place]
-                ]
-                yield Text(", ").join(named)
+                yield from self._words(row, shown, names, options.max_width)
         else:
             table = make_table("")
-            for place in shown:
-                column, width = self.columns[place], min(widths[place], least[place] + spare)
-                spare -= width - least[place]
+            wider = _shared([widths[place] - least[place] for place in shown], spare)
+            for place, more in zip(shown, wider, strict=True):
+                column = self.columns[place]
                 justify: Any = "left" if column.text else "right"
                 overflow: Any = {"no_wrap": not column.text, "overflow": "fold"}
-                table.add_column(Text(column.name), justify=justify, width=width, **overflow)
-            names = {place: Naming(str(row[place]) for row in self.rows) for place in shown}
+                table.add_column(Text(column.name), justify=justify, width=least[place] + more, **overflow)
             for one in self.rows:
                 table.add_row(*(self._cell(one[place], place, names[place]) for place in shown))
             yield table
@@ -79,11 +86,27 @@ class FittedTable:
         if told:
             yield Text("; ".join(told), style="dim")
 
+    def _words(
+        self, row: Sequence[Text], shown: Sequence[int], names: Mapping[int, Naming], width: int
+    ) -> Iterable[RenderableType]:
+        """A row where there is no room for columns."""
+        named = {place: Text.assemble(f"{self.columns[place].name} ".lstrip(), row[place]) for place in shown}
+        filled = [place for place in shown if row[place]]
+        if not self.heads:
+            yield Text(", ").join(named[place] for place in filled)
+            return
+        if any(place < self.heads for place in filled):
+            yield Text(" ").join(_in_a_line(row[place], names[place], width) for place in filled if place < self.heads)
+        below = [place for place in filled if place >= self.heads]
+        lines = [Text(", ").join(named[place] for place in below if not self.columns[place].whole)]
+        lines += [named[place] for place in below if self.columns[place].whole]
+        yield from (Padding(line, (0, 0, 0, 2), expand=False) for line in lines if line)
+
     def _cell(self, cell: str | Text, place: int, names: Naming) -> RenderableType:
         """A name loses its middle where it is too long; what has blanks in it is wrapped."""
         if isinstance(cell, Text):
             return cell
-        if not self.columns[place].text or " " in cell:
+        if not self.columns[place].text or self.columns[place].whole or " " in cell:
             return Text(cell)
         return Name(cell, among=names)
 
@@ -100,6 +123,26 @@ class FittedTable:
 def _width(widths: Iterable[int]) -> int:
     """Of columns with two blanks between them."""
     return sum(width + 2 for width in widths) - 2
+
+
+def _in_a_line(cell: Text, names: Naming, width: int) -> Text:
+    """A name in one line, what has blanks as it is."""
+    return cell if " " in cell.plain else Text(names.short(cell.plain, width))
+
+
+def _longest_word(cells: Iterable[str]) -> int:
+    return max((len(word) for cell in cells for word in cell.split()), default=0)
+
+
+def _shared(wanted: Sequence[int], spare: int) -> list[int]:
+    """How much wider columns become that want to: each gets as much as any other, or all that it wants."""
+    given = [0] * len(wanted)
+    for left, place in zip(
+        range(len(wanted), 0, -1), sorted(range(len(wanted)), key=lambda at: wanted[at]), strict=True
+    ):
+        given[place] = min(wanted[place], spare // left)
+        spare -= given[place]
+    return given
 
 
 def lines_of(told: Iterable[tuple[str, str]], everything: bool = False, before: str = "") -> list[RenderableType]:

@@ -32,3 +32,9 @@ def test_what_tells_names_apart_is_kept(count, width, before, after):
     names = [f"/{before}/encoder/layers.{index}/self_attention/{after}/MatMul" for index in range(count)]
     naming = Naming(names)
     assert len({naming.short(name, width) for name in names}) == count
+
+
+def test_a_long_end_that_all_have_in_common_leaves_room_for_what_differs():
+    names = [f"/model/layers.{layer}/dense/weight_quantized_parameter" for layer in range(4)]
+    naming = Naming(names)
+    assert len({naming.short(name, 24) for name in names}) == 4

@@ -1,17 +1,27 @@
 import io
 
 import numpy as np
+import pytest
 from mutations import KINDS, mutated, random_model
 from rich.console import Console
 
 import scission
-from scission.ir.findings.difference import Became, Difference, Drift, NodeAt, Side, Totals
+from scission.ir.findings.difference import (
+    Became,
+    Difference,
+    Drift,
+    Field,
+    NodeAt,
+    NodeChange,
+    Side,
+    Totals,
+)
 from scission.runtime.render.text.diff import diff_view, drift_cells
 
 
-def text(found, everything=False):
+def text(found, everything=False, width=200):
     out = io.StringIO()
-    Console(width=200, file=out).print(diff_view(found, everything))
+    Console(width=width, file=out).print(diff_view(found, everything))
     return out.getvalue()
 
 
@@ -44,3 +54,20 @@ def test_rows_that_say_the_same_are_one_with_their_number():
     side = Side(name="m", producer="", totals=Totals(nodes=(), parameters=0, nbytes=0, macs=(), uncounted=0))
     found = Difference(before=side, after=side, matched=0, groups=(group, other))
     assert "added 2 times" in text(found)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_long_cells_are_readable_on_a_narrow_terminal(width):
+    """Nothing of a field is cut, names stay apart, and no line is longer than the terminal."""
+    side = Side(name="m", producer="", totals=Totals(nodes=(), parameters=0, nbytes=0, macs=(), uncounted=0))
+    path = "/model/encoder/layers.{}/self_attention/query_projection_dense/Softmax"
+    axis = Field(what="axis", before="-1 (default)", after="1")
+    nodes = [NodeAt(address=path.format(layer), op="Softmax") for layer in range(4)]
+    changes = tuple(NodeChange(kind="changed", before=node, after=node, fields=(axis,)) for node in nodes)
+    shape = "[batch_size_of_the_request, 32]", "[batch, sequence_length, 32]"
+    field = Field(what="input embedding_of_the_first_sentence shape", before=shape[0], after=shape[1])
+    shown = text(Difference(before=side, after=side, matched=4, interface=(field,), nodes=changes), width=width)
+    assert max(map(len, shown.splitlines())) <= width and "…" not in shown.split("nodes of both")[0]
+    words = set(shown.replace(",", " ").split())
+    assert {"[batch_size_of_the_request", "embedding_of_the_first_sentence", "sequence_length"} <= words
+    assert len({word for word in words if word.endswith("Softmax") and word != "Softmax"}) == 4
