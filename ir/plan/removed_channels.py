@@ -14,25 +14,27 @@ from ..reason import Reason
 from .decomposition import RANGE, Indices, PlanError, to_ranges
 from .preparation import Preparation
 
-__all__ = ["CutAxis", "RemovedChannels"]
+__all__ = ["LARGEST", "CutAxis", "RemovedChannels"]
 
-LARGEST = 1 << 24  # places along an axis
+LARGEST = 1 << 26  # places along an axis
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class CutAxis:
     """Places that go along an axis of a value, and along all that are cut alike.
 
-    value: one of those; axis: the dimension, counted from the last, 1; size: how many places it has; removed: those
-    that go, sorted; counts: whether they are told as channels, not as another view of channels of another axis.
+    node: the address of the operator that makes one of those; slot: which of its results that is; axis: the dimension,
+    counted from the first, 0; size: how many places it has, at most LARGEST; removed: those that go, sorted; counts:
+    whether they are told as channels, not as another view of channels of another axis.
     Raises PlanError when they are no places of the axis, or all of it.
 
-    >>> one = CutAxis(value="h", axis=1, size=6, removed=[1, 2, 3])
+    >>> one = CutAxis(node="up", axis=1, size=6, removed=[1, 2, 3])
     >>> CutAxis.from_dict(one.to_dict()).removed.tolist(), one.to_dict()["removed"]
     ([1, 2, 3], '1-3')
     """
 
-    value: str
+    node: str
+    slot: int = 0
     axis: int
     size: int
     removed: Indices
@@ -44,23 +46,26 @@ class CutAxis:
         removed = np.array(self.removed, dtype=np.int64).reshape(-1)
         removed.setflags(write=False)
         object.__setattr__(self, "removed", removed)
-        if not isinstance(self.value, str) or not self.value:
-            raise PlanError(f"an axis to cut is of no value, but of {self.value!r}")
-        if not all(isinstance(number, int) and number >= 1 for number in (self.axis, self.size)):
-            raise PlanError(f"{self.value}: axis {self.axis!r} of {self.size!r} places is none")
+        if not isinstance(self.node, str) or not self.node:
+            raise PlanError(f"an axis to cut is of the results of no operator, but of {self.node!r}")
+        numbers = {"slot": (self.slot, 0), "axis": (self.axis, 0), "size": (self.size, 1)}
+        for name, (number, least) in numbers.items():
+            if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= LARGEST:
+                raise PlanError(f"{self.node}: {name} of an axis to cut is {number!r}, not from {least} to {LARGEST:,}")
         ordered = removed.size and (np.diff(removed) > 0).all() and removed[0] >= 0 and removed[-1] < self.size
         if not ordered or removed.size >= self.size:
-            raise PlanError(f"{self.value}: what goes are no sorted places of {self.size}, of which one stays")
+            raise PlanError(f"{self.node}: what goes are no sorted places of {self.size}, of which one stays")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CutAxis) and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
-        return hash((self.value, self.axis, self.size, self.removed.tobytes()))
+        return hash((self.node, self.slot, self.axis, self.size, self.removed.tobytes()))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, the places as ranges."""
-        head = {"value": self.value, "axis": self.axis, "size": self.size, "removed": to_ranges(self.removed)}
+        own = {"node": self.node, "slot": self.slot, "axis": self.axis, "size": self.size}
+        head = own | {"removed": to_ranges(self.removed)}
         return head if self.counts else head | {"counts": False}
 
     @staticmethod
@@ -68,8 +73,8 @@ class CutAxis:
         """Inverse of `to_dict`; raises PlanError when a field is missing, unknown or nonsense."""
         if not isinstance(data, Mapping) or not isinstance(data.get("removed"), str):
             raise PlanError("an axis to cut is no object with places such as '4-7,9'")
-        if unknown := sorted(set(data) - {"value", "axis", "size", "removed", "counts"}):
-            raise PlanError(f"axis of {data.get('value')!r} to cut: unknown field {unknown[0]!r}")
+        if unknown := sorted(set(data) - {"node", "slot", "axis", "size", "removed", "counts"}):
+            raise PlanError(f"axis of {data.get('node')!r} to cut: unknown field {unknown[0]!r}")
         runs = []
         for text in filter(None, data["removed"].split(",")):
             match = RANGE.fullmatch(text)
@@ -79,8 +84,8 @@ class CutAxis:
             runs.append(np.arange(first, last + 1))
         removed = np.concatenate(runs) if runs else np.empty(0, np.int64)
         counts = data.get("counts", True)
-        value, axis, size = data.get("value", ""), data.get("axis", 0), data.get("size", 0)
-        return CutAxis(value=value, axis=axis, size=size, removed=removed, counts=counts is not False)
+        node, slot, axis, size = data.get("node", ""), data.get("slot", -1), data.get("axis", -1), data.get("size", 0)
+        return CutAxis(node=node, slot=slot, axis=axis, size=size, removed=removed, counts=counts is not False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from ...ir.graph.linear import scopes
 from ...ir.graph.sizes import Setting
 from ...ir.graph.view import view
 from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.plan.removed_channels import CutAxis, RemovedChannels
+from ...ir.plan.removed_channels import LARGEST, CutAxis, RemovedChannels
 from ...ir.plural import counted
 from ...ir.reason import Cause, Reason
 from ..decompose.fingerprint import fingerprint
@@ -46,7 +46,7 @@ def find(
     except (ModelError, ValueError, IndexError, TypeError):  # of an invalid node nothing is known
         return ()
     addresses = {node: text for scope in scopes(seen.model) for node, text in scope.addresses.items()}
-    axes = _axes(removal, smaller)
+    axes = _axes(removal, smaller, addresses)
     if not axes or not smaller:
         return ()
     return (
@@ -61,21 +61,25 @@ def find(
     )
 
 
-def _axes(removal: Removal, smaller: Sequence[Contraction]) -> tuple[CutAxis, ...]:
-    """What goes, one entry for all axes that are cut alike, as long as a value has a name that tells it."""
+def _axes(removal: Removal, smaller: Sequence[Contraction], addresses: Mapping[ir.Node, str]) -> tuple[CutAxis, ...]:
+    """What goes, one entry for all axes that are cut alike, as long as an operator makes one; none where one of them is
+    longer than a plan tells."""
     read = {removal.masks.classes.sets.root(one.inner) for one in smaller}
     found = []
     for root, dims in removal.cut().items():
-        named = [
-            (place.name, len(removal.relations.facts.sizes.of(place) or ()) - axis)
+        made = [
+            (maker, place.index() or 0, axis)
             for place, axis in dims
-            if isinstance(place, ir.Value) and place.name
+            if isinstance(place, ir.Value) and (maker := place.producer()) is not None and maker in addresses
         ]
-        if named:
-            stays = removal.masks.of(root)
-            value, axis = named[0]
-            gone = np.flatnonzero(~stays)
-            found.append(CutAxis(value=value, axis=axis, size=stays.size, removed=gone, counts=root in read))
+        stays = removal.masks.of(root)
+        if stays.size > LARGEST:
+            return ()
+        if made:
+            maker, slot, axis = made[0]
+            gone, counts = np.flatnonzero(~stays), root in read
+            cut = CutAxis(node=addresses[maker], slot=slot, axis=axis, size=stays.size, removed=gone, counts=counts)
+            found.append(cut)
     # Where products read only what is cut, as another view of it, every axis is told.
     return tuple(found) if any(one.counts for one in found) else tuple(replace(one, counts=True) for one in found)
 

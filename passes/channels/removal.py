@@ -68,16 +68,6 @@ class Removal:
         sides = ((one, (one.inner, one.outer)) for one in self.relations.contractions)
         return [one for one, dims in sides if not all(self.masks.of(dim).all() for dim in dims)]
 
-    def named(self) -> dict[tuple[str, int], Bools]:
-        """What stays of each value along the axes that are cut, counted from the last, 1."""
-        found = {}
-        for dim in self.masks.classes.sets:
-            place, axis = dim
-            if isinstance(place, ir.Value) and not self.masks.of(dim).all():
-                rank = len(self.relations.facts.sizes.of(place) or ())
-                found[place.name or "", rank - axis] = self.masks.of(dim)
-        return found
-
     def cut(self) -> dict[Dim, list[Dim]]:
         """The classes of axes of which something goes, by the axis that stands for each."""
         members = self.masks.classes.sets.groups()
@@ -85,13 +75,12 @@ class Removal:
 
 
 def removal_of(
-    model: ir.Model, constants: Constants, *, exact: bool, asked: Mapping[tuple[str, int], Bools] | None = None
+    model: ir.Model, constants: Constants, *, exact: bool, asked: Mapping[Dim, Bools] | None = None
 ) -> Removal:
     """What can be left out of a main graph whose shapes were inferred, at most what is asked for.
 
-    exact: whether subnormal entries count; asked: what is to stay, by the name of a value and
-    an axis counted from the last, 1; everything stays along axes of which nothing is said. Raises ModelError when a
-    weight cannot be read.
+    exact: whether subnormal entries count; asked: what is to stay along axes of values; everything stays along those
+    of which nothing is said. Raises ModelError when a weight cannot be read.
     """
 
     def tiny(value: ir.Value, kind: ir.DataType) -> float:
@@ -124,16 +113,11 @@ def _widened(masks: Masks, contractions: Iterable[Contraction]) -> bool:
     return bool(masks.changed)
 
 
-def _hold_back(masks: Masks, asked: Mapping[tuple[str, int], Bools]) -> None:
+def _hold_back(masks: Masks, asked: Mapping[Dim, Bools]) -> None:
     """Keep whatever is not asked to go."""
     for root, dims in masks.classes.sets.groups().items():
         if not any(isinstance(place, ir.Value) for place, _ in dims):
             continue  # blocks of a packed weight, which follow from channels
-        own = [
-            asked[key]
-            for place, axis in dims
-            if isinstance(place, ir.Value)
-            and (key := (place.name or "", len(masks.classes.sizes.of(place) or ()) - axis)) in asked
-        ]
+        own = [asked[dim] for dim in dims if dim in asked]
         fits = [mask for mask in own if mask.size == masks.classes.extent(root)]
         masks.keep(root, np.logical_or.reduce(fits) if fits else True)

@@ -43,8 +43,10 @@ def _without(model: ir.Model, one: RemovedChannels) -> ir.Model:
     seen = view(model)
     copy, constants = seen.model, seen.found.constants
     addresses = {node: text for scope in scopes(copy) for node, text in scope.addresses.items()}
-    removal = removal_of(copy, constants, exact=one.exact, asked=_asked(one.axes))
-    _check(one, removal, {text: node for node, text in addresses.items()})
+    nodes = {text: node for node, text in addresses.items()}
+    cut = [_axis(nodes, axis) for axis in one.axes]
+    removal = removal_of(copy, constants, exact=one.exact, asked=dict(zip(cut, map(_stays, one.axes), strict=True)))
+    _check(one, removal, nodes, cut)
     names = Names(copy)
     copies = Copies(copy, seen.found, names, CUT, addresses)
     new = NewConstants(copy, names, CUT)
@@ -62,30 +64,35 @@ def _without(model: ir.Model, one: RemovedChannels) -> ir.Model:
     return copy
 
 
-def _asked(axes: Sequence[CutAxis]) -> dict[tuple[str, int], Bools]:
-    """What is to stay, by the name of a value and an axis counted from the last."""
-    found = {}
-    for one in axes:
-        mask = np.ones(one.size, bool)
-        mask[one.removed] = False
-        found[one.value, one.axis] = mask
-    return found
+def _axis(nodes: dict[str, ir.Node], axis: CutAxis) -> tuple[ir.Value, int]:
+    """The axis of a value that is to be cut."""
+    node = nodes.get(axis.node)
+    if node is None or axis.slot >= len(node.outputs):
+        raise PlanError(f"{axis.node}: the operator whose result was to lose channels is not there; make a new plan")
+    return node.outputs[axis.slot], axis.axis
 
 
-def _check(one: RemovedChannels, removal: Removal, nodes: dict[str, ir.Node]) -> None:
+def _stays(axis: CutAxis) -> Bools:
+    mask = np.ones(axis.size, bool)
+    mask[axis.removed] = False
+    return mask
+
+
+def _check(
+    one: RemovedChannels, removal: Removal, nodes: dict[str, ir.Node], cut: Sequence[tuple[ir.Value, int]]
+) -> None:
     """Raises PlanError when the model is not the one that a plan was made for."""
     weights = {relation.node: relation.weight.value for relation in removal.relations.contractions}
     for address, sha256 in zip(one.nodes, one.weights, strict=True):
         weight = weights.get(nodes[address]) if address in nodes else None
         if weight is None or fingerprint(removal.relations.facts.sizes.constants.read(weight)) != sha256:
             raise PlanError(f"{address}: the weight is not the one whose channels were to go; make a new plan")
-    cut = removal.named()
-    for axis in one.axes:
-        stays = cut.get((axis.value, axis.axis))
+    for axis, dim in zip(one.axes, cut, strict=True):
+        stays = removal.stays(*dim)
         if stays is None or stays.size != axis.size or stays[axis.removed].any():
             raise PlanError(
-                f"{axis.value}: channels that were to go along axis {-axis.axis} are not there or do something; "
-                "make a new plan for this model"
+                f"{axis.node}: channels that were to go along axis {axis.axis} of a result are not there or do "
+                "something; make a new plan for this model"
             )
 
 

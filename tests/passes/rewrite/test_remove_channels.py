@@ -1,5 +1,7 @@
 """Models without the channels that do nothing compute what they did, whatever told of those channels."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -9,6 +11,7 @@ from reference import node
 from scission.ir.graph.sizes import input_dims, settings_at
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
+from scission.ir.plan.plan import PlanError
 from scission.passes.channels.find import find
 from scission.passes.lowering.target import Target
 from scission.passes.rewrite.remove_channels import remove_channels
@@ -107,6 +110,29 @@ def test_scores_of_one_key_are_not_shifted_alike(vector):
         {"Q": Q, "W": W, "V": V, "c": c, "zero": np.array(0)},
     )
     assert removed(proto, normal(7, 3)) == (0 if vector else 1)
+
+
+def test_a_plan_is_for_operators_whatever_values_are_called():
+    U, D = normal(5, 6), normal(6, 4)
+    U[:, [1, 2]] = 0
+
+    def built(hidden):
+        nodes = [node("MatMul", "x U", hidden[0], "up"), node("Relu", hidden[0], hidden[1], "act")]
+        weights = {"U": U, "D": D}
+        return model_of(
+            [*nodes, node("MatMul", f"{hidden[1]} D", "y", "down")], {"x": (["n", 5], np.float32)}, ["y"], weights
+        )
+
+    graph = load(built("ab")).graph
+    found = find(graph, Target(), lambda: settings_at(input_dims(graph)))
+    other = built("cd")
+    changed = ir.to_proto(remove_channels(load(other).graph, found))
+    x = normal(3, 5)
+    assert np.allclose(run(other, {"x": x}, LEVELS[0])[0], run(changed, {"x": x}, LEVELS[0])[0], atol=1e-5)
+    assert sorted(list(t.dims) for t in changed.graph.initializer) == [[4, 4], [5, 4]]
+    missing = replace(found[0], axes=tuple(replace(one, node="gone") for one in found[0].axes))
+    with pytest.raises(PlanError, match="gone"):
+        remove_channels(load(other).graph, (missing,))
 
 
 def up_down(up, nodes, weights, down=None):
