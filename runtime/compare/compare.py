@@ -78,7 +78,7 @@ def _compared(
     from . import check as equivalence
     from .feeds import Observed, bench_feeds, observed_reports
     from .own_error import excused
-    from .selections import hidden_by_masks
+    from .selections import hidden_by_masks, never_picked
 
     held = _held(source, result)
     observed = Observed(source, trials)
@@ -117,6 +117,7 @@ def _compared(
         verdict = replace(verdict, reason=f"{UNSTEADY}: {verdict.reason}")
     if verdict.equal:
         hidden = hidden_by_masks(source, pair.original, observed.feeds, provider=trials.provider, **options)
+        hidden += never_picked(source, chosen)
         verdict = judged(verdict, observed_reports(observed, result), hidden)
     return verdict
 

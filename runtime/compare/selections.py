@@ -1,4 +1,4 @@
-"""What a mask hid in every trial: operands of Where that were never selected, or never beyond the first position."""
+"""What no trial selected: operands of Where, all of them or beyond the first position, and columns of a table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.linear import scopes
 from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
+from ..inputs.inputs import index_bounds
 from ..ort.library import Choice, SessionError
 from ..ort.session import ModelSource, open_session
 from .exercise import count_marks, mark_nodes, parts_of
 from .probe_runs import expose
 
-__all__ = ["hidden_by_masks"]
+__all__ = ["hidden_by_masks", "never_picked"]
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +48,21 @@ def hidden_by_masks(
         return []
     options: dict[str, Any] = {"provider": provider, "threads": threads, "custom_ops": custom_ops}
     return _in_main_graph(model, path, feeds, options) + _inside(model, feeds, options)
+
+
+def never_picked(model: Model, feeds: Sequence[Mapping[str, Array]]) -> list[str]:
+    """A sentence for each input that picks one entry of a table at a time, and in these feeds did not pick every one.
+
+    Inputs that pick many at once, as token ids do, are left out: they are samples of what they may hold.
+    """
+    found = []
+    for name, (low, high) in index_bounds(model.graph).items():
+        given = [np.asarray(feed[name]) for feed in feeds if name in feed]
+        if given and all(one.size == 1 for one in given):
+            picked = {int(one.item()) % (high - low) for one in given}
+            if len(picked) < high - low:
+                found.append(f"input {name!r} picked {len(picked):,} of the {high - low:,} entries of its table")
+    return found
 
 
 def _in_main_graph(

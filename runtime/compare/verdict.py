@@ -65,7 +65,7 @@ class Verdict:
 
     equal: shown equal; shown: False where no difference was found, but a part in which the models differ never ran, so
     that they are neither equal nor different; parts: branches and bodies of loops, and how often they ran;
-    masked: what masks hid in every trial, a sentence each.
+    masked: what masks hid in every trial, and inputs that did not pick all of their table, a sentence each.
     """
 
     equal: bool

@@ -132,3 +132,21 @@ def test_a_branch_that_never_ran_hides_nothing_more():
 def test_a_constant_in_a_body_has_nothing_to_hide():
     model = inside("Loop", "flag", second="zero")
     assert not scission.check(model, model, trials=Trials(values={"times": 3, "go": True})).masked
+
+
+@pytest.mark.parametrize(("shape", "said"), [([], True), ([1], True), (["n"], False)])
+@pytest.mark.parametrize("columns", [1, 40])
+def test_what_an_input_never_picked_is_counted(shape, said, columns):
+    """Only of inputs that pick one entry at a time, and only where some were left."""
+    table = np.arange(columns * 3, dtype=np.float32).reshape(columns, 3)
+    graph = h.make_graph(
+        [h.make_node("Gather", ["table", "at"], ["y"])],
+        "g",
+        [h.make_tensor_value_info("at", T.INT64, shape)],
+        [h.make_tensor_value_info("y", T.FLOAT, None)],
+        [nh.from_array(table, "table")],
+    )
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+    verdict = scission.check(model, model)
+    assert verdict.equal and len(verdict.masked) == (said and columns > 1)
+    assert all("of the 40 entries of its table" in one and one in verdict.reason for one in verdict.masked)
