@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...ir.errors import Remedy
+from ...ir.errors import Remedy, ScissionError
 from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..compare.verdict import Verdict
     from ..measure.bench import Bench
 
-__all__ = ["Attempt", "Tried"]
+__all__ = ["Attempt", "Tried", "untouched"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,11 @@ class Tried:
     verdict: Verdict | None
     benches: tuple[Bench, ...]
     written: tuple[Path, ...]
+
+
+def untouched(reason: str) -> Tried:
+    """A model to which nothing is done, so that it needs no proof."""
+    return Tried(outcome="unchanged", reason=reason, changed=None, verdict=None, benches=(), written=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,14 @@ class Attempt:
     force: bool
     tuned: bool
     progress: Progress | None
+
+    def original_runs(self) -> bool:
+        """Whether the original can be checked at all: where it cannot, what a rewritten model raises says nothing."""
+        original = self.place.original
+        try:
+            return compare.check(original, original, trials=self.trials, progress=self.progress).equal
+        except ScissionError:
+            return False
 
     def run(self, draft: Draft) -> Tried:
         """Rewrite the annealed model, prove it equal, time it beside the original, and write it when it is kept."""

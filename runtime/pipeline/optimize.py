@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ...ir.errors import ScissionError
+from ...ir.findings.taken_back import TakenBack
 from ...ir.io.load import Source
-from ...ir.plan.plan import told
 from ...ir.plural import counted
 from ...ir.progress import Progress
 from ..fields import chosen, keywords
@@ -48,9 +48,11 @@ def optimize(
     """Plan, apply, check and bench: split what pays, prove it equal, measure it, and keep the faster model.
 
     Where the split model is measured slower than the original and `force` is false, the units of the plan are measured
-    one by one and the slow ones go back to dense, `Result.fallbacks`, until the model is as fast as what came in. The
+    one by one and the slow ones go back to dense, `Result.fallbacks`, until the model is as fast as what came in.
+    Preparations with which the check fails, or the model does not run, are taken back, `Result.taken_back`. The
     output is the original, byte for byte, when nothing splits, or when none of that helps; nothing is written when the
-    check fails. A model given as a path needs `output`; others come back in `Result.model`, as what they came in.
+    check of what is split fails. A model given as a path needs `output`; others come back in `Result.model`, as what
+    they came in.
 
     Each field of PlanOptions and OptimizeOptions may be given as a keyword of its own, which goes before the one in
     `options` or `further`: those of `plan`, and tune, measure the ways to split each operator; cache, reuse what that
@@ -95,31 +97,38 @@ def optimize(
         progress=progress,
     )
     fallbacks: tuple[Fallback, ...] = ()
-    tried, draft, note = _first(attempt, planner, draft)
+    planned, note = draft.plan.preparations, ""
+    tried, draft, gone = _first(attempt, planner, draft)
     if tried.outcome == "failed" and (alone := one_by_one(attempt, planner, draft)):
         note = f"; operators are split one by one, since together they failed the check: {tried.reason}"
         tried, draft = alone
     if tried.outcome == "slower" and (dropped := fallen_back(attempt, draft)):
         tried, draft, fallbacks = dropped
         note = f"; {len(fallbacks)} went back to dense, with which the model was slower than the original{note}"
-    if tried.outcome in ("failed", "slower") and (fewer := less_prepared(attempt, planner, draft)):
-        note = f"; {', '.join(told(draft.plan.preparations))}: not all of it is kept, since with it {tried.reason}"
-        (tried, draft), fallbacks = fewer, ()
-    return _kept(place, draft, tried, fallbacks, note)
+    faulty = tried.outcome == "failed"
+    if tried.outcome in ("failed", "slower") and (fewer := less_prepared(attempt, planner, draft, faulty=faulty)):
+        faulty, why = faulty or gone is not None, gone.why if gone is not None else tried.reason
+        (tried, draft), fallbacks, note = fewer, (), ""
+        gone = TakenBack.between(planned, draft.plan.preparations, faulty=faulty, why=why)
+    return _kept(place, draft, tried, fallbacks, note, gone)
 
 
-def _first(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried, Draft, str]:
-    """What came of the plan, of which plan, and what is to be said of that.
+def _first(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried, Draft, TakenBack | None]:
+    """What came of the plan, of which plan, and what was taken back of it.
 
-    Where it cannot even be run, kinds of preparations are left away; raises what it raised where that does not help.
+    Where it cannot even be run, kinds of preparations are left away; raises what it raised where that does not help,
+    and where nothing is left to do and the original cannot be run either.
     """
     try:
-        return attempt.run(draft), draft, ""
+        return attempt.run(draft), draft, None
     except ScissionError as error:
-        if (fewer := less_prepared(attempt, planner, draft)) is None:
+        if (fewer := less_prepared(attempt, planner, draft, faulty=True)) is None:
             raise
-        kept = f"; {', '.join(told(draft.plan.preparations))}: not all of it is kept, since with it {error}"
-        return *fewer, kept
+        tried, left = fewer
+        if not left.plan.changes and not attempt.original_runs():
+            raise
+        before, after = draft.plan.preparations, left.plan.preparations
+        return tried, left, TakenBack.between(before, after, faulty=True, why=str(error))
 
 
 def _files(*given: Any) -> list[Path]:
@@ -149,13 +158,16 @@ def _unchanged(place: Destination, draft: Draft) -> Result:
     )
 
 
-def _kept(place: Destination, draft: Draft, tried: Tried, fallbacks: tuple[Fallback, ...], note: str) -> Result:
+def _kept(
+    place: Destination, draft: Draft, tried: Tried, fallbacks: tuple[Fallback, ...], note: str, gone: TakenBack | None
+) -> Result:
     """The result with what is handed back: the split model, or the original where that is slower or not proved equal.
 
     Raises ModelError where the original cannot be written.
     """
     plan, selection, outcome = draft.plan, draft.selection, tried.outcome
-    reason = tried.reason + note + growth(place.loaded, tried.written)
+    back = f"; {gone.text}" if gone is not None else ""
+    reason = tried.reason + note + growth(place.loaded, tried.written) + back
     if selection is not None and selection.chosen:
         if outcome == "split":
             plan = plan.with_annealing(selection.annealing, selection.effect)
@@ -164,7 +176,7 @@ def _kept(place: Destination, draft: Draft, tried: Tried, fallbacks: tuple[Fallb
             selection = replace(selection, chosen=(), held_back=None, tuning=None, reason=why)
             plan = plan.with_annealing(())
     written = place.write(None) if outcome in ("slower", "unchanged") else tried.written
-    back = place.as_given(tried.changed if outcome == "split" else None)
+    model = place.as_given(tried.changed if outcome == "split" else None)
     return Result(
         outcome=outcome,
         reason=reason,
@@ -172,8 +184,9 @@ def _kept(place: Destination, draft: Draft, tried: Tried, fallbacks: tuple[Fallb
         verdict=tried.verdict,
         benches=tried.benches,
         written=written,
-        model=place.target if place.loaded.path and written else back,
+        model=place.target if place.loaded.path and written else model,
         selection=selection,
         tuned=draft.tuned,
         fallbacks=fallbacks,
+        taken_back=gone,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...ir.brief import brief
+from ...ir.findings.taken_back import TakenBack
 from ...ir.plan.plan import Plan
 from ..measure.comparison import Speed
 from .judgement import speed_of
@@ -27,8 +28,9 @@ class Result:
     is predicted), 'slower' (clearly, original kept) or 'failed' (the check failed, nothing written); model: the
     optimised model in the form that the original came in; selection: what was annealed and with what measured effect,
     where that was asked for; tuned: what was measured of each unit of the plan, where that was asked for; fallbacks:
-    units that went back to dense because the model was slower with them. The verdict compares the annealed model with
-    the split one: annealing itself is judged by its metric."""
+    units that went back to dense because the model was slower with them; taken_back: preparations of the plan that the
+    model was made without after all, because it was wrong or slower with them. The verdict compares the annealed
+    model with the split one: annealing itself is judged by its metric."""
 
     outcome: str
     reason: str
@@ -40,6 +42,7 @@ class Result:
     selection: Selection | None = None
     tuned: Tuned | None = None
     fallbacks: tuple[Fallback, ...] = ()
+    taken_back: TakenBack | None = None
 
     __repr__ = brief
 
@@ -65,6 +68,7 @@ class Result:
             "speed": self.speed.value if self.speed else None,
             "bench": [bench.to_dict() for bench in self.benches],
             "fallbacks": [fallback.to_dict() for fallback in self.fallbacks],
+            **({"taken_back": self.taken_back.to_dict()} if self.taken_back else {}),
             **({"annealing": self.selection.to_dict()} if self.selection else {}),
             **({"tuning": self.tuned.to_dict()} if self.tuned else {}),
             "plan": json.loads(self.plan.dumps()),

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...ir.errors import ScissionError
-from .attempt import Attempt, Tried
+from ..render.words import why_nothing
+from .attempt import Attempt, Tried, untouched
 from .lossy import Draft
 from .planner import Planner, at_home
 
@@ -31,27 +32,40 @@ def one_by_one(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried,
     return None if tried.outcome == "failed" else (tried, alone)
 
 
-def less_prepared(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried, Draft] | None:
+def less_prepared(attempt: Attempt, planner: Planner, draft: Draft, *, faulty: bool) -> tuple[Tried, Draft] | None:
     """The first plan with fewer kinds of preparations that is proved and not slower; None where none is.
 
     Each kind is left away alone, the one that is predicted to gain least first, then all of them.
+    faulty: whether the model is another one, or does not run, with all of them. Then what is slower without them is
+    told to be slower, and where nothing is left to do without them the original is what is kept.
     """
     gains: dict[str, float] = {}
     for one in draft.plan.preparations:
         gains[one.kind] = max(gains.get(one.kind, 0.0), one.gain or 1.0)
     alone = [(kind,) for kind in sorted(gains, key=lambda kind: gains[kind])] if len(gains) > 1 else []
+    last: tuple[Tried, Draft] | None = None
     for kinds in (*alone, tuple(gains)) if gains else ():
-        plan, tuned = planner.without(kinds)(draft.exact)
-        if not plan.changes:
-            continue
-        fewer = replace(draft, plan=plan, tuned=tuned)
         try:
-            tried = attempt.run(fewer)
+            fewer, tried = _without(attempt, planner.without(kinds), draft)
         except ScissionError:
             continue
-        if tried.outcome not in ("failed", "slower"):
+        if tried.outcome == "split":
             return tried, fewer
-    return None
+        if tried.outcome != "failed":
+            last = tried, fewer
+    return last if faulty else None
+
+
+def _without(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Draft, Tried]:
+    """What comes of the plan of a planner that leaves preparations away; of linears one by one where it fails."""
+    plan, tuned = planner(draft.exact)
+    fewer = replace(draft, plan=plan, tuned=tuned)
+    if not plan.changes:
+        return fewer, untouched(why_nothing(plan, "measured" if tuned else "predicted"))
+    tried = attempt.run(fewer)
+    if tried.outcome == "failed" and (alone := one_by_one(attempt, planner, fewer)):
+        tried, fewer = alone
+    return fewer, tried
 
 
 def fallen_back(attempt: Attempt, draft: Draft) -> tuple[Tried, Draft, tuple[Fallback, ...]] | None:

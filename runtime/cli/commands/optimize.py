@@ -58,6 +58,8 @@ def optimize(
             model, output, planning, further=further, anneal=anneal, trials=trials, progress=progress
         )
     printing.show(result.to_dict, lambda report: report.result_view(result, printing.everything))
+    if result.taken_back is not None and result.taken_back.faulty:
+        typer.echo(f"warning: {result.taken_back.text}", err=True)
     if not result.ok:
         typer.echo(f"check failed, nothing was written: {result.reason}", err=True)
         raise typer.Exit(1)
