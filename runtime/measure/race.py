@@ -255,7 +255,9 @@ def _paired(taken: Taken) -> dict[str, Spread]:
 
 
 def _rows(session: Session, feeds: Mapping[str, Array]) -> int | None:
-    shape = feeds[session.inputs[0].name].shape if session.inputs else ()
+    """The leading extent of the first input that is given and is a tensor: optional ones may be absent."""
+    given = (feeds[one.name] for one in session.inputs if one.name in feeds)
+    shape = next((array.shape for array in given if isinstance(array, np.ndarray)), ())
     return int(shape[0]) if shape else None
 
 

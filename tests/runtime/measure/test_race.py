@@ -109,6 +109,18 @@ def test_it_is_over_when_the_fastest_is_known(timed):
     assert twins.comparisons["Softplus"].speed is Speed.EQUAL
 
 
+def test_rows_are_those_of_the_first_input_that_is_given():
+    """An optional input comes first and is left out."""
+    optional = h.make_optional_type_proto(h.make_tensor_type_proto(T.FLOAT, ["n"]))
+    inputs = [h.make_value_info("o", optional), h.make_tensor_value_info("x", T.FLOAT, ["n", 4])]
+    nodes = [h.make_node("OptionalHasElement", ["o"], ["has"]), h.make_node("Relu", ["x"], ["y"])]
+    outputs = [h.make_tensor_value_info("y", T.FLOAT, ["n", 4]), h.make_tensor_value_info("has", T.BOOL, [])]
+    graph = h.make_graph(nodes, "g", inputs, outputs)
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 20)], ir_version=9).SerializeToString()
+    session, feeds = open_session(model, provider="cpu"), {"x": np.ones((3, 4), np.float32)}
+    assert races._rows(session, feeds) == 3 and races._rows(session, {}) is None
+
+
 def test_real_models_and_json(tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(data("Exp"))
