@@ -19,6 +19,7 @@ from ..branches.find import site_of
 from ..branches.merging import BranchSite, Merged, merged
 from ..branches.packing.recipe import Fixed, Made, Ref, in_order
 from ..lowering.nodes.emitter import Emitter, Names
+from ..lowering.nodes.kept_apart import feeds_vector, kept_apart
 from ..lowering.nodes.sharing import Sharing
 from .edit import drop_unread, inherit, register
 
@@ -108,6 +109,8 @@ def _results(emitter: Emitter, one: Merged, now: Mapping[ir.Value, ir.Value]) ->
         value = _standing(ref, values, now)
         if not isinstance(ref, Made) or value in results.values():  # it has a name of its own already
             value = emitter.one("Identity", [value], BRANCHES)
+        elif feeds_vector(old):  # ONNX Runtime moves a Transpose behind what reduces it, too
+            value = kept_apart(emitter, value, BRANCHES)
         results[old] = value
     return results
 

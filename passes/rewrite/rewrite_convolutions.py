@@ -17,6 +17,7 @@ from ..convolutions.find import Found, seen
 from ..convolutions.fourier import Fourier
 from ..convolutions.window import SmallerWindow
 from ..lowering.nodes.emitter import Emitter, Names
+from ..lowering.nodes.kept_apart import feeds_vector, kept_apart
 from ..lowering.nodes.sharing import Sharing
 from .edit import drop_unread, inherit, register
 
@@ -73,6 +74,8 @@ def _transform(one: Fourier, emitter: Emitter) -> None:
     parts = emitter.integers([0, 2, one.bins, -1], "parts")
     result = emitter.one("Reshape", [result, parts], "parts")
     result = emitter.one("Transpose", [result], "parts", perm=[0, 3, 2, 1])
+    if feeds_vector(one.node.outputs[0]):
+        result = kept_apart(emitter, result, "parts")
     graph = one.node.graph
     assert graph is not None
     graph.insert_before(one.node, emitter.nodes)

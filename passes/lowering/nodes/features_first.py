@@ -8,6 +8,7 @@ from ....ir.graph.linear import Layout
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
 from .emitter import Emitter
+from .kept_apart import feeds_vector, kept_apart
 
 __all__ = ["Frame", "enter", "enter_rows", "guarded", "leave", "leave_rows"]
 
@@ -70,8 +71,11 @@ def leave_rows(emitter: Emitter, frame: Frame, rows: ir.Value) -> ir.Value:
 
 def guarded(emitter: Emitter, transposed: ir.Value) -> ir.Value:
     """A Transpose that ONNX Runtime will not merge into the products behind it, where its merging is broken: it loses
-    the value when that is an output of the graph besides, and crashes on float16 (1.31). The Reshape copies nothing."""
+    the value when that is an output of the graph besides, crashes on float16, and before a vector takes the matrix for
+    one that nothing transposed (1.31). The Reshape copies nothing."""
     linear = emitter.linear
+    if feeds_vector(linear.output):
+        return kept_apart(emitter, transposed, "leave")
     merged = linear.output.is_graph_output() and bool(linear.output.uses())
     if not merged and linear.dtype != ir.DataType.FLOAT16:
         return transposed

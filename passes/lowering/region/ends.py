@@ -15,6 +15,7 @@ from ....ir.reason import Cause, Reason
 from ...decompose.blocks import is_run
 from ...decompose.region import Ids, Selection
 from ..nodes.emitter import Emitter
+from ..nodes.kept_apart import feeds_vector, kept_apart
 from ..nodes.last_axis import take_columns
 from .cut import Group
 from .linear import role_of
@@ -214,6 +215,8 @@ def _turned(emitter: Emitter, value: ir.Value, pieces: Sequence[ir.Value], order
         back = emitter.integers(np.argsort(order), "leave/order")
         whole = _typed(emitter.one("Gather", [whole, back], "leave", axis=0), value)
     whole = emitter.one("Transpose", [whole], "leave", perm=[1, 0])
+    if feeds_vector(value):
+        return kept_apart(emitter, _typed(whole, value), "leave")
     if value.is_graph_output() or value.dtype == ir.DataType.FLOAT16:  # see `layout.guarded`
         whole = emitter.one("Reshape", [_typed(whole, value), emitter.integers([0, 0], "leave/same")], "leave")
     return whole
