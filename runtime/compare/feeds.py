@@ -61,17 +61,29 @@ def drawn(
     bounds, meant = index_bounds(model.graph), meanings(model.graph)
     turns = turns_of(model, spec, trials)
     for number, chosen in enumerate(sizes, first):
-        suited = (step for step in range(len(turns)) if _suits(turns[(number + step) % len(turns)], chosen))
         yield draw_feed(
             spec,
             rng,
             chosen,
-            trial=number + next(suited, 0),
+            trial=number + _ahead(turns, number, chosen),
             bounds=bounds | length_bounds(model.graph, chosen),
             meant=meant,
             wishes=wishes,
             style=styles[(number - first) % len(styles)],
         )
+
+
+def _ahead(turns: Sequence[Turn], number: int, sizes: Mapping[str, int]) -> int:
+    """How many turns further the next one lies whose values go with these sizes; of those, one that asks for them."""
+    suited = [step for step in range(len(turns)) if _suits(turns[(number + step) % len(turns)], sizes)]
+    asking = [step for step in suited if _asks_for(turns[(number + step) % len(turns)], sizes)]
+    return next(iter(asking or suited), 0)
+
+
+def _asks_for(turn: Turn, sizes: Mapping[str, int]) -> bool:
+    """Whether the values of a turn regroup dimensions of just these sizes."""
+    groupings = turn.derived.groupings if turn.derived is not None else ()
+    return any(all(sizes.get(name) == size for name, size in one.items()) for one in groupings)
 
 
 def _suits(turn: Turn, sizes: Mapping[str, int]) -> bool:

@@ -66,6 +66,8 @@ def _advice(tries: int, names: Sequence[str]) -> Iterator[str | Remedy]:
         python = ", ".join(f"{name!r}: …" for name in names[:3])
         yield "the sizes that it takes with "
         yield Remedy(f"sizes={{{python}}}", " ".join(f"--size '{name}=N'" for name in names[:3]))
+        yield ", what inputs hold with "
+        yield option("values", flag="--value")
         yield ", or "
     yield "real ones with "
     yield option("inputs")

@@ -92,6 +92,27 @@ def test_values_that_take_turns_bring_their_sizes(name):
     assert {feed["x"].shape[place] for feed in feeds} == {5, 9}
 
 
+def reshaped():
+    """A model of one open size, which is regrouped as another input says."""
+    nodes = [h.make_node("Reshape", ["x", "shape"], ["r"]), h.make_node("Relu", ["r"], ["y"])]
+    inputs = [
+        h.make_tensor_value_info("x", T.FLOAT, ["total"]),
+        h.make_tensor_value_info("shape", T.INT64, [3]),
+    ]
+    outputs = [h.make_tensor_value_info("y", T.FLOAT, [None] * 3)]
+    graph = h.make_graph(nodes, "g", inputs, outputs)
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+
+
+def test_trials_take_each_value_at_the_size_that_it_asks_for():
+    trials = Trials(values={"shape": ([2, 8, 64], [1, 4, 64])}, provider="cpu", seconds=0.01)
+    for feed in candidate_feeds(load(reshaped()), trials):
+        if feed["x"].size in (1024, 256):
+            assert feed["shape"].prod() == feed["x"].size
+    assert scission.check(reshaped(), reshaped(), trials=trials).equal
+    assert scission.bench(reshaped(), reshaped(), trials=trials)
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_a_model_is_predicted_and_measured_at_the_size_that_follows(name):
     model, trials = net(name), Trials(values={"v": VALUES[name][0]}, provider="cpu", seconds=0.01)
