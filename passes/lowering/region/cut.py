@@ -15,7 +15,7 @@ from ....ir.plan.region_split import FeatureLayout
 from ....ir.reason import Cause, Reason
 from ...decompose.region import Selection, assign, selections
 
-__all__ = ["UNEQUAL", "Cut", "Group", "RegionBlocks", "cut_up", "stacks_of"]
+__all__ = ["UNEQUAL", "Group", "RegionBlocks", "RegionCut", "cut_up", "stacks_of"]
 
 Group: TypeAlias = "tuple[int, ...]"
 UNEQUAL = Reason(Cause.BLOCKS, "blocks of different sizes cannot be stacked")
@@ -60,7 +60,7 @@ def stacks_of(count: int, blocks_per_node: int) -> list[Group]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cut:
+class RegionCut:
     """A region in blocks.
 
     selected: for each value of the region what each block owns along each axis; owned: the same for each group of
@@ -73,7 +73,7 @@ class Cut:
     owned: Sequence[Mapping[ir.Value, Sequence[Selection]]]
 
 
-def cut_up(region: Region, blocks: RegionBlocks) -> Cut | Reason:
+def cut_up(region: Region, blocks: RegionBlocks) -> RegionCut | Reason:
     """What each block owns of each value along each of its axes; the reason where that is not the same everywhere, or
     no rectangle, or where the blocks of a stack are not of one shape, or features not on the last of two axes where
     they are to come first."""
@@ -94,4 +94,4 @@ def cut_up(region: Region, blocks: RegionBlocks) -> Cut | Reason:
                 return UNEQUAL
         selected[value] = owned
     each = [{value: [found[block] for block in group] for value, found in selected.items()} for group in groups]
-    return Cut(blocks, groups, selected, each)
+    return RegionCut(blocks, groups, selected, each)

@@ -20,7 +20,7 @@ from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.decomposition import Decomposition
 from ....ir.reason import Reason
 from ..nodes.emitter import Emitter, Names
-from .cut import Cut, Group, RegionBlocks, cut_up
+from .cut import Group, RegionBlocks, RegionCut, cut_up
 from .ends import Entrance, leave, why_not_left
 from .linear import RegionLinear, picked_inputs, role_of, why_not_linear
 from .node import restrict
@@ -65,7 +65,7 @@ class _RegionWork:
     """A region that is being emitted."""
 
     site: RegionSite
-    cut: Cut
+    cut: RegionCut
     parts: dict[ir.Value, list[ir.Value]] = field(default_factory=dict)  # of each value, one for each group
     shared: dict[Any, ir.Value] = field(default_factory=dict)
     entrance: Entrance = field(init=False)

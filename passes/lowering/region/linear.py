@@ -19,7 +19,7 @@ from ..linear.select import selection
 from ..nodes.emitter import Emitter
 from ..nodes.primitives import bias_of
 from ..nodes.weights import BlockWeights
-from .cut import UNEQUAL, Cut, Group
+from .cut import UNEQUAL, Group, RegionCut
 
 __all__ = ["RegionLinear", "picked_inputs", "role_of", "why_not_linear"]
 
@@ -35,7 +35,7 @@ def role_of(group: Group) -> str:
     return f"block.{group[0]}" if len(group) == 1 else f"blocks.{group[0]}-{group[-1]}"
 
 
-def why_not_linear(region: Region, cut: Cut, linear: Linear, found: Decomposition) -> Reason | None:
+def why_not_linear(region: Region, cut: RegionCut, linear: Linear, found: Decomposition) -> Reason | None:
     """Why the blocks of one linear cannot be had in groups, of what enters the region or is computed in it."""
     internal = region.is_internal(linear)
     stacked = max(map(len, cut.groups)) > 1

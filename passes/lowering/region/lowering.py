@@ -16,7 +16,7 @@ from ..seconds import dense_seconds
 from ..target import Target
 from .block_node import BlockNode
 from .cost import region_seconds, region_split_seconds
-from .cut import Cut, RegionBlocks, cut_up
+from .cut import RegionBlocks, RegionCut, cut_up
 from .emit import Emitted, RegionSite, emit_region
 from .ends import why_not_left
 from .linear import why_not_linear
@@ -60,7 +60,7 @@ class Regions(Lowering[Region, RegionBlocks, int, RegionSite, Emitted]):
         return emit_region(site, found)
 
 
-def _why_not_cut(region: Region, cut: Cut) -> Reason | None:
+def _why_not_cut(region: Region, cut: RegionCut) -> Reason | None:
     """Why some node of a region cannot be computed block by block, the first one in the order of the graph."""
     of_linears = {one.node: (one, found) for one, found in zip(region.linears, cut.blocks.decompositions, strict=True)}
     exits = set(region.exits())
@@ -76,7 +76,7 @@ def _why_not_cut(region: Region, cut: Cut) -> Reason | None:
     return None
 
 
-def _why_not_inner(region: Region, cut: Cut, node: ir.Node) -> Reason | None:
+def _why_not_inner(region: Region, cut: RegionCut, node: ir.Node) -> Reason | None:
     """Why the rule of a node cannot be restricted to some group of blocks."""
     inside = [value is not None and value in region.written for value in node.inputs]
     for owned in cut.owned:
