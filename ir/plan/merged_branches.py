@@ -27,6 +27,7 @@ class MergedBranches(Preparation):
     """
 
     kind: ClassVar[str] = "branches"
+    became: ClassVar[str] = "merged with its likes in other branches"
     branches: tuple[tuple[str, ...], ...]
     turned: bool = False
     sha256: str

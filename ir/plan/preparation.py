@@ -30,6 +30,7 @@ class Preparation(ABC):
     """
 
     kind: ClassVar[str]  # the name of the kind in plans
+    became: ClassVar[str]  # what becomes of each of its nodes, for people
     nodes: tuple[str, ...]
     gain: float | None = None
     reason: Reason

@@ -97,6 +97,7 @@ class RemovedChannels(Preparation):
     """
 
     kind: ClassVar[str] = "channels"
+    became: ClassVar[str] = "made smaller by channels that do nothing"
     axes: tuple[CutAxis, ...]
     weights: tuple[str, ...]
     exact: bool = False

@@ -33,6 +33,7 @@ class RewrittenForest(Preparation):
     """
 
     kind: ClassVar[str] = "forests"
+    became: ClassVar[str] = "written anew with all of its forest"
     form: ForestForm
     trees: int
     depth: int

@@ -76,6 +76,7 @@ def _explained(
     scope = scopes_of(model, plan).get(node, "")
     row = next((row for row in found.rows if row.node == node), None)
     head: dict[str, Any] = {"model": model.name, "node": node, "scope": scope}
+    head["preparations"] = tuple(one for one in plan.preparations if node in one.nodes)
     if row is None:
         skip = next((skip for skip in plan.skipped if skip.node == node), None) or _gone(node, plan, operators)
         skip = skip or _staying(node, plan, operators, model, target)

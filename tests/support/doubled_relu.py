@@ -23,6 +23,7 @@ class DoubledRelu(Preparation):
     """The second of two Relus; depth: how many came before it."""
 
     kind: ClassVar[str] = "doubled_relu"
+    became: ClassVar[str] = "read past"
     depth: int = 1
 
     @classmethod

@@ -36,17 +36,23 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
     if found.skipped is not None:
         entries = f"{found.skipped.parameters:,} constant entries" if found.skipped.parameters else ""
         becomes = "rewritten before anything is split" if found.skipped.reason.cause in ANOTHER else "left as it is"
-        yield title, [f"{becomes}: {found.skipped.reason}", *([entries] if entries else [])]
+        told = _before(found) or [f"{becomes}: {found.skipped.reason}"]
+        yield title, [*told, *([entries] if entries else [])]
         return
     row = found.inspection
     if row is None:
         return
-    yield title, _likeness(row, found.rows)
+    yield title, _before(found) + _likeness(row, found.rows)
     yield "what was tried", [_tried(one) for one in found.trials]
     if found.percolation is not None:
         yield "what would have to be true for it to split", _needed(row, found.percolation)
     for one in found.glue:
         yield _together(one), _entries(one, everything)
+
+
+def _before(found: Explanation) -> list[str]:
+    """What was done to it before anything was split."""
+    return [f"{one.became}, before anything is split: {one.reason}" for one in found.preparations]
 
 
 def _likeness(row: Inspection, rows: str) -> list[str]:

@@ -16,7 +16,7 @@ from ....ir.errors import ScissionError, option
 from ....ir.findings.inspection import FIELDS, Inspected, Inspection
 from ..words import left_out
 from .fitted_table import Column, FittedTable, lines_of
-from .report import recurrences
+from .report import preparation_lines, recurrences
 from .table import SHOWN
 
 __all__ = ["COLUMNS", "InspectionError", "check_column", "inspection_view", "select_rows", "to_csv"]
@@ -91,6 +91,7 @@ def inspection_view(found: Inspected, rows: Sequence[Inspection], everything: bo
         parts.append(Text(left_out(len(rows) - len(shown)), style="dim"))
     if len(rows) < len(found.rows):
         parts.append(Text(f"{len(rows)} of {len(found.rows)} linears", style="dim"))
+    parts += preparation_lines(found.plan, everything)
     parts += recurrences(found.plan, everything)
     if rows:
         parts += [Text("why", style="bold"), *lines_of([(row.node, row.reason.text) for row in shown], everything)]

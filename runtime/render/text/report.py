@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ...pipeline.result import Result
     from ...tune.tune import Tuned
 
-__all__ = ["console", "plan_view", "recurrences", "result_view", "timings", "verdict_view"]
+__all__ = ["console", "plan_view", "preparation_lines", "recurrences", "result_view", "timings", "verdict_view"]
 
 STYLES = {Speed.FASTER: "bold green", Speed.SLOWER: "bold red", Speed.EQUAL: "bold", Speed.UNMEASURABLE: "yellow"}
 
@@ -40,7 +40,7 @@ def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) 
 
         effect = plan.effect or "not measured: `scission sweep` and `scission optimize --anneal` measure it"
         parts += [annealing_view(plan.annealing, everything), Text(f"effect: {effect}", style="bold")]
-    parts += _prepared(plan, everything)
+    parts += preparation_lines(plan, everything)
     if plan.rewrites:
         parts.append(_rewrites(plan.rewrites if everything else plan.rewrites[:SHOWN], plan))
         if len(plan.rewrites) > SHOWN and not everything:
@@ -57,7 +57,7 @@ def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) 
     return Group(*parts)
 
 
-def _prepared(plan: Plan, everything: bool) -> list[RenderableType]:
+def preparation_lines(plan: Plan, everything: bool) -> list[RenderableType]:
     """What is done before anything is split, and why; nothing where that is nothing."""
     found = plan.preparations if everything else plan.preparations[:SHOWN]
     lines = [Text(f"{', '.join(told(plan.preparations))}, before anything is split", style="bold")] if found else []

@@ -1,6 +1,7 @@
 import io
 
 import numpy as np
+import oracles
 import pytest
 from compiled_forests import random_trees
 from ensembles import regressor
@@ -9,6 +10,7 @@ from rich.console import Console
 
 import scission
 from scission.ir.findings.explanation import Explanation
+from scission.models.planted.branches import Repeated, repeated
 from scission.models.planted.recurrent import Cell, build_cell
 from scission.runtime.render.text.explanation import LISTED, explanation_view, lines
 
@@ -42,6 +44,28 @@ def test_all_entries_are_named_on_demand():
 def test_what_is_no_linear_takes_a_line(node):
     found = scission.explain(MODEL, node, **CPU)
     assert text(found).splitlines() == [f"{node}: {found.operator}", f"  left as it is: {found.skipped.reason}"]
+
+
+def test_what_is_merged_is_not_called_left():
+    what = Repeated(lanes=12, inputs=8, widths=(5, 5), equal=True, source="places", end="stack", axis=0)
+    model = repeated(np.random.default_rng(0), what).model
+    (merged,) = scission.plan(model, **CPU).preparations
+    for gone in merged.nodes[:3]:
+        shown = text(scission.explain(model, gone, **CPU))
+        assert f"merged with its likes in other branches, before anything is split: {merged.reason}" in shown
+        assert "left as it is" not in shown
+
+
+def test_a_product_that_loses_channels_says_so_before_all_else():
+    W, V = (np.random.default_rng(0).standard_normal(shape).astype(np.float32) for shape in ((64, 96), (96, 64)))
+    W[:, ::3] = 0
+    nodes = [("MatMul", ["x", "W"], ["h"], {"name": "up"}), ("Relu", ["h"], ["r"])]
+    nodes.append(("MatMul", ["r", "V"], ["y"], {"name": "down"}))
+    model = oracles.graph(nodes, {"x": ["m", 64]}, {"y": ["m", 64]}, {"W": W, "V": V})
+    found = scission.explain(model, "up", **CPU)
+    assert [one.kind for one in found.preparations] == ["channels"]
+    assert text(found).splitlines()[1].startswith("  made smaller by channels that do nothing, before anything is")
+    assert found.to_dict()["preparations"][0]["kind"] == "channels"
 
 
 def test_a_weight_that_falls_apart_says_so():
