@@ -65,7 +65,7 @@ def sweep_picture(sweep: Sweep, format_: str = "png") -> bytes:
             _quiet(axes)
         _measured(upper, sweep, places)
         _shares(lower, sweep, places)
-        _levels(lower, sweep.levels, places)
+        _levels(lower, sweep, places)
         stream = io.BytesIO()
         nothing = {"Date": None, "Creator": None} if format_ == "svg" else {"Software": None}
         figure.savefig(stream, format=format_, dpi=150, metadata=nothing)
@@ -85,7 +85,8 @@ def _logarithmic(levels: Sequence[LevelResult]) -> bool:
 
 def _head(figure: Figure, sweep: Sweep) -> None:
     samples = f"{sweep.samples:,} sample{'' if sweep.samples == 1 else 's'}"
-    parts = [f"test: {sweep.test}", f"{len(sweep.levels)} level{'s' * (len(sweep.levels) > 1)}", samples]
+    levels = [f"{len(sweep.levels)} level{'s' * (len(sweep.levels) > 1)}"] if sweep.leveled else []
+    parts = [f"test: {sweep.test}", *levels, samples]
     if sweep.jumps or len(sweep.levels) >= FEWEST:
         parts.append("no jumps" if not sweep.jumps else f"{len(sweep.jumps)} jump{'s' * (len(sweep.jumps) > 1)}")
     figure.text(LEFT, 0.955, _short(sweep.model, TITLE), size=12, weight="bold", color=INK, va="center")
@@ -178,19 +179,24 @@ def _legend(axes: Axes, handles: list[Any]) -> None:
     axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.01, 0.985), ncols=len(handles), **style)
 
 
-def _levels(axes: Axes, levels: Sequence[LevelResult], places: Sequence[float]) -> None:
-    """A tick for each level where there is room, slanted if that helps; stronger levels lie to the right."""
+def _levels(axes: Axes, sweep: Sweep, places: Sequence[float]) -> None:
+    """A tick for each level where there is room, slanted if that helps; stronger levels lie to the right.
+
+    A test without a level has its name there.
+    """
+    levels = sweep.levels
     left, right = places[0], places[-1]
     span = abs(right - left) or 1.0
     slanted = any(abs(one - other) < UPRIGHT * span for one, other in itertools.pairwise(places))
     ticks: list[tuple[float, str]] = []
     for place, result in zip(places, levels, strict=True):
         if not ticks or abs(place - ticks[-1][0]) >= SLANTED * span:
-            ticks.append((place, f"{result.level:.3g}"))
+            ticks.append((place, f"{result.level:.3g}" if sweep.leveled else sweep.test.partition(",")[0]))
     turn: Any = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
     axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks], **turn)
     scale = "logarithmic" if _logarithmic(levels) else "evenly spaced"
-    axes.set_xlabel(f"level, {scale}; stronger annealing to the right", color=INK)
+    several = f"level, {scale}; stronger annealing to the right" if len(levels) > 1 else "level"
+    axes.set_xlabel(several if sweep.leveled else "this test has no level", color=INK)
     air = 0.04 * span if right >= left else -0.04 * span
     axes.set_xlim(left - air, right + air)
 

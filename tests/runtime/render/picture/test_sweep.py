@@ -155,6 +155,13 @@ def test_the_scale_is_said(name, scale):
     assert f"level, {scale}; stronger annealing to the right" in words(CASES[name])
 
 
+def test_a_test_without_a_level_is_named_where_levels_would_be():
+    found = words(sweep((0.05,), (0.97,), test="blocks, block-fill", leveled=False))
+    assert "blocks" in found and "this test has no level" in found and "test: blocks, block-fill · 20 samples" in found
+    assert not any(text == "0.05" or "1 level" in text for text in found)
+    assert {"0.05", "level"} <= set(words(sweep((0.05,), (0.97,))))
+
+
 @pytest.mark.parametrize("format_", ["png", "svg"])
 def test_the_same_sweep_gives_the_same_bytes(format_):
     first, second = (sweep_picture(CASES["with jumps"], format_) for _ in range(2))
