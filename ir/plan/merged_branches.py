@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 from ..plural import counted
 from ..reason import Reason
+from ..record import Record, shown
 from .decomposition import PlanError
 from .preparation import Preparation
 
@@ -53,18 +54,10 @@ class MergedBranches(Preparation):
         return {"branches": places, "turned": self.turned, "sha256": self.sha256}
 
     @classmethod
-    def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
-        """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
-        if unknown := sorted(set(contents) - {"branches", "turned", "sha256"}):
-            raise PlanError(f"branches: unknown field {unknown[0]!r}")
-        places, sha256 = contents.get("branches"), contents.get("sha256")
-        if not isinstance(places, list) or not all(
-            isinstance(place, list) and all(isinstance(node, str) for node in place) for place in places
-        ):
-            raise PlanError(f"branches is {places!r}, which is no list of lists of names")
-        if not isinstance(sha256, str):
-            raise PlanError(f"sha256 is {sha256!r}, which is no text")
-        if not isinstance(turned := contents.get("turned", False), bool):
-            raise PlanError(f"turned is {turned!r}, which is neither true nor false")
+    def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing or nonsense."""
+        places, sha256, turned = record.items("branches"), record.text("sha256"), record.flag("turned", default=False)
+        if not all(isinstance(place, list) and all(isinstance(node, str) for node in place) for place in places):
+            raise record.wrong(f"'branches' is {shown(places)}, which is no list of lists of names")
         branches = tuple(tuple(place) for place in places)
         return cls(nodes=nodes, gain=gain, reason=reason, branches=branches, turned=turned, sha256=sha256)

@@ -303,7 +303,10 @@ def _read(head: Record) -> Plan:
         inline=tuple((d, n, o) for d, n, o in inline),
         annealing=tuple(Annealing.from_dict(one) for one in head.items("annealing", default=[])),
         effect=head.text("effect", default=""),
-        preparations=tuple(preparation_from_dict(one) for one in head.items("preparations", default=[])),
+        preparations=tuple(
+            preparation_from_dict(one, f"preparations[{index}]")
+            for index, one in enumerate(head.items("preparations", default=[]))
+        ),
         reorderings=tuple(Reordering.from_dict(one) for one in head.items("reorderings", default=[])),
         regions=tuple(RegionSplit.from_dict(one) for one in head.items("regions", default=[])),
         grain=Grain.from_dict(head.any("grain", default={})),
@@ -311,14 +314,16 @@ def _read(head: Record) -> Plan:
     )
 
 
-def preparation_from_dict(data: Any) -> Preparation:
-    """A preparation of any kind from JSON; raises PlanError for a kind that is none, and for malformed fields."""
-    if not isinstance(data, dict):
-        raise PlanError(f"a preparation is {data!r}, which is no object")
-    known = {one.kind: one for one in KINDS}
-    if data.get("kind") not in known:
-        raise PlanError(f"a preparation is of kind {data.get('kind')!r}, which is none of {', '.join(known)}")
-    return known[data["kind"]].from_dict(data)
+def preparation_from_dict(data: Any, where: str = "a preparation") -> Preparation:
+    """A preparation of any kind from JSON; where: what messages begin with.
+
+    Raises PlanError for a kind that is none, and for malformed fields.
+    """
+    record = Record.of(data, where, PlanError)
+    kind, known = record.text("kind"), {one.kind: one for one in KINDS}
+    if kind not in known:
+        raise record.wrong(f"'kind' is {shown(kind)}, which is none of {', '.join(known)}")
+    return known[kind].from_dict(data, f"{where} ({kind})")
 
 
 def told(found: Sequence[Preparation]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 from ..brief import brief
 from ..reason import Reason
+from ..record import Record, shown
 from .decomposition import PlanError
 
 __all__ = ["Preparation"]
@@ -39,10 +40,10 @@ class Preparation(ABC):
 
     def __post_init__(self) -> None:
         if not self.nodes or not all(isinstance(node, str) for node in self.nodes):
-            raise PlanError(f"{self.kind}: it needs the names of its operators")
+            raise PlanError(f"{self.kind} of {shown(list(self.nodes))}: it needs the names of its operators")
         gain = 0.0 if self.gain is None else self.gain
         if not isinstance(gain, (int, float)) or isinstance(gain, bool) or not 0 <= gain < MOST:
-            raise PlanError(f"{self.kind} of {self.nodes[0]}: gain is {self.gain!r}, which is no speed-up")
+            raise PlanError(f"{self.kind} of {self.nodes[0]}: gain is {shown(self.gain)}, which is no speed-up")
 
     @classmethod
     @abstractmethod
@@ -55,8 +56,9 @@ class Preparation(ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
-        """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
+    def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`, which takes its fields out of a record; raises PlanError when one is missing or
+        nonsense."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -64,11 +66,15 @@ class Preparation(ABC):
         return head | self.contents()
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Inverse of `to_dict` of the same kind; raises PlanError when a field is missing, unknown or nonsense."""
-        fields = {name: value for name, value in data.items() if name != "kind"}
-        reason = Reason.from_dict(fields, PlanError)
-        nodes, gain = fields.pop("nodes", None), fields.pop("gain", None)
-        if not isinstance(nodes, list):
-            raise PlanError(f"{cls.kind}: nodes is {nodes!r}, which is no list")
-        return cls.of(fields, nodes=tuple(nodes), gain=gain, reason=reason)
+    def from_dict(cls, data: Mapping[str, Any], where: str = "") -> Self:
+        """Inverse of `to_dict` of the same kind; where: what messages begin with, the kind by default.
+
+        Raises PlanError when a field is missing, unknown or nonsense.
+        """
+        record = Record.of(data, where or cls.kind, PlanError)
+        record.any("kind", default=None)
+        nodes, gain = record.items("nodes"), record.number("gain", default=None)
+        reason = Reason.from_dict(record.fields, record.wrong)
+        found = cls.of(record, nodes=tuple(nodes), gain=gain, reason=reason)
+        record.done()
+        return found

@@ -11,6 +11,7 @@ import numpy as np
 from ..brief import brief
 from ..plural import counted
 from ..reason import Reason
+from ..record import Record, shown
 from .decomposition import RANGE, Indices, PlanError, to_ranges
 from .preparation import Preparation
 
@@ -47,11 +48,12 @@ class CutAxis:
         removed.setflags(write=False)
         object.__setattr__(self, "removed", removed)
         if not isinstance(self.node, str) or not self.node:
-            raise PlanError(f"an axis to cut is of the results of no operator, but of {self.node!r}")
+            raise PlanError(f"an axis to cut is of the results of no operator, but of {shown(self.node)}")
         numbers = {"slot": (self.slot, 0), "axis": (self.axis, 0), "size": (self.size, 1)}
         for name, (number, least) in numbers.items():
             if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= LARGEST:
-                raise PlanError(f"{self.node}: {name} of an axis to cut is {number!r}, not from {least} to {LARGEST:,}")
+                told = f"{name} of an axis to cut is {shown(number)}, not from {least} to {LARGEST:,}"
+                raise PlanError(f"{self.node}: {told}")
         ordered = removed.size and (np.diff(removed) > 0).all() and removed[0] >= 0 and removed[-1] < self.size
         if not ordered or removed.size >= self.size:
             raise PlanError(f"{self.node}: what goes are no sorted places of {self.size}, of which one stays")
@@ -74,7 +76,7 @@ class CutAxis:
         if not isinstance(data, Mapping) or not isinstance(data.get("removed"), str):
             raise PlanError("an axis to cut is no object with places such as '4-7,9'")
         if unknown := sorted(set(data) - {"node", "slot", "axis", "size", "removed", "counts"}):
-            raise PlanError(f"axis of {data.get('node')!r} to cut: unknown field {unknown[0]!r}")
+            raise PlanError(f"axis of {shown(data.get('node'))} to cut: unknown field {unknown[0]!r}")
         runs = []
         for text in filter(None, data["removed"].split(",")):
             match = RANGE.fullmatch(text)
@@ -125,12 +127,8 @@ class RemovedChannels(Preparation):
         return {"axes": axes, "weights": list(self.weights), "exact": self.exact}
 
     @classmethod
-    def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
-        """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
-        axes, weights, exact = (contents.get(name) for name in ("axes", "weights", "exact"))
-        if set(contents) != {"axes", "weights", "exact"} or not isinstance(axes, list) or not isinstance(exact, bool):
-            raise PlanError(f"channels: its fields are {', '.join(sorted(contents))}, not axes, weights and exact")
-        if not isinstance(weights, list) or not all(isinstance(one, str) for one in weights):
-            raise PlanError(f"channels: weights is {weights!r}, which is no list of SHA-256")
+    def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing or nonsense."""
+        axes, weights, exact = record.items("axes"), record.texts("weights"), record.flag("exact")
         cut = tuple(CutAxis.from_dict(one) for one in axes)
-        return cls(nodes=nodes, gain=gain, reason=reason, axes=cut, weights=tuple(weights), exact=exact)
+        return cls(nodes=nodes, gain=gain, reason=reason, axes=cut, weights=weights, exact=exact)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 from ..plural import counted
 from ..reason import Reason
+from ..record import Record, shown
 from .decomposition import PlanError
 from .preparation import Preparation
 
@@ -40,6 +41,7 @@ class RewrittenConvolution(Preparation):
     """A convolution in another form, see `ConvolutionForm`; sha256: of the constants that it is made of."""
 
     kind: ClassVar[str] = "convolutions"
+    became: ClassVar[str] = "written as the convolution that is fastest"
     form: ConvolutionForm
     sha256: str
 
@@ -47,9 +49,9 @@ class RewrittenConvolution(Preparation):
         Preparation.__post_init__(self)
         if not isinstance(self.form, ConvolutionForm):
             forms = ", ".join(ConvolutionForm)
-            raise PlanError(f"convolution of {self.nodes[0]}: form is {self.form!r}, none of {forms}")
+            raise PlanError(f"convolution of {self.nodes[0]}: form is {shown(self.form)}, none of {forms}")
         if not isinstance(self.sha256, str) or not SHA256.fullmatch(self.sha256):
-            raise PlanError(f"convolution of {self.nodes[0]}: sha256 is {self.sha256!r}, which is no SHA-256")
+            raise PlanError(f"convolution of {self.nodes[0]}: sha256 is {shown(self.sha256)}, which is no SHA-256")
 
     @classmethod
     def total(cls, found: Sequence[Self]) -> str:
@@ -62,14 +64,9 @@ class RewrittenConvolution(Preparation):
         return {"form": self.form.value, "sha256": self.sha256}
 
     @classmethod
-    def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
-        """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
-        if odd := sorted({"form", "sha256"} ^ set(contents)):
-            raise PlanError(f"a convolution has the fields form and sha256; {odd[0]!r} is missing or unknown")
-        if contents["form"] not in set(ConvolutionForm):
-            raise PlanError(
-                f"a convolution of form {contents['form']!r}, which is none of {', '.join(ConvolutionForm)}"
-            )
-        return cls(
-            form=ConvolutionForm(contents["form"]), sha256=contents["sha256"], nodes=nodes, gain=gain, reason=reason
-        )
+    def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing or nonsense."""
+        form, sha256 = record.text("form"), record.text("sha256")
+        if form not in set(ConvolutionForm):
+            raise record.wrong(f"'form' is {shown(form)}, which is none of {', '.join(ConvolutionForm)}")
+        return cls(form=ConvolutionForm(form), sha256=sha256, nodes=nodes, gain=gain, reason=reason)

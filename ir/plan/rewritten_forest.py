@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from ..plural import counted
 from ..reason import Reason
+from ..record import Record, shown
 from .decomposition import PlanError
 from .preparation import Preparation
 
@@ -45,19 +46,16 @@ class RewrittenForest(Preparation):
         for name in ("trees", "depth"):
             count = getattr(self, name)
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-                raise PlanError(f"forest of {self.nodes[0]}: {name} is {count!r}, which is no number of it")
-        if (
-            not isinstance(self.passes, int)
-            or isinstance(self.passes, bool)
-            or not 1 <= self.passes <= max(self.trees, 1)
-        ):
+                raise PlanError(f"forest of {self.nodes[0]}: {name} is {shown(count)}, which is no number of it")
+        passes = self.passes
+        if not isinstance(passes, int) or isinstance(passes, bool) or not 1 <= passes <= max(self.trees, 1):
             raise PlanError(
-                f"forest of {self.nodes[0]}: passes is {self.passes!r}, which is no number of groups of trees"
+                f"forest of {self.nodes[0]}: passes is {shown(passes)}, which is no number of groups of trees"
             )
         if not isinstance(self.form, ForestForm):
-            raise PlanError(f"forest of {self.nodes[0]}: form is {self.form!r}, none of {', '.join(ForestForm)}")
+            raise PlanError(f"forest of {self.nodes[0]}: form is {shown(self.form)}, none of {', '.join(ForestForm)}")
         if not isinstance(self.sha256, str) or not SHA256.fullmatch(self.sha256):
-            raise PlanError(f"forest of {self.nodes[0]}: sha256 is {self.sha256!r}, which is no SHA-256")
+            raise PlanError(f"forest of {self.nodes[0]}: sha256 is {shown(self.sha256)}, which is no SHA-256")
 
     @classmethod
     def total(cls, found: Sequence[Self]) -> str:
@@ -73,11 +71,11 @@ class RewrittenForest(Preparation):
         return {"form": self.form.value, "trees": self.trees, "depth": self.depth, "sha256": self.sha256, **passes}
 
     @classmethod
-    def of(cls, contents: dict[str, Any], *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
-        """Inverse of `contents`; raises PlanError when a field is missing, unknown or nonsense."""
-        wanted = {"form", "trees", "depth", "sha256"}
-        if odd := sorted(wanted ^ (set(contents) - {"passes"})):
-            raise PlanError(f"a forest has the fields {', '.join(sorted(wanted))}; {odd[0]!r} is missing or unknown")
-        if contents["form"] not in set(ForestForm):
-            raise PlanError(f"a forest of form {contents['form']!r}, which is none of {', '.join(ForestForm)}")
-        return cls(**{**contents, "form": ForestForm(contents["form"])}, nodes=nodes, gain=gain, reason=reason)
+    def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing or nonsense."""
+        form, trees, depth = record.text("form"), record.whole("trees"), record.whole("depth")
+        passes, sha256 = record.whole("passes", default=1), record.text("sha256")
+        if form not in set(ForestForm):
+            raise record.wrong(f"'form' is {shown(form)}, which is none of {', '.join(ForestForm)}")
+        sizes = {"trees": trees, "depth": depth, "passes": passes}
+        return cls(form=ForestForm(form), sha256=sha256, **sizes, nodes=nodes, gain=gain, reason=reason)

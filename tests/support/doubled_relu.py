@@ -14,6 +14,7 @@ from scission.ir.plan import plan as kinds
 from scission.ir.plan.decomposition import PlanError
 from scission.ir.plan.preparation import Preparation
 from scission.ir.reason import Cause, Reason
+from scission.ir.record import Record
 from scission.passes.planning import preparations as finders
 from scission.passes.rewrite import preparations as rewrites
 
@@ -34,10 +35,8 @@ class DoubledRelu(Preparation):
         return {"depth": self.depth}
 
     @classmethod
-    def of(cls, contents: dict[str, Any], **common: Any):
-        if set(contents) != {"depth"}:
-            raise PlanError(f"doubled_relu has the fields {sorted(contents)}")
-        return cls(**contents, **common)
+    def of(cls, record: Record, **common: Any):
+        return cls(depth=record.whole("depth"), **common)
 
 
 def find(model: ir.Model, settings, sized) -> list[DoubledRelu]:

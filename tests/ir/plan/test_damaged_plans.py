@@ -16,7 +16,12 @@ from scission.ir.plan.annealing import Annealing, pack_mask
 from scission.ir.plan.axis_order import Reordering
 from scission.ir.plan.decomposition import Block, Decomposition
 from scission.ir.plan.grain import Grain
+from scission.ir.plan.merged_branches import MergedBranches
+from scission.ir.plan.plan import KINDS
 from scission.ir.plan.region_split import RegionSplit
+from scission.ir.plan.removed_channels import CutAxis, RemovedChannels
+from scission.ir.plan.rewritten_convolution import ConvolutionForm, RewrittenConvolution
+from scission.ir.plan.rewritten_forest import ForestForm, RewrittenForest
 from scission.ir.plan.step import States, Step
 from scission.ir.plan.wanted import Wanted
 from scission.ir.reason import Cause, Reason
@@ -38,6 +43,16 @@ def step(node, lowering):
 
 
 NULL = Null(family="normal", scale=0.1, source="stated")
+SHA256 = "ab" * 32
+PREPARATIONS = (
+    RewrittenForest(nodes=("trees",), reason=WHY, form=ForestForm.ENSEMBLE, trees=3, depth=2, sha256=SHA256),
+    RemovedChannels(
+        nodes=("up",), reason=WHY, gain=1.5, axes=(CutAxis(node="up", slot=0, axis=1, size=6, removed=[1, 3], counts=False),),
+        weights=(SHA256,),
+    ),
+    RewrittenConvolution(nodes=("conv",), reason=WHY, form=ConvolutionForm.BIAS, sha256=SHA256),
+    MergedBranches(nodes=("a", "b", "join"), reason=WHY, branches=(("a", "b"),), turned=True, sha256=SHA256),
+)  # fmt: skip
 EVIDENCE = Evidence(test="neyman", level=0.05, correction="none", confirmed=0.1, null=NULL, classes=(1, 2, 3))
 RICH = Plan(
     model="m.onnx",
@@ -52,6 +67,7 @@ RICH = Plan(
                   mask=pack_mask(np.eye(2, dtype=bool))),
     ),
     effect="argmax 0",
+    preparations=PREPARATIONS,
     reorderings=(Reordering(value="h", axis=1, order=[2, 0, 1]),),
     regions=(RegionSplit(nodes=("up", "down"), gain=2.0, reason="together"),),
     grain=Grain(parts=2),
@@ -99,6 +115,10 @@ def test_every_damage_is_a_plan_or_told_in_words(path, how, value):
         assert "\n" not in str(error)
     else:
         assert Plan.loads(found.dumps()) == found
+
+
+def test_every_kind_of_preparation_is_damaged():
+    assert {one.kind for one in RICH.preparations} == {one.kind for one in KINDS}
 
 
 def test_every_field_that_is_missing_or_unknown_is_named_where_it_is():

@@ -32,11 +32,11 @@ def test_plans_carry_preparations_and_are_told_apart_by_what_these_do():
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"kind": "other"}, "kind 'other'"),
+        ({"kind": "other"}, "'kind' is \"other\", which is none of forests"),
         ({"nodes": "a"}, "no list"),
         ({"nodes": []}, "names"),
         ({"gain": -1}, "no speed-up"),
-        ({"gain": True}, "no speed-up"),
+        ({"gain": True}, "no number"),
         ({"cause": "other"}, "cause"),
         ({"more": 1}, "more"),
     ],
