@@ -49,10 +49,11 @@ class Placement:
 
     def __str__(self) -> str:
         both = zip(("rows", "columns"), (self.rows, self.columns), self.shape, strict=True)
-        told = [f"{what} {_told(lines, size)}" for what, lines, size in both if size > 1 or lines.size > 1]
+        told = [(what, _told(lines, size)) for what, lines, size in both if size > 1 or lines.size > 1]
         if self.shape[1] == 1 and self.columns.size == 1:
-            told = [_told(self.rows, self.shape[0])]
-        return ", ".join(told) + (", transposed" if self.transposed else "")
+            told = [("", _told(self.rows, self.shape[0]))]
+        parts = [f"{what} {which}".lstrip() for what, which in told if which != "all"] or ["all"]
+        return ", ".join(parts) + (", transposed" if self.transposed else "")
 
 
 def _told(lines: Index, size: int) -> str:
@@ -144,7 +145,7 @@ def locate(part: Lines, whole: Lines, thorough: bool = True) -> Placement | None
 
     >>> W = np.arange(1, 13.0).reshape(3, 4)
     >>> print(locate(Lines(W[[2, 0]].T), Lines(W)))
-    rows 2 of 3, permuted, columns all, transposed
+    rows 2 of 3, permuted, transposed
     """
     if part.array.dtype != whole.array.dtype or not part.array.size:
         return None

@@ -19,6 +19,7 @@ WORDED = (  # how the parser says it, and how all else here is said
     (r"is not a valid float( range)?$", "is no number"),
     (r"^Got unexpected extra argument\S* \((.+)\)$", r"there is no argument for \1"),
     (r"^Option '(\S+)' requires an argument$", r"\1 needs a value"),
+    (r"\. Did you mean (one of: )?(.+)\?$", r"; perhaps \2"),
 )
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of the parser that typer is built on or brings along
 

@@ -63,8 +63,8 @@ def test_merged_and_taken_apart():
     assert (one.kind, {at.name for at in one.before}, one.detail) == ("merged", {"w", "v"}, "100% of its entries")
     found = {one.after.name: one for one in scission.diff(joined, apart).tensors}
     assert {name: (one.kind, one.detail) for name, one in found.items()} == {
-        "w": ("slice", "rows all, columns 0:8"),
-        "v": ("slice", "rows all, columns 8:12"),
+        "w": ("slice", "columns 0:8"),
+        "v": ("slice", "columns 8:12"),
     }
 
 

@@ -18,6 +18,7 @@ LINES = [  # what is typed, and all that is said
     ("plan m.onnx extra", "there is no argument for extra; see `scission plan --help`"),
     ("plan", "IN is missing, the model, an .onnx file; see `scission plan --help`"),
     ("report m.onnx", "--output is missing, where the page goes; see `scission report --help`"),
+    ("inspekt", "no such command 'inspekt'; perhaps 'inspect'; see `scission --help`"),
     ("nonsense", "no such command 'nonsense'; see `scission --help`"),
     ("cache nonsense", "no such command 'nonsense'; see `scission cache --help`"),
     ("optimize m.onnx o.onnx --veto 1", "--veto says how to anneal; give --anneal METHOD as well"),

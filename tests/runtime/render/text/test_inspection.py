@@ -2,6 +2,7 @@ import csv
 import io
 
 import numpy as np
+import oracles
 import pytest
 from inspection_examples import three_of
 from rich.console import Console
@@ -13,6 +14,7 @@ from scission.models.planted.recurrent import Cell, build_cell
 from scission.runtime.pipeline.inspect import inspected
 from scission.runtime.pipeline.options import PlanOptions
 from scission.runtime.render.text.inspection import COLUMNS, InspectionError, inspection_view, select_rows, to_csv
+from scission.runtime.render.words import why_nothing
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +99,9 @@ def test_the_states_of_recurrent_weights_are_shown():
     model = build_cell(np.random.default_rng(0), Cell(direction="bidirectional")).model
     found = inspected(model, PlanOptions())
     assert "SCCs" in text(inspection_view(found, found.rows)) and found.rows == scission.inspect(model)
+
+
+def test_a_model_without_linears_has_no_empty_table():
+    model = oracles.graph([("Relu", ["x"], ["y"])], {"x": ["m", 4]}, {"y": ["m", 4]}, {"w": np.ones(1, np.float32)})
+    found = inspected(model, PlanOptions(provider="cpu"))
+    assert text(inspection_view(found, found.rows)).strip() == why_nothing(found.plan)
