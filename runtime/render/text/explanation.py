@@ -11,11 +11,9 @@ from rich.text import Text
 from ....ir.findings.explanation import Explanation, Glue, Percolation, Trial
 from ....ir.findings.inspection import Inspection
 from ....ir.plural import and_more, counted
-from ....ir.reason import Cause
 
 __all__ = ["explanation_view", "lines"]
 
-ANOTHER = frozenset({Cause.FOREST, Cause.BRANCHES, Cause.CONVOLUTION, Cause.DO_NOTHING})  # of what it became
 LISTED = 8  # entries that are named
 PARTS = 6  # parts whose shapes are named
 
@@ -35,8 +33,7 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
     title = f"{found.node}: {found.operator}{where}"
     if found.skipped is not None:
         entries = f"{found.skipped.parameters:,} constant entries" if found.skipped.parameters else ""
-        becomes = "rewritten before anything is split" if found.skipped.reason.cause in ANOTHER else "left as it is"
-        told = _before(found) or [f"{becomes}: {found.skipped.reason}"]
+        told = _before(found) or [f"left as it is: {found.skipped.reason}"]
         yield title, [*told, *([entries] if entries else [])]
         return
     row = found.inspection

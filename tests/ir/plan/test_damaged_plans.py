@@ -47,7 +47,10 @@ SHA256 = "ab" * 32
 PREPARATIONS = (
     RewrittenForest(nodes=("trees",), reason=WHY, form=ForestForm.ENSEMBLE, trees=3, depth=2, sha256=SHA256),
     RemovedChannels(
-        nodes=("up",), reason=WHY, gain=1.5, axes=(CutAxis(node="up", slot=0, axis=1, size=6, removed=[1, 3], counts=False),),
+        nodes=("up",),
+        reason=WHY,
+        gain=1.5,
+        axes=(CutAxis(node="up", slot=0, axis=1, size=6, removed=[1, 3], counts=False),),
         weights=(SHA256,),
     ),
     RewrittenConvolution(nodes=("conv",), reason=WHY, form=ConvolutionForm.BIAS, sha256=SHA256),

@@ -79,4 +79,8 @@ def test_a_weight_that_falls_apart_says_so():
 def test_what_becomes_another_operator_is_not_called_left_as_it_is():
     trees = random_trees(np.random.default_rng(0), 60, 3, 1, sure=True)
     found = scission.explain(regressor(trees, 1), "trees", provider="cuda", batch=[4096])
-    assert text(found).splitlines()[1].startswith("  rewritten before anything is split: 60 trees of depth 3")
+    assert (
+        text(found)
+        .splitlines()[1]
+        .startswith("  written anew with all of its forest, before anything is split: 60 trees of depth 3")
+    )
