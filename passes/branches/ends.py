@@ -10,7 +10,7 @@ import numpy as np
 from ...ir.graph.node import from_first
 from ...ir.onnx_ir import onnx_ir as ir
 from .packing.packed import Pack, Packed
-from .packing.recipe import Fixed, Made, Ref, integers
+from .packing.recipe import Fixed, Made, Ref, copied, integers
 from .rules.reducing import axes_are_operands
 from .summing import products_of, scaled, summed
 
@@ -175,8 +175,11 @@ def _joined(pack: Pack, packed: Packed, ends: Sequence[End], order: Sequence[int
     if rest.count(-1) > 1:
         return None
     along = -1 if own is None else own * pack.lanes
+    before = copied(shape[:axis], [along, *rest])
+    if before is None:
+        return None
     turned = _at(pack, _ordered(pack, stacked, order, like), axis, rank + 1, like)
-    return pack.made("Reshape", turned, integers([*(0,) * axis, along, *rest], "shape"), like=like)
+    return pack.made("Reshape", turned, integers([*before, along, *rest], "shape"), like=like)
 
 
 def _axes(made: Made) -> list[int]:

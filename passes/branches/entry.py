@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...ir.onnx_ir import onnx_ir as ir
 from .packing.packed import Pack, Packed
 from .packing.piece import CutOut, dims
-from .packing.recipe import Ref, integers
+from .packing.recipe import Ref, copied, integers
 
 __all__ = ["entered", "of_one_root"]
 
@@ -58,7 +58,10 @@ def entered(pack: Pack, values: tuple[ir.Value, ...], pieces: Sequence[CutOut]) 
     rest = [-1 if one is None else one for one in behind]
     if rest.count(-1) > 1:
         return None
-    apart = pack.made("Reshape", root, integers([*(0,) * axis, count, first.size, *rest], "shape"), like=like)
+    before = copied(shape[:axis], rest)
+    if before is None:
+        return None
+    apart = pack.made("Reshape", root, integers([*before, count, first.size, *rest], "shape"), like=like)
     ref = _picked(pack, apart, at, count, axis, like)
     return Packed(values, "stack", _first(pack, ref, axis, rank + 1, like))
 

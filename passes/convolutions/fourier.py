@@ -4,7 +4,7 @@ STFT of frames of n places, a step apart:    y[t, k] = sum over j of x[t·step +
 
 As a convolution, one kernel for each real and each imaginary part:
 
-    x (B, 1, N)  *  (2·bins, 1, n), stride step  ──►  (B, 2·bins, T)  ──►  (B, 2, bins, T)  ──►  (B, T, bins, 2)
+    x (B, 1, N)  *  (bins·2, 1, n), stride step  ──►  (B, bins·2, T)  ──►  (B, T, bins·2)  ──►  (B, T, bins, 2)
                      w[j]·cos(2π·j·k/n)
                     -w[j]·sin(2π·j·k/n)
 
@@ -70,13 +70,13 @@ class Fourier:
         return int(there[0]), int(there[-1])
 
     def kernel(self) -> npt.NDArray[np.float32]:
-        """The weights (2·bins, 1, places), computed in float64 and rounded once."""
+        """The weights (bins · 2, 1, places), computed in float64 and rounded once."""
         first, last = self.places
         length = self.window.size
         # The angle modulo a whole turn is exact as an integer.
         turns = np.arange(self.bins)[:, None] * np.arange(first, last + 1)[None] % length
         angles = 2 * math.pi / length * turns
-        both = np.concatenate([np.cos(angles), -np.sin(angles)])
+        both = np.stack([np.cos(angles), -np.sin(angles)], 1).reshape(2 * self.bins, -1)
         return (both * self.window[first : last + 1]).astype(np.float32)[:, None]
 
     def gain(self, shape_of: ShapeOf, prices: Prices) -> float:

@@ -59,21 +59,21 @@ def _write(one: Found, emitter: Emitter) -> None:
 
 
 def _transform(one: Fourier, emitter: Emitter) -> None:
-    """A convolution in the place of a Fourier transform, its two parts brought behind the frequencies."""
+    """A convolution in the place of a Fourier transform, its frequencies brought behind the frames."""
     first, last = one.places
     if one.rank == 2:
         signal = emitter.one("Unsqueeze", [one.signal, emitter.integers([1], "channel")], "signal")
     else:
-        signal = emitter.one("Reshape", [one.signal, emitter.integers([0, 1, -1], "channel")], "signal")
+        signal = emitter.one("Transpose", [one.signal], "signal", perm=[0, 2, 1])
     behind = one.window.size - 1 - last
     if first or behind:
         signal = _cut(emitter, signal, [2], [first], [behind])
     kernel = emitter.constant(one.kernel(), "kernel")
     attributes = {"strides": [one.step], "kernel_shape": [last - first + 1]}
     result = emitter.node("Conv", [signal, kernel], "transform", attributes)[0]
-    parts = emitter.integers([0, 2, one.bins, -1], "parts")
-    result = emitter.one("Reshape", [result, parts], "parts")
-    result = emitter.one("Transpose", [result], "parts", perm=[0, 3, 2, 1])
+    result = emitter.one("Transpose", [result], "parts", perm=[0, 2, 1])
+    # No -1, which would be ambiguous without any signals.
+    result = emitter.one("Reshape", [result, emitter.integers([0, 0, one.bins, 2], "parts")], "parts")
     if feeds_vector(one.node.outputs[0]):
         result = kept_apart(emitter, result, "parts")
     graph = one.node.graph

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ....ir.onnx_ir import onnx_ir as ir
 
-__all__ = ["Fixed", "Made", "Ref", "in_order", "integers"]
+__all__ = ["Fixed", "Made", "Ref", "copied", "in_order", "integers"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +45,18 @@ def integers(values: Iterable[int], role: str) -> Fixed:
     """A new constant of one dimension."""
     array = np.asarray(list(values), np.int64)
     return Fixed(array.shape, lambda: array, role)
+
+
+def copied(before: Sequence[int | None], behind: Sequence[int]) -> list[int] | None:
+    """What tells a Reshape that its first extents stay; None where others cannot follow: of nothing none does.
+
+    >>> copied([None, 3], [4]), copied([2, 3], [-1]), copied([None, 3], [-1])
+    ([0, 0], [2, 3], None)
+    """
+    if -1 not in behind:
+        return [0] * len(before)
+    known = [extent for extent in before if extent]
+    return known if len(known) == len(before) else None
 
 
 def in_order(ends: Iterable[Ref]) -> list[Made | Fixed]:

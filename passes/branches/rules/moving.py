@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ....ir.graph.node import from_first
@@ -51,9 +52,15 @@ def reshape(pack: Pack, operands: Sequence[Packed | None]) -> Result:
 def flatten(pack: Pack, operands: Sequence[Packed | None]) -> Result:
     """The axes behind the first as one."""
     value, rank = _moved(pack, operands)
-    if value is None or rank is None or rank < 2 or pack.view.axis(rank, 1) != 1:
+    shape = None if operands[0] is None else operands[0].shape
+    if value is None or shape is None or rank is None or rank < 2 or pack.view.axis(rank, 1) != 1:
         return None
-    return pack.made("Reshape", value, integers([pack.lanes, 0, -1], "shape")), "stack"
+    first, *behind = shape
+    known = [extent for extent in behind if extent is not None]
+    # A zero copies an extent, which may be none: nothing can follow from it.
+    if len(known) == len(behind):
+        return pack.made("Reshape", value, integers([pack.lanes, 0, math.prod(known)], "shape")), "stack"
+    return (pack.made("Reshape", value, integers([pack.lanes, first, -1], "shape")), "stack") if first else None
 
 
 def slice_(pack: Pack, operands: Sequence[Packed | None]) -> Result:

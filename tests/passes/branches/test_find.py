@@ -9,6 +9,7 @@ import oracles
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 from random_branches import random_branches
 
 from scission.ir.graph.sizes import input_dims, settings_at
@@ -128,3 +129,23 @@ def test_what_draws_at_random_is_not_followed():
     model = repeated(np.random.default_rng(0), replace(what, activation="RandomNormalLike")).model
     found, _ = merged(model)
     assert not any("random" in address for one in found for address in one.nodes)
+
+
+@pytest.mark.parametrize("shape, flat", [(["n", 4, 8], True), (["n", "t", 8], False)])
+def test_no_rows_stay_no_rows(shape, flat, monkeypatch):
+    monkeypatch.setattr(find, "MARGIN", 0.0)
+    rng = np.random.default_rng(0)
+    nodes = []
+    for lane in range(6):
+        nodes.append(helper.make_node("MatMul", ["x", f"W{lane}"], [f"m{lane}"], f"product{lane}"))
+        nodes.append(helper.make_node("Flatten" if flat else "Relu", [f"m{lane}"], [f"r{lane}"], f"end{lane}"))
+    nodes.append(helper.make_node("Concat", [f"r{lane}" for lane in range(6)], ["y"], "join", axis=1))
+    x, y = (helper.make_tensor_value_info(name, 1, dims) for name, dims in (("x", shape), ("y", None)))
+    weights = [numpy_helper.from_array(rng.standard_normal((8, 5)).astype(np.float32), f"W{lane}") for lane in range(6)]
+    graph = helper.make_graph(nodes, "g", [x], [y], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    found, changed = merged(model)
+    assert found
+    for rows in (0, 1, 3):
+        feeds = {"x": rng.standard_normal((rows, 4, 8)).astype(np.float32)}
+        oracles.assert_close(oracles.run(model, feeds), oracles.run(ir.to_proto(changed), feeds))

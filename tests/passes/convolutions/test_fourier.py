@@ -73,3 +73,11 @@ def test_a_window_that_is_computed_stays():
 def test_a_complex_signal_stays():
     node = helper.make_node("STFT", ["x", "step", "w"], ["y"], onesided=0)
     assert steps_of(model_of([node], ["b", "n", 2], None, {"step": np.int64(8), "w": np.ones(8, np.float32)})) == []
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_of_no_signals_there_are_no_transforms(rank):
+    model = transform(np.hanning(24), 5, rank=rank)
+    feeds = {"x": np.zeros((0, 60, 1)[:rank], np.float32)}
+    (wanted,), (got,) = (oracles.run(one, feeds) for one in (model, rewritten(model)[0]))
+    assert got.shape == wanted.shape
