@@ -31,14 +31,18 @@ LOGICAL = frozenset({"And", "Or", "Xor", "Not", "BitwiseAnd", "BitwiseOr", "Bitw
 VECTOR_BIASED = frozenset({"BiasGelu", "FastGelu"})
 ACTIVATIONS = VECTOR_BIASED | {"Celu", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu"}
 ACTIVATIONS |= {"QuickGelu", "Relu", "Selu", "Shrink", "Sigmoid", "Softplus", "Softsign", "Swish", "ThresholdedRelu"}
+FUSED_ACTIVATIONS = frozenset({"Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"})  # kernels apply them
 TRIGONOMETRIC = frozenset({"Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cos", "Cosh", "Sin", "Sinh", "Tan"})
 POINTWISE = AFFINE | COMPARING | LOGICAL | ACTIVATIONS | TRIGONOMETRIC
 POINTWISE |= {"Abs", "Ceil", "Clip", "Erf", "Exp", "Floor", "IsInf", "IsNaN", "Log", "Max", "Mean", "Min", "Mod", "Pow"}
 POINTWISE |= {"Reciprocal", "Round", "Sign", "Sqrt", "Sum", "Tanh", "Where"}
 QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})  # in one scale, or one for each index of an axis
+ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})  # make integers of numbers
+INTEGER_PRODUCTS = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul"})  # in products of integers
 ADDING = frozenset({"Add", "Sum", "Identity"})
 
 # Of moving elements
+MOVES_WHOLE = frozenset({"Identity", "Squeeze", "Transpose", "Unsqueeze"})  # every element once
 RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})  # elements stay in the order of memory
 MOVING = frozenset({"Concat", "Expand", "Gather", "Slice", "Split", "Transpose"})
 CUTTING = frozenset({"Slice", "Gather", "Split", "Squeeze"})  # a piece out of one value
@@ -48,12 +52,15 @@ STORING = COPYING | {"Constant", "Reshape", "Transpose"}  # what exporters put b
 SOFTMAX = frozenset({"Softmax", "LogSoftmax"})
 NORMS = frozenset({"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"})
 SKIP_NORMS = frozenset({"SkipLayerNormalization", "SkipSimplifiedLayerNormalization"})
+SUMS_OF_SIZES = frozenset({"ReduceL1", "ReduceL2", "ReduceSumSquare"})  # of what has no sign
+ADDING_UP = SUMS_OF_SIZES | {"ReduceSum"}  # zeros add nothing to these
 REDUCING = frozenset({"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean"})
 REDUCING |= {"ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"}
 WEIGHTED = frozenset({"Gemm", "FusedGemm"})  # a product and the addition of a third operand
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 BIASED = WEIGHTED | CONVOLUTIONS  # their third operand is added to the product
 PRODUCTS = WEIGHTED | {"MatMul", "FusedMatMul", "Einsum"}
+NO_TRANSPOSE_PASSES = CONVOLUTIONS | {"Gemm", "MatMul", "RNN", "GRU", "LSTM"}  # when ONNX Runtime moves them
 ATTENTION = frozenset({"Attention", "GroupQueryAttention", "MultiHeadAttention"})
 RECURRENT = frozenset({"RNN", "GRU", "LSTM"})
 

@@ -22,9 +22,7 @@ from .constraints import Grid
 from .contraction import Contraction, held_along
 from .sums import sum_over
 
-__all__ = ["QUANTISED", "PackedBlocks", "packed_blocks", "quantised_sums"]
-
-QUANTISED = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul"})
+__all__ = ["PackedBlocks", "packed_blocks", "quantised_sums"]
 
 
 def quantised_sums(view: RuleView, facts: Facts) -> list[Constraint] | None:

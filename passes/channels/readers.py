@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from ...ir.axes.axis_rule import Operand, RuleView
 from ...ir.axes.shared_axis import Dim
+from ...ir.graph.operators import INTEGER_PRODUCTS
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import Constraint
 from .bounds.forward import Facts
 from .bounds.products import is_padded, weight_of
 from .contraction import Contraction, Tiny, held_along
-from .quantised import QUANTISED, quantised_sums
+from .quantised import quantised_sums
 from .sums import softmax_ignores, sum_over, sums_of
 
 __all__ = ["contraction_of", "convolution_of"]
@@ -24,7 +25,7 @@ def contraction_of(node: ir.Node, facts: Facts, tiny: Tiny) -> list[Constraint] 
         return _of_matmul(view, facts, tiny)
     if node.op_type in ("Gemm", "FusedGemm"):
         return _of_gemm(view, facts, tiny)
-    if node.op_type in QUANTISED:
+    if node.op_type in INTEGER_PRODUCTS:
         return quantised_sums(view, facts)
     return sums_of(node, facts)
 

@@ -76,11 +76,11 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
     if is_standard(node) and node.op_type in CONVOLUTIONS and (relation := convolution_of(node, facts, tiny)):
         _relate_convolution(found, facts, node, relation)
         return
-    if isinstance(rule, str) and (heads := heads_of(RuleView(node, constants, facts.sizes))) is not None:
-        found.constraints.extend(relate_heads(found.classes, heads))
-        return
     if isinstance(rule, str):
-        found.pin(facts, own.values(), node)
+        if (heads := heads_of(RuleView(node, constants, facts.sizes))) is None:
+            found.pin(facts, own.values(), node)
+        else:
+            found.constraints.extend(relate_heads(found.classes, heads))
         return
 
     untold = [value for index, value in enumerate(node.outputs) if index not in rule.ranks and _is_read(value)]
@@ -91,8 +91,7 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
     def dim(ref: AxisRef) -> Dim:
         return own[ref.is_result, ref.slot], ref.axis
 
-    for group in rule.same:
-        dims = [dim(ref) for ref in group]
+    for dims in ([dim(ref) for ref in group] for group in rule.same):
         if not found.classes.join(dims):
             found.constraints.append(Pinned([one for one in dims if found.classes.extent(one) > 1], node))
     free = {ref for group in rule.same for ref in group}

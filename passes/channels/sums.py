@@ -9,7 +9,7 @@ import numpy as np
 
 from ...ir.axes.axis_rule import Operand, RuleView
 from ...ir.axes.shared_axis import Dim
-from ...ir.graph.operators import is_standard
+from ...ir.graph.operators import ADDING_UP, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import Constraint, Masks
 from .bounds.forward import Facts
@@ -17,7 +17,6 @@ from .bounds.interval import Bools
 
 __all__ = ["Sum", "WeighedSum", "softmax_ignores", "sum_over", "sums_of"]
 
-ADDING_UP = frozenset({"ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare"})  # zeros add nothing to these
 ONE_AXIS = 13  # the operator set from which a softmax is along its axis alone
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ...ir.errors import ModelError
 from ...ir.graph.constants import Constants
 from ...ir.graph.node import FLOATS, NodeView, from_first
-from ...ir.graph.operators import CONVOLUTIONS, is_standard
+from ...ir.graph.operators import CONVOLUTIONS, FUSED_ACTIVATIONS, MOVES_WHOLE, is_standard
 from ...ir.graph.shapes import shape_of
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.rewritten_convolution import ConvolutionForm
@@ -30,9 +30,7 @@ from .sized import ShapeOf, convolution_seconds
 
 __all__ = ["LateBias", "late_bias"]
 
-FUNCTIONS = frozenset({"Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"})  # that kernels apply themselves
 BIAS = 2  # the operand of a convolution
-MOVES = frozenset({"Identity", "Squeeze", "Transpose", "Unsqueeze"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +90,7 @@ def late_bias(node: ir.Node, constants: Constants) -> LateBias | None:
     moved = gains = False
     total, added, function = None, None, None
     for reader, axis, rank in _followers(node, constants):
-        if reader.op_type in MOVES:
+        if reader.op_type in MOVES_WHOLE:
             moved = True
             continue
         if reader.op_type == "Add" and total is None and len(node.inputs) == BIAS:
@@ -119,7 +117,7 @@ def _followers(node: ir.Node, constants: Constants) -> Iterator[tuple[ir.Node, i
         if reader.graph is not node.graph or not is_standard(reader) or len(reader.outputs) != 1:
             return
         yield reader, axis, len(shape)
-        if reader.op_type in MOVES:
+        if reader.op_type in MOVES_WHOLE:
             behind = _moved(NodeView(reader, constants), axis, len(shape)) if slot == 0 else None
             if behind is None:
                 return
@@ -165,7 +163,7 @@ def _by_channel(add: ir.Node, axis: int, rank: int, channels: int, constants: Co
 def _is_function(node: ir.Node, constants: Constants) -> bool:
     """Whether kernels of convolutions can apply a function of elements: its bounds are constants that can be read."""
     bounds = [value for value in node.inputs[1:] if value is not None]
-    if node.op_type not in FUNCTIONS or not all(value in constants for value in bounds):
+    if node.op_type not in FUSED_ACTIVATIONS or not all(value in constants for value in bounds):
         return False
     try:
         for value in bounds:

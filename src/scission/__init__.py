@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .ir.findings.level_sweep import LevelError as LevelError
     from .ir.findings.level_sweep import Sweep as Sweep
     from .ir.findings.structure import Structure as Structure
+    from .ir.findings.taken_back import TakenBack as TakenBack
     from .ir.graph.sizes import InputError as InputError
     from .ir.graph.skipped import Skipped as Skipped
     from .ir.io.placement import PlacementError as PlacementError
@@ -121,6 +122,7 @@ _MODULES = {
     "ir.findings.inspection": ("Inspection",),
     "ir.findings.level_sweep": ("LevelError", "Sweep"),
     "ir.findings.structure": ("Structure",),
+    "ir.findings.taken_back": ("TakenBack",),
     "ir.graph.sizes": ("InputError",),
     "ir.graph.skipped": ("Skipped",),
     "ir.io.placement": ("PlacementError",),

@@ -13,7 +13,7 @@ from ....ir.axes.axis_rules import axis_rule
 from ....ir.errors import ModelError
 from ....ir.graph.constants import Constants
 from ....ir.graph.node import FLOATS
-from ....ir.graph.operators import CONVOLUTIONS, is_one_of
+from ....ir.graph.operators import CONVOLUTIONS, ROUNDING, is_one_of
 from ....ir.onnx_ir import onnx_ir as ir
 from .attention import Heads, attended, heads_of
 from .elementwise import ELEMENTWISE
@@ -27,7 +27,6 @@ from .windows import WINDOWS
 
 __all__ = ["Facts", "facts_of"]
 
-ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
 INTEGERS_INSIDE = 4  # the accuracy level from which MatMulNBits quantises what it multiplies
 OTHERS: dict[str, Any] = {**INTEGERS, **MOVING, **PRODUCTS, **WINDOWS}
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ....ir.axes.axis_rule import AxisRule, RuleView
+from ....ir.graph.operators import SUMS_OF_SIZES
 from ....ir.onnx_ir import onnx_ir as ir
 from .interval import Floats, Interval, unknown
 from .moving import by_groups
@@ -67,7 +68,7 @@ def _length(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interv
 def _sum(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval | None:
     """Sums over axes, of numbers or of what each makes; a count that is not known makes any sum of what is not zero."""
     x = given[0]
-    if view.node.op_type in ("ReduceSumSquare", "ReduceL1", "ReduceL2"):
+    if view.node.op_type in SUMS_OF_SIZES:
         ends = np.abs(x.low), np.abs(x.high)
         least = np.where((x.low < 0) & (x.high > 0), 0.0, np.minimum(*ends))
         most = np.maximum(*ends)

@@ -8,7 +8,7 @@ through casts, scalings and reshapings that change nothing, not through an axis 
 
 from __future__ import annotations
 
-from ....ir.graph.operators import is_standard
+from ....ir.graph.operators import NO_TRANSPOSE_PASSES, is_standard
 from ....ir.graph.shapes import shape_of
 from ....ir.onnx_ir import onnx_ir as ir
 from .emitter import Emitter
@@ -16,7 +16,6 @@ from .emitter import Emitter
 __all__ = ["feeds_vector", "kept_apart"]
 
 AXES_ARE_OPERANDS = 13  # operator set from which Squeeze and Unsqueeze read them
-PRODUCTS = frozenset({"Conv", "ConvTranspose", "GRU", "Gemm", "LSTM", "MatMul", "RNN"})  # no Transpose passes them
 
 
 def feeds_vector(value: ir.Value) -> bool:
@@ -29,7 +28,7 @@ def feeds_vector(value: ir.Value) -> bool:
                 shape = None if other is None else shape_of(other)
                 if shape is None or len(shape) < 2:
                     return True
-            if node.op_type in PRODUCTS and is_standard(node):
+            if node.op_type in NO_TRANSPOSE_PASSES and is_standard(node):
                 continue
             fresh = [output for output in node.outputs if output not in seen]
             seen.update(fresh)
