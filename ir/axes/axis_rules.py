@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from ..errors import ModelError
-from ..graph.node import from_first
+from ..graph.node import ONE_AXIS, from_first
 from ..graph.operators import NORMS, POINTWISE, QUANTISING, REDUCING, SKIP_NORMS, SOFTMAX, is_one_of
 from ..onnx_ir import onnx_ir as ir
 from .axis_rule import AxisRule, RuleView, Sizes, UnknownRuleError, aligned, kept, reads
@@ -22,7 +22,6 @@ from .window_rules import WINDOW_RULES
 __all__ = ["RULES", "axis_rule"]
 
 BROADCASTS = 7  # the operator set from which operands line up as they do in numpy
-ONE_AXIS = 13  # the operator set from which a softmax is along its axis alone, not along all behind it as well
 
 
 def axis_rule(node: ir.Node, sizes: Sizes) -> AxisRule | str:
@@ -108,9 +107,9 @@ def _skip_norm(view: RuleView) -> AxisRule:
 def _softmax(view: RuleView) -> AxisRule:
     """Features go on, each over the sum of all."""
     # Before, the value was taken for a matrix that was cut in front of the axis, 1 if nothing was said.
-    rank, newer = view.rank(0), view.constants.opset >= ONE_AXIS
-    axis = view.axis(rank, -1 if newer else 1)
-    over = range(axis, axis + 1 if newer else rank)
+    rank = view.rank(0)
+    axis = from_first(view.softmax_axis, rank)
+    over = range(axis, axis + 1 if view.constants.opset >= ONE_AXIS else rank)
     return AxisRule(same=aligned(view, (0,)), mixed=frozenset(map(reads, over)), ranks={0: rank})
 
 

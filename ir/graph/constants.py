@@ -77,6 +77,10 @@ class Constants:
             self._twice = _names_in_branches(self._model) & _names_outside(self._model)
         return value.name in self._twice
 
+    def has_ambiguous_leaf(self, value: ir.Value) -> bool:
+        """Whether a constant is computed from an ambiguous one, so that runtimes differ in what it is."""
+        return any(map(self.is_ambiguous, self.leaves(value)))
+
     def leaves(self, value: ir.Value) -> list[ir.Value]:
         """The initializers and Constant outputs that a constant is computed from, each once."""
         seen: dict[ir.Value, None] = {}

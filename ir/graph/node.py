@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from ..reason import Cause, Reason
 from .constants import Constants
 from .linear import Linear, Scope
 
-__all__ = ["NodeView", "Site", "from_first", "leaf_shape", "size"]
+__all__ = ["NodeView", "Site", "from_first", "leaf_shape", "size", "subgraphs"]
 
 FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
+GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+ONE_AXIS = 13  # the operator set from which a softmax is along its axis alone, not along all behind it as well
 SMALL = 1 << 20  # entries of a constant that is read to learn where elements go
 OVERRIDABLE = Reason(
     Cause.NOT_CONSTANT,
@@ -45,6 +47,11 @@ class NodeView:
         """The attribute 'axis' among `rank` axes, counted from the first; raises IndexError where it is not there."""
         return from_first(int(self.attribute("axis", default)), rank)
 
+    @property
+    def softmax_axis(self) -> int:
+        """The axis of a Softmax as its node counts it; from operator set 13 it is along this axis alone."""
+        return int(self.attribute("axis", -1 if self.constants.opset >= ONE_AXIS else 1))
+
     def is_told(self, name: str, index: int) -> bool:
         """Whether an operand, or before it was one an attribute, says something."""
         return self.operand(index) is not None or name in self.node.attributes
@@ -64,6 +71,16 @@ class NodeView:
         if value is None or value not in self.constants or size(self.constants.describe(value)[0]) > SMALL:
             return None
         return self.constants.read(value)
+
+
+def subgraphs(node: ir.Node) -> Iterator[tuple[str, int, ir.Graph]]:
+    """(attribute, index, graph) of every graph that a node holds, by the name of the attribute."""
+    for name in sorted(node.attributes):
+        attribute = node.attributes[name]
+        if attribute.type in GRAPHS and not attribute.is_ref():
+            inner = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else list(attribute.value)
+            for index, graph in enumerate(inner):
+                yield name, index, graph
 
 
 def from_first(axis: int, rank: int) -> int:
@@ -110,7 +127,7 @@ class Site(NodeView):
             return Reason(Cause.DATA_TYPE, f"weight of type {dtype.name.lower()}, not floating point")
         if any(leaf.is_graph_output() for leaf in (weight, *self.constants.leaves(weight))):
             return Reason(Cause.NOT_CONSTANT, "weight is also an output of the graph")
-        if any(self.constants.is_ambiguous(leaf) for leaf in self.constants.leaves(weight)):
+        if self.constants.has_ambiguous_leaf(weight):
             return Reason(
                 Cause.AMBIGUOUS,
                 "its weight shares a name with a value in or outside a branch; runtimes differ in which they take",

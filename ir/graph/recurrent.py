@@ -194,7 +194,7 @@ def _problem(site: Site, W: ir.Value, R: ir.Value) -> Reason | None:
         if index in held and (len(shapes[index]) != 3 or shapes[index][::2] != (len(ways), hidden)):
             return _unsupported(f"operand {index} has shape {shapes[index]}, not ({len(ways)}, batch, {hidden})")
     for index, value in held.items():
-        if any(site.constants.is_ambiguous(leaf) for leaf in site.constants.leaves(value)):
+        if site.constants.has_ambiguous_leaf(value):
             shared = "shares a name with a value in or outside a branch; runtimes differ in which they take"
             return Reason(Cause.AMBIGUOUS, f"operand {index} {shared}")
     if problem := _activation_problem(site, len(ways)):

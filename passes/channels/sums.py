@@ -17,8 +17,6 @@ from .bounds.interval import Bools
 
 __all__ = ["Sum", "WeighedSum", "softmax_ignores", "sum_over", "sums_of"]
 
-ONE_AXIS = 13  # the operator set from which a softmax is along its axis alone
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sum:
@@ -123,8 +121,7 @@ def softmax_ignores(facts: Facts, node: ir.Node) -> bool:
         view = RuleView(reader, facts.sizes.constants, facts.sizes)
         if reader.op_type == "Softmax":
             rank = len(facts.sizes.of(value) or ())
-            newer = facts.sizes.constants.opset >= ONE_AXIS
-            return bool(rank) and int(view.attribute("axis", -1 if newer else 1)) in (-1, rank - 1)
+            return bool(rank) and view.softmax_axis in (-1, rank - 1)
         if reader.op_type in ("Mul", "Div"):
             scale = view.small(1 - place)
             if scale is None or scale.size != 1 or (reader.op_type == "Div" and place):

@@ -149,11 +149,7 @@ def _by_channel(add: ir.Node, axis: int, rank: int, channels: int, constants: Co
     if len(held) != 1 or constants.is_overridable(held[0]):
         return None
     shape, dtype = constants.describe(held[0])
-    if (
-        len(shape) > rank
-        or dtype not in FLOATS
-        or any(constants.is_ambiguous(leaf) for leaf in constants.leaves(held[0]))
-    ):
+    if len(shape) > rank or dtype not in FLOATS or constants.has_ambiguous_leaf(held[0]):
         return None
     own = (1,) * (rank - len(shape)) + shape
     fits = all(extent == 1 or (place == axis and extent == channels) for place, extent in enumerate(own))
@@ -170,7 +166,7 @@ def _is_function(node: ir.Node, constants: Constants) -> bool:
             constants.read(value)
     except ModelError:
         return False
-    return not any(constants.is_ambiguous(leaf) for value in bounds for leaf in constants.leaves(value))
+    return not any(map(constants.has_ambiguous_leaf, bounds))
 
 
 def _channels(node: ir.Node, constants: Constants) -> int:

@@ -99,7 +99,7 @@ def smaller_window(node: ir.Node, constants: Constants) -> SmallerWindow | None:
     axes = len(shape) - 2
     if dtype not in FLOATS or axes < 1 or not all(shape) or one.attribute("auto_pad", "NOTSET") not in UNPADDED:
         return None
-    if any(constants.is_ambiguous(leaf) for leaf in constants.leaves(weight)) or math.prod(shape[2:]) == 1:
+    if constants.has_ambiguous_leaf(weight) or math.prod(shape[2:]) == 1:
         return None
     try:
         ends = _ends(constants.read(weight))

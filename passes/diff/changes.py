@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...ir.findings.difference import Field, NodeChange
+from ...ir.graph.node import subgraphs
 from ...ir.io.load import Model
 from ...ir.io.tensors import graphs
 from ...ir.onnx_ir import onnx_ir as ir
@@ -22,7 +23,6 @@ from .value_numbering import (
     operands,
     operator,
     stated,
-    subgraphs,
 )
 
 __all__ = ["Changes", "header_changes", "in_short", "inner_ends", "interface_changes"]

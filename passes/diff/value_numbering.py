@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 
 from ...ir.graph.linear import Scope, scopes
+from ...ir.graph.node import GRAPHS, subgraphs
 from ...ir.onnx_ir import onnx_ir as ir
 from .tensor_identity import Contents
 
@@ -25,10 +26,8 @@ __all__ = [
     "operands",
     "operator",
     "stated",
-    "subgraphs",
 ]
 
-GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 ANONYMOUS = ("value", "value_float", "value_floats", "value_int", "value_ints", "value_string", "value_strings")
 INITIALIZERS_ARE_INPUTS = 4  # before this IR version every initializer had to be a graph input
 
@@ -132,16 +131,6 @@ def _bodies(model: ir.Model) -> Iterator[Body]:
             yield Body(scope, nodes, ends, owner, slot)
         else:
             yield Body(scope, nodes, ends)
-
-
-def subgraphs(node: ir.Node) -> Iterator[tuple[str, int, ir.Graph]]:
-    """(attribute, index, graph) of every graph that a node holds, by the name of the attribute."""
-    for name in sorted(node.attributes):
-        attribute = node.attributes[name]
-        if attribute.type in GRAPHS and not attribute.is_ref():
-            inner = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else list(attribute.value)
-            for index, graph in enumerate(inner):
-                yield name, index, graph
 
 
 def is_constant(node: ir.Node) -> bool:

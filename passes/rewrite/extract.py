@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ...ir.errors import ScissionError
 from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear, Scope, scopes
+from ...ir.graph.node import GRAPHS
 from ...ir.graph.operators import ARITHMETIC_OF_SIZES, MEASURING, is_one_of
 from ...ir.graph.recurrent import INITIAL_C, INITIAL_H, LENGTHS, Recurrent
 from ...ir.graph.shapes import shape_of
@@ -18,7 +19,6 @@ from .edit import INITIALIZERS_ARE_INPUTS
 __all__ = ["SOURCE", "ExcerptError", "excerpt"]
 
 SOURCE = "scission.source"  # under which an input of an excerpt keeps the value that it stands for
-GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
 class ExcerptError(ScissionError):

@@ -17,7 +17,6 @@ from ..convolutions.find import Found, seen
 from ..convolutions.fourier import Fourier
 from ..convolutions.window import SmallerWindow
 from ..lowering.nodes.emitter import Emitter, Names
-from ..lowering.nodes.kept_apart import feeds_vector, kept_apart
 from ..lowering.nodes.sharing import Sharing
 from .edit import drop_unread, inherit, register
 
@@ -74,8 +73,6 @@ def _transform(one: Fourier, emitter: Emitter) -> None:
     result = emitter.one("Transpose", [result], "parts", perm=[0, 2, 1])
     # No -1, which would be ambiguous without any signals.
     result = emitter.one("Reshape", [result, emitter.integers([0, 0, one.bins, 2], "parts")], "parts")
-    if feeds_vector(one.node.outputs[0]):
-        result = kept_apart(emitter, result, "parts")
     graph = one.node.graph
     assert graph is not None
     graph.insert_before(one.node, emitter.nodes)

@@ -21,7 +21,7 @@ from figures import Figure, at_least, at_most, show
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
-from ways import BY_HAND, EMPTY, H200, STACKED, Case, Predictor, by_case, network, read, single
+from ways import BY_HAND, EMPTY, H200, LAYOUTS, NAMES, STACKED, Case, Predictor, by_case, network, read, single
 
 import scission
 from scission.ir.io.load import Model, load
@@ -29,6 +29,7 @@ from scission.passes.lowering.prices import prices_of
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 
+CALLED = {ours: theirs for theirs, ours in (NAMES | LAYOUTS).items()}  # what the tables call lowerings and layouts
 CHOICES = Path(__file__).parent / "cards" / "h200-choices.json"
 COPY_S = {"float16": 1.1e-12, "float32": 1.9e-12}  # an element that the graph of nothing copies
 LEAST = 3e-7  # seconds below which what is left of a call is noise
@@ -68,16 +69,15 @@ def way_of(plan: scission.Plan, case: Case) -> str:
     lowerings = {step.lowering for step in plan.steps}
     if plan.regions:
         (region,) = plan.regions
-        names = {"features_last": "rows", "features_first": "columns"}
         blocks = len(plan.steps[0].decomposition.blocks)
         if blocks != case.count:
             return f"{blocks} blocks"
-        return STACKED if region.layout == "stacked" else f"{names[region.layout]}/{region.blocks_per_node}"
+        return STACKED if region.layout == "stacked" else f"{CALLED[region.layout]}/{region.blocks_per_node}"
     if lowerings == {"dense"}:
         return "dense"
     (name,) = lowerings if len(lowerings) == 1 else ("+".join(sorted(lowerings)),)
     whole = all(len(step.decomposition.blocks) == case.count for step in plan.steps)
-    return {"stacked": STACKED, "permute": "gather"}.get(name, name) if whole else f"{name} in fewer blocks"
+    return CALLED.get(name, name) if whole else f"{name} in fewer blocks"
 
 
 def chosen(cases: Mapping[Case, Mapping[str, float]]) -> Iterator[tuple[Case, str]]:

@@ -6,11 +6,11 @@ from collections.abc import Hashable, Iterator
 
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Scope
-from ....ir.graph.node import leaf_shape, size
+from ....ir.graph.node import leaf_shape, size, subgraphs
 from ....ir.graph.operators import PRODUCTS, UNORDERED
 from ....ir.onnx_ir import onnx_ir as ir
 from ...diff.tensor_identity import Contents
-from ...diff.value_numbering import Numbers, attribute_key, constant_of, operands, operator, stated, subgraphs
+from ...diff.value_numbering import Numbers, attribute_key, constant_of, operands, operator, stated
 
 __all__ = ["Signatures"]
 

@@ -109,8 +109,7 @@ def _turned(pack: Pack, left: Packed, right: Packed, *, transposed: bool) -> Res
 
 def _plain(weights: Packed, constants: Constants) -> bool:
     """Whether some weights are stored as they are read, nothing quantised, and nobody else's."""
-    ambiguous = (leaf for value in weights.values for leaf in constants.leaves(value) if constants.is_ambiguous(leaf))
-    return all(_stored(value) for value in weights.values) and not any(True for _ in ambiguous)
+    return all(map(_stored, weights.values)) and not any(map(constants.has_ambiguous_leaf, weights.values))
 
 
 def _stored(value: ir.Value) -> bool:

@@ -12,18 +12,16 @@ import numpy.typing as npt
 
 from ....ir.axes.axis_rule import Sizes
 from ....ir.errors import ModelError
-from ....ir.graph.node import FLOATS, NodeView
+from ....ir.graph.node import FLOATS, NodeView, subgraphs
 from ....ir.graph.operators import POINTWISE, is_standard
 from ....ir.onnx_ir import onnx_ir as ir
 from .interval import Interval
 
 __all__ = ["Oddities", "diverges"]
 
-GRAPHS = ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS
 EXPONENTS = {ir.DataType.FLOAT16: 0x7C00, ir.DataType.BFLOAT16: 0x7F80}  # all of these bits: not finite
 LARGEST = {ir.DataType.FLOAT16: 65504.0}  # of a type, that of 32 bits where nothing else is said
 PIECE = 1 << 22  # entries that are looked at together
-ONE_AXIS = 13  # the operator set from which a softmax is along its axis alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,9 +89,7 @@ class Oddities:
         if node.op_type != "Softmax" or value not in self.masked or value is None:
             return False
         rank = len(self.sizes.of(value) or ())
-        newer = self.sizes.constants.opset >= ONE_AXIS
-        axis = int(NodeView(node, self.sizes.constants).attribute("axis", -1 if newer else 1))
-        return bool(rank) and axis in (-1, rank - 1)
+        return bool(rank) and NodeView(node, self.sizes.constants).softmax_axis in (-1, rank - 1)
 
     def _masks(self, node: ir.Node, infinite: list[ir.Value]) -> bool:
         """Whether it makes some scores of each row minus infinity, or goes on with scores that are masked."""
@@ -182,8 +178,6 @@ def _read(node: ir.Node) -> Iterator[ir.Value]:
 def _nodes(node: ir.Node) -> Iterator[ir.Node]:
     """A node and those of its subgraphs."""
     yield node
-    for attribute in node.attributes.values():
-        if attribute.type in GRAPHS and not attribute.is_ref():
-            for graph in [attribute.value] if attribute.type == ir.AttributeType.GRAPH else attribute.value:
-                for inner in graph:
-                    yield from _nodes(inner)
+    for *_, graph in subgraphs(node):
+        for inner in graph:
+            yield from _nodes(inner)
