@@ -106,7 +106,8 @@ def _skip_norm(view: RuleView) -> AxisRule:
 
 def _softmax(view: RuleView) -> AxisRule:
     """Features go on, each over the sum of all."""
-    # Before, the value was taken for a matrix that was cut in front of the axis, 1 if nothing was said.
+    # Before, the value was taken for a matrix that was cut in front of the axis, 1 if nothing was said:
+    #     (a, b, c) along axis 1      sums over b, one for each a and c      before: over b and c, one for each a
     rank = view.rank(0)
     axis = from_first(view.softmax_axis, rank)
     over = range(axis, axis + 1 if view.constants.opset >= ONE_AXIS else rank)
