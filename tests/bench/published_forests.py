@@ -113,7 +113,7 @@ def lowered() -> Iterator[Figure]:
         yield at_least(name, f"rows {rows}: labels as of TreeEnsembleClassifier (1 = all)", float(same.mean()), 1)
         calls = {"operator": open_session(trees, provider="cpu").bind(feeds), "lowered": session.bind(feeds)}
         taken = turns(calls, seconds=5.0, drop=math.inf)
-        gain = f"{plan.preparations[0].form}, {plan.preparations[0].gain:.1f} predicted"
+        gain = f"{plan.preparations[0].to_dict()['form']}, {plan.preparations[0].gain:.1f} predicted"
         what = f"rows {rows}: TreeEnsembleClassifier on all cores over plain operators on {provider} ({gain})"
         speed = taken["operator"] / taken["lowered"]
         yield reported(name, what, speed) if problem else at_least(name, what, speed, 20)
