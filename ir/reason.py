@@ -62,6 +62,7 @@ class Cause(StrEnum):
     # A part of a model becomes another before anything is split.
     FOREST = "forest"  # of decision trees, in another form
     BRANCHES = "branches"  # that are alike become one
+    UNRELATED = "unrelated"  # branches that are alike read values that are no pieces of one
     CONVOLUTION = "convolution"  # a transform becomes one, or it a smaller one
     DO_NOTHING = "do_nothing"  # channels that are dead or constant are left out
 

@@ -22,11 +22,11 @@ class UnknownNodeError(ScissionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One thing that was tried to split an operator.
+    """One thing that was tried with an operator.
 
-    what: 'components', 'covers', 'region' or the name of a lowering; found: what came of it; gain: predicted dense time
-    over lowered time at its worst, None where nothing was predicted; taken: whether the plan does it; refused: why not,
-    None where it is taken or nothing is against it.
+    what: 'components', 'covers', 'region', the kind of a preparation or the name of a lowering; found: what came of it;
+    gain: predicted dense time over lowered time at its worst, None where nothing was predicted; taken: whether the plan
+    does it; refused: why not, None where it is taken or nothing is against it.
     """
 
     what: str

@@ -23,6 +23,7 @@ from .decomposition import Block, Decomposition, Indices, PlanError
 from .grain import Grain
 from .merged_branches import MergedBranches
 from .preparation import Preparation
+from .refused import Refused
 from .region_split import RegionSplit
 from .removed_channels import RemovedChannels
 from .rewritten_convolution import RewrittenConvolution
@@ -72,11 +73,11 @@ class Plan:
     inline: local functions whose bodies take the place of their calls, because weights are among their arguments;
     annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
     model that it leaves; effect: what that was measured to do, in one line; preparations: what else is done before
-    anything is split, which is exact; reorderings: shared axes whose features get
-    another order, before anything is split as well; regions: linears that are split together, whose lowering is
-    'region'; grain, wanted: what was asked for and not left to prices, of blocks and of lowerings; analysed: how
-    components were found, which changes nothing and is not written down. Raises PlanError when a region names no such
-    step or its steps have not as many blocks, or a step is in no region.
+    anything is split, which is exact; refused: what could have been, and why it is not; reorderings: shared axes whose
+    features get another order, before anything is split as well; regions: linears that are split together, whose
+    lowering is 'region'; grain, wanted: what was asked for and not left to prices, of blocks and of lowerings;
+    analysed: how components were found, which changes nothing and is not written down. Raises PlanError when a region
+    names no such step or its steps have not as many blocks, or a step is in no region.
 
     >>> plan = Plan(model="m.onnx", provider="cpu", batch=(1, 256), parameters=0, steps=(), skipped=())
     >>> Plan.loads(plan.dumps()) == plan
@@ -94,6 +95,7 @@ class Plan:
     annealing: tuple[Annealing, ...] = ()
     effect: str = ""
     preparations: tuple[Preparation, ...] = ()
+    refused: tuple[Refused, ...] = ()
     reorderings: tuple[Reordering, ...] = ()
     regions: tuple[RegionSplit, ...] = ()
     grain: Grain = field(default_factory=Grain)
@@ -247,7 +249,7 @@ class Plan:
         body = json.dumps(head, indent=1)[:-2]
         steps = ",\n  ".join(json.dumps(step_to_dict(step)) for step in self.steps)
         skipped = ",\n  ".join(json.dumps(skip.to_dict()) for skip in self.skipped)
-        for name in ("annealing", "preparations", "reorderings", "regions"):
+        for name in ("annealing", "preparations", "refused", "reorderings", "regions"):
             if values := getattr(self, name):
                 lines = ",\n  ".join(json.dumps(one.to_dict()) for one in values)
                 body += f',\n "{name}": [\n  {lines}\n ]'
@@ -306,6 +308,9 @@ def _read(head: Record) -> Plan:
         preparations=tuple(
             preparation_from_dict(one, f"preparations[{index}]")
             for index, one in enumerate(head.items("preparations", default=[]))
+        ),
+        refused=tuple(
+            Refused.from_dict(one, f"refused[{index}]") for index, one in enumerate(head.items("refused", default=[]))
         ),
         reorderings=tuple(Reordering.from_dict(one) for one in head.items("reorderings", default=[])),
         regions=tuple(RegionSplit.from_dict(one) for one in head.items("regions", default=[])),

@@ -17,6 +17,8 @@ from ...ir.graph.shapes import infer_shapes
 from ...ir.graph.sizes import Setting
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.merged_branches import MergedBranches
+from ...ir.plan.refused import Refused
+from ...ir.plural import counted
 from ...ir.provenance import ORIGIN
 from ...ir.reason import Cause, Reason
 from ..connectivity.bipartite import components
@@ -41,35 +43,54 @@ SMALL = 1 << 18  # entries of weights: merging products with larger ones of thei
 
 def find_branches(
     model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...]]
-) -> tuple[MergedBranches, ...]:
-    """The branches of the main graph that are predicted to gain as one, none of which shares a node with another.
+) -> tuple[MergedBranches | Refused, ...]:
+    """The branches of the model's graphs that are predicted to gain as one, none of which shares a node with another,
+    and those that stay apart.
 
     sized: finds the sizes that they are predicted for. Shapes are inferred only where there may be any. Changes
     nothing.
     """
-    if not _worth_a_look(model):
+    constants = Constants(model)
+    worth = {scope.path for scope in scopes(model) if not scope.in_function and _worth_a_look(scope, constants)}
+    if not worth:
         return ()
     copy, _ = inline(model, ())
     infer_shapes(copy)
-    scope = next(scopes(copy))
-    site = site_of(scope, Constants(copy))
-    if site is None:
-        return ()
-    finder = _Finder(site, scope, Activations(copy, sized), target)
+    constants, activations = Constants(copy), Activations(copy, sized)
+    found: list[MergedBranches | Refused] = []
+    for scope in scopes(copy):
+        if scope.in_function or scope.path not in worth:
+            continue
+        site = site_of(scope, constants)
+        if site is not None:
+            found += _found(site, _Finder(site, scope, activations, target))
+    return tuple(found)
+
+
+def _found(site: BranchSite, finder: _Finder) -> list[MergedBranches | Refused]:
+    """What is found in one graph."""
     taken: set[ir.Node] = set()
-    found = []
+    found: list[MergedBranches | Refused] = []
+    refused: list[Refused] = []
     for start in _starts(site):
         if len(start) < FEWEST or not taken.isdisjoint(start):
             continue
         best = finder.best(start, taken)
-        if best is not None:
+        if isinstance(best, Refused):
+            refused.append(best)
+        elif best is not None:
             found.append(best[0])
             taken.update(best[1].replaced)
-    return tuple(found)
+    told = {name for one in found for name in one.nodes}
+    for one in refused:  # each is told once, and not where it was found to be a part of others
+        if not told.issuperset(one.nodes):
+            found.append(one)
+            told.update(one.nodes)
+    return found
 
 
 def site_of(scope: Scope, constants: Constants) -> BranchSite | None:
-    """The main graph as branches are looked for in; None where its nodes are not in the order of their results."""
+    """A graph as branches are looked for in; None where its nodes are not in the order of their results."""
     positions = {node: index for index, node in enumerate(scope.graph)}
     for node, index in positions.items():
         for value in node.inputs:
@@ -79,10 +100,8 @@ def site_of(scope: Scope, constants: Constants) -> BranchSite | None:
     return BranchSite(positions, constants, Signatures(scope, constants), scope.opset)
 
 
-def _worth_a_look(model: ir.Model) -> bool:
+def _worth_a_look(scope: Scope, constants: Constants) -> bool:
     """Whether products that are alike follow on one value, or on pieces of one: told without any shapes."""
-    scope = next(scopes(model))
-    constants = Constants(model)
     signatures = Signatures(scope, constants)
     if sum(node.op_type in PRODUCTS for node in scope.graph) < FEWEST:
         return False
@@ -176,22 +195,41 @@ class _Finder:
     activations: Activations
     target: Target
 
-    def best(self, start: tuple[ir.Node, ...], taken: Collection[ir.Node]) -> tuple[MergedBranches, Merged] | None:
-        """The branches that begin with these nodes in the way that is predicted to gain most; None where none pays."""
+    def best(
+        self, start: tuple[ir.Node, ...], taken: Collection[ir.Node]
+    ) -> tuple[MergedBranches, Merged] | Refused | None:
+        """The branches that begin with these nodes in the way that is predicted to gain most, or why they stay apart;
+        None where they have no product, so that they are none."""
         options = []
         for turns in WAYS:
             one = merged(replace(self.site, turns=turns), start, taken)
-            if one is None or not any(pack[0].op_type in PRODUCTS for pack in one.packs):
+            if isinstance(one, Reason):
+                if self.site.signatures.product(start[0]) is None:
+                    return None
+                return self._refused(start, one.told(f"{self._what(start, 1)} stay apart: {one}"))
+            if not any(pack[0].op_type in PRODUCTS for pack in one.packs):
                 return None
             options.append((self._gain(one), turns, one))
         gain, turns, one = max(options, key=lambda option: (option[0], not option[1]))
-        products = [pack for pack in one.packs if pack[0].op_type in PRODUCTS]
-        if gain < MARGIN or any(self._splits(pack) for pack in products):
-            return None
+        what = self._what(one.packs[0], len(one.packs))
+        if gain < MARGIN:
+            why = Reason(Cause.NO_GAIN, f"{what} gain nothing as one: {gain:.2f}x is predicted")
+            return self._refused(one.replaced, why, gain)
+        for pack in one.packs:
+            if pack[0].op_type in PRODUCTS and (own := self._splits(pack)) is not None:
+                return self._refused(one.replaced, own.told(f"{what} stay apart: {own}"), gain)
         return self._step(one, gain, turns), one
 
+    def _what(self, start: Sequence[ir.Node], places: int) -> str:
+        operators = counted(places, "operator")
+        return f"{len(start)} branches of {operators} that are alike, from {self.scope.addresses[start[0]]} on,"
+
+    def _refused(self, nodes: Sequence[ir.Node], reason: Reason, gain: float | None = None) -> Refused:
+        names = tuple(self.scope.addresses[node] for node in nodes)
+        return Refused(kind=MergedBranches.kind, nodes=names, gain=gain, reason=reason)
+
     def _step(self, one: Merged, gain: float, turns: bool) -> MergedBranches:
-        lanes, places, names = len(one.packs[0]), len(one.packs), self.scope.addresses
+        names = self.scope.addresses
         products = [pack for pack in one.packs if pack[0].op_type in PRODUCTS]
         return MergedBranches(
             nodes=tuple(names[node] for node in one.replaced),
@@ -201,8 +239,7 @@ class _Finder:
             gain=gain,
             reason=Reason(
                 Cause.BRANCHES,
-                f"{lanes} branches of {places} operators that are alike, from {names[one.packs[0][0]]} on, "
-                f"{self._how(products)}: {gain:.1f}x is predicted",
+                f"{self._what(one.packs[0], len(one.packs))} {self._how(products)}: {gain:.1f}x is predicted",
             ),
         )
 
@@ -223,16 +260,18 @@ class _Finder:
                 gains.append(before / merged_seconds(one, shape_of, constants, prices))
         return min(gains)
 
-    def _splits(self, pack: tuple[ir.Node, ...]) -> bool:
-        """Whether weights fall apart into blocks, which are worth more than what is gained here."""
+    def _splits(self, pack: tuple[ir.Node, ...]) -> Reason | None:
+        """Why some products are better off by themselves: weights that fall apart into blocks are worth more there."""
         weights = _weight(pack, self.site.constants)
         if weights is None or self.site.pack(pack).equal(weights):
-            return False
+            return None
         try:
             arrays = [self.site.constants.read(value) for value in weights.values[:SAMPLED]]
-        except ModelError:
-            return True
-        return any(array.ndim == MATRIX and components(array).count > 1 for array in arrays)
+        except ModelError as error:
+            return Reason(Cause.UNREADABLE, str(error))
+        if any(array.ndim == MATRIX and components(array).count > 1 for array in arrays):
+            return Reason(Cause.COMPONENTS, "their weights fall apart into blocks, which gain more by themselves")
+        return None
 
 
 def _weight(nodes: tuple[ir.Node, ...], constants: Constants) -> Packed | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ...ir.graph.constants import Constants
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.reason import Cause, Reason
 from .ends import End, across, ended, ends_of, left
 from .entry import entered, of_one_root
 from .packing.packed import Pack, Packed
@@ -62,20 +63,21 @@ class Merged:
 
 def merged(
     site: BranchSite, start: tuple[ir.Node, ...], taken: Collection[ir.Node] = frozenset(), *, ordered: bool = False
-) -> Merged | None:
-    """Follow the branches that begin with these nodes, one each; None where they cannot be merged even there, or are
-    not alike.
+) -> Merged | Reason:
+    """Follow the branches that begin with these nodes, one each; why not, where they cannot be merged even there.
 
     taken: nodes that are merged with others; ordered: whether the branches are in the order that their ends read them
     in, else they are followed once more in that order where it is another one.
     """
     work = _Work(site, start, taken)
-    if len({site.signatures.local(node) for node in start}) > 1 or not work.add(start):
-        return None
+    if len({site.signatures.local(node) for node in start}) > 1:
+        return Reason(Cause.UNRELATED, "their operators are not alike")
+    if (why := work.add(start)) is not None:
+        return why
     work.grow()
     if not ordered and work.wanted is not None and len(work.wanted) == len(start):
         again = merged(site, tuple(start[lane] for lane in work.wanted), taken, ordered=True)
-        if again is not None:
+        if isinstance(again, Merged):
             return again
     return work.finish()
 
@@ -101,11 +103,11 @@ class _Work:
             if self.taken.isdisjoint(nodes):
                 self.add(nodes)
 
-    def add(self, nodes: tuple[ir.Node, ...]) -> bool:
-        """Take these nodes into the branches, one each; whether there is a rule for them and for what they read."""
+    def add(self, nodes: tuple[ir.Node, ...]) -> Reason | None:
+        """Take these nodes into the branches, one each; None where they are, else why they cannot be."""
         rule = rule_of(nodes[0])
         if rule is None or len(set(nodes)) < len(nodes):
-            return False
+            return _no_rule(nodes[0])
         pack = self.site.pack(nodes)
         operands: list[Packed | None] = []
         count = max(len(node.inputs) for node in nodes)
@@ -113,18 +115,19 @@ class _Work:
             values = tuple(node.inputs[slot] if slot < len(node.inputs) else None for node in nodes)
             operand = self._operand(pack, values)
             if operand is None and any(value is not None for value in values):
-                return False
+                what = f"what {nodes[0].op_type} reads in each of them is no piece of one value"
+                return Reason(Cause.UNRELATED, what)
             operands.append(operand)
         try:
             found = rule(pack, operands)
         except IndexError:  # an axis that is not there: the model does not run
-            return False
+            return _no_rule(nodes[0])
         if found is None or found[0] is None:
-            return False
+            return _no_rule(nodes[0])
         self.packs.append(nodes)
         self.taken.update(nodes)
         self._learn(pack, Packed(tuple(node.outputs[0] for node in nodes), found[1], found[0]))
-        return True
+        return None
 
     def _operand(self, pack: Pack, values: Values) -> Packed | None:
         """What these values are together; None where branches read what has nothing to do with one another."""
@@ -140,7 +143,7 @@ class _Work:
             return self.known[values]
         if len(set(present)) == 1:
             producer = present[0].producer()
-            early = producer is None or self.site.positions.get(producer, self.first) < self.first
+            early = producer is None or self.site.positions.get(producer, -1) < self.first
             return Packed(present, "same", present[0]) if early else None
         pieces = [self.site.piece(value) for value in present]
         if not of_one_root(pieces) or not self._before([piece for piece in pieces if piece is not None]):
@@ -153,7 +156,7 @@ class _Work:
     def _before(self, pieces: Sequence[CutOut]) -> bool:
         """Whether the value that pieces are cut out of is there before all branches begin."""
         producer = pieces[0].root.producer()
-        return producer is None or self.site.positions.get(producer, self.first) < self.first
+        return producer is None or self.site.positions.get(producer, -1) < self.first
 
     def _learn(self, pack: Pack, packed: Packed) -> None:
         """Remember a packed value, and queue what reads it."""
@@ -197,8 +200,8 @@ class _Work:
                 ranked = [sorted(own[key], key=lambda node: self.site.positions[node]) for own in by_lane]
                 yield from zip(*ranked, strict=True)
 
-    def finish(self) -> Merged | None:
-        """What takes the place of what; None where a value of one branch cannot be had by itself."""
+    def finish(self) -> Merged | Reason:
+        """What takes the place of what; why not where a value of one branch cannot be had by itself."""
         gone = {node for pack in self.packs for node in pack} | {node for end in self.ends for node in end.nodes}
         for packed in self.known.values():
             pack: Pack | None = None
@@ -210,10 +213,11 @@ class _Work:
                     pack = pack or self.site.pack(tuple(self.packs[0]))
                     own = left(pack, packed, lane)
                     if own is None:
-                        return None
+                        what = f"{value.name!r} of one of them is read by itself, and has no shape that is known enough"
+                        return Reason(Cause.OUT_OF_REACH, what)
                     self.results[value] = own
         if not self.results:
-            return None
+            return Reason(Cause.OUT_OF_REACH, "nobody reads what they come to")
         replaced = sorted({*gone, *self._unread(gone)}, key=lambda node: self.site.positions[node])
         return Merged(tuple(self.packs), tuple(self.ends), self.results, tuple(replaced))
 
@@ -224,6 +228,8 @@ class _Work:
             for value in values:
                 piece = None if value is None else self.site.pieces.get(value)
                 for node in reversed(piece.nodes if piece is not None else ()):
+                    if node not in self.site.positions:  # of a graph outside of this one
+                        break
                     outputs = [reader for output in node.outputs for reader in output.consumers()]
                     if any(output.is_graph_output() for output in node.outputs) or node in gone:
                         break
@@ -245,3 +251,7 @@ def _even(ends: Sequence[End], lanes: int) -> Iterator[list[End]]:
         if sorted(lane for end in own for lane in end.lanes) == list(range(lanes)):
             yield own
             return
+
+
+def _no_rule(node: ir.Node) -> Reason:
+    return Reason(Cause.UNSUPPORTED, f"{node.op_type} has no form here that holds several branches")

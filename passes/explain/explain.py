@@ -33,7 +33,7 @@ from ..planning.settings import PlanSettings
 from ..rewrite.preparations import prepared
 from ..rewrite.prepare import planned_view
 from .states import percolation_of_states, random_density, trials_of_states
-from .trials import Case, analysis_of, first_named, trials
+from .trials import Case, analysis_of, first_named, stayed_apart, trials
 
 __all__ = ["explain_node"]
 
@@ -79,7 +79,7 @@ def _explained(
     head["preparations"] = tuple(one for one in plan.preparations if node in one.nodes)
     if row is None:
         skip = next((skip for skip in plan.skipped if skip.node == node), None) or _gone(node, plan, operators)
-        skip = skip or _staying(node, plan, operators, model, target)
+        skip = skip or _staying(node, plan, operators, model, target) or _apart(node, plan, operators)
         if skip is None:
             skip = _no_linear(node, str(operators[node].op_type), found, _called(model, operators[node], found))
         return Explanation(**head, operator=skip.op, skipped=skip)
@@ -95,7 +95,8 @@ def _explained(
     if linear is None:
         way = next(one for one in seen.found.recurrents if one.address == node)
         W, R = way.stored(seen.found.constants)
-        return Explanation(**head, trials=trials_of_states(way, step, target), percolation=percolation_of_states(W, R))
+        tried = (*stayed_apart(node, plan), *trials_of_states(way, step, target))
+        return Explanation(**head, trials=tried, percolation=percolation_of_states(W, R))
     # Entries are named by their places in the model as it is; what was tried is about the order of the plan.
     stored = view(prepared(model.graph, plan.preparations), plan.inline) if plan.reorderings else seen
     own = next(one for one in stored.found.linears if one.address == node)
@@ -128,6 +129,12 @@ def _gone(node: str, plan: Plan, operators: Mapping[str, ir.Node]) -> Skipped | 
 def _staying(node: str, plan: Plan, operators: Mapping[str, ir.Node], model: Model, target: Target) -> Skipped | None:
     """Why a forest that a node is part of keeps its form."""
     why = why_it_stays(model.graph, node, target, lambda: tuple(Setting(batch, {}) for batch in plan.batch))
+    return None if why is None else Skipped(node, str(operators[node].op_type), why, 0)
+
+
+def _apart(node: str, plan: Plan, operators: Mapping[str, ir.Node]) -> Skipped | None:
+    """Why a node is not changed with others before anything is split."""
+    why = next((one.reason for one in plan.refused if node in one.nodes), None)
     return None if why is None else Skipped(node, str(operators[node].op_type), why, 0)
 
 

@@ -11,6 +11,7 @@ from ...ir.findings.explanation import Trial
 from ...ir.graph.linear import Linear
 from ...ir.graph.view import View
 from ...ir.plan.plan import LoweringName, Plan, Step
+from ...ir.plural import counted
 from ...ir.reason import Cause, Reason
 from ..decompose.cover.cover import WORTH
 from ..lowering.linear.dormant import absorb_dormant, apart, computes_dormant
@@ -24,7 +25,7 @@ from ..planning.inspect import cover_share
 from ..planning.linear import names_of
 from ..planning.regions import Candidate, candidate, grow, region_options
 
-__all__ = ["Case", "analysis_of", "first_named", "trials"]
+__all__ = ["Case", "analysis_of", "first_named", "stayed_apart", "trials"]
 
 NAMED = 4  # operators of a region that are named
 
@@ -49,7 +50,21 @@ def trials(case: Case) -> tuple[Trial, ...]:
 
     Reads the weights of operators that may be split together with it, where they are not known.
     """
-    return (_components(case), *_covers(case), _region(case), *_lowerings(case))
+    return (
+        *stayed_apart(case.step.node, case.plan),
+        _components(case),
+        *_covers(case),
+        _region(case),
+        *_lowerings(case),
+    )
+
+
+def stayed_apart(node: str, plan: Plan) -> Iterator[Trial]:
+    """What could have been done to an operator and others before anything is split, and why it is not."""
+    for one in plan.refused:
+        if node in one.nodes:
+            found = f"{counted(len(one.nodes), 'operator')} together, before anything is split"
+            yield Trial(what=one.kind, found=found, gain=one.gain, refused=one.reason)
 
 
 def _components(case: Case) -> Trial:

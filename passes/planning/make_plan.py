@@ -73,7 +73,7 @@ def make_plan(
     """
     settings = (settings or PlanSettings()).resolved()
     sized = sized or _sizes_of(model, settings)
-    prepared, preparations = prepare(model.graph, settings, sized)
+    prepared, preparations, refused = prepare(model.graph, settings, sized)
     model = replace(model, graph=prepared)
     takers, blocked = weight_takers(model.graph)
     with phase("linears"):
@@ -97,6 +97,7 @@ def make_plan(
         skipped=(*draft.view.found.skipped, *draft.failed, *_calls(blocked)),
         inline=tuple(sorted(draft.inline)),
         preparations=preparations,
+        refused=refused,
         reorderings=tuple(draft.reorderings),
         regions=tuple(draft.regions),
         grain=settings.grain,

@@ -10,6 +10,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import Preparation
+from ...ir.plan.refused import Refused
 from ...ir.plan.removed_channels import RemovedChannels
 from ...ir.plan.rewritten_convolution import RewrittenConvolution
 from ...ir.plan.rewritten_forest import RewrittenForest
@@ -22,8 +23,9 @@ from .settings import PlanSettings
 
 __all__ = ["FINDERS", "prepare"]
 
-# (model, what to plan for, finds the sizes that activations are predicted for) -> what pays there.
-Finder: TypeAlias = Callable[[ir.Model, PlanSettings, Callable[[], tuple[Setting, ...]]], Sequence[Preparation]]
+# (model, what to plan for, finds the sizes that activations are predicted for) -> what pays there, and what does not.
+Found: TypeAlias = Sequence[Preparation | Refused]
+Finder: TypeAlias = Callable[[ir.Model, PlanSettings, Callable[[], tuple[Setting, ...]]], Found]
 
 FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
     RewrittenForest.kind: lambda model, settings, sized: find_forests(model, settings.target, sized),
@@ -37,13 +39,19 @@ FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
 
 def prepare(
     model: ir.Model, settings: PlanSettings, sized: Callable[[], tuple[Setting, ...]]
-) -> tuple[ir.Model, tuple[Preparation, ...]]:
-    """The model as the preparations leave it, and these; the model itself where none pays. Changes nothing."""
+) -> tuple[ir.Model, tuple[Preparation, ...], tuple[Refused, ...]]:
+    """The model as the preparations leave it, these, and those that were refused; the model itself where none pays.
+
+    Changes nothing.
+    """
     done: tuple[Preparation, ...] = ()
+    refused: tuple[Refused, ...] = ()
     for kind, find in FINDERS.items():
         if kind in settings.unprepared:
             continue
         with phase(kind):
             found = tuple(find(model, settings, sized))
-        model, done = prepared(model, found), done + found
-    return model, done
+        taken = tuple(one for one in found if isinstance(one, Preparation))
+        refused += tuple(one for one in found if isinstance(one, Refused))
+        model, done = prepared(model, taken), done + taken
+    return model, done, refused

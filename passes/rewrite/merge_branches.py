@@ -14,6 +14,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.plan import PlanError
 from ...ir.provenance import BRANCHES
+from ...ir.reason import Reason
 from ..branches.digest import digest
 from ..branches.find import site_of
 from ..branches.merging import BranchSite, Merged, merged
@@ -27,26 +28,31 @@ __all__ = ["merge_branches"]
 
 
 def merge_branches(model: ir.Model, found: Sequence[MergedBranches]) -> ir.Model:
-    """A copy of the model in which branches of the main graph are one each; interfaces and other nodes stay.
+    """A copy of the model in which branches of a graph are one each; interfaces and other nodes stay.
 
     Raises PlanError when the model has no such branches, or their weights are others.
     """
     copy, _ = inline(model, ())
     infer_shapes(copy)
-    scope = next(scopes(copy))
-    site = site_of(scope, Constants(copy))
-    if site is None:
-        raise PlanError(f"{found[0].nodes[0]}: the nodes of the model are not in order; make a new plan for this model")
+    every = [scope for scope in scopes(copy) if not scope.in_function]
+    homes = {address: scope for scope in every for address in scope.addresses.values()}
+    constants = Constants(copy)
+    sites: dict[Scope, BranchSite] = {}
     # All are followed through the graph as it is before any is written.
     taken: set[ir.Node] = set()
     followed = []
     for one in found:
-        followed.append(_followed(one, site, scope, taken))
-        taken.update(followed[-1].replaced)
+        scope = homes.get(one.branches[0][0], every[0])
+        site = sites.get(scope) or site_of(scope, constants)
+        if site is None:
+            raise PlanError(f"{one.nodes[0]}: the nodes of its graph are not in order; make a new plan for this model")
+        sites[scope] = site
+        followed.append((_followed(one, site, scope, taken), scope))
+        taken.update(followed[-1][0].replaced)
     names, sharing = Names(copy), Sharing()
     now: dict[ir.Value, ir.Value] = {}
-    for each in followed:
-        _write(copy, each, site, Emitter(_origin(each, scope), names), sharing, now)
+    for each, scope in followed:
+        _write(copy, each, sites[scope], Emitter(_origin(each, scope), names), sharing, now)
     correct_shapes(copy)
     return copy
 
@@ -58,8 +64,9 @@ def _followed(one: MergedBranches, site: BranchSite, scope: Scope, taken: set[ir
         raise PlanError(f"{missing[0]}: the model has no such operator; make a new plan for this model")
     start = tuple(nodes[address] for address in one.branches[0])
     again = merged(replace(site, turns=one.turned), start, taken, ordered=True)
-    places = () if again is None else tuple(tuple(scope.addresses[node] for node in pack) for pack in again.packs)
-    if again is None or places != one.branches:
+    packs = () if isinstance(again, Reason) else again.packs
+    places = tuple(tuple(scope.addresses[node] for node in pack) for pack in packs)
+    if isinstance(again, Reason) or places != one.branches:
         raise PlanError(f"{one.nodes[0]}: its branches are not alike as the plan says; make a new plan for this model")
     if digest(again, site.constants) != one.sha256:
         raise PlanError(f"{one.nodes[0]}: the weights of its branches have changed; make a new plan for this model")
@@ -76,8 +83,9 @@ def _write(
     model: ir.Model, one: Merged, site: BranchSite, emitter: Emitter, sharing: Sharing, now: dict[ir.Value, ir.Value]
 ) -> None:
     """Put new nodes in the place of some branches; now: what has taken the place of a value."""
-    graph = model.graph
     anchor = min(one.packs[0], key=lambda node: site.positions[node])
+    graph = anchor.graph
+    assert isinstance(graph, ir.Graph)
     read = dict.fromkeys(value for node in one.replaced for value in node.inputs if value is not None)
     held = [value for value in read if value in site.constants]
     results = _results(emitter, one, now)

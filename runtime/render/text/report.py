@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["console", "plan_view", "preparation_lines", "recurrences", "result_view", "timings", "verdict_view"]
 
+REFUSED = 3  # of what is left apart that are told before the rest is summed up
 STYLES = {Speed.FASTER: "bold green", Speed.SLOWER: "bold red", Speed.EQUAL: "bold", Speed.UNMEASURABLE: "yellow"}
 
 
@@ -63,7 +64,18 @@ def preparation_lines(plan: Plan, everything: bool) -> list[RenderableType]:
     lines = [Text(f"{', '.join(told(plan.preparations))}, before anything is split", style="bold")] if found else []
     lines += [Text(str(one.reason), style="dim") for one in found]
     left = len(plan.preparations) - len(found)
-    return [*lines, *([Text(left_out(left), style="dim")] if left else [])]
+    return [*lines, *([Text(left_out(left), style="dim")] if left else []), *_refused(plan, everything)]
+
+
+def _refused(plan: Plan, everything: bool) -> list[RenderableType]:
+    """What could have been done before anything is split and is not, the largest first."""
+    if not plan.refused:
+        return []
+    first = sorted(plan.refused, key=lambda one: -len(one.nodes))
+    shown = first if everything else first[:REFUSED]
+    lines = ["left apart before anything is split", *(f"  {one.kind}: {one.reason}" for one in shown)]
+    left = len(first) - len(shown)
+    return [Text(line, style="dim") for line in [*lines, *([left_out(left, "of them")] if left else [])]]
 
 
 def recurrences(plan: Plan, everything: bool) -> list[RenderableType]:

@@ -18,6 +18,7 @@ from scission.ir.plan.decomposition import Block, Decomposition
 from scission.ir.plan.grain import Grain
 from scission.ir.plan.merged_branches import MergedBranches
 from scission.ir.plan.plan import KINDS
+from scission.ir.plan.refused import Refused
 from scission.ir.plan.region_split import RegionSplit
 from scission.ir.plan.removed_channels import CutAxis, RemovedChannels
 from scission.ir.plan.rewritten_convolution import ConvolutionForm, RewrittenConvolution
@@ -71,6 +72,7 @@ RICH = Plan(
     ),
     effect="argmax 0",
     preparations=PREPARATIONS,
+    refused=(Refused(kind="branches", nodes=("a", "b"), gain=0.5, reason=WHY),),
     reorderings=(Reordering(value="h", axis=1, order=[2, 0, 1]),),
     regions=(RegionSplit(nodes=("up", "down"), gain=2.0, reason="together"),),
     grain=Grain(parts=2),

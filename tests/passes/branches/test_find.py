@@ -9,12 +9,16 @@ import oracles
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from in_body import in_body
 from onnx import helper, numpy_helper
 from random_branches import random_branches
 
 from scission.ir.graph.sizes import input_dims, settings_at
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
+from scission.ir.plan.merged_branches import MergedBranches
+from scission.ir.plan.refused import Refused
+from scission.ir.reason import Cause
 from scission.models.networks.atoms import atoms
 from scission.models.planted.branches import ENDS, SOURCES, Repeated, repeated
 from scission.passes.branches import find
@@ -29,8 +33,13 @@ def found_in(model, batch=(1, 4)):
     return graph, find_branches(graph, Target(), sized)
 
 
+def refused_in(model):
+    return [one for one in found_in(model)[1] if isinstance(one, Refused)]
+
+
 def merged(model):
-    graph, found = found_in(model)
+    graph, all_found = found_in(model)
+    found = tuple(one for one in all_found if isinstance(one, MergedBranches))
     return found, merge_branches(graph, found) if found else graph
 
 
@@ -149,3 +158,65 @@ def test_no_rows_stay_no_rows(shape, flat, monkeypatch):
     for rows in (0, 1, 3):
         feeds = {"x": rng.standard_normal((rows, 4, 8)).astype(np.float32)}
         oracles.assert_close(oracles.run(model, feeds), oracles.run(ir.to_proto(changed), feeds))
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 1 << 20), st.booleans(), st.sampled_from(["If", "Loop", "Scan"]), st.booleans())
+def test_random_branches_in_a_body_compute_the_same_as_one(seed, turned, op, outside):
+    model = in_body(random_branches(seed)[0], op, weights_outside=outside)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(find, "MARGIN", 0.0)
+        patch.setattr(find, "WAYS", (turned,))
+        _, changed = merged(model)
+    assert_same(model, changed)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+@pytest.mark.parametrize("op", ["If", "Loop", "Scan"])
+def test_a_layer_that_was_unrolled_in_a_body_becomes_one_product(op, outside):
+    what = Repeated(lanes=12, inputs=8, widths=(5,), equal=True, source="places", end="stack", axis=0)
+    model = in_body(repeated(np.random.default_rng(0), what).model, op, weights_outside=outside)
+    found, changed = merged(model)
+    assert len(found) == 1 and all("/" in address for address in found[0].nodes)
+    assert sum(node.op_type == "MatMul" for node in oracles.every_node(ir.to_proto(changed))) == 1
+    assert_same(model, changed)
+
+
+def of_two(between="Relu", shape=(8, 8)):
+    """Two products of one input with weights of their own, and what follows on each."""
+    rng = np.random.default_rng(0)
+    nodes = []
+    for lane in range(2):
+        nodes.append(helper.make_node("MatMul", ["x", f"W{lane}"], [f"m{lane}"], f"product{lane}"))
+        nodes.append(helper.make_node(between, [f"m{lane}"], [f"y{lane}"], f"end{lane}"))
+    weights = [numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), f"W{lane}") for lane in range(2)]
+    outputs = [helper.make_tensor_value_info(f"y{lane}", 1, None) for lane in range(2)]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", 1, [4, 8])], outputs, weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_branches_that_gain_nothing_are_told_with_what_was_predicted():
+    what = Repeated(lanes=2, inputs=400, widths=(400,), source="shared", end="outputs")
+    (one,) = refused_in(repeated(np.random.default_rng(0), what).model)
+    assert one.reason.cause is Cause.NO_GAIN and one.gain is not None and one.gain < find.MARGIN
+
+
+def test_branches_of_which_the_weights_fall_apart_are_told(monkeypatch):
+    monkeypatch.setattr(find, "MARGIN", 0.0)
+    model = of_two()
+    for one in model.graph.initializer:
+        halves = numpy_helper.to_array(one).copy()
+        halves[:4, 4:] = halves[4:, :4] = 0
+        one.CopyFrom(numpy_helper.from_array(halves, one.name))
+    (one,) = refused_in(model)
+    assert one.reason.cause is Cause.COMPONENTS and set(one.nodes) == {"product0", "product1", "end0", "end1"}
+
+
+def test_branches_that_there_is_no_form_for_are_told():
+    model = of_two()
+    for node in model.graph.node:
+        if node.op_type == "MatMul":
+            node.op_type = "Gemm"
+            node.attribute.append(helper.make_attribute("alpha", 0.5))
+    (one,) = refused_in(model)
+    assert one.reason.cause is Cause.UNSUPPORTED and one.gain is None and one.nodes == ("product0", "product1")

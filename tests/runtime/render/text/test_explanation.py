@@ -13,6 +13,7 @@ from scission.ir.findings.explanation import Explanation
 from scission.models.planted.branches import Repeated, repeated
 from scission.models.planted.recurrent import Cell, build_cell
 from scission.runtime.render.text.explanation import LISTED, explanation_view, lines
+from scission.runtime.render.text.report import plan_view
 
 
 def text(found, everything=False):
@@ -54,6 +55,22 @@ def test_what_is_merged_is_not_called_left():
         shown = text(scission.explain(model, gone, **CPU))
         assert f"merged with its likes in other branches, before anything is split: {merged.reason}" in shown
         assert "left as it is" not in shown
+
+
+def test_what_stays_apart_is_told_with_why():
+    what = Repeated(lanes=2, inputs=400, widths=(400,), source="shared", end="outputs")
+    model = repeated(np.random.default_rng(0), what).model
+    plan = scission.plan(model, **CPU)
+    (apart,) = plan.refused
+    assert apart.reason.cause is scission.Cause.NO_GAIN and not plan.preparations
+    for node in apart.nodes:
+        found = scission.explain(model, node, **CPU)
+        assert str(apart.reason) in text(found)
+        if found.skipped is None:
+            assert [one.refused for one in found.trials if one.what == "branches"] == [apart.reason]
+    stream = io.StringIO()
+    Console(file=stream, width=400).print(plan_view(plan))
+    assert f"branches: {apart.reason}" in stream.getvalue()
 
 
 def test_a_product_that_loses_channels_says_so_before_all_else():
