@@ -99,13 +99,12 @@ class Masks:
                 for root in self.changed:
                     waiting.update(dict.fromkeys(about.get(root, ())))
                 self.changed.clear()
-            if not waiting:
-                self._keep_one()
+            while not waiting and self._keep_one():
                 for root in self.changed:
                     waiting.update(dict.fromkeys(about.get(root, ())))
                 self.changed.clear()
 
-    def _keep_one(self) -> None:
+    def _keep_one(self) -> bool:
         """Keep the first place of an axis of which nothing stays, if there is one: no operator takes an empty one.
 
         One axis at a time, the shortest first: what follows from it may be a place of an axis that it is a side of.
@@ -115,3 +114,4 @@ class Masks:
         if empty:
             shortest = min(empty, key=self.classes.extent)
             self.keep(shortest, np.arange(self.classes.extent(shortest)) == 0)
+        return bool(empty)

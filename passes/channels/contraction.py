@@ -26,7 +26,10 @@ Tiny: TypeAlias = "Callable[[ir.Value, ir.DataType], float]"  # below which entr
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldedConstant:
-    """What places that go added to a product, the same wherever it is: along `axis` of its result, in float64."""
+    """What places that go added to a product, the same wherever it is: along `axis` of its result, in float64.
+
+    Of a recurrent operator (directions, rows).
+    """
 
     node: ir.Node
     axis: int  # counted from the last, 1
@@ -39,7 +42,7 @@ class Contraction:
 
     inner: the axis of what is multiplied; outer: that of the weight along the results; constants: what each place of
     `inner` always holds, NaN where that is not known; layout: how the weight is stored, 'io' in × out, 'oi' out × in of
-    a group, 'ti' in × out of a group.
+    a group, 'ti' in × out of a group; recurrence: what the results of the step before are multiplied by, as well.
     """
 
     node: ir.Node
@@ -54,7 +57,10 @@ class Contraction:
     scale: float  # that the product is multiplied by
     layout: str
     facts: Facts
-    matrix: Callable[[], npt.NDArray[Any]] | None = None  # reads the weight as (in, out) where it is stored otherwise
+    matrix: Callable[[], npt.NDArray[Any]] | None = (
+        None  # reads the weight as (in, out, …) where it is stored otherwise
+    )
+    recurrence: Operand | None = None  # (…, …, hidden)
 
     @property
     def dims(self) -> Sequence[Dim]:
@@ -93,7 +99,9 @@ class Contraction:
         """In and out of the product as one dense one, before and once what goes has gone; windows count as inputs."""
         shape, _ = self.facts.sizes.constants.describe(self.weight.value)
         window = int(np.prod(shape[2:], dtype=np.int64)) if self.matrix is None else 1
-        sides = masks.of(self.inner), masks.of(self.outer)
+        sides = [masks.of(self.inner), masks.of(self.outer)]
+        if self.recurrence is not None:
+            sides[0] = np.concatenate([sides[0], masks.of((self.recurrence, 2))])
         # Each group is a product of its own: all of them together count as many multiply-adds as one of them alone.
         sizes = [side.size for side in sides] + [int(side.sum()) for side in sides]
         return tuple(  # type: ignore[return-value]
@@ -107,13 +115,16 @@ class Contraction:
         return int(kind.itemsize) if kind in FLOATS else 4  # what is predicted is the product of floats
 
     def stored(self) -> npt.NDArray[Any]:
-        """The weight as it is stored."""
-        return self.facts.sizes.constants.read(self.weight.value)
+        """The weight as it is stored, that of the step before beside it."""
+        read = self.facts.sizes.constants.read
+        weight = read(self.weight.value)
+        return weight if self.recurrence is None else np.concatenate([weight, read(self.recurrence.value)], axis=-1)
 
     def stack(self) -> npt.NDArray[Any]:
         """The weight as (groups, in, out, window)."""
         if self.matrix is not None:
-            return self.matrix()[None, :, :, None]
+            found = self.matrix()
+            return found.reshape(1, *found.shape[:2], -1)
         weight = self.stored()
         flat = weight.reshape(*weight.shape[:2], -1)
         if self.layout == "io":
@@ -127,6 +138,9 @@ class Contraction:
         held = np.where(masks.of(self.inner), 0.0, np.nan_to_num(self.constants)).reshape(self.groups, -1, 1)
         if not held.any():
             return None
+        if self.recurrence is not None:  # (in, out, directions), each with a bias of its own
+            each = np.einsum("i,iod->do", held.reshape(-1), self.stack()[0].astype(np.float64))[:, masks.of(self.outer)]
+            return FoldedConstant(self.node, self.result_axis, each) if each.any() else None
         stack = self.stack().astype(np.float64).sum(axis=-1)  # (groups, in, out)
         added = self.scale * np.where(held != 0, stack * held, 0.0).sum(axis=1).reshape(-1)[masks.of(self.outer)]
         return FoldedConstant(self.node, self.result_axis, added) if added.any() else None

@@ -106,7 +106,8 @@ def _gain(smaller: Sequence[Contraction], masks: Masks, activations: Activations
             before = after = 0.0
             for one in smaller:
                 K, N, left_in, left_out = one.extents(masks)
-                shape = activations.shape(one.node.outputs[0], place)
+                made = next(value for value in one.node.outputs if value.name)
+                shape = activations.shape(made, place)
                 axis = len(shape) - one.result_axis
                 rows = max(1, math.prod(extent for at, extent in enumerate(shape) if at != axis))
                 before += dense_seconds((K, N), rows, one.itemsize, prices)

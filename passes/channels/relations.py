@@ -16,6 +16,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import AxisClasses, Constraint
 from .bounds.attention import heads_of
 from .bounds.forward import Facts
+from .cells import relate_cells
 from .constraints import CutPlaces, Grid, Pinned
 from .contraction import Contraction, Tiny
 from .heads import relate_heads
@@ -78,7 +79,7 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         return
     if isinstance(rule, str):
         if (heads := heads_of(RuleView(node, constants, facts.sizes))) is None:
-            found.pin(facts, own.values(), node)
+            _relate_cells(found, facts, node, own.values(), tiny)
         else:
             found.constraints.extend(relate_heads(found.classes, heads))
         return
@@ -113,8 +114,19 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
             found.constraints.append(Pinned(rest, node))
 
 
+def _relate_cells(found: Relations, facts: Facts, node: ir.Node, places: Iterable[Place], tiny: Tiny) -> None:
+    """Units of a recurrent operator; any other operator of which nothing is known needs all that it has."""
+    if node not in facts.cells:
+        found.pin(facts, places, node)
+        return
+    constraints, product = relate_cells(found.classes, facts, facts.cells[node], tiny)
+    found.constraints.extend([*constraints, product])
+    found.contractions.append(product)
+
+
 def _relate_measured(found: Relations, facts: Facts, node: ir.Node, place: Place) -> None:
-    """Axes that a Shape or Size tells the extents of."""
+    """Axes that a Shape or Size tells the extents of, each of which has its place in the result."""
+    found.pin(facts, node.outputs, node)
     extents = facts.sizes.of(place)
     measured = None if extents is None else _measured(node, len(extents))
     if measured is None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...ir.axes.axis_rule import Operand
 from ...ir.graph.linear import scopes
-from ...ir.graph.operators import BIASED
+from ...ir.graph.operators import BIASED, RECURRENT
+from ...ir.graph.recurrent import BIAS
 from ...ir.graph.view import view
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import PlanError
@@ -82,10 +83,10 @@ def _check(
     one: RemovedChannels, removal: Removal, nodes: dict[str, ir.Node], cut: Sequence[tuple[ir.Value, int]]
 ) -> None:
     """Raises PlanError when the model is not the one that a plan was made for."""
-    weights = {relation.node: relation.weight.value for relation in removal.relations.contractions}
+    products = {relation.node: relation for relation in removal.relations.contractions}
     for address, sha256 in zip(one.nodes, one.weights, strict=True):
-        weight = weights.get(nodes[address]) if address in nodes else None
-        if weight is None or fingerprint(removal.relations.facts.sizes.constants.read(weight)) != sha256:
+        product = products.get(nodes[address]) if address in nodes else None
+        if product is None or fingerprint(product.stored()) != sha256:
             raise PlanError(f"{address}: the weight is not the one whose channels were to go; make a new plan")
     for axis, dim in zip(one.axes, cut, strict=True):
         stays = removal.stays(*dim)
@@ -112,6 +113,9 @@ def _cut_constants(model: ir.Model, node: ir.Node, removal: Removal, copies: Cop
 def _fold(model: ir.Model, fold: FoldedConstant, new: NewConstants, names: Names) -> None:
     """Add what channels that went added to every result of a product, to its bias where it has one."""
     node = fold.node
+    if node.op_type in RECURRENT:
+        _fold_inside(model, fold, new)
+        return
     added = fold.added.reshape(-1, *[1] * (fold.axis - 1))
     if node.op_type in BIASED:
         bias = node.inputs[2] if len(node.inputs) > 2 else None
@@ -157,6 +161,17 @@ def _fold(model: ir.Model, fold: FoldedConstant, new: NewConstants, names: Names
         place = list(outputs).index(result)
         output.name, result.name = result.name, output.name
         outputs[place] = output
+
+
+def _fold_inside(model: ir.Model, fold: FoldedConstant, new: NewConstants) -> None:
+    """Add what channels added at every step to the first half of a recurrent operator's bias, which it may lack."""
+    node = fold.node
+    bias = node.inputs[BIAS] if len(node.inputs) > BIAS else None
+    node.resize_inputs(max(len(node.inputs), BIAS + 1))
+    both = np.concatenate([fold.added, np.zeros_like(fold.added)], axis=1)
+    node.replace_input_with(BIAS, new.sum_of(bias, both, like=node.inputs[1]))
+    if bias is not None:
+        drop_unread(model, bias)
 
 
 def _fits(bias: ir.Value, shape: tuple[int, ...]) -> bool:

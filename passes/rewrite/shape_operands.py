@@ -10,8 +10,10 @@ import numpy as np
 from ...ir.axes.axis_rule import Operand, Place, RuleView
 from ...ir.graph.node import from_first
 from ...ir.graph.operators import ATTENTION, CONVOLUTIONS, MICROSOFT, is_standard
+from ...ir.graph.recurrent import INITIAL_C, INITIAL_H
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.provenance import ORIGIN, ROLE
+from ..channels.bounds.cells import RECURRENCE, Cells
 from ..channels.bounds.interval import Bools
 from ..channels.removal import Removal
 from ..lowering.nodes.emitter import Names
@@ -40,6 +42,9 @@ class Shapes:
             for name in names.keys() & node.attributes.keys():
                 node.attributes[name] = ir.AttrInt64(name, names[name])
             return None
+        if (cells := self.removal.relations.facts.cells.get(node)) is not None:
+            self._cells(node, cells)
+            return None
         if not is_standard(node) and node.op_type not in MICROSOFT:
             return None
         if node.op_type in ("Reshape", "Expand"):
@@ -59,6 +64,18 @@ class Shapes:
         elif node.op_type in CONVOLUTIONS and (groups := self.removal.groups(node)) is not None:
             node.attributes["group"] = ir.AttrInt64("group", groups)
         return None
+
+    def _cells(self, node: ir.Node, cells: Cells) -> None:
+        """The number of hidden units of a recurrent operator; zeros that it starts from are those it starts from."""
+        mask = self.removal.stays(Operand(node, RECURRENCE), 2)
+        if mask is None:
+            return
+        node.attributes["hidden_size"] = ir.AttrInt64("hidden_size", int(mask.sum()))
+        for index in (INITIAL_H, INITIAL_C):
+            value = cells.view.operand(index)
+            if value is not None and cells.starts_at_zero(index):
+                node.replace_input_with(index, None)
+                drop_unread(self.new.model, value)
 
     def _packed(self, node: ir.Node) -> None:
         """The sizes of a weight whose entries are packed: K channels by N results."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +14,10 @@ from ....ir.axes.axis_rules import axis_rule
 from ....ir.errors import ModelError
 from ....ir.graph.constants import Constants
 from ....ir.graph.node import FLOATS
-from ....ir.graph.operators import CONVOLUTIONS, ROUNDING, is_one_of
+from ....ir.graph.operators import CONVOLUTIONS, RECURRENT, ROUNDING, is_one_of
 from ....ir.onnx_ir import onnx_ir as ir
 from .attention import Heads, attended, heads_of
+from .cells import Cells, cells_of
 from .elementwise import ELEMENTWISE
 from .integers import INTEGERS
 from .interval import Interval, constant, tidied, unknown
@@ -27,6 +29,7 @@ from .windows import WINDOWS
 
 __all__ = ["Facts", "facts_of"]
 
+SEQUENCES = 3  # axes of what a recurrent operator reads: positions, batch, features
 INTEGERS_INSIDE = 4  # the accuracy level from which MatMulNBits quantises what it multiplies
 OTHERS: dict[str, Any] = {**INTEGERS, **MOVING, **PRODUCTS, **WINDOWS}
 
@@ -37,7 +40,7 @@ class Facts:
 
     quantised: nodes of which something is rounded to integers later on, which makes much of what rounding makes of a
     result that is computed another way; odd: nodes that may make NaN or infinity of what constants hold; near: what
-    rounding may come to.
+    rounding may come to; cells: recurrent operators.
     """
 
     sizes: Sizes
@@ -46,6 +49,7 @@ class Facts:
     odd: set[ir.Node] = field(default_factory=set)
     near: float = 0.0
     bounds: dict[ir.Value, Interval] = field(default_factory=dict)
+    cells: dict[ir.Node, Cells] = field(default_factory=dict)
 
     def of(self, value: ir.Value) -> Interval | None:
         """Bounds of a value; None where not even its rank is known."""
@@ -84,6 +88,9 @@ def facts_of(model: ir.Model, constants: Constants) -> Facts:
         if isinstance(rule, str) and (heads := heads_of(RuleView(node, constants, sizes))) is not None:
             _attend(facts, heads)
             continue
+        if isinstance(rule, str) and is_one_of(node, RECURRENT):
+            _recur(facts, node)
+            continue
         if isinstance(rule, str):
             # A product needs no rule of its axes where the weight tells them, as that of a convolution in groups.
             if not is_one_of(node, CONVOLUTIONS):
@@ -119,6 +126,27 @@ def _attend(facts: Facts, heads: Heads) -> None:
     found = None if bounds is None else attended(heads, bounds)
     if found is not None and not found.is_unknown:
         facts.bounds[result] = found
+
+
+def _recur(facts: Facts, node: ir.Node) -> None:
+    """Learn the extents and bounds of the results of a recurrent operator."""
+    read = node.inputs[0] if node.inputs else None
+    extents = None if read is None else facts.sizes.of(read)
+    if read is None or extents is None or len(extents) != SEQUENCES:
+        return
+    known = None if node in facts.odd else facts.of(read)
+    with suppress(ModelError, ValueError, IndexError, TypeError):  # an invalid node
+        cells = cells_of(RuleView(node, facts.sizes.constants, facts.sizes), known)
+        if cells is None:
+            return
+        facts.cells[node] = cells
+        long, batch, _ = extents
+        state = cells.count, batch, cells.hidden
+        for value, one, own in zip(node.outputs, cells.bounds(), ((long, *(state)), state, state), strict=False):
+            if value.name and facts.sizes.of(value) is None:
+                facts.sizes.learned[value] = own
+            if value.name and one is not None and node not in facts.odd and not one.is_unknown:
+                facts.bounds[value] = one
 
 
 def _quantised(graph: ir.Graph, constants: Constants) -> set[ir.Node]:

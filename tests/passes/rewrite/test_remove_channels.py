@@ -96,6 +96,16 @@ def test_a_squeeze_drops_what_it_did_where_one_channel_is_left(opset, rows):
     assert removed(proto, normal(*rows, 5)) == 3
 
 
+def test_what_a_model_measures_is_where_it_was():
+    """Places of a shape that nobody reads are no channels."""
+    U, D = normal(5, 6), normal(6, 4)
+    U[:, [1, 2]] = 0
+    nodes = [node("MatMul", "x U", "a"), node("Relu", "a", "h"), node("MatMul", "h D", "d"), node("Shape", "x", "s")]
+    nodes += [node("Slice", "s one two", "b"), node("Concat", "m b e", "t", axis=0), node("Reshape", "d t", "y")]
+    weights = {"U": U, "D": D, "one": np.array([1]), "two": np.array([2]), "m": np.array([-1]), "e": np.array([2])}
+    assert removed(model_of(nodes, {"x": (["n", 7, 5], np.float32)}, ["y"], weights), normal(3, 7, 5)) == 2
+
+
 @pytest.mark.parametrize("vector", [False, True])
 def test_scores_of_one_key_are_not_shifted_alike(vector):
     Q, W, V, c = normal(3, 5), normal(3, 5), normal(7, 2), np.array([3, 0, 0, 0, 0], np.float32)
