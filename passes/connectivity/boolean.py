@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from ...ir.relation import Relation
 from .device import DeviceError, pick_device
+from .tensor_cores import products
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Arithmetic", "as_tensor", "multiplier", "multiply", "pack", "panel_rows", "row_counts"]
+__all__ = ["Arithmetic", "as_tensor", "chosen", "multiplier", "multiply", "pack", "panel_rows", "row_counts"]
 
-Arithmetic = Literal["auto", "fp8", "int8", "bf16", "fp16", "float32"]
+Arithmetic = Literal["auto", "fp8", "int8", "bf16", "fp16", "float32", "fused"]
 Tensor: TypeAlias = "torch.Tensor"
 
 ONE_FP8 = 0x38  # the bits of 1.0 in e4m3
@@ -57,10 +58,15 @@ def pack(matrix: Tensor) -> Relation:
     return Relation(words, (rows, columns), int(np.bitwise_count(words).sum(dtype=np.int64)))
 
 
-def pick_arithmetic(device: torch.device, batched: bool = False) -> Arithmetic:
-    """The fastest arithmetic that a device's matrix units have; batched products exist in 16 bits and more only."""
+def pick_arithmetic(device: torch.device, batched: bool = False, *sides: int) -> Arithmetic:
+    """The fastest arithmetic that a device's matrix units have; batched products exist in 16 bits and more only.
+
+    sides: extents of the products, without which they count as small.
+    """
     import torch
 
+    if not batched and sides and products.suits(device, *sides):
+        return "fused"
     if device.type != "cuda" or torch.version.hip:
         return "float32" if device.type == "cpu" else "fp16"
     capability = torch.cuda.get_device_capability(device)
@@ -71,18 +77,33 @@ def pick_arithmetic(device: torch.device, batched: bool = False) -> Arithmetic:
     return "fp16" if capability >= (7, 0) else "float32"
 
 
+def chosen(right: Tensor, arithmetic: Arithmetic) -> Arithmetic:
+    """The arithmetic of products with `right` (…, k, n), never 'auto'.
+
+    Raises DeviceError for any other name, and for 'fused' where that cannot be used.
+    """
+    if arithmetic not in get_args(Arithmetic):
+        raise DeviceError(f"unknown arithmetic {arithmetic!r}; use one of {', '.join(get_args(Arithmetic))}")
+    if arithmetic == "auto":
+        return pick_arithmetic(right.device, right.dim() > 2, *right.shape[-2:])
+    if arithmetic == "fused" and (reason := products.refusal(right.device)):
+        raise DeviceError(f"arithmetic 'fused' cannot be used on {right.device}: {reason}")
+    return arithmetic
+
+
 def multiplier(right: Tensor, arithmetic: Arithmetic = "auto") -> Callable[[Tensor], Tensor]:
     """The Boolean product with `right` (…, k, n) as a function of the left factor (…, m, k), prepared once.
 
-    arithmetic: 'fp8' (e4m3) and 'int8' take two dimensions only. Raises DeviceError for any other name.
+    arithmetic: 'fused' is the kernel of `tensor_cores`, which multiplies eight bits and writes Booleans; it, 'fp8'
+    (e4m3) and 'int8' take two dimensions only. Raises DeviceError for what cannot be used.
     """
     import torch
 
-    if arithmetic not in get_args(Arithmetic):
-        raise DeviceError(f"unknown arithmetic {arithmetic!r}; use one of {', '.join(get_args(Arithmetic))}")
+    arithmetic = chosen(right, arithmetic)
     batched = right.dim() > 2
-    if arithmetic == "auto":
-        arithmetic = pick_arithmetic(right.device, batched)
+    if arithmetic == "fused" and not batched:
+        columns = products.octets_of(right.t()).view(torch.bool)
+        return lambda left: products.product(left, columns)
     if arithmetic in ("fp8", "int8") and not batched:
         return _eight_bits(right, arithmetic)
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(arithmetic, torch.float32)
@@ -132,10 +153,11 @@ def multiply(left: Tensor, right: Tensor, arithmetic: Arithmetic = "auto") -> Te
     """
     import torch
 
+    arithmetic = chosen(right, arithmetic)
     product = multiplier(right, arithmetic)
     m, n = left.shape[-2], right.shape[-1]
     step = panel_rows(m, n, max(1, left.numel() // max(m * left.shape[-1], 1)))
-    if step >= m:
+    if step >= m or (arithmetic == "fused" and right.dim() == 2):
         return product(left)
     return torch.cat([product(left[..., start : start + step, :]) for start in range(0, m, step)], dim=-2)
 

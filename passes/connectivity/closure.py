@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy.typing as npt
 
 from ...ir.relation import Relation
-from .boolean import Arithmetic, as_tensor, multiplier, panel_rows
+from .boolean import Arithmetic, as_tensor, chosen, multiplier, panel_rows
+from .tensor_cores.squares import Squares
 
 if TYPE_CHECKING:
     import torch
@@ -61,10 +62,15 @@ def closure(
     reach.diagonal(dim1=-2, dim2=-1).fill_(True)
     watch = _Watch(reach.device)
     watch.report(torch.stack([reach.any(), reach.all()]))
-    for _ in range(max(1, n - 2).bit_length()):  # ceil(log2(n - 1)), and one squaring for n <= 2
+    most = max(1, n - 2).bit_length()  # ceil(log2(n - 1)), and one squaring for n <= 2
+    arithmetic = chosen(reach, arithmetic)
+    squares = Squares(reach, most) if arithmetic == "fused" and reach.dim() == 2 else None
+    for _ in range(most):
         if watch.stopped():
             break
-        watch.report(_square(reach, arithmetic))
+        watch.report(_square(reach, arithmetic) if squares is None else squares.square())
+    if squares is not None:
+        reach = squares.relation
     if not reflexive:
         # A path from a state to itself is an edge and the way back; all others have the identity in vain.
         for index in range(0, n, step := panel_rows(n, n, given.numel() // (n * n))):

@@ -13,6 +13,7 @@ LINES, FUNCTION, PARAMETERS = 350, 50, 8
 MORE_PARAMETERS = {
     "models/planted/ffn.py:build": "ten properties of a network that have nothing to do with each other",
     "passes/anneal/edges/anneal.py:confirm": "one entry for all tests of edges, each of which reads some of them",
+    "passes/connectivity/tensor_cores/kernel.py:_product": "a kernel, which takes tensors and numbers and no dataclass",
     "runtime/calibrate/level_sweep.py:sweep": "a public function: what is swept, judged by what, each a keyword",
     "runtime/cli/commands/sweep.py:sweep": "its arguments and its groups of options",
 }

@@ -1,0 +1,30 @@
+import pytest
+
+from scission.passes.connectivity.tensor_cores.tiles import PROBE, TILES, Tile, default_tile, fastest
+
+
+@pytest.mark.parametrize("sides", [(100, 64, 64), (8, 64, 64), (64, 64, 2 * PROBE), (64, 0, 64)])
+def test_sides_are_powers_of_two_and_the_depth_divides_what_is_looked_at(sides):
+    with pytest.raises(ValueError, match="powers of two from 16"):
+        Tile(*sides, 4, 3)
+
+
+def test_what_a_stage_holds_fits_the_shared_memory_of_hopper():
+    for tile in TILES:
+        assert tile.stages * tile.depth * (tile.rows + tile.columns) <= 227 << 10
+        assert tile.rows * tile.columns / (32 * tile.warps) <= 128  # sums a thread holds, half of its registers
+
+
+def test_large_products_get_large_tiles_and_small_ones_many_programs():
+    assert default_tile(16384, 16384).rows * default_tile(16384, 16384).columns == 128 * 256
+    assert default_tile(1024, 2048).programs(1024, 2048) >= 128
+    assert default_tile(10, 10) == min(TILES, key=lambda tile: tile.rows * tile.columns)
+    assert Tile(64, 128, 64, 4, 3).programs(65, 128) == 2
+
+
+def test_the_fastest_tile_is_one_that_runs():
+    spent = dict(zip(TILES, (3.0, None, 1.0, 2.0, None, 5.0, 4.0), strict=True))
+    tile, taken = fastest(spent.get)
+    assert tile == TILES[2] and taken == {tile: seconds for tile, seconds in spent.items() if seconds is not None}
+    with pytest.raises(ValueError, match="no tile"):
+        fastest(lambda tile: None)
