@@ -86,7 +86,7 @@ def chosen(right: Tensor, arithmetic: Arithmetic) -> Arithmetic:
         raise DeviceError(f"unknown arithmetic {arithmetic!r}; use one of {', '.join(get_args(Arithmetic))}")
     if arithmetic == "auto":
         return pick_arithmetic(right.device, right.dim() > 2, *right.shape[-2:])
-    if arithmetic == "fused" and (reason := products.refusal(right.device)):
+    if arithmetic == "fused" and (reason := products.why_not(right.device)):
         raise DeviceError(f"arithmetic 'fused' cannot be used on {right.device}: {reason}")
     return arithmetic
 

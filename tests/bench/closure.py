@@ -31,7 +31,7 @@ from scission.passes.connectivity.boolean import multiplier
 from scission.passes.connectivity.closure import closure
 from scission.passes.connectivity.digraph.structure import structure
 from scission.passes.connectivity.on_device.pipeline import stream_components
-from scission.passes.connectivity.tensor_cores.products import refusal
+from scission.passes.connectivity.tensor_cores.products import why_not
 from scission.passes.connectivity.tensor_cores.squares import Squares
 from scission.runtime.ort.environment import machine
 
@@ -152,7 +152,7 @@ def products(quick: bool) -> Rows:
         for arithmetic in ("fp8", "int8", "bf16"):
             works[f"{arithmetic} plain"] = plain(R, arithmetic)
             works[arithmetic] = lambda R=R, arithmetic=arithmetic: multiplier(R, arithmetic)(R)
-        if refusal(R.device) is None:
+        if why_not(R.device) is None:
             works["fused"] = lambda R=R: multiplier(R, "fused")(R)
         for name, seconds in interleaved(works).items():
             rows.append(row(f"product n {n}, {name}: TFLOP/s", round(2 * n**3 / seconds / 1e12, 1)))

@@ -8,12 +8,13 @@ import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ....ir.reason import Cause, Reason
 from .tiles import Tile, default_tile
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Arrays", "Operand", "launch", "octets_of", "padded", "product", "refusal", "suits"]
+__all__ = ["Arrays", "Operand", "launch", "octets_of", "padded", "product", "suits", "why_not"]
 
 Tensor: TypeAlias = "torch.Tensor"
 Operand = Literal["fp8", "int8"]
@@ -38,35 +39,36 @@ class Arrays:
 
 def suits(device: torch.device, *sides: int) -> bool:
     """Whether a product with these sides (m, k, n as far as known) on a device is computed by the kernel unasked."""
-    return device.type == "cuda" and min(sides) >= LARGE and refusal(device) is None
+    return device.type == "cuda" and min(sides) >= LARGE and why_not(device) is None
 
 
-def refusal(device: torch.device) -> str | None:
-    """Why the kernel cannot be used on a device, for people; None where it can."""
+def why_not(device: torch.device) -> Reason | None:
+    """Why the kernel cannot be used on a device; None where it can."""
     if importlib.util.find_spec("triton") is None:
-        return "it needs triton: pip install triton"
+        return Reason(Cause.NO_PROVIDER, "it needs triton: pip install triton")
     if device.type == "cuda":
-        return _refusal_here(device.index or 0)
+        return _why_not_here(device.index or 0)
     from .kernel import is_interpreted
 
-    return None if is_interpreted() else f"it does not run on {device.type} devices"
+    return None if is_interpreted() else Reason(Cause.NO_PROVIDER, f"it does not run on {device.type} devices")
 
 
 @functools.cache
-def _refusal_here(index: int) -> str | None:
+def _why_not_here(index: int) -> Reason | None:
     """The same of a CUDA device, found out by a product that is known, once."""
     import torch
 
     device = torch.device("cuda", index)
     if torch.version.hip or torch.cuda.get_device_capability(device) < (8, 0):
-        return "it needs an NVIDIA device of compute capability 8.0"
+        return Reason(Cause.UNSUPPORTED, "it needs an NVIDIA device of compute capability 8.0")
     draws = torch.Generator().manual_seed(0)
     left, right = (torch.rand(shape, generator=draws) < 0.03 for shape in ((150, 700), (700, 210)))
     try:
         found = product(left.to(device), right.t().to(device)).cpu()
     except Exception as error:  # a compiler, a driver and a card that know each other or not: whatever they raise
-        return f"it does not run here: {type(error).__name__}"
-    return None if torch.equal(found, left.float() @ right.float() > 0) else "its products are wrong here"
+        return Reason(Cause.REFUSED, f"it does not run here: {type(error).__name__}")
+    same = torch.equal(found, left.float() @ right.float() > 0)
+    return None if same else Reason(Cause.DIFFERENT, "its products are wrong here")
 
 
 def operand_of(device: torch.device) -> Operand:

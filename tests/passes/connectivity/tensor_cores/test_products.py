@@ -5,10 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from triton_here import DEVICE
 
+from scission.ir.reason import Cause, Reason
 from scission.passes.connectivity import boolean
 from scission.passes.connectivity.device import DeviceError
 from scission.passes.connectivity.tensor_cores import products
-from scission.passes.connectivity.tensor_cores.products import octets_of, product, refusal, suits
+from scission.passes.connectivity.tensor_cores.products import octets_of, product, suits, why_not
 from scission.passes.connectivity.tensor_cores.tiles import TILES, Tile
 
 SMALL = (Tile(16, 32, 16, 4, 2), Tile(32, 16, 32, 4, 3), Tile(64, 64, 32, 4, 2))
@@ -72,7 +73,7 @@ def test_the_engine_takes_it_when_asked():
 
 
 def test_it_is_used_unasked_for_large_products_on_cuda_only(monkeypatch):
-    monkeypatch.setattr(products, "_refusal_here", lambda index: None)
+    monkeypatch.setattr(products, "_why_not_here", lambda index: None)
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
     assert suits(cuda, 4096, 4096) and not suits(cuda, 4095, 9999) and not suits(cpu, 9999)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
@@ -80,30 +81,30 @@ def test_it_is_used_unasked_for_large_products_on_cuda_only(monkeypatch):
     assert boolean.pick_arithmetic(cuda, False, 100, 8192) == "fp8"
     assert boolean.pick_arithmetic(cuda, True, 8192, 8192) == "bf16"
     assert boolean.pick_arithmetic(cpu, False, 8192, 8192) == "float32"
-    monkeypatch.setattr(products, "_refusal_here", lambda index: "it does not run here")
+    monkeypatch.setattr(products, "_why_not_here", lambda index: Reason(Cause.REFUSED, "here"))
     assert boolean.pick_arithmetic(cuda, False, 8192, 8192) == "fp8"
 
 
 @pytest.mark.parametrize(
-    ("multiplied", "reason"),
+    ("multiplied", "cause"),
     [
         (lambda left, columns: (left.float() @ columns.t().float()) > 0, None),
-        (lambda left, columns: torch.zeros(left.shape[0], columns.shape[0], dtype=torch.bool), "wrong here"),
-        (lambda left, columns: 1 / 0, "does not run here: ZeroDivisionError"),
+        (lambda left, columns: torch.zeros(left.shape[0], columns.shape[0], dtype=torch.bool), Cause.DIFFERENT),
+        (lambda left, columns: 1 / 0, Cause.REFUSED),
     ],
 )
-def test_a_device_is_trusted_after_a_product_that_is_known(monkeypatch, multiplied, reason):
+def test_a_device_is_trusted_after_a_product_that_is_known(monkeypatch, multiplied, cause):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor)
     monkeypatch.setattr(products, "product", multiplied)
-    found = products._refusal_here.__wrapped__(0)
-    assert found is None if reason is None else found is not None and reason in found
+    found = products._why_not_here.__wrapped__(0)
+    assert (found and found.cause) == cause
 
 
 def test_an_old_device_and_a_missing_package_are_told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert "capability 8.0" in (products._refusal_here.__wrapped__(0) or "")
+    assert products._why_not_here.__wrapped__(0).cause is Cause.UNSUPPORTED
     monkeypatch.setattr(products.importlib.util, "find_spec", lambda name: None)
-    assert "triton" in (refusal(torch.device("cuda")) or "")
+    assert why_not(torch.device("cuda")).cause is Cause.NO_PROVIDER
     with pytest.raises(DeviceError, match="pip install triton"):
         boolean.multiply(random(0, 4, 4), random(0, 4, 4), "fused")
