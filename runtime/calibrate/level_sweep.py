@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from ...ir.brief import brief
 from ...ir.errors import option
@@ -23,16 +23,17 @@ from ...passes.anneal.edges.schemes import parse_scheme
 from ...passes.anneal.model import anneal_model
 from ...passes.anneal.settings import Anneal
 from ...passes.rewrite.remove_edges import remove_edges
+from ..fields import chosen, keywords
 from ..ort.library import require_provider
 from ..ort.trials import Trials, trials_of
 from ..ort.validity import require_valid
 from .annealer import Annealer, as_annealer
 from .continuity import jumps
 from .dataset import Labelled, LabelledError
-from .metric.metric import Metric, parse_metric
 from .metric_runner import Measured, SideBySide, side_by_side
 from .prepare import LIKE, Prepared, prepare
 from .room import within_memory
+from .sweep_options import SweepKeywords, SweepOptions
 
 if TYPE_CHECKING:
     from ...ir.findings.decomposability import ModelReport
@@ -73,59 +74,57 @@ class Validation:
 
 
 @phase("sweep")
+@keywords(SweepOptions)
 def sweep(
     model: Source,
     data: Labelled | Mapping[str, Any] | str | os.PathLike[str],
+    options: SweepOptions | None = None,
     *,
-    levels: Sequence[float] = LEVELS,
-    metric: Metric | str = "cosine",
-    labels: Any = None,
-    limit: float | None = None,
-    options: Annealer | str | None = None,
+    anneal: Annealer | str | None = None,
     trials: Trials | None = None,
-    explain: bool = True,
     progress: Progress | None = None,
+    **single: Unpack[SweepKeywords],
 ) -> Validation:
     """Anneal a model at each level and run it beside the original: edges, components, MACs, task metric, continuity.
 
-    data: inputs by name, samples along the first axis, as arrays or as the .npz file that holds them; labels: an array
-    or a .npy or .npz file of them, where the metric needs any. options: a method, or how to anneal in full: without any
-    'update' where an initial checkpoint is known, 'support' where the initialisation is bounded, 'blocks' where nothing
-    is known and these are found, else 'neyman', which has levels to sweep; levels: alphas of the whole weight, given in
-    any order, swept from the weakest to the strongest; metric: 'argmax', 'top5', 'cosine', 'mse', 'perplexity' or
-    'python:module.function', each also as METRIC@OUTPUT; limit: drop up to which a level is of use, a hundredth of the
-    metric's range unless given; explain: report why the model does not decompose, when it does not, and what its
-    outputs are worth where it would; trials: how models are run; progress: called with (done, total, what). Nothing is
-    written. Raises ModelError and SessionError when the model cannot be run, LabelledError for samples that do not fit
-    it, MetricError, LevelError, AnnealError and AnnealOptionsError for what cannot be judged or annealed, SchemeError
-    and CheckpointError for how it was initialised.
+    Each field of SweepOptions may be given as a keyword of its own, which goes before the one in `options`: labels, an
+    array or a .npy or .npz file of them; metric, 'argmax', 'top5', 'cosine', 'mse', 'perplexity' or
+    'python:module.function', each also as METRIC@OUTPUT; levels, alphas of the whole weight, swept from the weakest to
+    the strongest; max_drop, 'argmax<=0.01', the drop up to which a level is of use, a hundredth of the metric's range
+    unless given; explain, report why the model does not decompose, when it does not, and what its outputs are worth
+    where it would.
+
+    data: inputs by name, samples along the first axis, as arrays or as the .npz file that holds them; anneal: a method,
+    or how to anneal in full: without any 'update' where an initial checkpoint is known, 'support' where the
+    initialisation is bounded, 'blocks' where nothing is known and these are found, else 'neyman', which has levels to
+    sweep; trials: how models are run; progress: called with (done, total, what). Nothing is written. Raises ModelError
+    and SessionError when the model cannot be run, LabelledError for samples that do not fit it, OptionError and
+    MetricError for options that cannot be, LevelError, AnnealError and AnnealOptionsError for what cannot be annealed,
+    SchemeError and CheckpointError for how it was initialised.
     """
     started = time.monotonic()
-    trials = trials_of(trials)
+    asked, trials = chosen(SweepOptions, options, single), trials_of(trials)
     loaded = load(model)
     require_valid(loaded, model, trials.custom_ops)
     require_provider(trials.provider, loaded.name)
-    held = read_data(loaded, data, labels, trials)
-    judge = parse_metric(metric) if isinstance(metric, str) else metric
-    given, options = options, swept_by(options)
-    activity = activity_of(loaded, options, held, trials)
-    prepared = prepare(loaded, options, activity)
-    options, prepared, found_first = _blocks_first(loaded, as_annealer(given or "auto"), options, prepared)
+    held, judge = read_data(loaded, data, asked.labels, trials), asked.judge
+    how = swept_by(anneal)
+    prepared = prepare(loaded, how, activity_of(loaded, how, held, trials))
+    how, prepared, found_first = _blocks_first(loaded, as_annealer(anneal or "auto"), how, prepared)
     runner = side_by_side(loaded, held, judge, trials)
-    chosen = sorted({float(level) for level in levels}, reverse=True)
-    if options.method in LEVELLESS:
-        chosen = [options.alpha]
+    levels = sorted({float(level) for level in asked.levels or LEVELS}, reverse=True)
     notes = [*prepared.notes, *found_first]
-    if options.method in LEVELLESS:
-        notes.append(f"the method {options.method!r} has no level to sweep: there is one row")
+    if how.method in LEVELLESS:
+        levels = [how.alpha]
+        notes.append(f"the method {how.method!r} has no level to sweep: there is one row")
     if judge.needs_labels == "optional" and held.targets is None:
         notes.append(f"no labels were given: {judge.name} compares with the outputs of the original")
-    results, bounded, seen = _swept(loaded, prepared, chosen, runner, progress)
+    results, bounded, seen = _swept(loaded, prepared, levels, runner, progress)
     notes += seen
     flagged = jumps(results, span=judge.span) if len(results) > 1 else ()
     swept = Sweep(
         model=loaded.name,
-        test=_test(options),
+        test=_test(how),
         metric_name=judge.name,
         higher_is_better=judge.higher_is_better,
         baseline=runner.baseline,
@@ -134,15 +133,15 @@ def sweep(
         jumps=flagged,
         notes=tuple(notes),
         seconds=time.monotonic() - started,
-        leveled=options.method not in LEVELLESS,
+        leveled=how.method not in LEVELLESS,
         bounded=bounded,
     )
-    allowed = SHARE * (judge.span or abs(runner.baseline) or 1.0) if limit is None else limit
-    found = Validation(sweep=swept, limit=allowed, certain=options.method in LEVELLESS)
-    if not explain or found.decomposes:
+    limit = asked.budget.limit if asked.budget else SHARE * (judge.span or abs(runner.baseline) or 1.0)
+    found = Validation(sweep=swept, limit=limit, certain=how.method in LEVELLESS)
+    if not asked.explain or found.decomposes:
         return found
     report = _explained(loaded, prepared.settings, runner, progress)
-    return replace(found, report=replace(report, test=options.method))
+    return replace(found, report=replace(report, test=how.method))
 
 
 def _swept(

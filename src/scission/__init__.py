@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from .passes.connectivity.device import DeviceError as DeviceError
     from .passes.connectivity.digraph.threshold_sweep import Level as Level
     from .passes.connectivity.digraph.threshold_sweep import structure_sweep as structure_sweep
-    from .passes.rewrite.extract import ExcerptError as ExcerptError
+    from .passes.rewrite.extract import ExtractError as ExtractError
     from .runtime.calibrate.annealer import Annealer as Annealer
     from .runtime.calibrate.annealer import AnnealOptionsError as AnnealOptionsError
     from .runtime.calibrate.checkpoint_file import CheckpointError as CheckpointError
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from .runtime.calibrate.level_sweep import sweep as sweep
     from .runtime.calibrate.metric.kernels import MetricError as MetricError
     from .runtime.calibrate.selection import Selection as Selection
+    from .runtime.calibrate.sweep_options import SweepOptions as SweepOptions
     from .runtime.compare.compare import bench as bench
     from .runtime.compare.compare import check as check
     from .runtime.compare.evaluator import UnprovableError as UnprovableError
@@ -146,11 +147,12 @@ _MODULES = {
     "passes.anneal.edges.schemes": ("SchemeError",),
     "passes.connectivity.device": ("DeviceError",),
     "passes.connectivity.digraph.threshold_sweep": ("Level", "structure_sweep"),
-    "passes.rewrite.extract": ("ExcerptError",),
+    "passes.rewrite.extract": ("ExtractError",),
     "runtime.calibrate.checkpoint_file": ("CheckpointError",),
     "runtime.calibrate.dataset": ("LabelledError",),
     "runtime.calibrate.level_sweep": ("Validation", "sweep"),
     "runtime.calibrate.metric.kernels": ("MetricError",),
+    "runtime.calibrate.sweep_options": ("SweepOptions",),
     "runtime.calibrate.annealer": ("AnnealOptionsError", "Annealer"),
     "runtime.compare.compare": ("bench", "check"),
     "runtime.compare.evaluator": ("UnprovableError",),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from ...fields import default_of, setting_of
-from .parsing import bytes_of, like_of, pairs, range_of, sizes_of, values_of
+from .parsing import bytes_of, levels_of, like_of, pairs, range_of, sizes_of, values_of
 from .terminal import loud
 
 __all__ = ["Group", "group", "made", "takes"]
@@ -32,6 +32,9 @@ SHELL: dict[str, Any] = {  # what is typed for a field of some type, where that 
     "Sequence[Path]": list[Path] | None,
     "tuple[Path, ...]": list[Path] | None,
     "Lowerings": list[str] | None,
+    "Metric | str | None": str | None,
+    "Budget | str | None": str | None,
+    "Sequence[float] | None": str | None,
     "str | os.PathLike[str] | None": Path | None,
     "Any": Path | None,
     "Labelled | Mapping[str, Any] | str | os.PathLike[str] | None": Path | None,
@@ -42,7 +45,9 @@ READ: dict[str, Callable[[Any], Any]] = {  # fields that are typed in a way of t
     "ranges": lambda texts: pairs(range_of, texts) or None,
     "likes": lambda texts: pairs(like_of, texts) or None,
     "memory": bytes_of,
+    "levels": levels_of,
     "custom_ops": lambda paths: tuple(paths or ()),
+    "plot": lambda paths: tuple(paths or ()),
 }
 HEARD = {"quiet": loud, "verbose": loud}  # options that are heeded before the command runs
 

@@ -86,10 +86,12 @@ def like_of(text: str) -> tuple[str, str]:
     return name, kind
 
 
-def levels_of(text: str | None) -> tuple[float, ...]:
-    """The levels of a list such as '0.05,1e-3'; raises typer.BadParameter for anything that is none."""
+def levels_of(text: str | None) -> tuple[float, ...] | None:
+    """The levels of a list such as '0.05,1e-3', None without one; raises typer.BadParameter for what is none."""
+    if text is None:
+        return None
     found = []
-    for part in (text or "").split(",") if text is not None else []:
+    for part in text.split(","):
         try:
             level = float(part)
         except ValueError:

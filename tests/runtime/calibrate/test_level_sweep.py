@@ -42,7 +42,7 @@ def test_each_level_says_what_numpy_says_of_the_masked_weights(case):
         folder / "d.npz",
         levels=levels,
         metric="mse",
-        options=Annealer(method="neyman", init=INIT, literal=True),
+        anneal=Annealer(method="neyman", init=INIT, literal=True),
         explain=False,
     ).sweep
     x = np.load(folder / "d.npz")["x"]
@@ -59,7 +59,7 @@ def test_each_level_says_what_numpy_says_of_the_masked_weights(case):
 
 def test_blocks_are_found_and_filled(case):
     folder, _, labels = case
-    found = validation.sweep(folder / "m.onnx", folder / "d.npz", options=Annealer(method="blocks", init=INIT))
+    found = validation.sweep(folder / "m.onnx", folder / "d.npz", anneal=Annealer(method="blocks", init=INIT))
     (level,) = found.sweep.levels
     assert level.components == 4 and level.mac_share == pytest.approx(0.5) and level.splits == 2
     assert found.sweep.baseline == pytest.approx(1) and 0.9 < level.metric < 1
@@ -75,14 +75,14 @@ def test_a_model_that_does_not_decompose_is_explained(tmp_path):
     model, _, _ = network(rng, signal=0.0)
     onnx.save(model, tmp_path / "m.onnx")
     np.savez(tmp_path / "d.npz", x=rng.standard_normal((20, 48)).astype(np.float32))
-    found = validation.sweep(tmp_path / "m.onnx", tmp_path / "d.npz", options=Annealer(method="blocks", init=INIT))
+    found = validation.sweep(tmp_path / "m.onnx", tmp_path / "d.npz", anneal=Annealer(method="blocks", init=INIT))
     assert not found.decomposes and found.report is not None
     assert all(one.giant == 1 for one in found.report.matrices)
     assert found.report.worth is not None and found.report.worth.metric == "cosine" and found.report.worth.value < 0.9
     shown = to_dict(found)
     assert shown["decomposes"] is False and shown["decomposability"]["matrices"][0]["node"] == "l0"
     silent = validation.sweep(
-        tmp_path / "m.onnx", tmp_path / "d.npz", options=Annealer(method="blocks", init=INIT), explain=False
+        tmp_path / "m.onnx", tmp_path / "d.npz", anneal=Annealer(method="blocks", init=INIT), explain=False
     )
     assert silent.report is None and validation_view(silent) is not None
 
@@ -90,13 +90,15 @@ def test_a_model_that_does_not_decompose_is_explained(tmp_path):
 def test_what_decomposes_within_the_limit_needs_no_report(case):
     folder, _, _ = case
     options = Annealer(method="blocks", init=INIT)
-    found = validation.sweep(folder / "m.onnx", folder / "d.npz", options=options, limit=0.2)
+    found = validation.sweep(folder / "m.onnx", folder / "d.npz", anneal=options, max_drop="cosine<=0.2")
     assert found.decomposes and found.report is None
     assert strongest(found.sweep.levels, 0.2) is found.sweep.levels[0]
-    dear = validation.sweep(folder / "m.onnx", folder / "d.npz", options=options, limit=0.0)
+    dear = validation.sweep(folder / "m.onnx", folder / "d.npz", anneal=options, max_drop="cosine<=0.0")
     assert dear.decomposes and dear.report is None  # a certified block is one, whatever it costs to cut it out
     edgewise = Annealer(method="neyman", init=INIT)
-    strict = validation.sweep(folder / "m.onnx", folder / "d.npz", levels=[1e-3], options=edgewise, limit=0.0)
+    strict = validation.sweep(
+        folder / "m.onnx", folder / "d.npz", levels=[1e-3], anneal=edgewise, max_drop="cosine<=0.0"
+    )
     assert not strict.decomposes
 
 
@@ -110,7 +112,7 @@ def test_labels_are_taken_for_the_metric(case, tmp_path):
         labels=tmp_path / "labels.npy",
         metric="argmax",
         levels=[0.5],
-        options=Annealer(method="neyman", init=INIT),
+        anneal=Annealer(method="neyman", init=INIT),
     )
     assert found.sweep.baseline == 1.0 and 0 <= found.sweep.levels[0].metric <= 1
 
@@ -131,7 +133,7 @@ def test_unexposed_weights_are_not_confirmed(case, tmp_path):
     x[:, 5] = 0
     np.savez(tmp_path / "d.npz", x=x)
     options = Annealer(method="neyman", init=INIT, exposed=True, literal=True)
-    found = validation.sweep(folder / "m.onnx", tmp_path / "d.npz", levels=[0.5], options=options, explain=False)
+    found = validation.sweep(folder / "m.onnx", tmp_path / "d.npz", levels=[0.5], anneal=options, explain=False)
     plain = validation.sweep(
         folder / "m.onnx", tmp_path / "d.npz", levels=[0.5], options=dataclasses.replace(options, exposed=False)
     )
@@ -165,5 +167,5 @@ def test_without_any_option_blocks_are_one_row_and_without_blocks_many_levels_ar
     assert [one.level for one in found.levels] == list(validation.LEVELS)
     assert found.leveled and found.bounded is None
     assert any("circular" in note for note in found.notes) and any("no blocks" in note for note in found.notes)
-    bounded = validation.sweep(folder / "m.onnx", folder / "d.npz", options=Annealer(init="uniform:1e-3")).sweep
+    bounded = validation.sweep(folder / "m.onnx", folder / "d.npz", anneal=Annealer(init="uniform:1e-3")).sweep
     assert len(bounded.levels) == 1 and not bounded.leveled and bounded.bounded == "stated"

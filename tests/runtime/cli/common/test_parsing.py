@@ -5,7 +5,7 @@ from scission.runtime.cli.common.parsing import levels_of
 
 
 def test_levels():
-    assert levels_of(None) == () and levels_of("0.05, 1e-30") == (0.05, 1e-30)
+    assert levels_of(None) is None and levels_of("0.05, 1e-30") == (0.05, 1e-30)
 
 
 @pytest.mark.parametrize("text", ["", "0", "1", "a", "0.1,,0.2", "nan", "-1", "inf"])
