@@ -214,9 +214,7 @@ def _at(weight: Array, threshold: float, factor: float) -> Sensitivity:
 
 def _update(linear: Linear, weight: Array, settings: Anneal) -> tuple[str, str]:
     """What is known from the initial checkpoint."""
-    initial = settings.initial[linear.address]
-    tolerance = settings.tolerance(initial.dtype, weight.dtype) if settings.tolerance else (0.0, 0.0)
-    found = confirm(weight, "update", initial=initial, tolerance=tolerance, level=settings.level)
+    found = settings.updated(linear, weight)
     parts = components(found.confirmed)
     joined = f"{parts.count:,} component{'s' * (parts.count != 1)}"
     return "update", f"{found.evidence.power}; here {found.evidence.confirmed:.1%} in {joined}"

@@ -28,7 +28,7 @@ from ..connectivity.chunked import to_host
 from ..decompose.blocks import decompose
 from .annealed import Annealed, Found, decided, keeping, untouched
 from .blocks.search import anneal_blocks
-from .edges.anneal import AnnealError, EdgeTest, confirm
+from .edges.anneal import AnnealError, Decision, EdgeTest, confirm
 from .edges.anneal_sequences import SequenceTest, confirm_sequences
 from .edges.methods import METHODS, Method
 from .edges.schemes import SchemeError, estimate
@@ -110,20 +110,18 @@ def _linear(linear: Linear, seen: Survey, settings: Anneal) -> Found:
     null = _null(linear, weight, settings, method)
     if method == "blocks":
         return _blocks(linear, weight, null, seen, settings)
-    test: EdgeTest = "edges" if method == "paper" else method  # type: ignore[assignment]
-    initial = settings.initial.get(linear.address)
-    decision = confirm(
-        _moved(weight, settings),
-        test,
-        null=null,
-        initial=initial,
-        tolerance=_tolerance(initial, weight, settings),
-        level=settings.level,
-        correction=settings.correction,
-        source=settings.axis,
-    )
+    decision = _decision(linear, weight, null, settings, method)
     confirmed, evidence = _of_exposed(linear, to_host(decision.confirmed), decision.evidence, settings)
     return decided(linear, weight, confirmed, evidence, seen, settings)
+
+
+def _decision(linear: Linear, weight: Array, null: Null | None, settings: Anneal, method: str) -> Decision:
+    """What a test of single edges says of a weight."""
+    moved = _moved(weight, settings)
+    if method == "update":
+        return settings.updated(linear, weight, on=moved)
+    test: EdgeTest = "edges" if method == "paper" else method  # type: ignore[assignment]
+    return confirm(moved, test, null=null, level=settings.level, correction=settings.correction, source=settings.axis)
 
 
 def _of_exposed(linear: Linear, confirmed: Mask, evidence: Evidence, settings: Anneal) -> tuple[Mask, Evidence]:
@@ -135,13 +133,6 @@ def _of_exposed(linear: Linear, confirmed: Mask, evidence: Evidence, settings: A
     less = int(confirmed.sum()) - int(both.sum())
     note = f"{less:,} confirmed weights were never exposed by the calibration data and count as not confirmed"
     return both, replace(evidence, confirmed=float(both.mean()), notes=(*evidence.notes, *([note] if less else [])))
-
-
-def _tolerance(initial: Array | None, weight: Array, settings: Anneal) -> tuple[float, float]:
-    """(Relative, absolute) difference to the initial weight that is a conversion between types and no update."""
-    if initial is None or settings.tolerance is None:
-        return 0.0, 0.0
-    return settings.tolerance(initial.dtype, weight.dtype)
 
 
 def _method(linear: Linear, settings: Anneal) -> Method:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from ...ir.evidence.null import Null
 from ...ir.graph.linear import Linear
-from .edges.anneal import AnnealError
+from .edges.decision import AnnealError, Decision
 from .edges.methods import METHODS, RESIDUAL, SOURCES, Correction, Method, Source
+from .edges.update import updated
 
 if TYPE_CHECKING:
     import torch
@@ -64,3 +65,12 @@ class Anneal:
             raise AnnealError(f"unknown axis {self.axis!r}; use one of {', '.join(SOURCES)}")
         if not 0 < self.level < 1:
             raise AnnealError(f"a level lies between 0 and 1, not at {self.level}")
+
+    def updated(self, linear: Linear, weight: Array, *, on: Any = None) -> Decision:
+        """Which edges of a linear changed since its initial weight, where one is known.
+
+        on: the same weight on another device; what a conversion between the two types alone may make is no update.
+        """
+        initial = self.initial[linear.address]
+        conversion = self.tolerance(initial.dtype, weight.dtype) if self.tolerance else (0.0, 0.0)
+        return updated(weight if on is None else on, initial, conversion, level=self.level)

@@ -41,6 +41,7 @@ from scission.models.networks.cooccurrence import train
 from scission.passes.anneal.blocks.search import BlockDecision, anneal_blocks, smallest_block_signal
 from scission.passes.anneal.edges.anneal import confirm
 from scission.passes.anneal.edges.anneal_sequences import confirm_sequences
+from scission.passes.anneal.edges.update import updated
 from scission.passes.cocluster.coclustering import membership
 from scission.passes.connectivity.bipartite import components
 from scission.passes.decompose.blocks import decompose
@@ -497,7 +498,7 @@ def theorem(quick: bool) -> Rows:
     rows: Rows = []
     for init in ("normal",) if quick else ("normal", "uniform"):
         result = train(0, steps=400 if quick else 4000, init=init)
-        decision = confirm(result.trained, "update", initial=result.initial)
+        decision = updated(result.trained, result.initial)
         blocks = decompose(components(decision.confirmed))
         filled = np.zeros_like(result.trained)
         labels = np.full((2, filled.shape[0]), -1)

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from ....ir.errors import option
 from ....ir.evidence.evidence import Evidence
 from ....ir.evidence.null import FAMILIES, Null
-from ...connectivity.chunked import Array, as_real, empty_mask, row_chunks
+from ...connectivity.chunked import Array, row_chunks
 from . import neyman, random_walk
 from .correction import Correction, corrected
 from .decision import (
     AnnealError,
     Decision,
     band_notes,
-    beside,
     check_level,
     combined,
     confirmed_share,
@@ -36,7 +34,7 @@ from .power import tail
 __all__ = ["AnnealError", "Decision", "EdgeTest", "confirm", "smallest_signal"]
 
 STRONGEST = 1e12  # sigma
-EdgeTest = Literal["neyman", "walk", "edges", "support", "update"]
+EdgeTest = Literal["neyman", "walk", "edges", "support"]
 
 
 def confirm(
@@ -44,8 +42,6 @@ def confirm(
     test: EdgeTest,
     *,
     null: Null | None = None,
-    initial: npt.NDArray[Any] | None = None,
-    tolerance: tuple[float, float] = (0.0, 0.0),
     level: float = 0.05,
     correction: Correction = "bonferroni",
     source: Source = "inputs",
@@ -54,12 +50,11 @@ def confirm(
     """Which edges of a weight (K, N), a numpy array or a tensor on any torch device, learning confirmed.
 
     test: 'neyman' (paper 3.2.1, |w| improbable under the null), 'walk' (3.2.2, above the band of equal influence),
-    'edges' (3.4, both), 'support' (|w| larger than a bounded initialisation can be: no false edge at all), 'update'
-    (|w - w0| above the tolerance, (relative to |w0|, absolute), with the `initial` checkpoint). level: alpha of the
-    whole weight, shared out by `correction` among its entries; for the walk the level of its homogeneity test; source:
-    whose influence sums to one there. The evidence says where the weight contradicts the null. Works a
-    chunk at a time: beside the weight there is the answer, a quarter of its size. NaN and infinities are always edges.
-    Raises AnnealError when the test lacks its null or its checkpoint.
+    'edges' (3.4, both), 'support' (|w| larger than a bounded initialisation can be: no false edge at all). level: alpha
+    of the whole weight, shared out by `correction` among its entries; for the walk the level of its homogeneity test;
+    source: whose influence sums to one there. The evidence says where the weight contradicts the null. Works a chunk at
+    a time: beside the weight there is the answer, a quarter of its size. NaN and infinities are always edges. Raises
+    AnnealError when the test lacks its null.
 
     >>> W = np.array([[5.0, 0.1], [0.2, -7.0]])
     >>> confirm(W, "neyman", null=Null(family="normal", scale=1, source="example")).confirmed.tolist()
@@ -68,8 +63,6 @@ def confirm(
     if test not in get_args(EdgeTest):
         raise AnnealError(f"unknown test {test!r}; use one of {', '.join(get_args(EdgeTest))}")
     check_level(level, correction)
-    if test == "update":
-        return _updated(weight, initial, tolerance, level)
     if test == "walk":
         return _walk(weight, null, level, source, details)
     if null is None:
@@ -188,30 +181,6 @@ def _on_grid(chunk: Array, dtype: str) -> bool:
 
     rounded = chunk.to(getattr(torch, dtype)).to(chunk.dtype)
     return bool(((rounded == chunk) | chunk.isnan()).all())
-
-
-def _updated(weight: Array, initial: npt.NDArray[Any] | None, tolerance: tuple[float, float], level: float) -> Decision:
-    if initial is None:
-        raise AnnealError("the test 'update' needs the initial checkpoint; give ", option("initial"))
-    if tuple(initial.shape) != tuple(weight.shape):
-        raise AnnealError(f"the initial weight has shape {tuple(initial.shape)}, the trained one {tuple(weight.shape)}")
-    mask = empty_mask(weight)
-    for rows in row_chunks(weight):
-        now, then = as_real(weight[rows]), beside(weight, as_real(initial[rows]))
-        with np.errstate(invalid="ignore", over="ignore"):
-            change = abs(now - then)
-            same = (change <= tolerance[0] * abs(then) + tolerance[1]) & (change < math.inf)
-        mask[rows] = ~same
-    evidence = Evidence(
-        test="update",
-        level=level,
-        correction="none",
-        confirmed=confirmed_share(mask),
-        expected_false=0.0,
-        smallest=tolerance[1],
-        power="any update is seen; weight decay, Adam with a shared loss and normalisation update every edge",
-    )
-    return Decision(mask, evidence)
 
 
 def _walk(weight: Array, null: Null | None, level: float, source: Source, details: bool) -> Decision:

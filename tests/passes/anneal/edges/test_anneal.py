@@ -75,31 +75,6 @@ def test_a_walk_that_never_held_or_could_not_be_tested_says_so():
     assert not equal.confirmed.any() and "never held" in equal.evidence.notes[0]
 
 
-@given(seeds, st.sampled_from([(0.0, 0.0), (0.25, 0.0), (0.0, 0.5), (0.25, 0.125)]))
-def test_an_update_is_any_difference_above_the_tolerance(seed, tolerance):
-    rng = np.random.default_rng(seed)
-    then = rng.integers(-8, 9, (9, 7)) / 8
-    W = then + rng.integers(-8, 9, (9, 7)) / 8 * (rng.random((9, 7)) < 0.5)
-    found = confirm(W, "update", initial=then, tolerance=tolerance)
-    for k, n in np.ndindex(W.shape):
-        change = abs(W[k, n] - then[k, n])
-        assert found.confirmed[k, n] == (change > tolerance[0] * abs(then[k, n]) + tolerance[1])
-    assert found.evidence.null is None and found.evidence.expected_false == 0
-
-
-def test_updates_from_and_to_infinity_are_edges():
-    W = np.array([[1.0, np.inf, np.nan, 1.0, np.inf]])
-    then = np.array([[1.0, 1.0, 1.0, np.inf, np.inf]])
-    assert confirm(W, "update", initial=then, tolerance=(0.1, 0)).confirmed.tolist() == [[False, *[True] * 4]]
-
-
-def test_updates_of_half_types_are_compared_in_float():
-    then = np.random.default_rng(0).normal(size=(20, 20)).astype(np.float16)
-    assert not confirm(then.copy(), "update", initial=then).confirmed.any()
-    assert not confirm(then.astype(np.float32), "update", initial=then).confirmed.any()
-    assert not confirm(then.astype(">f4"), "update", initial=then).confirmed.any()
-
-
 @given(seeds, st.sampled_from([np.float64, np.float32, np.float16, ml_dtypes.bfloat16]))
 def test_beyond_the_support_there_is_no_false_edge(seed, dtype):
     """Not even where the initialisation was rounded up to a half type."""
@@ -117,9 +92,9 @@ def test_beyond_the_support_there_is_no_false_edge(seed, dtype):
 def test_nan_and_infinities_are_always_edges():
     W = learned(0)
     W[1, 2], W[3, 4], W[5, 6] = np.nan, np.inf, -np.inf
-    for test in ("neyman", "walk", "edges", "support", "update"):
+    for test in ("neyman", "walk", "edges", "support"):
         null = UNIFORM if test == "support" else NORMAL
-        found = confirm(W, test, null=null, initial=W, details=True)
+        found = confirm(W, test, null=null, details=True)
         assert found.confirmed[[1, 3, 5], [2, 4, 6]].all(), test
         if found.p_values is not None:
             assert (found.p_values[[1, 3, 5], [2, 4, 6]] == 0).all()
@@ -133,8 +108,6 @@ def test_nan_and_infinities_are_always_edges():
         ({"test": "edges"}, "give init=… or initial=…"),
         ({"test": "support"}, "give init=… or initial=…"),
         ({"test": "support", "null": NORMAL}, "bounded initialisation"),
-        ({"test": "update"}, "needs the initial checkpoint"),
-        ({"test": "update", "initial": np.ones((2, 3))}, r"shape \(2, 3\), the trained one \(3, 2\)"),
         ({"test": "neyman", "null": NORMAL, "level": 0}, "between 0 and 1"),
         ({"test": "walk", "level": 2}, "between 0 and 1"),
         ({"test": "neyman", "null": NORMAL, "correction": "holm"}, "unknown correction 'holm'"),
@@ -247,7 +220,7 @@ def same_on(device, dtype):
     W = learned(5, UNIFORM, (400, 300)).astype(np.float16).astype(name)
     then = np.where(np.random.default_rng(0).random(W.shape) < 0.5, W, W + np.asarray(0.25, W.dtype))
     there = torch.from_numpy(W.astype(np.float64)).to(dtype).to(device)
-    for test in ("neyman", "walk", "edges", "support", "update"):
+    for test in ("neyman", "walk", "edges", "support"):
         for correction in CORRECTIONS:
             options = {"null": UNIFORM, "initial": then, "correction": correction, "level": 0.01, "details": True}
             here, found = confirm(W, test, **options), confirm(there, test, **options)
