@@ -15,7 +15,8 @@ from .products import Planted
 
 __all__ = ["Activation", "build", "groups", "weight_between"]
 
-Activation = Literal["gelu", "relu", "silu"]
+Activation = Literal["gelu", "relu", "silu", "geglu", "reglu", "swiglu"]
+GATES: dict[Activation, Activation] = {"geglu": "gelu", "reglu": "relu", "swiglu": "silu"}  # what acts on the gate
 
 ROOT_MEAN_SQUARE = 0.4375**0.5  # of a magnitude that is uniform from 1/4 to 1
 
@@ -25,39 +26,35 @@ def build(
     d: int = 2048,
     hidden: int = 8192,
     blocks: int = 16,
-    activation: Activation | None = None,
-    batch: int | str = "batch",
+    activation: Activation = "gelu",
+    leading: Sequence[int | str] = ("batch",),
     dtype: npt.DTypeLike = np.float32,
-    gated: bool = False,
     shuffle: bool = True,
-    rank: int = 2,
 ) -> Planted:
     """y = act(x U + b1) V + b2, or y = (act(x G) * (x U)) V with a gate and no biases, in blocks of equal size.
 
-    x and y are (batch, d), or (batch, sequence, d) with rank 3, of `dtype`, float16 or float32. activation: by default
-    'gelu', spelt out with Erf, and 'silu' with a gate. shuffle: inputs, hidden units and outputs are permuted, each on
+    x and y are (*leading, d), sizes or names of them, of `dtype`, float16 or float32. activation: 'gelu' is spelt out
+    with Erf; 'geglu', 'reglu' and 'swiglu' have a gate. shuffle: inputs, hidden units and outputs are permuted, each on
     their own; else blocks follow one another. Every product has outputs of order 1. Truth: "up" (U), "down" (V) and
-    "gate" (G). Raises ValueError when a size is no multiple of the blocks, the activation is unknown, or the rank is
-    neither 2 nor 3. Source: opset 17 as torch's TorchScript exporter writes torch.nn.functional.gelu and silu; for the
-    gate, Shazeer, GLU variants improve transformer, 2020.
+    "gate" (G). Raises ValueError when a size is no multiple of the blocks, or the activation is unknown. Source: opset
+    17 as torch's TorchScript exporter writes torch.nn.functional.gelu and silu; for the gate, Shazeer, GLU variants
+    improve transformer, 2020.
 
     >>> planted = build(np.random.default_rng(0), d=4, hidden=8, blocks=2, shuffle=False)
     >>> [(name, [block.shape for block in truth.blocks]) for name, truth in planted.truth.items()]
     [('up', [(2, 4), (2, 4)]), ('down', [(4, 2), (4, 2)])]
     """
-    activation = activation or ("silu" if gated else "gelu")
     if activation not in get_args(Activation):
         raise ValueError(f"unknown activation {activation!r}; use one of {', '.join(get_args(Activation))}")
-    if rank not in (2, 3):
-        raise ValueError(f"x has 2 or 3 dimensions, not {rank}")
     inputs, units, outputs = (groups(rng, size, blocks, shuffle) for size in (d, hidden, d))
     sketch = Sketch(rng, dtype=dtype)
-    shape = (batch, d) if rank == 2 else (batch, "sequence", d)
+    shape = (*leading, d)
     x = sketch.input("x", shape)
-    biased = not gated
+    gate = GATES.get(activation)
+    biased = gate is None
     h = _linear(sketch, x, ("up", "U", "b1" if biased else None), inputs, units)
-    if gated:
-        h = sketch.op("Mul", _act(sketch, _linear(sketch, x, ("gate", "G", None), inputs, units), activation), h)
+    if gate is not None:
+        h = sketch.op("Mul", _act(sketch, _linear(sketch, x, ("gate", "G", None), inputs, units), gate), h)
     else:
         h = _act(sketch, h, activation)
     y = _linear(sketch, h, ("down", "V", "b2" if biased else None), units, outputs)

@@ -67,7 +67,7 @@ def models() -> Iterator[tuple[str, onnx.ModelProto]]:
         for shuffle in (True, False):
             name = f"ffn {width} {blocks} {'shuffled' if shuffle else 'in order'}"
             yield name, planted_ffn.build(rng(), width, hidden, blocks, shuffle=shuffle).model
-    yield "ffn gated", planted_ffn.build(rng(), 128, 512, 8, gated=True).model
+    yield "ffn gated", planted_ffn.build(rng(), 128, 512, 8, "swiglu").model
 
 
 def summary(model: onnx.ModelProto, provider: str, forests: bool) -> dict[str, object]:

@@ -125,7 +125,7 @@ def test_feature_ids_refine_shared_axes(seed):
 
 
 def test_a_hidden_layer_has_one_label_a_unit():
-    planted = planted_ffn.build(np.random.default_rng(0), d=4, hidden=8, blocks=2, rank=3)
+    planted = planted_ffn.build(np.random.default_rng(0), d=4, hidden=8, blocks=2, leading=("batch", "sequence"))
     linears, features = traced(planted.model)
     up, down = linears
     assert features.count == 8 + 4 and features.labels[up.output].shape == (1, 1, 8)

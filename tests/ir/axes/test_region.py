@@ -112,7 +112,9 @@ def test_which_linears_take_part():
 
 
 def test_a_planted_network_is_one_region():
-    planted = planted_ffn.build(np.random.default_rng(0), d=8, hidden=16, blocks=2, gated=True, rank=3)
+    planted = planted_ffn.build(
+        np.random.default_rng(0), d=8, hidden=16, blocks=2, activation="swiglu", leading=("batch", "sequence")
+    )
     seen = looked_at(planted.model)
     region = region_of(seen.found.linears, seen.found.constants)
     assert len(region.linears) == 3 and {node.op_type for node in region.inner} == {"Sigmoid", "Mul"}

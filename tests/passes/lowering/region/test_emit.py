@@ -343,7 +343,7 @@ def test_blocks_of_different_sizes_cannot_be_stacked():
 
 
 def test_the_second_rewrite_changes_nothing():
-    planted = planted_ffn.build(np.random.default_rng(0), d=64, hidden=128, blocks=4, rank=2)
+    planted = planted_ffn.build(np.random.default_rng(0), d=64, hidden=128, blocks=4)
     plan = scission.plan(planted.model, provider="cpu", threads=1, force=True)
     assert plan.regions
     changed = scission.apply(planted.model, plan)

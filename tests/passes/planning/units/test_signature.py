@@ -11,7 +11,7 @@ from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.planning.units.signature import signature
 from scission.passes.planning.units.unit import plan_units
-from scission.passes.rewrite.extract import excerpt
+from scission.passes.rewrite.extract import extract
 from scission.passes.rewrite.prepare import planned_view
 
 
@@ -20,7 +20,7 @@ def signed(model):
     plan = make_plan(loaded, PlanSettings(force=True, regions=False))
     seen = planned_view(loaded.graph, plan)
     return [
-        signature(excerpt(seen, unit.operators, unit.inner), [step.decomposition for step in unit.steps])
+        signature(extract(seen, unit.operators, unit.inner), [step.decomposition for step in unit.steps])
         for unit in plan_units(plan, seen)
     ]
 
@@ -43,10 +43,10 @@ def test_what_the_speed_depends_on_does():
         {"d": 32},
         {"hidden": 64},
         {"shuffle": False},
-        {"batch": 7},
-        {"rank": 3},
+        {"leading": (7,)},
+        {"leading": ("batch", "sequence")},
         {"dtype": np.float16},
-        {"gated": True},
+        {"activation": "swiglu"},
     ):
         assert ffn(**options) != base, options
 
@@ -54,7 +54,7 @@ def test_what_the_speed_depends_on_does():
 def test_the_shapes_of_blocks_count():
     loaded = load(build(np.random.default_rng(0), "gemm", sizes=[(4, 4)] * 4).model)
     seen = planned_view(loaded.graph, make_plan(loaded))
-    part = excerpt(seen, seen.found.linears)
+    part = extract(seen, seen.found.linears)
     blocks = decompose(components(seen.found.linears[0].canonical(seen.found.constants)))
     found = [signature(part, [group(blocks, count)]) for count in (4, 3, 2, 1)]
     assert all(one != other for place, one in enumerate(found) for other in found[:place])
