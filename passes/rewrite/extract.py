@@ -1,4 +1,4 @@
-"""An excerpt: the part of a model that computes a few operators, as a model of its own that can be run and split."""
+"""A submodel: the part of a model that computes a few operators, as a model of its own that can be run and split."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from ...ir.graph.view import View
 from ...ir.onnx_ir import onnx_ir as ir
 from .edit import INITIALIZERS_ARE_INPUTS
 
-__all__ = ["SOURCE", "ExcerptError", "excerpt"]
+__all__ = ["SOURCE", "ExtractError", "extract"]
 
-SOURCE = "scission.source"  # under which an input of an excerpt keeps the value that it stands for
+SOURCE = "scission.source"  # under which an input of a submodel keeps the value that it stands for
 
 
-class ExcerptError(ScissionError):
+class ExtractError(ScissionError):
     """A part of a model that cannot stand alone; the message says why."""
 
 
-def excerpt(seen: View, operators: Collection[Linear | Recurrent], inner: Collection[ir.Node] = ()) -> ir.Model:
+def extract(seen: View, operators: Collection[Linear | Recurrent], inner: Collection[ir.Node] = ()) -> ir.Model:
     """Some operators of one graph and the nodes `inner` between and behind them, as a model of its own.
 
     Its inputs are the values that enter, with the shapes that were inferred, its outputs those that leave. Constants
     are those of the model itself, in the main graph now, and sizes are computed as the model computes them. Every node
     is called by its address in the model, so that it has that address here too, and a plan for these operators holds
-    for the excerpt. Changes nothing. Raises ExcerptError when a value that enters has an unknown rank or type, or when
+    for the submodel. Changes nothing. Raises ExtractError when a value that enters has an unknown rank or type, or when
     a node cannot stand outside its function.
 
     >>> import onnx
@@ -40,18 +40,18 @@ def excerpt(seen: View, operators: Collection[Linear | Recurrent], inner: Collec
     >>> x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n", 2]) for name in "xy")
     >>> w = onnx.helper.make_tensor("w", 1, [2, 2], [1, 0, 0, 1])
     >>> seen = view(ir.from_proto(onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [x], [y], [w]))))
-    >>> part = excerpt(seen, seen.found.linears)
+    >>> part = extract(seen, seen.found.linears)
     >>> [node.name for node in part.graph], [value.name for value in part.graph.inputs]
     (['up'], ['h'])
     """
     graphs = {one.node.graph for one in operators}
     if len(graphs) != 1:
-        raise ExcerptError(f"{next(iter(operators)).address}: its operators stand in different graphs")
+        raise ExtractError(f"{next(iter(operators)).address}: its operators stand in different graphs")
     graph = graphs.pop()
     scope = next(scope for scope in scopes(seen.model) if scope.graph is graph)
     wanted = {one.node for one in operators} | set(inner)
     wanted |= {added for one in operators if (added := _folded(one)) is not None}
-    work = _Excerpt(seen.model, seen.found.constants, scope, _types_of(operators))
+    work = _Extraction(seen.model, seen.found.constants, scope, _types_of(operators))
     for node in scope.graph:
         if node in wanted:
             work.node(node)
@@ -88,7 +88,7 @@ def _exits(nodes: Collection[ir.Node], operators: Iterable[Linear | Recurrent]) 
 
 
 @dataclass(slots=True)
-class _Excerpt:
+class _Extraction:
     """A model in the making: the twin of every value that was met, in order."""
 
     source: ir.Model
@@ -108,7 +108,7 @@ class _Excerpt:
         """Add the twin of a node, after whatever it reads."""
         for attribute in node.attributes.values():
             if attribute.is_ref() or attribute.type in GRAPHS:
-                raise ExcerptError(f"{self._address(node)}: it depends on the function or the graph that it stands in")
+                raise ExtractError(f"{self._address(node)}: it depends on the function or the graph that it stands in")
         inputs = [None if value is None else self._operand(value) for value in node.inputs]
         outputs = [self._twin(value) for value in node.outputs]
         self.built.append(
@@ -127,7 +127,7 @@ class _Excerpt:
     def model(self, exits: Iterable[ir.Value], name: str) -> ir.Model:
         """What was collected, with these values as its outputs."""
         if not self.entering:
-            raise ExcerptError(f"{name}: everything that it reads is constant")
+            raise ExtractError(f"{name}: everything that it reads is constant")
         outputs = []
         for value in dict.fromkeys(exits):
             twin = self.twins[value]
@@ -155,7 +155,7 @@ class _Excerpt:
     def _enter(self, value: ir.Value) -> ir.Value:
         shape = shape_of(value)
         if shape is None:
-            raise ExcerptError(f"{value.name!r} enters it with an unknown rank, so no input can be drawn for it")
+            raise ExtractError(f"{value.name!r} enters it with an unknown rank, so no input can be drawn for it")
         twin = self._twin(value)
         twin.type, twin.shape = self._type(value), ir.Shape(list(shape))
         twin.meta[SOURCE] = value
@@ -233,7 +233,7 @@ class _Excerpt:
         if self.inferred is None:
             self.inferred = _inferred_types(self.source)
         if value not in self.inferred:
-            raise ExcerptError(f"{value.name!r} enters or leaves it, and its type is not known")
+            raise ExtractError(f"{value.name!r} enters or leaves it, and its type is not known")
         return self.inferred[value]
 
 

@@ -15,7 +15,7 @@ from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
 from ...passes.planning.units.signature import signature
 from ...passes.planning.units.unit import PlanUnit, alone, form_of, plan_units
-from ...passes.rewrite.extract import excerpt
+from ...passes.rewrite.extract import extract
 from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite
 from ..inputs.settings import given_sizes, settings_of
@@ -24,7 +24,7 @@ from ..measure.comparison import Comparison, Speed
 from ..measure.race import race
 from ..ort.trials import Trials
 from .cache import key_of
-from .form_race import Raced, Racer, race_excerpt, why_not
+from .form_race import Raced, Racer, race_submodel, why_not
 
 __all__ = ["ROUNDS", "Fallback", "dropped", "to_drop", "unit_speeds"]
 
@@ -78,7 +78,7 @@ def unit_speeds(
         problem: Reason | None = None
         speed: tuple[Comparison, int | None] | None = None
         try:
-            part = excerpt(seen, unit.operators, unit.inner)
+            part = extract(seen, unit.operators, unit.inner)
             key = key_of(
                 {
                     "unit": signature(part, [step.decomposition for step in unit.steps]),
@@ -88,7 +88,7 @@ def unit_speeds(
             )
             if key not in known:
                 form = rewrite(part, alone(plan, unit.steps, (unit.region,) if unit.region else ()))
-                races = race_excerpt(model, part, {unit.way: form}, activations, trials=trials, racer=racer)
+                races = race_submodel(model, part, {unit.way: form}, activations, trials=trials, racer=racer)
                 known[key] = _lowest(races.forms[unit.way], races.counts)
             speed = known[key]
         except ScissionError as error:

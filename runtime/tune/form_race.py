@@ -1,4 +1,4 @@
-"""One unit of a plan by itself: its excerpt and rewritten forms of it, checked against each other and raced."""
+"""One unit of a plan by itself: its submodel and rewritten forms of it, checked against each other and raced."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..ort.memory import COMPARED, fitting, footprint, limit_of, session_bytes, 
 from ..ort.session import ModelSource, open_session
 from ..ort.trials import Trials
 
-__all__ = ["DENSE", "Raced", "Racer", "Races", "fitted", "race_excerpt", "why_not"]
+__all__ = ["DENSE", "Raced", "Racer", "Races", "fitted", "race_submodel", "why_not"]
 
 DENSE = "dense"
 FEEDS = 3  # inputs that are held at a time, one for each setting
@@ -44,7 +44,7 @@ Feed: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raced:
-    """One form of an excerpt.
+    """One form of a submodel.
 
     found: how many times faster than dense it was, in each setting, None where it was no longer run; problem: why it
     was not run at all, None where all is well.
@@ -77,7 +77,7 @@ class Raced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Races:
-    """Races of the forms of one excerpt at several sizes.
+    """Races of the forms of one submodel at several sizes.
 
     counts: the batches, None where the sizes are fixed; forms: what came of each; races: one for each setting that
     anything was run at.
@@ -92,7 +92,7 @@ class Races:
         return tuple(one.comparison(form, other) for one in self.races)
 
 
-def race_excerpt(
+def race_submodel(
     home: Model,
     dense: ir.Model,
     forms: Mapping[str, ir.Model],
@@ -103,13 +103,13 @@ def race_excerpt(
     seconds: float | None = None,
     fits: bool = False,
 ) -> Races:
-    """Race rewritten forms of an excerpt with the dense one, on random inputs as large as they are in each setting.
+    """Race rewritten forms of a submodel with the dense one, on random inputs as large as they are in each setting.
 
-    home: the model whose file holds the weights; activations: of the view that the excerpt was cut out of; trials:
+    home: the model whose file holds the weights; activations: of the view that the submodel was cut out of; trials:
     provider, threads, seed and tolerance; seconds: that a race takes at most, in each setting, as in the trials by
     default; fits: whether the settings are known to fit into memory, else lower ones may be run, see `fitted`.
     Every form is checked first: one that computes something else, or that ONNX Runtime refuses, is not run.
-    Raises SessionError, InputError, ModelError or BenchError when the excerpt itself cannot be run.
+    Raises SessionError, InputError, ModelError or BenchError when the submodel itself cannot be run.
     """
     if not fits:
         activations = fitted(home, dense, forms, activations, trials)
@@ -176,7 +176,7 @@ def _smaller(home: Model, setting: Setting, trials: Trials) -> Iterator[Setting]
 def _draw(
     dense: ir.Model, trials: Trials, activations: Activations
 ) -> tuple[list[dict[str, Any]], tuple[int | None, ...]]:
-    """Random inputs of the excerpt in each setting that differs from the others, and the batch of each."""
+    """Random inputs of the submodel in each setting that differs from the others, and the batch of each."""
     sources = [value.meta.get(SOURCE) for value in dense.graph.inputs]
     found: dict[tuple[Any, ...], int] = {}
     for place, setting in enumerate(activations.settings):
@@ -187,7 +187,7 @@ def _draw(
         sized = dense.clone()
         for value, shape in zip(sized.graph.inputs, shapes, strict=True):
             value.shape = value.shape if shape is None else ir.Shape(shape)
-        model = Model(graph=sized, name=dense.graph.name or "excerpt")
+        model = Model(graph=sized, name=dense.graph.name or "submodel")
         own = replace(trials, inputs=None, sizes=None, values=None, ranges=None, likes=None)
         feeds += make_feeds(model, own, lambda _: [{}])
     known = (isinstance(dim, int) for value in dense.graph.inputs for dim in value.shape or ())

@@ -21,7 +21,7 @@ from ...passes.lowering.target import Target, threads_of
 from ...passes.planning.units.alternatives import Alternative, alternatives
 from ...passes.planning.units.signature import signature
 from ...passes.planning.units.unit import PlanUnit, alone, form_of, plan_units, replaced
-from ...passes.rewrite.extract import excerpt
+from ...passes.rewrite.extract import extract
 from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite
 from ..inputs.settings import given_sizes, settings_of
@@ -31,7 +31,7 @@ from ..measure.race import race
 from ..ort.environment import machine
 from ..ort.trials import Trials
 from .cache import KeptRace, TuningCache, cache_path, key_of
-from .form_race import DENSE, Raced, Racer, fitted, race_excerpt, why_not
+from .form_race import DENSE, Raced, Racer, fitted, race_submodel, why_not
 from .winner import choose_winner
 
 __all__ = ["MACHINE", "Tuned", "TunedUnit", "Way", "tune"]
@@ -196,7 +196,7 @@ class _Work:
             ways = alternatives(unit, self.seen, self.plan, self.target)
             if not ways:
                 return *same, TunedUnit(nodes=unit.nodes, planned=unit.way, winner=unit.way, note="no way to split it")
-            part = excerpt(self.seen, unit.operators, unit.inner)
+            part = extract(self.seen, unit.operators, unit.inner)
             source, outcome = self._outcome(unit, part, ways)
         except ScissionError as error:
             return *same, TunedUnit(nodes=unit.nodes, planned=unit.way, winner=unit.way, note=why_not(error).text)
@@ -254,7 +254,7 @@ class _Work:
         return "measured", outcome
 
     def _forms(self, part: ir.Model, ways: Sequence[Alternative]) -> tuple[dict[str, ir.Model], dict[str, Raced]]:
-        """The excerpt in every way, by name, and what cannot be built."""
+        """The submodel in every way, by name, and what cannot be built."""
         forms, refused = {}, {}
         for one in ways:
             try:
@@ -272,7 +272,7 @@ class _Work:
         ran: Activations,
     ) -> _Outcome:
         """The race in settings that fit."""
-        races = race_excerpt(self.model, part, forms, ran, trials=self.trials, racer=self.racer, fits=True)
+        races = race_submodel(self.model, part, forms, ran, trials=self.trials, racer=self.racer, fits=True)
         raced = dict(races.forms) | dict(refused)
         complete = [name for name, one in raced.items() if one.complete]
         found = choose_winner(complete, unit.way, DENSE, races.beside, force=self.force)

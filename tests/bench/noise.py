@@ -33,7 +33,7 @@ from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.planning.units.alternatives import alternatives
 from scission.passes.planning.units.unit import alone, plan_units
-from scission.passes.rewrite.extract import excerpt
+from scission.passes.rewrite.extract import extract
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 from scission.runtime.inputs.settings import settings_of
@@ -41,7 +41,7 @@ from scission.runtime.measure.bench import bench as benched
 from scission.runtime.measure.comparison import Comparison, Speed
 from scission.runtime.measure.race import race
 from scission.runtime.ort.trials import Trials
-from scission.runtime.tune.form_race import DENSE, race_excerpt
+from scission.runtime.tune.form_race import DENSE, race_submodel
 from scission.runtime.tune.tune import tune
 
 TIMES = 10  # that a pair is benched as the machine is, and as often beside the neighbour
@@ -102,7 +102,7 @@ def tuning(threads: int | None) -> Iterator[Figure]:
     ways = sorted({*winners, planned} - {DENSE})
     seen = planned_view(loaded.graph, plan)
     (unit,) = plan_units(plan, seen)
-    part = excerpt(seen, unit.operators, unit.inner)
+    part = extract(seen, unit.operators, unit.inner)
     chosen = [
         one for one in alternatives(unit, seen, plan, Target(threads=threads or os.cpu_count() or 1)) if one.way in ways
     ]
@@ -113,7 +113,7 @@ def tuning(threads: int | None) -> Iterator[Figure]:
         return race(models, feed, **{**options, "drop": None, "precision": None, "trials": longer})
 
     activations = Activations(seen.model, settings_of(loaded, ROWS, trials.sizes))
-    races = race_excerpt(loaded, part, forms, activations, trials=trials, racer=long)
+    races = race_submodel(loaded, part, forms, activations, trials=trials, racer=long)
     apart = [
         pair
         for pair in itertools.combinations(sorted({*winners}), 2)

@@ -44,7 +44,7 @@ MAY_MUTATE = {
         "inputs",
         "register_initializer",
     },
-    "scission.runtime.tune.form_race": {"shape"},  # an excerpt that is raced and thrown away
+    "scission.runtime.tune.form_race": {"shape"},  # a submodel that is raced and thrown away
 }
 MOST_MODULES = 16  # its __init__ counted
 HEAVY = {"torch", "onnxruntime", "onnx_ir", "onnx", "numpy", "scipy"}

@@ -1,4 +1,4 @@
-"""What the speed of an excerpt depends on: its operators, shapes, types and blocks, and nothing else."""
+"""What the speed of a submodel depends on: its operators, shapes, types and blocks, and nothing else."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ __all__ = ["signature"]
 SMALL = 16  # integer constants up to so many entries are sizes, axes and the like: they count by what they hold
 
 
-def signature(excerpt: ir.Model, decompositions: Iterable[Decomposition]) -> dict[str, Any]:
-    """An excerpt and the blocks of its operators without names and weights, for JSON; alike are equally fast.
+def signature(submodel: ir.Model, decompositions: Iterable[Decomposition]) -> dict[str, Any]:
+    """A submodel and the blocks of its operators without names and weights, for JSON; alike are equally fast.
 
     Of blocks their shapes count, and of both ends whether features lie in order, in runs or scattered.
     """
     numbers: dict[ir.Value, int] = {}
     symbols: dict[str | None, str] = {}
-    constants = [value for value in excerpt.graph.initializers.values() if value.const_value is not None]
-    inputs = [value for value in excerpt.graph.inputs if value.const_value is None]
+    constants = [value for value in submodel.graph.initializers.values() if value.const_value is not None]
+    inputs = [value for value in submodel.graph.inputs if value.const_value is None]
     for value in (*inputs, *constants):
         numbers[value] = len(numbers)
     nodes = []
-    for node in excerpt.graph:
+    for node in submodel.graph:
         read_ = [None if value is None else numbers[value] for value in node.inputs]
         for value in node.outputs:
             numbers[value] = len(numbers)
         attributes = sorted(f"{key}={_attribute(attribute)}" for key, attribute in node.attributes.items())
         nodes.append([node.domain, node.op_type, read_, attributes])
     return {
-        "opset": sorted(excerpt.opset_imports.items()),
+        "opset": sorted(submodel.opset_imports.items()),
         "inputs": [[_type(value), [_dim(dim, symbols) for dim in value.shape or ()]] for value in inputs],
         "constants": [_constant(value) for value in constants],
         "nodes": nodes,
-        "outputs": [numbers[value] for value in excerpt.graph.outputs],
+        "outputs": [numbers[value] for value in submodel.graph.outputs],
         "blocks": [_blocks(found) for found in decompositions],
     }
 

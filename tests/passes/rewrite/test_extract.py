@@ -15,7 +15,7 @@ from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.planning.units.unit import alone, plan_units
-from scission.passes.rewrite.extract import ExcerptError, excerpt
+from scission.passes.rewrite.extract import ExtractError, extract
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 
@@ -23,11 +23,11 @@ UNTOLD = {"matmul-right-unknown"}  # kinds whose activation has no rank
 
 
 def parts(model, **options):
-    """(view, plan, [(unit, its excerpt)]) of a model that is split wherever it splits."""
+    """(view, plan, [(unit, its submodel)]) of a model that is split wherever it splits."""
     loaded = load(model)
     plan = make_plan(loaded, PlanSettings(force=True, **options))
     seen = planned_view(loaded.graph, plan)
-    return seen, plan, [(unit, excerpt(seen, unit.operators, unit.inner)) for unit in plan_units(plan, seen)]
+    return seen, plan, [(unit, extract(seen, unit.operators, unit.inner)) for unit in plan_units(plan, seen)]
 
 
 def proto(model):
@@ -35,7 +35,7 @@ def proto(model):
 
 
 def random_feed(model, free=3):
-    """Random values for the inputs of an excerpt; symbols have one size each."""
+    """Random values for the inputs of a submodel; symbols have one size each."""
     rng = np.random.default_rng(0)
     feed = {}
     for value in model.graph.inputs:
@@ -45,7 +45,7 @@ def random_feed(model, free=3):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in UNTOLD])
-def test_a_plan_for_one_unit_holds_for_its_excerpt(kind):
+def test_a_plan_for_one_unit_holds_for_its_submodel(kind):
     _, plan, found = parts(build(np.random.default_rng(0), kind).model)
     assert found
     for unit, part in found:
@@ -66,7 +66,7 @@ def test_nothing_of_the_model_is_changed(kind):
     before = proto(seen.model).SerializeToString()
     uses = {value: len(value.uses()) for node in seen.model.graph for value in node.outputs}
     for unit in plan_units(plan, seen):
-        excerpt(seen, unit.operators, unit.inner)
+        extract(seen, unit.operators, unit.inner)
     assert proto(seen.model).SerializeToString() == before
     assert {value: len(value.uses()) for node in seen.model.graph for value in node.outputs} == uses
     oracles.run(planted.model, feeds(np.random.default_rng(1), planted))
@@ -130,7 +130,7 @@ def test_sizes_are_computed_as_in_the_model():
     seen = planned_view(loaded.graph, make_plan(loaded, PlanSettings(force=True)))
     both = list(seen.found.linears)
     region = region_of(both, seen.found.constants)
-    part = excerpt(seen, region.linears, [node for node in seen.model.graph if node.name == "reshape"])
+    part = extract(seen, region.linears, [node for node in seen.model.graph if node.name == "reshape"])
     assert {value.name for value in part.graph.inputs} == {"ids", "x"}
     assert {node.name for node in part.graph} == {"shape", "target", "first", "reshape", "second"}
     feed = {"ids": np.zeros((2, 3), np.int64), "x": np.ones((2, 3, 8), np.float32)}
@@ -151,10 +151,10 @@ def test_recurrent_operators_are_cut_out_with_all_their_directions(direction, pl
 
 
 def test_what_cannot_stand_alone_is_refused():
-    with pytest.raises(ExcerptError, match="unknown rank"):
+    with pytest.raises(ExtractError, match="unknown rank"):
         parts(build(np.random.default_rng(0), "matmul-right-unknown").model)
     loaded = load(build(np.random.default_rng(0), "if").model)
     seen = planned_view(loaded.graph, make_plan(loaded, PlanSettings(force=True)))
     assert len({one.node.graph for one in seen.found.linears}) > 1
-    with pytest.raises(ExcerptError, match="different graphs"):
-        excerpt(seen, seen.found.linears)
+    with pytest.raises(ExtractError, match="different graphs"):
+        extract(seen, seen.found.linears)

@@ -15,12 +15,12 @@ from scission.models.planted.products import build
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.planning.units.unit import alone, plan_units
-from scission.passes.rewrite.extract import excerpt
+from scission.passes.rewrite.extract import extract
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 from scission.runtime.inputs.settings import settings_of
 from scission.runtime.ort.trials import Trials
-from scission.runtime.tune.form_race import race_excerpt
+from scission.runtime.tune.form_race import race_submodel
 
 QUICK = Trials(provider="cpu", threads=1)
 
@@ -30,7 +30,7 @@ def prepared(source, kind="matmul-right-3", **options):
     plan = make_plan(loaded, PlanSettings(force=True))
     seen = planned_view(loaded.graph, plan)
     (unit,) = plan_units(plan, seen)
-    part = excerpt(seen, unit.operators, unit.inner)
+    part = extract(seen, unit.operators, unit.inner)
     return Prepared(loaded, seen, part, rewrite(part, alone(plan, unit.steps, ())))
 
 
@@ -42,7 +42,7 @@ class Prepared(NamedTuple):
 
     def race(self, forms, batch, trials=QUICK, **options):
         activations = Activations(self.seen.model, settings_of(self.home, batch, trials.sizes))
-        return race_excerpt(self.home, self.part, forms, activations, trials=trials, **options)
+        return race_submodel(self.home, self.part, forms, activations, trials=trials, **options)
 
 
 def test_every_form_is_raced_with_dense_at_every_row_count():
@@ -99,7 +99,7 @@ def test_a_wrong_form_is_thrown_out_and_says_so():
     assert races.forms["wrong"].problem and len(racer.calls) == 2
 
 
-def test_sizes_of_the_user_hold_where_the_excerpt_has_the_symbol():
+def test_sizes_of_the_user_hold_where_the_submodel_has_the_symbol():
     case = prepared(None)
     symbol = next(dim.value for dim in case.part.graph.inputs[0].shape if not isinstance(dim, int))
     trials = Trials(provider="cpu", threads=1, sizes={symbol: 5})
