@@ -1,4 +1,4 @@
-"""Blocks stacked to one shape; that the lowering computes the right thing is in test_lowering.py."""
+"""Blocks stacked to one shape; that the lowering computes the right thing is in test_linear.py."""
 
 import dataclasses
 from fractions import Fraction

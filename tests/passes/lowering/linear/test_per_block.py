@@ -1,4 +1,4 @@
-"""The exact shape of blocks by the operator itself; that it computes the right thing is in test_lowering.py."""
+"""The exact shape of blocks by the operator itself; that it computes the right thing is in test_linear.py."""
 
 import numpy as np
 import oracles

@@ -1,4 +1,4 @@
-"""The exact shape of the `permute` lowering; that it computes the right thing is in test_lowering.py."""
+"""The exact shape of the `permute` lowering; that it computes the right thing is in test_linear.py."""
 
 import numpy as np
 import onnx

@@ -1,4 +1,4 @@
-"""How an activation gets to features-first layout and back; that values survive it is in test_lowering.py."""
+"""How an activation gets to features-first layout and back; that values survive it is in test_linear.py."""
 
 import numpy as np
 import oracles

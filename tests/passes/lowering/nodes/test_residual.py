@@ -1,4 +1,4 @@
-"""The exact shape of residual entries and of blocks that are added up; that they are right is in test_lowering.py."""
+"""The exact shape of residual entries and of blocks that are added up; that they are right is in test_linear.py."""
 
 import dataclasses
 
