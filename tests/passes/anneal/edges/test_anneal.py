@@ -18,6 +18,7 @@ from scission.ir.evidence.null import Null
 from scission.passes.anneal.edges import random_walk
 from scission.passes.anneal.edges.anneal import AnnealError, confirm, smallest_signal
 from scission.passes.anneal.edges.anneal_sequences import confirm_sequences
+from scission.passes.anneal.edges.update import updated
 
 # Single edges.
 
@@ -179,6 +180,11 @@ def stored_as(W, form):
     return W.astype(form)
 
 
+def by_test(W, test, initial, **options):
+    """Which edges a test confirms, also that against the initial weight, which needs no null."""
+    return updated(W, initial) if test == "update" else confirm(W, test, **options)
+
+
 FORMS = ["column-major", "strided", "read-only", ">f4", ">f8", "f8", "f2", ml_dtypes.bfloat16]
 
 
@@ -195,9 +201,9 @@ def test_the_type_and_the_layout_do_not_matter(test, form):
     assert (W.astype(np.float64) == base).all()
     if test == "support":
         options["null"] = Null(family="uniform", scale=0.513, source="test")  # no rounding of a half type reaches 0.515
-    expected = confirm(base, test, initial=then, **options).confirmed
+    expected = by_test(base, test, then, **options).confirmed
     assert expected.any() and not expected.all()
-    found = confirm(W, test, initial=stored_as(then, form), **options).confirmed
+    found = by_test(W, test, stored_as(then, form), **options).confirmed
     assert (found != expected).sum() <= (2 if test in ("walk", "edges") else 0)
 
 
@@ -218,11 +224,10 @@ def test_the_same_on_cuda(dtype):
 def same_on(device, dtype):
     name = {torch.bfloat16: ml_dtypes.bfloat16}.get(dtype, str(dtype).removeprefix("torch."))
     W = learned(5, UNIFORM, (400, 300)).astype(np.float16).astype(name)
-    then = np.where(np.random.default_rng(0).random(W.shape) < 0.5, W, W + np.asarray(0.25, W.dtype))
     there = torch.from_numpy(W.astype(np.float64)).to(dtype).to(device)
     for test in ("neyman", "walk", "edges", "support"):
         for correction in CORRECTIONS:
-            options = {"null": UNIFORM, "initial": then, "correction": correction, "level": 0.01, "details": True}
+            options = {"null": UNIFORM, "correction": correction, "level": 0.01, "details": True}
             here, found = confirm(W, test, **options), confirm(there, test, **options)
             assert found.confirmed.device.type == device and found.confirmed.dtype == torch.bool
             border = 2 if test in ("walk", "edges") else 0  # sums are added in another order there
@@ -233,6 +238,8 @@ def same_on(device, dtype):
             if here.classes is not None:
                 assert found.classes.dtype == torch.int8
                 assert (found.classes.cpu().numpy() != here.classes).sum() <= 2
+    then = np.where(np.random.default_rng(0).random(W.shape) < 0.5, W, W + np.asarray(0.25, W.dtype))
+    assert (updated(there, then).confirmed.cpu().numpy() == updated(W, then).confirmed).all()
     theta = [part.astype(np.float32) for part in flat(1)[0]]
     moved = [torch.from_numpy(part).to(device) for part in theta]
     for test in ("norm", "consistency", "sequences"):
@@ -247,10 +254,10 @@ def same_on(device, dtype):
 def test_beside_a_weight_and_the_answer_there_is_less_than_the_weight(test, layout):
     W = untouched(np.random.default_rng(0), UNIFORM, (2048, 2048), np.float32)
     W = W if layout == "rows" else W.T
-    options = {"null": UNIFORM, "initial": W, "correction": "benjamini-hochberg"}
-    confirm(W[:4], test, **{**options, "initial": W[:4]})  # imports scipy
+    options = {"null": UNIFORM, "correction": "benjamini-hochberg"}
+    by_test(W[:4], test, W[:4], **options)  # imports scipy
     tracemalloc.start()
-    found = confirm(W, test, **options)
+    found = by_test(W, test, W, **options)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found.confirmed.shape == W.shape
