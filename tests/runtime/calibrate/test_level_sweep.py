@@ -135,7 +135,7 @@ def test_unexposed_weights_are_not_confirmed(case, tmp_path):
     options = Annealer(method="neyman", init=INIT, exposed=True, literal=True)
     found = validation.sweep(folder / "m.onnx", tmp_path / "d.npz", levels=[0.5], anneal=options, explain=False)
     plain = validation.sweep(
-        folder / "m.onnx", tmp_path / "d.npz", levels=[0.5], options=dataclasses.replace(options, exposed=False)
+        folder / "m.onnx", tmp_path / "d.npz", levels=[0.5], anneal=dataclasses.replace(options, exposed=False)
     )
     assert found.sweep.levels[0].operators[0].dormant == plain.sweep.levels[0].operators[0].dormant + 1
 
