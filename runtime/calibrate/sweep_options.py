@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ...ir.errors import option
 from ..fields import setting
 from ..validation import OptionError, check_fields
 
@@ -44,9 +45,8 @@ class SweepOptions:
         check_fields(self)
         budget, judge = self.budget, self.judge
         if budget is not None and self.metric is not None and judge.name != budget.metric.name:
-            raise OptionError(
-                f"max_drop is about {budget.metric.name}, metric about {judge.name}; leave one of them out"
-            )
+            about = f" is about {budget.metric.name}, ", f" about {judge.name}; leave one out"
+            raise OptionError(option("max_drop"), about[0], option("metric"), about[1])
 
     @property
     def budget(self) -> Budget | None:

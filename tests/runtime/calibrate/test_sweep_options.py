@@ -22,7 +22,7 @@ def test_the_metric_is_that_of_the_limit_where_only_that_is_given():
         (
             {"metric": "cosine", "max_drop": "argmax<=0.01"},
             OptionError,
-            "max_drop is about argmax, metric about cosine",
+            "max_drop=… is about argmax, metric=… about cosine",
         ),
         ({"max_drop": "argmax"}, MetricError, "is no limit"),
         ({"metric": "best"}, MetricError, "best"),
