@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,8 @@ class Constants:
             elif missing := [v for v in node.inputs if v is not None and v not in done]:
                 stack.extend(missing)
             else:
-                done.update(zip(node.outputs, self._fold(node, done), strict=False))
+                held = [None if v is None else done[v] for v in node.inputs]
+                done.update(zip(node.outputs, self.fold(node, held), strict=False))
                 for source in {v for v in node.inputs if v is not None}:
                     readers[source] -= 1
                     if not readers[source]:  # weights are large: nothing is kept longer than it is needed
@@ -155,8 +157,8 @@ class Constants:
             stack.extend(v.producer() for v in inputs)
         return readers
 
-    def _fold(self, node: ir.Node, done: dict[ir.Value, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        inputs = [None if v is None else done[v] for v in node.inputs]
+    def fold(self, node: ir.Node, inputs: Sequence[npt.NDArray[Any] | None]) -> list[npt.NDArray[Any]]:
+        """What a deterministic operator makes of these operands. Raises ModelError naming it where it cannot be run."""
         try:
             if node.op_type == "Identity":
                 return [_present(inputs[0])]
@@ -203,7 +205,7 @@ def _constant_node(node: ir.Node) -> npt.NDArray[Any]:
     return np.asarray(value, np.float32 if "float" in name else np.int64)
 
 
-def _dequantise(node: ir.Node, inputs: list[npt.NDArray[Any] | None]) -> npt.NDArray[Any]:
+def _dequantise(node: ir.Node, inputs: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[Any]:
     """(q - zero point) * scale, which ONNX's reference implementation has for recent operator sets only."""
     quantised, scale = _present(inputs[0]), _present(inputs[1])
     zero = inputs[2] if len(inputs) > 2 and inputs[2] is not None else np.zeros_like(scale, quantised.dtype)
@@ -219,7 +221,7 @@ def _dequantise(node: ir.Node, inputs: list[npt.NDArray[Any] | None]) -> npt.NDA
 
 
 def _evaluate(
-    node: ir.Node, inputs: list[npt.NDArray[Any] | None], opset_imports: dict[str, int]
+    node: ir.Node, inputs: Sequence[npt.NDArray[Any] | None], opset_imports: dict[str, int]
 ) -> list[npt.NDArray[Any]]:
     """Run one node with ONNX's own reference implementation, imported only when a chain needs it."""
     import onnx

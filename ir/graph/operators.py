@@ -12,8 +12,29 @@ from ..onnx_ir import onnx_ir as ir
 
 __all__ = [
     *("ADDING", "AFFINE", "ARITHMETIC", "ARITHMETIC_OF_SIZES", "ATTENTION", "BIASED", "BLOCKWISE", "COMPARING"),
-    *("CONVOLUTIONS", "COPYING", "CUTTING", "DRAWING", "ENSEMBLES", "SELECTING", "STORING", "UNORDERED"),
-    *("IMPURE", "JOINING", "LOOPS", "MEASURING", "MICROSOFT", "MOVING", "NORMS", "POINTWISE", "PRODUCTS"),
+    *(
+        "CONVOLUTIONS",
+        "COPYING",
+        "CUTTING",
+        "DRAWING",
+        "ENSEMBLES",
+        "FUNCTIONS_OF_SIZES",
+        "SELECTING",
+        "STORING",
+        "UNORDERED",
+    ),
+    *(
+        "IMPURE",
+        "JOINING",
+        "LOOPS",
+        "MEASURING",
+        "MICROSOFT",
+        "MOVING",
+        "MOVING_SIZES",
+        "NORMS",
+        "POINTWISE",
+        "PRODUCTS",
+    ),
     *("QUANTISING", "RECURRENT", "REDUCING", "RESHAPING", "SKIP_NORMS", "SOFTMAX", "STANDARD", "VECTOR_BIASED"),
     *("WEIGHTED", "is_one_of", "is_standard"),
 ]
@@ -76,6 +97,10 @@ MEASURING = frozenset({"Shape", "Size"})  # read no element
 # What exporters compute sizes by.
 ARITHMETIC_OF_SIZES = frozenset({"Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Cast", "Identity", "ReduceProd"})
 ARITHMETIC_OF_SIZES |= {"Concat", "Gather", "Slice", "Reshape", "Squeeze", "Unsqueeze"}
+MOVING_SIZES = frozenset({"Concat", "Gather", "Identity", "Slice", "Squeeze", "Unsqueeze"})  # and compute nothing
+# What else is computed from sizes: positions, targets of Expand, scales of attention.
+FUNCTIONS_OF_SIZES = ARITHMETIC_OF_SIZES | COMPARING | {"Abs", "And", "Ceil", "ConstantOfShape", "Expand", "Floor"}
+FUNCTIONS_OF_SIZES |= {"Neg", "Not", "Or", "Range", "Sqrt", "Tile", "Transpose", "Where"}
 DRAWING = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"})
 DRAWING |= {"RandomUniformLike"}  # random numbers, from an attribute `seed` that is a float
 LOOPS = frozenset({"Loop", "Scan"})

@@ -22,7 +22,7 @@ from .codec import step_from_dict, step_to_dict, without_predictions
 from .decomposition import Block, Decomposition, Indices, PlanError
 from .grain import Grain
 from .merged_branches import MergedBranches
-from .preparation import Preparation
+from .preparation import FixedSizes, Preparation
 from .refused import Refused
 from .region_split import RegionSplit
 from .removed_channels import RemovedChannels
@@ -50,7 +50,9 @@ __all__ = [
 
 VERSION = 1  # of the format of plans as files
 # In the order in which they are done.
-KINDS: tuple[type[Preparation], ...] = (RewrittenForest, RewrittenConvolution, RemovedChannels, MergedBranches)
+KINDS: tuple[type[Preparation], ...] = (
+    *(FixedSizes, RewrittenForest, RewrittenConvolution, RemovedChannels, MergedBranches),
+)
 PLAN_AGAIN = Remedy("`scission.plan`", "`scission plan -o`")
 RESIDUAL = "/residual/"  # in the names of nodes that annealing adds to a linear, behind its address
 SHOWN = 8  # nodes named in a message

@@ -1,7 +1,8 @@
-"""What is done to a model before its linears are split, and leaves it the same function: one kind a file.
+"""What is done to a model before its linears are split, and leaves it the same function: one kind a file, and here
+the one that is about the whole of it.
 
 plan:  annealing  ->  preparations  ->  reorderings  ->  regions, steps
-       (lossy)        forests, channels, branches       about the model that those before have left
+       (lossy)        sizes, forests, channels, ...      about the model that those before have left
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from ..brief import brief
+from ..plural import counted
 from ..reason import Reason
 from ..record import Record, shown
 from .decomposition import PlanError
 
-__all__ = ["Preparation"]
+__all__ = ["FixedSizes", "Preparation"]
 
 MOST = 1e9  # a gain above this was never predicted
+LONGEST = 2**63  # sizes are int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Preparation(ABC):
 
     kind: ClassVar[str]  # the name of the kind in plans
     became: ClassVar[str]  # what becomes of each of its nodes, for people
+    local: ClassVar[bool] = True  # whether it is about a part of a model, which some nodes are
     nodes: tuple[str, ...]
     gain: float | None = None
     reason: Reason
@@ -39,11 +43,12 @@ class Preparation(ABC):
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        if not self.nodes or not all(isinstance(node, str) for node in self.nodes):
+        if (self.local and not self.nodes) or not all(isinstance(node, str) for node in self.nodes):
             raise PlanError(f"{self.kind} of {shown(list(self.nodes))}: it needs the names of its operators")
         gain = 0.0 if self.gain is None else self.gain
         if not isinstance(gain, (int, float)) or isinstance(gain, bool) or not 0 <= gain < MOST:
-            raise PlanError(f"{self.kind} of {self.nodes[0]}: gain is {shown(self.gain)}, which is no speed-up")
+            of = f" of {self.nodes[0]}" if self.nodes else ""
+            raise PlanError(f"{self.kind}{of}: gain is {shown(self.gain)}, which is no speed-up")
 
     @classmethod
     @abstractmethod
@@ -78,3 +83,47 @@ class Preparation(ABC):
         found = cls.of(record, nodes=tuple(nodes), gain=gain, reason=reason)
         record.done()
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedSizes(Preparation):
+    """Sizes of dimensions of the inputs, by name, and the operators that compute nothing but constants with them.
+
+    nodes: those operators, which become constants; none where no shape is computed. Raises PlanError for no sizes, and
+    for one that is not a whole number of at least 1.
+    """
+
+    kind: ClassVar[str] = "sizes"
+    became: ClassVar[str] = "computed once and for all, since sizes are fixed"
+    local: ClassVar[bool] = False
+    sizes: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        Preparation.__post_init__(self)
+        named = isinstance(self.sizes, Mapping) and self.sizes and all(isinstance(name, str) for name in self.sizes)
+        if not named or not all(type(size) is int and 1 <= size < LONGEST for size in self.sizes.values()):
+            raise PlanError(f"{self.kind}: {shown(self.sizes)} are no sizes of dimensions by name")
+
+    @property
+    def told(self) -> str:
+        """For people: 'batch=1, sequence=128'."""
+        return ", ".join(f"{name}={size}" for name, size in self.sizes.items())
+
+    @classmethod
+    def total(cls, found: Sequence[Self]) -> str:
+        """What several do together, for people: '2 sizes fixed (batch=1, sequence=128), 57 operators folded'."""
+        count, nodes = sum(len(one.sizes) for one in found), sum(len(one.nodes) for one in found)
+        folded = f", {counted(nodes, 'operator')} folded" if nodes else ""
+        return f"{counted(count, 'size')} fixed ({', '.join(one.told for one in found)}){folded}"
+
+    def contents(self) -> dict[str, Any]:
+        """The fields of the kind, for JSON."""
+        return {"sizes": [[name, size] for name, size in self.sizes.items()]}
+
+    @classmethod
+    def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing or nonsense."""
+        pairs = record.items("sizes")
+        if not all(isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) for one in pairs):
+            raise record.wrong(f"'sizes' is {shown(pairs)}, which is no list of names with sizes")
+        return cls(nodes=nodes, gain=gain, reason=reason, sizes=dict(pairs))

@@ -9,16 +9,18 @@ from ...ir.graph.sizes import Setting
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.merged_branches import MergedBranches
-from ...ir.plan.preparation import Preparation
+from ...ir.plan.preparation import FixedSizes, Preparation
 from ...ir.plan.refused import Refused
 from ...ir.plan.removed_channels import RemovedChannels
 from ...ir.plan.rewritten_convolution import RewrittenConvolution
 from ...ir.plan.rewritten_forest import RewrittenForest
+from ...ir.reason import Cause, Reason
 from ..branches.find import find_branches
 from ..channels.find import find as find_channels
 from ..convolutions.find import find as find_convolutions
 from ..forests.find import find as find_forests
 from ..rewrite.preparations import prepared
+from ..rewrite.static.fix_sizes import fixed
 from .settings import PlanSettings
 
 __all__ = ["FINDERS", "prepare"]
@@ -28,6 +30,7 @@ Found: TypeAlias = Sequence[Preparation | Refused]
 Finder: TypeAlias = Callable[[ir.Model, PlanSettings, Callable[[], tuple[Setting, ...]]], Found]
 
 FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
+    FixedSizes.kind: lambda model, settings, _: _fixed_sizes(model, settings),
     RewrittenForest.kind: lambda model, settings, sized: find_forests(model, settings.target, sized),
     RewrittenConvolution.kind: lambda model, settings, sized: find_convolutions(model, settings.target, sized),
     RemovedChannels.kind: lambda model, settings, sized: find_channels(
@@ -55,3 +58,12 @@ def prepare(
         refused += tuple(one for one in found if isinstance(one, Refused))
         model, done = prepared(model, taken), done + taken
     return model, done, refused
+
+
+def _fixed_sizes(model: ir.Model, settings: PlanSettings) -> tuple[FixedSizes, ...]:
+    """The sizes that are asked for; raises InputError for those of what is not open."""
+    if not settings.fix:
+        return ()
+    _, nodes = fixed(model, settings.fix)
+    why = Reason(Cause.AS_ASKED, "its sizes are fixed as asked, so what is computed from them alone is a constant")
+    return (FixedSizes(nodes=nodes, reason=why, sizes=settings.fix),)

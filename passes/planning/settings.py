@@ -32,6 +32,7 @@ class PlanSettings:
     provider: str = "cpu"  # or 'cuda'
     batch: Sequence[int] | None = None  # sizes of the leading open dimension, each predicted for
     sizes: Mapping[str, int] | None = None  # of other open dimensions of the inputs, by name
+    fix: Mapping[str, int] = field(default_factory=dict)  # sizes of open dimensions, by name, that they get for good
     threads: int = 1  # that products will run on
     cuda_graph: bool = True  # whether launches will be recorded as a CUDA graph
     force: bool = False  # split whatever splits, also where that is slower, and each block by itself

@@ -5,5 +5,6 @@ Entry: `rewrite.rewrite`, `prepare.planned_view`, `remove_edges.remove_edges`, `
 May import: ir, ir.axes, ir.graph, ir.io, ir.plan, passes.anneal, passes.branches, passes.branches.packing,
   passes.channels, passes.channels.bounds, passes.connectivity, passes.convolutions, passes.decompose,
   passes.forests, passes.forests.compiled, passes.forests.lowered, passes.forests.trees, passes.lowering,
-  passes.lowering.linear, passes.lowering.nodes, passes.lowering.recurrent, passes.lowering.region.
+  passes.lowering.linear, passes.lowering.nodes, passes.lowering.recurrent, passes.lowering.region,
+  passes.rewrite.static.
 """

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.merged_branches import MergedBranches
-from ...ir.plan.preparation import Preparation
+from ...ir.plan.preparation import FixedSizes, Preparation
 from ...ir.plan.removed_channels import RemovedChannels
 from ...ir.plan.rewritten_convolution import RewrittenConvolution
 from ...ir.plan.rewritten_forest import RewrittenForest
@@ -17,6 +17,7 @@ from .merge_branches import merge_branches
 from .raise_forest import rewrite_forests
 from .remove_channels import remove_channels
 from .rewrite_convolutions import rewrite_convolutions
+from .static.fix_sizes import fix_sizes
 
 __all__ = ["CARRIED_OUT", "prepared"]
 
@@ -24,6 +25,7 @@ CarryOut: TypeAlias = Callable[[ir.Model, Sequence[Any]], ir.Model]
 
 # By kind: several of it carried out, one after another, in a copy of a model.
 CARRIED_OUT: dict[str, CarryOut] = {
+    FixedSizes.kind: fix_sizes,
     RewrittenForest.kind: rewrite_forests,
     RewrittenConvolution.kind: rewrite_convolutions,
     RemovedChannels.kind: remove_channels,

@@ -87,7 +87,7 @@ class _Comparison:
         """
         pair = self.opened or [self.original.open(), self.changed.open()]
         try:
-            _require_same_interface(*pair)
+            _require_same_interface(pair[0], pair[1], self.trials.sizes or {})
             own = frozenset(output.name for output in pair[0].outputs)
             reports = self._outputs(pair[0], pair[1], feeds)
         finally:
@@ -225,7 +225,8 @@ def _refused(error: SessionError, trials: int, provider: str, seconds: float) ->
     )
 
 
-def _require_same_interface(original: Session, changed: Session) -> None:
+def _require_same_interface(original: Session, changed: Session, sizes: Mapping[str, int]) -> None:
+    """Raise EquivalenceError unless both have the same inputs and outputs; open dimensions may have these sizes."""
     for kind, before, after in (
         ("input", original.inputs, changed.inputs),
         ("output", original.outputs, changed.outputs),
@@ -237,12 +238,20 @@ def _require_same_interface(original: Session, changed: Session) -> None:
                 f"a rewrite keeps names and order"
             )
         for one, other in zip(before, after, strict=True):
-            same = one.shape == other.shape if kind == "input" else _compatible(one, other)
+            same = _narrower(one, other, sizes) if kind == "input" else _compatible(one, other)
             if one.dtype != other.dtype or not same:
                 raise EquivalenceError(
                     f"{changed.name}: {kind} {one.name!r} is {other.dtype}{list(other.shape)}, in {original.name} "
                     f"it is {one.dtype}{list(one.shape)}; a rewrite keeps types and shapes"
                 )
+
+
+def _narrower(one: TensorSpec, other: TensorSpec, sizes: Mapping[str, int]) -> bool:
+    """Whether an input of the changed model takes what that of the original does at these sizes."""
+    return len(one.shape) == len(other.shape) and all(
+        a == b or (isinstance(a, str) and a in sizes and sizes[a] == b)
+        for a, b in zip(one.shape, other.shape, strict=True)
+    )
 
 
 def _compatible(one: TensorSpec, other: TensorSpec) -> bool:

@@ -13,7 +13,9 @@ from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.progress import Progress
-from ...ir.provenance import ORIGIN
+from ...ir.provenance import FIXED, ORIGIN
+from ..inputs.dimensions import fixed_between
+from ..inputs.inputs import InputError
 from ..inputs.spec import spec_of
 from ..ort.opened import as_file, written
 from ..ort.trials import Trials, trials_of
@@ -64,8 +66,11 @@ def check(
         as_file(changed, "changed") as (other, result),
         alike(one, source, other, result) as pair,
     ):
-        verdict = _compared(pair, source, result, trials, batch, progress)
-        return replace(verdict, reason=f"{verdict.reason}; {pair.sentence}") if pair.sentence else verdict
+        sizes = _fixed(source, result, trials)
+        verdict = _compared(pair, source, result, replace(trials, sizes=sizes or None), batch, progress)
+        own = [f"{name}={size}" for name, size in sizes.items() if FIXED in result.graph.metadata_props]
+        told = [f"at the sizes that the changed model has, {', '.join(own)}"] if own else []
+        return replace(verdict, reason="; ".join(filter(None, [verdict.reason, *told, pair.sentence])))
 
 
 def _compared(
@@ -180,8 +185,9 @@ def bench(
     from .feeds import bench_feeds
 
     trials, batch = trials_of(trials), whole_numbers("batch", batch)
-    with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, _):
+    with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, result):
         release(source.graph)  # the sessions of what ran before
+        trials = replace(trials, sizes=_fixed(source, result, trials) or None)
         feeds = bench_feeds((before, after), source, trials, batch)
         found = []
         for index, feed in enumerate(feeds):
@@ -190,6 +196,21 @@ def bench(
             release()
             found.append(bench_module.bench(before, after, feed, trials=trials))
         return tuple(found)
+
+
+def _fixed(source: Model, result: Model, trials: Trials) -> dict[str, int]:
+    """The sizes to run at: those of the trials, and those that the changed model says it was given for good.
+
+    Raises InputError where the two contradict each other.
+    """
+    said, given = result.graph.metadata_props.get(FIXED), trials.sizes or {}
+    if said is None:
+        return dict(given)
+    fixed = fixed_between(spec_of(source, given=True), spec_of(result, given=True), said)
+    for name, size in fixed.items():
+        if given.get(name, size) != size:
+            raise InputError(f"{result.name}: it fixes {name!r} at {size}, so it cannot be run at {given[name]}")
+    return {**given, **fixed}
 
 
 def judged(verdict: Verdict, parts: Sequence[PartReport], hidden_values: Sequence[str] = ()) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from ..ort.tensor_spec import TensorSpec
 from .expression import Expression, parse
 from .inputs import UNNAMED
 
-__all__ = ["Dimensions"]
+__all__ = ["Dimensions", "fixed_between"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,3 +88,28 @@ def _formed(name: str, names: Sequence[str]) -> Expression | None:
     known = all(part in names for part in expression.names)
     plain = set(name) & set("+*/(") == set()
     return expression if known or not plain else None
+
+
+def fixed_between(before: Sequence[TensorSpec], after: Sequence[TensorSpec], said: str) -> dict[str, int]:
+    """The sizes that another model with these inputs gives to open dimensions, by name, as far as it says so.
+
+    said: the sizes that it was given, as JSON. What says nothing of that kind, or another size, is not among them.
+
+    >>> one, other = (TensorSpec(name="x", dtype="float32", shape=(rows, 8)) for rows in ("rows", 4))
+    >>> fixed_between([one], [other], '{"rows": 4}'), fixed_between([one], [other], '{"rows": 5}')
+    ({'rows': 4}, {})
+    """
+    try:
+        stated = json.loads(said)
+    except ValueError:
+        return {}
+    if not isinstance(stated, dict):
+        return {}
+    pairs = [
+        (name, size)
+        for one, other in zip(before, after, strict=False)
+        for name, size in zip(one.shape, other.shape, strict=False)
+    ]
+    return {
+        name: size for name, size in pairs if isinstance(name, str) and type(size) is int and stated.get(name) == size
+    }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from ...ir.graph.sizes import Setting, open_dims, settings_at
+from ...ir.graph.sizes import InputError, Setting, open_dims, settings_at
 from ...ir.io.load import Model
 from ..ort.memory import halvings
 from ..ort.tensor_spec import TensorSpec, number_type
@@ -24,7 +24,7 @@ from .spec import spec_of
 if TYPE_CHECKING:
     from ..ort.trials import Trials
 
-__all__ = ["Turn", "given_sizes", "settings_of", "sized", "smaller_settings", "turns_of"]
+__all__ = ["Turn", "given_sizes", "settings_of", "settled_sizes", "sized", "smaller_settings", "turns_of"]
 
 MOST = 12  # combinations of values that are looked into
 ENTRIES = 64  # of an input that a size may follow from
@@ -58,6 +58,27 @@ def sized(
     known, ties = (derived.known, derived.ties) if derived else ({}, {})
     dimensions = Dimensions.of(spec, fixed, known, ties)
     return settings_at([one.shape for one in spec], batch, dimensions.known, dimensions)
+
+
+def settled_sizes(model: Model, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The size of every open dimension of the inputs that these sizes settle, those made of others included.
+
+    Raises InputError for sizes of what is not open, and where one would be smaller than 1 or none is settled.
+    """
+    if UNNAMED in sizes:
+        raise InputError(f"{model.name}: only a dimension with a name can be fixed")
+    dimensions = Dimensions.of(spec_of(model, given=True), sizes)
+    found = dict(dimensions.known)
+    for name, expression in dimensions.formed.items():
+        if name not in found and all(part in found for part in expression.names):
+            size = expression.size(found)
+            if not size:
+                raise InputError(f"{model.name}: with these sizes dimension {name!r} has none of at least 1")
+            found[name] = size
+    settled = {name: found[name] for name in dimensions.names if name in found}
+    if not settled:
+        raise InputError(f"{model.name}: {', '.join(map(repr, sizes))} alone settles the size of no dimension")
+    return settled
 
 
 def smaller_settings(model: Model, setting: Setting, fixed: Mapping[str, int] | None = None) -> Iterator[Setting]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,10 @@ from ...ir.errors import Remedy, ScissionError
 from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan
+from ...ir.plan.preparation import FixedSizes
 from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
+from ...passes.rewrite.preparations import prepared
 from ...passes.rewrite.rewrite import rewrite
 from ..compare import compare
 from ..measure.comparison import Speed
@@ -95,7 +97,8 @@ class Attempt:
                         verdict = compare.check(annealed or original, staged.path, trials=trials, progress=progress)
                 on_runtime = verdict is None or verdict.provider != REFERENCE
                 if self.bench and on_runtime and (verdict is None or not verdict.different):
-                    benches = compare.bench(original, staged.path, trials=trials, batch=self.batch, progress=progress)
+                    with self._timed_beside(draft.plan) as (beside, timed):
+                        benches = compare.bench(beside, staged.path, trials=timed, batch=self.batch, progress=progress)
                 outcome, reason = _judge(draft.plan, verdict, benches, self.force, self.tuned)
             except UnprovableError as error:
                 outcome, reason = "unchanged", str(error)
@@ -111,6 +114,23 @@ class Attempt:
         return Tried(
             outcome=outcome, reason=reason, changed=changed, verdict=verdict, benches=benches, written=tuple(written)
         )
+
+    @contextmanager
+    def _timed_beside(self, plan: Plan) -> Iterator[tuple[Source, Trials]]:
+        """What the changed model is timed beside, and how: the original.
+
+        Where the plan fixes sizes and does more than that it is the original at these sizes, which can be recorded as a
+        CUDA graph where the changed model can.
+        """
+        fixes = tuple(one for one in plan.preparations if isinstance(one, FixedSizes))
+        if not fixes or (len(fixes) == len(plan.preparations) and not plan.rewrites):
+            yield self.place.original, self.trials
+            return
+        fixed = {name for one in fixes for name in one.sizes}
+        sizes = {name: size for name, size in (self.trials.sizes or {}).items() if name not in fixed}
+        loaded = self.place.loaded
+        with written(loaded, prepared(loaded.graph, fixes), "fixed") as path:
+            yield path, replace(self.trials, sizes=sizes or None)
 
 
 def _refusal(original: Source, changed: Path, trials: Trials) -> Reason | None:

@@ -32,4 +32,4 @@ def explain(
     """
     asked = chosen(PlanOptions, options, single)
     loaded = load_with(model, asked.custom_ops)
-    return explain_node(loaded, node, asked.settings(), sized=asked.sized(loaded), progress=progress)
+    return explain_node(loaded, node, asked.settings(loaded), sized=asked.sized(loaded), progress=progress)

@@ -37,4 +37,4 @@ def inspect(
 def inspected(model: Source, options: PlanOptions, progress: Progress | None = None) -> Inspected:
     """The same with the plan that it tells of."""
     loaded = load_with(model, options.custom_ops)
-    return inspect_model(loaded, options.settings(), sized=options.sized(loaded), progress=progress)
+    return inspect_model(loaded, options.settings(loaded), sized=options.sized(loaded), progress=progress)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...ir.plan.plan import Plan
+from ...ir.plan.preparation import FixedSizes
 from ..measure.comparison import Speed
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) ->
     gain = min(_gains(plan), default=None)
     if tuned:
         return SpeedJudgement(speed=speed, keep=True, reason=f"{unknown}, so what was measured of its parts decides")
+    if gain is None and all(isinstance(one, FixedSizes) for one in plan.preparations) and not plan.rewrites:
+        return SpeedJudgement(
+            speed=speed, keep=True, reason=f"{unknown}, and nothing but what was asked for is changed"
+        )
     if gain is None or gain <= 1:
         why = f"{unknown} and no gain is predicted, so the original is kept; more seconds would tell more"
         return SpeedJudgement(speed=speed, keep=False, reason=why)

@@ -59,6 +59,11 @@ class PlanOptions:
     sizes: Mapping[str, int] | None = setting(
         None, "size of a symbolic dimension (repeatable)", flags=("--size",), metavar="NAME=N"
     )
+    fix: Mapping[str, int] | None = setting(
+        None,
+        "give a symbolic dimension this size for good, and fold what is computed from it (repeatable)",
+        metavar="NAME=N",
+    )
     custom_ops: Sequence[Path] = setting((), "library of custom operators (repeatable)", metavar="LIB")
     force: bool = setting(False, "split whatever splits, also where that is slower, into every block")
     granularity: int | None = setting(None, "no block wider than N features", metavar="N", least=1)
@@ -84,6 +89,9 @@ class PlanOptions:
         check_fields(self)
         require_device_name(self.device)
         _ = self.grain, self.wanted
+        twice = [name for name, size in (self.fix or {}).items() if (self.sizes or {}).get(name, size) != size]
+        if twice:
+            raise OptionError(option("fix"), " and ", option("sizes", flag="--size"), f" say two sizes of {twice[0]!r}")
 
     @property
     def batches(self) -> tuple[int, ...] | None:
@@ -114,14 +122,24 @@ class PlanOptions:
             "branches": self.branches,
         }
 
-    def settings(self) -> PlanSettings:
-        """The same for planning, with what follows from this machine. Raises OptionError for no provider."""
+    @property
+    def planned_sizes(self) -> Mapping[str, int] | None:
+        """The sizes that costs are predicted for, those that are fixed among them."""
+        return {**(self.sizes or {}), **self.fix} if self.fix else self.sizes
+
+    def settings(self, model: Model) -> PlanSettings:
+        """The same for planning a model, with what follows from this machine.
+
+        Raises OptionError for no provider, InputError where a size is to be fixed that is not open.
+        """
         from ...passes.lowering.target import threads_of
         from ...passes.planning.settings import PlanSettings
+        from ..inputs.settings import settled_sizes
 
         return PlanSettings(
             provider=resolve(self.provider),
             batch=self.batches,
+            fix=settled_sizes(model, self.fix) if self.fix else {},
             threads=threads_of(self.threads),
             force=self.force,
             device=self.device,
@@ -136,7 +154,7 @@ class PlanOptions:
         """What finds the sizes that costs are predicted for. Raises InputError for sizes of what is not open."""
         from ..inputs.settings import settings_of
 
-        return settings_of(model, self.batches, self.sizes)
+        return settings_of(model, self.batches, self.planned_sizes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +203,7 @@ class PlanKeywords(TypedDict, total=False):
     threads: int | None
     batch: int | Sequence[int] | None
     sizes: Mapping[str, int] | None
+    fix: Mapping[str, int] | None
     custom_ops: Sequence[Path]
     force: bool
     granularity: int | None
@@ -227,6 +246,7 @@ def agreed(options: PlanOptions, trials: Trials | None) -> tuple[PlanOptions, Tr
     """
     trials = trials_of(trials)
     both: dict[str, Any] = {}
+    options = replace(options, sizes=options.planned_sizes)
     for name in SHARED:
         planned, run, plain = getattr(options, name), getattr(trials, name), getattr(Trials(), name)
         if plain not in (planned, run) and planned != run:

@@ -57,7 +57,7 @@ class Planner:
         return Planner(
             loaded=loaded,
             options=options,
-            settings=replace(options.settings(), cuda_graph=run is None or run.cuda_graph != "off"),
+            settings=replace(options.settings(loaded), cuda_graph=run is None or run.cuda_graph != "off"),
             sized=sized,
             tell=tell,
             trials=trials,

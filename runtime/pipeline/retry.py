@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...ir.errors import ScissionError
+from ...ir.plan.preparation import FixedSizes
 from ..render.words import why_nothing
 from .attempt import Attempt, Tried, untouched
 from .lossy import Draft
@@ -35,12 +36,14 @@ def one_by_one(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried,
 def less_prepared(attempt: Attempt, planner: Planner, draft: Draft, *, faulty: bool) -> tuple[Tried, Draft] | None:
     """The first plan with fewer kinds of preparations that is proved and not slower; None where none is.
 
-    Each kind is left away alone, the one that is predicted to gain least first, then all of them.
+    Each kind is left away alone, the one that is predicted to gain least first, then all of them; sizes stay fixed.
     faulty: whether the model is another one, or does not run, with all of them. Then what is slower without them is
     told to be slower, and where nothing is left to do without them the original is what is kept.
     """
     gains: dict[str, float] = {}
     for one in draft.plan.preparations:
+        if isinstance(one, FixedSizes):
+            continue  # as asked
         gains[one.kind] = max(gains.get(one.kind, 0.0), one.gain or 1.0)
     alone = [(kind,) for kind in sorted(gains, key=lambda kind: gains[kind])] if len(gains) > 1 else []
     last: tuple[Tried, Draft] | None = None

@@ -5,6 +5,7 @@
     result = scission.optimize("model.onnx", "model.split.onnx")   # plan, apply, check, bench
     plan = scission.plan("model.onnx")                             # what would be done, and why
     scission.apply("model.onnx", plan, "model.split.onnx")
+    scission.fix_shapes("model.onnx", {"batch": 1}, "fixed.onnx")  # open dimensions get sizes for good
     verdict = scission.check("model.onnx", "model.split.onnx")
     rows = scission.inspect("model.onnx")                          # what every linear is like, blocks and covers
     why = scission.explain("model.onnx", "/layer.0/MatMul")        # what was tried with one, what holds it together
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from .runtime.render.picture.dot import DotError as DotError
     from .runtime.render.picture.structure import PictureError as PictureError
     from .runtime.render.text.inspection import InspectionError as InspectionError
+    from .runtime.static.fix_shapes import fix_shapes as fix_shapes
     from .runtime.tune.cached_units import CachedUnitError as CachedUnitError
     from .runtime.tune.fallback import Fallback as Fallback
     from .runtime.tune.tune import Tuned as Tuned
@@ -177,6 +179,7 @@ _MODULES = {
     "runtime.render.picture.dot": ("DotError",),
     "runtime.render.picture.structure": ("PictureError",),
     "runtime.render.text.inspection": ("InspectionError",),
+    "runtime.static.fix_shapes": ("fix_shapes",),
     "runtime.tune.cached_units": ("CachedUnitError",),
     "runtime.tune.fallback": ("Fallback",),
     "runtime.tune.tune": ("Tuned",),

@@ -18,6 +18,7 @@ from scission.ir.plan.decomposition import Block, Decomposition
 from scission.ir.plan.grain import Grain
 from scission.ir.plan.merged_branches import MergedBranches
 from scission.ir.plan.plan import KINDS
+from scission.ir.plan.preparation import FixedSizes
 from scission.ir.plan.refused import Refused
 from scission.ir.plan.region_split import RegionSplit
 from scission.ir.plan.removed_channels import CutAxis, RemovedChannels
@@ -46,6 +47,7 @@ def step(node, lowering):
 NULL = Null(family="normal", scale=0.1, source="stated")
 SHA256 = "ab" * 32
 PREPARATIONS = (
+    FixedSizes(nodes=("shape",), reason=WHY, sizes={"batch": 2}),
     RewrittenForest(nodes=("trees",), reason=WHY, form=ForestForm.ENSEMBLE, trees=3, depth=2, sha256=SHA256),
     RemovedChannels(
         nodes=("up",),

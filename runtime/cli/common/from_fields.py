@@ -41,6 +41,7 @@ SHELL: dict[str, Any] = {  # what is typed for a field of some type, where that 
 }
 READ: dict[str, Callable[[Any], Any]] = {  # fields that are typed in a way of their own
     "sizes": lambda texts: sizes_of(texts) or None,
+    "fix": lambda texts: sizes_of(texts, "--fix") or None,
     "values": lambda texts: values_of(texts or []) or None,
     "ranges": lambda texts: pairs(range_of, texts) or None,
     "likes": lambda texts: pairs(like_of, texts) or None,

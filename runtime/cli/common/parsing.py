@@ -25,16 +25,16 @@ def bytes_of(memory: str | None) -> int | None:
     return None if memory is None else parse_bytes(memory)
 
 
-def sizes_of(size: list[str] | None) -> dict[str, int]:
-    """Sizes of open dimensions by name; raises typer.BadParameter for one that is none."""
-    return pairs(size_of, size)
+def sizes_of(size: list[str] | None, flag: str = "--size") -> dict[str, int]:
+    """Sizes of open dimensions by name; raises typer.BadParameter, which names the flag, for one that is none."""
+    return pairs(lambda text: size_of(text, flag), size)
 
 
-def size_of(text: str) -> tuple[str, int]:
+def size_of(text: str, flag: str) -> tuple[str, int]:
     """The name and the size of NAME=N; raises typer.BadParameter."""
     name, sign, number = text.rpartition("=")
     if not sign or not number.isdecimal() or len(number) > 12 or int(number) < 1:
-        raise typer.BadParameter(f"{text!r} is not NAME=N with N at least 1", param_hint="--size")
+        raise typer.BadParameter(f"{text!r} is not NAME=N with N at least 1", param_hint=flag)
     return name, int(number)
 
 

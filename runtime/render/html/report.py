@@ -169,7 +169,9 @@ def _told(
             groups[node] = found
 
     if plan is None:
-        return inspect_model(model, options.settings(), sized=options.sized(model), progress=progress, observe=keep)
+        return inspect_model(
+            model, options.settings(model), sized=options.sized(model), progress=progress, observe=keep
+        )
     require_same_model(model.graph, plan, planned_view(model.graph, drawable(plan)).found)
     scope = scopes_of(model, plan)
     shares = {step.node: step.decomposition.mac_share if step.decomposition.blocks else 1.0 for step in plan.steps}

@@ -32,7 +32,7 @@ def test_plans_carry_preparations_and_are_told_apart_by_what_these_do():
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"kind": "other"}, "'kind' is \"other\", which is none of forests"),
+        ({"kind": "other"}, "'kind' is \"other\", which is none of sizes, forests"),
         ({"nodes": "a"}, "no list"),
         ({"nodes": []}, "names"),
         ({"gain": -1}, "no speed-up"),

@@ -1,0 +1,85 @@
+"""Open dimensions of the inputs get sizes for good, in a copy of a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from ....ir.graph.functions import inline
+from ....ir.graph.linear import scopes
+from ....ir.graph.shapes import Extents, Inference
+from ....ir.graph.sizes import extent, input_dims, require_known
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.plan.plan import PlanError
+from ....ir.plan.preparation import FixedSizes
+from ....ir.provenance import FIXED
+from ...lowering.nodes.emitter import Names
+from .folding import fold_shapes
+
+__all__ = ["fix_sizes", "fixed"]
+
+
+def fix_sizes(model: ir.Model, wanted: Sequence[FixedSizes]) -> ir.Model:
+    """A copy of the model with these sizes; raises PlanError where it has no such dimensions, or others are folded."""
+    for one in wanted:
+        if missing := [name for name in one.sizes if name not in _named(model)]:
+            raise PlanError(f"no input has an open dimension {missing[0]!r}; make a new plan for this model")
+        model, nodes = fixed(model, one.sizes)
+        if nodes != one.nodes:
+            other = next(iter(set(nodes) ^ set(one.nodes)), "")
+            raise PlanError(f"{other}: not what is computed from sizes in the plan; make a new plan for this model")
+    return model
+
+
+def fixed(model: ir.Model, sizes: Mapping[str, int]) -> tuple[ir.Model, tuple[str, ...]]:
+    """A copy of the model in which these dimensions of its inputs have sizes, and the nodes that became constants.
+
+    sizes: by name. Outputs have the shapes that follow, and what is computed from shapes
+    alone is a constant. Raises InputError for a name that no input has, and for a size below 1.
+    """
+    require_known(_named(model), sizes)
+    copy, _ = inline(model, ())
+    for value in copy.graph.inputs:
+        if value.const_value is None and value.shape is not None:
+            value.shape = ir.Shape([_sized(dim, sizes) for dim in value.shape])
+    addresses = dict(next(scopes(copy)).addresses)
+    _name(addresses, Names(copy))
+    gone = set(fold_shapes(copy))
+    copy.metadata_props[FIXED] = json.dumps({**json.loads(copy.metadata_props.get(FIXED, "{}")), **sizes})
+    _state(copy, Inference(copy).shapes(), sizes)
+    return copy, tuple(address for node, address in addresses.items() if node in gone)
+
+
+def _named(model: ir.Model) -> list[str]:
+    """The open dimensions of inputs that have a name."""
+    return list(dict.fromkeys(dim for shape in input_dims(model) for dim in shape if isinstance(dim, str) and dim))
+
+
+def _name(addresses: Mapping[ir.Node, str], names: Names) -> None:
+    """Give nodes without a name the one in their address, which counts nodes, of which some are about to go."""
+    for node, address in addresses.items():
+        wish = address.rpartition("/")[2]
+        if (not node.name or not address.endswith(node.name)) and names.is_free(wish):
+            node.name = names.fresh(wish)
+
+
+def _state(model: ir.Model, shapes: Mapping[ir.Value, Extents], sizes: Mapping[str, int]) -> None:
+    """State the shapes that follow where shapes are stated, and of all outputs.
+
+    What an output calls by a name that has a size now has it too; in between a name may be stale.
+    """
+    for node in model.graph:
+        for value in node.outputs:
+            known, named = shapes.get(value), value.is_graph_output()
+            if value.shape is None and named and known is not None:
+                value.shape = ir.Shape(known)
+            elif value.shape is not None:
+                same = known if known is not None and len(known) == len(value.shape) else (None,) * len(value.shape)
+                stated = [_sized(dim, sizes) if named else dim for dim in value.shape]
+                value.shape = ir.Shape([old if new is None else new for old, new in zip(stated, same, strict=True)])
+
+
+def _sized(dim: int | ir.SymbolicDim, sizes: Mapping[str, int]) -> int | ir.SymbolicDim:
+    """The size of a dimension where its name has one."""
+    name = extent(dim)
+    return sizes.get(name, dim) if isinstance(name, str) else dim
