@@ -86,6 +86,7 @@ class AxisRule:
     cuts: axes of results that take only some features, or those of several operands.
     regrouped: how the axes of the first operand lie in the first result, where elements keep their order in memory.
     ranks: how many axes those results have that the rule is about.
+    told: extents of axes of results that need not be those of operands, None where they are not known.
 
     An axis that is nowhere needs its features where they are, for all that is known.
     """
@@ -100,6 +101,7 @@ class AxisRule:
     cuts: tuple[Cut, ...] = ()
     regrouped: Regrouping | None = None
     ranks: Mapping[int, int]
+    told: Mapping[AxisRef, int | str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class Sizes:
 
     constants: Constants
     learned: dict[ir.Value, Extents] = field(default_factory=dict)
-    made_up: dict[str, int] = field(default_factory=dict)
+    made_up: dict[str, int | str] = field(default_factory=dict)
     _found: dict[ir.Value, Extents] = field(default_factory=dict)  # while the graph stays as it is
 
     def of(self, place: Place) -> Extents | None:
@@ -178,7 +180,7 @@ class Sizes:
                     common = self._common(node, group)
                     for ref in group:
                         if ref.is_result and ref.slot == index:
-                            extents[ref.axis] = common
+                            extents[ref.axis] = rule.told.get(ref, common)
                 self.learned[value] = tuple(extents)
 
     def _name(self, node: ir.Node, rule: AxisRule, index: int, shape: ir.Shape) -> None:
@@ -189,10 +191,11 @@ class Sizes:
                 continue
             ref = AxisRef(True, index, axis)
             group = next((group for group in rule.same if ref in group), None)
-            known = self._common(node, group) if group is not None else None
+            common = self._common(node, group) if group is not None else None
+            known = rule.told[ref] if ref in rule.told else common if isinstance(common, int) else None
             if rule.regrouped is not None and index == 0 and axis < len(rule.regrouped.after):
                 known = rule.regrouped.after[axis]
-            if isinstance(known, int):
+            if known is not None and known != name:
                 self.made_up[name] = known
                 self._found.clear()
 

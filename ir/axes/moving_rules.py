@@ -9,6 +9,7 @@ import numpy as np
 from ..graph.node import from_first, size
 from ..graph.operators import is_standard
 from .axis_rule import AxisRule, Cut, Piece, RuleView, UnknownRuleError, aligned, all_but, kept, makes, reads
+from .computed_extents import Extent, computed_extents
 from .regrouping import Extents, completed, regroup
 
 __all__ = ["MOVING_RULES"]
@@ -77,8 +78,24 @@ def _asked(view: RuleView) -> Extents:
 
 def _expand(view: RuleView) -> AxisRule:
     """What is repeated along an axis is the same in any order."""
-    same = aligned(view, (0,), rank=len(view.made))
-    return AxisRule(same=same, ranks={0: len(same)})
+    rank, extents = len(view.made), view.extents(0)
+    same = aligned(view, (0,), rank=rank)
+    target = view.operand(1)
+    wanted = (None if target is None else computed_extents(target, view.sizes)) or []
+    if len(wanted) > rank or len(extents) > rank:
+        raise UnknownRuleError("cannot be understood")
+    wanted = [*[1] * (rank - len(wanted)), *wanted] if wanted else [None] * rank
+    before = [*[1] * (rank - len(extents)), *extents]
+    told = {makes(axis): _broadcast(*ends) for axis, ends in enumerate(zip(before, wanted, strict=True))}
+    return AxisRule(same=same, ranks={0: rank}, told=told)
+
+
+def _broadcast(extent: Extent, wanted: Extent) -> Extent:
+    """What an extent becomes that is expanded to another; None where that is not known."""
+    if wanted == 1 or extent == wanted:
+        return extent
+    # A name beside another may be 1, and what is not 1 stays.
+    return extent if isinstance(extent, int) and extent != 1 else wanted if extent == 1 else None
 
 
 def _gather(view: RuleView) -> AxisRule:

@@ -187,6 +187,9 @@ ROWS: dict[str, Callable[[], Iterator[Figure]]] = {
     "bert-grouped": functools.partial(
         encoder, "BERT-like, grouped queries", replace(BERT, served=2, dead_heads=4), FORMATS, dynamo=True
     ),
+    "bert-grouped-script": functools.partial(
+        encoder, "BERT-like, grouped queries, TorchScript", replace(BERT, served=2, dead_heads=4), FORMATS
+    ),
     "bert-dynamo": functools.partial(encoder, "BERT-like, dynamo", BERT, FORMATS, dynamo=True),
     "bert-gated": functools.partial(encoder, "BERT-like, gated", replace(BERT, gated=True), FORMATS),
     **{
