@@ -9,9 +9,9 @@ from ..brief import brief, brief_line
 from ..errors import ScissionError
 from ..graph.skipped import Skipped
 from ..plain import plain
-from ..plan.preparation import Preparation
 from ..reason import Reason
 from .inspection import Inspection
+from .touched import Touched
 
 __all__ = ["Explanation", "Glue", "Percolation", "Trial", "UnknownNodeError"]
 
@@ -88,7 +88,7 @@ class Percolation:
 class Explanation:
     """One operator of a model explained.
 
-    inspection: what it is like, None where it is no linear; skipped: why it is none; preparations: what was done to it
+    inspection: what it is like, None where it is no linear; skipped: why it is none; touched: what was done to it
     before, of which the rest tells; rows: what its activation rows are
     made of, as in '12,544 = 4 x 56 x 56 (batch 4)'; trials: what was tried, in order;
     percolation: what would make it fall apart, None where the weight has no edge or cannot be read; glue: what holds
@@ -101,7 +101,7 @@ class Explanation:
     operator: str
     inspection: Inspection | None = None
     skipped: Skipped | None = None
-    preparations: tuple[Preparation, ...] = ()
+    touched: tuple[Touched, ...] = ()
     rows: str = ""
     trials: tuple[Trial, ...] = ()
     percolation: Percolation | None = None
@@ -118,7 +118,15 @@ class Explanation:
             "operator": self.operator,
             "inspection": self.inspection and self.inspection.to_dict(),
             "skipped": self.skipped and self.skipped.to_dict(),
-            "preparations": [{"kind": one.kind, "reason": one.reason.text} for one in self.preparations],
+            "preparations": [
+                {
+                    "kind": one.by.kind,
+                    "reason": one.by.reason.text,
+                    "gone": one.gone,
+                    "changes": [change.to_dict() for change in one.changes],
+                }
+                for one in self.touched
+            ],
             "rows": self.rows,
             "trials": [one.to_dict() for one in self.trials],
             "percolation": self.percolation and plain(asdict(self.percolation)),

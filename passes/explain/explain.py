@@ -10,6 +10,7 @@ from typing import Any
 from ...ir.errors import INSPECT
 from ...ir.findings.explanation import Explanation, Percolation, UnknownNodeError
 from ...ir.findings.inspection import Inspected
+from ...ir.findings.touched import Touched
 from ...ir.graph.addressing import meant
 from ...ir.graph.functions import weight_takers
 from ...ir.graph.linear import Linear, scopes
@@ -33,6 +34,7 @@ from ..planning.settings import PlanSettings
 from ..rewrite.preparations import prepared
 from ..rewrite.prepare import planned_view
 from .states import percolation_of_states, random_density, trials_of_states
+from .touched import address_before, touched_by
 from .trials import Case, analysis_of, first_named, stayed_apart, trials
 
 __all__ = ["explain_node"]
@@ -76,10 +78,12 @@ def _explained(
     scope = scopes_of(model, plan).get(node, "")
     row = next((row for row in found.rows if row.node == node), None)
     head: dict[str, Any] = {"model": model.name, "node": node, "scope": scope}
-    head["preparations"] = tuple(one for one in plan.preparations if node in one.nodes)
+    first = node if row is None else address_before(model.graph, plan.preparations, node)
+    head["touched"] = () if first is None else touched_by(model.graph, plan.preparations, first)
     if row is None:
-        skip = next((skip for skip in plan.skipped if skip.node == node), None) or _gone(node, plan, operators)
-        skip = skip or _staying(node, plan, operators, model, target) or _apart(node, plan, operators)
+        skip = next((skip for skip in plan.skipped if skip.node == node), None)
+        skip = skip or _gone(node, head["touched"], operators) or _staying(node, plan, operators, model, target)
+        skip = skip or _apart(node, plan, operators)
         if skip is None:
             skip = _no_linear(node, str(operators[node].op_type), found, _called(model, operators[node], found))
         return Explanation(**head, operator=skip.op, skipped=skip)
@@ -120,10 +124,10 @@ def _explained(
     )
 
 
-def _gone(node: str, plan: Plan, operators: Mapping[str, ir.Node]) -> Skipped | None:
+def _gone(node: str, touched: Sequence[Touched], operators: Mapping[str, ir.Node]) -> Skipped | None:
     """Why a node of the model is none of the plan: it went, or became another, before anything is split."""
-    found = next((one for one in plan.preparations if node in one.nodes), None)
-    return None if found is None else Skipped(node, str(operators[node].op_type), found.reason, 0)
+    by = next((one.by for one in touched if one.inside), None)
+    return None if by is None else Skipped(node, str(operators[node].op_type), by.reason, 0)
 
 
 def _staying(node: str, plan: Plan, operators: Mapping[str, ir.Node], model: Model, target: Target) -> Skipped | None:

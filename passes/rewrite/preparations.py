@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
+from ...ir.plan.decomposition import PlanError
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import FixedSizes, Preparation
 from ...ir.plan.removed_channels import RemovedChannels
@@ -20,6 +21,8 @@ from .rewrite_convolutions import rewrite_convolutions
 from .static.fix_sizes import fix_sizes
 
 __all__ = ["CARRIED_OUT", "prepared"]
+
+NAMED = 3  # operators of a preparation that a message names
 
 CarryOut: TypeAlias = Callable[[ir.Model, Sequence[Any]], ir.Model]
 
@@ -40,5 +43,17 @@ def prepared(model: ir.Model, preparations: Sequence[Preparation]) -> ir.Model:
     Raises PlanError when they were made for another model.
     """
     for kind, found in itertools.groupby(preparations, key=lambda one: one.kind):
-        model = CARRIED_OUT[kind](model, tuple(found))
+        try:
+            model = CARRIED_OUT[kind](model, tuple(found))
+        except PlanError as error:
+            raise _listed_twice(preparations) or error from None
     return model
+
+
+def _listed_twice(preparations: Sequence[Preparation]) -> PlanError | None:
+    """What is wrong with a plan that lists a preparation twice and so could not be carried out; None for another."""
+    for place, one in enumerate(preparations):
+        if one.to_dict() in (other.to_dict() for other in preparations[:place]):
+            told = f"{one.kind} of {', '.join(one.nodes[:NAMED])}{', …' if len(one.nodes) > NAMED else ''}"
+            return PlanError(f"{told}: the plan lists this preparation twice; take one of the two out")
+    return None

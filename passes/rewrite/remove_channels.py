@@ -85,7 +85,9 @@ def _check(
     """Raises PlanError when the model is not the one that a plan was made for."""
     products = {relation.node: relation for relation in removal.relations.contractions}
     for address, sha256 in zip(one.nodes, one.weights, strict=True):
-        product = products.get(nodes[address]) if address in nodes else None
+        if address not in nodes:
+            raise PlanError(f"{address}: the model has no such operator, whose channels were to go; make a new plan")
+        product = products.get(nodes[address])
         if product is None or fingerprint(product.stored()) != sha256:
             raise PlanError(f"{address}: the weight is not the one whose channels were to go; make a new plan")
     for axis, dim in zip(one.axes, cut, strict=True):

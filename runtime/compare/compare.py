@@ -14,8 +14,9 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.progress import Progress
 from ...ir.provenance import FIXED, ORIGIN
-from ..inputs.dimensions import fixed_between
 from ..inputs.inputs import InputError
+from ..inputs.sizes.agreement import refuse_contradictions
+from ..inputs.sizes.dimensions import fixed_between
 from ..inputs.spec import spec_of
 from ..ort.opened import as_file, written
 from ..ort.trials import Trials, trials_of
@@ -85,6 +86,7 @@ def _compared(
     from .own_error import excused
     from .selections import hidden_by_masks, never_picked
 
+    refuse_contradictions(source, batch, trials)
     held = _held(source, result)
     observed = Observed(source, trials)
     chosen: list[Mapping[str, Any]] = []
@@ -151,7 +153,7 @@ def _held(source: Model, result: Model) -> list[Probe]:
 
 def _on_reference(pair: Alike, source: Model, trials: Trials, least: float, why: str) -> Verdict:
     """The verdict of `onnx.reference`, which has all kernels; why: what ONNX Runtime said."""
-    from ..inputs.size_search import TRIALS
+    from ..inputs.sizes.size_search import TRIALS
     from .evaluator import check_on_reference
     from .feeds import candidate_feeds
     from .real_inputs import real_feeds
@@ -186,6 +188,7 @@ def bench(
 
     trials, batch = trials_of(trials), whole_numbers("batch", batch)
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, result):
+        refuse_contradictions(source, batch, trials)
         release(source.graph)  # the sessions of what ran before
         trials = replace(trials, sizes=_fixed(source, result, trials) or None)
         feeds = bench_feeds((before, after), source, trials, batch)

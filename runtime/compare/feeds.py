@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,12 +19,15 @@ from ..inputs.drawing import STYLES, draw_feed, wishes_of
 from ..inputs.inputs import index_bounds, shape_of
 from ..inputs.lengths import length_bounds
 from ..inputs.meaning import meanings
-from ..inputs.room import Room
-from ..inputs.runnable import runnable
-from ..inputs.settings import Turn, given_sizes, settings_of, turns_of
-from ..inputs.size_facts import derive
-from ..inputs.size_search import TRIALS, candidate_sizes, sizes_beyond
+from ..inputs.sizes.agreement import contradiction, led, refuse_other_sizes
+from ..inputs.sizes.room import Room
+from ..inputs.sizes.runnable import runnable
+from ..inputs.sizes.settings import Turn, given_sizes, settings_of, turns_of
+from ..inputs.sizes.size_facts import derive
+from ..inputs.sizes.size_search import TRIALS, candidate_sizes, sizes_beyond
+from ..inputs.spec import spec_of
 from ..measure.duration import timed_within
+from ..notes import LoweredWarning
 from ..ort.library import SessionError
 from ..ort.session import Session, open_session
 from ..ort.tensor_spec import TensorSpec
@@ -39,6 +44,7 @@ Feed: TypeAlias = "dict[str, Any]"
 
 GUESS = 1 << 22  # elements of inputs of a size that is only a guess
 MOST = 12  # trials, where inputs choose between many ways
+LED = 12  # sizes that are tried with a batch that was asked for
 WIDER = 28  # trials besides, where a branch did not run
 
 
@@ -93,8 +99,6 @@ def _suits(turn: Turn, sizes: Mapping[str, int]) -> bool:
 
 def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> Iterator[Feed]:
     """Random inputs of more and more sizes, the likeliest first; `near` another feed, those of its size before."""
-    from ..inputs.spec import spec_of
-
     spec = spec_of(model)
     turns = turns_of(model, spec, trials)
     ways = [candidate_sizes(spec, turn.given, turn.derived or derive(model)) for turn in turns]
@@ -125,8 +129,6 @@ def _fitting_only(sizes: Sequence[Mapping[str, int]], room: Room) -> Iterator[Ma
 
 def _wider_feeds(model: Model, trials: Trials, like: Sequence[Feed]) -> Iterator[Feed]:
     """Feeds of sizes that run, with further values of choices and other floats."""
-    from ..inputs.spec import spec_of
-
     spec = spec_of(model)
     sizes = [_sizes_of(spec, feed) for feed in like]
     beyond = sizes_beyond(spec, given_sizes(model, spec, trials), derive(model))
@@ -158,13 +160,15 @@ def bench_feeds(
 
     timed: whether sizes that would take too long to time are lowered, as those are that do not fit into memory.
     """
-    from ..inputs.spec import spec_of
-
     if trials.inputs is not None:
-        return real_feeds(model, trials.inputs, trials)[:1]
+        return _real(model, trials, batch)[:1]
     spec = spec_of(model)
     given = given_sizes(model, spec, trials)
+    stated = spec_of(model, given=True)
+    lead = led(stated, given) if batch else None
     sizes: list[Mapping[str, int]] = [setting.sizes for setting in settings_of(model, batch, given)()]
+    if lead is not None:
+        _tell_idle(model, lead, batch or (), {one[lead] for one in sizes})
     room = Room(model, spec, trials, asked=bool(batch or given))
     sizes = [room.lowered(one, tell=True) for one in sizes]
     options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
@@ -177,10 +181,61 @@ def bench_feeds(
     sizes = [one for place, one in enumerate(sizes) if one not in sizes[:place]]
     found: list[Feed] = []
     with canary_for(model.graph, paths, trials) as canary:
-        for feed in drawn(model, spec, trials, sizes):
-            wanted = itertools.chain([feed], candidate_feeds(model, trials, near=feed))
-            found += runnable(sessions, wanted, 1, names=symbols(spec), canary=canary)
+        for asked, feed in zip(sizes, drawn(model, spec, trials, sizes), strict=True):
+            wanted = itertools.chain(
+                [feed], _led(model, trials, lead, asked), candidate_feeds(model, trials, near=feed)
+            )
+            found += _run(model, trials, sessions, wanted, 1, canary, None if lead is None else asked[lead])
+            if lead is not None and (size := _sizes_of(stated, found[-1]).get(lead)) != asked[lead]:
+                _tell_other(model, trials, lead, asked[lead], size)
     return [feed for place, feed in enumerate(found) if not any(_alike(feed, other) for other in found[:place])]
+
+
+def _real(model: Model, trials: Trials, batch: Sequence[int] | None = None) -> list[Feed]:
+    """The feeds of the user's file, whose sizes are those that he gives besides, where he gives any."""
+    assert trials.inputs is not None
+    feeds = real_feeds(model, trials.inputs, trials)
+    for feed in feeds:
+        refuse_other_sizes(spec_of(model, given=True), feed, trials, batch)
+    return feeds
+
+
+def _run(
+    model: Model,
+    trials: Trials,
+    sessions: Sequence[Session],
+    feeds: Iterator[Feed],
+    wanted: int,
+    canary: Canary | None,
+    batch: int | None = None,
+) -> list[Feed]:
+    """Those feeds that run, see `runnable`; where none does since options contradict each other, that is said."""
+    try:
+        return runnable(sessions, feeds, wanted, names=symbols(spec_of(model)), canary=canary)
+    except SessionError as error:
+        raise contradiction(model, trials, batch) or error from error
+
+
+def _led(model: Model, trials: Trials, lead: str | None, asked: Mapping[str, int]) -> Iterator[Feed]:
+    """The likeliest feeds of the batch that was asked for, where one was."""
+    if lead:
+        held = replace(trials, sizes={**(trials.sizes or {}), lead: asked[lead]})
+        yield from itertools.islice(candidate_feeds(model, held), LED)
+
+
+def _tell_idle(model: Model, lead: str, batch: Sequence[int], sizes: Collection[int]) -> None:
+    """Warn of a batch that was asked for where the graph fixes another."""
+    for one in (one for one in batch if one not in sizes):
+        text = f"{model.name} takes {lead or 'a leading open dimension'} = {min(sizes)} only: {one} is not used"
+        warnings.warn(text, LoweredWarning, stacklevel=2)
+
+
+def _tell_other(model: Model, trials: Trials, lead: str, asked: int, size: int | None) -> None:
+    """Warn that a batch which was asked for is refused; raises InputError where another option is why."""
+    if (found := contradiction(model, trials, asked)) is not None:
+        raise found
+    text = f"{model.name} refuses {lead or 'a leading open dimension'} = {asked}; {size} is taken instead"
+    warnings.warn(text, LoweredWarning, stacklevel=2)
 
 
 def _alike(one: Feed, other: Feed) -> bool:
@@ -204,16 +259,14 @@ class Observed:
     def choose(self, session: Session) -> list[Feed]:
         """The real inputs where there are some, else random ones that the original runs, until every part was exercised
         or nothing more is likely to."""
-        from ..inputs.spec import spec_of
-
         if self.trials.inputs is not None:
-            self.feeds = real_feeds(self.model, self.trials.inputs, self.trials)
+            self.feeds = _real(self.model, self.trials)
             self.runs = runs_of(self.model, self.feeds, self.trials) if self.parts else []
             return self.feeds
-        names, wanted = symbols(spec_of(self.model)), _wanted(meanings(self.model.graph).values())
+        wanted = _wanted(meanings(self.model.graph).values())
         with self._canary(session) as canary:
             found = candidate_feeds(self.model, self.trials)
-            self.feeds = runnable([session], found, wanted, names=names, canary=canary)
+            self.feeds = _run(self.model, self.trials, [session], found, wanted, canary)
         if self.parts:
             self.runs = runs_of(self.model, self.feeds, self.trials)
             self._widen(session)

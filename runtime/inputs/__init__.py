@@ -1,4 +1,4 @@
-"""Inputs for a model: what they look like, what they stand for, which sizes run.
+"""Inputs for a model: what they look like and what they stand for.
 
 Entry: `spec.spec_of`, `drawing.draw_feed`.
 May import: ir, ir.graph, ir.io, runtime.ort.

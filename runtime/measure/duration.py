@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..inputs.room import Room
+from ..inputs.sizes.room import Room
 from ..notes import LoweredWarning
 from ..ort.library import SessionError
 from ..ort.session import Session

@@ -19,6 +19,7 @@ __all__ = ["GRAPH_CHOICES", "PROVIDERS", "Trials", "TrialsError", "trials_of"]
 
 PROVIDERS = ("auto", "cpu", "cuda")
 GRAPH_CHOICES = ("auto", "on", "off")
+WISHES = {"values": "--value", "ranges": "--range", "likes": "--like"}  # what says what an input holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +84,18 @@ class Trials:
                 raise TrialsError(f"{name} must be a number of at least 0, got {value}: anything would pass")
         check_fields(self, TrialsError)
         if self.inputs is not None and (self.values or self.ranges or self.likes):
-            wishes = option("values", flag="--value"), ", ", option("ranges", flag="--range"), " and "
             raise TrialsError(
-                *wishes,
+                *(option("values", flag="--value"), ", ", option("ranges", flag="--range"), " and "),
                 option("likes", flag="--like"),
                 " are for random inputs; ",
                 option("inputs"),
                 " gives real ones",
             )
+        wishes = [(option(name, flag=flag), getattr(self, name) or {}) for name, flag in WISHES.items()]
+        for place, (one, inputs) in enumerate(wishes):
+            for other, others in wishes[:place]:
+                if both := sorted(inputs.keys() & others.keys()):
+                    raise TrialsError(f"input {both[0]!r} is given by both ", other, " and ", one, "; leave out one")
 
 
 class TrialsError(OptionError):

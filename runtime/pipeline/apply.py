@@ -11,7 +11,7 @@ import onnx
 
 from ...ir.io.load import Source
 from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.plan.plan import Plan, require_plan
+from ...ir.plan.plan import Plan, PlanError, require_plan
 from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite
 from ...passes.rewrite.same_model import require_same_model
@@ -60,10 +60,13 @@ def apply(
     require_plan(plan)
     place = Destination.of(model, output, overwrite, custom_ops)
     changed = None
-    if plan.changes or plan.annealing:
-        changed = rewrite(place.loaded.graph, plan)
-    else:
-        require_same_model(place.loaded.graph, plan, planned_view(place.loaded.graph, plan).found)
+    try:
+        if plan.changes or plan.annealing:
+            changed = rewrite(place.loaded.graph, plan)
+        else:
+            require_same_model(place.loaded.graph, plan, planned_view(place.loaded.graph, plan).found)
+    except PlanError as error:
+        raise PlanError(f"{place.loaded.name}: ", *error.parts) from error
     if place.target is None:
         return place.as_given(changed)
     place.refuse([Path(library) for library in custom_ops])

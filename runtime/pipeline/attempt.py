@@ -97,8 +97,9 @@ class Attempt:
                         verdict = compare.check(annealed or original, staged.path, trials=trials, progress=progress)
                 on_runtime = verdict is None or verdict.provider != REFERENCE
                 if self.bench and on_runtime and (verdict is None or not verdict.different):
+                    batch = self.batch if trials.inputs is None else None  # real inputs have sizes of their own
                     with self._timed_beside(draft.plan) as (beside, timed):
-                        benches = compare.bench(beside, staged.path, trials=timed, batch=self.batch, progress=progress)
+                        benches = compare.bench(beside, staged.path, trials=timed, batch=batch, progress=progress)
                 outcome, reason = _judge(draft.plan, verdict, benches, self.force, self.tuned)
             except UnprovableError as error:
                 outcome, reason = "unchanged", str(error)

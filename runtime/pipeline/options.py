@@ -134,7 +134,7 @@ class PlanOptions:
         """
         from ...passes.lowering.target import threads_of
         from ...passes.planning.settings import PlanSettings
-        from ..inputs.settings import settled_sizes
+        from ..inputs.sizes.settings import settled_sizes
 
         return PlanSettings(
             provider=resolve(self.provider),
@@ -151,9 +151,12 @@ class PlanOptions:
         )
 
     def sized(self, model: Model) -> Callable[[], tuple[Setting, ...]]:
-        """What finds the sizes that costs are predicted for. Raises InputError for sizes of what is not open."""
-        from ..inputs.settings import settings_of
+        """What finds the sizes that costs are predicted for. Raises InputError for sizes of what is not open, and for a
+        batch where other sizes leave nothing open."""
+        from ..inputs.sizes.agreement import refuse_contradictions
+        from ..inputs.sizes.settings import settings_of
 
+        refuse_contradictions(model, self.batches, Trials(sizes=self.planned_sizes), fixed=self.fix or ())
         return settings_of(model, self.batches, self.planned_sizes)
 
 

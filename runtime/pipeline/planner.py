@@ -51,8 +51,10 @@ class Planner:
         memory. Raises InputError for sizes of what is not open."""
         sized, tell = options.sized(loaded), nothing_lowered
         if run is not None:
-            from ..inputs.room import settings_within
+            from ..inputs.sizes.agreement import refuse_contradictions
+            from ..inputs.sizes.room import settings_within
 
+            refuse_contradictions(loaded, options.batches, run, fixed=options.fix or ())
             sized, tell = settings_within(loaded, options.batches, run)
         return Planner(
             loaded=loaded,

@@ -12,7 +12,7 @@ import onnx
 from ...ir.io.load import Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...passes.rewrite.static.fix_sizes import fixed
-from ..inputs.settings import settled_sizes
+from ..inputs.sizes.settings import settled_sizes
 from ..pipeline.destination import Destination, Out
 
 __all__ = ["fix_shapes"]

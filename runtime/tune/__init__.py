@@ -2,5 +2,5 @@
 
 Entry: `tune.tune`.
 May import: ir, ir.graph, ir.io, ir.plan, passes.lowering, passes.planning.units, passes.rewrite, runtime.compare,
-  runtime.inputs, runtime.measure, runtime.ort.
+  runtime.inputs, runtime.inputs.sizes, runtime.measure, runtime.ort.
 """

@@ -18,7 +18,7 @@ from ...passes.planning.units.unit import PlanUnit, alone, form_of, plan_units
 from ...passes.rewrite.extract import extract
 from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite
-from ..inputs.settings import given_sizes, settings_of
+from ..inputs.sizes.settings import given_sizes, settings_of
 from ..inputs.spec import spec_of
 from ..measure.comparison import Comparison, Speed
 from ..measure.race import race

@@ -20,7 +20,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.reason import Cause, Reason
 from ...passes.rewrite.extract import SOURCE
 from ..compare.compare import make_feeds
-from ..inputs.settings import given_sizes, smaller_settings
+from ..inputs.sizes.settings import given_sizes, smaller_settings
 from ..inputs.spec import spec_of
 from ..measure.comparison import Comparison
 from ..measure.deviation import compare_values

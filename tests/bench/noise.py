@@ -36,7 +36,7 @@ from scission.passes.planning.units.unit import alone, plan_units
 from scission.passes.rewrite.extract import extract
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
-from scission.runtime.inputs.settings import settings_of
+from scission.runtime.inputs.sizes.settings import settings_of
 from scission.runtime.measure.bench import bench as benched
 from scission.runtime.measure.comparison import Comparison, Speed
 from scission.runtime.measure.race import race

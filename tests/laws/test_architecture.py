@@ -37,8 +37,9 @@ MAY_MUTATE = {
     "scission.ir.graph.shapes": {"meta", "shape", "const_value"},  # what inference found, and hollow weights for it
     # marks in a copy that is thrown away
     "scission.runtime.compare.exercise": {"insert_before", "graph", "opset_imports"},
+    "scission.passes.explain.touched": {"metadata_props"},
     "scission.runtime.compare.selections": {"insert_before"},
-    "scission.runtime.inputs.size_facts": {  # a copy that ONNX infers shapes of, in which inputs may be constants
+    "scission.runtime.inputs.sizes.size_facts": {  # a copy that ONNX infers shapes of, in which inputs may be constants
         "shape",
         "const_value",
         "inputs",

@@ -35,16 +35,19 @@ def apply(
     printing: Printing,
 ) -> None:
     """Carry out a plan, possibly edited by hand."""
+    from ....ir.plan.plan import PlanError
     from ...pipeline import apply as applying
     from ...pipeline.growth import grown
 
     chosen = read_plan(plan)
-    if restore:
-        chosen = chosen.restored(restore)
     for source in (plan, *needs.custom_ops):
         refuse_input(output, source)
-    with progress_bar(printing.quiet):
-        applying.apply(model, chosen, output, overwrite=overwrite, custom_ops=needs.custom_ops)
+    try:
+        chosen = chosen.restored(restore) if restore else chosen
+        with progress_bar(printing.quiet):
+            applying.apply(model, chosen, output, overwrite=overwrite, custom_ops=needs.custom_ops)
+    except PlanError as error:
+        raise PlanError(f"{plan}: ", *error.parts) from error
     larger = grown(model, output)
     if not printing.quiet:
         lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""

@@ -201,6 +201,7 @@ def _timed(
     from ...ort.library import SessionError
     from ...ort.messages import lacks_kernel
 
+    batch = batch if trials.inputs is None else None  # real inputs have sizes of their own
     try:
         return compare.bench(model, other, trials=trials, batch=batch, progress=progress), ""
     except SessionError as error:

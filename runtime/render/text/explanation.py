@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ....ir.findings.explanation import Explanation, Glue, Percolation, Trial
 from ....ir.findings.inspection import Inspection
+from ....ir.findings.touched import Change, Touched
 from ....ir.plural import and_more, counted
 
 __all__ = ["explanation_view", "lines"]
@@ -33,7 +34,10 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
     title = f"{found.node}: {found.operator}{where}"
     if found.skipped is not None:
         entries = f"{found.skipped.parameters:,} constant entries" if found.skipped.parameters else ""
-        told = _before(found) or [f"left as it is: {found.skipped.reason}"]
+        told, reason = _before(found), found.skipped.reason
+        if all(one.by.reason != reason for one in found.touched):
+            changed = any(one.inside or found.node in one.by.nodes for one in found.touched)
+            told.append(f"{'not split' if changed else 'left as it is'}: {reason}")
         yield title, [*told, *([entries] if entries else [])]
         return
     row = found.inspection
@@ -49,7 +53,32 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
 
 def _before(found: Explanation) -> list[str]:
     """What was done to it before anything was split."""
-    return [f"{one.became}, before anything is split: {one.reason}" for one in found.preparations]
+    return [line for one in found.touched for line in _told(one, found.node)]
+
+
+def _told(one: Touched, node: str) -> Iterator[str]:
+    """What a preparation made of a node, and what of it is another."""
+    named = node in one.by.nodes
+    if named or one.inside:
+        became = one.by.became if named else "gone" if one.gone else "changed"
+        yield f"{became}, before anything is split: {one.by.reason}"
+        yield from map(_changed, one.changes)
+    else:
+        yield from (f"{_changed(change)}, before anything is split: {one.by.reason}" for change in one.changes)
+
+
+def _changed(one: Change) -> str:
+    if one.what == "attribute":
+        return f"its attribute {one.name!r} has another value"
+    own = f"its {one.what} {one.name!r}"
+    if one.before is None or one.after is None:
+        return f"{own} is {'new' if one.before is None else 'gone'}"
+    before, after = _dims(one.before), _dims(one.after)
+    return f"{own}, {before}, holds other numbers" if before == after else f"{own} is {after} instead of {before}"
+
+
+def _dims(shape: Sequence[int | str | None]) -> str:
+    return " x ".join("?" if dim is None else str(dim) for dim in shape) if shape else "one number"
 
 
 def _likeness(row: Inspection, rows: str) -> list[str]:

@@ -16,7 +16,7 @@ from scission.runtime.compare import compare
 from scission.runtime.compare.compare import make_feeds
 from scission.runtime.compare.verdict import EquivalenceError
 from scission.runtime.inputs.inputs import InputError
-from scission.runtime.inputs.settings import settings_of
+from scission.runtime.inputs.sizes.settings import settings_of
 from scission.runtime.measure.bench import Bench
 
 ONE = Trials(provider="cpu", threads=1, seconds=0.01)

@@ -7,7 +7,7 @@ from onnx import helper as h
 from onnx import numpy_helper as nh
 
 from scission.runtime.inputs.inputs import UNNAMED, InputError, draw, index_bounds, load_npz
-from scission.runtime.inputs.size_search import trial_sizes
+from scission.runtime.inputs.sizes.size_search import trial_sizes
 from scission.runtime.ort.session import open_session
 from scission.runtime.ort.tensor_spec import TensorSpec
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from scission.ir.io.load import load
-from scission.runtime.inputs.room import Room
+from scission.runtime.inputs.sizes.room import Room
 from scission.runtime.inputs.spec import spec_of
 from scission.runtime.measure import duration
 from scission.runtime.measure.duration import timed_within

@@ -18,8 +18,8 @@ from scission import Trials
 from scission.ir.io.load import load
 from scission.models.matrices import mel
 from scission.runtime.compare.feeds import bench_feeds
-from scission.runtime.inputs.room import Room
-from scission.runtime.inputs.settings import settings_of, smaller_settings
+from scission.runtime.inputs.sizes.room import Room
+from scission.runtime.inputs.sizes.settings import settings_of, smaller_settings
 from scission.runtime.inputs.spec import spec_of
 from scission.runtime.notes import LoweredWarning
 from scission.runtime.ort import memory

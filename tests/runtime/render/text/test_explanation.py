@@ -80,7 +80,7 @@ def test_a_product_that_loses_channels_says_so_before_all_else():
     nodes.append(("MatMul", ["r", "V"], ["y"], {"name": "down"}))
     model = oracles.graph(nodes, {"x": ["m", 64]}, {"y": ["m", 64]}, {"W": W, "V": V})
     found = scission.explain(model, "up", **CPU)
-    assert [one.kind for one in found.preparations] == ["channels"]
+    assert [one.by.kind for one in found.touched] == ["channels"]
     assert text(found).splitlines()[1].startswith("  made smaller by channels that do nothing, before anything is")
     assert found.to_dict()["preparations"][0]["kind"] == "channels"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..ort.tensor_spec import TensorSpec
+from ...ort.tensor_spec import TensorSpec
 from .dimensions import Dimensions
 from .size_facts import Derived
 
@@ -56,7 +56,9 @@ def candidate_sizes(
     dimensions = _dimensions(spec, fixed, derived)
     found = itertools.chain(
         trial_sizes(spec, fixed, derived=derived),
-        filter(None, (dimensions.sizes({**dict.fromkeys(dimensions.free, 1), **one}) for one in _grouped(derived))),
+        filter(
+            None, (dimensions.sizes({**dict.fromkeys(dimensions.free, 1), **one}) for one in _grouped(derived, fixed))
+        ),
         trial_sizes(spec, fixed, limit=3),
         filter(None, map(dimensions.sizes, _others(dimensions.free, derived.hints if derived else ()))),
     )
@@ -74,8 +76,12 @@ def sizes_beyond(
             yield found
 
 
-def _grouped(derived: Derived | None) -> Sequence[Mapping[str, int]]:
-    return derived.groupings if derived is not None else ()
+def _grouped(derived: Derived | None, fixed: Mapping[str, int] | None) -> Sequence[Mapping[str, int]]:
+    """Sizes with which a Reshape would work, those first that follow from the fixed ones."""
+    if derived is None:
+        return ()
+    solved = [one.solved(fixed or {}) for one in derived.regrouped]
+    return [one for one in solved if one] + [*derived.groupings]
 
 
 def _dimensions(spec: Sequence[TensorSpec], fixed: Mapping[str, int] | None, derived: Derived | None) -> Dimensions:

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...ir.graph.shapes import Inference
-from ...ir.graph.sizes import Setting, open_dims
-from ...ir.io.load import Model
-from ..ort.memory import (
+from ....ir.graph.shapes import Inference
+from ....ir.graph.sizes import Setting, open_dims
+from ....ir.io.load import Model
+from ...ort.memory import (
     Footprint,
     NoMemoryError,
     fitting,
@@ -20,13 +20,13 @@ from ..ort.memory import (
     tell_lowered,
     weight_bytes,
 )
-from ..ort.tensor_spec import TensorSpec
-from .inputs import shape_of
+from ...ort.tensor_spec import TensorSpec
+from ..inputs import shape_of
+from ..spec import spec_of
 from .settings import given_sizes, settings_of, smaller_settings
-from .spec import spec_of
 
 if TYPE_CHECKING:
-    from ..ort.trials import Trials
+    from ...ort.trials import Trials
 
 __all__ = ["Room", "settings_within"]
 

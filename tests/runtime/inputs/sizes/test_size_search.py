@@ -13,12 +13,12 @@ from onnx import numpy_helper as nh
 import scission
 from scission.ir.io.load import load
 from scission.runtime.compare.feeds import candidate_feeds
-from scission.runtime.inputs.dimensions import Dimensions
 from scission.runtime.inputs.inputs import InputError
-from scission.runtime.inputs.runnable import runnable
-from scission.runtime.inputs.settings import sized
-from scission.runtime.inputs.size_facts import derive
-from scission.runtime.inputs.size_search import CANDIDATES, candidate_sizes
+from scission.runtime.inputs.sizes.dimensions import Dimensions
+from scission.runtime.inputs.sizes.runnable import runnable
+from scission.runtime.inputs.sizes.settings import sized
+from scission.runtime.inputs.sizes.size_facts import derive
+from scission.runtime.inputs.sizes.size_search import CANDIDATES, candidate_sizes
 from scission.runtime.inputs.spec import spec_of
 from scission.runtime.ort.library import SessionError
 from scission.runtime.ort.session import open_session

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import scission
 from scission.ir.io.load import load
 from scission.models.planted.products import build
-from scission.runtime.inputs.room import Room, settings_within
-from scission.runtime.inputs.settings import settings_of
+from scission.runtime.inputs.sizes.room import Room, settings_within
+from scission.runtime.inputs.sizes.settings import settings_of
 from scission.runtime.inputs.spec import spec_of
 from scission.runtime.notes import LoweredWarning
 from scission.runtime.ort.trials import Trials

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
-from ...ir.errors import ScissionError
-from ...ir.graph.constants import Constants
-from ...ir.graph.recurrent import GATES
-from ...ir.graph.shapes import infer_shapes, shape_of
-from ...ir.graph.sizes import extent
-from ...ir.io.load import Model
-from ...ir.io.tensors import graphs
-from ...ir.onnx_ir import onnx_ir as ir
-from .inputs import name_of
+from ....ir.graph.constants import Constants
+from ....ir.graph.recurrent import GATES
+from ....ir.graph.shapes import infer_shapes
+from ....ir.io.load import Model
+from ....ir.io.tensors import graphs
+from ....ir.onnx_ir import onnx_ir as ir
+from ..inputs import name_of
+from .regrouping import Dim, Regrouped, dims_of, groupings, integers_of, regrouped
 
 __all__ = ["Derived", "derive"]
 
-Dim: TypeAlias = "int | str | None"
 Pair: TypeAlias = "tuple[Dim, Dim]"
 Shapes: TypeAlias = "list[list[Dim] | None]"
 
@@ -51,12 +47,14 @@ PER_FEATURE = {
 class Derived:
     """known: symbols that can have one size only; ties: symbol to the one that it is as large as; hints: sizes that
     occur in the graph, most frequent first, one of which a symbol may need; groupings: sizes of several symbols with
-    which a Reshape to a fixed shape would work; limits: sizes that the graph compares with constants."""
+    which a Reshape to a fixed shape would work; regrouped: what those that always run demand; limits: sizes that the
+    graph compares with constants."""
 
     known: Mapping[str, int]
     ties: Mapping[str, str]
     hints: tuple[int, ...] = ()
     groupings: tuple[Mapping[str, int], ...] = ()
+    regrouped: tuple[Regrouped, ...] = ()
     limits: tuple[int, ...] = ()
 
 
@@ -70,11 +68,11 @@ def derive(model: Model, values: Mapping[str, npt.NDArray[Any]] | None = None) -
     graph = _holding(model.graph, values) if values else model.graph
     scratch = graph.clone()
     for value in scratch.graph.inputs:
-        dims = _dims(value) if value.const_value is None else None
+        dims = dims_of(value) if value.const_value is None else None
         if dims is not None:
             value.shape = ir.Shape([name_of(value.name or "", axis) if d is None else d for axis, d in enumerate(dims)])
     inputs = [value for value in scratch.graph.inputs if value.const_value is None]
-    symbols = {name for value in inputs for name in _dims(value) or () if isinstance(name, str)}
+    symbols = {name for value in inputs for name in dims_of(value) or () if isinstance(name, str)}
     if not symbols:
         return Derived(known={}, ties={})
     known: dict[str, int] = {}
@@ -90,7 +88,8 @@ def derive(model: Model, values: Mapping[str, npt.NDArray[Any]] | None = None) -
         known=known,
         ties=_rooted(tied),
         hints=_hints(graph, constants),
-        groupings=tuple(itertools.islice(_groupings(scratch, symbols), HINTS)),
+        groupings=tuple(itertools.islice(groupings(scratch, symbols), HINTS)),
+        regrouped=tuple(regrouped(scratch)),
         limits=_limits(graph, constants),
     )
 
@@ -122,22 +121,15 @@ def _collect(graph: ir.Model, symbols: set[str], known: dict[str, int], tied: li
 def _substitute(graph: ir.Model, known: Mapping[str, int], ties: Mapping[str, str]) -> None:
     """Say in the inputs what is known, so that more follows: inference keeps no symbol where two meet."""
     for value in graph.graph.inputs:
-        dims = _dims(value)
+        dims = dims_of(value)
         if dims is not None:
             named = [ties.get(dim, dim) if isinstance(dim, str) else dim for dim in dims]
             value.shape = ir.Shape([known.get(dim, dim) if isinstance(dim, str) else dim for dim in named])
 
 
-def _dims(value: ir.Value | None) -> list[Dim] | None:
-    if value is None:
-        return None
-    shape: Any = shape_of(value) or value.shape or (value.const_value.shape if value.const_value is not None else None)
-    return None if shape is None else [extent(dim) for dim in shape]
-
-
 def _demands(node: ir.Node) -> Iterator[Pair]:
     """Pairs of dimensions that must be equal for one node to run."""
-    shapes = [_dims(value) for value in node.inputs]
+    shapes = [dims_of(value) for value in node.inputs]
     if node.op_type in ELEMENTWISE:
         yield from _broadcast(shapes)
     if node.op_type in PER_FEATURE:
@@ -252,33 +244,13 @@ def _rooted(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     return {name: find(name) for name in root}
 
 
-def _groupings(graph: ir.Model, symbols: set[str]) -> Iterator[dict[str, int]]:
-    """Sizes of symbols where neighbouring entries of the fixed target of a Reshape, multiplied, are its dimensions."""
-    constants = Constants(graph)
-    for node in graph.graph.all_nodes():
-        dims = _dims(node.inputs[0]) if node.op_type == "Reshape" else None
-        target = _small(node.inputs[1], constants) if dims else []
-        while dims and target and target[0] == 0:  # is as it was
-            dims, target = dims[1:], target[1:]
-        if not dims or 0 in target or len(target) < len(dims):
-            continue
-        for cuts in itertools.combinations(range(1, len(target)), len(dims) - 1):
-            ends = [0, *cuts, len(target)]
-            sizes = [math.prod(target[first:last]) for first, last in itertools.pairwise(ends)]
-            pairs = [(dim, size) for dim, size in zip(dims, sizes, strict=True) if size > 0]  # -1 is whatever is left
-            if all(dim == size if isinstance(dim, int) else dim in symbols for dim, size in pairs):
-                found = {dim: size for dim, size in pairs if isinstance(dim, str)}
-                if found and all(found[dim] == size for dim, size in pairs if isinstance(dim, str)):
-                    yield found
-
-
 def _limits(graph: ir.Model, constants: Constants) -> tuple[int, ...]:
     """Sizes on both sides of the constants that something made of a Shape is compared with."""
     found: dict[int, None] = {}
     for node in graph.graph.all_nodes():
         if node.op_type in COMPARED and len(node.inputs) == 2:
             for one, other in itertools.permutations(node.inputs):
-                numbers = _small(other, constants) if one is not None and _is_size(one) else []
+                numbers = integers_of(other, constants) if one is not None and _is_size(one) else []
                 found |= {number + step: None for number in numbers for step in (1, 0) if number + step > 0}
     return tuple(found)[:HINTS]
 
@@ -302,7 +274,7 @@ def _hints(model: ir.Model, constants: Constants) -> tuple[int, ...]:
         for node in graph:
             if node.op_type in ("Reshape", "Expand", "Tile", "Slice", "Split") and len(node.inputs) > 1:
                 for value in node.inputs[1:]:
-                    counts.update(_small(value, constants))
+                    counts.update(integers_of(value, constants))
             counts.update(_left_over(node))
     for value in model.graph.outputs:
         counts.update(dim for dim in (value.shape if value.shape is not None else ()) if isinstance(dim, int))
@@ -313,24 +285,11 @@ def _left_over(node: ir.Node) -> list[int]:
     """What a product demands of its features, and that without what is known of a Concat that makes them."""
     if node.op_type not in ("MatMul", "Gemm", "FusedMatMul") or len(node.inputs) < 2:
         return []
-    weight, maker = _dims(node.inputs[1]), node.inputs[0].producer() if node.inputs[0] is not None else None
+    weight, maker = dims_of(node.inputs[1]), node.inputs[0].producer() if node.inputs[0] is not None else None
     whole = weight[0] if weight and len(weight) == 2 else None
     if not isinstance(whole, int):
         return []
     if maker is None or maker.op_type != "Concat":
         return [whole]
-    known = [dims[-1] for value in maker.inputs if (dims := _dims(value)) and isinstance(dims[-1], int)]
+    known = [dims[-1] for value in maker.inputs if (dims := dims_of(value)) and isinstance(dims[-1], int)]
     return [whole, whole - sum(known)]
-
-
-def _small(value: ir.Value | None, constants: Constants) -> list[int]:
-    """The entries of a constant that may be a shape; nothing where it is none."""
-    if value is None or value not in constants:
-        return []
-    try:
-        shape, dtype = constants.describe(value)
-        if math.prod(shape) > HINTS or dtype not in (ir.DataType.INT64, ir.DataType.INT32):
-            return []
-        return [int(one) for one in np.ravel(constants.read(value))]
-    except ScissionError:
-        return []

@@ -12,7 +12,7 @@ import scission
 from scission.ir.io.load import load
 from scission.runtime.compare.feeds import candidate_feeds
 from scission.runtime.inputs.inputs import InputError
-from scission.runtime.inputs.settings import given_sizes, turns_of
+from scission.runtime.inputs.sizes.settings import given_sizes, turns_of
 from scission.runtime.inputs.spec import spec_of
 from scission.runtime.ort.library import SessionError
 from scission.runtime.ort.session import open_session

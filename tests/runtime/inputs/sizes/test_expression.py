@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scission.runtime.inputs.expression import parse
+from scission.runtime.inputs.sizes.expression import parse
 
 WRITTEN = [
     ("past_sequence_length + 1", {"past_sequence_length": 5}, 6),

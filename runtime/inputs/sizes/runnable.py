@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ...ir.errors import Remedy, option
-from ..ort.library import SessionError
-from ..ort.session import Session
-from .canary import Canary
+from ....ir.errors import Remedy, option
+from ...ort.library import SessionError
+from ...ort.session import Session
+from ..canary import Canary
 from .size_search import TRIALS
 
 __all__ = ["runnable"]

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from ...ir.graph.sizes import InputError, Setting, open_dims, settings_at
-from ...ir.io.load import Model
-from ..ort.memory import halvings
-from ..ort.tensor_spec import TensorSpec, number_type
+from ....ir.graph.sizes import InputError, Setting, open_dims, settings_at
+from ....ir.io.load import Model
+from ...ort.memory import halvings
+from ...ort.tensor_spec import TensorSpec, number_type
+from ..drawing import Value, Wishes, filled, wished_sizes, wishes_of
+from ..inputs import UNNAMED
+from ..spec import spec_of
 from .dimensions import Dimensions
-from .drawing import Value, Wishes, filled, wished_sizes, wishes_of
-from .inputs import UNNAMED
 from .size_facts import Derived, derive
-from .spec import spec_of
 
 if TYPE_CHECKING:
-    from ..ort.trials import Trials
+    from ...ort.trials import Trials
 
 __all__ = ["Turn", "given_sizes", "settings_of", "settled_sizes", "sized", "smaller_settings", "turns_of"]
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ...ir.graph.sizes import require_known
-from ..ort.tensor_spec import TensorSpec
+from ....ir.graph.sizes import require_known
+from ...ort.tensor_spec import TensorSpec
+from ..inputs import UNNAMED
 from .expression import Expression, parse
-from .inputs import UNNAMED
 
 __all__ = ["Dimensions", "fixed_between"]
 
@@ -67,8 +67,12 @@ class Dimensions:
         return cls(names=names, given=given, known=fixed, ties=ties, formed=formed, free=tuple(free))
 
     def sizes(self, chosen: Mapping[str, int]) -> dict[str, int] | None:
-        """The size of every dimension, where the free ones are `chosen`; None where one would be smaller than 1."""
+        """The size of every dimension, where the free ones are `chosen`; None where one would be smaller than 1, or
+        another than the user gives."""
         sizes = dict(self.known) | dict(chosen)
+        said = {part for name in self.given if name in self.formed for part in self.formed[name].names} | {*self.given}
+        if any(sizes[name] != size for name, size in self.known.items() if name in said):
+            return None
         for name, other in self.ties.items():
             if name not in sizes and other in sizes:
                 sizes[name] = sizes[other]

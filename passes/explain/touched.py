@@ -1,0 +1,123 @@
+"""What became of one node of a model by its preparations, those included that are about its neighbours.
+
+A bias that loses channels, and takes in what those added, belongs to a node that no preparation names.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ...ir.findings.touched import Change, Shape, Touched
+from ...ir.graph.linear import scopes
+from ...ir.graph.shapes import infer_shapes, shape_of
+from ...ir.graph.sizes import extent
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.preparation import Preparation
+from ..rewrite.preparations import prepared
+
+__all__ = ["address_before", "touched_by"]
+
+MARK = "scission.asked"  # in copies that are thrown away
+
+
+def touched_by(model: ir.Model, preparations: Sequence[Preparation], address: str) -> tuple[Touched, ...]:
+    """What preparations did to the node of an address of the model, in order, until one took it away."""
+    return tuple(_touched(model, preparations, address)) if preparations else ()
+
+
+def address_before(model: ir.Model, preparations: Sequence[Preparation], address: str) -> str | None:
+    """The address in the model of a node that preparations have left, by its address in what they left; None for one
+    that they made."""
+    if not preparations:
+        return address
+    marked = model.clone()
+    for own, node in _nodes(marked).items():
+        node.metadata_props[MARK] = own
+    found = _nodes(prepared(marked, preparations)).get(address)
+    return found.metadata_props.get(MARK) if found is not None else None
+
+
+def _touched(model: ir.Model, preparations: Sequence[Preparation], address: str) -> Iterator[Touched]:
+    before = model.clone()
+    infer_shapes(before)
+    node = _nodes(before).get(address)
+    if node is None:
+        return
+    node.metadata_props[MARK] = address
+    for _, kind in itertools.groupby(preparations, key=lambda one: one.kind):
+        found = tuple(kind)
+        left = prepared(before, found)
+        infer_shapes(left)  # what it says of values that were cut is of those before
+        if len(found) > 1 and _difference(node, _marked(left)) is not None:  # which of them?
+            for one in found:
+                then = _marked(prepared(before, (one,)))
+                if (told := _difference(node, then)) is not None:
+                    yield Touched(by=one, gone=then is None, changes=told)
+        elif (told := _difference(node, _marked(left))) is not None:
+            yield Touched(by=found[0], gone=_marked(left) is None, changes=told)
+        before, after = left, _marked(left)
+        if after is None:
+            return
+        node = after
+
+
+def _nodes(model: ir.Model) -> dict[str, ir.Node]:
+    return {address: node for scope in scopes(model) for node, address in scope.addresses.items()}
+
+
+def _marked(model: ir.Model) -> ir.Node | None:
+    """The node that bears the mark; none where several do, for then it was written anew."""
+    found = [node for node in _nodes(model).values() if MARK in node.metadata_props]
+    return found[0] if len(found) == 1 else None
+
+
+def _difference(before: ir.Node, after: ir.Node | None) -> tuple[Change, ...] | None:
+    """What changed of a node, nothing where all of it is another; None where it is the same."""
+    if after is None or (before.op_type, before.domain) != (after.op_type, after.domain):
+        return ()
+    found = [*_constants(before, after), *_attributes(before, after), *_results(before, after)]
+    return tuple(found) or None
+
+
+def _constants(before: ir.Node, after: ir.Node) -> Iterator[Change]:
+    for one, other in itertools.zip_longest(before.inputs, after.inputs):
+        was, now = _constant(one), _constant(other)
+        if (was or now) and (was is None or now is None or was.name != now.name):
+            named = was or now
+            yield Change(what="constant", name=str(named and named.name), before=_shape(was), after=_shape(now))
+
+
+def _attributes(before: ir.Node, after: ir.Node) -> Iterator[Change]:
+    for name in sorted(before.attributes.keys() | after.attributes.keys()):
+        one, other = before.attributes.get(name), after.attributes.get(name)
+        if one is None or other is None or (str(one.value) != str(other.value) and not _holds_graphs(one)):
+            yield Change(what="attribute", name=name)
+
+
+def _results(before: ir.Node, after: ir.Node) -> Iterator[Change]:
+    for one, other in zip(before.outputs, after.outputs, strict=False):
+        was, now = _shape(one), _shape(other)
+        if was is not None and now is not None and was != now:
+            yield Change(what="result", name=str(one.name), before=was, after=now)
+
+
+def _constant(value: ir.Value | None) -> ir.Value | None:
+    """A value that is a constant, of the graph or of an operator that only holds one."""
+    if value is None:
+        return None
+    maker = value.producer()
+    return value if value.const_value is not None or (maker is not None and maker.op_type == "Constant") else None
+
+
+def _shape(value: ir.Value | None) -> Shape:
+    if value is None:
+        return None
+    held = value.const_value
+    shape: Any = held.shape if held is not None else shape_of(value)
+    return None if shape is None else tuple(map(extent, shape))
+
+
+def _holds_graphs(attribute: ir.Attr) -> bool:
+    return attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
