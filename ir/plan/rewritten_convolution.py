@@ -1,4 +1,4 @@
-"""Convolutions as they are fastest: written as such, over smaller windows, with what is added to them inside."""
+"""Convolutions as they are fastest: written as such, over smaller windows, with what follows inside."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class ConvolutionForm(StrEnum):
 
     FOURIER = "fourier"  # the Fourier transforms of windows of a signal become one
     WINDOW = "window"  # the borders of its window where every weight is zero go
+    ACTIVATION = "activation"  # a hard sigmoid behind one that is written out becomes that operator
     BIAS = "bias"  # what is added behind operators that move elements becomes its bias, and functions come before them
 
 
@@ -33,6 +34,7 @@ TOLD = {
     ConvolutionForm.FOURIER: ("Fourier transform", "written as a convolution"),
     ConvolutionForm.WINDOW: ("convolution", "over a smaller window"),
     ConvolutionForm.BIAS: ("convolution", "with what followed inside"),
+    ConvolutionForm.ACTIVATION: ("hard sigmoid", "in one operator"),
 }
 
 
@@ -41,7 +43,7 @@ class RewrittenConvolution(Preparation):
     """A convolution in another form, see `ConvolutionForm`; sha256: of the constants that it is made of."""
 
     kind: ClassVar[str] = "convolutions"
-    became: ClassVar[str] = "written as the convolution that is fastest"
+    became: ClassVar[str] = "written in the form that is fastest"
     form: ConvolutionForm
     sha256: str
 

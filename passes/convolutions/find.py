@@ -20,14 +20,15 @@ from ..lowering.prices import MARGIN
 from ..lowering.target import Target
 from .bias import LateBias, late_bias
 from .fourier import Fourier, fourier
+from .hard_sigmoid import HardSigmoid, hard_sigmoid
 from .window import SmallerWindow, smaller_window
 
 __all__ = ["Found", "find", "seen"]
 
-Found: TypeAlias = Fourier | SmallerWindow | LateBias
+Found: TypeAlias = Fourier | SmallerWindow | LateBias | HardSigmoid
 
 # The gain below which one stays as it is: what comes inside of a convolution is left out, whatever else that takes.
-LEAST = {ConvolutionForm.FOURIER: MARGIN, ConvolutionForm.WINDOW: MARGIN, ConvolutionForm.BIAS: 1.0}
+LEAST = dict.fromkeys(ConvolutionForm, MARGIN) | {ConvolutionForm.BIAS: 1.0}
 
 
 def find(model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...]]) -> tuple[RewrittenConvolution, ...]:
@@ -35,7 +36,7 @@ def find(model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...
 
     sized: finds the sizes that they are predicted for.
     """
-    if not any(node.op_type == "STFT" or node.op_type in CONVOLUTIONS for node in model.graph):
+    if not any(node.op_type in CONVOLUTIONS or node.op_type in ("STFT", "Clip") for node in model.graph):
         return ()
     copy, scope, _, found = seen(model)
     activations = Activations(copy, sized)
@@ -49,9 +50,16 @@ def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Found]]:
     copy, _ = inline(model, ())
     infer_shapes(copy)
     scope, constants = next(scopes(copy)), Constants(copy)
-    looks = (fourier, smaller_window, late_bias)
+    looks = (fourier, smaller_window, late_bias, hard_sigmoid)
     options = [look(node, constants) for node in scope.graph for look in looks]
-    return copy, scope, constants, [one for one in options if one is not None]
+    found = [one for one in options if one is not None]
+    inside = {node for one in found if isinstance(one, LateBias) for node in one.nodes}
+    return copy, scope, constants, [one for one in found if _is_free(one, inside)]
+
+
+def _is_free(one: Found, inside: set[ir.Node]) -> bool:
+    """Whether no operator of a hard sigmoid comes to stand inside of a convolution."""
+    return not isinstance(one, HardSigmoid) or inside.isdisjoint(one.nodes)
 
 
 def _gain(one: Found, activations: Activations, target: Target) -> float:

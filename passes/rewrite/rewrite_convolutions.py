@@ -15,6 +15,7 @@ from ...ir.plan.rewritten_convolution import RewrittenConvolution
 from ..convolutions.bias import LateBias
 from ..convolutions.find import Found, seen
 from ..convolutions.fourier import Fourier
+from ..convolutions.hard_sigmoid import HardSigmoid
 from ..convolutions.window import SmallerWindow
 from ..lowering.nodes.emitter import Emitter, Names
 from ..lowering.nodes.sharing import Sharing
@@ -55,6 +56,8 @@ def _write(one: Found, emitter: Emitter) -> None:
             _crop(one, emitter)
         case LateBias():
             _move_inside(one, emitter)
+        case HardSigmoid():
+            _as_operator(one, emitter)
 
 
 def _transform(one: Fourier, emitter: Emitter) -> None:
@@ -124,6 +127,20 @@ def _move_inside(one: LateBias, emitter: Emitter) -> None:
         result.name = emitter.names.fresh(f"{result.name}/biased")  # it is another value than it was
     if one.function is not None:
         _function_behind(node, one.function, one.constants, emitter)
+
+
+def _as_operator(one: HardSigmoid, emitter: Emitter) -> None:
+    """A hard sigmoid as one operator, times what it is taken of where it was."""
+    graph, old = one.node.graph, one.node.outputs[0]
+    assert graph is not None
+    result = emitter.one("HardSigmoid", [one.source], "sigmoid", alpha=1 / one.height, beta=one.added / one.height)
+    if one.times is not None:
+        result = emitter.one("Mul", [one.source, result], "sigmoid")
+    graph.insert_before(one.node, emitter.nodes)
+    inherit(result, old)
+    result.name, result.type, result.shape, old.name = old.name, old.type, old.shape, None
+    ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)
+    graph.remove(one.nodes[::-1], safe=True)
 
 
 def _function_behind(node: ir.Node, function: ir.Node, constants: Constants, emitter: Emitter) -> None:

@@ -15,6 +15,9 @@ def in_body(model: onnx.ModelProto, op: str, *, weights_outside: bool = False) -
     inner.CopyFrom(model)
     graph = inner.graph
     inputs, weights = list(graph.input), list[TensorProto]()
+    unique = {one.name: one for one in graph.output}  # a body has no output twice
+    del graph.output[:]
+    graph.output.extend(unique.values())
     results = [f"result{at}" for at, _ in enumerate(graph.output)]
     if weights_outside:
         weights = [one for one in graph.initializer if one.data_type != TensorProto.INT64]

@@ -6,7 +6,10 @@ import numpy as np
 import oracles
 import pytest
 from convolved import rewritten, steps_of, transform
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import helper
+from random_convolutions import random_convolution, random_transform
 
 import scission
 from scission import PlanError
@@ -62,3 +65,25 @@ def test_a_wrong_kernel_is_no_less_wrong_for_that():
     weights[:400] *= 1.0005
     kernel.raw_data = weights.tobytes()
     assert not scission.check(model, changed).equal
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 1 << 20), st.booleans())
+def test_random_convolutions_compute_the_same_in_another_form(seed, optimised):
+    model, feeds = random_convolution(seed)
+    before = oracles.runs(model, feeds, optimised=optimised)
+    if before is None:  # the input is shorter than the window
+        return
+    changed, _ = rewritten(model)
+    assert oracles.interface(changed) == oracles.interface(model)
+    oracles.assert_close(before, oracles.run(changed, feeds, optimised))
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 1 << 20), st.booleans())
+def test_random_transforms_are_what_they_are_exactly(seed, optimised):
+    model, signal, exact = random_transform(seed)
+    changed, forms = rewritten(model)
+    assert forms == ["fourier"]
+    (found,) = oracles.run(changed, {"x": signal}, optimised)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=3e-6 * max(1, np.abs(exact).max()))
