@@ -1,5 +1,6 @@
 """A weight as a graph: its edges, their components, and the Boolean closure of a relation.
 
 Entry: `bipartite.components`.
-May import: ir, ir.findings, passes.connectivity.tensor_cores.
+May import: ir, ir.findings, passes.connectivity.tensor_cores,
+passes.connectivity.transfer.
 """

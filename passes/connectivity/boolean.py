@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ...ir.relation import Relation
 from .device import DeviceError, pick_device
 from .tensor_cores import products
+from .transfer.masks import mask_on, unpacked
 
 if TYPE_CHECKING:
     import torch
@@ -38,11 +39,10 @@ def as_tensor(matrix: Tensor | Relation | npt.NDArray[Any], device: str | torch.
         target = matrix.device if device is None else pick_device(device)
         return matrix.to(target).to(torch.bool)
     target = pick_device(device)
+    if target.type != "cpu" and len(matrix.shape) == 2:
+        return mask_on(target, matrix)
     if isinstance(matrix, Relation):
-        octets = torch.from_numpy(matrix.words.view(np.uint8)).to(target)  # an eighth of the bytes travels
-        shifts = torch.arange(8, device=target, dtype=torch.uint8)
-        bits = (octets[:, :, None] >> shifts) & 1
-        return bits.view(torch.bool).reshape(len(octets), octets.shape[1] * 8)[:, : matrix.shape[1]]
+        return unpacked(torch.from_numpy(matrix.words.view(np.uint8)).to(target), matrix.shape[1])
     return torch.from_numpy(np.ascontiguousarray(matrix).astype(bool, copy=False)).to(target)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -13,6 +12,8 @@ import numpy.typing as npt
 
 from ....ir.foreign import is_out_of_memory
 from ..bipartite import Components, components
+from ..transfer.link import Event, Link, link_to
+from ..transfer.ring import Job, Ring, spans
 from .components import Pending, edges_on_device, finish, is_supported, join
 from .permutation import as_components, permutation
 
@@ -25,7 +26,6 @@ Tensor: TypeAlias = "torch.Tensor"
 Array: TypeAlias = "npt.NDArray[Any]"
 Key = TypeVar("Key")
 FLIGHT = 4  # weights on the device at once
-STAGES = 3  # pinned buffers that weights are copied into, by as many threads
 ENOUGH = 0.8  # of the device's free memory
 
 
@@ -46,8 +46,8 @@ def stream_components(
 ) -> Iterator[tuple[Key, Array, Components]]:
     """(key, weight, its components) for every (key, weight (K, N)), in order; the same as `components` gives.
 
-    Weights are read from the iterable a few ahead, copied once, and freed when their turn is over. What the device
-    cannot hold, or is of another type, the CPU analyses.
+    Weights are taken from the iterable a few ahead, as far as a ring of buffers reaches, copied once, and freed when
+    their turn is over. What the device cannot hold, or is of another type, the CPU analyses.
     """
     queue: deque[_InFlight[Key]] = deque()
     for started in _started(weights, device):
@@ -58,65 +58,75 @@ def stream_components(
         yield _finished(queue.popleft())
 
 
+@dataclass(slots=True, eq=False)
+class _Arriving(Generic[Key]):
+    """A weight on its way: where it is to lie on the device, and the event of the last copy."""
+
+    key: Key
+    weight: Array
+    fits: bool
+    octets: Tensor | None = None
+    event: Event = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part(Generic[Key]):
+    """Some consecutive octets of a weight."""
+
+    owner: _Arriving[Key]
+    start: int
+    stop: int
+    last: bool
+
+
 def _started(weights: Iterable[tuple[Key, Array]], device: torch.device) -> Iterator[_InFlight[Key]]:
-    if device.type != "cuda":
-        import torch
+    """Weights in pieces through a ring: threads read them, copies run beside what is computed of the one before."""
+    link = link_to(device)
 
-        for key, weight in weights:
-            if not is_supported(weight):
-                yield _InFlight(key, weight)
-                continue
-            stored = _stored(weight)
-            octets = torch.from_numpy(np.array(stored).view(np.uint8).reshape(-1)).to(device)
-            yield _launched(key, weight, octets)
-        return
-    yield from _copied(weights, device)
-
-
-def _copied(weights: Iterable[tuple[Key, Array]], device: torch.device) -> Iterator[_InFlight[Key]]:
-    """Weights through pinned buffers: threads fill them, a stream of its own copies them, the main one computes."""
-    import torch
-
-    copying = torch.cuda.Stream(device)
-    buffers: list[Tensor] = [torch.empty(0, dtype=torch.uint8)] * STAGES
-    free: list[Any] = [None] * STAGES  # the event after which a buffer may be filled again
-    waiting: deque[tuple[Key, Array, int, Future[None] | None]] = deque()
-
-    def fill(slot: int, stored: Array) -> None:
-        if free[slot] is not None:
-            free[slot].synchronize()
-        if buffers[slot].numel() < stored.nbytes:
-            buffers[slot] = torch.empty(stored.nbytes, dtype=torch.uint8, pin_memory=True)
-        buffers[slot].numpy()[: stored.nbytes] = stored.view(np.uint8).reshape(-1)
-
-    def launch(key: Key, weight: Array, slot: int, filled: Future[None] | None) -> _InFlight[Key]:
-        if filled is None:
-            return _InFlight(key, weight)
+    def send(part: _Part[Key], octets: Tensor) -> Event:
+        owner = part.owner
+        if not owner.fits:
+            return None
         try:
-            filled.result()
-            with torch.cuda.stream(copying):
-                octets = torch.empty(weight.nbytes, dtype=torch.uint8, device=device)
-                octets.copy_(buffers[slot][: weight.nbytes], non_blocking=True)
-                free[slot] = copying.record_event()
-            current = torch.cuda.current_stream(device)
-            current.wait_event(free[slot])
-            octets.record_stream(current)
-            return _launched(key, weight, octets)
+            if owner.octets is None:
+                owner.octets = link.room(owner.weight.nbytes)
+            owner.event = link.copy(octets, owner.octets[part.start : part.stop])
         except RuntimeError as error:
             _refuse_unless_full(error)
-            torch.cuda.empty_cache()
-            return _InFlight(key, weight)
+            owner.fits, owner.octets = False, None
+        return owner.event
 
-    with ThreadPoolExecutor(STAGES) as pool:
-        slot = 0
-        for key, weight in weights:
-            if len(waiting) == STAGES:
-                yield launch(*waiting.popleft())
-            fits = is_supported(weight) and _fits(weight, device)
-            waiting.append((key, weight, slot, pool.submit(fill, slot, _stored(weight)) if fits else None))
-            slot = (slot + 1) % STAGES
-        while waiting:
-            yield launch(*waiting.popleft())
+    for part in Ring(link).run(_jobs(weights, device), send):
+        if part.last:
+            yield _launched_or_left(part.owner, link)
+
+
+def _jobs(weights: Iterable[tuple[Key, Array]], device: torch.device) -> Iterator[Job[_Part[Key]]]:
+    for key, weight in weights:
+        owner = _Arriving(key, weight, is_supported(weight) and _fits(weight, device))
+        octets = _stored(weight).view(np.uint8).reshape(-1) if owner.fits else np.zeros(0, np.uint8)
+        for start, stop in spans(octets.size) if owner.fits else ((0, 0),):
+            yield Job(_Part(owner, start, stop, stop == octets.size), stop - start, _reader(octets[start:stop]))
+
+
+def _reader(octets: npt.NDArray[np.uint8]) -> Callable[[npt.NDArray[np.uint8]], None]:
+    """What reads octets into a buffer: out of a file, where they are mapped."""
+
+    def fill(buffer: npt.NDArray[np.uint8]) -> None:
+        buffer[:] = octets
+
+    return fill
+
+
+def _launched_or_left(arrived: _Arriving[Key], link: Link) -> _InFlight[Key]:
+    if arrived.octets is None:
+        return _InFlight(arrived.key, arrived.weight)
+    try:
+        link.arrive(arrived.octets, arrived.event)
+        return _launched(arrived.key, arrived.weight, arrived.octets)
+    except RuntimeError as error:
+        _refuse_unless_full(error)
+        return _InFlight(arrived.key, arrived.weight)
 
 
 def _stored(weight: Array) -> Array:
@@ -131,6 +141,8 @@ def _is_turned(weight: Array) -> bool:
 def _fits(weight: Array, device: torch.device) -> bool:
     import torch
 
+    if device.type != "cuda":
+        return True
     smaller = min(weight.shape)
     needed = weight.nbytes + (weight.dtype.itemsize + 4) * weight.size + 12 * smaller * smaller
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -139,9 +151,12 @@ def _fits(weight: Array, device: torch.device) -> bool:
 
 
 def _refuse_unless_full(error: RuntimeError) -> None:
-    """Memory that somebody else took, on the device or for pinned buffers, is no reason to fail: the CPU is there."""
+    """Memory of the device that somebody else took is no reason to fail: the CPU is there."""
+    import torch
+
     if not is_out_of_memory(error):
         raise error
+    torch.cuda.empty_cache()
 
 
 def _launched(key: Key, weight: Array, octets: Tensor) -> _InFlight[Key]:

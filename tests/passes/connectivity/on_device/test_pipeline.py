@@ -2,14 +2,18 @@ import numpy as np
 import pytest
 import torch
 from digraphs import CUDA
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from late_link import LateLink
 from ml_dtypes import bfloat16
 
 from scission.models.matrix import weight
 from scission.passes.connectivity.bipartite import components
+from scission.passes.connectivity.on_device import pipeline
 from scission.passes.connectivity.on_device.components import is_supported
 from scission.passes.connectivity.on_device.pipeline import FLIGHT, stream_components
+from scission.passes.connectivity.transfer import ring
+from scission.passes.connectivity.transfer.ring import PIECE
 
 TYPES = (np.float64, np.float32, np.float16, bfloat16)
 
@@ -68,55 +72,61 @@ def test_few_weights_are_held_at_once():
 
     def weights():
         nonlocal taken
-        for index in range(20):
+        for index in range(60):
             taken += 1
             yield index, np.ones((3, 3), np.float32)
 
     for done, _ in enumerate(stream_components(weights(), torch.device("cpu")), start=1):
-        assert taken - done < FLIGHT
-
-
-class _Clock:
-    """Pretends to be a CUDA stream or event; copies made before an event are done when somebody waits for it."""
-
-    def __init__(self, *_):
-        self.waited = False
-
-    def record_event(self):
-        return _Clock()
-
-    def wait_event(self, event):
-        event.waited = True
-
-    def synchronize(self):
-        assert self.waited, "a buffer is filled again before anybody has read it"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
+        assert taken - done < FLIGHT + ring.THREADS + ring.AHEAD
 
 
 @pytest.mark.parametrize("free", [0, 1 << 40])
-@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 12))
-def test_pinned_buffers_are_filled_again_only_when_read(free, seed, count):
-    """The pipeline of copies, with a pretended device; the real one is tested where there is CUDA."""
-    real_empty = torch.empty
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 12), piece=st.sampled_from([16, 100, PIECE]))
+def test_copies_that_come_late_change_nothing(free, seed, count, piece):
+    """The pipeline with a device whose copies are made when somebody waits; the real one is tested where it is."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("Stream", "Event"):
-            patch.setattr(torch.cuda, name, _Clock)
-        patch.setattr(torch.cuda, "stream", lambda stream: stream)
-        patch.setattr(torch.cuda, "current_stream", _Clock)
-        patch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
-        for name in ("memory_reserved", "memory_allocated"):
-            patch.setattr(torch.cuda, name, lambda device: 0)
-        patch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
-        patch.setattr(
-            torch, "empty", lambda *shape, dtype, device=None, pin_memory=False: real_empty(*shape, dtype=dtype)
-        )
+        patch.setattr(pipeline, "link_to", lambda device: LateLink())
+        patch.setattr(pipeline, "spans", lambda size: ring.spans(size, piece))
+        patch.setattr(pipeline, "_fits", lambda weight, device: weight.nbytes <= free)
         given_ = list(enumerate(matrices(np.random.default_rng(seed), count)))
-        found = list(stream_components(iter(given_), torch.device("cuda")))
+        found = list(stream_components(iter(given_), torch.device("cpu")))
     assert [key for key, _, _ in found] == list(range(count))
     for (_, W), (_, _, got) in zip(given_, found, strict=True):
         same(got, components(W))
+
+
+@pytest.mark.parametrize("lacking", ["room", "copy"])
+def test_a_full_device_leaves_weights_to_the_cpu(lacking):
+    calls = 0
+
+    def full(*given):
+        nonlocal calls
+        calls += 1
+        if calls % 2:
+            raise RuntimeError("CUDA error: out of memory")
+        return getattr(LateLink, lacking)(link, *given)
+
+    link = LateLink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(link, lacking, full)
+        patch.setattr(pipeline, "link_to", lambda device: link)
+        given_ = list(enumerate(matrices(np.random.default_rng(3), 9)))
+        found = list(stream_components(iter(given_), torch.device("cpu")))
+    assert calls >= 9
+    for (_, W), (_, _, got) in zip(given_, found, strict=True):
+        same(got, components(W))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(link, "room", lambda size: 1 / 0)
+        patch.setattr(pipeline, "link_to", lambda device: link)
+        with pytest.raises(ZeroDivisionError):
+            list(stream_components(iter(given_), torch.device("cpu")))
+
+
+def test_a_weight_fits_where_those_in_flight_do(monkeypatch):
+    weight = np.ones((64, 64), np.float32)
+    for name in ("memory_reserved", "memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: 0)
+    for free, fits in ((1 << 30, True), (1 << 10, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
+        assert pipeline._fits(weight, torch.device("cuda")) == fits
