@@ -11,6 +11,7 @@ from ..graph.skipped import Skipped
 from ..plain import plain
 from ..reason import Reason
 from .inspection import Inspection
+from .recording import RecordingObstacle
 from .touched import Touched
 
 __all__ = ["Explanation", "Glue", "Percolation", "Trial", "UnknownNodeError"]
@@ -89,7 +90,8 @@ class Explanation:
     """One operator of a model explained.
 
     inspection: what it is like, None where it is no linear; skipped: why it is none; touched: what was done to it
-    before, of which the rest tells; rows: what its activation rows are
+    before, of which the rest tells; recording: what of it keeps the model from being recorded as a CUDA graph, looked
+    for where it is planned for CUDA; rows: what its activation rows are
     made of, as in '12,544 = 4 x 56 x 56 (batch 4)'; trials: what was tried, in order;
     percolation: what would make it fall apart, None where the weight has no edge or cannot be read; glue: what holds
     its parts together, nothing where there is nothing to tell.
@@ -102,6 +104,7 @@ class Explanation:
     inspection: Inspection | None = None
     skipped: Skipped | None = None
     touched: tuple[Touched, ...] = ()
+    recording: tuple[RecordingObstacle, ...] = ()
     rows: str = ""
     trials: tuple[Trial, ...] = ()
     percolation: Percolation | None = None
@@ -127,6 +130,7 @@ class Explanation:
                 }
                 for one in self.touched
             ],
+            "recording": [one.to_dict() for one in self.recording],
             "rows": self.rows,
             "trials": [one.to_dict() for one in self.trials],
             "percolation": self.percolation and plain(asdict(self.percolation)),

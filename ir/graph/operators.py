@@ -6,7 +6,7 @@ the operator of ONNX; operators of ONNX Runtime's own domain are known where `MI
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 
 from ..onnx_ir import onnx_ir as ir
 
@@ -101,9 +101,21 @@ MOVING_SIZES = frozenset({"Concat", "Gather", "Identity", "Slice", "Squeeze", "U
 # What else is computed from sizes: positions, targets of Expand, scales of attention.
 FUNCTIONS_OF_SIZES = ARITHMETIC_OF_SIZES | COMPARING | {"Abs", "And", "Ceil", "ConstantOfShape", "Expand", "Floor"}
 FUNCTIONS_OF_SIZES |= {"Neg", "Not", "Or", "Range", "Sqrt", "Tile", "Transpose", "Where"}
+# Operands by which ONNX Runtime's kernels for CUDA learn sizes, on the CPU.
+READ_ON_CPU: dict[str, Collection[int]] = {
+    **dict.fromkeys(("Reshape", "Expand", "Tile", "Squeeze", "Unsqueeze", "Split", "TopK", "Trilu", "CumSum"), (1,)),
+    **dict.fromkeys(REDUCING, (1,)),
+    **dict.fromkeys(("Slice", "Resize", "Pad"), range(1, 5)),
+    "OneHot": (1,),
+    "Upsample": (1,),
+    "ConstantOfShape": (0,),
+    "Range": range(3),
+}
 DRAWING = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"})
 DRAWING |= {"RandomUniformLike"}  # random numbers, from an attribute `seed` that is a float
 LOOPS = frozenset({"Loop", "Scan"})
+CONTROL_FLOW = LOOPS | {"If"}
+SIZED_BY_DATA = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # how much they find is not known
 # Never folded. ONNX's reference implementation ignores some attributes of the recurrent ones.
 IMPURE = DRAWING | LOOPS | RECURRENT | {"Dropout", "If", "SequenceMap", "Optional"}
 

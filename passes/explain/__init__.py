@@ -3,5 +3,5 @@
 Entry: `explain.explain_node`.
 May import: ir, ir.axes, ir.findings, ir.graph, ir.io, ir.plan, passes.connectivity, passes.decompose,
   passes.decompose.cover, passes.forests, passes.lowering, passes.lowering.linear, passes.lowering.recurrent,
-  passes.planning, passes.rewrite.
+  passes.planning, passes.rewrite, passes.rewrite.static.
 """

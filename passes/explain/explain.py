@@ -10,6 +10,7 @@ from typing import Any
 from ...ir.errors import INSPECT
 from ...ir.findings.explanation import Explanation, Percolation, UnknownNodeError
 from ...ir.findings.inspection import Inspected
+from ...ir.findings.recording import RecordingObstacle
 from ...ir.findings.touched import Touched
 from ...ir.graph.addressing import meant
 from ...ir.graph.functions import weight_takers
@@ -33,6 +34,7 @@ from ..planning.inspect import inspect_model, scopes_of
 from ..planning.settings import PlanSettings
 from ..rewrite.preparations import prepared
 from ..rewrite.prepare import planned_view
+from ..rewrite.static.obstacles import recording_obstacles
 from .states import percolation_of_states, random_density, trials_of_states
 from .touched import address_before, touched_by
 from .trials import Case, analysis_of, first_named, stayed_apart, trials
@@ -65,7 +67,8 @@ def explain_node(
     known: dict[str, Any] = {}
     found = inspect_model(model, settings, sized=sized, progress=progress, observe=known.__setitem__)
     with phase("explain"):
-        return _explained(model, node, found, known, (settings or PlanSettings()).target, seed)
+        told = _explained(model, node, found, known, (settings or PlanSettings()).target, seed)
+        return replace(told, recording=_recording(model, told.node, found.plan))
 
 
 def _explained(
@@ -122,6 +125,13 @@ def _explained(
         ),
         glue=tuple(one for one in glue if one is not None),
     )
+
+
+def _recording(model: Model, node: str, plan: Plan) -> tuple[RecordingObstacle, ...]:
+    """What about a node keeps the prepared model from being recorded as a CUDA graph, where it is planned for CUDA."""
+    if plan.provider != "cuda":
+        return ()
+    return tuple(one for one in recording_obstacles(prepared(model.graph, plan.preparations)) if one.node == node)
 
 
 def _gone(node: str, touched: Sequence[Touched], operators: Mapping[str, ir.Node]) -> Skipped | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 
+from ...ir.graph.operators import CONTROL_FLOW, SIZED_BY_DATA
 from ...ir.reason import Cause, Reason
 from .library import EXECUTION_PROVIDER, SessionError
 from .session import Session
@@ -17,8 +18,6 @@ from .tensor_spec import number_type
 __all__ = ["LeftCuda", "graph_problem", "left_cuda", "placement"]
 
 ASSIGNMENT = "get_provider_graph_assignment_info"  # a method of onnxruntime's sessions from 1.24 on
-CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
-SIZED_BY_DATA = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # they read a size back from the GPU
 
 
 def placement(session: Session) -> dict[str, str]:

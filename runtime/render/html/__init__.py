@@ -2,6 +2,6 @@
 
 Entry: `report.report`.
 May import: ir, ir.findings, ir.graph, ir.io, ir.plan, passes.connectivity, passes.decompose, passes.decompose.cover,
-  passes.diff, passes.planning, passes.rewrite, runtime, runtime.compare, runtime.measure, runtime.ort,
-  runtime.pipeline, runtime.render, runtime.render.picture, runtime.render.text, runtime.weights.
+  passes.diff, passes.planning, passes.rewrite, passes.rewrite.static, runtime, runtime.compare, runtime.measure,
+  runtime.ort, runtime.pipeline, runtime.render, runtime.render.picture, runtime.render.text, runtime.weights.
 """

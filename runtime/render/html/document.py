@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ....ir.brief import brief
 from ....ir.findings.difference import Difference, Totals
 from ....ir.findings.inspection import Inspected
+from ....ir.findings.recording import RecordingObstacle, told_of_recording
 from ....ir.plan.plan import Plan, told
 from ....ir.plural import counted
 from ...measure.comparison import Speed
@@ -54,8 +55,9 @@ class Report:
     changed: name of the rewritten model, '' where there is none and the plan says what would be done; carried_out: the
     SHA-256 of the plan that it says it was made by, '' where it says none;
     verdict, benches, difference: of the two models, None and nothing where they were not compared; machine: that the
-    report was made on; made: when, UTC; command: the line that makes it again; untimed: why there is no bench though
-    one was wanted, '' where there is one or none was.
+    report was made on; made: when, UTC; command: the line that makes it again; recording: what keeps the model that the
+    plan is about from being recorded as a CUDA graph, looked for where it is planned for CUDA; untimed: why there is no
+    bench though one was wanted, '' where there is one or none was.
     """
 
     about: About
@@ -72,6 +74,7 @@ class Report:
     made: str
     command: str
     untimed: str = ""
+    recording: tuple[RecordingObstacle, ...] = ()
 
     __repr__ = brief
 
@@ -149,6 +152,7 @@ class Report:
             "check": self.verdict.to_dict() if self.verdict else None,
             "bench": [bench.to_dict() for bench in self.benches],
             "untimed": self.untimed,
+            "recording": [one.to_dict() for one in self.recording],
             "difference": self.difference.to_dict() if self.difference else None,
             "machine": dict(self.machine),
             "scission": self.version,
@@ -178,6 +182,8 @@ def _clauses(report: Report) -> Iterator[str]:
         yield speeds(report.benches)
     if report.untimed:
         yield report.untimed
+    if recording := told_of_recording(report.recording):
+        yield recording
 
 
 def _capital(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from ....ir.findings.difference import Difference
 from ....ir.findings.inspection import Inspected
+from ....ir.findings.recording import RecordingObstacle
 from ....ir.io.load import Model, Source, load
 from ....ir.io.save import refuse_output
 from ....ir.phase import phase
@@ -25,8 +26,10 @@ from ....passes.diff.differences import differences
 from ....passes.diff.totals import census
 from ....passes.planning.analysis import Analysis
 from ....passes.planning.inspect import inspect_model, row_of, scopes_of
+from ....passes.rewrite.preparations import prepared
 from ....passes.rewrite.prepare import planned_view
 from ....passes.rewrite.same_model import require_same_model
+from ....passes.rewrite.static.obstacles import recording_obstacles
 from ...compare import compare
 from ...fields import chosen, keywords
 from ...ort.trials import Trials
@@ -149,9 +152,15 @@ def _gathered(
         files=(*_files("original", loaded), *(_files("rewritten", rewritten) if rewritten is not None else ())),
         machine=machine(trials.provider),
         version=__version__,
+        recording=_recording(loaded, found.plan),
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **rest,
     )
+
+
+def _recording(model: Model, plan: Plan) -> tuple[RecordingObstacle, ...]:
+    """What keeps the prepared model from being recorded as a CUDA graph, where it is planned for CUDA."""
+    return recording_obstacles(prepared(model.graph, plan.preparations)) if plan.provider == "cuda" else ()
 
 
 def _told(

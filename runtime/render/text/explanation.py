@@ -38,12 +38,13 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
         if all(one.by.reason != reason for one in found.touched):
             changed = any(one.inside or found.node in one.by.nodes for one in found.touched)
             told.append(f"{'not split' if changed else 'left as it is'}: {reason}")
+        told += [one.sentence for one in found.recording]
         yield title, [*told, *([entries] if entries else [])]
         return
     row = found.inspection
     if row is None:
         return
-    yield title, _before(found) + _likeness(row, found.rows)
+    yield title, [*_before(found), *_likeness(row, found.rows), *(one.sentence for one in found.recording)]
     yield "what was tried", [_tried(one) for one in found.trials]
     if found.percolation is not None:
         yield "what would have to be true for it to split", _needed(row, found.percolation)
