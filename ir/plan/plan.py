@@ -70,7 +70,8 @@ class Plan:
     """The decompositions and lowerings chosen for a whole model; printable, serialisable, checkable.
 
     model: name of the file it was made for; batch: sizes of the leading open dimension that costs were predicted for;
-    provider: 'cpu' or 'cuda'; parameters: entries of all constant tensors of the model, the whole of every share;
+    provider: 'cpu' or 'cuda'; tf32: whether factors of float32 products are meant to be rounded to 10 bits there, None
+    on the CPU; parameters: entries of all constant tensors of the model, the whole of every share;
     repeated: operators whose matrices are all read by one before them, so that sums of parameters leave them out;
     inline: local functions whose bodies take the place of their calls, because weights are among their arguments;
     annealing: weights to remove before anything is split, the only lossy part, empty by default: steps are about the
@@ -92,6 +93,7 @@ class Plan:
     parameters: int
     steps: tuple[Step, ...]
     skipped: tuple[Skipped, ...]
+    tf32: bool | None = None
     repeated: tuple[str, ...] = ()
     inline: tuple[tuple[str, str, str], ...] = ()
     annealing: tuple[Annealing, ...] = ()
@@ -243,6 +245,8 @@ class Plan:
             "parameters": self.parameters,
             "inline": [list(function) for function in self.inline],
         }
+        if self.tf32 is not None:
+            head["tf32"] = self.tf32
         if self.repeated:
             head["repeated"] = list(self.repeated)
         if self.effect:
@@ -299,6 +303,7 @@ def _read(head: Record) -> Plan:
         provider=head.text("provider"),
         batch=tuple(batch),
         parameters=head.whole("parameters"),
+        tf32=head.flag("tf32", default=None),
         repeated=head.texts("repeated"),
         steps=tuple(step_from_dict(index, step) for index, step in enumerate(head.items("steps"))),
         skipped=tuple(

@@ -90,6 +90,7 @@ def make_plan(
     return Plan(
         model=model.name,
         provider=settings.provider,
+        tf32=settings.tf32 if settings.provider == "cuda" else None,
         batch=_batch(steps, planning),
         parameters=draft.view.found.parameters,
         repeated=draft.view.found.repeated,

@@ -34,6 +34,7 @@ class PlanSettings:
     sizes: Mapping[str, int] | None = None  # of other open dimensions of the inputs, by name
     fix: Mapping[str, int] = field(default_factory=dict)  # sizes of open dimensions, by name, that they get for good
     threads: int = 1  # that products will run on
+    tf32: bool = True  # whether on CUDA factors of float32 products will be rounded to 10 bits
     cuda_graph: bool = True  # whether launches will be recorded as a CUDA graph
     force: bool = False  # split whatever splits, also where that is slower, and each block by itself
     device: str | torch.device = "cpu"  # that weights are analysed on; 'auto': CUDA for large models where there is one

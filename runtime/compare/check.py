@@ -39,7 +39,7 @@ class _RefusedError(SessionError):
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One of the two models, and how sessions of it are opened: on CUDA without TF32."""
+    """One of the two models, and how sessions of it are opened."""
 
     source: ModelSource
     optimize: bool
@@ -62,7 +62,7 @@ class _Side:
             provider=self.trials.provider,
             threads=self.trials.threads,
             optimize=self.optimize and not plain,
-            tf32=False,
+            tf32=self.trials.tf32,
             custom_ops=self.trials.custom_ops,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["bench", "check", "make_feeds"]
 
 Feed: TypeAlias = "dict[str, Any]"
+
+TF32 = 2e-3  # of products whose factors have 10 bits after the point, as those of float16 have
 
 UNSTEADY = "the original itself differs from run to run, so it is not deterministic and nothing can be shown equal"
 
@@ -105,8 +108,9 @@ def _compared(
         *, optimize: tuple[bool, bool] = (True, True), itself: bool = False, original: Path = pair.original
     ) -> Verdict:
         other, probed = (pair.original, []) if itself else (pair.changed, held)
-        shared: dict[str, Any] = {"feeds": feeds, "trials": trials, "least": least, "progress": progress}
-        return equivalence.check(original, other, probes=probed, optimize=optimize, **shared)
+        shared: dict[str, Any] = {"feeds": feeds, "optimize": optimize, "progress": progress}
+        run = functools.partial(equivalence.check, original, other, **shared)
+        return _with_and_without(run, trials, probed, least)
 
     try:
         if pair.random:  # in a session of its own: another run of the original would draw other numbers
@@ -139,6 +143,27 @@ def _exactly(verdict: Verdict, source: Model, result: Model, compare: Callable[.
         return verdict
     with written(source, widened(source.graph), "exact") as exact:
         return nearer(verdict, compare(original=exact))
+
+
+def _with_and_without(run: Callable[..., Verdict], trials: Trials, probed: Sequence[Probe], least: float) -> Verdict:
+    """A verdict without TF32, and on CUDA where it is on one with it as well: the second is about outputs alone."""
+    verdict = run(probes=probed, trials=replace(trials, tf32=False), least=least)
+    if verdict.provider != "cuda":
+        return verdict
+    if not verdict.equal or not trials.tf32:
+        return replace(verdict, reason=f"{verdict.reason}; without TF32")
+    return _also(verdict, run(probes=[], trials=trials, least=max(least, TF32)))
+
+
+def _also(verdict: Verdict, rounded: Verdict) -> Verdict:
+    """A verdict of equality, unless numbers differ where factors are rounded to 10 bits: what is computed from these,
+    such as the place of the largest, may differ where two of them are nearly equal."""
+    from ..measure.deviation import RTOL
+
+    wrong = next((one for one in rounded.outputs if not one.equal and one.dtype in RTOL), None)
+    if wrong is None:
+        return replace(verdict, reason=f"{verdict.reason}; without TF32 and with it")
+    return replace(rounded, probes=verdict.probes, reason=f"{wrong.reason}, with TF32, and equal without")
 
 
 def _held(source: Model, result: Model) -> list[Probe]:

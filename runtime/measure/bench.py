@@ -31,7 +31,8 @@ class Bench:
     comparison: how many times faster the changed model is, by rounds in which both ran, with the interval and what it
     shows; paired: spread of the rounds one by one; clock: 'cpu' where seconds are those of the processor, 'wall' where
     they pass; rows: first dimension of the first input; threads: None for ONNX Runtime's own choice; cuda_graph:
-    whether both ran as CUDA graphs, and if not, cuda_graph_reason says why.
+    whether both ran as CUDA graphs, and if not, cuda_graph_reason says why; tf32: whether on CUDA factors of float32
+    products were rounded to 10 bits in both, None on the CPU, which does not.
     """
 
     original: Timing
@@ -45,6 +46,7 @@ class Bench:
     machine: Mapping[str, Any]
     cuda_graph: bool = False
     cuda_graph_reason: str = ""
+    tf32: bool | None = None
 
     __repr__ = brief_line
 
@@ -98,7 +100,8 @@ def bench(
     require_sense(models, trials, repeats)
     context = machine(trials.provider)
     # Thrown away: the first session of a process pays for the runtime, the first read of a file for the disk.
-    open_session(original, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops)
+    settings: dict[str, Any] = {"tf32": trials.tf32, "custom_ops": trials.custom_ops}
+    open_session(original, provider=trials.provider, threads=trials.threads, **settings)
     release()
     found = race(models, feeds, trials=trials, repeats=repeats, precision=precision, clock=clock)
     one, other = found.timings["original"], found.timings["changed"]
@@ -114,4 +117,5 @@ def bench(
         machine=context,
         cuda_graph=found.cuda_graph,
         cuda_graph_reason=found.cuda_graph_reason,
+        tf32=trials.tf32 if found.provider == "cuda" else None,
     )

@@ -105,10 +105,10 @@ def race(
 
     The race is over when it is clear how each compares with the fastest, and that with the first within `precision`,
     None for never, or when the `seconds` of the trials are over, but not before an interval can be had. trials:
-    provider, threads, custom operators, the same for all; on CUDA a `cuda_graph` of 'auto' runs all of them as CUDA
-    graphs if every one can, else none. repeats: exactly so many rounds, however clear. drop: models that clearly take
-    more than this times the fastest are not run again; the race is over when one is left. clock: what tells the time,
-    see `clock_for`; seed: of the order.
+    provider, threads, TF32, custom operators, the same for all; on CUDA a `cuda_graph` of 'auto' runs all of them as
+    CUDA graphs if every one can, else none. repeats: exactly so many rounds, however clear. drop: models that clearly
+    take more than this times the fastest are not run again; the race is over when one is left. clock: what tells the
+    time, see `clock_for`; seed: of the order.
     On CUDA the inputs are copied beforehand and the outputs stay on the GPU. No model is checked here.
     Raises BenchError for no models, repeats below 1, a drop below 1, or CUDA graphs demanded where
     they cannot be had, SessionError when ONNX Runtime refuses something.
@@ -116,7 +116,11 @@ def race(
     trials = trials or Trials(provider="cpu")
     require_sense(models, trials, repeats, drop)
     load = functools.partial(
-        open_session, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops
+        open_session,
+        provider=trials.provider,
+        threads=trials.threads,
+        tf32=trials.tf32,
+        custom_ops=trials.custom_ops,
     )
     start = _start(models, feeds, load, trials.cuda_graph)
     clock = clock or clock_for(start.provider, trials.threads, trials.custom_ops)

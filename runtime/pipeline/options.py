@@ -29,8 +29,9 @@ __all__ = [
 ]
 
 Lowerings: TypeAlias = "str | Sequence[str] | None"
-UNSHAPING = ("provider", "threads", "sizes", "custom_ops", "batch", "device")  # what a plan that is there leaves open
-SHARED = ("provider", "threads", "sizes", "custom_ops")  # what plans and trials both say, and must not contradict
+# What plans and trials both say, and must not contradict; what a plan that is there leaves open.
+SHARED = ("provider", "threads", "sizes", "tf32", "custom_ops")
+UNSHAPING = (*SHARED, "batch", "device")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class PlanOptions:
         "give a symbolic dimension this size for good, and fold what is computed from it (repeatable)",
         metavar="NAME=N",
     )
+    tf32: bool = setting(True, "on CUDA, round the factors of float32 products to 10 bits, as ONNX Runtime does")
     custom_ops: Sequence[Path] = setting((), "library of custom operators (repeatable)", metavar="LIB")
     force: bool = setting(False, "split whatever splits, also where that is slower, into every block")
     granularity: int | None = setting(None, "no block wider than N features", metavar="N", least=1)
@@ -141,6 +143,7 @@ class PlanOptions:
             batch=self.batches,
             fix=settled_sizes(model, self.fix) if self.fix else {},
             threads=threads_of(self.threads),
+            tf32=self.tf32,
             force=self.force,
             device=self.device,
             regions=self.regions,
@@ -207,6 +210,7 @@ class PlanKeywords(TypedDict, total=False):
     batch: int | Sequence[int] | None
     sizes: Mapping[str, int] | None
     fix: Mapping[str, int] | None
+    tf32: bool
     custom_ops: Sequence[Path]
     force: bool
     granularity: int | None

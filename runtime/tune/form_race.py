@@ -210,7 +210,7 @@ def _problems(paths: Mapping[str, Path], feeds: Sequence[Feed], trials: Trials) 
     options: dict[str, Any] = {
         "provider": trials.provider,
         "threads": trials.threads,
-        "tf32": False,  # as in `equivalence.check`
+        "tf32": False,  # equal in float32, whatever they are timed in
         "custom_ops": trials.custom_ops,
     }
     session = open_session(ModelSource(paths[DENSE], DENSE), **options)

@@ -289,6 +289,7 @@ class _Work:
             "sizes": _sizes(self.activations),
             "threads": self.trials.threads,
             "cuda_graph": self.trials.cuda_graph,
+            "tf32": self.trials.tf32,
             "machine": dict(self.here),
             "scission": __version__,
         }

@@ -239,6 +239,7 @@ def timings(benches: Sequence[Bench]) -> RenderableType:
             f"on {benches[-1].provider}"
             + (f" with {threads} thread{'s' * (threads > 1)}" if threads else "")
             + _graphs(benches)
+            + {None: "", True: ", with TF32", False: ", without TF32"}[benches[-1].tf32]
         ),
     )
 

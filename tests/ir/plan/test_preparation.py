@@ -4,6 +4,7 @@ import pytest
 from doubled_relu import DoubledRelu, doubled_relu  # noqa: F401
 
 from scission.ir.plan.plan import Plan, PlanError
+from scission.ir.plan.preparation import FixedSizes
 from scission.ir.reason import Cause, Reason
 
 WHY = Reason(Cause.SELECTION, "why")
@@ -53,4 +54,36 @@ def test_malformed_preparations_are_refused_with_what_is_wrong(changed, told):
 def test_what_is_no_list_of_objects_is_refused(given):
     data = json.loads(plan_of().dumps()) | {"preparations": given}
     with pytest.raises(PlanError):
+        Plan.loads(json.dumps(data))
+
+
+def sizes_of(**changed):
+    return FixedSizes(**{"nodes": ("a", "b"), "reason": WHY, "sizes": {"batch": 1, "sequence": 128}, **changed})
+
+
+def test_plans_carry_the_sizes_also_where_nothing_is_computed_from_them():
+    for plan in (plan_of(sizes_of()), plan_of(sizes_of(nodes=()))):
+        assert Plan.loads(plan.dumps()) == plan
+    assert plan_of(sizes_of()).done == "2 sizes fixed (batch=1, sequence=128), 2 operators folded"
+    assert plan_of(sizes_of(nodes=())).done == "2 sizes fixed (batch=1, sequence=128)"
+    assert plan_of(sizes_of()).sha256 != plan_of(sizes_of(sizes={"batch": 2})).sha256
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ([], "no sizes of dimensions by name"),
+        ([["batch", 0]], "no sizes of dimensions by name"),
+        ([["batch", True]], "no sizes of dimensions by name"),
+        ([["batch", "1"]], "no sizes of dimensions by name"),
+        ([["batch", 2**63]], "no sizes of dimensions by name"),
+        ([["batch"]], "no list of names with sizes"),
+        ([[1, 1]], "no list of names with sizes"),
+        ({"batch": 1}, "no list"),
+    ],
+)
+def test_malformed_sizes_are_refused_with_what_is_wrong(sizes, told):
+    data = json.loads(plan_of(sizes_of()).dumps())
+    data["preparations"][0]["sizes"] = sizes
+    with pytest.raises(PlanError, match=told):
         Plan.loads(json.dumps(data))

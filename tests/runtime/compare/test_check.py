@@ -512,9 +512,9 @@ def test_no_more_than_two_sessions_are_held_at_a_time(monkeypatch):
 def test_on_cuda():
     if problem := cuda_problem():
         pytest.skip(str(problem))
-    result = verdict(dense(), split(), probes=[probe()], provider="cuda")
+    result = verdict(dense(), split(), probes=[probe()], provider="cuda", tf32=False)
     assert result.provider == "cuda"
     assert result.equal, result.reason
     wrong = W.copy()
     wrong[2, 1] += 0.01
-    assert not verdict(dense(), split(wrong), probes=[probe()], provider="cuda").equal
+    assert not verdict(dense(), split(wrong), probes=[probe()], provider="cuda", tf32=False).equal

@@ -237,3 +237,40 @@ def test_an_input_that_nothing_can_hold_says_what_can_be_done():
     with pytest.raises(InputError, match=r"of type Optional\(Sequence\(.*`plan` and `apply` rewrite such a model"):
         scission.check(model, model, trials=ONE)
     assert split(model).graph.node
+
+
+def tf32_verdicts(monkeypatch, off):
+    """What `check` asks for of both models where they run on CUDA, and are `off` by a share with rounded factors."""
+    from scission.runtime.compare import check as comparing
+
+    asked, real = [], comparing.check
+
+    def stubbed(*given, trials, least, probes, **rest):
+        asked.append((trials.tf32, least, len(probes)))
+        found = real(*given, trials=dataclasses.replace(trials, provider="cpu"), least=least, probes=probes, **rest)
+        outputs = [dataclasses.replace(one, equal=off <= least, reason="too far") for one in found.outputs]
+        found = dataclasses.replace(found, provider="cuda")
+        return dataclasses.replace(found, equal=off <= least, outputs=tuple(outputs)) if trials.tf32 else found
+
+    monkeypatch.setattr(comparing, "check", stubbed)
+    return asked
+
+
+def test_on_cuda_models_are_proved_equal_without_tf32_and_with_it(monkeypatch):
+    asked = tf32_verdicts(monkeypatch, 1e-3)
+    verdict = scission.check(product(), split(product()), trials=ONE)
+    assert verdict.equal and "without TF32 and with it" in verdict.reason
+    assert [(tf32, probes) for tf32, _, probes in asked] == [(False, 1), (True, 0)] and asked[1][1] == 2e-3
+
+
+def test_on_cuda_numbers_that_are_far_off_with_tf32_are_different(monkeypatch):
+    tf32_verdicts(monkeypatch, 1e-2)
+    verdict = scission.check(product(), split(product()), trials=ONE)
+    assert verdict.different and "with TF32, and equal without" in verdict.reason
+    assert len(verdict.probes) == 1
+
+
+def test_tf32_that_is_switched_off_is_never_on(monkeypatch):
+    asked = tf32_verdicts(monkeypatch, 1e-2)
+    assert scission.check(product(), split(product()), trials=dataclasses.replace(ONE, tf32=False)).equal
+    assert not any(tf32 for tf32, *_ in asked)

@@ -247,6 +247,19 @@ def test_all_models_run_as_graphs_or_none(monkeypatch, fails):
     assert races._start(models(3), X, load, "off").reason == "switched off"
 
 
+@pytest.mark.parametrize("tf32", [True, False])
+def test_all_models_round_factors_alike(monkeypatch, tf32):
+    opened, real = [], races.open_session
+
+    def recorded(*given, **options):
+        opened.append(options["tf32"])
+        return real(*given, **options)
+
+    monkeypatch.setattr(races, "open_session", recorded)
+    races.race(models(3), X, trials=races.Trials(provider="cpu", tf32=tf32), repeats=2)
+    assert opened == [tf32] * 3
+
+
 def control_flow():
     branch = {
         name: h.make_graph([h.make_node(op, ["x"], [name])], name, [], [h.make_tensor_value_info(name, T.FLOAT, None)])

@@ -7,6 +7,8 @@ from onnx import helper as h
 from small_models import graph
 
 import scission
+from scission.runtime.ort.trials import Trials
+from scission.runtime.pipeline.options import PlanOptions, agreed
 
 PLAIN = graph([h.make_node("MatMul", ["x", "W"], ["y"], name="mm")], {"W": np.ones((4, 4))}, 4, y=4)
 
@@ -58,3 +60,17 @@ def test_a_library_that_is_none_is_refused_whether_or_not_it_is_needed(is_there,
     with pytest.raises(scission.SessionError, match=told):
         scission.apply(PLAIN, scission.plan(PLAIN), custom_ops=[file])
     assert onnx.checker.check_model(PLAIN) is None
+
+
+def test_a_plan_and_its_trials_round_factors_alike():
+    options, trials = agreed(PlanOptions(tf32=False), None)
+    assert not options.tf32 and not trials.tf32
+    options, trials = agreed(PlanOptions(), Trials(tf32=False))
+    assert not options.tf32 and not trials.tf32
+
+
+def test_plans_for_cuda_say_how_factors_are_rounded():
+    for tf32 in (True, False):
+        plan = scission.plan(PLAIN, provider="cuda", tf32=tf32)
+        assert plan.tf32 is tf32 and scission.Plan.loads(plan.dumps()).tf32 is tf32
+    assert scission.plan(PLAIN, provider="cpu").tf32 is None

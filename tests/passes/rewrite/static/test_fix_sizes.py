@@ -83,7 +83,7 @@ def test_a_plan_for_another_model_is_refused():
 def test_what_is_folded_is_explained_so():
     nodes = [node.name for node in attention().graph.node if node.op_type == "Shape"]
     found = scission.explain(attention(), nodes[0], fix={"batch": 2, "time": 3}, provider="cpu")
-    assert found.skipped.reason.cause is scission.Cause.AS_ASKED and isinstance(found.preparations[0], FixedSizes)
+    assert found.skipped.reason.cause is scission.Cause.AS_ASKED and isinstance(found.touched[0].by, FixedSizes)
 
 
 @pytest.mark.parametrize("fix", [{"rows": 2}, {"batch": 0}, {"batch": "2"}, {"": 2}])
