@@ -10,7 +10,7 @@ import numpy as np
 
 from ..brief import brief
 from ..record import shown
-from .decomposition import RANGE, Indices, PlanError, to_ranges
+from .decomposition import LARGEST, Indices, PlanError, in_order, to_ranges
 
 __all__ = ["Reordering"]
 
@@ -70,16 +70,5 @@ class Reordering:
             raise PlanError("a reordering is no object with an order such as '4-7,0-3'")
         if unknown := sorted(set(data) - {"value", "axis", "order"}):
             raise PlanError(f"reordering of {shown(data.get('value'))}: there is no field {unknown[0]!r}")
-        runs = []
-        size = 0
-        for text in filter(None, data["order"].split(",")):
-            match = RANGE.fullmatch(text)
-            if match is None or len(text) > 20:
-                raise PlanError(f"{text[:40]!r} is not a feature or a run of features")
-            first, last = int(match[1]), int(match[2] or match[1])
-            size += last - first + 1
-            if last < first or size > 1 << 24:
-                raise PlanError(f"{text!r} is no run of features")
-            runs.append(np.arange(first, last + 1))
-        order = np.concatenate(runs) if runs else np.empty(0, np.int64)
+        order = in_order(data["order"], LARGEST)
         return Reordering(value=data.get("value", ""), axis=data.get("axis", -1), order=order)

@@ -13,13 +13,17 @@ from typing import Any, cast
 
 from ..reason import Reason
 from ..record import Record, shown
-from .decomposition import LONGEST_RANGE, RANGE, Block, Decomposition, PlanError, from_ranges, to_ranges
+from .decomposition import LARGEST, LONGEST_RANGE, RANGE, Block, Decomposition, PlanError, from_ranges, to_ranges
 from .step import States, Step
 from .wanted import LoweringName
 
-__all__ = ["DERIVED", "blocks_of", "pairs_of", "shape_of", "step_from_dict", "step_to_dict", "without_predictions"]
+__all__ = [
+    *("DERIVED", "MOST", "blocks_of", "pairs_of", "require_few", "shape_of", "step_from_dict", "step_to_dict"),
+    "without_predictions",
+]
 
-LARGEST = 1 << 28  # features of a weight; more than any has, and few enough to count
+MOST = 1 << 27  # indices in a plan; four times as many as one for all linears of 70 billion parameters needs
+NAMING = ("inputs", "outputs", "order", "removed")  # fields that are texts of index ranges
 DERIVED = ("mac_share", "byte_share")  # written for the reader, computed again when a plan is read
 PREDICTED = ("gain", "cause", "reason", "extents", "states")  # what is said of a split, and does not change it
 
@@ -27,6 +31,32 @@ PREDICTED = ("gain", "cause", "reason", "extents", "states")  # what is said of 
 def without_predictions(data: Mapping[str, Any]) -> dict[str, Any]:
     """A step, a region or a reordering for JSON, with what changes the model alone."""
     return {key: value for key, value in data.items() if key not in PREDICTED}
+
+
+def require_few(data: Any, most: int) -> None:
+    """Raise PlanError where the index ranges of a plan as JSON name more than so many indices: a hundred bytes may.
+
+    >>> require_few({"steps": [{"blocks": [{"inputs": "0-99", "outputs": "0-1"}]}]}, most=50)
+    Traceback (most recent call last):
+    scission.ir.plan.decomposition.PlanError: the plan names more than 50 features, which are more than can be
+    """
+    left, open_ = most, [data]
+    while open_:
+        value = open_.pop()
+        if isinstance(value, list):
+            open_ += [one for one in value if isinstance(one, dict | list)]
+        elif isinstance(value, dict):
+            left -= sum(_length(text) for name in NAMING if isinstance(text := value.get(name), str))
+            open_ += [one for one in value.values() if isinstance(one, dict | list)]
+        if left < 0:
+            raise PlanError(f"the plan names more than {most:,} features, which are more than can be")
+
+
+def _length(text: str) -> int:
+    """How many indices a text of ranges names; what is none is refused by whoever reads it."""
+    found = (RANGE.fullmatch(run) for run in text.split(",") if len(run) <= LONGEST_RANGE)
+    ends = [(int(match[1]), int(match[2] or match[1])) for match in found if match]
+    return sum(last - first + 1 for first, last in ends if first <= last < LARGEST)
 
 
 def step_to_dict(step: Step) -> dict[str, Any]:

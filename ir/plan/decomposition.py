@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,11 +17,12 @@ from ..record import shown
 
 __all__ = [
     *("Block", "Decomposition", "Indices", "PlanError"),
-    *("LONGEST_RANGE", "RANGE", "from_ranges", "indices", "to_ranges"),
+    *("LARGEST", "LONGEST_RANGE", "RANGE", "from_ranges", "in_order", "indices", "runs_of", "to_ranges"),
 ]
 
 Indices = npt.NDArray[np.int64]
 RANGE = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", re.ASCII)
+LARGEST = 1 << 26  # features of a weight; more than any has, and few enough to count
 LONGEST_RANGE = 64  # characters; Python refuses to read a number of thousands of digits
 
 
@@ -188,20 +189,37 @@ def to_ranges(values: Indices) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, stops, strict=True))
 
 
+def runs_of(text: str, size: int) -> Iterator[tuple[int, int]]:
+    """(First, last) of each run of a text such as '4-7,0-3', in its order, at most `size` indices in all.
+
+    Raises PlanError for anything else, before an array is made of it.
+
+    >>> list(runs_of("4-7,0-3", size=8))
+    [(4, 7), (0, 3)]
+    """
+    if not isinstance(text, str):
+        raise PlanError(f"{shown(text)} is not a text of index ranges such as '0-2,5'")
+    left = size
+    for run in filter(None, text.split(",")):
+        if not (match := RANGE.fullmatch(run)) or len(run) > LONGEST_RANGE:
+            raise PlanError(f"{run[:40]!r} is not an index or a range of indices")
+        first, last = int(match[1]), int(match[2] or match[1])
+        left -= last - first + 1
+        if not first <= last < size or left < 0:
+            raise PlanError(f"{run[:40]!r} is not a range of indices below {size}")
+        yield first, last
+
+
+def in_order(text: str, size: int) -> Indices:
+    """The indices of a text of runs, in its order; raises PlanError as `runs_of` does."""
+    runs = list(runs_of(text, size))
+    return np.concatenate([np.arange(first, last + 1) for first, last in runs]) if runs else np.empty(0, np.int64)
+
+
 def from_ranges(text: str, size: int) -> Indices:
     """Inverse of `to_ranges`; raises PlanError when the text is not such a list of indices below `size`.
 
     >>> from_ranges("0-2,5", size=6).tolist()
     [0, 1, 2, 5]
     """
-    if not isinstance(text, str):
-        raise PlanError(f"{shown(text)} is not a text of index ranges such as '0-2,5'")
-    parts = []
-    for run in filter(None, text.split(",")):
-        if not (match := RANGE.fullmatch(run)) or len(run) > LONGEST_RANGE:
-            raise PlanError(f"{run[:40]!r} is not an index or a range of indices")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < size:
-            raise PlanError(f"{run[:40]!r} is not a range of indices below {size}")
-        parts.append(np.arange(first, last + 1))
-    return indices(np.concatenate(parts) if parts else [])
+    return indices(in_order(text, size))

@@ -18,7 +18,7 @@ from ..reason import Cause, Reason
 from ..record import Record, shown
 from .annealing import Annealing, AnnealingError
 from .axis_order import Reordering
-from .codec import step_from_dict, step_to_dict, without_predictions
+from .codec import MOST, require_few, step_from_dict, step_to_dict, without_predictions
 from .decomposition import Block, Decomposition, Indices, PlanError
 from .grain import Grain
 from .merged_branches import MergedBranches
@@ -262,8 +262,11 @@ class Plan:
         return f'{body},\n "steps": [\n  {steps}\n ],\n "skipped": [\n  {skipped}\n ]\n}}\n'
 
     @staticmethod
-    def loads(text: str) -> Plan:
-        """Read `dumps` back; raises PlanError naming the step that is wrong."""
+    def loads(text: str, *, most: int = MOST) -> Plan:
+        """Read `dumps` back; most: indices of features that it may name in all, for a plan that comes from a stranger.
+
+        Raises PlanError naming the step that is wrong.
+        """
         try:
             data = json.loads(text)
         except json.JSONDecodeError as error:
@@ -279,6 +282,7 @@ class Plan:
             older = version is None and "schema" in data
             told = f"the older schema {shown(data['schema'])}" if older else f"version {shown(version)}"
             raise PlanError(f"the plan has {told}, this scission reads version {VERSION}; plan again with ", PLAN_AGAIN)
+        require_few(data, most)
         head = Record.of(data, "the plan", PlanError)
         try:
             found = _read(head)

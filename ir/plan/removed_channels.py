@@ -12,12 +12,10 @@ from ..brief import brief
 from ..plural import counted
 from ..reason import Reason
 from ..record import Record, shown
-from .decomposition import RANGE, Indices, PlanError, to_ranges
+from .decomposition import LARGEST, Indices, PlanError, in_order, to_ranges
 from .preparation import Preparation
 
-__all__ = ["LARGEST", "CutAxis", "RemovedChannels"]
-
-LARGEST = 1 << 26  # places along an axis
+__all__ = ["CutAxis", "RemovedChannels"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -77,14 +75,7 @@ class CutAxis:
             raise PlanError("an axis to cut is no object with places such as '4-7,9'")
         if unknown := sorted(set(data) - {"node", "slot", "axis", "size", "removed", "counts"}):
             raise PlanError(f"axis of {shown(data.get('node'))} to cut: unknown field {unknown[0]!r}")
-        runs = []
-        for text in filter(None, data["removed"].split(",")):
-            match = RANGE.fullmatch(text)
-            first, last = (int(match[1]), int(match[2] or match[1])) if match and len(text) <= 20 else (1, 0)
-            if not first <= last < LARGEST:
-                raise PlanError(f"{text[:40]!r} is not a place or a range of places")
-            runs.append(np.arange(first, last + 1))
-        removed = np.concatenate(runs) if runs else np.empty(0, np.int64)
+        removed = in_order(data["removed"], LARGEST)
         counts = data.get("counts", True)
         node, slot, axis, size = data.get("node", ""), data.get("slot", -1), data.get("axis", -1), data.get("size", 0)
         return CutAxis(node=node, slot=slot, axis=axis, size=size, removed=removed, counts=counts is not False)

@@ -14,7 +14,8 @@ from ...ir.graph.linear import scopes
 from ...ir.graph.sizes import Setting
 from ...ir.graph.view import view
 from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.plan.removed_channels import LARGEST, CutAxis, RemovedChannels
+from ...ir.plan.decomposition import LARGEST
+from ...ir.plan.removed_channels import CutAxis, RemovedChannels
 from ...ir.plural import counted
 from ...ir.reason import Cause, Reason
 from ..decompose.fingerprint import fingerprint

@@ -103,6 +103,10 @@ def main() -> None:
         typer.echo(f"error: {error.strerror or error}: the output could not be printed", err=True)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
+    except MemoryError as error:  # of this machine, or of what the process may use
+        what = f" ({error})" if str(error) else ""
+        typer.echo(f"error: there is not enough memory for this{what}; free some, or give a part of it", err=True)
+        sys.exit(2)
     except Exception:
         import traceback
 

@@ -258,8 +258,9 @@ def _matrix_market(path: Path, name: str | None) -> Array:
 
     try:
         text = path.read_bytes()
-        if not text.isascii():  # on which, and on a last line without an end, scipy's reader runs past its buffer
-            raise WeightError(f"{path}: not a Matrix Market file: it holds bytes that are no ASCII")
+        # On other bytes, NUL among them, and on a last line without an end scipy's reader runs past its buffer.
+        if not text.isascii() or b"\0" in text:
+            raise WeightError(f"{path}: not a Matrix Market file: it holds bytes that are no text in ASCII")
         text = text.rstrip() + b"\n"
         rows, columns = mminfo(io.BytesIO(text))[:2]
         if rows * columns > MOST_ENTRIES:

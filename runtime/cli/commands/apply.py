@@ -39,7 +39,7 @@ def apply(
     from ...pipeline import apply as applying
     from ...pipeline.growth import grown
 
-    chosen = read_plan(plan)
+    chosen = read_plan(plan, model)
     for source in (plan, *needs.custom_ops):
         refuse_input(output, source)
     try:

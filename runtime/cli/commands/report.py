@@ -48,7 +48,7 @@ def report(
     """
     from ...render.html import report as html_report
 
-    chosen = read_plan(plan) if plan is not None else None
+    chosen = read_plan(plan, model) if plan is not None else None
     refuse_input(output, plan)
     further = replace(further, command=shlex.join(["scission", *sys.argv[1:]]))
     with progress_bar(printing.bare) as progress:

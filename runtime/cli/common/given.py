@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ....ir.errors import ScissionError
+from .terminal import files_of
 
 if TYPE_CHECKING:
     from ....ir.plan.plan import Plan
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CHOICES", "read_plan", "read_weight", "say_refused"]
 
+LEAST = 1 << 22  # indices that any plan may name: the weights of some models are computed
+NAMED = 16  # indices to a byte of a model: a weight of four bits names two, in a step, a region, an annealing and so on
 CHOICES = 40  # weights of a model that are listed when none is named
 
 
@@ -28,12 +31,15 @@ def say_refused(*models: Path) -> None:
             typer.echo(f"warning: {ScissionError(f'{path}: ', *problem).for_shell}", err=True)
 
 
-def read_plan(path: Path) -> Plan:
-    """A plan from its file. Raises PlanError when it cannot be read as one."""
+def read_plan(path: Path, model: Path) -> Plan:
+    """A plan for a model from its file. Raises PlanError when it cannot be read as one, or names more than the model
+    can have, ModelError where the model cannot be read.
+    """
     from ....ir.plan.plan import Plan, PlanError
 
+    size = sum(file.stat().st_size for file in files_of(model) if file.exists())
     try:
-        return Plan.loads(path.read_text(encoding="utf-8"))
+        return Plan.loads(path.read_text(encoding="utf-8"), most=max(LEAST, NAMED * size))
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"{path}: cannot be read as a plan ({error}); make one with `scission plan -o`") from None
     except PlanError as error:

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import spread, truth_mask
 
-from scission.ir.plan.decomposition import Block, Decomposition, PlanError, from_ranges, indices, to_ranges
+from scission.ir.plan.decomposition import (
+    Block,
+    Decomposition,
+    PlanError,
+    from_ranges,
+    in_order,
+    indices,
+    runs_of,
+    to_ranges,
+)
 
 index_sets = st.sets(st.integers(0, 60))
 
@@ -22,6 +31,17 @@ def test_every_entry_inside_is_in_one_block_or_residual(found):
     parts = [block.outputs if found.split_k else block.inputs for block in found.blocks]
     uses = np.bincount(np.concatenate([[], *parts]).astype(int), minlength=found.shape[found.split_k])
     assert found.shared.tolist() == np.flatnonzero(uses > 1).tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=4), st.integers(0, 12))
+def test_no_array_is_made_of_more_indices_than_there_are(runs, size):
+    text = ",".join(f"{first}-{last}" for first, last in runs)
+    named = [at for first, last in runs for at in range(first, last + 1)]
+    if all(first <= last < size for first, last in runs) and len(named) <= size:
+        assert in_order(text, size).tolist() == named and list(runs_of(text, size)) == runs
+    else:
+        with pytest.raises(PlanError, match="is not a range of indices below"):
+            in_order(text, size)
 
 
 @given(index_sets)

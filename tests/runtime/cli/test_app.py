@@ -363,6 +363,25 @@ def test_a_failed_check_is_status_1_and_writes_nothing(option, folder, scission_
         assert json.loads(out)["outcome"] == "failed"
 
 
+def test_no_memory_is_no_defect(folder, scission_cli, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError("Unable to allocate 9.31 GiB")
+
+    monkeypatch.setattr(planning, "plan", full)
+    status, _, err = scission_cli("plan in.onnx")
+    assert status == 2 and err.startswith("error: there is not enough memory for this (Unable to allocate 9.31 GiB)")
+
+
+def test_a_plan_names_no_more_features_than_its_model_can_have(folder, scission_cli, monkeypatch):
+    monkeypatch.setattr(given, "LEAST", 1000)
+    assert scission_cli("plan in.onnx --force -o p.json -q")[0] == 0
+    data = json.loads((folder / "p.json").read_text())
+    data["steps"][0] |= {"shape": [10**6, 10**6], "blocks": [{"inputs": "0-999999", "outputs": "0-999999"}]}
+    (folder / "p.json").write_text(json.dumps(data))
+    status, _, err = scission_cli("apply in.onnx p.json o.onnx")
+    assert status == 2 and "p.json: the plan names more than" in err and not (folder / "o.onnx").exists()
+
+
 def test_a_defect_is_status_3_and_asks_for_a_report(folder, scission_cli, monkeypatch):
     monkeypatch.setattr(planning, "plan", lambda *_, **__: 1 / 0)
     status, out, err = scission_cli("plan in.onnx")

@@ -349,7 +349,10 @@ HEAD = "%%MatrixMarket matrix coordinate pattern symmetric\n3 3 1\n"
 
 def test_matrix_market_files_that_scipy_reads_past_their_end(here):
     (here / "w.mtx").write_bytes(HEAD.encode() + b"2 1\xff")
-    with pytest.raises(WeightError, match=r"w.mtx: not a Matrix Market file: it holds bytes that are no ASCII"):
+    with pytest.raises(WeightError, match=r"w.mtx: not a Matrix Market file: it holds bytes that are no text in ASCII"):
+        read_weight("w.mtx")
+    (here / "w.mtx").write_bytes(HEAD.encode() + b"2 1\0\n")
+    with pytest.raises(WeightError, match=r"w.mtx: not a Matrix Market file: it holds bytes that are no text in ASCII"):
         read_weight("w.mtx")
     (here / "w.mtx").write_text(HEAD + "2 1")  # no end of line
     assert read_weight("w.mtx").matrix.astype(int).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
