@@ -17,7 +17,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +85,9 @@ def strategies() -> Iterator[Figure]:
             yield at_least(name, f"batch {batch}: raised over compiled", taken["compiled"] / taken["raised"], 1.1)
 
 
-def lowered() -> Iterator[Figure]:
+def lowered(
+    trees_each: int = 100, leaves: int = 100, batches: Sequence[int] = (), seconds: float = 5.0
+) -> Iterator[Figure]:
     """The operator for trees on all cores, beside plain operators planned for CUDA: run there, as one recorded graph,
     or on the processor where there is no device; 100 trees of 100 leaves, and of depth 6."""
     problem = cuda_problem()
@@ -93,12 +95,14 @@ def lowered() -> Iterator[Figure]:
     print(f"plain operators run on {provider}" + f": {problem}" * bool(problem), flush=True)
     rng = np.random.default_rng(0)
     models = {
-        "100 trees of 100 leaves": forest.to_ensemble(forest.train(rng, 100, 100)),
-        "100 trees of depth 6": forest.to_ensemble(forest.train(rng, 100, 100, depth=6)),
+        f"{trees_each} trees of {leaves} leaves": forest.to_ensemble(forest.train(rng, trees_each, leaves)),
+        f"{trees_each} trees of depth 6": forest.to_ensemble(forest.train(rng, trees_each, leaves, depth=6)),
     }
     digits = load_digits().data.astype(np.float32)
     FOLDER.mkdir(exist_ok=True)
-    for (name, model), rows in itertools.product(models.items(), (64, 512) if problem else (4_096, 100_000)):
+    for (name, model), rows in itertools.product(
+        models.items(), batches or ((64, 512) if problem else (4_096, 100_000))
+    ):
         trees = FOLDER / f"published-{name.replace(' ', '-')}.onnx"
         onnx.save(model, trees)
         plan = scission.plan(trees, provider="cuda", batch=[4_096 if problem else rows], threads=os.cpu_count())
@@ -112,7 +116,7 @@ def lowered() -> Iterator[Figure]:
         same = session.run(feeds)["label"] == open_session(trees, provider="cpu").run(feeds)["label"]
         yield at_least(name, f"rows {rows}: labels as of TreeEnsembleClassifier (1 = all)", float(same.mean()), 1)
         calls = {"operator": open_session(trees, provider="cpu").bind(feeds), "lowered": session.bind(feeds)}
-        taken = turns(calls, seconds=5.0, drop=math.inf)
+        taken = turns(calls, seconds=seconds, drop=math.inf)
         gain = f"{plan.preparations[0].to_dict()['form']}, {plan.preparations[0].gain:.1f} predicted"
         what = f"rows {rows}: TreeEnsembleClassifier on all cores over plain operators on {provider} ({gain})"
         speed = taken["operator"] / taken["lowered"]

@@ -1,0 +1,282 @@
+"""What a CUDA machine is asked, the most important first; every part also runs tiny on a CPU, to show that it runs.
+
+A part yields figures as they are measured. Models are compared with their originals before they are timed, as the other
+benches do, and timed as CUDA graphs where they can be recorded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import closure
+import numpy as np
+import onnx
+import torch
+from figures import Figure, at_least, at_most, reported
+from lowering import transformer
+from published_forests import lowered
+from raced import FOLDER, Feeds, Rewritten, Setting, bound, made, product, raced, rewritten, turns
+
+import scission
+from scission.models.networks import transformer as planted_transformer
+from scission.models.networks.atoms import atoms
+from scission.models.planted import ffn as planted_ffn
+from scission.models.planted import products as planted
+from scission.passes.connectivity.tensor_cores.products import why_not
+from scission.passes.connectivity.tensor_cores.squares import Squares
+from scission.passes.connectivity.tensor_cores.tiles import TILES, Tile
+
+WIDTH, HIDDEN = 4096, 16384
+FFNS = {4096: (2.5, 3.0), 128: (2.6, 3.2), 1: (3.2, 4.5)}  # rows: the targets for 8 and for 32 blocks
+BATCH, TOKENS = 32, 128
+SLOWEST = 0.98
+ZOO_SIZES = ((128, 96),) * 8
+
+
+@dataclass(frozen=True)
+class Scale:
+    """dry: tiny sizes, on the CPU where there is no device."""
+
+    dry: bool
+
+    @property
+    def setting(self) -> Setting:
+        """Where models run."""
+        provider = "cuda" if torch.cuda.is_available() else "cpu"
+        return Setting(provider, threads=os.cpu_count() or 1, tune=False, picture=Path())
+
+    def of(self, real: int, dry: int) -> int:
+        """A size."""
+        return dry if self.dry else real
+
+
+def networks(scale: Scale) -> Iterator[Figure]:
+    """A float16 FFN with its hidden units shuffled, in 8 and in 32 blocks."""
+    width, hidden = scale.of(WIDTH, 64), scale.of(HIDDEN, 256)
+    for rows, targets in FFNS.items():
+        for blocks, target in zip((8, 32), targets, strict=True):
+            path = made(f"ffn-{width}-{blocks}-fp16.onnx", lambda p, b=blocks: _ffn(p, width, hidden, b))
+            x = np.random.default_rng(0).standard_normal((scale.of(rows, min(rows, 4)), width), np.float32)
+            pair, feeds = _pair(path, {"x": x.astype(np.float16)}, len(x), scale.setting)
+            found = raced(pair, feeds, scale.setting, seconds=0.05 if scale.dry else 1.5)
+            how = "as CUDA graphs" if found.cuda_graph else "not as CUDA graphs"
+            what = f"{rows} rows, {pair.lowerings}, {how}: speed-up"
+            yield at_least(f"FFN {width}-{hidden} fp16, {blocks} blocks", what, found.paired["split"].median, target)
+
+
+def closures(scale: Scale) -> Iterator[Figure]:
+    """The closure's share of torch's product, and the memory that it takes."""
+    for n, target in ((16384, 0.85), (4096, 0.75)):
+        yield from _figures("closure", closure.share_of_rate(scale.of(n, n // 128), target))
+
+
+def dense(scale: Scale) -> Iterator[Figure]:
+    """The node table of a dense digraph."""
+    yield from _figures("node table", closure.dense_of(scale.of(8192, 128)))
+
+
+def stream(scale: Scale) -> Iterator[Figure]:
+    """The weights of a model of 7 billion parameters."""
+    sizes = (64, 176, 500, 2) if scale.dry else (4096, 11008, 32000, 32)
+    yield from _figures("analysis", closure.streamed(*sizes))
+
+
+def transformers(scale: Scale) -> Iterator[Figure]:
+    """Planted BERT and Llama in float16 with their sizes fixed, as CUDA graphs, beside the limit of arithmetic."""
+    batch, tokens = scale.of(BATCH, 2), scale.of(TOKENS, 8)
+    ids = np.random.default_rng(0).integers(0, 50, (batch, tokens))
+    for kind in ("bert", "llama"):
+        floats = made(f"{kind}-gpu-{scale.dry}.onnx", lambda p, k=kind: _transformer(p, k, scale))
+        path = floats.with_suffix(".fp16.onnx")
+        halves = halved(onnx.load(floats))
+        scission.fix_shapes(
+            _saved(halves, floats.with_suffix(".open.onnx")), _sizes(batch, tokens), path, overwrite=True
+        )
+        pair, feeds = _pair(path, {"input_ids": ids}, batch * tokens, scale.setting)
+        found = raced(pair, feeds, scale.setting, seconds=0.05 if scale.dry else 3.0)
+        limit = _limit(pair, found.timings["dense"].latency.median, batch * tokens, scale)
+        gain = found.paired["split"].median
+        how = "as CUDA graphs" if found.cuda_graph else f"not as CUDA graphs ({found.cuda_graph_reason})"
+        what = f"{batch} x {tokens} tokens, {pair.lowerings}, {how}: {gain:.2f}x of {limit:.2f}x"
+        yield at_least(f"planted {kind}, fp16", what, gain / limit, 0.7)
+
+
+def kinds(scale: Scale) -> Iterator[Figure]:
+    """Every planted kind as `optimize` hands it back: none fails, none is slower."""
+    setting, failed, gains = scale.setting, [], {}
+    trials = scission.Trials(provider=setting.provider, threads=setting.threads, seconds=0.05 if scale.dry else 0.3)
+    for kind in planted.KINDS[:: scale.of(1, 24)]:
+        sizes = ((6, 5),) * 3 if scale.dry else ZOO_SIZES
+        model = planted.build(np.random.default_rng(1), kind, sizes).model
+        try:
+            result = scission.optimize(model, trials=trials, cache=False)
+            if result.outcome == "split":
+                benches = scission.bench(model, result.model, trials=trials)
+                gains[kind] = min(one.speedup for one in benches)
+        except scission.ScissionError as error:
+            failed.append(f"{kind}: {error}")
+            print(failed[-1], file=sys.stderr, flush=True)
+    yield at_most(
+        "planted kinds", f"plans that fail ({', '.join(one[:60] for one in failed) or 'none'})", len(failed), 0
+    )
+    slow = [kind for kind, gain in gains.items() if gain < SLOWEST]
+    told = ", ".join(f"{kind} {gains[kind]:.2f}" for kind in slow) or "none"
+    yield at_most("planted kinds", f"of {len(gains)} that were split, below {SLOWEST} ({told})", len(slow), 0)
+
+
+def forests(scale: Scale) -> Iterator[Figure]:
+    """TreeEnsembleClassifier on all cores beside plain operators on the device."""
+    if scale.dry:
+        yield from lowered(trees_each=6, leaves=8, batches=(16,), seconds=0.05)
+    else:
+        yield from lowered()
+
+
+def ensembles(scale: Scale) -> Iterator[Figure]:
+    """8 small networks for each of 7 slices of one input: launches, and time."""
+    path = made("atoms.onnx", lambda p: onnx.save(atoms(np.random.default_rng(0)), p))
+    for rows in (1, 64, 4096)[: scale.of(3, 1)]:
+        feeds = {"x": np.random.default_rng(0).standard_normal((rows, 112), np.float32)}
+        pair, feeds = _pair(path, feeds, rows, scale.setting)
+        before, after = (len(onnx.load(one).graph.node) for one in (pair.dense, pair.split))
+        yield at_most("8 x 7 networks", f"{rows} rows: share of {before} launches left", after / before, 0.25)
+        found = raced(pair, feeds, scale.setting, seconds=0.05 if scale.dry else 1.0)
+        yield at_least("8 x 7 networks", f"{rows} rows: speed-up", found.paired["split"].median, 1.5)
+
+
+def tiles(scale: Scale) -> Iterator[Figure]:
+    """Every tile of the kernel for Boolean products, squaring one relation; the fastest, and its share of fp8."""
+    device = torch.device(closure.DEVICE)
+    if reason := why_not(device):
+        print(f"the kernel is not used: {reason}", flush=True)
+        return
+    for n in (16384, 8192, 4096, 2048) if not scale.dry else (40,):
+        R = (torch.rand(n, n, device=device) < 1.5 / n).fill_diagonal_(True)
+        taken = {tile: spent for tile in TILES[: scale.of(len(TILES), 1)] if (spent := _square_seconds(R, tile))}
+        for tile, seconds in taken.items():
+            yield reported(f"square n {n}", f"{tile}: TFLOP/s", 2 * n**3 / seconds / 1e12)
+        best = min(taken, key=taken.__getitem__)
+        if device.type == "cuda":
+            plain = closure.interleaved({"fp8": closure.plain(R, "fp8")})["fp8"]
+            yield reported(f"square n {n}", f"share of torch's fp8, {best}", plain / taken[best])
+
+
+def tested(scale: Scale) -> Iterator[Figure]:
+    """The tests that need CUDA."""
+    run = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
+    where = ["tests/passes/connectivity/test_boolean.py"] if scale.dry else ["tests"]
+    done = subprocess.run([*run, *where], capture_output=True, text=True)
+    print(done.stdout[-2000:], flush=True)
+    yield at_most(
+        "tests marked gpu", "exit status (5: none was there)", 0 if done.returncode == 5 else done.returncode, 0
+    )
+
+
+PARTS: Mapping[str, Callable[[Scale], Iterator[Figure]]] = {
+    "networks": networks,
+    "closure": closures,
+    "dense": dense,
+    "stream": stream,
+    "kinds": kinds,
+    "transformers": transformers,
+    "forests": forests,
+    "ensembles": ensembles,
+    "tiles": tiles,
+    "tests": tested,
+}
+
+
+def _pair(path: Path, feeds: Feeds, rows: int, setting: Setting) -> tuple[Rewritten, Feeds]:
+    return rewritten(path, feeds, rows, setting), feeds
+
+
+def _figures(row: str, rows: closure.Rows) -> Iterator[Figure]:
+    """Rows of the bench of closures."""
+    for one in rows:
+        more = ", ".join(
+            f"{name} {one[name]}" for name in ("squarings", "fused", "ms", "gigabytes_per_second") if name in one
+        )
+        yield Figure(row, one["name"] + (f" ({more})" if more else ""), one["figure"], one["target"], one["met"])
+
+
+def _ffn(path: Path, width: int, hidden: int, blocks: int) -> None:
+    onnx.save(planted_ffn.build(np.random.default_rng(0), width, hidden, blocks, dtype=np.float16).model, path)
+
+
+def _saved(model: onnx.ModelProto, path: Path) -> Path:
+    onnx.save(model, path)
+    return path
+
+
+def _sizes(batch: int, tokens: int) -> dict[str, int]:
+    return {"batch": batch, "sequence": tokens}
+
+
+def _transformer(path: Path, kind: str, scale: Scale) -> None:
+    if not scale.dry:
+        transformer(path, kind, "shared")
+        return
+    build = {"bert": planted_transformer.bert, "llama": planted_transformer.llama}[kind]
+    tiny = {"width": 32, "heads": 4, "hidden": 64, "layers": 1, "vocabulary": 50}
+    build(path, np.random.default_rng(0), **tiny, attention_blocks=2, ffn_blocks=2)
+
+
+def _limit(pair: Rewritten, whole: float, rows: int, scale: Scale) -> float:
+    """How many times as fast the model would be if its linears took their share of multiply-adds and all else stayed.
+
+    Each shape of a linear is timed by itself, as it runs in the model: dense, on as many rows, less an empty call.
+    """
+    shapes = {step.decomposition.shape for step in pair.plan.steps}
+    feeds = {shape: np.ones((rows, shape[0]), np.float16) for shape in shapes}
+    calls = {}
+    for shape in shapes:
+        path = FOLDER / f"product-{shape[0]}-{shape[1]}.onnx"
+        calls[str(shape)] = bound(_saved(product(np.ones(shape, np.float16)), path), {"x": feeds[shape]}, scale.setting)
+    empty = FOLDER / "product-empty.onnx"
+    small = {"x": np.ones((1, 16), np.float16)}
+    calls["empty"] = bound(_saved(product(np.ones((16, 16), np.float16)), empty), small, scale.setting)
+    taken = turns(calls, seconds=0.1 if scale.dry else 2.0, drop=float("inf"))
+    own = {shape: max(taken[str(shape)] - taken["empty"], 0.0) for shape in shapes}
+    saved = sum(own[step.decomposition.shape] * (1 - step.decomposition.mac_share) for step in pair.plan.steps)
+    return whole / max(whole - saved, 0.05 * whole)
+
+
+def _square_seconds(R: torch.Tensor, tile: Tile) -> float | None:
+    """Median seconds of a squaring with a tile; None where it does not fit the device."""
+    squares = Squares(R.clone(), 64, tile)
+    try:
+        squares.square()
+    except Exception as error:  # whatever the compiler and the driver raise
+        print(f"{tile}: {type(error).__name__}: {error}", flush=True)
+        return None
+    return float(np.median([closure.clock(squares.square) for _ in range(20 if closure.CUDA else 1)]))
+
+
+def halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A float32 model in float16: constants, casts, inputs, outputs; what is beyond its range becomes the largest."""
+    single, half = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+    limit = float(np.finfo(np.float16).max)
+
+    def narrow(tensor: onnx.TensorProto) -> None:
+        if tensor.data_type == single:
+            values = np.clip(onnx.numpy_helper.to_array(tensor), -limit, limit).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+    for tensor in model.graph.initializer:
+        narrow(tensor)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                narrow(attribute.t)
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == single:
+                attribute.i = half
+    del model.graph.value_info[:]  # inferred again
+    for value in (*model.graph.input, *model.graph.output):
+        if value.type.tensor_type.elem_type == single:
+            value.type.tensor_type.elem_type = half
+    return model
