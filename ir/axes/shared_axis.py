@@ -121,7 +121,7 @@ def _shared_axis(
 
 def _dims(linear: Linear) -> tuple[Dim, Dim]:
     """The axes of a linear's weight along its inputs and along its outputs: its first two, behind a stack."""
-    weight = Operand(linear.node, list(linear.node.inputs).index(linear.weight))
+    weight = Operand(linear.node, list(linear.node.inputs).index(linear.factor))
     first = 0 if linear.layout.kind == "conv" else len(linear.slices)
     rows, columns = (weight, first), (weight, first + 1)
     return (columns, rows) if linear.transposed else (rows, columns)

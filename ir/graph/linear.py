@@ -22,8 +22,9 @@ import numpy.typing as npt
 from ..errors import ModelError
 from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
+from .shapes import shape_of
 
-__all__ = ["Bias", "Layout", "Linear", "Scope", "dequantises", "scopes", "with_bias"]
+__all__ = ["Bias", "Layout", "Linear", "Scope", "axes", "dequantises", "moves", "scopes", "with_bias"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,22 @@ class Layout:
         return 2 if self.kind == "rows" else (self.enter is not None) + (self.exit is not None)
 
 
+def axes(rank: int, enter: int, exit_: int) -> Layout:
+    """The layout with features on axis `enter` of x and axis `exit_` of y, other axes in the same order.
+
+    >>> axes(2, 0, 0).enter, axes(2, 1, 0).enter, axes(3, 1, 1).exit
+    (None, (1, 0), (1, 0, 2))
+    """
+    others = [axis for axis in range(rank) if axis != enter]
+    back = [*range(1, exit_ + 1), 0, *range(exit_ + 1, rank)]
+    return Layout(kind="axes", rank=rank, enter=moves([enter, *others]), exit=moves(back))
+
+
+def moves(order: list[int]) -> tuple[int, ...] | None:
+    """Axes in this order, as a Transpose has it; None where each stays where it is."""
+    return None if order == sorted(order) else tuple(order)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bias:
     """A constant vector with one entry per output, added to the product.
@@ -97,7 +114,8 @@ class Linear:
     (K, N) is the stored matrix or its transpose (`transposed`); bias: added per output, by the operator or by the
     Add behind it; addend: any other c, with its factor beta; fused: the activation function of a FusedGemm; slices:
     the extents of the weight beyond the two of a matrix, empty where it is one: the window of a convolution, behind
-    them, or the stack of a MatMul, in front of them.
+    them, or the stack of a MatMul, in front of them; picked: the Gather that picks entries of a stack at run time, by
+    which the node reads the weight, as that of experts, None where it reads all of it.
     """
 
     node: ir.Node
@@ -116,6 +134,21 @@ class Linear:
     opset: int = 0
     in_function: bool = False
     slices: tuple[int, ...] = ()
+    picked: ir.Node | None = None
+
+    @property
+    def factor(self) -> ir.Value:
+        """What the node reads of the weight."""
+        return self.weight if self.picked is None else self.picked.outputs[0]
+
+    @property
+    def rows_of_one(self) -> int:
+        """Rows that are multiplied with one matrix of those that are picked, as far as that is known: 1 else."""
+        shape = shape_of(self.activation)
+        if self.op != "MatMul" or shape is None or len(shape) < 2:
+            return 1
+        extent = shape[-1 if self.transposed else -2]
+        return extent if isinstance(extent, int) and extent > 0 else 1
 
     @property
     def is_dequantised(self) -> bool:

@@ -12,6 +12,7 @@ from ..onnx_ir import onnx_ir as ir
 from ..reason import Cause, Reason
 from .constants import Constants
 from .linear import Linear, Scope
+from .operators import is_standard
 
 __all__ = ["NodeView", "Site", "from_first", "leaf_shape", "size", "subgraphs"]
 
@@ -119,6 +120,20 @@ class Site(NodeView):
         """The reason that speaks against weights which callers may replace; None when none of them is such."""
         found = any(value is not None and self.constants.is_overridable(value) for value in values)
         return OVERRIDABLE if found else None
+
+    def picked(self, value: ir.Value) -> ir.Node | None:
+        """The Gather that picks matrices out of a constant stack (E, ..., K, N) by its first axis when the model runs;
+        None where a value is no such matrices, or somebody else reads it."""
+        node = value.producer()
+        if node is None or node.op_type != "Gather" or not is_standard(node) or node.graph is not self.node.graph:
+            return None
+        weight, index = node.inputs[:2]
+        if weight is None or index is None or weight not in self.constants or index in self.constants:
+            return None
+        rank, axis = len(self.constants.describe(weight)[0]), NodeView(node, self.constants).attribute("axis", 0)
+        alone = len(value.uses()) == 1 and not value.is_graph_output()
+        fits = rank > 2 and axis in (0, -rank) and alone and not self.constants.is_overridable(weight)
+        return node if fits else None
 
     def weight_problem(self, weight: ir.Value) -> Reason | None:
         """Why a constant cannot be taken as a weight; None when it can."""

@@ -13,7 +13,7 @@ from ..errors import ModelError
 from ..onnx_ir import onnx_ir as ir
 from ..reason import Cause, Reason
 from .constants import Constants
-from .linear import Bias, Layout, Linear, Scope, dequantises, with_bias
+from .linear import Bias, Layout, Linear, Scope, axes, dequantises, moves, with_bias
 from .node import Site
 from .operators import PRODUCTS, WEIGHTED, is_standard
 from .recurrent import Recurrent, recurrent
@@ -52,7 +52,8 @@ def find_operators(
             recurrents += found
         elif found is not None:
             skipped.append(Skipped(scope.address(node), node.op_type, found, site.parameters()))
-    return linears, recurrents, skipped
+    picking = {scope.address(one.picked) for one in linears if one.picked is not None}  # told by what reads them
+    return linears, recurrents, [one for one in skipped if one.node not in picking]
 
 
 def _recognise(site: Site) -> Found:
@@ -98,13 +99,14 @@ def _matmul(site: Site) -> Found:
     if constant_left and constant_right:
         return None  # a constant itself: folded where it is used
     if not constant_left and not constant_right:
-        return site.overridable(left, right)
+        factor, problem = _factor(site, left, right), site.overridable(left, right)
+        return problem if factor is None or problem else _stack(site, left if factor is right else right, factor)
     if site.attribute("transBatchA", 0) or site.attribute("transBatchB", 0):
         return Reason(Cause.UNSUPPORTED, "batch axes are transposed inside the operator")
     weight, activation = (right, left) if constant_right else (left, right)
     shape, _ = site.constants.describe(weight)
     if len(shape) > 2:
-        return _stack(site, activation, weight, shape)
+        return _stack(site, activation, weight)
     if len(shape) < 2:
         return None
     alpha = float(site.attribute("alpha", 1.0))
@@ -127,33 +129,34 @@ def _matmul(site: Site) -> Found:
     return site.linear(activation, weight, K, N, transposed=not trans_left, layout=layout, alpha=alpha)
 
 
-def _stack(site: Site, activation: ir.Value, weight: ir.Value, shape: tuple[int, ...]) -> Found:
-    """A product with a stack of matrices on the right, (..., K, N)."""
-    if weight is site.operand(0) or site.attribute("transA", 0) or site.attribute("transB", 0):
+def _factor(site: Site, left: ir.Value, right: ir.Value) -> ir.Value | None:
+    """The factor that is constant, or matrices that are picked out of a constant when the model runs."""
+    return next((one for one in (right, left) if one in site.constants or site.picked(one) is not None), None)
+
+
+def _stack(site: Site, activation: ir.Value, factor: ir.Value) -> Found:
+    """A product with a stack of matrices, (..., K, N) on the right or (..., N, K) on the left of it, or with those that
+    a Gather picks out of one."""
+    picked = site.picked(factor)
+    weight = picked.inputs[0] if picked is not None and picked.inputs[0] is not None else factor
+    shape, _ = site.constants.describe(weight)
+    if any(site.attribute(name, 0) for name in ("transA", "transB", "transBatchA", "transBatchB")):
         return _batched(shape)
     if dequantises(weight):
         return QUANTISED
-    *slices, K, N = shape
-    rank = _rank(activation)
-    # An activation of fewer dimensions has its last axis elsewhere than the result.
-    layout = Layout(kind="rows", rank=rank if rank is not None and rank >= len(shape) else None)
+    left, rank, own = factor is site.operand(0), _rank(activation), len(shape) if picked is None else _rank(factor)
+    K, N = shape[:-3:-1] if left else shape[-2:]
+    # An activation of fewer dimensions has its features elsewhere than the result, counted from the first.
+    fits = rank is not None and own is not None and rank >= own
+    if left and (rank is None or own is None):
+        return _unknown_rank("left-hand weight and an activation")
+    if left and not fits:
+        return _batched(shape)
+    layout = axes(rank, rank - 2, rank - 2) if left and rank else Layout(kind="rows", rank=rank if fits else None)
     alpha = float(site.attribute("alpha", 1.0))
-    return site.linear(activation, weight, K, N, transposed=False, layout=layout, alpha=alpha, slices=tuple(slices))
-
-
-def axes(rank: int, enter: int, exit_: int) -> Layout:
-    """The layout with features on axis `enter` of x and axis `exit_` of y, other axes in the same order.
-
-    >>> axes(2, 0, 0).enter, axes(2, 1, 0).enter, axes(3, 1, 1).exit
-    (None, (1, 0), (1, 0, 2))
-    """
-    others = [axis for axis in range(rank) if axis != enter]
-    back = [*range(1, exit_ + 1), 0, *range(exit_ + 1, rank)]
-    return Layout(kind="axes", rank=rank, enter=_perm([enter, *others]), exit=_perm(back))
-
-
-def _perm(order: list[int]) -> tuple[int, ...] | None:
-    return None if order == sorted(order) else tuple(order)
+    return site.linear(
+        activation, weight, K, N, transposed=left, layout=layout, alpha=alpha, slices=shape[:-2], picked=picked
+    )
 
 
 def _gemm(site: Site) -> Found:
@@ -249,17 +252,21 @@ def _einsum(site: Site) -> Found:
     if len(site.node.inputs) != 2:
         return None
     left, right = site.node.inputs
-    if left is None or right is None or (left in site.constants) == (right in site.constants):
+    if left is None or right is None:
+        return None
+    factor = _factor(site, left, right)
+    if factor is None or (left in site.constants and right in site.constants):
         return site.overridable(left, right)
-    weight, activation = (right, left) if right in site.constants else (left, right)
+    activation, picked = left if factor is right else right, site.picked(factor)
+    weight = picked.inputs[0] if picked is not None and picked.inputs[0] is not None else factor
     shape, _ = site.constants.describe(weight)
     terms, _, out = str(site.attribute("equation", "")).replace(" ", "").partition("->")
     first, _, second = terms.partition(",")
-    x, w = (first, second) if weight is right else (second, first)
+    x, w = (first, second) if factor is right else (second, first)
     if "->" not in str(site.attribute("equation", "")):
         out = "".join(sorted(c for c in set(first + second) - {"."} if (first + second).count(c) == 1))
         out = ("..." if "..." in terms else "") + out
-    if len(shape) > 2 and (stack := _einsum_stack(site, (activation, weight), (x, w, out))) is not None:
+    if len(shape) > 2 and (stack := _einsum_stack(site, (activation, weight), (x, w, out), picked)) is not None:
         return stack
     if len(shape) != 2 or len(w) != 2 or w[0] == w[1]:
         return _batched(shape) if len(shape) > 2 else NO_PLAIN_PRODUCT
@@ -278,12 +285,16 @@ def _einsum(site: Site) -> Found:
     return site.linear(activation, weight, K, N, transposed=transposed, layout=layout)
 
 
-def _einsum_stack(site: Site, operands: tuple[ir.Value, ir.Value], letters: tuple[str, str, str]) -> Found:
+def _einsum_stack(
+    site: Site, operands: tuple[ir.Value, ir.Value], letters: tuple[str, str, str], picked: ir.Node | None
+) -> Found:
     """An Einsum with a matrix for each entry of axes that both the activation and the result have, as in
     'bshk,hkn->bshn'; None for any other."""
     (activation, weight), (x, w, out) = operands, letters
     shape, _ = site.constants.describe(weight)
-    if any("." in term or len(set(term)) != len(term) for term in letters) or len(w) != len(shape):
+    if any("." in term or len(set(term)) != len(term) for term in letters) or len(w) < 2:
+        return None
+    if picked is None and len(w) != len(shape):
         return None
     k, n = (w[-2], w[-1]) if w[-2] not in out else (w[-1], w[-2])
     kept = set(x) - {k}
@@ -296,7 +307,7 @@ def _einsum_stack(site: Site, operands: tuple[ir.Value, ir.Value], letters: tupl
     K, N = shape[:-3:-1] if transposed else shape[-2:]
     if isinstance(layout, Reason):
         return layout
-    return site.linear(activation, weight, K, N, transposed=transposed, layout=layout, slices=shape[:-2])
+    return site.linear(activation, weight, K, N, transposed=transposed, layout=layout, slices=shape[:-2], picked=picked)
 
 
 def _einsum_axes(x: str, out: str, k: str, n: str, rank: int | None) -> Layout | Reason:
@@ -310,7 +321,7 @@ def _einsum_axes(x: str, out: str, k: str, n: str, rank: int | None) -> Layout |
         return NO_PLAIN_PRODUCT
     enter = [x.index(letter) for letter in k + others]
     exit_ = [(n + others).index(letter) for letter in out]
-    return Layout(kind="axes", rank=len(x), enter=_perm(enter), exit=_perm(exit_))
+    return Layout(kind="axes", rank=len(x), enter=moves(enter), exit=moves(exit_))
 
 
 RECOGNISERS: dict[tuple[str, str], Callable[[Site], Found]] = {

@@ -16,10 +16,10 @@ def obstacle(linear: Linear, *, residual: bool = False) -> Reason | None:
     if linear.is_dequantised:
         turned = "its weight is quantised, and removing weights would turn it to floating point; anneal it before"
         return Reason(Cause.QUANTISED, turned)
-    if sum(value is linear.weight for value in linear.node.inputs) != 1 or linear.weight is linear.activation:
-        return Reason(Cause.UNSUPPORTED, "the operator reads its weight twice")
     if linear.slices:
         return Reason(Cause.UNTESTED, "its weight is several matrices, and tests of edges are of one")
+    if sum(value is linear.weight for value in linear.node.inputs) != 1 or linear.weight is linear.activation:
+        return Reason(Cause.UNSUPPORTED, "the operator reads its weight twice")
     if not residual:
         return None
     if linear.fused:

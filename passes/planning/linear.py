@@ -94,7 +94,8 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
     # The graph may be looked at several times; a linear matters by what lowerings suit it and what they cost there.
     suit = tuple(one.name for one in suited(linear, settings.target))
     layout, dormant = linear.layout, computes_dormant(linear)
-    kind = (linear.dtype, linear.slices, layout.kind, layout.boundary_transposes)
+    picks = None if linear.picked is None else linear.rows_of_one
+    kind = (linear.dtype, linear.slices, picks, layout.kind, layout.boundary_transposes)
     key = (*key_of(linear), counts, *kind, suit, dormant, asked)
     if key not in memo.choices:
         memo.choices[key] = _chosen(linear, analysis, settings, counts, asked)

@@ -75,7 +75,7 @@ def _repeat(emitter: Emitter, role: str, piece: ir.Value, weight: ir.Value, bias
     if bias is not None and linear.bias and linear.bias.node is not None:  # MatMul and Add become one Gemm
         return emitter.node("Gemm", [piece, weight, bias], role, _gemm_attributes(linear))[0]
     # Only the factors: a Gemm may add its own activation, as a residual.
-    inputs: list[ir.Value | None] = [weight if v is linear.weight else piece for v in node.inputs[:2]]
+    inputs: list[ir.Value | None] = [weight if v is linear.factor else piece for v in node.inputs[:2]]
     inputs += [None] * (len(node.inputs) - 2)
     if linear.bias and linear.bias.node is None:
         inputs[2] = bias

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -19,7 +20,7 @@ from ..seconds import dense_seconds, window_seconds
 from ..target import MOST_JOINED, Target
 from .dormant import apart
 
-__all__ = ["Extra", "LinearLowering", "why_not_beside", "why_not_dense", "why_not_recorded"]
+__all__ = ["Extra", "LinearLowering", "picked_seconds", "why_not_beside", "why_not_dense", "why_not_recorded"]
 
 Array = npt.NDArray[Any]
 Extra: TypeAlias = Literal["split-K", "residual"]  # blocks that are added up, entries beside the blocks
@@ -65,7 +66,8 @@ class LinearLowering(Lowering[Linear, Decomposition, int, Emitter, ir.Value], Pr
         """Predicted seconds of the linear as it is."""
         itemsize = int(linear.dtype.itemsize)
         window = window_seconds([linear.shape], linear.taps, rows, itemsize, prices)
-        return dense_seconds(linear.shape, rows, itemsize, prices) + window
+        picked = picked_seconds(linear, math.prod(linear.shape), rows, prices)
+        return dense_seconds(linear.shape, rows, itemsize, prices) + window + picked
 
     def index_bytes(self, found: Decomposition) -> int:
         """Bytes of the indices that it stores beside the weights of the blocks."""
@@ -82,6 +84,16 @@ class LinearLowering(Lowering[Linear, Decomposition, int, Emitter, ir.Value], Pr
         The blocks compute every product of two non-zero entries that the dense operator computes; those with zeros only
         inside the blocks and where they are padded.
         """
+
+
+def picked_seconds(linear: Linear, entries: int, rows: int, prices: Prices) -> float:
+    """Seconds to copy matrices of so many entries out of a stack, one for each entry that is picked at run time."""
+    if linear.picked is None:
+        return 0.0
+    each = linear.rows_of_one
+    copied = rows / each * entries
+    fits = copied * linear.dtype.itemsize <= prices.llc_bytes
+    return copied * (prices.copy_s if fits else prices.copy_uncached_s) * prices.moved(int(linear.dtype.itemsize))
 
 
 def why_not_dense(linear: Linear, lowering: LinearLowering | None) -> Reason | None:

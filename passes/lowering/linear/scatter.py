@@ -9,6 +9,7 @@ are computed by the operator itself, with which strides and pads stay.
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,7 +31,7 @@ from ..seconds import blocks_seconds, boundary_seconds, copy_seconds, permutatio
 from ..target import Target
 from .dormant import absorb_dormant, computes_dormant
 from .per_block import per_block
-from .protocol import Extra, LinearLowering, why_not_beside, why_not_dense
+from .protocol import Extra, LinearLowering, picked_seconds, why_not_beside, why_not_dense
 
 __all__ = ["Scatter"]
 
@@ -78,7 +79,8 @@ class Scatter(LinearLowering):
         seconds += window_seconds([block.shape for block in found.blocks], linear.taps, rows, itemsize, prices)
         if linear.slices and linear.layout.kind != "conv":  # gathered element by element
             ends = sum(block.inputs.size for block in found.blocks if not is_run(block.inputs)) + N
-            return seconds + permutation_seconds([ends], rows, itemsize, prices)
+            picked = picked_seconds(linear, sum(math.prod(block.shape) for block in found.blocks), rows, prices)
+            return seconds + permutation_seconds([ends], rows, itemsize, prices) + picked
         return seconds + boundary_seconds(found.shape, linear.layout.boundary_transposes, rows, itemsize, prices)
 
     def absorbs(self, linear: Linear) -> frozenset[ir.Node]:

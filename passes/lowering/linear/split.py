@@ -6,6 +6,7 @@ work, no change of layout.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from ....ir.graph.constants import Constants
@@ -20,7 +21,7 @@ from ..seconds import blocks_seconds, copy_seconds, piece_seconds, window_second
 from ..target import Target
 from .dormant import absorb_dormant, computes_dormant
 from .per_block import as_gemm, per_block
-from .protocol import LinearLowering, why_not_beside, why_not_dense
+from .protocol import LinearLowering, picked_seconds, why_not_beside, why_not_dense
 
 __all__ = ["Split"]
 
@@ -54,6 +55,7 @@ class Split(LinearLowering):
         inside = copy_seconds(K, rows, itemsize, prices)
         seconds = blocks_seconds(found, rows, itemsize, prices, features_first=False)
         seconds += window_seconds([block.shape for block in found.blocks], linear.taps, rows, itemsize, prices)
+        seconds += picked_seconds(linear, sum(math.prod(block.shape) for block in found.blocks), rows, prices)
         read = sum(block.inputs.size for block in found.blocks)
         if is_contiguous(found):
             return seconds + prices.node_s + len(found.blocks) * piece_seconds(rows, prices) + read * inside

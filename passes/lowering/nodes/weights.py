@@ -43,7 +43,9 @@ class BlockWeights:
             return self._quantised.block(emitter, role, ends, self._outputs_first)
         assert self._stored is not None
         if self._linear.slices:
-            return emitter.constant(_cut_slices(self._stored, self._linear, ends), f"{role}/weight")
+            stack = emitter.constant(_cut_slices(self._stored, self._linear, ends), f"{role}/weight")
+            picked = self._linear.picked
+            return stack if picked is None else emitter.one("Gather", [stack, picked.inputs[1]], role, axis=0)
         part = _cut(self._linear.as_matrix(self._stored), ends, self._outputs_first)
         return emitter.constant(part.reshape(part.shape + self._windows), f"{role}/weight")
 

@@ -193,7 +193,7 @@ LEFT_ALONE = {
     "integers": (one(node("MatMul", "x w", "y", "n"), {"w": W.astype(np.int32)}), "weight of type int32"),
     "output too": (output_too(), "weight is also an output"),
     "empty": (one(node("MatMul", "x w", "y", "n"), {"w": np.ones((0, 3), np.float32)}), "weight is empty"),
-    "stacked": (one(node("MatMul", "w x", "y", "n"), {"w": CUBE}), "batched weight: 3 dimensions"),
+    "stacked": (one(node("MatMul", "w x", "y", "n"), {"w": CUBE}), "left-hand weight and an activation"),
     "stacked einsum": (einsum("bk,ekn->ben", CUBE), "batched weight: 3 dimensions"),
     "stacked gemm": (one(node("Gemm", "x w", "y", "n"), {"w": CUBE}), "weight of 3 dimensions in Gemm"),
     "batch axes": (one(node("FusedMatMul", "x w", "y", "n", MS, transBatchA=1)), "batch axes are transposed"),
