@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -33,6 +34,7 @@ from ..ort.session import Session, open_session
 from ..ort.tensor_spec import TensorSpec
 from .exercise import observe, parts_of
 from .real_inputs import real_feeds
+from .selections import unpicked
 from .unexercised import PartReport, part_reports
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ GUESS = 1 << 22  # elements of inputs of a size that is only a guess
 MOST = 12  # trials, where inputs choose between many ways
 LED = 12  # sizes that are tried with a batch that was asked for
 WIDER = 28  # trials besides, where a branch did not run
+PICKS = 128  # trials besides, where an input picks one entry of a table at a time
+PICKING = 1.0  # seconds that those may take
 
 
 def drawn(
@@ -267,10 +271,30 @@ class Observed:
         with self._canary(session) as canary:
             found = candidate_feeds(self.model, self.trials)
             self.feeds = _run(self.model, self.trials, [session], found, wanted, canary)
+            self.feeds += runnable([session], self._picking(session), PICKS, canary=canary)
         if self.parts:
             self.runs = runs_of(self.model, self.feeds, self.trials)
             self._widen(session)
         return self.feeds
+
+    def _picking(self, session: Session) -> Iterator[Feed]:
+        """Feeds of the smallest size that ran, in which inputs that pick one entry of a table pick further ones: all of
+        them, or as many as a moment is enough for."""
+        wishes, feeds = wishes_of(self.trials), self.feeds
+        said = {*wishes.values, *wishes.ranges, *wishes.likes}
+        left = {name: some for name, some in unpicked(self.model, feeds).items() if some and name not in said}
+        if not left:
+            return
+        spec, small = spec_of(self.model), min(feeds, key=lambda feed: sum(np.size(array) for array in feed.values()))
+        sizes, started = _sizes_of(spec, small), time.perf_counter()
+        session.run(small)
+        affordable = PICKING / max(time.perf_counter() - started, 1e-6)
+        room = GUESS // max(_elements(spec, sizes), 1)
+        count = min(PICKS, max(map(len, left.values())), int(affordable), room)
+        further = drawn(self.model, spec, self.trials, [sizes] * count, first=len(feeds))
+        for number, feed in enumerate(further):
+            picked = {name: some[number % len(some)] for name, some in left.items() if name in feed}
+            yield feed | {name: np.full_like(feed[name], entry) for name, entry in picked.items()}
 
     def counts(self) -> dict[str, int]:
         """How often each part ran, by place."""

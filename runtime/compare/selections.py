@@ -19,7 +19,7 @@ from ..ort.session import ModelSource, open_session
 from .exercise import count_marks, mark_nodes, parts_of
 from .probe_runs import expose
 
-__all__ = ["hidden_by_masks", "never_picked"]
+__all__ = ["hidden_by_masks", "never_picked", "unpicked"]
 
 Array = npt.NDArray[Any]
 
@@ -55,13 +55,22 @@ def never_picked(model: Model, feeds: Sequence[Mapping[str, Array]]) -> list[str
 
     Inputs that pick many at once, as token ids do, are left out: they are samples of what they may hold.
     """
-    found = []
+    bounds = index_bounds(model.graph)
+    return [
+        f"input {name!r} picked {bounds[name][1] - left:,} of the {bounds[name][1]:,} entries of its table"
+        for name, left in ((name, len(entries)) for name, entries in unpicked(model, feeds).items())
+        if left
+    ]
+
+
+def unpicked(model: Model, feeds: Sequence[Mapping[str, Array]]) -> dict[str, list[int]]:
+    """The entries that each input which picks one of a table at a time has not picked in these feeds, by name."""
+    found = {}
     for name, (low, high) in index_bounds(model.graph).items():
         given = [np.asarray(feed[name]) for feed in feeds if name in feed]
         if given and all(one.size == 1 for one in given):
             picked = {int(one.item()) % (high - low) for one in given}
-            if len(picked) < high - low:
-                found.append(f"input {name!r} picked {len(picked):,} of the {high - low:,} entries of its table")
+            found[name] = [entry for entry in range(high - low) if entry not in picked]
     return found
 
 

@@ -28,6 +28,8 @@ Value: TypeAlias = "int | float | bool | str | Sequence[int | float | bool | str
 
 VALUE = option("values", flag="--value")
 ZEROS = 0.15  # share of a mask
+TURNS = 12  # combinations of choices that trials go through one by one
+GOLDEN = 0.618
 COUNT = (2, 5)  # a trip count: a second step is another thing than a first
 STYLED: dict[str, Callable[[Array], Array]] = {  # what floats are like, from trial to trial of a search
     "normal": np.asarray,
@@ -68,6 +70,10 @@ class Wishes:
         for name in (*self.values, *self.ranges, *self.likes):
             if name not in known:
                 raise InputError(f"no input is called {name!r}; the inputs are {list(known)}")
+        for name, value in ((name, value) for name, options in self.values.items() for value in options):
+            if numpy_dtype(known[name].dtype) is not None:
+                for entry in value if isinstance(value, list | tuple) else [value]:
+                    filled(known[name], (), entry)
         for name, (low, high) in self.ranges.items():
             if known[name].dtype in ("string", "bool"):
                 raise InputError(f"input {name!r} is {known[name].dtype}, which has no range; give it with ", VALUE)
@@ -114,7 +120,8 @@ def draw_feed(
 ) -> Feed:
     """One value for each input, as `draw` makes it unless its meaning or the user's wish says otherwise.
 
-    Choices and conditions go through their values from trial to trial, in all combinations; lengths lie between 1 and
+    Choices and conditions go through their values from trial to trial, in all combinations; where these are too many,
+    each goes through its own values first, and then combinations come far from one another; lengths lie between 1 and
     what they count, the first being as long as that; masks are ones with a few zeros; counts are at least 2, and in
     every other trial as many as a body tells apart; ends reach all of what they cut first, indices the last entry next;
     what is optional is left out of every other trial.
@@ -122,6 +129,10 @@ def draw_feed(
     """
     wishes, meant = wishes or Wishes(), meant or {}
     held, turn = wishes.at(trial), trial // max(wishes.ways, 1)
+    choices = [len(one.values) or 2 for one in meant.values() if one.kind in ("choice", "condition")]
+    first = math.prod(choices) > TURNS and turn < max(choices)  # each goes through its own values
+    if math.prod(choices) > TURNS and not first:
+        turn = _spread(turn - max(choices), math.prod(choices))
     absent = {one.name for one in spec if one.optional and one.name not in held and trial % 2}
     feed = draw(spec, rng, sizes, bounds)
     if trial == 1:
@@ -139,10 +150,22 @@ def draw_feed(
             top = max([1, *shape, *sizes.values()]) if not meaning else meaning.top(sizes)
             feed[one.name] = _liked(feed[one.name], wishes.likes[one.name], rng, trial, top)
         elif meaning is not None and one.name not in (bounds or {}):
-            feed[one.name], turn = _meant(one, feed[one.name], meaning, rng, sizes, trial, turn)
+            feed[one.name], turn = _meant(
+                one, feed[one.name], meaning, rng, sizes, trial, trial // max(wishes.ways, 1) if first else turn
+            )
         elif style != "normal" and feed[one.name].dtype.kind == "f":
             feed[one.name] = _styled(feed[one.name], style)
     return {name: array for name, array in feed.items() if name not in absent}
+
+
+def _spread(place: int, count: int) -> int:
+    """One of `count` numbers at a place of an order that takes all of them once, each far from the one before.
+
+    >>> [_spread(place, 8) for place in range(8)]
+    [0, 5, 2, 7, 4, 1, 6, 3]
+    """
+    step = next(one for one in range(max(round(count * GOLDEN), 1), count + 2) if math.gcd(one, count) == 1)
+    return place * step % count
 
 
 def _holds(dtype: np.dtype[Any], number: int) -> bool:
@@ -252,7 +275,7 @@ def filled(spec: TensorSpec, shape: tuple[int, ...], value: Value) -> Array:
             return np.ascontiguousarray(np.broadcast_to(array, shape)).reshape(shape)
     except (KeyError, TypeError, ValueError, OverflowError):
         pass
-    raise InputError(f"input {spec.name!r}: {value!r} is no {spec.dtype} of shape {list(shape)}")
+    raise InputError(f"input {spec.name!r}: {value!r} is no {spec.dtype}{f' of shape {list(shape)}' if shape else ''}")
 
 
 def _truth(text: str) -> bool:

@@ -211,12 +211,16 @@ def load_npz(path: Path, spec: Sequence[TensorSpec]) -> list[Feed]:
 def read_npz(path: Path) -> Feed:
     """All arrays of an .npz file by name. Raises InputError when there is no such file or it cannot be read."""
     try:
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise InputError(f"{path}: not an .npz file; write it with numpy.savez(path, input_name=array, …)")
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.lib.npyio.NpzFile):
             with archive:
                 return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
+    except InputError:
+        raise
     except (OSError, EOFError, ValueError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: cannot be read ({error}); write it with numpy.savez, without objects") from error
     raise InputError(f"{path}: not an .npz file; write it with numpy.savez(path, input_name=array, …)")

@@ -49,6 +49,7 @@ def refusal(model: Model, source: Source, custom_ops: Sequence[Path] = ()) -> tu
     if unknown and not custom_ops and foreign(model.graph) and not breaks_specification(against):
         return ()
     words = re.sub(r".*?(ONNX Runtime: |Load model from .* failed: ?)", "", heard).rstrip(".")
+    words = re.sub(r"; load the library of this operator with .*", "", words)  # which is said in the end
     if lacks_locale(heard):  # what is missing is here, not in the model
         return (words,)
     said = f"{against}; ONNX Runtime refuses the model as well ({words}): "

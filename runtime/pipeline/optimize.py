@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -85,6 +86,7 @@ def optimize(
         draft = annealed_draft(planner, anneal, further.data, further.labels, further.max_drop, trials)
     if not draft.plan.changes:
         planner.tell()
+        _require_readable(place, trials)
         return _unchanged(place, draft)
     attempt = Attempt(
         place=place,
@@ -134,6 +136,16 @@ def _first(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried, Dra
 def _files(*given: Any) -> list[Path]:
     """The files among what was given."""
     return [Path(path) for path in given if isinstance(path, (str, os.PathLike))]
+
+
+def _require_readable(place: Destination, trials: Trials) -> None:
+    """Raise InputError for real inputs that are none of the model, though nothing is run on them."""
+    from ..compare.real_inputs import real_feeds
+    from ..ort.memory import NoMemoryError
+
+    if trials.inputs is not None:
+        with suppress(NoMemoryError):
+            real_feeds(place.loaded, trials.inputs, trials)
 
 
 def _unchanged(place: Destination, draft: Draft) -> Result:

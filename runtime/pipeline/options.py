@@ -93,7 +93,9 @@ class PlanOptions:
         _ = self.grain, self.wanted
         twice = [name for name, size in (self.fix or {}).items() if (self.sizes or {}).get(name, size) != size]
         if twice:
-            raise OptionError(option("fix"), " and ", option("sizes", flag="--size"), f" say two sizes of {twice[0]!r}")
+            raise OptionError(
+                option("fix"), " and ", option("sizes", flag="--size"), f" say two sizes of {twice[0]!r}; leave out one"
+            )
 
     @property
     def batches(self) -> tuple[int, ...] | None:

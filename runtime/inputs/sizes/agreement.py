@@ -33,8 +33,22 @@ def refuse_contradictions(
     model: Model, batch: Sequence[int] | None, trials: Trials, fixed: Collection[str] = ()
 ) -> None:
     """Raise InputError, which names both, where two options give one dimension different sizes, or where a batch is
-    asked for and all that it could be has a size by other options. fixed: dimensions that have theirs for good."""
-    spec = spec_of(model, given=True)
+    asked for and all that it could be has a size by other options; and for what no input of the model can have.
+
+    fixed: dimensions that have theirs for good.
+    """
+    spec, wishes = spec_of(model, given=True), wishes_of(trials)
+    try:
+        wishes.require(spec)
+        Dimensions.of(spec, trials.sizes)
+    except InputError as error:
+        raise InputError(f"{model.name}: ", *error.parts) from None
+    _refuse_two_sizes(model, spec, batch, trials, fixed)
+
+
+def _refuse_two_sizes(
+    model: Model, spec: Sequence[TensorSpec], batch: Sequence[int] | None, trials: Trials, fixed: Collection[str]
+) -> None:
     sizes = dict(trials.sizes or {})
     told = {name: _size(name, size, fixed=name in fixed) for name, size in sizes.items()}
     for name, size, value in _lists(spec, wishes_of(trials)):

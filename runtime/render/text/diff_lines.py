@@ -93,12 +93,23 @@ def totals(found: Difference) -> list[Row]:
     macs = dict(one.macs), dict(other.macs)
     unknown = any("?" in symbols for some in macs for symbols in some)  # which may be one of those that have a name
     for symbols in dict.fromkeys((*macs[0], *macs[1])):
-        what = "MACs" if symbols == "1" else f"MACs per {symbols}"
+        what = "MACs" if symbols == "1" else f"MACs per {_sizes(symbols)}"
         row = _row(what, macs[0].get(symbols, 0), macs[1].get(symbols, 0))
         rows.append((*row[:3], "") if unknown else row)
     if one.uncounted or other.uncounted:
         rows.append(_row("products of unknown shape", one.uncounted, other.uncounted))
     return rows
+
+
+def _sizes(symbols: str) -> str:
+    """A product of open dimensions, in words where some have no name.
+
+    >>> _sizes("batch·time"), _sizes("batch·?"), _sizes("?·?")
+    ('batch·time', 'batch and unnamed size', 'unnamed sizes')
+    """
+    named = [one for one in symbols.split("·") if one != "?"]
+    unnamed = symbols.split("·").count("?")
+    return " and ".join(filter(None, ["·".join(named), "unnamed size" + "s" * (unnamed > 1) if unnamed else ""]))
 
 
 def _gap(counts: tuple[dict[str, int], dict[str, int]], kind: str) -> int:

@@ -6,7 +6,7 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
 
-from scission.runtime.inputs.inputs import UNNAMED, InputError, draw, index_bounds, load_npz
+from scission.runtime.inputs.inputs import UNNAMED, InputError, draw, index_bounds, load_npz, read_npz
 from scission.runtime.inputs.sizes.size_search import trial_sizes
 from scission.runtime.ort.session import open_session
 from scission.runtime.ort.tensor_spec import TensorSpec
@@ -274,3 +274,11 @@ def test_files_that_are_no_npz(tmp_path):
     for name in ("text.npz", "array.npy", "objects.npz", "cut.npz"):
         with pytest.raises(InputError, match=rf"{name}: .*numpy\.savez"):
             load_npz(tmp_path / name, [spec("x", "float32", 3)])
+
+
+def test_what_is_no_archive_is_called_that(tmp_path):
+    (tmp_path / "text.npz").write_text("x")
+    np.save(tmp_path / "one.npy", np.zeros(2))
+    for name in ("text.npz", "one.npy"):
+        with pytest.raises(InputError, match=f"{name}: not an .npz file; write it with numpy.savez"):
+            read_npz(tmp_path / name)

@@ -9,8 +9,10 @@ from onnx import numpy_helper as nh
 import scission
 from scission.ir.io.load import load
 from scission.runtime.compare.compare import make_feeds
+from scission.runtime.inputs.drawing import draw_feed
 from scission.runtime.inputs.inputs import InputError
-from scission.runtime.inputs.meaning import meanings
+from scission.runtime.inputs.meaning import Meaning, meanings
+from scission.runtime.ort.tensor_spec import TensorSpec
 from scission.runtime.ort.trials import Trials, TrialsError
 
 
@@ -252,3 +254,16 @@ def test_the_last_row_of_a_table_is_looked_up():
     table = np.zeros((1000, 4), np.float32)
     model = net([("Gather", ["W", "v"], ["y"], {})], {"v": (T.INT64, ["n"])}, {"W": table})
     assert max(int(feed["v"].max()) for feed in feeds(model)) == 999
+
+
+@pytest.mark.parametrize("count", [3, 6])
+def test_each_value_of_every_choice_comes_soon_and_all_combinations_in_the_end(count):
+    spec = [TensorSpec(name=f"c{at}", dtype="bool", shape=()) for at in range(count)]
+    meant = {one.name: Meaning(kind="condition") for one in spec}
+    rng = np.random.default_rng(0)
+    seen = [
+        tuple(bool(draw_feed(spec, rng, {}, trial=trial, meant=meant)[one.name]) for one in spec)
+        for trial in range(2 + 2**count)
+    ]
+    assert all({one[at] for one in seen[: 2**3 if count == 3 else 2]} == {True, False} for at in range(count))
+    assert len(set(seen)) == 2**count

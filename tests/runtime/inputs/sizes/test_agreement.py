@@ -124,3 +124,29 @@ def test_what_an_input_holds_is_said_once(pair):
     with pytest.raises(TrialsError) as caught:
         Trials(**{one: said[one], other: said[other]})
     assert caught.value.for_shell == f"input 'x' is given by both --{one[:-1]} and --{other[:-1]}; leave out one"
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ({"sizes": {"q": 3}}, "no input has an open dimension called 'q'"),
+        ({"values": {"q": 3}}, "no input is called 'q'"),
+        ({"values": {"x": "abc"}}, "input 'x': 'abc' is no float32"),
+        ({"values": {"shape": [2, 1.5]}}, "input 'shape': 1.5 is no int64"),
+        ({"likes": {"q": "ones"}}, "no input is called 'q'"),
+    ],
+)
+def test_what_no_input_can_have_is_refused_though_nothing_is_run(wishes, said):
+    """Nothing splits here, so no model would be run."""
+    with pytest.raises(InputError) as caught:
+        scission.optimize(regrouped(), trials=Trials(provider="cpu", **wishes))
+    assert said in str(caught.value)
+
+
+def test_real_inputs_are_looked_at_though_nothing_is_run(tmp_path):
+    path = tmp_path / "real.npz"
+    for file in (None, {"other": np.zeros(3)}, {"x": np.zeros((2, 2, 2)), "shape": np.zeros(2, int)}):
+        if file is not None:
+            np.savez(path, **file)
+        with pytest.raises(InputError, match=r"real\.npz"):
+            scission.optimize(regrouped(), trials=Trials(provider="cpu", inputs=path))
