@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ..errors import Remedy
 from ..record import shown
 from .decomposition import PlanError
 
@@ -37,7 +38,8 @@ class Grain:
             if value is not None and (type(value) is not int or value < 1):
                 raise PlanError(f"{name} is {shown(value)}; give a whole number of at least 1")
         if self.granularity is not None and self.parts is not None:
-            raise PlanError("granularity and parts both say how large blocks are; give one of the two")
+            both = Remedy("granularity and parts", "--granularity and --parts")
+            raise PlanError(both, " both say how large blocks are; give one of the two")
 
     def __bool__(self) -> bool:
         """Whether anything is asked for."""

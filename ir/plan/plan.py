@@ -270,11 +270,11 @@ class Plan:
         try:
             data = json.loads(text)
         except json.JSONDecodeError as error:
-            raise PlanError(f"the plan is not JSON: {error}") from None
+            raise PlanError(f"the plan is not JSON ({error}); make it again") from None
         except RecursionError:
-            raise PlanError("the plan is not JSON: it is nested too deeply") from None
+            raise PlanError("the plan is not JSON: it is nested too deeply; make it again") from None
         except ValueError:
-            raise PlanError("the plan is not JSON: a number in it has too many digits") from None
+            raise PlanError("the plan is not JSON: a number in it has too many digits; make it again") from None
         if not isinstance(data, dict) or not {"version", "schema"} & data.keys():
             raise PlanError("this JSON is not a scission plan: it has no 'version'")
         version = data.pop("version", None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...ir.errors import option
+from ...ir.errors import Remedy, option
 from ..fields import chosen, setting
 from ..validation import OptionError, check_fields
 
@@ -84,7 +84,9 @@ class Trials:
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):
             if isinstance(value := getattr(self, name), float) and not 0 <= value < math.inf:
-                raise TrialsError(f"{name} must be a number of at least 0, got {value}: anything would pass")
+                raise TrialsError(
+                    Remedy(name, f"--{name}"), f" must be a number of at least 0, got {value}: anything would pass"
+                )
         check_fields(self, TrialsError)
         if self.inputs is not None and (self.values or self.ranges or self.likes):
             raise TrialsError(

@@ -142,7 +142,7 @@ def test_what_the_user_says_goes_before_everything_else():
     ("wishes", "match"),
     [
         ({"values": {"X": 1}}, r"no input is called 'X'; the inputs are \['x', 'i', 'b'\]"),
-        ({"values": {"i": 1.5}}, r"input 'i': 1.5 is no int8 of shape \[2\]"),
+        ({"values": {"i": 1.5}}, r"input 'i': 1.5 is no int8"),
         ({"values": {"i": 300}}, "input 'i': 300 is no int8"),
         ({"values": {"i": [1, 2, 3]}}, r"input 'i': \[1, 2, 3\] is no int8 of shape \[2\]"),
         ({"values": {"b": "perhaps"}}, "input 'b': 'perhaps' is no bool"),
