@@ -15,7 +15,7 @@ import onnx
 
 from .library import Choice, resolved, runtime_version
 
-__all__ = ["machine"]
+__all__ = ["gpu_name", "machine"]
 
 
 def machine(provider: Choice = "auto") -> dict[str, Any]:
@@ -32,7 +32,7 @@ def machine(provider: Choice = "auto") -> dict[str, Any]:
         "onnx": onnx.__version__,
         "onnxruntime": runtime_version(),
         "provider": resolved(provider, "this machine"),
-        "gpu": _gpu_name(),
+        "gpu": gpu_name(),
     }
 
 
@@ -45,7 +45,8 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _gpu_name() -> str | None:
+def gpu_name() -> str | None:
+    """The first GPU as its driver calls it; None where there is none."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 from ...ir.errors import ScissionError
 from ...ir.findings.taken_back import TakenBack
 from ...ir.io.load import Source
+from ...ir.plan.plan import Plan
 from ...ir.plural import counted
 from ...ir.progress import Progress
 from ..fields import chosen, keywords
 from ..ort.trials import Trials
 from ..renamed import renamed
-from ..render.words import why_nothing
+from ..render.words import priced_elsewhere, why_nothing
 from .attempt import Attempt, Tried
 from .destination import Destination
 from .growth import growth
@@ -161,13 +162,21 @@ def _unchanged(place: Destination, draft: Draft) -> Result:
         reason = f"{counted(count, 'operator')} could be annealed, but {none} {how} to gain, so nothing was removed"
     return Result(
         outcome="unchanged",
-        reason=reason,
+        reason=reason + _elsewhere(draft.plan),
         plan=draft.plan,
         written=place.write(None),
         model=place.target if place.loaded.path else place.as_given(None),
         selection=selection,
         tuned=draft.tuned,
     )
+
+
+def _elsewhere(plan: Plan) -> str:
+    """Which card the prices of a plan for CUDA are from, where that is another than this."""
+    from ..ort.environment import gpu_name
+
+    told = priced_elsewhere(plan.provider, gpu_name()) if plan.provider == "cuda" else ""
+    return f"; {told}" if told else ""
 
 
 def _kept(
@@ -179,7 +188,7 @@ def _kept(
     """
     plan, selection, outcome = draft.plan, draft.selection, tried.outcome
     back = f"; {gone.text}" if gone is not None else ""
-    reason = tried.reason + note + growth(place.loaded, tried.written) + back
+    reason = tried.reason + note + growth(place.loaded, tried.written) + back + _elsewhere(plan)
     if selection is not None and selection.chosen:
         if outcome == "split":
             plan = plan.with_annealing(selection.annealing, selection.effect)

@@ -1,5 +1,5 @@
 """Results for people: text, pages, pictures.
 
 Entry: `text.report.result_view`.
-May import: ir, ir.plan, passes.decompose, runtime.measure.
+May import: ir, ir.plan, passes.decompose, passes.lowering, runtime.measure.
 """

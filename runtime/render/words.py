@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from ...ir.plan.plan import Plan
 from ...ir.plural import counted
 from ...passes.decompose.blocks import is_cover
+from ...passes.lowering.prices import prices_of
 from ..measure.comparison import UNCLEAR
 
 if TYPE_CHECKING:
     from ..measure.bench import Bench
 
-__all__ = ["left_out", "megabytes", "speeds", "why_nothing"]
+__all__ = ["left_out", "megabytes", "priced_elsewhere", "speeds", "why_nothing"]
 
 
 def left_out(number: int, what: str = "") -> str:
@@ -50,6 +51,19 @@ def speeds(benches: Sequence[Bench]) -> str:
     of = " the speed of the original"
     each = (f"{figure}{of if place == clear[0] else ''}{at}" for place, (figure, at) in enumerate(told))
     return f"measured {', '.join(each)}"
+
+
+def priced_elsewhere(provider: str, card: str | None) -> str:
+    """Which GPU the prices of a plan are from, where that is another than the one at hand; '' where it is not.
+
+    provider: that was planned for; card: the GPU at hand, as its driver calls it, None where there is none.
+
+    >>> priced_elsewhere("cuda", "NVIDIA A100")
+    'chosen by the prices of NVIDIA H200, and this is NVIDIA A100'
+    """
+    measured = prices_of(provider).card
+    known = provider == "cuda" and card and measured
+    return f"chosen by the prices of {measured}, and this is {card}" if known and card != measured else ""
 
 
 def megabytes(number: int) -> str:

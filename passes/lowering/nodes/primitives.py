@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,11 @@ def cut(emitter: Emitter, value: ir.Value, sizes: list[int], axis: int) -> list[
     return emitter.node("Split", [value], "split", {"axis": axis, "split": sizes}, len(sizes))
 
 
-def join(emitter: Emitter, results: list[ir.Value], axis: int) -> ir.Value:
-    """The results of all blocks, one after another."""
+def join(emitter: Emitter, results: list[ir.Value], axis: int, most: int = sys.maxsize) -> ir.Value:
+    """The results of all blocks, one after another; most: how many one Concat may join, else in groups of so many."""
+    while len(results) > most:
+        groups = [results[start : start + most] for start in range(0, len(results), most)]
+        results = [join(emitter, group, axis) for group in groups]
     return results[0] if len(results) == 1 else emitter.one("Concat", results, "join", axis=axis)
 
 

@@ -59,9 +59,9 @@ def emit_whole(emitter: Emitter, constants: Constants) -> dict[int, ir.Value]:
     return _cell(_Cutter(emitter, way, constants), everything, "direction", way.activation)
 
 
-def emit_blocks(emitter: Emitter, constants: Constants, decomposition: Decomposition) -> dict[int, ir.Value]:
+def emit_blocks(emitter: Emitter, constants: Constants, decomposition: Decomposition, most: int) -> dict[int, ir.Value]:
     """The blocks of the emitter's direction, joined, each unit in its place; returns what replaces each output that is
-    read."""
+    read. most: how many values one Concat may join."""
     way = emitter.cell
     cutter = _Cutter(emitter, way, constants)
     blocks = [hidden_block(block, way.features) for block in decomposition.blocks]
@@ -71,12 +71,8 @@ def emit_blocks(emitter: Emitter, constants: Constants, decomposition: Decomposi
         for index, (block, piece) in enumerate(zip(blocks, pieces, strict=True))
     ]
     order = np.concatenate([block.hidden for block in blocks])
-    return {
-        place: reorder(
-            emitter, join(emitter, [cell[place] for cell in cells], FEATURE_AXIS[place]), order, FEATURE_AXIS[place]
-        )
-        for place in way.used
-    }
+    joined = {place: join(emitter, [cell[place] for cell in cells], FEATURE_AXIS[place], most) for place in way.used}
+    return {place: reorder(emitter, value, order, FEATURE_AXIS[place]) for place, value in joined.items()}
 
 
 def _pieces(cutter: _Cutter, blocks: Sequence[HiddenBlock]) -> list[ir.Value]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from ....ir.graph.constants import Constants
 from ....ir.graph.recurrent import Recurrent
 from ....ir.onnx_ir import onnx_ir as ir
@@ -10,7 +12,7 @@ from ....ir.reason import Reason
 from ..nodes.emitter import Emitter
 from ..prices import Prices
 from ..protocol import INDEX_BYTES, Lowering, why_not_plain
-from ..target import Target
+from ..target import MOST_JOINED, Target
 from .cells import emit_blocks
 from .cost import Run, parallel_seconds, seconds
 
@@ -41,7 +43,7 @@ class Cells(Lowering[Recurrent, Decomposition, Run, Emitter, dict[int, ir.Value]
 
     def emit(self, site: Emitter, constants: Constants, found: Decomposition, target: Target) -> dict[int, ir.Value]:
         """Emit the blocks of one direction; returns what replaces each of its outputs that is read."""
-        return emit_blocks(site, constants, found)
+        return emit_blocks(site, constants, found, MOST_JOINED if target.provider == "cuda" else sys.maxsize)
 
 
 CELLS = Cells()

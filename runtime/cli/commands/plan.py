@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from ....ir.io.files import write
 from ...calibrate.annealer import Annealer
 from ...ort.trials import Trials
@@ -69,7 +71,9 @@ def show_plan(
     keep: Callable[[Plan], None] | None = None,
 ) -> None:
     """Make a plan and print it; keep: what is done with it before."""
+    from ...ort.environment import gpu_name
     from ...pipeline import plan as planner
+    from ...render.words import priced_elsewhere
 
     with progress_bar(printing.bare) as progress:
         if further.tune:
@@ -84,3 +88,5 @@ def show_plan(
     printing.show(
         lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, printing.everything, tuned)
     )
+    if chosen.provider == "cuda" and not printing.quiet and (told := priced_elsewhere("cuda", gpu_name())):
+        typer.echo(told, err=True)

@@ -8,8 +8,9 @@ import pytest
 import scission
 from scission.ir.plural import counted
 from scission.models.matrix import weight
+from scission.passes.lowering.prices import prices_of
 from scission.runtime.measure.comparison import Comparison
-from scission.runtime.render.words import left_out, megabytes, speeds, why_nothing
+from scission.runtime.render.words import left_out, megabytes, priced_elsewhere, speeds, why_nothing
 
 BLOCKS, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
 DENSE = np.random.default_rng(0).standard_normal((48, 48)).astype(np.float32)
@@ -85,3 +86,24 @@ def test_sizes():
         "7.0 MB",
         "7.0 GB",
     ]
+
+
+@pytest.mark.parametrize(("provider", "card"), [("cpu", "NVIDIA A100"), ("cuda", None), ("cuda", "")])
+def test_without_another_card_nothing_is_said_of_prices(provider, card):
+    assert priced_elsewhere(provider, card) == ""
+    assert priced_elsewhere("cuda", prices_of("cuda").card) == ""
+
+
+def test_another_card_is_named_beside_the_one_that_was_measured():
+    said = priced_elsewhere("cuda", "NVIDIA A100-SXM4-80GB")
+    assert prices_of("cuda").card in said and "NVIDIA A100-SXM4-80GB" in said
+
+
+@pytest.mark.parametrize("provider", ["cpu", "cuda"])
+def test_optimize_says_on_which_card_prices_were_measured(provider, monkeypatch):
+    from scission.runtime.ort import environment
+    from scission.runtime.pipeline import optimize as pipeline
+
+    monkeypatch.setattr(environment, "gpu_name", lambda: "NVIDIA A100")
+    plan = scission.plan(plan_model((BLOCKS,)), provider=provider)
+    assert ("this is NVIDIA A100" in pipeline._elsewhere(plan)) is (provider == "cuda")
