@@ -49,9 +49,11 @@ def widened(model: ir.Model) -> ir.Model:
 def _narrow(model: ir.Model) -> Iterator[ir.Node]:
     for graph in graphs(model):
         for node in graph:
+            if node.op_type != "STFT" or not is_standard(node):
+                continue
             window = node.inputs[WINDOW] if len(node.inputs) > WINDOW else None
             known = node.inputs[0] if window is None else window
-            if node.op_type == "STFT" and is_standard(node) and known is not None and known.dtype == ir.DataType.FLOAT:
+            if known is not None and known.dtype == ir.DataType.FLOAT:
                 yield node
 
 

@@ -31,3 +31,9 @@ def test_what_reads_it_reads_the_rounded_result():
     wide = ir.to_proto(widened(load(model).graph))
     feeds = {"x": np.random.default_rng(0).standard_normal((1, 200)).astype(np.float32)}
     oracles.assert_close(oracles.run(model, feeds), oracles.run(wide, feeds))
+
+
+def test_nodes_that_read_nothing_are_no_transforms():
+    one = helper.make_node("Constant", [], ["c"], value_float=1.0)
+    then = [helper.make_node("Abs", ["f"], ["a"]), one, helper.make_node("Add", ["a", "c"], ["y"])]
+    assert transforms(load(transform(np.hanning(64), 16, then=then)).graph) == 1
