@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from ..graph.node import NodeView
-from ..graph.operators import is_standard
+from ..graph.operators import RESHAPING, is_standard
 from ..onnx_ir import onnx_ir as ir
 from .axis_rule import Sizes
 
@@ -14,10 +15,16 @@ __all__ = ["Extent", "computed_extents"]
 
 Extent: TypeAlias = "int | str | None"  # a name, which is no negative number; None where it is not known
 
+OF_TWO: dict[str, Callable[[int, int], int]] = {
+    "Add": operator.add,
+    "Equal": operator.eq,
+    "Mul": operator.mul,
+    "Sub": operator.sub,
+}
 LONGEST = 64  # entries of a shape
 DEEPEST = 48  # operators one after another
 INTEGERS = (6, 7)  # int32, int64 in ONNX's own numbers
-SAME = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze"})  # of a vector or a number
+SAME = (RESHAPING - {"Flatten"}) | {"Identity"}  # of a vector or a number
 
 
 def computed_extents(value: ir.Value, sizes: Sizes, depth: int = DEEPEST) -> list[Extent] | None:
@@ -76,7 +83,7 @@ def _made(view: NodeView, given: list[list[Extent]]) -> list[Extent] | None:
 def _elementwise(op: str, given: list[list[Extent]]) -> list[Extent] | None:
     longest = max(map(len, given))
     fit = all(len(one) in (1, longest) for one in given) and longest
-    if op not in ("Add", "Equal", "Mul", "Sub", "Where") or not fit:
+    if (op not in OF_TWO and op != "Where") or not fit:
         return None
     return [_of(op, entries) for entries in zip(*(one * (longest // len(one)) for one in given), strict=True)]
 
@@ -87,7 +94,7 @@ def _of(op: str, entries: Sequence[Extent]) -> Extent:
         return (yes if chosen else no) if isinstance(chosen, int) else yes if yes == no else None
     a, b = entries
     if isinstance(a, int) and isinstance(b, int):
-        return {"Add": a + b, "Equal": int(a == b), "Mul": a * b, "Sub": a - b}[op]
+        return int(OF_TWO[op](a, b))
     if op == "Mul" and 1 in entries:
         return b if a == 1 else a
     numbers = [entry for entry in entries if isinstance(entry, int)]

@@ -60,6 +60,7 @@ POINTWISE |= {"Reciprocal", "Round", "Sign", "Sqrt", "Sum", "Tanh", "Where"}
 QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})  # in one scale, or one for each index of an axis
 ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})  # make integers of numbers
 INTEGER_PRODUCTS = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul"})  # in products of integers
+INTEGER_CONVOLUTIONS = frozenset({"ConvInteger", "QLinearConv"})
 ADDING = frozenset({"Add", "Sum", "Identity"})
 
 # Of moving elements

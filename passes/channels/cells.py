@@ -15,7 +15,8 @@ from .axis_classes import AxisClasses, Constraint, Masks
 from .bounds.cells import RECURRENCE, Cells
 from .bounds.forward import Facts
 from .constraints import Grid, Pinned
-from .contraction import Contraction, Tiny, held_along
+from .contraction import Contraction, held_along
+from .negligible import Negligible
 
 __all__ = ["relate_cells"]
 
@@ -50,7 +51,9 @@ class Recurrence:
         masks.keep(self.hidden, (read & ~cells.zero).any(axis=0))
 
 
-def relate_cells(classes: AxisClasses, facts: Facts, cells: Cells, tiny: Tiny) -> tuple[list[Constraint], Contraction]:
+def relate_cells(
+    classes: AxisClasses, facts: Facts, cells: Cells, small: Negligible
+) -> tuple[list[Constraint], list[Contraction]]:
     """What holds of the axes of a recurrent operator, and its product with the features that it reads."""
     #     W  (directions, gates × hidden, features)      a unit has a row in every gate, and goes out of all
     #     R  (directions, gates × hidden, hidden)        directions where it does nothing in any of them
@@ -83,13 +86,13 @@ def relate_cells(classes: AxisClasses, facts: Facts, cells: Cells, tiny: Tiny) -
     for dims in (states, features):
         if not classes.join(dims):
             rest += dims
-    found.append(Recurrence(hidden, cells, facts, _threshold(recurrence, facts, tiny)))
+    found.append(Recurrence(hidden, cells, facts, _threshold(recurrence, facts, small)))
     found.append(Pinned([dim for dim in rest if classes.extent(dim) > 1], node))
 
-    return found, _product(cells, facts, tiny)
+    return found, [_product(cells, facts, small)]
 
 
-def _product(cells: Cells, facts: Facts, tiny: Tiny) -> Contraction:
+def _product(cells: Cells, facts: Facts, small: Negligible) -> Contraction:
     """The product of the features that are read, in every direction, which takes that of the states along."""
     node, view = cells.view.node, cells.view
     weight, x = Operand(node, 1), node.inputs[0]
@@ -107,7 +110,7 @@ def _product(cells: Cells, facts: Facts, tiny: Tiny) -> Contraction:
         groups=1,
         constants=held_along(facts, (x, 2), cells.features),
         folds=node not in facts.quantised,
-        tiny=_threshold(weight, facts, tiny),
+        tiny=_threshold(weight, facts, small),
         scale=1.0,
         layout="io",
         facts=facts,
@@ -116,5 +119,5 @@ def _product(cells: Cells, facts: Facts, tiny: Tiny) -> Contraction:
     )
 
 
-def _threshold(weight: Operand, facts: Facts, tiny: Tiny) -> float:
-    return tiny(weight.value, facts.sizes.constants.describe(weight.value)[1])
+def _threshold(weight: Operand, facts: Facts, small: Negligible) -> float:
+    return small.below(weight.value, facts.sizes.constants.describe(weight.value)[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,11 @@ from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import Masks
 from .bounds.forward import Facts
 from .bounds.interval import Bools, Floats
+from .negligible import Swallowed
 
-__all__ = ["Contraction", "FoldedConstant", "Tiny", "held_along"]
+__all__ = ["Contraction", "FoldedConstant", "held_along", "largest_along"]
 
 FEW = 32  # results that are looked at first
-
-Tiny: TypeAlias = "Callable[[ir.Value, ir.DataType], float]"  # below which entries count as zero
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +56,9 @@ class Contraction:
     scale: float  # that the product is multiplied by
     layout: str
     facts: Facts
-    matrix: Callable[[], npt.NDArray[Any]] | None = (
-        None  # reads the weight as (in, out, …) where it is stored otherwise
-    )
+    matrix: Callable[[], npt.NDArray[Any]] | None = None  # reads a weight that is stored otherwise, of `layout`
     recurrence: Operand | None = None  # (…, …, hidden)
+    swallowed: Swallowed | None = None  # what the rounding of a bias is larger than
 
     @property
     def dims(self) -> Sequence[Dim]:
@@ -78,19 +76,32 @@ class Contraction:
         held, stack, own = self.constants, self.stack(), outer.reshape(self.groups, 1, -1)
         adds = np.isnan(held) if self.folds else held != 0
         # Most often a few results read everything that there is, and the rest of a large weight need not be looked at.
-        if (_reads(stack[:, :, :FEW], own[:, :, :FEW], self.tiny)[0] & adds).all():
+        if (self._reads(stack, own, FEW)[0] & adds).all():
             return np.ones(held.size, bool)
-        reads, odd = _reads(stack, own, self.tiny)
+        reads, odd = self._reads(stack, own, own.size)
         return (reads & adds) | odd
+
+    def _reads(self, stack: npt.NDArray[Any], outer: Bools, few: int) -> tuple[Bools, Bools]:
+        """What a few results read of a stack (groups, in, out, window): the inputs that count, those with odd entries.
+
+        An entry counts where it is neither zero nor so small that it may be flushed to zero, or that a bias swallows
+        it; one that is not finite is odd: whatever that makes of zeros, it stays.
+        """
+        sizes = np.abs(stack[:, :, :few])
+        largest = sizes.max(axis=-1)  # (groups, in, out)
+        counts = (largest > self.tiny) & outer[:, :, :few]
+        if self.swallowed is not None and counts.any():
+            counts &= ~self.swallowed.spares(sizes.sum(axis=-1, dtype=np.float64), few)
+        return counts.any(axis=-1).reshape(-1), (~np.isfinite(largest)).any(axis=-1).reshape(-1)
 
     def constant_count(self, masks: Masks) -> int:
         """How many places that go are constants that are not zero."""
         return int((~masks.of(self.inner) & (np.nan_to_num(self.constants) != 0)).sum())
 
     def tiny_count(self, masks: Masks) -> int:
-        """How many places that go, and are no constants, have subnormal entries."""
+        """How many places that go, and are no constants, are read, but by entries that are too small to matter."""
         gone = ~masks.of(self.inner) & np.isnan(self.constants)
-        if not gone.any() or not self.tiny:
+        if not gone.any() or (not self.tiny and self.swallowed is None):
             return 0
         entries = self.stack().any(axis=-1) & masks.of(self.outer).reshape(self.groups, 1, -1)
         return int((gone & entries.any(axis=-1).reshape(-1)).sum())
@@ -98,7 +109,7 @@ class Contraction:
     def extents(self, masks: Masks) -> tuple[int, int, int, int]:
         """In and out of the product as one dense one, before and once what goes has gone; windows count as inputs."""
         shape, _ = self.facts.sizes.constants.describe(self.weight.value)
-        window = int(np.prod(shape[2:], dtype=np.int64)) if self.matrix is None else 1
+        window = int(np.prod(shape[2:], dtype=np.int64)) if self.matrix is None or self.layout != "io" else 1
         sides = [masks.of(self.inner), masks.of(self.outer)]
         if self.recurrence is not None:
             sides[0] = np.concatenate([sides[0], masks.of((self.recurrence, 2))])
@@ -122,10 +133,7 @@ class Contraction:
 
     def stack(self) -> npt.NDArray[Any]:
         """The weight as (groups, in, out, window)."""
-        if self.matrix is not None:
-            found = self.matrix()
-            return found.reshape(1, *found.shape[:2], -1)
-        weight = self.stored()
+        weight = self.stored() if self.matrix is None else self.matrix()
         flat = weight.reshape(*weight.shape[:2], -1)
         if self.layout == "io":
             return flat[None]
@@ -146,17 +154,6 @@ class Contraction:
         return FoldedConstant(self.node, self.result_axis, added) if added.any() else None
 
 
-def _reads(stack: npt.NDArray[Any], outer: Bools, tiny: float) -> tuple[Bools, Bools]:
-    """What results read of a stack (groups, in, out, window): the inputs that count, those with odd entries.
-
-    An entry counts where it is neither zero nor so small that it may be flushed to zero; one that is not finite is odd:
-    whatever that makes of zeros, it stays.
-    """
-    largest = np.abs(stack).max(axis=-1)  # (groups, in, out)
-    reads = (largest > tiny) & outer
-    return reads.any(axis=-1).reshape(-1), (~np.isfinite(largest)).any(axis=-1).reshape(-1)
-
-
 def held_along(facts: Facts, inner: Dim, count: int) -> Floats:
     """What each place of an axis of a value always holds, NaN where that is not known."""
     place, axis = inner
@@ -166,3 +163,14 @@ def held_along(facts: Facts, inner: Dim, count: int) -> Floats:
         return np.full(count, np.nan)
     low, high = bounds.along(axis, count)
     return np.where((low == high) & np.isfinite(low), low, np.nan)
+
+
+def largest_along(facts: Facts, inner: Dim, count: int) -> Floats:
+    """How large each place of an axis of a value is at most, infinite where that is not known."""
+    place, axis = inner
+    assert isinstance(place, ir.Value)
+    bounds = facts.of(place)
+    if bounds is None:
+        return np.full(count, np.inf)
+    low, high = bounds.along(axis, count)
+    return np.maximum(np.abs(low), np.abs(high))

@@ -95,7 +95,7 @@ def _reason(removal: Removal, axes: Sequence[CutAxis], smaller: Sequence[Contrac
     if constant:
         parts.append(f"{constant:,} are constant and go into the next bias")
     if tiny:
-        parts.append(f"{tiny:,} are read by subnormal weights only (the option exact keeps them)")
+        parts.append(f"{tiny:,} are read by weights only that are below all rounding (the option exact keeps them)")
     return Reason(Cause.DO_NOTHING, "; ".join(parts))
 
 

@@ -22,7 +22,7 @@ from .constraints import Grid
 from .contraction import Contraction, held_along
 from .sums import sum_over
 
-__all__ = ["PackedBlocks", "packed_blocks", "quantised_sums"]
+__all__ = ["PackedBlocks", "integer_convolution", "packed_blocks", "quantised_sums"]
 
 
 def quantised_sums(view: RuleView, facts: Facts) -> list[Constraint] | None:
@@ -48,6 +48,31 @@ def quantised_sums(view: RuleView, facts: Facts) -> list[Constraint] | None:
 
     held = np.where(zeros, 0.0, np.nan)
     return [_product(view, facts, inner, Operand(node, right), held, matrix)]
+
+
+def integer_convolution(view: RuleView, facts: Facts) -> Contraction | None:
+    """What a convolution of integers reads of its channels; None where its kernels are not constant.
+
+    What is around the edge is zero, and so is a channel that holds its zero point.
+    """
+    node, linear = view.node, view.node.op_type == "QLinearConv"
+    right, x = 3 if linear else 1, view.operand(0)
+    weight, point = weight_of(view, right), view.operand(5 if linear else 3)
+    if x is None or weight is None or (point is not None and point not in view.constants):
+        return None
+    shape, _ = view.constants.describe(weight)
+    groups = int(view.attribute("group", 1))
+    zeros = held_along(facts, (x, 1), shape[1] * groups) == _zero_point(view, 2)
+    if (scaled := _scaled_before(view, 2)) is not None:
+        zeros = held_along(facts, (scaled, 1), shape[1] * groups) == 0
+
+    def matrix() -> npt.NDArray[Any]:
+        stored = view.constants.read(weight).astype(np.int32)
+        return stored if point is None else stored - view.constants.read(point).reshape(-1, *[1] * (stored.ndim - 1))
+
+    held = np.where(zeros, 0.0, np.nan)
+    found = _product(view, facts, (x, 1), Operand(node, right), held, matrix)
+    return replace(found, outer=(Operand(node, right), 0), result_axis=len(shape) - 1, groups=groups, layout="oi")
 
 
 def _product(view: RuleView, facts: Facts, inner: Dim, weight: Operand, held: Any, matrix: Any) -> Contraction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -11,15 +11,18 @@ import numpy.typing as npt
 
 from ...ir.axes.axis_rule import AxisRef, AxisRule, Operand, Place, RuleView
 from ...ir.axes.shared_axis import Dim
-from ...ir.graph.operators import CONVOLUTIONS, MEASURING, is_one_of, is_standard
+from ...ir.graph.operators import CONVOLUTIONS, INTEGER_CONVOLUTIONS, MEASURING, is_one_of, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import AxisClasses, Constraint
 from .bounds.attention import heads_of
 from .bounds.forward import Facts
+from .bounds.packed_attention import packed_heads
 from .cells import relate_cells
 from .constraints import CutPlaces, Grid, Pinned
-from .contraction import Contraction, Tiny
+from .contraction import Contraction
 from .heads import relate_heads
+from .negligible import Negligible
+from .packed_heads import relate_packed_heads
 from .quantised import packed_blocks
 from .readers import contraction_of, convolution_of
 
@@ -27,6 +30,7 @@ __all__ = ["GROUPS", "Relations", "relations_of"]
 
 GROUPS, IN_GROUP = 100, 101  # axes that no weight has: the groups of a convolution, and places in each of the first
 LONGEST = 64  # axes of a shape
+OF_RESULTS = {"QLinearConv": (4, 5, 8), "ConvInteger": (3,)}  # operands along the channels that are made, else a bias
 EDITED_STEP = 1  # of a Slice along an axis that is cut: others would need places in between
 
 
@@ -45,8 +49,14 @@ class Relations:
         if dims := [dim for dim in dims if self.classes.extent(dim) > 1]:
             self.constraints.append(Pinned(dims, by))
 
+    def add(self, constraints: Iterable[Constraint], products: Sequence[Contraction]) -> None:
+        """Take constraints, and products with constants."""
+        self.constraints.extend(constraints)
+        self.constraints.extend(products)
+        self.contractions.extend(products)
 
-def relations_of(model: ir.Model, facts: Facts, tiny: Tiny) -> Relations:
+
+def relations_of(model: ir.Model, facts: Facts, small: Negligible) -> Relations:
     """The relations of a main graph; raises ModelError when a weight cannot be read."""
     found = Relations(facts, AxisClasses(facts.sizes))
     main = model.graph
@@ -56,11 +66,11 @@ def relations_of(model: ir.Model, facts: Facts, tiny: Tiny) -> Relations:
         outside += [value for value in values if any(use.node.graph is not main for use in value.uses())]
     found.pin(facts, dict.fromkeys(outside))
     for node, rule in facts.rules.items():
-        _relate(found, facts, node, rule, tiny)
+        _relate(found, facts, node, rule, small)
     return found
 
 
-def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str, tiny: Tiny) -> None:
+def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str, small: Negligible) -> None:
     """What holds between the axes of one node."""
     constants = facts.sizes.constants
     places = {(False, index): value for index, value in enumerate(node.inputs) if value is not None}
@@ -74,14 +84,12 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
     if is_one_of(node, MEASURING):
         _relate_measured(found, facts, node, own[False, 0])
         return
-    if is_standard(node) and node.op_type in CONVOLUTIONS and (relation := convolution_of(node, facts, tiny)):
+    windows = is_standard(node) and node.op_type in CONVOLUTIONS | INTEGER_CONVOLUTIONS
+    if windows and (relation := convolution_of(node, facts, small)):
         _relate_convolution(found, facts, node, relation)
         return
     if isinstance(rule, str):
-        if (heads := heads_of(RuleView(node, constants, facts.sizes))) is None:
-            _relate_cells(found, facts, node, own.values(), tiny)
-        else:
-            found.constraints.extend(relate_heads(found.classes, heads))
+        _relate_whole(found, facts, node, own.values(), small)
         return
 
     untold = [value for index, value in enumerate(node.outputs) if index not in rule.ranks and _is_read(value)]
@@ -96,7 +104,7 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         if not found.classes.join(dims):
             found.constraints.append(Pinned([one for one in dims if found.classes.extent(one) > 1], node))
     free = {ref for group in rule.same for ref in group}
-    sums = contraction_of(node, facts, tiny) if rule.mixed else []
+    sums = contraction_of(node, facts, small) if rule.mixed else []
     if sums is not None:
         free |= rule.mixed
         found.constraints.extend(sums)
@@ -114,14 +122,17 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
             found.constraints.append(Pinned(rest, node))
 
 
-def _relate_cells(found: Relations, facts: Facts, node: ir.Node, places: Iterable[Place], tiny: Tiny) -> None:
-    """Units of a recurrent operator; any other operator of which nothing is known needs all that it has."""
-    if node not in facts.cells:
+def _relate_whole(found: Relations, facts: Facts, node: ir.Node, places: Iterable[Place], small: Negligible) -> None:
+    """Heads of an attention operator, units of a recurrent one; any other that has no rule needs all that it has."""
+    view = RuleView(node, facts.sizes.constants, facts.sizes)
+    if (heads := heads_of(view)) is not None:
+        found.constraints.extend(relate_heads(found.classes, heads))
+    elif (packed := packed_heads(view)) is not None:
+        found.add(*relate_packed_heads(found.classes, facts, packed, small))
+    elif node in facts.cells:
+        found.add(*relate_cells(found.classes, facts, facts.cells[node], small))
+    else:
         found.pin(facts, places, node)
-        return
-    constraints, product = relate_cells(found.classes, facts, facts.cells[node], tiny)
-    found.constraints.extend([*constraints, product])
-    found.contractions.append(product)
 
 
 def _relate_measured(found: Relations, facts: Facts, node: ir.Node, place: Place) -> None:
@@ -204,11 +215,12 @@ def _relate_convolution(found: Relations, facts: Facts, node: ir.Node, relation:
     classes, weight, x, y = found.classes, relation.weight, node.inputs[0], node.outputs[0]
     turned = node.op_type == "ConvTranspose"
     assert x is not None
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
     inputs: Dim = (x, 1)
     outputs: list[Dim] = [(y, 1)]
-    if bias is not None:
-        outputs.append((Operand(node, 2) if bias in facts.sizes.constants else bias, 0))
+    for index in OF_RESULTS.get(node.op_type, (2,)):
+        beside = node.inputs[index] if len(node.inputs) > index else None
+        if beside is not None and facts.sizes.of(beside) != ():
+            outputs.append((Operand(node, index) if beside in facts.sizes.constants else beside, 0))
     rank = len(facts.sizes.of(weight) or ())
     rest: list[Dim] = [(place, axis) for place in (x, y, weight) for axis in range(2, rank)]
     first, second = (weight, 0), (weight, 1)

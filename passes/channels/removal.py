@@ -17,11 +17,10 @@ from .bounds.forward import facts_of
 from .bounds.interval import Bools
 from .contraction import Contraction, FoldedConstant
 from .heads import HEADS, KEYS
+from .negligible import Negligible
 from .relations import GROUPS, Relations, relations_of
 
 __all__ = ["Removal", "removal_of"]
-
-SMALLEST_NORMAL = {ir.DataType.FLOAT: 2.0**-126, ir.DataType.BFLOAT16: 2.0**-126, ir.DataType.DOUBLE: 2.0**-1022}
 
 BLOCK = 4  # channels: ONNX Runtime has fast kernels for convolutions where their number is a multiple of it
 LEAST = 16  # channels of a convolution that is worth them
@@ -79,16 +78,12 @@ def removal_of(
 ) -> Removal:
     """What can be left out of a main graph whose shapes were inferred, at most what is asked for.
 
-    exact: whether subnormal entries count; asked: what is to stay along axes of values; everything stays along those
-    of which nothing is said. Raises ModelError when a weight cannot be read.
+    exact: whether all entries count that are not zero; asked: what is to stay along axes of values; everything stays
+    along those of which nothing is said. Raises ModelError when a weight cannot be read.
     """
 
-    def tiny(value: ir.Value, kind: ir.DataType) -> float:
-        # Nothing is known of what they are multiplied with, so only what processors may flush to zero themselves.
-        return 0.0 if exact or value.producer() is not None else SMALLEST_NORMAL.get(kind, 0.0)
-
     facts = facts_of(model, constants)
-    relations = relations_of(model, facts, tiny)
+    relations = relations_of(model, facts, Negligible(exact))
     masks = Masks(relations.classes)
     constraints: list[Constraint] = list(relations.constraints)
     if asked is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...ir.axes.axis_rule import Operand
 from ...ir.graph.linear import scopes
-from ...ir.graph.operators import BIASED, RECURRENT
+from ...ir.graph.operators import ATTENTION, BIASED, RECURRENT
 from ...ir.graph.recurrent import BIAS
 from ...ir.graph.view import view
 from ...ir.onnx_ir import onnx_ir as ir
@@ -119,7 +119,7 @@ def _fold(model: ir.Model, fold: FoldedConstant, new: NewConstants, names: Names
         _fold_inside(model, fold, new)
         return
     added = fold.added.reshape(-1, *[1] * (fold.axis - 1))
-    if node.op_type in BIASED:
+    if node.op_type in BIASED or node.op_type in ATTENTION:
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         node.resize_inputs(3)
         node.replace_input_with(2, new.sum_of(bias, fold.added, like=node.inputs[1]))

@@ -9,12 +9,13 @@ import numpy as np
 
 from ...ir.axes.axis_rule import Operand, Place, RuleView
 from ...ir.graph.node import from_first
-from ...ir.graph.operators import ATTENTION, CONVOLUTIONS, MICROSOFT, is_standard
+from ...ir.graph.operators import ATTENTION, CONVOLUTIONS, INTEGER_CONVOLUTIONS, MICROSOFT, is_standard
 from ...ir.graph.recurrent import INITIAL_C, INITIAL_H
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.provenance import ORIGIN, ROLE
 from ..channels.bounds.cells import RECURRENCE, Cells
 from ..channels.bounds.interval import Bools
+from ..channels.bounds.packed_attention import packed_heads
 from ..channels.removal import Removal
 from ..lowering.nodes.emitter import Names
 from .constant_copies import NewConstants
@@ -39,8 +40,13 @@ class Shapes:
         """Correct what one node says of shapes; returns which constant has no channels to cut any more."""
         if node.op_type in ATTENTION and (heads := self.removal.heads(node)) is not None:
             names = {name: count for pair, count in zip(COUNTS, heads, strict=True) for name in pair}
+            packed = packed_heads(self._view(node))
             for name in names.keys() & node.attributes.keys():
                 node.attributes[name] = ir.AttrInt64(name, names[name])
+            if packed is not None and "qkv_hidden_sizes" in node.attributes:
+                counts = heads[0], heads[1], heads[1]
+                widths = [count * each for count, each in zip(counts, packed.each, strict=True)]
+                node.attributes["qkv_hidden_sizes"] = ir.AttrInt64s("qkv_hidden_sizes", widths)
             return None
         if (cells := self.removal.relations.facts.cells.get(node)) is not None:
             self._cells(node, cells)
@@ -61,7 +67,7 @@ class Shapes:
             self._squeeze(node)
         elif node.op_type == "MatMulNBits":
             self._packed(node)
-        elif node.op_type in CONVOLUTIONS and (groups := self.removal.groups(node)) is not None:
+        elif node.op_type in CONVOLUTIONS | INTEGER_CONVOLUTIONS and (groups := self.removal.groups(node)) is not None:
             node.attributes["group"] = ir.AttrInt64("group", groups)
         return None
 

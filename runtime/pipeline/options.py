@@ -83,7 +83,7 @@ class PlanOptions:
     )
     channels: bool = setting(True, "leave out channels, units and heads that are dead or constant")
     branches: bool = setting(True, "merge branches that are alike where that gains, or leave them apart")
-    exact: bool = setting(False, "keep channels that only subnormal weights read")
+    exact: bool = setting(False, "keep channels that only weights below all rounding read")
 
     def __post_init__(self) -> None:
         from ...passes.connectivity.device import require_device_name

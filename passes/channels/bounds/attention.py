@@ -12,7 +12,7 @@ from ....ir.axes.regrouping import Extents
 from ....ir.graph.operators import is_standard
 from .interval import Floats, Interval
 
-__all__ = ["Heads", "attended", "heads_of"]
+__all__ = ["MICROSOFT", "Heads", "attended", "heads_of", "is_alike", "lacks"]
 
 MICROSOFT = "com.microsoft"
 
@@ -72,11 +72,12 @@ def heads_of(view: RuleView) -> Heads | None:
     return found if whole else None
 
 
-def _absent(view: RuleView, indices: range | tuple[int, ...]) -> bool:
+def lacks(view: RuleView, indices: range | tuple[int, ...]) -> bool:
+    """Whether operands are left out."""
     return all(view.operand(index) is None for index in indices)
 
 
-def _alike(view: RuleView, index: int) -> bool:
+def is_alike(view: RuleView, index: int) -> bool:
     """Whether what is added to the scores is the same for all heads."""
     value = view.operand(index)
     if value is None:
@@ -88,14 +89,14 @@ def _alike(view: RuleView, index: int) -> bool:
 def _multi_head(view: RuleView, front: bool) -> Heads | None:
     """MultiHeadAttention of three operands without a cache and without a bias of its own."""
     heads = int(view.attribute("num_heads", 0))
-    if front or not _absent(view, (3, 6, 7, 8, 9)) or not _alike(view, 5):
+    if front or not lacks(view, (3, 6, 7, 8, 9)) or not is_alike(view, 5):
         return None
-    return Heads(view, heads, heads, front, only_zero=not _absent(view, (4, 5)))
+    return Heads(view, heads, heads, front, only_zero=not lacks(view, (4, 5)))
 
 
 def _grouped(view: RuleView, front: bool) -> Heads | None:
     """GroupQueryAttention of three operands without a cache."""
-    if front or not _absent(view, (3, 4, *range(11, 16))) or not _alike(view, 10):
+    if front or not lacks(view, (3, 4, *range(11, 16))) or not is_alike(view, 10):
         return None
     queries, keys = (int(view.attribute(name, 0)) for name in ("num_heads", "kv_num_heads"))
     return Heads(view, queries, keys, front, only_zero=True)  # positions behind a sequence are anything
@@ -103,7 +104,7 @@ def _grouped(view: RuleView, front: bool) -> Heads | None:
 
 def _standard(view: RuleView, front: bool) -> Heads | None:
     """Attention of ONNX, without a cache."""
-    if not _absent(view, (4, 5, 6)) or not _alike(view, 3):
+    if not lacks(view, (4, 5, 6)) or not is_alike(view, 3):
         return None
     masked = view.operand(3) is not None
     if front:

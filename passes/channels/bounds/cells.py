@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ....ir.axes.axis_rule import RuleView
 from ....ir.graph.node import FLOATS
-from ....ir.graph.operators import RECURRENT, is_standard
+from ....ir.graph.operators import MOVES_WHOLE, MOVING, RECURRENT, is_standard
 from ....ir.graph.recurrent import (
     BIAS,
     FUNCTIONS,
@@ -34,7 +34,7 @@ STATE = {"RNN": 0, "GRU": 2, "LSTM": 3}  # the gate that makes a new state, of w
 SHARES = frozenset({"hardsigmoid", "sigmoid"})  # of what they are multiplied by
 ODD = frozenset({"relu", "tanh"})  # make zero of zero
 DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
-MOVES = frozenset({"Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"})
+MOVES = (MOVING - {"Concat"}) | MOVES_WHOLE | {"Reshape"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,15 +14,16 @@ from ....ir.axes.axis_rules import axis_rule
 from ....ir.errors import ModelError
 from ....ir.graph.constants import Constants
 from ....ir.graph.node import FLOATS
-from ....ir.graph.operators import CONVOLUTIONS, RECURRENT, ROUNDING, is_one_of
+from ....ir.graph.operators import ATTENTION, CONVOLUTIONS, INTEGER_CONVOLUTIONS, RECURRENT, ROUNDING, is_one_of
 from ....ir.onnx_ir import onnx_ir as ir
-from .attention import Heads, attended, heads_of
+from .attention import attended, heads_of
 from .cells import Cells, cells_of
 from .elementwise import ELEMENTWISE
 from .integers import INTEGERS
 from .interval import Interval, constant, tidied, unknown
 from .moving import MOVING
 from .oddities import Oddities, diverges
+from .packed_attention import mixed, packed_heads
 from .products import PRODUCTS
 from .rounding import RoundedView, nearness
 from .windows import WINDOWS
@@ -85,15 +86,14 @@ def facts_of(model: ir.Model, constants: Constants) -> Facts:
         )
         if oddities.meets(node):
             facts.odd.add(node)
-        if isinstance(rule, str) and (heads := heads_of(RuleView(node, constants, sizes))) is not None:
-            _attend(facts, heads)
+        if isinstance(rule, str) and node.op_type in ATTENTION and _attend(facts, RuleView(node, constants, sizes)):
             continue
         if isinstance(rule, str) and is_one_of(node, RECURRENT):
             _recur(facts, node)
             continue
         if isinstance(rule, str):
             # A product needs no rule of its axes where the weight tells them, as that of a convolution in groups.
-            if not is_one_of(node, CONVOLUTIONS):
+            if not is_one_of(node, CONVOLUTIONS | INTEGER_CONVOLUTIONS):
                 continue
             rule = AxisRule(same=(), ranks={})
         sizes.learn(node, rule)
@@ -117,15 +117,22 @@ def facts_of(model: ir.Model, constants: Constants) -> Facts:
     return facts
 
 
-def _attend(facts: Facts, heads: Heads) -> None:
-    """Learn the extents and bounds of the result of an attention operator."""
-    result, values = heads.view.node.outputs[0], heads.view.operand(2)
+def _attend(facts: Facts, view: RuleView) -> bool:
+    """Learn the extents and bounds of the result of an attention operator; whether its heads are told apart."""
+    heads = heads_of(view)
+    packed = packed_heads(view) if heads is None else None
+    found = heads or packed
+    if found is None:
+        return False
+    result, values = view.node.outputs[0], view.operand(0 if packed is not None else 2)
     if facts.sizes.of(result) is None:
-        facts.sizes.learned[result] = heads.extents
-    bounds = None if values is None or heads.view.node in facts.odd else facts.of(values)
-    found = None if bounds is None else attended(heads, bounds)
-    if found is not None and not found.is_unknown:
-        facts.bounds[result] = found
+        facts.sizes.learned[result] = found.extents
+    bounds = None if values is None or view.node in facts.odd else facts.of(values)
+    if bounds is not None:
+        one = attended(heads, bounds) if heads is not None else mixed(packed, bounds) if packed is not None else bounds
+        if not one.is_unknown:
+            facts.bounds[result] = one
+    return True
 
 
 def _recur(facts: Facts, node: ir.Node) -> None:

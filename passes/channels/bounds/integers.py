@@ -89,6 +89,32 @@ def _product(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Inter
     return Interval(np.where(zero, made, -np.inf), np.where(zero, made, np.inf))
 
 
+def _convolution(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval | None:
+    """A kernel that reads nothing but zeros makes zero, which a QLinearConv without a bias writes as its zero point."""
+    linear = view.node.op_type == "QLinearConv"
+    weight, point, bias = weight_of(view, 3 if linear else 1), view.operand(5 if linear else 3), view.operand(8)
+    if weight is None or any(one is not None and one not in view.constants for one in (point, bias)):
+        return None
+    stored = view.constants.read(weight)
+    shift = 0 if point is None else view.constants.read(point).reshape(-1, *[1] * (stored.ndim - 1))
+    reads = np.asarray((stored != shift).reshape(*stored.shape[:2], -1).any(axis=-1))  # (out, in of a group)
+    groups = int(view.attribute("group", 1))
+    held = view.small(2) if view.operand(2) is not None else np.zeros(1)
+    low, high = given[0].along(1, stored.shape[1] * groups)
+    speaks = (low != high) | (held is None or held.size != 1 or low != held.reshape(-1)[0])
+    by_group = reads.reshape(groups, -1, stored.shape[1]) & speaks.reshape(groups, 1, -1)
+    zero: Bools = ~by_group.any(axis=-1).reshape(-1)
+    made = 0.0
+    if linear:
+        own = view.small(7)
+        if own is None or own.size != 1:
+            return None
+        made = float(own.item())
+        zero &= True if bias is None else view.constants.read(bias) == 0
+    zero = zero.reshape(1, -1, *[1] * (stored.ndim - 2))
+    return Interval(np.where(zero, made, -np.inf), np.where(zero, made, np.inf))
+
+
 def _packed(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval | None:
     """A product of a packed weight whose columns have a scale, or entries that are all the zero point."""
     scales = weight_of(view, 2)
@@ -106,6 +132,7 @@ def _packed(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interv
 
 
 INTEGERS: dict[str, Transfer] = {
+    **dict.fromkeys(("ConvInteger", "QLinearConv"), _convolution),
     **dict.fromkeys(("MatMulInteger", "QLinearMatMul"), _product),
     "DequantizeLinear": _dequantise,
     "MatMulNBits": _packed,

@@ -3,9 +3,14 @@
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from perturbed import run
+from random_packed import packed
 from reference import model as model_of
 from reference import node
+from without_channels import agrees
+from without_channels import without as left_out
 
 from scission.ir.graph.sizes import input_dims, settings_at
 from scission.ir.io.load import load
@@ -101,3 +106,36 @@ def test_heads_stay_where_a_cache_or_a_mask_has_them():
     attend.input.append("mask")
     changed = without(proto)
     assert [one.i for one in changed.graph.node[4].attribute] == [4, 4]
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 1 << 30))
+def test_attention_over_parts_of_one_product_computes_the_same_without_heads_that_do_nothing(seed):
+    proto, feeds = packed(seed)
+    assert agrees(proto, left_out(proto), feeds)
+
+
+@pytest.mark.parametrize("sizes", [False, True])
+def test_heads_go_out_of_each_part_of_a_packed_weight(sizes):
+    heads, value = 4, 16 if sizes else EACH
+    widths = [heads * EACH, heads * EACH, heads * value]
+    U, W = (rng.standard_normal(shape).astype(np.float32) for shape in ((WIDTH, 6), (6, sum(widths))))
+    out, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((heads * value, WIDTH), (sum(widths),)))
+    W[:, 2 * heads * EACH + value : 2 * heads * EACH + 2 * value] = 0  # the second head is its bias
+    out[3 * value :], U[:, 2] = 0, 0  # and nobody reads the last; a feature is one number
+    told = {"qkv_hidden_sizes": widths} if sizes else {}
+    nodes = [node("MatMul", "x U", "u"), node("Sigmoid", "u", "s")]
+    nodes += [node("Attention", "s W b", "a", "attend", MS, num_heads=heads, **told), node("MatMul", "a O", "y")]
+    x = [2, LONG, WIDTH]
+    proto = model_of(nodes, {"x": x}, {"y": x}, {"U": U, "W": W, "O": out, "b": b}, opset=17, domains=[MS])
+    changed = left_out(proto)
+    left = {
+        tensor.name.split("/")[0]: list(tensor.dims) for tensor in changed.graph.initializer if len(tensor.dims) > 1
+    }
+    assert left["W"] == [5, sum(widths) // 2] and left["O"] == [2 * value, WIDTH]
+    (attend,) = (one for one in changed.graph.node if one.name == "attend")
+    assert {one.name: one.i or list(one.ints) for one in attend.attribute} == {
+        "num_heads": 2,
+        **({"qkv_hidden_sizes": [width // 2 for width in widths]} if sizes else {}),
+    }
+    assert agrees(proto, changed, {"x": rng.standard_normal(x).astype(np.float32)})

@@ -3,9 +3,14 @@
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from perturbed import run
+from random_integers import integers as integer_convolutions
 from reference import model as model_of
 from reference import node
+from without_channels import agrees
+from without_channels import without as left_out
 
 from scission.ir.graph.sizes import input_dims, settings_at
 from scission.ir.io.load import load
@@ -124,3 +129,37 @@ def test_whole_blocks_of_a_packed_weight_go(points):
     assert left["down"] == [WIDTH, 2, BLOCK // 2] and left["up"][0] == HIDDEN - 2 * BLOCK
     x = {"x": rng.standard_normal((7, WIDTH)).astype(np.float32)}
     assert np.allclose(run(proto, x)[0], run(changed, x)[0], atol=1e-5)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1 << 30))
+def test_convolutions_of_integers_compute_the_same_bits_without_their_zeros(seed):
+    proto, feeds = integer_convolutions(seed)
+    assert agrees(proto, left_out(proto), feeds, 1e-6)
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_channels_between_convolutions_of_integers_go(several, groups):
+    first, second = rng.integers(1, 60, (8, 4, 3, 3), np.int8), rng.integers(1, 60, (4, 8 // groups, 1, 1), np.int8)
+    first[[1, 5]] = 0  # in both groups alike
+    second[:, 2] = 0
+    scales, points = np.full(8, 0.01, np.float32), np.zeros(8, np.int8)
+    constants = {"w1": first, "w2": second, "s": np.float32(0.05), "z": np.uint8(3), "b": np.arange(8, dtype=np.int32)}
+    constants |= {"s1": scales if several else scales[0], "z1": points if several else points[0]}
+    constants |= {"s2": np.float32(0.01), "z2": np.int8(0)}
+    constants["b"][[1, 5]] = 0
+    nodes = [
+        node("QuantizeLinear", "x s z", "q"),
+        node("QLinearConv", "q s z w1 s1 z1 s z b", "a", pads=[1] * 4),
+        node("QLinearConv", "a s z w2 s2 z2 s z", "c", group=groups),
+        node("DequantizeLinear", "c s z", "y"),
+    ]
+    proto = model_of(nodes, {"x": ["n", 4, 6, 6]}, {"y": ["n", 4, 6, 6]}, constants, opset=20)
+    changed = without(proto)
+    # Of two groups channels go that do nothing in both of them, one and five, two and six.
+    left = shapes(changed)
+    assert left["w1"] == [5 if groups == 1 else 4, 4, 3, 3] and left["w2"] == [4, 5 if groups == 1 else 2, 1, 1]
+    assert left["b"] == [left["w1"][0]] and left["s1"] == ([left["w1"][0]] if several else [])
+    x = {"x": rng.standard_normal((2, 4, 6, 6)).astype(np.float32)}
+    assert np.array_equal(run(proto, x)[0], run(changed, x)[0])
