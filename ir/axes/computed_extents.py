@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from ..graph.node import NodeView
-from ..graph.operators import RESHAPING, is_standard
+from ..graph.operators import ARITHMETIC_OF_SIZES, RESHAPING, is_standard
 from ..onnx_ir import onnx_ir as ir
 from .axis_rule import Sizes
 
@@ -25,25 +25,39 @@ LONGEST = 64  # entries of a shape
 DEEPEST = 48  # operators one after another
 INTEGERS = (6, 7)  # int32, int64 in ONNX's own numbers
 SAME = (RESHAPING - {"Flatten"}) | {"Identity"}  # of a vector or a number
+FOLLOWED = SAME | ARITHMETIC_OF_SIZES | {"ConstantOfShape", "Equal", "Shape", "Where"}
+Known: TypeAlias = "dict[ir.Value, list[Extent] | None]"
 
 
-def computed_extents(value: ir.Value, sizes: Sizes, depth: int = DEEPEST) -> list[Extent] | None:
+def computed_extents(value: ir.Value, sizes: Sizes) -> list[Extent] | None:
     """The entries of a vector of extents, one of a number; None where nothing is known of it.
 
     Raises ModelError when a constant cannot be read.
     """
     #     Shape(x) → Gather 0 → Concat with [6, 2, 32] → Where(Equal(·, -1), 1, ·)         ['n', 6, 2, 32]
+    return _followed(value, sizes, DEEPEST, {})
+
+
+def _followed(value: ir.Value, sizes: Sizes, depth: int, known: Known) -> list[Extent] | None:
+    """The same, each value looked at once: what a model computes of extents meets again and again."""
+    if value not in known:
+        known[value] = None
+        known[value] = _entries(value, sizes, depth, known)
+    return known[value]
+
+
+def _entries(value: ir.Value, sizes: Sizes, depth: int, known: Known) -> list[Extent] | None:
     node = value.producer()
     if value in sizes.constants:
         shape, kind = sizes.constants.describe(value)
         few = len(shape) < 2 and sum(shape) <= LONGEST and (kind.is_integer() or kind == ir.DataType.BOOL)
         return [int(number) for number in sizes.constants.read(value).reshape(-1)] if few else None
-    if node is None or not is_standard(node) or not depth or not node.inputs:
+    if node is None or not is_standard(node) or node.op_type not in FOLLOWED or not depth or not node.inputs:
         return None
     first = node.inputs[0]
     if node.op_type == "Shape" and first is not None:
         return _measured(node, sizes.of(first))
-    given = [None if one is None else computed_extents(one, sizes, depth - 1) for one in node.inputs]
+    given = [None if one is None else _followed(one, sizes, depth - 1, known) for one in node.inputs]
     if given[0] is None or len(given[0]) > LONGEST:
         return None
     if node.op_type in SAME or (node.op_type == "Cast" and node.attributes["to"].as_int() in INTEGERS):

@@ -122,3 +122,11 @@ def test_an_expand_says_what_its_target_adds(extents, target, becomes):
     (expand,) = (one for one in seen.model.graph if one.op_type == "Expand")
     rule = axis_rule(expand, sizes)
     assert tuple(extent for _, extent in sorted(rule.told.items())) == becomes
+
+
+def test_what_is_added_to_itself_again_and_again_is_looked_at_once():
+    nodes = [node("Shape", "x", "s0"), *(node("Add", f"s{place} s{place}", f"s{place + 1}") for place in range(40))]
+    proto = model_of([*nodes, node("Identity", "x", "y")], {"x": [1, "n"]}, ["y"], {}, opset=17)
+    seen = view(load(proto).graph)
+    values = {value.name: value for one in seen.model.graph for value in one.outputs}
+    assert computed_extents(values["s40"], Sizes(seen.found.constants)) == [2**40, None]
