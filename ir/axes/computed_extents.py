@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from ..graph.node import NodeView
-from ..graph.operators import ARITHMETIC_OF_SIZES, RESHAPING, is_standard
+from ..graph.operators import OF_SIZES, RESHAPING, is_standard
 from ..onnx_ir import onnx_ir as ir
 from .axis_rule import Sizes
 
@@ -25,7 +25,6 @@ LONGEST = 64  # entries of a shape
 DEEPEST = 48  # operators one after another
 INTEGERS = (6, 7)  # int32, int64 in ONNX's own numbers
 SAME = (RESHAPING - {"Flatten"}) | {"Identity"}  # of a vector or a number
-FOLLOWED = SAME | ARITHMETIC_OF_SIZES | {"ConstantOfShape", "Equal", "Shape", "Where"}
 Known: TypeAlias = "dict[ir.Value, list[Extent] | None]"
 
 
@@ -52,7 +51,7 @@ def _entries(value: ir.Value, sizes: Sizes, depth: int, known: Known) -> list[Ex
         shape, kind = sizes.constants.describe(value)
         few = len(shape) < 2 and sum(shape) <= LONGEST and (kind.is_integer() or kind == ir.DataType.BOOL)
         return [int(number) for number in sizes.constants.read(value).reshape(-1)] if few else None
-    if node is None or not is_standard(node) or node.op_type not in FOLLOWED or not depth or not node.inputs:
+    if node is None or not is_standard(node) or node.op_type not in OF_SIZES or not depth or not node.inputs:
         return None
     first = node.inputs[0]
     if node.op_type == "Shape" and first is not None:

@@ -112,6 +112,8 @@ READ_ON_CPU: dict[str, Collection[int]] = {
     "ConstantOfShape": (0,),
     "Range": range(3),
 }
+# What they compute whole shapes by.
+OF_SIZES = ARITHMETIC_OF_SIZES | {"ConstantOfShape", "Equal", "Shape", "Where"}
 DRAWING = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"})
 DRAWING |= {"RandomUniformLike"}  # random numbers, from an attribute `seed` that is a float
 LOOPS = frozenset({"Loop", "Scan"})

@@ -35,7 +35,8 @@ def address_before(model: ir.Model, preparations: Sequence[Preparation], address
     marked = model.clone()
     for own, node in _nodes(marked).items():
         node.metadata_props[MARK] = own
-    found = _nodes(prepared(marked, preparations)).get(address)
+    whole = address.removesuffix("[forward]").removesuffix("[reverse]")  # a direction is of a recurrent operator
+    found = _nodes(prepared(marked, preparations)).get(whole)
     return found.metadata_props.get(MARK) if found is not None else None
 
 

@@ -79,3 +79,16 @@ def test_addresses_are_traced_through_preparations_that_move_them():
     firsts = [address_before(model.graph, plan.preparations, one) for one in addresses]
     assert [one for one in firsts if one is not None] == [*next(scopes(model.graph)).addresses.values()]
     assert None in firsts and firsts != addresses  # a bias was put behind a product, and what follows has another place
+
+
+def test_a_direction_of_a_recurrent_operator_is_told_what_became_of_all_of_it():
+    rng = np.random.default_rng(0)
+    W, R = (rng.standard_normal((2, 32, size)).astype(np.float32) for size in (6, 8))
+    W.reshape(2, 4, 8, 6)[:, 3, 2], R.reshape(2, 4, 8, 8)[:, 3, 2] = 0, 0
+    told = {"hidden_size": 8, "direction": "bidirectional", "name": "cells"}
+    nodes = [("LSTM", ["x", "W", "R"], ["h"], told), ("ReduceSum", ["h", "last"], ["y"], {"keepdims": 0})]
+    constants = {"W": W, "R": R, "last": np.array([3])}
+    proto = oracles.graph(nodes, {"x": [4, 1, 6]}, {"y": [4, 2, 1]}, constants)
+    found = scission.explain(proto, "cells[reverse]")
+    (one,) = found.touched
+    assert one.by.kind == "channels" and any("hidden_size" in str(change) for change in one.changes)
