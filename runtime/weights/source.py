@@ -129,7 +129,8 @@ def is_matrix_file(path: Path) -> bool:
 def from_array(matrix: Array, name: str = "weight", files: tuple[Path, ...] = ()) -> Weight:
     """A matrix as a weight. Raises WeightError when it is no matrix of numbers, or has no entry."""
     if matrix.ndim != 2:
-        raise WeightError(f"{name}: has shape {matrix.shape}, which is no matrix; give one slice of it")
+        told = "give one slice of it" if matrix.ndim > 2 else "give one of inputs by outputs"
+        raise WeightError(f"{name}: has shape {matrix.shape}, which is no matrix; {told}")
     if not matrix.size:
         raise WeightError(f"{name}: is empty, shape {matrix.shape}; give a matrix with at least one entry")
     if matrix.dtype.kind not in "biufc" and matrix.dtype.name not in _small_floats():

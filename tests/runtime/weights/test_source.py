@@ -365,3 +365,11 @@ def test_names_too_long_for_a_file_system(here):
 
 def test_names_cannot_steer_a_terminal():
     assert from_array(W, "a\x1b[31mb\nc").name == "a\ufffd[31mb\ufffdc"
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"), [((3,), "give one of inputs by outputs"), ((2, 3, 4), "give one slice of it")]
+)
+def test_what_is_no_matrix_is_told_what_to_give(shape, told):
+    with pytest.raises(WeightError, match=f"which is no matrix; {told}"):
+        from_array(np.ones(shape))
