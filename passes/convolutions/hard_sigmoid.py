@@ -4,8 +4,9 @@
     x · Clip(x + a, 0, h) / h      the same times x: HardSwish, where a is 3 and h is 6
 
 Networks for small machines have one behind nearly every convolution: three passes over what it computes become one,
-and four become two. Both forms round the same number, each by at most three units in the last place of 1; of the second
-only the one that is written out overflows, where h·x does.
+and four become two. Both forms round the same number, each by at most six units in the last place of 1 where a is at
+most four times h, and others are not taken for one: far from 0 the sum x + a is exact, and x/h + a/h is not. Of the
+second form only the one that is written out overflows, where h·x does.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from .sized import ShapeOf
 __all__ = ["HardSigmoid", "hard_sigmoid"]
 
 CLOSE = 1e-7  # of a reciprocal that was rounded once
+FARTHEST = 4.0  # heights from 0 at which a slope still keeps its digits
+NORMAL = 2.0**-126  # numbers below it have fewer digits; so have reciprocals of those above its own
 OLDEST = 6  # operator set in which the operator is what it is now
 
 
@@ -110,12 +113,14 @@ def _clipped(clip: ir.Node, constants: Constants) -> tuple[ir.Node, int, float, 
     if total is None or total.op_type != "Add" or not is_standard(total):
         return None
     low, high = (_bound(one, name, place) for name, place in (("min", 1), ("max", 2)))
-    if low != 0 or high is None or not 0 < high < math.inf:
+    if low != 0 or high is None or not NORMAL <= high <= 1 / NORMAL:
         return None
     for place in (0, 1):
         source = total.inputs[place]
         added = None if source is None else _number(total.inputs[1 - place], source, constants)
-        if source is not None and added is not None and source not in constants:
+        if source is None or added is None or source in constants:
+            continue
+        if abs(added) <= FARTHEST * high:
             return total, place, added, high
     return None
 

@@ -47,7 +47,7 @@ def random_hard_sigmoid(seed: int) -> tuple[onnx.ModelProto, bool]:
         return value
 
     start = op(rng.choice(["Tanh", "Neg", "Relu"]), "x") if rng.random() < 0.5 else "x"
-    height, added = rng.choice([6.0, 6.0, 1.0, 2.5, 7.0]), rng.choice([3.0, 3.0, 0.5, -1.0, 0.0])
+    height, added = rng.choice([6.0, 6.0, 1.0, 2.5, 7.0, 1e-3]), rng.choice([3.0, 3.0, 0.5, -1.0, 0.0])
     low = 0.0 if rng.random() < 0.9 else -1.0
     total = seen(either("Add", start, constant(added)))
     if opset < 11:
@@ -57,7 +57,7 @@ def random_hard_sigmoid(seed: int) -> tuple[onnx.ModelProto, bool]:
         constants |= {names[0]: np.float32(low), names[1]: np.float32(height)}
         clipped = op("Clip", total, *names)
     scale = height if rng.random() < 0.9 else height + rng.choice([1, 1e-4])
-    is_one = is_one and low == 0 and scale == height
+    is_one = is_one and low == 0 and scale == height and abs(added) <= 4 * height
     value, times = seen(clipped), rng.random() < 0.6
     if times:
         other = start if rng.random() < 0.9 else op("Neg", start)

@@ -32,7 +32,7 @@ def test_random_ones_are_found_and_compute_the_same(seed, batch, optimised):
         np.testing.assert_allclose(other, one, rtol=1e-6, atol=2e-6)
 
 
-def chain(squeezed: bool):
+def chain(squeezed: bool, added: float = 3, height: float = 6):
     """A convolution, a Squeeze or none, and a hard sigmoid without a product."""
     nodes = [helper.make_node("Conv", ["x", "W"], ["h"], "conv")]
     if squeezed:
@@ -43,7 +43,13 @@ def chain(squeezed: bool):
         helper.make_node("Div", ["c", "six"], ["y"], "scale"),
     ]
     W = np.random.default_rng(0).standard_normal((3, 2, 3, 1)).astype(np.float32)
-    constants = {"W": W, "three": np.float32(3), "zero": np.float32(0), "six": np.float32(6), "axes": np.int64([3])}
+    constants = {
+        "W": W,
+        "three": np.float32(added),
+        "zero": np.float32(0),
+        "six": np.float32(height),
+        "axes": np.int64([3]),
+    }
     return model_of(nodes, ["n", 2, 9, 1], None, constants)
 
 
@@ -63,3 +69,24 @@ def test_it_is_predicted_to_gain_by_what_goes():
     (one,) = find(graph, Target(), lambda: settings_at(input_dims(graph)))
     assert one.form is ConvolutionForm.ACTIVATION and one.gain == pytest.approx(3)
     assert one.nodes == ("sum", "clip", "scale") and steps_of(chain(False))[0].nodes == one.nodes
+
+
+@pytest.mark.parametrize(
+    "added, height", [(3, 1e-3), (3, 1e-6), (1e6, 6), (-25, 6), (0, 1e-39), (0, 3e38), (1e38, 1e-3)]
+)
+def test_slopes_whose_place_or_height_costs_digits_stay_written_out(added, height):
+    assert rewritten(chain(False, added, height))[1] == []
+
+
+@pytest.mark.parametrize("added, height", [(3, 6), (-128, 255), (24, 6), (-4e-30, 1e-30), (0, 1e-37), (4e37, 8e37)])
+@pytest.mark.parametrize("optimised", [False, True])
+def test_along_the_slope_it_computes_the_same(added, height, optimised):
+    nodes = chain(False, added, height).graph.node[1:]
+    nodes[0].input[0] = "x"
+    constants = {"three": np.float32(added), "zero": np.float32(0), "six": np.float32(height)}
+    model = model_of(nodes, ["n", 999], None, constants)
+    changed, done = rewritten(model)
+    assert done == ["activation"]
+    x = np.float32(-added) + np.linspace(-0.2, 1.2, 999, dtype=np.float32)[None] * np.float32(height)
+    before, after = (oracles.run(one, {"x": x.astype(np.float32)}, optimised)[0] for one in (model, changed))
+    np.testing.assert_allclose(after, before, rtol=0, atol=7 * 2.0**-23)
