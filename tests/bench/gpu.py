@@ -23,6 +23,7 @@ from figures import Figure, save, show
 
 ORDER = (
     "networks",
+    "bias",
     "closure",
     "dense",
     "stream",

@@ -20,16 +20,18 @@ import torch
 from figures import Figure, at_least, at_most, reported
 from lowering import transformer
 from published_forests import lowered
-from raced import FOLDER, Feeds, Rewritten, Setting, bound, made, product, raced, rewritten, turns
+from raced import FOLDER, Feeds, Rewritten, Setting, bound, made, product, raced, require_equal, rewritten, turns
 
 import scission
 from scission.models.networks import transformer as planted_transformer
 from scission.models.networks.atoms import atoms
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted import products as planted
+from scission.models.sketch import Sketch
 from scission.passes.connectivity.tensor_cores.products import why_not
 from scission.passes.connectivity.tensor_cores.squares import Squares
 from scission.passes.connectivity.tensor_cores.tiles import TILES, Tile
+from scission.runtime.measure.race import race
 
 WIDTH, HIDDEN = 4096, 16384
 FFNS = {4096: (2.5, 3.0), 128: (2.6, 3.2), 1: (3.2, 4.5)}  # rows: the targets for 8 and for 32 blocks
@@ -67,6 +69,23 @@ def networks(scale: Scale) -> Iterator[Figure]:
             how = "as CUDA graphs" if found.cuda_graph else "not as CUDA graphs"
             what = f"{rows} rows, {pair.lowerings}, {how}: speed-up"
             yield at_least(f"FFN {width}-{hidden} fp16, {blocks} blocks", what, found.paired["split"].median, target)
+
+
+def biases(scale: Scale) -> Iterator[Figure]:
+    """Whether the bias of stacked blocks is better added, or a row of their weight that a column of ones meets."""
+    width, blocks = scale.of(WIDTH, 64), 8
+    for rows in (4096, 128, 1)[: scale.of(3, 1)]:
+        x = np.random.default_rng(0).standard_normal((scale.of(rows, 5), width), np.float32).astype(np.float16)
+        paths = {}
+        for way in ("added", "row"):
+            paths[way] = _saved(biased_stack(width, 4 * width, blocks, row=way == "row"), FOLDER / f"bias-{way}.onnx")
+        require_equal(paths["added"], paths["row"], {"x": x}, scale.setting)
+        trials = scission.Trials(provider=scale.setting.provider, seconds=0.05 if scale.dry else 1.0)
+        found = race(paths, {"x": x}, trials=trials, precision=None)
+        seconds = {way: found.timings[way].latency.median for way in paths}
+        for way, taken in seconds.items():
+            yield reported("bias of a stack", f"{rows} rows, {way}: us", taken * 1e6)
+        yield reported("bias of a stack", f"{rows} rows: added / row", seconds["added"] / seconds["row"])
 
 
 def closures(scale: Scale) -> Iterator[Figure]:
@@ -179,6 +198,7 @@ def tested(scale: Scale) -> Iterator[Figure]:
 
 PARTS: Mapping[str, Callable[[Scale], Iterator[Figure]]] = {
     "networks": networks,
+    "bias": biases,
     "closure": closures,
     "dense": dense,
     "stream": stream,
@@ -209,6 +229,7 @@ def _ffn(path: Path, width: int, hidden: int, blocks: int) -> None:
 
 
 def _saved(model: onnx.ModelProto, path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
     onnx.save(model, path)
     return path
 
@@ -255,6 +276,27 @@ def _square_seconds(R: torch.Tensor, tile: Tile) -> float | None:
         print(f"{tile}: {type(error).__name__}: {error}", flush=True)
         return None
     return float(np.median([closure.clock(squares.square) for _ in range(20 if closure.CUDA else 1)]))
+
+
+def biased_stack(width: int, hidden: int, blocks: int, *, row: bool) -> onnx.ModelProto:
+    """x (M, width) to y (M, hidden) in blocks that follow one another, with a GELU, as `stacked` writes them.
+
+    row: the bias is a row of the weight, and the input is padded with ones, as many as keep its width a multiple of 8.
+    """
+    sketch, k, n = Sketch(np.random.default_rng(0)), width // blocks, hidden // blocks
+    weight = (sketch.normal((blocks, k, n)) / np.float32(np.sqrt(k))).astype(np.float16)
+    bias = sketch.normal((blocks, 1, n)).astype(np.float16)
+    pieces = sketch.op("Reshape", sketch.input("x", ["rows", width], np.float16), [0, blocks, k])
+    turned = sketch.op("Transpose", pieces, perm=[1, 0, 2])
+    if row:
+        ones = np.concatenate([weight, bias, np.zeros((blocks, 7, n), np.float16)], axis=1)
+        padded = sketch.op("Pad", turned, [0, 0, 0, 0, 0, 8], np.array(1, np.float16))
+        summed = sketch.op("MatMul", padded, ones)
+    else:
+        summed = sketch.op("Add", sketch.op("MatMul", turned, weight), bias)
+    back = sketch.op("Transpose", sketch.op("Gelu", summed, domain="com.microsoft"), perm=[1, 0, 2])
+    sketch.output(sketch.op("Reshape", back, [0, hidden]), np.float16, ["rows", hidden])
+    return sketch.model()
 
 
 def halved(model: onnx.ModelProto) -> onnx.ModelProto:

