@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError
+from ..folding.budget import Budget, budget_of, work_of
 from ..io.tensors import read
 from ..onnx_ir import onnx_ir as ir
-from .operators import IMPURE, is_standard
+from .operators import IMPURE, POINTWISE, is_standard
 from .shapes import shape_of
 
 __all__ = ["Constants"]
@@ -120,6 +121,7 @@ class Constants:
     def read(self, value: ir.Value) -> npt.NDArray[Any]:
         """What a constant holds. Raises ModelError naming the node that cannot be folded."""
         done: dict[ir.Value, npt.NDArray[Any]] = {}
+        budget, spent = self._budget(value), 0.0
         readers = self._readers(value)
         stack = [value]
         while stack:
@@ -135,12 +137,18 @@ class Constants:
                 stack.extend(missing)
             else:
                 held = [None if v is None else done[v] for v in node.inputs]
+                spent += _afforded(node, held, budget, spent)
                 done.update(zip(node.outputs, self.fold(node, held), strict=False))
                 for source in {v for v in node.inputs if v is not None}:
                     readers[source] -= 1
                     if not readers[source]:  # weights are large: nothing is kept longer than it is needed
                         done[source] = EMPTY
         return done[value]
+
+    def _budget(self, value: ir.Value) -> Budget:
+        """What a constant may take, by what it is made of."""
+        held = [leaf.const_value or _tensor_of(leaf.producer()) for leaf in self.leaves(value)]
+        return budget_of(sum(tensor.nbytes for tensor in held if tensor is not None))
 
     def _readers(self, value: ir.Value) -> Counter[ir.Value]:
         """How many operators of the chain read each of its values."""
@@ -172,6 +180,20 @@ class Constants:
                 return _evaluate(node, inputs, self._opset_imports)
         except Exception as error:  # invalid nodes, and the evaluator raises whatever the operator's code raises
             raise ModelError(f"constant operator {node.name or node.op_type!r} ({node.op_type}): {error}") from error
+
+
+def _afforded(node: ir.Node, inputs: Sequence[npt.NDArray[Any] | None], budget: Budget, spent: float) -> float:
+    """The seconds that an operator takes. Raises ModelError where they, or its result, are more than may be."""
+    attributes = {name: one.value for name, one in node.attributes.items() if not one.is_ref()}
+    work = work_of(node.op_type, inputs, attributes, pointwise=node.op_type in POINTWISE)
+    if why := budget.why_not(work, spent):
+        raise ModelError(f"constant operator {node.name or node.op_type!r} ({node.op_type}): {why}")
+    return work.seconds
+
+
+def _tensor_of(node: ir.Node | None) -> Any:
+    """The tensor of a Constant node, None where it has none."""
+    return node.attributes["value"].value if node is not None and "value" in node.attributes else None
 
 
 def _names_outside(model: ir.Model) -> set[str | None]:
