@@ -43,15 +43,15 @@ class Work:
 class Budget:
     """What one constant may take at most.
 
-    >>> Budget(bytes=100, seconds=1.0).why_not(Work(bytes=4_000_000, seconds=0.1))
+    >>> Budget(bytes=100, seconds=1.0).excess(Work(bytes=4_000_000, seconds=0.1))
     'it would fill 4.0 MB, more than 4 times what it is made of'
     """
 
     bytes: int
     seconds: float = SECONDS
 
-    def why_not(self, work: Work, spent: float = 0.0) -> str | None:
-        """Why that is too much, None where it is not; spent: seconds of the chain before."""
+    def excess(self, work: Work, spent: float = 0.0) -> str | None:
+        """What of that is too much, None where nothing is; spent: seconds of the chain before."""
         if work.bytes > self.bytes:
             return f"it would fill {work.bytes / 1e6:,.1f} MB, more than {SHARE} times what it is made of"
         if work.seconds + spent > self.seconds:

@@ -186,7 +186,7 @@ def _afforded(node: ir.Node, inputs: Sequence[npt.NDArray[Any] | None], budget: 
     """The seconds that an operator takes. Raises ModelError where they, or its result, are more than may be."""
     attributes = {name: one.value for name, one in node.attributes.items() if not one.is_ref()}
     work = work_of(node.op_type, inputs, attributes, pointwise=node.op_type in POINTWISE)
-    if why := budget.why_not(work, spent):
+    if why := budget.excess(work, spent):
         raise ModelError(f"constant operator {node.name or node.op_type!r} ({node.op_type}): {why}")
     return work.seconds
 
