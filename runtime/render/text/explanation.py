@@ -35,7 +35,7 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
     if found.skipped is not None:
         entries = f"{found.skipped.parameters:,} constant entries" if found.skipped.parameters else ""
         told, reason = _before(found), found.skipped.reason
-        if not any(one.by.reason is reason for one in found.touched):  # else that has been said
+        if all(one.by.reason.cause is not reason.cause for one in found.touched):  # else that has been said
             changed = any(one.inside or found.node in one.by.nodes for one in found.touched)
             told.append(f"{'not split' if changed else 'left as it is'}: {reason}")
         told += [one.sentence for one in found.recording]
