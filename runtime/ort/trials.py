@@ -19,7 +19,11 @@ __all__ = ["GRAPH_CHOICES", "PROVIDERS", "Trials", "TrialsError", "trials_of"]
 
 PROVIDERS = ("auto", "cpu", "cuda")
 GRAPH_CHOICES = ("auto", "on", "off")
-WISHES = {"values": "--value", "ranges": "--range", "likes": "--like"}  # what says what an input holds
+WISHES = {  # what says what an input holds
+    "values": option("values", flag="--value"),
+    "ranges": option("ranges", flag="--range"),
+    "likes": option("likes", flag="--like"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +94,12 @@ class Trials:
         check_fields(self, TrialsError)
         if self.inputs is not None and (self.values or self.ranges or self.likes):
             raise TrialsError(
-                *(option("values", flag="--value"), ", ", option("ranges", flag="--range"), " and "),
-                option("likes", flag="--like"),
+                *(WISHES["values"], ", ", WISHES["ranges"], " and ", WISHES["likes"]),
                 " are for random inputs; ",
                 option("inputs"),
                 " gives real ones",
             )
-        wishes = [(option(name, flag=flag), getattr(self, name) or {}) for name, flag in WISHES.items()]
+        wishes = [(told, getattr(self, name) or {}) for name, told in WISHES.items()]
         for place, (one, inputs) in enumerate(wishes):
             for other, others in wishes[:place]:
                 if both := sorted(inputs.keys() & others.keys()):

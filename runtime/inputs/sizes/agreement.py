@@ -143,8 +143,8 @@ def _batch(batch: int) -> Remedy:
 def _values(chosen: Mapping[str, Value]) -> Remedy:
     """The values that inputs hold in one trial."""
     python = ", ".join(f"{name!r}: {value!r}" for name, value in chosen.items())
-    shell = " ".join(f"--value {name}={_typed(value)}" for name, value in chosen.items())
-    return Remedy(f"values={{{python}}}", shell)
+    typed = [f"{name}={_typed(value)}" for name, value in chosen.items()]
+    return Remedy(f"values={{{python}}}", " ".join(f"--value {one}" for one in typed))
 
 
 def _typed(value: Value) -> str:
