@@ -1,4 +1,5 @@
-"""What work costs on a machine, measured, fitted and written: `python tests/bench/calibrate.py [--cells]`.
+"""What work costs on a machine, measured, fitted and written: `python tests/bench/calibrate.py [--cells]`, or
+`--provider cuda` on a machine with a GPU.
 
 Times dense and lowered products and feed-forward networks on the machine at hand, one thread, interleaved, and fits the
 prices of linears (`passes/lowering/prices.py`) to the medians: least squares over logarithms, so that a microsecond and
@@ -6,7 +7,10 @@ a second count alike. Prints how far predictions are off, and how often the way 
 within 10 % of the one that is. --keep writes the measurements, --from fits to kept ones; --write puts the prices into
 the file of the CPU, or into another one, with what the machine is called. --cells does the same with the prices of
 recurrent operators, and leaves all others as they are; its measurements are those of `python tests/bench/recurrent.py`.
-A fit is as good as the machine is quiet: without --write nothing changes.
+`--provider cuda` measures single nodes and ways on the GPU (`cuda_measure.py`, --minutes at the most), fits the prices
+of its provider to them (`cuda_prices.py`), and prints how good they are for what they were fitted to and, fitted anew
+to a part of the cases, for the rest; `--from tests/bench/cards/h200-2026-11-27.json` fits to a card that was measured
+before and needs no GPU. A fit is as good as the machine is quiet: without --write nothing changes.
 """
 
 from __future__ import annotations
@@ -19,11 +23,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cell_prices
+import cuda_measure
+import cuda_prices
 import numpy as np
 import onnx
 import recurrent
 from cost import linear_of, lowered, model, race
 from scipy.optimize import least_squares
+from ways import by_case, read
 
 import scission
 from scission.ir.graph.view import view
@@ -40,6 +47,7 @@ from scission.passes.planning.regions import candidate, grow
 from scission.runtime.ort.session import open_session
 
 CPU_FILE = Path(price_list.__file__).parent / "machines" / "cpu.json"
+CUDA_FILE = CPU_FILE.with_name("cuda.json")
 SINGLES = [(128, 4), (256, 4), (384, 4), (768, 8), (1024, 4), (1024, 32), (2048, 16), (4096, 16), (4096, 64)]
 NETWORKS = [(128, 4), (384, 4), (768, 8), (1024, 16), (2048, 4), (2048, 16)]
 ROWS = (1, 16, 128, 512)
@@ -222,15 +230,42 @@ def calibrate_linears(kept: list[dict[str, object]] | None, keep: Path | None) -
     return replace(machine, **{name: float(f"{getattr(machine, name):.3g}") for name in FITTED})
 
 
+def calibrate_cuda(source: Path | None, keep: Path | None, minutes: float) -> Prices:
+    """The prices of a card, measured here or before, with how good they are."""
+    now = prices_of("cuda")
+    path = source or keep or Path("card.json")
+    if source is None:
+        path.write_text(json.dumps(cuda_measure.measure("cuda", 60 * minutes)) + "\n")
+        print(f"measured, kept in {path}")
+    card = json.loads(path.read_text())
+    cases, nodes = by_case(read(path)), cuda_prices.nodes_of(path)
+    print(f"as they are, of {now.card}: {cuda_prices.quality(cases, now)}", flush=True)
+    found = cuda_prices.fit(cases, nodes, now)
+    print(f"fitted to {card['card']}: {found.quality}", flush=True)
+    for inside, outside in cuda_prices.held_out(cases, nodes, now):
+        print(f"fitted to a part: {inside}\n  held out: {outside}", flush=True)
+    same = card["card"] == now.card
+    return found.prices if same else replace(found.prices, card=card["card"], machine=f"{card['card']}, {card['date']}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", action="store_true", help="fit the prices of recurrent operators")
+    parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu", help="whose prices")
+    parser.add_argument("--minutes", type=float, default=4, help="that measuring ways on a GPU may take")
     parser.add_argument("--seconds", type=float, default=CELL_SECONDS, help="that each of these is timed for")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--from", type=Path, dest="source")
     parser.add_argument("--write", type=Path, nargs="?", const=CPU_FILE)
     parser.add_argument("--machine", default=f"{platform.processor() or platform.machine()}, one thread, float32")
     options = parser.parse_args()
+    if options.provider == "cuda":
+        fitted = calibrate_cuda(options.source, options.keep, options.minutes)
+        if options.write:
+            target = CUDA_FILE if options.write == CPU_FILE else options.write
+            target.write_text(fitted.dumps(), encoding="utf-8")
+            print(f"written to {target}")
+        return
     kept = json.loads(options.source.read_text()) if options.source else None
     if options.cells:
         fitted = calibrate_cells(kept, options.keep, options.seconds)

@@ -17,11 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from cuda_prices import net
 from figures import Figure, at_least, at_most, show
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
-from ways import BY_HAND, EMPTY, H200, LAYOUTS, NAMES, STACKED, Case, Predictor, by_case, network, read, single
+from ways import BY_HAND, H200, LAYOUTS, NAMES, STACKED, Case, Predictor, by_case, network, read, single
 
 import scission
 from scission.ir.io.load import Model, load
@@ -31,8 +32,6 @@ from scission.passes.planning.settings import PlanSettings
 
 CALLED = {ours: theirs for theirs, ours in (NAMES | LAYOUTS).items()}  # what the tables call lowerings and layouts
 CHOICES = Path(__file__).parent / "cards" / "h200-choices.json"
-COPY_S = {"float16": 1.1e-12, "float32": 1.9e-12}  # an element that the graph of nothing copies
-LEAST = 3e-7  # seconds below which what is left of a call is noise
 WITHIN = 1.1
 NO_SLOWER = 0.98
 
@@ -56,12 +55,6 @@ class Choice:
     def gain(self) -> float:
         """Dense time over its own."""
         return self.dense / self.seconds
-
-
-def net(case: Case, ways: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of each way without those of a call."""
-    call = ways[EMPTY] - COPY_S[case.dtype] * case.rows * case.size
-    return {way: max(spent - call, LEAST) for way, spent in ways.items() if way != EMPTY}
 
 
 def way_of(plan: scission.Plan, case: Case) -> str:
