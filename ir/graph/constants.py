@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Constants:
         self._fixed_inputs = frozenset(model.graph.inputs if (model.ir_version or 0) < 4 else ())
         self._known: dict[ir.Value, bool] = {}
         self._described: dict[ir.Value, tuple[tuple[int, ...], ir.DataType]] = {}
+        self._at_hand: dict[int, npt.NDArray[Any]] | None = None  # by tensor, where what is read is kept
 
     @property
     def opset(self) -> int:
@@ -102,8 +104,23 @@ class Constants:
 
     def describe(self, value: ir.Value) -> tuple[tuple[int, ...], ir.DataType]:
         """Shape and type of a constant, computed only when the graph does not tell. Raises ModelError like `read`."""
-        while (node := value.producer()) is not None and node.op_type == "Identity" and node.inputs[0] is not None:
-            value = node.inputs[0]
+        asked, turns = value, list[list[int] | None]()
+        while (node := value.producer()) is not None and (source := _passed_on(node)) is not None:
+            value = source
+            if node.op_type == "Transpose":
+                perm = node.attributes.get("perm")
+                turns.append(list(perm.as_ints()) if perm else None)
+        shape, kind = self._described_as(value)
+        for turn in reversed(turns):
+            order = list(reversed(range(len(shape)))) if turn is None else turn
+            if sorted(order) != list(range(len(shape))):
+                return self._computed(asked)
+            shape = tuple(shape[axis] for axis in order)
+        return shape, kind
+
+    def _described_as(self, value: ir.Value) -> tuple[tuple[int, ...], ir.DataType]:
+        """The same of a constant that no other is passed on as."""
+        node = value.producer()
         if node is None:
             tensor: Any = value.const_value
             return tuple(tensor.shape.numpy()), tensor.dtype
@@ -113,6 +130,9 @@ class Constants:
         shape = shape_of(value)
         if shape is not None and shape.is_static() and value.dtype is not None:
             return tuple(shape.numpy()), value.dtype
+        return self._computed(value)
+
+    def _computed(self, value: ir.Value) -> tuple[tuple[int, ...], ir.DataType]:
         if value not in self._described:
             array = self.read(value)
             self._described[value] = (array.shape, ir.DataType.from_numpy(array.dtype))
@@ -130,7 +150,7 @@ class Constants:
             if top in done:
                 stack.pop()
             elif node is None:
-                done[top] = read(top.const_value)
+                done[top] = self._stored(top.const_value)
             elif node.op_type == "Constant":
                 done[top] = _constant_node(node)
             elif missing := [v for v in node.inputs if v is not None and v not in done]:
@@ -149,6 +169,28 @@ class Constants:
         """What a constant may take, by what it is made of."""
         held = [leaf.const_value or _tensor_of(leaf.producer()) for leaf in self.leaves(value)]
         return budget_of(sum(tensor.nbytes for tensor in held if tensor is not None))
+
+    @contextmanager
+    def reading_once(self) -> Iterator[None]:
+        """Inside of it what was read is kept at hand, so that it is read once however many ask for it.
+
+        Nobody may write into an array that was read there.
+        """
+        outermost = self._at_hand is None
+        if outermost:
+            self._at_hand = {}
+        try:
+            yield
+        finally:
+            if outermost:
+                self._at_hand = None
+
+    def _stored(self, tensor: Any) -> npt.NDArray[Any]:
+        if self._at_hand is None:
+            return read(tensor)
+        if id(tensor) not in self._at_hand:
+            self._at_hand[id(tensor)] = read(tensor)
+        return self._at_hand[id(tensor)]
 
     def _readers(self, value: ir.Value) -> Counter[ir.Value]:
         """How many operators of the chain read each of its values."""
@@ -203,6 +245,11 @@ def _names_outside(model: ir.Model) -> set[str | None]:
 
 def _names_in_branches(model: ir.Model) -> set[str | None]:
     return {name for graph in model.graph.subgraphs() if graph is not model.graph for name in graph.initializers}
+
+
+def _passed_on(node: ir.Node) -> ir.Value | None:
+    """What a node passes on as it is, or with its axes in another order, however large it is; None for any other."""
+    return node.inputs[0] if node.op_type in ("Identity", "Transpose") and len(node.inputs) == 1 else None
 
 
 def _present(array: npt.NDArray[Any] | None) -> npt.NDArray[Any]:

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from ...ir.errors import ModelError
 from ...ir.graph.activations import Activations
 from ...ir.graph.constants import Constants
-from ...ir.graph.functions import inline
 from ...ir.graph.linear import Scope, scopes
 from ...ir.graph.node import leaf_shape, size
 from ...ir.graph.operators import CUTTING, PRODUCTS
-from ...ir.graph.shapes import infer_shapes
 from ...ir.graph.sizes import Setting
+from ...ir.graph.view import View, view
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.refused import Refused
@@ -42,23 +41,26 @@ SMALL = 1 << 18  # entries of weights: merging products with larger ones of thei
 
 
 def find_branches(
-    model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...]]
+    model: ir.Model,
+    target: Target,
+    sized: Callable[[], tuple[Setting, ...]],
+    *,
+    look: Callable[[ir.Model], View] = view,
 ) -> tuple[MergedBranches | Refused, ...]:
     """The branches of the model's graphs that are predicted to gain as one, none of which shares a node with another,
     and those that stay apart.
 
-    sized: finds the sizes that they are predicted for. Shapes are inferred only where there may be any. Changes
-    nothing.
+    sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any.
+    Changes nothing.
     """
     constants = Constants(model)
     worth = {scope.path for scope in scopes(model) if not scope.in_function and _worth_a_look(scope, constants)}
     if not worth:
         return ()
-    copy, _ = inline(model, ())
-    infer_shapes(copy)
-    constants, activations = Constants(copy), Activations(copy, sized)
+    seen = look(model)
+    constants, activations = seen.found.constants, Activations(seen.model, sized)
     found: list[MergedBranches | Refused] = []
-    for scope in scopes(copy):
+    for scope in scopes(seen.model):
         if scope.in_function or scope.path not in worth:
             continue
         site = site_of(scope, constants)

@@ -16,11 +16,12 @@ from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import Masks
 from .bounds.forward import Facts
 from .bounds.interval import Bools, Floats
+from .bounds.scan import FEW
 from .negligible import Swallowed
 
 __all__ = ["Contraction", "FoldedConstant", "held_along", "largest_along"]
 
-FEW = 32  # results that are looked at first
+ROWS_AXIS = {"io": 0, "oi": 1}  # by layout: the axis of a weight along what it multiplies
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,9 +74,12 @@ class Contraction:
 
     def needed(self, outer: Bools) -> Bools:
         """The places of `inner` that have to stay where these results do."""
-        held, stack, own = self.constants, self.stack(), outer.reshape(self.groups, 1, -1)
+        held = self.constants
         adds = np.isnan(held) if self.folds else held != 0
-        # Most often a few results read everything that there is, and the rest of a large weight need not be looked at.
+        # Most often a few results read everything that there is, and a large weight need not be read again.
+        if adds.all() and outer[:FEW].all() and self._is_full():
+            return np.ones(held.size, bool)
+        stack, own = self.stack(), outer.reshape(self.groups, 1, -1)
         if (self._reads(stack, own, FEW)[0] & adds).all():
             return np.ones(held.size, bool)
         reads, odd = self._reads(stack, own, own.size)
@@ -93,6 +97,18 @@ class Contraction:
         if self.swallowed is not None and counts.any():
             counts &= ~self.swallowed.spares(sizes.sum(axis=-1, dtype=np.float64), few)
         return counts.any(axis=-1).reshape(-1), (~np.isfinite(largest)).any(axis=-1).reshape(-1)
+
+    def _is_full(self) -> bool:
+        """Whether each place of what is multiplied is known to add to one of the first results."""
+        scan = self.facts.scans.get(self.weight.value)
+        sizes = None if scan is None else scan.largest.get(ROWS_AXIS.get(self.layout, -1))
+        if sizes is None or self.matrix is not None or self.groups != 1:
+            return False
+        counts = sizes > self.tiny
+        if self.swallowed is not None:
+            with np.errstate(invalid="ignore"):  # of what has no bounds nothing is spared
+                counts &= ~(sizes * self.swallowed.largest.reshape(-1) <= self.swallowed.ceiling[:, :, :FEW].max())
+        return bool(counts.all())
 
     def constant_count(self, masks: Masks) -> int:
         """How many places that go are constants that are not zero."""

@@ -12,7 +12,7 @@ from ...ir.errors import ModelError
 from ...ir.graph.activations import Activations
 from ...ir.graph.linear import scopes
 from ...ir.graph.sizes import Setting
-from ...ir.graph.view import view
+from ...ir.graph.view import View, view
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.decomposition import LARGEST
 from ...ir.plan.removed_channels import CutAxis, RemovedChannels
@@ -29,17 +29,24 @@ __all__ = ["find"]
 
 
 def find(
-    model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...]], *, exact: bool = False
+    model: ir.Model,
+    target: Target,
+    sized: Callable[[], tuple[Setting, ...]],
+    *,
+    exact: bool = False,
+    seen: View | None = None,
+    visit: Callable[[ir.Node], None] | None = None,
 ) -> tuple[RemovedChannels, ...]:
     """What of a model can be left out: one preparation for all of it, or none; reads the model, changes nothing.
 
     target: what the smaller products are priced for; sized: finds the sizes that activations are predicted for; exact:
     whether a channel counts as dead only where every weight that reads it is exactly zero, not also where it is zero
-    up to rounding. Weights that cannot be read leave the model as it is.
+    up to rounding; seen: the view of the model where that was made; visit: called with each of its nodes while the
+    weights of that are at hand. Weights that cannot be read leave the model as it is.
     """
-    seen = view(model)
+    seen = view(model) if seen is None else seen
     try:
-        removal = removal_of(seen.model, seen.found.constants, exact=exact)
+        removal = removal_of(seen.model, seen.found.constants, exact=exact, visit=visit)
         if not removal.cut():
             return ()
         smaller = removal.smaller()

@@ -64,9 +64,9 @@ def relations_of(model: ir.Model, facts: Facts, small: Negligible) -> Relations:
     outside += [value for graph in main.subgraphs() if graph is not main for value in graph.outputs]
     for values in (main.inputs, main.initializers.values(), *(node.outputs for node in main)):
         outside += [value for value in values if any(use.node.graph is not main for use in value.uses())]
-    found.pin(facts, dict.fromkeys(outside))
     for node, rule in facts.rules.items():
         _relate(found, facts, node, rule, small)
+    found.pin(facts, dict.fromkeys(outside))  # the last is looked at first: most follows from what goes out
     return found
 
 

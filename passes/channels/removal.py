@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,15 +74,21 @@ class Removal:
 
 
 def removal_of(
-    model: ir.Model, constants: Constants, *, exact: bool, asked: Mapping[Dim, Bools] | None = None
+    model: ir.Model,
+    constants: Constants,
+    *,
+    exact: bool,
+    asked: Mapping[Dim, Bools] | None = None,
+    visit: Callable[[ir.Node], None] | None = None,
 ) -> Removal:
     """What can be left out of a main graph whose shapes were inferred, at most what is asked for.
 
     exact: whether all entries count that are not zero; asked: what is to stay along axes of values; everything stays
-    along those of which nothing is said. Raises ModelError when a weight cannot be read.
+    along those of which nothing is said; visit: called with each node while its weights are at hand. Raises ModelError
+    when a weight cannot be read.
     """
 
-    facts = facts_of(model, constants)
+    facts = facts_of(model, constants, visit)
     relations = relations_of(model, facts, Negligible(exact))
     masks = Masks(relations.classes)
     constraints: list[Constraint] = list(relations.constraints)

@@ -13,6 +13,7 @@ from ...ir.graph.linear import Scope, scopes
 from ...ir.graph.operators import CONVOLUTIONS
 from ...ir.graph.shapes import infer_shapes
 from ...ir.graph.sizes import Setting
+from ...ir.graph.view import View, view
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.rewritten_convolution import ConvolutionForm, RewrittenConvolution
 from ...ir.reason import Cause, Reason
@@ -31,15 +32,23 @@ Found: TypeAlias = Fourier | SmallerWindow | LateBias | HardSigmoid
 LEAST = dict.fromkeys(ConvolutionForm, MARGIN) | {ConvolutionForm.BIAS: 1.0}
 
 
-def find(model: ir.Model, target: Target, sized: Callable[[], tuple[Setting, ...]]) -> tuple[RewrittenConvolution, ...]:
+def find(
+    model: ir.Model,
+    target: Target,
+    sized: Callable[[], tuple[Setting, ...]],
+    *,
+    look: Callable[[ir.Model], View] = view,
+) -> tuple[RewrittenConvolution, ...]:
     """The convolutions of the main graph that are predicted to gain in another form; reads and changes nothing.
 
-    sized: finds the sizes that they are predicted for.
+    sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any.
     """
     if not any(node.op_type in CONVOLUTIONS or node.op_type in ("STFT", "Clip") for node in model.graph):
         return ()
-    copy, scope, _, found = seen(model)
-    activations = Activations(copy, sized)
+    looked = look(model)
+    scope = next(scopes(looked.model))
+    activations = Activations(looked.model, sized)
+    found = _convolutions(scope, looked.found.constants)
     steps = (_step(one, _gain(one, activations, target), scope) for one in found)
     return tuple(step for step in steps if (step.gain or 0) > LEAST[step.form])
 
@@ -50,11 +59,16 @@ def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Found]]:
     copy, _ = inline(model, ())
     infer_shapes(copy)
     scope, constants = next(scopes(copy)), Constants(copy)
+    return copy, scope, constants, _convolutions(scope, constants)
+
+
+def _convolutions(scope: Scope, constants: Constants) -> list[Found]:
+    """Those that could have another form, in order."""
     looks = (fourier, smaller_window, late_bias, hard_sigmoid)
     options = [look(node, constants) for node in scope.graph for look in looks]
     found = [one for one in options if one is not None]
     inside = {node for one in found if isinstance(one, LateBias) for node in one.nodes}
-    return copy, scope, constants, [one for one in found if _is_free(one, inside)]
+    return [one for one in found if _is_free(one, inside)]
 
 
 def _is_free(one: Found, inside: set[ir.Node]) -> bool:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 
-__all__ = ["linear_steps", "names_of"]
+__all__ = ["linear_steps", "names_of", "remember"]
 
 
 def linear_steps(found: Survey, activations: Activations, planning: Planning) -> tuple[list[Step], list[Skipped]]:
@@ -47,7 +47,7 @@ def linear_steps(found: Survey, activations: Activations, planning: Planning) ->
             planning.progress(index, len(found.linears) + len(found.recurrents), linear.address)
         key = key_of(linear)
         try:
-            _remember(linear, found, memo)
+            remember(linear, found, memo)
         except MemoryError:
             where = f"{planning.model}: {linear.address}"
             raise ModelError(f"{where}: not enough memory for a weight of {linear.shape}") from None
@@ -64,8 +64,8 @@ def linear_steps(found: Survey, activations: Activations, planning: Planning) ->
     return steps, failed
 
 
-def _remember(linear: Linear, found: Survey, memo: Memo) -> None:
-    """Read a weight for what is not known of it yet."""
+def remember(linear: Linear, found: Survey, memo: Memo) -> None:
+    """Read a weight for what is not known of it yet; raises ModelError where it cannot be read."""
     key = key_of(linear)
     if key not in memo.analyses:
         memo.analyses[key] = analyse_linear(linear, found.constants)

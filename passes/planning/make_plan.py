@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,7 +31,8 @@ from .linear import linear_steps, names_of
 from .preparations import prepare
 from .recurrent import recurrent_steps
 from .regions import candidate, join_steps
-from .settings import Memo, Observe, Planning, PlanSettings
+from .search import Search, weight_bytes
+from .settings import Observe, Planning, PlanSettings
 from .wording import describe_stranger
 
 __all__ = ["make_plan"]
@@ -73,13 +73,14 @@ def make_plan(
     """
     settings = (settings or PlanSettings()).resolved()
     sized = sized or _sizes_of(model, settings)
-    prepared, preparations, refused = prepare(model.graph, settings, sized)
+    search = Search(settings, sized)
+    prepared, preparations, refused = prepare(model.graph, search)
     model = replace(model, graph=prepared)
     takers, blocked = weight_takers(model.graph)
     with phase("linears"):
         seen = glance(model.graph, sorted(takers))
-    device = analysis_device(settings.device, _weight_bytes(seen.found))
-    planning = Planning(model.name, settings, sized, device, Memo(), progress, observe)
+    device = analysis_device(settings.device, weight_bytes(seen.found))
+    planning = Planning(model.name, settings, sized, device, search.memo, search.look, progress, observe)
     with phase("weights"):
         draft = _Draft(seen, frozenset(takers), *_steps(seen, planning))
     planning = replace(planning, progress=None)  # weights are known by now
@@ -132,7 +133,7 @@ def _in_context(model: Model, first: _Draft, planning: Planning) -> tuple[_Draft
     takers = set(first.inline)
     while draft.view.lacks_ranks or takers or _splits(draft.steps, planning.settings.regions):
         with phase("regions"):
-            seen = view(model.graph, sorted(takers))
+            seen = view(model.graph, sorted(takers)) if takers else planning.look(model.graph)
             steps, failed = _steps(seen, planning)
             steps, regions = _joined(seen, steps, planning)
         draft = _Draft(seen, frozenset(takers), steps, failed, regions)
@@ -227,10 +228,6 @@ def _decompositions(
 def _predicted(steps: Sequence[Step]) -> float:
     """What all linears are predicted to take, in multiply-adds of dense products."""
     return sum(step.parameters / (step.gain if step.lowering != "dense" and step.gain else 1) for step in steps)
-
-
-def _weight_bytes(found: Survey) -> int:
-    return int(sum(math.prod(linear.shape) * linear.dtype.itemsize for linear in found.linears))
 
 
 def _functions_of(found: Survey, steps: Sequence[Step], origins: dict[ir.Node, FunctionId]) -> set[FunctionId]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from ...ir.graph.sizes import Setting
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.merged_branches import MergedBranches
@@ -21,28 +20,34 @@ from ..convolutions.find import find as find_convolutions
 from ..forests.find import find as find_forests
 from ..rewrite.preparations import prepared
 from ..rewrite.static.fix_sizes import fixed
+from .search import Search
 from .settings import PlanSettings
 
 __all__ = ["FINDERS", "prepare"]
 
-# (model, what to plan for, finds the sizes that activations are predicted for) -> what pays there, and what does not.
-Found: TypeAlias = Sequence[Preparation | Refused]
-Finder: TypeAlias = Callable[[ir.Model, PlanSettings, Callable[[], tuple[Setting, ...]]], Found]
+Finder: TypeAlias = Callable[[ir.Model, Search], Sequence[Preparation | Refused]]  # what pays in a model, what does not
 
 FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
-    FixedSizes.kind: lambda model, settings, _: _fixed_sizes(model, settings),
-    RewrittenForest.kind: lambda model, settings, sized: find_forests(model, settings.target, sized),
-    RewrittenConvolution.kind: lambda model, settings, sized: find_convolutions(model, settings.target, sized),
-    RemovedChannels.kind: lambda model, settings, sized: find_channels(
-        model, settings.target, sized, exact=settings.exact
+    FixedSizes.kind: lambda model, search: _fixed_sizes(model, search.settings),
+    RewrittenForest.kind: lambda model, search: find_forests(model, search.settings.target, search.sized),
+    RewrittenConvolution.kind: lambda model, search: find_convolutions(
+        model, search.settings.target, search.sized, look=search.look
     ),
-    MergedBranches.kind: lambda model, settings, sized: find_branches(model, settings.target, sized),
+    RemovedChannels.kind: lambda model, search: find_channels(
+        model,
+        search.settings.target,
+        search.sized,
+        exact=search.settings.exact,
+        seen=search.look(model),
+        visit=search.visitor(search.look(model)),
+    ),
+    MergedBranches.kind: lambda model, search: find_branches(
+        model, search.settings.target, search.sized, look=search.look
+    ),
 }
 
 
-def prepare(
-    model: ir.Model, settings: PlanSettings, sized: Callable[[], tuple[Setting, ...]]
-) -> tuple[ir.Model, tuple[Preparation, ...], tuple[Refused, ...]]:
+def prepare(model: ir.Model, search: Search) -> tuple[ir.Model, tuple[Preparation, ...], tuple[Refused, ...]]:
     """The model as the preparations leave it, these, and those that were refused; the model itself where none pays.
 
     Changes nothing.
@@ -50,10 +55,10 @@ def prepare(
     done: tuple[Preparation, ...] = ()
     refused: tuple[Refused, ...] = ()
     for kind, find in FINDERS.items():
-        if kind in settings.unprepared:
+        if kind in search.settings.unprepared:
             continue
         with phase(kind):
-            found = tuple(find(model, settings, sized))
+            found = tuple(find(model, search))
         taken = tuple(one for one in found if isinstance(one, Preparation))
         refused += tuple(one for one in found if isinstance(one, Refused))
         model, done = prepared(model, taken), done + taken

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...ir.graph.sizes import Setting
+from ...ir.graph.view import View
+from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import States
 from ...ir.plan.wanted import Wanted
@@ -78,5 +80,6 @@ class Planning:
     sized: Callable[[], tuple[Setting, ...]]  # finds the sizes that activations are predicted for
     device: torch.device | None  # that weights are analysed on; None: on this processor
     memo: Memo
+    look: Callable[[ir.Model], View]  # the view of a model with its functions as they are
     progress: Progress | None  # called with (done, total, node)
     observe: Observe | None

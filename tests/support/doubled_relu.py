@@ -39,7 +39,7 @@ class DoubledRelu(Preparation):
         return cls(depth=record.whole("depth"), **common)
 
 
-def find(model: ir.Model, settings, sized) -> list[DoubledRelu]:
+def find(model: ir.Model, search) -> list[DoubledRelu]:
     """All of a model."""
     addresses = {node: text for scope in scopes(model) for node, text in scope.addresses.items()}
     reason = Reason(Cause.SELECTION, "a Relu of a Relu is the first one")

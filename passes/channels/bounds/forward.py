@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,7 @@ from .oddities import Oddities, diverges
 from .packed_attention import mixed, packed_heads
 from .products import PRODUCTS
 from .rounding import RoundedView, nearness
+from .scan import Scan
 from .windows import WINDOWS
 
 __all__ = ["Facts", "facts_of"]
@@ -41,7 +42,7 @@ class Facts:
 
     quantised: nodes of which something is rounded to integers later on, which makes much of what rounding makes of a
     result that is computed another way; odd: nodes that may make NaN or infinity of what constants hold; near: what
-    rounding may come to; cells: recurrent operators.
+    rounding may come to; cells: recurrent operators; scans: what is known of the entries of constants.
     """
 
     sizes: Sizes
@@ -51,6 +52,7 @@ class Facts:
     near: float = 0.0
     bounds: dict[ir.Value, Interval] = field(default_factory=dict)
     cells: dict[ir.Node, Cells] = field(default_factory=dict)
+    scans: Mapping[ir.Value, Scan] = field(default_factory=dict)
 
     def of(self, value: ir.Value) -> Interval | None:
         """Bounds of a value; None where not even its rank is known."""
@@ -72,49 +74,62 @@ class Facts:
         return self.bounds[value]
 
 
-def facts_of(model: ir.Model, constants: Constants) -> Facts:
-    """The facts of a main graph whose shapes were inferred; reads every weight of a product once, one at a time."""
+def facts_of(model: ir.Model, constants: Constants, visit: Callable[[ir.Node], None] | None = None) -> Facts:
+    """The facts of a main graph whose shapes were inferred; reads every weight once, one at a time.
+
+    visit: called with each node while its weights are at hand, so that whoever reads them does not do so again.
+    """
     sizes = Sizes(constants)
     rules: dict[ir.Node, AxisRule | str] = {}
-    facts = Facts(sizes, rules, _quantised(model.graph, constants), near=nearness(model.graph, constants))
     oddities = Oddities(sizes)
+    quantised, near = _quantised(model.graph, constants), nearness(model.graph, constants)
+    facts = Facts(sizes, rules, quantised, near=near, scans=oddities.scans)
     for node in model.graph:
         if node.outputs and all(value in constants for value in node.outputs):
             continue
         rules[node] = rule = (
             "is a local function" if node.op_identifier() in model.functions else axis_rule(node, sizes)
         )
-        if oddities.meets(node):
-            facts.odd.add(node)
-        if isinstance(rule, str) and node.op_type in ATTENTION and _attend(facts, RuleView(node, constants, sizes)):
-            continue
-        if isinstance(rule, str) and is_one_of(node, RECURRENT):
-            _recur(facts, node)
-            continue
-        if isinstance(rule, str):
-            # A product needs no rule of its axes where the weight tells them, as that of a convolution in groups.
-            if not is_one_of(node, CONVOLUTIONS | INTEGER_CONVOLUTIONS):
-                continue
-            rule = AxisRule(same=(), ranks={})
-        sizes.learn(node, rule)
-        if node in facts.odd:
-            continue
-        found = _transferred(facts, node, rule)
-        if found is None:
-            facts.odd.add(node)
-            oddities.spread(node)
-            continue
-        for value, one in zip(node.outputs, found, strict=False):
-            extents = sizes.of(value)
-            if (
-                one is not None
-                and value not in oddities.masked
-                and extents is not None
-                and not one.is_unknown
-                and one.rank <= len(extents)
-            ):
-                facts.bounds[value] = _of_rank(one, len(extents))
+        with constants.reading_once():
+            _learn(facts, oddities, node, rule)
+            if visit is not None:
+                visit(node)
     return facts
+
+
+def _learn(facts: Facts, oddities: Oddities, node: ir.Node, rule: AxisRule | str) -> None:
+    """What is known of the results of one node, those before it known."""
+    sizes = facts.sizes
+    if oddities.meets(node):
+        facts.odd.add(node)
+    if isinstance(rule, str) and node.op_type in ATTENTION and _attend(facts, RuleView(node, sizes.constants, sizes)):
+        return
+    if isinstance(rule, str) and is_one_of(node, RECURRENT):
+        _recur(facts, node)
+        return
+    if isinstance(rule, str):
+        # A product needs no rule of its axes where the weight tells them, as that of a convolution in groups.
+        if not is_one_of(node, CONVOLUTIONS | INTEGER_CONVOLUTIONS):
+            return
+        rule = AxisRule(same=(), ranks={})
+    sizes.learn(node, rule)
+    if node in facts.odd:
+        return
+    found = _transferred(facts, node, rule)
+    if found is None:
+        facts.odd.add(node)
+        oddities.spread(node)
+        return
+    for value, one in zip(node.outputs, found, strict=False):
+        extents = sizes.of(value)
+        if (
+            one is not None
+            and value not in oddities.masked
+            and extents is not None
+            and not one.is_unknown
+            and one.rank <= len(extents)
+        ):
+            facts.bounds[value] = _of_rank(one, len(extents))
 
 
 def _attend(facts: Facts, view: RuleView) -> bool:

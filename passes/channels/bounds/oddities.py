@@ -16,20 +16,19 @@ from ....ir.graph.node import FLOATS, NodeView, subgraphs
 from ....ir.graph.operators import POINTWISE, is_standard
 from ....ir.onnx_ir import onnx_ir as ir
 from .interval import Interval
+from .scan import Scan, scanned
 
 __all__ = ["Oddities", "diverges"]
 
-EXPONENTS = {ir.DataType.FLOAT16: 0x7C00, ir.DataType.BFLOAT16: 0x7F80}  # all of these bits: not finite
 LARGEST = {ir.DataType.FLOAT16: 65504.0}  # of a type, that of 32 bits where nothing else is said
-PIECE = 1 << 22  # entries that are looked at together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Oddities:
     """What of a main graph may be NaN or infinite for a constant's sake, found from its first operator to its last.
 
-    odd: values of which nothing may be said; masked: scores of which some are minus infinity, in each row not all, so
-    that a softmax makes zeros of them.
+    odd: values of which nothing may be said; scans: of the constants that were read; masked: scores of which some are
+    minus infinity, in each row not all, so that a softmax makes zeros of them.
     """
 
     #     scores + mask    [ 0.3  0.1 -inf ]   softmax → [ 0.55 0.45 0 ]      masked: finite again
@@ -37,7 +36,7 @@ class Oddities:
     sizes: Sizes
     odd: set[ir.Value] = field(default_factory=set)
     masked: set[ir.Value] = field(default_factory=set)
-    _finite: dict[ir.Value, bool] = field(default_factory=dict)
+    scans: dict[ir.Value, Scan] = field(default_factory=dict)
 
     def meets(self, node: ir.Node) -> bool:
         """Whether nothing may be said of the results of a node; what comes before it was asked before."""
@@ -61,14 +60,14 @@ class Oddities:
         self.odd.update(value for value in node.outputs if value.dtype is None or value.dtype in FLOATS)
 
     def _is_finite(self, value: ir.Value) -> bool:
-        if value not in self._finite:
+        if value not in self.scans:
+            constants = self.sizes.constants
             try:
-                kind = self.sizes.constants.describe(value)[1]
-                found = kind not in FLOATS or _is_finite(self.sizes.constants.read(value), kind)
+                kind = constants.describe(value)[1]
+                self.scans[value] = scanned(constants.read(value), kind) if kind in FLOATS else Scan(True)
             except (ModelError, ValueError):
-                found = False
-            self._finite[value] = found
-        return self._finite[value]
+                self.scans[value] = Scan(False)
+        return self.scans[value].is_finite
 
     def _clips(self, node: ir.Node, infinite: list[ir.Value]) -> bool:
         """Whether a Clip has no bound on one side, which is all that is infinite."""
@@ -137,22 +136,6 @@ def _in_each_row(some: npt.NDArray[Any]) -> bool:
     return bool(some.ndim) and bool(some.any(axis=-1).all())
 
 
-def _is_finite(array: npt.NDArray[Any], kind: ir.DataType) -> bool:
-    """Whether all entries are finite; reads each once."""
-    flat = array.reshape(-1)
-    for start in range(0, flat.size, PIECE):
-        piece = flat[start : start + PIECE]
-        if (bits := EXPONENTS.get(kind)) is not None:
-            if ((np.ascontiguousarray(piece).view(np.uint16) & bits) == bits).any():
-                return False
-            continue
-        with np.errstate(all="ignore"):
-            total = piece.sum()  # is finite only where every entry is; it may be infinite where every entry is finite
-        if not np.isfinite(total) and not np.isfinite(piece).all():
-            return False
-    return True
-
-
 def _attributes(node: ir.Node) -> Iterator[ir.Attr]:
     for one in _nodes(node):
         # What a Clip was told by attributes before it had operands.
@@ -165,7 +148,7 @@ def _is_finite_attribute(attribute: ir.Attr) -> bool:
     if attribute.type == ir.AttributeType.FLOATS:
         return all(map(math.isfinite, attribute.value))
     if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype in FLOATS:
-        return _is_finite(attribute.value.numpy(), attribute.value.dtype)
+        return scanned(attribute.value.numpy(), attribute.value.dtype).is_finite
     return True
 
 

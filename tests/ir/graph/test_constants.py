@@ -255,3 +255,48 @@ def test_a_long_chain_over_a_large_weight_holds_no_more_than_a_few_copies():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6 * large.nbytes
+
+
+@given(st.lists(st.sampled_from([None, (0, 1, 2), (1, 2, 0), (2, 0, 1), (0, 2, 1), "Identity"]), max_size=5))
+def test_what_only_turns_a_weight_is_described_without_reading_it(perms):
+    nodes = [
+        node(
+            "Identity" if perm == "Identity" else "Transpose",
+            f"v{n}",
+            f"v{n + 1}",
+            **({"perm": perm} if isinstance(perm, tuple) else {}),
+        )
+        for n, perm in enumerate(perms)
+    ]
+    last = f"v{len(perms)}"
+    held = np.zeros((2, 3, 4), np.float32)
+    constants, value = find(model([*nodes, node("Neg", last, "y")], (), ["y"], {"v0": held}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constant, "read", lambda tensor: pytest.fail("was read"))
+        shape, _ = constants.describe(value[last])
+    assert shape == constants.read(value[last]).shape
+
+
+@pytest.mark.parametrize("perm", [(0, 0), (1,), (0, 1, 2), (-1, 0)])
+def test_axes_that_are_no_order_are_described_as_they_are_read(perm):
+    constants, value = find(model([node("Transpose", "v0", "v1", perm=perm)], (), ["v1"], {"v0": W}))
+    try:
+        read = constants.read(value["v1"]).shape
+    except ModelError:
+        with pytest.raises(ModelError):
+            constants.describe(value["v1"])
+    else:
+        assert constants.describe(value["v1"])[0] == read
+
+
+def test_inside_of_reading_once_a_weight_is_read_once(monkeypatch):
+    constants, value = find(chain("Transpose", 2))
+    read, count = constant.read, []
+    monkeypatch.setattr(constant, "read", lambda tensor: count.append(tensor.name) or read(tensor))
+    with constants.reading_once():
+        with constants.reading_once():
+            first = constants.read(value["v1"])
+        second = constants.read(value["v2"])
+        assert (first == second.T).all() and count == ["v0"]
+    constants.read(value["v1"])
+    assert count == ["v0", "v0"]

@@ -124,13 +124,12 @@ def test_what_is_no_linear_is_listed_with_its_reason():
     model = oracles.graph(nodes, inputs, outputs, constants)
     model.graph.input.append(onnx.helper.make_tensor_value_info("i", onnx.TensorProto.INT64, ["n"]))
     made = plan(model)
-    assert [step.node for step in made.steps] == ["n0", "n4"]
-    assert made.steps[1].reason.text.startswith("one component holds every state")
+    assert [step.node for step in made.steps] == ["n0", "n3", "n4"]
+    assert made.steps[2].reason.text.startswith("one component holds every state")
     reasons = {skip.node: (skip.op, skip.reason.text, skip.parameters) for skip in made.skipped}
     assert reasons == {
         "n1": ("Gather", "lookup table: its rows are read, not multiplied", W.size),
         "n2": ("Conv", "convolution in groups already", 6),
-        "n3": ("MatMul", "batched weight: 3 dimensions", 60),
     }
     assert made.parameters == W.size + 6 + 60 + 12
 
