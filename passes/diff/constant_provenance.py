@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 
@@ -212,7 +213,7 @@ class _Tracer:
         if not is_number(held) or held.size < 2:
             return None
         # A part comes from something that is at least as large; the largest few are tried in earnest.
-        few = [source for source in sources if source.size >= held.size][:HOPEFUL]
+        few = list(islice((source for source in sources if source.size >= held.size), HOPEFUL))
         likely = self.lost.voted(held.at.dtype, line_sums(held.lines()), HOPEFUL) if is_matrix(held) else []
         for source in dict.fromkeys((*likely, *few)):
             if (change := self._known_as(source, held, thorough=False)) is not None:
@@ -265,12 +266,14 @@ class _Tracer:
         if array.ndim < 3 or array.shape[-1] * array.shape[-2] < 2:
             return None
         whole: dict[ir.Value, Held] = {}
+        alike = list(islice((source for source in sources if source.at.dtype == held.at.dtype), HOPEFUL))
         # Every layer of the stack needs a home of its own; zeros are padding and need none.
         for layer in array.reshape(-1, *array.shape[-2:]):
             part = Lines(layer)
             likely = self.lost.voted(held.at.dtype, line_sums(part), HOPEFUL)
-            near = (*likely, *[s for s in sources if s.at.dtype == held.at.dtype][:HOPEFUL])
-            home = next((one for one in dict.fromkeys(near) if locate(part, one.lines(), False) is not None), None)
+            home = next(
+                (one for one in dict.fromkeys((*likely, *alike)) if locate(part, one.lines(), False) is not None), None
+            )
             if home is None and layer.any():
                 return None
             if home is not None:

@@ -45,7 +45,7 @@ class Sources:
     def __call__(self, held: Held) -> tuple[list[Held], list[str]]:
         """Constants that the nodes read which the readers of a constant stand for, and these nodes' addresses."""
         origin: dict[str, None] = {}
-        found: dict[ir.Value, Held] = {}
+        each: list[list[Held]] = []
         for node in held.readers:
             if node in self._served:
                 sources, names = self._of_group(self._served[node])
@@ -53,8 +53,9 @@ class Sources:
                 folded = self._folded(node, held)
                 sources, names = self._behind(folded), [self.one.addresses[old] for old in folded]
             origin |= dict.fromkeys(names)
-            found |= {source.value: source for source in sources}
-        return sorted(found.values(), key=lambda other: -other.size), list(origin)[:NAMED]
+            if sources and not any(sources is other for other in each):
+                each.append(sources)
+        return _ranked(each), list(origin)[:NAMED]
 
     def _of_group(self, number: int) -> tuple[list[Held], list[str]]:
         """Constants that nodes of the first model in a group read, and the addresses of the first of these nodes."""
@@ -78,3 +79,11 @@ class Sources:
         both = zip(operands(twin), operands(node), strict=False)
         makers = [u.producer() for u, v in both if v is held.value and u is not None]
         return [maker for maker in makers if maker is not None and maker not in self.pairs.forth]
+
+
+def _ranked(each: Sequence[list[Held]]) -> list[Held]:
+    """The constants of several lists, each once, the largest first; a list that is alone is in this order already."""
+    if len(each) == 1:
+        return each[0]
+    found = {source.value: source for some in each for source in some}
+    return sorted(found.values(), key=lambda other: -other.size)

@@ -28,9 +28,8 @@ class LineIndex:
         """The `most` constants of a type with most of some sums of rows and columns, the best first."""
         # A sum that more constants than that have, such as that of a row of ones, says nothing of any of them.
         hits = self.owners(kind, wanted, most)
-        counts = np.bincount(hits, minlength=len(self.constants))
-        best = np.argsort(-counts, kind="stable")[:most]
-        return [self.constants[index] for index in best if counts[index]]
+        found, counts = np.unique(hits, return_counts=True)
+        return [self.constants[index] for index in found[np.argsort(-counts, kind="stable")[:most]]]
 
     def owners(self, kind: str, wanted: npt.NDArray[np.uint64], most: int) -> npt.NDArray[np.int64]:
         """Numbers of the constants of a type with lines of some sums; of sums that more than `most` have, none."""

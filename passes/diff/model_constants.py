@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,13 +39,12 @@ class Held:
     at: TensorAt
     stored: str
     readers: tuple[ir.Node, ...]
+    size: int = field(init=False)  # how many entries it has
     _lines: Lines | None = None
     _numbers: Array | None = None
 
-    @property
-    def size(self) -> int:
-        """How many entries it has, without asking the tensor, which takes long to say."""
-        return math.prod(self.at.shape)
+    def __post_init__(self) -> None:
+        self.size = math.prod(self.at.shape)
 
     def array(self) -> Array:
         """Its entries, mapped where they lie in a file."""
