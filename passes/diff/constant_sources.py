@@ -45,7 +45,7 @@ class Sources:
     def __call__(self, held: Held) -> tuple[list[Held], list[str]]:
         """Constants that the nodes read which the readers of a constant stand for, and these nodes' addresses."""
         origin: dict[str, None] = {}
-        each: list[list[Held]] = []
+        each: dict[int, list[Held]] = {}  # those of a group are one list, whichever of its nodes reads the constant
         for node in held.readers:
             if node in self._served:
                 sources, names = self._of_group(self._served[node])
@@ -53,9 +53,9 @@ class Sources:
                 folded = self._folded(node, held)
                 sources, names = self._behind(folded), [self.one.addresses[old] for old in folded]
             origin |= dict.fromkeys(names)
-            if sources and not any(sources is other for other in each):
-                each.append(sources)
-        return _ranked(each), list(origin)[:NAMED]
+            if sources:
+                each[id(sources)] = sources
+        return _ranked(list(each.values())), list(origin)[:NAMED]
 
     def _of_group(self, number: int) -> tuple[list[Held], list[str]]:
         """Constants that nodes of the first model in a group read, and the addresses of the first of these nodes."""

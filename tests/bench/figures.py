@@ -75,6 +75,23 @@ def save(bench: str, figures: Iterable[Figure], provider: str) -> None:
     print(f"wrote {path}")
 
 
+def beside_others(bench: str, figures: Iterable[Figure], provider: str) -> list[Figure]:
+    """The figures of some rows in the place of those kept last, with those of the other rows as they were kept, where
+    they were measured on the same machine with the same versions."""
+    last = max(RESULTS.glob(f"{bench}-{provider}-????-??-??.json"), default=None)
+    content = json.loads(last.read_text()) if last is not None else {}
+    same = content.get("machine") == json.loads(json.dumps(machine(provider)))
+    kept = _by_row(Figure(**one) for one in content["figures"]) if same else {}
+    return [figure for own in (kept | _by_row(figures)).values() for figure in own]
+
+
+def _by_row(figures: Iterable[Figure]) -> dict[str, list[Figure]]:
+    rows: dict[str, list[Figure]] = {}
+    for figure in figures:
+        rows.setdefault(figure.row, []).append(figure)
+    return rows
+
+
 def today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
@@ -82,7 +99,7 @@ def today() -> str:
 def bench(name: str, doc: str | None, rows: Mapping[str, Callable[[], Iterable[Figure]]]) -> int:
     """The command line of a bench whose rows need no settings: measure, print, and keep what was measured with --save.
 
-    The exit status is 1 when a target is missed.
+    With --only the figures of the other rows stay as they were kept. The exit status is 1 when a target is missed.
     """
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--only", nargs="*", choices=[*rows], help="rows; all of them else")
@@ -91,5 +108,5 @@ def bench(name: str, doc: str | None, rows: Mapping[str, Callable[[], Iterable[F
     figures = told(figure for row in options.only or rows for figure in rows[row]())
     show(figures)
     if options.save:
-        save(name, figures, "cpu")
+        save(name, beside_others(name, figures, "cpu") if options.only else figures, "cpu")
     return int(missed(figures))
