@@ -25,6 +25,7 @@ __all__ = [
     ),
     *(
         "IMPURE",
+        "INFERRED_AS_RUN",
         "JOINING",
         "LOOPS",
         "MEASURING",
@@ -33,6 +34,7 @@ __all__ = [
         "MOVING_SIZES",
         "NORMS",
         "POINTWISE",
+        "POOLS",
         "PRODUCTS",
     ),
     *("QUANTISING", "RECURRENT", "REDUCING", "RESHAPING", "SKIP_NORMS", "SOFTMAX", "STANDARD", "VECTOR_BIASED"),
@@ -80,6 +82,7 @@ REDUCING = frozenset({"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
 REDUCING |= {"ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"}
 WEIGHTED = frozenset({"Gemm", "FusedGemm"})  # a product and the addition of a third operand
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 BIASED = WEIGHTED | CONVOLUTIONS  # their third operand is added to the product
 PRODUCTS = WEIGHTED | {"MatMul", "FusedMatMul", "Einsum"}
 NO_TRANSPOSE_PASSES = CONVOLUTIONS | {"Gemm", "MatMul", "RNN", "GRU", "LSTM"}  # when ONNX Runtime moves them
@@ -114,6 +117,16 @@ READ_ON_CPU: dict[str, Collection[int]] = {
 }
 # What they compute whole shapes by.
 OF_SIZES = ARITHMETIC_OF_SIZES | {"ConstantOfShape", "Equal", "Shape", "Where"}
+# Of whose results ONNX infers the extents that ONNX Runtime makes, with what `passes.rewrite.static.believed` asks.
+INFERRED_AS_RUN = POINTWISE | SOFTMAX | REDUCING | QUANTISING | RESHAPING | MOVING | MEASURING | WEIGHTED | RECURRENT
+INFERRED_AS_RUN |= POOLS | CONVOLUTIONS | {"ArgMax", "ArgMin", "BatchNormalization", "Col2Im", "Compress", "Constant"}
+INFERRED_AS_RUN |= {"ConstantOfShape", "ConvInteger", "CumSum", "DFT", "DepthToSpace", "DynamicQuantizeLinear"}
+INFERRED_AS_RUN |= {"Einsum", "EyeLike", "GatherElements", "GatherND", "GlobalAveragePool", "GlobalLpPool"}
+INFERRED_AS_RUN |= {"GlobalMaxPool", "GridSample", "HannWindow", "Hardmax"}
+INFERRED_AS_RUN |= {"InstanceNormalization", "LRN", "LayerNormalization", "LpNormalization", "MatMul", "MatMulInteger"}
+INFERRED_AS_RUN |= {"OneHot", "Pad", "QLinearConv", "QLinearMatMul", "Range", "Resize", "ReverseSequence"}
+INFERRED_AS_RUN |= {"STFT", "ScatterElements", "ScatterND", "SpaceToDepth", "Tile", "TopK", "Trilu"}
+INFERRED_AS_RUN |= {"Upsample"}
 DRAWING = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"})
 DRAWING |= {"RandomUniformLike"}  # random numbers, from an attribute `seed` that is a float
 LOOPS = frozenset({"Loop", "Scan"})

@@ -6,7 +6,7 @@ that believed it would.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import onnx
@@ -16,11 +16,13 @@ from ..io.tensors import graphs
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
 
-__all__ = ["Extents", "Inference", "correct_shapes", "infer_shapes", "shape_of", "shapes_at"]
+__all__ = ["DOUBTED", "Extents", "Inference", "correct_shapes", "infer_shapes", "shape_of", "shapes_at"]
 
 Extents: TypeAlias = "tuple[int | None, ...]"  # None where it is decided at run time
+Doubt: TypeAlias = "Callable[[ir.Node, ir.Node], None]"
 
 KEY = "scission.shape"
+DOUBTED = "scission.doubted"  # a domain of which nobody knows the operators
 GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 LARGE = 1000  # bytes of a tensor whose values say nothing about shapes
 
@@ -66,10 +68,14 @@ def shapes_at(model: ir.Model, settings: Sequence[Mapping[str, int]]) -> list[di
 
 
 class Inference:
-    """Shapes of one model at many sizes of its inputs; the model must not change in between."""
+    """Shapes of one model at many sizes of its inputs; the model must not change in between.
 
-    def __init__(self, model: ir.Model) -> None:
-        self.model, self.proto = model, _skeleton(model)
+    doubt: is handed every node and its copy in what is inferred, which it may change: nothing is inferred of a copy in
+    the domain `DOUBTED` but what is stated of its outputs.
+    """
+
+    def __init__(self, model: ir.Model, doubt: Doubt | None = None) -> None:
+        self.model, self.proto = model, _skeleton(model, doubt)
 
     def at(self, inputs: Mapping[str, Sequence[int]]) -> dict[ir.Value, Extents]:
         """The shapes of every node's outputs where inputs have these shapes, by name; as in `shapes_at`."""
@@ -88,7 +94,7 @@ class Inference:
         return dict(_known(self.model.graph, inferred.graph))
 
 
-def _skeleton(model: ir.Model) -> onnx.ModelProto:
+def _skeleton(model: ir.Model, doubt: Doubt | None = None) -> onnx.ModelProto:
     """The model without large weights and without what it states of values in between."""
     scratch = model.clone()
     for name, value in scratch.graph.initializers.items():
@@ -101,7 +107,15 @@ def _skeleton(model: ir.Model) -> onnx.ModelProto:
         for node in one:
             for value in node.outputs:
                 value.shape = None
-    return ir.to_proto(scratch)
+    if doubt is None:
+        return ir.to_proto(scratch)
+    for own, copied in zip(graphs(model), graphs(scratch), strict=True):
+        for node, twin in zip(own, copied, strict=True):
+            doubt(node, twin)
+    proto: onnx.ModelProto = ir.to_proto(scratch)
+    for holder in (proto, *proto.functions):
+        holder.opset_import.add(domain=DOUBTED, version=1)
+    return proto
 
 
 def _fixed(dim: Any) -> bool:

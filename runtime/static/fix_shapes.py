@@ -52,9 +52,9 @@ def fix_shapes(
     The inputs and outputs of the result have these sizes; a dimension such as 'past + 1' follows from 'past'. A model
     given as bytes, ModelProto or onnx_ir.Model comes back as the same; one given as a path is written to `output`,
     which is returned. overwrite: replace an output that exists; custom_ops: libraries of custom operators that the
-    model needs. Raises InputError for a name that no input has and for a size below 1, ModelError when nothing takes
-    the model, or the output exists or cannot be written, SessionError for a library that is none, ValueError for a file
-    without an output.
+    model needs. Raises InputError for a name that no input has, for a size below 1 and where the model measures a shape
+    of which ONNX Runtime would then believe another one, ModelError when nothing takes the model, or the output exists
+    or cannot be written, SessionError for a library that is none, ValueError for a file without an output.
     """
     place = Destination.of(model, output, overwrite, custom_ops)
     changed, _ = fixed(place.loaded.graph, settled_sizes(place.loaded, sizes))

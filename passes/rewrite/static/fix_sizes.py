@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 
 from ....ir.graph.functions import inline
 from ....ir.graph.linear import scopes
+from ....ir.graph.operators import MEASURING, is_standard
 from ....ir.graph.shapes import Extents, Inference
-from ....ir.graph.sizes import extent, input_dims, require_known
+from ....ir.graph.sizes import InputError, extent, input_dims, require_known
+from ....ir.io.tensors import graphs
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import PlanError
 from ....ir.plan.preparation import FixedSizes
 from ....ir.provenance import FIXED
 from ...lowering.nodes.emitter import Names
+from .believed import believed_shapes
 from .folding import fold_shapes
 
 __all__ = ["fix_sizes", "fixed"]
@@ -35,10 +38,12 @@ def fixed(model: ir.Model, sizes: Mapping[str, int]) -> tuple[ir.Model, tuple[st
     """A copy of the model in which these dimensions of its inputs have sizes, and the nodes that became constants.
 
     sizes: by name. Outputs have the shapes that follow, and what is computed from shapes
-    alone is a constant. Raises InputError for a name that no input has, and for a size below 1.
+    alone is a constant. Raises InputError for a name that no input has, for a size below 1, and where ONNX Runtime
+    would take a shape that is measured for another one.
     """
     require_known(_named(model), sizes)
     copy, _ = inline(model, ())
+    before = Inference(copy).shapes()
     for value in copy.graph.inputs:
         if value.const_value is None and value.shape is not None:
             value.shape = ir.Shape([_sized(dim, sizes) for dim in value.shape])
@@ -46,8 +51,27 @@ def fixed(model: ir.Model, sizes: Mapping[str, int]) -> tuple[ir.Model, tuple[st
     _name(addresses, Names(copy))
     gone = set(fold_shapes(copy))
     copy.metadata_props[FIXED] = json.dumps({**json.loads(copy.metadata_props.get(FIXED, "{}")), **sizes})
-    _state(copy, Inference(copy).shapes(), sizes)
+    believed = believed_shapes(copy)
+    _require_alike(copy, before, believed)
+    _state(copy, believed, sizes)
     return copy, tuple(address for node, address in addresses.items() if node in gone)
+
+
+def _require_alike(model: ir.Model, before: Mapping[ir.Value, Extents], believed: Mapping[ir.Value, Extents]) -> None:
+    """Raise InputError where a shape is measured that ONNX Runtime now believes to know and may be wrong about.
+
+    It puts in constants as well, of shapes that it infers like ONNX; with open dimensions it has none to put in.
+    """
+    inferred = Inference(model).shapes()
+    for node in (node for graph in graphs(model) for node in graph if is_standard(node) and node.op_type in MEASURING):
+        value = node.inputs[0]
+        if value is None or value.graph is not model.graph or value not in inferred or None in inferred[value]:
+            continue
+        if believed.get(value) != inferred[value] != before.get(value):
+            raise InputError(
+                f"{node.name or node.op_type}: with these sizes ONNX Runtime takes {value.name!r} to be of shape "
+                f"{list(inferred[value])}, which is not certain, and its shape is read; leave a dimension of it open"
+            )
 
 
 def _named(model: ir.Model) -> list[str]:
@@ -66,7 +90,8 @@ def _name(addresses: Mapping[ir.Node, str], names: Names) -> None:
 def _state(model: ir.Model, shapes: Mapping[ir.Value, Extents], sizes: Mapping[str, int]) -> None:
     """State the shapes that follow where shapes are stated, and of all outputs.
 
-    What an output calls by a name that has a size now has it too; in between a name may be stale.
+    A dimension that is called by a name which has a size now, but does not follow from it, is open: names of outputs
+    are often careless, and ONNX Runtime believes a number where it would only warn of a name.
     """
     for node in model.graph:
         for value in node.outputs:
@@ -75,7 +100,7 @@ def _state(model: ir.Model, shapes: Mapping[ir.Value, Extents], sizes: Mapping[s
                 value.shape = ir.Shape(known)
             elif value.shape is not None:
                 same = known if known is not None and len(known) == len(value.shape) else (None,) * len(value.shape)
-                stated = [_sized(dim, sizes) if named else dim for dim in value.shape]
+                stated = [None if extent(dim) in sizes else dim for dim in value.shape]
                 value.shape = ir.Shape([old if new is None else new for old, new in zip(stated, same, strict=True)])
 
 

@@ -21,22 +21,21 @@ import numpy.typing as npt
 from ....ir.errors import ModelError
 from ....ir.graph.constants import Constants
 from ....ir.graph.operators import FUNCTIONS_OF_SIZES, MEASURING, MOVING_SIZES, is_one_of, is_standard
-from ....ir.graph.shapes import Extents, Inference
-from ....ir.graph.sizes import extent
+from ....ir.graph.shapes import Extents
 from ....ir.onnx_ir import onnx_ir as ir
 from ...lowering.nodes.emitter import Names
+from .believed import believed_shapes, extents_of
 
-__all__ = ["extents_of", "fold_shapes"]
+__all__ = ["fold_shapes"]
 
 Array: TypeAlias = "npt.NDArray[Any]"
 MOST = 4096  # elements of what is folded: sizes and positions, no weights
 LISTED = 4  # before this IR version every initializer had to be a graph input
 OPEN = -7, -11  # what an open extent is read as
 LIMIT = 2**31  # of a number that is rounded to a whole one
-KINDS = frozenset({np.dtype(kind) for kind in ("bool", "int32", "int64", "float16", "float32", "float64")})
-CASTS = frozenset(
-    {ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.INT64, ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE}
-)
+# What ONNX Runtime computes in, and not in more digits, as it does in the place of half precision.
+KINDS = frozenset({np.dtype(kind) for kind in ("bool", "int32", "int64", "float32", "float64")})
+CASTS = frozenset(map(ir.DataType.from_numpy, KINDS))
 
 
 def fold_shapes(model: ir.Model) -> list[ir.Node]:
@@ -47,21 +46,9 @@ def fold_shapes(model: ir.Model) -> list[ir.Node]:
     gone: list[ir.Node] = []
     names = Names(model)
     made: set[ir.Value] = set()
-    while more := _Round(model, Inference(model).shapes(), Constants(model), made).fold(names):
+    while more := _Round(model, believed_shapes(model), Constants(model), made).fold(names):
         gone += more
     return gone
-
-
-def extents_of(value: ir.Value, shapes: Mapping[ir.Value, Extents], constants: Constants) -> Extents | None:
-    """The extents of a value, None for one that is open; None where its rank is. shapes: those that were inferred."""
-    if value in shapes:
-        return shapes[value]
-    if value.producer() is None and value.const_value is not None:
-        return None if constants.is_overridable(value) else tuple(value.const_value.shape.numpy())
-    if not value.is_graph_input() or value.shape is None:
-        return None
-    found = [extent(dim) for dim in value.shape]
-    return tuple(one if isinstance(one, int) else None for one in found)
 
 
 @dataclass(slots=True, eq=False)

@@ -16,7 +16,7 @@ from ....ir.graph.operators import CONTROL_FLOW, MEASURING, READ_ON_CPU, SIZED_B
 from ....ir.graph.shapes import Extents, Inference
 from ....ir.graph.sizes import input_dims
 from ....ir.onnx_ir import onnx_ir as ir
-from .folding import extents_of
+from .believed import extents_of
 
 __all__ = ["recording_obstacles"]
 
