@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Protocol
 
 from ..errors import ScissionError
@@ -91,9 +92,13 @@ def require_known(names: Collection[str], fixed: Mapping[str, int], parts: Colle
             f"no input has an open dimension called {', '.join(map(repr, unknown))}; "
             f"there is {', '.join(map(repr, known)) or 'none'}"
         )
-    wrong = [f"{name}={size}" for name, size in fixed.items() if size < 1]
+    wrong = [f"{name}={size!r}" for name, size in fixed.items() if not _is_size(size)]
     if wrong:
-        raise InputError(f"the size of a dimension must be at least 1, got {', '.join(wrong)}")
+        raise InputError(f"the size of a dimension must be a whole number of at least 1, got {', '.join(wrong)}")
+
+
+def _is_size(size: object) -> bool:
+    return isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 1
 
 
 def settings_at(

@@ -50,7 +50,7 @@ def fixed(model: ir.Model, sizes: Mapping[str, int]) -> tuple[ir.Model, tuple[st
     addresses = dict(next(scopes(copy)).addresses)
     _name(addresses, Names(copy))
     gone = set(fold_shapes(copy))
-    copy.metadata_props[FIXED] = json.dumps({**json.loads(copy.metadata_props.get(FIXED, "{}")), **sizes})
+    copy.metadata_props[FIXED] = json.dumps({**_fixed_before(copy), **sizes})
     believed = believed_shapes(copy)
     _require_alike(copy, before, believed)
     _state(copy, believed, sizes)
@@ -77,6 +77,15 @@ def _require_alike(model: ir.Model, before: Mapping[ir.Value, Extents], believed
 def _named(model: ir.Model) -> list[str]:
     """The open dimensions of inputs that have a name."""
     return list(dict.fromkeys(dim for shape in input_dims(model) for dim in shape if isinstance(dim, str) and dim))
+
+
+def _fixed_before(model: ir.Model) -> dict[str, object]:
+    """The sizes that a model says were fixed; none where it says something else."""
+    try:
+        said = json.loads(model.metadata_props.get(FIXED, "{}"))
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _name(addresses: Mapping[ir.Node, str], names: Names) -> None:

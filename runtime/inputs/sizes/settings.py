@@ -63,7 +63,8 @@ def sized(
 def settled_sizes(model: Model, sizes: Mapping[str, int]) -> dict[str, int]:
     """The size of every open dimension of the inputs that these sizes settle, those made of others included.
 
-    Raises InputError for sizes of what is not open, and where one would be smaller than 1 or none is settled.
+    Raises InputError for sizes of what is not open, and where one would be smaller than 1, none is settled, or they
+    contradict each other.
     """
     if UNNAMED in sizes:
         raise InputError(f"{model.name}: only a dimension with a name can be fixed")
@@ -75,10 +76,26 @@ def settled_sizes(model: Model, sizes: Mapping[str, int]) -> dict[str, int]:
             if not size:
                 raise InputError(f"{model.name}: with these sizes dimension {name!r} has none of at least 1")
             found[name] = size
-    settled = {name: found[name] for name in dimensions.names if name in found}
+    for name, expression in dimensions.formed.items():
+        parts = [part for part in expression.names if part in dimensions.names]
+        unmet = name in sizes and any(part not in found for part in parts) and len(expression.names) == 1
+        if unmet or (all(part in found for part in expression.names) and expression.size(found) != found[name]):
+            raise InputError(
+                f"{model.name}: dimension {name!r} cannot be {found[name]} together with {_told(parts, found)}"
+            )
+    settled = {name: int(found[name]) for name in dimensions.names if name in found}
     if not settled:
         raise InputError(f"{model.name}: {', '.join(map(repr, sizes))} alone settles the size of no dimension")
     return settled
+
+
+def _told(names: Sequence[str], sizes: Mapping[str, int]) -> str:
+    """Dimensions and their sizes, for people.
+
+    >>> _told(["n", "m"], {"n": 2})
+    "'n' of 2 and any 'm'"
+    """
+    return " and ".join(f"{name!r} of {sizes[name]}" if name in sizes else f"any {name!r}" for name in names)
 
 
 def smaller_settings(model: Model, setting: Setting, fixed: Mapping[str, int] | None = None) -> Iterator[Setting]:

@@ -86,7 +86,7 @@ def test_what_is_folded_is_explained_so():
     assert found.skipped.reason.cause is scission.Cause.AS_ASKED and isinstance(found.touched[0].by, FixedSizes)
 
 
-@pytest.mark.parametrize("fix", [{"rows": 2}, {"batch": 0}, {"batch": "2"}, {"": 2}])
+@pytest.mark.parametrize("fix", [{"rows": 2}, {"batch": 0}, {"batch": "2"}, {"batch": True}, {"": 2}])
 def test_wrong_names_and_sizes_are_one_error(fix):
     for call in (scission.plan, scission.inspect):
         with pytest.raises(scission.ScissionError):
@@ -126,3 +126,19 @@ def test_a_dimension_made_of_others_follows_from_them():
         ["batch", 4, 2],
         ["batch", 7, 2],
     ]
+
+
+@pytest.mark.parametrize("sizes", [{"n": 2, "2*n": 5}, {"2*n": 5}, {"n": 2.0}, {"n": True}, {"n": "2"}])
+def test_sizes_that_no_model_has_are_refused(sizes):
+    model = oracles.graph([("Add", ["x", "one"], ["y"])], {"x": ["n", "2*n"]}, {"y": None}, {"one": np.float32(1)})
+    with pytest.raises(scission.InputError):
+        scission.fix_shapes(model, sizes)
+    for accepted in ({"n": 2}, {"2*n": 4}, {"n": 2, "2*n": 4}, {"n": np.int64(2)}):
+        assert shapes(scission.fix_shapes(model, accepted))[0] == [2, 4]
+
+
+@pytest.mark.parametrize("said", ["{", "[]", "3", "null"])
+def test_what_a_model_says_was_fixed_may_be_anything(said):
+    model = attention()
+    model.metadata_props.add(key="scission.fixed", value=said)
+    assert shapes(scission.fix_shapes(model, {"batch": 2, "time": 3})) == [[2, 3, 8], [2, 3, 2, 4]]
