@@ -27,13 +27,15 @@ __all__ = ["believed_shapes", "extents_of"]
 Array: TypeAlias = "npt.NDArray[Any]"
 OPERANDS = 10  # the operator set from which a Slice has steps
 FAR = 2**31 - 1  # a bound that means the end
+EXACT = 2**20  # below it single precision counts
 FINEST = 256  # parts of one that are exact factors of a size
 
 
-def believed_shapes(model: ir.Model) -> dict[ir.Value, Extents]:
+def believed_shapes(model: ir.Model, others: bool = False) -> dict[ir.Value, Extents]:
     """The shapes of every node's outputs, as `Inference` has them, without those that ONNX Runtime may not make.
 
-    A pool whose last window may stand outside is looked at again: a window that begins outside is not there.
+    A pool whose last window may stand outside is looked at again: a window that begins outside is not there. others:
+    believe as well what is inferred of operators of which nothing is known.
     """
     constants = Constants(model)
     stated: dict[ir.Node, Extents] = {}
@@ -46,7 +48,7 @@ def believed_shapes(model: ir.Model) -> dict[ir.Value, Extents]:
             result, source = twin.outputs[0], twin.inputs[0]
             result.shape = ir.Shape(stated[node])  # of a value without a type ONNX reads no shape
             result.type = result.type or (source and source.type) or ir.TensorType(ir.DataType.FLOAT)
-        elif not _agrees(NodeView(node, constants), model):
+        elif not _agrees(NodeView(node, constants), model, others):
             twin.domain = DOUBTED
 
     while True:
@@ -106,13 +108,13 @@ def _made(node: ir.Node, shapes: Mapping[ir.Value, Extents], constants: Constant
     return None if made == inferred else made
 
 
-def _agrees(view: NodeView, model: ir.Model) -> bool:
+def _agrees(view: NodeView, model: ir.Model, others: bool) -> bool:
     """Whether what is inferred of a node holds, as far as the node alone tells."""
     node = view.node
     if node.op_identifier() in model.functions:
         return not is_standard(node)
     if not is_standard(node) or node.op_type not in INFERRED_AS_RUN:
-        return False
+        return others
     rule = RULES.get(node.op_type)
     try:
         return rule is None or (not any(one.is_ref() for one in node.attributes.values()) and rule(view, model))
@@ -180,7 +182,10 @@ def _is_empty(array: Array | None) -> bool:
 def _counted(view: NodeView, _: ir.Model) -> bool:
     """In whole numbers: fractions are added up elsewhere than they are divided."""
     kinds = [None if value is None else value.dtype for value in view.node.inputs]
-    return all(kind in (ir.DataType.INT32, ir.DataType.INT64) for kind in kinds)
+    if all(kind in (ir.DataType.INT32, ir.DataType.INT64) for kind in kinds):
+        return True
+    told = [view.small(place) for place in range(3)]
+    return all(one is not None and bool((np.floor(one) == one).all() and (np.abs(one) < EXACT).all()) for one in told)
 
 
 RULES: dict[str, Callable[[NodeView, ir.Model], bool]] = {

@@ -52,13 +52,13 @@ def fixed(model: ir.Model, sizes: Mapping[str, int]) -> tuple[ir.Model, tuple[st
     gone = set(fold_shapes(copy))
     copy.metadata_props[FIXED] = json.dumps({**_fixed_before(copy), **sizes})
     believed = believed_shapes(copy)
-    _require_alike(copy, before, believed)
+    _require_alike(copy, before, believed_shapes(copy, others=True))
     _state(copy, believed, sizes)
     return copy, tuple(address for node, address in addresses.items() if node in gone)
 
 
 def _require_alike(model: ir.Model, before: Mapping[ir.Value, Extents], believed: Mapping[ir.Value, Extents]) -> None:
-    """Raise InputError where a shape is measured that ONNX Runtime now believes to know and may be wrong about.
+    """Raise InputError where a shape is measured that ONNX Runtime now believes to know and is known to mistake.
 
     It puts in constants as well, of shapes that it infers like ONNX; with open dimensions it has none to put in.
     """
