@@ -79,7 +79,7 @@ class PlanOptions:
     regions: bool = setting(True, "split operators together where that gains more, or one by one")
     forests: bool = setting(True, "write forests of decision trees in the operators that are fastest for them")
     convolutions: bool = setting(
-        True, "write Fourier transforms, and convolutions with constants behind them, as the smallest convolutions"
+        True, "write Fourier transforms and convolutions as the smallest convolutions, hard sigmoids as one operator"
     )
     channels: bool = setting(True, "leave out channels, units and heads that are dead or constant")
     branches: bool = setting(True, "merge branches that are alike where that gains, or leave them apart")
