@@ -101,7 +101,7 @@ def spoil(monkeypatch, kind, how):
 
 
 def test_every_kind_has_a_model_here():
-    assert set(MODELS) == set(CARRIED_OUT)
+    assert set(MODELS) == set(CARRIED_OUT) - {"sizes"}  # which are asked for, not found
 
 
 @pytest.mark.parametrize(

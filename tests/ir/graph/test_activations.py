@@ -148,7 +148,9 @@ def test_known_extents_count_and_the_plan_keeps_them(dims):
 def test_sizes_that_are_given_count():
     model = chain(("MatMul", ["w"], {}), dims=["N", "time", K], weights={"w": weight()})
     assert scission.plan(model, batch=[2], sizes={"time": 100}).steps[0].rows == (200,)
-    assert scission.plan(model, batch=[2], sizes={"time": 100, "N": 3}).steps[0].rows == (300,)
+    assert scission.plan(model, sizes={"time": 100, "N": 3}).steps[0].rows == (300,)
+    with pytest.raises(scission.ScissionError, match="'N', the leading open dimension, would be both 3 and 2"):
+        scission.plan(model, batch=[2], sizes={"time": 100, "N": 3})
     with pytest.raises(scission.ScissionError, match="'nope'"):
         scission.plan(model, sizes={"nope": 1})
 
