@@ -53,6 +53,8 @@ def _entries(value: ir.Value, sizes: Sizes, depth: int, known: Known) -> list[Ex
         return [int(number) for number in sizes.constants.read(value).reshape(-1)] if few else None
     if node is None or not is_standard(node) or node.op_type not in OF_SIZES or not depth or not node.inputs:
         return None
+    if (own := sizes.of(value)) is None or len(own) > 1:  # of a matrix nothing is told: Gather takes its rows
+        return None
     first = node.inputs[0]
     if node.op_type == "Shape" and first is not None:
         return _measured(node, sizes.of(first))

@@ -15,7 +15,12 @@ T = TypeVar("T")
 
 def pairs(read: Callable[[str], tuple[str, T]], texts: list[str] | None) -> dict[str, T]:
     """Each of some texts NAME=… by name; raises typer.BadParameter for one that is none."""
-    return dict(map(read, texts or []))
+    found: dict[str, T] = {}
+    for text in texts or []:
+        name, value = read(text)
+        if found.setdefault(name, value) != value:
+            raise typer.BadParameter(f"{name!r} is given twice, as {found[name]} and as {value}; leave out one")
+    return found
 
 
 def bytes_of(memory: str | None) -> int | None:

@@ -130,3 +130,15 @@ def test_what_is_added_to_itself_again_and_again_is_looked_at_once():
     seen = view(load(proto).graph)
     values = {value.name: value for one in seen.model.graph for value in one.outputs}
     assert computed_extents(values["s40"], Sizes(seen.found.constants)) == [2**40, None]
+
+
+def test_of_rows_of_a_matrix_nothing_is_told():
+    nodes = [
+        *(node("Shape", "x", "shape"), node("Reshape", "shape two", "matrix"), node("Gather", "matrix zero", "row")),
+        *(node("Reshape", "row all", "told"), node("Identity", "x", "y"), node("Identity", "told", "z")),
+    ]
+    held = {"two": np.array([2, 2]), "zero": np.array([0]), "all": np.array([-1])}
+    seen = view(load(model_of(nodes, {"x": [1, "n", 5, "t"]}, ["y", "z"], held, opset=17)).graph)
+    values = {value.name: value for one in seen.model.graph for value in one.outputs}
+    assert computed_extents(values["told"], Sizes(seen.found.constants)) is None
+    assert computed_extents(values["shape"], Sizes(seen.found.constants)) == [1, "n", 5, "t"]

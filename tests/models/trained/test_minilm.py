@@ -79,7 +79,7 @@ def test_it_does_not_decompose_and_the_sweep_says_so(minilm_path, tmp_path):
         levels=(0.05, 1e-6),
         labels=tmp_path / "mask.npy",
         metric="python:scission.models.trained.minilm.sentence_cosine",
-        options=scission.Annealer(method="neyman", init="normal:0.0091"),
+        anneal=scission.Annealer(method="neyman", init="normal:0.0091"),
     )
     assert not found.decomposes and found.sweep.baseline == pytest.approx(1)
     assert all(one.components == 1 and one.giant > 0.99 for one in found.report.matrices)

@@ -1,7 +1,13 @@
 import pytest
 import typer
 
-from scission.runtime.cli.common.parsing import levels_of
+from scission.runtime.cli.common.parsing import levels_of, sizes_of
+
+
+def test_two_sizes_of_one_name_are_refused():
+    assert sizes_of(["n=2", "m=3", "n=2"]) == {"n": 2, "m": 3}
+    with pytest.raises(typer.BadParameter, match="'n' is given twice, as 2 and as 3"):
+        sizes_of(["n=2", "n=3"])
 
 
 def test_levels():
