@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Budget", "Work", "budget_of", "work_of"]
+__all__ = ["FoldingBudget", "Work", "budget_of", "work_of"]
 
 Array = npt.NDArray[Any]
 Operands = Sequence[Array | None]
@@ -40,10 +40,10 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class FoldingBudget:
     """What one constant may take at most.
 
-    >>> Budget(bytes=100, seconds=1.0).excess(Work(bytes=4_000_000, seconds=0.1))
+    >>> FoldingBudget(bytes=100, seconds=1.0).excess(Work(bytes=4_000_000, seconds=0.1))
     'it would fill 4.0 MB, more than 4 times what it is made of'
     """
 
@@ -59,9 +59,9 @@ class Budget:
         return None
 
 
-def budget_of(stored: int) -> Budget:
+def budget_of(stored: int) -> FoldingBudget:
     """What a constant may take that is made of so many bytes of weights."""
-    return Budget(max(SHARE * stored, LEAST))
+    return FoldingBudget(max(SHARE * stored, LEAST))
 
 
 def work_of(op: str, inputs: Operands, attributes: Mapping[str, Any], *, pointwise: bool = False) -> Work:

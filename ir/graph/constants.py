@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError
-from ..folding.budget import Budget, budget_of, work_of
+from ..folding.budget import FoldingBudget, budget_of, work_of
 from ..io.tensors import read
 from ..onnx_ir import onnx_ir as ir
 from .operators import IMPURE, POINTWISE, is_standard
@@ -165,7 +165,7 @@ class Constants:
                         done[source] = EMPTY
         return done[value]
 
-    def _budget(self, value: ir.Value) -> Budget:
+    def _budget(self, value: ir.Value) -> FoldingBudget:
         """What a constant may take, by what it is made of."""
         held = [leaf.const_value or _tensor_of(leaf.producer()) for leaf in self.leaves(value)]
         return budget_of(sum(tensor.nbytes for tensor in held if tensor is not None))
@@ -224,7 +224,7 @@ class Constants:
             raise ModelError(f"constant operator {node.name or node.op_type!r} ({node.op_type}): {error}") from error
 
 
-def _afforded(node: ir.Node, inputs: Sequence[npt.NDArray[Any] | None], budget: Budget, spent: float) -> float:
+def _afforded(node: ir.Node, inputs: Sequence[npt.NDArray[Any] | None], budget: FoldingBudget, spent: float) -> float:
     """The seconds that an operator takes. Raises ModelError where they, or its result, are more than may be."""
     attributes = {name: one.value for name, one in node.attributes.items() if not one.is_ref()}
     work = work_of(node.op_type, inputs, attributes, pointwise=node.op_type in POINTWISE)

@@ -12,7 +12,7 @@ from ...ir.axes.axis_rule import Operand
 from ...ir.axes.shared_axis import Dim
 from ...ir.graph.recurrent import BIAS, INITIAL_C, INITIAL_H, PEEPHOLES
 from .axis_classes import AxisClasses, Constraint, Masks
-from .bounds.cells import RECURRENCE, Cells
+from .bounds.cells import RECURRENCE, RecurrentCells
 from .bounds.forward import Facts
 from .constraints import Grid, Pinned
 from .contraction import Contraction, held_along
@@ -29,7 +29,7 @@ class Recurrence:
     """The units of a step that units of the next one read, whatever a unit reads of itself."""
 
     hidden: Dim
-    cells: Cells
+    cells: RecurrentCells
     facts: Facts
     tiny: float
 
@@ -52,7 +52,7 @@ class Recurrence:
 
 
 def relate_cells(
-    classes: AxisClasses, facts: Facts, cells: Cells, small: Negligible
+    classes: AxisClasses, facts: Facts, cells: RecurrentCells, small: Negligible
 ) -> tuple[list[Constraint], list[Contraction]]:
     """What holds of the axes of a recurrent operator, and its product with the features that it reads."""
     #     W  (directions, gates × hidden, features)      a unit has a row in every gate, and goes out of all
@@ -92,7 +92,7 @@ def relate_cells(
     return found, [_product(cells, facts, small)]
 
 
-def _product(cells: Cells, facts: Facts, small: Negligible) -> Contraction:
+def _product(cells: RecurrentCells, facts: Facts, small: Negligible) -> Contraction:
     """The product of the features that are read, in every direction, which takes that of the states along."""
     node, view = cells.view.node, cells.view
     weight, x = Operand(node, 1), node.inputs[0]

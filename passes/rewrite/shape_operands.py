@@ -13,7 +13,7 @@ from ...ir.graph.operators import ATTENTION, CONVOLUTIONS, INTEGER_CONVOLUTIONS,
 from ...ir.graph.recurrent import INITIAL_C, INITIAL_H
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.provenance import ORIGIN, ROLE
-from ..channels.bounds.cells import RECURRENCE, Cells
+from ..channels.bounds.cells import RECURRENCE, RecurrentCells
 from ..channels.bounds.interval import Bools
 from ..channels.bounds.packed_attention import packed_heads
 from ..channels.removal import Removal
@@ -71,7 +71,7 @@ class Shapes:
             node.attributes["group"] = ir.AttrInt64("group", groups)
         return None
 
-    def _cells(self, node: ir.Node, cells: Cells) -> None:
+    def _cells(self, node: ir.Node, cells: RecurrentCells) -> None:
         """The number of hidden units of a recurrent operator; zeros that it starts from are those it starts from."""
         mask = self.removal.stays(Operand(node, RECURRENCE), 2)
         if mask is None:

@@ -26,7 +26,7 @@ from ....ir.onnx_ir import onnx_ir as ir
 from .interval import Bools, Interval
 from .products import weight_of
 
-__all__ = ["RECURRENCE", "Cells", "cells_of"]
+__all__ = ["RECURRENCE", "RecurrentCells", "cells_of"]
 
 RECURRENCE = 2  # the operand R
 
@@ -38,7 +38,7 @@ MOVES = (MOVING - {"Concat"}) | MOVES_WHOLE | {"Reshape"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cells:
+class RecurrentCells:
     """A recurrent operator whose weights W, R, B and peepholes are constant, all directions of it.
 
     zero: (directions, hidden), units whose state is zero from the first step to the last; functions: of each direction,
@@ -81,7 +81,7 @@ def _most(op: str, names: tuple[str, ...]) -> float:
     return 1.0 if names[0] == "sigmoid" and names[-1] == "tanh" else np.inf
 
 
-def cells_of(view: RuleView, x: Interval | None) -> Cells | None:
+def cells_of(view: RuleView, x: Interval | None) -> RecurrentCells | None:
     """A recurrent operator as its units are looked at; None where its weights are computed, or of an unusual form."""
     node, op = view.node, view.node.op_type
     if not is_standard(node) or op not in RECURRENT or view.constants.opset < MINIMUM or view.attribute("layout", 0):
@@ -109,8 +109,10 @@ def cells_of(view: RuleView, x: Interval | None) -> Cells | None:
     if functions is None:
         return None
     zero: Bools = np.zeros((count, hidden), bool)
-    found = Cells(view, count, hidden, shape[2], functions, zero)
-    return Cells(view, count, hidden, shape[2], functions, np.stack([_zero(found, way, x) for way in range(count)]))
+    found = RecurrentCells(view, count, hidden, shape[2], functions, zero)
+    return RecurrentCells(
+        view, count, hidden, shape[2], functions, np.stack([_zero(found, way, x) for way in range(count)])
+    )
 
 
 def _functions(view: RuleView, count: int) -> tuple[tuple[str, ...], ...] | None:
@@ -125,7 +127,7 @@ def _functions(view: RuleView, count: int) -> tuple[tuple[str, ...], ...] | None
     return tuple(tuple(names[way * each : (way + 1) * each]) for way in range(count))
 
 
-def _zero(cells: Cells, way: int, x: Interval | None) -> Bools:
+def _zero(cells: RecurrentCells, way: int, x: Interval | None) -> Bools:
     """The units of one direction that hold zero at every step: those that start there, and whose new state is made of
     nothing but zeros and of one another."""
     #     LSTM   c = f c + i g(w x + r h + b)    0 = f 0 + i g(0)      of g(0) = 0, whatever f and i are
@@ -150,7 +152,7 @@ def _zero(cells: Cells, way: int, x: Interval | None) -> Bools:
     return zero
 
 
-def _starts(cells: Cells, index: int, way: int) -> Bools:
+def _starts(cells: RecurrentCells, index: int, way: int) -> Bools:
     """Which units start at zero, as one operand tells it."""
     value = cells.view.operand(index)
     all_: Bools = np.ones(cells.hidden, bool)

@@ -17,7 +17,7 @@ from ....ir.graph.node import FLOATS
 from ....ir.graph.operators import ATTENTION, CONVOLUTIONS, INTEGER_CONVOLUTIONS, RECURRENT, ROUNDING, is_one_of
 from ....ir.onnx_ir import onnx_ir as ir
 from .attention import attended, heads_of
-from .cells import Cells, cells_of
+from .cells import RecurrentCells, cells_of
 from .elementwise import ELEMENTWISE
 from .integers import INTEGERS
 from .interval import Interval, constant, tidied, unknown
@@ -51,7 +51,7 @@ class Facts:
     odd: set[ir.Node] = field(default_factory=set)
     near: float = 0.0
     bounds: dict[ir.Value, Interval] = field(default_factory=dict)
-    cells: dict[ir.Node, Cells] = field(default_factory=dict)
+    cells: dict[ir.Node, RecurrentCells] = field(default_factory=dict)
     scans: Mapping[ir.Value, Scan] = field(default_factory=dict)
 
     def of(self, value: ir.Value) -> Interval | None:

@@ -8,7 +8,7 @@ from onnx import numpy_helper as nh
 from onnx.reference import ReferenceEvaluator
 
 import scission
-from scission.ir.folding.budget import LEAST, PRODUCTS, SIZES, Budget, Work, budget_of, work_of
+from scission.ir.folding.budget import LEAST, PRODUCTS, SIZES, FoldingBudget, Work, budget_of, work_of
 from scission.ir.reason import Cause
 
 sizes = st.integers(1, 4)
@@ -84,8 +84,8 @@ def test_what_is_wrong_is_left_to_the_operator():
 
 def test_a_budget_grows_with_what_a_constant_is_made_of():
     assert budget_of(0).bytes == LEAST and budget_of(LEAST).bytes == 4 * LEAST
-    assert Budget(10, 1.0).excess(Work(10, 0.5), spent=0.5) is None
-    assert "more than 1 s" in Budget(10, 1.0).excess(Work(10, 0.6), spent=0.5)
+    assert FoldingBudget(10, 1.0).excess(Work(10, 0.5), spent=0.5) is None
+    assert "more than 1 s" in FoldingBudget(10, 1.0).excess(Work(10, 0.6), spent=0.5)
 
 
 ONE = h.make_tensor("v", 1, [1], [1.0])
