@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .interval import Floats, Interval, hull_of
+from .interval import Floats, Interval, hull_of, where_sure
 from .rounding import RoundedView
 
 __all__ = ["DECIDING", "broken"]
@@ -97,7 +97,7 @@ def broken(function: Callable[[RoundedView], Function], edges: Callable[[Rounded
         sides = [of(one) for one in (x - margin, x, x + margin)]
         close = np.logical_or.reduce([np.abs(x - edge) <= margin for edge in edges(view)])
         low, high = (np.where(close, choose.reduce(sides), sides[1]) for choose in (np.minimum, np.maximum))
-        return Interval(np.where(given[0].known, low, -np.inf), np.where(given[0].known, high, np.inf))
+        return where_sure(given[0].known, low, high)
 
     return transfer
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ....ir.graph.node import NodeView
 from .deciding import DECIDING, broken
-from .interval import Floats, Interval, tidied
+from .interval import Floats, Interval, tidied, where_sure
 
 __all__ = ["ELEMENTWISE", "clipped"]
 
@@ -47,12 +47,12 @@ def _times(a: Floats, b: Floats) -> Floats:
 def _quotient(view: NodeView, given: Sequence[Interval]) -> Interval:
     a, b = given
     found, apart = _product(view, (a, _inverse(b))), (b.low > 0) | (b.high < 0)
-    return Interval(np.where(apart, found.low, -np.inf), np.where(apart, found.high, np.inf))
+    return where_sure(apart, found.low, found.high)
 
 
 def _inverse(b: Interval) -> Interval:
     apart = (b.low > 0) | (b.high < 0)
-    return Interval(np.where(apart, 1 / b.high, -np.inf), np.where(apart, 1 / b.low, np.inf))
+    return where_sure(apart, 1 / b.high, 1 / b.low)
 
 
 def _negative(_: NodeView, given: Sequence[Interval]) -> Interval:

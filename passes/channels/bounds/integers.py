@@ -9,7 +9,7 @@ import numpy as np
 
 from ....ir.axes.axis_rule import AxisRule, RuleView
 from ....ir.onnx_ir import onnx_ir as ir
-from .interval import Bools, Interval
+from .interval import Bools, Interval, where_sure
 from .products import weight_of
 from .rounding import RoundedView
 
@@ -30,14 +30,14 @@ def _quantise(view: RoundedView, rule: AxisRule, given: Sequence[Interval]) -> I
     whole = np.rint(ratio) + zero.low
     info = _integers(view)
     sure &= (whole >= info[0]) & (whole <= info[1])
-    return Interval(np.where(sure, whole, -np.inf), np.where(sure, whole, np.inf))
+    return where_sure(sure, whole)
 
 
 def _dequantise(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
     x, scale, zero = _scaled(view, given)
     sure = x.known & scale.known & zero.known
     value = np.where(sure, (x.low - zero.low) * scale.low, 0.0)
-    return Interval(np.where(sure, value, -np.inf), np.where(sure, value, np.inf))
+    return where_sure(sure, value)
 
 
 def _scaled(view: RuleView, given: Sequence[Interval]) -> tuple[Interval, Interval, Interval]:
@@ -86,7 +86,7 @@ def _product(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Inter
             return None
         made = float(own.item())
     zero = zero.reshape((1,) * (view.rank(0) - 1) + zero.shape)
-    return Interval(np.where(zero, made, -np.inf), np.where(zero, made, np.inf))
+    return where_sure(zero, made)
 
 
 def _convolution(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval | None:
@@ -112,7 +112,7 @@ def _convolution(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> I
         made = float(own.item())
         zero &= True if bias is None else view.constants.read(bias) == 0
     zero = zero.reshape(1, -1, *[1] * (stored.ndim - 2))
-    return Interval(np.where(zero, made, -np.inf), np.where(zero, made, np.inf))
+    return where_sure(zero, made)
 
 
 def _packed(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval | None:

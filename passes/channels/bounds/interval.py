@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bools", "Floats", "Interval", "constant", "hull_of", "unknown"]
+__all__ = ["Bools", "Floats", "Interval", "constant", "hull_of", "unknown", "where_sure"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -76,6 +76,11 @@ def constant(array: npt.NDArray[np.generic]) -> Interval:
         widest = int(np.argmax(low.shape))
         low, high = low.min(widest, keepdims=True), high.max(widest, keepdims=True)
     return tidied(Interval(low.astype(np.float64), high.astype(np.float64)))
+
+
+def where_sure(sure: Bools, low: Floats | float, high: Floats | float | None = None) -> Interval:
+    """Bounds where they are sure, none elsewhere; high: the same as low unless given."""
+    return Interval(np.where(sure, low, -np.inf), np.where(sure, low if high is None else high, np.inf))
 
 
 def hull_of(some: Iterable[Interval]) -> Interval:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ....ir.axes.axis_rule import AxisRule, RuleView
 from ....ir.graph.operators import CONVOLUTIONS
 from ....ir.onnx_ir import onnx_ir as ir
-from .interval import Bools, Floats, Interval
+from .interval import Bools, Floats, Interval, where_sure
 
 __all__ = ["PRODUCTS", "is_padded", "weight_of"]
 
@@ -188,7 +188,7 @@ def _einsum(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interv
     zero = np.asarray(zero.all(axis=tuple(over), keepdims=True))
     out = sorted((ref.axis, places[ref]) for ref in places if ref.is_result)
     turned = np.transpose(zero, [*(at for _, at in out), *over]).reshape([zero.shape[at] for _, at in out])
-    return Interval(np.where(turned, 0.0, -np.inf), np.where(turned, 0.0, np.inf))
+    return where_sure(turned, 0.0)
 
 
 def is_padded(view: RuleView, kernel: Sequence[int]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from ....ir.axes.axis_rule import AxisRule, RuleView
 from ....ir.graph.operators import SUMS_OF_SIZES
 from ....ir.onnx_ir import onnx_ir as ir
-from .interval import Floats, Interval, unknown
+from .interval import Floats, Interval, unknown, where_sure
 from .moving import by_groups
 
 __all__ = ["WINDOWS"]
@@ -92,7 +92,7 @@ def _product(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Inter
     x = given[0]
     over = tuple(ref.axis for ref in rule.mixed)
     zero = ((x.low == 0) & (x.high == 0)).any(over, keepdims=True)
-    return by_groups(view, rule, [Interval(np.where(zero, 0.0, -np.inf), np.where(zero, 0.0, np.inf))])
+    return by_groups(view, rule, [where_sure(zero, 0.0)])
 
 
 def _pad(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
@@ -115,7 +115,7 @@ def _resize(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interv
     x = given[0].hull(axis for axis in range(given[0].rank) if axis not in going_on)
     if view.attribute("mode", "nearest") != "cubic" or len(going_on) == x.rank:
         return x
-    return Interval(np.where(x.known, x.low, -np.inf), np.where(x.known, x.high, np.inf))
+    return where_sure(x.known, x.low, x.high)
 
 
 def _repeated(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval:
@@ -204,7 +204,7 @@ def _of_constants(view: RuleView, x: Interval, over: tuple[int, ...], centred: b
     root = np.sqrt((held**2).mean(over, keepdims=True) + float(view.attribute("epsilon", 1e-5)))
     sure = np.abs(x.low).max() <= root * min(CLEAR, NOISE / lost)
     z = np.where(sure, held / root, 0.0)
-    return Interval(np.where(sure, z, -np.inf), np.where(sure, z, np.inf))
+    return where_sure(sure, z)
 
 
 def _met(one: Interval, other: Interval | None) -> Interval:
