@@ -159,6 +159,12 @@ class Sizes:
     def _named(self, name: str | None) -> int | str | None:
         return name if name is None else self.made_up.get(name, name)
 
+    def place(self, node: ir.Node, index: int) -> Place:
+        """An operand that is there, by itself where it is constant: other nodes may read the same one otherwise."""
+        value = node.inputs[index]
+        assert value is not None
+        return Operand(node, index) if value in self.constants else value
+
     def extent(self, place: Place, axis: int) -> int | None:
         """How many features lie along an axis, where that is known."""
         extents = self.of(place)

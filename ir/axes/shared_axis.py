@@ -92,7 +92,7 @@ def axis_groups(node: ir.Node, sizes: Sizes) -> list[tuple[Dim, ...]] | str:
     places: dict[tuple[bool, int], Place] = {(True, index): value for index, value in enumerate(node.outputs)}
     for index, value in enumerate(node.inputs):
         if value is not None:
-            places[False, index] = Operand(node, index) if value in sizes.constants else value
+            places[False, index] = sizes.place(node, index)
     return [
         tuple((places[ref.is_result, ref.slot], ref.axis) for ref in group)
         for group in (*rule.same, *((ref,) for ref in sorted(alone)))

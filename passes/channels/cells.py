@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from .axis_classes import AxisClasses, Constraint, Masks
 from .bounds.cells import RECURRENCE, RecurrentCells
 from .bounds.forward import Facts
 from .constraints import Grid, Pinned
-from .contraction import Contraction, held_along
+from .contraction import Contraction, own_product
 from .negligible import Negligible
 
 __all__ = ["relate_cells"]
@@ -74,7 +74,7 @@ def relate_cells(
         value = node.inputs[index]
         if value is None:
             continue
-        place = Operand(node, index) if value in view.constants else value
+        place = facts.sizes.place(node, index)
         # Zeros to start from are left out once there are fewer of them.
         begins = index in (INITIAL_H, INITIAL_C)
         told = () if begins and cells.starts_at_zero(index) else UNITS.get(index, ())
@@ -86,7 +86,7 @@ def relate_cells(
     for dims in (states, features):
         if not classes.join(dims):
             rest += dims
-    found.append(Recurrence(hidden, cells, facts, _threshold(recurrence, facts, small)))
+    found.append(Recurrence(hidden, cells, facts, small.below(facts, recurrence.value)))
     found.append(Pinned([dim for dim in rest if classes.extent(dim) > 1], node))
 
     return found, [_product(cells, facts, small)]
@@ -95,29 +95,10 @@ def relate_cells(
 def _product(cells: RecurrentCells, facts: Facts, small: Negligible) -> Contraction:
     """The product of the features that are read, in every direction, which takes that of the states along."""
     node, view = cells.view.node, cells.view
-    weight, x = Operand(node, 1), node.inputs[0]
-    assert x is not None
+    weight = Operand(node, 1)
 
     def matrix() -> npt.NDArray[Any]:
         return np.transpose(view.constants.read(weight.value), (2, 1, 0))
 
-    return Contraction(
-        node=node,
-        inner=(x, 2),
-        outer=(weight, 1),
-        result_axis=1,
-        weight=weight,
-        groups=1,
-        constants=held_along(facts, (x, 2), cells.features),
-        folds=node not in facts.quantised,
-        tiny=_threshold(weight, facts, small),
-        scale=1.0,
-        layout="io",
-        facts=facts,
-        matrix=matrix,
-        recurrence=Operand(node, RECURRENCE),
-    )
-
-
-def _threshold(weight: Operand, facts: Facts, small: Negligible) -> float:
-    return small.below(weight.value, facts.sizes.constants.describe(weight.value)[1])
+    found = own_product(node, facts, small, matrix)
+    return replace(found, recurrence=Operand(node, RECURRENCE))

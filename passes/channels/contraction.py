@@ -17,9 +17,9 @@ from .axis_classes import Masks
 from .bounds.forward import Facts
 from .bounds.interval import Bools, Floats
 from .bounds.scan import FEW
-from .negligible import Swallowed
+from .negligible import Negligible, Swallowed
 
-__all__ = ["Contraction", "FoldedConstant", "held_along", "largest_along"]
+__all__ = ["Contraction", "FoldedConstant", "held_along", "largest_along", "own_product"]
 
 ROWS_AXIS = {"io": 0, "oi": 1}  # by layout: the axis of a weight along what it multiplies
 
@@ -170,23 +170,48 @@ class Contraction:
         return FoldedConstant(self.node, self.result_axis, added) if added.any() else None
 
 
+def own_product(
+    node: ir.Node, facts: Facts, small: Negligible, matrix: Callable[[], npt.NDArray[Any]] | None = None
+) -> Contraction:
+    """The product of the features (…, …, features) that an operator reads with a weight of its own, its operand 1.
+
+    matrix: reads that weight as (features, results, …) where it is stored otherwise.
+    """
+    weight, x = Operand(node, 1), node.inputs[0]
+    assert x is not None
+    inner: Dim = (x, 2)
+    features = facts.sizes.constants.describe(weight.value)[0][0 if matrix is None else 2]
+    return Contraction(
+        node=node,
+        inner=inner,
+        outer=(weight, 1),
+        result_axis=1,
+        weight=weight,
+        groups=1,
+        constants=held_along(facts, inner, features),
+        folds=node not in facts.quantised,
+        tiny=small.below(facts, weight.value),
+        scale=1.0,
+        layout="io",
+        facts=facts,
+        matrix=matrix,
+    )
+
+
 def held_along(facts: Facts, inner: Dim, count: int) -> Floats:
     """What each place of an axis of a value always holds, NaN where that is not known."""
-    place, axis = inner
-    assert isinstance(place, ir.Value)
-    bounds = facts.of(place)
-    if bounds is None:
-        return np.full(count, np.nan)
-    low, high = bounds.along(axis, count)
+    low, high = _bounds_along(facts, inner, count)
     return np.where((low == high) & np.isfinite(low), low, np.nan)
 
 
 def largest_along(facts: Facts, inner: Dim, count: int) -> Floats:
     """How large each place of an axis of a value is at most, infinite where that is not known."""
+    low, high = _bounds_along(facts, inner, count)
+    return np.maximum(np.abs(low), np.abs(high))
+
+
+def _bounds_along(facts: Facts, inner: Dim, count: int) -> tuple[Floats, Floats]:
     place, axis = inner
     assert isinstance(place, ir.Value)
     bounds = facts.of(place)
-    if bounds is None:
-        return np.full(count, np.inf)
-    low, high = bounds.along(axis, count)
-    return np.maximum(np.abs(low), np.abs(high))
+    return (np.full(count, -np.inf), np.full(count, np.inf)) if bounds is None else bounds.along(axis, count)

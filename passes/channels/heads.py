@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...ir.axes.axis_rule import Operand, Place
+from ...ir.axes.axis_rule import Operand
 from .axis_classes import AxisClasses, Constraint
 from .bounds.attention import Heads
 from .constraints import Grid, Pinned
@@ -20,12 +20,8 @@ def relate_heads(classes: AxisClasses, heads: Heads) -> list[Constraint]:
     #     values   (batch, positions, keys  × features)          or one of each that are served
     #     result   (batch, positions, heads × features)
     node, axis = heads.view.node, heads.axis
-    places: list[Place] = []
-    for index in range(3):
-        value = node.inputs[index]
-        assert value is not None
-        places.append(Operand(node, index) if value in heads.view.constants else value)
-    places.append(node.outputs[0])
+    sizes = heads.view.sizes
+    places = [*(sizes.place(node, index) for index in range(3)), node.outputs[0]]
     queries, keys, served = ((Operand(node, 0), own) for own in (HEADS, KEYS, SERVED))
     classes.virtual[queries], classes.virtual[keys] = heads.queries, heads.keys
     classes.virtual[served] = heads.queries // heads.keys
@@ -38,9 +34,7 @@ def relate_heads(classes: AxisClasses, heads: Heads) -> list[Constraint]:
     rest = [(place, other) for place in places for other in range(heads.view.rank(0)) if other != axis]
     for index, value in enumerate(node.inputs[3:], start=3):
         if value is not None:
-            extents = heads.view.sizes.of(value) or ()
-            beside = Operand(node, index) if value in heads.view.constants else value
-            rest += [(beside, other) for other in range(len(extents))]
+            rest += [(sizes.place(node, index), other) for other in range(len(sizes.of(value) or ()))]
     classes.join([(places[0], 0), (places[1], 0), (places[2], 0), (places[3], 0)])
     found.append(Pinned([dim for dim in rest if classes.extent(dim) > 1], node))
     return found

@@ -45,10 +45,12 @@ class Negligible:
 
     exact: bool
 
-    def below(self, value: ir.Value, kind: ir.DataType) -> float:
+    def below(self, facts: Facts, value: ir.Value) -> float:
         """The size up to which entries of a weight are nothing, whatever they are multiplied by."""
         # Nothing is known of what that is, so only what processors may flush to zero themselves.
-        return 0.0 if self.exact or value.producer() is not None else SMALLEST_NORMAL.get(kind, 0.0)
+        if self.exact or value.producer() is not None:
+            return 0.0
+        return SMALLEST_NORMAL.get(facts.sizes.constants.describe(value)[1], 0.0)
 
     def swallowed(
         self, facts: Facts, weight: Operand, largest: Floats, groups: int, kind: ir.DataType

@@ -10,7 +10,7 @@ from .axis_classes import AxisClasses, Constraint
 from .bounds.forward import Facts
 from .bounds.packed_attention import BIAS, WEIGHT, PackedHeads
 from .constraints import CutPlaces, Grid, Pinned
-from .contraction import Contraction, held_along
+from .contraction import Contraction, own_product
 from .heads import HEADS, KEYS, SERVED
 from .negligible import Negligible
 
@@ -42,34 +42,12 @@ def relate_packed_heads(
     if heads.weighed:
         classes.join([packed, (Operand(node, BIAS), 0)])
         classes.join([(x, 2), (weight, 0)])
-        products.append(_product(facts, heads, small))
+        # Its bias takes what constants add.
+        products.append(own_product(node, facts, small))
     rest: list[Dim] = [(node.outputs[0], 0), (node.outputs[0], 1)]
     for index, value in enumerate(node.inputs):
         if value is not None:
-            own_place = Operand(node, index) if value in heads.view.constants else value
             axes = range(len(facts.sizes.of(value) or ()))
-            rest += [(own_place, axis) for axis in axes if (index, axis) not in told]
+            rest += [(facts.sizes.place(node, index), axis) for axis in axes if (index, axis) not in told]
     found.append(Pinned([dim for dim in rest if classes.extent(dim) > 1], node))
     return found, products
-
-
-def _product(facts: Facts, heads: PackedHeads, small: Negligible) -> Contraction:
-    """The product with all three weights, whose bias takes what constants add."""
-    node, x = heads.view.node, heads.view.operand(0)
-    weight = Operand(node, WEIGHT)
-    assert x is not None
-    shape, kind = facts.sizes.constants.describe(weight.value)
-    return Contraction(
-        node=node,
-        inner=(x, 2),
-        outer=(weight, 1),
-        result_axis=1,
-        weight=weight,
-        groups=1,
-        constants=held_along(facts, (x, 2), shape[0]),
-        folds=node not in facts.quantised,
-        tiny=small.below(weight.value, kind),
-        scale=1.0,
-        layout="io",
-        facts=facts,
-    )

@@ -90,7 +90,7 @@ def _constant(
         groups=groups,
         constants=held_along(facts, inner, count),
         folds=weight.node not in facts.quantised,
-        tiny=small.below(weight.value, kind),
+        tiny=small.below(facts, weight.value),
         scale=scale,
         layout=layout,
         facts=facts,

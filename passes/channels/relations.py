@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.axes.axis_rule import AxisRef, AxisRule, Operand, Place, RuleView
+from ...ir.axes.axis_rule import AxisRef, AxisRule, Place, RuleView
 from ...ir.axes.shared_axis import Dim
 from ...ir.graph.operators import CONVOLUTIONS, INTEGER_CONVOLUTIONS, MEASURING, is_one_of, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
@@ -72,11 +72,8 @@ def relations_of(model: ir.Model, facts: Facts, small: Negligible) -> Relations:
 
 def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str, small: Negligible) -> None:
     """What holds between the axes of one node."""
-    constants = facts.sizes.constants
-    places = {(False, index): value for index, value in enumerate(node.inputs) if value is not None}
-    own: dict[tuple[bool, int], Place] = {
-        key: Operand(node, key[1]) if value in constants else value for key, value in places.items()
-    }
+    there = [index for index, value in enumerate(node.inputs) if value is not None]
+    own: dict[tuple[bool, int], Place] = {(False, index): facts.sizes.place(node, index) for index in there}
     own |= {(True, index): value for index, value in enumerate(node.outputs)}
     if node in facts.odd:
         found.pin(facts, own.values(), node)
@@ -220,7 +217,7 @@ def _relate_convolution(found: Relations, facts: Facts, node: ir.Node, relation:
     for index in OF_RESULTS.get(node.op_type, (2,)):
         beside = node.inputs[index] if len(node.inputs) > index else None
         if beside is not None and facts.sizes.of(beside) != ():
-            outputs.append((Operand(node, index) if beside in facts.sizes.constants else beside, 0))
+            outputs.append((facts.sizes.place(node, index), 0))
     rank = len(facts.sizes.of(weight) or ())
     rest: list[Dim] = [(place, axis) for place in (x, y, weight) for axis in range(2, rank)]
     first, second = (weight, 0), (weight, 1)

@@ -87,7 +87,7 @@ def sum_over(facts: Facts, node: ir.Node, ends: Sequence[tuple[int, int]], *, sh
     for place, (index, axis) in enumerate(ends):
         value = node.inputs[index]
         assert value is not None
-        dims.append((Operand(node, index) if value in facts.sizes.constants else value, axis))
+        dims.append((facts.sizes.place(node, index), axis))
         bounds, extent = facts.of(value), facts.sizes.extent(value, axis)
         if bounds is not None and extent is not None:
             low, high = bounds.along(axis, extent)

@@ -199,9 +199,7 @@ class Shapes:
         self._put(node, 1, kept, "split")
 
     def _place(self, node: ir.Node, index: int) -> Place:
-        value = node.inputs[index]
-        assert value is not None
-        return Operand(node, index) if value in self.removal.relations.facts.sizes.constants else value
+        return self.removal.relations.facts.sizes.place(node, index)
 
     def _slice(self, node: ir.Node) -> None:
         view = self._view(node)

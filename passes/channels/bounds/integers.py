@@ -79,14 +79,10 @@ def _product(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Inter
     if point is not None and point not in view.constants:
         return None
     zero: Bools = np.asarray((stored == (0 if point is None else view.constants.read(point))).all(axis=0))
-    made = 0.0
-    if linear:
-        own = view.small(7)
-        if own is None or own.size != 1:
-            return None
-        made = float(own.item())
-    zero = zero.reshape((1,) * (view.rank(0) - 1) + zero.shape)
-    return where_sure(zero, made)
+    made = _written_zero(view) if linear else 0.0
+    if made is None:
+        return None
+    return where_sure(zero.reshape((1,) * (view.rank(0) - 1) + zero.shape), made)
 
 
 def _convolution(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval | None:
@@ -104,15 +100,18 @@ def _convolution(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> I
     speaks = (low != high) | (held is None or held.size != 1 or low != held.reshape(-1)[0])
     by_group = reads.reshape(groups, -1, stored.shape[1]) & speaks.reshape(groups, 1, -1)
     zero: Bools = ~by_group.any(axis=-1).reshape(-1)
-    made = 0.0
-    if linear:
-        own = view.small(7)
-        if own is None or own.size != 1:
-            return None
-        made = float(own.item())
-        zero &= True if bias is None else view.constants.read(bias) == 0
-    zero = zero.reshape(1, -1, *[1] * (stored.ndim - 2))
-    return where_sure(zero, made)
+    made = _written_zero(view) if linear else 0.0
+    if made is None:
+        return None
+    if linear and bias is not None:
+        zero &= view.constants.read(bias) == 0
+    return where_sure(zero.reshape(1, -1, *[1] * (stored.ndim - 2)), made)
+
+
+def _written_zero(view: RuleView) -> float | None:
+    """The zero point that a QLinear operator writes for zero; None where it is not known."""
+    own = view.small(7)
+    return float(own.item()) if own is not None and own.size == 1 else None
 
 
 def _packed(view: RuleView, rule: AxisRule, given: Sequence[Interval]) -> Interval | None:
