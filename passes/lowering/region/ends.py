@@ -172,6 +172,8 @@ def leave(
         whole = flat[0] if len(flat) == 1 else _typed(emitter.one("Concat", flat, "leave", axis=axis), value)
         if not _is_natural(order):
             whole = _restored(emitter, whole, axis, None if entrance.picked else rank, order)
+    if features_first and feeds_vector(value):  # ONNX Runtime moves Transposes behind a Concat of them, too
+        whole = kept_apart(emitter, _typed(whole, value), "leave")
     return _typed(whole, value)
 
 
@@ -215,8 +217,6 @@ def _turned(emitter: Emitter, value: ir.Value, pieces: Sequence[ir.Value], order
         back = emitter.integers(np.argsort(order), "leave/order")
         whole = _typed(emitter.one("Gather", [whole, back], "leave", axis=0), value)
     whole = emitter.one("Transpose", [whole], "leave", perm=[1, 0])
-    if feeds_vector(value):
-        return kept_apart(emitter, _typed(whole, value), "leave")
     if value.is_graph_output() or value.dtype == ir.DataType.FLOAT16:  # see `layout.guarded`
         whole = emitter.one("Reshape", [_typed(whole, value), emitter.integers([0, 0], "leave/same")], "leave")
     return whole

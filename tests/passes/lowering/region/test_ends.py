@@ -1,6 +1,7 @@
 """How a region is entered and left; that it computes the same is in test_branches.py."""
 
 import numpy as np
+import oracles
 import pytest
 from reference import model, node
 from regions import RUNS, checked, dense_plan, done, grown, joined, looked_at
@@ -94,3 +95,24 @@ def test_features_that_nobody_reads_stay_outside():
     changed = applied(proto)
     assert [one.op_type for one in changed.graph.node].count("Slice") == 2 and not operators(changed, "enter")
     assert len(done(checked(proto))[0]) == 5
+
+
+@pytest.mark.parametrize("blocks_per_node", [1, 2])
+@pytest.mark.parametrize("order", ["natural", "shuffled"])
+def test_a_vector_behind_a_region_reads_what_it_read(order, blocks_per_node):
+    """ONNX Runtime moves Transposes behind a Concat of them, and takes a vector there for one of what they read."""
+    rng = np.random.default_rng(1)
+    outer, units = groups(rng, 12, 3, shuffled=order != "natural"), groups(rng, 12, 3, shuffled=False)
+    held = {"U": blocked(rng, outer, units), "V": blocked(rng, units, outer), "v": rng.standard_normal(12)}
+    proto = model(
+        [node("MatMul", "x U", "h", "up"), node("MatMul", "h V", "g", "down"), node("MatMul", "g v", "y", "vector")],
+        {"x": (["N", 12], np.float32)},
+        {"y": (None, np.float32)},
+        {name: array.astype(np.float32) for name, array in held.items()},
+    )
+    changed = applied(proto, "features_first", blocks_per_node)
+    assert operators(changed, "leave")[-2:] == ["Unsqueeze", "Squeeze"]
+    feeds = {"x": rng.standard_normal((12, 12)).astype(np.float32)}
+    wanted = oracles.run(proto, feeds)
+    for optimised in (False, True):
+        oracles.assert_close(wanted, oracles.run(changed, feeds, optimised))
