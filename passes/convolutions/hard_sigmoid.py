@@ -82,7 +82,7 @@ def hard_sigmoid(node: ir.Node, constants: Constants) -> HardSigmoid | None:
         return None
     inner, scale = scaled
     for slot in (0, 1):  # of a product, where that stands between
-        times = inner if inner.op_type == "Mul" else None
+        times = inner if inner.op_type == "Mul" and is_standard(inner) else None
         clip = inner if times is None else _before(times.inputs[slot])
         found = None if clip is None else _clipped(clip, constants)
         if clip is None or found is None:

@@ -90,3 +90,19 @@ def test_along_the_slope_it_computes_the_same(added, height, optimised):
     x = np.float32(-added) + np.linspace(-0.2, 1.2, 999, dtype=np.float32)[None] * np.float32(height)
     before, after = (oracles.run(one, {"x": x.astype(np.float32)}, optimised)[0] for one in (model, changed))
     np.testing.assert_allclose(after, before, rtol=0, atol=7 * 2.0**-23)
+
+
+def test_a_product_of_another_domain_is_none():
+    """A function of the model may have the name of an operator and compute something else."""
+    nodes = [
+        helper.make_node("Add", ["x", "three"], ["a"], "sum"),
+        helper.make_node("Clip", ["a", "zero", "six"], ["c"], "clip"),
+        helper.make_node("Mul", ["x", "c"], ["p"], "difference", domain="own"),
+        helper.make_node("Div", ["p", "six"], ["y"], "scale"),
+    ]
+    model = model_of(nodes, ["n", 4], None, {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)})
+    opset = helper.make_opsetid("", 17)
+    body = [helper.make_node("Sub", ["a", "b"], ["c"])]
+    model.functions.append(helper.make_function("own", "Mul", ["a", "b"], ["c"], body, [opset]))
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    assert rewritten(model)[1] == []
