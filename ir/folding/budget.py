@@ -82,12 +82,12 @@ def work_of(op: str, inputs: Operands, attributes: Mapping[str, Any], *, pointwi
         if op in PRODUCTS:
             size, macs = PRODUCTS[op](inputs, attributes)
             return Work(size * item, macs / MACS_PER_SECOND)
-        if op in SIZES:
-            return _by_numpy(SIZES[op](inputs, attributes), item)
+        size = SIZES.get(op, _all)(inputs, attributes)
+        if op in SIZES and op not in SLOW_PER_SECOND:
+            return _by_numpy(size, item)
+        return Work(size * item, _all(inputs, attributes) / SLOW_PER_SECOND.get(op, LOOPED_PER_SECOND))
     except (ValueError, TypeError, IndexError, KeyError, OverflowError):  # the operator itself will say what is wrong
         return Work(0, 0.0)
-    size = sum(array.size for array in there)
-    return Work(size * item, size / SLOW_PER_SECOND.get(op, LOOPED_PER_SECOND))
 
 
 def _by_numpy(size: int, item: int) -> Work:
@@ -158,6 +158,30 @@ def _gathered(inputs: Operands, attributes: Mapping[str, Any]) -> int:
     return math.prod(_shape(inputs[0])) // max(1, shape[int(attributes.get("axis", 0))]) * math.prod(_shape(inputs[1]))
 
 
+def _gathered_nd(inputs: Operands, attributes: Mapping[str, Any]) -> int:
+    shape, (*places, depth) = _shape(inputs[0]), _shape(inputs[1])
+    return math.prod(places) * math.prod(shape[int(attributes.get("batch_dims", 0)) + depth :])
+
+
+def _resized(inputs: Operands, attributes: Mapping[str, Any]) -> int:
+    """By sizes, the fourth operand, of all axes or some; else by scales, the third, or before it was the second."""
+    shape = _shape(inputs[0])
+    if len(inputs) > 3 and inputs[3] is not None:
+        cut = {int(axis) % len(shape) for axis in attributes.get("axes", range(len(shape)))}
+        return math.prod(_ints(inputs[3])) * math.prod(size for axis, size in enumerate(shape) if axis not in cut)
+    scales = np.asarray(inputs[min(2, len(inputs) - 1)] if len(inputs) > 1 else attributes["scales"])
+    return math.ceil(math.prod(shape) * math.prod(map(float, scales.reshape(-1))))
+
+
+def _cropped(inputs: Operands, attributes: Mapping[str, Any]) -> int:
+    return _resized([inputs[0], None, None, inputs[1]], attributes)
+
+
+def _grid(inputs: Operands, _: Mapping[str, Any]) -> int:
+    count, _channels, *extents = _ints(inputs[1])
+    return count * math.prod(extents) * len(extents)
+
+
 def _matmul(inputs: Operands, _: Mapping[str, Any]) -> tuple[int, int]:
     a, b = _shape(inputs[0]), _shape(inputs[1])
     rows, columns = a[-2] if len(a) > 1 else 1, b[-1] if len(b) > 1 else 1
@@ -186,7 +210,10 @@ SIZES: dict[str, Callable[[Operands, Mapping[str, Any]], int]] = {
     **dict.fromkeys(("Identity", "Shape", "Size", "EyeLike", "CumSum", "Softmax", "LogSoftmax", "Trilu"), _same),
     **dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2"), _same),
     **dict.fromkeys(("DequantizeLinear", "QuantizeLinear", "LayerNormalization", "ArgMax", "ArgMin"), _same),
-    "ConstantOfShape": _named,
+    **dict.fromkeys(("ConstantOfShape", "HannWindow", "HammingWindow", "BlackmanWindow"), _named),
+    **dict.fromkeys(("Resize", "Upsample"), _resized),
+    "AffineGrid": _grid,
+    "CenterCropPad": _cropped,
     "Expand": _expanded,
     "Tile": _tiled,
     "Range": _range,
@@ -194,6 +221,7 @@ SIZES: dict[str, Callable[[Operands, Mapping[str, Any]], int]] = {
     "Pad": _padded,
     "Concat": _all,
     "Gather": _gathered,
+    "GatherND": _gathered_nd,
 }
 PRODUCTS: dict[str, Callable[[Operands, Mapping[str, Any]], tuple[int, int]]] = {
     "MatMul": _matmul,

@@ -11,6 +11,7 @@ import scission
 from scission.ir.folding.budget import LEAST, PRODUCTS, SIZES, FoldingBudget, Work, budget_of, work_of
 from scission.ir.reason import Cause
 
+NONE = np.empty(0, np.float32)
 sizes = st.integers(1, 4)
 
 
@@ -23,7 +24,7 @@ def result(op, inputs, **attributes):
     ]
     node = h.make_node(op, names, ["y"], **attributes)
     graph = h.make_graph([node], "g", infos, [onnx.ValueInfoProto(name="y")])
-    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 20)], ir_version=9)
     return np.asarray(ReferenceEvaluator(model).run(None, dict(zip(names, inputs, strict=True)))[0])
 
 
@@ -43,6 +44,14 @@ def calls(draw):
                 ("Pad", [some((k, m), np.float32), np.array([0, n, 1, k])], {}),
                 ("Concat", [some((k, m), np.float32), some((k, n), np.float32)], {"axis": 1}),
                 ("Gather", [some((k, m, 3), np.float32), np.zeros((n, 2), np.int64)], {"axis": 1}),
+                ("GatherND", [some((k, m, 3), np.float32), np.zeros((n, 2), np.int64)], {}),
+                ("GatherND", [some((k, m, 3), np.float32), np.zeros((k, n, 1), np.int64)], {"batch_dims": 1}),
+                ("HannWindow", [np.array(4 * k)], {}),
+                ("AffineGrid", [some((k, 2, 3), np.float32), np.array([k, 3, m, n])], {}),
+                ("CenterCropPad", [some((k, m), np.float32), np.array([n, k])], {}),
+                ("CenterCropPad", [some((k, m, 3), np.float32), np.array([n])], {"axes": [-2]}),
+                ("Resize", [some((k, m), np.float32), NONE, np.array([1, n], np.float32)], {"mode": "nearest"}),
+                ("Resize", [some((1, 1, k, m), np.float32), NONE, NONE, np.array([1, 1, n, k])], {"mode": "nearest"}),
                 ("MatMul", [some((n, k, m), np.float32), some((m, 3), np.float32)], {}),
                 ("MatMul", [some((m,), np.float32), some((k, m, n), np.float32)], {}),
                 ("Gemm", [some((m, k), np.float32), some((n, m), np.float32)], {"transA": 1, "transB": 1}),
@@ -57,6 +66,12 @@ def test_the_size_of_a_result_is_known_before_it_is_made(call):
     op, inputs, attributes = call
     made = result(op, inputs, **attributes)
     assert work_of(op, inputs, attributes).bytes == made.size * inputs[0].itemsize
+
+
+def test_what_was_resized_by_its_second_operand_or_by_an_attribute_is_known_as_well():
+    x, scales = np.ones((2, 3), np.float32), np.array([1, 1000], np.float32)
+    assert work_of("Upsample", [x, scales], {}).bytes == work_of("Upsample", [x], {"scales": [1, 1000]}).bytes == 24_000
+    assert work_of("Resize", [x, None, None, np.array([1000])], {"axes": [-1]}).bytes == 8_000
 
 
 @given(st.lists(sizes, min_size=1, max_size=3), st.lists(sizes, min_size=1, max_size=3))
@@ -95,6 +110,10 @@ BOMBS = {
     "Range": (
         [h.make_node("Range", ["a", "b", "c"], ["r"]), h.make_node("Reshape", ["r", "s"], ["w"])],
         {"a": np.float32(0), "b": np.float32(SIDE**2), "c": np.float32(1), "s": np.array([SIDE, SIDE])},
+    ),
+    "Resize": (
+        [h.make_node("Resize", ["r", "", "", "s"], ["w"], mode="nearest")],
+        {"r": np.ones((1, 1), np.float32), "s": np.array([SIDE, SIDE])},
     ),
     "Concat": (
         [h.make_node("Concat", [f"t{i}"] * 2, [f"t{i + 1}" if i < 27 else "w"], axis=i % 2) for i in range(28)],
