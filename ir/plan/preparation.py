@@ -18,7 +18,7 @@ from ..reason import Reason
 from ..record import Record, shown
 from .decomposition import PlanError
 
-__all__ = ["FixedSizes", "Preparation"]
+__all__ = ["FixedSizes", "Preparation", "require_sound"]
 
 MOST = 1e9  # a gain above this was never predicted
 LONGEST = 2**63  # sizes are int64
@@ -43,12 +43,7 @@ class Preparation(ABC):
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        if (self.local and not self.nodes) or not all(isinstance(node, str) for node in self.nodes):
-            raise PlanError(f"{self.kind} of {shown(list(self.nodes))}: it needs the names of its operators")
-        gain = 0.0 if self.gain is None else self.gain
-        if not isinstance(gain, (int, float)) or isinstance(gain, bool) or not 0 <= gain < MOST:
-            of = f" of {self.nodes[0]}" if self.nodes else ""
-            raise PlanError(f"{self.kind}{of}: gain is {shown(self.gain)}, which is no speed-up")
+        require_sound(self.kind, self.nodes, self.gain, local=self.local)
 
     @classmethod
     @abstractmethod
@@ -83,6 +78,19 @@ class Preparation(ABC):
         found = cls.of(record, nodes=tuple(nodes), gain=gain, reason=reason)
         record.done()
         return found
+
+
+def require_sound(what: str, nodes: Sequence[str], gain: float | None, *, local: bool = True) -> None:
+    """Raise PlanError, which begins with `what`, unless nodes are addresses, and a gain that is there is a speed-up.
+
+    local: whether there must be a node.
+    """
+    if (local and not nodes) or not all(isinstance(node, str) for node in nodes):
+        raise PlanError(f"{what} of {shown(list(nodes))}: it needs the names of its operators")
+    speed_up = 0.0 if gain is None else gain
+    if not isinstance(speed_up, (int, float)) or isinstance(speed_up, bool) or not 0 <= speed_up < MOST:
+        of = f" of {nodes[0]}" if nodes else ""
+        raise PlanError(f"{what}{of}: gain is {shown(gain)}, which is no speed-up")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,11 @@ from typing import Any
 
 from ..brief import brief
 from ..reason import Reason
-from ..record import Record, shown
+from ..record import Record
 from .decomposition import PlanError
+from .preparation import require_sound
 
 __all__ = ["Refused"]
-
-MOST = 1e9  # a gain above this was never predicted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +31,7 @@ class Refused:
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        if not self.nodes or not all(isinstance(node, str) for node in self.nodes):
-            raise PlanError(f"refused {self.kind} of {shown(list(self.nodes))}: it needs the names of its operators")
-        if self.gain is not None and not 0 <= self.gain < MOST:
-            raise PlanError(f"refused {self.kind} of {self.nodes[0]}: gain is {shown(self.gain)}, which is no speed-up")
+        require_sound(f"refused {self.kind}", self.nodes, self.gain)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
