@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import platform
 import shutil
@@ -45,6 +46,7 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+@functools.cache
 def gpu_name() -> str | None:
     """The first GPU as its driver calls it; None where there is none."""
     tool = shutil.which("nvidia-smi")
