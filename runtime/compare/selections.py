@@ -57,8 +57,8 @@ def never_picked(model: Model, feeds: Sequence[Mapping[str, Array]]) -> list[str
     """
     bounds = index_bounds(model.graph)
     return [
-        f"input {name!r} picked {bounds[name][1] - left:,} of the {bounds[name][1]:,} entries of its table"
-        for name, left in ((name, len(entries)) for name, entries in unpicked(model, feeds).items())
+        f"input {name!r} picked {bounds[name][1] - len(left):,} of the {bounds[name][1]:,} entries of its table"
+        for name, left in unpicked(model, feeds).items()
         if left
     ]
 

@@ -23,7 +23,7 @@ from ..ort.memory import release
 from ..ort.opened import as_file, written
 from ..ort.trials import Trials
 from .destination import Destination
-from .judgement import judge_speed
+from .judgement import judge_speed, only_fixes_sizes
 from .lossy import Draft
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Attempt:
         CUDA graph where the changed model can.
         """
         fixes = tuple(one for one in plan.preparations if isinstance(one, FixedSizes))
-        if not fixes or (len(fixes) == len(plan.preparations) and not plan.rewrites):
+        if not fixes or only_fixes_sizes(plan):
             yield self.place.original, self.trials
             return
         fixed = {name for one in fixes for name in one.sizes}

@@ -13,7 +13,7 @@ from ..measure.comparison import Speed
 if TYPE_CHECKING:
     from ..measure.bench import Bench
 
-__all__ = ["SpeedJudgement", "judge_speed", "speed_of"]
+__all__ = ["SpeedJudgement", "judge_speed", "only_fixes_sizes", "speed_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) ->
     gain = min(_gains(plan), default=None)
     if tuned:
         return SpeedJudgement(speed=speed, keep=True, reason=f"{unknown}, so what was measured of its parts decides")
-    if gain is None and all(isinstance(one, FixedSizes) for one in plan.preparations) and not plan.rewrites:
+    if gain is None and only_fixes_sizes(plan):
         return SpeedJudgement(
             speed=speed, keep=True, reason=f"{unknown}, and nothing but what was asked for is changed"
         )
@@ -62,6 +62,11 @@ def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) ->
         return SpeedJudgement(speed=speed, keep=False, reason=why)
     why = f"{unknown}, so the prediction decides, {gain:.1f}x at the least; more seconds would tell more"
     return SpeedJudgement(speed=speed, keep=True, reason=why)
+
+
+def only_fixes_sizes(plan: Plan) -> bool:
+    """Whether all that changes the graph is that its dimensions get sizes, as was asked for."""
+    return not plan.rewrites and all(isinstance(one, FixedSizes) for one in plan.preparations)
 
 
 def _gains(plan: Plan) -> Iterator[float]:
