@@ -98,6 +98,10 @@ def _shape(array: Array | None) -> tuple[int, ...]:
     return () if array is None else array.shape
 
 
+def _size(array: Array | None) -> int:
+    return math.prod(_shape(array))
+
+
 def _ints(array: Array | None) -> list[int]:
     """What an operand holds, exactly: sizes overflow in machine integers."""
     return [int(value) for value in np.asarray(array).reshape(-1)]
@@ -131,7 +135,7 @@ def _expanded(inputs: Operands, _: Mapping[str, Any]) -> int:
 
 
 def _tiled(inputs: Operands, _: Mapping[str, Any]) -> int:
-    return math.prod(_shape(inputs[0])) * math.prod(_ints(inputs[1]))
+    return _size(inputs[0]) * math.prod(_ints(inputs[1]))
 
 
 def _range(inputs: Operands, _: Mapping[str, Any]) -> int:
@@ -140,7 +144,7 @@ def _range(inputs: Operands, _: Mapping[str, Any]) -> int:
 
 
 def _one_hot(inputs: Operands, _: Mapping[str, Any]) -> int:
-    return math.prod(_shape(inputs[0])) * _ints(inputs[1])[0]
+    return _size(inputs[0]) * _ints(inputs[1])[0]
 
 
 def _padded(inputs: Operands, attributes: Mapping[str, Any]) -> int:
@@ -154,8 +158,8 @@ def _padded(inputs: Operands, attributes: Mapping[str, Any]) -> int:
 
 
 def _gathered(inputs: Operands, attributes: Mapping[str, Any]) -> int:
-    shape = _shape(inputs[0])
-    return math.prod(_shape(inputs[0])) // max(1, shape[int(attributes.get("axis", 0))]) * math.prod(_shape(inputs[1]))
+    along = _shape(inputs[0])[int(attributes.get("axis", 0))]
+    return _size(inputs[0]) // max(1, along) * _size(inputs[1])
 
 
 def _gathered_nd(inputs: Operands, attributes: Mapping[str, Any]) -> int:

@@ -141,7 +141,8 @@ class Constants:
     def read(self, value: ir.Value) -> npt.NDArray[Any]:
         """What a constant holds. Raises ModelError naming the node that cannot be folded."""
         done: dict[ir.Value, npt.NDArray[Any]] = {}
-        budget, spent = self._budget(value), 0.0
+        budget: FoldingBudget | None = None  # asked for by the first operator: most constants are read as they are
+        spent = 0.0
         readers = self._readers(value)
         stack = [value]
         while stack:
@@ -157,6 +158,7 @@ class Constants:
                 stack.extend(missing)
             else:
                 held = [None if v is None else done[v] for v in node.inputs]
+                budget = budget or self._budget(value)
                 spent += _afforded(node, held, budget, spent)
                 done.update(zip(node.outputs, self.fold(node, held), strict=False))
                 for source in {v for v in node.inputs if v is not None}:
