@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -110,9 +110,7 @@ def cells_of(view: RuleView, x: Interval | None) -> RecurrentCells | None:
         return None
     zero: Bools = np.zeros((count, hidden), bool)
     found = RecurrentCells(view, count, hidden, shape[2], functions, zero)
-    return RecurrentCells(
-        view, count, hidden, shape[2], functions, np.stack([_zero(found, way, x) for way in range(count)])
-    )
+    return replace(found, zero=np.stack([_zero(found, way, x) for way in range(count)]))
 
 
 def _functions(view: RuleView, count: int) -> tuple[tuple[str, ...], ...] | None:

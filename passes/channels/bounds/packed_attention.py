@@ -54,17 +54,14 @@ def packed_heads(view: RuleView) -> PackedHeads | None:
         return None
     if any(value.uses() or value.is_graph_output() for value in node.outputs[1:]):
         return None
-    found = {"Attention": _own_product, "GroupQueryAttention": _one_operand}.get(node.op_type, _none)(view)
+    read = {"Attention": _own_product, "GroupQueryAttention": _one_operand}.get(node.op_type)
+    found = None if read is None else read(view)
     if found is None or min(found.queries, found.keys) < 1 or found.queries % found.keys:
         return None
     counts = found.queries, found.keys, found.keys
     return (
         found if all(width and not width % count for width, count in zip(found.widths, counts, strict=True)) else None
     )
-
-
-def _none(view: RuleView) -> PackedHeads | None:
-    return None
 
 
 def _own_product(view: RuleView) -> PackedHeads | None:
