@@ -4,68 +4,26 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import onnx
 import onnx_ir
 import oracles
 import pytest
-from annealable import network
-from digraphs import EXAMPLE, TABLE_A2
+from digraphs import TABLE_A2
+from shell import FAST, FORCE, W, files, model_of
 
 import scission
 from scission import Plan
-from scission.models.matrix import weight
-from scission.runtime.cli import app as cli
 from scission.runtime.cli.common import given, terminal
 from scission.runtime.pipeline import attempt
 from scission.runtime.pipeline import plan as planning
 from scission.runtime.weights import states
 
-W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
 COMMANDS = (
     *("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain"),
     *("structure", "cover", "diff", "report"),
 )
 
 
-def model_of(matrix, name="MatMul[0]"):
-    nodes = [("MatMul", ["x", "W"], ["y"], {"name": name})]
-    return oracles.graph(nodes, {"x": ["m", 48]}, {"y": ["m", 48]}, {"W": matrix})
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder with a model, its plan, and the model split."""
-    monkeypatch.chdir(tmp_path)
-    model = model_of(W)
-    plan = scission.plan(model, force=True, provider="cpu")
-    onnx.save(model, "in.onnx")
-    onnx.save(model_of(W + W), "other.onnx")
-    onnx.save(scission.apply(model, plan), "split.onnx")
-    (tmp_path / "plan.json").write_text(plan.dumps())
-    np.save("w.npy", W[:30])
-    np.save("example.npy", EXAMPLE)
-    return tmp_path
-
-
-@pytest.fixture
-def scission_cli(monkeypatch, capfd):
-    """Run one command line; returns (exit status, stdout, stderr)."""
-
-    def call(line):
-        monkeypatch.setattr(sys, "argv", ["scission", *line.split()])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            status = exit_.code or 0
-        return status, *capfd.readouterr()
-
-    return call
-
-
-FAST = "--provider cpu --threads 1"
-FORCE = f"{FAST} --force --no-bench"
 FINE = [
     f"optimize in.onnx new.onnx {FORCE}",
     f"optimize in.onnx new.onnx {FAST}",
@@ -93,10 +51,6 @@ FINE = [
     f"report in.onnx -o new.html {FAST}",
     f"report in.onnx split.onnx -o new.html --plan plan.json {FAST} --rows 2 --seconds 0.01",
 ]
-
-
-def files(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("line", FINE)
@@ -443,175 +397,6 @@ def test_progress_is_shown_on_a_terminal_only(monkeypatch):
         assert progress is None
     with terminal.progress_bar(quiet=False) as progress:
         progress(1, 2, "node")
-
-
-@pytest.fixture
-def noisy(folder):
-    """A model with blocks planted in noise, inputs, labels, and its weights as they were."""
-    rng = np.random.default_rng(0)
-    model, weights, _ = network(rng, (64, 96, 64), signal=8.0)
-    onnx.save(model, folder / "noisy.onnx")
-    x = rng.standard_normal((40, 64)).astype(np.float32)
-    np.savez(folder / "calib.npz", x=x)
-    np.save(folder / "labels.npy", (np.maximum(x @ weights[0], 0) @ weights[1]).argmax(1))
-    np.savez(folder / "start.npz", **{f"W{index}": np.where(w > 0.5, 0, w) for index, w in enumerate(weights)})
-    return folder
-
-
-SIGMA = "--init normal:0.05"
-ANNEALING = [
-    f"sweep noisy.onnx --data calib.npz {SIGMA} --levels 0.1,1e-6 --plot new.png -o new.json",
-    f"sweep noisy.onnx --data calib.npz --labels labels.npy --metric argmax {SIGMA} --anneal blocks --all",
-    "sweep noisy.onnx --data calib.npz --anneal update --initial start.npz --max-drop cosine<=0.5",
-    "sweep noisy.onnx --data calib.npz --levels 0.01 --literal --correction none --no-explain",
-    f"plan noisy.onnx --anneal blocks {SIGMA} --force -o new.json",
-    f"plan noisy.onnx --anneal neyman --literal {SIGMA}",
-    f"plan noisy.onnx --anneal walk --axis outputs --accept-null {SIGMA}",
-    f"optimize noisy.onnx --dry-run --anneal blocks {SIGMA}",
-    f"optimize noisy.onnx new.onnx --anneal blocks {SIGMA} --data calib.npz --max-drop cosine<=0.5 {FORCE}",
-    f"optimize noisy.onnx new.onnx --anneal blocks {SIGMA} --data calib.npz --max-drop cosine<=1e-9 {FAST}",
-]
-
-
-@pytest.mark.parametrize("line", ANNEALING)
-def test_annealing_works_and_says_so(line, noisy, scission_cli):
-    before = files(noisy)
-    status, out, err = scission_cli(line)
-    assert (status, err) == (0, "") and out.strip()
-    new = files(noisy).keys() - before.keys()
-    assert new == {word for word in line.split() if word.startswith("new.")}
-    if "new.onnx" in new:
-        same = (noisy / "new.onnx").read_bytes() == before["noisy.onnx"]
-        assert same is ("nothing was annealed" in out) is ("1e-9" in line)
-
-
-@pytest.mark.parametrize("line", ANNEALING)
-def test_annealing_as_json(line, noisy, scission_cli):
-    status, out, err = scission_cli(f"{line} --json")
-    data = json.loads(out, parse_constant=pytest.fail)
-    assert (status, err) == (0, "") and data
-    if line.startswith("sweep") and "new.json" in line:
-        assert json.loads((noisy / "new.json").read_text())["levels"] == data["levels"] and len(data["levels"]) == 2
-    if line.startswith("plan") and "blocks" in line:
-        assert [one["node"] for one in data["annealing"]] == ["l0", "l1"]
-
-
-def test_an_annealing_plan_is_carried_out_and_rolled_back(noisy, scission_cli):
-    scission_cli(f"plan noisy.onnx --anneal blocks {SIGMA} --force -o new.json --quiet")
-    assert "2 annealed" in scission_cli("apply noisy.onnx new.json new.onnx")[1]
-    assert not scission.check("noisy.onnx", "new.onnx").equal
-    scission_cli("apply noisy.onnx new.json back.onnx --restore l0 --restore l1 --quiet")
-    assert (noisy / "back.onnx").read_bytes() == (noisy / "noisy.onnx").read_bytes()
-    status, _, err = scission_cli("apply noisy.onnx new.json other.onnx --restore nobody --overwrite")
-    assert status == 2 and "nobody" in err
-
-
-WRONG_ANNEALING = [
-    ("sweep noisy.onnx", "--data"),
-    ("sweep noisy.onnx --data calib.npz --levels 0.1,2", "--levels"),
-    ("sweep noisy.onnx --data calib.npz --anneal magic", "magic"),
-    ("sweep noisy.onnx --data calib.npz --correction holm", "holm"),
-    ("sweep noisy.onnx --data calib.npz --alpha 1", "--alpha"),
-    ("sweep noisy.onnx --data nope.npz", "nope.npz"),
-    ("sweep noisy.onnx --data noisy.onnx", "noisy.onnx"),
-    ("sweep nope.onnx --data calib.npz", "nope.onnx"),
-    ("sweep noisy.onnx --data start.npz", "start.npz"),
-    ("sweep noisy.onnx --data calib.npz --metric argmax --labels calib.npz", "labels"),
-    ("sweep noisy.onnx --data calib.npz --metric beauty", "beauty"),
-    ("sweep noisy.onnx --data calib.npz --metric perplexity", "labels"),
-    ("sweep noisy.onnx --data calib.npz --metric python:nope.fn", "nope"),
-    ("sweep noisy.onnx --data calib.npz --max-drop argmax", "argmax"),
-    ("sweep noisy.onnx --data calib.npz --init xavier", "xavier"),
-    ("sweep noisy.onnx --data calib.npz --init like:nobody", "nobody"),
-    ("sweep noisy.onnx --data calib.npz --init bert --initial start.npz", "one of them"),
-    ("sweep noisy.onnx --data calib.npz --initial nope.pt", "nope.pt"),
-    ("sweep noisy.onnx --data calib.npz --anneal update", "--initial"),
-    ("sweep noisy.onnx --data calib.npz --anneal support --init bert", "bounded"),
-    ("sweep noisy.onnx --data calib.npz --plot new.pdf", "new.pdf"),
-    ("sweep noisy.onnx --data calib.npz -o calib.npz --overwrite", "is the input itself"),
-    ("sweep noisy.onnx --data calib.npz -o start.npz --custom-ops start.npz --overwrite", "is the input itself"),
-    ("sweep noisy.onnx --data calib.npz -o plan.json", "exists already"),
-    ("optimize noisy.onnx new.onnx --anneal blocks", "annealing is lossy"),
-    ("optimize noisy.onnx new.onnx --anneal blocks --data calib.npz", "annealing is lossy"),
-    ("optimize noisy.onnx new.onnx --data calib.npz", "--anneal"),
-    ("optimize noisy.onnx new.onnx --init bert", "--anneal"),
-    (
-        "optimize noisy.onnx new.onnx --anneal neyman --refit --literal",
-        "choose one",
-    ),
-    ("optimize noisy.onnx calib.npz --anneal blocks --data calib.npz --max-drop cosine<=1 --overwrite", "input itself"),
-    ("optimize noisy.onnx new.onnx --anneal blocks --data calib.npz --max-drop cosine", "cosine"),
-    ("plan noisy.onnx --literal", "--anneal"),
-    ("plan noisy.onnx --anneal blocks --literal", "means nothing to the method"),
-    ("plan noisy.onnx --anneal blocks --accept-null", "means nothing to the method"),
-    ("sweep noisy.onnx --data calib.npz --anneal neyman --axis outputs", "means nothing to the method"),
-    ("plan noisy.onnx --anneal walk --axis rows", "--axis"),
-    ("plan noisy.onnx --accept-null", "--anneal"),
-    ("plan noisy.onnx --anneal update --alpha 0.1 --initial start.npz", "means nothing to the method"),
-    ("plan noisy.onnx --anneal neyman --drop-residual", "means nothing to the method"),
-    ("sweep noisy.onnx --data calib.npz --metric argmax --max-drop cosine<=0.1", "--max-drop"),
-    ("plan noisy.onnx --anneal support", "--init"),
-]
-
-
-@pytest.mark.parametrize(("line", "word"), WRONG_ANNEALING)
-def test_wrong_annealing_is_status_2(line, word, noisy, scission_cli):
-    before = files(noisy)
-    status, out, err = scission_cli(line)
-    assert (status, out) == (2, "") and word in err and files(noisy) == before
-
-
-def test_a_page_is_never_written_over_the_data_of_a_model(scission_cli, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    model = model_of(W)
-    onnx.save(model, "e.onnx", save_as_external_data=True, location="e.bin", size_threshold=0)
-    onnx.save(model_of(W), "in.onnx")
-    before = (tmp_path / "e.bin").read_bytes()
-    (tmp_path / "seen").mkdir()
-    for name in ("e.onnx", "e.bin"):  # as in a cache: links, of which the folder of the data knows nothing
-        (tmp_path / "seen" / name).symlink_to(tmp_path / name)
-    for line in (
-        "plan seen/e.onnx -o e.bin",
-        "diff in.onnx e.onnx --html e.bin",
-        "report e.onnx -o e.bin",
-        "report in.onnx e.onnx -o e.bin --no-check --no-bench",
-    ):
-        status, _, err = scission_cli(f"{line} --overwrite")
-        assert status == 2 and "e.bin: holds the weights of e.onnx" in err
-        assert (tmp_path / "e.bin").read_bytes() == before
-
-
-def test_nothing_is_written_over_data_that_only_links_lead_to(scission_cli, tmp_path, monkeypatch):
-    """The folder of the data holds no model: only what was given tells that it is read."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "blobs").mkdir()
-    (tmp_path / "seen").mkdir()
-    onnx.save(model_of(W), "in.onnx")
-    onnx.save(model_of(W), "seen/e.onnx", save_as_external_data=True, location="e.bin", size_threshold=0)
-    blob = tmp_path / "blobs" / "b.png"
-    for name, real in (("e.bin", blob), ("e.onnx", tmp_path / "blobs" / "m")):
-        (tmp_path / "seen" / name).rename(real)
-        (tmp_path / "seen" / name).symlink_to(real)
-    np.savez("calib.npz", x=np.zeros((2, len(W)), np.float32))
-    before = blob.read_bytes()
-    for line in (
-        "plan seen/e.onnx -o blobs/b.png",
-        "plan in.onnx --anneal update --initial seen/e.onnx -o blobs/b.png",
-        "optimize in.onnx blobs/b.png --anneal update --initial seen/e.onnx --data calib.npz --max-drop cosine<=0.1",
-        "sweep seen/e.onnx --data calib.npz -o blobs/b.png",
-        "sweep seen/e.onnx --data calib.npz --plot blobs/b.png",
-        "sweep in.onnx --data calib.npz --anneal update --initial seen/e.onnx -o blobs/b.png",
-    ):
-        status, _, err = scission_cli(f"{line} --overwrite")
-        assert status == 2 and "blobs/b.png: is the input itself" in err, (line, err)
-        assert blob.read_bytes() == before and not blob.is_symlink()
-
-
-def test_a_plan_that_cannot_be_written_is_not_computed(folder, scission_cli, monkeypatch):
-    monkeypatch.setattr(planning, "plan", lambda *_, **__: pytest.fail("it was computed"))
-    for output, why in (("plan.json", "exists already"), ("nowhere/p.json", "its folder does not exist")):
-        status, _, err = scission_cli(f"plan in.onnx -o {output}")
-        assert status == 2 and why in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["structure", "cover"])

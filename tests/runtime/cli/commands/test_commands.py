@@ -1,0 +1,61 @@
+"""No command writes over what it reads, or computes what it cannot write."""
+
+import numpy as np
+import onnx
+import pytest
+from shell import W, model_of
+
+from scission.runtime.pipeline import plan as planning
+
+
+def test_a_page_is_never_written_over_the_data_of_a_model(scission_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = model_of(W)
+    onnx.save(model, "e.onnx", save_as_external_data=True, location="e.bin", size_threshold=0)
+    onnx.save(model_of(W), "in.onnx")
+    before = (tmp_path / "e.bin").read_bytes()
+    (tmp_path / "seen").mkdir()
+    for name in ("e.onnx", "e.bin"):  # as in a cache: links, of which the folder of the data knows nothing
+        (tmp_path / "seen" / name).symlink_to(tmp_path / name)
+    for line in (
+        "plan seen/e.onnx -o e.bin",
+        "diff in.onnx e.onnx --html e.bin",
+        "report e.onnx -o e.bin",
+        "report in.onnx e.onnx -o e.bin --no-check --no-bench",
+    ):
+        status, _, err = scission_cli(f"{line} --overwrite")
+        assert status == 2 and "e.bin: holds the weights of e.onnx" in err
+        assert (tmp_path / "e.bin").read_bytes() == before
+
+
+def test_nothing_is_written_over_data_that_only_links_lead_to(scission_cli, tmp_path, monkeypatch):
+    """The folder of the data holds no model: only what was given tells that it is read."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "seen").mkdir()
+    onnx.save(model_of(W), "in.onnx")
+    onnx.save(model_of(W), "seen/e.onnx", save_as_external_data=True, location="e.bin", size_threshold=0)
+    blob = tmp_path / "blobs" / "b.png"
+    for name, real in (("e.bin", blob), ("e.onnx", tmp_path / "blobs" / "m")):
+        (tmp_path / "seen" / name).rename(real)
+        (tmp_path / "seen" / name).symlink_to(real)
+    np.savez("calib.npz", x=np.zeros((2, len(W)), np.float32))
+    before = blob.read_bytes()
+    for line in (
+        "plan seen/e.onnx -o blobs/b.png",
+        "plan in.onnx --anneal update --initial seen/e.onnx -o blobs/b.png",
+        "optimize in.onnx blobs/b.png --anneal update --initial seen/e.onnx --data calib.npz --max-drop cosine<=0.1",
+        "sweep seen/e.onnx --data calib.npz -o blobs/b.png",
+        "sweep seen/e.onnx --data calib.npz --plot blobs/b.png",
+        "sweep in.onnx --data calib.npz --anneal update --initial seen/e.onnx -o blobs/b.png",
+    ):
+        status, _, err = scission_cli(f"{line} --overwrite")
+        assert status == 2 and "blobs/b.png: is the input itself" in err, (line, err)
+        assert blob.read_bytes() == before and not blob.is_symlink()
+
+
+def test_a_plan_that_cannot_be_written_is_not_computed(folder, scission_cli, monkeypatch):
+    monkeypatch.setattr(planning, "plan", lambda *_, **__: pytest.fail("it was computed"))
+    for output, why in (("plan.json", "exists already"), ("nowhere/p.json", "its folder does not exist")):
+        status, _, err = scission_cli(f"plan in.onnx -o {output}")
+        assert status == 2 and why in err and err.count("\n") == 1

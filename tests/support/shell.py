@@ -1,0 +1,19 @@
+"""What tests of the command line type, and the model that they type it about."""
+
+import numpy as np
+import oracles
+
+from scission.models.matrix import weight
+
+W, _ = weight(np.random.default_rng(0), [(12, 12)] * 4)
+FAST = "--provider cpu --threads 1"
+FORCE = f"{FAST} --force --no-bench"
+
+
+def model_of(matrix, name="MatMul[0]"):
+    nodes = [("MatMul", ["x", "W"], ["y"], {"name": name})]
+    return oracles.graph(nodes, {"x": ["m", 48]}, {"y": ["m", 48]}, {"W": matrix})
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
