@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy.typing as npt
@@ -66,7 +67,7 @@ class LinearLowering(Lowering[Linear, Decomposition, int, Emitter, ir.Value], Pr
         """Predicted seconds of the linear as it is."""
         itemsize = int(linear.dtype.itemsize)
         window = window_seconds([linear.shape], linear.taps, rows, itemsize, prices)
-        picked = picked_seconds(linear, math.prod(linear.shape), rows, prices)
+        picked = picked_seconds(linear, [linear.shape], rows, prices)
         return dense_seconds(linear.shape, rows, itemsize, prices) + window + picked
 
     def index_bytes(self, found: Decomposition) -> int:
@@ -86,12 +87,12 @@ class LinearLowering(Lowering[Linear, Decomposition, int, Emitter, ir.Value], Pr
         """
 
 
-def picked_seconds(linear: Linear, entries: int, rows: int, prices: Prices) -> float:
-    """Seconds to copy matrices of so many entries out of a stack, one for each entry that is picked at run time."""
+def picked_seconds(linear: Linear, shapes: Iterable[tuple[int, int]], rows: int, prices: Prices) -> float:
+    """Seconds to copy matrices of these shapes out of stacks, one of each for each entry that is picked at run time."""
     if linear.picked is None:
         return 0.0
     each = linear.rows_of_one
-    copied = rows / each * entries
+    copied = rows / each * sum(map(math.prod, shapes))
     fits = copied * linear.dtype.itemsize <= prices.llc_bytes
     return copied * (prices.copy_s if fits else prices.copy_uncached_s) * prices.moved(int(linear.dtype.itemsize))
 

@@ -9,7 +9,6 @@ are computed by the operator itself, with which strides and pads stay.
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -76,10 +75,11 @@ class Scatter(LinearLowering):
             added = sum(block.outputs.size for block in found.blocks) * rows
             seconds += (len(found.blocks) + ZERO_NODES) * prices.node_s
             seconds += added * prices.scatter_add_s * prices.moved(itemsize)
-        seconds += window_seconds([block.shape for block in found.blocks], linear.taps, rows, itemsize, prices)
+        shapes = [block.shape for block in found.blocks]
+        seconds += window_seconds(shapes, linear.taps, rows, itemsize, prices)
         if linear.slices and linear.layout.kind != "conv":  # gathered element by element
             ends = sum(block.inputs.size for block in found.blocks if not is_run(block.inputs)) + N
-            picked = picked_seconds(linear, sum(math.prod(block.shape) for block in found.blocks), rows, prices)
+            picked = picked_seconds(linear, shapes, rows, prices)
             return seconds + permutation_seconds([ends], rows, itemsize, prices) + picked
         return seconds + boundary_seconds(found.shape, linear.layout.boundary_transposes, rows, itemsize, prices)
 

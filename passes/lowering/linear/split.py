@@ -6,7 +6,6 @@ work, no change of layout.
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 from ....ir.graph.constants import Constants
@@ -54,8 +53,9 @@ class Split(LinearLowering):
         K = found.shape[0]
         inside = copy_seconds(K, rows, itemsize, prices)
         seconds = blocks_seconds(found, rows, itemsize, prices, features_first=False)
-        seconds += window_seconds([block.shape for block in found.blocks], linear.taps, rows, itemsize, prices)
-        seconds += picked_seconds(linear, sum(math.prod(block.shape) for block in found.blocks), rows, prices)
+        shapes = [block.shape for block in found.blocks]
+        seconds += window_seconds(shapes, linear.taps, rows, itemsize, prices)
+        seconds += picked_seconds(linear, shapes, rows, prices)
         read = sum(block.inputs.size for block in found.blocks)
         if is_contiguous(found):
             return seconds + prices.node_s + len(found.blocks) * piece_seconds(rows, prices) + read * inside
