@@ -65,16 +65,16 @@ def find_branches(
             continue
         site = site_of(scope, constants)
         if site is not None:
-            found += _found(site, _Finder(site, scope, activations, target))
+            found += _found(_Finder(site, scope, activations, target))
     return tuple(found)
 
 
-def _found(site: BranchSite, finder: _Finder) -> list[MergedBranches | Refused]:
+def _found(finder: _Finder) -> list[MergedBranches | Refused]:
     """What is found in one graph."""
     taken: set[ir.Node] = set()
     found: list[MergedBranches | Refused] = []
     refused: list[Refused] = []
-    for start in _starts(site):
+    for start in _starts(finder.site):
         if len(start) < FEWEST or not taken.isdisjoint(start):
             continue
         best = finder.best(start, taken)

@@ -142,20 +142,19 @@ class _Work:
         if values in self.known:
             return self.known[values]
         if len(set(present)) == 1:
-            producer = present[0].producer()
-            early = producer is None or self.site.positions.get(producer, -1) < self.first
-            return Packed(present, "same", present[0]) if early else None
+            return Packed(present, "same", present[0]) if self._is_before(present[0]) else None
         pieces = [self.site.piece(value) for value in present]
-        if not of_one_root(pieces) or not self._before([piece for piece in pieces if piece is not None]):
+        cut = [piece for piece in pieces if piece is not None]
+        if not of_one_root(pieces) or not self._is_before(cut[0].root):
             return None
-        found = entered(pack, present, [piece for piece in pieces if piece is not None])
+        found = entered(pack, present, cut)
         if found is not None:
             self.known[values] = found
         return found
 
-    def _before(self, pieces: Sequence[CutOut]) -> bool:
-        """Whether the value that pieces are cut out of is there before all branches begin."""
-        producer = pieces[0].root.producer()
+    def _is_before(self, value: ir.Value) -> bool:
+        """Whether a value is there before all branches begin."""
+        producer = value.producer()
         return producer is None or self.site.positions.get(producer, -1) < self.first
 
     def _learn(self, pack: Pack, packed: Packed) -> None:
