@@ -11,6 +11,7 @@ from typing import Any
 
 from ...ir.findings.touched import Change, Shape, Touched
 from ...ir.graph.linear import scopes
+from ...ir.graph.node import GRAPHS
 from ...ir.graph.shapes import infer_shapes, shape_of
 from ...ir.graph.sizes import extent
 from ...ir.onnx_ir import onnx_ir as ir
@@ -51,17 +52,18 @@ def _touched(model: ir.Model, preparations: Sequence[Preparation], address: str)
         found = tuple(kind)
         left = prepared(before, found)
         infer_shapes(left)  # what it says of values that were cut is of those before
-        if len(found) > 1 and _difference(node, _marked(left)) is not None:  # which of them?
+        after = _marked(left)
+        told = _difference(node, after)
+        if len(found) > 1 and told is not None:  # which of them?
             for one in found:
                 then = _marked(prepared(before, (one,)))
-                if (told := _difference(node, then)) is not None:
-                    yield Touched(by=one, gone=then is None, changes=told)
-        elif (told := _difference(node, _marked(left))) is not None:
-            yield Touched(by=found[0], gone=_marked(left) is None, changes=told)
-        before, after = left, _marked(left)
+                if (own := _difference(node, then)) is not None:
+                    yield Touched(by=one, gone=then is None, changes=own)
+        elif told is not None:
+            yield Touched(by=found[0], gone=after is None, changes=told)
         if after is None:
             return
-        node = after
+        before, node = left, after
 
 
 def _nodes(model: ir.Model) -> dict[str, ir.Node]:
@@ -93,7 +95,7 @@ def _constants(before: ir.Node, after: ir.Node) -> Iterator[Change]:
 def _attributes(before: ir.Node, after: ir.Node) -> Iterator[Change]:
     for name in sorted(before.attributes.keys() | after.attributes.keys()):
         one, other = before.attributes.get(name), after.attributes.get(name)
-        if one is None or other is None or (str(one.value) != str(other.value) and not _holds_graphs(one)):
+        if one is None or other is None or (str(one.value) != str(other.value) and one.type not in GRAPHS):
             yield Change(what="attribute", name=name)
 
 
@@ -118,7 +120,3 @@ def _shape(value: ir.Value | None) -> Shape:
     held = value.const_value
     shape: Any = held.shape if held is not None else shape_of(value)
     return None if shape is None else tuple(map(extent, shape))
-
-
-def _holds_graphs(attribute: ir.Attr) -> bool:
-    return attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
