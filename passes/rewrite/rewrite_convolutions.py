@@ -76,14 +76,7 @@ def _transform(one: Fourier, emitter: Emitter) -> None:
     result = emitter.one("Transpose", [result], "parts", perm=[0, 2, 1])
     # No -1, which would be ambiguous without any signals.
     result = emitter.one("Reshape", [result, emitter.integers([0, 0, one.bins, 2], "parts")], "parts")
-    graph = one.node.graph
-    assert graph is not None
-    graph.insert_before(one.node, emitter.nodes)
-    old = one.node.outputs[0]
-    inherit(result, old)
-    result.name, result.type, result.shape, old.name = old.name, old.type, old.shape, None
-    ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)
-    graph.remove(one.node, safe=True)
+    _put(result, [one.node], emitter)
 
 
 def _crop(one: SmallerWindow, emitter: Emitter) -> None:
@@ -131,16 +124,22 @@ def _move_inside(one: LateBias, emitter: Emitter) -> None:
 
 def _as_operator(one: HardSigmoid, emitter: Emitter) -> None:
     """A hard sigmoid as one operator, times what it is taken of where it was."""
-    graph, old = one.node.graph, one.node.outputs[0]
-    assert graph is not None
     result = emitter.one("HardSigmoid", [one.source], "sigmoid", alpha=1 / one.height, beta=one.added / one.height)
     if one.times is not None:
         result = emitter.one("Mul", [one.source, result], "sigmoid")
-    graph.insert_before(one.node, emitter.nodes)
+    _put(result, one.nodes, emitter)
+
+
+def _put(result: ir.Value, nodes: Sequence[ir.Node], emitter: Emitter) -> None:
+    """What was emitted in the place of some nodes, in order: its result is called as that of the last of them was."""
+    last = nodes[-1]
+    graph, old = last.graph, last.outputs[0]
+    assert graph is not None
+    graph.insert_before(last, emitter.nodes)
     inherit(result, old)
     result.name, result.type, result.shape, old.name = old.name, old.type, old.shape, None
     ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)
-    graph.remove(one.nodes[::-1], safe=True)
+    graph.remove(nodes[::-1], safe=True)
 
 
 def _function_behind(node: ir.Node, function: ir.Node, constants: Constants, emitter: Emitter) -> None:
