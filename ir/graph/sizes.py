@@ -13,7 +13,7 @@ from ..onnx_ir import onnx_ir as ir
 
 __all__ = [
     *("DEFAULT_BATCH", "OTHERS", "UNNAMED", "Complete", "InputError", "Setting"),
-    *("extent", "input_dims", "open_dims", "require_known", "settings_at"),
+    *("extent", "input_dims", "named_dims", "open_dims", "require_known", "settings_at"),
 ]
 
 UNNAMED = ""  # in a mapping of sizes: every open dimension without a name
@@ -62,6 +62,15 @@ def extent(dim: int | ir.SymbolicDim) -> int | str | None:
     if isinstance(dim, int):
         return dim if dim >= 0 else None
     return dim.value
+
+
+def named_dims(shapes: Iterable[Dims]) -> list[str]:
+    """The names of open dimensions of some inputs, each once, in order.
+
+    >>> named_dims([("time", "batch", 8), ("batch", None, "")])
+    ['time', 'batch']
+    """
+    return list(dict.fromkeys(dim for shape in shapes for dim in shape if isinstance(dim, str) and dim))
 
 
 def open_dims(shapes: Iterable[Dims]) -> dict[str, int]:

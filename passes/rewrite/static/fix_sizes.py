@@ -9,7 +9,7 @@ from ....ir.graph.functions import inline
 from ....ir.graph.linear import scopes
 from ....ir.graph.operators import MEASURING, is_standard
 from ....ir.graph.shapes import Extents, Inference
-from ....ir.graph.sizes import InputError, extent, input_dims, require_known
+from ....ir.graph.sizes import InputError, extent, input_dims, named_dims, require_known
 from ....ir.io.tensors import graphs
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.plan import PlanError
@@ -25,7 +25,8 @@ __all__ = ["fix_sizes", "fixed"]
 def fix_sizes(model: ir.Model, wanted: Sequence[FixedSizes]) -> ir.Model:
     """A copy of the model with these sizes; raises PlanError where it has no such dimensions, or others are folded."""
     for one in wanted:
-        if missing := [name for name in one.sizes if name not in _named(model)]:
+        named = named_dims(input_dims(model))
+        if missing := [name for name in one.sizes if name not in named]:
             raise PlanError(f"no input has an open dimension {missing[0]!r}; make a new plan for this model")
         model, nodes = fixed(model, one.sizes)
         if nodes != one.nodes:
@@ -41,7 +42,7 @@ def fixed(model: ir.Model, sizes: Mapping[str, int]) -> tuple[ir.Model, tuple[st
     alone is a constant. Raises InputError for a name that no input has, for a size below 1, and where ONNX Runtime
     would take a shape that is measured for another one.
     """
-    require_known(_named(model), sizes)
+    require_known(named_dims(input_dims(model)), sizes)
     copy, _ = inline(model, ())
     before = Inference(copy).shapes()
     for value in copy.graph.inputs:
@@ -49,9 +50,8 @@ def fixed(model: ir.Model, sizes: Mapping[str, int]) -> tuple[ir.Model, tuple[st
             value.shape = ir.Shape([_sized(dim, sizes) for dim in value.shape])
     addresses = dict(next(scopes(copy)).addresses)
     _name(addresses, Names(copy))
-    gone = set(fold_shapes(copy))
+    gone, believed = fold_shapes(copy)
     copy.metadata_props[FIXED] = json.dumps({**_fixed_before(copy), **sizes})
-    believed = believed_shapes(copy)
     _require_alike(copy, before, believed_shapes(copy, others=True))
     _state(copy, believed, sizes)
     return copy, tuple(address for node, address in addresses.items() if node in gone)
@@ -72,11 +72,6 @@ def _require_alike(model: ir.Model, before: Mapping[ir.Value, Extents], believed
                 f"{node.name or node.op_type}: with these sizes ONNX Runtime takes {value.name!r} to be of shape "
                 f"{list(inferred[value])}, which is not certain, and its shape is read; leave a dimension of it open"
             )
-
-
-def _named(model: ir.Model) -> list[str]:
-    """The open dimensions of inputs that have a name."""
-    return list(dict.fromkeys(dim for shape in input_dims(model) for dim in shape if isinstance(dim, str) and dim))
 
 
 def _fixed_before(model: ir.Model) -> dict[str, object]:

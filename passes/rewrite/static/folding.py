@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ....ir.errors import ModelError
 from ....ir.graph.constants import Constants
+from ....ir.graph.node import NodeView
 from ....ir.graph.operators import FUNCTIONS_OF_SIZES, MEASURING, MOVING_SIZES, is_one_of, is_standard
 from ....ir.graph.shapes import Extents
 from ....ir.onnx_ir import onnx_ir as ir
@@ -38,17 +39,20 @@ KINDS = frozenset({np.dtype(kind) for kind in ("bool", "int32", "int64", "float3
 CASTS = frozenset(map(ir.DataType.from_numpy, KINDS))
 
 
-def fold_shapes(model: ir.Model) -> list[ir.Node]:
+def fold_shapes(model: ir.Model) -> tuple[set[ir.Node], dict[ir.Value, Extents]]:
     """Put constants in the place of whatever the main graph computes from known shapes alone; changes the model.
 
-    Returns the nodes that are gone. Outputs of the model stay computed.
+    Returns the nodes that are gone, and the shapes that are believed of what is left. Outputs of the model stay
+    computed.
     """
-    gone: list[ir.Node] = []
+    gone: set[ir.Node] = set()
     names = Names(model)
     made: set[ir.Value] = set()
-    while more := _Round(model, believed_shapes(model), Constants(model), made).fold(names):
-        gone += more
-    return gone
+    while True:
+        shapes, before = believed_shapes(model), len(made)
+        gone.update(_Round(model, shapes, Constants(model), made).fold(names))
+        if len(made) == before:
+            return gone, shapes
 
 
 @dataclass(slots=True, eq=False)
@@ -130,8 +134,9 @@ class _Round:
         if node.op_type == "Size":
             total = np.array(math.prod(first.tolist()), np.int64)
             return None if None in extents else (total, total)
-        start, end = (node.attributes[name].as_int() if name in node.attributes else None for name in ("start", "end"))
-        return first[start:end], second[start:end]
+        view = NodeView(node, self.constants)
+        asked = slice(view.attribute("start"), view.attribute("end"))
+        return first[asked], second[asked]
 
     def _computed(self, node: ir.Node) -> tuple[Array, Array] | None:
         """What an operator makes of what is held, None where it depends on more, or makes too much."""

@@ -14,7 +14,7 @@ from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Scope, scopes
 from ....ir.graph.operators import CONTROL_FLOW, MEASURING, READ_ON_CPU, SIZED_BY_DATA, is_standard
 from ....ir.graph.shapes import Extents, Inference
-from ....ir.graph.sizes import input_dims
+from ....ir.graph.sizes import input_dims, named_dims
 from ....ir.onnx_ir import onnx_ir as ir
 from .believed import extents_of
 
@@ -33,7 +33,7 @@ def recording_obstacles(model: ir.Model) -> tuple[RecordingObstacle, ...]:
     for scope in scopes(model):
         if scope.in_function or scope.path == "":
             found += [*_of_scope(scope, shapes, constants)]
-    names = dict.fromkeys(str(dim) for shape in input_dims(model) for dim in shape if isinstance(dim, str))
+    names = named_dims(input_dims(model))
     return (*found, *(RecordingObstacle(blocker=Blocker.OPEN_SIZE, node=name) for name in names))
 
 

@@ -1,6 +1,7 @@
 """What is folded computes the same on ONNX Runtime, with its own optimisations and without."""
 
 import numpy as np
+import oracles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,3 +66,23 @@ def test_sizes_of_no_input_are_refused():
         fixed(model, {"rows": 3})
     with pytest.raises(scission.InputError, match="at least 1"):
         fixed(model, {"batch": 0})
+
+
+def test_what_follows_from_a_shape_that_is_an_output_is_folded_too():
+    """Nothing goes where that becomes a constant for its readers, and what they make has a known shape all the same."""
+    nodes = [
+        ("Shape", ["x"], ["shape"]),
+        ("Div", ["shape", "halves"], ["half"]),
+        ("Mul", ["half", "twice"], ["target"]),
+        ("Reshape", ["x", "target"], ["pairs"]),
+        ("Shape", ["pairs"], ["y"]),
+        ("Reshape", ["x", "y"], ["told"]),
+    ]
+    held = {"halves": np.array([2, 1]), "twice": np.array([1, 2])}
+    model = oracles.graph(nodes, {"x": ["n", 4]}, {"target": [2], "told": None}, held)
+    changed, gone = fixed(load(model).graph, {"n": 6})
+    assert len(gone) == 1 and sum(node.op_type == "Shape" for node in changed.graph) == 1
+    feeds = {"x": np.zeros((6, 4), np.int64)}
+    for one in (model, ir.to_proto(changed)):
+        target, told = oracles.run(one, feeds)
+        assert target.tolist() == [3, 8] and told.shape == (3, 8)
