@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -73,7 +73,30 @@ def _asked(view: RuleView) -> Extents:
                 extents[-place] = int(number)
     elif view.node.op_type == "Flatten" and view.attribute("axis", 1) in (-1, view.rank(0) - 1) and len(extents) == 2:
         extents[-1] = view.extents(0)[-1] if extents[-1] is None else extents[-1]
-    return tuple(extents)
+    return _computed(view, extents) if view.node.op_type == "Reshape" else tuple(extents)
+
+
+def _computed(view: RuleView, extents: Sequence[Extent]) -> Extents:
+    """The extents of a Reshape's result, with those that its operand takes from the extents of values.
+
+    Inference knows none where an operator stands before that is not of ONNX, whose extents are learned. A name may turn
+    out to be 0, which copies what stands at its place: it counts where that is the same.
+    """
+    target = view.operand(1)
+    wanted = None if target is None else computed_extents(target, view.sizes)
+    if wanted is None or len(wanted) != len(extents):
+        return tuple(extents)
+    before, copies = view.extents(0), not view.attribute("allowzero", 0)
+
+    def taken(place: int, own: Extent) -> bool:
+        if isinstance(own, int):
+            return own > 0
+        return own is not None and (not copies or place >= len(before) or before[place] == own)
+
+    ends = zip(wanted, extents, strict=True)
+    return tuple(
+        own if not isinstance(extent, int) and taken(place, own) else extent for place, (own, extent) in enumerate(ends)
+    )
 
 
 def _expand(view: RuleView) -> AxisRule:

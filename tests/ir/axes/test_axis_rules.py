@@ -185,6 +185,39 @@ def test_a_shape_put_together_at_run_time_tells_its_last_extent():
     assert reshaped([node("Concat", "any four", "s", axis=0)], numbers) == [[2, 1]]
 
 
+TARGETS = {
+    "into heads": ("b s two", {}, ("b", "s", 2, 2)),
+    "one is left over": ("b s any pair", {}, ("b", "s", 2, 2)),
+    "turned": ("s b four", {}, (None, None, 4)),  # where s is 0, it copies b
+    "turned, zeros are zeros": ("s b four", {"allowzero": 1}, ("s", "b", 4)),
+    "behind all": ("one one one b s four", {}, (1, 1, 1, "b", "s", 4)),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_sizes_behind_a_fused_operator_tell_what_a_reshape_makes(name):
+    target, attributes, told = TARGETS[name]
+    numbers = {"zero": ints(0), "first": ints(1), "one": ints(1), "any": ints(-1), "four": ints(4)}
+    numbers |= {"pair": ints(2), "two": ints(2, 2)}
+    numbers["numbers"] = np.ones(4, np.float32)  # ONNX infers the type of what is made from it, no shape
+    sized = [node("Shape", "g", "all"), node("Gather", "all zero", "b"), node("Gather", "all first", "s")]
+    last = node("Reshape", "g target", "y", **attributes)
+    before = [node("FastGelu", "x", "f", domain=MS), node("Add", "numbers f", "g")]
+    nodes = [*before, *sized, node("Concat", target, "target", axis=0), last]
+    proto = model(nodes, DYNAMIC, ["y"], numbers, domains=[MS])
+    graph = load(proto).graph
+    infer_shapes(graph)
+    sizes = Sizes(Constants(graph))
+    for here in graph.graph:
+        axis_groups(here, sizes)
+    made = sizes.of(graph.graph.outputs[0])
+    assert tuple(extent if extent in (*told, "b", "s") else None for extent in made) == told
+    for b, s in ((3, 2), (1, 5)):
+        there = oracles.run(proto, {"x": np.ones((b, s, 4), np.float32)})[0].shape
+        named = {"b": b, "s": s}
+        assert all(known is None or named.get(known, known) == is_ for known, is_ in zip(told, there, strict=True))
+
+
 def test_fused_operators_tell_what_onnx_does_not_infer():
     nodes = [
         node("FusedMatMul", "x w", "h", domain=MS),
