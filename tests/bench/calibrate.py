@@ -30,6 +30,7 @@ import onnx
 import recurrent
 from cost import linear_of, lowered, model, race
 from scipy.optimize import least_squares
+from ways import Predictor as CardPredictor
 from ways import by_case, read
 
 import scission
@@ -239,10 +240,11 @@ def calibrate_cuda(source: Path | None, keep: Path | None, minutes: float) -> Pr
         print(f"measured, kept in {path}")
     card = json.loads(path.read_text())
     cases, nodes = by_case(read(path)), cuda_prices.nodes_of(path)
-    print(f"as they are, of {now.card}: {cuda_prices.quality(cases, now)}", flush=True)
-    found = cuda_prices.fit(cases, nodes, now)
+    predictor = CardPredictor(cases, "gelu")
+    print(f"as they are, of {now.card}: {cuda_prices.quality(cases, now, predictor)}", flush=True)
+    found = cuda_prices.fit(cases, nodes, now, predictor)
     print(f"fitted to {card['card']}: {found.quality}", flush=True)
-    for inside, outside in cuda_prices.held_out(cases, nodes, now):
+    for inside, outside in cuda_prices.held_out(cases, nodes, now, predictor):
         print(f"fitted to a part: {inside}\n  held out: {outside}", flush=True)
     same = card["card"] == now.card
     return found.prices if same else replace(found.prices, card=card["card"], machine=f"{card['card']}, {card['date']}")

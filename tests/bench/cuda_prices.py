@@ -21,15 +21,15 @@ from scipy.stats import spearmanr
 from ways import BY_HAND, EMPTY, STACKED, Case, Predictor
 
 from scission.passes.lowering import seconds as pieces
-from scission.passes.lowering.prices import Prices
+from scission.passes.lowering.prices import MARGIN, Prices
 
-__all__ = ["COPY_S", "LEAST", "Fit", "Quality", "fit", "held_out", "net", "nodes_of", "quality"]
+__all__ = ["NO_SLOWER", "WITHIN", "Fit", "Quality", "fit", "held_out", "net", "nodes_of", "quality"]
 
 COPY_S = {"float16": 1.1e-12, "float32": 1.9e-12}  # an element that the graph of nothing copies
 LEAST = 3e-7  # seconds below which what is left of a call is noise
 SOFT = 1e-6  # seconds beside which differences of a call do not matter
 WITHIN = 1.1  # of the fastest, where a choice is right
-MARGIN = 1.1  # a predicted gain below this is not taken
+NO_SLOWER = 0.98  # of dense, within noise
 CLOSE, WHOLE = 0.5, 8e-6  # logarithm of a ratio, and seconds of dense, where a choice is easily wrong
 STEPS, STEP, AT_ONCE, SEED = 600, 0.05, 3, 0  # random steps: how many, how far, over how many prices
 ROUNDS = 12  # of the least squares
@@ -158,9 +158,9 @@ class _Table:
         return Quality(len(self.places), float(np.mean(near)), float(min(gains)), error, rank)
 
 
-def quality(cases: Mapping[Case, Mapping[str, float]], prices: Prices) -> Quality:
-    """How good prices are for the cases of a card."""
-    return _Table(cases, Predictor(cases, "gelu")).quality(prices)
+def quality(cases: Mapping[Case, Mapping[str, float]], prices: Prices, predictor: Predictor) -> Quality:
+    """How good prices are for the cases of a card; predictor: of these cases, and of others perhaps."""
+    return _Table(cases, predictor).quality(prices)
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,16 @@ class Fit:
     quality: Quality
 
 
-def fit(cases: Mapping[Case, Mapping[str, float]], nodes: Sequence[Node], start: Prices, *, steps: int = STEPS) -> Fit:
+def fit(
+    cases: Mapping[Case, Mapping[str, float]],
+    nodes: Sequence[Node],
+    start: Prices,
+    predictor: Predictor,
+    *,
+    steps: int = STEPS,
+) -> Fit:
     """The prices of a card; start: what is not fitted, such as sizes of caches, is taken from there."""
-    return _fit(_Table(cases, Predictor(cases, "gelu")), nodes, _by_nodes(nodes, start), steps)
+    return _fit(_Table(cases, predictor), nodes, _by_nodes(nodes, start), steps)
 
 
 def _by_nodes(nodes: Sequence[Node], start: Prices) -> Prices:
@@ -232,7 +239,7 @@ def _climbed(table: _Table, start: Prices, values: np.ndarray, steps: int) -> np
 
     def worth(values: np.ndarray) -> float:
         found = table.quality(_priced(start, values.tolist()))
-        return found.cases * (found.near - 2 * (found.gain < 0.98) / found.cases) - 3 * found.error
+        return found.cases * (found.near - 2 * (found.gain < NO_SLOWER) / found.cases) - 3 * found.error
 
     best = worth(values)
     for _ in range(steps):
@@ -245,7 +252,12 @@ def _climbed(table: _Table, start: Prices, values: np.ndarray, steps: int) -> np
 
 
 def held_out(
-    cases: Mapping[Case, Mapping[str, float]], nodes: Sequence[Node], start: Prices, *, steps: int = STEPS
+    cases: Mapping[Case, Mapping[str, float]],
+    nodes: Sequence[Node],
+    start: Prices,
+    predictor: Predictor,
+    *,
+    steps: int = STEPS,
 ) -> list[tuple[Quality, Quality]]:
     """(Of what was fitted, of the rest) for each part of the cases left out once; a model with all its rows is in one
     part."""
@@ -254,6 +266,6 @@ def held_out(
     for part in range(FOLDS):
         out = {model for place, model in enumerate(models) if place % FOLDS == part}
         inside, rest = ({case: cases[case] for case in cases if (case.model in out) is left} for left in (False, True))
-        own = _fit(_Table(inside, Predictor(inside, "gelu")), nodes, start, steps)
-        found.append((own.quality, quality(rest, own.prices)))
+        own = _fit(_Table(inside, predictor), nodes, start, steps)
+        found.append((own.quality, quality(rest, own.prices, predictor)))
     return found

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from cuda_prices import net
+from cuda_prices import NO_SLOWER, WITHIN, net
 from figures import Figure, at_least, at_most, show
 from rich.console import Console
 from rich.table import Table
@@ -32,8 +32,6 @@ from scission.passes.planning.settings import PlanSettings
 
 CALLED = {ours: theirs for theirs, ours in (NAMES | LAYOUTS).items()}  # what the tables call lowerings and layouts
 CHOICES = Path(__file__).parent / "cards" / "h200-choices.json"
-WITHIN = 1.1
-NO_SLOWER = 0.98
 
 
 @dataclass(frozen=True)
