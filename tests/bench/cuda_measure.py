@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from cost import ALONE
 from onnx import helper, numpy_helper
-from ways import EMPTY, STACKED, Case, network, single
+from ways import CALLED, EMPTY, LAYOUTS, Case, network, single
 
 import scission
 from scission.runtime.ort.environment import machine
@@ -28,7 +28,6 @@ __all__ = ["CASES", "measure"]
 TURNS = 25
 LONG = 9  # nodes of the longer chain
 FEATURES, BLOCKS = 4096, 16
-CALLED = {"stacked": STACKED, "permute": "gather"}  # lowerings, as cards call them
 CASES = [
     Case(kind, size, count, shuffle, dtype, rows)
     for dtype in ("float16", "float32")
@@ -132,8 +131,8 @@ def _turns(calls: dict[str, Callable[[], None]]) -> dict[str, float]:
 
 def _ways(case: Case, provider: str) -> dict[str, float | None]:
     """Microseconds of every way; None for one that cannot be run, or recorded."""
-    original = single(case)[0] if case.kind == "single" else network(case, "gelu")
-    models = {"dense": original, EMPTY: _copy(original), **_lowered(case, original)}
+    original, truth = single(case) if case.kind == "single" else (network(case, "gelu"), None)
+    models = {"dense": original, EMPTY: _copy(original), **_lowered(case, original, truth)}
     dtype = np.dtype(case.dtype)
     feeds = {"x": np.random.default_rng(0).standard_normal((case.rows, case.size)).astype(dtype)}
     calls: dict[str, Callable[[], None]] = {}
@@ -149,12 +148,11 @@ def _ways(case: Case, provider: str) -> dict[str, float | None]:
     return refused | {way: round(spent * 1e6, 3) for way, spent in _turns(calls).items()}
 
 
-def _lowered(case: Case, original: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
-    """The model in every way that suits it, by what cards call it."""
+def _lowered(case: Case, original: onnx.ModelProto, truth: scission.Decomposition | None) -> dict[str, onnx.ModelProto]:
+    """The model in every way that suits it, by what cards call it; truth: the blocks of a single product."""
     plan = scission.plan(original, provider="cuda", force=True, batch=[case.rows])
     found: dict[str, onnx.ModelProto] = {}
-    if case.kind == "single":
-        truth = single(case)[1]
+    if truth is not None:
         ways = {
             name: replace(plan, steps=(replace(plan.steps[0], decomposition=truth, lowering=name),), regions=())
             for name in ALONE
@@ -164,7 +162,7 @@ def _lowered(case: Case, original: onnx.ModelProto) -> dict[str, onnx.ModelProto
             f"{called}/{stack}" if layout != "stacked" else "stacked": replace(
                 plan, regions=(replace(plan.regions[0], layout=layout, blocks_per_node=stack),)
             )
-            for called, layout in (("rows", "features_last"), ("columns", "features_first"), ("stacked", "stacked"))
+            for called, layout in (*LAYOUTS.items(), ("stacked", "stacked"))
             for stack in (1, case.count)
             if plan.regions
         }

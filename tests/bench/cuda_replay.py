@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 from cuda_prices import NO_SLOWER, WITHIN, net
-from figures import Figure, at_least, at_most, show
+from figures import Figure, at_least, at_most, missed, show
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
-from ways import BY_HAND, H200, LAYOUTS, NAMES, STACKED, Case, Predictor, by_case, network, read, single
+from ways import BY_HAND, CALLED, H200, STACKED, Case, Predictor, by_case, network, read, single
 
 import scission
 from scission.ir.io.load import Model, load
@@ -30,7 +30,6 @@ from scission.passes.lowering.prices import prices_of
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 
-CALLED = {ours: theirs for theirs, ours in (NAMES | LAYOUTS).items()}  # what the tables call lowerings and layouts
 CHOICES = Path(__file__).parent / "cards" / "h200-choices.json"
 
 
@@ -150,7 +149,7 @@ def main() -> int:
         text = ",\n  ".join(rows)
         CHOICES.write_text('{"choices": [\n  ' + text + '\n ],\n "figures": [\n  ' + ",\n  ".join(kept) + "\n ]}\n")
         print(f"wrote {CHOICES}")
-    return int(any(figure.met is False for figure in told))
+    return int(missed(told))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ H200 = Path(__file__).parent / "cards" / "h200-2026-11-27.json"
 STACKED = "hand_transpose"  # what the tables call rows first and stacked
 NAMES = {STACKED: "stacked", "gather": "permute"}  # of lowerings, which the tables call as they were called
 LAYOUTS = {"rows": "features_last", "columns": "features_first"}  # and of layouts of regions
+CALLED = {ours: theirs for theirs, ours in (NAMES | LAYOUTS).items()}  # the other way round
 BY_HAND = frozenset({"hand_fused", "hand_einsum"})  # ways that no lowering writes
 EMPTY = "empty"  # a call of a graph that copies its input
 
