@@ -210,7 +210,7 @@ def share_of_rate(n: int, target: float) -> Rows:
     """Of one size, on CUDA where there is one."""
     from scission.passes.connectivity import closure as module
 
-    A = torch.rand(n, n, device="cuda" if CUDA else "cpu") < 1.5 / n
+    A = torch.rand(n, n, device=DEVICE) < 1.5 / n
     closure(A)  # compiles what is compiled
     with (
         mock.patch.object(module, "_square", wraps=module._square) as plainly,  # type: ignore[attr-defined]
@@ -327,14 +327,13 @@ def growth(quick: bool) -> Rows:
             works["search, CUDA"] = lambda there=there: structure(there, engine="search")
         for name, seconds in interleaved(works, 0.5, most=5).items():
             rows.append(row(f"growth n {n}, {name}: ms", round(seconds * 1e3, 3), n=n, engine=name))
-    device = "cuda" if CUDA else "cpu"
     size = 64 if quick else 512
     for batch in (1, 4, 16, 64, 256):
-        A3 = torch.rand(batch, size, size, device=device) < 2 / size
+        A3 = torch.rand(batch, size, size, device=DEVICE) < 2 / size
         seconds = interleaved({"batch": lambda A3=A3: closure(A3)}, 0.5)["batch"]
         rows.append(
             row(
-                f"growth of a batch: {batch} closures of {size} on {device}: ms",
+                f"growth of a batch: {batch} closures of {size} on {DEVICE}: ms",
                 round(seconds * 1e3, 3),
                 batch=batch,
                 size=size,

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from figures import Figure, save, show
+from figures import Figure, missed, save, show, told
 
 ORDER = (
     "networks",
@@ -84,7 +84,7 @@ def run(part: str, rows: Path, dry: bool) -> None:
     from gpu_rows import PARTS, Scale
 
     for figure in PARTS[part](Scale(dry)):
-        print(f"{figure.row}: {figure.what}: {figure.value:g} ({figure.target})", flush=True)
+        told([figure])
         add(rows, {"kind": "figure", "part": part, "dry": dry, "figure": asdict(figure)})
 
 
@@ -142,7 +142,7 @@ def main() -> int:
     show(figures)
     if options.save:
         save("gpu", figures, "cuda")
-    return int(any(how != "ended" for how in went) or (not options.dry and any(one.met is False for one in figures)))
+    return int(any(how != "ended" for how in went) or (not options.dry and missed(figures)))
 
 
 if __name__ == "__main__":

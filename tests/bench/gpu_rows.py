@@ -19,13 +19,13 @@ import onnx
 import torch
 from figures import Figure, at_least, at_most, reported
 from lowering import transformer
+from lowering_gpu import WIDTH, half
 from published_forests import lowered
-from raced import FOLDER, Feeds, Rewritten, Setting, bound, made, product, raced, require_equal, rewritten, turns
+from raced import FOLDER, Rewritten, Setting, bound, made, product, raced, require_equal, rewritten, turns
 
 import scission
 from scission.models.networks import transformer as planted_transformer
 from scission.models.networks.atoms import atoms
-from scission.models.planted import ffn as planted_ffn
 from scission.models.planted import products as planted
 from scission.models.sketch import Sketch
 from scission.passes.connectivity.tensor_cores.products import why_not
@@ -33,7 +33,6 @@ from scission.passes.connectivity.tensor_cores.squares import Squares
 from scission.passes.connectivity.tensor_cores.tiles import TILES, Tile
 from scission.runtime.measure.race import race
 
-WIDTH, HIDDEN = 4096, 16384
 FFNS = {4096: (2.5, 3.0), 128: (2.6, 3.2), 1: (3.2, 4.5)}  # rows: the targets for 8 and for 32 blocks
 BATCH, TOKENS = 32, 128
 SLOWEST = 0.98
@@ -59,16 +58,14 @@ class Scale:
 
 def networks(scale: Scale) -> Iterator[Figure]:
     """A float16 FFN with its hidden units shuffled, in 8 and in 32 blocks."""
-    width, hidden = scale.of(WIDTH, 64), scale.of(HIDDEN, 256)
+    width = scale.of(WIDTH, 64)
     for rows, targets in FFNS.items():
         for blocks, target in zip((8, 32), targets, strict=True):
-            path = made(f"ffn-{width}-{blocks}-fp16.onnx", lambda p, b=blocks: _ffn(p, width, hidden, b))
-            x = np.random.default_rng(0).standard_normal((scale.of(rows, min(rows, 4)), width), np.float32)
-            pair, feeds = _pair(path, {"x": x.astype(np.float16)}, len(x), scale.setting)
+            pair, feeds = half(blocks, scale.of(rows, min(rows, 4)), scale.setting, width)
             found = raced(pair, feeds, scale.setting, seconds=0.05 if scale.dry else 1.5)
             how = "as CUDA graphs" if found.cuda_graph else "not as CUDA graphs"
             what = f"{rows} rows, {pair.lowerings}, {how}: speed-up"
-            yield at_least(f"FFN {width}-{hidden} fp16, {blocks} blocks", what, found.paired["split"].median, target)
+            yield at_least(f"FFN {width}-{4 * width} fp16, {blocks} blocks", what, found.paired["split"].median, target)
 
 
 def biases(scale: Scale) -> Iterator[Figure]:
@@ -108,15 +105,14 @@ def stream(scale: Scale) -> Iterator[Figure]:
 def transformers(scale: Scale) -> Iterator[Figure]:
     """Planted BERT and Llama in float16 with their sizes fixed, as CUDA graphs, beside the limit of arithmetic."""
     batch, tokens = scale.of(BATCH, 2), scale.of(TOKENS, 8)
-    ids = np.random.default_rng(0).integers(0, 50, (batch, tokens))
+    feeds = {"input_ids": np.random.default_rng(0).integers(0, 50, (batch, tokens))}
+    sizes = {"batch": batch, "sequence": tokens}
     for kind in ("bert", "llama"):
         floats = made(f"{kind}-gpu-{scale.dry}.onnx", lambda p, k=kind: _transformer(p, k, scale))
         path = floats.with_suffix(".fp16.onnx")
         halves = halved(onnx.load(floats))
-        scission.fix_shapes(
-            _saved(halves, floats.with_suffix(".open.onnx")), _sizes(batch, tokens), path, overwrite=True
-        )
-        pair, feeds = _pair(path, {"input_ids": ids}, batch * tokens, scale.setting)
+        scission.fix_shapes(_saved(halves, floats.with_suffix(".open.onnx")), sizes, path, overwrite=True)
+        pair = rewritten(path, feeds, batch * tokens, scale.setting)
         found = raced(pair, feeds, scale.setting, seconds=0.05 if scale.dry else 3.0)
         limit = _limit(pair, found.timings["dense"].latency.median, batch * tokens, scale)
         gain = found.paired["split"].median
@@ -161,7 +157,7 @@ def ensembles(scale: Scale) -> Iterator[Figure]:
     path = made("atoms.onnx", lambda p: onnx.save(atoms(np.random.default_rng(0)), p))
     for rows in (1, 64, 4096)[: scale.of(3, 1)]:
         feeds = {"x": np.random.default_rng(0).standard_normal((rows, 112), np.float32)}
-        pair, feeds = _pair(path, feeds, rows, scale.setting)
+        pair = rewritten(path, feeds, rows, scale.setting)
         before, after = (len(onnx.load(one).graph.node) for one in (pair.dense, pair.split))
         yield at_most("8 x 7 networks", f"{rows} rows: share of {before} launches left", after / before, 0.25)
         found = raced(pair, feeds, scale.setting, seconds=0.05 if scale.dry else 1.0)
@@ -211,10 +207,6 @@ PARTS: Mapping[str, Callable[[Scale], Iterator[Figure]]] = {
 }
 
 
-def _pair(path: Path, feeds: Feeds, rows: int, setting: Setting) -> tuple[Rewritten, Feeds]:
-    return rewritten(path, feeds, rows, setting), feeds
-
-
 def _figures(row: str, rows: closure.Rows) -> Iterator[Figure]:
     """Rows of the bench of closures."""
     for one in rows:
@@ -224,18 +216,10 @@ def _figures(row: str, rows: closure.Rows) -> Iterator[Figure]:
         yield Figure(row, one["name"] + (f" ({more})" if more else ""), one["figure"], one["target"], one["met"])
 
 
-def _ffn(path: Path, width: int, hidden: int, blocks: int) -> None:
-    onnx.save(planted_ffn.build(np.random.default_rng(0), width, hidden, blocks, dtype=np.float16).model, path)
-
-
 def _saved(model: onnx.ModelProto, path: Path) -> Path:
     path.parent.mkdir(exist_ok=True)
     onnx.save(model, path)
     return path
-
-
-def _sizes(batch: int, tokens: int) -> dict[str, int]:
-    return {"batch": batch, "sequence": tokens}
 
 
 def _transformer(path: Path, kind: str, scale: Scale) -> None:

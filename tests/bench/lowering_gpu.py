@@ -23,7 +23,8 @@ from scission.runtime.measure.bench import file_bytes
 from scission.runtime.ort.cuda import left_cuda, placement
 from scission.runtime.ort.session import open_session
 
-WIDTH, HIDDEN = 4096, 16384
+WIDTH = 4096
+HIDDEN = 4 * WIDTH
 BATCHES = (1, 16, 128, 1024, 4096)
 BLOCKS = (4, 8, 16, 32)
 VIEWS = ("Reshape", "Squeeze", "Unsqueeze", "Identity")  # they start no kernel
@@ -91,15 +92,15 @@ def files(pair: Rewritten) -> dict[str, Path]:
     return {"dense": pair.dense, "split": pair.split}
 
 
-def half(blocks: int, batch: int, setting: Setting) -> tuple[Rewritten, Feeds]:
-    """The network in float16 with its hidden units shuffled, rewritten for this batch, and inputs."""
-    path = made(f"ffn-{WIDTH}-{blocks}-fp16.onnx", lambda p: build(p, blocks))
-    feeds = {"x": np.random.default_rng(0).standard_normal((batch, WIDTH), np.float32).astype(np.float16)}
+def half(blocks: int, batch: int, setting: Setting, width: int = WIDTH) -> tuple[Rewritten, Feeds]:
+    """The network in float16, its hidden units (4 for each feature) shuffled, rewritten for this batch, and inputs."""
+    path = made(f"ffn-{width}-{blocks}-fp16.onnx", lambda p: build(p, width, blocks))
+    feeds = {"x": np.random.default_rng(0).standard_normal((batch, width), np.float32).astype(np.float16)}
     return rewritten(path, feeds, batch, setting), feeds
 
 
-def build(path: Path, blocks: int) -> None:
-    onnx.save(planted_ffn.build(np.random.default_rng(0), WIDTH, HIDDEN, blocks, dtype=np.float16).model, path)
+def build(path: Path, width: int, blocks: int) -> None:
+    onnx.save(planted_ffn.build(np.random.default_rng(0), width, 4 * width, blocks, dtype=np.float16).model, path)
 
 
 def in_torch(path: Path, feeds: Feeds) -> Callable[[], object]:

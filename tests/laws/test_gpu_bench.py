@@ -1,5 +1,6 @@
 """The bench of a GPU runs without one, at tiny sizes; what was measured outlives a trip that is cut short."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -37,12 +38,11 @@ def test_a_trip_goes_on_where_it_stopped(monkeypatch, tmp_path):
 
     def apart(part, rows, dry, seconds):
         asked.append(part)
-        figure = gpu.reported(part, f"run {len(asked)}", len(asked))
-        gpu.add(rows, {"kind": "figure", "part": part, "dry": dry, "figure": gpu.asdict(figure)})
+        figure = gpu_rows.reported(part, f"run {len(asked)}", len(asked))
+        gpu.add(rows, {"kind": "figure", "part": part, "dry": dry, "figure": dataclasses.asdict(figure)})
         return went[part]
 
     monkeypatch.setattr(gpu, "apart", apart)
-    monkeypatch.setattr(gpu, "reported", gpu_rows.reported, raising=False)
     assert dict(gpu.trip(list(went), rows, True, 5)) == went
     with rows.open("a") as file:
         file.write('{"kind": "figu')  # the machine went away
