@@ -7,11 +7,11 @@ split where that is predicted to gain. Needs no GPU: what is written is looked a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import numpy as np
 import onnx
 import pytest
+from reference import graphs_of
 
 import scission
 from scission.ir.provenance import ORIGIN
@@ -31,18 +31,9 @@ NETWORKS = {
 }
 
 
-def nodes_of(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """All nodes, those of graphs inside included."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in [attribute.g, *attribute.graphs]:
-                yield from nodes_of(inner)
-
-
 def written(model: onnx.ModelProto) -> list[tuple[str, onnx.NodeProto]]:
     """The nodes that a plan put in, with what they stand for."""
-    every = [*nodes_of(model.graph), *(node for function in model.functions for node in function.node)]
+    every = (node for graph in graphs_of(model) for node in graph.node)
     return [(note.value, node) for node in every for note in node.metadata_props if note.key == ORIGIN]
 
 

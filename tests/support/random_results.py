@@ -148,10 +148,10 @@ class Results:
         return [x.astype(np.uint8), scale, zero, w.astype(np.uint8), scale, zero, scale, zero], told
 
     def of_matmul(self, op: str) -> Made:
-        (first, second), (m, k, n) = self.broadcast(), self.extents(3)
+        (first, _), (m, k, n) = self.broadcast(), self.extents(3)
         kind = self.whole(0, 3)
         one = self.data(*first.shape[:2], m, k) if kind != 1 else self.data(k)
-        other = self.data(*second.shape[:0] if first.ndim else (2,), k, n) if kind != 2 else self.data(k)
+        other = self.data(*(() if first.ndim else (2,)), k, n) if kind != 2 else self.data(k)
         return [one, other], {}
 
     def of_matmulinteger(self, op: str) -> Made:
@@ -302,7 +302,7 @@ class Results:
         return [self.x, Held(self.pick(0, [0, -1], [[0], [-1], [0]], []))], {"axis": self.axis()}
 
     def of_gatherelements(self, op: str) -> Made:
-        return [self.x, np.zeros([*self.shape[:2], 1, 2][: self.x.ndim], np.int64)], {"axis": 3}
+        return [self.x, np.zeros([*self.shape[:2], 1, 2], np.int64)], {"axis": 3}
 
     def of_gathernd(self, op: str) -> Made:
         lead = self.shape[: self.whole(0, 1)]

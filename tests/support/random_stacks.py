@@ -21,6 +21,7 @@ def random_stack(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray], boo
     stack = np.stack([planted(values, sizes, entry if whole else 0) for entry in range(ENTRIES)])
     K = stack.shape[1]
     picked, left, einsum = rng.random() < 0.6, rng.random() < 0.4, rng.random() < 0.35
+    held = "w" if picked else "W"
     nodes, weights, feeds = [], {"W": stack.swapaxes(1, 2).copy() if left else stack}, {}
     inputs = []
     if picked:
@@ -37,23 +38,19 @@ def random_stack(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray], boo
     rows = rng.randint(1, 4)
     if einsum:
         letters = "ab"[: len(front)]
-        held = letters + ("nk" if left else "kn")
+        matrix = letters + ("nk" if left else "kn")
         x, out = rng.choice(
             [(letters + "k", letters + "n"), (letters + "rk", letters + "rn"), ("k" + letters, "n" + letters)]
         )
         extents = dict(zip(letters, front, strict=True)) | {"k": K, "r": rows}
         feeds["x"] = values.standard_normal([extents[one] for one in x]).astype(np.float32)
         swapped = rng.random() < 0.3
-        terms, operands = (f"{held},{x}", ["w", "x"]) if swapped else (f"{x},{held}", ["x", "w"])
+        terms, operands = (f"{matrix},{x}", [held, "x"]) if swapped else (f"{x},{matrix}", ["x", held])
         nodes.append(helper.make_node("Einsum", operands, ["p"], "product", equation=f"{terms}->{out}"))
     else:
         own = (K, rows) if left else (rows, K)
         feeds["x"] = values.standard_normal((*extra, *front, *own)).astype(np.float32)
-        nodes.append(helper.make_node("MatMul", ["w", "x"] if left else ["x", "w"], ["p"], "product"))
-    if not picked:
-        for name in nodes[-1].input:
-            if name == "w":
-                nodes[-1].input[list(nodes[-1].input).index("w")] = "W"
+        nodes.append(helper.make_node("MatMul", [held, "x"] if left else ["x", held], ["p"], "product"))
     last = "p"
     if rng.random() < 0.4:
         nodes.append(helper.make_node(rng.choice(["Relu", "Neg"]), ["p"], ["r"], "behind"))
