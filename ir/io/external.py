@@ -13,15 +13,17 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 
+from ..files.reading import MODEL, open_file, read_bytes
 from ..onnx_ir import onnx_ir as ir
 from .load import InlineTensor, Model
-from .placement import PlacementError, size_of_data
+from .placement import PlacementError, open_data, size_of_data
 from .serial import Swap, home_of, reference, swapped, to_proto
 from .stand_in import SparseTensor
+from .tensor_form import tensors
 from .tensors import read, tensor_slots
 from .wire import HERE, INITIALIZERS, FileRange, Piece, WireError, concatenate, fill, hollow, locations, relocate
 
-__all__ = ["copy_external", "data_file", "left_in_place", "links_followed", "reader_of", "write_external"]
+__all__ = ["copy_external", "data_file", "embedded", "left_in_place", "links_followed", "reader_of", "write_external"]
 
 INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
 MEMORY = "/in memory"  # location of tensors that are yet to be written; their offset is a number
@@ -130,6 +132,20 @@ def copy_external(model: Model, path: Path) -> None:
     _write(path, fill(moved, HERE, str(model.path.absolute())))
 
 
+def embedded(path: Path) -> ModelProto:
+    """The model at `path` with what lies in other files inside of it. Raises OSError, DecodeError, PlacementError."""
+    proto: ModelProto = ModelProto.FromString(read_bytes(path, MODEL))
+    for tensor in tensors(proto):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            place = {entry.key: entry.value for entry in tensor.external_data}
+            with open_data(path, place.get("location", "")) as file:
+                file.seek(int(place.get("offset", 0)))
+                tensor.raw_data = file.read(int(place.get("length", 0)) or _bytes_of(tensor))
+            tensor.ClearField("data_location")
+            del tensor.external_data[:]
+    return proto
+
+
 def reader_of(data: Path, besides: Path | None) -> Path | None:
     """A model in the folder of `data`, other than `besides`, that has weights in it; None when there is none."""
     for other in sorted(data.absolute().parent.glob("*.onnx")):
@@ -222,7 +238,7 @@ def _locations(path: Path) -> set[str]:
 
 
 def _mapped(path: Path) -> memoryview:
-    with path.open("rb") as file:
+    with open_file(path, MODEL) as file:
         if not os.fstat(file.fileno()).st_size:
             raise WireError("an empty file cannot be mapped")
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from ..errors import ModelError
+from ..files.reading import MODEL, open_file
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
 from ..phase import phase
@@ -94,9 +94,7 @@ def load(source: Source, name: str | None = None) -> Model:
 def _load_file(path: Path, name: str | None) -> Model:
     name = name or str(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise ModelError(f"{name}: is not a regular file; give the path of an .onnx file")
-        with path.open("rb") as file:
+        with open_file(path, MODEL) as file:
             if not os.fstat(file.fileno()).st_size:
                 raise ModelError(f"{name}: the file is empty; export the model again")
             _refuse_other_formats(file.read(HEAD), name)

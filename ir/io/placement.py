@@ -7,12 +7,14 @@ folder of blobs. A location that leads out of both is refused, however it does s
 
 from __future__ import annotations
 
-import stat
+import os
+from io import BufferedReader
 from pathlib import Path, PureWindowsPath
 
 from ..errors import ScissionError
+from ..files.reading import DATA, LENGTH, Kind, UnreadableError, open_file
 
-__all__ = ["PlacementError", "size_of_data"]
+__all__ = ["PlacementError", "open_data", "size_of_data"]
 
 
 class PlacementError(ScissionError):
@@ -21,17 +23,21 @@ class PlacementError(ScissionError):
 
 def size_of_data(model: Path, location: str) -> int:
     """Bytes of the data file at `location`, as a model file names it. Raises PlacementError when it is not read."""
+    with open_data(model, location, LENGTH) as file:
+        return os.fstat(file.fileno()).st_size
+
+
+def open_data(model: Path, location: str, kind: Kind = DATA) -> BufferedReader:
+    """The data file at `location`, as a model file names it. Raises PlacementError when it is not read."""
     path = model.absolute().parent / location
     try:
         if Path(location).is_absolute() or PureWindowsPath(location).is_absolute() or not _is_beside(path, model):
             raise PlacementError("lies outside the model's folder; refused, move it there")
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
-            raise PlacementError("is not a regular file; put the file itself there")
-        with path.open("rb"):
-            return found.st_size
+        return open_file(path, kind)
     except PlacementError:
         raise
+    except UnreadableError as error:
+        raise PlacementError(f"{error}; put the file itself there") from None
     except (OSError, ValueError, RuntimeError) as error:  # a name with a NUL byte; a link that leads to itself
         why = getattr(error, "strerror", None) or error
         raise PlacementError(f"cannot be read: {why}; put it beside the model") from None

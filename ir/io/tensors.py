@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError
+from ..files.reading import DATA, open_file
 from ..onnx_ir import onnx_ir as ir
 
 __all__ = ["constant_tensors", "fill_slot", "graphs", "read", "tensor_slots"]
@@ -78,9 +78,9 @@ def _read(tensor: Any) -> npt.NDArray[Any]:
     if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.bitwidth < 8:
         return np.asarray(tensor.numpy())
     data: npt.NDArray[np.uint8] = np.empty(tensor.nbytes, np.uint8)
-    with Path(tensor.path).open("rb") as file:
+    with open_file(tensor.path, DATA) as file:
         file.seek(tensor.offset or 0)
-        filled = file.readinto(data)  # type: ignore[arg-type]
+        filled = file.readinto(data.data)
     if filled != data.size:
         raise OSError(0, "the file became shorter")
     return data.view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())

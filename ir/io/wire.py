@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from ..files.reading import DATA, open_file
+
 __all__ = [
     "HERE",
     "INITIALIZERS",
@@ -332,7 +334,7 @@ def concatenate(pieces: Sequence[Piece], write: Callable[[bytes | memoryview], o
         if not isinstance(piece, FileRange):
             write(piece)
             continue
-        with open(piece.path, "rb") as source:  # noqa: PTH123 - plain open of a known path
+        with open_file(piece.path, DATA) as source:
             source.seek(piece.offset)
             left = piece.length
             while left:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import ModelError
+from ...ir.files.reading import DATA, open_file
 from ...ir.io.tensors import read
 from ...ir.onnx_ir import onnx_ir as ir
 
@@ -81,7 +82,8 @@ def raw(tensor: Any) -> Bytes:
     """The bytes of a tensor, mapped where they lie in a file; raises ModelError when they cannot be had."""
     if isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > SMALL:
         try:
-            mapped: Bytes = np.memmap(tensor.path, np.uint8, "r", tensor.offset or 0, (tensor.nbytes,))
+            with open_file(tensor.path, DATA) as file:
+                mapped: Bytes = np.memmap(file, np.uint8, "r", tensor.offset or 0, (tensor.nbytes,))
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise ModelError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import stat
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import ModelError, ScissionError
+from ...ir.files.archive import arrays_of
+from ...ir.files.reading import WEIGHTS, open_file, path_of
 from ...ir.graph.functions import weight_takers
 from ...ir.graph.linear import Linear
 from ...ir.graph.view import glance
@@ -84,8 +85,6 @@ def read_stored(path: Path) -> list[Stored]:
     with named(path):
         if path.is_dir():
             raise CheckpointError(f"{path}: is a folder; give the checkpoint file in it")
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise CheckpointError(f"{path}: is not a regular file; give a checkpoint file")
         suffix = path.suffix.lower()
         if suffix == ".onnx":
             return _from_onnx(path)
@@ -108,8 +107,10 @@ def _from_npz(path: Path) -> _Tensors:
     reader = READERS[".npz"]
     tensors: _Tensors = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names = list(file.files)
+        with open_file(path, WEIGHTS) as file, arrays_of(file) as archive:
+            names = list(archive.files)
+    except OSError:
+        raise
     except Exception as error:  # numpy raises whatever its parsers of headers and archives raise
         raise CheckpointError(f"{path}: not an .npz file ({first_line(error)}); save it with numpy.savez") from None
     for name in names:
@@ -126,7 +127,7 @@ def _from_safetensors(path: Path) -> _Tensors:
     reader = READERS[".safetensors"]
     tensors: _Tensors = {}
     try:
-        with safe_open(path, framework="numpy") as file:
+        with open_file(path, WEIGHTS) as opened, safe_open(path_of(opened), framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118 - no mapping
                 part = file.get_slice(name)
                 dtype = SAFETENSORS.get(part.get_dtype())
@@ -145,8 +146,9 @@ def _from_torch(path: Path) -> _Tensors:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # whatever is wrong with the file is said once, below
-            mapped = zipfile.is_zipfile(path)  # what torch wrote before 1.6 cannot be mapped
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            with open_file(path, WEIGHTS) as file:
+                mapped = zipfile.is_zipfile(file)  # what torch wrote before 1.6 cannot be mapped
+                loaded = torch.load(path_of(file), map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # the unpickler raises whatever a damaged stream leads it to

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import ScissionError
+from ...ir.files.reading import TARGETS, open_file
 from ..inputs.inputs import count_feeds, fit_type, read_npz
 from ..ort.tensor_spec import TensorSpec
 
@@ -167,7 +168,8 @@ def _read_labels(path: Path) -> Array:
             raise LabelledError(f"{path}: which of the arrays {list(held)} holds the labels? Call it 'labels'")
         return held[names[0]]
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
+        with open_file(path, TARGETS) as file:
+            return np.asarray(np.load(file, allow_pickle=False))
     except FileNotFoundError:
         raise LabelledError(f"{path}: there is no such file") from None
     except (OSError, EOFError, ValueError, MemoryError) as error:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
+from ...ir.io.external import embedded
 from ..measure.deviation import OutputReport, compare_values, worst_of
 from .verdict import EquivalenceError, Verdict
 
@@ -82,7 +82,7 @@ def _evaluator(path: Path, why: str) -> Any:
             return (np.take_along_axis(data, indices, axis),)
 
     try:
-        return ReferenceEvaluator(onnx.load(str(path), format="protobuf"), new_ops=[GatherElements])
+        return ReferenceEvaluator(embedded(path), new_ops=[GatherElements])
     except Exception as error:  # it raises whatever an operator's code raises
         raise _neither(why, error) from error
 

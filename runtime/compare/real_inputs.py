@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ...ir.errors import option
+from ...ir.files.reading import WEIGHTS, open_file
 from ...ir.io.load import Model
 from ..inputs.inputs import load_npz
 from ..inputs.spec import spec_of
@@ -77,7 +78,7 @@ def _need(model: Model, feed: Feed) -> Footprint:
 def require_room(path: Path, limit: MemoryLimit) -> None:
     """Raise NoMemoryError where the arrays of an .npz file are more than may be used; nothing of it is read."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path, WEIGHTS) as file, zipfile.ZipFile(file) as archive:
             held = sum(one.file_size for one in archive.infolist())
     except (OSError, zipfile.BadZipFile):
         return  # whoever reads it says what is wrong with it

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import option
+from ...ir.files.archive import arrays_of
+from ...ir.files.reading import WEIGHTS, open_file
 from ...ir.graph.sizes import UNNAMED, InputError
 from ..ort.tensor_spec import TensorSpec, numpy_dtype
 
@@ -211,11 +213,11 @@ def load_npz(path: Path, spec: Sequence[TensorSpec]) -> list[Feed]:
 def read_npz(path: Path) -> Feed:
     """All arrays of an .npz file by name. Raises InputError when there is no such file or it cannot be read."""
     try:
-        if path.is_file() and not zipfile.is_zipfile(path):
-            raise InputError(f"{path}: not an .npz file; write it with numpy.savez(path, input_name=array, …)")
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.lib.npyio.NpzFile):
-            with archive:
+        with open_file(path, WEIGHTS) as file:
+            if not zipfile.is_zipfile(file):
+                raise InputError(f"{path}: not an .npz file; write it with numpy.savez(path, input_name=array, …)")
+            file.seek(0)
+            with arrays_of(file) as archive:
                 return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
@@ -223,7 +225,6 @@ def read_npz(path: Path) -> Feed:
         raise
     except (OSError, EOFError, ValueError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: cannot be read ({error}); write it with numpy.savez, without objects") from error
-    raise InputError(f"{path}: not an .npz file; write it with numpy.savez(path, input_name=array, …)")
 
 
 def fit_type(path: Path, value: TensorSpec, array: Array) -> Array:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 
+from ...ir.files.reading import MODEL, read_bytes
 from ...ir.graph.operators import CONTROL_FLOW, SIZED_BY_DATA
 from ...ir.reason import Cause, Reason
 from .library import EXECUTION_PROVIDER, SessionError
@@ -91,11 +92,9 @@ def _assigned(session: Session) -> Iterator[tuple[str, str, str]]:
 
 
 def _proto(source: Path | bytes) -> onnx.ModelProto:
-    return (
-        onnx.load_from_string(source)
-        if isinstance(source, bytes)
-        else onnx.load(str(source), format="protobuf", load_external_data=False)
-    )
+    data = source if isinstance(source, bytes) else read_bytes(source, MODEL)
+    proto: onnx.ModelProto = onnx.ModelProto.FromString(data)
+    return proto
 
 
 def _shape_nodes(graph: onnx.GraphProto, constant: frozenset[str] = frozenset()) -> Iterator[str]:

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 
 from ...ir.errors import ScissionError, option
+from ...ir.files.reading import LIBRARY, open_file
 from ...ir.reason import Cause, Reason
 from .messages import first_line
 
@@ -139,8 +140,11 @@ def require_libraries(custom_ops: Sequence[Path]) -> None:
 def register_libraries(options: Foreign, custom_ops: Sequence[Path]) -> None:
     """Register libraries of custom operators; raises SessionError, naming the first that is none."""
     for library in custom_ops:
-        if not Path(library).is_file():
-            raise SessionError(f"{library}: there is no such file; ", option("custom_ops"), " names a library")
+        try:
+            open_file(library, LIBRARY).close()
+        except OSError as error:
+            why = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+            raise SessionError(f"{library}: {why}; ", option("custom_ops"), " names a library") from None
         try:
             options.register_custom_ops_library(str(Path(library).absolute()))  # a bare name is looked up elsewhere
         except Exception as error:

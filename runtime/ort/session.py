@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnx
 
 from ...ir.errors import option
+from ...ir.files.reading import PROFILE, read_bytes
 from ...ir.io.external import links_followed
 from .library import (
     EXECUTION_PROVIDER,
@@ -105,7 +106,7 @@ class Session:
         """(name, start, duration), in microseconds, of all that ran in a session opened with a profile; ends it."""
         with _explained(self.name):
             path = Path(self.ort.end_profiling())
-            found = json.loads(path.read_bytes())
+            found = json.loads(read_bytes(path, PROFILE))
         return [(event["name"], event["ts"], event["dur"]) for event in found if "dur" in event]
 
     def _require(self, feeds: Mapping[str, Array]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...ir.files.reading import CACHE, read_text
 from ..measure.comparison import Comparison
 
 __all__ = ["KeptRace", "TuningCache", "cache_path", "key_of"]
@@ -139,7 +140,7 @@ def _is_number(value: Any) -> bool:
 
 def _read(path: Path, warnings: list[str]) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path, CACHE))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:

@@ -6,11 +6,12 @@ import importlib.util
 import io
 import math
 import os
-import stat
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -18,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import INSPECT, ScissionError
+from ...ir.files.archive import arrays_of
+from ...ir.files.reading import TABLE, WEIGHTS, open_file, path_of, read_bytes, read_text
 from ...ir.foreign import holds_objects
 from ...ir.graph.addressing import meant
 from ...ir.io.load import first_line
@@ -88,8 +91,6 @@ def read_weight(source: str | os.PathLike[str], node: str | None = None) -> Weig
     try:
         if path.is_dir():
             raise WeightError(f"{path}: is a folder; give a model or a weight file")
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise WeightError(f"{path}: is not a regular file; give a model or a weight file")
         reader = READERS.get(path.suffix.lower())
         if reader is None:
             return from_model(path, name)
@@ -224,15 +225,11 @@ def _numpy_file(path: Path, name: str | None) -> Array:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # whatever is wrong with the file is said once, below
-            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return _unnamed(path, name, loaded)
-        with loaded:
-            names = dict.fromkeys(loaded.files, ())
-            if name is None and len(names) > 1:
-                names = {key: np.shape(loaded[key]) for key in names}
-            chosen: Array = loaded[_named(path, name, names)]
-            return chosen
+            with open_file(path, WEIGHTS) as file:
+                if zipfile.is_zipfile(file):
+                    file.seek(0)
+                    return _from_archive(path, name, file)
+                return _unnamed(path, name, np.load(path_of(file), mmap_mode="r", allow_pickle=False))
     except (WeightError, MemoryError, OSError):
         raise
     except Exception as error:  # numpy raises whatever its parsers of headers and archives raise
@@ -243,9 +240,18 @@ def _numpy_file(path: Path, name: str | None) -> Array:
         raise WeightError(f"{path}: {reason}; save it again with numpy.save") from None
 
 
+def _from_archive(path: Path, name: str | None, file: BufferedReader) -> Array:
+    with arrays_of(file) as loaded:
+        names = dict.fromkeys(loaded.files, ())
+        if name is None and len(names) > 1:
+            names = {key: np.shape(loaded[key]) for key in names}
+        chosen: Array = loaded[_named(path, name, names)]
+        return chosen
+
+
 def _text_file(path: Path, name: str | None) -> Array:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, TABLE, "utf-8-sig")
         lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
         delimiter = next((mark for mark in ";," if lines and mark in lines[0]), None)
         matrix = np.loadtxt(lines, delimiter=delimiter, ndmin=2) if lines else np.empty((0, 0))
@@ -258,7 +264,7 @@ def _matrix_market(path: Path, name: str | None) -> Array:
     from scipy.io import mminfo, mmread
 
     try:
-        text = path.read_bytes()
+        text = read_bytes(path, TABLE)
         # On other bytes, NUL among them, and on a last line without an end scipy's reader runs past its buffer.
         if not text.isascii() or b"\0" in text:
             raise WeightError(f"{path}: not a Matrix Market file: it holds bytes that are no text in ASCII")
@@ -282,7 +288,7 @@ def _safetensors(path: Path, name: str | None) -> Array:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:
+        with open_file(path, WEIGHTS) as opened, safe_open(path_of(opened), framework="numpy") as file:
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - no mapping
             chosen: Array = file.get_tensor(_named(path, name, shapes))
             return chosen

@@ -35,11 +35,12 @@ def read_plan(path: Path, model: Path) -> Plan:
     """A plan for a model from its file. Raises PlanError when it cannot be read as one, or names more than the model
     can have, ModelError where the model cannot be read.
     """
+    from ....ir.files.reading import PLAN, read_text
     from ....ir.plan.plan import Plan, PlanError
 
     size = sum(file.stat().st_size for file in files_of(model) if file.exists())
     try:
-        return Plan.loads(path.read_text(encoding="utf-8"), most=max(LEAST, NAMED * size))
+        return Plan.loads(read_text(path, PLAN), most=max(LEAST, NAMED * size))
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"{path}: cannot be read as a plan ({error}); make one with `scission plan -o`") from None
     except PlanError as error:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from ....ir.files.reading import DATA, open_file
 from ....ir.findings.difference import Difference
 from ....ir.findings.inspection import Inspected
 from ....ir.findings.recording import RecordingObstacle
@@ -251,7 +252,7 @@ def _files(role: str, model: Model) -> Iterator[FileFact]:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path, DATA) as file:
         while piece := file.read(PIECE):
             digest.update(piece)
     return digest.hexdigest()

@@ -3,6 +3,7 @@ import threading
 
 import pytest
 from races import told
+from strange_files import FORMS, strange
 
 from scission.runtime.tune.cache import SCHEMA, KeptRace, TuningCache, cache_path, key_of
 
@@ -146,3 +147,11 @@ def test_what_is_dropped_is_gone_and_what_others_wrote_stays(path):
     one.drop(["a"])
     again = TuningCache.open(path)
     assert again.get("a") is None and again.get("b") == again.get("c") == KEPT
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_but_a_regular_file_is_read(form, path):
+    path.parent.mkdir()
+    strange(form, path)
+    cache = TuningCache.open(path)
+    assert cache.entries == {} and len(cache.warnings) == (form != "dangling")

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from shell import W, model_of
+from strange_files import FORMS, is_whole, known, strange
 
 from scission.runtime.pipeline import plan as planning
 
@@ -59,3 +60,32 @@ def test_a_plan_that_cannot_be_written_is_not_computed(folder, scission_cli, mon
     for output, why in (("plan.json", "exists already"), ("nowhere/p.json", "its folder does not exist")):
         status, _, err = scission_cli(f"plan in.onnx -o {output}")
         assert status == 2 and why in err and err.count("\n") == 1
+
+
+STRANGE = {  # what is read, by the name that it is given below
+    "a model": "plan it.onnx",
+    "a model of a pair": "diff in.onnx it.onnx",
+    "a plan": "apply in.onnx it.json out.onnx",
+    "inputs": "check in.onnx split.onnx --inputs it.npz",
+    "labels": "sweep noisy.onnx --data calib.npz --labels it.npy",
+    "samples": "sweep noisy.onnx --data it.npz",
+    "an initial model": "plan noisy.onnx --anneal update --initial it.onnx",
+    "an initial checkpoint": "plan noisy.onnx --anneal update --initial it.npz",
+    "safetensors": "plan noisy.onnx --anneal update --initial it.safetensors",
+    "a state dict": "plan noisy.onnx --anneal update --initial it.pt",
+    "an array": "structure it.npy",
+    "a sparse matrix": "cover it.mtx",
+    "a table": "structure it.csv",
+    "a library": "plan in.onnx --custom-ops it.so",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_but_a_regular_file_is_read(form, noisy, scission_cli):
+    for what, line in STRANGE.items():
+        name = next(word for word in line.split() if word.startswith("it."))
+        before = known(strange(form, noisy / name))
+        status, out, err = scission_cli(line)
+        assert (status, out) == (2, "") and name in err and err.startswith("error: ") and err.count("\n") == 1, what
+        assert is_whole(noisy / name, before)
+        (noisy / name).rename(noisy / f"{what}.seen")
