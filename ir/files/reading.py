@@ -84,8 +84,7 @@ def opened(descriptor: int, path: str | os.PathLike[str], kind: Kind) -> Buffere
         held = _held(descriptor, found) if kind.read else found.st_size
         if found.st_size > max(HOLES, HELD * held):
             raise UnreadableError(
-                f"is {found.st_size} bytes long and holds {held} of them, the rest are holes that nobody wrote; "
-                "copy it with `cp --sparse=never` if that is meant"
+                f"is {found.st_size} bytes long and holds {held} of them, the rest are holes that nobody wrote"
             )
         return open(path, "rb", opener=lambda *_: descriptor)
     except BaseException:
