@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import ScissionError
+from ..staging.folder import temporary_folder
 
 __all__ = ["write"]
 
@@ -19,19 +19,12 @@ def write(files: Mapping[Path, bytes], overwrite: bool) -> None:
     staged: dict[Path, Path] = {}
     path = Path()
     try:
-        for path, data in files.items():
-            refuse_output(path, [], overwrite)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".scission.")
-            staged[path] = Path(name)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            mask = os.umask(0)
-            os.umask(mask)
-            staged[path].chmod(0o666 & ~mask)  # as a file that is opened for writing has it
-        for path in files:
-            staged[path].replace(path)
+        with contextlib.ExitStack() as folders:
+            for path, data in files.items():
+                refuse_output(path, [], overwrite)
+                staged[path] = folders.enter_context(temporary_folder(beside=path)) / path.name
+                staged[path].write_bytes(data)
+            for path in files:
+                staged[path].replace(path)
     except OSError as error:
         raise ScissionError(f"{path}: {error.strerror}; nothing was written") from None
-    finally:
-        for left in staged.values():
-            left.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from ..errors import ModelError, option
 from ..onnx_ir import onnx_ir as ir
 from ..phase import phase
+from ..staging.folder import temporary_folder
 from .external import copy_external, data_file, reader_of, write_external
 from .load import Model
 from .serial import home_of, to_proto
@@ -98,8 +98,8 @@ def _staging(model: Model, targets: tuple[Path, ...], overwrite: bool) -> Iterat
     path = targets[0]
     _refuse_conflicts(model, targets, overwrite)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
-            yield Staged(Path(folder) / path.name, targets)
+        with temporary_folder(beside=path) as folder:
+            yield Staged(folder / path.name, targets)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}; nothing was written") from None
 

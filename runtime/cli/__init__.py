@@ -1,5 +1,5 @@
 """The command line.
 
-Entry: `app.main`.
-May import: ir, runtime, runtime.cli.commands, runtime.cli.common.
+Entry: `entry.main`, `app.main`.
+May import: ir, ir.supervision, runtime, runtime.cli.commands, runtime.cli.common, runtime.cli.supervise.
 """

@@ -71,7 +71,7 @@ app.add_typer(cache_app)
 
 
 def main() -> None:
-    """Run the command line; every expected error is one line on stderr and exit status 2."""
+    """Run the command line in this process; every expected error is one line on stderr and exit status 2."""
     if sys.stderr is None:  # closed by the caller
         sys.stderr = io.StringIO()
     for stream in (sys.stdout, sys.stderr):  # a name that this locale cannot show is no reason to fail
@@ -84,7 +84,6 @@ def main() -> None:
     logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # what matters of it comes back as our own message
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever read our output has seen enough; 1 would say "failed"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that temporary files go
     try:
         status = app(
             prog_name="scission", standalone_mode=False

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...ir.io.external import embedded
+from ...ir.supervision.board import Act
+from ...ir.supervision.telling import running
 from ..measure.deviation import OutputReport, compare_values, worst_of
 from .verdict import EquivalenceError, Verdict
 
@@ -39,10 +41,11 @@ def check_on_reference(
     start = time.perf_counter()
     if not feeds:
         raise EquivalenceError("there is nothing to compare on: no inputs were given")
-    before, after = (_evaluator(path, why) for path in (original, changed))
+    first, second = ((path, _evaluator(path, why)) for path in (original, changed))
+    before = first[1]
     reports: dict[str, OutputReport] = {}
     for trial, feed in enumerate(feeds, 1):
-        pairs = zip(before.output_names, _run(before, feed, why), _run(after, feed, why), strict=True)
+        pairs = zip(before.output_names, *(_run(*one, feed, why) for one in (first, second)), strict=True)
         for name, one, other in pairs:
             for report in compare_values(name, one, other, *tolerance):
                 reason = f"{report.reason} (trial {trial} of {len(feeds)})" if report.reason else ""
@@ -87,9 +90,9 @@ def _evaluator(path: Path, why: str) -> Any:
         raise _neither(why, error) from error
 
 
-def _run(evaluator: Any, feed: Mapping[str, Any], why: str) -> list[Any]:
+def _run(path: Path, evaluator: Any, feed: Mapping[str, Any], why: str) -> list[Any]:
     try:
-        with np.errstate(all="ignore"):
+        with running(REFERENCE, Act.RUN, str(path)), np.errstate(all="ignore"):
             outputs: list[Any] = evaluator.run(None, dict(feed))
     except Exception as error:
         raise _neither(why, error) from error

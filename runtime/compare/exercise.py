@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from ...ir.graph.linear import scopes
 from ...ir.io.load import Model
 from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.staging.folder import temporary_folder
 from ..ort.library import Choice, SessionError
 from ..ort.session import ModelSource, Session, open_session
 
@@ -123,8 +123,8 @@ def count_marks(
     in which nodes could vanish. A feed that it does not run counts as having run nothing. Raises SessionError when the
     copy cannot be opened.
     """
-    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-        path, profile = Path(folder) / "marked.onnx", Path(folder) / "profile"
+    with temporary_folder() as folder:
+        path, profile = folder / "marked.onnx", folder / "profile"
         _import_standard(graph)
         save(model, graph, path)
         session = open_session(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from ...ir.io.load import Model
 from ...ir.io.save import save
+from ...ir.staging.folder import temporary_folder
 from ...passes.rewrite.comparable.seeding import common_seeds, draws, label, seeded
 
 __all__ = ["Alike", "alike"]
@@ -49,8 +49,8 @@ def alike(original: Path, before: Model, changed: Path, after: Model) -> Iterato
         yield Alike(original=original, changed=changed, random=random, only=tuple(map(label, first or second)))
         return
     seeds = common_seeds(first, second)
-    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-        paths = [Path(folder) / one / "model.onnx" for one in ("original", "changed")]
+    with temporary_folder() as folder:
+        paths = [folder / one / "model.onnx" for one in ("original", "changed")]
         for path, model, own in zip(paths, (before, after), seeds, strict=True):
             path.parent.mkdir()
             save(model, seeded(model.graph, own), path)

@@ -6,6 +6,7 @@ first run in a process of its own on each random input; what ends that process i
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -17,8 +18,11 @@ from typing import Any
 import numpy.typing as npt
 
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.supervision.board import Act
+from ...ir.supervision.telling import running
+from ..lifeline import end_with
 from ..ort.library import SessionError
-from ..ort.session import open_session
+from ..ort.session import ORT, open_session
 from ..ort.trials import Trials
 
 __all__ = ["Canary", "canary_for"]
@@ -47,13 +51,11 @@ class Canary:
     def _survives(self, feed: Feed) -> bool:
         process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
-        try:
+        with running(ORT, Act.RUN, self._how[0][0]), suppress(BrokenPipeError):
             pickle.dump(feed, process.stdin)
             process.stdin.flush()
             if process.stdout.read(1):
                 return True
-        except BrokenPipeError:
-            pass
         self._lives -= 1
         self.close()
         return False
@@ -64,6 +66,7 @@ class Canary:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         assert self._process.stdin is not None
+        pickle.dump(os.getpid(), self._process.stdin)
         pickle.dump(self._how, self._process.stdin)
         return self._process
 
@@ -101,6 +104,8 @@ def _may_end(node: ir.Node) -> bool:
 
 def serve() -> None:
     """What the process does: run every input that it is sent, and answer each that it outlives."""
+    parent = pickle.load(sys.stdin.buffer)
+    end_with(parent)
     paths, provider, threads, libraries = pickle.load(sys.stdin.buffer)
     options: dict[str, Any] = {"provider": provider, "threads": threads, "custom_ops": [*map(Path, libraries)]}
     sessions = [open_session(Path(path), **options) for path in paths]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..ort.session import Bound
 from .clock import Clock
 from .sequential import least_samples
 
@@ -107,9 +109,10 @@ def _warmed_up(calls: Calls, clock: Clock, seconds: float) -> dict[str, float]:
     start = clock.limit()
     for _ in range(WARM_UP):
         for name, call in calls.items():
-            before = clock.read()
-            call()
-            least[name] = min(least[name], clock.read() - before)
+            with _told(call):
+                before = clock.read()
+                call()
+                least[name] = min(least[name], clock.read() - before)
         if clock.limit() - start > seconds:
             break
     return least
@@ -128,9 +131,15 @@ def _round(
 
 def _readings(call: Callable[[], None], clock: Clock, readings: int, runs: int) -> Iterable[float]:
     taken = []
-    for _ in range(readings):
-        before = clock.read()
-        for _ in range(runs):
-            call()
-        taken.append((clock.read() - before) / runs)
+    with _told(call):
+        for _ in range(readings):
+            before = clock.read()
+            for _ in range(runs):
+                call()
+            taken.append((clock.read() - before) / runs)
     return taken
+
+
+def _told(call: Callable[[], None]) -> AbstractContextManager[None]:
+    """Tells which model runs, around what is timed and never inside of it."""
+    return call.session.told() if isinstance(call, Bound) else nullcontext()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from ...ir.io.load import Model, Source, load
 from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.staging.folder import temporary_folder
 
 __all__ = ["as_file", "written"]
 
@@ -29,7 +29,7 @@ def as_file(source: Source, label: str) -> Iterator[tuple[Path, Model]]:
 @contextmanager
 def written(home: Model, graph: ir.Model, label: str = "model") -> Iterator[Path]:
     """A graph as the file `label`.onnx of a temporary folder; its weights are read from where those of `home` lie."""
-    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-        path = Path(folder) / f"{label}.onnx"
+    with temporary_folder() as folder:
+        path = folder / f"{label}.onnx"
         save(home, graph, path)
         yield path

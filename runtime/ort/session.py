@@ -19,6 +19,8 @@ import onnx
 from ...ir.errors import option
 from ...ir.files.reading import PROFILE, read_bytes
 from ...ir.io.external import links_followed
+from ...ir.supervision.board import Act
+from ...ir.supervision.telling import running
 from .library import (
     EXECUTION_PROVIDER,
     Choice,
@@ -34,10 +36,11 @@ from .memory import given_back_at_once
 from .messages import explain
 from .tensor_spec import TensorSpec, number_type, spec_of_argument
 
-__all__ = ["Bound", "ModelSource", "Session", "open_session"]
+__all__ = ["ORT", "Bound", "ModelSource", "Session", "open_session"]
 
 Array = npt.NDArray[Any]
 
+ORT = "ONNX Runtime"  # who runs models here
 UNCAPTURED = ("gpu_graph_id", "-1")  # run option: neither record a CUDA graph nor replay one
 
 
@@ -67,7 +70,7 @@ class Session:
         """
         wanted = [output.name for output in self.outputs] if names is None else list(names)
         self._require(feeds)
-        try:
+        with self.told(), _explained(self.name):
             how = _uncaptured(self)
             if not self._needs_values(feeds):
                 return dict(zip(wanted, self.ort.run(wanted, dict(feeds), how), strict=True))
@@ -76,8 +79,10 @@ class Session:
                 name: _to_array(value)
                 for name, value in zip(wanted, self.ort.run_with_ort_values(wanted, values, how), strict=True)
             }
-        except Exception as error:  # onnxruntime's exceptions share no base of their own
-            raise SessionError(*explain(self.name, error)) from error
+
+    def told(self) -> contextlib.AbstractContextManager[None]:
+        """Tells whoever supervises this process that the model runs, for as long as the context lasts."""
+        return running(ORT, Act.RUN, self.name)
 
     def bind(self, feeds: Mapping[str, Array]) -> Bound:
         """A call that runs the model on inputs already copied to where it wants them; outputs stay on the device.
@@ -89,7 +94,7 @@ class Session:
         self._require(feeds)
         if any(spec.dtype == "string" for spec in self.inputs):  # text cannot be bound
             return Bound(session=self, feeds=feeds, binding=None, room={})
-        try:
+        with self.told(), _explained(self.name):
             values = {name: _to_value(array) for name, array in feeds.items()}
             binding = self.ort.io_binding()
             for name, value in values.items():
@@ -98,8 +103,6 @@ class Session:
             for output in self.outputs:
                 binding.bind_output(output.name, self.provider)
             room = _bind_room(self, binding)
-        except Exception as error:
-            raise SessionError(*explain(self.name, error)) from error
         return Bound(session=self, feeds=values, binding=binding, room=room)
 
     def events(self) -> list[tuple[str, int, int]]:
@@ -253,7 +256,7 @@ def open_session(
         providers.insert(0, (EXECUTION_PROVIDER["cuda"], settings))
     opened = str(source.model) if isinstance(source.model, Path) else source.model
     start = time.perf_counter()
-    with _explained(label), given_back_at_once():
+    with running(ORT, Act.OPEN, label), _explained(label), given_back_at_once():
         session = ort.InferenceSession(opened, options, providers=providers, enable_fallback=0)
     seconds = time.perf_counter() - start
     if session.get_providers()[0] != EXECUTION_PROVIDER[chosen]:  # onnxruntime only warns
@@ -276,7 +279,7 @@ def _explained(label: str) -> Iterator[None]:
     """Turn what onnxruntime raises into SessionError."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # onnxruntime's exceptions share no base of their own
         raise SessionError(*explain(label, error)) from error
 
 

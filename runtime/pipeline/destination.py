@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ...ir.io.external import data_file
 from ...ir.io.load import Model, Source, load
 from ...ir.io.save import Staged, refuse_output, save_copy, stage, to_proto
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.staging.folder import temporary_folder
 
 __all__ = ["Destination", "Out", "load_valid", "load_with"]
 
@@ -106,7 +106,7 @@ class Destination:
                 yield staged
             return
         with (
-            tempfile.TemporaryDirectory(prefix="scission.") as folder,
-            stage(self.loaded, changed.clone(), Path(folder) / "changed.onnx") as staged,
+            temporary_folder() as folder,
+            stage(self.loaded, changed.clone(), folder / "changed.onnx") as staged,
         ):
             yield staged

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...ir.files.reading import CACHE, read_text
+from ...ir.staging.folder import temporary_folder
 from ..measure.comparison import Comparison
 
 __all__ = ["KeptRace", "TuningCache", "cache_path", "key_of"]
@@ -158,11 +158,7 @@ def _read(path: Path, warnings: list[str]) -> dict[str, Any]:
 
 def _write(path: Path, entries: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tuning.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"schema": SCHEMA, "entries": entries}, file, indent=1)
-        os.replace(name, path)  # noqa: PTH105 - replaces an existing file on every system
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with temporary_folder(beside=path) as folder:
+        staged = folder / path.name
+        staged.write_text(json.dumps({"schema": SCHEMA, "entries": entries}, indent=1), encoding="utf-8")
+        staged.replace(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from ...ir.io.load import Model
 from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.reason import Cause, Reason
+from ...ir.staging.folder import temporary_folder
 from ...passes.rewrite.extract import SOURCE
 from ..compare.compare import make_feeds
 from ..inputs.sizes.settings import given_sizes, smaller_settings
@@ -198,8 +198,8 @@ def _draw(
 def _files(home: Model, models: Mapping[str, ir.Model]) -> Iterator[dict[str, Path]]:
     """Models as files for as long as the context lasts; weights are read from where they lie."""
     source = Model(graph=home.graph, name=home.name, path=home.path)
-    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-        paths = {name: Path(folder) / f"{place}.onnx" for place, name in enumerate(models)}
+    with temporary_folder() as folder:
+        paths = {name: folder / f"{place}.onnx" for place, name in enumerate(models)}
         for name, model in models.items():
             save(source, model, paths[name])
         yield paths

@@ -1,5 +1,5 @@
 """`python -m scission` is the command line."""
 
-from .runtime.cli.app import main
+from .runtime.cli.entry import main
 
 main()

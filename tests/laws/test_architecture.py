@@ -1,6 +1,7 @@
 import ast
 import doctest
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -198,14 +199,18 @@ def test_nobody_is_allowed_to_change_what_he_leaves_alone():
 
 
 def loaded_by(*arguments):
-    """Which heavy packages a fresh Python has imported at its end; lazily deferred ones count as not imported."""
+    """Which heavy packages a fresh Python has imported at its end; lazily deferred ones count as not imported.
+
+    What a command imports, it imports in a process of its own unless it is told not to have one.
+    """
     code = (
         "import sys, runpy, atexit, types\n"
         "atexit.register(lambda: print('\\nLOADED', *sorted(m for m in sys.modules if '.' not in m)))\n"
         f"sys.argv = {list(arguments)!r}\n"
         + ("import scission\n" if not arguments else "runpy.run_module('scission', run_name='__main__')\n")
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    alone = os.environ | {"SCISSION_IN_PROCESS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=alone)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rpartition("LOADED")[2].split())
 

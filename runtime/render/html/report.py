@@ -6,7 +6,6 @@ import datetime
 import hashlib
 import os
 import shlex
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from ....ir.phase import phase
 from ....ir.plan.plan import Decomposition, Plan, require_plan
 from ....ir.progress import Progress
 from ....ir.provenance import PLAN
+from ....ir.staging.folder import temporary_folder
 from ....passes.decompose.recurrent import RecurrentAnalysis
 from ....passes.diff.differences import differences
 from ....passes.diff.totals import census
@@ -198,8 +198,8 @@ def _result(model: Model, plan: Plan, changed: Source | None, wanted: bool) -> I
     if model.path is None:
         yield apply(model.graph, plan)
         return
-    with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-        path = Path(folder) / model.path.name
+    with temporary_folder() as folder:
+        path = folder / model.path.name
         apply(model.path, plan, path)
         yield path
 

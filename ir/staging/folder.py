@@ -1,0 +1,110 @@
+"""Temporary folders that are gone when their context ends, however the process ends.
+
+A folder is locked for as long as its process lives, by a lock that the kernel drops with it: what is not locked was
+left by one that was killed, and the next that makes a folder there removes it. Age says nothing: work may take days.
+Names hold a number for this machine, so that folders on a shared disk are left to those who can see the lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..supervision.telling import gone, made
+
+try:
+    import fcntl
+except ImportError:  # where there is no fork either
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["remove", "sweep", "temporary_folder"]
+
+ATTEMPTS = 100  # at a folder that nobody takes for a stale one before it is locked
+MACHINE = f"{zlib.crc32(os.uname().nodename.encode('utf-8', 'surrogateescape')) if hasattr(os, 'uname') else 0:08x}"
+PREFIX = f"scission-{MACHINE}-"
+NAME = re.compile(rf"\.?{PREFIX}[0-9a-f]{{12}}")
+
+_swept: set[str] = set()  # places that were swept by this process
+
+
+@contextlib.contextmanager
+def temporary_folder(beside: Path | None = None) -> Iterator[Path]:
+    """A new folder for as long as the context lasts: hidden beside a file, from where it can be moved there, or in the
+    folder of the system.
+
+    Raises OSError where none can be made.
+    """
+    place = tempfile.gettempdir() if beside is None else os.fspath(beside.absolute().parent)
+    if place not in _swept:
+        _swept.add(place)
+        sweep(place)
+    folder, lock = _make(place, PREFIX if beside is None else f".{PREFIX}")
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        gone(folder)
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep(place: str) -> None:
+    """Remove what killed processes left in a folder; what cannot be looked at stays."""
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for stale in [entry.path for entry in entries if NAME.fullmatch(entry.name)]:
+            remove(stale)
+
+
+def remove(folder: str) -> None:
+    """Remove a temporary folder of this user, unless the process lives that made it."""
+    if fcntl is None:
+        return
+    with contextlib.suppress(OSError):
+        lock = _locked(folder)
+        try:
+            if os.fstat(lock).st_uid == os.geteuid():
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _make(place: str, prefix: str) -> tuple[str, int | None]:
+    """A folder and its lock, None where the file system has none: then nobody takes it for a stale one either."""
+    for _ in range(ATTEMPTS):
+        folder = os.path.join(place, prefix + os.urandom(6).hex())  # noqa: PTH118 - bytes of names stay what they are
+        made(folder)
+        try:
+            os.mkdir(folder, 0o700)  # noqa: PTH102
+        except OSError:
+            gone(folder)
+            raise
+        try:
+            return folder, None if fcntl is None else _locked(folder)
+        except (BlockingIOError, FileNotFoundError):  # taken for a stale one in between
+            gone(folder)
+        except OSError:
+            return folder, None
+    raise OSError(f"no temporary folder can be made in {place}")
+
+
+def _locked(folder: str) -> int:
+    """The handle of a folder, which locks it until it is closed.
+
+    Raises BlockingIOError where somebody else does, FileNotFoundError where it is gone, OSError where there are no
+    locks.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(handle), os.stat(folder, follow_symlinks=False)):  # noqa: PTH116
+            raise FileNotFoundError(folder)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle

@@ -1,0 +1,105 @@
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from scission.ir.staging import folder as staging
+from scission.ir.staging.folder import MACHINE, remove, sweep, temporary_folder
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch, tmp_path):
+    monkeypatch.setattr(staging, "_swept", set())
+    monkeypatch.setattr(staging.tempfile, "tempdir", str(tmp_path))
+
+
+def stale(place, name="scission", machine=MACHINE):
+    """A folder as a process leaves it that is killed."""
+    made = place / f"{name}-{machine}-0123456789ab"
+    (made / "inside").mkdir(parents=True)
+    (made / "inside" / "w.bin").write_bytes(b"1")
+    return made
+
+
+def test_a_folder_is_there_for_as_long_as_its_context_lasts(tmp_path):
+    with pytest.raises(ZeroDivisionError), temporary_folder() as folder:
+        assert folder.parent == tmp_path and folder.stat().st_mode & 0o777 == 0o700
+        (folder / "x").write_bytes(b"1")
+        raise ZeroDivisionError
+    with temporary_folder(beside=tmp_path / "out.onnx") as folder:
+        assert folder.parent == tmp_path and folder.name.startswith(".")
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_dead_processes_left_is_removed_and_nothing_else(tmp_path):
+    left = [stale(tmp_path), stale(tmp_path, ".scission")]
+    kept = [stale(tmp_path, machine="00000000"), stale(tmp_path, "other"), tmp_path / f"scission-{MACHINE}-short"]
+    kept[2].mkdir()
+    target = stale(tmp_path / "elsewhere")
+    link = tmp_path / f"scission-{MACHINE}-aaaaaaaaaaaa"
+    link.symlink_to(target)
+    with temporary_folder(), temporary_folder() as own:
+        sweep(str(tmp_path))
+        assert own.exists()  # its process lives
+    assert not any(folder.exists() for folder in left)
+    assert all(folder.exists() for folder in (*kept, target)) and link.is_symlink()
+
+
+def test_a_folder_that_another_process_holds_stays(tmp_path):
+    held = stale(tmp_path)
+    lock = os.open(held, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    remove(str(held))
+    assert held.exists()
+    os.close(lock)
+    remove(str(held))
+    assert not held.exists()
+
+
+def test_where_the_file_system_has_no_locks_nothing_is_stale(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "not supported")
+
+    left = stale(tmp_path)
+    monkeypatch.setattr(staging.fcntl, "flock", refuse)
+    with temporary_folder() as folder:
+        assert folder.exists() and left.exists()
+    assert [*tmp_path.iterdir()] == [left]
+
+
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
+    real, seen = staging._locked, []
+
+    def swept_first(folder):
+        seen.append(folder)
+        if len(seen) == 1:
+            Path(folder).rmdir()
+        return real(folder)
+
+    monkeypatch.setattr(staging, "_locked", swept_first)
+    with temporary_folder() as folder:
+        assert folder.exists() and len(seen) == 2
+
+
+def test_many_that_make_and_sweep_at_once_lose_nothing(tmp_path):
+    lost = []
+
+    def work():
+        for _ in range(40):
+            with temporary_folder() as folder:
+                sweep(str(tmp_path))
+                lost.append(not folder.exists())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert len(lost) == 160 and not any(lost) and not any(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_to_is_an_error(tmp_path):
+    with pytest.raises(OSError), temporary_folder(beside=tmp_path / "nowhere" / "x"):
+        pass
