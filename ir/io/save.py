@@ -12,7 +12,8 @@ from pathlib import Path
 from ..errors import ModelError, option
 from ..onnx_ir import onnx_ir as ir
 from ..phase import phase
-from ..staging.folder import temporary_folder
+from ..staging.folder import sweep, temporary_folder
+from ..staging.place import Move, place
 from .external import copy_external, data_file, reader_of, write_external
 from .load import Model
 from .serial import home_of, to_proto
@@ -31,30 +32,31 @@ def inline_bytes(graph: ir.Model) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """Files that are complete but not yet in their place: `path` can be opened, `publish` makes them real."""
+    """Files that are complete but not yet in their place: `path` can be opened, `publish` makes them real.
+
+    overwrite: whether they may replace files that are there.
+    """
 
     path: Path
     targets: tuple[Path, ...]
+    overwrite: bool
 
     def publish(self) -> list[Path]:
-        """Move the files into place, the model last; when a move fails, what stood there before stands there again."""
+        """Move the files into place, the model last; when a move fails, what stood there before stands there again.
+
+        Raises ModelError where a place has been taken meanwhile and nothing is to be replaced.
+        """
         folder = self.targets[0].absolute().parent
         staged = {target: self.path.parent / target.absolute().relative_to(folder) for target in self.targets}
         written = [target for target in self.targets if staged[target].exists()]
-        saved: dict[Path, Path] = {}
+        # 'w.bin' and 'sub/../w.bin' are one file, moved once
+        moves = {os.path.realpath(staged[target]): Move(staged[target], target) for target in reversed(written)}
+        for target in written:
+            target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            for index, target in enumerate(reversed(written)):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if not staged[target].exists():  # 'w.bin' and 'sub/../w.bin' are one file, moved once
-                    continue
-                if len(written) > 1 and target.exists():
-                    saved[target] = self.path.parent / f".replaced.{index}"
-                    os.replace(target, saved[target])  # noqa: PTH105 - replaces an existing file on every system
-                os.replace(staged[target], target)  # noqa: PTH105
-        except OSError:
-            for target, before in saved.items():
-                os.replace(before, target)  # noqa: PTH105
-            raise
+            place([*moves.values()], self.path.parent, self.overwrite)
+        except FileExistsError as error:
+            raise taken(error.filename) from None
         return written
 
 
@@ -99,7 +101,7 @@ def _staging(model: Model, targets: tuple[Path, ...], overwrite: bool) -> Iterat
     _refuse_conflicts(model, targets, overwrite)
     try:
         with temporary_folder(beside=path) as folder:
-            yield Staged(folder / path.name, targets)
+            yield Staged(folder / path.name, targets, overwrite)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}; nothing was written") from None
 
@@ -136,6 +138,8 @@ def refuse_output(target: Path, inputs: Sequence[Path], overwrite: bool, model: 
     try:
         if not target.absolute().parent.is_dir():
             raise ModelError(f"{target}: its folder does not exist; create it first")
+        if target.exists():
+            sweep(os.fspath(target.absolute().parent))  # what a killed process placed of its output is none
         if not target.exists():
             return
         if any(target.samefile(source) for source in inputs if source.exists()):
@@ -150,4 +154,9 @@ def refuse_output(target: Path, inputs: Sequence[Path], overwrite: bool, model: 
     if reader is not None:
         raise ModelError(f"{target}: holds the weights of {reader.name}; choose another output")
     if not overwrite:
-        raise ModelError(f"{target}: exists already; choose another output or add ", option("overwrite", True))
+        raise taken(target)
+
+
+def taken(target: str | Path) -> ModelError:
+    """The error for an output that is there already."""
+    return ModelError(f"{target}: exists already; choose another output or add ", option("overwrite", True))

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..supervision.telling import gone, made
+from .place import go_back
 
 try:
     import fcntl
@@ -62,13 +63,15 @@ def sweep(place: str) -> None:
 
 
 def remove(folder: str) -> None:
-    """Remove a temporary folder of this user, unless the process lives that made it."""
+    """Remove a temporary folder of this user, and what was placed of files that are not all in their places, unless the
+    process lives that made it."""
     if fcntl is None:
         return
     with contextlib.suppress(OSError):
         lock = _locked(folder)
         try:
             if os.fstat(lock).st_uid == os.geteuid():
+                go_back(Path(folder))
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)

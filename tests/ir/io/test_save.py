@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -278,7 +280,7 @@ def full(*_, **__):
 
 BREAKS = {  # where a disk can fill up: while the graph, the data, or the copy is written, and at the last move
     "graph": ("inline", "save.concatenate"),
-    "move": ("inline", "save.os.replace"),
+    "move": ("inline", "save.place"),
     "data": ("external", "external.concatenate"),
     "graph beside data": ("external", "external._write"),
     "copy": ("copy", "external.concatenate"),
@@ -316,14 +318,48 @@ def test_a_failure_at_the_very_last_move_puts_the_old_pair_back(tmp_path, monkey
     move = os.replace
 
     def refuse_the_model(source, target):
-        if Path(source).name == "o.onnx" and Path(target) == out:
+        if Path(target) == out:
             full()
         move(source, target)
 
-    monkeypatch.setattr("scission.ir.io.save.os.replace", refuse_the_model)
+    monkeypatch.setattr(os, "replace", refuse_the_model)
     with pytest.raises(ModelError, match="nothing was written"):
         save(loaded, loaded.graph, out, overwrite=True)
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_of_two_that_write_one_output_at_once_one_does(tmp_path, external):
+    loaded = load(with_data(tmp_path / "in") if external else write(tmp_path / "m.onnx", product(W)))
+    out = tmp_path / "out" / "o.onnx"
+    out.parent.mkdir()
+    with stage(loaded, loaded.graph, out) as first, stage(loaded, loaded.graph, out) as second:
+        first.publish()
+        written = {path: path.stat().st_ino for path in out.parent.glob("o.*")}
+        with pytest.raises(ModelError, match="exists already; choose another output"):
+            second.publish()
+    assert {path: path.stat().st_ino for path in out.parent.iterdir()} == written
+    assert len(written) == 1 + external
+
+
+def test_what_a_killed_process_placed_of_an_output_is_none(tmp_path, monkeypatch):
+    loaded = load(with_data(tmp_path / "in"))
+    out = tmp_path / "out" / "o.onnx"
+    out.parent.mkdir()
+    code = f"""
+import os
+from scission.ir.io.load import load
+from scission.ir.io.save import save
+from scission.ir.staging import place
+put = place._put
+place._put = lambda move: put(move) if move.target.suffix == ".data" else os._exit(9)
+model = load({str(tmp_path / "in" / "m.onnx")!r})
+save(model, model.graph, __import__("pathlib").Path({str(out)!r}))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert Path(f"{out}.data").exists() and not out.exists()
+    save(loaded, loaded.graph, out)
+    assert sorted(snapshot(out.parent)) == ["o.onnx", "o.onnx.data"]
 
 
 def test_a_failure_of_any_other_kind_leaves_nothing_behind_either(tmp_path):

@@ -1,0 +1,128 @@
+"""Complete files are moved into their places: all of them or none, and over nothing that may not be replaced.
+
+A file gets its place as a second name, so that of two processes one has it, and until the folder in which it was staged
+is removed the two names show what was placed. What is replaced is put aside before:
+
+     staged ──link──► place                    place ──link──► aside
+
+Who finds a folder that a killed process staged files in goes back by the journal in it, unless the last of them is in
+its place: then all are. Where the file system has no second names files are moved, and nobody can tell afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Move", "go_back", "place"]
+
+JOURNAL, ASIDE, SECOND = ".scission-journal", ".scission-aside", ".scission-second"  # beside what is staged
+
+
+class Move(NamedTuple):
+    """A file that is complete, and where it is to be."""
+
+    staged: Path
+    target: Path
+
+
+def place(moves: Sequence[Move], folder: Path, overwrite: bool) -> None:
+    """Make the moves in this order: all, or none where one fails; folder: a temporary one in which they are noted.
+
+    Raises FileExistsError for a target that is there already where `overwrite` is false, OSError where the system
+    refuses; either names the target.
+    """
+    if len(moves) > 1:
+        names = [[os.fspath(path.absolute()) for path in move] for move in moves]
+        (folder / JOURNAL).write_text(json.dumps(names), encoding="ascii")
+    begun: list[tuple[Move, Path]] = []
+    try:
+        for index, move in enumerate(moves):
+            aside = folder / f"{ASIDE}.{index}"
+            if not overwrite:
+                _put(move)
+                begun.append((move, aside))
+                continue
+            begun.append((move, aside))
+            if len(moves) > 1:
+                _put_aside(move.target, aside)
+            _replace(move, folder / SECOND)
+    except BaseException as error:
+        for done, aside in reversed(begun):
+            _undo(done, aside, moved=not done.staged.exists())
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, os.fspath(move.target)) from None
+        raise
+
+
+def go_back(folder: Path) -> None:
+    """Undo the moves that a killed process noted in its folder, unless it made all of them."""
+    try:
+        moves = [Move(Path(staged), Path(target)) for staged, target in json.loads((folder / JOURNAL).read_bytes())]
+    except (OSError, ValueError, TypeError):  # there is none, or it was killed before the first move
+        return
+    if not moves or not moves[-1].staged.exists() or _is_placed(moves[-1]):
+        return
+    for index, move in reversed([*enumerate(moves)]):
+        _undo(move, folder / f"{ASIDE}.{index}", moved=False)
+
+
+def _put(move: Move) -> None:
+    """A file in a place where there is none; raises FileExistsError where there is one."""
+    try:
+        os.link(move.staged, move.target)
+    except FileExistsError:
+        raise
+    except OSError:  # no second names here: the place is taken first
+        os.close(os.open(move.target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        try:
+            os.replace(move.staged, move.target)  # noqa: PTH105
+        except BaseException:
+            move.target.unlink()
+            raise
+
+
+def _replace(move: Move, second: Path) -> None:
+    """A file in a place, whatever is there."""
+    try:
+        os.link(move.staged, second)
+    except OSError:
+        second = move.staged
+    os.replace(second, move.target)  # noqa: PTH105 - over what is there on every system
+
+
+def _put_aside(target: Path, aside: Path) -> None:
+    """A second name of what is in a place, by which it can be put back; it stands there until it is replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            os.link(target, aside, follow_symlinks=False)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            os.replace(target, aside)  # noqa: PTH105
+
+
+def _is_placed(move: Move) -> bool:
+    """Whether the file in a place is the one that was staged."""
+    try:
+        return move.target.samefile(move.staged)
+    except OSError:
+        return False
+
+
+def _undo(move: Move, aside: Path, moved: bool) -> None:
+    """What was in a place before, or nothing; what somebody else has put there since stays.
+
+    moved: whether the file is known to be in its place though it has no second name.
+    """
+    with contextlib.suppress(OSError):
+        placed = moved or _is_placed(move)
+        if os.path.lexists(aside):
+            if placed or not os.path.lexists(move.target):
+                os.replace(aside, move.target)  # noqa: PTH105
+        elif placed:
+            move.target.unlink()
