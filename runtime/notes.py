@@ -6,6 +6,8 @@ import sys
 import warnings
 from typing import Any, cast
 
+from .say import say
+
 __all__ = ["LoweredWarning", "show_notes"]
 
 QUIET = {"-q", "--quiet"}
@@ -23,4 +25,4 @@ def show_notes() -> None:
 
 def _show(message: Warning | str, *_: Any) -> None:
     if not QUIET & set(sys.argv):
-        print(f"note: {message}", file=sys.stderr)
+        say(f"note: {message}", err=True)

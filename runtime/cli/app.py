@@ -19,6 +19,7 @@ import typer
 
 from ...ir.errors import ScissionError
 from ..notes import show_notes
+from ..say import say, say_lines
 from .commands.apply import apply
 from .commands.bench import bench
 from .commands.cache import cache_app
@@ -53,7 +54,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from ... import __version__
 
-        typer.echo(f"scission {__version__}")
+        say(f"scission {__version__}")
         raise typer.Exit
 
 
@@ -91,24 +92,24 @@ def main() -> None:
         sys.exit(status if isinstance(status, int) else 0)
     except UsageError as error:
         if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help
-            typer.echo(f"error: {usage_message(error)}", err=True)
+            say(f"error: {usage_message(error)}", err=True)
         sys.exit(2)
     except typer.Abort:
         sys.exit(130)
     except ScissionError as error:
-        typer.echo("error: " + " ".join(error.for_shell.splitlines()), err=True)
+        say("error: " + " ".join(error.for_shell.splitlines()), err=True)
         sys.exit(2)
     except OSError as error:
-        typer.echo(f"error: {error.strerror or error}: the output could not be printed", err=True)
+        say(f"error: {error.strerror or error}: the output could not be printed", err=True)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
     except MemoryError as error:  # of this machine, or of what the process may use
         what = f" ({error})" if str(error) else ""
-        typer.echo(f"error: there is not enough memory for this{what}; free some, or give a part of it", err=True)
+        say(f"error: there is not enough memory for this{what}; free some, or give a part of it", err=True)
         sys.exit(2)
     except Exception:
         import traceback
 
-        traceback.print_exc()
-        typer.echo("error: this is a defect of scission; please report it with the lines above", err=True)
+        say_lines(traceback.format_exc(), err=True)
+        say("error: this is a defect of scission; please report it with the lines above", err=True)
         sys.exit(3)

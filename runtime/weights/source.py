@@ -24,6 +24,7 @@ from ...ir.files.reading import TABLE, WEIGHTS, open_file, path_of, read_bytes, 
 from ...ir.foreign import holds_objects
 from ...ir.graph.addressing import meant
 from ...ir.io.load import first_line
+from ...ir.printable import printable
 
 if TYPE_CHECKING:
     from ...ir.graph.constants import Constants
@@ -136,8 +137,7 @@ def from_array(matrix: Array, name: str = "weight", files: tuple[Path, ...] = ()
         raise WeightError(f"{name}: is empty, shape {matrix.shape}; give a matrix with at least one entry")
     if matrix.dtype.kind not in "biufc" and matrix.dtype.name not in _small_floats():
         raise WeightError(f"{name}: holds {matrix.dtype}, not numbers; save it as an array of numbers")
-    text = name.encode("utf-8", "replace").decode()  # file names can be no text at all, or steer a terminal
-    return Weight("".join(c if c.isprintable() else "\ufffd" for c in text), matrix, files)
+    return Weight(printable(name), matrix, files)  # file names can be no text at all, or steer a terminal
 
 
 def from_model(source: Any, node: str | None = None) -> Weight:

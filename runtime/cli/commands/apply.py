@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ...pipeline.options import PlanOptions
+from ...say import say
 from ..common.arguments import Input, Output, Overwrite
 from ..common.from_fields import group, takes
 from ..common.given import read_plan
@@ -51,4 +52,4 @@ def apply(
     larger = grown(model, output)
     if not printing.quiet:
         lossy = f", {len(chosen.annealing)} annealed" if chosen.annealing else ""
-        typer.echo(f"wrote {output}: {chosen.done}{lossy}{larger}")
+        say(f"wrote {output}: {chosen.done}{lossy}{larger}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...say import say, say_lines
 from ..common.from_fields import group, takes
 from ..common.terminal import Printing
 
@@ -71,11 +72,11 @@ def drop(
     if chosen or cache.warnings:  # a damaged file is begun anew
         cache.drop([unit.key for unit in chosen])
     if printing.as_json:
-        typer.echo(json.dumps({"dropped": [unit.key for unit in chosen], "warnings": cache.warnings}, indent=1))
+        say_lines(json.dumps({"dropped": [unit.key for unit in chosen], "warnings": cache.warnings}, indent=1))
     elif not printing.quiet:
         for warning in cache.warnings:
-            typer.echo(f"warning: {warning}", err=True)
-        typer.echo(f"dropped {len(chosen)} of {len(units)} {'entry' if len(units) == 1 else 'entries'}")
+            say(f"warning: {warning}", err=True)
+        say(f"dropped {len(chosen)} of {len(units)} {'entry' if len(units) == 1 else 'entries'}")
 
 
 def _opened() -> tuple[TuningCache, tuple[CachedUnit, ...]]:

@@ -6,6 +6,7 @@ import typer
 
 from ...ort.trials import Trials
 from ...pipeline.options import PlanOptions
+from ...say import say
 from ..common.arguments import First, Second
 from ..common.from_fields import group, takes
 from ..common.terminal import UNSHOWN, Printing, progress_bar
@@ -29,7 +30,7 @@ def check(original: First, changed: Second, *, trials: Trials, planning: PlanOpt
         verdict = compare.check(original, changed, trials=trials, batch=planning.batches, progress=progress)
     printing.show(verdict.to_dict, lambda report: report.verdict_view(verdict))
     if not verdict.equal:
-        typer.echo(f"different: {verdict.reason}" if verdict.different else verdict.reason, err=True)
+        say(f"different: {verdict.reason}" if verdict.different else verdict.reason, err=True)
         raise typer.Exit(1 if verdict.different else UNSHOWN)
     if not printing.bare:
-        typer.echo(verdict.reason)
+        say(verdict.reason)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import typer
 
 from ...pipeline.options import PlanOptions
+from ...say import say_lines
 from ..common.arguments import Csv, Filter, Input, Reverse, Sort, Top
 from ..common.from_fields import group, takes
 from ..common.given import say_refused
@@ -41,7 +42,7 @@ def inspect(
     say_refused(model)
     rows = inspection_report.select_rows(found.rows, sort=sort, reverse=reverse, wanted=wanted, top=top)
     if as_csv:
-        typer.echo(inspection_report.to_csv(rows), nl=False)
+        say_lines(inspection_report.to_csv(rows))
         return
     whole = printing.everything or top is not None
     printing.show(

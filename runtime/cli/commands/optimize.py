@@ -10,6 +10,7 @@ import typer
 from ...calibrate.annealer import Annealer
 from ...ort.trials import Trials
 from ...pipeline.options import SHARED, OptimizeOptions, PlanOptions, refuse_idle
+from ...say import say
 from ..common.annealing import annealing, on_device
 from ..common.arguments import Input
 from ..common.from_fields import group, takes
@@ -59,7 +60,7 @@ def optimize(
         )
     printing.show(result.to_dict, lambda report: report.result_view(result, printing.everything))
     if result.taken_back is not None and result.taken_back.faulty:
-        typer.echo(f"warning: {result.taken_back.text}", err=True)
+        say(f"warning: {result.taken_back.text}", err=True)
     if not result.ok:
-        typer.echo(f"check failed, nothing was written: {result.reason}", err=True)
+        say(f"check failed, nothing was written: {result.reason}", err=True)
         raise typer.Exit(1)

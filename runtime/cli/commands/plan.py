@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from ....ir.io.files import write
 from ...calibrate.annealer import Annealer
 from ...ort.trials import Trials
 from ...pipeline.options import OptimizeOptions, PlanOptions
+from ...say import say
 from ..common.annealing import annealing, on_device
 from ..common.arguments import Input, PlanOutput
 from ..common.from_fields import group, takes
@@ -89,4 +88,4 @@ def show_plan(
         lambda: json.loads(chosen.dumps()), lambda report: report.plan_view(chosen, printing.everything, tuned)
     )
     if chosen.provider == "cuda" and not printing.quiet and (told := priced_elsewhere("cuda", gpu_name())):
-        typer.echo(told, err=True)
+        say(told, err=True)

@@ -13,6 +13,7 @@ import typer
 
 from ...ort.trials import Trials
 from ...pipeline.options import SHARED, PlanOptions, ReportOptions
+from ...say import say, say_lines
 from ..common.arguments import Input
 from ..common.from_fields import group, takes
 from ..common.given import read_plan
@@ -56,12 +57,12 @@ def report(
             model, changed, output, planning, further=further, plan=chosen, trials=trials, progress=progress
         )
     if printing.as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=1))
+        say_lines(json.dumps(found.to_dict(), indent=1))
     elif not printing.quiet:
-        typer.echo(f"wrote {output}: {found.sentence}")
+        say(f"wrote {output}: {found.sentence}")
     if not found.ok and found.verdict is not None:
-        typer.echo(f"different: {found.verdict.reason}", err=True)
+        say(f"different: {found.verdict.reason}", err=True)
         raise typer.Exit(1)
     if found.verdict is not None and not found.verdict.shown:
-        typer.echo(found.verdict.reason, err=True)
+        say(found.verdict.reason, err=True)
         raise typer.Exit(UNSHOWN)

@@ -10,6 +10,7 @@ import typer
 
 from ....ir.io.files import write
 from ...fields import setting
+from ...say import say_lines
 from ..common.arguments import Overwrite, Picture
 from ..common.from_fields import group, takes
 from ..common.given import read_weight, say_refused
@@ -76,7 +77,7 @@ def structure(
 
         made[path] = draw(found, states, suffix, first)
     if to_terminal and dot is not None:
-        typer.echo(made.pop(dot).decode(), nl=False)
+        say_lines(made.pop(dot).decode())
     write(made, overwrite)
     show(
         printing.quiet or to_terminal,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ....ir.errors import ScissionError
+from ...say import say
 from .terminal import files_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def say_refused(*models: Path) -> None:
 
     for path in models:
         if problem := refusal(load(path), path):
-            typer.echo(f"warning: {ScissionError(f'{path}: ', *problem).for_shell}", err=True)
+            say(f"warning: {ScissionError(f'{path}: ', *problem).for_shell}", err=True)
 
 
 def read_plan(path: Path, model: Path) -> Plan:
@@ -55,10 +56,10 @@ def read_weight(source: str, everything: bool) -> Weight:
     try:
         return read(source)
     except AmbiguousError as error:
-        typer.echo(f"error: {error.for_shell}", err=True)
+        say(f"error: {error.for_shell}", err=True)
         shown = error.choices if everything else error.choices[:CHOICES]
         for name, shape in shown:
-            typer.echo(f"  {name}  {shape}", err=True)
+            say(f"  {name}  {shape}", err=True)
         if len(shown) < len(error.choices):
-            typer.echo(f"  … and {len(error.choices) - len(shown)} more (--all shows them)", err=True)
+            say(f"  … and {len(error.choices) - len(shown)} more (--all shows them)", err=True)
         raise typer.Exit(2) from None

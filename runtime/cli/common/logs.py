@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 
 from ....ir.phase import LOG
+from ...say import say
 
 __all__ = ["log_to_stderr", "stop_logging"]
 
@@ -14,7 +14,7 @@ class _Stderr(logging.Handler):
     """Writes to what stderr is at the time, which a progress bar may have replaced by itself."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"scission: {record.getMessage()}", file=sys.stderr)
+        say(f"scission: {record.getMessage()}", err=True)
 
 
 def log_to_stderr() -> None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ....ir.errors import ScissionError
+from ....ir.printable import printable
 from ...fields import setting
+from ...say import say_lines
 
 if TYPE_CHECKING:
     from ....ir.progress import Progress
@@ -87,11 +89,12 @@ def refuse_input(output: Path, source: Path | None) -> None:
 def show(quiet: bool, as_json: bool, data: Callable[[], Any], view: Callable[[Any], Any]) -> None:
     """Print JSON, or a table made with the module `report`, or nothing."""
     if as_json:
-        typer.echo(json.dumps(data(), indent=1))
+        say_lines(json.dumps(data(), indent=1))
     elif not quiet:
+        from ...render.console import console
         from ...render.text import report
 
-        report.console().print(view(report))
+        console().print(view(report))
 
 
 @contextmanager
@@ -103,11 +106,12 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console, RenderableType
-    from rich.markup import escape
+    from rich.console import RenderableType
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     from ....ir.phase import watching
+    from ...render.console import console
 
     started = time.monotonic()
 
@@ -118,13 +122,14 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
             if time.monotonic() - started > MOMENT:
                 yield from super().get_renderables()
 
-    with Late(console=Console(stderr=True), transient=True) as bar:
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Late(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         counted: list[tuple[int, int, str] | None] = [None]  # of each phase that is open
 
         def advance(done: int, total: int, node: str) -> None:
             counted[-1] = (done, total, node)
-            bar.update(task, completed=done, total=total, description=escape(node))
+            bar.update(task, completed=done, total=total, description=printable(node))
 
         def enter(path: tuple[str, ...]) -> None:
             entered = len(path) >= len(counted)
@@ -132,7 +137,7 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
             counted.extend([None] * (len(path) + 1 - len(counted)))
             done, total, node = next((one for one in reversed(counted) if one is not None), (0, None, ""))
             words = [node, *path[-1:]] if entered or not node else [node]
-            bar.update(task, completed=done, description=escape(": ".join(word for word in words if word)))
+            bar.update(task, completed=done, description=printable(": ".join(word for word in words if word)))
             bar.tasks[0].total = total  # which `update` cannot make unknown again
 
         with watching(enter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from ....ir.printable import printable
 from ....ir.supervision.board import Running
 
 __all__ = ["crashed", "taking_long", "too_late"]
@@ -23,31 +24,22 @@ def crashed(number: int, what: Running | None, stage: str) -> str:
     why = BECAUSE.get(number)
     if what is not None:
         verb = "was killed" if number == signal.SIGKILL else "crashed"
-        told = f"{what.who} {verb} ({name}) while it {what.act.value[0]} {plain(what.model)}; nothing was written"
+        told = f"{what.who} {verb} ({name}) while it {what.act.value[0]} {printable(what.model)}; nothing was written"
         return f"error: {told}; {why or OTHERWISE}"
-    during = f" during: {plain(stage)}" if stage else ""
+    during = f" during: {printable(stage)}" if stage else ""
     return f"error: the command was ended by {name}{during}; {why or OURSELVES}"
 
 
 def too_late(what: Running | None, allowed: float) -> str:
     """One run of a model took longer than it may."""
-    told = f"{what.who} {what.act.value[0]} {plain(what.model)}" if what else "a model ran"
+    told = f"{what.who} {what.act.value[0]} {printable(what.model)}" if what else "a model ran"
     return f"error: {told} for more than {allowed:g} s, which --timeout allows; nothing was written"
 
 
 def taking_long(what: Running | None, seconds: float) -> str:
     """One run of a model takes long."""
-    told = f"{what.who} has been {what.act.value[1]} {plain(what.model)}" if what else "a model has been running"
+    told = f"{what.who} has been {what.act.value[1]} {printable(what.model)}" if what else "a model has been running"
     return f"note: {told} for {seconds:.0f} s; --timeout SECONDS ends a run that takes longer"
-
-
-def plain(text: str) -> str:
-    """A text in which nothing speaks to the terminal.
-
-    >>> plain("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _name(number: int) -> str:

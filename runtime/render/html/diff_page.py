@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
 from ....ir.findings.difference import Difference
 from ..text.diff import drift_cells
 from ..text.diff_lines import (
@@ -19,6 +17,7 @@ from ..text.diff_lines import (
     totals,
 )
 from ..words import megabytes
+from .environment import environment_of_pages
 
 __all__ = ["diff_page"]
 
@@ -27,7 +26,7 @@ MOST = 500  # rows of a table on a page; JSON has all of them
 
 def diff_page(found: Difference) -> str:
     """The page, with light and dark colours and ready to be printed; everything that models say is escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = environment_of_pages()
     environment.filters |= {"ops": operators, "mb": megabytes, "named": named, "of": sources, "drift": drift_cells}
     template = environment.from_string(Path(__file__).with_name("diff_page.html").read_text(encoding="utf-8"))
     return template.render(

@@ -11,13 +11,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Template
 
 from ....ir.findings.inspection import Inspection
 from ..picture.canvas import COLOURS
 from ..scale import scale_of
 from ..text.diff_lines import drifts, named, operators, relations, sources, totals
 from ..words import megabytes
+from .environment import environment_of_pages
 
 if TYPE_CHECKING:
     from .document import Report
@@ -59,7 +60,7 @@ def page(report: Report) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment = environment_of_pages()
     environment.filters |= {
         "count": lambda number: f"{number:,}",
         "share": lambda share: f"{share:.1%}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ....ir.printable import printable
 from . import raster
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def resolution(columns: int) -> float:
 
 def head(figure: Figure, name: str, line: str, height: float) -> None:
     """The name of the weight, and one line below it; height: of the figure."""
+    name = printable(name)
     short = name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
     left = LEFT / WIDTH
     figure.text(left, 1 - 0.3 / height, short, size=12, weight="bold", color=INK, va="center")
@@ -155,7 +157,7 @@ def ticks(axis: XAxis | YAxis, size: int, labels: Callable[[], Sequence[str]], f
         at = np.arange(0, size, _step(size))
         axis.set_ticks(at + 0.5, [f"{k + first:,}" for k in at.tolist()], size=7)
         return
-    names = labels()
+    names = [printable(name) for name in labels()]
     upright = axis.axis_name == "x" and max(map(len, names), default=0) > 2
     axis.set_ticks(np.arange(size) + 0.5, names, size=min(8.0, 150 / max(size, 1)), rotation=90 if upright else 0)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ....ir.errors import Remedy, ScissionError
 from ....ir.findings.structure import Structure
+from ....ir.printable import printable
 from ...weights.states import StateGraph
 
 __all__ = ["DotError", "dot"]
@@ -101,4 +102,4 @@ def _ranks(prefix: str, layers: Iterable[int]) -> Iterator[str]:
 
 def _quoted(text: str) -> str:
     """A string of the dot language, which knows one escape besides its own of labels: a quote."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
+    return '"' + printable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....ir.findings.level_sweep import LevelResult, Sweep
+from ....ir.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +95,7 @@ def _head(figure: Figure, sweep: Sweep) -> None:
 
 
 def _short(name: str, longest: int = LONGEST) -> str:
-    line = " ".join(name.split())
+    line = printable(" ".join(name.split()))
     return line if len(line) <= longest else f"…{line[1 - longest :]}"
 
 

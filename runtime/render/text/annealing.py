@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ....ir.plan.annealing import Annealing
 from ....ir.plural import once
+from ..console import Text
 from ..words import left_out
 from .table import SHOWN, make_table
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ...tune.cached_units import CachedUnit
+from ..console import Text
 from .table import SHOWN, make_table
 
 __all__ = ["cache_view"]

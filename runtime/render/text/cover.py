@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Group as Lines
 from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from ....ir.plan.decomposition import to_ranges
 from ....passes.cocluster.low_rank import CLOSE, LowRank
 from ...weights.cover_study import Covering, Form, lowered_share
+from ..console import Text
 from ..words import left_out
 from .fitted_table import Column, FittedTable
 from .table import SHOWN, make_table
@@ -48,7 +48,7 @@ def cover_view(found: Covering, everything: bool = False) -> RenderableType:
         parts += [Text(), _groups(found, len(groups) if everything else SHOWN)]
         if len(groups) > SHOWN and not everything:
             parts.append(Text(left_out(len(groups) - SHOWN), style="dim"))
-    return Lines(*parts, Text(f"\n{found.sentence}", style="bold"))
+    return Lines(*parts, Text(), Text(found.sentence, style="bold"))
 
 
 def _line(found: Covering) -> Text:

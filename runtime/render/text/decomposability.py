@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ....ir.findings.decomposability import STEPS, MatrixReport, ModelReport
+from ..console import Text
 from ..words import left_out
 from .fitted_table import Column, FittedTable, lines_of
 from .table import SHOWN
@@ -36,7 +36,9 @@ def decomposability_view(report: ModelReport, everything: bool = False) -> Rende
     if len(skipped) < len(report.skipped):
         parts.append(Text(f"… and {len(report.skipped) - SHOWN} more not examined (--all shows them)", style="dim"))
     parts += [Text(note, style="dim") for note in report.notes]
-    return Group(*parts, Text(f"examined in {report.seconds:.1f} s", style="dim"), Text(f"\n{report.sentence}", "bold"))
+    return Group(
+        *parts, Text(f"examined in {report.seconds:.1f} s", style="dim"), Text(), Text(report.sentence, "bold")
+    )
 
 
 def _structure(matrices: Sequence[MatrixReport]) -> FittedTable:
@@ -119,7 +121,7 @@ def _steps(report: ModelReport) -> list[RenderableType]:
 
 def _words(one: MatrixReport) -> RenderableType:
     lines = [("why", one.reason), ("next", one.suggestion), *one.power]
-    return Text.assemble((f"\n{one.node}\n", "bold"), "\n".join(f"  {name}: {text}" for name, text in lines))
+    return Group(Text(), Text(one.node, "bold"), *(Text(f"  {name}: {text}") for name, text in lines))
 
 
 def _signal(signal: float | None) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ....ir.findings.difference import Became, Difference, Drift, Field, NodeChange, TensorChange
 from ....ir.plural import and_more
+from ..console import Text
 from ..words import left_out, megabytes
 from .diff_lines import drifts, named, operators, provenance_sentence, relations, renamed_sentence, sources, totals
 from .fitted_table import Column, FittedTable

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.text import Text
 
 from ....ir.findings.explanation import Explanation, Glue, Percolation, Trial
 from ....ir.findings.inspection import Inspection
 from ....ir.findings.touched import Change, Touched
 from ....ir.plural import and_more, counted
+from ..console import Text
 
 __all__ = ["explanation_view", "lines"]
 

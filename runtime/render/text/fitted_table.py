@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
-from rich.text import Text
 
 from ....ir.plural import once
+from ..console import Text
 from ..naming import Naming
 from ..words import left_out
 from .table import SHOWN, Name, make_table

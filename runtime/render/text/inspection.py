@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ....ir.errors import ScissionError, option
 from ....ir.findings.inspection import FIELDS, Inspected, Inspection
+from ....ir.printable import printable
+from ..console import Text
 from ..words import left_out, why_nothing
 from .fitted_table import Column, FittedTable, lines_of
 from .report import preparation_lines, recurrences
@@ -30,6 +31,9 @@ COLUMNS: Mapping[str, Callable[[Inspection], Any]] = MappingProxyType(  # that r
         "dormant": lambda row: row.dormant_inputs + row.dormant_outputs,
     }
 )
+
+
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # with which spreadsheets begin one; the last four are as wide as Kana
 
 
 class InspectionError(ScissionError):
@@ -72,15 +76,23 @@ def check_column(sort: str | None) -> str:
 
 
 def to_csv(rows: Sequence[Inspection]) -> str:
-    """A line for each row below one of names; fields with commas, quotes or line breaks are quoted (RFC 4180).
+    """A line for each row below one of names; fields with commas or quotes are quoted (RFC 4180).
 
-    What is not known is empty, and lines end with a line feed.
+    What is not known is empty, and lines end with a line feed. Texts are printable, and one that a spreadsheet would
+    take for a formula has a quote before it, as is the custom; names as they are stand in the JSON.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row.to_dict() | {"rows": " ".join(map(str, row.rows))} for row in rows)
+    for row in rows:
+        told = row.to_dict() | {"rows": " ".join(map(str, row.rows))}
+        writer.writerow({name: _field(value) if isinstance(value, str) else value for name, value in told.items()})
     return text.getvalue()
+
+
+def _field(text: str) -> str:
+    shown = printable(text)
+    return f"'{shown}" if shown.startswith(FORMULA) else shown
 
 
 def inspection_view(found: Inspected, rows: Sequence[Inspection], everything: bool = False) -> RenderableType:

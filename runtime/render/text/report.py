@@ -8,17 +8,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ....ir.plan.plan import Plan, Step, told
 from ....ir.plural import and_more, counted
 from ....passes.decompose.blocks import is_cover
 from ...measure.comparison import Speed
 from ...measure.sequential import ALPHA
+from ..console import Text
 from ..naming import Naming
 from ..words import left_out, why_nothing
 from .fitted_table import Column, FittedTable
-from .table import SHOWN, Name, ReasonRow, Reasons, console, make_table
+from .table import SHOWN, Name, ReasonRow, Reasons, make_table
 
 if TYPE_CHECKING:
     from ...compare.unexercised import PartReport
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ...pipeline.result import Result
     from ...tune.tune import Tuned
 
-__all__ = ["console", "plan_view", "preparation_lines", "recurrences", "result_view", "timings", "verdict_view"]
+__all__ = ["plan_view", "preparation_lines", "recurrences", "result_view", "timings", "verdict_view"]
 
 REFUSED = 3  # of what is left apart that are told before the rest is summed up
 STYLES = {Speed.FASTER: "bold green", Speed.SLOWER: "bold red", Speed.EQUAL: "bold", Speed.UNMEASURABLE: "yellow"}
@@ -279,7 +279,7 @@ def result_view(result: Result, everything: bool = False) -> RenderableType:
     if result.benches:
         parts.append(timings(result.benches))
     style = {"split": "bold green", "failed": "bold red"}.get(result.outcome, "bold")
-    parts.append(Text(f"\n{result.outcome}: {result.reason}", style=style))
+    parts += [Text(), Text(f"{result.outcome}: {result.reason}", style=style)]
     parts += [Text(f"wrote {path}") for path in result.written]
     return Group(*parts)
 

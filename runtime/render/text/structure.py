@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from ....ir.findings.structure import Labels, Structure
 from ....passes.connectivity.bipartite import components
 from ....passes.connectivity.edges import relate
 from ...weights.source import Weight
 from ...weights.states import StateGraph, check_threshold
+from ..console import Text
 from ..words import left_out
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "structure_view",
     "summarize",
     "summarize_operator",
-    "summary_line",
+    "summary_view",
     "to_dict",
 ]
 
@@ -89,16 +89,17 @@ def oversized_dict(summary: Summary, weight: str) -> dict[str, Any]:
 def oversized_view(summary: Summary, weight: str) -> RenderableType:
     """The same for the terminal."""
     note = f"no table: {summary.states:,} inputs and outputs are too many to tell of each"
-    return Group(summary_line(summary, weight), Text(note, style="dim"))
+    return Group(summary_view(summary, weight), Text(note, style="dim"))
 
 
-def summary_line(summary: Summary, name: str) -> Text:
+def summary_view(summary: Summary, name: str) -> RenderableType:
     """The numbers in two lines."""
     counted = [_count(summary.states, "state"), _count(summary.edges, "edge"), _count(summary.sccs, "SCC")]
     counted += [_count(summary.components, "component"), _count(summary.layers, "layer")]
-    line = Text.assemble((name, "bold"), ": ", ", ".join(counted), f", {summary.isolated:,} isolated\n")
-    return line.append(
-        f"largest component: {summary.giant:.1%} of the states; found by the engine {summary.engine!r}", style="dim"
+    giant = f"largest component: {summary.giant:.1%} of the states; found by the engine {summary.engine!r}"
+    return Group(
+        Text.assemble((name, "bold"), ": ", ", ".join(counted), f", {summary.isolated:,} isolated"),
+        Text(giant, style="dim"),
     )
 
 
@@ -106,7 +107,7 @@ def structure_view(
     structure: Structure, states: StateGraph, first: int = 0, everything: bool = False
 ) -> RenderableType:
     """Summary, node table in the order of the new indices, layers and components; all counted from `first`."""
-    parts: list[RenderableType] = [summary_line(summarize(structure, states), states.name), Text()]
+    parts: list[RenderableType] = [summary_view(summarize(structure, states), states.name), Text()]
     parts.append(_nodes(structure, states, first, structure.size if everything else NODES))
     if not everything:
         parts += _rest(structure.size - NODES)

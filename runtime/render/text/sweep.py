@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ....ir.findings.level_sweep import Jump, LevelResult, Sweep, strongest
 from ...calibrate.metric.metric import Budget, MetricError
+from ..console import Text
 from ..words import left_out
 from .fitted_table import Column, FittedTable, lines_of
 from .table import SHOWN
@@ -44,7 +44,7 @@ def sweep_view(sweep: Sweep, budget: Budget | None = None, everything: bool = Fa
     parts += [Text(note, style="dim") for note in sweep.notes]
     samples = f" on {_count(sweep.samples, 'sample')}" if sweep.samples else ""
     tail = f"test: {sweep.test}; {_measure(sweep)}{samples}; {sweep.seconds:.1f} s"
-    return Group(*parts, Text(tail, style="dim"), Text(f"\n{verdict(sweep, budget)}", style="bold"))
+    return Group(*parts, Text(tail, style="dim"), Text(), Text(verdict(sweep, budget), style="bold"))
 
 
 def level_view(result: LevelResult, everything: bool = False, title: str = "") -> RenderableType:

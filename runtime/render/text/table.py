@@ -1,8 +1,7 @@
-"""What all tables for the terminal have in common: the console, their style, how many rows are shown, and names."""
+"""What all tables for the terminal have in common: their style, how many rows are shown, and names."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -10,24 +9,15 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
+from ....ir.printable import printable
+from ..console import Text
 from ..naming import Naming, shortened
 
-__all__ = ["SHOWN", "Name", "ReasonRow", "Reasons", "console", "make_table"]
+__all__ = ["SHOWN", "Name", "ReasonRow", "Reasons", "make_table"]
 
 SHOWN = 12  # rows of a table before the rest is summed up
 ROOM = 120  # letters of a line from which on a reason stands in a column, else below what it is given for
-WIDE = 160  # letters of a line where there is no terminal, and nothing says how wide
-
-
-def console(stderr: bool = False, quiet: bool = False) -> Console:
-    """A console as wide as the terminal; without one as COLUMNS says, else so wide that hardly anything is wrapped."""
-    made = Console(stderr=stderr, quiet=quiet, highlight=False)
-    stated = os.environ.get("COLUMNS", "")
-    if made.is_terminal or (stated.isdecimal() and int(stated)):
-        return made
-    return Console(stderr=stderr, quiet=quiet, highlight=False, width=WIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +31,9 @@ class Name:
     rest: str = ""
     among: Naming | None = None
     least: int = 25
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", printable(self.text))  # before its width is asked for
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         longest = len(self.text) + len(self.rest)

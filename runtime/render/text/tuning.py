@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ....ir.plural import and_more
 from ...tune.fallback import Fallback
 from ...tune.tune import TunedUnit, Way
+from ..console import Text
 from ..words import left_out
 from .table import SHOWN, make_table
 

@@ -13,8 +13,8 @@ from scission.models.planted import ffn as planted_ffn
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.runtime.cli import app as cli
+from scission.runtime.render.console import console
 from scission.runtime.render.text.cache import cache_view
-from scission.runtime.render.text.table import console
 from scission.runtime.tune import tune as tuning
 from scission.runtime.tune.cache import SCHEMA, KeptRace, TuningCache, cache_path
 from scission.runtime.tune.cached_units import CachedUnitError, cached_units, picked

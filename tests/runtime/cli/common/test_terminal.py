@@ -14,7 +14,7 @@ import scission
 from scission.ir.phase import phase
 from scission.runtime.cli import app as cli
 from scission.runtime.cli.common import terminal
-from scission.runtime.render.text.table import console
+from scission.runtime.render.console import console
 
 FAST = "--provider cpu --threads 1"
 

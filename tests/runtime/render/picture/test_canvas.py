@@ -1,3 +1,5 @@
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
@@ -38,3 +40,13 @@ def test_entries_are_squares_or_pixels(size):
     kinds[0, 0] = raster.INNER
     panel.fill(axes, kinds, np.zeros_like(kinds), size, "title")
     assert bool(axes.images) is (max(size) > panel.DRAWN) and axes.get_ylim() == (size[0], 0)
+
+
+def test_names_that_no_file_can_hold_are_spelt_out():
+    def draw(figure):
+        panel.head(figure, "a\x00\x1b\udcff --> <script>", "line", 2.0)
+        panel.ticks(figure.add_axes((0, 0, 1, 1)).xaxis, 1, lambda: ["b\x00\u202e"])
+
+    made = panel.drawn(draw, (2, 2), "svg", 72)
+    ElementTree.fromstring(made)  # no XML holds a NUL
+    assert r"a\x00\x1b\udcff" in made.decode() and r"b\x00\u202e" in made.decode()

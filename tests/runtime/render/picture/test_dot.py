@@ -90,3 +90,9 @@ def test_long_labels_are_cut_short():
 def test_what_is_too_much_to_draw_is_refused():
     with pytest.raises(DotError, match="300 SCCs and 44,850 couplings are too many"):
         dot(*of(np.tril(np.ones((300, 300)))))
+
+
+def test_a_name_is_printed_by_no_terminal_but_as_letters():
+    shown = dot(*of(EXAMPLE, name='a\x1b[2J\n"];\u202e\udcff\\'))
+    parsed(shown)
+    assert r"a\\x1b[2J\\n\"];\\u202e\\udcff\\" in shown and shown.encode()

@@ -11,9 +11,9 @@ from scission.passes.anneal.model import anneal_model
 from scission.passes.anneal.settings import Anneal
 from scission.runtime.calibrate.metric_runner import Measured
 from scission.runtime.calibrate.selection import AnnealingCandidate, Refusal, Selection
+from scission.runtime.render.console import console
 from scission.runtime.render.text.annealing import annealing_view, selection_view
 from scission.runtime.render.text.report import plan_view
-from scission.runtime.render.text.table import console
 
 
 def shown(view):

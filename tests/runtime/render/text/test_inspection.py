@@ -72,10 +72,20 @@ def test_a_filter_looks_at_node_operator_and_verdict(wanted, kept):
 
 
 def test_csv_quotes_what_needs_it():
-    rows = [row('say "a, b"\nand c'), row("plain", giant=0.1 + 0.2)]
+    rows = [row('say "a, b" and c'), row("plain", giant=0.1 + 0.2)]
     lines = list(csv.reader(io.StringIO(to_csv(rows), newline="")))
     assert lines[0] == list(FIELDS) and lines[1][0] == rows[0].node and lines[2][0] == "plain"
     assert float(lines[2][FIELDS.index("giant")]) == 0.1 + 0.2 and lines[1][FIELDS.index("covers")] == ""
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\uff20"])
+def test_no_text_of_csv_is_a_formula(start):
+    (_, line) = csv.reader(io.StringIO(to_csv([row(f"{start}HYPERLINK(1)", gain=-2.0)])))
+    assert line[0] == f"'{start}HYPERLINK(1)" and line[FIELDS.index("gain")] == "-2.0"
+
+
+def test_a_name_takes_one_line_of_csv_and_commands_no_terminal():
+    assert to_csv([row("a\n=1\r\x1b[2J\u202e\udcff")]).splitlines()[1].startswith(r"a\n=1\r\x1b[2J\u202e\udcff,")
 
 
 def test_the_table_shows_both_shares_the_verdict_and_why(found):

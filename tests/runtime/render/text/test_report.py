@@ -15,6 +15,7 @@ from scission.models.matrix import weight
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted.recurrent import Cell, build_cell
 from scission.runtime.pipeline.optimize import optimize
+from scission.runtime.render.console import console
 from scission.runtime.render.text import report
 
 QUICK = Trials(provider="cpu", threads=1, seconds=0.01)
@@ -145,9 +146,9 @@ def test_a_result_ends_with_what_came_of_it(result, tmp_path):
 def test_a_console_that_is_no_terminal_is_wide(monkeypatch):
     monkeypatch.setattr("sys.stdout", io.StringIO())
     monkeypatch.setenv("COLUMNS", "77")
-    assert report.console().width == 77
+    assert console().width == 77
     monkeypatch.delenv("COLUMNS")
-    assert report.console().width == 160 and not report.console().is_terminal
+    assert console().width == 160 and not console().is_terminal
 
 
 def test_recurrent_weights_show_the_structure_of_their_states():

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from scission.runtime.render.text.table import console, make_table
+from scission.runtime.render.text.table import make_table
 
 
 def test_a_table_has_its_title_and_its_columns():
@@ -12,7 +12,3 @@ def test_a_table_has_its_title_and_its_columns():
     Console(file=stream, width=40).print(table)
     lines = [line.rstrip() for line in stream.getvalue().splitlines() if line.strip()]
     assert lines == ["title", "left  right", "a         1"]
-
-
-def test_a_console_that_is_no_terminal_is_wide():
-    assert console().width == 160 and not console().is_terminal

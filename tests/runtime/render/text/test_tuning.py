@@ -2,7 +2,7 @@ import pytest
 from races import told
 
 from scission.ir.reason import Cause, Reason
-from scission.runtime.render.text.table import console
+from scission.runtime.render.console import console
 from scission.runtime.render.text.tuning import fallback_view, tuning_view
 from scission.runtime.tune.fallback import Fallback
 from scission.runtime.tune.tune import TunedUnit, Way
