@@ -10,6 +10,7 @@ import typer
 import scission
 from scission.runtime.calibrate.annealer import Annealer
 from scission.runtime.cli.app import app
+from scission.runtime.cli.common.patience import Patience
 from scission.runtime.cli.common.terminal import Printing
 from scission.runtime.ort.trials import Trials
 from scission.runtime.pipeline import options as stated
@@ -18,7 +19,7 @@ from scission.runtime.pipeline.options import OptimizeOptions, PlanOptions, Repo
 COMMANDS = {command.name: command for command in typer.main.get_command(app).commands.values()}
 FIELDS = {
     kind: {option.name: option for option in dataclasses.fields(kind)}
-    for kind in (PlanOptions, OptimizeOptions, ReportOptions, Trials, Annealer, Printing)
+    for kind in (PlanOptions, OptimizeOptions, ReportOptions, Trials, Annealer, Printing, Patience)
 }
 # What a command that plans takes besides: its arguments, and how it shows what it found.
 OWN = {
@@ -44,7 +45,7 @@ KEYWORDS = {
 
 @pytest.mark.parametrize("name", OWN)
 def test_every_option_of_a_command_that_plans_is_a_field_and_conversely(name):
-    kinds = (PlanOptions, *TAKEN.get(name, ()), Printing)
+    kinds = (PlanOptions, *TAKEN.get(name, ()), Printing, Patience)
     taken = {one.name: one for one in COMMANDS[name].params}
     assert FIELDS[PlanOptions].keys() <= taken.keys()
     assert taken.keys() - OWN[name] <= {field for kind in kinds for field in FIELDS[kind]}

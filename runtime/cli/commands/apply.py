@@ -12,12 +12,15 @@ from ...say import say
 from ..common.arguments import Input, Output, Overwrite
 from ..common.from_fields import group, takes
 from ..common.given import read_plan
+from ..common.patience import Patience
 from ..common.terminal import Printing, progress_bar, refuse_input
 
 __all__ = ["apply"]
 
 
-@takes(needs=group(PlanOptions, only=("custom_ops",)), printing=group(Printing, only=("quiet", "verbose")))
+@takes(
+    group(Patience), needs=group(PlanOptions, only=("custom_ops",)), printing=group(Printing, only=("quiet", "verbose"))
+)
 def apply(
     model: Input,
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="a plan from `scission plan -o`")],

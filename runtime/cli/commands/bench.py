@@ -6,12 +6,14 @@ from ...ort.trials import Trials
 from ...pipeline.options import PlanOptions
 from ..common.arguments import First, Second
 from ..common.from_fields import group, takes
+from ..common.patience import Patience
 from ..common.terminal import Printing, progress_bar
 
 __all__ = ["bench"]
 
 
 @takes(
+    group(Patience),
     trials=group(Trials, without=("rtol", "atol"), seconds=5.0),
     planning=group(PlanOptions, only=("batch",)),
     printing=group(Printing, without=("everything",)),

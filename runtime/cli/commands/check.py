@@ -9,12 +9,14 @@ from ...pipeline.options import PlanOptions
 from ...say import say
 from ..common.arguments import First, Second
 from ..common.from_fields import group, takes
+from ..common.patience import Patience
 from ..common.terminal import UNSHOWN, Printing, progress_bar
 
 __all__ = ["check"]
 
 
 @takes(
+    group(Patience),
     trials=group(Trials, without=("seconds", "cuda_graph")),
     planning=group(PlanOptions, only=("batch",)),
     printing=group(Printing, without=("everything",)),

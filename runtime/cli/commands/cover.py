@@ -12,12 +12,13 @@ from ...pipeline.options import PlanOptions
 from ..common.arguments import Overwrite, Picture
 from ..common.from_fields import group, takes
 from ..common.given import read_weight, say_refused
+from ..common.patience import Patience
 from ..common.terminal import Printing, progress_bar, refuse_outputs
 
 __all__ = ["cover"]
 
 
-@takes(planning=group(PlanOptions, only=("threads",)), printing=group(Printing))
+@takes(group(Patience), planning=group(PlanOptions, only=("threads",)), printing=group(Printing))
 def cover(
     source: Annotated[
         str,

@@ -11,12 +11,13 @@ from ....ir.io.files import write
 from ..common.arguments import First, Overwrite, Second
 from ..common.from_fields import group, takes
 from ..common.given import say_refused
+from ..common.patience import Patience
 from ..common.terminal import Printing, progress_bar, refuse_outputs
 
 __all__ = ["diff"]
 
 
-@takes(printing=group(Printing))
+@takes(group(Patience), printing=group(Printing))
 def diff(
     one: First,
     other: Second,

@@ -10,12 +10,13 @@ from ...pipeline.options import PlanOptions
 from ..common.arguments import Input
 from ..common.from_fields import group, takes
 from ..common.given import say_refused
+from ..common.patience import Patience
 from ..common.terminal import Printing, progress_bar
 
 __all__ = ["explain"]
 
 
-@takes(planning=group(PlanOptions), printing=group(Printing))
+@takes(group(Patience), planning=group(PlanOptions), printing=group(Printing))
 def explain(
     model: Input,
     node: Annotated[str, typer.Argument(metavar="NODE", help="an operator as `inspect` names it, or its weight")],

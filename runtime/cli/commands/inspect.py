@@ -11,12 +11,13 @@ from ...say import say_lines
 from ..common.arguments import Csv, Filter, Input, Reverse, Sort, Top
 from ..common.from_fields import group, takes
 from ..common.given import say_refused
+from ..common.patience import Patience
 from ..common.terminal import Printing, progress_bar
 
 __all__ = ["inspect"]
 
 
-@takes(planning=group(PlanOptions), printing=group(Printing))
+@takes(group(Patience), planning=group(PlanOptions), printing=group(Printing))
 def inspect(
     model: Input,
     sort: Sort = None,

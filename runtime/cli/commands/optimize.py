@@ -14,6 +14,7 @@ from ...say import say
 from ..common.annealing import annealing, on_device
 from ..common.arguments import Input
 from ..common.from_fields import group, takes
+from ..common.patience import Patience
 from ..common.terminal import Printing, progress_bar, refuse_input
 from .plan import show_plan
 
@@ -21,6 +22,7 @@ __all__ = ["optimize"]
 
 
 @takes(
+    group(Patience),
     planning=group(PlanOptions),
     further=group(OptimizeOptions),
     trials=group(Trials, without=(*SHARED, "cuda_graph")),

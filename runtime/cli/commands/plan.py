@@ -15,6 +15,7 @@ from ...say import say
 from ..common.annealing import annealing, on_device
 from ..common.arguments import Input, PlanOutput
 from ..common.from_fields import group, takes
+from ..common.patience import Patience
 from ..common.terminal import Printing, files_of, progress_bar, refuse_input, refuse_outputs
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = ["plan", "show_plan"]
 
 
 @takes(
+    group(Patience),
     planning=group(PlanOptions),
     further=group(OptimizeOptions, only=("tune", "cache", "overwrite")),
     trials=group(Trials, only=("seconds", "memory")),

@@ -17,12 +17,14 @@ from ...say import say, say_lines
 from ..common.arguments import Input
 from ..common.from_fields import group, takes
 from ..common.given import read_plan
+from ..common.patience import Patience
 from ..common.terminal import UNSHOWN, Printing, progress_bar, refuse_input
 
 __all__ = ["report"]
 
 
 @takes(
+    group(Patience),
     further=group(ReportOptions, without=("command",)),
     planning=group(PlanOptions),
     trials=group(Trials, without=(*SHARED, "cuda_graph")),

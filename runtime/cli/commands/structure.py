@@ -14,6 +14,7 @@ from ...say import say_lines
 from ..common.arguments import Overwrite, Picture
 from ..common.from_fields import group, takes
 from ..common.given import read_weight, say_refused
+from ..common.patience import Patience
 from ..common.terminal import Printing, progress_bar, refuse_outputs, show
 
 __all__ = ["structure"]
@@ -32,7 +33,7 @@ class _Structuring:
     from_one: bool = setting(False, "count from 1, as in the paper")
 
 
-@takes(asked=group(_Structuring), printing=group(Printing))
+@takes(group(Patience), asked=group(_Structuring), printing=group(Printing))
 def structure(
     source: Annotated[str, typer.Argument(metavar="WEIGHT|MODEL[:NODE]", help="a matrix file, or a weight of a model")],
     dot: Annotated[Path | None, typer.Option(metavar="FILE|-", help="write the graph for graphviz")] = None,

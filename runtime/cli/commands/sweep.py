@@ -17,6 +17,7 @@ from ...ort.trials import Trials
 from ..common.annealing import annealing
 from ..common.arguments import Input
 from ..common.from_fields import group, takes
+from ..common.patience import Patience
 from ..common.terminal import Printing, files_of, progress_bar, refuse_outputs
 
 __all__ = ["sweep"]
@@ -32,6 +33,7 @@ class _Written:
 
 
 @takes(
+    group(Patience),
     written=group(_Written),
     options=group(SweepOptions),
     anneal=annealing("refit", "veto"),

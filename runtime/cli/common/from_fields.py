@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from ...fields import default_of, setting_of
 from .parsing import bytes_of, levels_of, like_of, pairs, range_of, sizes_of, values_of
+from .patience import hurried
 from .terminal import loud
 
 __all__ = ["Group", "group", "made", "takes"]
@@ -50,7 +52,11 @@ READ: dict[str, Callable[[Any], Any]] = {  # fields that are typed in a way of t
     "custom_ops": lambda paths: tuple(paths or ()),
     "plot": lambda paths: tuple(paths or ()),
 }
-HEARD = {"quiet": loud, "verbose": loud}  # options that are heeded before the command runs
+HEARD: dict[str, Callable[..., Any]] = {
+    "quiet": loud,
+    "verbose": loud,
+    "timeout": hurried,
+}  # options that are heeded before the command runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,10 @@ def group(
     return Group(kind, chosen, defaults, make)
 
 
-def takes(**groups: Group) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes(*heeded: Group, **groups: Group) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A command for typer, of a function that takes groups of options as values by their names.
+
+    heeded: options that the function is not given, since they are heeded before it runs.
 
     An option that several groups know is one option of the command, the first group's, and goes to all of them.
     """
@@ -103,10 +111,12 @@ def takes(**groups: Group) -> Callable[[Callable[..., None]], Callable[..., None
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         told = inspect.get_annotations(function, eval_str=True)
         found: dict[str, inspect.Parameter] = {}
-        for name, own in inspect.signature(function).parameters.items():
-            more = groups[name].parameters() if name in groups else [own.replace(annotation=told[name])]
-            for one in more:
-                found.setdefault(one.name, one.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        own = inspect.signature(function).parameters.items()
+        taken = [
+            groups[name].parameters() if name in groups else [one.replace(annotation=told[name])] for name, one in own
+        ]
+        for one in itertools.chain(*taken, *(group.parameters() for group in heeded)):
+            found.setdefault(one.name, one.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
         def command(**typed: Any) -> None:
             own = {name: typed[name] for name in told if name in typed and name not in groups}

@@ -131,12 +131,12 @@ class _Supervisor:
         """The exit status for how the other process ended; what it could not say itself is said."""
         from .sentences import crashed, too_late
 
+        if self.late and not self.heard:
+            say(too_late(self.board.running(), self.board.limit))
+            return 2
         if self.heard or -code in self.hearing.ending:
             say("")
             return 128 + (self.heard or -code)
-        if self.late:
-            say(too_late(self.board.running(), self.board.limit))
-            return 2
         if code == -signal.SIGPIPE:  # whoever reads has seen enough
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGPIPE)

@@ -118,3 +118,24 @@ def test_a_model_that_ends_onnx_runtime_does_not_end_the_command(tmp_path):
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1
     assert "ONNX Runtime crashed (SIGFPE) while it opened m.onnx" in done.stderr
     assert not [path.name for path in tmp_path.iterdir() if "scission" in path.name]
+
+
+@pytest.mark.parametrize("run", ["hold()", "time.sleep(60)"])
+def test_a_run_that_takes_longer_than_it_may_is_ended(run, tmp_path):
+    body = f"telling.limit(0.2)\nwith temporary_folder(), telling.running('ONNX Runtime', Act.RUN, 'm.onnx'): {run}"
+    status, _, err = ended(body, tmp_path)
+    assert status == 2 and err == (
+        "error: ONNX Runtime ran m.onnx for more than 0.2 s, which --timeout allows; nothing was written\n"
+    )
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_of_a_run_that_takes_long_one_line_is_told_unless_nothing_is_to_be(quiet, tmp_path):
+    patient = "import scission.runtime.cli.supervise.supervisor as s; s.PATIENCE = s.LOOK = 0.1\n"
+    body = "\nfor _ in 'ab':\n    with telling.running('ONNX Runtime', Act.OPEN, 'm.onnx'): time.sleep(0.4)"
+    done = subprocess.run(
+        [sys.executable, "-c", patient + START + body, *["-q"] * quiet], capture_output=True, text=True, check=False
+    )
+    told = "note: ONNX Runtime has been opening m.onnx for 0 s; --timeout SECONDS ends a run that takes longer\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "" if quiet else told)
