@@ -18,7 +18,7 @@ from io import BufferedReader
 
 __all__ = [
     *("CACHE", "DATA", "LENGTH", "LIBRARY", "MODEL", "PLAN", "PROFILE", "TABLE", "TARGETS", "WEIGHTS"),
-    *("Kind", "UnreadableError", "open_file", "path_of", "read_bytes", "read_text"),
+    *("Kind", "UnreadableError", "open_file", "opened", "path_of", "read_bytes", "read_text", "require_regular"),
 ]
 
 FORM = {  # what is no regular file
@@ -70,7 +70,7 @@ class UnreadableError(OSError):
 
 def open_file(path: str | os.PathLike[str], kind: Kind) -> BufferedReader:
     """A file, open to be read; raises UnreadableError for one that is not, OSError where the system refuses."""
-    _require_regular(os.stat(path))  # noqa: PTH116 - takes a descriptor's path as it is
+    require_regular(os.stat(path))  # noqa: PTH116 - takes a descriptor's path as it is
     return opened(os.open(path, FLAGS), path, kind)
 
 
@@ -78,7 +78,7 @@ def opened(descriptor: int, path: str | os.PathLike[str], kind: Kind) -> Buffere
     """The file behind a descriptor that was opened at a path; raises UnreadableError as `open_file` does."""
     try:
         found = os.fstat(descriptor)
-        _require_regular(found)
+        require_regular(found)
         if kind.most is not None and found.st_size > kind.most:
             raise UnreadableError(f"is {found.st_size} bytes long, and {kind.called} has {kind.most} at the most")
         held = _held(descriptor, found) if kind.read else found.st_size
@@ -112,7 +112,8 @@ def path_of(file: BufferedReader) -> str:
     return own if os.path.exists(own) else os.fspath(file.name)  # noqa: PTH110 - no Path is wanted
 
 
-def _require_regular(found: os.stat_result) -> None:
+def require_regular(found: os.stat_result) -> None:
+    """Raise UnreadableError, saying what it is, for anything but a regular file."""
     if not stat.S_ISREG(found.st_mode):
         form = FORM.get(stat.S_IFMT(found.st_mode), "something else")
         raise UnreadableError(f"is not a regular file but {form}")

@@ -7,23 +7,28 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 
-from ..files.reading import MODEL, open_file, read_bytes
+from ..files.inside import open_real
+from ..files.reading import DATA, MODEL, open_file
 from ..onnx_ir import onnx_ir as ir
 from .load import InlineTensor, Model
-from .placement import PlacementError, open_data, size_of_data
+from .placement import Home, PlacementError
 from .serial import Swap, home_of, reference, swapped, to_proto
 from .stand_in import SparseTensor
 from .tensor_form import tensors
-from .tensors import read, tensor_slots
+from .tensors import file_of, read, tensor_slots
 from .wire import HERE, INITIALIZERS, FileRange, Piece, WireError, concatenate, fill, hollow, locations, relocate
 
-__all__ = ["copy_external", "data_file", "embedded", "left_in_place", "links_followed", "reader_of", "write_external"]
+__all__ = [
+    *("copy_external", "copy_file", "data_file", "embedded", "left_in_place", "links_followed", "reader_of"),
+    "write_external",
+]
 
 INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
 MEMORY = "/in memory"  # location of tensors that are yet to be written; their offset is a number
@@ -70,7 +75,7 @@ def write_external(model: Model, graph: ir.Model, path: Path) -> None:
                 swaps.append((holder, key, tensor, ir.Tensor(read(tensor), name=tensor.name, dtype=tensor.dtype)))
         elif outside or tensor.nbytes >= INLINE_BYTES:
             swaps.append((holder, key, tensor, reference(tensor, MEMORY, len(waiting), tensor.nbytes)))
-            waiting.append(FileRange(str(tensor.path), tensor.offset or 0, tensor.nbytes) if outside else tensor)
+            waiting.append(FileRange(str(file_of(tensor)), tensor.offset or 0, tensor.nbytes) if outside else tensor)
     with swapped(graph, swaps):
         skeleton = to_proto(model, graph).SerializeToString()
     home, layout = home_of(model, graph), _Layout()
@@ -84,8 +89,8 @@ def write_external(model: Model, graph: ir.Model, path: Path) -> None:
             part = waiting[offset]
         elif location == HERE:
             part = FileRange(home or "", offset, length)
-        elif model.path is not None and _is_there(model.path, location):
-            part = FileRange(str(model.path.absolute().parent / location), offset, length)
+        elif (file := _place(model.home, location)) is not None:
+            part = FileRange(str(file), offset, length)
         else:
             return False  # nothing reads it, where it is not even there
         del tensor.external_data[:]
@@ -99,13 +104,13 @@ def write_external(model: Model, graph: ir.Model, path: Path) -> None:
 
 def copy_external(model: Model, path: Path) -> None:
     """Copy the file of `model` to `path`, and all its data files into the one of `path`. Raises OSError."""
-    assert model.path is not None
-    folder, data = model.path.absolute().parent, data_file(path)
-    used = _locations(model.path)
-    files = {location: (folder / location).resolve() for location in sorted(used) if _is_there(model.path, location)}
+    home, data = model.home, data_file(path)
+    assert home is not None, "it has no file"
+    used = sorted(locations(_mapped(home.model())))
+    files = {location: file for location in used if (file := _place(home, location)) is not None}
     if set(files) == {data.name}:
-        shutil.copyfile(model.path, path)
-        shutil.copyfile(files[data.name], data)
+        for source, target in ((home.file, path), (files[data.name], data)):
+            copy_file(source, target)
         return
     layout = _Layout()
     bases: dict[Path, int] = {}
@@ -126,19 +131,27 @@ def copy_external(model: Model, path: Path) -> None:
             _say(tensor, offset=str(int(place.get("offset", 0)) + base), length=length)
         return True
 
-    skeleton = ModelProto.FromString(hollow(_mapped(model.path), HERE)).SerializeToString()
+    skeleton = ModelProto.FromString(hollow(_mapped(home.model()), HERE)).SerializeToString()
     moved = b"".join(relocate(memoryview(skeleton), _on_tensors(move)))  # type: ignore[arg-type]
     layout.write(data)
-    _write(path, fill(moved, HERE, str(model.path.absolute())))
+    _write(path, fill(moved, HERE, str(home.file)))
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file; source: a path without links. Raises OSError."""
+    with open_real(source, DATA) as file, target.open("wb") as copy:
+        shutil.copyfileobj(file, copy, 1 << 22)
 
 
 def embedded(path: Path) -> ModelProto:
     """The model at `path` with what lies in other files inside of it. Raises OSError, DecodeError, PlacementError."""
-    proto: ModelProto = ModelProto.FromString(read_bytes(path, MODEL))
+    home = Home.of(path)
+    with home.model() as file:
+        proto: ModelProto = ModelProto.FromString(file.read())
     for tensor in tensors(proto):
         if tensor.data_location == TensorProto.EXTERNAL:
             place = {entry.key: entry.value for entry in tensor.external_data}
-            with open_data(path, place.get("location", "")) as file:
+            with home.data(place.get("location", "")) as file:
                 file.seek(int(place.get("offset", 0)))
                 tensor.raw_data = file.read(int(place.get("length", 0)) or _bytes_of(tensor))
             tensor.ClearField("data_location")
@@ -152,7 +165,8 @@ def reader_of(data: Path, besides: Path | None) -> Path | None:
         try:
             if besides is not None and besides.exists() and other.samefile(besides):
                 continue
-            if any((other.parent / location).samefile(data) for location in _locations(other) if location):
+            used = locations(_mapped(open_file(other, MODEL)))
+            if any((other.parent / location).samefile(data) for location in used if location):
                 return other
         except (OSError, ValueError):  # no model, or one whose data is not there
             continue
@@ -165,7 +179,7 @@ def left_in_place(path: Path) -> bytes:
     ONNX Runtime maps external data and copies what is inside of bytes, so that weights are there once instead of three
     times. Raises OSError.
     """
-    data = _mapped(path)
+    data = _mapped(open_file(path, MODEL))
     try:
         return hollow(data, path.name, LARGE, INITIALIZERS)
     except WireError:  # ONNX Runtime says what is wrong
@@ -224,21 +238,17 @@ def _bytes_of(tensor: TensorProto) -> int:
     return -(-count * ir.DataType(tensor.data_type).bitwidth // 8)
 
 
-def _is_there(model: Path, location: str) -> bool:
+def _place(home: Home | None, location: str) -> Path | None:
+    """Where a data file really is, None where it is not, or may not be read."""
     try:
-        size_of_data(model, location)
+        return None if home is None else home.found(location)[0]
     except PlacementError:
-        return False
-    return True
+        return None
 
 
-def _locations(path: Path) -> set[str]:
-    """Where a model file says that its weights lie. Raises OSError and WireError."""
-    return locations(_mapped(path))
-
-
-def _mapped(path: Path) -> memoryview:
-    with open_file(path, MODEL) as file:
+def _mapped(model: BufferedReader) -> memoryview:
+    """The bytes of an open file, which is closed. Raises WireError where there are none."""
+    with model as file:
         if not os.fstat(file.fileno()).st_size:
             raise WireError("an empty file cannot be mapped")
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

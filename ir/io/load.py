@@ -14,17 +14,16 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from ..errors import ModelError
-from ..files.reading import MODEL, open_file
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
 from ..phase import phase
 from .formats import HEAD, other_format
-from .placement import PlacementError, size_of_data
+from .placement import Home, PlacementError
 from .soundness import unsound
 from .sources import unwrapped
 from .stand_in import SPARSE, Kept, SparseTensor, prepare
 from .tensor_form import bodies, tensors, wrong_tensor
-from .tensors import constant_tensors, fill_slot, graphs, tensor_slots
+from .tensors import StoredTensor, constant_tensors, fill_slot, graphs, stored, tensor_slots
 from .wire import HERE, WireError, hollow
 
 __all__ = ["HERE", "Model", "Source", "first_line", "load", "open_negative", "sort_nodes"]
@@ -38,10 +37,8 @@ KNOWN_DOMAINS = frozenset(  # those that ONNX Runtime knows without being told a
 )
 
 
-class InlineTensor(ir.ExternalTensor):
-    """A tensor whose bytes still lie in the model file that it was read from, at `file`; its location is `HERE`."""
-
-    file = ""
+class InlineTensor(StoredTensor):
+    """A tensor whose bytes still lie in the model file that it was read from; its location is `HERE`."""
 
     @property
     def path(self) -> str:
@@ -51,12 +48,16 @@ class InlineTensor(ir.ExternalTensor):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as the passes see it: the graph, the name to call it by, and what onnx_ir would drop."""
+    """A model as the passes see it: the graph, the name to call it by, and what onnx_ir would drop.
+
+    path: the file that it was read from; home: where that really was, and where its data may be.
+    """
 
     graph: ir.Model
     name: str
     path: Path | None = None
     kept: Kept = field(default_factory=Kept, repr=False)
+    home: Home | None = None
 
     @property
     def external(self) -> bool:
@@ -81,10 +82,10 @@ def load(source: Source, name: str | None = None) -> Model:
     if isinstance(source, ir.Model):
         model = Model(source, name or source.graph.name or "model")
     elif isinstance(source, onnx.ModelProto):
-        model = _from_proto(source, name or source.graph.name or "model", None)
+        model = _from_proto(source, name or source.graph.name or "model")
     elif isinstance(source, bytes):
         _refuse_other_formats(source[:HEAD], name or "the given bytes")
-        model = _from_proto(_parse(source, name or "the given bytes"), name or "model", None)
+        model = _from_proto(_parse(source, name or "the given bytes"), name or "model")
     else:
         model = _load_file(Path(source), name)
     _validate(model, given=isinstance(source, ir.Model))
@@ -94,7 +95,8 @@ def load(source: Source, name: str | None = None) -> Model:
 def _load_file(path: Path, name: str | None) -> Model:
     name = name or str(path)
     try:
-        with open_file(path, MODEL) as file:
+        home = Home.of(path)
+        with home.model() as file:
             if not os.fstat(file.fileno()).st_size:
                 raise ModelError(f"{name}: the file is empty; export the model again")
             _refuse_other_formats(file.read(HEAD), name)
@@ -104,7 +106,7 @@ def _load_file(path: Path, name: str | None) -> Model:
         raise ModelError(f"{name}: not an ONNX model, or cut short ({error}); export or download it again") from None
     except OSError as error:
         raise ModelError(f"{name}: {error.strerror or error}; give the path of a readable .onnx file") from None
-    return _from_proto(_parse(skeleton, name), name, path)
+    return _from_proto(_parse(skeleton, name), name, path, home)
 
 
 def _refuse_other_formats(head: bytes, name: str) -> None:
@@ -121,7 +123,7 @@ def _parse(data: bytes, name: str) -> onnx.ModelProto:
         raise ModelError(f"{name}: not an ONNX model, or cut short ({error}); export or download it again") from None
 
 
-def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
+def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, home: Home | None = None) -> Model:
     if not proto.HasField("graph"):
         raise ModelError(f"{name}: there is no graph in it, so it is not an ONNX model; give an .onnx file")
     if not proto.HasField("ir_version"):
@@ -149,13 +151,13 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None) -> Model:
     if problem := unsound(graph):
         raise ModelError(f"{name}: {problem}")
     open_negative(graph)
-    model = Model(graph, name, path, kept)
+    model = Model(graph, name, path, kept, home)
     for holder, key, tensor in tensor_slots(graph) if kept.carried else ():
         if isinstance(tensor, ir.ExternalTensor) and tensor.location == SPARSE:
             number = int(tensor.offset or 0)
             fill_slot(holder, key, SparseTensor(number, kept.sparse(number), tensor.name))
-    if path is not None:
-        _attach_files(model, path)
+    if home is not None:
+        _attach_files(model, home)
     elif model.external:
         raise ModelError(f"{name}: weights lie in external files; give the model's path instead of its contents")
     return model
@@ -175,44 +177,33 @@ def first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _attach_files(model: Model, path: Path) -> None:
-    """Point inline tensors at the model file and check every external one."""
-    folder = path.absolute().parent
-    sizes: dict[str, int] = {}
+def _attach_files(model: Model, home: Home) -> None:
+    """Point inline tensors at the model file, and check every external one and point it at its file."""
+    assert model.path is not None, "what has a home came from a file"
+    folder = model.path.absolute().parent
+    files: dict[str, tuple[Path, int]] = {}
     for holder, key, tensor in tensor_slots(model.graph):
         if not isinstance(tensor, ir.ExternalTensor):
             continue
         if tensor.location == HERE:
-            fill_slot(holder, key, _inline(tensor, path))
+            fill_slot(holder, key, stored(InlineTensor, tensor, home.file))
             continue
         location = str(tensor.location)
-        if location not in sizes:
+        if location not in files:
             try:
-                sizes[location] = size_of_data(path, location)
+                files[location] = home.found(location)
             except PlacementError as error:
                 raise ModelError(f"{model.name}: external data {location!r} {error}") from None
         end = (tensor.offset or 0) + (tensor.length or tensor.nbytes)
-        if end > sizes[location] or (tensor.length or tensor.nbytes) < tensor.nbytes:
+        file, size = files[location]
+        if end > size or (tensor.length or tensor.nbytes) < tensor.nbytes:
             raise ModelError(
                 f"{model.name}: weight {tensor.name!r} needs bytes up to {end} of {location}, "
-                f"which has {sizes[location]}; download the data file again"
+                f"which has {size}; download the data file again"
             )
-        tensor.base_dir = folder
-
-
-def _inline(tensor: ir.ExternalTensor, path: Path) -> InlineTensor:
-    inline = InlineTensor(
-        HERE,
-        tensor.offset,
-        tensor.length,
-        tensor.dtype,
-        shape=tensor.shape,
-        name=tensor.name,
-        doc_string=tensor.doc_string,
-        metadata_props=dict(tensor.metadata_props),
-    )
-    inline.file = str(path.absolute())
-    return inline
+        outside = stored(StoredTensor, tensor, file)
+        outside.base_dir = folder
+        fill_slot(holder, key, outside)
 
 
 def _is_external(tensor: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from ..onnx_ir import onnx_ir as ir
 from ..phase import phase
 from ..staging.folder import sweep, temporary_folder
 from ..staging.place import Move, place
-from .external import copy_external, data_file, reader_of, write_external
+from .external import copy_external, copy_file, data_file, reader_of, write_external
 from .load import Model
 from .serial import home_of, to_proto
 from .tensors import constant_tensors
@@ -86,12 +85,12 @@ def stage_copy(model: Model, path: Path, overwrite: bool = False) -> Iterator[St
 
     A data file of that name beside the source is copied byte for byte as well, and then so is the model.
     """
-    assert model.path is not None, "only a model that came from a file can be copied"
+    assert model.home is not None, "only a model that came from a file can be copied"
     with _staging(model, (path, data_file(path)) if model.external else (path,), overwrite) as staged:
         if model.external:
             copy_external(model, staged.path)
         else:
-            shutil.copyfile(model.path, staged.path)
+            copy_file(model.home.file, staged.path)
         yield staged
 
 

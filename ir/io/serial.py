@@ -92,7 +92,7 @@ def swapped(graph: ir.Model, swaps: Iterable[Swap]) -> Iterator[None]:
 
 
 def home_of(model: Model, graph: ir.Model) -> str | None:
-    """The file in which inline tensors of `graph` lie, None when there are none."""
-    if model.path is not None:
-        return str(model.path.absolute())
+    """The file in which inline tensors of `graph` lie, a path without links; None when there are none."""
+    if model.home is not None:
+        return str(model.home.file)
     return next((tensor.file for _, _, tensor in tensor_slots(graph) if isinstance(tensor, InlineTensor)), None)

@@ -2,17 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from ..errors import ModelError
-from ..files.reading import DATA, open_file
+from ..files.inside import open_real, place_inside
+from ..files.reading import DATA
 from ..onnx_ir import onnx_ir as ir
 
-__all__ = ["constant_tensors", "fill_slot", "graphs", "read", "tensor_slots"]
+__all__ = [
+    *("StoredTensor", "constant_tensors", "file_of", "fill_slot", "graphs", "open_tensor", "read", "stored"),
+    "tensor_slots",
+]
+
+
+Stored = TypeVar("Stored", bound="StoredTensor")
+
+
+class StoredTensor(ir.ExternalTensor):
+    """A tensor whose bytes lie in a file that is known to be one of its model's: at `file`, a path without links.
+
+    `path` is what to call it. It is read by `read` alone, whoever asks: onnx_ir opens whatever it is told to.
+    """
+
+    file = ""
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """The tensor as an array of its own. Raises ModelError as `read` does."""
+        return read(self)
+
+    def __array__(self, dtype: Any = None) -> npt.NDArray[Any]:
+        """The same for numpy."""
+        return np.asarray(read(self), dtype)
+
+    def tobytes(self) -> bytes:
+        """The bytes as they lie in the file. Raises ModelError as `read` does."""
+        return _told(self, _bytes).tobytes()
+
+
+def stored(form: type[Stored], tensor: ir.ExternalTensor, file: Path) -> Stored:
+    """A tensor that says the same of itself, whose bytes are known to lie in a file."""
+    made = form(
+        tensor.location,
+        tensor.offset,
+        tensor.length,
+        tensor.dtype,
+        shape=tensor.shape,
+        name=tensor.name,
+        doc_string=tensor.doc_string,
+        metadata_props=dict(tensor.metadata_props),
+    )
+    made.file = str(file)
+    return made
+
+
+def open_tensor(tensor: ir.ExternalTensor) -> BufferedReader:
+    """The file that a tensor lies in, open to be read. Raises OSError."""
+    return open_real(file_of(tensor), DATA)
+
+
+def file_of(tensor: ir.ExternalTensor) -> Path:
+    """The file that a tensor lies in, a path without links; one that onnx_ir read lies in the folder that it names.
+
+    Raises OSError.
+    """
+    if isinstance(tensor, StoredTensor):
+        return Path(tensor.file)
+    path = Path(tensor.path)
+    return place_inside(path, (Path(tensor.base_dir).resolve() if tensor.base_dir else Path(path.absolute().anchor),))
 
 
 def graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
@@ -66,8 +129,12 @@ def read(tensor: Any) -> npt.NDArray[Any]:
 
     Raises ModelError when the file behind it cannot be read any more, or when its bytes do not fit its shape.
     """
+    return _told(tensor, _read)
+
+
+def _told(tensor: Any, reader: Callable[[Any], npt.NDArray[Any]]) -> npt.NDArray[Any]:
     try:
-        return _read(tensor)
+        return reader(tensor)
     except (OSError, ValueError, TypeError, IndexError, AssertionError) as error:
         where = f"{tensor.path}: " if isinstance(tensor, ir.ExternalTensor) else ""
         why = getattr(error, "strerror", None) or error
@@ -75,12 +142,20 @@ def read(tensor: Any) -> npt.NDArray[Any]:
 
 
 def _read(tensor: Any) -> npt.NDArray[Any]:
-    if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.bitwidth < 8:
+    if not isinstance(tensor, ir.ExternalTensor):
         return np.asarray(tensor.numpy())
+    data = _bytes(tensor)
+    if tensor.dtype.bitwidth < 8:  # several in a byte, or parts of one in two
+        packed = onnx.TensorProto(data_type=tensor.dtype, dims=tensor.shape.numpy(), raw_data=data.tobytes())
+        return np.asarray(ir.serde.deserialize_tensor(packed).numpy())
+    return data.view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
+
+
+def _bytes(tensor: ir.ExternalTensor) -> npt.NDArray[np.uint8]:
     data: npt.NDArray[np.uint8] = np.empty(tensor.nbytes, np.uint8)
-    with open_file(tensor.path, DATA) as file:
+    with open_tensor(tensor) as file:
         file.seek(tensor.offset or 0)
         filled = file.readinto(data.data)
     if filled != data.size:
         raise OSError(0, "the file became shorter")
-    return data.view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
+    return data

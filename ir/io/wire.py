@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from ..files.reading import DATA, open_file
+from ..files.inside import open_real
+from ..files.reading import DATA
 
 __all__ = [
     "HERE",
@@ -67,7 +69,7 @@ class WireError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """Bytes that are still in a file."""
+    """Bytes that are still in a file; path: without a link in it."""
 
     path: str
     offset: int
@@ -334,7 +336,7 @@ def concatenate(pieces: Sequence[Piece], write: Callable[[bytes | memoryview], o
         if not isinstance(piece, FileRange):
             write(piece)
             continue
-        with open_file(piece.path, DATA) as source:
+        with open_real(Path(piece.path), DATA) as source:
             source.seek(piece.offset)
             left = piece.length
             while left:

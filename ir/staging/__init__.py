@@ -1,5 +1,5 @@
 """Files that appear whole or not at all: temporary folders, what killed processes left of them, placing.
 
 Entry: `folder.temporary_folder`.
-May import: ir.supervision.
+May import: ir.files, ir.supervision.
 """

@@ -18,9 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files.reading import Kind, read_bytes
+
 __all__ = ["Move", "go_back", "place"]
 
 JOURNAL, ASIDE, SECOND = ".scission-journal", ".scission-aside", ".scission-second"  # beside what is staged
+
+MOVES = Kind("a journal", 1 << 20)
 
 
 class Move(NamedTuple):
@@ -62,7 +66,7 @@ def place(moves: Sequence[Move], folder: Path, overwrite: bool) -> None:
 def go_back(folder: Path) -> None:
     """Undo the moves that a killed process noted in its folder, unless it made all of them."""
     try:
-        moves = [Move(Path(staged), Path(target)) for staged, target in json.loads((folder / JOURNAL).read_bytes())]
+        moves = [Move(Path(staged), Path(target)) for staged, target in json.loads(read_bytes(folder / JOURNAL, MOVES))]
     except (OSError, ValueError, TypeError):  # there is none, or it was killed before the first move
         return
     if not moves or not moves[-1].staged.exists() or _is_placed(moves[-1]):

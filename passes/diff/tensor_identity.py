@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import ModelError
-from ...ir.files.reading import DATA, open_file
-from ...ir.io.tensors import read
+from ...ir.io.tensors import open_tensor, read
 from ...ir.onnx_ir import onnx_ir as ir
 
 __all__ = ["Contents", "raw"]
@@ -82,7 +81,7 @@ def raw(tensor: Any) -> Bytes:
     """The bytes of a tensor, mapped where they lie in a file; raises ModelError when they cannot be had."""
     if isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > SMALL:
         try:
-            with open_file(tensor.path, DATA) as file:
+            with open_tensor(tensor) as file:
                 mapped: Bytes = np.memmap(file, np.uint8, "r", tensor.offset or 0, (tensor.nbytes,))
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error

@@ -98,7 +98,7 @@ def nothing_lowered() -> None:
 
 def at_home(loaded: Model, exact: Model) -> Model:
     """The same model, with the file that its weights are read from."""
-    return Model(graph=exact.graph, name=exact.name, path=loaded.path)
+    return Model(graph=exact.graph, name=exact.name, path=loaded.path, home=loaded.home)
 
 
 def with_graph(model: Model, graph: ir.Model) -> Model:

@@ -197,7 +197,7 @@ def _draw(
 @contextmanager
 def _files(home: Model, models: Mapping[str, ir.Model]) -> Iterator[dict[str, Path]]:
     """Models as files for as long as the context lasts; weights are read from where they lie."""
-    source = Model(graph=home.graph, name=home.name, path=home.path)
+    source = Model(graph=home.graph, name=home.name, path=home.path, home=home.home)
     with temporary_folder() as folder:
         paths = {name: folder / f"{place}.onnx" for place, name in enumerate(models)}
         for name, model in models.items():

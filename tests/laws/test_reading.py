@@ -30,6 +30,8 @@ GIVEN = {  # calls that are given bytes, a descriptor or a file that is open
 OPENED = {"path_of", "file", "opened", "file.fileno"}  # what comes of `open_file`
 OWN = {  # who reads what is the system's or the package's own, or opens what is no file
     "scission.ir.files.reading": "the one that opens",
+    "scission.ir.files.inside": "the same, a step at a time",
+    "scission.ir.staging.folder": "folders, to lock them",
     "scission.ir.files.archive": "of a file that is open",
     "scission.runtime.inputs.canary": "what the process that started it sends",
     "scission.runtime.ort.environment": "/proc/cpuinfo",
@@ -40,7 +42,6 @@ OWN = {  # who reads what is the system's or the package's own, or opens what is
     "scission.runtime.compare.check": "sessions",
     "scission.runtime.tune.tune": "the cache, which reads with `read_text`",
     "scission.runtime.cli.commands.cache": "the same",
-    "scission.runtime.cli.app": "/dev/null",
 }
 
 
@@ -53,6 +54,8 @@ def dotted(node):
 
 def writes(call):
     """Whether `open` is told to write."""
+    if any(dotted(one).startswith("os.O_WRONLY") for one in ast.walk(call)):
+        return True
     given = (*call.args[isinstance(call.func, ast.Name) :], *(one.value for one in call.keywords))
     modes = [one.value for one in given if isinstance(one, ast.Constant)]
     return any(isinstance(mode, str) and mode.strip("b") in ("w", "x", "a") for mode in modes)
@@ -62,7 +65,7 @@ def opens(call):
     """What a call opens to read, as it stands there; '' for any other call."""
     name = dotted(call.func) or (f".{call.func.attr}" if isinstance(call.func, ast.Attribute) else "")
     end = name.rpartition(".")[2]
-    if end == "open" and name != "os.open":
+    if end == "open":
         return "" if writes(call) else name
     if not ({name, end} & READERS) or {name, end} & GIVEN or name in ("read_text", "read_bytes"):  # the one module's
         return ""
