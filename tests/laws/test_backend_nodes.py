@@ -51,11 +51,15 @@ def with_constant(model, index, array):
 @pytest.mark.parametrize("pruned", [False, True], ids=["as it is", "two blocks"])
 @pytest.mark.parametrize("op", OPERATORS)
 def test_node_tests_come_back_equal(cases, op, pruned):
-    split = set()
+    split, seen = set(), set()
     for name, (model, arrays) in cases.items():
         for index, array in enumerate(arrays):
             if op not in oracles.operators(model) or array.ndim < 2 or array.dtype.kind != "f":
                 continue
+            alike = (tuple(node.op_type for node in model.graph.node), tuple(a.ndim for a in arrays), index)
+            if name not in CERTAIN.get(op, ()) and alike in seen:
+                continue  # an Attention written out stands there a hundred times, half of them with the same operators
+            seen.add(alike)
             original = with_constant(model, index, two_blocks(array) if pruned else array)
             plan = scission.plan(original, force=True, provider="cpu", threads=1)
             if not plan.rewrites:

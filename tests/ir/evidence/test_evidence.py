@@ -2,12 +2,13 @@ import json
 
 import pytest
 from evidence_examples import evidences
-from hypothesis import given
+from hypothesis import given, settings
 
 from scission.ir.errors import ScissionError
 from scission.ir.evidence.evidence import Evidence, EvidenceError
 
 
+@settings(max_examples=40)
 @given(evidences)
 def test_evidence_survives_json(evidence):
     data = evidence.to_dict()

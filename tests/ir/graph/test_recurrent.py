@@ -77,7 +77,7 @@ def cells(draw):
     )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(cells(), st.integers(0, 99))
 def test_every_form_computes_what_it_did(cell, seed):
     planted = build_cell(np.random.default_rng(seed), cell)
@@ -91,6 +91,7 @@ def test_every_form_computes_what_it_did(cell, seed):
     assert oracles.interface(planted.model) == oracles.interface(changed)
 
 
+@settings(max_examples=50)
 @given(cells(), st.integers(0, 99))
 def test_the_plan_knows_the_true_components(cell, seed):
     planted = build_cell(np.random.default_rng(seed), cell)

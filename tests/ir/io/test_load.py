@@ -136,7 +136,8 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path):
 def test_a_model_cut_anywhere_is_refused(tmp_path, size):
     whole = product(np.ones((size, size), np.float32)).SerializeToString()
     path = tmp_path / "cut.onnx"
-    for length in range(len(whole)):
+    ends = {*range(150), *range(len(whole) - 150, len(whole)), *range(0, len(whole), 11)}  # much of it is one tensor
+    for length in ends & {*range(len(whole))}:
         path.write_bytes(whole[:length])
         with pytest.raises(ModelError, match=re.escape(str(path))):
             load(path)

@@ -24,7 +24,7 @@ def exactly(proto) -> bytes:
 
 
 @given(seeds)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_a_model_with_every_optional_field_comes_back_to_the_last_unknown_one(tmp_path_factory, seed):
     proto, folder = everything(Random(seed)), tmp_path_factory.mktemp("every")
     loaded = load(write(folder / "in.onnx", proto))

@@ -37,7 +37,7 @@ def agreement(found: Partition, rows, columns) -> float:
     return adjusted_rand_score(*(np.where(one < 0, -1 - np.arange(one.size), one) for one in both))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(SIDES, SIDES), min_size=2, max_size=5), st.tuples(st.integers(0, 20), st.integers(0, 20)))
 def test_strong_blocks_of_any_sizes_are_found_exactly(sizes, dormant):
     weight, rows, columns = planted(np.random.default_rng(len(sizes)), sizes, 8, dormant)

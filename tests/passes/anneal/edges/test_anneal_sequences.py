@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from untouched import CORRECTIONS, NORMAL, UNIFORM, D, expected_mask, flat, nulls, seeds, untouched
@@ -69,6 +69,7 @@ def test_a_dead_source_is_no_evidence_for_its_edges():
     assert found.confirmed.any() and not found.confirmed[7].any()
 
 
+@settings(max_examples=25)
 @given(seeds, nulls)
 def test_a_sequence_must_pass_both_tests(seed, null):
     theta, _ = flat(seed)

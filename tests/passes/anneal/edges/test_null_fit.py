@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from digraphs import on_cuda
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -50,6 +50,7 @@ def test_the_share_is_that_of_storey(seed, null, share):
     assert null_fit(W, null).share <= 1
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**16), nulls, st.sampled_from([0.0, 0.3]))
 def test_quantiles_are_those_of_the_magnitudes_in_sigmas(seed, null, share):
     W = draw(seed, null, share)

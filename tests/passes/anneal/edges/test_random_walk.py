@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from digraphs import on_cuda
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -87,6 +87,7 @@ def clear(channels, source):
     return all(abs(x - round(x)) > 1e-6 for x in at)
 
 
+@settings(max_examples=50)
 @given(st.lists(weights(), min_size=1, max_size=1) | st.just([]), sources, st.sampled_from([0.2, 0.05, 1e-3]), seeds)
 def test_the_band_is_the_widest_window_that_pearson_accepts(channels, source, level, seed):
     if not channels:  # several channels of one shape
