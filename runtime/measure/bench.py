@@ -19,9 +19,11 @@ from .clock import Clock, ClockName
 from .comparison import Comparison, Speed
 from .race import PRECISE, BenchError, Spread, Timing, file_bytes, race, require_sense
 
-__all__ = ["Bench", "BenchError", "Spread", "Timing", "bench", "file_bytes"]
+__all__ = ["CHANGED", "Bench", "BenchError", "Spread", "Timing", "bench", "file_bytes"]
 
 Array = npt.NDArray[Any]
+
+ORIGINAL, CHANGED = "original", "changed"  # what the race of two models calls them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +91,13 @@ def bench(
 
     repeats: number of rounds; without it as many as it takes to know which is faster, and how much within `precision`,
     until the `seconds` of the trials are over, but at least 12. trials: provider, threads, custom operators, for both;
-    on CUDA a `cuda_graph` of 'auto' runs both models as CUDA graphs if both can, else neither. clock: what tells the
-    time, see `clock_for`.
+    on CUDA a `cuda_graph` of 'auto' runs both models as CUDA graphs if both can, else the original alone if that can,
+    so that what the other loses without counts. clock: what tells the time, see `clock_for`.
     On CUDA the inputs are copied beforehand and the outputs stay on the GPU. Neither model is checked here.
     Raises BenchError for repeats below 1 or CUDA graphs demanded where they cannot be had,
     SessionError when ONNX Runtime refuses something.
     """
-    models = {"original": original, "changed": changed}
+    models = {ORIGINAL: original, CHANGED: changed}
     trials = trials or Trials(provider="cpu")
     require_sense(models, trials, repeats)
     context = machine(trials.provider)
@@ -104,12 +106,12 @@ def bench(
     open_session(original, provider=trials.provider, threads=trials.threads, **settings)
     release()
     found = race(models, feeds, trials=trials, repeats=repeats, precision=precision, clock=clock)
-    one, other = found.timings["original"], found.timings["changed"]
+    one, other = found.timings[ORIGINAL], found.timings[CHANGED]
     return Bench(
         original=one,
         changed=other,
-        comparison=found.comparisons["changed"],
-        paired=found.paired["changed"],
+        comparison=found.comparisons[CHANGED],
+        paired=found.paired[CHANGED],
         clock=found.clock,
         rows=found.rows,
         provider=found.provider,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.errors import ScissionError, option
+from ...ir.errors import Remedy, ScissionError, option
 from ...ir.io.load import load as load_model
 from ..ort.cuda import graph_problem
 from ..ort.library import SessionError, resolved
@@ -24,7 +24,7 @@ from .comparison import Comparison, compare_times
 from .deviation import compare_values
 from .rounds import WARM_UP, Steer, Taken, take_rounds
 
-__all__ = ["BenchError", "Race", "Spread", "Timing", "file_bytes", "race"]
+__all__ = ["BenchError", "NoGraphError", "Race", "Spread", "Timing", "file_bytes", "race"]
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +34,14 @@ GRAPH_RTOL = 1e-2  # of a graph's outputs: what it did not write is off by far m
 
 class BenchError(ScissionError):
     """A benchmark that was asked for something impossible."""
+
+
+class NoGraphError(BenchError):
+    """CUDA graphs were demanded, and a model cannot run as one; model: what the race calls it."""
+
+    def __init__(self, *parts: str | Remedy, model: str = "") -> None:
+        super().__init__(*parts)
+        self.model = model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +113,14 @@ def race(
 
     The race is over when it is clear how each compares with the fastest, and that with the first within `precision`,
     None for never, or when the `seconds` of the trials are over, but not before an interval can be had. trials:
-    provider, threads, TF32, custom operators, the same for all; on CUDA a `cuda_graph` of 'auto' runs all of them as
-    CUDA graphs if every one can, else none. repeats: exactly so many rounds, however clear. drop: models that clearly
-    take more than this times the fastest are not run again; the race is over when one is left. clock: what tells the
-    time, see `clock_for`; seed: of the order.
+    provider, threads, TF32, custom operators, the same for all; on CUDA a `cuda_graph` of 'auto' runs those that can as
+    CUDA graphs if the first can, so that what others lose without counts, else none. repeats: exactly so many rounds,
+    however clear. drop: models that clearly take more than this times the fastest are not run again; the race is over
+    when one is left. clock: what tells the time, see `clock_for`; seed: of the order.
     On CUDA the inputs are copied beforehand and the outputs stay on the GPU. No model is checked here.
     Raises BenchError for no models, repeats below 1, a drop below 1, or CUDA graphs demanded where
-    they cannot be had, SessionError when ONNX Runtime refuses something.
+    they cannot be had, as NoGraphError where a model is what speaks against them, SessionError when ONNX Runtime
+    refuses something.
     """
     trials = trials or Trials(provider="cpu")
     require_sense(models, trials, repeats, drop)
@@ -211,12 +220,7 @@ def _start(
     bound = {name: session.bind(feeds) for name, session in sessions.items()}
     reason = "switched off" if cuda_graph == "off" else "" if first.provider == "cuda" else "there are none on the CPU"
     if not reason:
-        try:
-            bound = {name: _captured(plain, feeds, load) for name, plain in bound.items()}
-        except (BenchError, SessionError) as error:
-            if cuda_graph == "on":
-                raise BenchError(f"no CUDA graphs: {error}") from error
-            reason = str(error)
+        bound, reason = _recorded(bound, feeds, load, demanded=cuda_graph == "on")
     return Start(
         calls=bound,
         load_seconds={name: session.load_seconds for name, session in sessions.items()},
@@ -224,6 +228,26 @@ def _start(
         provider=first.provider,
         reason=reason,
     )
+
+
+def _recorded(
+    plain: Mapping[str, Bound], feeds: Mapping[str, Array], load: Callable[..., Session], *, demanded: bool
+) -> tuple[dict[str, Bound], str]:
+    """The calls as CUDA graphs, all that can be where the first can, else none; and why not all are, else ''.
+
+    Raises NoGraphError for the first that cannot be one where all are demanded.
+    """
+    found, problems = dict(plain), []
+    for name, call in plain.items():
+        try:
+            found[name] = _captured(call, feeds, load)
+        except (BenchError, SessionError) as error:
+            if demanded:
+                raise NoGraphError("no CUDA graphs: ", *error.parts, model=name) from error
+            if name == next(iter(plain)):
+                return found, str(error)
+            problems.append(str(error))
+    return found, f"{problems[0]}, and what it is timed beside runs as one" if problems else ""
 
 
 def _captured(plain: Bound, feeds: Mapping[str, Array], load: Callable[..., Session]) -> Bound:

@@ -35,12 +35,11 @@ class Trials:
     them, or a tuple of such that trials take in turn; ranges: (low, high), both included, of random inputs; likes: what
     they are like: 'ones', 'zeros', 'mask', 'lengths' or 'random'; rtol, atol: instead of the default tolerance;
     seconds: the most that is spent on timing one input size; custom_ops: libraries of custom operators; cuda_graph:
-    whether models are timed as CUDA graphs, 'auto' where both can be, 'on' or else an error, or 'off'; tf32: whether on
-    CUDA factors of float32 products are rounded to 10 bits in both models, as ONNX Runtime does where nothing is said:
-    they are timed so, and proved equal so and without; memory: bytes
-    that running models may take, by default half of what is free, and the weights and 1 GiB at sizes that were not
-    asked for. Raises TrialsError, which names the option, for a value that it cannot have, and for options that
-    contradict each other.
+    whether models are timed as CUDA graphs, 'auto' those that can be where the original can, 'on' or else an error, or
+    'off'; tf32: whether on CUDA factors of float32 products are rounded to 10 bits in both models, as ONNX Runtime does
+    where nothing is said: they are timed so, and proved equal so and without; memory: bytes that running models may
+    take, by default half of what is free, and the weights and 1 GiB at sizes that were not asked for. Raises
+    TrialsError, which names the option, for a value that it cannot have, and for options that contradict each other.
     """
 
     provider: Choice = setting("auto", "cpu, cuda, or auto: CUDA where it really works", choices=PROVIDERS)
@@ -73,7 +72,7 @@ class Trials:
     custom_ops: tuple[Path, ...] = setting((), "library of custom operators (repeatable)", metavar="LIB")
     cuda_graph: GraphChoice = setting(
         "auto",
-        "on CUDA, time models as CUDA graphs: auto where both can be",
+        "on CUDA, time models as CUDA graphs: auto where the original can be",
         metavar="auto|on|off",
         choices=GRAPH_CHOICES,
     )

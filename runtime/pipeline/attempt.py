@@ -75,9 +75,18 @@ class Attempt:
         except ScissionError:
             return False
 
+    def _breakdown(self, error: ScissionError) -> Reason | None:
+        """What broke a rewritten model that ONNX Runtime takes, where the original runs; None where neither does."""
+        if not self.original_runs():
+            return None
+        told = f"ONNX Runtime runs the original and fails to run the rewritten model ({error}); please report this"
+        return Reason(Cause.REFUSED, told)
+
     def run(self, draft: Draft) -> Tried:
         """Rewrite the annealed model, prove it equal, time it beside the original, and write it when it is kept."""
         from ..compare.evaluator import REFERENCE, UnprovableError
+        from ..measure.bench import CHANGED
+        from ..measure.race import NoGraphError
         from ..ort.library import SessionError
         from ..ort.messages import lacks_kernel
 
@@ -103,11 +112,15 @@ class Attempt:
                 outcome, reason = _judge(draft.plan, verdict, benches, self.force, self.tuned)
             except UnprovableError as error:
                 outcome, reason = "unchanged", str(error)
+            except NoGraphError as error:
+                if error.model != CHANGED:
+                    raise
+                outcome, reason = "slower", f"{error}, as the original can, which is kept"
             except SessionError as error:
                 if lacks_kernel(error) and not self.check:
                     untimed = Remedy("bench=False", "--no-bench")
                     raise SessionError(*error.parts, "; nothing can be timed here: add ", untimed) from error
-                refused = _refusal(original, staged.path, trials)
+                refused = _refusal(original, staged.path, trials) or self._breakdown(error)
                 if refused is None:
                     raise
                 outcome, reason = "failed", refused.text

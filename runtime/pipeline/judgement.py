@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SpeedJudgement", "judge_speed", "only_fixes_sizes", "speed_of"]
 
+# Of the original's speed that a model has on CUDA at the least. Two sessions of one file differ by less there than on
+# a CPU, where the margin of comparisons says what is slower.
+LEAST_ON_CUDA = 0.98
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedJudgement:
@@ -29,9 +33,17 @@ class SpeedJudgement:
 def speed_of(benches: Sequence[Bench]) -> Speed | None:
     """What benches at several sizes show together: slower at any, else unmeasurable at any, else faster at any, else
     equal; None without any."""
-    seen = {bench.speed for bench in benches}
+    seen = {_shown(bench) for bench in benches}
     order = (Speed.SLOWER, Speed.UNMEASURABLE, Speed.FASTER, Speed.EQUAL)
     return next((speed for speed in order if speed in seen), None)
+
+
+def _shown(bench: Bench) -> Speed:
+    """What a bench shows; on CUDA a model is slower as well that is so for sure, and not by next to nothing."""
+    found = bench.comparison
+    if bench.provider == "cuda" and found.high < 1 and found.ratio < LEAST_ON_CUDA:
+        return Speed.SLOWER
+    return bench.speed
 
 
 def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) -> SpeedJudgement:
@@ -41,7 +53,7 @@ def judge_speed(plan: Plan, benches: Sequence[Bench], *, tuned: bool = False) ->
     """
     speed = speed_of(benches)
     if speed is Speed.SLOWER:
-        slow = min((one for one in benches if one.speed is Speed.SLOWER), key=lambda one: one.speedup)
+        slow = min((one for one in benches if _shown(one) is Speed.SLOWER), key=lambda one: one.speedup)
         hint = "; a batch names the sizes that you run" if any(one.speed is Speed.FASTER for one in benches) else ""
         told = f"{slow.comparison.figure} ({slow.comparison.range}) the speed of the original{_at(slow)}"
         why = f"measured {told}, so the original is kept{hint}"

@@ -114,7 +114,9 @@ def race_submodel(
     if not fits:
         activations = fitted(home, dense, forms, activations, trials)
     feeds, counts = _draw(dense, trials, activations)
-    timed = trials if seconds is None else replace(trials, seconds=seconds)
+    # A form that cannot be recorded loses what a graph gains, rather than to end the race.
+    graphs = "auto" if trials.cuda_graph == "on" else trials.cuda_graph
+    timed = replace(trials, seconds=trials.seconds if seconds is None else seconds, cuda_graph=graphs)
     with _files(home, {DENSE: dense, **forms}) as paths:
         problems = _problems(paths, feeds, trials)
         running = {name: path for name, path in paths.items() if name not in problems}

@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from .runtime.measure.bench import Bench as Bench
     from .runtime.measure.comparison import Speed as Speed
     from .runtime.measure.race import BenchError as BenchError
+    from .runtime.measure.race import NoGraphError as NoGraphError
     from .runtime.ort.library import SessionError as SessionError
     from .runtime.ort.memory import NoMemoryError as NoMemoryError
     from .runtime.ort.trials import Trials as Trials
@@ -163,7 +164,7 @@ _MODULES = {
     "runtime.inputs.rows": ("CalibrationError",),
     "runtime.measure.bench": ("Bench",),
     "runtime.measure.comparison": ("Speed",),
-    "runtime.measure.race": ("BenchError",),
+    "runtime.measure.race": ("BenchError", "NoGraphError"),
     "runtime.ort.library": ("SessionError",),
     "runtime.ort.memory": ("NoMemoryError",),
     "runtime.ort.trials": ("Trials", "TrialsError"),

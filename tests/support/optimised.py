@@ -29,6 +29,18 @@ def model_of(W):
     return onnx.ModelProto.FromString(model.SerializeToString() + b"\xfa\x3f\x05hello")
 
 
+def stacked(count=3):
+    """Products one after another, none of which is like another or can be split together with it."""
+    rng = np.random.default_rng(0)
+    nodes, weights = [], {}
+    for index in range(count):
+        x, h, y = "x" if not index else f"s{index - 1}", f"h{index}", f"s{index}"
+        nodes += [("MatMul", [x, f"W{index}"], [h], {"name": f"product{index}"}), ("Softmax", [h], [y])]
+        blocks = (4, 3, 6)[index]
+        weights[f"W{index}"], _ = weight(rng, [(48 // blocks, 48 // blocks)] * blocks)
+    return oracles.graph(nodes, {"x": ["m", 48]}, {y: ["m", 48]}, weights)
+
+
 def given(model, form, folder):
     if form in ("path", "text"):
         path = folder / "in.onnx"

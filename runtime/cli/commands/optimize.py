@@ -25,7 +25,7 @@ __all__ = ["optimize"]
     group(Patience),
     planning=group(PlanOptions),
     further=group(OptimizeOptions),
-    trials=group(Trials, without=(*SHARED, "cuda_graph")),
+    trials=group(Trials, without=SHARED),
     anneal=annealing(method=None),
     printing=group(Printing),
 )

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from trials_given import trials_of
 
 from scission.runtime.measure import race as races
 from scission.runtime.measure.comparison import Speed
-from scission.runtime.measure.race import BenchError
+from scission.runtime.measure.race import BenchError, NoGraphError
 from scission.runtime.measure.sequential import least_samples
 from scission.runtime.ort.library import SessionError, cuda_problem
 from scission.runtime.ort.session import ModelSource, open_session
@@ -222,7 +223,7 @@ def test_what_cannot_be_a_graph_is_not_tried():
 
 
 @pytest.mark.parametrize("fails", [BenchError, SessionError])
-def test_all_models_run_as_graphs_or_none(monkeypatch, fails):
+def test_models_run_as_graphs_where_the_first_can(monkeypatch, fails):
     """Sessions that say they are on CUDA, with calls that do nothing."""
 
     def load(model, **options):
@@ -237,13 +238,20 @@ def test_all_models_run_as_graphs_or_none(monkeypatch, fails):
         return ("graph", plain[1])
 
     monkeypatch.setattr(races, "_captured", captured)
-    for kind, reason in (("graph", ""), ("plain", "Softplus: no")):
+    beside = "Softplus: no, and what it is timed beside runs as one"
+    for also, graphs, reason in (
+        ("", "Relu Softplus Exp", ""),
+        ("Softplus", "Relu Exp", beside),
+        ("Relu", "", "Relu: no"),
+    ):
+        bad.add(also)
         start = races._start(models(3), X, load, "auto")
-        assert start.calls == {name: (kind, name) for name in models(3)}
+        assert start.calls == {name: ("graph" if name in graphs else "plain", name) for name in models(3)}
         assert (start.reason, start.provider, start.rows) == (reason, "cuda", 7)
-        bad.add("Softplus")
-    with pytest.raises(BenchError, match="no CUDA graphs: Softplus: no"):
-        races._start(models(3), X, load, "on")
+        if also:
+            with pytest.raises(NoGraphError, match=f"no CUDA graphs: {also}: no") as raised:
+                races._start(models(3), X, load, "on")
+            assert raised.value.model == also == pickle.loads(pickle.dumps(raised.value)).model
     assert races._start(models(3), X, load, "off").reason == "switched off"
 
 

@@ -10,12 +10,11 @@ import onnx_ir as ir
 import oracles
 import pytest
 from annealable import SIGMA, network
-from optimised import FORMS, QUICK, SPLITS, WHOLE, given, model_of, optimize
+from optimised import FORMS, QUICK, SPLITS, WHOLE, given, model_of, optimize, stacked
 from races import FakeRacer, told
 
 import scission
 from scission.ir.reason import Cause, Reason
-from scission.models.matrix import weight
 from scission.runtime.compare import compare
 from scission.runtime.measure.comparison import Speed
 from scission.runtime.ort.library import cuda_problem
@@ -27,17 +26,6 @@ from scission.runtime.tune import tune as tuning
 from scission.runtime.tune.fallback import Fallback
 
 # Falling back.
-
-
-def stacked(count=3):
-    """Products one after another, none of which is like another or can be split together with it."""
-    rng = np.random.default_rng(0)
-    nodes, weights = [], {}
-    for index in range(count):
-        x, h, y = "x" if not index else f"s{index - 1}", f"h{index}", f"s{index}"
-        nodes += [("MatMul", [x, f"W{index}"], [h], {"name": f"product{index}"}), ("Softmax", [h], [y])]
-        weights[f"W{index}"], _ = weight(rng, [(12, 12)] * 4)
-    return oracles.graph(nodes, {"x": ["m", 48]}, {y: ["m", 48]}, weights)
 
 
 def falling(monkeypatch, slow_while, units):

@@ -89,3 +89,8 @@ def test_nothing_but_a_regular_file_is_read(form, noisy, scission_cli):
         assert (status, out) == (2, "") and name in err and err.startswith("error: ") and err.count("\n") == 1, what
         assert is_whole(noisy / name, before)
         (noisy / name).rename(noisy / f"{what}.seen")
+
+
+def test_the_command_that_keeps_the_faster_model_is_told_of_cuda_graphs(scission_cli, folder):
+    status, _, told = scission_cli("optimize in.onnx out.onnx --provider cpu --force --no-check --cuda-graph on")
+    assert status == 2 and "CUDA graphs run on CUDA only" in told and not (folder / "out.onnx").exists()
