@@ -26,6 +26,7 @@ class ConvolutionForm(StrEnum):
     FOURIER = "fourier"  # the Fourier transforms of windows of a signal become one
     WINDOW = "window"  # the borders of its window where every weight is zero go
     ACTIVATION = "activation"  # a hard sigmoid behind one that is written out becomes that operator
+    PRODUCT = "product"  # one of channels, behind operators that move them, becomes a convolution before these
     BIAS = "bias"  # what is added behind operators that move elements becomes its bias, and functions come before them
 
 
@@ -34,6 +35,7 @@ TOLD = {
     ConvolutionForm.FOURIER: ("Fourier transform", "written as a convolution"),
     ConvolutionForm.WINDOW: ("convolution", "over a smaller window"),
     ConvolutionForm.BIAS: ("convolution", "with what followed inside"),
+    ConvolutionForm.PRODUCT: ("product of channels", "written as a convolution"),
     ConvolutionForm.ACTIVATION: ("hard sigmoid", "in one operator"),
 }
 

@@ -19,13 +19,14 @@ import numpy.typing as npt
 
 from ...ir.errors import ModelError
 from ...ir.graph.constants import Constants
-from ...ir.graph.node import FLOATS, NodeView, from_first
+from ...ir.graph.node import FLOATS, NodeView
 from ...ir.graph.operators import CONVOLUTIONS, FUSED_ACTIVATIONS, MOVES_WHOLE, is_standard
 from ...ir.graph.shapes import shape_of
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.rewritten_convolution import ConvolutionForm
 from ..decompose.fingerprint import fingerprint
 from ..lowering.prices import Prices
+from .moves import added_by_channel, axis_behind, channels_of
 from .sized import ShapeOf, convolution_seconds
 
 __all__ = ["LateBias", "late_bias"]
@@ -60,7 +61,7 @@ class LateBias:
     def bias(self) -> npt.NDArray[np.generic]:
         """One value for each channel."""
         assert self.added is not None
-        given, channels = self.constants.read(self.added).reshape(-1), _channels(self.node, self.constants)
+        given, channels = self.constants.read(self.added).reshape(-1), channels_of(self.node, self.constants)
         return np.broadcast_to(given, (channels,))
 
     def gain(self, shape_of: ShapeOf, prices: Prices) -> float:
@@ -94,7 +95,7 @@ def late_bias(node: ir.Node, constants: Constants) -> LateBias | None:
             moved = True
             continue
         if reader.op_type == "Add" and total is None and len(node.inputs) == BIAS:
-            added = _by_channel(reader, axis, rank, _channels(node, constants), constants)
+            added = added_by_channel(reader, axis, rank, channels_of(node, constants), constants)
             if added is None:
                 break
             total, gains = reader, moved
@@ -118,42 +119,11 @@ def _followers(node: ir.Node, constants: Constants) -> Iterator[tuple[ir.Node, i
             return
         yield reader, axis, len(shape)
         if reader.op_type in MOVES_WHOLE:
-            behind = _moved(NodeView(reader, constants), axis, len(shape)) if slot == 0 else None
+            behind = axis_behind(NodeView(reader, constants), axis, len(shape)) if slot == 0 else None
             if behind is None:
                 return
             axis = behind
         value = reader.outputs[0]
-
-
-def _moved(move: NodeView, axis: int, rank: int) -> int | None:
-    """Where an axis is behind an operator that moves elements; None where that is not known."""
-    op = move.node.op_type
-    if op == "Identity":
-        return axis
-    if op == "Transpose":
-        order = move.attribute("perm") or list(range(rank))[::-1]
-        return list(order).index(axis)
-    axes = move.integers("axes", 1)
-    if not axes:
-        return None
-    if op == "Squeeze":
-        gone = [from_first(one, rank) for one in axes]
-        return None if axis in gone else axis - sum(one < axis for one in gone)
-    new = {from_first(one, rank + len(axes)) for one in axes}
-    return [one for one in range(rank + len(axes)) if one not in new][axis]
-
-
-def _by_channel(add: ir.Node, axis: int, rank: int, channels: int, constants: Constants) -> ir.Value | None:
-    """The constant that a sum adds to every position of a channel; None where it adds something else."""
-    held = [value for value in add.inputs if value is not None and value in constants]
-    if len(held) != 1 or constants.is_overridable(held[0]):
-        return None
-    shape, dtype = constants.describe(held[0])
-    if len(shape) > rank or dtype not in FLOATS or constants.has_ambiguous_leaf(held[0]):
-        return None
-    own = (1,) * (rank - len(shape)) + shape
-    fits = all(extent == 1 or (place == axis and extent == channels) for place, extent in enumerate(own))
-    return held[0] if fits else None
 
 
 def _is_function(node: ir.Node, constants: Constants) -> bool:
@@ -167,12 +137,3 @@ def _is_function(node: ir.Node, constants: Constants) -> bool:
     except ModelError:
         return False
     return not any(map(constants.has_ambiguous_leaf, bounds))
-
-
-def _channels(node: ir.Node, constants: Constants) -> int:
-    """How many a convolution makes."""
-    weight = node.inputs[1]
-    assert weight is not None
-    shape = constants.describe(weight)[0]
-    groups = NodeView(node, constants).attribute("group", 1)
-    return int(shape[1] * groups if node.op_type == "ConvTranspose" else shape[0])

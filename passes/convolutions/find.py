@@ -22,14 +22,16 @@ from ..lowering.target import Target
 from .bias import LateBias, late_bias
 from .fourier import Fourier, fourier
 from .hard_sigmoid import HardSigmoid, hard_sigmoid
+from .product import LateProduct, late_product
 from .window import SmallerWindow, smaller_window
 
 __all__ = ["Found", "find", "seen"]
 
-Found: TypeAlias = Fourier | SmallerWindow | LateBias | HardSigmoid
+Found: TypeAlias = Fourier | SmallerWindow | LateBias | LateProduct | HardSigmoid
 
-# The gain below which one stays as it is: what comes inside of a convolution is left out, whatever else that takes.
-LEAST = dict.fromkeys(ConvolutionForm, MARGIN) | {ConvolutionForm.BIAS: 1.0}
+# The gain below which one stays as it is: what comes inside of a convolution is left out, whatever else that takes, and
+# where a product comes before what moves elements, fewer are moved.
+LEAST = dict.fromkeys(ConvolutionForm, MARGIN) | {ConvolutionForm.BIAS: 1.0, ConvolutionForm.PRODUCT: 1.0}
 
 
 def find(
@@ -38,10 +40,12 @@ def find(
     sized: Callable[[], tuple[Setting, ...]],
     *,
     look: Callable[[ir.Model], View] = view,
+    last: bool = False,
 ) -> tuple[RewrittenConvolution, ...]:
     """The convolutions of the main graph that are predicted to gain in another form; reads and changes nothing.
 
-    sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any.
+    sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any;
+    last: whether all else has been done, which also reads products: only then these become convolutions.
     """
     if not any(node.op_type in CONVOLUTIONS or node.op_type in ("STFT", "Clip") for node in model.graph):
         return ()
@@ -50,7 +54,8 @@ def find(
     activations = Activations(looked.model, sized)
     found = _convolutions(scope, looked.found.constants)
     steps = (_step(one, _gain(one, activations, target), scope) for one in found)
-    return tuple(step for step in steps if (step.gain or 0) > LEAST[step.form])
+    kept = (step for step in steps if (step.gain or 0) > LEAST[step.form])
+    return tuple(step for step in kept if last or step.form is not ConvolutionForm.PRODUCT)
 
 
 def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Found]]:
@@ -64,10 +69,10 @@ def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Found]]:
 
 def _convolutions(scope: Scope, constants: Constants) -> list[Found]:
     """Those that could have another form, in order."""
-    looks = (fourier, smaller_window, late_bias, hard_sigmoid)
+    looks = (fourier, smaller_window, late_bias, late_product, hard_sigmoid)
     options = [look(node, constants) for node in scope.graph for look in looks]
     found = [one for one in options if one is not None]
-    inside = {node for one in found if isinstance(one, LateBias) for node in one.nodes}
+    inside = {node for one in found if isinstance(one, (LateBias, LateProduct)) for node in one.nodes}
     return [one for one in found if _is_free(one, inside)]
 
 

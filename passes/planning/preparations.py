@@ -46,6 +46,13 @@ FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
     ),
 }
 
+# By kind, what is looked for once more where all others have been done.
+LAST: dict[str, Finder] = {
+    RewrittenConvolution.kind: lambda model, search: find_convolutions(
+        model, search.settings.target, search.sized, look=search.look, last=True
+    ),
+}
+
 
 def prepare(model: ir.Model, search: Search) -> tuple[ir.Model, tuple[Preparation, ...], tuple[Refused, ...]]:
     """The model as the preparations leave it, these, and those that were refused; the model itself where none pays.
@@ -54,7 +61,7 @@ def prepare(model: ir.Model, search: Search) -> tuple[ir.Model, tuple[Preparatio
     """
     done: tuple[Preparation, ...] = ()
     refused: tuple[Refused, ...] = ()
-    for kind, find in FINDERS.items():
+    for kind, find in (*FINDERS.items(), *LAST.items()):
         if kind in search.settings.unprepared:
             continue
         with phase(kind):

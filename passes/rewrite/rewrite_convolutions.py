@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,11 +11,12 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.shapes import correct_shapes
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import PlanError
-from ...ir.plan.rewritten_convolution import RewrittenConvolution
+from ...ir.plan.rewritten_convolution import ConvolutionForm, RewrittenConvolution
 from ..convolutions.bias import LateBias
 from ..convolutions.find import Found, seen
 from ..convolutions.fourier import Fourier
 from ..convolutions.hard_sigmoid import HardSigmoid
+from ..convolutions.product import LateProduct
 from ..convolutions.window import SmallerWindow
 from ..lowering.nodes.emitter import Emitter, Names
 from ..lowering.nodes.sharing import Sharing
@@ -27,16 +28,29 @@ END = np.iinfo(np.int64).max  # of an axis, as Slice has it
 
 
 def rewrite_convolutions(model: ir.Model, wanted: Sequence[RewrittenConvolution]) -> ir.Model:
-    """A copy of the model in which these convolutions have their new form; raises PlanError where one is not there."""
+    """A copy of the model in which these convolutions have their new form; raises PlanError where one is not there.
+
+    What is only there once others have theirs is looked for in what those leave.
+    """
+    left = tuple(wanted)
+    while left:
+        model, left = _some_rewritten(model, left)
+    return model
+
+
+def _some_rewritten(
+    model: ir.Model, wanted: Sequence[RewrittenConvolution]
+) -> tuple[ir.Model, tuple[RewrittenConvolution, ...]]:
+    """A copy of the model in which those that are there have their form, and the others; PlanError where none is."""
     copy, scope, constants, found = seen(model)
-    there = {(one.form, tuple(scope.addresses[node] for node in one.nodes)): one for one in found}
+    there = {(one.form, tuple(scope.addresses[node] for node in one.nodes), one.sha256): one for one in found}
     names, sharing = Names(copy), Sharing()
+    later = []
     for step in wanted:
-        one = there.get((step.form, step.nodes))
+        one = there.get((step.form, step.nodes, step.sha256))
         if one is None:
-            raise PlanError(f"{step.nodes[0]}: it is not what the plan says; make a new plan for this model")
-        if one.sha256 != step.sha256:
-            raise PlanError(f"{step.nodes[0]}: its constants have changed; make a new plan for this model")
+            later.append(step)
+            continue
         # All are looked up by what the model was: nodes that stay have the names that they had.
         emitter = Emitter(Inner(one.node, scope.address(one.node), scope.opset), names)
         held = [value for node in one.nodes for value in node.inputs if value is not None and value in constants]
@@ -44,8 +58,17 @@ def rewrite_convolutions(model: ir.Model, wanted: Sequence[RewrittenConvolution]
         register(copy, None, copy.graph, emitter.constants, names, sharing)
         for value in held:
             drop_unread(copy, value)
+    if len(later) == len(wanted):
+        first = wanted[0]
+        what = "its constants have changed" if _is_there(first, there) else "it is not what the plan says"
+        raise PlanError(f"{first.nodes[0]}: {what}; make a new plan for this model")
     correct_shapes(copy)
-    return copy
+    return copy, tuple(later)
+
+
+def _is_there(step: RewrittenConvolution, there: Iterable[tuple[ConvolutionForm, tuple[str, ...], str]]) -> bool:
+    """Whether the nodes of a step could have its form, whatever their constants are."""
+    return any((form, nodes) == (step.form, step.nodes) for form, nodes, _ in there)
 
 
 def _write(one: Found, emitter: Emitter) -> None:
@@ -56,6 +79,8 @@ def _write(one: Found, emitter: Emitter) -> None:
             _crop(one, emitter)
         case LateBias():
             _move_inside(one, emitter)
+        case LateProduct():
+            _before_moves(one, emitter)
         case HardSigmoid():
             _as_operator(one, emitter)
 
@@ -120,6 +145,24 @@ def _move_inside(one: LateBias, emitter: Emitter) -> None:
         result.name = emitter.names.fresh(f"{result.name}/biased")  # it is another value than it was
     if one.function is not None:
         _function_behind(node, one.function, one.constants, emitter)
+
+
+def _before_moves(one: LateProduct, emitter: Emitter) -> None:
+    """A convolution of one place between what was moved and what moves it, instead of the product behind that."""
+    bias = one.bias()
+    operands = [one.source, emitter.constant(one.kernel(), "kernel")]
+    operands += [] if bias is None else [emitter.constant(bias, "bias")]
+    first, last = one.moves[0], one.moves[-1]
+    assert first.graph is not None
+    result = emitter.node("Conv", operands, "channels", {"kernel_shape": [1, 1]})[0]
+    first.graph.insert_before(first, emitter.nodes)
+    first.replace_input_with(0, result)
+    for move in one.moves:  # what they make has other channels than it had
+        value = move.outputs[0]
+        value.name, value.shape = emitter.names.fresh(f"{value.name}/channels"), None
+    for node in (one.node, one.sum):
+        if node is not None:
+            _take_out(node, last.outputs[0])
 
 
 def _as_operator(one: HardSigmoid, emitter: Emitter) -> None:

@@ -99,6 +99,54 @@ def random_convolution(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray
     ), made.feeds
 
 
+def random_product(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """A convolution, operators that move its channels, and a product of them or of another axis that is as long."""
+    made, rng = Grown(seed), Random(seed + 1)
+    channels, inner, batch = rng.choice([2, 3, 4, 8, 12]), rng.randint(1, 4), rng.choice([1, 1, 2])
+    same = rng.random() < 0.4  # every axis is as long as there are channels
+    window = [1, 1] if same else [rng.randint(1, 2), rng.randint(1, 3)]
+    ones = not same and rng.random() < 0.7
+    sides = [channels, channels] if same else [window[0] if ones else rng.randint(2, 5), rng.randint(3, 6)]
+    made.feeds["x"] = made.normal(channels if same and rng.random() < 0.5 else batch, inner, *sides)
+    made.inputs["x"] = [rng.choice(["n", len(made.feeds["x"])]), inner, sides[0], rng.choice(["s", sides[1]])]
+    operands = ["x", made.constant(made.normal(channels, inner, *window))]
+    operands += [made.constant(made.normal(channels))] if rng.random() < 0.5 else []
+    value = made.op("Conv", *operands)
+    for _ in range(rng.choice([0, 1, 1, 2])):
+        value = function(made, rng, value)
+    axes = ["n", "c", "one" if ones else "s", "s"]
+    for _ in range(rng.choice([0, 1, 2, 3])):
+        value, axes = moved(made, rng, value, axes)
+        if rng.random() < 0.05:
+            made.outputs.append(value)
+        elif rng.random() < 0.05:
+            made.outputs.append(made.op("Relu", value))
+    if axes[-1] != "c" and not (same and rng.random() < 0.5):
+        place = axes.index("c")
+        order = [*(at for at in range(len(axes)) if at != place), place]
+        value, axes = made.op("Transpose", value, perm=order), [axes[at] for at in order]
+    if axes[-1] != "c" and not (same and axes[-1] == "s"):
+        return made.model(value), made.feeds
+    return made.model(_multiplied(made, rng, value, axes, channels)), made.feeds
+
+
+def _multiplied(made: Grown, rng: Random, value: str, axes: list[str], channels: int) -> str:
+    """The product of the last axis with a matrix, or what only looks like it, and what follows."""
+    results = rng.randint(1, channels + 1)
+    weight = made.normal(*([1] if rng.random() < 0.1 else []), channels, results)
+    name = made.constant(weight)
+    if rng.random() < 0.08:  # a default that a caller may give otherwise
+        made.inputs[name], made.feeds[name] = list(weight.shape), made.normal(*weight.shape)
+    value = made.op("MatMul", value, name)
+    if rng.random() < 0.1:
+        made.outputs.append(value)
+    axes = [*(["one"] if weight.ndim > len(axes) else []), *(one.replace("c", "s") for one in axes[:-1]), "c"]
+    if rng.random() < 0.7:
+        value = added(made, rng, value, len(axes) - 1, results, len(axes))
+        return function(made, rng, value) if rng.random() < 0.5 else value
+    return followed(made, rng, value, results, axes)
+
+
 def bordered(rng: Random, weight: np.ndarray) -> np.ndarray:
     """With zeros at the ends of a window, of one channel more than of others, or of all."""
     for axis in range(2, weight.ndim):
