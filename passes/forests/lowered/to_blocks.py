@@ -92,7 +92,9 @@ def _write_group(writer: Writer, forest: Forest, rows: ir.Value) -> ir.Value:
     holds = writer.one("LessOrEqual", [values, thresholds], "tests")
     numbers = writer.one("Cast", [holds], "tests", to=ir.DataType.FLOAT)
     shaped = writer.one("Reshape", [numbers, writer.constant(np.array([-1, T, K]), "tests/shape")], "tests")
-    stacked = writer.one("Transpose", [shaped], "tests", perm=[1, 0, 2])
+    turned = writer.one("Transpose", [shaped], "tests", perm=[1, 0, 2])
+    # ONNX Runtime (1.31) would merge the Transpose into the product behind it, which divides by zero without any rows.
+    stacked = writer.one("Reshape", [turned, writer.constant(np.array([0, 0, 0]), "tests/same")], "tests")
     counts = writer.one("MatMul", [stacked, writer.constant(found.turns, "route/turns")], "route")
     reached = writer.one("Equal", [counts, writer.constant(found.held[:, None], "route/held")], "route")
     ones = writer.one("Cast", [reached], "route", to=ir.DataType.FLOAT)
