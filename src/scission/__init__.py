@@ -16,6 +16,9 @@
     page = scission.report("model.onnx", "model.split.onnx", "report.html")   # all of it as one HTML file
 
 Models come as path, bytes, onnx.ModelProto or onnx_ir.Model, and go out as they came in.
+
+All of it runs in the process that calls it: a model with which ONNX Runtime crashes, or that it never finishes, takes
+that process along. The command line runs in a process of its own, which `scission check --timeout 60 …` ends.
 """
 
 from __future__ import annotations

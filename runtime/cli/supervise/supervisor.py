@@ -15,6 +15,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
 
 from ....ir.supervision.board import Board
 from ....ir.supervision.telling import left, serve
@@ -37,6 +38,7 @@ def supervise(hearing: Hearing) -> bool:
     """
     board, parent = Board(), os.getpid()
     told, telling = os.pipe()
+    line, held = os.pipe()  # nobody writes there; it is closed when this process ends
     try:
         child = os.fork()
     except OSError:
@@ -46,8 +48,9 @@ def supervise(hearing: Hearing) -> bool:
         os.close(telling)
         os._exit(_Supervisor(child, board, hearing, told).status())
     os.close(told)
+    os.close(held)
     hearing.close()
-    end_with(parent)
+    end_with(parent, line)
     serve(board, telling)
     return True
 
@@ -66,9 +69,7 @@ class _Supervisor:
 
     def status(self) -> int:
         """The exit status, once the other process has ended and nothing of it is left."""
-        from .left_behind import remove_all, sweep_system
-
-        sweep_system()
+        _sweep()
         pid = 0
         while not pid:
             self._wait()
@@ -79,7 +80,7 @@ class _Supervisor:
             self._look(time.monotonic())
             pid, ended = os.waitpid(self.child, os.WNOHANG)
         self._read()
-        remove_all(left(self.entries))
+        _remove(left(self.entries))
         return self._ending(os.waitstatus_to_exitcode(ended))
 
     def _wait(self) -> None:
@@ -129,9 +130,9 @@ class _Supervisor:
 
     def _ending(self, code: int) -> int:
         """The exit status for how the other process ended; what it could not say itself is said."""
-        from .sentences import crashed, too_late
-
         if self.late and not self.heard:
+            from .sentences import too_late
+
             say(too_late(self.board.running(), self.board.limit))
             return 2
         if self.heard or -code in self.hearing.ending:
@@ -141,9 +142,33 @@ class _Supervisor:
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGPIPE)
         if code < 0:
+            from .sentences import crashed
+
             say(crashed(-code, self.board.running() if self.board.since() else None, self.board.stage))
             return 2
         return code
+
+
+def _sweep() -> None:
+    """Remove what killed commands left in the system's folder for temporary files; mostly there is nothing."""
+    place = next((os.environ[name] for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)), "/tmp")
+    try:
+        names = os.listdir(place)  # noqa: PTH208 - paths are not imported yet
+    except OSError:
+        return
+    if any(name.startswith("scission-") for name in names):
+        from ....ir.staging.folder import sweep
+
+        sweep(place)
+
+
+def _remove(folders: Sequence[str]) -> None:
+    """Remove temporary folders whose process has ended."""
+    if folders:
+        from ....ir.staging.folder import remove
+
+        for folder in folders:
+            remove(folder)
 
 
 def say(line: str) -> None:
