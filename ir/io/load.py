@@ -17,6 +17,7 @@ from ..errors import ModelError
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
 from ..phase import phase
+from ..protobuf import WireError
 from .formats import HEAD, other_format
 from .placement import Home, PlacementError
 from .soundness import unsound
@@ -24,7 +25,7 @@ from .sources import unwrapped
 from .stand_in import SPARSE, Kept, SparseTensor, prepare
 from .tensor_form import bodies, tensors, wrong_tensor
 from .tensors import StoredTensor, constant_tensors, fill_slot, graphs, stored, tensor_slots
-from .wire import HERE, WireError, hollow
+from .wire import HERE, hollow
 
 __all__ = ["HERE", "Model", "Source", "first_line", "load", "open_negative", "sort_nodes"]
 
@@ -35,6 +36,9 @@ KNOWN_DOMAINS = frozenset(  # those that ONNX Runtime knows without being told a
     | {"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "com.microsoft.experimental"}
     | {"org.pytorch.aten", "com.microsoft.dml"}
 )
+
+
+AGAIN = "export the model again"
 
 
 class InlineTensor(StoredTensor):
@@ -129,6 +133,10 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
     if not proto.HasField("ir_version"):
         raise ModelError(f"{name}: it has no IR version, without which nothing runs it; export the model again")
     for body in bodies(proto):
+        # Asked before millions of them, two bytes each, become objects.
+        for number, node in enumerate(body.node):
+            if not node.op_type:
+                raise ModelError(f"{name}: node {node.name or f'number {number}'!r} has no operator; {AGAIN}")
         if any(isinstance(text, bytes) for text in _names(body)):  # protobuf hands over what it cannot decode
             raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
         if isinstance(body, onnx.GraphProto) and len({t.name for t in body.initializer}) < len(body.initializer):

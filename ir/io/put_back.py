@@ -14,7 +14,8 @@ import onnx
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from .wire import DISPLACED, scalar, string, tag
+from ..protobuf import scalar, string, tag
+from .wire import DISPLACED
 
 __all__ = ["put_back"]
 

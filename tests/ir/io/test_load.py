@@ -26,6 +26,13 @@ def test_loading_twice_gives_the_name_that_was_asked_for(tmp_path):
 # What must be refused, and what must not.
 
 
+def test_nodes_without_an_operator_are_refused_before_any_becomes_an_object(monkeypatch):
+    monkeypatch.setattr("scission.ir.io.load.ir.from_proto", lambda proto: pytest.fail("the graph was read"))
+    strange = model([onnx.NodeProto() for _ in range(5)], ["x"])
+    with pytest.raises(ModelError, match="node 'number 0' has no operator"):
+        load(strange)
+
+
 def parallel(**options):
     return model([node("Foo", "x w", "y", "n", "strange")], ["x"], ["y"], {"w": W}, **options)
 

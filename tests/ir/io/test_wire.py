@@ -1,4 +1,5 @@
 import contextlib
+import tracemalloc
 from random import Random
 
 import numpy as np
@@ -10,7 +11,8 @@ from onnx import TensorProto, helper
 from reference import model, node, product, tensors_of
 from scramble import scramble
 
-from scission.ir.io.wire import FileRange, WireError, concatenate, fill, hollow, relocate
+from scission.ir.io.wire import FileRange, concatenate, fill, hollow, relocate
+from scission.ir.protobuf import WireError
 
 HERE = "/somewhere/model.onnx"
 names = st.text("abc", max_size=3)
@@ -290,3 +292,32 @@ def test_concatenate_streams_ranges_in_chunks_and_notices_a_short_file(tmp_path)
     assert max(map(len, written)) == 10
     with pytest.raises(OSError, match="became shorter"):
         concatenate([FileRange(str(path), 90, 20)], written.append)
+
+
+JUNK = (b"\x08\x08", b"\xa0\x06\x08", b"\x42\x00", b"\x3a\x00", b"\x72\x00", b"\xa3\x06\xa4\x06")
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_fields_of_a_few_bytes_take_no_memory_each(junk):
+    held = model([node("Relu", "x", "y")]).SerializeToString()
+    data = junk * 100_000 + held
+    tracemalloc.start()
+    try:
+        skeleton = hollow(memoryview(data), HERE)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert skeleton == data
+    assert peak < 2 * len(data) + 100_000
+
+
+def test_a_message_around_a_weight_keeps_every_other_field_as_it_was():
+    proto = model([node("Relu", "x", "y")], weights={"w": np.ones(2000, np.float32)})
+    data = proto.SerializeToString()
+    odd = b"\xa0\x06\x88\x00" + data  # an unknown number, in two bytes where one would do
+    skeleton = hollow(memoryview(odd), HERE)
+    assert skeleton.startswith(b"\xa0\x06\x88\x00")
+    assert len(skeleton) < 1000
+    pieces = fill(skeleton, HERE)
+    assert sum(isinstance(piece, FileRange) for piece in pieces) == 1
+    assert len(pieces) < 20
