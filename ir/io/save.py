@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import ModelError, option
 from ..onnx_ir import onnx_ir as ir
@@ -14,12 +15,15 @@ from ..phase import phase
 from ..staging.folder import sweep, temporary_folder
 from ..staging.place import Move, place
 from .external import copy_external, copy_file, data_file, reader_of, write_external
-from .load import Model
+from .load import Model, load
 from .serial import home_of, to_proto
 from .tensors import constant_tensors
 from .wire import HERE, concatenate, fill
 
-__all__ = ["Staged", "refuse_output", "save", "save_copy", "stage", "stage_copy", "to_proto"]
+__all__ = [
+    *("Staged", "files_read", "refuse_model", "refuse_output", "save", "save_copy", "stage", "stage_copy"),
+    "to_proto",
+]
 
 PROTOBUF_LIMIT = (1 << 31) - (1 << 20)  # bytes in one protobuf file, with some room for the graph
 
@@ -126,27 +130,50 @@ def _write_inline(model: Model, graph: ir.Model, path: Path) -> None:
 
 
 def _refuse_conflicts(model: Model, targets: Sequence[Path], overwrite: bool) -> None:
-    inputs = [p for p in (model.path, *model.data_files()) if p is not None]
+    read = files_read(model)
     for target in targets:
-        refuse_output(target, inputs, overwrite, targets[0])
+        refuse_output(target, read, overwrite, targets[0])
 
 
-def refuse_output(target: Path, inputs: Sequence[Path], overwrite: bool, model: Path | None = None) -> None:
-    """Raise ModelError when `target` must not be written: an input, the weights of a model other than the output
-    `model`, no regular file, there already, out of reach."""
+def files_read(*given: Any) -> list[Path]:
+    """The files among what somebody is given to read: paths, and models with all their data.
+
+    A model is one that is loaded, or the path of an .onnx file. Raises ModelError where such a file is none.
+    """
+    files: list[Path] = []
+    for one in given:
+        if isinstance(one, (str, os.PathLike)):
+            path = Path(one)
+            files += [path, *(load(path).data_files() if path.suffix.lower() == ".onnx" else ())]
+        elif isinstance(one, Model):
+            files += [*([one.path] if one.path is not None else ()), *one.data_files()]
+    return files
+
+
+def refuse_model(output: Path, read: Sequence[Path]) -> None:
+    """Raise ModelError where a model or its data would be written over what is read, whether or not it is there."""
+    for path in (output, data_file(output)):
+        refuse_output(path, read, True, output)
+
+
+def refuse_output(target: Path, read: Sequence[Path], overwrite: bool, model: Path | None = None) -> None:
+    """Raise ModelError when `target` must not be written: a file that is read, by whatever name, the weights of a model
+    other than the output `model`, a link or no regular file, there already, out of reach."""
     try:
         if not target.absolute().parent.is_dir():
             raise ModelError(f"{target}: its folder does not exist; create it first")
-        if target.exists():
+        if os.path.lexists(target):
             sweep(os.fspath(target.absolute().parent))  # what a killed process placed of its output is none
-        if not target.exists():
+        if not os.path.lexists(target):
             return
-        if any(target.samefile(source) for source in inputs if source.exists()):
+        if target.exists() and any(target.samefile(source) for source in read if source.exists()):
             raise ModelError(f"{target}: is the input itself, which is never written to; choose another output")
         if target.is_dir():
             raise ModelError(f"{target}: is a folder; give a file name for the output")
-        if not target.is_file():
+        if target.exists() and not target.is_file():
             raise ModelError(f"{target}: is a device or a pipe, not a file; choose another output")
+        if target.is_symlink():  # replaced it would be no link any more, and what it leads to would stay as it is
+            raise ModelError(f"{target}: is a link; give the path of the file itself")
         reader = reader_of(target, model)
     except OSError as error:
         raise ModelError(f"{target}: {error.strerror or error}; choose another output") from None

@@ -14,13 +14,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..files.reading import Kind, read_bytes
 
-__all__ = ["Move", "go_back", "place"]
+__all__ = ["Move", "as_before", "go_back", "place"]
 
 JOURNAL, ASIDE, SECOND = ".scission-journal", ".scission-aside", ".scission-second"  # beside what is staged
 
@@ -45,6 +46,8 @@ def place(moves: Sequence[Move], folder: Path, overwrite: bool) -> None:
         (folder / JOURNAL).write_text(json.dumps(names), encoding="ascii")
     begun: list[tuple[Move, Path]] = []
     try:
+        for move in moves if overwrite else ():
+            as_before(*move)
         for index, move in enumerate(moves):
             aside = folder / f"{ASIDE}.{index}"
             if not overwrite:
@@ -61,6 +64,23 @@ def place(moves: Sequence[Move], folder: Path, overwrite: bool) -> None:
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, os.fspath(move.target)) from None
         raise
+
+
+def as_before(staged: Path, target: Path) -> None:
+    """Give a file that is staged the mode, and as far as this user may the owner, of the file that it replaces.
+
+    Raises OSError.
+    """
+    try:
+        before = target.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(before.st_mode):
+        return
+    for owner, group in ((before.st_uid, -1), (-1, before.st_gid)) if hasattr(os, "chown") else ():
+        with contextlib.suppress(PermissionError):
+            os.chown(staged, owner, group)
+    staged.chmod(before.st_mode & 0o777)
 
 
 def go_back(folder: Path) -> None:

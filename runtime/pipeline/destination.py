@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import onnx
 
-from ...ir.io.external import data_file
 from ...ir.io.load import Model, Source, load
-from ...ir.io.save import Staged, refuse_output, save_copy, stage, to_proto
+from ...ir.io.save import Staged, files_read, refuse_model, save_copy, stage, to_proto
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.staging.folder import temporary_folder
 
@@ -51,30 +50,32 @@ class Destination:
 
     @staticmethod
     def of(
-        source: Source, output: str | os.PathLike[str] | None, overwrite: bool, custom_ops: Sequence[Path]
+        source: Source,
+        output: str | os.PathLike[str] | None,
+        overwrite: bool,
+        custom_ops: Sequence[Path],
+        read: Sequence[Any] = (),
     ) -> Destination:
-        """Raises ModelError where nothing takes the model, ValueError for a file without an output."""
+        """read: what is read besides; what is no path is passed over.
+
+        Raises ModelError where nothing takes the model, or where it or its data would be written over anything that is
+        read, `overwrite` or not, ValueError for a file without an output.
+        """
+        target = Path(output) if output is not None else None
+        if target is not None:
+            paths = (one for one in (source, *custom_ops, *read) if isinstance(one, (str, os.PathLike)))
+            refuse_model(target, [*map(Path, paths)])  # before any of them is loaded
         loaded = load_valid(source, custom_ops)
         if loaded.path is not None and output is None:
             raise ValueError("a model given as a path needs an output path")
-        return Destination(source, loaded, Path(output) if output is not None else None, overwrite)
+        if target is not None:
+            refuse_model(target, files_read(loaded, *custom_ops, *read))
+        return Destination(source, loaded, target, overwrite)
 
     @property
     def original(self) -> Source:
         """The model that came in, by its file where it has one."""
         return self.loaded.path or self.source
-
-    def refuse(self, sources: Sequence[Path]) -> None:
-        """Raise ModelError where a model or its data would be written over what it is made of, even with `overwrite`.
-
-        sources: files besides the model itself; a model among them, such as an initial checkpoint, with its data.
-        """
-        if self.target is None or not sources:
-            return
-        models = [path for path in sources if path.suffix.lower() == ".onnx"]
-        read = [*sources, *(file for path in models for file in load(path).data_files())]
-        for path in (self.target, data_file(self.target)):
-            refuse_output(path, read, True, self.target)
 
     def write(self, changed: ir.Model | None) -> tuple[Path, ...]:
         """Write the changed model, or the original byte for byte; nothing where there is no target."""

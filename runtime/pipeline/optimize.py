@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from ...ir.errors import ScissionError
 from ...ir.findings.taken_back import TakenBack
@@ -74,10 +73,9 @@ def optimize(
     further = chosen(OptimizeOptions, further, single)
     anneal = annealer_of(anneal)
     refuse_idle(further, anneal)
-    place = Destination.of(model, output, further.overwrite, trials.custom_ops)
+    read = (further.data, further.labels, trials.inputs, anneal and anneal.initial, further.cache_file)
+    place = Destination.of(model, output, further.overwrite, trials.custom_ops, read)
     require_provider(trials.provider, place.loaded.name)
-    initial = anneal and anneal.initial
-    place.refuse(_files(further.data, further.labels, trials.inputs, initial, *trials.custom_ops))
     timed = trials if further.bench else None
     planner = Planner.of(place.loaded, options, trials if further.tune else None, further.cache, progress, run=timed)
     if anneal is None:
@@ -132,11 +130,6 @@ def _first(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried, Dra
             raise
         before, after = draft.plan.preparations, left.plan.preparations
         return tried, left, TakenBack.between(before, after, faulty=True, why=str(error))
-
-
-def _files(*given: Any) -> list[Path]:
-    """The files among what was given."""
-    return [Path(path) for path in given if isinstance(path, (str, os.PathLike))]
 
 
 def _require_readable(place: Destination, trials: Trials) -> None:

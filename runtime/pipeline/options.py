@@ -187,6 +187,13 @@ class OptimizeOptions:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    @property
+    def cache_file(self) -> Path | None:
+        """The file that keeps what is measured, None where nothing is, or nothing is kept."""
+        from ..tune.cache import cache_path
+
+        return cache_path() if self.tune and self.cache else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportOptions:

@@ -60,5 +60,4 @@ def fix_shapes(
     changed, _ = fixed(place.loaded.graph, settled_sizes(place.loaded, sizes))
     if place.target is None:
         return place.as_given(changed)
-    place.refuse([Path(library) for library in custom_ops])
     return place.write(changed)[0]

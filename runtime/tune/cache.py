@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...ir.files.reading import CACHE, read_text
+from ...ir.files.inside import real_path
+from ...ir.files.reading import CACHE, UnreadableError, read_text, require_regular
 from ...ir.staging.folder import temporary_folder
+from ...ir.staging.place import as_before
 from ..measure.comparison import Comparison
 
 __all__ = ["KeptRace", "TuningCache", "cache_path", "key_of"]
@@ -158,7 +160,16 @@ def _read(path: Path, warnings: list[str]) -> dict[str, Any]:
 
 def _write(path: Path, entries: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():  # to a cache elsewhere, or to anything else that is none of ours
+        problems: list[str] = []
+        _read(path, problems)
+        if problems:
+            raise UnreadableError("it is a link to something else")
+        path = real_path(path)
+    if path.exists():
+        require_regular(path.stat())
     with temporary_folder(beside=path) as folder:
         staged = folder / path.name
         staged.write_text(json.dumps({"schema": SCHEMA, "entries": entries}, indent=1), encoding="utf-8")
+        as_before(staged, path)
         staged.replace(path)

@@ -36,13 +36,7 @@ def strange(form, path):
     return path
 
 
-def is_whole(path, before):
-    """Whether the strange file is still what it was."""
-    found = path.lstat()
-    return (found.st_ino, stat.S_IFMT(found.st_mode), found.st_size) == before
-
-
 def known(path):
-    """What `is_whole` compares with."""
+    """What it is, to be compared with what it is afterwards."""
     found = path.lstat()
     return found.st_ino, stat.S_IFMT(found.st_mode), found.st_size

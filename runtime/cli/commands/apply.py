@@ -13,7 +13,7 @@ from ..common.arguments import Input, Output, Overwrite
 from ..common.from_fields import group, takes
 from ..common.given import read_plan
 from ..common.patience import Patience
-from ..common.terminal import Printing, progress_bar, refuse_input
+from ..common.terminal import Printing, progress_bar
 
 __all__ = ["apply"]
 
@@ -39,13 +39,13 @@ def apply(
     printing: Printing,
 ) -> None:
     """Carry out a plan, possibly edited by hand."""
+    from ....ir.io.save import refuse_model
     from ....ir.plan.plan import PlanError
     from ...pipeline import apply as applying
     from ...pipeline.growth import grown
 
     chosen = read_plan(plan, model)
-    for source in (plan, *needs.custom_ops):
-        refuse_input(output, source)
+    refuse_model(output, [plan])  # whoever carries it out knows what else is read
     try:
         chosen = chosen.restored(restore) if restore else chosen
         with progress_bar(printing.quiet):

@@ -32,9 +32,9 @@ def diff(
 
     if page is not None:
         from ....ir.io.load import load
+        from ....ir.io.save import files_read
 
-        refuse_outputs([page], [one, other], overwrite)
-        refuse_outputs([page], [file for path in (one, other) for file in load(path).data_files()], overwrite)
+        refuse_outputs([page], files_read(load(one), load(other)), overwrite)
     with progress_bar(printing.bare):
         found = difference_of(one, other)
     say_refused(one, other)

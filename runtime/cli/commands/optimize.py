@@ -15,7 +15,7 @@ from ..common.annealing import annealing, on_device
 from ..common.arguments import Input
 from ..common.from_fields import group, takes
 from ..common.patience import Patience
-from ..common.terminal import Printing, progress_bar, refuse_input
+from ..common.terminal import Printing, progress_bar
 from .plan import show_plan
 
 __all__ = ["optimize"]
@@ -53,9 +53,6 @@ def optimize(
         return
     if output is None:
         raise typer.BadParameter("OUT is missing: give an output file, or --dry-run to see the plan only")
-    initial = anneal.initial if anneal is not None else None
-    for source in (trials.inputs, further.data, further.labels, initial, *planning.custom_ops):
-        refuse_input(output, source)
     with progress_bar(printing.bare) as progress:
         result = optimizing.optimize(
             model, output, planning, further=further, anneal=anneal, trials=trials, progress=progress

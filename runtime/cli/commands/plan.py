@@ -16,7 +16,7 @@ from ..common.annealing import annealing, on_device
 from ..common.arguments import Input, PlanOutput
 from ..common.from_fields import group, takes
 from ..common.patience import Patience
-from ..common.terminal import Printing, files_of, progress_bar, refuse_input, refuse_outputs
+from ..common.terminal import Printing, progress_bar, refuse_outputs
 
 if TYPE_CHECKING:
     from ....ir.plan.plan import Plan
@@ -46,15 +46,17 @@ def plan(
 
     With --anneal also which weights would be removed, neither measured nor bounded: `sweep` and `optimize` do that.
     """
+    from ....ir.io.load import load
+    from ....ir.io.save import files_read
+
     anneal = on_device(anneal, planning.device)
     if output is None:
         show_plan(model, planning, further, trials, anneal, printing)
         return
 
-    initial = Path(anneal.initial) if anneal is not None and anneal.initial is not None else None
-    for source in files_of(model, initial, *planning.custom_ops):
-        refuse_input(output, source)
-    refuse_outputs([output], [], further.overwrite)
+    initial = anneal.initial if anneal is not None else None
+    read = files_read(load(model), initial, *planning.custom_ops, further.cache_file)
+    refuse_outputs([output], read, further.overwrite)
 
     def keep(chosen: Plan) -> None:
         write({output: chosen.dumps().encode()}, further.overwrite)

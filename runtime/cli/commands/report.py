@@ -18,7 +18,7 @@ from ..common.arguments import Input
 from ..common.from_fields import group, takes
 from ..common.given import read_plan
 from ..common.patience import Patience
-from ..common.terminal import UNSHOWN, Printing, progress_bar, refuse_input
+from ..common.terminal import UNSHOWN, Printing, progress_bar, refuse_outputs
 
 __all__ = ["report"]
 
@@ -52,7 +52,7 @@ def report(
     from ...render.html import report as html_report
 
     chosen = read_plan(plan, model) if plan is not None else None
-    refuse_input(output, plan)
+    refuse_outputs([output], [plan] if plan is not None else [], True)
     further = replace(further, command=shlex.join(["scission", *sys.argv[1:]]))
     with progress_bar(printing.bare) as progress:
         found = html_report.report(

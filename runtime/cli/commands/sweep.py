@@ -18,7 +18,7 @@ from ..common.annealing import annealing
 from ..common.arguments import Input
 from ..common.from_fields import group, takes
 from ..common.patience import Patience
-from ..common.terminal import Printing, files_of, progress_bar, refuse_outputs
+from ..common.terminal import Printing, progress_bar, refuse_outputs
 
 __all__ = ["sweep"]
 
@@ -51,15 +51,17 @@ def sweep(
     printing: Printing,
 ) -> None:
     """Anneal at many levels beside the original: what is kept, what splits, what the task says; writes no model."""
+    from ....ir.io.load import load
+    from ....ir.io.save import files_read
     from ...calibrate import level_sweep as validation
     from ...render.picture.structure import check_picture
     from ...render.text import validation as validation_report
 
     drawn = {path: check_picture(path) for path in written.plot or ()}
     outputs = [*drawn, *([written.output] if written.output else [])]
-    initial = Path(anneal.initial) if anneal.initial is not None else None
     if outputs:
-        refuse_outputs(outputs, files_of(model, data, options.labels, initial, *trials.custom_ops), written.overwrite)
+        read = files_read(load(model), data, options.labels, anneal.initial, *trials.custom_ops)
+        refuse_outputs(outputs, read, written.overwrite)
     with progress_bar(printing.bare) as progress:
         found = validation.sweep(model, data, options, anneal=anneal, trials=trials, progress=progress)
     made: dict[Path, bytes] = {}

@@ -9,7 +9,6 @@ import typer
 
 from ....ir.errors import ScissionError
 from ...say import say
-from .terminal import files_of
 
 if TYPE_CHECKING:
     from ....ir.plan.plan import Plan
@@ -37,9 +36,11 @@ def read_plan(path: Path, model: Path) -> Plan:
     can have, ModelError where the model cannot be read.
     """
     from ....ir.files.reading import PLAN, read_text
+    from ....ir.io.load import load
+    from ....ir.io.save import files_read
     from ....ir.plan.plan import Plan, PlanError
 
-    size = sum(file.stat().st_size for file in files_of(model) if file.exists())
+    size = sum(file.stat().st_size for file in files_read(load(model)) if file.exists())
     try:
         return Plan.loads(read_text(path, PLAN), most=max(LEAST, NAMED * size))
     except (OSError, UnicodeDecodeError) as error:

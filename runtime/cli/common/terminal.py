@@ -25,10 +25,8 @@ __all__ = [
     "MOMENT",
     "UNSHOWN",
     "Printing",
-    "files_of",
     "loud",
     "progress_bar",
-    "refuse_input",
     "refuse_outputs",
     "show",
 ]
@@ -65,25 +63,6 @@ def loud(context: typer.Context, option: typer.CallbackParam, wanted: bool) -> b
 
         log_to_stderr()
     return wanted
-
-
-def files_of(model: Path, *others: Path | None) -> list[Path]:
-    """The files that a command reads: a model and whatever else was given, models among it with their external data.
-
-    Raises ModelError where a model cannot be read.
-    """
-    from ....ir.io.load import load
-
-    given = [path for path in others if path is not None]
-    models = [model, *(path for path in given if path.suffix.lower() == ".onnx")]
-    return [model, *given, *(file for path in models for file in load(path).data_files())]
-
-
-def refuse_input(output: Path, source: Path | None) -> None:
-    """An input file is never written to, not even with --overwrite."""
-    from ....ir.io.save import refuse_output
-
-    refuse_output(output, [source] if source is not None else [], True)
 
 
 def show(quiet: bool, as_json: bool, data: Callable[[], Any], view: Callable[[Any], Any]) -> None:

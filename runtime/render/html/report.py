@@ -16,7 +16,7 @@ from ....ir.findings.difference import Difference
 from ....ir.findings.inspection import Inspected
 from ....ir.findings.recording import RecordingObstacle
 from ....ir.io.load import Model, Source, load
-from ....ir.io.save import refuse_output
+from ....ir.io.save import files_read, refuse_output
 from ....ir.phase import phase
 from ....ir.plan.plan import Decomposition, Plan, require_plan
 from ....ir.progress import Progress
@@ -111,14 +111,14 @@ def report(
 
 def _loaded(model: Source, changed: Source | None, target: Path | None, trials: Trials, overwrite: bool) -> Model:
     """The original, once it is clear that the page is written over nothing that is read."""
-    given = _paths(model, changed, trials.inputs, *trials.custom_ops)
+    given = (trials.inputs, *trials.custom_ops)
     if target is not None:
-        refuse_output(target, given, overwrite)
+        refuse_output(target, _paths(model, changed, *given), overwrite)
     loaded = load(model)
     require_valid(loaded, model, trials.custom_ops)
     if target is not None:
-        ours = [*loaded.data_files(), *(load(changed).data_files() if changed is not None else ())]
-        refuse_output(target, [*given, *ours], overwrite)
+        other = load(changed) if changed is not None else None
+        refuse_output(target, files_read(loaded, other, *given), overwrite)
     return loaded
 
 

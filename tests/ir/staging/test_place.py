@@ -118,3 +118,18 @@ def test_a_link_that_is_replaced_comes_back_as_a_link(tmp_path):
         Machine(patch, 5, dies=False)
         place(moves, folder, overwrite=True)
     assert moves[0].target.is_symlink() and texts(moves) == ["real", "old 1"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o755])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_replaced_keeps_its_mode_and_what_is_new_has_its_own(tmp_path, mode, count):
+    (folder := tmp_path / "staged").mkdir()
+    moves = [Move(folder / f"{index}", tmp_path / f"{index}") for index in range(count)]
+    for staged, _ in moves:
+        staged.write_bytes(b"new")
+        staged.chmod(0o644)
+    moves[0].target.write_bytes(b"old")
+    moves[0].target.chmod(mode)
+    place(moves, folder, overwrite=True)
+    modes = [move.target.stat().st_mode & 0o777 for move in moves]
+    assert modes == [mode, 0o644][:count] and moves[0].target.read_bytes() == b"new"
