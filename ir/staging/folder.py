@@ -2,13 +2,14 @@
 
 A folder is locked for as long as its process lives, by a lock that the kernel drops with it: what is not locked was
 left by one that was killed, and the next that makes a folder there removes it. Age says nothing: work may take days.
-Names hold a number for this machine, so that folders on a shared disk are left to those who can see the lock.
+Names hold a number for the kernel that runs, so that folders on a shared disk are left to those who see the lock.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -27,7 +28,19 @@ except ImportError:  # where there is no fork either
 __all__ = ["remove", "sweep", "temporary_folder"]
 
 ATTEMPTS = 100  # at a folder that nobody takes for a stale one before it is locked
-MACHINE = f"{zlib.crc32(os.uname().nodename.encode('utf-8', 'surrogateescape')) if hasattr(os, 'uname') else 0:08x}"
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # of the kernel since it runs
+
+
+def _machine() -> str:
+    """What those have in common who see each other's locks."""
+    try:
+        told = BOOT.read_bytes()
+    except OSError:
+        told = platform.node().encode("utf-8", "surrogateescape")
+    return f"{zlib.crc32(told):08x}"
+
+
+MACHINE = _machine()
 PREFIX = f"scission-{MACHINE}-"
 NAME = re.compile(rf"\.?{PREFIX}[0-9a-f]{{12}}")
 
@@ -71,10 +84,16 @@ def remove(folder: str) -> None:
         lock = _locked(folder)
         try:
             if os.fstat(lock).st_uid == os.geteuid():
-                go_back(Path(folder))
+                go_back(_through(lock, folder))
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)
+
+
+def _through(handle: int, folder: str) -> Path:
+    """A folder that is open by a path that leads to no other one, where there is one: a shared place may be changed."""
+    path = Path(f"/proc/self/fd/{handle}")
+    return path if path.is_dir() else Path(folder)
 
 
 def _make(place: str, prefix: str) -> tuple[str, int | None]:

@@ -42,8 +42,7 @@ def place(moves: Sequence[Move], folder: Path, overwrite: bool) -> None:
     refuses; either names the target.
     """
     if len(moves) > 1:
-        names = [[os.fspath(path.absolute()) for path in move] for move in moves]
-        (folder / JOURNAL).write_text(json.dumps(names), encoding="ascii")
+        (folder / JOURNAL).write_text(json.dumps([_noted(move, folder) for move in moves]), encoding="ascii")
     begun: list[tuple[Move, Path]] = []
     try:
         for move in moves if overwrite else ():
@@ -83,10 +82,18 @@ def as_before(staged: Path, target: Path) -> None:
     staged.chmod(before.st_mode & 0o777)
 
 
+def _noted(move: Move, folder: Path) -> tuple[str, str]:
+    """A move for the journal: what is staged beside it by its name there, all else from the root."""
+    inside = move.staged.is_relative_to(folder)
+    staged = move.staged.relative_to(folder) if inside else move.staged.absolute()
+    return os.fspath(staged), os.fspath(move.target.absolute())
+
+
 def go_back(folder: Path) -> None:
     """Undo the moves that a killed process noted in its folder, unless it made all of them."""
     try:
-        moves = [Move(Path(staged), Path(target)) for staged, target in json.loads(read_bytes(folder / JOURNAL, MOVES))]
+        noted = json.loads(read_bytes(folder / JOURNAL, MOVES))
+        moves = [Move(folder / staged, Path(target)) for staged, target in noted]
     except (OSError, ValueError, TypeError):  # there is none, or it was killed before the first move
         return
     if not moves or not moves[-1].staged.exists() or _is_placed(moves[-1]):
@@ -126,7 +133,7 @@ def _put_aside(target: Path, aside: Path) -> None:
             os.link(target, aside, follow_symlinks=False)
         except FileNotFoundError:
             raise
-        except OSError:
+        except (OSError, NotImplementedError):
             os.replace(target, aside)  # noqa: PTH105
 
 

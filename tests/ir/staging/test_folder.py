@@ -1,4 +1,5 @@
 import fcntl
+import json
 import os
 import threading
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 
 from scission.ir.staging import folder as staging
 from scission.ir.staging.folder import MACHINE, remove, sweep, temporary_folder
+from scission.ir.staging.place import JOURNAL
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +105,15 @@ def test_many_that_make_and_sweep_at_once_lose_nothing(tmp_path):
 def test_a_place_that_cannot_be_written_to_is_an_error(tmp_path):
     with pytest.raises(OSError), temporary_folder(beside=tmp_path / "nowhere" / "x"):
         pass
+
+
+def test_what_a_killed_process_had_begun_to_place_goes_with_its_folder(tmp_path):
+    left = stale(tmp_path, ".scission")
+    for name in ("o.data", "o"):
+        (left / name).write_text("new")
+    noted = [[name, str(tmp_path / name)] for name in ("o.data", "o")]
+    (left / JOURNAL).write_text(json.dumps(noted))
+    (tmp_path / "o.data").hardlink_to(left / "o.data")
+    (tmp_path / "o").write_text("of somebody else")
+    sweep(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["o"]
