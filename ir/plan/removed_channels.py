@@ -24,7 +24,8 @@ class CutAxis:
 
     node: the address of the operator that makes one of those; slot: which of its results that is; axis: the dimension,
     counted from the first, 0; size: how many places it has, at most LARGEST; removed: those that go, sorted; counts:
-    whether they are told as channels, not as another view of channels of another axis.
+    whether they are told as channels, not as another view of channels of another axis; inside: whether it is an axis of
+    a constant that the operator reads as its operand `slot`, as of units between two products of one operator.
     Raises PlanError when they are no places of the axis, or all of it.
 
     >>> one = CutAxis(node="up", axis=1, size=6, removed=[1, 2, 3])
@@ -38,6 +39,7 @@ class CutAxis:
     size: int
     removed: Indices
     counts: bool = True
+    inside: bool = False
 
     __repr__ = brief
 
@@ -66,19 +68,21 @@ class CutAxis:
         """For JSON, the places as ranges."""
         own = {"node": self.node, "slot": self.slot, "axis": self.axis, "size": self.size}
         head = own | {"removed": to_ranges(self.removed)}
-        return head if self.counts else head | {"counts": False}
+        head |= {} if self.counts else {"counts": False}
+        return head | {"inside": True} if self.inside else head
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> CutAxis:
         """Inverse of `to_dict`; raises PlanError when a field is missing, unknown or nonsense."""
         if not isinstance(data, Mapping) or not isinstance(data.get("removed"), str):
             raise PlanError("an axis to cut is no object with places such as '4-7,9'")
-        if unknown := sorted(set(data) - {"node", "slot", "axis", "size", "removed", "counts"}):
+        if unknown := sorted(set(data) - {"node", "slot", "axis", "size", "removed", "counts", "inside"}):
             raise PlanError(f"axis of {shown(data.get('node'))} to cut: unknown field {unknown[0]!r}")
         removed = in_order(data["removed"], LARGEST)
         counts = data.get("counts", True)
         node, slot, axis, size = data.get("node", ""), data.get("slot", -1), data.get("axis", -1), data.get("size", 0)
-        return CutAxis(node=node, slot=slot, axis=axis, size=size, removed=removed, counts=counts is not False)
+        told = {"counts": counts is not False, "inside": data.get("inside", False) is True}
+        return CutAxis(node=node, slot=slot, axis=axis, size=size, removed=removed, **told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...ir.axes.axis_rule import Operand
 from ...ir.errors import ModelError
 from ...ir.graph.activations import Activations
 from ...ir.graph.linear import scopes
@@ -70,24 +71,26 @@ def find(
 
 
 def _axes(removal: Removal, smaller: Sequence[Contraction], addresses: Mapping[ir.Node, str]) -> tuple[CutAxis, ...]:
-    """What goes, one entry for all axes that are cut alike, as long as an operator makes one; none where one of them is
-    longer than a plan tells."""
+    """What goes, one entry for all axes that are cut alike, as long as an operator makes one or has it inside; none
+    where one of them is longer than a plan tells."""
     read = {removal.masks.classes.sets.root(one.inner) for one in smaller}
     found = []
     for root, dims in removal.cut().items():
+        stays, values = removal.masks.of(root), any(isinstance(place, ir.Value) for place, _ in dims)
+        if stays.size > LARGEST:
+            return ()
         made = [
             (maker, place.index() or 0, axis)
             for place, axis in dims
             if isinstance(place, ir.Value) and (maker := place.producer()) is not None and maker in addresses
         ]
-        stays = removal.masks.of(root)
-        if stays.size > LARGEST:
-            return ()
+        if not values and root in read:  # between two products of one operator
+            made = [(place.node, place.index, axis) for place, axis in dims if isinstance(place, Operand)]
         if made:
             maker, slot, axis = made[0]
             gone, counts = np.flatnonzero(~stays), root in read
             cut = CutAxis(node=addresses[maker], slot=slot, axis=axis, size=stays.size, removed=gone, counts=counts)
-            found.append(cut)
+            found.append(replace(cut, inside=not values))
     # Where products read only what is cut, as another view of it, every axis is told.
     return tuple(found) if any(one.counts for one in found) else tuple(replace(one, counts=True) for one in found)
 

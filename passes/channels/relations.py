@@ -20,6 +20,7 @@ from .bounds.packed_attention import packed_heads
 from .cells import relate_cells
 from .constraints import CutPlaces, Grid, Pinned
 from .contraction import Contraction
+from .experts import experts_of, relate_experts
 from .heads import relate_heads
 from .negligible import Negligible
 from .packed_heads import relate_packed_heads
@@ -120,12 +121,14 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
 
 
 def _relate_whole(found: Relations, facts: Facts, node: ir.Node, places: Iterable[Place], small: Negligible) -> None:
-    """Heads of an attention operator, units of a recurrent one; any other that has no rule needs all that it has."""
+    """Heads of attention, units of experts or of recurrent operators; any other without a rule needs all it has."""
     view = RuleView(node, facts.sizes.constants, facts.sizes)
     if (heads := heads_of(view)) is not None:
         found.constraints.extend(relate_heads(found.classes, heads))
     elif (packed := packed_heads(view)) is not None:
         found.add(*relate_packed_heads(found.classes, facts, packed, small))
+    elif (experts := experts_of(view)) is not None:
+        found.add(*relate_experts(found.classes, facts, experts, small))
     elif node in facts.cells:
         found.add(*relate_cells(found.classes, facts, facts.cells[node], small))
     else:

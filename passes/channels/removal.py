@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,9 @@ from .relations import GROUPS, Relations, relations_of
 
 __all__ = ["Removal", "removal_of"]
 
-BLOCK = 4  # channels: ONNX Runtime has fast kernels for convolutions where their number is a multiple of it
-LEAST = 16  # channels of a convolution that is worth them
+# Of how many channels ONNX Runtime has fast kernels, by operator: their number is a multiple of it.
+BLOCKS = {**dict.fromkeys(CONVOLUTIONS, 4), "MoE": 16}
+LEAST = 16  # channels of a product that is worth them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +94,7 @@ def removal_of(
     masks = Masks(relations.classes)
     constraints: list[Constraint] = list(relations.constraints)
     if asked is not None:
-        _hold_back(masks, asked)
+        _hold_back(masks, asked, {relations.classes.sets.root(one.inner) for one in relations.contractions})
     masks.settle(constraints)
     while asked is None and _widened(masks, relations.contractions):
         masks.settle(constraints)
@@ -101,23 +102,26 @@ def removal_of(
 
 
 def _widened(masks: Masks, contractions: Iterable[Contraction]) -> bool:
-    """Keep a few channels of convolutions that could go, so that as many stay as fast kernels take; whether any were.
+    """Keep a few channels of convolutions, or units of experts, that could go: as many stay as fast kernels take.
+
+    Whether any were kept.
 
     A net like MobileNet with 70 % of its channels takes 1.2 times as long as with all of them, and 0.7 times as long
     with their numbers rounded up.
     """
     for one in contractions:
-        for dim in one.dims if one.node.op_type in CONVOLUTIONS else ():
+        block = BLOCKS.get(one.node.op_type, 1)
+        for dim in one.dims if block > 1 else ():
             stays = masks.of(dim)
-            if stays.size >= LEAST and (more := -int(stays.sum()) % BLOCK):
+            if stays.size >= LEAST and (more := -int(stays.sum()) % block):
                 masks.keep(dim, np.isin(np.arange(stays.size), np.flatnonzero(~stays)[:more]))
     return bool(masks.changed)
 
 
-def _hold_back(masks: Masks, asked: Mapping[Dim, Bools]) -> None:
-    """Keep whatever is not asked to go."""
+def _hold_back(masks: Masks, asked: Mapping[Dim, Bools], read: Collection[Dim]) -> None:
+    """Keep whatever is not asked to go; read: the axes that products sum over."""
     for root, dims in masks.classes.sets.groups().items():
-        if not any(isinstance(place, ir.Value) for place, _ in dims):
+        if root not in read and not any(isinstance(place, ir.Value) for place, _ in dims):
             continue  # blocks of a packed weight, which follow from channels
         own = [asked[dim] for dim in dims if dim in asked]
         fits = [mask for mask in own if mask.size == masks.classes.extent(root)]

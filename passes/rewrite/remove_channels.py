@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...ir.axes.axis_rule import Operand
+from ...ir.axes.shared_axis import Dim
 from ...ir.graph.linear import scopes
 from ...ir.graph.operators import ATTENTION, BIASED, RECURRENT
 from ...ir.graph.recurrent import BIAS
@@ -65,10 +66,12 @@ def _without(model: ir.Model, one: RemovedChannels) -> ir.Model:
     return copy
 
 
-def _axis(nodes: dict[str, ir.Node], axis: CutAxis) -> tuple[ir.Value, int]:
-    """The axis of a value that is to be cut."""
+def _axis(nodes: dict[str, ir.Node], axis: CutAxis) -> Dim:
+    """The axis of a value, or of a constant inside of an operator, that is to be cut."""
     node = nodes.get(axis.node)
-    if node is None or axis.slot >= len(node.outputs):
+    if axis.inside and node is not None and axis.slot < len(node.inputs) and node.inputs[axis.slot] is not None:
+        return Operand(node, axis.slot), axis.axis
+    if node is None or axis.inside or axis.slot >= len(node.outputs):
         raise PlanError(f"{axis.node}: the operator whose result was to lose channels is not there; make a new plan")
     return node.outputs[axis.slot], axis.axis
 
@@ -79,9 +82,7 @@ def _stays(axis: CutAxis) -> Bools:
     return mask
 
 
-def _check(
-    one: RemovedChannels, removal: Removal, nodes: dict[str, ir.Node], cut: Sequence[tuple[ir.Value, int]]
-) -> None:
+def _check(one: RemovedChannels, removal: Removal, nodes: dict[str, ir.Node], cut: Sequence[Dim]) -> None:
     """Raises PlanError when the model is not the one that a plan was made for."""
     products = {relation.node: relation for relation in removal.relations.contractions}
     for address, sha256 in zip(one.nodes, one.weights, strict=True):

@@ -107,6 +107,9 @@ def _learn(facts: Facts, oddities: Oddities, node: ir.Node, rule: AxisRule | str
     if isinstance(rule, str) and is_one_of(node, RECURRENT):
         _recur(facts, node)
         return
+    if isinstance(rule, str) and node.op_type == "MoE":
+        _mix(facts, node)
+        return
     if isinstance(rule, str):
         # A product needs no rule of its axes where the weight tells them, as that of a convolution in groups.
         if not is_one_of(node, CONVOLUTIONS | INTEGER_CONVOLUTIONS):
@@ -148,6 +151,14 @@ def _attend(facts: Facts, view: RuleView) -> bool:
         if not one.is_unknown:
             facts.bounds[result] = one
     return True
+
+
+def _mix(facts: Facts, node: ir.Node) -> None:
+    """Learn the extents of what experts make, which are those of what they read."""
+    read, result = node.inputs[0] if node.inputs else None, node.outputs[0]
+    extents = None if read is None else facts.sizes.of(read)
+    if extents is not None and facts.sizes.of(result) is None:
+        facts.sizes.learned[result] = extents
 
 
 def _recur(facts: Facts, node: ir.Node) -> None:
