@@ -21,6 +21,8 @@ __all__ = ["Constants"]
 
 NEWER_DEQUANTIZE = frozenset({"block_size", "output_dtype"})
 EMPTY = np.empty(0)
+FEW = 8  # leaves of a constant that are kept
+LONG, SMALL = 16, 1 << 12  # values that a constant is computed from, and its bytes, where it is kept
 CONSTANT_ATTRIBUTES = ("value", "value_float", "value_floats", "value_int", "value_ints")
 
 
@@ -39,6 +41,8 @@ class Constants:
         # loop hands to its body always overrides.
         self._fixed_inputs = frozenset(model.graph.inputs if (model.ir_version or 0) < 4 else ())
         self._known: dict[ir.Value, bool] = {}
+        self._leaves: dict[ir.Value, tuple[ir.Value, ...]] = {}
+        self._folded: dict[ir.Value, npt.NDArray[Any]] = {}  # small ones, each at the end of a long chain
         self._described: dict[ir.Value, tuple[tuple[int, ...], ir.DataType]] = {}
         self._at_hand: dict[int, npt.NDArray[Any]] | None = None  # by tensor, where what is read is kept
 
@@ -87,6 +91,7 @@ class Constants:
 
     def leaves(self, value: ir.Value) -> list[ir.Value]:
         """The initializers and Constant outputs that a constant is computed from, each once."""
+        # What is made of few is kept, so that asking at every place of a long chain walks it once.
         seen: dict[ir.Value, None] = {}
         found: dict[ir.Value, None] = {}
         stack = [value]
@@ -96,10 +101,14 @@ class Constants:
                 continue
             seen[top] = None
             node = top.producer()
-            if node is None or node.op_type == "Constant":
+            if top in self._leaves:
+                found.update(dict.fromkeys(self._leaves[top]))
+            elif node is None or node.op_type == "Constant":
                 found[top] = None
             else:
                 stack.extend(v for v in node.inputs if v is not None)
+        if len(found) <= FEW:
+            self._leaves[value] = tuple(found)
         return list(found)
 
     def describe(self, value: ir.Value) -> tuple[tuple[int, ...], ir.DataType]:
@@ -140,6 +149,8 @@ class Constants:
 
     def read(self, value: ir.Value) -> npt.NDArray[Any]:
         """What a constant holds. Raises ModelError naming the node that cannot be folded."""
+        if value in self._folded:
+            return self._folded[value].copy()
         done: dict[ir.Value, npt.NDArray[Any]] = {}
         budget: FoldingBudget | None = None  # asked for by the first operator: most constants are read as they are
         spent = 0.0
@@ -165,6 +176,8 @@ class Constants:
                     readers[source] -= 1
                     if not readers[source]:  # weights are large: nothing is kept longer than it is needed
                         done[source] = EMPTY
+        if len(done) > LONG and done[value].nbytes <= SMALL:
+            self._folded[value] = done[value].copy()
         return done[value]
 
     def _budget(self, value: ir.Value) -> FoldingBudget:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
+from ..errors import ModelError
 from ..io.tensors import graphs
+from ..io.validity import too_many
 from ..onnx_ir import onnx_ir as ir
 from ..reason import Cause, Reason
 from .constants import Constants
@@ -14,6 +16,7 @@ __all__ = ["FunctionId", "callers", "inline", "weight_takers"]
 
 FunctionId: TypeAlias = "tuple[str, str, str]"
 TAG = "scission.function"
+UNFOLDED = "in the place of their calls, functions would be {:,} nodes"
 
 
 def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, Reason]]:
@@ -50,6 +53,8 @@ def weight_takers(model: ir.Model) -> tuple[set[FunctionId], dict[FunctionId, Re
             if called in model.functions and called not in takers:
                 takers.add(called)
                 pending.append(called)
+    if count := too_many(model, takers):
+        return set(), dict.fromkeys(takers, Reason(Cause.IN_FUNCTION, UNFOLDED.format(count)))
     problems = {taker: problem for taker in takers if (problem := _problem(model, taker, calls[taker]))}
     return takers - problems.keys(), problems
 
@@ -85,8 +90,11 @@ def callers(model: ir.Model, functions: Collection[FunctionId]) -> set[FunctionI
 def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model, dict[ir.Node, FunctionId]]:
     """A copy of the model with the bodies of `functions` in place of their calls, and which node came from which.
 
-    Deterministic: the same model and functions always give the same names.
+    Deterministic: the same model and functions always give the same names. Raises ModelError where they would be far
+    too many nodes.
     """
+    if functions and (count := too_many(model, functions)):
+        raise ModelError(f"{model.graph.name or 'model'}: {UNFOLDED.format(count)}; leave them as they are")
     copy = model.clone()
     if not functions:
         return copy, {}

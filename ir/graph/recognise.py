@@ -71,9 +71,9 @@ def _recognise(site: Site) -> Found:
         return depends if site.parameters() else None
     recogniser = RECOGNISERS.get(("" if standard else node.domain, node.op_type))
     found = recogniser(site) if recogniser else None
-    if found is None and site.parameters():
-        found = REASONS.get(node.op_type) or (None if standard or recogniser else FUSED)
-    return found
+    reason = REASONS.get(node.op_type) or (None if standard or recogniser else FUSED)
+    # Whether it has parameters is asked last: that walks whatever a constant operand is computed from.
+    return reason if found is None and reason is not None and site.parameters() else found
 
 
 def _rank(value: ir.Value) -> int | None:

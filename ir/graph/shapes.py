@@ -11,8 +11,10 @@ from typing import Any, TypeAlias
 
 import onnx
 
+from ..errors import ModelError
 from ..io.stand_in import prepare
 from ..io.tensors import graphs
+from ..io.validity import too_many
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
 
@@ -76,6 +78,7 @@ class Inference:
 
     def __init__(self, model: ir.Model, doubt: Doubt | None = None) -> None:
         self.model, self.proto = model, _skeleton(model, doubt)
+        self.endless = bool(too_many(model))  # ONNX's inference unfolds functions
 
     def at(self, inputs: Mapping[str, Sequence[int]]) -> dict[ir.Value, Extents]:
         """The shapes of every node's outputs where inputs have these shapes, by name; as in `shapes_at`."""
@@ -87,6 +90,8 @@ class Inference:
 
     def shapes(self) -> dict[ir.Value, Extents]:
         """The same for what the inputs look like now."""
+        if self.endless:
+            return {}
         try:
             inferred = onnx.shape_inference.infer_shapes(self.proto, data_prop=True)
         except Exception:  # whatever the C++ of onnx throws at a graph that cannot be inferred
@@ -142,6 +147,8 @@ def _known(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Value, 
 
 def _inferred(model: ir.Model) -> ir.Model:
     """The model with what ONNX infers of it, without its large weights."""
+    if count := too_many(model):
+        raise ModelError(f"functions unfold to {count} nodes")
     skeleton = _skeleton(model)
     proto = onnx.shape_inference.infer_shapes(skeleton, check_type=False, strict_mode=False, data_prop=True)
     inferred: ir.Model = ir.from_proto(prepare(proto).given)

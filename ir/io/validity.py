@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import onnx
@@ -12,11 +12,11 @@ import onnx
 from ..onnx_ir import onnx_ir as ir
 from .load import KNOWN_DOMAINS, Model
 
-__all__ = ["bare", "foreign", "objection"]
+__all__ = ["bare", "foreign", "objection", "too_many"]
 
 SMALL = 256  # entries; larger constants say nothing of shapes
 FILLER = 1 << 26  # bytes of zeros in place of weights that cannot become inputs; past that nothing is asked
-CALLS = 1 << 16  # nodes that functions may unfold to, which the checker's shape inference does
+UNFOLDED = 1 << 16  # nodes that functions may unfold to: two calls of one another, 20 deep, are a million
 NAMED = (re.compile(r"Name: (.+?) OpType: (\S+)"), re.compile(r"op_type:(?P<op>\S+?), node name: (?P<name>[^)]+)\)"))
 PLACE = re.compile(r"\[\w+Error\] |Inference error\(s\): |\(op_type:.*?\): ")  # said in front of the line instead
 BEYOND = "operator set {0} is newer than the {1} that onnx {2} knows"
@@ -34,7 +34,7 @@ def objection(model: Model) -> str:
         version = owner.opset_imports.get("") or 0
         if version > newest:
             return BEYOND.format(version, newest, onnx.__version__)
-    if _unfolded(model.graph) > CALLS:
+    if _unfolded(model.graph) > UNFOLDED:
         return ""
     proto = bare(model)
     if proto is None:
@@ -148,21 +148,35 @@ def _tensors(nodes: list[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
                 stack.extend(graph.node)
 
 
-def _unfolded(model: ir.Model) -> int:
-    """How many nodes there are once every call of a function is its body."""
+def _unfolded(model: ir.Model, functions: Collection[ir.OperatorIdentifier] | None = None) -> int:
+    """How many nodes there are once every call of a function, or of these, is its body; nothing is unfolded for it."""
+    inlined = model.functions.keys() if functions is None else functions
     sizes: dict[ir.OperatorIdentifier, int] = {}
-    stack = list(model.functions)
+    stack = list(inlined)
     while stack:  # callees first; nothing calls itself, which loading refuses
         top = stack[-1]
         called = {node.op_identifier() for node in model.functions[top].all_nodes()}
-        waiting = [op for op in called if op in model.functions and op not in sizes]
+        waiting = [op for op in called if op in inlined and op not in sizes]
         if waiting:
             stack += waiting
             continue
         stack.pop()
         if top not in sizes:
             sizes[top] = sum(sizes.get(node.op_identifier(), 1) for node in model.functions[top].all_nodes())
-    return sum(sizes.get(node.op_identifier(), 1) for node in model.graph.all_nodes())
+    owners: list[ir.Graph | ir.Function] = [model.graph]
+    owners += [function for name, function in model.functions.items() if name not in inlined]
+    return sum(sizes.get(node.op_identifier(), 1) for owner in owners for node in owner.all_nodes())
+
+
+def too_many(model: ir.Model, functions: Collection[ir.OperatorIdentifier] | None = None) -> int:
+    """How many nodes functions, or these, would be in the place of their calls, where that is far more than there are;
+    else 0."""
+    if not model.functions:
+        return 0
+    owners: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    there = sum(1 for owner in owners for _ in owner.all_nodes())
+    count = _unfolded(model, functions)
+    return count if count > UNFOLDED + 8 * there else 0
 
 
 def _said(text: str) -> str:

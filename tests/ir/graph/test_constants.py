@@ -1,4 +1,5 @@
 import tracemalloc
+from collections import Counter
 
 import ml_dtypes
 import numpy as np
@@ -14,6 +15,7 @@ from scission.ir.errors import ModelError
 from scission.ir.graph.constants import Constants
 from scission.ir.graph.survey import survey
 from scission.ir.io.load import load
+from scission.passes.planning.make_plan import make_plan
 
 W = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -300,3 +302,29 @@ def test_inside_of_reading_once_a_weight_is_read_once(monkeypatch):
         assert (first == second.T).all() and count == ["v0"]
     constants.read(value["v1"])
     assert count == ["v0", "v0"]
+
+
+def test_a_plan_of_a_long_chain_of_constants_runs_each_of_its_operators_a_few_times(monkeypatch):
+    def steps(length):
+        """How often operators of a chain in front of a weight are run, and inputs of its nodes are looked at."""
+        nodes = [node("Add", f"v{n} v{n}", f"v{n + 1}") for n in range(length)]
+        product = node("MatMul", f"x v{length}", "y")
+        loaded = load(model([*nodes, product], {"x": ["n", 2]}, {"y": ["n", 3]}, {"v0": W}))
+        counted = Counter()
+        fold, inputs = Constants.fold, type(next(iter(loaded.graph.graph))).inputs
+        with monkeypatch.context() as patched:
+            patched.setattr(Constants, "fold", lambda *a: (counted.update(["fold"]), fold(*a))[1])
+            looked = property(lambda self: (counted.update(["inputs"]), inputs.fget(self))[1])
+            patched.setattr(type(next(iter(loaded.graph.graph))), "inputs", looked)
+            make_plan(loaded)
+        return counted
+
+    few, many = steps(100), steps(400)
+    assert many["fold"] <= 4 * few["fold"] <= 4 * 8 * 100
+    assert many["inputs"] <= 4.5 * few["inputs"]
+
+
+def test_what_is_read_of_a_chain_is_an_array_of_its_own_each_time():
+    constants, value = find(chain("Add", 30, "one"))
+    constants.read(value["v30"])[:] = 7
+    np.testing.assert_array_equal(constants.read(value["v30"]), W + 30)

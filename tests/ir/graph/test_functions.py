@@ -5,11 +5,14 @@ import pytest
 from onnx import numpy_helper
 from reference import function, graph, model, node
 
+from scission.ir.errors import ModelError
 from scission.ir.graph.functions import callers, inline, weight_takers
+from scission.ir.graph.shapes import infer_shapes, shapes_at
 from scission.ir.graph.survey import survey
 from scission.ir.io.load import load
 from scission.ir.io.save import to_proto
 from scission.ir.onnx_ir import onnx_ir as ir
+from scission.ir.reason import Cause
 
 W = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32)
 V = W[::-1].copy()
@@ -160,3 +163,38 @@ def test_nothing_to_inline_is_a_plain_copy():
     before = load(MODELS["nested"]).graph
     copy, origins = inline(before, [])
     assert copy is not before and origins == {} and ir.to_proto(copy) == ir.to_proto(before)
+
+
+def doubling(levels):
+    """Functions each of which calls the one before it twice, the first with a weight."""
+    calls = lambda i: [call(f"F{i - 1}", "x w", "t"), call(f"F{i - 1}", "t w", "y")]  # noqa: E731 - as short as its use
+    first = function("F0", "x w", "y", [node("MatMul", "x w", "y")])
+    made = [first, *(function(f"F{i}", "x w", "y", calls(i)) for i in range(1, levels))]
+    return calling(call(f"F{levels - 1}", "x W", "y"), functions=made)
+
+
+def test_functions_that_call_one_another_twice_are_counted_before_they_are_put_anywhere(monkeypatch):
+    loaded = load(doubling(24))
+    monkeypatch.setattr(ir.Model, "clone", lambda *_: pytest.fail("it was copied"))
+    assert weight_takers(loaded.graph)[0] == set()
+    blocked = weight_takers(loaded.graph)[1]
+    assert len(blocked) == 24 and all(reason.cause is Cause.IN_FUNCTION for reason in blocked.values())
+    assert {str(reason) for reason in blocked.values()} == {
+        "in the place of their calls, functions would be 8,388,608 nodes"
+    }
+    with pytest.raises(ModelError, match="8,388,608 nodes"):
+        inline(loaded.graph, sorted(blocked))
+
+
+def test_shapes_of_functions_that_unfold_endlessly_are_not_inferred(monkeypatch):
+    loaded = load(doubling(24))
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes", lambda *_, **__: pytest.fail("it was asked for"))
+    infer_shapes(loaded.graph)
+    assert shapes_at(loaded.graph, [{}]) == [{}]
+
+
+def test_functions_that_unfold_to_some_are_put_in_the_place_of_their_calls():
+    loaded = load(doubling(6))
+    found, blocked = weight_takers(loaded.graph)
+    assert len(found) == 6 and not blocked
+    assert len(list(inline(loaded.graph, sorted(found))[0].graph)) == 32
