@@ -15,6 +15,7 @@ from ...ir.graph.node import GRAPHS
 from ...ir.graph.shapes import infer_shapes, shape_of
 from ...ir.graph.sizes import extent
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.decomposition import PlanError
 from ...ir.plan.preparation import Preparation
 from ..rewrite.preparations import prepared
 
@@ -48,22 +49,42 @@ def _touched(model: ir.Model, preparations: Sequence[Preparation], address: str)
     if node is None:
         return
     node.metadata_props[MARK] = address
-    for _, kind in itertools.groupby(preparations, key=lambda one: one.kind):
-        found = tuple(kind)
-        left = prepared(before, found)
-        infer_shapes(left)  # what it says of values that were cut is of those before
-        after = _marked(left)
-        told = _difference(node, after)
+    left = [tuple(kind) for _, kind in itertools.groupby(preparations, key=lambda one: one.kind)]
+    while left:
+        found, *left = left
+        after = _done(before, found)
+        told = _difference(node, _marked(after))
         if len(found) > 1 and told is not None:  # which of them?
+            later = []
             for one in found:
-                then = _marked(prepared(before, (one,)))
-                if (own := _difference(node, then)) is not None:
-                    yield Touched(by=one, gone=then is None, changes=own)
+                if (then := _alone(before, one)) is None:
+                    later.append(one)
+                elif (own := _difference(node, _marked(then))) is not None:
+                    yield Touched(by=one, gone=_marked(then) is None, changes=own)
+            if later:  # what is only there once others of the kind are done is looked at in what those leave
+                after = _done(before, [one for one in found if one not in later])
+                left = [tuple(later), *left]
         elif told is not None:
-            yield Touched(by=found[0], gone=after is None, changes=told)
-        if after is None:
+            yield Touched(by=found[0], gone=_marked(after) is None, changes=told)
+        marked = _marked(after)
+        if marked is None:
             return
-        before, node = left, after
+        before, node = after, marked
+
+
+def _done(model: ir.Model, found: Sequence[Preparation]) -> ir.Model:
+    """What preparations leave, its shapes inferred: what it says of values that were cut is of those before."""
+    left = prepared(model, found)
+    infer_shapes(left)
+    return left
+
+
+def _alone(model: ir.Model, one: Preparation) -> ir.Model | None:
+    """What one preparation leaves; None where it is there only once others are done."""
+    try:
+        return prepared(model, (one,))
+    except PlanError:
+        return None
 
 
 def _nodes(model: ir.Model) -> dict[str, ir.Node]:

@@ -3,6 +3,7 @@
 import numpy as np
 import oracles
 import pytest
+import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper as nh
@@ -92,3 +93,19 @@ def test_a_direction_of_a_recurrent_operator_is_told_what_became_of_all_of_it():
     found = scission.explain(proto, "cells[reverse]")
     (one,) = found.touched
     assert one.by.kind == "channels" and any("hidden_size" in str(change) for change in one.changes)
+
+
+def test_what_is_only_there_once_others_of_the_kind_are_done_is_told_as_well():
+    rng = np.random.default_rng(0)
+    held = {"k": rng.standard_normal((16, 3, 1, 2)), "d": np.ones((16, 1)), "w": rng.standard_normal((16, 5))}
+    nodes = [
+        *(reference.node("Conv", "x k", "c", "conv"), reference.node("Squeeze", "c axes", "s", "squeeze")),
+        *(reference.node("Add", "s d", "a", "late"), reference.node("Transpose", "a", "t", "turn", perm=[2, 0, 1])),
+        reference.node("MatMul", "t w", "y", "product"),
+    ]
+    weights = {name: array.astype(np.float32) for name, array in held.items()} | {"axes": np.array([2])}
+    loaded = load(reference.model(nodes, {"x": [2, 3, 1, 9]}, ["y"], weights))
+    found = make_plan(loaded, PlanSettings(batch=[2])).preparations
+    assert [one.form for one in found] == ["bias", "product"]
+    told = {name: [one.by for one in touched_by(loaded.graph, found, name)] for name in ("conv", "late", "product")}
+    assert told == {"conv": [found[0]], "late": [found[0]], "product": [found[1]]}
