@@ -18,7 +18,7 @@ from ...ir.reason import Cause, Reason
 from ..connectivity.edges import edges
 from ..decompose.recurrent import states_of
 from ..lowering.linear.dormant import computes_dormant
-from ..lowering.linear.lowerings import suited
+from ..lowering.linear.lowerings import ON_ANY, suited
 from ..lowering.nodes.quantisation_groups import group_size, in_groups
 from .analysis import Analysis, analyse_linear, analyse_on, key_of
 from .candidates import LinearCandidate, Question, best_of, candidates, refusals
@@ -128,11 +128,16 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
 def _chosen(
     linear: Linear, analysis: Analysis, settings: PlanSettings, rows: Sequence[int], asked: LoweringName | None
 ) -> tuple[LinearCandidate | None, Reason | None]:
-    """What gains most at its worst, of blocks and covers, and what is against the lowering that was asked for."""
+    """What gains most at its worst, of blocks and covers, and what is against the lowering that was asked for, or where
+    there are blocks that no lowering fits against the one that suits the most."""
     wanted = None if asked == "dense" else asked
     question = Question(target=settings.target, rows=rows, grain=settings.grain, asked=wanted)
     found = list(candidates(linear, analysis, question))
-    return best_of(found), refusals(found).get(wanted) if wanted else None
+    best, against = best_of(found), refusals(found)
+    if wanted:
+        return best, against.get(wanted)
+    unfit = best is None and analysis.components.count > 1
+    return best, against.get(ON_ANY.name, next(iter(against.values()), None)) if unfit else None
 
 
 def _whole_groups(choice: LinearCandidate | None, linear: Linear) -> LinearCandidate | None:
