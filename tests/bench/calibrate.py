@@ -9,8 +9,8 @@ the file of the CPU, or into another one, with what the machine is called. --cel
 recurrent operators, and leaves all others as they are; its measurements are those of `python tests/bench/recurrent.py`.
 `--provider cuda` measures single nodes and ways on the GPU (`cuda_measure.py`, --minutes at the most), fits the prices
 of its provider to them (`cuda_prices.py`), and prints how good they are for what they were fitted to and, fitted anew
-to a part of the cases, for the rest; `--from tests/bench/cards/h200-2026-11-27.json` fits to a card that was measured
-before and needs no GPU. A fit is as good as the machine is quiet: without --write nothing changes.
+to a part of the cases, for the rest (--save keeps both); `--from tests/bench/cards/h200-2026-11-27.json` fits to a card
+that was measured before and needs no GPU. A fit is as good as the machine is quiet: without --write nothing changes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 import onnx
 import recurrent
 from cost import linear_of, lowered, model, race
+from figures import Figure, save, show
 from scipy.optimize import least_squares
 from ways import Predictor as CardPredictor
 from ways import by_case, read
@@ -231,8 +232,8 @@ def calibrate_linears(kept: list[dict[str, object]] | None, keep: Path | None) -
     return replace(machine, **{name: float(f"{getattr(machine, name):.3g}") for name in FITTED})
 
 
-def calibrate_cuda(source: Path | None, keep: Path | None, minutes: float) -> Prices:
-    """The prices of a card, measured here or before, with how good they are."""
+def calibrate_cuda(source: Path | None, keep: Path | None, minutes: float) -> tuple[Prices, list[Figure]]:
+    """The prices of a card, measured here or before, and how good they are for its cases, fitted and held out."""
     now = prices_of("cuda")
     path = source or keep or Path("card.json")
     if source is None:
@@ -244,10 +245,14 @@ def calibrate_cuda(source: Path | None, keep: Path | None, minutes: float) -> Pr
     print(f"as they are, of {now.card}: {cuda_prices.quality(cases, now, predictor)}", flush=True)
     found = cuda_prices.fit(cases, nodes, now, predictor)
     print(f"fitted to {card['card']}: {found.quality}", flush=True)
-    for inside, outside in cuda_prices.held_out(cases, nodes, now, predictor):
+    parts = cuda_prices.held_out(cases, nodes, now, predictor)
+    for inside, outside in parts:
         print(f"fitted to a part: {inside}\n  held out: {outside}", flush=True)
-    same = card["card"] == now.card
-    return found.prices if same else replace(found.prices, card=card["card"], machine=f"{card['card']}, {card['date']}")
+    told = cuda_prices.figures(f"{card['card']}, fitted to all", [found.quality])
+    told += cuda_prices.figures(f"{card['card']}, each of {len(parts)} parts held out", [rest for _, rest in parts])
+    show(told)
+    name = {"card": card["card"], "machine": f"{card['card']}, {card['date']}"}
+    return found.prices if card["card"] == now.card else replace(found.prices, **name), told
 
 
 def main() -> None:
@@ -258,11 +263,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=CELL_SECONDS, help="that each of these is timed for")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--from", type=Path, dest="source")
+    parser.add_argument("--save", action="store_true", help="keep how good the prices of a GPU are")
     parser.add_argument("--write", type=Path, nargs="?", const=CPU_FILE)
     parser.add_argument("--machine", default=f"{platform.processor() or platform.machine()}, one thread, float32")
     options = parser.parse_args()
     if options.provider == "cuda":
-        fitted = calibrate_cuda(options.source, options.keep, options.minutes)
+        fitted, told = calibrate_cuda(options.source, options.keep, options.minutes)
+        if options.save:
+            save("calibrate", told, "cuda" if options.source is None else "cpu")
         if options.write:
             target = CUDA_FILE if options.write == CPU_FILE else options.write
             target.write_text(fitted.dumps(), encoding="utf-8")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from figures import Figure, at_least, at_most
 from scipy.optimize import least_squares
 from scipy.stats import spearmanr
 from ways import BY_HAND, EMPTY, STACKED, Case, Predictor
@@ -23,7 +24,7 @@ from ways import BY_HAND, EMPTY, STACKED, Case, Predictor
 from scission.passes.lowering import seconds as pieces
 from scission.passes.lowering.prices import MARGIN, Prices
 
-__all__ = ["NO_SLOWER", "WITHIN", "Fit", "Quality", "fit", "held_out", "net", "nodes_of", "quality"]
+__all__ = ["NO_SLOWER", "WITHIN", "Fit", "Quality", "figures", "fit", "held_out", "net", "nodes_of", "quality"]
 
 COPY_S = {"float16": 1.1e-12, "float32": 1.9e-12}  # an element that the graph of nothing copies
 LEAST = 3e-7  # seconds below which what is left of a call is noise
@@ -120,6 +121,20 @@ class Quality:
             f"{self.cases} cases: {self.near:.1%} within 10 % of the fastest, at least {self.gain:.2f} of dense; "
             f"seconds off by {self.error:.1%} (median), rank correlation {self.rank:.3f}"
         )
+
+
+def figures(row: str, found: Sequence[Quality]) -> list[Figure]:
+    """How good prices are over several parts: shares and errors by their cases, gains and ranks at their least."""
+    cases = [one.cases for one in found]
+    near, error = (
+        float(np.average([getattr(one, name) for one in found], weights=cases)) for name in ("near", "error")
+    )
+    return [
+        at_least(row, f"share within 10 % of the fastest way, {sum(cases)} cases", near, 0.95),
+        at_least(row, "smallest gain over dense", min(one.gain for one in found), NO_SLOWER),
+        at_most(row, "median error", error, 0.15),
+        at_least(row, "rank correlation", min(one.rank for one in found), 0.98),
+    ]
 
 
 class _Table:

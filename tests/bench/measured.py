@@ -45,6 +45,11 @@ ABOUT = {
         "Ten benches of the same pair in each of some circumstances, on a machine with six times as many busy "
         "processes as cores: how verdicts and speed-ups spread, and what tuning several times takes."
     ),
+    "calibrate": (
+        "Prices of an NVIDIA H200 beside what was measured on it on 2026-11-27: fitted to all cases, and fitted to "
+        "three of four parts of them and held against the fourth, of which no network or product was seen; fitted and "
+        "judged on a CPU (`--provider cuda --from tests/bench/cards/h200-2026-11-27.json`)."
+    ),
     "annealing": "Tests under their null, blocks planted under noise and found again, and a trained model.",
     "theorem": "Theorem 2.1 on real tables: what keeps its initial bits under which optimiser.",
     "closure": "The structure of digraphs: equal labels, the choice of engine, growth.",
