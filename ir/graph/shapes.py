@@ -39,15 +39,11 @@ def infer_shapes(model: ir.Model) -> None:
     """Infer the shape of every node's outputs afresh with ONNX's own inference; what the model states stays stated."""
     try:
         with quiet():
-            inferred = _inferred(model)
+            told = list(_told(model, _inferred(model)))
     except Exception:  # ONNX and onnx_ir raise whatever their parts raise: what cannot be inferred has no shapes
-        for value in (value for graph in graphs(model) for node in graph for value in node.outputs):
-            value.meta[KEY] = None
-        return
-    for graph, twins in zip(graphs(model), graphs(inferred), strict=True):
-        for node, twin in zip(graph, twins, strict=True):
-            for value, known in zip(node.outputs, twin.outputs, strict=False):  # a twin ends with its last used output
-                value.meta[KEY] = known.shape
+        told = [(value, None) for graph in graphs(model) for node in graph for value in node.outputs]
+    for value, shape in told:
+        value.meta[KEY] = shape
 
 
 def shapes_at(model: ir.Model, settings: Sequence[Mapping[str, int]]) -> list[dict[ir.Value, Extents]]:
@@ -101,13 +97,12 @@ class Inference:
 
 def _skeleton(model: ir.Model, doubt: Doubt | None = None) -> onnx.ModelProto:
     """The model without large weights and without what it states of values in between."""
+    if doubt is None and not model.functions:
+        return _written(model)
     scratch = model.clone()
     for name, value in scratch.graph.initializers.items():
-        tensor = value.const_value
-        if tensor is not None and tensor.nbytes > LARGE:  # a reference that nobody follows
-            value.const_value = ir.ExternalTensor(
-                "-", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
-            )
+        if value.const_value is not None and value.const_value.nbytes > LARGE:
+            value.const_value = _elsewhere(name, value.const_value)
     for one in graphs(scratch):
         for node in one:
             for value in node.outputs:
@@ -121,6 +116,49 @@ def _skeleton(model: ir.Model, doubt: Doubt | None = None) -> onnx.ModelProto:
     for holder in (proto, *proto.functions):
         holder.opset_import.add(domain=DOUBTED, version=1)
     return proto
+
+
+def _written(model: ir.Model) -> onnx.ModelProto:
+    """The same of a model without functions, of which nothing is copied but what is written."""
+    graph = model.graph
+    weights = []
+    for name, value in graph.initializers.items():
+        tensor = value.const_value
+        large = tensor is not None and tensor.nbytes > LARGE
+        stub = ir.Value(name=name, type=value.type, shape=value.shape, const_value=_elsewhere(name, tensor))
+        weights.append(stub if large else value)
+    view: Any = ir.GraphView(graph.inputs, graph.outputs, nodes=graph, initializers=weights, name=graph.name)
+    proto = onnx.ModelProto(ir_version=model.ir_version)
+    for domain, version in model.opset_imports.items():
+        proto.opset_import.add(domain=domain, version=version)
+    ir.serde.serialize_graph_into(proto.graph, view, model_ir_version=model.ir_version)
+    stack = [proto.graph]
+    while stack:
+        own = stack.pop()
+        given = {one.name for one in (*own.input, *own.initializer)}
+        for info in (*own.value_info, *own.output):
+            if info.name not in given:
+                _forget(info.type)
+        for node in own.node:
+            for attribute in node.attribute:
+                stack += [attribute.g] if attribute.HasField("g") else attribute.graphs
+    return proto
+
+
+def _elsewhere(name: str, tensor: ir.TensorProtocol | None) -> ir.ExternalTensor | None:
+    """A reference in place of a tensor, that nobody follows."""
+    if tensor is None:
+        return None
+    return ir.ExternalTensor("-", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name)
+
+
+def _forget(kind: onnx.TypeProto) -> None:
+    """Leave the shape away that a type states, that of elements too."""
+    which = kind.WhichOneof("value")
+    if which in ("tensor_type", "sparse_tensor_type"):
+        getattr(kind, which).ClearField("shape")
+    elif which in ("sequence_type", "optional_type"):
+        _forget(getattr(kind, which).elem_type)
 
 
 def _fixed(dim: Any) -> bool:
@@ -145,14 +183,45 @@ def _known(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Value, 
                     yield from _known(own, theirs)
 
 
-def _inferred(model: ir.Model) -> ir.Model:
+def _inferred(model: ir.Model) -> onnx.ModelProto:
     """The model with what ONNX infers of it, without its large weights."""
     if count := too_many(model):
         raise ModelError(f"functions unfold to {count} nodes")
     skeleton = _skeleton(model)
     proto = onnx.shape_inference.infer_shapes(skeleton, check_type=False, strict_mode=False, data_prop=True)
-    inferred: ir.Model = ir.from_proto(prepare(proto).given)
-    return inferred
+    prepared: onnx.ModelProto = prepare(proto).given
+    return prepared
+
+
+def _told(model: ir.Model, proto: onnx.ModelProto) -> Iterator[tuple[ir.Value, ir.Shape | None]]:
+    """What a model written out says of the outputs of all nodes; shapes that are alike are one object."""
+    alike: dict[bytes, ir.Shape | None] = {}
+    functions = {(one.domain, one.name, one.overload): one for one in proto.functions}
+    stack: list[tuple[Any, Any]] = [(model.graph, proto.graph)]
+    stack += [(function, functions[name]) for name, function in model.functions.items()]
+    while stack:
+        graph, twin = stack.pop()
+        infos = (*twin.value_info, *(twin.output if isinstance(twin, onnx.GraphProto) else ()))
+        told = {one.name: one.type for one in infos}
+        for node, written in zip(graph, twin.node, strict=True):
+            for value in node.outputs:
+                kind = told.get(value.name or "")
+                key = b"" if kind is None else kind.SerializeToString()
+                if key not in alike:
+                    alike[key] = None if kind is None else ir.serde.deserialize_type_proto_for_shape(kind)
+                yield value, alike[key]
+            stack += zip(_inner(node), _inner_of(written), strict=True)
+
+
+def _inner(node: ir.Node) -> list[ir.Graph]:
+    """The graphs inside of a node."""
+    kinds = [one for one in node.attributes.values() if one.type in GRAPHS and not one.is_ref()]
+    return [graph for one in kinds for graph in ([one.value] if one.type == ir.AttributeType.GRAPH else one.value)]
+
+
+def _inner_of(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The same of one that is written, in the same order."""
+    return [graph for one in node.attribute for graph in ([one.g] if one.HasField("g") else one.graphs)]
 
 
 def correct_shapes(model: ir.Model) -> None:

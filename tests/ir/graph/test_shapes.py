@@ -4,11 +4,12 @@ import numpy as np
 import onnx
 import oracles
 import pytest
-from reference import model, node, values
+from reference import graph, model, node, values
 
 import scission
 from scission.ir.graph.shapes import infer_shapes, shape_of
 from scission.ir.io.load import load
+from scission.ir.io.tensors import graphs
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.models.matrix import weight
 
@@ -101,3 +102,26 @@ def test_duplicate_initializers_are_refused():
     proto.graph.initializer.append(onnx.numpy_helper.from_array(2 * W1, "w1"))
     with pytest.raises(scission.ModelError, match="'w1' is there twice"):
         load(proto)
+
+
+def test_shapes_are_inferred_without_a_copy_of_the_model_and_of_its_bodies_too(monkeypatch):
+    branch = lambda op: graph([node(op, "a", "b"), node("Relu", "b", "out")], (), ["out"])  # noqa: E731
+    nodes = [
+        node("MatMul", "x w1", "a"),
+        node("SequenceConstruct", "a", "list"),
+        node("If", "c", "r", then_branch=branch("Neg"), else_branch=branch("Abs")),
+        node("MatMul", "r w2", "y"),
+    ]
+    proto = model(nodes, {"x": ["n", 8], "c": ([], np.bool_)}, ["y", "r"], {"w1": np.tile(W1, (1, 30)), "w2": W2})
+    proto.graph.value_info.extend(values([("a", [1, 360])]))
+    proto.graph.node[2].attribute[0].g.value_info.extend(values([("b", [7, 7])]))
+    loaded = load(proto).graph
+    monkeypatch.setattr(ir.Model, "clone", lambda *_: pytest.fail("it was copied"))
+    infer_shapes(loaded)
+    told = {value.name: value for one in graphs(loaded) for each in one for value in each.outputs}
+    assert {name: str(shape_of(value)) for name, value in told.items() if name in "abr"} == dict.fromkeys(
+        "abr", "[n,360]"
+    )
+    assert str(shape_of(told["list"])) == "[n,360]"
+    assert shape_of(told["a"]) is shape_of(told["r"])
+    assert loaded.graph.initializers["w1"].const_value.size == 8 * 360
