@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from figures import Figure, at_most, missed, reported, save, show, told
+from figures import Figure, at_most, beside_others, missed, reported, save, show, told
 from interrupted import FINE, WRITING
 from workplace import FAST, Workplace
 
@@ -197,7 +197,7 @@ def main() -> int:
     found = told(figures(options.only, options.times))
     show(found)
     if options.save:
-        save("faults", found, "cpu")
+        save("faults", beside_others("faults", found, "cpu"), "cpu")
     return int(missed(found))
 
 

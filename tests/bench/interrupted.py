@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from figures import Figure, at_most, missed, reported, save, show, told
+from figures import Figure, at_most, beside_others, missed, reported, save, show, told
 from workplace import FAST, Workplace
 
 WRITING = {  # by the names of what each writes
@@ -198,7 +198,7 @@ def main() -> int:
     found = told(figures(options.only, options.moments, options.commands, options.seed))
     show(found)
     if options.save:
-        save("interrupted", found, "cpu")
+        save("interrupted", beside_others("interrupted", found, "cpu"), "cpu")
     return int(missed(found))
 
 

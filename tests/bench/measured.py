@@ -61,6 +61,14 @@ ABOUT = {
     "growth": "How the time of commands grows with the nodes of one region, and with its linears: 16 times as many.",
     "memory": "The largest resident memory of every command beyond the files that it reads, unless asked for more.",
     "report": "Pages and pictures: their size, the time to make and to open them.",
+    "interrupted": (
+        "Commands ended at random moments by SIGINT, SIGTERM and kill -9: the status and the time to the end, and what "
+        "is left of each after a run that goes well."
+    ),
+    "faults": (
+        "What goes wrong around a command: models with which ONNX Runtime dies, full disks, read-only folders, "
+        "two processes that write one output, weights cut short while they are read; and what a second process costs."
+    ),
     "zoo": "ONNX files of public packages: what optimize makes of each, or why it comes back unchanged.",
 }
 
