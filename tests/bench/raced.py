@@ -28,12 +28,14 @@ Feeds = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Setting:
-    """Where everything runs; tune: whether plans are tuned; picture: the file of the plot over batch and blocks."""
+    """Where everything runs; tune: whether plans are tuned; picture: the file of the plot over batch and blocks; dry:
+    whether all that splits is split, as on CUDA, to show on whatever is there that it runs."""
 
     provider: Choice
     threads: int
     tune: bool
     picture: Path
+    dry: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,10 @@ def rewritten(dense: Path, feeds: Feeds, rows: int, setting: Setting) -> Rewritt
     """The model as planned for this number of activation rows, and found equal on these inputs."""
     plan = scission.plan(
         dense,
-        provider=setting.provider,
+        provider="cuda" if setting.dry else setting.provider,
         threads=setting.threads,
         batch=[rows],
+        force=setting.dry,
         tune=setting.tune,
         cache=False,
         forests=False,  # a compiled forest is there for its matrices
