@@ -77,7 +77,8 @@ def optimize(
     place = Destination.of(model, output, further.overwrite, trials.custom_ops, read)
     require_provider(trials.provider, place.loaded.name)
     timed = trials if further.bench else None
-    planner = Planner.of(place.loaded, options, trials if further.tune else None, further.cache, progress, run=timed)
+    tuning, graphs = trials if further.tune else None, trials.cuda_graph != "off"
+    planner = Planner.of(place.loaded, options, tuning, further.cache, progress, run=timed, graphs=graphs)
     if anneal is None:
         plan, tuned = planner(place.loaded)
         draft = Draft(plan=plan, exact=place.loaded, tuned=tuned)

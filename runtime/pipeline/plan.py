@@ -97,7 +97,8 @@ def _planned(
         from ..ort.library import require_provider
 
         require_provider(options.provider, loaded.name)
-    planner = Planner.of(loaded, options, trials if tune else None, cache, progress)
+    graphs = trials.cuda_graph != "off"
+    planner = Planner.of(loaded, options, trials if tune else None, cache, progress, graphs=graphs)
     return planner(loaded) if how is None else _annealed(planner, how)
 
 

@@ -46,9 +46,11 @@ class Planner:
         cache: bool = True,
         progress: Progress | None = None,
         run: Trials | None = None,
+        graphs: bool = True,
     ) -> Planner:
         """run: how the model is going to be timed, where it is: then costs are predicted for sizes that fit into
-        memory. Raises InputError for sizes of what is not open."""
+        memory; graphs: whether costs on CUDA are those of launches in a CUDA graph. Raises InputError for sizes of what
+        is not open."""
         sized, tell = options.sized(loaded), nothing_lowered
         if run is not None:
             from ..inputs.sizes.agreement import refuse_contradictions
@@ -59,7 +61,7 @@ class Planner:
         return Planner(
             loaded=loaded,
             options=options,
-            settings=replace(options.settings(loaded), cuda_graph=run is None or run.cuda_graph != "off"),
+            settings=replace(options.settings(loaded), cuda_graph=graphs),
             sized=sized,
             tell=tell,
             trials=trials,

@@ -164,3 +164,25 @@ def test_two_percent_are_too_much_where_they_are_sure(ratio, gone, optimized):
     assert result.outcome == "split" and len(result.fallbacks) == gone
     assert result.benches[0].speed is Speed.EQUAL
     require_as_told(result, gpu)
+
+
+@pytest.mark.parametrize("choice", ["auto", "on", "off"])
+def test_predictions_are_for_launches_as_they_will_be(choice, monkeypatch):
+    """Also where nothing is timed."""
+    asked = []
+
+    def planned(loaded, settings, **_):
+        asked.append(settings.cuda_graph)
+        raise scission.PlanError("seen")
+
+    monkeypatch.setattr(planner, "make_plan", planned)
+    trials = dataclasses.replace(TRIALS, cuda_graph=choice)
+    SimulatedCuda(monkeypatch)
+    for call in (
+        lambda: scission.optimize(stacked(1), trials=trials),
+        lambda: scission.optimize(stacked(1), trials=trials, bench=False),
+        lambda: scission.plan(stacked(1), provider="cuda", tune=True, trials=trials),
+    ):
+        with pytest.raises(scission.PlanError, match="seen"):
+            call()
+    assert asked == [choice != "off"] * 3
