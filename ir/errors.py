@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .printable import printable_lines
+
 __all__ = ["INSPECT", "ModelError", "Remedy", "ScissionError", "option"]
 
 
@@ -37,7 +39,7 @@ class ScissionError(ValueError):
     """Bad input or a failed check; the message names the file and the node and says what to do.
 
     It is made of texts and of what they tell to use; `str` of it is for Python, `for_shell` for the command line. What
-    says more of an error, such as the name of a file, goes before its `parts`.
+    says more of an error, such as the name of a file, goes before its `parts`. Names in it command no terminal.
 
     >>> error = ScissionError("out.onnx: exists already; add ", option("overwrite", True))
     >>> str(error), error.for_shell
@@ -45,13 +47,13 @@ class ScissionError(ValueError):
     """
 
     def __init__(self, *parts: str | Remedy) -> None:
-        super().__init__("".join(map(str, parts)))
+        super().__init__(printable_lines("".join(map(str, parts))))
         self.parts = parts
 
     @property
     def for_shell(self) -> str:
         """The message with options and commands as they are typed."""
-        return "".join(part.shell if isinstance(part, Remedy) else part for part in self.parts)
+        return printable_lines("".join(part.shell if isinstance(part, Remedy) else part for part in self.parts))
 
 
 class ModelError(ScissionError):

@@ -1,29 +1,53 @@
-"""Archives of arrays that are read: what they unpack to is in proportion to what they are."""
+"""Files of arrays that are read: what they unpack to is in proportion to them, and what is wrong is one error."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BufferedReader
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .reading import HOLES, UnreadableError
 
-__all__ = ["arrays_of"]
+__all__ = ["Arrays", "array_of", "arrays_of"]
 
 PACKED = 100  # times its own bytes an archive may unpack to: deflate reaches 1,032 where all bytes are the same
 
 
-@contextmanager
-def arrays_of(file: BufferedReader) -> Iterator[np.lib.npyio.NpzFile]:
-    """The arrays of an open .npz file, by name and each read when it is asked for.
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """The arrays of an open archive, each read when it is asked for."""
 
-    Raises UnreadableError where they unpack to far more than the file is long, and whatever numpy raises for a file
-    that is no such archive, ValueError among it.
+    archive: np.lib.npyio.NpzFile
+
+    @property
+    def files(self) -> list[str]:
+        """Their names."""
+        return list(self.archive.files)
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        """One of them. Raises ValueError where it is none, OSError, and MemoryError."""
+        with _one_error():
+            found = self.archive[name]
+        if not isinstance(found, np.ndarray):  # a member of another kind comes as its bytes
+            raise ValueError(f"{name!r} in it is no array")
+        return found
+
+
+@contextmanager
+def arrays_of(file: BufferedReader) -> Iterator[Arrays]:
+    """The arrays of an open .npz file.
+
+    Raises UnreadableError where they unpack to far more than the file is long, ValueError for a file that is no such
+    archive.
     """
-    archive = np.load(file, allow_pickle=False)
+    with _one_error():
+        archive = np.load(file, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError("it is no archive of arrays")
     with archive:
@@ -33,4 +57,25 @@ def arrays_of(file: BufferedReader) -> Iterator[np.lib.npyio.NpzFile]:
             raise UnreadableError(
                 f"is {size} bytes long and unpacks to {whole}; write it with numpy.savez, which packs nothing"
             )
-        yield archive
+        yield Arrays(archive)
+
+
+def array_of(file: BufferedReader) -> npt.NDArray[Any]:
+    """The array of an open .npy file. Raises ValueError where it is none, OSError, and MemoryError."""
+    with _one_error():
+        found = np.load(file, allow_pickle=False)
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise ValueError("it is an archive, and not one array")
+    return found
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """numpy lets out whatever its parsers of headers and archives raise: of zip, zlib, struct, tokenize, and Python."""
+    try:
+        yield
+    except (OSError, MemoryError, ValueError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
@@ -102,7 +103,7 @@ def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model
 
     for identifier in functions:
         for node in copy.functions[identifier].all_nodes():
-            node.metadata_props[TAG] = "\n".join(identifier)
+            node.metadata_props[TAG] = json.dumps(identifier)
     wanted = {id(copy.functions[identifier]) for identifier in functions}
     InlinePass(criteria=lambda function: id(function) in wanted)(copy)
     origins: dict[ir.Node, FunctionId] = {}
@@ -111,6 +112,6 @@ def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model
         for node in graph.all_nodes():
             tag = node.metadata_props.pop(TAG, None)
             if tag is not None:
-                domain, name, overload = tag.split("\n")
+                domain, name, overload = json.loads(tag)
                 origins[node] = (domain, name, overload)
     return copy, origins

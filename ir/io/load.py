@@ -20,7 +20,7 @@ from ..phase import phase
 from ..protobuf import WireError
 from .formats import HEAD, other_format
 from .placement import Home, PlacementError
-from .soundness import unsound
+from .soundness import mistyped, unsound
 from .sources import unwrapped
 from .stand_in import SPARSE, Kept, SparseTensor, prepare
 from .tensor_form import bodies, tensors, wrong_tensor
@@ -139,13 +139,15 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
                 raise ModelError(f"{name}: node {node.name or f'number {number}'!r} has no operator; {AGAIN}")
         if any(isinstance(text, bytes) for text in _names(body)):  # protobuf hands over what it cannot decode
             raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
+        if isinstance(body, onnx.GraphProto) and not all(value.name for value in body.output):
+            raise ModelError(f"{name}: a graph in it has an output without a name; export the model again")
         if isinstance(body, onnx.GraphProto) and len({t.name for t in body.initializer}) < len(body.initializer):
             twice = next(name for name, count in Counter(t.name for t in body.initializer).items() if count > 1)
             # ONNX Runtime 1.31 takes the last of three of up to 127 bytes, the second of three larger ones, and refuses
             # two in a branch: there is none that could be read here as it is run there.
             why = "which one ONNX Runtime takes depends on its size and version; keep the one that is meant"
             raise ModelError(f"{name}: initializer {twice!r} is there twice, and {why}")
-    wrong = wrong_tensor(proto)
+    wrong = wrong_tensor(proto) or mistyped(proto)
     if wrong:
         raise ModelError(f"{name}: {wrong}; export the model again")
     if any(entry.value == SPARSE for tensor in tensors(proto) for entry in tensor.external_data):
@@ -236,9 +238,10 @@ def _validate(model: Model, *, given: bool) -> None:
             for value in node.inputs:
                 if value is not None and value.graph is None and value.producer() is None:
                     raise ModelError(f"{where}: input {value.name!r} is made by nothing; export the model again")
-    for output in model.graph.graph.outputs:
-        if output.producer() is None and not output.is_graph_input() and not output.is_initializer():
-            raise ModelError(f"{model.name}: output {output.name!r} is made by nothing; export the model again")
+    for graph in graphs(model.graph):
+        for output in graph.outputs:
+            if output.producer() is None and not output.is_graph_input() and not output.is_initializer():
+                raise ModelError(f"{model.name}: output {output.name!r} is made by nothing; export the model again")
     if given and not all(_is_sorted(graph) for graph in bodies):
         raise ModelError(f"{model.name}: nodes stand before what they read; call model.graph.sort() first")
     try:

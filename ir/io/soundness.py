@@ -1,12 +1,20 @@
-"""What no runtime can run, told from the graph alone: no operator, operator set 0, functions in circles."""
+"""What no runtime can run, told from the graph alone: no operator, no such operator set, functions in circles."""
 
 from __future__ import annotations
 
-from ..onnx_ir import onnx_ir as ir
+import functools
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["unsound"]
+import onnx
+
+from ..onnx_ir import onnx_ir as ir
+from .tensor_form import bodies
+
+__all__ = ["mistyped", "unsound"]
 
 STANDARD = ("", "ai.onnx")
+NEWEST = (1 << 31) - 1  # what any runtime counts to
 
 
 def unsound(model: ir.Model) -> str:
@@ -21,8 +29,9 @@ def unsound(model: ir.Model) -> str:
     owners: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     for owner in owners:
         for domain, version in owner.opset_imports.items():
-            if domain in STANDARD and version is not None and version < 1:
-                return f"operator set {version} does not exist; export the model again with a newer one"
+            if domain in STANDARD and version is not None and not 1 <= version <= NEWEST:
+                which = "a newer one" if version < 1 else "an older one"
+                return f"operator set {version} does not exist; export the model again with {which}"
         if borrowed := _borrowed(owner):
             return (
                 f"node {borrowed.name or borrowed.op_type!r} ({borrowed.op_type}) takes its graph from an attribute of "
@@ -36,6 +45,38 @@ def unsound(model: ir.Model) -> str:
     if circle:
         names = " → ".join(f"{domain}.{name}" if domain else name for domain, name, _ in circle)
         return f"functions call each other in a circle ({names}), so none can run; export the model again"
+    return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _types(op: str, version: int) -> Mapping[str, str]:
+    """What the types of the attributes of a standard operator are called; nothing where ONNX knows no such operator."""
+    try:
+        schema = onnx.defs.get_schema(op, version)
+    except onnx.defs.SchemaError:
+        return {}
+    kinds: dict[str, Any] = {name: one.type for name, one in schema.attributes.items()}
+    return {name: kind.name for name, kind in kinds.items()}
+
+
+def mistyped(proto: onnx.ModelProto) -> str:
+    """Which attribute of a standard operator is of another type than that has, which every runtime refuses; else ''.
+
+    Bodies of functions that nothing calls are not looked at, as no runtime does.
+    """
+    called = {(node.domain, node.op_type) for body in bodies(proto) for node in body.node}
+    functions = [function for function in proto.functions if (function.domain, function.name) in called]
+    for owner in (proto.graph, *functions):
+        imports = {one.domain: one.version for one in getattr(owner, "opset_import", proto.opset_import)}
+        version = min(imports.get("", imports.get(STANDARD[1], 1)), NEWEST)
+        for node in (node for body in bodies(owner) for node in body.node if node.domain in STANDARD):
+            types = _types(node.op_type, version) if node.attribute else {}
+            for one in node.attribute:
+                kind = onnx.AttributeProto.AttributeType.Name(one.type)
+                if not one.ref_attr_name and types.get(one.name, kind) != kind:
+                    where = f"node {node.name or node.op_type!r} ({node.op_type})"
+                    told = f"of the type {kind.lower()} instead of {types[one.name].lower()}"
+                    return f"{where}: attribute {one.name!r} is {told}"
     return ""
 
 

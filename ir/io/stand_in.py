@@ -6,6 +6,7 @@ counterpart (maps, element types of a later version, texts that are no UTF-8) be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from ..errors import ModelError
+from ..folding.budget import Work, budget_of
 from ..onnx_ir import onnx_ir as ir
 from .tensor_form import TYPES, bodies
 
@@ -64,7 +67,11 @@ class SparseTensor(ir.LazyTensor):
 
 
 def _dense(sparse: onnx.SparseTensorProto) -> npt.NDArray[Any]:
+    """All entries of it. Raises ModelError where they are far more than what it is made of."""
     values, places = (onnx.numpy_helper.to_array(tensor) for tensor in (sparse.values, sparse.indices))
+    whole = Work(math.prod(sparse.dims) * values.itemsize, 0.0)
+    if why := budget_of(values.nbytes + places.nbytes).excess(whole):
+        raise ModelError(f"sparse constant {sparse.values.name!r}: {why}")
     dense = np.zeros(sparse.dims, values.dtype)
     if places.ndim == 1:
         dense.reshape(-1)[places] = values
@@ -78,10 +85,14 @@ def prepare(proto: onnx.ModelProto) -> Kept:
 
     Training information is not looked at, since onnx_ir does not look at it either.
     """
-    if not any(True for _ in _strangers(proto)):
+    if not any(True for _ in _strangers(proto)) and not any(map(_idle_devices, _nodes(proto))):
         return Kept(proto)
     prepared = onnx.ModelProto()
     prepared.CopyFrom(proto)
+    for node in filter(_idle_devices, _nodes(prepared)):
+        kept = [one for one in node.device_configurations if one.configuration_id]
+        del node.device_configurations[:]
+        node.device_configurations.extend(kept)
     carried: list[Carried] = []
     for holder, stranger in list(_strangers(prepared)):
         number = len(carried)
@@ -164,6 +175,15 @@ def _number_of(attribute: onnx.AttributeProto) -> int | None:
     if attribute.type == A.STRING and attribute.s.startswith(MARK.encode()):
         return int(attribute.s[len(MARK) :])
     return None
+
+
+def _nodes(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    return (node for body in bodies(proto) for node in body.node)
+
+
+def _idle_devices(node: onnx.NodeProto) -> bool:
+    """Whether a node says of a device configuration not even which, which says nothing; onnx_ir could not write it."""
+    return any(not one.configuration_id for one in getattr(node, "device_configurations", ()))
 
 
 def _strangers(proto: onnx.ModelProto) -> Iterator[tuple[Any, Any]]:

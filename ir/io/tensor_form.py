@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import onnx
 from onnx import TensorProto as T
@@ -12,6 +13,8 @@ from ..onnx_ir import onnx_ir as ir
 from .wire import HERE
 
 __all__ = ["TYPES", "bodies", "tensors", "wrong_tensor"]
+
+Holder: TypeAlias = onnx.ModelProto | onnx.GraphProto | onnx.FunctionProto
 
 TYPES = frozenset(int(kind) for kind in ir.DataType)
 
@@ -23,6 +26,8 @@ FIELDS: dict[int, tuple[str, float]] = {
 }
 FIELDS |= {T.COMPLEX128: ("double_data", 0.5), T.INT64: ("int64_data", 1), T.STRING: ("string_data", 1)}
 FIELDS |= {T.UINT32: ("uint64_data", 1), T.UINT64: ("uint64_data", 1)}
+INTEGERS = (T.INT8, T.INT16, T.INT32, T.INT64)  # as which ONNX Runtime takes places
+MOST = (1 << 63) - 1  # entries that can be counted
 PACKED = {4: 2, 2: 4}  # values per byte by their bits
 
 
@@ -35,6 +40,9 @@ def wrong_tensor(proto: onnx.ModelProto) -> str:
     used |= {info.name for body in bodies(proto) if isinstance(body, onnx.GraphProto) for info in body.output}
     used |= {name for function in proto.functions for name in function.output}
     for body in bodies(proto):
+        for sparse in getattr(body, "sparse_initializer", ()):
+            if said := _wrong_sparse(sparse):
+                return f"sparse initializer {sparse.values.name!r} {said}"
         for tensor in getattr(body, "initializer", ()):
             said = _wrong_type(tensor) or (_wrong_data(tensor) if tensor.name in used else "")
             if said:
@@ -43,17 +51,20 @@ def wrong_tensor(proto: onnx.ModelProto) -> str:
             if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
                 continue
             for attribute in node.attribute:
-                if attribute.name != "value" or not attribute.HasField("t"):
+                if attribute.name == "sparse_value" and attribute.HasField("sparse_tensor"):
+                    said = _wrong_sparse(attribute.sparse_tensor)
+                elif attribute.name == "value" and attribute.HasField("t"):
+                    said = _wrong_type(attribute.t) or (_wrong_data(attribute.t) if used & {*node.output} else "")
+                else:
                     continue
-                said = _wrong_type(attribute.t) or (_wrong_data(attribute.t) if used & {*node.output} else "")
                 if said:
                     return f"the Constant {', '.join(node.output)!r} {said}"
     return ""
 
 
-def bodies(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
-    """The main graph, the functions, and every graph inside their nodes."""
-    stack = [proto.graph, *proto.functions]
+def bodies(proto: Holder) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
+    """A graph or function, or those of a model, and every graph inside their nodes."""
+    stack = [proto.graph, *proto.functions] if isinstance(proto, onnx.ModelProto) else [proto]
     while stack:
         body = stack.pop()
         yield body
@@ -101,3 +112,22 @@ def _wrong_data(tensor: onnx.TensorProto) -> str:
     if held == needed:
         return ""
     return f"{stated} and holds {'none' if not held else f'{held} {unit} of {needed}'}"
+
+
+def _wrong_sparse(sparse: onnx.SparseTensorProto) -> str:
+    """ONNX Runtime makes every sparse tensor dense as it reads a model, so all of it is looked at, used or not."""
+    values, places, dims = sparse.values, sparse.indices, list(sparse.dims)
+    if any(size < 0 for size in dims) or math.prod(dims) > MOST:
+        return f"has a size that none can have: {dims}"
+    if said := _wrong_type(values) or _wrong_data(values) or _wrong_type(places) or _wrong_data(places):
+        return said
+    shape, number = tuple(places.dims), math.prod(values.dims)
+    if places.data_type not in INTEGERS or shape not in ((number,), (number, len(dims))):
+        kind = ir.DataType(places.data_type).name.lower()
+        return f"has {number} values at {'x'.join(map(str, shape)) or '1'} {kind} places in {len(dims)} dimensions"
+    if T.EXTERNAL in (values.data_location, places.data_location) or places.HasField("segment"):
+        return ""  # what their files hold is looked at where it is read
+    found = onnx.numpy_helper.to_array(places)
+    if (found < 0).any() or (found >= (math.prod(dims) if found.ndim == 1 else dims)).any():
+        return f"has a value outside of its {'x'.join(map(str, dims))} entries"
+    return ""

@@ -14,6 +14,8 @@ from ...ir.axes.shared_axis import Dim
 from ...ir.disjoint_sets import DisjointSets
 from .bounds.interval import Bools
 
+LONGEST = 1 << 26  # places of an axis that are looked at one by one
+
 __all__ = ["AxisClasses", "Constraint", "Masks"]
 
 
@@ -64,10 +66,12 @@ class Masks:
     changed: dict[Dim, None] = field(default_factory=dict)
 
     def of(self, dim: Dim) -> Bools:
-        """What stays of an axis."""
+        """What stays of an axis. Raises ValueError where it is longer than any that reads a weight."""
         root = self.classes.sets.root(dim)
         if root not in self.kept:
             extent = self.classes.extent(root)
+            if extent > LONGEST:
+                raise ValueError(f"an axis of {extent} places")
             self.kept[root] = np.full(extent, extent == 1)
         return self.kept[root]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from ...ir.axes.axis_rule import Operand, RuleView
 from ...ir.axes.shared_axis import Dim
 from ...ir.graph.operators import INTEGER_CONVOLUTIONS, INTEGER_PRODUCTS
@@ -81,6 +83,8 @@ def _constant(
     rows = 1 if layout == "oi" else 0  # the axis of the weight along what it multiplies
     shape, kind = facts.sizes.constants.describe(weight.value)
     count = shape[0] if layout == "ti" else shape[rows] * groups
+    with np.errstate(invalid="ignore"):  # nothing times infinity is not known, and so nothing is swallowed
+        largest = abs(scale) * largest_along(facts, inner, count)
     return Contraction(
         node=weight.node,
         inner=inner,
@@ -94,7 +98,7 @@ def _constant(
         scale=scale,
         layout=layout,
         facts=facts,
-        swallowed=small.swallowed(facts, weight, abs(scale) * largest_along(facts, inner, count), groups, kind),
+        swallowed=small.swallowed(facts, weight, largest, groups, kind),
     )
 
 

@@ -175,7 +175,8 @@ class _Tracer:
         return None
 
     def _part(self, whole: Held, held: Held, thorough: bool = True) -> TensorChange | None:
-        if whole.at.dtype != held.at.dtype or whole.size > MOST_ENTRIES or not is_number(whole):
+        empty = not whole.size or not held.size
+        if empty or whole.at.dtype != held.at.dtype or whole.size > MOST_ENTRIES or not is_number(whole):
             return None
         found = locate(held.lines(), whole.lines(), thorough)
         if found is None:

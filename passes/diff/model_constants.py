@@ -102,7 +102,7 @@ def _matrix(array: Array) -> Array:
     kept = [extent for extent in array.shape if extent != 1]
     if len(kept) < 2:
         return array.reshape(-1, 1)
-    return array.reshape(kept[0], -1)
+    return array.reshape(kept[0], math.prod(kept[1:]))
 
 
 def layers_of(held: Held) -> Iterator[Lines]:

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 ANONYMOUS = ("value", "value_float", "value_floats", "value_int", "value_ints", "value_string", "value_strings")
+NEWEST = (1 << 31) - 1  # version of an operator set that onnx can be asked about
 INITIALIZERS_ARE_INPUTS = 4  # before this IR version every initializer had to be a graph input
 
 
@@ -185,6 +186,8 @@ def attribute_key(attribute: ir.Attr, contents: Contents) -> Hashable:
 @functools.lru_cache(maxsize=4096)
 def _defaults(op: str, version: int, domain: str) -> Mapping[str, Any]:
     """What attributes are when nobody says: exporters write it, optimisers leave it out."""
+    if abs(version) > NEWEST:  # of a domain that onnx does not know, which has no defaults
+        return {}
     try:
         schema = onnx.defs.get_schema(op, version, "" if domain == "ai.onnx" else domain)
     except onnx.defs.SchemaError:

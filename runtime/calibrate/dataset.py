@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import ScissionError
+from ...ir.files.archive import array_of
 from ...ir.files.reading import TARGETS, open_file
 from ..inputs.inputs import count_feeds, fit_type, read_npz
 from ..ort.tensor_spec import TensorSpec
@@ -169,7 +170,7 @@ def _read_labels(path: Path) -> Array:
         return held[names[0]]
     try:
         with open_file(path, TARGETS) as file:
-            return np.asarray(np.load(file, allow_pickle=False))
+            return array_of(file)
     except FileNotFoundError:
         raise LabelledError(f"{path}: there is no such file") from None
     except (OSError, EOFError, ValueError, MemoryError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,7 +222,7 @@ def read_npz(path: Path) -> Feed:
         raise InputError(f"{path}: there is no such file") from None
     except InputError:
         raise
-    except (OSError, EOFError, ValueError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, MemoryError) as error:
         raise InputError(f"{path}: cannot be read ({error}); write it with numpy.savez, without objects") from error
 
 

@@ -57,4 +57,6 @@ def _row_shape(model: Model, value: ir.Value) -> tuple[int | None, ...] | None:
 def _dtype_name(kind: ir.TypeProtocol | None) -> str:
     if not isinstance(kind, ir.TensorType):
         return str(kind)
-    return "string" if kind.dtype == ir.DataType.STRING else np.dtype(kind.dtype.numpy()).name
+    if kind.dtype in (ir.DataType.STRING, ir.DataType.UNDEFINED):
+        return kind.dtype.name.lower()
+    return np.dtype(kind.dtype.numpy()).name

@@ -1,7 +1,12 @@
+import io
+import random
+import zipfile
+
 import numpy as np
 import pytest
+from damage import damaged_bytes
 
-from scission.ir.files.archive import PACKED, arrays_of
+from scission.ir.files.archive import PACKED, array_of, arrays_of
 from scission.ir.files.reading import WEIGHTS, UnreadableError, open_file
 
 
@@ -29,3 +34,38 @@ def test_what_is_no_archive_is_said_to_be_none(tmp_path):
     np.save(tmp_path / "a.npy", np.ones(3))
     with pytest.raises(ValueError, match="no archive"):
         names(tmp_path / "a.npy")
+
+
+def test_whatever_is_wrong_with_arrays_is_one_error(tmp_path):
+    whole, path = io.BytesIO(), tmp_path / "a.npz"
+    np.savez(whole, a=np.arange(9))
+    rng = random.Random(0)
+    found = set()
+    for seed in range(200):
+        data = damaged_bytes(rng, whole.getvalue())
+        path.write_bytes(_with_members(rng, whole.getvalue()) if seed % 2 else data)
+        try:
+            with path.open("rb") as file, arrays_of(file) as arrays:
+                found |= {arrays[name].shape for name in arrays.files}
+        except (ValueError, OSError, MemoryError) as error:
+            found.add(type(error))
+    assert (9,) in found and ValueError in found
+
+
+def test_an_array_that_is_none_or_an_archive_is_one_error(tmp_path):
+    header = b"\x93NUMPY\x01\x00" + (9060).to_bytes(2, "little")
+    nested = header + b"{'descr': " + b"(" * 9000 + b")" * 48 + b"}\n"
+    for data in (b"", b"\x93NUMPY", b"PK\x03\x04", nested):
+        (tmp_path / "a.npy").write_bytes(data)
+        with (tmp_path / "a.npy").open("rb") as file, pytest.raises((ValueError, OSError, MemoryError)):
+            array_of(file)
+    np.savez(tmp_path / "b.npz", a=1)
+    with (tmp_path / "b.npz").open("rb") as file, pytest.raises(ValueError, match="not one array"):
+        array_of(file)
+
+
+def _with_members(rng, data):
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w") as new:
+        new.writestr(rng.choice(["a.npy", "words.txt"]), damaged_bytes(rng, old.read("a.npy")[:128]) + bytes(72))
+    return made.getvalue()

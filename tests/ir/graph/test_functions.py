@@ -89,7 +89,11 @@ def test_what_cannot_stand_in_for_its_call_is_told_with_the_reason():
     pair = function("Pair", "x w", "y z", [node("MatMul", "x w", "y"), node("Relu", "x", "z")])
     short = call("Pair", "x W", "p")
     short.output.append("")
-    calls = [call("Older", "x W", "y"), call("Handed", "x W", "z", body=graph([], (), ["x"])), short]
+    calls = [
+        call("Older", "x W", "y"),
+        call("Handed", "x W", "z", body=graph([node("Identity", "x", "e")], (), ["e"])),
+        short,
+    ]
     proto = calling(*calls, functions=[older, handed, pair])
     found, blocked = weight_takers(load(proto).graph)
     assert found == set()

@@ -56,7 +56,11 @@ MUST_LOAD = {
     "unsorted": unsorted(),
     "unsorted function": in_function(node("Relu", "a", "y"), node("Neg", "x", "a")),
     "unsorted inside a branch": model(
-        [node("If", "c", "y", then_branch=unsorted().graph, else_branch=graph([], [], ["x"]))],
+        [
+            node(
+                "If", "c", "y", then_branch=unsorted().graph, else_branch=graph([node("Identity", "x", "e")], [], ["e"])
+            )
+        ],
         {"c": ([], np.bool_), "x": None},
         ["y"],
     ),

@@ -88,7 +88,7 @@ def test_a_sparse_attribute_of_another_operator_is_carried():
 def test_a_sparse_weight_that_does_not_fit_its_shape_is_a_model_error():
     proto = through_initializer()
     proto.graph.sparse_initializer[0].dims[:] = [8, 8]
-    with pytest.raises(ModelError, match="'w' cannot be read"):
+    with pytest.raises(ModelError, match="'w' has a value outside of its 8x8 entries"):
         read(load(proto).graph.graph.initializers["w"].const_value)
 
 
