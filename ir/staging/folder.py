@@ -2,7 +2,9 @@
 
 A folder is locked for as long as its process lives, by a lock that the kernel drops with it: what is not locked was
 left by one that was killed, and the next that makes a folder there removes it. Age says nothing: work may take days.
-Names hold a number for the kernel that runs, so that folders on a shared disk are left to those who see the lock.
+Names hold a number for the kernel that runs, so that folders on a shared disk are left to those who see the lock, and
+so that a folder in what a stranger handed over is none that was left here. Where that number can be guessed a folder is
+removed, and no journal in it is followed.
 """
 
 from __future__ import annotations
@@ -31,16 +33,17 @@ ATTEMPTS = 100  # at a folder that nobody takes for a stale one before it is loc
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # of the kernel since it runs
 
 
-def _machine() -> str:
-    """What those have in common who see each other's locks."""
+def _booted() -> bytes:
+    """What the kernel drew when it started, nothing where it does not tell."""
     try:
-        told = BOOT.read_bytes()
+        return BOOT.read_bytes()
     except OSError:
-        told = platform.node().encode("utf-8", "surrogateescape")
-    return f"{zlib.crc32(told):08x}"
+        return b""
 
 
-MACHINE = _machine()
+BOOTED = _booted()
+# What those have in common who see each other's locks.
+MACHINE = f"{zlib.crc32(BOOTED or platform.node().encode('utf-8', 'surrogateescape')):08x}"
 PREFIX = f"scission-{MACHINE}-"
 NAME = re.compile(rf"\.?{PREFIX}[0-9a-f]{{12}}")
 
@@ -84,7 +87,8 @@ def remove(folder: str) -> None:
         lock = _locked(folder)
         try:
             if os.fstat(lock).st_uid == os.geteuid():
-                go_back(_through(lock, folder))
+                if BOOTED:
+                    go_back(_through(lock, folder))
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)

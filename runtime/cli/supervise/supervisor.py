@@ -26,6 +26,7 @@ __all__ = ["supervise"]
 
 LOOK = 0.5  # seconds between two looks at the board
 GRACE = 0.5  # seconds for what must not be left half done
+STOPPED = 4 * LOOK  # seconds without a look in which nobody ran: as after Ctrl-Z, which stops both processes
 PATIENCE = 10.0  # seconds of one run after which it is told that it takes long
 QUIET = {"-q", "--quiet"}
 CLEAN = "\r\x1b[K\x1b[?25h"  # ends a progress bar on a terminal: a line without it, a cursor that is seen
@@ -65,6 +66,9 @@ class _Supervisor:
         self.late = False  # whether it took longer than it was allowed to
         self.noted = bool(QUIET & set(sys.argv))
         self.kill_at: float | None = None
+        self.looked = time.monotonic()
+        self.run: float | None = None  # the moment at which the run began that is looked at, and
+        self.stopped = 0.0  # the seconds of it in which this process was stopped
         os.set_blocking(told, False)
 
     def status(self) -> int:
@@ -89,8 +93,10 @@ class _Supervisor:
         if self.kill_at is not None:
             pause = min(pause, max(self.kill_at - time.monotonic(), 0.0))
         handles = [self.hearing.handle] + ([self.told] if self.told >= 0 else [])
-        ready, _, _ = select.select(handles, [], [], pause)
-        if self.told in ready:
+        poll = select.poll()  # any number of a handle, unlike select
+        for handle in handles:
+            poll.register(handle, select.POLLIN)
+        if any(handle == self.told for handle, _ in poll.poll(pause * 1000)):
             self._read()
 
     def _read(self) -> None:
@@ -116,17 +122,29 @@ class _Supervisor:
             if now >= self.kill_at:
                 os.kill(self.child, signal.SIGKILL)
             return
-        since, allowed = self.board.since(), self.board.limit
-        if since is None:
+        took, allowed = self._took(now), self.board.limit
+        if took is None:
             return
-        if allowed and now - since > allowed:
+        if allowed and took > allowed:
             self.late = True
             self._end(signal.SIGTERM)
-        elif not self.noted and not allowed and now - since > PATIENCE:
+        elif not self.noted and not allowed and took > PATIENCE:
             from .sentences import taking_long
 
             self.noted = True
-            say(taking_long(self.board.running(), now - since))
+            say(taking_long(self.board.running(), took))
+
+    def _took(self, now: float) -> float | None:
+        """The seconds of the run of a model until now, without those in which both processes were stopped."""
+        since, gap = self.board.since(), now - self.looked
+        self.looked = now
+        if since != self.run:
+            self.run, self.stopped = since, 0.0
+        if since is None:
+            return None
+        if gap > STOPPED:
+            self.stopped += min(gap, now - since)
+        return now - since - self.stopped
 
     def _ending(self, code: int) -> int:
         """The exit status for how the other process ended; what it could not say itself is said."""

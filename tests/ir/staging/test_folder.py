@@ -117,3 +117,13 @@ def test_what_a_killed_process_had_begun_to_place_goes_with_its_folder(tmp_path)
     (tmp_path / "o").write_text("of somebody else")
     sweep(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["o"]
+
+
+def test_a_journal_is_followed_only_where_nobody_can_guess_what_its_folder_is_called(tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "BOOTED", b"")
+    left, other = stale(tmp_path, ".scission"), tmp_path / "other"
+    other.write_text("of somebody else")
+    (left / "z").write_text("new")
+    (left / JOURNAL).write_text(json.dumps([[str(other), str(other)], ["z", str(tmp_path / "z")]]))
+    sweep(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]

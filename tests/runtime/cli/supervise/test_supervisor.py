@@ -139,3 +139,33 @@ def test_of_a_run_that_takes_long_one_line_is_told_unless_nothing_is_to_be(quiet
     )
     told = "note: ONNX Runtime has been opening m.onnx for 0 s; --timeout SECONDS ends a run that takes longer\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "" if quiet else told)
+
+
+def test_what_both_processes_were_stopped_for_is_no_time_that_a_run_takes(tmp_path):
+    """As after Ctrl-Z, shortened: what stands still for four looks was stopped."""
+    short = "import scission.runtime.cli.supervise.supervisor as s; s.LOOK, s.STOPPED = 0.05, 0.2\n"
+    body = "\ntelling.limit(0.4)\nwith telling.running('ONNX Runtime', Act.RUN, 'm.onnx'):\n"
+    stop = "    for _ in 'ab':\n        os.kill(os.getppid(), signal.SIGSTOP); time.sleep(0.6)\n"
+    go_on = "        os.kill(os.getppid(), signal.SIGCONT); time.sleep(0.02)\nprint('fine')"
+    done = subprocess.run(
+        [sys.executable, "-c", short + START + body + stop + go_on],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
+
+
+def test_any_number_of_inherited_handles_will_do(tmp_path):
+    many = "import os, resource\nmost = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+    opened = "resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096),) * 2)\n"
+    held = "kept = [os.open('/dev/null', os.O_RDONLY) for _ in range(1100)]\n"
+    done = subprocess.run(
+        [sys.executable, "-c", many + opened + held + START + "print('fine')"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
