@@ -7,6 +7,7 @@ sums over an axis (of a product, a mean, a norm) are the same up to rounding.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -280,14 +281,19 @@ def aligned(view: RuleView, operands: Iterable[int], results: Iterable[int] = (0
     """Operands that broadcast, which lines up their axes from the last one on, to results of as many axes as the
     longest, or of `rank` where that is more."""
     ranks = {index: view.rank(index) for index in operands}
-    rank = max(rank, *ranks.values())
+    return _lined_up(tuple(ranks.items()), tuple(results), max(rank, *ranks.values()))
+
+
+@functools.lru_cache(1 << 12)
+def _lined_up(ranks: tuple[tuple[int, int], ...], results: tuple[int, ...], rank: int) -> Groups:
+    """Operands of these ranks lined up from the last axis on: the same for all nodes whose operands have them."""
     #     x  (2, 3, 4)    x0  x1  x2
     #     b     (3, 4)        b0  b1      one group a column; an operand of fewer axes is in none of the first
     #     y  (2, 3, 4)    y0  y1  y2
     return tuple(
         (
             # An operand of fewer axes begins only at the axis `rank - own` of the result.
-            *(reads(axis - (rank - own), index) for index, own in ranks.items() if axis >= rank - own),
+            *(reads(axis - (rank - own), index) for index, own in ranks if axis >= rank - own),
             *(makes(axis, index) for index in results),
         )
         for axis in range(rank)

@@ -169,12 +169,16 @@ def _fixed(dim: Any) -> bool:
 def _known(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Value, Extents]]:
     """The values of a graph and the graphs inside it whose rank is known."""
     told: dict[str, Any] = {one.name: one.type for one in (*proto.value_info, *proto.output)}
+    alike: dict[bytes, Extents] = {}
     for node, twin in zip(graph, proto.node, strict=True):
         for value in node.outputs:
             kind = told.get(value.name or "")
             if kind is not None and kind.tensor_type.HasField("shape"):
-                dims = kind.tensor_type.shape.dim
-                yield value, tuple(dim.dim_value if _fixed(dim) else None for dim in dims)
+                key = kind.SerializeToString()
+                if key not in alike:
+                    dims = kind.tensor_type.shape.dim
+                    alike[key] = tuple(dim.dim_value if _fixed(dim) else None for dim in dims)
+                yield value, alike[key]
         inner = {one.name: [one.g] if one.HasField("g") else one.graphs for one in twin.attribute}
         for attribute in node.attributes.values():
             if attribute.type in GRAPHS and not attribute.is_ref():

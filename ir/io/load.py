@@ -14,8 +14,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from ..errors import ModelError
+from ..onnx_ir import collected_seldom, quiet
 from ..onnx_ir import onnx_ir as ir
-from ..onnx_ir import quiet
 from ..phase import phase
 from ..protobuf import WireError
 from .formats import HEAD, other_format
@@ -154,7 +154,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
         raise ModelError(f"{name}: external data {SPARSE!r} lies outside the model's folder; refused, move it there")
     kept = prepare(proto)
     try:
-        with quiet():
+        with quiet(), collected_seldom(len(proto.graph.node)):
             graph = ir.from_proto(kept.given)
     except Exception as error:  # onnx_ir raises whatever its parts raise; the cause stays attached
         raise ModelError(f"{name}: the graph cannot be read: {first_line(error)}") from error

@@ -10,6 +10,7 @@ from typing import overload
 import onnx
 
 from ...ir.io.load import Source
+from ...ir.onnx_ir import collected_seldom
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan, PlanError, require_plan
 from ...passes.rewrite.prepare import planned_view
@@ -61,10 +62,11 @@ def apply(
     place = Destination.of(model, output, overwrite, custom_ops)
     changed = None
     try:
-        if plan.changes or plan.annealing:
-            changed = rewrite(place.loaded.graph, plan)
-        else:
-            require_same_model(place.loaded.graph, plan, planned_view(place.loaded.graph, plan).found)
+        with collected_seldom(len(place.loaded.graph.graph)):
+            if plan.changes or plan.annealing:
+                changed = rewrite(place.loaded.graph, plan)
+            else:
+                require_same_model(place.loaded.graph, plan, planned_view(place.loaded.graph, plan).found)
     except PlanError as error:
         raise PlanError(f"{place.loaded.name}: ", *error.parts) from error
     if place.target is None:

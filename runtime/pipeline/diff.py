@@ -6,6 +6,7 @@ import os
 
 from ...ir.findings.difference import Difference
 from ...ir.io.load import Model, Source, load
+from ...ir.onnx_ir import collected_seldom
 from ...passes.diff.differences import differences
 
 __all__ = ["diff"]
@@ -27,7 +28,9 @@ def diff(a: Source, b: Source) -> Difference:
     >>> found.same, found.groups[0].kind, found.removed[0].op, found.added[0].op
     (False, 'became', 'Relu', 'Tanh')
     """
-    return differences(_loaded(a, "A"), _loaded(b, "B"))
+    before, after = _loaded(a, "A"), _loaded(b, "B")
+    with collected_seldom(len(before.graph.graph)):
+        return differences(before, after)
 
 
 def _loaded(source: Source, letter: str) -> Model:

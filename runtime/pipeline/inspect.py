@@ -7,6 +7,7 @@ from typing import Unpack
 from ...ir.brief import Several
 from ...ir.findings.inspection import Inspected, Inspection
 from ...ir.io.load import Source
+from ...ir.onnx_ir import collected_seldom
 from ...ir.progress import Progress
 from ...passes.planning.inspect import inspect_model
 from ..fields import chosen, keywords
@@ -37,4 +38,5 @@ def inspect(
 def inspected(model: Source, options: PlanOptions, progress: Progress | None = None) -> Inspected:
     """The same with the plan that it tells of."""
     loaded = load_with(model, options.custom_ops)
-    return inspect_model(loaded, options.settings(loaded), sized=options.sized(loaded), progress=progress)
+    with collected_seldom(len(loaded.graph.graph)):
+        return inspect_model(loaded, options.settings(loaded), sized=options.sized(loaded), progress=progress)

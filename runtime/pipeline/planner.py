@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...ir.graph.sizes import Setting
 from ...ir.io.load import Model
+from ...ir.onnx_ir import collected_seldom
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.plan import Plan
@@ -71,7 +72,8 @@ class Planner:
 
     def __call__(self, model: Model) -> tuple[Plan, Tuned | None]:
         """A plan for the model, or for what annealing left of it, and what was measured for it where it is tuned."""
-        chosen = make_plan(model, self.settings, sized=self.sized, progress=self.progress)
+        with collected_seldom(len(model.graph.graph)):
+            chosen = make_plan(model, self.settings, sized=self.sized, progress=self.progress)
         if self.trials is None:
             return chosen, None
         from ..tune.tune import tune

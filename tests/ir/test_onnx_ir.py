@@ -1,7 +1,10 @@
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from scission.ir.onnx_ir import collected_seldom
 
 DEFERRED = "type(sys.modules['sympy']).__name__ == '_LazyModule'"
 
@@ -33,3 +36,21 @@ def python(code):
 )  # fmt: skip
 def test_the_door(code):
     python(code)
+
+
+def test_garbage_of_a_large_graph_is_looked_for_seldom_and_afterwards_as_before():
+    before = gc.get_threshold()
+    with pytest.raises(ValueError, match="over"), collected_seldom(100_000):
+        assert gc.get_threshold() == (100_000, *before[1:])
+        with collected_seldom(50_000):
+            assert gc.get_threshold()[0] == 100_000
+        raise ValueError("over")
+    assert gc.get_threshold() == before
+    with collected_seldom(10):
+        assert gc.get_threshold() == before
+    gc.set_threshold(0)
+    try:
+        with collected_seldom(100_000):
+            assert gc.get_threshold()[0] == 0
+    finally:
+        gc.set_threshold(*before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +33,8 @@ __all__ = ["Facts", "facts_of"]
 
 SEQUENCES = 3  # axes of what a recurrent operator reads: positions, batch, features
 INTEGERS_INSIDE = 4  # the accuracy level from which MatMulNBits quantises what it multiplies
+ALIKE = frozenset({"Add", "Sub", "Mul", "Neg", "Relu", "Tanh", "Sigmoid", "Max", "Min"})  # of bounds alone
+FEW = 8  # bounds of an operand that are compared with those of other nodes
 OTHERS: dict[str, Any] = {**INTEGERS, **MOVING, **PRODUCTS, **WINDOWS}
 
 
@@ -53,6 +55,7 @@ class Facts:
     bounds: dict[ir.Value, Interval] = field(default_factory=dict)
     cells: dict[ir.Node, RecurrentCells] = field(default_factory=dict)
     scans: Mapping[ir.Value, Scan] = field(default_factory=dict)
+    _told: dict[tuple[Any, ...], list[Interval | None] | None] = field(default_factory=dict)  # see `_transferred`
 
     def of(self, value: ir.Value) -> Interval | None:
         """Bounds of a value; None where not even its rank is known."""
@@ -220,13 +223,33 @@ def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval |
             if one is None:
                 return []
             given.append(one)
+    key = _key(node, given)
+    if key is None:
+        return _computed(view, rule, given)
+    if key not in facts._told:
+        facts._told[key] = _computed(view, rule, given)
+    return facts._told[key]
+
+
+def _key(node: ir.Node, given: Sequence[Interval]) -> tuple[Any, ...] | None:
+    """What tells nodes apart whose results are bounded differently, where bounds are few and nothing else does."""
+    if node.op_type not in ALIKE or any(one.low.size > FEW for one in given):
+        return None
+    sides = ((one.unit, one.low.shape, one.low.tobytes(), one.high.shape, one.high.tobytes()) for one in given)
+    return (node.op_type, node.outputs[0].dtype, *sides)
+
+
+def _computed(view: RoundedView, rule: AxisRule, given: Sequence[Interval]) -> list[Interval | None] | None:
+    """What an operator makes of bounds; None where constants make something of them that is not finite."""
+    op = str(view.node.op_type)
+    transfer = OTHERS.get(op)
     with np.errstate(all="ignore"):
         try:
             found = ELEMENTWISE[op](view, given) if transfer is None else transfer(view, rule, given)
         except (ModelError, ValueError, IndexError, KeyError, TypeError):  # an invalid node, or a stale shape
             return []
         results: list[Interval | None] = list(found) if isinstance(found, list) else [found]
-        if diverges(node, given, results[0]):
+        if diverges(view.node, given, results[0]):
             return None
         return [None if one is None else tidied(one) for one in results]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -63,6 +64,7 @@ class Interval:
         return low, high
 
 
+@functools.cache
 def unknown(rank: int) -> Interval:
     """What is known of a value of which nothing is known."""
     everything = np.full((1,) * rank, np.inf)
