@@ -134,4 +134,8 @@ class FixedSizes(Preparation):
         pairs = record.items("sizes")
         if not all(isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) for one in pairs):
             raise record.wrong(f"'sizes' is {shown(pairs)}, which is no list of names with sizes")
-        return cls(nodes=nodes, gain=gain, reason=reason, sizes=dict(pairs))
+        sizes = dict(pairs)
+        if len(sizes) < len(pairs):
+            twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+            raise record.wrong(f"'sizes' names {shown(twice)} twice; keep one of them")
+        return cls(nodes=nodes, gain=gain, reason=reason, sizes=sizes)

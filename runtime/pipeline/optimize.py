@@ -13,6 +13,7 @@ from ...ir.io.load import Source
 from ...ir.plan.plan import Plan
 from ...ir.plural import counted
 from ...ir.progress import Progress
+from ..calibrate.metric.function import module_file
 from ..fields import chosen, keywords
 from ..ort.trials import Trials
 from ..renamed import renamed
@@ -73,7 +74,8 @@ def optimize(
     further = chosen(OptimizeOptions, further, single)
     anneal = annealer_of(anneal)
     refuse_idle(further, anneal)
-    read = (further.data, further.labels, trials.inputs, anneal and anneal.initial, further.cache_file)
+    judged = further.data, further.labels, module_file(further.max_drop)
+    read = (*judged, trials.inputs, anneal and anneal.initial, further.cache_file)
     place = Destination.of(model, output, further.overwrite, trials.custom_ops, read)
     require_provider(trials.provider, place.loaded.name)
     timed = trials if further.bench else None

@@ -99,6 +99,7 @@ class Caller:
         status = 70
         try:
             os.chdir(self.folder)
+            sys.path.insert(0, str(self.folder))
             os.environ["SCISSION_CACHE"] = str(self.folder / "cache")
             for path, number in ((out, 1), (errors, 2)):
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)

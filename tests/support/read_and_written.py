@@ -29,6 +29,7 @@ READERS = {  # what is read, by the name that it is given below
     "a library": "plan in.onnx --custom-ops it.so",
 }
 SWEPT = "sweep ext.onnx --data calib.npz --labels labels.npy --anneal update --initial start.npz --custom-ops ops.so"
+JUDGED = "optimize noisy.onnx {} --anneal update --initial start.npz --data calib.npz --max-drop python:own.worth<=0.1"
 KEPT = "--anneal update --initial init.onnx --data calib.npz --labels labels.npy --max-drop argmax<=0.5"
 OUTPUTS = {  # lines with a place for the output, the suffix that it must have, and what they read
     "plan ext.onnx -o {}": ("", "ext.onnx ext.bin"),
@@ -45,6 +46,8 @@ OUTPUTS = {  # lines with a place for the output, the suffix that it must have, 
     "optimize in.onnx {} --inputs x.npz --custom-ops ops.so": ("", "in.onnx x.npz ops.so"),
     "optimize in.onnx {} --tune": ("", "cache/tuning.json"),
     f"optimize ext.onnx {{}} {KEPT}": ("", "ext.onnx ext.bin init.onnx init.bin calib.npz labels.npy"),
+    "sweep noisy.onnx --data calib.npz --metric python:own.worth -o {}": ("", "own.py"),
+    JUDGED: ("", "own.py start.npz"),
     f"{SWEPT} -o {{}}": ("", "ext.onnx ext.bin calib.npz labels.npy start.npz ops.so"),
     f"{SWEPT} --plot {{}}": (".svg", "ext.onnx ext.bin calib.npz labels.npy start.npz ops.so"),
     "report ext.onnx -o {} --custom-ops ops.so": ("", "ext.onnx ext.bin ops.so"),
@@ -87,6 +90,7 @@ def fill(folder):
     np.save(folder / "labels.npy", np.zeros(40, np.int64))
     np.save(folder / "w.npy", W[:30])
     np.savez(folder / "start.npz", **{f"W{place}": weight for place, weight in enumerate(weights)})
+    (folder / "own.py").write_text("def worth(outputs, reference, labels):\n    return 1.0\n")
     (folder / "ops.so").write_bytes(b"\x7fELF")
     (folder / "cache" / "tuning.json").write_text('{"schema": 3, "entries": {}}')
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from ....ir.graph.functions import inline
 from ....ir.graph.linear import scopes
@@ -30,7 +31,7 @@ def fix_sizes(model: ir.Model, wanted: Sequence[FixedSizes]) -> ir.Model:
             raise PlanError(f"no input has an open dimension {missing[0]!r}; make a new plan for this model")
         model, nodes = fixed(model, one.sizes)
         if nodes != one.nodes:
-            other = next(iter(set(nodes) ^ set(one.nodes)), "")
+            other = next(a or b for a, b in zip_longest(nodes, one.nodes) if a != b)
             raise PlanError(f"{other}: not what is computed from sizes in the plan; make a new plan for this model")
     return model
 

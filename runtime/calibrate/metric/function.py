@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import re
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +15,28 @@ import numpy.typing as npt
 
 from .kernels import MetricError, Needs
 
-__all__ = ["Outputs", "Values", "load_function"]
+__all__ = ["Outputs", "Values", "load_function", "module_file"]
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
 Outputs = Mapping[str, Any]
 Values = Callable[[Outputs, Outputs, Array | None], Float64]
+
+
+def module_file(metric: object) -> Path | None:
+    """The file in which the function of a metric `python:module.function` is; None for any other metric.
+
+    >>> module_file("python:scission.ir.errors.option").name, module_file("argmax<=0.01")
+    ('errors.py', None)
+    """
+    named = re.match(r"python:([\w.]+)\.\w+", metric) if isinstance(metric, str) else None
+    if named is None:
+        return None
+    try:
+        found = importlib.util.find_spec(named[1])
+    except Exception:  # whatever the packages do that the module is in: who loads it says so
+        return None
+    return Path(found.origin) if found is not None and found.origin is not None else None
 
 
 def load_function(text: str) -> tuple[bool, Needs, Values]:

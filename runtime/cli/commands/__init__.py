@@ -1,7 +1,7 @@
 """One command a file.
 
 Entry: `optimize.optimize`.
-May import: ir.io, ir.plan, runtime, runtime.calibrate, runtime.cli.common,
+May import: ir.io, ir.plan, runtime, runtime.calibrate, runtime.calibrate.metric, runtime.cli.common,
   runtime.compare, runtime.ort, runtime.pipeline, runtime.render, runtime.render.html, runtime.render.picture,
   runtime.render.text, runtime.tune, runtime.weights.
 """

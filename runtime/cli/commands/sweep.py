@@ -54,13 +54,15 @@ def sweep(
     from ....ir.io.load import load
     from ....ir.io.save import files_read
     from ...calibrate import level_sweep as validation
+    from ...calibrate.metric.function import module_file
     from ...render.picture.structure import check_picture
     from ...render.text import validation as validation_report
 
     drawn = {path: check_picture(path) for path in written.plot or ()}
     outputs = [*drawn, *([written.output] if written.output else [])]
     if outputs:
-        read = files_read(load(model), data, options.labels, anneal.initial, *trials.custom_ops)
+        metrics = module_file(options.metric), module_file(options.max_drop)
+        read = files_read(load(model), data, options.labels, anneal.initial, *trials.custom_ops, *metrics)
         refuse_outputs(outputs, read, written.overwrite)
     with progress_bar(printing.bare) as progress:
         found = validation.sweep(model, data, options, anneal=anneal, trials=trials, progress=progress)

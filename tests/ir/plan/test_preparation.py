@@ -79,6 +79,7 @@ def test_plans_carry_the_sizes_also_where_nothing_is_computed_from_them():
         ([["batch", 2**63]], "no sizes of dimensions by name"),
         ([["batch"]], "no list of names with sizes"),
         ([[1, 1]], "no list of names with sizes"),
+        ([["batch", 2], ["batch", 3]], "'sizes' names \"batch\" twice"),
         ({"batch": 1}, "no list"),
     ],
 )

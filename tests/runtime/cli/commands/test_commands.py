@@ -75,6 +75,7 @@ def filled(prepared, monkeypatch):
     """A folder with everything that commands read; each test leaves it as it was."""
     monkeypatch.chdir(prepared)
     monkeypatch.setenv("SCISSION_CACHE", str(prepared / "cache"))
+    monkeypatch.syspath_prepend(prepared)
     return prepared
 
 
