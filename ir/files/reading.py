@@ -28,7 +28,9 @@ FORM = {  # what is no regular file
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-HELD = 4  # times the bytes that a file holds it may be long, the rest being holes
+# Times the bytes that a file holds it may be long, the rest being holes: those who copy files leave out pages of zeros,
+# of which weights in blocks have many, but every row that is not zero holds a page, and few are longer than 256 pages.
+HELD = 256
 HOLES = 1 << 28  # bytes that any file may be long, whatever it holds of them
 PIECES = 1 << 16  # pieces between holes that are looked at
 BLOCK = 512  # bytes of what `st_blocks` counts
