@@ -9,7 +9,7 @@ from ...ir.axes.region import Inner
 from ...ir.graph.constants import Constants
 from ...ir.graph.functions import inline
 from ...ir.graph.linear import Scope, scopes
-from ...ir.graph.shapes import correct_shapes, infer_shapes
+from ...ir.graph.shapes import correct_shapes, infer_shapes, shape_of
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.plan import PlanError
@@ -109,6 +109,8 @@ def _results(emitter: Emitter, one: Merged, now: Mapping[ir.Value, ir.Value]) ->
             values[made] = emitter.constant(made.make(), f"{BRANCHES}/{made.role}")
             continue
         inputs = [None if ref is None else _standing(ref, values, now) for ref in made.inputs]
+        if made.op == "MatMul":
+            inputs = [_unmerged(emitter, one, other) for one, other in zip(inputs, inputs[::-1], strict=True)]
         values[made] = emitter.node(made.op, inputs, BRANCHES, dict(made.attributes), domain=made.domain)[0]
         values[made].type = made.like.type
     results: dict[ir.Value, ir.Value] = {}
@@ -121,6 +123,30 @@ def _results(emitter: Emitter, one: Merged, now: Mapping[ir.Value, ir.Value]) ->
             value = kept_apart(emitter, value, BRANCHES)
         results[old] = value
     return results
+
+
+# Of a stack that a Transpose made of the first axis, and that is multiplied by another:
+#
+#     x (n, B, k) ── Transpose 1 0 2 ── (B, n, k) ── MatMul (B, k, m)      also 1 2 0, and the same of more axes
+#
+# ONNX Runtime (1.31) merges the Transpose into the product, which divides by zero where n is 0, and ends the process.
+
+
+def _unmerged(emitter: Emitter, factor: ir.Value | None, other: ir.Value | None) -> ir.Value | None:
+    """A factor behind a view, where it is such a stack whose first axis may be empty; else itself."""
+    turned = factor.producer() if factor is not None else None
+    if factor is None or turned is None or turned.op_type != "Transpose" or turned.inputs[0] is None:
+        return factor
+    perm = list(turned.attributes.get_ints("perm", ()))
+    last, beside = len(perm) - 1, shape_of(other) if other is not None else None
+    rotated = last > 1 and perm[:-2] == [*range(1, last)] and set(perm[-2:]) == {0, last}
+    source = shape_of(turned.inputs[0])
+    filled = source is not None and isinstance(source[0], int) and source[0] > 0
+    if not rotated or filled or (beside is not None and len(beside) < 3):
+        return factor
+    same = emitter.one("Reshape", [factor, emitter.integers([0] * len(perm), f"{BRANCHES}/same")], BRANCHES)
+    same.type = factor.type
+    return same
 
 
 def _standing(

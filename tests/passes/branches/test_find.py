@@ -96,7 +96,8 @@ def test_planted_branches_become_one_and_compute_the_same(what, seed, turned):
     products = {place for place in found[0].branches if set(place) & {one[0] for one in made.products}}
     assert {frozenset(place) for place in products} == {frozenset(one[0] for one in made.products)}
     assert not {name for one in made.products for name in one} & {node.name for node in changed.graph}
-    assert_same(made.model, changed)
+    none = feeds_of(made.model, 0, np.random.default_rng(0))  # a product of stacks that is turned inside ends here
+    assert_same(made.model, changed, batches=(1, 3, 0) if oracles.runs(made.model, none) else (1, 3))
 
 
 @settings(max_examples=50)
@@ -115,7 +116,7 @@ def test_members_of_an_ensemble_become_one_network_of_stacks():
     found, changed = merged(model)
     assert [(one.turned, len(one.branches[0])) for one in found] == [(True, 12)]
     assert len(changed.graph) <= 16 and operators(changed)["MatMul"] == 3
-    assert_same(model, changed)
+    assert_same(model, changed, batches=(1, 3, 0))
 
 
 def test_a_layer_that_was_unrolled_becomes_one_product():
