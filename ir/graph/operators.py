@@ -13,6 +13,7 @@ from ..onnx_ir import onnx_ir as ir
 __all__ = [
     *("ADDING", "AFFINE", "ARITHMETIC", "ARITHMETIC_OF_SIZES", "ATTENTION", "BIASED", "BLOCKWISE", "COMPARING"),
     *(
+        "CONTRACTING",
         "CONVOLUTIONS",
         "COPYING",
         "CUTTING",
@@ -85,6 +86,7 @@ CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 BIASED = WEIGHTED | CONVOLUTIONS  # their third operand is added to the product
 PRODUCTS = WEIGHTED | {"MatMul", "FusedMatMul", "Einsum"}
+CONTRACTING = PRODUCTS | {"Conv"}  # what branches of a graph multiply by weights with
 NO_TRANSPOSE_PASSES = CONVOLUTIONS | {"Gemm", "MatMul", "RNN", "GRU", "LSTM"}  # when ONNX Runtime moves them
 ATTENTION = frozenset({"Attention", "GroupQueryAttention", "MultiHeadAttention"})
 RECURRENT = frozenset({"RNN", "GRU", "LSTM"})

@@ -45,11 +45,19 @@ def _node_seconds(node: ir.Node, shape_of: ShapeOf, constants: Constants, prices
             return _loose(shape[-1], output, 1, prices)
         K, N = weight[-2:][::-1] if flipped else weight[-2:] if len(weight) > 1 else (weight[0], 1)
         return _products(K, N, 1, math.prod(output) // max(N, 1), prices)
+    if op == "Conv" and (kernel := node.inputs[1]) is not None and kernel in constants:
+        groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
+        return _convolution(constants.describe(kernel)[0], groups, math.prod(output), output[0], prices)
     return _simple(op, math.prod(output), prices)
 
 
 def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:
     elements = math.prod(shape_of(made.like)) * made.lanes
+    if made.op == "Conv" and (kernel := _constant_shape(made.inputs[1], constants)) is not None:
+        group = made.attributes.get("group", 1)
+        groups = int(group.as_int() if isinstance(group, ir.Attr) else group)
+        images = shape_of(made.like)[0] * made.lanes * shape_of(made.like)[1] // kernel[0]
+        return _convolution(kernel, groups, elements, images, prices)
     if made.op != "MatMul":
         return _simple(made.op, elements, prices) + _runs(made, elements) * prices.slice_row_s
     left, weight = made.inputs
@@ -86,6 +94,13 @@ def _runs(made: Made, elements: int) -> int:
 def _products(K: int, N: int, groups: int, rows: int, prices: Prices) -> float:
     shapes = [(K, N)] * groups
     return products_seconds(shapes, max(rows, 1), FLOAT_BYTES, prices) - (groups - 1) * prices.gemm_launch_s
+
+
+def _convolution(kernel: Shape, groups: int, elements: int, images: int, prices: Prices) -> float:
+    """A convolution with weights (results, channels of a group, places ...) of which so many elements come."""
+    inner, each = math.prod(kernel[1:]), max(kernel[0] // groups, 1)
+    alone = _products(inner, each, groups, elements // max(kernel[0], 1), prices)
+    return alone + (groups * images * prices.conv_group_s if groups > 1 else 0.0)
 
 
 def _loose(inner: int, output: Shape, lanes: int, prices: Prices) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from ...ir.graph.node import from_first
 from ...ir.onnx_ir import onnx_ir as ir
 from .packing.packed import Pack, Packed
-from .packing.recipe import Fixed, Made, Ref, copied, integers
+from .packing.recipe import Fixed, Made, Ref, copied, integers, turned_back
 from .rules.reducing import axes_are_operands
 from .summing import products_of, scaled, summed
 
@@ -194,6 +194,8 @@ def _at(pack: Pack, value: Ref, axis: int, rank: int, like: ir.Value) -> Ref:
     if axis == 0:
         return value
     order = [*range(1, axis + 1), 0, *range(axis + 1, rank)]
+    if (before := turned_back(value, order)) is not None:
+        return before
     return pack.made("Transpose", value, like=like, perm=order)
 
 

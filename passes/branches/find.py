@@ -11,7 +11,7 @@ from ...ir.graph.activations import Activations
 from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Scope, scopes
 from ...ir.graph.node import leaf_shape, size
-from ...ir.graph.operators import CUTTING, PRODUCTS
+from ...ir.graph.operators import CONTRACTING, CUTTING
 from ...ir.graph.sizes import Setting
 from ...ir.graph.view import View, view
 from ...ir.onnx_ir import onnx_ir as ir
@@ -105,7 +105,7 @@ def site_of(scope: Scope, constants: Constants) -> BranchSite | None:
 def _worth_a_look(scope: Scope, constants: Constants) -> bool:
     """Whether products that are alike follow on one value, or on pieces of one: told without any shapes."""
     signatures = Signatures(scope, constants)
-    if sum(node.op_type in PRODUCTS for node in scope.graph) < FEWEST:
+    if sum(node.op_type in CONTRACTING for node in scope.graph) < FEWEST:
         return False
     seen: dict[tuple[ir.Value, int], ir.Node] = {}
     for node in scope.graph:
@@ -209,7 +209,7 @@ class _Finder:
                 if self.site.signatures.product(start[0]) is None:
                     return None
                 return self._refused(start, one.told(f"{self._what(start, 1)} stay apart: {one}"))
-            if not any(pack[0].op_type in PRODUCTS for pack in one.packs):
+            if not any(pack[0].op_type in CONTRACTING for pack in one.packs):
                 return None
             options.append((self._gain(one), turns, one))
         gain, turns, one = max(options, key=lambda option: (option[0], not option[1]))
@@ -218,7 +218,7 @@ class _Finder:
             why = Reason(Cause.NO_GAIN, f"{what} gain nothing as one: {gain:.2f}x is predicted")
             return self._refused(one.replaced, why, gain)
         for pack in one.packs:
-            if pack[0].op_type in PRODUCTS and (own := self._splits(pack)) is not None:
+            if pack[0].op_type in CONTRACTING and (own := self._splits(pack)) is not None:
                 return self._refused(one.replaced, own.told(f"{what} stay apart: {own}"), gain)
         return self._step(one, gain, turns), one
 
@@ -232,7 +232,7 @@ class _Finder:
 
     def _step(self, one: Merged, gain: float, turns: bool) -> MergedBranches:
         names = self.scope.addresses
-        products = [pack for pack in one.packs if pack[0].op_type in PRODUCTS]
+        products = [pack for pack in one.packs if pack[0].op_type in CONTRACTING]
         return MergedBranches(
             nodes=tuple(names[node] for node in one.replaced),
             branches=tuple(tuple(names[node] for node in pack) for pack in one.packs),

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ....ir.onnx_ir import onnx_ir as ir
 
-__all__ = ["Fixed", "Made", "Ref", "copied", "in_order", "integers"]
+__all__ = ["Fixed", "Made", "Ref", "copied", "in_order", "integers", "turned_back"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +45,15 @@ def integers(values: Iterable[int], role: str) -> Fixed:
     """A new constant of one dimension."""
     array = np.asarray(list(values), np.int64)
     return Fixed(array.shape, lambda: array, role)
+
+
+def turned_back(value: Ref, order: Sequence[int]) -> Ref:
+    """What a value was before a Transpose that another one in this order undoes; None where there is none."""
+    if not isinstance(value, Made) or value.op != "Transpose" or "perm" not in value.attributes:
+        return None
+    first = value.attributes["perm"]
+    perm = list(first.as_ints() if isinstance(first, ir.Attr) else first)
+    return value.inputs[0] if [perm[axis] for axis in order] == list(range(len(perm))) else None
 
 
 def copied(before: Sequence[int | None], behind: Sequence[int]) -> list[int] | None:

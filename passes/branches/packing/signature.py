@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Scope
 from ....ir.graph.node import leaf_shape, size, subgraphs
-from ....ir.graph.operators import PRODUCTS, UNORDERED
+from ....ir.graph.operators import CONTRACTING, UNORDERED
 from ....ir.onnx_ir import onnx_ir as ir
 from ...diff.tensor_identity import Contents
 from ...diff.value_numbering import Numbers, attribute_key, constant_of, operands, operator, stated
@@ -48,7 +48,7 @@ class Signatures:
             else:
                 self._deep[top] = self._numbers.of("deep", self.local(top), *sorted(self._leads(top)))
                 behind = (self._products[reader] for _, reader in self._through(top))
-                own = top if top.op_type in PRODUCTS else None
+                own = top if top.op_type in CONTRACTING else None
                 self._products[top] = own or next((one for one in behind if one is not None), None)
         return self._deep[node]
 

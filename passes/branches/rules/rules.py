@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from ....ir.graph.operators import POINTWISE, REDUCING, SOFTMAX, is_one_of, is_standard
+from ....ir.graph.operators import POINTWISE, POOLS, REDUCING, SOFTMAX, is_one_of, is_standard
 from ....ir.onnx_ir import onnx_ir as ir
 from ..packing.packed import Pack, Packed, Result
+from .images import convolution, pool
 from .moving import flatten, gather, reshape, slice_, squeeze, transpose, unsqueeze
 from .pointwise import pointwise
 from .products import gemm, matmul
@@ -18,6 +19,7 @@ __all__ = ["Rule", "rule_of"]
 Rule: TypeAlias = Callable[[Pack, Sequence["Packed | None"]], Result]
 
 RULES: dict[str, Rule] = {
+    "Conv": convolution,
     "Flatten": flatten,
     "Gather": gather,
     "Gemm": gemm,
@@ -28,6 +30,7 @@ RULES: dict[str, Rule] = {
     "Squeeze": squeeze,
     "Transpose": transpose,
     "Unsqueeze": unsqueeze,
+    **dict.fromkeys(POOLS, pool),
     **dict.fromkeys(REDUCING, reduce),
     **dict.fromkeys(SOFTMAX, softmax),
 }

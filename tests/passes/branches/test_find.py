@@ -1,6 +1,7 @@
 """Branches found and merged: what they compute is what they computed apart, run by ONNX Runtime."""
 
 import functools
+import itertools
 from collections import Counter
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from in_body import in_body
 from onnx import helper, numpy_helper
 from random_branches import random_branches
+from random_images import random_images
 
 from scission.ir.graph.sizes import input_dims, settings_at
 from scission.ir.io.load import load
@@ -21,6 +23,7 @@ from scission.ir.plan.refused import Refused
 from scission.ir.reason import Cause
 from scission.models.networks.atoms import atoms
 from scission.models.planted.branches import ENDS, SOURCES, Repeated, repeated
+from scission.models.sketch import Sketch
 from scission.passes.branches import find
 from scission.passes.branches.find import find_branches
 from scission.passes.lowering.target import Target
@@ -109,6 +112,58 @@ def test_random_branches_compute_the_same_as_one(seed, turned):
         patch.setattr(find, "WAYS", (turned,))
         _, changed = merged(model)
     assert_same(model, changed)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1 << 20))
+def test_random_branches_of_images_compute_the_same_as_one(seed):
+    model, _ = random_images(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(find, "MARGIN", 0.0)
+        _, changed = merged(model)
+    if oracles.runs(model, feeds_of(model, 1, np.random.default_rng(0))) is not None:  # no window that is too large
+        assert_same(model, changed)
+
+
+def images(lanes, *, equal=False, channels=4, cut="Gather"):
+    """Images on an axis of their own, or channels of one image, each with a convolution and a pool."""
+    rng = np.random.default_rng(0)
+    sketch = Sketch(rng)
+    own = ["n", lanes, channels, 8, 8] if cut == "Gather" else ["n", lanes * channels, 8, 8]
+    x, ends = sketch.input("x", own), []
+    kernels = rng.standard_normal((lanes, channels, channels, 3, 3)).astype(np.float32)
+    for lane in range(lanes):
+        if cut == "Gather":
+            piece = sketch.op("Gather", x, np.asarray(lane, np.int64), axis=1)
+        else:
+            piece = sketch.op("Slice", x, [lane * channels], [(lane + 1) * channels], [1])
+        made = sketch.op("Relu", sketch.op("Conv", piece, kernels[0 if equal else lane], pads=[1] * 4))
+        ends.append(sketch.op("MaxPool", made, kernel_shape=[2, 2]))
+    sketch.output(sketch.op("Concat", *ends, axis=1), name="y")
+    return sketch.model()
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_convolutions_of_branches_become_one(equal):
+    model = images(6, equal=equal)
+    found, changed = merged(model)
+    assert [len(one.branches[0]) for one in found] == [6]
+    assert operators(changed)["Conv"] == operators(changed)["MaxPool"] == 1
+    (conv,) = (node for node in changed.graph if node.op_type == "Conv")
+    group = conv.attributes["group"].as_int() if "group" in conv.attributes else 1
+    assert group == (1 if equal else 6)
+    assert_same(model, changed)
+
+
+def test_groups_of_channels_that_were_written_out_become_groups_without_a_transpose():
+    model = images(6, cut="Slice")
+    found, changed = merged(model)
+    assert found and "Transpose" not in before_first_convolution(changed)
+    assert_same(model, changed)
+
+
+def before_first_convolution(model):
+    return {node.op_type for node in itertools.takewhile(lambda node: node.op_type != "Conv", model.graph)}
 
 
 def test_members_of_an_ensemble_become_one_network_of_stacks():
