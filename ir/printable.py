@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["printable", "printable_lines"]
+__all__ = ["is_text", "printable", "printable_lines"]
+
+
+def is_text(path: str) -> bool:
+    """Whether all of a path could be decoded: what could not be is in it as surrogates.
+
+    >>> is_text("é.onnx"), is_text("\\udce9.onnx")
+    (True, False)
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def printable(text: str) -> str:

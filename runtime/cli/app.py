@@ -107,7 +107,10 @@ def main() -> None:
         what = f" ({error})" if str(error) else ""
         say(f"error: there is not enough memory for this{what}; free some, or give a part of it", err=True)
         sys.exit(2)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ImportError) and not (error.name or "").startswith("scission"):
+            say(f"error: {' '.join(str(error).split())}; is all of it installed, and is there memory for it?", err=True)
+            sys.exit(2)
         import traceback
 
         say_lines(traceback.format_exc(), err=True)

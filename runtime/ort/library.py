@@ -47,7 +47,7 @@ class SessionError(ScissionError):
 
 
 def onnxruntime() -> ModuleType:
-    """The library, which says nothing in its log; raises SessionError where it cannot be imported."""
+    """The library, which says nothing in its log and to nobody; raises SessionError where it cannot be imported."""
     try:
         found = importlib.import_module("onnxruntime")
     except ImportError as error:
@@ -56,6 +56,7 @@ def onnxruntime() -> ModuleType:
             "or `pip install onnxruntime-gpu` for CUDA"
         ) from error
     found.set_default_logger_severity(FATAL)
+    found.disable_telemetry_events()
     return found
 
 

@@ -19,6 +19,7 @@ import onnx
 from ...ir.errors import option
 from ...ir.files.reading import PROFILE, read_bytes
 from ...ir.io.external import links_followed
+from ...ir.printable import is_text
 from ...ir.supervision.board import Act
 from ...ir.supervision.telling import running
 from .library import (
@@ -255,6 +256,8 @@ def open_session(
         settings = {"use_tf32": str(int(tf32)), "enable_cuda_graph": str(int(cuda_graph))}
         providers.insert(0, (EXECUTION_PROVIDER["cuda"], settings))
     opened = str(source.model) if isinstance(source.model, Path) else source.model
+    if isinstance(opened, str) and not is_text(opened):
+        raise SessionError(f"{label}: {ORT} opens no path that is no text in UTF-8; call the file or folder otherwise")
     start = time.perf_counter()
     with running(ORT, Act.OPEN, label), _explained(label), given_back_at_once():
         session = ort.InferenceSession(opened, options, providers=providers, enable_fallback=0)
