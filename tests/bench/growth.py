@@ -1,22 +1,29 @@
 """How the time of plan, apply, diff and inspect grows with the nodes of one region, and with its linears.
 
-    python tests/bench/growth.py [--nodes 1000 4000 16000] [--shape chain|ladder|linears] [--profile COMMAND] [--save]
+    python tests/bench/growth.py [--nodes 1000 4000 16000] [--shape chain|ladder|linears|nodes] [--profile COMMAND]
+                                 [--save]
 
 A chain, or a ladder of two rails, of elementwise operators between two linears with eight common blocks; or as many
-linears of two common blocks in a row, each with a Relu behind it (then by default 250, 1000 and 4000). Seconds are
+linears of two common blocks in a row, each with a Relu behind it (then by default 250, 1000 and 4000); or a chain
+behind one linear, of 10,000 and 100,000 nodes. Seconds are
 those of the process's CPU; the last column is the largest over the smallest. Linear work has the ratio of the nodes.
-`--save` measures all three shapes, or the one that is named, and keeps the ratios: 1,000 to 16,000 nodes, and 250 to
-4,000 linears, are 16 times as many.
+`--save` measures all shapes, or the one that is named, and keeps the ratios: 1,000 to 16,000 nodes, and 250 to 4,000
+linears, are 16 times as many, 10,000 to 100,000 ten times. It also keeps what reading files of nothing but tiny fields
+takes (`reading`).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import cProfile
 import pstats
+import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +36,15 @@ import scission
 
 BLOCKS, SIZE = 8, 32
 SHAPES = {"chain": (1000, 4000, 16000), "ladder": (1000, 4000, 16000), "linears": (250, 1000, 4000)}
+SHAPES |= {"nodes": (10_000, 100_000)}
 TARGET = 20  # times as long for 16 times as many
+LARGE_TARGET, LARGE_SECONDS = 12, 15  # times as long for ten times as many, and what 100,000 nodes may take
+TINY = {  # files of a few bytes a field, and how many of them
+    "1,000,000 nodes without anything": (b"\x0a\x00", 1_000_000, True),
+    "10,000,000 repeated numbers": (b"\x08\x08", 10_000_000, False),
+    "10,000,000 unknown numbers": (b"\xa0\x06\x08", 10_000_000, False),
+    "10,000,000 empty graphs": (b"\x3a\x00", 10_000_000, False),
+}
 
 
 def chain(count: int) -> list[onnx.NodeProto]:
@@ -78,8 +93,21 @@ def linears(count: int, blocks: int = 2, size: int = 8) -> bytes:
     return held
 
 
+def behind_one(count: int) -> bytes:
+    """A chain of Relus behind one linear of eight blocks, serialised."""
+    names = ["v0", *(f"v{place}" for place in range(1, count)), "y"]
+    nodes = [h.make_node("MatMul", ["x", "w"], ["v0"], name="first")]
+    nodes += [h.make_node("Relu", [names[place]], [names[place + 1]], name=f"n{place}") for place in range(count)]
+    ends = [h.make_tensor_value_info(name, 1, ["n", 8]) for name in "xy"]
+    graph = h.make_graph(nodes, "g", ends[:1], ends[1:], [nh.from_array(np.eye(8, dtype=np.float32), "w")])
+    held: bytes = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    return held
+
+
 def of_shape(shape: str, count: int) -> bytes:
     """A model of one of the `SHAPES`."""
+    if shape == "nodes":
+        return behind_one(count)
     return linears(count) if shape == "linears" else model({"chain": chain, "ladder": ladder}[shape](count))
 
 
@@ -121,8 +149,33 @@ def figures(shapes: Sequence[str]) -> list[Figure]:
         counts = SHAPES[shape]
         for name, own in measured(shape, counts).items():
             what = f"{name}, {counts[0]:,} to {counts[-1]:,}: times as long"
-            found.append(at_most(shape, what, own[-1] / own[0], TARGET))
-            found.append(reported(shape, f"{name}, {counts[-1]:,}: seconds", own[-1]))
+            seconds = f"{name}, {counts[-1]:,}: seconds"
+            large = shape == "nodes" and name != "inspect"
+            found.append(at_most(shape, what, own[-1] / own[0], LARGE_TARGET if large else TARGET))
+            found.append(
+                at_most(shape, seconds, own[-1], LARGE_SECONDS) if large else reported(shape, seconds, own[-1])
+            )
+    return found
+
+
+def reading() -> list[Figure]:
+    """What files take that are read or refused, of millions of fields of two bytes."""
+    found = []
+    whole = behind_one(1)
+    for what, (field, count, inside) in TINY.items():
+        tiny = h.make_model(h.make_graph([], "g", [], []), ir_version=8)
+        tiny.graph.ParseFromString(field * count if inside else b"")
+        data = tiny.SerializeToString() if inside else field * count + whole
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "tiny.onnx"
+            path.write_bytes(data)
+            start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            with contextlib.suppress(scission.ScissionError):
+                scission.plan(path, provider="cpu")
+            seconds = time.process_time() - start
+            more = max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        found.append(at_most("reading", f"{what}: seconds", seconds, LARGE_SECONDS))
+        found.append(reported("reading", f"{what}, {len(data) >> 20} MB: MB more at the peak", more))
     return found
 
 
@@ -139,6 +192,7 @@ def main() -> int:
         measured(shape, options.nodes or SHAPES[shape], options.profile)
         return 0
     found = figures([options.shape] if options.shape else list(SHAPES))
+    found += [] if options.shape else reading()
     show(found)
     save("growth", found, "cpu")
     return int(missed(found))
