@@ -24,9 +24,11 @@ that process along. The command line runs in a process of its own, which `scissi
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # but for type checkers; `typing` takes as long to import as all else that a command waits for
 if TYPE_CHECKING:
+    from typing import Any
+
     from .ir.errors import ModelError as ModelError
     from .ir.errors import ScissionError as ScissionError
     from .ir.evidence.evidence import EvidenceError as EvidenceError
