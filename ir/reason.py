@@ -64,6 +64,7 @@ class Cause(StrEnum):
     BRANCHES = "branches"  # that are alike become one
     UNRELATED = "unrelated"  # branches that are alike read values that are no pieces of one
     CONVOLUTION = "convolution"  # a transform becomes one, or it a smaller one
+    FACTORS = "factors"  # a weight is the product of smaller ones
     DO_NOTHING = "do_nothing"  # channels that are dead or constant are left out
 
     # A weight is not annealed.

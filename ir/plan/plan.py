@@ -20,10 +20,10 @@ from .annealing import Annealing, AnnealingError
 from .axis_order import Reordering
 from .codec import MOST, require_few, step_from_dict, step_to_dict, without_predictions
 from .decomposition import Block, Decomposition, Indices, PlanError
+from .factored_weight import FactoredWeight
 from .grain import Grain
 from .merged_branches import MergedBranches
-from .preparation import FixedSizes, Preparation
-from .refused import Refused
+from .preparation import FixedSizes, Preparation, Refused
 from .region_split import RegionSplit
 from .removed_channels import RemovedChannels
 from .rewritten_convolution import RewrittenConvolution
@@ -51,7 +51,7 @@ __all__ = [
 VERSION = 1  # of the format of plans as files
 # In the order in which they are done.
 KINDS: tuple[type[Preparation], ...] = (
-    *(FixedSizes, RewrittenForest, RewrittenConvolution, RemovedChannels, MergedBranches),
+    *(FixedSizes, RewrittenForest, RewrittenConvolution, FactoredWeight, RemovedChannels, MergedBranches),
 )
 PLAN_AGAIN = Remedy("`scission.plan`", "`scission plan -o`")
 RESIDUAL = "/residual/"  # in the names of nodes that annealing adds to a linear, behind its address

@@ -1,5 +1,5 @@
 """What is done to a model before its linears are split, and leaves it the same function: one kind a file, and here
-the one that is about the whole of it.
+the one that is about the whole of it, and what was found and is not done.
 
 plan:  annealing  ->  preparations  ->  reorderings  ->  regions, steps
        (lossy)        sizes, forests, channels, ...      about the model that those before have left
@@ -18,7 +18,7 @@ from ..reason import Reason
 from ..record import Record, shown
 from .decomposition import PlanError
 
-__all__ = ["FixedSizes", "Preparation", "require_sound"]
+__all__ = ["FixedSizes", "Preparation", "Refused"]
 
 MOST = 1e9  # a gain above this was never predicted
 LONGEST = 2**63  # sizes are int64
@@ -43,7 +43,7 @@ class Preparation(ABC):
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        require_sound(self.kind, self.nodes, self.gain, local=self.local)
+        _require_sound(self.kind, self.nodes, self.gain, local=self.local)
 
     @classmethod
     @abstractmethod
@@ -80,7 +80,7 @@ class Preparation(ABC):
         return found
 
 
-def require_sound(what: str, nodes: Sequence[str], gain: float | None, *, local: bool = True) -> None:
+def _require_sound(what: str, nodes: Sequence[str], gain: float | None, *, local: bool = True) -> None:
     """Raise PlanError, which begins with `what`, unless nodes are addresses, and a gain that is there is a speed-up.
 
     local: whether there must be a node.
@@ -91,6 +91,41 @@ def require_sound(what: str, nodes: Sequence[str], gain: float | None, *, local:
     if not isinstance(speed_up, (int, float)) or isinstance(speed_up, bool) or not 0 <= speed_up < MOST:
         of = f" of {nodes[0]}" if nodes else ""
         raise PlanError(f"{what}{of}: gain is {shown(gain)}, which is no speed-up")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """What could have been done to a part of a model before anything is split, and is not.
+
+    kind: of the preparation; nodes: the addresses of the nodes that it would have been about, or those that it would
+    have begun with; gain: what was predicted, at its worst over the rows of the plan, None where nothing was; reason:
+    why it is not done. Raises PlanError when one of them is nonsense.
+    """
+
+    kind: str
+    nodes: tuple[str, ...]
+    gain: float | None = None
+    reason: Reason
+
+    __repr__ = brief
+
+    def __post_init__(self) -> None:
+        _require_sound(f"refused {self.kind}", self.nodes, self.gain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"kind": self.kind, "nodes": list(self.nodes), "gain": self.gain, **self.reason.to_dict()}
+
+    @staticmethod
+    def from_dict(data: Any, where: str) -> Refused:
+        """Inverse of `to_dict`; raises PlanError, which says where, for a field that is missing, unknown or
+        nonsense."""
+        record = Record.of(data, where, PlanError)
+        kind, gain = record.text("kind"), record.number("gain", default=None)
+        reason = Reason.from_dict(record.fields, record.wrong)
+        found = Refused(kind=kind, nodes=record.texts("nodes"), gain=gain, reason=reason)
+        record.done()
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

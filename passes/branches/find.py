@@ -16,7 +16,7 @@ from ...ir.graph.sizes import Setting
 from ...ir.graph.view import View, view
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.merged_branches import MergedBranches
-from ...ir.plan.refused import Refused
+from ...ir.plan.preparation import Refused
 from ...ir.plural import counted
 from ...ir.provenance import ORIGIN
 from ...ir.reason import Cause, Reason

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
+from ...ir.plan.factored_weight import FactoredWeight
 from ...ir.plan.merged_branches import MergedBranches
-from ...ir.plan.preparation import FixedSizes, Preparation
-from ...ir.plan.refused import Refused
+from ...ir.plan.preparation import FixedSizes, Preparation, Refused
 from ...ir.plan.removed_channels import RemovedChannels
 from ...ir.plan.rewritten_convolution import RewrittenConvolution
 from ...ir.plan.rewritten_forest import RewrittenForest
@@ -17,6 +17,7 @@ from ...ir.reason import Cause, Reason
 from ..branches.find import find_branches
 from ..channels.find import find as find_channels
 from ..convolutions.find import find as find_convolutions
+from ..factor.find import find as find_factors
 from ..forests.find import find as find_forests
 from ..rewrite.preparations import prepared
 from ..rewrite.static.fix_sizes import fixed
@@ -31,6 +32,9 @@ FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
     FixedSizes.kind: lambda model, search: _fixed_sizes(model, search.settings),
     RewrittenForest.kind: lambda model, search: find_forests(model, search.settings.target, search.sized),
     RewrittenConvolution.kind: lambda model, search: find_convolutions(
+        model, search.settings.target, search.sized, look=search.look
+    ),
+    FactoredWeight.kind: lambda model, search: find_factors(
         model, search.settings.target, search.sized, look=search.look
     ),
     RemovedChannels.kind: lambda model, search: find_channels(

@@ -27,8 +27,8 @@ from ..lowering.region.lowering import REGIONS
 from ..lowering.target import Target
 from .edit import drop_unread, inherit, register
 from .prepare import planned_view
-from .same_model import require_same_model
-from .verify import verified, verified_recurrents
+from .verification.same_model import require_same_model
+from .verification.verify import verified, verified_recurrents
 
 __all__ = ["rewrite"]
 

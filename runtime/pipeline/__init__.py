@@ -2,7 +2,7 @@
 
 Entry: `optimize.optimize`.
 May import: ir, ir.findings, ir.graph, ir.io, ir.plan, ir.staging, passes.anneal, passes.connectivity, passes.diff,
-  passes.explain, passes.lowering, passes.planning, passes.rewrite, runtime, runtime.calibrate,
-  runtime.calibrate.metric, runtime.compare, runtime.inputs.sizes, runtime.measure, runtime.ort, runtime.render,
-  runtime.tune.
+  passes.explain, passes.lowering, passes.planning, passes.rewrite, passes.rewrite.verification, runtime,
+  runtime.calibrate, runtime.calibrate.metric, runtime.compare, runtime.inputs.sizes, runtime.measure, runtime.ort,
+  runtime.render, runtime.tune.
 """

@@ -15,7 +15,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan, PlanError, require_plan
 from ...passes.rewrite.prepare import planned_view
 from ...passes.rewrite.rewrite import rewrite
-from ...passes.rewrite.same_model import require_same_model
+from ...passes.rewrite.verification.same_model import require_same_model
 from .destination import Destination, Out
 
 __all__ = ["apply"]

@@ -81,6 +81,9 @@ class PlanOptions:
     convolutions: bool = setting(
         True, "write Fourier transforms and convolutions as the smallest convolutions, hard sigmoids as one operator"
     )
+    factors: bool = setting(
+        True, "write weights that are products of smaller ones, as of transforms and Kronecker products, as these"
+    )
     channels: bool = setting(True, "leave out channels, units and heads that are dead or constant")
     branches: bool = setting(True, "merge branches that are alike where that gains, or leave them apart")
     exact: bool = setting(False, "keep channels that only weights below all rounding read")
@@ -122,6 +125,7 @@ class PlanOptions:
         return {
             "forests": self.forests,
             "convolutions": self.convolutions,
+            "factors": self.factors,
             "channels": self.channels,
             "branches": self.branches,
         }
@@ -228,6 +232,7 @@ class PlanKeywords(TypedDict, total=False):
     regions: bool
     forests: bool
     convolutions: bool
+    factors: bool
     channels: bool
     branches: bool
     exact: bool

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .ir.plan.plan import Plan as Plan
     from .ir.plan.plan import Step as Step
     from .ir.plan.preparation import Preparation as Preparation
-    from .ir.plan.refused import Refused as Refused
+    from .ir.plan.preparation import Refused as Refused
     from .ir.plan.region_split import RegionSplit as RegionSplit
     from .ir.plan.wanted import Wanted as Wanted
     from .ir.reason import Cause as Cause
@@ -144,8 +144,7 @@ _MODULES = {
     "ir.plan.grain": ("Grain",),
     "ir.evidence.null": ("NullError",),
     "ir.plan.plan": ("Block", "Decomposition", "Plan", "Step"),
-    "ir.plan.preparation": ("Preparation",),
-    "ir.plan.refused": ("Refused",),
+    "ir.plan.preparation": ("Preparation", "Refused"),
     "ir.plan.region_split": ("RegionSplit",),
     "ir.plan.wanted": ("Wanted",),
     "ir.reason": ("Cause", "Reason"),

@@ -15,11 +15,11 @@ from scission.ir.graph.skipped import Skipped
 from scission.ir.plan.annealing import Annealing, pack_mask
 from scission.ir.plan.axis_order import Reordering
 from scission.ir.plan.decomposition import Block, Decomposition
+from scission.ir.plan.factored_weight import FactoredWeight
 from scission.ir.plan.grain import Grain
 from scission.ir.plan.merged_branches import MergedBranches
 from scission.ir.plan.plan import KINDS
-from scission.ir.plan.preparation import FixedSizes
-from scission.ir.plan.refused import Refused
+from scission.ir.plan.preparation import FixedSizes, Refused
 from scission.ir.plan.region_split import RegionSplit
 from scission.ir.plan.removed_channels import CutAxis, RemovedChannels
 from scission.ir.plan.rewritten_convolution import ConvolutionForm, RewrittenConvolution
@@ -55,6 +55,9 @@ PREPARATIONS = (
         gain=1.5,
         axes=(CutAxis(node="up", slot=0, axis=1, size=6, removed=[1, 3], counts=False),),
         weights=(SHA256,),
+    ),
+    FactoredWeight(
+        nodes=("dft",), reason=WHY, gain=2.0, splits=((16, 25), (4, 1)), scaled=True, sha256=SHA256, macs=24, bound=0.25
     ),
     RewrittenConvolution(nodes=("conv",), reason=WHY, form=ConvolutionForm.BIAS, sha256=SHA256),
     MergedBranches(nodes=("a", "b", "join"), reason=WHY, branches=(("a", "b"),), turned=True, sha256=SHA256),

@@ -29,8 +29,8 @@ from ....passes.planning.analysis import Analysis
 from ....passes.planning.inspect import inspect_model, row_of, scopes_of
 from ....passes.rewrite.preparations import prepared
 from ....passes.rewrite.prepare import planned_view
-from ....passes.rewrite.same_model import require_same_model
 from ....passes.rewrite.static.obstacles import recording_obstacles
+from ....passes.rewrite.verification.same_model import require_same_model
 from ...compare import compare
 from ...fields import chosen, keywords
 from ...ort.trials import Trials

@@ -10,6 +10,7 @@ import oracles
 import pytest
 from compiled_forests import of_perfect_trees, random_trees
 from doubled_relu import DoubledRelu, doubled_relu  # noqa: F401
+from factored import hadamard, product_model
 from typer.testing import CliRunner
 
 import scission
@@ -54,7 +55,17 @@ def forest():
     return of_perfect_trees(random_trees(np.random.default_rng(5), 40, 5, 3, sure=True), 3)
 
 
-MODELS = {"forests": forest, "convolutions": convolution, "channels": idle_channels, "branches": branches}
+def transform():
+    return product_model(hadamard(256), rows=[512])
+
+
+MODELS = {
+    "forests": forest,
+    "convolutions": convolution,
+    "factors": transform,
+    "channels": idle_channels,
+    "branches": branches,
+}
 
 
 def doubled(model):

@@ -4,7 +4,7 @@ import pytest
 from doubled_relu import DoubledRelu, doubled_relu  # noqa: F401
 
 from scission.ir.plan.plan import Plan, PlanError
-from scission.ir.plan.preparation import FixedSizes
+from scission.ir.plan.preparation import FixedSizes, Refused
 from scission.ir.reason import Cause, Reason
 
 WHY = Reason(Cause.SELECTION, "why")
@@ -87,4 +87,25 @@ def test_malformed_sizes_are_refused_with_what_is_wrong(sizes, told):
     data = json.loads(plan_of(sizes_of()).dumps())
     data["preparations"][0]["sizes"] = sizes
     with pytest.raises(PlanError, match=told):
+        Plan.loads(json.dumps(data))
+
+
+APART = Refused(kind="branches", nodes=("a", "b"), gain=0.9, reason=Reason(Cause.NO_GAIN, "0.90x is predicted"))
+
+
+def refusing(*refused):
+    return Plan(model="m", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=(), refused=refused)
+
+
+def test_plans_carry_what_is_refused_and_do_the_same():
+    plan = refusing(APART)
+    assert Plan.loads(plan.dumps()) == plan and Plan.loads(plan.dumps()).refused[0].reason.text == APART.reason.text
+    assert plan.sha256 == refusing().sha256 and not plan.changes
+
+
+@pytest.mark.parametrize("changed", [{"nodes": []}, {"gain": -1.0}, {"gain": float("inf")}, {"cause": "none"}])
+def test_nonsense_of_what_is_refused_is_told_where_it_is(changed):
+    data = json.loads(refusing(APART).dumps())
+    data["refused"][0] |= changed
+    with pytest.raises(PlanError, match="refused"):
         Plan.loads(json.dumps(data))

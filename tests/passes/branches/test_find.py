@@ -19,7 +19,7 @@ from scission.ir.graph.sizes import input_dims, settings_at
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.ir.plan.merged_branches import MergedBranches
-from scission.ir.plan.refused import Refused
+from scission.ir.plan.preparation import Refused
 from scission.ir.reason import Cause
 from scission.models.networks.atoms import atoms
 from scission.models.planted.branches import ENDS, SOURCES, Repeated, repeated

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ...ir.graph.linear import Linear, scopes
-from ...ir.graph.recurrent import Recurrent
-from ...ir.graph.survey import Survey
-from ...ir.graph.view import view
-from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.plan.plan import Plan, PlanError
+from ....ir.graph.linear import Linear, scopes
+from ....ir.graph.recurrent import Recurrent
+from ....ir.graph.survey import Survey
+from ....ir.graph.view import view
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.plan.plan import Plan, PlanError
 
 __all__ = ["require_same_model"]
 

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.graph.linear import Linear
-from ...ir.graph.recurrent import Recurrent
-from ...ir.graph.survey import Survey
-from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.plan.plan import PlanError, Step
-from ..connectivity.edges import edges
-from ..decompose.fingerprint import fingerprint
-from ..decompose.recurrent import edges_of_both, hidden_block, recurrent_hash
-from ..lowering.linear.lowerings import ON_ANY, lowering_of
-from ..lowering.protocol import why_not_plain
-from ..lowering.target import Target
+from ....ir.graph.linear import Linear
+from ....ir.graph.recurrent import Recurrent
+from ....ir.graph.survey import Survey
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.plan.plan import PlanError, Step
+from ...connectivity.edges import edges
+from ...decompose.fingerprint import fingerprint
+from ...decompose.recurrent import edges_of_both, hidden_block, recurrent_hash
+from ...lowering.linear.lowerings import ON_ANY, lowering_of
+from ...lowering.protocol import why_not_plain
+from ...lowering.target import Target
 
 __all__ = ["verified", "verified_recurrents"]
 

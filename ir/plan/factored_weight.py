@@ -1,0 +1,88 @@
+"""Weights that are written as the product of block-diagonal ones that they are, with permutations between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from ..plural import counted
+from ..reason import Reason
+from ..record import Record, shown
+from .decomposition import LARGEST, PlanError
+from .preparation import Preparation
+
+__all__ = ["FactoredWeight"]
+
+SHA256 = re.compile("[0-9a-f]{64}")
+MOST_STAGES = 32  # each at least halves what is left of the inputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactoredWeight(Preparation):
+    """A linear whose weight becomes a product of stages, which follow from the weight and from how it is split.
+
+    splits: (stride of the inputs of one slice, step between outputs of one class), one for each stage but the last;
+    scaled: whether inputs are scaled first, such as by the window of a transform; sha256: of the stored weight; macs:
+    multiply-adds of the stages, for one row; bound: of their rounding error over that of the dense product.
+    Raises PlanError when one of them is nonsense.
+    """
+
+    kind: ClassVar[str] = "factors"
+    became: ClassVar[str] = "written as the product of smaller ones that its weight is"
+    splits: tuple[tuple[int, int], ...]
+    scaled: bool
+    sha256: str
+    macs: int
+    bound: float
+
+    def __post_init__(self) -> None:
+        Preparation.__post_init__(self)
+        where = f"{self.kind} of {self.nodes[0]}"
+        if not 1 <= len(self.splits) < MOST_STAGES or not all(map(_is_split, self.splits)):
+            raise PlanError(f"{where}: splits are {shown(self.splits)}, which are no pairs of a stride and a step")
+        if not isinstance(self.scaled, bool):
+            raise PlanError(f"{where}: scaled is {shown(self.scaled)}, which is neither true nor false")
+        if not isinstance(self.sha256, str) or not SHA256.fullmatch(self.sha256):
+            raise PlanError(f"{where}: sha256 is {shown(self.sha256)}, which is no SHA-256")
+        if type(self.macs) is not int or self.macs < 1:
+            raise PlanError(f"{where}: macs is {shown(self.macs)}, which is no number of multiply-adds")
+        if isinstance(self.bound, bool) or not isinstance(self.bound, float | int) or not 0 <= self.bound <= 1:
+            raise PlanError(f"{where}: bound is {shown(self.bound)}, which is no share of an error")
+
+    @classmethod
+    def total(cls, found: Sequence[Self]) -> str:
+        """For people: '2 weights written as products of smaller ones'."""
+        return f"{counted(len(found), 'weight')} written as products of smaller ones"
+
+    def contents(self) -> dict[str, Any]:
+        """The fields of the kind, for JSON."""
+        return {
+            "splits": [list(one) for one in self.splits],
+            "scaled": self.scaled,
+            "sha256": self.sha256,
+            "macs": self.macs,
+            "bound": self.bound,
+        }
+
+    @classmethod
+    def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing or nonsense."""
+        splits = record.items("splits")
+        if not all(isinstance(one, list) for one in splits):
+            raise record.wrong(f"'splits' is {shown(splits)}, which is no list of pairs")
+        return cls(
+            splits=tuple(tuple(one) for one in splits),
+            scaled=record.flag("scaled"),
+            sha256=record.text("sha256"),
+            macs=record.whole("macs"),
+            bound=record.number("bound"),
+            nodes=nodes,
+            gain=gain,
+            reason=reason,
+        )
+
+
+def _is_split(one: Any) -> bool:
+    return isinstance(one, tuple) and len(one) == 2 and all(type(each) is int and 1 <= each <= LARGEST for each in one)

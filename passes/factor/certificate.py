@@ -1,0 +1,47 @@
+"""Whether factors may stand for a weight: their product is it, and rounding is no worse than that of the dense product.
+
+For inputs of magnitude one or less, the error of output n is at most
+
+    dense       K · u · Σ |W[k, n]|
+    factored    depth · u · Σ over all paths of absolute products  +  Σ |W[k, n] - product[k, n]|
+
+to first order in the unit of rounding u (Higham, Accuracy and Stability of Numerical Algorithms, 3.5). What is summed
+for nothing, as zeros are, counts in neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .classes import UNIT
+from .stages import Array, Factors
+
+__all__ = ["Certificate", "certify"]
+
+RESIDUAL = 8 * UNIT  # of the largest entry of a weight: how far a product may be from it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """residual: the largest difference of an entry and of the product's, over the largest entry; bound: of the error of
+    the factored product over that of the dense one."""
+
+    residual: float
+    bound: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the product is the weight, and rounds no worse."""
+        return self.residual <= RESIDUAL and self.bound <= 1
+
+
+def certify(weight: npt.NDArray[np.floating], factors: Factors) -> Certificate:
+    """How near the factors (K, N), once they are rounded to float32, come to a weight."""
+    whole: Array = weight.astype(np.float64)
+    away = abs(whole - factors.product())
+    dense = whole.shape[0] * UNIT * abs(whole).sum(axis=0)
+    staged = (factors.depth + len(factors.stages)) * UNIT * factors.magnitude() + away.sum(axis=0)
+    return Certificate(residual=float(away.max() / abs(whole).max()), bound=float(staged.max() / dense.max()))

@@ -1,0 +1,147 @@
+"""Which weights of a model are products of smaller ones, and pay when they are written so: model -> what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...ir.errors import ModelError
+from ...ir.graph.activations import Activations
+from ...ir.graph.constants import Constants
+from ...ir.graph.linear import Linear
+from ...ir.graph.sizes import Setting
+from ...ir.graph.view import View, view
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.factored_weight import FactoredWeight
+from ...ir.plural import counted
+from ...ir.provenance import is_block
+from ...ir.reason import Cause, Reason
+from ..decompose.fingerprint import fingerprint
+from ..lowering.linear.protocol import why_not_dense
+from ..lowering.prices import FLOAT_BYTES, MARGIN
+from ..lowering.seconds import dense_seconds
+from ..lowering.target import Target
+from .certificate import Certificate, certify
+from .cost import factors_seconds
+from .factorise import Recipe, factorise
+from .known_orders import splits
+from .stages import Factors
+
+__all__ = ["find", "fits"]
+
+SMALLEST = 48  # features of either side; smaller products are as fast as what stands around them
+LARGEST_ENTRIES = 1 << 26  # of a weight, of which copies in float64 are made
+SAMPLED_ROWS = 32  # of a weight, which tell that it is mostly zeros
+DENSE_SHARE = 0.5  # of the entries that are not zero; what the zeros of others say is worth more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What one weight is a product of."""
+
+    recipe: Recipe
+    factors: Factors
+    certificate: Certificate
+    sha256: str
+
+
+def find(
+    model: ir.Model,
+    target: Target,
+    sized: Callable[[], tuple[Setting, ...]],
+    *,
+    look: Callable[[ir.Model], View] = view,
+) -> tuple[FactoredWeight, ...]:
+    """The linears whose weights are predicted to gain as products of stages; reads the model, changes nothing.
+
+    sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any.
+    """
+    if target.provider != "cpu":
+        return ()
+    seen = look(model)
+    activations = Activations(seen.model, sized)
+    known: dict[tuple[ir.Value, bool, tuple[int, ...]], _Found | None] = {}
+    steps = []
+    for linear in seen.found.linears:
+        if not fits(linear) or not _pays_to_look(linear):
+            continue
+        rows = tuple(map(math.prod, activations.of(linear)))
+        key = (linear.weight, linear.transposed, rows)
+        if key not in known:
+            known[key] = _found(linear, seen.found.constants, rows, target)
+        if (found := known[key]) is not None:
+            gain = _gain(found.factors, linear, rows, target)
+            if gain > MARGIN:
+                steps.append(_step(linear, found, gain))
+    return tuple(steps)
+
+
+def fits(linear: Linear) -> bool:
+    """Whether a linear is one that stages can stand in for: one matrix of float32, that nothing made and nobody
+    picks from."""
+    if linear.dtype != ir.DataType.FLOAT or linear.slices or linear.picked is not None or linear.fused:
+        return False
+    if linear.is_dequantised or linear.in_function or is_block(linear.node.metadata_props):
+        return False
+    return linear.layout.kind != "conv" and why_not_dense(linear, None) is None
+
+
+def _pays_to_look(linear: Linear) -> bool:
+    return min(linear.shape) >= SMALLEST and math.prod(linear.shape) <= LARGEST_ENTRIES
+
+
+def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: Target) -> _Found | None:
+    """What the weight of a linear is a product of; None where it is none, or cannot be read."""
+    try:
+        stored = linear.stored(constants)
+    except (ModelError, MemoryError):
+        return None  # said where its step is made
+    weight = linear.as_matrix(stored)
+    if not _is_dense(weight[:: max(1, weight.shape[0] // SAMPLED_ROWS)]) or not splits(weight):
+        return None
+    if not _is_dense(weight) or not np.isfinite(weight).all():
+        return None
+    made = factorise(weight, lambda factors: 1 / _gain(factors, linear, rows, target))
+    if made is None:
+        return None
+    recipe, factors = made
+    if factors.macs >= weight.size or not (certificate := certify(weight, factors)).holds:
+        return None
+    return _Found(recipe, factors, certificate, fingerprint(stored))
+
+
+def _is_dense(weight: npt.NDArray[np.floating]) -> bool:
+    return bool(np.count_nonzero(weight) >= DENSE_SHARE * weight.size)
+
+
+def _gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> float:
+    """Predicted dense time over that of the stages, at its worst."""
+    return min(
+        dense_seconds(linear.shape, count, FLOAT_BYTES, prices) / factors_seconds(factors, linear.layout, count, prices)
+        for count in rows
+        for prices in target.prices
+    )
+
+
+def _step(linear: Linear, found: _Found, gain: float) -> FactoredWeight:
+    factors = found.factors
+    stages, less = len(factors.stages), math.prod(linear.shape) / factors.macs
+    said = (
+        f"{linear.address}: its weight is the product of {counted(stages, 'block-diagonal factor')}, "
+        f"{less:.1f} times fewer multiply-adds, whose error is at most {found.certificate.bound:.2f} of the dense "
+        f"product's: {gain:.1f}x is predicted"
+    )
+    return FactoredWeight(
+        nodes=(linear.address,),
+        splits=tuple((one.stride, one.step) for one in found.recipe.splits),
+        scaled=found.recipe.scaled,
+        sha256=found.sha256,
+        macs=factors.macs,
+        bound=round(found.certificate.bound, 6),
+        gain=round(gain, 3),
+        reason=Reason(Cause.FACTORS, said),
+    )

@@ -1,0 +1,76 @@
+"""Weights written as the products of stages that they are: one operator goes, a stack of products a stage comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ...ir.errors import ModelError
+from ...ir.graph.constants import Constants
+from ...ir.graph.linear import Linear
+from ...ir.graph.shapes import correct_shapes
+from ...ir.graph.view import view
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.factored_weight import FactoredWeight
+from ...ir.plan.plan import PlanError
+from ..decompose.fingerprint import fingerprint
+from ..factor.certificate import certify
+from ..factor.emit import emit
+from ..factor.factorise import Recipe, follow
+from ..factor.find import fits
+from ..factor.known_orders import Split
+from ..factor.stages import Factors
+from ..lowering.nodes.emitter import Emitter, Names
+from ..lowering.nodes.sharing import Sharing
+from .edit import drop_unread, inherit, register
+
+__all__ = ["write_factors"]
+
+
+def write_factors(model: ir.Model, wanted: Sequence[FactoredWeight]) -> ir.Model:
+    """A copy of the model in which these weights are written as products; raises PlanError where one is another, or is
+    no such product."""
+    seen = view(model)
+    linears = {linear.address: linear for linear in seen.found.linears}
+    names, sharing = Names(seen.model), Sharing()
+    now: dict[ir.Value, ir.Value] = {}
+    for step in wanted:
+        linear = linears.pop(step.nodes[0], None)
+        if linear is None or len(step.nodes) > 1 or not fits(linear):
+            raise PlanError(f"{step.nodes[0]}: it is not what the plan says; make a new plan for this model")
+        factors = _factors(step, linear, seen.found.constants)
+        emitter = Emitter(_current(linear, now), names)
+        result = emit(emitter, seen.found.constants, factors)
+        graph, output = linear.node.graph, linear.node.outputs[0]
+        assert graph is not None
+        register(seen.model, linear, graph, emitter.constants, names, sharing)
+        inherit(result, output)
+        held = [value for value in linear.node.inputs if value is not None and value in seen.found.constants]
+        ir.convenience.replace_nodes_and_values(graph, linear.node, [linear.node], emitter.nodes, [output], [result])
+        for value in held:
+            drop_unread(seen.model, value)
+        now[output] = result
+    correct_shapes(seen.model)
+    return seen.model
+
+
+def _factors(step: FactoredWeight, linear: Linear, constants: Constants) -> Factors:
+    """Those of a weight, made anew; raises PlanError where it is another weight, or their product another one."""
+    try:
+        stored = linear.stored(constants)
+    except ModelError as error:
+        raise PlanError(f"{linear.address}: its weight cannot be read: {error}") from None
+    if fingerprint(stored) != step.sha256:
+        raise PlanError(f"{linear.address}: the weight is not the one the plan was made for; make a new plan")
+    weight = linear.as_matrix(stored)
+    recipe = Recipe(splits=tuple(Split(stride=stride, step=gap) for stride, gap in step.splits), scaled=step.scaled)
+    factors = follow(weight, recipe)
+    if factors is None or not certify(weight, factors).holds:
+        raise PlanError(f"{linear.address}: its weight is no product of these stages; make a new plan")
+    return factors
+
+
+def _current(linear: Linear, now: Mapping[ir.Value, ir.Value]) -> Linear:
+    """The same where what it reads was replaced by now."""
+    addend = linear.addend and now.get(linear.addend, linear.addend)
+    return replace(linear, activation=now.get(linear.activation, linear.activation), addend=addend)

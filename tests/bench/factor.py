@@ -1,0 +1,145 @@
+"""Dense weights that are products of smaller ones: `python tests/bench/factor.py [--only ROW ...] [--save]`.
+
+Fourier transforms of 400 to 2048 places for 3,000 frames, with windows and without, Hadamard, Kronecker, cosine and
+wavelet matrices, circulant ones and a resampler, each planned, proved and timed beside the original: medians of
+interleaved runs on one thread; with the multiply-adds that are left, and the error against float64 over that of the
+original.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from figures import Figure, at_least, at_most, bench, reported
+from onnx import TensorProto, helper, numpy_helper
+
+import scission
+from scission.ir.plan.factored_weight import FactoredWeight
+
+Array = npt.NDArray[np.float32]
+FRAMES = 3000
+FOURIER = {400: 2.2, 512: 2.2, 1024: 3.5, 2048: 7.0}  # places, and how many times as fast is wanted
+SAMPLE = 256  # rows of which the error is taken
+ERROR = 1.5  # times that of the dense product
+
+
+def transforms() -> Iterator[Figure]:
+    """Real and imaginary parts of all frequencies of a real signal."""
+    for places, wanted in FOURIER.items():
+        yield from figures(f"DFT {places}", fourier(places), FRAMES, wanted)
+    window = np.hanning(402)[1:-1]
+    yield from figures("DFT 400 with a window", fourier(400) * window[:, None].astype(np.float32), FRAMES, 2.2)
+
+
+def signs() -> Iterator[Figure]:
+    """Hadamard matrices."""
+    for size, wanted in ((1024, 14.0), (4096, 37.0)):
+        weight = kronecker([np.array([[1, 1], [1, -1]])] * (size.bit_length() - 1))
+        yield from figures(f"Hadamard {size}", weight, FRAMES, wanted)
+
+
+def kroneckers() -> Iterator[Figure]:
+    """Three random factors: what is wanted is six tenths of what the multiply-adds say."""
+    rng = np.random.default_rng(0)
+    weight = kronecker([rng.standard_normal((16, 16)) for _ in range(3)])
+    yield from figures("Kronecker of three 16 x 16", weight, FRAMES, 0.6 * 4096 / 48)
+
+
+def others() -> Iterator[Figure]:
+    """What else is asked for; where nothing is done it is said what the plan says."""
+    turns = np.outer(2 * np.arange(1024) + 1, np.arange(1024))
+    yield from figures("DCT-II 1024", np.cos(np.pi / 2048 * turns).astype(np.float32), FRAMES, 1.5)
+    root = math.sqrt(3)
+    daubechies = np.array([1 + root, 3 + root, 3 - root, 1 - root]) / (4 * math.sqrt(2))
+    yield from figures("Haar wavelet 1024", wavelet(np.array([1.0, 1.0]) / math.sqrt(2), 1024), FRAMES, 1.5)
+    yield from figures("Daubechies-4 wavelet 1024", wavelet(daubechies, 1024), FRAMES, 1.5)
+    column = np.random.default_rng(0).standard_normal(2048).astype(np.float32)
+    circulant = column[(np.arange(2048)[:, None] - np.arange(2048)) % 2048]
+    yield from figures("circulant 2048", circulant, FRAMES, 1.5)
+    yield from figures("resampler 44.1 to 16 kHz", resampler(1764, 640), FRAMES, 1.5)
+
+
+def fourier(places: int) -> Array:
+    """(places, 2 · frequencies), real parts first."""
+    bins = places // 2 + 1
+    angles = 2 * np.pi / places * (np.outer(np.arange(places), np.arange(bins)) % places)
+    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1).astype(np.float32)
+
+
+def kronecker(factors: Sequence[npt.NDArray[np.generic]]) -> Array:
+    """The Kronecker product of some matrices."""
+    whole: npt.NDArray[np.generic] = np.ones((1, 1))
+    for factor in factors:
+        whole = np.kron(whole, factor)
+    return whole.astype(np.float32)
+
+
+def wavelet(low: npt.NDArray[np.float64], size: int) -> Array:
+    """The periodic wavelet transform of all levels, as a matrix (size, size)."""
+    high = low[::-1] * (-1.0) ** np.arange(low.size)
+    whole, length = np.eye(size), size
+    while length >= low.size:
+        step = np.zeros((length, length))
+        for row in range(length // 2):
+            for tap in range(low.size):
+                step[row, (2 * row + tap) % length] += low[tap]
+                step[length // 2 + row, (2 * row + tap) % length] += high[tap]
+        whole[:length] = step @ whole[:length]
+        length //= 2
+    return whole.T.astype(np.float32)
+
+
+def resampler(places: int, outputs: int) -> Array:
+    """(places, outputs): a windowed sinc of 32 zero crossings, at another rate."""
+    ratio = places / outputs
+    distance = np.arange(places)[:, None] - np.arange(outputs) * ratio
+    kernel = np.sinc(distance / ratio) / ratio * np.cos(np.pi * np.clip(distance / (32 * ratio), -0.5, 0.5)) ** 2
+    return np.where(abs(distance) < 16 * ratio, kernel, 0).astype(np.float32)
+
+
+def figures(name: str, weight: Array, rows: int, wanted: float) -> Iterator[Figure]:
+    """What becomes of one product of so many rows."""
+    K, N = weight.shape
+    ends = [helper.make_tensor_value_info(key, TensorProto.FLOAT, ["n", size]) for key, size in (("x", K), ("y", N))]
+    node = helper.make_node("MatMul", ["x", "W"], ["y"], "product")
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], [numpy_helper.from_array(weight, "W")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    found = scission.optimize(model, batch=[rows], trials=scission.Trials(threads=1, provider="cpu", seconds=2.0))
+    factors = [one for one in found.plan.preparations if isinstance(one, FactoredWeight)]
+    if not factors:
+        print(f"{name}: no factors: {found.plan.steps[0].reason}")
+    for one in factors:
+        print(f"{name}: {one.reason}")
+        yield reported(name, "multiply-adds, dense over factored", K * N / one.macs)
+    yield at_least(name, "equal (1 = yes)", float(found.verdict is None or found.verdict.equal), 1)
+    yield at_least(name, f"speed-up, {rows} rows", found.benches[0].speedup if found.benches else 1.0, wanted)
+    if found.outcome == "split":
+        ratio = error_ratio(model, found.model, weight)
+        yield at_most(name, "error against float64, over the original's", ratio, ERROR)
+
+
+def error_ratio(before: onnx.ModelProto, after: onnx.ModelProto, weight: Array) -> float:
+    """The largest error of one model over that of the other."""
+    x = np.random.default_rng(1).standard_normal((SAMPLE, weight.shape[0])).astype(np.float32)
+    exact = x.astype(np.float64) @ weight.astype(np.float64)
+    errors = [abs(run(model, x) - exact).max() for model in (after, before)]
+    return float(errors[0] / errors[1])
+
+
+def run(model: onnx.ModelProto, x: Array) -> Array:
+    """What a model makes of its input."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found: Array = session.run(None, {"x": x})[0]
+    return found
+
+
+ROWS = {"transforms": transforms, "signs": signs, "kroneckers": kroneckers, "others": others}
+
+if __name__ == "__main__":
+    sys.exit(bench("factor", __doc__, ROWS))

@@ -1,0 +1,49 @@
+"""Weights as products in a plan: carried by JSON, counted, and refused where they are nonsense."""
+
+import json
+
+import pytest
+
+from scission.ir.plan.factored_weight import FactoredWeight
+from scission.ir.plan.plan import Plan, PlanError
+from scission.ir.reason import Cause, Reason
+
+WHY = Reason(Cause.FACTORS, "why")
+
+
+def one(**changed):
+    fields = {"splits": ((16, 25),), "scaled": True, "sha256": "0" * 64, "macs": 24000, "bound": 0.2}
+    return FactoredWeight(nodes=("up",), reason=WHY, **{**fields, **changed})
+
+
+def plan_of(*found):
+    return Plan(model="m", provider="cpu", batch=(1,), parameters=0, steps=(), skipped=(), preparations=found)
+
+
+def test_plans_carry_factors_and_say_what_is_done():
+    plan = plan_of(one(gain=3.0), one(splits=((64, 1), (8, 1)), scaled=False))
+    assert Plan.loads(plan.dumps()) == plan
+    assert plan.done == "2 weights written as products of smaller ones"
+    assert plan.sha256 != plan_of(one()).sha256
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"splits": []}, "no pairs of a stride and a step"),
+        ({"splits": [[1, 2, 3]]}, "no pairs of a stride and a step"),
+        ({"splits": [[0, 2]]}, "no pairs of a stride and a step"),
+        ({"splits": [[2, 1]] * 40}, "no pairs of a stride and a step"),
+        ({"splits": [3]}, "no list of pairs"),
+        ({"scaled": 1}, "scaled"),
+        ({"sha256": "ab"}, "SHA-256"),
+        ({"macs": 0}, "no number of multiply-adds"),
+        ({"bound": 2}, "no share of an error"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_malformed_factors_are_refused_with_what_is_wrong(changed, told):
+    data = json.loads(plan_of(one()).dumps())
+    data["preparations"][0] |= changed
+    with pytest.raises(PlanError, match=told):
+        Plan.loads(json.dumps(data))

@@ -1,0 +1,172 @@
+"""Matrices that are products of block-diagonal ones, models that multiply with them, and all that can be written so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import numpy as np
+import onnx
+from random_convolutions import Grown
+
+from scission.ir.graph.view import view
+from scission.ir.io.load import load
+from scission.ir.onnx_ir import onnx_ir as ir
+from scission.ir.plan.factored_weight import FactoredWeight
+from scission.ir.reason import Cause, Reason
+from scission.passes.decompose.fingerprint import fingerprint
+from scission.passes.factor.certificate import certify
+from scission.passes.factor.factorise import factorise
+from scission.passes.factor.find import fits
+from scission.passes.rewrite.write_factors import write_factors
+
+
+def fourier(length: int, *, places: int | None = None, window=None, halves: bool = True, bins: int | None = None):
+    """(places, 2 · bins): cosines and negative sines of frequencies, one behind the other or in turns."""
+    places, bins = places or length, bins or length // 2 + 1
+    angles = 2 * np.pi / length * (np.arange(places)[:, None] * np.arange(bins) % length)
+    parts = [np.cos(angles), -np.sin(angles)]
+    whole = np.concatenate(parts, 1) if halves else np.stack(parts, 2).reshape(places, -1)
+    return (whole if window is None else whole * np.asarray(window)[:, None]).astype(np.float32)
+
+
+def cosine(length: int):
+    """(length, length): the DCT-II."""
+    turns = np.outer(2 * np.arange(length) + 1, np.arange(length))
+    return np.cos(np.pi / (2 * length) * turns).astype(np.float32)
+
+
+def hadamard(length: int):
+    """(length, length), a power of two, of ones with signs."""
+    return kronecker(*[np.array([[1, 1], [1, -1]])] * (length.bit_length() - 1))
+
+
+def kronecker(*factors):
+    """Their Kronecker product."""
+    whole = np.ones((1, 1))
+    for factor in factors:
+        whole = np.kron(whole, factor)
+    return whole.astype(np.float32)
+
+
+def planted(rng: np.random.Generator, radix: int, places: int, groups: int, outputs: int, *, strided: bool = True):
+    """(radix · places, groups · outputs): a random product of two stages, entry by entry.
+
+    Input a · places + b to output c + d · groups, or c · outputs + d, is first[b][a, c] · second[c][b, d].
+    """
+    first, second = rng.standard_normal((places, radix, groups)), rng.standard_normal((groups, places, outputs))
+    whole = np.einsum("bac,cbd->abdc" if strided else "bac,cbd->abcd", first, second)
+    return whole.reshape(radix * places, -1).astype(np.float32)
+
+
+def product_model(weight, *, rows: list[int | str] | None = None) -> onnx.ModelProto:
+    """One MatMul of (n, K) with a weight (K, N)."""
+    made = Grown(0)
+    made.opset = 17
+    made.inputs["x"] = [*(rows or ["n"]), weight.shape[0]]
+    made.feeds["x"] = np.zeros(1, np.float32)
+    return made.model(made.op("MatMul", "x", made.constant(np.asarray(weight))))
+
+
+def steps_of(model: onnx.ModelProto) -> Iterator[FactoredWeight]:
+    """Everything that can be done, whether it is predicted to gain or not."""
+    seen = view(load(model).graph)
+    for linear in seen.found.linears:
+        if not fits(linear):
+            continue
+        stored = linear.stored(seen.found.constants)
+        found = factorise(linear.as_matrix(stored), lambda factors: factors.macs)
+        if found is not None and certify(linear.as_matrix(stored), found[1]).holds:
+            path, factors = found
+            yield FactoredWeight(
+                nodes=(linear.address,),
+                splits=tuple((one.stride, one.step) for one in path.splits),
+                scaled=path.scaled,
+                sha256=fingerprint(stored),
+                macs=factors.macs,
+                bound=0.5,
+                reason=Reason(Cause.FACTORS, "asked for"),
+            )
+
+
+def written(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
+    """A copy in which all of it is done, and how much that is."""
+    steps = tuple(steps_of(model))
+    return ir.to_proto(write_factors(load(model).graph, steps)), len(steps)
+
+
+def random_weight(rng: Random, values: np.random.Generator):
+    """A small weight that is a product, with a window, fewer columns, or a row of zeros now and then."""
+    kind = rng.choice(["fourier", "cosine", "hadamard", "kronecker", "planted", "plain"])
+    length = rng.choice([16, 24, 32, 36])
+    match kind:
+        case "fourier":
+            window = np.hanning(length) if rng.random() < 0.4 else None
+            weight = fourier(length, window=window, halves=rng.random() < 0.7)
+        case "cosine":
+            weight = cosine(rng.choice([32, 36]))
+        case "hadamard":
+            weight = hadamard(rng.choice([16, 32]))
+        case "kronecker":
+            weight = kronecker(*(values.standard_normal((rng.choice([3, 4, 5]), rng.choice([2, 4, 5]))) for _ in "abc"))
+        case "planted":
+            sizes = rng.choice([4, 5, 6]), rng.choice([4, 5, 7]), rng.choice([2, 3, 4]), rng.choice([4, 6])
+            weight = planted(values, *sizes, strided=rng.random() < 0.5)
+        case _:
+            weight = values.standard_normal((length, length)).astype(np.float32)
+    if rng.random() < 0.2:
+        weight = weight[:, : -rng.choice([1, 2, 3])]
+    if rng.random() < 0.15:
+        weight[rng.randrange(len(weight))] = 0
+    return weight
+
+
+def random_products(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """A product with such a weight, spelt in every way there is, and what is around it."""
+    made, rng = Grown(seed), Random(seed + 1)
+    made.opset = rng.choice([7, 9, 11, 13, 17, 21])
+    weight = random_weight(rng, made.values)
+    op = rng.choice(["MatMul", "MatMul", "Gemm", "left"])
+    rank = rng.choice([0, 1, 1, 2]) if op == "MatMul" else 1
+    lead = [rng.choice([1, 1, 3, 7]) for _ in range(rank)]
+    if rank and rng.random() < 0.1:
+        lead[0] = 0
+    K = weight.shape[0]
+    extents = [K, *lead] if op == "left" else [*lead, K]
+    named = [f"d{at}" if rng.random() < 0.5 and extent != K else extent for at, extent in enumerate(extents)]
+    made.inputs["x"], made.feeds["x"] = named, made.normal(*extents)
+    value = _product(made, rng, op, "x", weight)
+    if rng.random() < 0.3:
+        made.outputs.append(value)
+    for _ in range(rng.choice([0, 1, 1, 2])):
+        value = made.op(rng.choice(["Relu", "Neg", "Transpose", "Tanh"]), value)
+    return made.model(value), made.feeds
+
+
+def _product(made: Grown, rng: Random, op: str, value: str, weight) -> str:
+    N = weight.shape[1]
+    if op == "MatMul":
+        value = made.op("MatMul", value, made.constant(weight))
+        return made.op("Add", value, made.constant(made.normal(N))) if rng.random() < 0.4 else value
+    if op == "left":
+        return made.op("MatMul", made.constant(np.ascontiguousarray(weight.T)), value)
+    turned = rng.random() < 0.5
+    operands = [value, made.constant(np.ascontiguousarray(weight.T) if turned else weight)]
+    if rng.random() < 0.6 or made.opset < 11:
+        operands.append(made.constant(made.normal(*rng.choice([(N,), (1, N), (1,)]))))
+    return made.op("Gemm", *operands, transB=int(turned), alpha=rng.choice([1.0, 0.5]), beta=rng.choice([1.0, 2.0]))
+
+
+def alike_columns(slices) -> list[set[int]]:
+    """Columns of slices (slices, rows, columns) that are in one line in every slice, by comparing all of them."""
+    columns = slices.shape[2]
+    found: list[set[int]] = []
+    for column in range(columns):
+        for one in found:
+            pair = slices[:, :, [min(one), column]].astype(np.float64)
+            if (np.linalg.svd(pair, compute_uv=False)[:, 1] < 1e-6 * abs(pair).max()).all():
+                one.add(column)
+                break
+        else:
+            found.append({column})
+    return found
