@@ -64,6 +64,7 @@ QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})  # in one scale, 
 ROUNDING = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})  # make integers of numbers
 INTEGER_PRODUCTS = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul"})  # in products of integers
 INTEGER_CONVOLUTIONS = frozenset({"ConvInteger", "QLinearConv"})
+BOUNDED = frozenset({"Add", "Sub", "Mul", "Neg", "Relu", "Tanh", "Sigmoid", "Max", "Min"})  # by operands' bounds alone
 ADDING = frozenset({"Add", "Sum", "Identity"})
 
 # Of moving elements

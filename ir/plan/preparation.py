@@ -45,6 +45,11 @@ class Preparation(ABC):
     def __post_init__(self) -> None:
         _require_sound(self.kind, self.nodes, self.gain, local=self.local)
 
+    @property
+    def left_with(self) -> str:
+        """What those are called that are left away together where a model is wrong or slower with them: the kind."""
+        return self.kind
+
     @classmethod
     @abstractmethod
     def total(cls, found: Sequence[Self]) -> str:

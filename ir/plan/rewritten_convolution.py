@@ -35,7 +35,7 @@ TOLD = {
     ConvolutionForm.FOURIER: ("Fourier transform", "written as a convolution"),
     ConvolutionForm.WINDOW: ("convolution", "over a smaller window"),
     ConvolutionForm.BIAS: ("convolution", "with what followed inside"),
-    ConvolutionForm.PRODUCT: ("product of channels", "written as a convolution"),
+    ConvolutionForm.PRODUCT: ("channel product", "written as a convolution"),
     ConvolutionForm.ACTIVATION: ("hard sigmoid", "in one operator"),
 }
 
@@ -56,6 +56,11 @@ class RewrittenConvolution(Preparation):
             raise PlanError(f"convolution of {self.nodes[0]}: form is {shown(self.form)}, none of {forms}")
         if not isinstance(self.sha256, str) or not SHA256.fullmatch(self.sha256):
             raise PlanError(f"convolution of {self.nodes[0]}: sha256 is {shown(self.sha256)}, which is no SHA-256")
+
+    @property
+    def left_with(self) -> str:
+        """The kind; products apart, whose sums are rounded in another order, which no other form does."""
+        return f"{self.kind}: {self.form}" if self.form is ConvolutionForm.PRODUCT else self.kind
 
     @classmethod
     def total(cls, found: Sequence[Self]) -> str:

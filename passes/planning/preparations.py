@@ -66,11 +66,11 @@ def prepare(model: ir.Model, search: Search) -> tuple[ir.Model, tuple[Preparatio
     done: tuple[Preparation, ...] = ()
     refused: tuple[Refused, ...] = ()
     for kind, find in (*FINDERS.items(), *LAST.items()):
-        if kind in search.settings.unprepared:
+        if kind in (unprepared := search.settings.unprepared):
             continue
         with phase(kind):
             found = tuple(find(model, search))
-        taken = tuple(one for one in found if isinstance(one, Preparation))
+        taken = tuple(one for one in found if isinstance(one, Preparation) and one.left_with not in unprepared)
         refused += tuple(one for one in found if isinstance(one, Refused))
         model, done = prepared(model, taken), done + taken
     return model, done, refused

@@ -43,7 +43,7 @@ class PlanSettings:
     regions: bool = True  # whether linears are split together, and shared axes reordered, where that gains more
     grain: Grain = field(default_factory=Grain)  # how coarse blocks are to be; goes before what `force` says of that
     exact: bool = False  # whether channels are left out only where what they do is exactly nothing
-    unprepared: frozenset[str] = frozenset()  # kinds of preparations that are not looked for
+    unprepared: frozenset[str] = frozenset()  # kinds of preparations, or of what is left away together, see `left_with`
     wanted: Wanted = field(default_factory=Wanted)  # lowerings to take whatever they cost
 
     @property

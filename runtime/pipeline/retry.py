@@ -44,7 +44,7 @@ def less_prepared(attempt: Attempt, planner: Planner, draft: Draft, *, faulty: b
     for one in draft.plan.preparations:
         if isinstance(one, FixedSizes):
             continue  # as asked
-        gains[one.kind] = max(gains.get(one.kind, 0.0), one.gain or 1.0)
+        gains[one.left_with] = max(gains.get(one.left_with, 0.0), one.gain or 1.0)
     alone = [(kind,) for kind in sorted(gains, key=lambda kind: gains[kind])] if len(gains) > 1 else []
     last: tuple[Tried, Draft] | None = None
     for kinds in (*alone, tuple(gains)) if gains else ():

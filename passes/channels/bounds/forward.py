@@ -14,7 +14,15 @@ from ....ir.axes.axis_rules import axis_rule
 from ....ir.errors import ModelError
 from ....ir.graph.constants import Constants
 from ....ir.graph.node import FLOATS
-from ....ir.graph.operators import ATTENTION, CONVOLUTIONS, INTEGER_CONVOLUTIONS, RECURRENT, ROUNDING, is_one_of
+from ....ir.graph.operators import (
+    ATTENTION,
+    BOUNDED,
+    CONVOLUTIONS,
+    INTEGER_CONVOLUTIONS,
+    RECURRENT,
+    ROUNDING,
+    is_one_of,
+)
 from ....ir.onnx_ir import onnx_ir as ir
 from .attention import attended, heads_of
 from .cells import RecurrentCells, cells_of
@@ -33,7 +41,6 @@ __all__ = ["Facts", "facts_of"]
 
 SEQUENCES = 3  # axes of what a recurrent operator reads: positions, batch, features
 INTEGERS_INSIDE = 4  # the accuracy level from which MatMulNBits quantises what it multiplies
-ALIKE = frozenset({"Add", "Sub", "Mul", "Neg", "Relu", "Tanh", "Sigmoid", "Max", "Min"})  # of bounds alone
 FEW = 8  # bounds of an operand that are compared with those of other nodes
 OTHERS: dict[str, Any] = {**INTEGERS, **MOVING, **PRODUCTS, **WINDOWS}
 
@@ -233,7 +240,7 @@ def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval |
 
 def _key(node: ir.Node, given: Sequence[Interval]) -> tuple[Any, ...] | None:
     """What tells nodes apart whose results are bounded differently, where bounds are few and nothing else does."""
-    if node.op_type not in ALIKE or any(one.low.size > FEW for one in given):
+    if node.op_type not in BOUNDED or any(one.low.size > FEW for one in given):
         return None
     sides = ((one.unit, one.low.shape, one.low.tobytes(), one.high.shape, one.high.tobytes()) for one in given)
     return (node.op_type, node.outputs[0].dtype, *sides)

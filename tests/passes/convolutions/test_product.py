@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import oracles
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from onnx import helper
 from random_convolutions import random_product
 
+import scission
+from scission import Trials
 from scission.ir.graph.sizes import Setting
 from scission.ir.io.load import load
 from scission.passes.convolutions.find import find
@@ -18,6 +22,7 @@ from scission.passes.lowering.target import Target
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.rewrite.rewrite import rewrite
+from scission.runtime.pipeline import attempt
 
 CHANNELS, RESULTS = 16, 5
 rng = np.random.default_rng(0)
@@ -96,14 +101,32 @@ def test_it_is_looked_for_once_all_else_is_done_and_on_processors_only():
     assert find(graph, Target(provider="cuda"), lambda: settings_, last=True) == ()
 
 
-def test_a_plan_takes_it_with_the_bias_that_was_moved_inside_first():
+def with_late_bias():
     late = helper.make_node("Add", ["s", "d"], ["a"], "late")
     turn = helper.make_node("Transpose", ["a"], ["t"], "turn", perm=[2, 0, 1])
     model = chain(SQUEEZE, late, turn, PRODUCT, SUM, d=np.ones((CHANNELS, 1), np.float32))
     model.graph.node.remove(model.graph.node[1])
     model.graph.node[1].input[0] = "c"
-    loaded = load(model)
+    return model
+
+
+def test_a_plan_takes_it_with_the_bias_that_was_moved_inside_first():
+    loaded = load(with_late_bias())
     plan = make_plan(loaded, PlanSettings(batch=[2]))
     assert [one.form for one in plan.preparations] == ["bias", "product"]
     changed = rewrite(loaded.graph, plan)
     assert [node.op_type for node in changed.graph] == ["Conv", "Conv", "Squeeze", "Transpose"]
+
+
+def test_where_its_rounding_is_too_much_the_bias_stays_inside(monkeypatch):
+    true = attempt.Attempt.run
+
+    def run(self, draft):
+        tried = true(self, draft)
+        wrong = any(one.form == "product" for one in draft.plan.preparations)
+        return dataclasses.replace(tried, outcome="failed", reason="so") if wrong else tried
+
+    monkeypatch.setattr(attempt.Attempt, "run", run)
+    kept = scission.optimize(with_late_bias(), bench=False, trials=Trials(provider="cpu", threads=1))
+    assert kept.outcome == "split" and [one.form for one in kept.plan.preparations] == ["bias"]
+    assert [one.form for one in kept.taken_back.preparations] == ["product"]
