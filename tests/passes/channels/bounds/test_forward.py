@@ -36,7 +36,7 @@ def test_some_bounds_of_every_kind_of_network_are_told():
         assert sum(np.isfinite(one.low).any() for bounds in told for one in bounds.values()) > 10, kind
 
 
-CHAIN = st.lists(st.tuples(st.sampled_from(sorted(forward.ALIKE)), st.sampled_from(["a", "b", "c"])), max_size=12)
+CHAIN = st.lists(st.tuples(st.sampled_from(sorted(forward.BOUNDED)), st.sampled_from(["a", "b", "c"])), max_size=12)
 
 
 @settings(max_examples=20)
@@ -63,7 +63,7 @@ def test_bounds_that_are_looked_up_are_those_that_are_computed(steps):
 
 def test_operators_that_compute_alike_are_bounded_once(monkeypatch):
     """Bounds are functions of bounds alone there, of no attribute and nothing that a transfer of axes says."""
-    assert forward.ELEMENTWISE.keys() >= forward.ALIKE and forward.ALIKE.isdisjoint(forward.OTHERS)
+    assert forward.ELEMENTWISE.keys() >= forward.BOUNDED and forward.BOUNDED.isdisjoint(forward.OTHERS)
     nodes = [node("Mul" if n % 2 else "Relu", f"v{n} c" if n % 2 else f"v{n}", f"v{n + 1}") for n in range(200)]
     asked = []
     computed = forward._computed
