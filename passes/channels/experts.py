@@ -59,7 +59,10 @@ class Experts:
 def experts_of(view: RuleView) -> Experts | None:
     """An operator of experts whose weights are known; None for any other, and where it cannot be told how they lie."""
     #     up     (experts, rows × hidden, width)    rows: 1, or 2 where one of them gates the other, (…, u0 u0 u1 u1 …)
-    #     down   (experts, width, hidden)           releases before 1.22 had both turned: of a square one none can tell
+    #     down   (experts, width, hidden)
+    #
+    # Both turned, as they were before release 1.22 and still run, are of the same shapes with the numbers exchanged:
+    # only what is not a weight tells how wide the values are, and of a square one none can tell.
     if view.node.op_type != "MoE" or view.node.domain != MICROSOFT or view.operand(GATE) is not None:
         return None
     up, down = (weight_of(view, index) for index in (UP, DOWN))
@@ -75,8 +78,18 @@ def experts_of(view: RuleView) -> Experts | None:
     rows = 2 if paired else 1
     if not (paired or function in AT_ZERO) or shape != (count, rows * hidden, width) or rows * hidden == width:
         return None
+    if _width(view) != width:
+        return None
     found = Experts(view, count, hidden, rows)
     return found if found.is_finite() else None
+
+
+def _width(view: RuleView) -> int | None:
+    """The features of what experts read, which are those of what they make; None where nothing or no one tells."""
+    told = [view.operand(0), view.node.outputs[0], view.operand(DOWN_BIAS)]
+    lasts = {extents[-1] for value in told if value is not None and (extents := view.sizes.of(value))}
+    known = {last for last in lasts if isinstance(last, int)}
+    return known.pop() if len(known) == 1 else None
 
 
 def relate_experts(

@@ -84,6 +84,31 @@ def test_what_cannot_be_told_stays(proto):
     assert found_in(proto)[1] == ()
 
 
+def older(width, hidden):
+    """Experts with weights as releases before 1.22 had them, some features of which are neither read nor made."""
+    weights = {"up": np.ones((COUNT, width, hidden)), "down": np.ones((COUNT, hidden, width))}
+    weights["up"][:, 1:], weights["down"][:, :, 1:] = 0, 0
+    held = {name: weight.astype(np.float32) for name, weight in weights.items()}
+    moe = node("MoE", "x r up - down -", "y", "moe", MS, k=1, activation_type="relu")
+    inputs = {"x": ["n", width], "r": ["n", COUNT]}
+    return model_of([moe], inputs, {"y": ["n", width]}, held, opset=17, ir_version=9, domains=[MS])
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(4, 8), (8, 4), (6, 40)])
+def test_weights_the_older_way_round_stay(width, hidden):
+    proto = older(width, hidden)
+    feeds = {"x": np.ones((2, width), np.float32), "r": np.eye(2, COUNT, dtype=np.float32)}
+    assert np.isfinite(run(proto, feeds)[0]).all()  # ONNX Runtime takes them
+    assert found_in(proto)[1] == ()
+
+
+def test_where_nobody_tells_how_wide_values_are_experts_stay():
+    told, untold = planted(unread=range(24)), planted(unread=range(24))
+    for value in (untold.graph.input[0], untold.graph.output[0]):
+        value.type.tensor_type.shape.dim[1].dim_param = "width"
+    assert found_in(told)[1] != () and found_in(untold)[1] == ()
+
+
 def test_a_plan_tells_the_units_by_an_operand_and_is_held_against_the_model():
     graph, (found,) = found_in(planted(unread=range(24)))
     (axis,) = found.axes
