@@ -97,13 +97,14 @@ def _pays_to_look(linear: Linear) -> bool:
 def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: Target) -> _Found | None:
     """What the weight of a linear is a product of; None where it is none, or cannot be read."""
     try:
+        held = _in_place(linear)
+        if held is not None and not _may_split(held):
+            return None
         stored = linear.stored(constants)
-    except (ModelError, MemoryError):
+    except (ModelError, MemoryError, OSError, ValueError):
         return None  # said where its step is made
     weight = linear.as_matrix(stored)
-    if not _is_dense(weight[:: max(1, weight.shape[0] // SAMPLED_ROWS)]) or not splits(weight):
-        return None
-    if not _is_dense(weight) or not np.isfinite(weight).all():
+    if not _may_split(weight) or not _is_dense(weight) or not np.isfinite(weight).all():
         return None
     made = factorise(weight, lambda factors: 1 / _gain(factors, linear, rows, target))
     if made is None:
@@ -112,6 +113,21 @@ def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: 
     if factors.macs >= weight.size or not (certificate := certify(weight, factors)).holds:
         return None
     return _Found(recipe, factors, certificate, fingerprint(stored))
+
+
+def _in_place(linear: Linear) -> npt.NDArray[np.floating] | None:
+    """The weight (K, N) where it lies, so that of most no more is read than a few entries; None of one that is
+    computed, or lies in a file."""
+    tensor, (K, N) = linear.weight.const_value, linear.shape
+    if tensor is None or isinstance(tensor, ir.ExternalTensor) or tensor.size != K * N:
+        return None
+    whole: npt.NDArray[np.floating] = np.asarray(tensor.numpy()).reshape((N, K) if linear.transposed else (K, N))
+    return whole.T if linear.transposed else whole
+
+
+def _may_split(weight: npt.NDArray[np.floating]) -> bool:
+    """Whether some entries allow that it is a product, and is not mostly zeros."""
+    return _is_dense(weight[:: max(1, weight.shape[0] // SAMPLED_ROWS)]) and bool(splits(weight))
 
 
 def _is_dense(weight: npt.NDArray[np.floating]) -> bool:
