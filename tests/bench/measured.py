@@ -69,6 +69,11 @@ ABOUT = {
         "What goes wrong around a command: models with which ONNX Runtime dies, full disks, read-only folders, "
         "two processes that write one output, weights cut short while they are read; and what a second process costs."
     ),
+    "attacks": "Models one edit away from a sound one, and files damaged by seeds, given to commands and readers.",
+    "hostile_files": (
+        "Files that are no files, links turned around, every output in the place of every input, and modes: how many "
+        "attacks were tried and how many came out wrong."
+    ),
     "zoo": "ONNX files of public packages: what optimize makes of each, or why it comes back unchanged.",
 }
 
