@@ -80,15 +80,14 @@ def sweep(place: str) -> None:
 
 def remove(folder: str) -> None:
     """Remove a temporary folder of this user, and what was placed of files that are not all in their places, unless the
-    process lives that made it."""
+    process lives that made it, or a journal is in it that no process of this program wrote."""
     if fcntl is None:
         return
     with contextlib.suppress(OSError):
         lock = _locked(folder)
         try:
-            if os.fstat(lock).st_uid == os.geteuid():
-                if BOOTED:
-                    go_back(_through(lock, folder))
+            own = os.fstat(lock).st_uid == os.geteuid()
+            if own and (not BOOTED or go_back(_through(lock, folder), NAME)):
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)

@@ -6,7 +6,8 @@ is removed the two names show what was placed. What is replaced is put aside bef
      staged ──link──► place                    place ──link──► aside
 
 Who finds a folder that a killed process staged files in goes back by the journal in it, unless the last of them is in
-its place: then all are. Where the file system has no second names files are moved, and nobody can tell afterwards.
+its place: then all are. Anybody may have written a journal, so none is followed to a file that is not beside its
+folder. Where the file system has no second names files are moved, and nobody can tell afterwards.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,17 +91,50 @@ def _noted(move: Move, folder: Path) -> tuple[str, str]:
     return os.fspath(staged), os.fspath(move.target.absolute())
 
 
-def go_back(folder: Path) -> None:
-    """Undo the moves that a killed process noted in its folder, unless it made all of them."""
+def go_back(folder: Path, ours: re.Pattern[str]) -> bool:
+    """Undo the moves that a killed process noted in its folder, unless it made all of them; ours: what temporary
+    folders are called. False where the journal is none that this program wrote: then nothing is done."""
     try:
         noted = json.loads(read_bytes(folder / JOURNAL, MOVES))
         moves = [Move(folder / staged, Path(target)) for staged, target in noted]
     except (OSError, ValueError, TypeError):  # there is none, or it was killed before the first move
-        return
+        return True
+    asides = [folder / f"{ASIDE}.{index}" for index in range(len(moves))]
+    if not all(_is_own(move, folder, ours) for move in moves) or not all(map(_is_regular_or_none, asides)):
+        return False
     if not moves or not moves[-1].staged.exists() or _is_placed(moves[-1]):
-        return
-    for index, move in reversed([*enumerate(moves)]):
-        _undo(move, folder / f"{ASIDE}.{index}", moved=False)
+        return True
+    for move, aside in reversed([*zip(moves, asides, strict=True)]):
+        _undo(move, aside, moved=False)
+    return True
+
+
+def _is_own(move: Move, folder: Path, ours: re.Pattern[str]) -> bool:
+    """Whether a file was staged in a folder, or in another temporary one, and its place is beside that folder.
+
+    Whoever wrote the journal can then reach no files but those beside a folder that is only this user's.
+    """
+    #     there/.scission-…/o.data  ──►  there/o.data          never  ──►  there/.scission-…/o.data, elsewhere/o.data
+    own = move.staged.parent
+    if own != folder and not ours.fullmatch(own.name):
+        return False
+    if not {move.staged.name, move.target.name}.isdisjoint({"", ".", ".."}) or not move.target.is_absolute():
+        return False
+    try:
+        if own != folder and not stat.S_ISDIR(own.lstat().st_mode):
+            return False
+        about, beside = own.stat(), (own / "..").stat()
+        private = not hasattr(os, "geteuid") or (about.st_uid == os.geteuid() and stat.S_IMODE(about.st_mode) == 0o700)
+        return private and os.path.samestat(beside, move.target.parent.stat()) and _is_regular_or_none(move.staged)
+    except OSError:
+        return False
+
+
+def _is_regular_or_none(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return True
 
 
 def _put(move: Move) -> None:

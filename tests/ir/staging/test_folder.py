@@ -20,7 +20,8 @@ def fresh(monkeypatch, tmp_path):
 def stale(place, name="scission", machine=MACHINE):
     """A folder as a process leaves it that is killed."""
     made = place / f"{name}-{machine}-0123456789ab"
-    (made / "inside").mkdir(parents=True)
+    made.mkdir(0o700, parents=True)
+    (made / "inside").mkdir()
     (made / "inside" / "w.bin").write_bytes(b"1")
     return made
 
@@ -127,3 +128,11 @@ def test_a_journal_is_followed_only_where_nobody_can_guess_what_its_folder_is_ca
     (left / JOURNAL).write_text(json.dumps([[str(other), str(other)], ["z", str(tmp_path / "z")]]))
     sweep(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_folder_stays_with_the_journal_of_a_stranger(tmp_path):
+    left = stale(tmp_path, ".scission")
+    (tmp_path / "precious").write_text("1")
+    (left / JOURNAL).write_text(json.dumps([[str(tmp_path / "precious")] * 2, ["z", str(tmp_path / "z")]]))
+    sweep(str(tmp_path))
+    assert left.exists() and (tmp_path / "precious").exists()

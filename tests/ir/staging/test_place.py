@@ -1,5 +1,7 @@
 import errno
+import json
 import os
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from scission.ir.staging import place as placing
 from scission.ir.staging.place import Move, go_back, place
 
+OURS = re.compile("staging[0-9]*")  # what temporary folders are called
 CALLS = ("link", "replace", "open")  # of the system, at each of which a process may end
 
 
@@ -38,7 +41,7 @@ class Machine:
 def arranged(root, before):
     """Moves of new files into a folder in which some of their names are taken, with what was staged."""
     folder = root / "staging"
-    folder.mkdir()
+    folder.mkdir(0o700)
     moves = []
     for index, there in enumerate(before):
         move = Move(folder / f"{index}", root / f"out{index}")
@@ -75,7 +78,7 @@ def test_all_are_placed_or_none_wherever_it_ends(before, at, dies, links, tmp_pa
         except (OSError, Killed):
             ended = True
     if dies:
-        go_back(folder)
+        go_back(folder, OURS)
     told = dies and not links and len(moves) > 1  # where there are no second names nobody can tell
     assert told or texts(moves) in ([old] if ended and not dies else [new] if not ended else [old, new])
 
@@ -86,7 +89,7 @@ def test_what_is_there_is_replaced_only_where_that_is_wanted(tmp_path):
         place(moves, folder, overwrite=False)
     assert caught.value.filename == str(tmp_path / "out1") and texts(moves) == [None, "old 1", None]
     place(moves, folder, overwrite=True)
-    go_back(folder)  # which comes too late
+    go_back(folder, OURS)  # which comes too late
     assert texts(moves) == ["new 0", "new 1", "new 2"]
 
 
@@ -100,14 +103,14 @@ def test_what_somebody_else_has_put_there_since_stays(tmp_path, monkeypatch):
     assert texts(moves) == ["new 0", "old 1"]
     moves[0].target.unlink()
     moves[0].target.write_text("theirs")
-    go_back(folder)
+    go_back(folder, OURS)
     assert texts(moves) == ["theirs", "old 1"]
 
 
 @pytest.mark.parametrize("text", ["", "[", "{}", "[1]", '[["/a"]]', "[]"])
 def test_a_journal_that_is_none_says_nothing(tmp_path, text):
     (tmp_path / placing.JOURNAL).write_text(text)
-    go_back(tmp_path)
+    assert go_back(tmp_path, OURS)
 
 
 def test_a_link_that_is_replaced_comes_back_as_a_link(tmp_path):
@@ -133,3 +136,66 @@ def test_what_is_replaced_keeps_its_mode_and_what_is_new_has_its_own(tmp_path, m
     place(moves, folder, overwrite=True)
     modes = [move.target.stat().st_mode & 0o777 for move in moves]
     assert modes == [mode, 0o644][:count] and moves[0].target.read_bytes() == b"new"
+
+
+def test_moves_out_of_several_folders_of_ours_are_gone_back_on(tmp_path):
+    moves, folder = arranged(tmp_path, [True])
+    (there := tmp_path / "there").mkdir()
+    other, another = arranged(there, [True])
+    another = another.rename(there / "staging2")
+    both = [*moves, Move(another / "0", other[0].target)]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(placing, "_undo", lambda *_, **__: None)
+        Machine(patch, 5, dies=True)
+        place(both, folder, overwrite=True)
+    assert texts(both) == ["new 0", "old 0"] and go_back(folder, OURS) and texts(both) == ["old 0", "old 0"]
+
+
+def everything(root):
+    return {path: path.is_file() and path.read_text() for path in root.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("staged", "target"),
+    [
+        ("{home}/thesis", "{home}/thesis"),  # would be deleted
+        ("{repo}/staging/0", "{home}/new"),  # would be made of what was put aside
+        ("0", "{home}/new"),
+        ("0", "{repo}/deeper/../../home/new"),
+        ("0", "{repo}/away/new"),  # a link to where the user's files are
+        ("../0", "{repo}/new"),
+        ("0", "{repo}/staging/0"),
+        ("0", "new"),
+        ("link", "{repo}/new"),
+        ("{home}/staging3/0", "{repo}/new"),
+        ("{repo}/staging4/0", "{home}/new"),
+    ],
+)
+def test_a_journal_that_a_stranger_wrote_reaches_no_other_files(tmp_path, staged, target, monkeypatch):
+    home, repo = tmp_path / "home", tmp_path / "repo"
+    for path, mode in ((home, 0o755), (repo, 0o755), (repo / "deeper", 0o755), (repo / "staging", 0o700)):
+        path.mkdir(mode)
+    (home / "staging3").mkdir(0o755)
+    (repo / "staging4").symlink_to(home)
+    (repo / "away").symlink_to(home)
+    (folder := repo / "staging").joinpath("link").symlink_to(home / "thesis")
+    for path in (home / "thesis", home / "staging3/0", repo / "0", folder / "0", folder / f"{placing.ASIDE}.0"):
+        path.write_text("of somebody")
+    noted = [staged.format(home=home, repo=repo), target.format(home=home, repo=repo)]
+    (folder / placing.JOURNAL).write_text(json.dumps([noted, ["0", str(repo / "last")]]))
+    before = everything(tmp_path)
+    monkeypatch.chdir(home)
+    assert not go_back(folder, OURS) and everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("of", ["folder", "aside"])
+def test_a_folder_that_others_may_write_to_or_that_holds_no_files_is_none_of_ours(tmp_path, of):
+    moves, folder = arranged(tmp_path, [False, False])
+    (folder / placing.JOURNAL).write_text(json.dumps([[move.staged.name, str(move.target)] for move in moves]))
+    aside = folder / f"{placing.ASIDE}.1"
+    if of == "folder":
+        folder.chmod(0o755)
+        aside.write_text("of somebody")
+    else:
+        aside.symlink_to(tmp_path)
+    assert not go_back(folder, OURS) and texts(moves) == [None, None] and os.path.lexists(aside)
