@@ -12,8 +12,8 @@ __all__ = [
     "DEEPEST",
     "LENGTH",
     "VARINT",
-    "Field",
     "WireError",
+    "WireField",
     "found",
     "number_at",
     "scalar",
@@ -30,7 +30,7 @@ class WireError(ValueError):
     """The bytes are not a protobuf message."""
 
 
-class Field(NamedTuple):
+class WireField(NamedTuple):
     """One field of a message: its tag starts at head, its body at body, and it ends at tail."""
 
     number: int
@@ -40,7 +40,7 @@ class Field(NamedTuple):
     tail: int
 
 
-def found(data: memoryview, start: int, end: int, wanted: Container[int]) -> Iterator[Field]:
+def found(data: memoryview, start: int, end: int, wanted: Container[int]) -> Iterator[WireField]:
     """Those fields of a message that have a wanted number; a group is one field.
 
     Every field is stepped over, so that a message that is none is noticed: a few bytes each may be millions, which is
@@ -71,7 +71,7 @@ def found(data: memoryview, start: int, end: int, wanted: Container[int]) -> Ite
         if at > end or key < 8:  # no field has the number 0
             raise WireError(f"the field at byte {head} ends at byte {at}, its message at byte {end}")
         if key >> 3 in wanted:
-            yield Field(key >> 3, wire, head, body, at)
+            yield WireField(key >> 3, wire, head, body, at)
 
 
 def _read_tag(data: memoryview, at: int, end: int) -> tuple[int, int, int]:

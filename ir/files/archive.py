@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from .reading import HOLES, UnreadableError
 
-__all__ = ["Arrays", "array_of", "arrays_of"]
+__all__ = ["PackedArrays", "array_of", "arrays_of"]
 
 PACKED = 100  # times its own bytes an archive may unpack to: deflate reaches 1,032 where all bytes are the same
 
 
 @dataclass(frozen=True, slots=True)
-class Arrays:
+class PackedArrays:
     """The arrays of an open archive, each read when it is asked for."""
 
     archive: np.lib.npyio.NpzFile
@@ -40,7 +40,7 @@ class Arrays:
 
 
 @contextmanager
-def arrays_of(file: BufferedReader) -> Iterator[Arrays]:
+def arrays_of(file: BufferedReader) -> Iterator[PackedArrays]:
     """The arrays of an open .npz file.
 
     Raises UnreadableError where they unpack to far more than the file is long, ValueError for a file that is no such
@@ -57,7 +57,7 @@ def arrays_of(file: BufferedReader) -> Iterator[Arrays]:
             raise UnreadableError(
                 f"is {size} bytes long and unpacks to {whole}; write it with numpy.savez, which packs nothing"
             )
-        yield Arrays(archive)
+        yield PackedArrays(archive)
 
 
 def array_of(file: BufferedReader) -> npt.NDArray[Any]:

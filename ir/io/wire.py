@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from ..files.inside import open_real
 from ..files.reading import DATA
-from ..protobuf import DEEPEST, LENGTH, VARINT, Field, WireError, found, number_at, string, tag, varint
+from ..protobuf import DEEPEST, LENGTH, VARINT, WireError, WireField, found, number_at, string, tag, varint
 
 __all__ = [
     "HERE",
@@ -186,7 +186,7 @@ def _walk(
 
 def _judged_alone(
     data: memoryview, start: int, end: int, kind: str, inner: Container[int], smallest: int
-) -> list[Field]:
+) -> list[WireField]:
     """The larger messages inside of one, without those that are there in several parts, none of which tells all."""
     parts: Counter[int] = Counter()
     larger = []
@@ -198,7 +198,7 @@ def _judged_alone(
     return [field for field in larger if parts[field.number] == 1 or (kind, field.number) not in ONCE]
 
 
-def _between(data: memoryview, start: int, end: int, gone: Sequence[Field]) -> list[Piece]:
+def _between(data: memoryview, start: int, end: int, gone: Sequence[WireField]) -> list[Piece]:
     """A message without some of its fields."""
     pieces: list[Piece] = []
     at = start
@@ -209,17 +209,17 @@ def _between(data: memoryview, start: int, end: int, gone: Sequence[Field]) -> l
     return [*pieces, data[at:end]] if at < end else pieces
 
 
-def _is_place(field: Field) -> bool:
+def _is_place(field: WireField) -> bool:
     return field[:2] in ((EXTERNAL_DATA, LENGTH), (DATA_LOCATION, VARINT))
 
 
-def _is_external(data: memoryview, fields: Sequence[Field]) -> bool:
+def _is_external(data: memoryview, fields: Sequence[WireField]) -> bool:
     """What protobuf makes of the data locations of a tensor: the last counts, and what is no such value is unknown."""
     given = [number_at(data, f.body, f.tail)[0] & 0xFFFFFFFF for f in fields if f[:2] == (DATA_LOCATION, VARINT)]
     return [value for value in given if value in (DEFAULT, EXTERNAL)][-1:] == [EXTERNAL]
 
 
-def _entries(data: memoryview, fields: Sequence[Field]) -> dict[str, str]:
+def _entries(data: memoryview, fields: Sequence[WireField]) -> dict[str, str]:
     return dict(_entry(data, f.body, f.tail) for f in fields if f[:2] == (EXTERNAL_DATA, LENGTH))
 
 

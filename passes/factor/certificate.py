@@ -19,13 +19,13 @@ import numpy.typing as npt
 from .classes import UNIT
 from .stages import Array, Factors
 
-__all__ = ["Certificate", "certify"]
+__all__ = ["RoundingCertificate", "certify"]
 
 RESIDUAL = 8 * UNIT  # of the largest entry of a weight: how far a product may be from it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
+class RoundingCertificate:
     """residual: the largest difference of an entry and of the product's, over the largest entry; bound: of the error of
     the factored product over that of the dense one."""
 
@@ -38,10 +38,10 @@ class Certificate:
         return self.residual <= RESIDUAL and self.bound <= 1
 
 
-def certify(weight: npt.NDArray[np.floating], factors: Factors) -> Certificate:
+def certify(weight: npt.NDArray[np.floating], factors: Factors) -> RoundingCertificate:
     """How near the factors (K, N), once they are rounded to float32, come to a weight."""
     whole: Array = weight.astype(np.float64)
     away = abs(whole - factors.product())
     dense = whole.shape[0] * UNIT * abs(whole).sum(axis=0)
     staged = (factors.depth + len(factors.stages)) * UNIT * factors.magnitude() + away.sum(axis=0)
-    return Certificate(residual=float(away.max() / abs(whole).max()), bound=float(staged.max() / dense.max()))
+    return RoundingCertificate(residual=float(away.max() / abs(whole).max()), bound=float(staged.max() / dense.max()))

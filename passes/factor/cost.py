@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...ir.graph.linear import Layout
 from ..lowering.prices import FLOAT_BYTES, Prices
 from ..lowering.seconds import boundary_seconds, copy_seconds, products_seconds, turned_blocks_seconds
-from .stages import Factors, Place, Stage
+from .stages import Factors, Stage, StagePlace
 
 __all__ = ["factors_seconds"]
 
@@ -20,7 +20,7 @@ def factors_seconds(factors: Factors, layout: Layout, rows: int, prices: Prices)
     return seconds + prices.node_s + shape[1] * (prices.find_row_s + copy_seconds(shape[1], rows, FLOAT_BYTES, prices))
 
 
-def _stage_seconds(stage: Stage, at: Place, rows: int, prices: Prices) -> float:
+def _stage_seconds(stage: Stage, at: StagePlace, rows: int, prices: Prices) -> float:
     """Of one stack of products; where places have matrices of their own they come to stand in front, and go back."""
     left = at.places // stage.radix
     _, own, reads, made = stage.weight.shape

@@ -15,7 +15,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ..lowering.nodes.emitter import Emitter
 from ..lowering.nodes.features_first import enter, leave
 from ..lowering.nodes.primitives import addend, affine
-from .stages import Factors, Place, Stage
+from .stages import Factors, Stage, StagePlace
 
 __all__ = ["emit"]
 
@@ -38,7 +38,7 @@ def emit(emitter: Emitter, constants: Constants, factors: Factors) -> ir.Value:
     return addend(emitter, leave(emitter, frame, affine(emitter, value, constants, 1)))
 
 
-def _product(emitter: Emitter, value: ir.Value, stage: Stage, at: Place, role: str) -> ir.Value:
+def _product(emitter: Emitter, value: ir.Value, stage: Stage, at: StagePlace, role: str) -> ir.Value:
     """(groups, ranks, places, M), in any shape, to the same of what the stage makes."""
     groups, own, reads, made = stage.weight.shape
     left = at.places // stage.radix

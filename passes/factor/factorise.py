@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .classes import ColumnClass, classes
-from .known_orders import SEED, Split, splits
+from .known_orders import SEED, RadixSplit, splits
 from .stages import Array, Factors, Stage
 
 __all__ = ["factorise", "follow"]
@@ -32,7 +32,7 @@ class Recipe:
     """How a weight is split, so that the same factors follow from it again: splits: one a stage but the last;
     scaled: whether inputs are scaled first, such as by the window of a transform."""
 
-    splits: tuple[Split, ...]
+    splits: tuple[RadixSplit, ...]
     scaled: bool = False
 
 
@@ -80,8 +80,8 @@ def _rows_scaled(weight: Array) -> tuple[Array, Array | None]:
 
 
 def _ways(
-    weight: Array, options: Sequence[Split], seconds: Callable[[Factors], float]
-) -> Iterator[tuple[tuple[Split, ...], Factors]]:
+    weight: Array, options: Sequence[RadixSplit], seconds: Callable[[Factors], float]
+) -> Iterator[tuple[tuple[RadixSplit, ...], Factors]]:
     """Factors of (ranks, places, N) by each of some splits, what is left of it split further where that pays."""
     even = weight.shape[1] / np.clip(np.sqrt(weight.shape[1]), *RADIX)
     tried: set[int] = set()
@@ -105,7 +105,7 @@ def _ways(
                 yield (split, *way), _nested(cut, inner)
 
 
-def _followed(weight: Array, chosen: Sequence[Split]) -> Factors | None:
+def _followed(weight: Array, chosen: Sequence[RadixSplit]) -> Factors | None:
     cut = _cut(weight, chosen[0]) if chosen else None
     if cut is None or len(chosen) == 1:
         return None if cut is None else _closed(cut)
@@ -150,7 +150,7 @@ def _nested(cut: _Cut, inner: Factors) -> Factors:
     return Factors(stages=(cut.stage, *stages), order=cut.order(inner.order, size))
 
 
-def _cut(weight: Array, split: Split) -> _Cut | None:
+def _cut(weight: Array, split: RadixSplit) -> _Cut | None:
     """The first stage of (ranks, places, N) by a split, None where slices do not have few classes."""
     ranks, places, columns = weight.shape
     stride = split.stride

@@ -25,7 +25,7 @@ from ..lowering.linear.protocol import why_not_dense
 from ..lowering.prices import FLOAT_BYTES, MARGIN
 from ..lowering.seconds import dense_seconds
 from ..lowering.target import Target
-from .certificate import Certificate, certify
+from .certificate import RoundingCertificate, certify
 from .cost import factors_seconds
 from .factorise import Recipe, factorise
 from .known_orders import splits
@@ -45,7 +45,7 @@ class _Found:
 
     recipe: Recipe
     factors: Factors
-    certificate: Certificate
+    certificate: RoundingCertificate
     sha256: str
 
 

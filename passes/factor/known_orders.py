@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .classes import TOLERANCE
 from .stages import Array
 
-__all__ = ["SEED", "Split", "splits"]
+__all__ = ["SEED", "RadixSplit", "splits"]
 
 SIDE = 4  # rows and columns of a sample
 SAMPLES = 6  # places where one is taken, of what has a low rank in the first columns
@@ -26,7 +26,7 @@ SLACK = 4  # times the tolerance of a class, for what elimination adds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Split:
+class RadixSplit:
     """rank: of sampled entries, 1 or 2; stride: of the rows of a slice, which are as many places; step: between columns
     of one class."""
 
@@ -35,7 +35,7 @@ class Split:
     step: int
 
 
-def splits(weight: npt.NDArray[np.floating], ranks: int = 1) -> list[Split]:
+def splits(weight: npt.NDArray[np.floating], ranks: int = 1) -> list[RadixSplit]:
     """The splits of a weight (ranks · places, N) that some sampled entries allow, those of rank 1 first."""
     places = weight.shape[0] // ranks
     options = _of_low_rank(weight[:places])
@@ -50,7 +50,7 @@ def splits(weight: npt.NDArray[np.floating], ranks: int = 1) -> list[Split]:
         own = _ranks(weight[:places], options, first, rng, apart=SIDE if place % 2 else 1)
         counts[own, np.arange(len(options))] += 1
     return sorted(
-        Split(rank=1 if lines >= planes else 2, stride=stride, step=step)
+        RadixSplit(rank=1 if lines >= planes else 2, stride=stride, step=step)
         for (stride, step), lines, planes in zip(options.tolist(), *counts[1:3].tolist(), strict=True)
         if lines + planes
     )

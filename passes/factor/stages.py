@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ...ir.brief import brief
 
-__all__ = ["Array", "Factors", "Place", "Stage"]
+__all__ = ["Array", "Factors", "Stage", "StagePlace"]
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -49,17 +49,17 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class StagePlace:
     """What enters a stage: so many groups, ranks and places of one."""
 
     groups: int
     ranks: int
     places: int
 
-    def behind(self, stage: Stage) -> Place:
+    def behind(self, stage: Stage) -> StagePlace:
         """What leaves it."""
         made = stage.weight.shape[3] // stage.ranks
-        return Place(groups=self.groups * made, ranks=stage.ranks, places=self.places // stage.radix)
+        return StagePlace(groups=self.groups * made, ranks=stage.ranks, places=self.places // stage.radix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,9 +78,9 @@ class Factors:
         """K."""
         return int(np.prod([stage.radix for stage in self.stages]))
 
-    def places(self) -> Iterator[tuple[Stage, Place]]:
+    def places(self) -> Iterator[tuple[Stage, StagePlace]]:
         """Each stage and what enters it."""
-        place = Place(groups=1, ranks=1, places=self.inputs)
+        place = StagePlace(groups=1, ranks=1, places=self.inputs)
         for stage in self.stages:
             yield stage, place
             place = place.behind(stage)

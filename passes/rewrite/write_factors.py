@@ -18,7 +18,7 @@ from ..factor.certificate import certify
 from ..factor.emit import emit
 from ..factor.factorise import Recipe, follow
 from ..factor.find import fits
-from ..factor.known_orders import Split
+from ..factor.known_orders import RadixSplit
 from ..factor.stages import Factors
 from ..lowering.nodes.emitter import Emitter, Names
 from ..lowering.nodes.sharing import Sharing
@@ -63,7 +63,9 @@ def _factors(step: FactoredWeight, linear: Linear, constants: Constants) -> Fact
     if fingerprint(stored) != step.sha256:
         raise PlanError(f"{linear.address}: the weight is not the one the plan was made for; make a new plan")
     weight = linear.as_matrix(stored)
-    recipe = Recipe(splits=tuple(Split(stride=stride, step=gap) for stride, gap in step.splits), scaled=step.scaled)
+    recipe = Recipe(
+        splits=tuple(RadixSplit(stride=stride, step=gap) for stride, gap in step.splits), scaled=step.scaled
+    )
     factors = follow(weight, recipe)
     if factors is None or not certify(weight, factors).holds:
         raise PlanError(f"{linear.address}: its weight is no product of these stages; make a new plan")

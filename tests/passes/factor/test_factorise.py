@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scission.passes.factor.certificate import certify
 from scission.passes.factor.factorise import Recipe, factorise, follow
-from scission.passes.factor.known_orders import Split
+from scission.passes.factor.known_orders import RadixSplit
 
 RNG = np.random.default_rng(0)
 
@@ -70,7 +70,7 @@ def test_a_path_of_another_weight_leads_nowhere_or_to_no_certificate():
     path, _ = apart(fourier(64))
     other = RNG.standard_normal((64, 66)).astype(np.float32)
     assert follow(other, path) is None
-    assert follow(other, Recipe(splits=(Split(stride=7, step=1),))) is None
+    assert follow(other, Recipe(splits=(RadixSplit(stride=7, step=1),))) is None
     assert follow(other, Recipe(splits=())) is None
 
 
