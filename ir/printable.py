@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 __all__ = ["is_text", "printable", "printable_lines"]
+
+JOINERS = "\u200c\u200d"  # that part or join what they stand between, as Persian words and emoji of a family have them
+LATIN = "\u024f"  # the last letter of scripts in which a joiner would do nothing but hide
+JOINED = ("L", "M", "So", "Sk")  # categories of letters, of marks on them, of emoji and the tones of their skin
 
 
 def is_text(path: str) -> bool:
@@ -22,14 +28,25 @@ def printable(text: str) -> str:
     """The same on one line, with an escape for each character that is not printed.
 
     Those are control characters (ESC, C1, CR, BS, NUL, tabs, line feeds), marks that turn the direction of reading or
-    are not seen, surrogates, which no stream can encode, and all blanks but the plain one.
+    are not seen, surrogates, which no stream can encode, and all blanks but the plain one. Joiners stay where scripts
+    need them: between two letters of scripts other than Latin, or two emoji.
 
     >>> print(printable("a\\x1b[2Jb"), printable("\\u202egpj.exe"), printable("one\\ntwo\\x85"), printable("naïve 線"))
     a\\x1b[2Jb \\u202egpj.exe one\\ntwo\\x85 naïve 線
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    around = zip(text, " " + text, text[1:] + " ", strict=False)
+    return "".join(
+        one if one.isprintable() or _joins(one, *sides) else one.encode("unicode_escape").decode()
+        for one, *sides in around
+    )
+
+
+def _joins(one: str, before: str, after: str) -> bool:
+    """Whether a character is a joiner that stands where one belongs."""
+    sides = (before, after)
+    return one in JOINERS and all(side > LATIN and unicodedata.category(side).startswith(JOINED) for side in sides)
 
 
 def printable_lines(text: str) -> str:

@@ -44,6 +44,8 @@ def supervise(hearing: Hearing) -> bool:
         child = os.fork()
     except OSError:
         hearing.close()
+        if signal.SIGINT in hearing.ending:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # the command runs here, and leaves nothing
         return False
     if child:
         os.close(telling)

@@ -169,3 +169,18 @@ def test_any_number_of_inherited_handles_will_do(tmp_path):
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
+
+
+def test_where_there_can_be_no_second_process_this_one_hears_of_an_interruption():
+    body = """
+def refuse(): raise OSError(11, "Resource temporarily unavailable")
+os.fork = refuse
+try:
+    assert not supervise(Hearing())
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+except KeyboardInterrupt: print("heard")
+"""
+    start_alone = START.replace("assert supervise(Hearing())\n", "")
+    done = subprocess.run([sys.executable, "-c", start_alone + body], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "heard\n", "")
