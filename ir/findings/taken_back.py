@@ -30,7 +30,7 @@ class TakenBack:
     def between(
         before: Sequence[Preparation], after: Sequence[Preparation], *, faulty: bool, why: str
     ) -> TakenBack | None:
-        """The preparations of which none like them is there any more, see `left_with`; None where all are."""
+        """The preparations of which none that they are left with is there any more; None where all are."""
         kept = {one.left_with for one in after}
         gone = tuple(one for one in before if one.left_with not in kept)
         return TakenBack(preparations=gone, faulty=faulty, why=why) if gone else None

@@ -13,7 +13,7 @@ LINES = [  # what is typed, and all that is said
     ("plan m.onnx --threads x", "--threads: 'x' is no whole number"),
     ("check a b --rtol x", "--rtol: 'x' is no number"),
     ("plan m.onnx --batch", "--batch needs a value"),
-    ("plan m.onnx --forc", "there is no option --forc; perhaps --force, --forests"),
+    ("plan m.onnx --forc", "there is no option --forc; perhaps --factors, --force, --forests"),
     ("plan m.onnx --zzzzzz", "there is no option --zzzzzz; see `scission plan --help`"),
     ("plan m.onnx extra", "there is no argument for extra; see `scission plan --help`"),
     ("plan", "IN is missing, the model, an .onnx file; see `scission plan --help`"),
