@@ -249,6 +249,14 @@ def test_the_weights_of_another_model_are_never_replaced(tmp_path, overwrite, ta
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_link_to_nothing_is_refused_before_any_work(tmp_path, overwrite):
+    (link := tmp_path / "out.onnx").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="is a link"):
+        store.refuse_output(link, [], overwrite)
+    assert link.is_symlink() and not link.exists()
+
+
 def test_an_output_replaces_its_own_earlier_data_when_asked(tmp_path):
     (tmp_path / "out").mkdir()
     loaded, out = load(with_data(tmp_path / "in")), tmp_path / "out" / "o.onnx"
