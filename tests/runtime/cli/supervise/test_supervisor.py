@@ -181,6 +181,8 @@ try:
     time.sleep(60)
 except KeyboardInterrupt: print("heard")
 """
-    start_alone = START.replace("assert supervise(Hearing())\n", "")
+    start_alone = START.replace(
+        "assert supervise(Hearing())\n", "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    )
     done = subprocess.run([sys.executable, "-c", start_alone + body], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "heard\n", "")
