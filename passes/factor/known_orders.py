@@ -1,9 +1,11 @@
 """Where to look for factors: strides of rows and steps of columns at which a few sampled entries have a low rank.
 
-Of an ordinary dense weight no more is read than sixteen entries for each pair of a stride and a step:
+Of an ordinary dense weight no more is read than nine entries for each pair of a stride and a step:
 
-    rows     k, k + stride, k + 2·stride, ...          16 entries of rank 2 or less, as those of a product of stages
-    columns  n, n + step,   n + 2·step,   ...          have, where a random matrix has rank 4
+    rows     k, k + stride, k + 2·stride, ...          9 entries of rank 2 or less, as those of a product of stages
+    columns  n, n + step,   n + 2·step,   ...          have, where a random matrix has rank 3
+
+Where their determinant is zero, samples of sixteen entries decide.
 """
 
 from __future__ import annotations
