@@ -24,7 +24,7 @@ from ..onnx_ir import onnx_ir as ir
 from .constants import Constants
 from .shapes import shape_of
 
-__all__ = ["Bias", "Layout", "Linear", "Scope", "axes", "dequantises", "moves", "scopes", "with_bias"]
+__all__ = ["Bias", "Layout", "Linear", "Scope", "axes", "dequantises", "moves", "only_use", "scopes", "with_bias"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,23 +260,28 @@ def _scopes(
                     yield from _scopes(subgraph, addresses[node] + suffix + "/", opset_imports, in_function, taken)
 
 
+def only_use(value: ir.Value) -> tuple[ir.Node, int] | None:
+    """The node that reads a value, and as which operand; None where none or several do, or it is an output as well."""
+    uses = value.uses()
+    return next(iter(uses)) if len(uses) == 1 and not value.is_graph_output() else None
+
+
 def with_bias(linear: Linear, constants: Constants) -> Linear:
     """Take in the Add of one constant per output behind a product, on either side of the Add, also after one
     Reshape or Cast; an Add of anything else is a residual and stays out."""
     value, via = linear.node.outputs[0], None
     for _ in range(2):
-        uses = list(value.uses())
-        if len(uses) != 1 or value.is_graph_output():
+        if (use := only_use(value)) is None:
             return linear
-        node = uses[0].node
+        node, place = use
         if node.op_type == "Add":
             break
-        if node.op_type not in ("Reshape", "Cast") or via is not None or uses[0].idx != 0:
+        if node.op_type not in ("Reshape", "Cast") or via is not None or place != 0:
             return linear
         value, via = node.outputs[0], node.op_type
     else:
         return linear
-    other = node.inputs[1 - uses[0].idx]
+    other = node.inputs[1 - place]
     if other is None or other not in constants or node.graph is not linear.node.graph:
         return linear
     shape, dtype = constants.describe(other)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..onnx_ir import onnx_ir as ir
 from ..reason import Cause, Reason
 from .constants import Constants
-from .linear import Linear, Scope
+from .linear import Linear, Scope, only_use
 from .operators import is_standard
 
 __all__ = ["NodeView", "Site", "from_first", "leaf_shape", "size", "subgraphs"]
@@ -131,7 +131,7 @@ class Site(NodeView):
         if weight is None or index is None or weight not in self.constants or index in self.constants:
             return None
         rank, axis = len(self.constants.describe(weight)[0]), NodeView(node, self.constants).attribute("axis", 0)
-        alone = len(value.uses()) == 1 and not value.is_graph_output()
+        alone = only_use(value) is not None
         fits = rank > 2 and axis in (0, -rank) and alone and not self.constants.is_overridable(weight)
         return node if fits else None
 

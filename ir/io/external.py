@@ -98,7 +98,7 @@ def write_external(model: Model, graph: ir.Model, path: Path) -> None:
         _say(tensor, location=data_file(path).name, offset=str(layout.place(part, length)), length=str(length))
         return True
 
-    moved = b"".join(relocate(memoryview(skeleton), _on_tensors(move)))  # type: ignore[arg-type]
+    moved = relocate(memoryview(skeleton), _on_tensors(move))
     layout.write(data_file(path))
     _write(path, fill(moved, HERE, home) if home else [moved])
 
@@ -133,7 +133,7 @@ def copy_external(model: Model, path: Path) -> None:
         return True
 
     skeleton = ModelProto.FromString(hollow(_mapped(home.model()), HERE)).SerializeToString()
-    moved = b"".join(relocate(memoryview(skeleton), _on_tensors(move)))  # type: ignore[arg-type]
+    moved = relocate(memoryview(skeleton), _on_tensors(move))
     layout.write(data)
     _write(path, fill(moved, HERE, str(home.file)))
 
@@ -210,7 +210,7 @@ def links_followed(model: bytes, folder: Path) -> tuple[bytes, Path]:
         _say(tensor, location=files[place["location"]].relative_to(home).as_posix())
         return True
 
-    return b"".join(relocate(memoryview(whole), _on_tensors(move))), home  # type: ignore[arg-type]
+    return relocate(memoryview(whole), _on_tensors(move)), home
 
 
 def _on_tensors(move: Callable[[TensorProto, dict[str, str], bool], bool]) -> Callable[[bytes, bool], bytes | None]:

@@ -97,7 +97,7 @@ def hollow(data: memoryview, location: str, smallest: int = 1024, nested: Nested
         return [*pieces, _external(location, raw[0].body, raw[0].tail - raw[0].body)]
 
     changed = _walk(data, 0, len(data), "model", strip, smallest, nested)
-    return bytes(data) if changed is None else b"".join(changed)  # type: ignore[arg-type]
+    return bytes(data) if changed is None else _whole(changed)
 
 
 def fill(skeleton: bytes, location: str, path: str | None = None) -> list[Piece]:
@@ -124,7 +124,7 @@ def fill(skeleton: bytes, location: str, path: str | None = None) -> list[Piece]
     return _walk(data, 0, len(data), "model", restore, 0, EVERYWHERE) or [data]
 
 
-def relocate(data: memoryview, move: Callable[[bytes, bool], bytes | None]) -> list[Piece]:
+def relocate(data: memoryview, move: Callable[[bytes, bool], bytes | None]) -> bytes:
     """The ModelProto in `data` with every external tensor, wherever it is, moved to where `move` says.
 
     move: from a TensorProto, and whether it is an initializer, to another one, or None to leave it. `data` must be as
@@ -136,10 +136,10 @@ def relocate(data: memoryview, move: Callable[[bytes, bool], bytes | None]) -> l
         if not _is_external(data, fields):
             return None
         displaced = [field for field in fields if field.number == DISPLACED]
-        other = move(b"".join(_between(data, start, end, displaced)), kind == "tensor")  # type: ignore[arg-type]
+        other = move(_whole(_between(data, start, end, displaced)), kind == "tensor")
         return None if other is None else [other]
 
-    return _walk(data, 0, len(data), "model", moved, 0, EVERYWHERE) or [data]
+    return _whole(_walk(data, 0, len(data), "model", moved, 0, EVERYWHERE) or [data])
 
 
 def locations(data: memoryview) -> set[str]:
@@ -196,6 +196,13 @@ def _judged_alone(
             if field.tail - field.body > smallest:
                 larger.append(field)
     return [field for field in larger if parts[field.number] == 1 or (kind, field.number) not in ONCE]
+
+
+def _whole(pieces: Sequence[Piece]) -> bytes:
+    """Pieces of which none is left in a file, as one."""
+    held = [piece for piece in pieces if not isinstance(piece, FileRange)]
+    assert len(held) == len(pieces), "only what is filled in is left in a file"
+    return b"".join(held)
 
 
 def _between(data: memoryview, start: int, end: int, gone: Sequence[WireField]) -> list[Piece]:

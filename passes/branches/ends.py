@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...ir.graph.linear import only_use
 from ...ir.graph.node import from_first
 from ...ir.onnx_ir import onnx_ir as ir
 from .packing.packed import Pack, Packed
@@ -67,7 +68,7 @@ def _chains(lane: Mapping[ir.Value, int], op: str, reducing: str, positions: Map
             operands = [value for value in node.inputs if value is not None]
             if node.op_type != op or node not in positions or node.domain not in ("", "ai.onnx") or len(operands) != 2:
                 continue
-            if node.outputs[0] in parts or not all(one in parts and _read_once(one) for one in operands):
+            if node.outputs[0] in parts or not all(one in parts and only_use(one) is not None for one in operands):
                 continue
             (one, before), (other, after) = (parts[value] for value in operands)
             if set(one).isdisjoint(other):
@@ -77,10 +78,6 @@ def _chains(lane: Mapping[ir.Value, int], op: str, reducing: str, positions: Map
     for value, (lanes, nodes) in parts.items():
         if nodes and value not in inner:
             yield End(nodes[-1], nodes, lanes, reducing)
-
-
-def _read_once(value: ir.Value) -> bool:
-    return len(value.uses()) == 1 and not value.is_graph_output()
 
 
 def ended(pack: Pack, packed: Packed, ends: Sequence[End]) -> Packed | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...ir.axes.axis_rule import Operand, RuleView
+from ...ir.graph.linear import only_use
 from ...ir.graph.operators import CONVOLUTIONS, VECTOR_BIASED, WEIGHTED, is_one_of, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 from .bounds.forward import Facts
@@ -77,11 +78,9 @@ def _bias(view: RuleView) -> Floats | None:
         added = weight_of(view, 2)
         scale = float(view.attribute("beta", 1.0)) if node.op_type in WEIGHTED else 1.0
         return None if added is None else abs(scale) * _least(view, added)
-    result = node.outputs[0]
-    uses = list(result.uses())
-    if len(uses) != 1 or result.is_graph_output():
+    if (use := only_use(node.outputs[0])) is None:
         return None
-    reader, place = uses[0].node, uses[0].idx
+    reader, place = use
     if not (is_standard(reader) and reader.op_type == "Add") and not (is_one_of(reader, VECTOR_BIASED) and not place):
         return None
     added = reader.inputs[1 - place] if len(reader.inputs) == 2 else None

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ...ir.errors import ModelError
 from ...ir.graph.constants import Constants
+from ...ir.graph.linear import only_use
 from ...ir.graph.node import FLOATS, NodeView
 from ...ir.graph.operators import CONVOLUTIONS, FUSED_ACTIVATIONS, MOVES_WHOLE, is_standard
 from ...ir.graph.shapes import shape_of
@@ -111,10 +112,10 @@ def _followers(node: ir.Node, constants: Constants) -> Iterator[tuple[ir.Node, i
     reads, as long as both are known."""
     value, axis = node.outputs[0], 1
     while True:
-        shape, uses = shape_of(value), value.uses()
-        if shape is None or len(uses) != 1 or value.is_graph_output():
+        shape, use = shape_of(value), only_use(value)
+        if shape is None or use is None:
             return
-        reader, slot = next(iter(uses))
+        reader, slot = use
         if reader.graph is not node.graph or not is_standard(reader) or len(reader.outputs) != 1:
             return
         yield reader, axis, len(shape)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ...ir.errors import ModelError
 from ...ir.graph.constants import Constants
+from ...ir.graph.linear import only_use
 from ...ir.graph.node import NodeView
 from ...ir.graph.operators import is_standard
 from ...ir.graph.shapes import shape_of
@@ -153,6 +154,4 @@ def _number(value: ir.Value | None, beside: ir.Value | None, constants: Constant
 
 def _before(value: ir.Value | None) -> ir.Node | None:
     """What makes a value that nobody else reads."""
-    if value is None or value.is_graph_output() or len(value.uses()) != 1:
-        return None
-    return value.producer()
+    return None if value is None or only_use(value) is None else value.producer()

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ...ir.errors import ModelError
 from ...ir.graph.constants import Constants
+from ...ir.graph.linear import only_use
 from ...ir.graph.node import NodeView
 from ...ir.graph.operators import FUSED_ACTIVATIONS, MOVES_WHOLE, is_standard
 from ...ir.graph.shapes import shape_of
@@ -143,7 +144,7 @@ def _moves_before(value: ir.Value, reader: ir.Node) -> tuple[tuple[ir.Node, ...]
             or maker.graph is not reader.graph
         ):
             break
-        if len(value.uses()) != 1 or value.is_graph_output() or maker.inputs[0] is None:
+        if only_use(value) is None or maker.inputs[0] is None:
             break
         moves.append(maker)
         value = maker.inputs[0]
@@ -180,12 +181,9 @@ def _is_convolved(value: ir.Value, channels: int, constants: Constants) -> bool:
 
 def _sum_behind(node: ir.Node, rank: int, results: int, constants: Constants) -> tuple[ir.Node | None, ir.Value | None]:
     """The operator that adds a constant to each result, and that; None where the only reader does something else."""
-    value = node.outputs[0]
-    uses = list(value.uses())
-    if len(uses) != 1 or value.is_graph_output():
+    use = only_use(node.outputs[0])
+    if use is None or use[0].op_type != "Add" or not is_standard(use[0]) or use[0].graph is not node.graph:
         return None, None
-    reader = uses[0].node
-    if reader.op_type != "Add" or not is_standard(reader) or reader.graph is not node.graph:
-        return None, None
+    reader, _ = use
     added = added_by_channel(reader, rank - 1, rank, results, constants)
     return (None, None) if added is None else (reader, added)

@@ -9,7 +9,6 @@ more than 10 s of a processor, and no more than 600 MB.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -26,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import onnx
-from figures import Figure, at_most, missed, save, show, told
+from figures import Figure, at_most, bench_with
 from hostile_models import EDITS, hostile
 from readers import READERS, attempt, model
 
@@ -189,23 +188,8 @@ def figures(only: Sequence[str], seeds: int) -> Iterator[Figure]:
         yield at_most(kind, "MB at most", max(row.megabytes for row in found), MEGABYTES)
 
 
-def main() -> int:
-    """Measure, print, and keep it where that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=tuple(KINDS), default=tuple(KINDS))
-    parser.add_argument("--seeds", type=int, default=2000)
-    parser.add_argument("--save", action="store_true")
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.worker:
-        worker(asked.worker[0], int(asked.worker[1]), int(asked.worker[2]))
-        return 0
-    found = told(figures(asked.only, asked.seeds))
-    show(found)
-    if asked.save:
-        save("attacks", found, "cpu")
-    return int(missed(found))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:2] == ["--worker"]:  # that reads what some seeds damage, see `chunk`
+        worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        sys.exit()
+    sys.exit(bench_with("attacks", __doc__, tuple(KINDS), figures, seeds={"type": int, "default": 2000}))

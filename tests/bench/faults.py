@@ -10,7 +10,6 @@ the folders of the row `read-only` are skipped.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import resource
@@ -24,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from figures import Figure, at_most, beside_others, missed, reported, save, show, told
+from figures import Figure, at_most, bench_with, reported
 from interrupted import FINE, WRITING
 from workplace import FAST, Workplace
 
@@ -187,19 +186,5 @@ def figures(only: Sequence[str] = tuple(ROWS), times: int = 20) -> Iterator[Figu
             yield from ROWS[row](place, times)
 
 
-def main() -> int:
-    """Measure, print, and keep it where that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=tuple(ROWS), default=tuple(ROWS))
-    parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--save", action="store_true")
-    options = parser.parse_args()
-    found = told(figures(options.only, options.times))
-    show(found)
-    if options.save:
-        save("faults", beside_others("faults", found, "cpu"), "cpu")
-    return int(missed(found))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(bench_with("faults", __doc__, tuple(ROWS), figures, times={"type": int, "default": 20}))

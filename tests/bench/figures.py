@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -97,16 +98,31 @@ def today() -> str:
 
 
 def bench(name: str, doc: str | None, rows: Mapping[str, Callable[[], Iterable[Figure]]]) -> int:
-    """The command line of a bench whose rows need no settings: measure, print, and keep what was measured with --save.
+    """The command line of a bench whose rows need no settings, see `bench_with`."""
+    return bench_with(name, doc, tuple(rows), lambda only: (figure for row in only for figure in rows[row]()))
 
-    With --only the figures of the other rows stay as they were kept. The exit status is 1 when a target is missed.
+
+def bench_with(
+    name: str,
+    doc: str | None,
+    rows: Sequence[str],
+    figures: Callable[..., Iterable[Figure]],
+    **options: Mapping[str, Any],
+) -> int:
+    """The command line of a bench: measure, print, and keep what was measured with --save.
+
+    figures: from rows, and what was given for each option by its name, to what is measured; options: as `argparse` has
+    them. With --only, and with options, the figures of other rows stay as they were kept. The exit status is 1 when a
+    target is missed.
     """
-    parser = argparse.ArgumentParser(description=doc)
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=[*rows], help="rows; all of them else")
-    parser.add_argument("--save", action="store_true")
-    options = parser.parse_args()
-    figures = told(figure for row in options.only or rows for figure in rows[row]())
-    show(figures)
-    if options.save:
-        save(name, beside_others(name, figures, "cpu") if options.only else figures, "cpu")
-    return int(missed(figures))
+    for option, settings in options.items():
+        parser.add_argument(f"--{option}", **settings)
+    parser.add_argument("--save", action="store_true", help="keep the figures in tests/bench/results")
+    given = parser.parse_args()
+    found = told(figures(given.only or rows, **{option: getattr(given, option) for option in options}))
+    show(found)
+    if given.save:
+        save(name, beside_others(name, found, "cpu") if given.only or options else found, "cpu")
+    return int(missed(found))

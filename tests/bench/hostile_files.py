@@ -9,7 +9,6 @@ Each command is a process of its own that has imported everything before. It mus
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from figures import Figure, at_most, missed, reported, save, show, told
+from figures import Figure, at_most, bench_with, reported
 
 sys.path.append(str(Path(__file__).parents[1] / "support"))
 
@@ -263,18 +262,5 @@ def figures(only: Sequence[str], flips: int) -> Iterator[Figure]:
     yield reported("all", "seconds", time.monotonic() - start)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", choices=KINDS, default=list(KINDS), metavar="ROW")
-    parser.add_argument("--flips", type=int, default=FLIPS, help="plans carried out while a link is turned around")
-    parser.add_argument("--save", action="store_true", help="keep the figures in tests/bench/results")
-    asked = parser.parse_args()
-    found = told(figures(asked.only, asked.flips))
-    show(found)
-    if asked.save:
-        save("hostile_files", found, "cpu")
-    sys.exit(missed(found))
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(bench_with("hostile_files", __doc__, tuple(KINDS), figures, flips={"type": int, "default": FLIPS}))

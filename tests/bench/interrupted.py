@@ -10,7 +10,6 @@ Moments are those of each command: by default 100 for signals and 200 for `kill 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -22,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from figures import Figure, at_most, beside_others, missed, reported, save, show, told
+from figures import Figure, at_most, bench_with, reported
 from workplace import FAST, Workplace
 
 WRITING = {  # by the names of what each writes
@@ -186,21 +185,15 @@ def figures(
             yield from killed(place, moments or 200, rng, commands)
 
 
-def main() -> int:
-    """Measure, print, and keep it where that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=ROWS, default=ROWS)
-    parser.add_argument("--moments", type=int)
-    parser.add_argument("--commands", nargs="+", choices=tuple(WRITING), default=tuple(WRITING))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--save", action="store_true")
-    options = parser.parse_args()
-    found = told(figures(options.only, options.moments, options.commands, options.seed))
-    show(found)
-    if options.save:
-        save("interrupted", beside_others("interrupted", found, "cpu"), "cpu")
-    return int(missed(found))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        bench_with(
+            "interrupted",
+            __doc__,
+            ROWS,
+            figures,
+            moments={"type": int},
+            commands={"nargs": "+", "choices": tuple(WRITING), "default": tuple(WRITING)},
+            seed={"type": int, "default": 0},
+        )
+    )

@@ -40,9 +40,9 @@ def pool(pack: Pack, operands: Sequence[Packed | None]) -> Result:
 
 def _longer(pack: Pack, first: Packed, weights: Sequence[ir.Value]) -> Result:
     """The operator of all branches on the images of all of them, one after another."""
-    stacked, before, after = _stacked(pack, first), _behind_batch(first.values[0]), _behind_batch(pack.output)
-    if stacked is None or before is None or after is None:
+    if (known := _known(pack, first)) is None:
         return None
+    stacked, before, after = known
     images = pack.made("Reshape", stacked, integers([-1, *before], "images"), like=first.values[0])
     made = pack.again(images, *weights)
     return pack.made("Reshape", made, integers([pack.lanes, -1, *after], "branches")), "stack"
@@ -50,9 +50,10 @@ def _longer(pack: Pack, first: Packed, weights: Sequence[ir.Value]) -> Result:
 
 def _grouped(pack: Pack, first: Packed, weights: Sequence[Packed]) -> Result:
     """One convolution whose channels are those of all branches, one branch after another."""
-    stacked, before, after = _stacked(pack, first), _behind_batch(first.values[0]), _behind_batch(pack.output)
-    if stacked is None or before is None or after is None or pack.nodes[0].op_type != "Conv":
+    known = _known(pack, first) if pack.nodes[0].op_type == "Conv" else None
+    if known is None:
         return None
+    stacked, before, after = known
     like, count = first.values[0], pack.lanes
     order = [1, 0, *range(2, len(before) + 2)]
     beside = turned_back(stacked, order) or pack.made("Transpose", stacked, like=like, perm=order)
@@ -65,9 +66,13 @@ def _grouped(pack: Pack, first: Packed, weights: Sequence[Packed]) -> Result:
     return pack.made("Transpose", apart, perm=order), "stack"
 
 
-def _stacked(pack: Pack, operand: Packed) -> Ref:
-    """The images of all branches on a new first axis; None where all read the same, or not enough is known of them."""
-    return None if operand.kind in ("same", "fixed") else pack.stacked(operand)
+def _known(pack: Pack, operand: Packed) -> tuple[Ref, list[int], list[int]] | None:
+    """The images of all branches on a new first axis, and what is behind the batch before and after the operator; None
+    where all read the same, or not enough is known of them."""
+    if operand.kind in ("same", "fixed") or (stacked := pack.stacked(operand)) is None:
+        return None
+    before, after = _behind_batch(operand.values[0]), _behind_batch(pack.output)
+    return None if before is None or after is None else (stacked, before, after)
 
 
 def _behind_batch(value: ir.Value) -> list[int] | None:

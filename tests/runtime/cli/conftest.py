@@ -1,16 +1,13 @@
 """A folder of models, and the command line in it."""
 
-import sys
-
 import numpy as np
 import onnx
 import pytest
 from annealable import network
 from digraphs import EXAMPLE
-from shell import W, model_of
+from shell import W, model_of, typed
 
 import scission
-from scission.runtime.cli import app as cli
 
 
 @pytest.fixture
@@ -31,17 +28,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def scission_cli(monkeypatch, capfd):
     """Run one command line; returns (exit status, stdout, stderr)."""
-
-    def call(line):
-        monkeypatch.setattr(sys, "argv", ["scission", *line.split()])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            status = exit_.code or 0
-        return status, *capfd.readouterr()
-
-    return call
+    return typed(monkeypatch, capfd)
 
 
 @pytest.fixture

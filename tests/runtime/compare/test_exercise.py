@@ -1,7 +1,6 @@
 """What hides behind a branch, a length or a second step is found, or is said not to have run."""
 
 import itertools
-import sys
 
 import numpy as np
 import pytest
@@ -10,10 +9,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
+from shell import typed
 
 import scission
 from scission.ir.io.load import load
-from scission.runtime.cli import app as cli
 from scission.runtime.compare.exercise import observe, parts_of
 from scission.runtime.ort.trials import Trials
 
@@ -242,17 +241,7 @@ def scission_cli(monkeypatch, capfd, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name, a, b in (("m", A, B), ("a2", A * 2, B), ("b2", A, B * 2)):
         (tmp_path / f"{name}.onnx").write_bytes(rate(a, b).SerializeToString())
-
-    def call(line):
-        monkeypatch.setattr(sys, "argv", ["scission", *line.split()])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            status = exit_.code or 0
-        return status, *capfd.readouterr()
-
-    return call
+    return typed(monkeypatch, capfd)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 import functools
 import json
-import sys
 
 import numpy as np
 import pytest
 from races import FakeRacer, told
+from shell import typed
 from tune_examples import ROWS, TRIALS, twins
 
 import scission
@@ -12,7 +12,6 @@ from scission.ir.io.load import load
 from scission.models.planted import ffn as planted_ffn
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
-from scission.runtime.cli import app as cli
 from scission.runtime.render.console import console
 from scission.runtime.render.text.cache import cache_view
 from scission.runtime.tune import tune as tuning
@@ -55,17 +54,7 @@ def filled():
 @pytest.fixture
 def run(monkeypatch, capfd):
     """Run one command line; returns (exit status, stdout, stderr)."""
-
-    def call(line):
-        monkeypatch.setattr(sys, "argv", ["scission", *line.split()])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            status = exit_.code or 0
-        return status, *capfd.readouterr()
-
-    return call
+    return typed(monkeypatch, capfd)
 
 
 def units():
