@@ -41,6 +41,10 @@ ABOUT = {
         "of a product, and experts that a Gather picks for each token."
     ),
     "cover": "Covers, groups of outputs that share inputs, one thread.",
+    "factor": (
+        "Weights that are products of block-diagonal ones, 3,000 rows, one thread: transforms, Hadamard and Kronecker "
+        "products, wavelets, a circulant matrix and a resampler."
+    ),
     "noise": (
         "Ten benches of the same pair in each of some circumstances, on a machine with six times as many busy "
         "processes as cores: how verdicts and speed-ups spread, and what tuning several times takes."
