@@ -2,9 +2,9 @@
 
     python tests/bench/attacks.py [--only ROW …] [--seeds 2000] [--save]
 
-Each edited model is given to a command in a process of its own; each reader reads files damaged by so many seeds, a
-hundred to a process. What comes of it must be a result or an error in words: no traceback, no crash, nothing that takes
-more than 10 s of a processor, and no more than 600 MB.
+Each edited model is given to a command in a process of its own, forked from this one so that nothing is imported
+again; each reader reads files damaged by so many seeds, a hundred to a process. What comes of it must be a result or an
+error in words: no traceback, no crash, nothing that takes more than 10 s of a processor, and no more than 600 MB.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,24 +54,10 @@ class Row(NamedTuple):
     wrong: str
 
 
-def called(attack: str, line: str, folder: Path, room: int | None = None) -> Row:
-    """A command in a process of its own; room: megabytes of addresses that it may use."""
-
-    def before() -> None:
-        if room is not None:
-            resource.setrlimit(resource.RLIMIT_AS, (room << 20, room << 20))
-
+def called(attack: str, line: str, folder: Path, begin: Callable[..., Process]) -> Row:
+    """A command in a process of its own, as `Fork` or what `limited` gives begins it."""
     with (folder / "stderr").open("w+b") as errors:
-        environment = os.environ | {"SCISSION_IN_PROCESS": "1", "SCISSION_CACHE": str(folder)}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "scission", *line.split()],
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            cwd=folder,
-            env=environment,
-            preexec_fn=before,
-        )
-        status, seconds, memory = waited(process, PATIENCE)
+        status, seconds, memory = waited(begin(line, folder, errors.fileno()), PATIENCE)
         errors.seek(0)
         said = errors.read().decode(errors="replace")
     wrong = "hangs" if status is None or seconds > SECONDS else "traceback" if "Traceback" in said else ""
@@ -78,7 +65,66 @@ def called(attack: str, line: str, folder: Path, room: int | None = None) -> Row
     return Row(attack, line, said.strip()[-200:] or f"status {status}", seconds, memory, wrong)
 
 
-def waited(process: subprocess.Popen, allowed: float) -> tuple[int | None, float, float]:
+def limited(room: int) -> Callable[[str, Path, int], Process]:
+    """Commands that import everything anew; room: megabytes of addresses that they may use."""
+
+    def begin(line: str, folder: Path, errors: int) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "scission", *line.split()],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            cwd=folder,
+            env=os.environ | environment(folder),
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (room << 20, room << 20)),
+        )
+
+    return begin
+
+
+class Fork:
+    """A command in a copy of this process, in which no model has run."""
+
+    def __init__(self, line: str, folder: Path, errors: int) -> None:
+        sys.stdout.flush()
+        self.pid, self.returncode = os.fork(), 0
+        if not self.pid:
+            status = 3
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                os.dup2(errors, 2)
+                os.chdir(folder)
+                os.environ.update(environment(folder))
+                status = _status(line)
+            finally:
+                os._exit(status)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def _status(line: str) -> int:
+    from scission.runtime.cli.entry import main
+
+    sys.argv = ["scission", *line.split()]
+    try:
+        main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
+
+
+Process = Fork | subprocess.Popen
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What a command finds in its environment."""
+    return {"SCISSION_IN_PROCESS": "1", "SCISSION_CACHE": str(folder)}
+
+
+def waited(process: Process, allowed: float) -> tuple[int | None, float, float]:
     """(exit status, None where it had to be killed; seconds of a processor; megabytes at its highest)."""
     end = time.monotonic() + allowed
     while True:
@@ -100,19 +146,20 @@ def edits(_: int) -> Iterator[Row]:
         folder = prepared(Path(name))
         for edit in EDITS:
             (folder / "m.onnx").write_bytes(hostile(edit).SerializeToString())
-            yield from (called(edit, line, folder) for line in COMMANDS)
+            yield from (called(edit, line, folder, Fork) for line in COMMANDS)
 
 
 def scarce(_: int) -> Iterator[Row]:
     """Little memory: a line and exit status 2, or a result."""
     with tempfile.TemporaryDirectory(prefix="attacks.") as name:
         folder = prepared(Path(name))
-        yield from (called(f"{room} MB", line, folder, room) for room in ROOM for line in SCARCE)
+        yield from (called(f"{room} MB", line, folder, limited(room)) for room in ROOM for line in SCARCE)
 
 
 def prepared(folder: Path) -> Path:
-    """A folder with the sound model and its plan."""
+    """A folder with the sound model and its plan; what commands import is imported then."""
     import scission
+    import scission.runtime.cli.app
 
     onnx.save(model(), folder / "sound.onnx")
     (folder / "plan.json").write_text(scission.plan(model(), force=True, provider="cpu").dumps())
