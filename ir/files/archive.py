@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as npy
 
 from .reading import HOLES, UnreadableError
 
 __all__ = ["PackedArrays", "array_of", "arrays_of"]
 
 PACKED = 100  # times its own bytes an archive may unpack to: deflate reaches 1,032 where all bytes are the same
+HEADERS = {npy.magic(1, 0): npy.read_array_header_1_0, npy.magic(2, 0): npy.read_array_header_2_0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,21 @@ class PackedArrays:
         if not isinstance(found, np.ndarray):  # a member of another kind comes as its bytes
             raise ValueError(f"{name!r} in it is no array")
         return found
+
+    def form(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and type of one of them by its header. Raises ValueError where it is none, OSError, and MemoryError."""
+        assert self.archive.zip is not None, "it is open"
+        inside = self.archive.zip
+        with _one_error(), inside.open(name if name in inside.NameToInfo else f"{name}.npy") as member:
+            start = member.read(npy.MAGIC_LEN)
+            read = HEADERS.get(start)
+            if read is not None:
+                shape, _, dtype = read(member)
+                if dtype.hasobject:
+                    raise ValueError("Object arrays cannot be loaded when allow_pickle=False")  # as numpy says it
+                return shape, dtype
+        found = self[name]  # a header in another encoding, as names of fields may need it, or none
+        return found.shape, found.dtype
 
 
 @contextmanager

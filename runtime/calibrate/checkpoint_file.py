@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import ModelError, ScissionError
-from ...ir.files.archive import arrays_of
+from ...ir.files.archive import PackedArrays
 from ...ir.files.reading import WEIGHTS, open_file, path_of
 from ...ir.graph.functions import weight_takers
 from ...ir.graph.linear import Linear
 from ...ir.graph.view import glance
 from ...ir.io.load import first_line, load
-from ..weights.source import READERS, WeightError
+from ..weights.many_arrays import KeptOpen, packed_arrays, safetensors
+from ..weights.source import WeightError, numpy_errors, safetensors_errors
 from .checkpoint_names import names_of, origin_of
 
 __all__ = ["CheckpointError", "Stored", "named", "read_stored"]
@@ -104,38 +105,41 @@ _Tensors = dict[str, tuple[tuple[int, ...], np.dtype[Any], Callable[[], Array]]]
 
 
 def _from_npz(path: Path) -> _Tensors:
-    reader = READERS[".npz"]
-    tensors: _Tensors = {}
+    kept = KeptOpen(path, packed_arrays)
     try:
-        with open_file(path, WEIGHTS) as file, arrays_of(file) as archive:
-            names = list(archive.files)
+        archive = kept.get()
     except OSError:
         raise
     except Exception as error:  # numpy raises whatever its parsers of headers and archives raise
         raise CheckpointError(f"{path}: not an .npz file ({first_line(error)}); save it with numpy.savez") from None
-    for name in names:
-        array = reader(path, name)
-        tensors[name] = (array.shape, array.dtype, partial(reader, path, name))
-    return tensors
+    with numpy_errors(path):
+        return {name: (*archive.form(name), partial(_packed, kept, path, name)) for name in archive.files}
+
+
+def _packed(kept: KeptOpen[PackedArrays], path: Path, name: str) -> Array:
+    with numpy_errors(path):
+        return kept.get()[name]
 
 
 def _from_safetensors(path: Path) -> _Tensors:
     if importlib.util.find_spec("safetensors") is None:
         raise CheckpointError(f"{path}: needs the package safetensors; pip install safetensors")
-    from safetensors import SafetensorError, safe_open
-
-    reader = READERS[".safetensors"]
+    kept = KeptOpen(path, safetensors)
     tensors: _Tensors = {}
-    try:
-        with open_file(path, WEIGHTS) as opened, safe_open(path_of(opened), framework="numpy") as file:
-            for name in file.keys():  # noqa: SIM118 - no mapping
-                part = file.get_slice(name)
-                dtype = SAFETENSORS.get(part.get_dtype())
-                if dtype:
-                    tensors[name] = (tuple(part.get_shape()), np.dtype(dtype), partial(reader, path, name))
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file, or cut short ({first_line(error)})") from None
+    with safetensors_errors(path):
+        file = kept.get()
+        for name in file.keys():  # noqa: SIM118 - no mapping
+            part = file.get_slice(name)
+            dtype = SAFETENSORS.get(part.get_dtype())
+            if dtype:
+                tensors[name] = (tuple(part.get_shape()), np.dtype(dtype), partial(_tensor, kept, path, name))
     return tensors
+
+
+def _tensor(kept: KeptOpen[Any], path: Path, name: str) -> Array:
+    with safetensors_errors(path):
+        found: Array = kept.get().get_tensor(name)
+        return found
 
 
 def _from_torch(path: Path) -> _Tensors:

@@ -8,7 +8,8 @@ import math
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
@@ -25,6 +26,7 @@ from ...ir.foreign import holds_objects
 from ...ir.graph.addressing import meant
 from ...ir.io.load import first_line
 from ...ir.printable import printable
+from .many_arrays import safetensors
 
 if TYPE_CHECKING:
     from ...ir.graph.constants import Constants
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("AmbiguousError", "Weight", "WeightError", "find_weight", "from_array", "from_model", "is_matrix_file", "locate"),
-    "read_weight",
+    *("numpy_errors", "read_weight", "safetensors_errors"),
 ]
 
 Array = npt.NDArray[Any]
@@ -213,7 +215,8 @@ def _only(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
             return candidates[0]
     if not shapes:
         raise WeightError(f"{name}: there is no matrix in it; ", INSPECT, " tells about a model's weights")
-    likely = sorted(shapes, key=lambda key: (key not in square, key not in matrices, -math.prod(shapes[key])))
+    flat, even = set(matrices), set(square)
+    likely = sorted(shapes, key=lambda key: (key not in even, key not in flat, -math.prod(shapes[key])))
     what = f"{len(square)} square matrices" if square else f"{len(shapes)} matrices and none is square"
     raise AmbiguousError(
         f"{name}: there are {what}; name one, as in {name}:{likely[0]}",
@@ -221,15 +224,13 @@ def _only(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
     )
 
 
-def _numpy_file(path: Path, name: str | None) -> Array:
+@contextmanager
+def numpy_errors(path: Path) -> Iterator[None]:
+    """Whatever numpy raises of a file that it reads becomes a WeightError, but for OSError and MemoryError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # whatever is wrong with the file is said once, below
-            with open_file(path, WEIGHTS) as file:
-                if zipfile.is_zipfile(file):
-                    file.seek(0)
-                    return _from_archive(path, name, file)
-                return _unnamed(path, name, np.load(path_of(file), mmap_mode="r", allow_pickle=False))
+            yield
     except (WeightError, MemoryError, OSError):
         raise
     except Exception as error:  # numpy raises whatever its parsers of headers and archives raise
@@ -240,11 +241,19 @@ def _numpy_file(path: Path, name: str | None) -> Array:
         raise WeightError(f"{path}: {reason}; save it again with numpy.save") from None
 
 
+def _numpy_file(path: Path, name: str | None) -> Array:
+    with numpy_errors(path), open_file(path, WEIGHTS) as file:
+        if zipfile.is_zipfile(file):
+            file.seek(0)
+            return _from_archive(path, name, file)
+        return _unnamed(path, name, np.load(path_of(file), mmap_mode="r", allow_pickle=False))
+
+
 def _from_archive(path: Path, name: str | None, file: BufferedReader) -> Array:
     with arrays_of(file) as loaded:
         names = dict.fromkeys(loaded.files, ())
         if name is None and len(names) > 1:
-            names = {key: np.shape(loaded[key]) for key in names}
+            names = {key: loaded.form(key)[0] for key in names}
         chosen: Array = loaded[_named(path, name, names)]
         return chosen
 
@@ -281,19 +290,24 @@ def _matrix_market(path: Path, name: str | None) -> Array:
     return _unnamed(path, name, matrix)
 
 
+@contextmanager
+def safetensors_errors(path: Path) -> Iterator[None]:
+    """Whatever is raised of a file that safetensors reads becomes a WeightError, but for OSError and MemoryError."""
+    try:
+        yield
+    except (WeightError, MemoryError, OSError):
+        raise
+    except Exception as error:  # its own class is only there where the package is, and numpy lacks some types
+        raise WeightError(f"{path}: not a safetensors file that numpy can hold ({first_line(error)})") from None
+
+
 def _safetensors(path: Path, name: str | None) -> Array:
     if importlib.util.find_spec("safetensors") is None:
         raise WeightError(f"{path}: needs the package safetensors; pip install safetensors")
-    import ml_dtypes  # noqa: F401 - registers bfloat16 with numpy
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with open_file(path, WEIGHTS) as opened, safe_open(path_of(opened), framework="numpy") as file:
-            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - no mapping
-            chosen: Array = file.get_tensor(_named(path, name, shapes))
-            return chosen
-    except (SafetensorError, TypeError, AttributeError) as error:
-        raise WeightError(f"{path}: not a safetensors file that numpy can hold ({first_line(error)})") from None
+    with safetensors_errors(path), safetensors(path) as file:
+        shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 - no mapping
+        chosen: Array = file.get_tensor(_named(path, name, shapes))
+        return chosen
 
 
 def _named(path: Path, name: str | None, shapes: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 import io
 import random
+import warnings
 import zipfile
 
 import numpy as np
@@ -19,6 +20,41 @@ def names(path):
 def test_arrays_come_by_name(tmp_path, save):
     save(tmp_path / "a.npz", x=np.ones((2, 3)), y=np.ones(4))
     assert names(tmp_path / "a.npz") == {"x": (2, 3), "y": (4,)}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_headers_say_what_arrays_are(tmp_path, save):
+    named = np.zeros(3, [("größe", "f4")])  # whose header is in another encoding
+    wide = np.zeros(2, [(f"field{index}", "f8") for index in range(5000)])  # whose header is longer than the first kind
+    arrays = {"a": np.ones((2, 3), np.float16), "b": np.array(True), "c": np.asfortranarray(np.ones((4, 5)))}
+    arrays |= {"named": named, "empty": np.zeros((0, 7), np.int8), "npy.npy": np.arange(3), "words": np.array(["x"])}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that such headers are of a newer kind
+        save(tmp_path / "a.npz", **arrays)
+        save(tmp_path / "wide.npz", wide=wide)
+        with open_file(tmp_path / "a.npz", WEIGHTS) as file, arrays_of(file) as found:
+            assert {name: found.form(name) for name in found.files} == {
+                name: (array.shape, array.dtype) for name, array in arrays.items()
+            }
+        with open_file(tmp_path / "wide.npz", WEIGHTS) as file, arrays_of(file) as found:
+            for read in (found.form, found.__getitem__):
+                with pytest.raises(ValueError, match="large"):  # numpy reads no header of that length
+                    read("wide")
+
+
+def test_headers_of_objects_and_of_no_arrays_are_refused_as_the_arrays_are(tmp_path):
+    np.savez(tmp_path / "a.npz", objects=np.array([{}], object))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("words", b"these are no array")
+        archive.writestr("short.npy", b"\x93NUMPY\x01\x00\x76\x00{'descr")
+        archive.writestr("none.npy", b"")
+    with open_file(tmp_path / "a.npz", WEIGHTS) as file, arrays_of(file) as found:
+        for name in found.files:
+            with pytest.raises(ValueError) as whole:
+                found[name]
+            with pytest.raises(ValueError) as header:
+                found.form(name)
+            assert str(header.value) == str(whole.value)
 
 
 def test_what_unpacks_to_far_more_than_it_is_long_is_not_read(tmp_path, monkeypatch):
