@@ -179,7 +179,7 @@ def _known(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Value, 
                     dims = kind.tensor_type.shape.dim
                     alike[key] = tuple(dim.dim_value if _fixed(dim) else None for dim in dims)
                 yield value, alike[key]
-        inner = {one.name: [one.g] if one.HasField("g") else one.graphs for one in twin.attribute}
+        inner = {one.name: _graphs_of(one) for one in twin.attribute}
         for attribute in node.attributes.values():
             if attribute.type in GRAPHS and not attribute.is_ref():
                 ours = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else list(attribute.value)
@@ -225,7 +225,12 @@ def _inner(node: ir.Node) -> list[ir.Graph]:
 
 def _inner_of(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     """The same of one that is written, in the same order."""
-    return [graph for one in node.attribute for graph in ([one.g] if one.HasField("g") else one.graphs)]
+    return [graph for one in node.attribute for graph in _graphs_of(one)]
+
+
+def _graphs_of(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
+    """The graphs in an attribute: one without anything is there although the field is not."""
+    return [attribute.g] if attribute.type == onnx.AttributeProto.GRAPH else list(attribute.graphs)
 
 
 def correct_shapes(model: ir.Model) -> None:

@@ -22,7 +22,7 @@ from .formats import HEAD, other_format
 from .placement import Home, PlacementError
 from .soundness import mistyped, unsound
 from .sources import unwrapped
-from .stand_in import SPARSE, Kept, SparseTensor, prepare
+from .stand_in import OUTSIDE, SPARSE, Kept, SparseTensor, embed_sparse, prepare
 from .tensor_form import bodies, tensors, wrong_tensor
 from .tensors import StoredTensor, constant_tensors, fill_slot, graphs, stored, tensor_slots
 from .wire import HERE, hollow
@@ -54,7 +54,8 @@ class InlineTensor(StoredTensor):
 class Model:
     """A model as the passes see it: the graph, the name to call it by, and what onnx_ir would drop.
 
-    path: the file that it was read from; home: where that really was, and where its data may be.
+    path: the file that it was read from; home: where that really was, and where its data may be; embedded: files of
+    data whose contents are inside of it now.
     """
 
     graph: ir.Model
@@ -62,16 +63,17 @@ class Model:
     path: Path | None = None
     kept: Kept = field(default_factory=Kept, repr=False)
     home: Home | None = None
+    embedded: tuple[Path, ...] = ()
 
     @property
     def external(self) -> bool:
         """Whether any weight lies in another file."""
-        return bool(self.data_files())
+        return any(map(_is_external, constant_tensors(self.graph)))
 
     def data_files(self) -> list[Path]:
-        """The external data files, each once, in order of first use."""
+        """The external data files, each once, in order of first use, and then those that were embedded."""
         tensors: Iterator[Any] = constant_tensors(self.graph)
-        return list(dict.fromkeys(Path(tensor.path) for tensor in tensors if _is_external(tensor)))
+        return list(dict.fromkeys((*(Path(one.path) for one in tensors if _is_external(one)), *self.embedded)))
 
 
 @phase("load")
@@ -147,6 +149,10 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
             # two in a branch: there is none that could be read here as it is run there.
             why = "which one ONNX Runtime takes depends on its size and version; keep the one that is meant"
             raise ModelError(f"{name}: initializer {twice!r} is there twice, and {why}")
+    try:
+        embedded = embed_sparse(proto, home)
+    except ModelError as error:
+        raise ModelError(f"{name}: ", *error.parts) from None
     wrong = wrong_tensor(proto) or mistyped(proto)
     if wrong:
         raise ModelError(f"{name}: {wrong}; export the model again")
@@ -161,7 +167,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
     if problem := unsound(graph):
         raise ModelError(f"{name}: {problem}")
     open_negative(graph)
-    model = Model(graph, name, path, kept, home)
+    model = Model(graph, name, path, kept, home, embedded)
     for holder, key, tensor in tensor_slots(graph) if kept.carried else ():
         if isinstance(tensor, ir.ExternalTensor) and tensor.location == SPARSE:
             number = int(tensor.offset or 0)
@@ -169,7 +175,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
     if home is not None:
         _attach_files(model, home)
     elif model.external:
-        raise ModelError(f"{name}: weights lie in external files; give the model's path instead of its contents")
+        raise ModelError(f"{name}: {OUTSIDE}")
     return model
 
 

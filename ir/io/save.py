@@ -87,9 +87,14 @@ def stage(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) ->
 def stage_copy(model: Model, path: Path, overwrite: bool = False) -> Iterator[Staged]:
     """The same for the file of `model` itself: byte for byte, but that external data lies in `<name>.data` of its own.
 
-    A data file of that name beside the source is copied byte for byte as well, and then so is the model.
+    A data file of that name beside the source is copied byte for byte as well, and then so is the model; one with
+    sparse tensors in other files is written with these inside of it.
     """
     assert model.home is not None, "only a model that came from a file can be copied"
+    if model.embedded:  # in its file these are elsewhere
+        with stage(model, model.graph, path, overwrite) as staged:
+            yield staged
+        return
     with _staging(model, (path, data_file(path)) if model.external else (path,), overwrite) as staged:
         if model.external:
             copy_external(model, staged.path)

@@ -7,8 +7,10 @@ counterpart (maps, element types of a later version, texts that are no UTF-8) be
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,14 +20,17 @@ import onnx
 from ..errors import ModelError
 from ..folding.budget import Work, budget_of
 from ..onnx_ir import onnx_ir as ir
-from .tensor_form import TYPES, bodies
+from .placement import Home, PlacementError
+from .tensor_form import TYPES, bodies, plain_array
+from .wire import HERE
 
-__all__ = ["MARK", "SPARSE", "Kept", "SparseTensor", "prepare", "restore"]
+__all__ = ["MARK", "OUTSIDE", "SPARSE", "Kept", "SparseTensor", "embed_sparse", "prepare", "restore"]
 
 Carried: TypeAlias = "onnx.SparseTensorProto | onnx.AttributeProto | onnx.TypeProto"
 
 SPARSE = "/as a sparse tensor"  # location of the stand-in of a sparse tensor; its offset is the number
 MARK = "\0carried"  # in a text that no model has
+OUTSIDE = "weights lie in external files; give the model's path instead of its contents"
 A = onnx.AttributeProto
 
 
@@ -68,7 +73,7 @@ class SparseTensor(ir.LazyTensor):
 
 def _dense(sparse: onnx.SparseTensorProto) -> npt.NDArray[Any]:
     """All entries of it. Raises ModelError where they are far more than what it is made of."""
-    values, places = (onnx.numpy_helper.to_array(tensor) for tensor in (sparse.values, sparse.indices))
+    values, places = map(plain_array, (sparse.values, sparse.indices))
     whole = Work(math.prod(sparse.dims) * values.itemsize, 0.0)
     if why := budget_of(values.nbytes + places.nbytes).excess(whole):
         raise ModelError(f"sparse constant {sparse.values.name!r}: {why}")
@@ -78,6 +83,49 @@ def _dense(sparse: onnx.SparseTensorProto) -> npt.NDArray[Any]:
     else:
         dense[tuple(places.T)] = values
     return dense
+
+
+def embed_sparse(proto: onnx.ModelProto, home: Home | None) -> tuple[Path, ...]:
+    """Put what sparse tensors have in other files inside of the model, as ONNX Runtime does; those files, each once.
+
+    Raises ModelError without a home, where a file cannot be read or may not be, and where it is too short.
+    """
+    files: dict[Path, None] = {}
+    for part in _sparse_parts(proto):
+        if (
+            part.data_location != onnx.TensorProto.EXTERNAL
+            or part.data_type not in TYPES
+            or min(part.dims, default=0) < 0
+        ):
+            continue  # the last two are refused for what they are
+        place = {entry.key: entry.value for entry in part.external_data}
+        if place.get("location") == HERE:
+            continue
+        if home is None:
+            raise ModelError(OUTSIDE)
+        location, start = place.get("location", ""), place.get("offset") or "0"
+        size = -(-math.prod(part.dims) * ir.DataType(part.data_type).bitwidth // 8)
+        try:
+            with home.data(location) as file:
+                if not start.isdecimal() or int(start) + size > os.fstat(file.fileno()).st_size:
+                    raise ModelError(f"sparse constant {part.name!r} needs bytes that {location} does not have")
+                file.seek(int(start))
+                part.raw_data = file.read(size)
+                files[Path(os.fspath(file.name))] = None
+        except PlacementError as error:
+            raise ModelError(f"external data {location!r} {error}") from None
+        part.ClearField("data_location")
+        del part.external_data[:]
+    return tuple(files)
+
+
+def _sparse_parts(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Values and places of the sparse tensors that operators read."""
+    for body in bodies(proto):
+        found = list(getattr(body, "sparse_initializer", ()))
+        found += [one.sparse_tensor for node, one in _attributes(body) if _is_sparse_constant(node, one)]
+        for sparse in found:
+            yield from (sparse.values, sparse.indices)
 
 
 def prepare(proto: onnx.ModelProto) -> Kept:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto as T
 
 from ..onnx_ir import onnx_ir as ir
 from .wire import HERE
 
-__all__ = ["TYPES", "bodies", "tensors", "wrong_tensor"]
+__all__ = ["TYPES", "bodies", "plain_array", "tensors", "wrong_tensor"]
 
 Holder: TypeAlias = onnx.ModelProto | onnx.GraphProto | onnx.FunctionProto
 
@@ -82,6 +83,19 @@ def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
 
 
+def plain_array(tensor: onnx.TensorProto) -> npt.NDArray[Any]:
+    """What a tensor holds, which is all of it whatever part of a whole it says that it is: nobody puts parts together.
+
+    Raises ValueError and TypeError where it holds other than it states.
+    """
+    if tensor.HasField("segment"):
+        whole = T()
+        whole.CopyFrom(tensor)
+        whole.ClearField("segment")
+        tensor = whole
+    return onnx.numpy_helper.to_array(tensor)
+
+
 def _wrong_type(tensor: onnx.TensorProto) -> str:
     if tensor.data_type == T.UNDEFINED:
         return "has no element type"
@@ -125,9 +139,9 @@ def _wrong_sparse(sparse: onnx.SparseTensorProto) -> str:
     if places.data_type not in INTEGERS or shape not in ((number,), (number, len(dims))):
         kind = ir.DataType(places.data_type).name.lower()
         return f"has {number} values at {'x'.join(map(str, shape)) or '1'} {kind} places in {len(dims)} dimensions"
-    if T.EXTERNAL in (values.data_location, places.data_location) or places.HasField("segment"):
-        return ""  # what their files hold is looked at where it is read
-    found = onnx.numpy_helper.to_array(places)
+    if T.EXTERNAL in (values.data_location, places.data_location):
+        return ""  # what the file of the model holds is looked at where it is read
+    found = plain_array(places)
     if (found < 0).any() or (found >= (math.prod(dims) if found.ndim == 1 else dims)).any():
         return f"has a value outside of its {'x'.join(map(str, dims))} entries"
     return ""

@@ -251,7 +251,7 @@ def _numpy_file(path: Path, name: str | None) -> Array:
 
 def _from_archive(path: Path, name: str | None, file: BufferedReader) -> Array:
     with arrays_of(file) as loaded:
-        names = dict.fromkeys(loaded.files, ())
+        names: dict[str, tuple[int, ...]] = dict.fromkeys(loaded.files, ())
         if name is None and len(names) > 1:
             names = {key: loaded.form(key)[0] for key in names}
         chosen: Array = loaded[_named(path, name, names)]

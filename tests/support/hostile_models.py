@@ -49,6 +49,11 @@ def _typed(node: int, attribute: int, kind: int) -> Edit:
     return lambda made: _set(made.graph.node[node].attribute[attribute], "type", kind)
 
 
+def _outside(tensor: onnx.TensorProto) -> None:
+    tensor.data_location = 1
+    tensor.external_data.add(key="location", value="../../../../../../etc/passwd")
+
+
 def _emptied(made: onnx.ModelProto) -> None:
     tensor = made.graph.initializer[0]
     tensor.dims[:] = [0, 8]
@@ -89,6 +94,11 @@ EDITS: dict[str, Edit] = {
     "sparse entries of many gigabytes": lambda made: _sparse(made).dims.__setitem__(0, 1 << 30),
     "a sparse tensor without a type": lambda made: _set(_sparse(made).values, "data_type", 0),
     "sparse places of a wrong type": lambda made: _set(_sparse(made).indices, "data_type", 1),
+    "sparse values in segments": lambda made: _set(_sparse(made).values.segment, "end", 3),
+    "sparse places in segments": lambda made: _set(_sparse(made).indices.segment, "end", 3),
+    "sparse values that are nowhere": lambda made: _set(_sparse(made).values, "data_location", 1),
+    "sparse places that are elsewhere": lambda made: _outside(_sparse(made).indices),
+    "a branch without a graph": lambda made: made.graph.node[1].attribute[0].ClearField("g"),
     "a sparse tensor with the name of another": lambda made: _set(_sparse(made).values, "name", "W"),
     "a tensor without a type": lambda made: _set(made.graph.initializer[0], "data_type", 0),
     "a size of 0 with data": lambda made: made.graph.initializer[0].dims.__setitem__(0, 0),

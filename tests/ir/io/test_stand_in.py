@@ -8,7 +8,7 @@ from reference import graph, model, node, values, write
 import scission
 from scission.ir.errors import ModelError
 from scission.ir.io.load import load
-from scission.ir.io.save import save, to_proto
+from scission.ir.io.save import save, save_copy, to_proto
 from scission.ir.io.stand_in import MARK, SPARSE, prepare
 from scission.ir.io.tensors import read
 
@@ -195,3 +195,79 @@ def test_a_tensor_that_says_it_is_a_stand_in_is_refused():
     tensor.external_data.add(key="location", value=SPARSE)
     with pytest.raises(ModelError, match="outside the model's folder"):
         load(proto)
+
+
+# Sparse tensors whose parts lie in other files, which ONNX Runtime reads as it reads the model.
+
+
+def set_outside(tensor, location, offset=None):
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    if offset is not None:
+        tensor.external_data.add(key="offset", value=str(offset))
+
+
+@pytest.mark.parametrize("name", [name for name in SPARSE_MODELS if name != "branch"])  # ONNX Runtime refuses that one
+def test_sparse_parts_in_another_file_are_read_from_beside_the_model(name, tmp_path, monkeypatch):
+    proto, home, elsewhere = SPARSE_MODELS[name](), tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    held = list(proto.graph.sparse_initializer)
+    for one in proto.graph.node:
+        for attribute in one.attribute:
+            held += [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+            held += attribute.g.sparse_initializer
+    for one in held:
+        values, places = one.values.raw_data, one.indices.raw_data
+        (home / "w.data").write_bytes(b"before" + values + places)
+        set_outside(one.values, "w.data", 6)
+        set_outside(one.indices, "w.data", 6 + len(values))
+    path = home / "m.onnx"
+    onnx.save(proto, path)
+    monkeypatch.chdir(elsewhere)  # where there is a file of that name as well
+    (elsewhere / "w.data").write_bytes(b"\1" * (home / "w.data").stat().st_size)
+    expected = onnxruntime.InferenceSession(path).run(None, {"x": X})
+    assert np.allclose(expected, X @ BLOCKS, rtol=1e-4)
+    chosen = scission.plan(path, force=True)
+    assert [step.components for step in chosen.steps] == [4]
+    scission.apply(path, chosen, elsewhere / "split.onnx")
+    save_copy(load(path), elsewhere / "copy.onnx")
+    for written in ("split.onnx", "copy.onnx"):
+        assert np.allclose(onnxruntime.InferenceSession(elsewhere / written).run(None, {"x": X}), expected, rtol=1e-4)
+    assert load(path).data_files() == [home / "w.data"]
+    with pytest.raises(scission.ScissionError, match=r"w\.data"):
+        scission.apply(path, chosen, home / "w.data", overwrite=True)
+
+
+def test_sparse_parts_that_cannot_be_read_are_said(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "short.data").write_bytes(b"\0" * 8)
+    (tmp_path / "home" / "short.data").write_bytes(b"\0" * 8)
+    path = tmp_path / "home" / "m.onnx"
+    for location, offset, said in [
+        ("nowhere", None, "'nowhere' cannot be read: No such file"),
+        ("../short.data", None, "lies outside the model's folder"),
+        ("short.data", None, "needs bytes that short.data does not have"),
+        ("short.data", "-8", "needs bytes that short.data does not have"),
+        ("", None, "not a regular file but a folder"),
+    ]:
+        proto = through_initializer()
+        set_outside(proto.graph.sparse_initializer[0].values, location, offset)
+        path.write_bytes(proto.SerializeToString())
+        with pytest.raises(ModelError, match=said) as caught:
+            load(path)
+        assert str(caught.value).startswith(str(path))
+    with pytest.raises(ModelError, match="give the model's path instead of its contents"):
+        load(proto)
+
+
+@pytest.mark.parametrize("part", ["values", "indices"])
+def test_a_sparse_part_of_a_whole_is_all_there_is(part):
+    proto = through_initializer()
+    getattr(proto.graph.sparse_initializer[0], part).segment.end = 3
+    assert (read(load(proto).graph.graph.initializers["w"].const_value) == BLOCKS).all()
+    assert np.allclose(
+        onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": X}), X @ BLOCKS, rtol=1e-4
+    )
+    assert to_proto(load(proto), load(proto).graph.clone()) == proto
