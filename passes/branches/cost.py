@@ -17,6 +17,7 @@ __all__ = ["merged_seconds", "separate_seconds"]
 
 Shape = tuple[int, ...]
 ShapeOf = Callable[[ir.Value], Shape]
+MATRICES = 3  # dimensions of a stack of them
 COPYING = MOVING - {"Transpose"}
 
 
@@ -63,7 +64,7 @@ def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: P
     left, weight = made.inputs
     if isinstance(left, Fixed) and len(left.shape) == 2 and isinstance(weight, Made):  # a sum over all branches
         return _products(left.shape[1], left.shape[0], 1, elements // left.shape[0], prices.left())
-    if isinstance(left, Fixed) and len(left.shape) == 3:  # transposes, of which the rows are columns
+    if isinstance(left, Fixed) and len(left.shape) == MATRICES:  # transposes, of which the rows are columns
         groups, N, K = left.shape
         columns = elements // (groups * N)
         return _products(K, N, groups, columns, prices.left()) + groups * prices.batched_block_s
@@ -76,6 +77,10 @@ def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: P
     stacks = math.prod(shape[:-2])
     if len(shape) == 2:
         return _products(K, N, 1, elements // N, prices)
+    if len(shape) == MATRICES:
+        return (
+            _products(K, N, stacks, elements // max(stacks * N, 1), prices.stacked()) + stacks * prices.batched_block_s
+        )
     own_rows = shape_of(made.like)[-2]
     # A stack of weights multiplies each matrix of activations apart.
     groups = max(stacks, elements // max(N * own_rows, 1))

@@ -9,6 +9,7 @@ from ...ir.axes.region import Inner
 from ...ir.graph.constants import Constants
 from ...ir.graph.functions import inline
 from ...ir.graph.linear import Scope, scopes
+from ...ir.graph.operators import NO_TRANSPOSE_PASSES
 from ...ir.graph.shapes import correct_shapes, infer_shapes, shape_of
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.merged_branches import MergedBranches
@@ -25,6 +26,8 @@ from ..lowering.nodes.sharing import Sharing
 from .edit import drop_unread, inherit, register
 
 __all__ = ["merge_branches"]
+
+STAYING_BEHIND = NO_TRANSPOSE_PASSES | {"Reshape"}  # before these a Transpose stays where it is
 
 
 def merge_branches(model: ir.Model, found: Sequence[MergedBranches]) -> ir.Model:
@@ -110,9 +113,10 @@ def _results(emitter: Emitter, one: Merged, now: Mapping[ir.Value, ir.Value]) ->
             continue
         inputs = [None if ref is None else _standing(ref, values, now) for ref in made.inputs]
         if made.op == "MatMul":
-            inputs = [_unmerged(emitter, one, other) for one, other in zip(inputs, inputs[::-1], strict=True)]
+            rank = len(shape_of(made.like) or ()) + 1
+            inputs = [_unmerged(emitter, one, other, rank) for one, other in zip(inputs, inputs[::-1], strict=True)]
         values[made] = emitter.node(made.op, inputs, BRANCHES, dict(made.attributes), domain=made.domain)[0]
-        values[made].type = made.like.type
+        values[made].type = made.like.type if made.lanes else ir.TensorType(ir.DataType.INT64)
     results: dict[ir.Value, ir.Value] = {}
     for old, ref in one.results.items():
         assert ref is not None
@@ -132,21 +136,37 @@ def _results(emitter: Emitter, one: Merged, now: Mapping[ir.Value, ir.Value]) ->
 # ONNX Runtime (1.31) merges the Transpose into the product, which divides by zero where n is 0, and ends the process.
 
 
-def _unmerged(emitter: Emitter, factor: ir.Value | None, other: ir.Value | None) -> ir.Value | None:
-    """A factor behind a view, where it is such a stack whose first axis may be empty; else itself."""
-    turned = factor.producer() if factor is not None else None
-    if factor is None or turned is None or turned.op_type != "Transpose" or turned.inputs[0] is None:
+def _unmerged(emitter: Emitter, factor: ir.Value | None, other: ir.Value | None, rank: int) -> ir.Value | None:
+    """A factor of so many axes behind a view, where it is such a stack whose first axis may be empty; else itself."""
+    beside = shape_of(other) if other is not None else None
+    if factor is None or (beside is not None and len(beside) < 3) or not _may_end(factor):
         return factor
-    perm = list(turned.attributes.get_ints("perm", ()))
-    last, beside = len(perm) - 1, shape_of(other) if other is not None else None
-    rotated = last > 1 and perm[:-2] == [*range(1, last)] and set(perm[-2:]) == {0, last}
-    source = shape_of(turned.inputs[0])
-    filled = source is not None and isinstance(source[0], int) and source[0] > 0
-    if not rotated or filled or (beside is not None and len(beside) < 3):
-        return factor
-    same = emitter.one("Reshape", [factor, emitter.integers([0] * len(perm), f"{BRANCHES}/same")], BRANCHES)
+    same = emitter.one("Reshape", [factor, emitter.integers([0] * rank, f"{BRANCHES}/same")], BRANCHES)
     same.type = factor.type
     return same
+
+
+def _may_end(factor: ir.Value) -> bool:
+    """Whether a Transpose of an axis that may be empty may be merged into the product that reads this."""
+    seen: set[ir.Node] = set()
+    stack = [factor]
+    while stack:
+        value = stack.pop()
+        node = value.producer()
+        if node is None or node in seen or node.op_type in STAYING_BEHIND:
+            continue
+        seen.add(node)
+        if node.op_type != "Transpose" or node.inputs[0] is None:
+            stack += [one for one in node.inputs if one is not None]
+            continue
+        perm = list(node.attributes.get_ints("perm", ()))
+        last, source = len(perm) - 1, shape_of(node.inputs[0])
+        rotated = last > 1 and perm[:-2] == [*range(1, last)] and set(perm[-2:]) == {0, last}
+        filled = source is not None and isinstance(source[0], int) and source[0] > 0
+        # What lies between may take axes away: which is the first then is not asked.
+        if not filled and (rotated or (value is not factor and last > 1)):
+            return True
+    return False
 
 
 def _standing(

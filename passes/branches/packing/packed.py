@@ -106,6 +106,12 @@ class Pack:
             return self.made(op, value, like=like, axes=list(axes))
         return self.made(op, value, integers(axes, "axes"), like=like)
 
+    def extents(self, value: Ref, count: int, behind: Sequence[int]) -> Made:
+        """The first extents of a value, as they are when the model runs, and others behind them."""
+        every = Made("Shape", (value,), self.output, 0)
+        first = Made("Gather", (every, integers(range(count), "places")), self.output, 0, {"axis": 0})
+        return Made("Concat", (first, integers(behind, "extents")), self.output, 0, {"axis": 0})
+
     def equal(self, operand: Packed) -> bool:
         """Whether the constants of all branches hold the same."""
         first, *rest = operand.values

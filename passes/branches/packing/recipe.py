@@ -27,7 +27,7 @@ class Fixed:
 class Made:
     """The output of a new node.
 
-    like: a value of one branch, of which it holds as many elements as `lanes` times.
+    like: a value of one branch, of which it holds as many elements as `lanes` times; of 0 times it holds the extents.
     """
 
     op: str

@@ -13,6 +13,8 @@ from .pointwise import pointwise
 
 __all__ = ["gemm", "matmul"]
 
+ZEROS = 14  # operator set from which on a Reshape can be told that a zero is one
+
 
 def matmul(pack: Pack, operands: Sequence[Packed | None]) -> Result:
     """The products of all branches.
@@ -81,13 +83,34 @@ def _product(pack: Pack, left: Packed, right: Packed, *, transposed: bool) -> Re
     stacked = pack.stacked(left)
     if stacked is None:
         return None
-    if same:
-        weight = right.values[0]
-        if transposed:
-            weight = Made("Transpose", (weight,), weight, 1, {"perm": [1, 0]})
-    else:
-        weight = pack.stacked_constant(right, rank, transposed=transposed)
+    if not same:
+        own = _own(pack, left, stacked, right, transposed=transposed)
+        return None if own is None else (own, "stack")
+    weight = right.values[0]
+    if transposed:
+        weight = Made("Transpose", (weight,), weight, 1, {"perm": [1, 0]})
     return pack.made("MatMul", stacked, weight), "stack"
+
+
+def _own(pack: Pack, left: Packed, stacked: Ref, right: Packed, *, transposed: bool) -> Ref:
+    """The product of each branch with a weight of its own; None where it has no form that runs without rows.
+
+    (B, n, …, M, K) · (B, 1, …, K, N)                      where there is surely something to multiply
+    (B, n … M, K) · (B, K, N)  ──►  (B, n, …, M, N)        else: ONNX Runtime (1.31) stretches no 1 to a 0
+    """
+    shape, weight = left.shape, pack.shape_of(right)
+    K, N = weight[::-1] if transposed else weight
+    if shape is None or all(shape[:-2]) or not K or not N:
+        return pack.made("MatMul", stacked, pack.stacked_constant(right, left.rank or 0, transposed=transposed))
+    rows = pack.made("Reshape", stacked, integers([pack.lanes, -1, K], "rows"), like=left.values[0])
+    product = pack.made("MatMul", rows, pack.stacked_constant(right, 2, transposed=transposed))
+    before = shape[:-1]
+    if before.count(None) == 1 and 0 not in before:
+        target = [-1 if one is None else one for one in before]
+        return pack.made("Reshape", product, integers([pack.lanes, *target, N], "shape"))
+    if pack.opset < ZEROS:  # a zero of an extent would copy another one
+        return None
+    return pack.made("Reshape", product, pack.extents(stacked, len(shape), [N]), allowzero=1)
 
 
 def _turned(pack: Pack, left: Packed, right: Packed, *, transposed: bool) -> Result:
