@@ -37,6 +37,7 @@ __all__ = [
     "aligned",
     "all_but",
     "kept",
+    "lined_up",
     "makes",
     "reads",
 ]
@@ -135,6 +136,7 @@ class Sizes:
     learned: dict[ir.Value, Extents] = field(default_factory=dict)
     made_up: dict[str, int | str] = field(default_factory=dict)
     _found: dict[ir.Value, Extents] = field(default_factory=dict)  # while the graph stays as it is
+    _settled: dict[int, ir.Shape] = field(default_factory=dict)  # by identity: shapes without a name that is made up
 
     def of(self, place: Place) -> Extents | None:
         """The extents of a place: names of symbols, None where nothing is known of one or of all."""
@@ -172,6 +174,10 @@ class Sizes:
         extent = extents[axis] if extents is not None and axis < len(extents) else None
         return extent if isinstance(extent, int) else None
 
+    def is_settled(self, value: ir.Value) -> bool:
+        """Whether nothing can be learned of a result, since inference knows its rank and made up no name."""
+        return id(shape_of(value)) in self._settled
+
     def learn(self, node: ir.Node, rule: AxisRule) -> None:
         """Take from what a rule says the extents of results of which ONNX infers not even the rank."""
         # An axis of a result is as long as the axes of operands that are the same. So nothing but the groups of a rule
@@ -179,6 +185,8 @@ class Sizes:
         for index, rank in rule.ranks.items():
             value = node.outputs[index]
             shape = shape_of(value)
+            if self.is_settled(value):
+                continue
             if shape is not None:
                 self._name(node, rule, index, shape)
             else:
@@ -192,9 +200,12 @@ class Sizes:
 
     def _name(self, node: ir.Node, rule: AxisRule, index: int, shape: ir.Shape) -> None:
         """Learn the extents of axes of a result that have a name which inference made up."""
-        for axis, extent in enumerate(shape):
-            name = None if isinstance(extent, int) else extent.value
-            if name is None or not name.startswith(MADE_UP) or name in self.made_up:
+        names = [(axis, extent.value) for axis, extent in enumerate(shape) if not isinstance(extent, int)]
+        unknown = [(axis, name) for axis, name in names if name is not None and name.startswith(MADE_UP)]
+        if not unknown:
+            self._settled[id(shape)] = shape
+        for axis, name in unknown:
+            if name in self.made_up:
                 continue
             ref = AxisRef(True, index, axis)
             group = next((group for group in rule.same if ref in group), None)
@@ -281,11 +292,11 @@ def aligned(view: RuleView, operands: Iterable[int], results: Iterable[int] = (0
     """Operands that broadcast, which lines up their axes from the last one on, to results of as many axes as the
     longest, or of `rank` where that is more."""
     ranks = {index: view.rank(index) for index in operands}
-    return _lined_up(tuple(ranks.items()), tuple(results), max(rank, *ranks.values()))
+    return lined_up(tuple(ranks.items()), tuple(results), max(rank, *ranks.values()))
 
 
 @functools.lru_cache(1 << 12)
-def _lined_up(ranks: tuple[tuple[int, int], ...], results: tuple[int, ...], rank: int) -> Groups:
+def lined_up(ranks: tuple[tuple[int, int], ...], results: tuple[int, ...], rank: int) -> Groups:
     """Operands of these ranks lined up from the last axis on: the same for all nodes whose operands have them."""
     #     x  (2, 3, 4)    x0  x1  x2
     #     b     (3, 4)        b0  b1      one group a column; an operand of fewer axes is in none of the first

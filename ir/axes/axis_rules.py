@@ -7,6 +7,7 @@ once `graph.operators` names it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -14,12 +15,12 @@ from ..errors import ModelError
 from ..graph.node import ONE_AXIS, from_first
 from ..graph.operators import NORMS, POINTWISE, QUANTISING, REDUCING, SKIP_NORMS, SOFTMAX, is_one_of
 from ..onnx_ir import onnx_ir as ir
-from .axis_rule import AxisRule, RuleView, Sizes, UnknownRuleError, aligned, kept, reads
+from .axis_rule import AxisRule, RuleView, Sizes, UnknownRuleError, aligned, kept, lined_up, reads
 from .moving_rules import MOVING_RULES
 from .product_rules import PRODUCT_RULES
 from .window_rules import WINDOW_RULES
 
-__all__ = ["RULES", "axis_rule"]
+__all__ = ["RULES", "axis_rule", "is_pointwise"]
 
 BROADCASTS = 7  # the operator set from which operands line up as they do in numpy
 
@@ -34,13 +35,8 @@ def axis_rule(node: ir.Node, sizes: Sizes) -> AxisRule | str:
     >>> [["xwy"[ref.slot + 2 * ref.is_result] + str(ref.axis) for ref in group] for group in rule.same]
     [['x0', 'y0'], ['w1', 'y1'], ['x1', 'w0']]
     """
-    if not is_one_of(node, RULES):
-        return "may depend on their order"
-    # Before broadcasting was numpy's, 'broadcast' went with an attribute that told which axes line up.
-    if sizes.constants.opset < BROADCASTS or "broadcast" in node.attributes:
-        return f"is of an operator set before {BROADCASTS}"
-    if any(attribute.is_ref() for attribute in node.attributes.values()):
-        return "depends on the caller of its function"
+    if why := _why_not(node, sizes):
+        return why
     try:
         return RULES[node.op_type](RuleView(node, sizes.constants, sizes))
     except UnknownRuleError as error:
@@ -51,9 +47,34 @@ def axis_rule(node: ir.Node, sizes: Sizes) -> AxisRule | str:
         return "cannot be understood"
 
 
+def is_pointwise(node: ir.Node, sizes: Sizes) -> bool:
+    """Whether a node computes element by element, of operands that broadcast as they do in numpy, and has a rule."""
+    return RULES.get(node.op_type) is _pointwise and not _why_not(node, sizes)
+
+
+def _why_not(node: ir.Node, sizes: Sizes) -> str:
+    """Why nothing is known of a node, whatever it reads; empty where it has a rule."""
+    if not is_one_of(node, RULES):
+        return "may depend on their order"
+    attributes = node.attributes
+    # Before broadcasting was numpy's, 'broadcast' went with an attribute that told which axes line up.
+    if sizes.constants.opset < BROADCASTS or "broadcast" in attributes:
+        return f"is of an operator set before {BROADCASTS}"
+    if attributes and any(attribute.is_ref() for attribute in attributes.values()):
+        return "depends on the caller of its function"
+    return ""
+
+
 def _pointwise(view: RuleView) -> AxisRule:
     """Element by element, with operands that broadcast."""
-    same = aligned(view, view.present)
+    given = enumerate(view.node.inputs)
+    return _of_ranks(tuple((index, view.rank(index)) for index, value in given if value is not None))
+
+
+@functools.lru_cache(1 << 12)
+def _of_ranks(ranks: tuple[tuple[int, int], ...]) -> AxisRule:
+    """The rule of all nodes that compute element by element of operands of these ranks."""
+    same = lined_up(ranks, (0,), max(rank for _, rank in ranks))
     return AxisRule(same=same, ranks={0: len(same)})
 
 

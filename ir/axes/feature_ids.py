@@ -25,7 +25,7 @@ from .axis_rule import Sizes
 from .feature_rules import Tie, follow
 from .regrouping import Labels
 
-__all__ = ["Features", "Tie", "feature_axis_in", "feature_axis_out", "trace"]
+__all__ = ["Features", "Tie", "Tracer", "feature_axis_in", "feature_axis_out", "further", "trace"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,12 +33,13 @@ class Features:
     """The labels of the values of one graph, the ties that each node makes, and how many labels there are.
 
     ties: pairs of arrays of one shape; entries at the same place name features that belong together once the node is
-    computed block by block.
+    computed block by block; sizes: the extents that were learned on the way.
     """
 
     labels: Mapping[ir.Value, Labels]
     ties: Mapping[ir.Node, tuple[Tie, ...]]
     count: int
+    sizes: Sizes
 
 
 def feature_axis_in(linear: Linear) -> int | None:
@@ -64,7 +65,7 @@ def trace(nodes: Iterable[ir.Node], linears: Iterable[Linear], constants: Consta
     """
     starts = {linear.output: linear for linear in linears if feature_axis_out(linear) is not None}
     folded = {linear.node.outputs[0] for linear in starts.values()} - starts.keys()  # in front of a bias
-    tracer = _Tracer(Sizes(constants))
+    tracer = Tracer(Sizes(constants))
     for node in nodes:
         for output in node.outputs:
             if output in starts:
@@ -75,32 +76,55 @@ def trace(nodes: Iterable[ir.Node], linears: Iterable[Linear], constants: Consta
                 tracer.labels[output] = fresh.reshape((1,) * axis + (-1,))
         if not any(output in starts or output in folded for output in node.outputs):
             tracer.step(node)
-    return Features(tracer.labels, tracer.ties, tracer.count)
+    return tracer.features
+
+
+def further(features: Features) -> Tracer:
+    """What follows the same features through more nodes, those that follow on the nodes before; changes nothing."""
+    return Tracer(features.sizes, dict(features.labels), dict(features.ties), features.count)
 
 
 @dataclass(slots=True)
-class _Tracer:
+class Tracer:
+    """Features that are being followed, node by node."""
+
     sizes: Sizes
     labels: dict[ir.Value, Labels] = field(default_factory=dict)
     ties: dict[ir.Node, tuple[Tie, ...]] = field(default_factory=dict)
     count: int = 0
 
+    @property
+    def features(self) -> Features:
+        """What was followed until now."""
+        return Features(self.labels, self.ties, self.count, self.sizes)
+
     def fresh(self, size: int) -> npt.NDArray[np.int64]:
+        """Labels that no value has."""
         self.count += size
         return np.arange(self.count - size, self.count)
 
+    def follows(self, node: ir.Node) -> bool:
+        """Whether a node is understood, which is followed where it was not yet."""
+        if node not in self.ties:
+            self.step(node)
+        return node in self.ties
+
     def step(self, node: ir.Node) -> None:
         """Give the outputs of a node their labels, where it is understood and reads some."""
-        if not any(value in self.labels for value in node.inputs if value is not None):
+        labels = self.labels
+        for value in node.inputs:
+            if value in labels:
+                break
+        else:
             return
         try:
-            found = follow(node, self.labels, self.sizes)
+            found = follow(node, labels, self.sizes)
         except (ModelError, IndexError, ValueError):  # a constant that cannot be folded, an invalid node
             return
         if found is None:
             return
         outputs, ties = found
-        for output, labels in zip(node.outputs, outputs, strict=True):
-            if labels is not None:
-                self.labels[output] = labels
+        for output, own in zip(node.outputs, outputs, strict=True):
+            if own is not None:
+                labels[output] = own
         self.ties[node] = tuple(ties)

@@ -6,6 +6,7 @@ mixed is tied; through axes that are cut or regrouped they go where the elements
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,7 +17,7 @@ from ..graph.node import NodeView
 from ..graph.operators import BLOCKWISE, JOINING, QUANTISING, REDUCING, is_one_of
 from ..onnx_ir import onnx_ir as ir
 from .axis_rule import AxisRule, Cut, Sizes, Taken
-from .axis_rules import axis_rule
+from .axis_rules import axis_rule, is_pointwise
 from .regrouping import Extents, Labels, realign
 
 __all__ = ["Followed", "Tie", "follow"]
@@ -33,8 +34,10 @@ def follow(node: ir.Node, labels: Mapping[ir.Value, Labels], sizes: Sizes) -> Fo
     nothing that it cannot see: an unknown rank or extent where features lie is a reason to return None. Raises
     ModelError, IndexError or ValueError where the node is invalid.
     """
-    view = NodeView(node, sizes.constants)
     own = {index: labels[value] for index, value in enumerate(node.inputs) if value is not None and value in labels}
+    if len(node.outputs) == 1 and is_pointwise(node, sizes):
+        return _elementwise(node, sizes, own)
+    view = NodeView(node, sizes.constants)
     if not is_one_of(node, BLOCKWISE) or _stays_whole(view, sizes, own):
         return None
     rule = axis_rule(node, sizes)
@@ -45,6 +48,49 @@ def follow(node: ir.Node, labels: Mapping[ir.Value, Labels], sizes: Sizes) -> Fo
     except _LostError:
         return None
     sizes.learn(node, rule)
+    return found
+
+
+def _elementwise(node: ir.Node, sizes: Sizes, own: Mapping[int, Labels]) -> Followed | None:
+    """The same as `_Reading` of what computes element by element, which most nodes of long chains do: whether labels go
+    on, and over which extents, is asked once for all nodes whose operands look alike."""
+    operands = tuple(None if value is None else (sizes.of(value),) for value in node.inputs)
+    extents = _broadcast(operands, tuple((index, labels.shape) for index, labels in own.items()))
+    if extents is None:
+        return None
+    if not sizes.is_settled(node.outputs[0]) and not isinstance(rule := axis_rule(node, sizes), str):
+        sizes.learn(node, rule)
+    first, *others = (
+        labels if labels.shape == extents else np.broadcast_to(labels, extents) for labels in own.values()
+    )
+    return [first], [(first, other) for other in others if other is not first]
+
+
+@functools.lru_cache(1 << 12)
+def _broadcast(
+    operands: tuple[tuple[Extents | None] | None, ...], told: tuple[tuple[int, tuple[int, ...]], ...]
+) -> tuple[int, ...] | None:
+    """The extents of the labels of a result, of operands of these extents that broadcast, None where one is left out.
+
+    told: which of them have labels, and of which shape. None where one has no known rank, or along an axis that tells
+    features apart neither labels nor as many entries, or one.
+    """
+    present = {index: one[0] for index, one in enumerate(operands) if one is not None}
+    known = {index: extents for index, extents in present.items() if extents is not None}
+    if len(known) < len(present) or any(len(shape) != len(known[index]) for index, shape in told):
+        return None
+    rank = max(map(len, known.values()))
+    placed = {index: (1,) * (rank - len(shape)) + shape for index, shape in told}
+    try:
+        found = np.broadcast_shapes(*placed.values())
+    except ValueError:
+        return None
+    for index, extents in known.items():
+        lead = rank - len(extents)
+        for axis, extent in enumerate(extents, lead):
+            apart = index in placed and placed[index][axis] > 1
+            if found[axis] > 1 and not apart and extent not in (1, found[axis]):
+                return None  # also where the extent is not known
     return found
 
 

@@ -14,11 +14,12 @@ from ..graph.linear import Linear
 from ..graph.operators import POINTWISE, QUANTISING
 from ..onnx_ir import onnx_ir as ir
 from ..reason import Cause, Reason
-from .feature_ids import Features, feature_axis_in, feature_axis_out, trace
+from .feature_ids import Features, Tracer, feature_axis_in, feature_axis_out, further, trace
 from .regrouping import Labels
 
 __all__ = ["MINIMUM", "Inner", "Places", "Region", "Segment", "region_of", "segments", "unfit"]
 
+TAILED = POINTWISE | QUANTISING
 MINIMUM = 13  # operator set from which axes and sizes are operands, as the nodes of blocks have them
 
 
@@ -100,6 +101,26 @@ class Region:
         folded = [one.bias.node for one in self.linears if one.bias and one.bias.node and one.bias.via is None]
         return (*(one.node for one in self.linears), *folded, *self.inner)
 
+    @cached_property
+    def computed(self) -> dict[ir.Node, int]:
+        """How many features of a row each inner node computes."""
+        labels = self.features.labels
+        return {node: sum(labels[one].size for one in node.outputs if one in labels) for node in self.inner}
+
+    @cached_property
+    def in_all(self) -> int:
+        """How many features of a row all inner nodes compute."""
+        return sum(self.computed.values())
+
+    @cached_property
+    def by_operator(self) -> dict[str, list[ir.Node]]:
+        """The inner nodes of each operator."""
+        found: dict[str, list[ir.Node]] = {}
+        for node in self.inner:
+            found.setdefault(str(node.op_type), []).append(node)
+        return found
+
+    @cached_property
     def exits(self) -> tuple[ir.Value, ...]:
         """The values of the region that somebody outside of it reads: another node, a subgraph, the caller."""
         nodes = set(self.nodes)
@@ -167,12 +188,18 @@ class Places:
 
 
 def region_of(
-    linears: Collection[Linear], constants: Constants, *, tail: bool = True, places: Places | None = None
+    linears: Collection[Linear],
+    constants: Constants,
+    *,
+    tail: bool = True,
+    places: Places | None = None,
+    features: Features | None = None,
 ) -> Region:
     """The region of some linears of one graph, whose features are followed from these linears alone.
 
     tail: whether elementwise operators behind the last linears belong to it as well, as long as they read nothing else
-    and nobody else reads what they do; places: of the graph, where they are known.
+    and nobody else reads what they do; places: of the graph, where they are known; features: followed from these
+    linears through all nodes up to the last of them, where that was done.
     """
     graph = next(iter(linears)).node.graph
     assert isinstance(graph, ir.Graph)
@@ -180,19 +207,23 @@ def region_of(
     order = places.order
     ordered = sorted(linears, key=lambda linear: order[linear.node])
     makers = [linear.output.producer() or linear.node for linear in ordered]  # the Add of a bias comes later
-    end = None if tail else max(order[node] for node in makers) + 1
-    features = trace(places.nodes[order[ordered[0].node] : end], ordered, constants)
+    if features is None:
+        end = max(order[node] for node in makers) + 1
+        features = trace(places.nodes[order[ordered[0].node] : end], ordered, constants)
     inner = _inner_nodes(features, ordered, order)
     if tail:
-        inner = (*inner, *_tail(Region(tuple(ordered), inner, features, constants)))
-    return Region(tuple(ordered), tuple(sorted(inner, key=lambda node: order[node])), features, constants)
+        tracer = further(features)
+        behind = _tail(Region(tuple(ordered), inner, features, constants), tracer)
+        inner = tuple(sorted((*inner, *behind), key=lambda node: order[node]))
+        features = tracer.features
+    return Region(tuple(ordered), inner, features, constants)
 
 
-def _tail(region: Region) -> list[ir.Node]:
-    """Elementwise operators behind what leaves a region, whose results leave it instead."""
+def _tail(region: Region, tracer: Tracer) -> list[ir.Node]:
+    """Elementwise operators behind what leaves a region, whose results leave it instead; `tracer` follows these."""
     written = set(region.written)
     found: list[ir.Node] = []
-    pending = list(region.exits())
+    pending = list(region.exits)
     while pending:
         value = pending.pop()
         readers = {use.node for use in value.uses()}
@@ -200,8 +231,8 @@ def _tail(region: Region) -> list[ir.Node]:
             continue
         (node,) = readers
         varying = [v for v in node.inputs if v is not None and v not in region.constants]
-        known = node in region.features.ties and node.op_type in POINTWISE | QUANTISING
-        if known and all(v is value for v in varying) and node.graph is region.linears[0].node.graph:
+        behind = node.op_type in TAILED and node.graph is region.linears[0].node.graph
+        if behind and all(v is value for v in varying) and tracer.follows(node):
             found.append(node)
             written.add(node.outputs[0])
             pending.append(node.outputs[0])

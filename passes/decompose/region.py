@@ -249,15 +249,23 @@ def selections(
 ) -> Iterator[tuple[ir.Value, list[Selection | None]]]:
     """What each of `count` blocks owns of each value; values that carry the same features are looked at once."""
     known: dict[tuple[object, bytes], list[Selection | None]] = {}
+    seen: dict[int, list[Selection | None]] = {}  # by identity
     for value in values:
         labels = region.features.labels[value]
-        # Values in a row of elementwise operators carry the same features, and there may be hundreds of them.
-        key = (labels.shape, labels.tobytes())
-        if key not in known:
-            known[key] = [selection(block_of, labels, index) for index in range(count)]
-        yield value, known[key]
+        if id(labels) not in seen:
+            # Values in a row of elementwise operators carry the same features, and there may be hundreds of them.
+            key = (labels.shape, labels.tobytes())
+            if key not in known:
+                known[key] = [selection(block_of, labels, index) for index in range(count)]
+            seen[id(labels)] = known[key]
+        yield value, seen[id(labels)]
 
 
 def is_rectangular(region: Region, block_of: Ids, count: int) -> bool:
     """Whether what each block owns of each value is a rectangle, so that it can be a tensor of its own."""
-    return all(None not in found for _, found in selections(region, block_of, region.written, count))
+    looked: set[int] = set()
+    for _, found in selections(region, block_of, region.written, count):
+        if id(found) not in looked and None in found:
+            return False
+        looked.add(id(found))
+    return True

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from ...ir.axes.feature_ids import feature_axis_in, trace
+from ...ir.axes.feature_ids import Features, feature_axis_in, trace
 from ...ir.axes.region import Places, Region, Segment, region_of, segments, unfit
 from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear
@@ -101,7 +101,7 @@ def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
     places = Places.of(graph)
     features = trace(places.nodes, of, constants)
     growing = _Growing(
-        of, constants, places, {linear: RegionPart(frozenset([linear]), of[linear].macs) for linear in of}
+        of, constants, places, {linear: RegionPart(frozenset([linear]), of[linear].macs) for linear in of}, features
     )
     sized: dict[int, list[Segment]] = {}
     for segment in segments(features, of):
@@ -110,27 +110,32 @@ def grow(candidates: Sequence[Candidate], constants: Constants) -> list[Grown]:
         pending = sized[size]
         while pending:
             pending = growing.round(pending)
-    regions = [part.members for part in dict.fromkeys(growing.belongs.values()) if len(part.members) > 1]
-    whole = (grown_from([of[linear] for linear in members], constants, tail=True, places=places) for members in regions)
+    regions = [part for part in dict.fromkeys(growing.belongs.values()) if len(part.members) > 1]
+    whole = (
+        grown_from([of[linear] for linear in part.members], constants, places=places, features=part.features)
+        for part in regions
+    )
     return [grown for grown in whole if grown is not None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionPart:
-    """Linears that are joined, and the multiply-adds a row that their blocks take together."""
+    """Linears that are joined, the multiply-adds a row that their blocks take together, and their features."""
 
     members: frozenset[Linear]
     macs: float
+    features: Features | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Growing:
-    """The parts that the candidates of a graph are joined to so far."""
+    """The parts that the candidates of a graph are joined to so far; features: followed from all of these."""
 
     of: Mapping[Linear, Candidate]
     constants: Constants
     places: Places
     belongs: dict[Linear, RegionPart]
+    features: Features
 
     def round(self, pending: Sequence[Segment]) -> list[Segment]:
         """Join what touches some segments; those whose parts were joined in this round already come back."""
@@ -152,7 +157,8 @@ class _Growing:
         """Some parts together; None where they have no common blocks, or much larger ones."""
         members = frozenset().union(*(part.members for part in parts))
         own = [self.of[linear] for linear in members]
-        found = grown_from(own, self.constants, tail=False, places=self.places)
+        features = self.features if len(members) == len(self.of) else None
+        found = grown_from(own, self.constants, tail=False, places=self.places, features=features)
         if found is None:
             return None
         macs = sum(
@@ -160,14 +166,21 @@ class _Growing:
             for linear, d in zip(found.region.linears, found.decompositions, strict=True)
             if not self.of[linear].copies
         )
-        return RegionPart(members, macs) if macs <= SLACK * sum(part.macs for part in parts) else None
+        fits = macs <= SLACK * sum(part.macs for part in parts)
+        return RegionPart(members, macs, found.region.features) if fits else None
 
 
 def grown_from(
-    candidates: Sequence[Candidate], constants: Constants, *, tail: bool, places: Places | None = None
+    candidates: Sequence[Candidate],
+    constants: Constants,
+    *,
+    tail: bool = True,
+    places: Places | None = None,
+    features: Features | None = None,
 ) -> Grown | None:
-    """The region of some candidates, None where they have no common blocks; tail, places: see `region_of`."""
-    region = region_of([one.linear for one in candidates], constants, tail=tail, places=places)
+    """The region of some candidates, None where they have no common blocks; tail, places, features: see `region_of`."""
+    linears = [one.linear for one in candidates]
+    region = region_of(linears, constants, tail=tail, places=places, features=features)
     parts = {one.linear: one.analysis.components for one in candidates if one.reads is None}
     reads = {one.linear: one.reads for one in candidates if one.reads is not None}
     if not parts or any(region.is_internal(linear) for linear in reads):

@@ -13,7 +13,7 @@ from ...decompose.blocks import is_run
 from ..prices import Prices
 from ..seconds import dense_seconds, picked_seconds, products_seconds, transpose_seconds, turned_blocks_seconds
 from .cut import Group, RegionBlocks
-from .kernels import kernels
+from .kernels import merged_nodes
 
 __all__ = ["region_seconds", "region_split_seconds"]
 
@@ -60,7 +60,7 @@ def region_split_seconds(region: Region, blocks: RegionBlocks, rows: int, prices
         if not region.is_internal(linear) and key not in entered:
             entered.add(key)
             seconds += _enter(linear, found, way, rows, prices, copies=linear in blocks.copies)
-    for value in region.exits():
+    for value in region.exits:
         left = next(
             (d for one, d in zip(region.linears, blocks.decompositions, strict=True) if one.output is value), None
         )
@@ -73,10 +73,10 @@ def _between(region: Region, groups: int, rows: int, prices: Prices) -> float:
     """What the operators in between and biases take, whoever computes them: a launch of each for each group of blocks,
     and elementwise work, each for all of its features."""
     itemsize = int(region.linears[0].dtype.itemsize)
-    inner = kernels(region, prices)
-    written = (output for node in inner for output in node.outputs if output in region.features.labels)
-    touched = sum(region.features.labels[value].size for value in written) * rows
-    seconds = len(inner) * groups * prices.node_s + touched * prices.elementwise_s * prices.computed(itemsize)
+    merged = merged_nodes(region, prices)
+    touched = (region.in_all - sum(region.computed[node] for node in merged)) * rows
+    seconds = (len(region.inner) - len(merged)) * groups * prices.node_s
+    seconds += touched * prices.elementwise_s * prices.computed(itemsize)
     if prices.bias_s:
         biases = [linear.shape[1] for linear in region.linears if linear.bias is not None]
         seconds += len(biases) * groups * prices.node_s

@@ -79,7 +79,7 @@ class _RegionWork:
         """Emit the region; raises Unsuited with a reason where a node cannot be computed block by block."""
         region, cut = self.site.region, self.cut
         linears = {one.node: (one, found) for one, found in zip(region.linears, cut.blocks.decompositions, strict=True)}
-        exits = set(region.exits())
+        exits = set(region.exits)
         emitters: dict[ir.Node, Emitter] = {}
         replaced: dict[ir.Value, ir.Value] = {}
         for node in region.in_order:

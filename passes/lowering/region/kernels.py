@@ -1,4 +1,4 @@
-"""Which nodes of a region run: ONNX Runtime makes one of a GELU that is spelt out with Erf."""
+"""Which nodes of a region do not run: ONNX Runtime makes one of a GELU that is spelt out with Erf."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ....ir.axes.region import Region
 from ....ir.onnx_ir import onnx_ir as ir
 from ..prices import Prices
 
-__all__ = ["kernels"]
+__all__ = ["merged_nodes"]
 
 
 # x ─┬─ Div √2 ── Erf ── Add 1 ── Mul ── Mul ½ ── y        (the factors come in either order)
@@ -15,18 +15,17 @@ __all__ = ["kernels"]
 # Of these five the last one stays, which writes what others read.
 
 
-def kernels(region: Region, prices: Prices) -> list[ir.Node]:
-    """The nodes between the linears of a region that are launched on a machine with these prices."""
+def merged_nodes(region: Region, prices: Prices) -> list[ir.Node]:
+    """The nodes between the linears of a region that are not launched on a machine with these prices, as others are
+    launched in their place."""
     if prices.gelu_nodes > 1:
-        return list(region.inner)
-    inner = dict.fromkeys(region.inner)
-    for node in region.inner:
-        if node.op_type == "Erf":
-            chain = [*_before(node), node, *_behind(node)]
-            if len(chain) == prices.gelu_nodes + 4 and all(one in inner for one in chain):
-                for one in chain[: -prices.gelu_nodes]:
-                    del inner[one]
-    return list(inner)
+        return []
+    merged: dict[ir.Node, None] = {}
+    for node in region.by_operator.get("Erf", ()):
+        chain = [*_before(node), node, *_behind(node)]
+        if len(chain) == prices.gelu_nodes + 4 and all(one in region.computed and one not in merged for one in chain):
+            merged.update(dict.fromkeys(chain[: -prices.gelu_nodes]))
+    return list(merged)
 
 
 def _before(erf: ir.Node) -> list[ir.Node]:

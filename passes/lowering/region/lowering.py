@@ -63,7 +63,7 @@ class Regions(Lowering[Region, RegionBlocks, int, RegionSite, Emitted]):
 def _why_not_cut(region: Region, cut: RegionCut) -> Reason | None:
     """Why some node of a region cannot be computed block by block, the first one in the order of the graph."""
     of_linears = {one.node: (one, found) for one, found in zip(region.linears, cut.blocks.decompositions, strict=True)}
-    exits = set(region.exits())
+    exits = set(region.exits)
     for node in region.in_order:
         if node in of_linears:
             linear, found = of_linears[node]

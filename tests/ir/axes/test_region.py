@@ -32,10 +32,10 @@ def test_a_region_is_what_lies_between_its_linears_and_behind_the_last():
     up, down = region.linears
     assert named(region.inner) == ["act", "end"] and named(region.written) == ["h", "z", "g", "y"]
     assert (region.is_internal(up), region.is_internal(down)) == (False, True)
-    assert named(region.exits()) == ["y"] and named(region.nodes) == ["up", "down", "act", "end"]
+    assert named(region.exits) == ["y"] and named(region.nodes) == ["up", "down", "act", "end"]
     assert region.inputs(down).tolist() == [0, 1, 2, 3]
     short = region_of(seen.found.linears, seen.found.constants, tail=False)
-    assert named(short.inner) == ["act"] and named(short.exits()) == ["z"]
+    assert named(short.inner) == ["act"] and named(short.exits) == ["z"]
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_what_is_no_tail(tail):
         [*CHAIN, *tail], outputs=("y", "w") if len(tail) > 1 else ("y",), inputs={"k": (["N", 4], np.float64)}
     )
     region = region_of(seen.found.linears, seen.found.constants)
-    assert named(region.inner) == ["act"] and named(region.exits()) == ["z"]
+    assert named(region.inner) == ["act"] and named(region.exits) == ["z"]
 
 
 def test_a_bias_that_is_folded_in_belongs_to_its_linear():
     nodes = [node("MatMul", "x U", "p", "up"), node("Add", "b p", "h", "bias"), node("MatMul", "h V", "y", "down")]
     seen = seen_of(nodes, constants={"U": TWO, "V": TWO, "b": np.ones(4)})
     region = region_of(seen.found.linears, seen.found.constants)
-    assert named(region.nodes) == ["up", "down", "bias"] and named(region.exits()) == ["y"]
+    assert named(region.nodes) == ["up", "down", "bias"] and named(region.exits) == ["y"]
 
 
 def test_values_that_others_read_leave():
@@ -68,7 +68,7 @@ def test_values_that_others_read_leave():
     )
     seen = looked_at(proto)
     region = region_of(seen.found.linears, seen.found.constants)
-    assert named(region.exits()) == ["h", "g"]
+    assert named(region.exits) == ["h", "g"]
 
 
 def test_segments_run_from_writers_to_readers():

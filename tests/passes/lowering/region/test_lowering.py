@@ -49,9 +49,7 @@ def test_a_region_can_be_emitted_just_where_nothing_speaks_against_it(seed):
                 assert (refused.reason, refused.reason.text) == (why, why.text)
             else:
                 assert why is None
-                assert set(made.replaced) == set(region.region.exits()) and set(made.nodes) == set(
-                    region.region.in_order
-                )
+                assert set(made.replaced) == set(region.region.exits) and set(made.nodes) == set(region.region.in_order)
             detached(seen, kept)
 
 
