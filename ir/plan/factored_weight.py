@@ -25,7 +25,8 @@ class FactoredWeight(Preparation):
 
     splits: (stride of the inputs of one slice, step between outputs of one class), one for each stage but the last;
     scaled: whether inputs are scaled first, such as by the window of a transform; sha256: of the stored weight; macs:
-    multiply-adds of the stages, for one row; bound: of their rounding error over that of the dense product.
+    multiply-adds of the stages, for one row; bound: of their rounding error over that of the dense product; rows_first:
+    whether features stay on the last axis all the way.
     Raises PlanError when one of them is nonsense.
     """
 
@@ -36,14 +37,16 @@ class FactoredWeight(Preparation):
     sha256: str
     macs: int
     bound: float
+    rows_first: bool = False
 
     def __post_init__(self) -> None:
         Preparation.__post_init__(self)
         where = f"{self.kind} of {self.nodes[0]}"
         if not 1 <= len(self.splits) < MOST_STAGES or not all(map(_is_split, self.splits)):
             raise PlanError(f"{where}: splits are {shown(self.splits)}, which are no pairs of a stride and a step")
-        if not isinstance(self.scaled, bool):
-            raise PlanError(f"{where}: scaled is {shown(self.scaled)}, which is neither true nor false")
+        for name in ("scaled", "rows_first"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise PlanError(f"{where}: {name} is {shown(value)}, which is neither true nor false")
         if not isinstance(self.sha256, str) or not SHA256.fullmatch(self.sha256):
             raise PlanError(f"{where}: sha256 is {shown(self.sha256)}, which is no SHA-256")
         if type(self.macs) is not int or self.macs < 1:
@@ -64,6 +67,7 @@ class FactoredWeight(Preparation):
             "sha256": self.sha256,
             "macs": self.macs,
             "bound": self.bound,
+            "rows_first": self.rows_first,
         }
 
     @classmethod
@@ -78,6 +82,7 @@ class FactoredWeight(Preparation):
             sha256=record.text("sha256"),
             macs=record.whole("macs"),
             bound=record.number("bound"),
+            rows_first=record.flag("rows_first", default=False),
             nodes=nodes,
             gain=gain,
             reason=reason,

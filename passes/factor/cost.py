@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import math
+
 from ...ir.graph.linear import Layout
 from ..lowering.prices import FLOAT_BYTES, Prices
-from ..lowering.seconds import boundary_seconds, copy_seconds, products_seconds, turned_blocks_seconds
+from ..lowering.seconds import (
+    boundary_seconds,
+    copy_seconds,
+    permutation_seconds,
+    products_seconds,
+    transpose_seconds,
+    turned_blocks_seconds,
+)
+from .emit_rows import suits_rows, turned
 from .stages import Factors, Stage, StagePlace
 
-__all__ = ["factors_seconds"]
+__all__ = ["factors_seconds", "rows_first_seconds"]
 
 
 def factors_seconds(factors: Factors, layout: Layout, rows: int, prices: Prices) -> float:
     """Predicted seconds of all stages for so many rows, with what brings features first and back."""
     shape = factors.inputs, factors.order.size
     seconds = boundary_seconds(shape, layout.boundary_transposes, rows, FLOAT_BYTES, prices)
-    if factors.scale is not None:
-        seconds += prices.node_s + shape[0] * rows * prices.elementwise_s
+    seconds += _scale_seconds(factors, rows, prices)
     seconds += sum(_stage_seconds(stage, at, rows, prices) for stage, at in factors.places())
     return seconds + prices.node_s + shape[1] * (prices.find_row_s + copy_seconds(shape[1], rows, FLOAT_BYTES, prices))
+
+
+def rows_first_seconds(factors: Factors, rows: int, prices: Prices) -> float:
+    """The same with rows first all the way, infinite where that cannot be."""
+    if not suits_rows(factors):
+        return math.inf
+    seconds = _scale_seconds(factors, rows, prices)
+    seconds += sum(_row_stage_seconds(stage, at, rows, prices) for stage, at in factors.places())
+    count, runs = factors.made, turned(factors.order, factors.made)
+    if runs is None:
+        return seconds + permutation_seconds([factors.order.size], rows, FLOAT_BYTES, prices)
+    return seconds + (transpose_seconds(count * rows, FLOAT_BYTES, prices) if runs < count else 0.0)
+
+
+def _scale_seconds(factors: Factors, rows: int, prices: Prices) -> float:
+    return 0.0 if factors.scale is None else prices.node_s + factors.inputs * rows * prices.elementwise_s
 
 
 def _stage_seconds(stage: Stage, at: StagePlace, rows: int, prices: Prices) -> float:
@@ -32,3 +57,14 @@ def _stage_seconds(stage: Stage, at: StagePlace, rows: int, prices: Prices) -> f
         ends = (count * reads, count * made)
         seconds += sum(turned_blocks_seconds(end * rows, FLOAT_BYTES, prices) + prices.view_s for end in ends)
     return seconds
+
+
+def _row_stage_seconds(stage: Stage, at: StagePlace, rows: int, prices: Prices) -> float:
+    """Of one stage rows first: products of every row by itself, and of all rows at once in the last stage."""
+    left = at.places // stage.radix
+    reads, made = map(int, stage.weight.shape[2:])
+    if left == 1:
+        return prices.view_s + products_seconds([(reads, made)], rows * at.groups, FLOAT_BYTES, prices)
+    filled = (left + -(-left // prices.lanes) * prices.lanes) / 2
+    work = reads * made * filled * prices.mac_s * prices.unpacked_factor + (reads + made) * left * prices.gemm_io_s
+    return prices.view_s + prices.gemm_launch_s + rows * at.groups * (work + prices.small_block_s)

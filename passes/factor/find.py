@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +23,11 @@ from ...ir.provenance import is_block
 from ...ir.reason import Cause, Reason
 from ..decompose.fingerprint import fingerprint
 from ..lowering.linear.protocol import why_not_dense
-from ..lowering.prices import FLOAT_BYTES, MARGIN
+from ..lowering.prices import FLOAT_BYTES, MARGIN, Prices
 from ..lowering.seconds import dense_seconds
 from ..lowering.target import Target
 from .certificate import RoundingCertificate, certify
-from .cost import factors_seconds
+from .cost import factors_seconds, rows_first_seconds
 from .factorise import Recipe, factorise
 from .known_orders import splits
 from .stages import Factors
@@ -74,15 +75,17 @@ def find(
         if key not in known:
             known[key] = _found(linear, seen.found.constants, rows, target)
         if (found := known[key]) is not None:
-            gain = _gain(found.factors, linear, rows, target)
+            gain, rows_first = _gain(found.factors, linear, rows, target)
             if gain > MARGIN:
-                steps.append(_step(linear, found, gain))
+                steps.append(_step(linear, found, gain, rows_first=rows_first))
     return tuple(steps)
 
 
-def fits(linear: Linear) -> bool:
+def fits(linear: Linear, *, rows_first: bool = False) -> bool:
     """Whether a linear is one that stages can stand in for: one matrix of float32, that nothing made and nobody
-    picks from."""
+    picks from; rows_first: and its features are on the last axis."""
+    if rows_first and linear.layout.kind != "rows":
+        return False
     if linear.dtype != ir.DataType.FLOAT or linear.slices or linear.picked is not None or linear.fused:
         return False
     if linear.is_dequantised or linear.in_function or is_block(linear.node.metadata_props):
@@ -106,7 +109,7 @@ def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: 
     weight = linear.as_matrix(stored)
     if not _may_split(weight) or not _is_dense(weight) or not np.isfinite(weight).all():
         return None
-    made = factorise(weight, lambda factors: 1 / _gain(factors, linear, rows, target))
+    made = factorise(weight, lambda factors: 1 / _gain(factors, linear, rows, target)[0])
     if made is None:
         return None
     recipe, factors = made
@@ -134,16 +137,20 @@ def _is_dense(weight: npt.NDArray[np.floating]) -> bool:
     return bool(np.count_nonzero(weight) >= DENSE_SHARE * weight.size)
 
 
-def _gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> float:
-    """Predicted dense time over that of the stages, at its worst."""
-    return min(
-        dense_seconds(linear.shape, count, FLOAT_BYTES, prices) / factors_seconds(factors, linear.layout, count, prices)
-        for count in rows
-        for prices in target.prices
-    )
+def _gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> tuple[float, bool]:
+    """Predicted dense time over that of the stages, at its worst, and whether rows come first where it is best."""
+
+    def least(seconds: Callable[[int, Prices], float]) -> float:
+        cases = itertools.product(rows, target.prices)
+        return min(dense_seconds(linear.shape, case[0], FLOAT_BYTES, case[1]) / seconds(*case) for case in cases)
+
+    features = least(lambda count, prices: factors_seconds(factors, linear.layout, count, prices))
+    if linear.layout.kind != "rows":
+        return features, False
+    return max((features, False), (least(lambda count, prices: rows_first_seconds(factors, count, prices)), True))
 
 
-def _step(linear: Linear, found: _Found, gain: float) -> FactoredWeight:
+def _step(linear: Linear, found: _Found, gain: float, *, rows_first: bool) -> FactoredWeight:
     factors = found.factors
     stages, less = len(factors.stages), math.prod(linear.shape) / factors.macs
     said = (
@@ -158,6 +165,7 @@ def _step(linear: Linear, found: _Found, gain: float) -> FactoredWeight:
         sha256=found.sha256,
         macs=factors.macs,
         bound=round(found.certificate.bound, 6),
+        rows_first=rows_first,
         gain=round(gain, 3),
         reason=Reason(Cause.FACTORS, said),
     )

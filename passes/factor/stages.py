@@ -78,6 +78,11 @@ class Factors:
         """K."""
         return int(np.prod([stage.radix for stage in self.stages]))
 
+    @property
+    def made(self) -> int:
+        """How many results the last stage has, of which outputs are some or all."""
+        return int(np.prod([stage.weight.shape[3] // stage.ranks for stage in self.stages]))
+
     def places(self) -> Iterator[tuple[Stage, StagePlace]]:
         """Each stage and what enters it."""
         place = StagePlace(groups=1, ranks=1, places=self.inputs)

@@ -79,6 +79,7 @@ class Prices:
     transpose_cached_s: float  # the same while the tensor fits the cache next to the core
     gather_elements_s: float  # an element of a GatherElements and of the Expand of its indices
     batched_block_s: float  # a block of a product of three dimensions
+    small_block_s: float  # a product of each row by itself, with one matrix for all of them
     unpacked_factor: float  # how many times as long multiply-adds take whose weight is not packed when it is loaded
     conv_byte_s: float  # read a byte of the kernels of a convolution of one pixel again for a row
     conv_group_s: float  # a group of a convolution, for one row

@@ -16,6 +16,7 @@ from scission.ir.plan.factored_weight import FactoredWeight
 from scission.ir.reason import Cause, Reason
 from scission.passes.decompose.fingerprint import fingerprint
 from scission.passes.factor.certificate import certify
+from scission.passes.factor.emit_rows import suits_rows
 from scission.passes.factor.factorise import factorise
 from scission.passes.factor.find import fits
 from scission.passes.rewrite.write_factors import write_factors
@@ -68,8 +69,8 @@ def product_model(weight, *, rows: list[int | str] | None = None) -> onnx.ModelP
     return made.model(made.op("MatMul", "x", made.constant(np.asarray(weight))))
 
 
-def steps_of(model: onnx.ModelProto) -> Iterator[FactoredWeight]:
-    """Everything that can be done, whether it is predicted to gain or not."""
+def steps_of(model: onnx.ModelProto, *, rows_first: bool = False) -> Iterator[FactoredWeight]:
+    """Everything that can be done, whether it is predicted to gain or not, with rows first where they can be."""
     seen = view(load(model).graph)
     for linear in seen.found.linears:
         if not fits(linear):
@@ -85,13 +86,14 @@ def steps_of(model: onnx.ModelProto) -> Iterator[FactoredWeight]:
                 sha256=fingerprint(stored),
                 macs=factors.macs,
                 bound=0.5,
+                rows_first=rows_first and linear.layout.kind == "rows" and suits_rows(factors),
                 reason=Reason(Cause.FACTORS, "asked for"),
             )
 
 
-def written(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
+def written(model: onnx.ModelProto, *, rows_first: bool = False) -> tuple[onnx.ModelProto, int]:
     """A copy in which all of it is done, and how much that is."""
-    steps = tuple(steps_of(model))
+    steps = tuple(steps_of(model, rows_first=rows_first))
     return ir.to_proto(write_factors(load(model).graph, steps)), len(steps)
 
 

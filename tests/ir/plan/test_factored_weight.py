@@ -21,7 +21,7 @@ def plan_of(*found):
 
 
 def test_plans_carry_factors_and_say_what_is_done():
-    plan = plan_of(one(gain=3.0), one(splits=((64, 1), (8, 1)), scaled=False))
+    plan = plan_of(one(gain=3.0), one(splits=((64, 1), (8, 1)), scaled=False, rows_first=True))
     assert Plan.loads(plan.dumps()) == plan
     assert plan.done == "2 weights written as products of smaller ones"
     assert plan.sha256 != plan_of(one()).sha256
@@ -36,6 +36,7 @@ def test_plans_carry_factors_and_say_what_is_done():
         ({"splits": [[2, 1]] * 40}, "no pairs of a stride and a step"),
         ({"splits": [3]}, "no list of pairs"),
         ({"scaled": 1}, "scaled"),
+        ({"rows_first": 0}, "rows_first"),
         ({"sha256": "ab"}, "SHA-256"),
         ({"macs": 0}, "no number of multiply-adds"),
         ({"bound": 2}, "no share of an error"),
@@ -47,3 +48,9 @@ def test_malformed_factors_are_refused_with_what_is_wrong(changed, told):
     data["preparations"][0] |= changed
     with pytest.raises(PlanError, match=told):
         Plan.loads(json.dumps(data))
+
+
+def test_plans_of_before_have_features_first():
+    data = json.loads(plan_of(one()).dumps())
+    del data["preparations"][0]["rows_first"]
+    assert Plan.loads(json.dumps(data)) == plan_of(one())

@@ -1,12 +1,13 @@
 """What stages are predicted to take: less for fewer rows, more for what moves."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
-from factored import hadamard
+from factored import fourier, hadamard
 
 from scission.ir.graph.linear import Layout, axes
-from scission.passes.factor.cost import factors_seconds
+from scission.passes.factor.cost import factors_seconds, rows_first_seconds
 from scission.passes.factor.factorise import factorise
 from scission.passes.lowering.prices import prices_of
 
@@ -24,3 +25,13 @@ def test_what_moves_and_what_is_scaled_takes_longer():
     own = np.repeat(first.weight, 256 // first.radix, axis=1)
     apart = replace(factors, stages=(replace(first, weight=own), *factors.stages[1:]))
     assert factors_seconds(apart, ROWS, 1000, prices) > plain and apart.macs == factors.macs
+
+
+def test_rows_first_takes_less_where_one_matrix_is_for_all():
+    prices = prices_of("cpu")
+    _, factors = factorise(hadamard(512), lambda one: rows_first_seconds(one, 1000, prices))
+    times = [rows_first_seconds(factors, rows, prices) for rows in (1, 100, 1000)]
+    assert times == sorted(times) and times[-1] < factors_seconds(factors, ROWS, 1000, prices)
+    reverse = replace(factors, order=factors.order[::-1])
+    assert rows_first_seconds(reverse, 1000, prices) > times[-1]
+    assert rows_first_seconds(factorise(fourier(64), lambda one: one.macs)[1], 100, prices) == math.inf

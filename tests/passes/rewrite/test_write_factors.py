@@ -53,6 +53,9 @@ def test_another_model_is_refused():
         write_factors(load(written(product_model(hadamard(64)))[0]).graph, [step])
     with pytest.raises(PlanError, match="no product of these stages"):
         write_factors(load(product_model(hadamard(64))).graph, [replace(step, splits=((3, 1),))])
+    (step,) = steps_of(product_model(fourier(64)))
+    with pytest.raises(PlanError, match="no product of these stages"):  # groups have matrices of their own
+        write_factors(load(product_model(fourier(64))).graph, [replace(step, rows_first=True)])
 
 
 @pytest.mark.parametrize("weight", [fourier(64), fourier(48, window=np.hanning(48)), kronecker(*[np.eye(4) + 1] * 3)])
@@ -67,12 +70,12 @@ def test_products_in_bodies_are_written_too(weight, body):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 1 << 20), st.booleans())
-def test_random_products_compute_the_same_as_stages(seed, optimised):
+@given(st.integers(0, 1 << 20), st.booleans(), st.booleans())
+def test_random_products_compute_the_same_as_stages(seed, optimised, rows_first):
     model, feeds = random_products(seed)
     before = oracles.runs(model, feeds, optimised=optimised)
     if before is None:  # an empty axis
         return
-    changed, _ = written(model)
+    changed, _ = written(model, rows_first=rows_first)
     assert oracles.interface(changed) == oracles.interface(model)
     oracles.assert_close(before, oracles.run(changed, feeds, optimised))
