@@ -50,7 +50,7 @@ $(VENV)/.zoo: $(VENV)/.dev
 .venv-types/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-types
 	rm -rf build
-	.venv-types/bin/pip install -q -c constraints.txt . mypy
+	.venv-types/bin/pip install -q -c constraints.txt '.[serve]' mypy
 	touch $@
 
 clean:

@@ -17,6 +17,7 @@ PAGE = 4096
 WHAT, STAGE = 64, 3072  # where the two texts begin, each behind its length
 HEAD = struct.Struct("dd")  # since when something runs, 0 for nothing; seconds that it may take, 0 for any
 SECONDS = struct.Struct("d")
+GRACE = HEAD.size  # where the seconds stand that are to pass between a signal and the end
 LENGTH = struct.Struct("H")
 
 
@@ -73,6 +74,15 @@ class Board:
     @limit.setter
     def limit(self, seconds: float) -> None:
         SECONDS.pack_into(self._page, SECONDS.size, seconds)
+
+    @property
+    def grace(self) -> float:
+        """Seconds that the work may take to end by itself once it is told to, 0 for what everything may take."""
+        return float(SECONDS.unpack_from(self._page, GRACE)[0])
+
+    @grace.setter
+    def grace(self, seconds: float) -> None:
+        SECONDS.pack_into(self._page, GRACE, seconds)
 
     @property
     def stage(self) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from .board import Act, Board, Running
 
-__all__ = ["gone", "is_supervised", "left", "limit", "made", "running", "serve", "stage"]
+__all__ = ["gone", "grace", "is_supervised", "left", "limit", "made", "running", "serve", "stage"]
 
 MADE, GONE, END = b"+", b"-", b"\0"  # of an entry in the pipe, which is a path between them
 
@@ -63,6 +63,12 @@ def limit(seconds: float) -> None:
     """Ask to be ended when one run of a model takes longer."""
     if _line is not None:
         _line.board.limit = seconds
+
+
+def grace(seconds: float) -> None:
+    """Ask for so long to end by itself once this process is told to."""
+    if _line is not None:
+        _line.board.grace = seconds
 
 
 def made(folder: str | os.PathLike[str]) -> None:

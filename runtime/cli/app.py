@@ -1,5 +1,5 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
-cover | diff | report | cache`.
+cover | diff | report | serve | cache`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself, 4 a check that found no
 difference, but in which a part that differs never ran.
@@ -31,6 +31,7 @@ from .commands.inspect import inspect
 from .commands.optimize import optimize
 from .commands.plan import plan
 from .commands.report import report
+from .commands.serve import serve
 from .commands.structure import structure
 from .commands.sweep import sweep
 from .common.logs import stop_logging
@@ -38,7 +39,21 @@ from .common.usage import UsageError, usage_message
 
 __all__ = ["app", "main"]
 
-COMMANDS = (optimize, plan, apply, check, bench, sweep, inspect, explain, structure, cover, diff, report)  # in help
+COMMANDS = (
+    optimize,
+    plan,
+    apply,
+    check,
+    bench,
+    sweep,
+    inspect,
+    explain,
+    structure,
+    cover,
+    diff,
+    report,
+    serve,
+)  # in help
 
 app = typer.Typer(
     name="scission",

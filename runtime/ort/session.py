@@ -22,6 +22,7 @@ from ...ir.io.external import links_followed
 from ...ir.printable import is_text
 from ...ir.supervision.board import Act
 from ...ir.supervision.telling import running
+from .halt import run_options
 from .library import (
     EXECUTION_PROVIDER,
     Choice,
@@ -71,8 +72,7 @@ class Session:
         """
         wanted = [output.name for output in self.outputs] if names is None else list(names)
         self._require(feeds)
-        with self.told(), _explained(self.name):
-            how = _uncaptured(self)
+        with self.told(), _explained(self.name), run_options(_uncaptured(self)) as how:
             if not self._needs_values(feeds):
                 return dict(zip(wanted, self.ort.run(wanted, dict(feeds), how), strict=True))
             values = {name: _to_value(array) for name, array in feeds.items()}
@@ -172,13 +172,12 @@ class Bound:
                 value.update_inplace(np.full(like.nbytes, 0xFF, np.uint8).view(like.dtype).reshape(like.shape))
 
     def _run(self) -> None:
-        how = None
         if not self.fixed:
-            how = _uncaptured(self.session)
             for output in self.session.outputs:
                 if output.name not in self.room:  # or else the memory of the run before would have to fit
                     self.binding.bind_output(output.name, self.session.provider)
-        self.session.ort.run_with_iobinding(self.binding, how)
+        with run_options(() if self.fixed else _uncaptured(self.session)) as how:
+            self.session.ort.run_with_iobinding(self.binding, how)
         self.binding.synchronize_outputs()
 
     def _give_up_room(self) -> None:
@@ -302,16 +301,12 @@ def _to_array(value: Foreign) -> Array:
     return array
 
 
-def _uncaptured(session: Session) -> Foreign:
-    """Options of a run whose inputs or outputs have no fixed place; None where there are no CUDA graphs.
+def _uncaptured(session: Session) -> tuple[tuple[str, str], ...]:
+    """Settings of a run whose inputs or outputs have no fixed place; none where there are no CUDA graphs.
 
     A graph reads and writes the addresses that it was recorded with, whatever is bound later.
     """
-    if not session.cuda_graph:
-        return None
-    options = onnxruntime().RunOptions()
-    options.add_run_config_entry(*UNCAPTURED)
-    return options
+    return (UNCAPTURED,) if session.cuda_graph else ()
 
 
 def _bind_room(session: Session, binding: Foreign) -> dict[str, tuple[Foreign, np.dtype[Any]]]:
@@ -323,7 +318,8 @@ def _bind_room(session: Session, binding: Foreign) -> dict[str, tuple[Foreign, n
         return {}  # onnxruntime 1.31 crashes when it is asked for its outputs and one of these holds nothing
     types = {spec.name: number_type(spec) for spec in session.outputs}
     try:
-        session.ort.run_with_iobinding(binding, _uncaptured(session))
+        with run_options(_uncaptured(session)) as how:
+            session.ort.run_with_iobinding(binding, how)
         found = zip(types.items(), binding.get_outputs(), strict=True)
         shapes = {name: (value.shape(), dtype) for (name, dtype), value in found if dtype is not None}
         room = {

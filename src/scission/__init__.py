@@ -108,6 +108,9 @@ if TYPE_CHECKING:
     from .runtime.render.picture.dot import DotError as DotError
     from .runtime.render.picture.structure import PictureError as PictureError
     from .runtime.render.text.inspection import InspectionError as InspectionError
+    from .runtime.serve.options import ServeOptions as ServeOptions
+    from .runtime.serve.refusal import RefusalError as RefusalError
+    from .runtime.serve.serve import serve as serve
     from .runtime.static.fix_shapes import fix_shapes as fix_shapes
     from .runtime.tune.cached_units import CachedUnitError as CachedUnitError
     from .runtime.tune.fallback import Fallback as Fallback
@@ -184,6 +187,9 @@ _MODULES = {
     "runtime.render.picture.dot": ("DotError",),
     "runtime.render.picture.structure": ("PictureError",),
     "runtime.render.text.inspection": ("InspectionError",),
+    "runtime.serve.options": ("ServeOptions",),
+    "runtime.serve.refusal": ("RefusalError",),
+    "runtime.serve.serve": ("serve",),
     "runtime.static.fix_shapes": ("fix_shapes",),
     "runtime.tune.cached_units": ("CachedUnitError",),
     "runtime.tune.fallback": ("Fallback",),

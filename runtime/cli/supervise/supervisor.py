@@ -116,7 +116,7 @@ class _Supervisor:
     def _end(self, number: int) -> None:
         os.kill(self.child, number)
         if self.kill_at is None:
-            self.kill_at = time.monotonic() + GRACE
+            self.kill_at = time.monotonic() + max(GRACE, self.board.grace)
 
     def _look(self, now: float) -> None:
         """Kill what does not end, end what takes longer than it may, tell what takes long."""

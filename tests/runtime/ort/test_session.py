@@ -239,7 +239,7 @@ def test_only_a_call_on_memory_that_stays_is_recorded_as_a_graph():
     session.bind({"x": W[0]})()
     assert [options.get_run_config_entry("gpu_graph_id") for options in session.ort.seen] == ["-1", "-1"]
     plain = open_session(linear().SerializeToString())
-    assert not plain.cuda_graph and sessions._uncaptured(plain) is None
+    assert not plain.cuda_graph and sessions._uncaptured(plain) == ()
 
 
 def test_a_graph_whose_outputs_do_not_fit_fails():

@@ -1,0 +1,129 @@
+"""One model that answers requests: so many at once, so many waiting, the next one told when to come again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from ...ir.errors import ScissionError
+from ..ort.halt import Halt, halted_by
+from ..ort.library import SessionError
+from ..ort.tensor_spec import TensorSpec
+from .datatypes import name_of
+from .metrics import Metrics
+from .options import ServeOptions
+from .refusal import RefusalError
+from .request import read_request
+from .response import Answer, answer
+
+__all__ = ["Answering", "Service"]
+
+MEMORY = 0.9  # of what is known of how long a run takes, in what is known after the next one
+
+
+class Answering(Protocol):
+    """What can be served: a session, or parts that are run in their order."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What it takes."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+
+    def run(self, feeds: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+        """The outputs in `names` for these inputs. Raises SessionError where they do not suit it."""
+
+
+class Service:
+    """A model, and the requests that it answers now; used from one event loop.
+
+    Raises ScissionError for a model that takes what the protocol has no type for; such outputs are not served.
+    """
+
+    def __init__(self, model: Answering, name: str, options: ServeOptions, metrics: Metrics) -> None:
+        strange = [spec.name for spec in model.inputs if name_of(spec.dtype) is None and not spec.optional]
+        if strange:
+            raise ScissionError(f"{name}: the protocol has no type for the input {strange[0]!r}; it cannot be served")
+        self.name, self.options, self.metrics, self._model = name, options, metrics, model
+        self.inputs = tuple(spec for spec in model.inputs if name_of(spec.dtype) is not None)
+        self.outputs = tuple(spec for spec in model.outputs if name_of(spec.dtype) is not None)
+        self.left_out = tuple(spec.name for spec in model.outputs if name_of(spec.dtype) is None)
+        if not self.outputs:
+            raise ScissionError(f"{name}: the protocol has no type for any of its outputs; it cannot be served")
+        self._types = {spec.name: name_of(spec.dtype) or "" for spec in self.outputs}
+        self._pool = ThreadPoolExecutor(options.workers, "run")
+        self._inside, self._mean = 0, 0.0
+        metrics.waiting.labels(name).set_function(lambda: max(self._inside - options.workers, 0))
+        metrics.running.labels(name).set_function(lambda: min(self._inside, options.workers))
+
+    def metadata(self) -> dict[str, Any]:
+        """What the model takes and gives, as the protocol tells it; a size of -1 is any."""
+        return {
+            "name": self.name,
+            "versions": ["1"],
+            "platform": "onnx_onnxv1",
+            "inputs": [_described(spec) for spec in self.inputs],
+            "outputs": [_described(spec) for spec in self.outputs],
+        }
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Room for one request. Raises RefusalError where no more may wait."""
+        if self._inside >= self.options.workers + self.options.queue:
+            expected = math.ceil(self._mean * self._inside / self.options.workers) or 1
+            raise RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, f"{self._inside} requests are being served", expected)
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+    async def infer(self, body: bytes, json_bytes: int | None, halt: Halt) -> Answer:
+        """Answer one request, in a thread of its own; `halt` ends it.
+
+        Raises RefusalError for what the model cannot be given, and where it takes longer than it may.
+        """
+        computed = asyncio.get_running_loop().run_in_executor(self._pool, self._compute, body, json_bytes, halt)
+        try:
+            return await asyncio.wait_for(computed, self.options.deadline)
+        except TimeoutError:
+            reason = f"the model did not answer within {self.options.deadline:g} seconds"
+            raise RefusalError(HTTPStatus.GATEWAY_TIMEOUT, reason) from None
+        finally:
+            halt.stop()
+
+    def close(self) -> None:
+        """Take no more; what runs goes on."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _compute(self, body: bytes, json_bytes: int | None, halt: Halt) -> Answer:
+        if halt.asked:
+            raise RefusalError(HTTPStatus.GATEWAY_TIMEOUT, "nobody waits for the answer any more")
+        request = read_request(body, json_bytes, self.inputs, self.outputs)
+        started = time.perf_counter()
+        try:
+            with halted_by(halt):
+                outputs = self._model.run(request.feeds, [wanted.name for wanted in request.wanted])
+        except SessionError as error:
+            raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+        except MemoryError:
+            raise RefusalError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "there is not enough memory for this request", 1
+            ) from None
+        took = time.perf_counter() - started
+        self._mean = took if not self._mean else MEMORY * self._mean + (1 - MEMORY) * took
+        self.metrics.run_seconds.labels(self.name).observe(took)
+        return answer(request, outputs, self._types, self.name)
+
+
+def _described(spec: TensorSpec) -> dict[str, Any]:
+    shape = [dim if isinstance(dim, int) else -1 for dim in spec.shape]
+    return {"name": spec.name, "datatype": name_of(spec.dtype), "shape": shape}

@@ -1,0 +1,57 @@
+"""A model opened and everything around it that answers requests, ready to listen."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from ... import __version__
+from ...ir.io.load import load
+from ..ort.session import open_session
+from ..ort.trials import Trials
+from .endpoint import Log, endpoint
+from .listening import listen, opened_port
+from .metrics import Metrics
+from .options import ServeOptions
+from .service import Service
+
+__all__ = ["Serving", "serving"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Serving:
+    """A server that can listen; port: the socket, which is open already."""
+
+    service: Service
+    app: Starlette
+    port: socket.socket
+    options: ServeOptions
+
+    @property
+    def address(self) -> str:
+        """Where it is found."""
+        host, number = self.port.getsockname()[:2]
+        return f"http://[{host}]:{number}" if ":" in host else f"http://{host}:{number}"
+
+    def listen(self, told: Callable[[], None]) -> None:
+        """Answer requests until a signal says to end; told: is called once connections are taken."""
+        listen(self.app, self.port, self.options, told)
+
+
+@contextlib.contextmanager
+def serving(model: Path, options: ServeOptions, trials: Trials, log: Log) -> Iterator[Serving]:
+    """Open a model to serve it; trials: provider, threads and libraries of custom operators; log: hears every request.
+
+    Raises ScissionError for a model that cannot be opened or served, and for a port that cannot be had.
+    """
+    load(model)  # what is no model is told so before ONNX Runtime has its own words for it
+    with contextlib.closing(opened_port(options)) as port:
+        session = open_session(model, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops)
+        service = Service(session, options.name or model.stem, options, Metrics())
+        with contextlib.closing(service):
+            yield Serving(service, endpoint(service, __version__, log), port, options)

@@ -1,0 +1,32 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import onnx
+import pytest
+from onnx import helper as h
+from small_models import graph
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_serves_until_it_is_told_to_end(tmp_path, number):
+    path = tmp_path / "sum.onnx"
+    onnx.save(graph([h.make_node("Add", ["x", "W"], ["y"])], {"W": [1, 2]}, 2, y=2), path)
+    line = [sys.executable, "-m", "scission", "serve", str(path), "--port", "0", "--name", "m"]
+    process = subprocess.Popen(
+        line, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(tmp_path)}, start_new_session=True
+    )
+    told = process.stderr.readline()
+    address = re.fullmatch(r"serving .*sum.onnx at (http://127\.0\.0\.1:\d+)\n", told)[1]
+    asked = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1]}]}
+    with urllib.request.urlopen(f"{address}/v2/models/m/infer", json.dumps(asked).encode(), 30) as reply:
+        assert json.load(reply)["outputs"][0]["data"] == [2, 3]
+    os.killpg(process.pid, number)  # as a terminal does: to both processes, one of which sends it on
+    _, rest = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert [json.loads(line)["status"] for line in rest.splitlines()] == [200]
+    assert not list(tmp_path.glob("scission-*"))
