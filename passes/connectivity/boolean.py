@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ...ir.relation import Relation
 from .device import DeviceError, pick_device
 from .tensor_cores import products
+from .tensor_cores.launching import octets_of
 from .transfer.masks import mask_on, unpacked
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def multiplier(right: Tensor, arithmetic: Arithmetic = "auto") -> Callable[[Tens
     arithmetic = chosen(right, arithmetic)
     batched = right.dim() > 2
     if arithmetic == "fused" and not batched:
-        columns = products.octets_of(right.t()).view(torch.bool)
+        columns = octets_of(right.t()).view(torch.bool)
         return lambda left: products.product(left, columns)
     if arithmetic in ("fp8", "int8") and not batched:
         return _eight_bits(right, arithmetic)

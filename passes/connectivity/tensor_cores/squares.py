@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from .products import Arrays, Operand, launch, octets_of, padded
+from .launching import Arrays, Operand, octets_of, padded
+from .products import launch
 from .tiles import Tile
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from scission.ir.reason import Cause, Reason
 from scission.passes.connectivity import boolean
 from scission.passes.connectivity.device import DeviceError
 from scission.passes.connectivity.tensor_cores import products
-from scission.passes.connectivity.tensor_cores.products import octets_of, product, suits, why_not
+from scission.passes.connectivity.tensor_cores.products import product, suits, why_not
 from scission.passes.connectivity.tensor_cores.tiles import TILES, Tile
 
 SMALL = (Tile(16, 32, 16, 4, 2), Tile(32, 16, 32, 4, 3), Tile(64, 64, 32, 4, 2))
@@ -54,16 +54,6 @@ def test_one_way_among_very_many_is_seen_and_many_do_not_overflow(operand):
     assert product(lone, ones, tile, operand).sum() == 20
 
 
-def test_octets_lie_in_aligned_rows_and_are_copied_only_where_they_do_not():
-    aligned = random(0, 20, 48)
-    assert octets_of(aligned).data_ptr() == aligned.data_ptr()
-    assert octets_of(aligned[4:9]).data_ptr() == aligned[4:9].data_ptr()
-    for matrix in (aligned.t(), aligned[:, 1:33], random(0, 20, 47), aligned[:1].expand(20, 48)):
-        octets = octets_of(matrix)
-        assert octets.stride(0) % 16 == 0 and octets.data_ptr() % 16 == 0
-        assert torch.equal(octets.view(torch.bool), matrix)
-
-
 def test_the_engine_takes_it_when_asked():
     left, right = random(0, 37, 50), random(1, 50, 41)
     want = boolean.multiply(left, right, "float32")
@@ -85,20 +75,13 @@ def test_it_is_used_unasked_for_large_products_on_cuda_only(monkeypatch):
     assert boolean.pick_arithmetic(cuda, False, 8192, 8192) == "fp8"
 
 
-@pytest.mark.parametrize(
-    ("multiplied", "cause"),
-    [
-        (lambda left, columns: (left.float() @ columns.t().float()) > 0, None),
-        (lambda left, columns: torch.zeros(left.shape[0], columns.shape[0], dtype=torch.bool), Cause.DIFFERENT),
-        (lambda left, columns: 1 / 0, Cause.REFUSED),
-    ],
-)
-def test_a_device_is_trusted_after_a_product_that_is_known(monkeypatch, multiplied, cause):
+@pytest.mark.parametrize("reason", [None, Reason(Cause.DIFFERENT, "here")])
+def test_a_device_is_trusted_after_a_product_that_is_known(monkeypatch, reason):
+    asked = []
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor)
-    monkeypatch.setattr(products, "product", multiplied)
-    found = products._why_not_here.__wrapped__(0)
-    assert (found and found.cause) == cause
+    monkeypatch.setattr(products, "why_not_tile", lambda *what, **more: asked.append(what) or reason)
+    assert products._why_not_here.__wrapped__(0) == reason
+    assert asked == [(torch.device("cuda", 0), min(TILES, key=lambda tile: tile.shared), "fp8")]
 
 
 def test_an_old_device_and_a_missing_package_are_told(monkeypatch):
