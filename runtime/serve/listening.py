@@ -88,5 +88,7 @@ def opened_port(options: ServeOptions) -> socket.socket:
 def listen(app: Starlette, port: socket.socket, options: ServeOptions, told: Callable[[], None]) -> None:
     """Serve until a signal says to end; told: is called once connections are taken."""
     grace(options.grace + TWICE)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a client that hangs up is no reason to end, as a pager's end is
     server = Listening(app, options, told)
     asyncio.run(server.serve([port]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,4 +40,5 @@ def serve(model: Served, *, options: ServeOptions, trials: Trials, printing: Pri
 
 
 def _log(told: Mapping[str, Any]) -> None:
-    say(json.dumps(told), err=True)
+    with contextlib.suppress(OSError):  # nobody reads the log any more
+        say(json.dumps(told), err=True)
