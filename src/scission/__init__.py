@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from .passes.connectivity.device import DeviceError as DeviceError
     from .passes.connectivity.digraph.threshold_sweep import Level as Level
     from .passes.connectivity.digraph.threshold_sweep import structure_sweep as structure_sweep
+    from .passes.connectivity.tensor_cores.tuning import TileError as TileError
     from .passes.rewrite.extract import ExtractError as ExtractError
     from .runtime.calibrate.annealer import Annealer as Annealer
     from .runtime.calibrate.annealer import AnnealOptionsError as AnnealOptionsError
@@ -84,6 +85,9 @@ if TYPE_CHECKING:
     from .runtime.compare.rounding import RoundingError as RoundingError
     from .runtime.compare.verdict import EquivalenceError as EquivalenceError
     from .runtime.compare.verdict import Verdict as Verdict
+    from .runtime.http.options import ServeOptions as ServeOptions
+    from .runtime.http.refusal import RefusalError as RefusalError
+    from .runtime.http.serve import serve as serve
     from .runtime.inputs.rows import CalibrationError as CalibrationError
     from .runtime.measure.bench import Bench as Bench
     from .runtime.measure.comparison import Speed as Speed
@@ -108,9 +112,6 @@ if TYPE_CHECKING:
     from .runtime.render.picture.dot import DotError as DotError
     from .runtime.render.picture.structure import PictureError as PictureError
     from .runtime.render.text.inspection import InspectionError as InspectionError
-    from .runtime.serve.options import ServeOptions as ServeOptions
-    from .runtime.serve.refusal import RefusalError as RefusalError
-    from .runtime.serve.serve import serve as serve
     from .runtime.static.fix_shapes import fix_shapes as fix_shapes
     from .runtime.tune.cached_units import CachedUnitError as CachedUnitError
     from .runtime.tune.fallback import Fallback as Fallback
@@ -157,6 +158,7 @@ _MODULES = {
     "passes.anneal.edges.schemes": ("SchemeError",),
     "passes.connectivity.device": ("DeviceError",),
     "passes.connectivity.digraph.threshold_sweep": ("Level", "structure_sweep"),
+    "passes.connectivity.tensor_cores.tuning": ("TileError",),
     "passes.rewrite.extract": ("ExtractError",),
     "runtime.calibrate.checkpoint_file": ("CheckpointError",),
     "runtime.calibrate.dataset": ("LabelledError",),
@@ -187,9 +189,9 @@ _MODULES = {
     "runtime.render.picture.dot": ("DotError",),
     "runtime.render.picture.structure": ("PictureError",),
     "runtime.render.text.inspection": ("InspectionError",),
-    "runtime.serve.options": ("ServeOptions",),
-    "runtime.serve.refusal": ("RefusalError",),
-    "runtime.serve.serve": ("serve",),
+    "runtime.http.options": ("ServeOptions",),
+    "runtime.http.refusal": ("RefusalError",),
+    "runtime.http.serve": ("serve",),
     "runtime.static.fix_shapes": ("fix_shapes",),
     "runtime.tune.cached_units": ("CachedUnitError",),
     "runtime.tune.fallback": ("Fallback",),

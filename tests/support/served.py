@@ -8,10 +8,10 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scission.runtime.http.listening import Listening
+from scission.runtime.http.options import ServeOptions
+from scission.runtime.http.serving import Serving, serving
 from scission.runtime.ort.trials import Trials
-from scission.runtime.serve.listening import Listening
-from scission.runtime.serve.options import ServeOptions
-from scission.runtime.serve.serving import Serving, serving
 
 
 @dataclass

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ...http.options import ServeOptions
 from ...ort.trials import Trials
 from ...say import say
-from ...serve.options import ServeOptions
 from ..common.from_fields import group, takes
 from ..common.terminal import Printing
 
@@ -31,7 +31,7 @@ def serve(model: Served, *, options: ServeOptions, trials: Trials, printing: Pri
 
     Ends when it is told to (Ctrl-C, SIGTERM), with the requests that came until then answered.
     """
-    from ...serve import serve as serving
+    from ...http import serve as serving
 
     if printing.quiet:
         serving.serve(model, options, trials=trials)

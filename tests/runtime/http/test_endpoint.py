@@ -15,9 +15,9 @@ from served import listening
 from small_models import graph
 
 from scission.ir.errors import ScissionError
+from scission.runtime.http.options import ServeOptions
+from scission.runtime.http.serving import serving
 from scission.runtime.ort.trials import Trials
-from scission.runtime.serve.options import ServeOptions
-from scission.runtime.serve.serving import serving
 
 W = np.arange(12, dtype=np.float32).reshape(3, 4)
 x = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}

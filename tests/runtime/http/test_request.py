@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from scission.runtime.http.datatypes import NUMBERS, dtype_of, name_of
+from scission.runtime.http.refusal import RefusalError
+from scission.runtime.http.request import InferRequest, WantedOutput, read_request
+from scission.runtime.http.response import HEADER_LENGTH, answer
 from scission.runtime.ort.tensor_spec import TensorSpec
-from scission.runtime.serve.datatypes import NUMBERS, dtype_of, name_of
-from scission.runtime.serve.refusal import RefusalError
-from scission.runtime.serve.request import InferRequest, WantedOutput, read_request
-from scission.runtime.serve.response import HEADER_LENGTH, answer
 
 X = TensorSpec(name="x", dtype="float32", shape=("n", 3))
 K = TensorSpec(name="k", dtype="int64", shape=(2,))
