@@ -18,11 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["OptionNote", "chosen", "default_of", "keywords", "setting", "setting_of", "shell_name"]
+__all__ = ["LARGEST", "OptionNote", "chosen", "default_of", "keywords", "setting", "setting_of", "shell_name"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+LARGEST = 10**12 - 1  # that a size or a count can be: what is larger is a slip, and fits no tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..ir.errors import ScissionError
-from .fields import OptionNote, setting_of
+from .fields import LARGEST, OptionNote, setting_of
 
 __all__ = ["OptionError", "check_fields", "whole_number", "whole_numbers"]
 
@@ -44,7 +44,7 @@ def whole_numbers(name: str, values: Any, error: type[ScissionError] = OptionErr
     >>> whole_numbers("batch", 4), whole_numbers("batch", [1, 16]), whole_numbers("batch", None)
     ((4,), (1, 16), None)
     """
-    return None if values is None else _whole_numbers(name, values, OptionNote(help="", least=1), error)
+    return None if values is None else _whole_numbers(name, values, OptionNote(help="", least=1, most=LARGEST), error)
 
 
 def whole_number(name: str, value: Any, error: type[ScissionError] = OptionError, *, least: int = 1) -> int:
@@ -118,7 +118,7 @@ def _paths(name: str, values: Any, note: OptionNote, error: type[ScissionError])
 
 
 def _sizes(name: str, value: Any, _: OptionNote, error: type[ScissionError]) -> dict[str, int]:
-    positive = OptionNote(help="", least=1)
+    positive = OptionNote(help="", least=1, most=LARGEST)
     return {key: _whole_number(f"{name}[{key!r}]", size, positive, error) for key, size in _named(name, value, error)}
 
 
@@ -151,6 +151,8 @@ def _within(value: Any, note: OptionNote) -> bool:
 
 
 def _bounds(note: OptionNote) -> str:
+    if note.least is not None and note.most == LARGEST:
+        return f" of at least {note.least:g} and at most {LARGEST}"
     if note.least is not None and note.most is not None:
         return f" from {note.least:g} to {note.most:g}"
     return f" of at least {note.least:g}" if note.least is not None else ""

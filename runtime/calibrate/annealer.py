@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...ir.errors import option
 from ...passes.anneal.edges.methods import CORRECTIONS, METHODS, RESIDUAL, SOURCES, Correction, Method, Source
 from ...passes.connectivity.device import require_device_name
-from ..fields import chosen, setting
+from ..fields import LARGEST, chosen, setting
 from ..validation import OptionError, check_fields
 
 __all__ = ["AnnealOptionsError", "Annealer", "as_annealer"]
@@ -49,7 +49,9 @@ class Annealer:
         None, "the checkpoint that training began with (onnx, safetensors, torch)", metavar="FILE"
     )
     literal: bool = setting(False, "remove edge by edge, not only what lies outside the blocks")
-    residual: int = setting(RESIDUAL, "entries outside the blocks that 'blocks' may keep beside them", least=0)
+    residual: int = setting(
+        RESIDUAL, "entries outside the blocks that 'blocks' may keep beside them", least=0, most=LARGEST
+    )
     drop_residual: bool = setting(False, "remove such entries")
     axis: Source = setting(
         "inputs",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["GRAPH_CHOICES", "PROVIDERS", "Trials", "TrialsError", "trials_of"]
 
 PROVIDERS = ("auto", "cpu", "cuda")
+DAY = 86_400  # seconds
 GRAPH_CHOICES = ("auto", "on", "off")
 WISHES = {  # what says what an input holds
     "values": option("values", flag="--value"),
@@ -67,7 +68,10 @@ class Trials:
     rtol: float | None = setting(None, "allowed error relative to the largest output (by type)", least=0)
     atol: float | None = setting(None, "allowed absolute error besides", least=0)
     seconds: float = setting(
-        3.0, "the longest time to spend on each input size; less where it is clear which is faster", least=0.01
+        3.0,
+        "the longest time to spend on each input size; less where it is clear which is faster",
+        least=0.01,
+        most=DAY,
     )
     custom_ops: tuple[Path, ...] = setting((), "library of custom operators (repeatable)", metavar="LIB")
     cuda_graph: GraphChoice = setting(

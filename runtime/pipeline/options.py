@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from ...ir.errors import Remedy, option
-from ..fields import setting, shell_name
+from ..fields import LARGEST, setting, shell_name
 from ..ort.trials import PROVIDERS, Trials, trials_of
 from ..validation import OptionError, check_fields, whole_numbers
 
@@ -56,6 +56,7 @@ class PlanOptions:
         flags=("--batch", "--rows"),
         metavar="N",
         least=1,
+        most=LARGEST,
     )
     sizes: Mapping[str, int] | None = setting(
         None, "size of a symbolic dimension (repeatable)", flags=("--size",), metavar="NAME=N"
@@ -68,8 +69,8 @@ class PlanOptions:
     tf32: bool = setting(True, "on CUDA, round the factors of float32 products to 10 bits, as ONNX Runtime does")
     custom_ops: Sequence[Path] = setting((), "library of custom operators (repeatable)", metavar="LIB")
     force: bool = setting(False, "split whatever splits, also where that is slower, into every block")
-    granularity: int | None = setting(None, "no block wider than N features", metavar="N", least=1)
-    parts: int | None = setting(None, "N groups of blocks, even in multiply-adds", metavar="N", least=1)
+    granularity: int | None = setting(None, "no block wider than N features", metavar="N", least=1, most=LARGEST)
+    parts: int | None = setting(None, "N groups of blocks, even in multiply-adds", metavar="N", least=1, most=LARGEST)
     lowering: Lowerings = setting(
         None,
         "how every linear that splits is written, or one of them (repeatable), whatever that costs: scatternd, "

@@ -50,7 +50,7 @@ def test_sizes_come_as_a_number_or_as_several(batch):
     assert PlanOptions(batch=batch).batch == (tuple(batch) if isinstance(batch, list) else (batch,))
 
 
-@pytest.mark.parametrize("batch", [0, (0,), (4, -1), 1.5, "4", (), [True], {4: 1}])
+@pytest.mark.parametrize("batch", [0, (0,), (4, -1), 1.5, "4", (), [True], {4: 1}, 10**12, [4, 10**30]])
 def test_sizes_are_positive_whole_numbers_wherever_they_are_given(batch):
     for call in (
         PlanOptions,
@@ -72,6 +72,7 @@ def test_a_device_has_a_name_that_there_is(device):
     ("options", "what"),
     [
         ({"sizes": 4}, "sizes must be a mapping by name"),
+        ({"sizes": {"n": 10**30}}, r"sizes\['n'\] must be a whole number of at least 1 and at most 999999999999"),
         ({"sizes": {"n": 0}}, r"sizes\['n'\] must be a whole number of at least 1"),
         ({"custom_ops": 3}, "custom_ops must be paths of files"),
         ({"values": ["x"]}, "values must be a mapping by name"),

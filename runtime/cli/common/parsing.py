@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import typer
 
+from ...fields import LARGEST
+
 __all__ = ["bytes_of", "levels_of", "like_of", "pairs", "range_of", "sizes_of", "values_of"]
 
 T = TypeVar("T")
@@ -38,8 +40,8 @@ def sizes_of(size: list[str] | None, flag: str = "--size") -> dict[str, int]:
 def size_of(text: str, flag: str) -> tuple[str, int]:
     """The name and the size of NAME=N; raises typer.BadParameter."""
     name, sign, number = text.rpartition("=")
-    if not sign or not number.isdecimal() or len(number) > 12 or int(number) < 1:
-        raise typer.BadParameter(f"{text!r} is not NAME=N with N at least 1", param_hint=flag)
+    if not sign or not number.isdecimal() or len(number) > 12 or not 1 <= int(number) <= LARGEST:
+        raise typer.BadParameter(f"{text!r} is not NAME=N with N from 1 to {LARGEST}", param_hint=flag)
     return name, int(number)
 
 

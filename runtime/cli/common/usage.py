@@ -10,10 +10,14 @@ from typing import Any
 
 import typer
 
+from ...fields import LARGEST
+
 __all__ = ["UsageError", "usage_message"]
 
 WORDED = (  # how the parser says it, and how all else here is said
     (r"is not in the range x>=(\S+)$", r"is not at least \1"),
+    (rf"^(-\S+|0\S*) is not in the range (\S+)<=x<={LARGEST}$", r"\1 is not at least \2"),
+    (rf"is not in the range \S+<=x<={LARGEST}$", f"is not at most {LARGEST}"),
     (r"is not in the range (\S+)<=x<=(\S+)$", r"is not from \1 to \2"),
     (r"is not a valid int(eger)?( range)?$", "is no whole number"),
     (r"is not a valid float( range)?$", "is no number"),
