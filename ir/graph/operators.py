@@ -19,6 +19,7 @@ __all__ = [
         "CUTTING",
         "DRAWING",
         "ENSEMBLES",
+        "FRAMED",
         "FUNCTIONS_OF_SIZES",
         "SELECTING",
         "STORING",
@@ -84,6 +85,7 @@ REDUCING = frozenset({"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
 REDUCING |= {"ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"}
 WEIGHTED = frozenset({"Gemm", "FusedGemm"})  # a product and the addition of a third operand
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+FRAMED = frozenset({"Conv", "STFT"})  # may multiply frames of a signal by a constant
 POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 BIASED = WEIGHTED | CONVOLUTIONS  # their third operand is added to the product
 PRODUCTS = WEIGHTED | {"MatMul", "FusedMatMul", "Einsum"}

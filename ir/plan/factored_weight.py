@@ -1,4 +1,5 @@
-"""Weights that are written as the product of block-diagonal ones that they are, with permutations between them."""
+"""Weights that are written as the product of block-diagonal ones that they are, with permutations between them: those
+of a linear, and those that frames of a signal are multiplied by."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from ..record import Record, shown
 from .decomposition import LARGEST, PlanError
 from .preparation import Preparation
 
-__all__ = ["FactoredWeight"]
+__all__ = ["FactoredWeight", "FramedProduct"]
 
 SHA256 = re.compile("[0-9a-f]{64}")
 MOST_STAGES = 32  # each at least halves what is left of the inputs
@@ -47,12 +48,7 @@ class FactoredWeight(Preparation):
         for name in ("scaled", "rows_first"):
             if not isinstance(value := getattr(self, name), bool):
                 raise PlanError(f"{where}: {name} is {shown(value)}, which is neither true nor false")
-        if not isinstance(self.sha256, str) or not SHA256.fullmatch(self.sha256):
-            raise PlanError(f"{where}: sha256 is {shown(self.sha256)}, which is no SHA-256")
-        if type(self.macs) is not int or self.macs < 1:
-            raise PlanError(f"{where}: macs is {shown(self.macs)}, which is no number of multiply-adds")
-        if isinstance(self.bound, bool) or not isinstance(self.bound, float | int) or not 0 <= self.bound <= 1:
-            raise PlanError(f"{where}: bound is {shown(self.bound)}, which is no share of an error")
+        _require_certified(where, self.sha256, self.macs, self.bound)
 
     @classmethod
     def total(cls, found: Sequence[Self]) -> str:
@@ -87,6 +83,64 @@ class FactoredWeight(Preparation):
             gain=gain,
             reason=reason,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FramedProduct(Preparation):
+    """A transform of frames of a signal as two stages, which follow from its weights and from how frames are cut.
+
+    places: samples of a piece, of which a frame is several, and which the second stage joins; gap: between the outputs
+    of one class; sha256: of the weights of a frame; macs: multiply-adds of a frame; bound: of the rounding error over
+    that of the dense product. Raises PlanError when one of them is nonsense.
+    """
+
+    kind: ClassVar[str] = "frames"
+    became: ClassVar[str] = "written as products of pieces of frames"
+    places: int
+    gap: int
+    sha256: str
+    macs: int
+    bound: float
+
+    def __post_init__(self) -> None:
+        Preparation.__post_init__(self)
+        where = f"{self.kind} of {self.nodes[0]}"
+        for name, number in (("places", self.places), ("gap", self.gap)):
+            if type(number) is not int or not 1 <= number <= LARGEST:
+                raise PlanError(f"{where}: {name} is {shown(number)}, which is no number of places")
+        _require_certified(where, self.sha256, self.macs, self.bound)
+
+    @classmethod
+    def total(cls, found: Sequence[Self]) -> str:
+        """For people: '2 transforms of frames written as products of smaller ones'."""
+        return f"{counted(len(found), 'transform')} of frames written as products of smaller ones"
+
+    def contents(self) -> dict[str, Any]:
+        """The fields of the kind, for JSON."""
+        return {name: getattr(self, name) for name in ("places", "gap", "sha256", "macs", "bound")}
+
+    @classmethod
+    def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing or nonsense."""
+        return cls(
+            places=record.whole("places"),
+            gap=record.whole("gap"),
+            sha256=record.text("sha256"),
+            macs=record.whole("macs"),
+            bound=record.number("bound"),
+            nodes=nodes,
+            gain=gain,
+            reason=reason,
+        )
+
+
+def _require_certified(where: str, sha256: Any, macs: Any, bound: Any) -> None:
+    if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
+        raise PlanError(f"{where}: sha256 is {shown(sha256)}, which is no SHA-256")
+    if type(macs) is not int or macs < 1:
+        raise PlanError(f"{where}: macs is {shown(macs)}, which is no number of multiply-adds")
+    if isinstance(bound, bool) or not isinstance(bound, float | int) or not 0 <= bound <= 1:
+        raise PlanError(f"{where}: bound is {shown(bound)}, which is no share of an error")
 
 
 def _is_split(one: Any) -> bool:

@@ -81,6 +81,11 @@ class Fourier:
 
     def gain(self, shape_of: ShapeOf, prices: Prices) -> float:
         """Predicted seconds of the transform over those of the convolution."""
+        before, after = self.seconds(shape_of, prices)
+        return before / after
+
+    def seconds(self, shape_of: ShapeOf, prices: Prices) -> tuple[float, float]:
+        """Predicted of the transform, and of the convolution."""
         length = self.window.size
         extents = shape_of(self.signal)
         frames = extents[0] * max((extents[1] - length) // self.step + 1, 1)
@@ -88,7 +93,7 @@ class Fourier:
         shape = (last - first + 1, 2 * self.bins)
         after = products_seconds([shape], frames, FLOAT_BYTES, prices)
         after += transpose_seconds(frames * 2 * self.bins, FLOAT_BYTES, prices) + 3 * prices.node_s
-        return (prices.node_s + frames * _transform_seconds(length)) / after
+        return prices.node_s + frames * _transform_seconds(length), after
 
     @property
     def said(self) -> str:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
-from ...ir.plan.factored_weight import FactoredWeight
+from ...ir.plan.factored_weight import FactoredWeight, FramedProduct
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import FixedSizes, Preparation, Refused
 from ...ir.plan.removed_channels import RemovedChannels
@@ -19,6 +19,7 @@ from ..channels.find import find as find_channels
 from ..convolutions.find import find as find_convolutions
 from ..factor.find import find as find_factors
 from ..forests.find import find as find_forests
+from ..frontends.find import find as find_frames
 from ..rewrite.preparations import prepared
 from ..rewrite.static.fix_sizes import fixed
 from .search import Search
@@ -31,6 +32,9 @@ Finder: TypeAlias = Callable[[ir.Model, Search], Sequence[Preparation | Refused]
 FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
     FixedSizes.kind: lambda model, search: _fixed_sizes(model, search.settings),
     RewrittenForest.kind: lambda model, search: find_forests(model, search.settings.target, search.sized),
+    FramedProduct.kind: lambda model, search: find_frames(
+        model, search.settings.target, search.sized, look=search.look
+    ),
     RewrittenConvolution.kind: lambda model, search: find_convolutions(
         model, search.settings.target, search.sized, look=search.look
     ),

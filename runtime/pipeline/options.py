@@ -126,6 +126,7 @@ class PlanOptions:
         return {
             "forests": self.forests,
             "convolutions": self.convolutions,
+            "frames": self.factors and self.convolutions,
             "factors": self.factors,
             "channels": self.channels,
             "branches": self.branches,

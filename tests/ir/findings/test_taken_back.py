@@ -10,7 +10,9 @@ import oracles
 import pytest
 from compiled_forests import of_perfect_trees, random_trees
 from doubled_relu import DoubledRelu, doubled_relu  # noqa: F401
-from factored import hadamard, product_model
+from factored import fourier, hadamard, product_model
+from framed import conv_model
+from onnx import helper
 from typer.testing import CliRunner
 
 import scission
@@ -59,8 +61,13 @@ def transform():
     return product_model(hadamard(256), rows=[512])
 
 
+def frames():
+    return conv_model(fourier(400, window=np.hanning(400)), 160, then=[helper.make_node("Relu", ["f"], ["y"])])
+
+
 MODELS = {
     "forests": forest,
+    "frames": frames,
     "convolutions": convolution,
     "factors": transform,
     "channels": idle_channels,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scission.ir.plan.factored_weight import FactoredWeight
+from scission.ir.plan.factored_weight import FactoredWeight, FramedProduct
 from scission.ir.plan.plan import Plan, PlanError
 from scission.ir.reason import Cause, Reason
 
@@ -54,3 +54,34 @@ def test_plans_of_before_have_features_first():
     data = json.loads(plan_of(one()).dumps())
     del data["preparations"][0]["rows_first"]
     assert Plan.loads(json.dumps(data)) == plan_of(one())
+
+
+def framed(**changed):
+    fields = {"places": 16, "gap": 25, "sha256": "0" * 64, "macs": 24000, "bound": 0.2}
+    return FramedProduct(nodes=("stft",), reason=WHY, **{**fields, **changed})
+
+
+def test_plans_carry_frames_and_say_what_is_done():
+    plan = plan_of(framed(gain=3.0), framed(places=20, gap=40))
+    assert Plan.loads(plan.dumps()) == plan
+    assert plan.done == "2 transforms of frames written as products of smaller ones"
+    assert plan.sha256 != plan_of(framed()).sha256
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"places": 0}, "places is 0, which is no number"),
+        ({"gap": True}, "gap"),
+        ({"places": 2**80}, "no number of places"),
+        ({"sha256": "ab"}, "SHA-256"),
+        ({"macs": 0}, "no number of multiply-adds"),
+        ({"bound": 2}, "no share of an error"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_malformed_frames_are_refused_with_what_is_wrong(changed, told):
+    data = json.loads(plan_of(framed()).dumps())
+    data["preparations"][0] |= changed
+    with pytest.raises(PlanError, match=told):
+        Plan.loads(json.dumps(data))

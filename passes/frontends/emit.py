@@ -1,0 +1,86 @@
+"""Products of frames as operators: the frames of a signal (B, …) to (B, outputs, F), without a copy of any frame.
+
+    x (B, 1, T) ─ Conv with ones ─► pieces (B, p, L) ─ Conv in p groups ─► (B, p · m, F) ─ Transpose ─► (B, m · p, F)
+                                                                                                            │
+                                          (B, outputs, F) ◄─ Gather ─ (B, made, F) ◄─ Conv of one place ◄───┘
+
+The first convolution cuts the signal into pieces with its pads, and leaves out what is no whole piece, whatever its
+length is. Products in groups are convolutions too, which take any batch, and none; and so do frames, in the order that
+they have.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ...ir.onnx_ir import onnx_ir as ir
+from ..lowering.nodes.emitter import Emitter
+from .framed import Framed
+from .staging import FrameStages
+
+__all__ = ["emit", "features_of"]
+
+AXES_AS_OPERANDS = 13  # the operator set from which Squeeze and Unsqueeze read them
+
+
+def emit(emitter: Emitter, one: Framed, stages: FrameStages) -> ir.Value:
+    """Emit the nodes that stand in for a product of frames, and return the value that replaces its result."""
+    if one.transform is None:
+        whole = features_of(emitter, one, stages, np.arange(one.weight.shape[1]))
+        return whole if one.bias is None else _biased(emitter, whole, one.bias)
+    bins = one.transform.bins
+    whole = features_of(emitter, one, stages, np.arange(2 * bins).reshape(2, bins).T.reshape(-1))
+    result = emitter.one("Transpose", [whole], "parts", perm=[0, 2, 1])
+    # No -1, which would be ambiguous without any signals.
+    return emitter.one("Reshape", [result, emitter.integers([0, 0, bins, 2], "parts")], "parts")
+
+
+def features_of(emitter: Emitter, one: Framed, stages: FrameStages, wanted: npt.NDArray[np.int64]) -> ir.Value:
+    """Some outputs (B, wanted, F) of a product of frames, in an order."""
+    places, (first, last) = stages.split.stride, stages.factors.stages
+    signal = one.signal
+    if one.transform is not None:
+        signal = _as_channel(emitter, one)
+    made, groups = first.weight.shape[3], first.weight.shape[3] // first.ranks
+    ones = emitter.constant(np.eye(places, dtype=np.float32)[:, None], "pieces")
+    cut = {"kernel_shape": [places], "strides": [places], "pads": list(one.pads)}
+    pieces = emitter.node("Conv", [signal, ones], "pieces", cut)[0]
+    own = np.broadcast_to(first.weight[0], (places, *first.weight.shape[2:])).swapaxes(1, 2)
+    kernel = emitter.constant(own.reshape(places * made, 1, -1).astype(np.float32), "stage.0")
+    overlapped = {"kernel_shape": [stages.pieces], "strides": [one.hop // places], "group": places}
+    value = emitter.node("Conv", [pieces, kernel], "stage.0", overlapped)[0]
+    value = _axis(emitter, "Unsqueeze", value, 1)
+    value = _reshape(emitter, value, [0, places, made, 0], "stage.0")
+    value = emitter.one("Transpose", [value], "stage.1", perm=[0, 2, 1, 3])
+    value = _axis(emitter, "Squeeze", _reshape(emitter, value, [0, 1, made * places, 0], "stage.1"), 1)
+    whole = np.broadcast_to(last.weight[:, 0], (groups, *last.weight.shape[2:])).swapaxes(1, 2)
+    count = groups * last.weight.shape[3]
+    kernel = emitter.constant(whole.reshape(count, -1, 1).astype(np.float32), "stage.1")
+    value = emitter.node("Conv", [value, kernel], "stage.1", {"kernel_shape": [1], "group": groups})[0]
+    order = stages.factors.order[wanted]
+    if np.array_equal(order, np.arange(count)):
+        return value
+    return emitter.one("Gather", [value, emitter.integers(order, "order")], "order", axis=1)
+
+
+def _as_channel(emitter: Emitter, one: Framed) -> ir.Value:
+    """The signals (B, T) or (B, T, 1) of a transform as (B, 1, T)."""
+    assert one.transform is not None
+    if one.transform.rank == 2:
+        return _axis(emitter, "Unsqueeze", one.signal, 1)
+    return emitter.one("Transpose", [one.signal], "signal", perm=[0, 2, 1])
+
+
+def _biased(emitter: Emitter, whole: ir.Value, bias: ir.Value) -> ir.Value:
+    return emitter.one("Add", [whole, _axis(emitter, "Unsqueeze", bias, 1)], "bias")
+
+
+def _axis(emitter: Emitter, op: str, value: ir.Value, axis: int) -> ir.Value:
+    if emitter.opset >= AXES_AS_OPERANDS:
+        return emitter.one(op, [value, emitter.integers([axis], "axis")], "axis")
+    return emitter.one(op, [value], "axis", axes=[axis])
+
+
+def _reshape(emitter: Emitter, value: ir.Value, shape: list[int], role: str) -> ir.Value:
+    return emitter.one("Reshape", [value, emitter.integers(shape, f"{role}/shape")], role)

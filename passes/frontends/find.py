@@ -1,0 +1,94 @@
+"""Which products of frames are worth two stages on the machine that they will run on: model -> what to do."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from ...ir.graph.activations import Activations
+from ...ir.graph.constants import Constants
+from ...ir.graph.functions import inline
+from ...ir.graph.linear import Scope, scopes
+from ...ir.graph.operators import FRAMED, is_one_of
+from ...ir.graph.shapes import infer_shapes
+from ...ir.graph.sizes import Setting
+from ...ir.graph.view import View, view
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.factored_weight import FramedProduct
+from ...ir.plural import counted
+from ...ir.provenance import is_block
+from ...ir.reason import Cause, Reason
+from ..lowering.prices import MARGIN
+from ..lowering.target import Target
+from .framed import Framed, framed
+from .staging import FrameStages, best_stages, stages_seconds
+
+__all__ = ["find", "seen"]
+
+
+def find(
+    model: ir.Model,
+    target: Target,
+    sized: Callable[[], tuple[Setting, ...]],
+    *,
+    look: Callable[[ir.Model], View] = view,
+) -> tuple[FramedProduct, ...]:
+    """The products of frames of the main graph that are predicted to gain as stages; reads the model, changes nothing.
+
+    sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any.
+    """
+    if target.provider != "cpu" or not any(is_one_of(node, FRAMED) for node in model.graph):
+        return ()
+    looked = look(model)
+    scope = next(scopes(looked.model))
+    activations = Activations(looked.model, sized)
+    steps = (_step(one, activations, target, scope) for one in _products(scope, looked.found.constants))
+    return tuple(step for step in steps if step is not None)
+
+
+def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Framed]]:
+    """A copy of a model with its shapes inferred, its main graph, its constants, and its products of frames."""
+    copy, _ = inline(model, ())
+    infer_shapes(copy)
+    scope, constants = next(scopes(copy)), Constants(copy)
+    return copy, scope, constants, _products(scope, constants)
+
+
+def _products(scope: Scope, constants: Constants) -> list[Framed]:
+    nodes = (node for node in scope.graph if not is_block(node.metadata_props))
+    return [one for one in (framed(node, constants) for node in nodes) if one is not None]
+
+
+def _step(one: Framed, activations: Activations, target: Target, scope: Scope) -> FramedProduct | None:
+    """What is to be done with a product, None where that is not predicted to gain."""
+    stages = best_stages(one, lambda found: 1 / _gain(one, found, activations, target))
+    if stages is None or (gain := _gain(one, stages, activations, target)) <= MARGIN:
+        return None
+    address, (n, outputs) = scope.addresses[one.node], one.weight.shape
+    less = one.weight.size / stages.factors.macs
+    said = (
+        f"{address}: frames of {n} samples, {counted(outputs, 'output')} each, are products of {stages.pieces} pieces "
+        f"of {stages.split.stride} samples, {less:.1f} times fewer multiply-adds, whose error is at most "
+        f"{stages.certificate.bound:.2f} of the dense product's: {gain:.1f}x is predicted"
+    )
+    return FramedProduct(
+        nodes=(address,),
+        places=stages.split.stride,
+        gap=stages.split.step,
+        sha256=one.sha256,
+        macs=stages.factors.macs,
+        bound=round(stages.certificate.bound, 6),
+        gain=round(gain, 3),
+        reason=Reason(Cause.FACTORS, said),
+    )
+
+
+def _gain(one: Framed, stages: FrameStages, activations: Activations, target: Target) -> float:
+    """Predicted seconds of the operator as it may be without stages over those with them, at its worst."""
+    gains = []
+    for place in range(len(activations.settings)):
+        shape_of = functools.cache(functools.partial(activations.shape, place=place))
+        batch, frames = one.frames(shape_of)
+        for prices in target.prices:
+            gains.append(one.seconds(shape_of, prices) / stages_seconds(one, stages, batch, frames, prices))
+    return min(gains)

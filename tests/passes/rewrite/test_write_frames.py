@@ -1,0 +1,80 @@
+"""A plan with transforms of frames as stages carried out, and refused on a model that it was not made for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import oracles
+import pytest
+from factored import fourier
+from framed import conv_model, frame_steps, in_stages, random_frames, stft_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+import scission
+from scission import PlanError
+from scission.ir.io.load import load
+from scission.ir.onnx_ir import onnx_ir as ir
+from scission.ir.plan.plan import Plan
+from scission.passes.rewrite.comparable.widening import transforms, widened
+from scission.passes.rewrite.rewrite import rewrite
+from scission.passes.rewrite.write_frames import write_frames
+
+WINDOW = np.hanning(401)[:-1].astype(np.float32)
+SIZES = {"b": 1, "n": 16000}
+POWER = (
+    helper.make_node("ReduceSumSquare", ["f"], ["p"], axes=[-1], keepdims=0),
+    helper.make_node("Sqrt", ["p"], ["y"]),
+)
+
+
+def test_a_plan_is_carried_out_from_its_file():
+    model = conv_model(fourier(400, window=WINDOW), 160)
+    plan = Plan.loads(scission.plan(model, sizes=SIZES).dumps())
+    assert [one.kind for one in plan.preparations] == ["frames"]
+    changed = ir.to_proto(rewrite(load(model).graph, plan))
+    assert oracles.interface(changed) == oracles.interface(model)
+    x = np.random.default_rng(0).standard_normal((2, 1, 5000)).astype(np.float32)
+    oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(changed, {"x": x}), 2e-6)
+
+
+def test_what_is_written_is_proved_and_kept():
+    found = scission.optimize(stft_model(WINDOW, 160, then=POWER), sizes=SIZES, bench=False)
+    assert found.outcome == "split", found.reason
+    assert [one.kind for one in found.plan.preparations] == ["frames"]
+    assert found.verdict is not None and found.verdict.equal
+    assert "STFT" not in oracles.operators(found.model)
+
+
+def test_they_can_be_left_as_they_are():
+    model = stft_model(WINDOW, 160)
+    assert scission.plan(model, sizes=SIZES, convolutions=False).preparations == ()
+    kinds = [one.kind for one in scission.plan(model, sizes=SIZES, factors=False).preparations]
+    assert kinds == ["convolutions"]
+
+
+def test_another_model_is_refused():
+    model = stft_model(WINDOW, 160)
+    (step,) = frame_steps(model)
+    with pytest.raises(PlanError, match="constants have changed"):
+        write_frames(load(stft_model(WINDOW * 2, 160)).graph, [step])
+    with pytest.raises(PlanError, match="not what the plan says"):
+        write_frames(load(in_stages(model)[0]).graph, [step])
+    with pytest.raises(PlanError, match="no product of such pieces"):
+        write_frames(load(model).graph, [replace(step, places=7)])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1 << 20), st.booleans())
+def test_random_frames_compute_the_same_as_stages(seed, optimised):
+    model, feeds = random_frames(seed)
+    changed, count = in_stages(model)
+    known = load(model)
+    exact = ir.to_proto(widened(known.graph)) if count and transforms(known.graph) else model
+    before = oracles.runs(exact, feeds, optimised=optimised)
+    if before is None:  # a signal that is too short
+        return
+    assert oracles.interface(changed) == oracles.interface(model)
+    oracles.assert_close(before, oracles.run(changed, feeds, optimised))

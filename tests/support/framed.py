@@ -1,0 +1,123 @@
+"""Models that multiply frames of a signal by a constant, and the copies in which all of these are stages."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import onnx
+from factored import fourier
+from onnx import TensorProto, helper, numpy_helper
+from random_convolutions import Grown
+
+from scission.ir.io.load import load
+from scission.ir.onnx_ir import onnx_ir as ir
+from scission.ir.plan.factored_weight import FramedProduct
+from scission.ir.reason import Cause, Reason
+from scission.passes.frontends.find import seen
+from scission.passes.frontends.staging import best_stages
+from scission.passes.rewrite.write_frames import write_frames
+
+
+def signal_model(nodes, constants, *, x=("b", "n"), opset: int = 17) -> onnx.ModelProto:
+    """x: the shape of the signals; the last node makes y."""
+    graph = helper.make_graph(
+        list(nodes),
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(x))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def stft_model(window, hop: int, *, onesided: int = 1, then=(), x=("b", "n")) -> onnx.ModelProto:
+    """Fourier transforms of frames, called f where something is done with them."""
+    node = helper.make_node("STFT", ["x", "hop", "window"], ["f" if then else "y"], "stft", onesided=onesided)
+    constants = {"hop": np.int64(hop), "window": np.asarray(window, np.float32)}
+    return signal_model([node, *then], constants, x=x)
+
+
+def conv_model(weight, hop: int, *, then=(), pads=(0, 0)) -> onnx.ModelProto:
+    """Frames of n samples times a weight (n, outputs), as a convolution."""
+    last = "f" if then else "y"
+    node = helper.make_node("Conv", ["x", "W"], [last], "conv", strides=[hop], pads=list(pads))
+    return signal_model([node, *then], {"W": np.ascontiguousarray(weight.T)[:, None]}, x=("b", 1, "n"))
+
+
+def frame_steps(model: onnx.ModelProto) -> list[FramedProduct]:
+    """Everything that can be done, whether it is predicted to gain or not."""
+    _, scope, _, found = seen(load(model).graph)
+    pairs = [(one, best_stages(one, lambda stages: stages.factors.macs)) for one in found]
+    return [
+        FramedProduct(
+            nodes=(scope.addresses[one.node],),
+            places=stages.split.stride,
+            gap=stages.split.step,
+            sha256=one.sha256,
+            macs=stages.factors.macs,
+            bound=0.5,
+            reason=Reason(Cause.FACTORS, "asked for"),
+        )
+        for one, stages in pairs
+        if stages is not None
+    ]
+
+
+def in_stages(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
+    """A copy in which all of it is done, and how much that is."""
+    steps = frame_steps(model)
+    return ir.to_proto(write_frames(load(model).graph, steps)), len(steps)
+
+
+def random_frames(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """Frames of signals of any length, padded or not, none of them now and then, by every operator that takes them."""
+    made, rng = Grown(seed), Random(seed + 1)
+    length = rng.choice([48, 60, 64, 72, 80, 96])
+    hop = rng.choice([length // 4, length // 2, 3 * length // 8, length, 2 * length, 24, 16])
+    batch = rng.choice([1, 1, 2, 3, 0])
+    samples = length + rng.choice([0, 1, hop - 1, hop, 3 * hop + 5, rng.randrange(400)])
+    window = rng.choice([None, np.hanning(length + 1)[:-1], made.values.uniform(0.5, 1.5, length)])
+    if window is not None and rng.random() < 0.3:
+        window = np.where(abs(np.arange(length) - length // 2) < 3 * length // 8, window, 0)
+    if rng.random() < 0.5:
+        made.opset = 17
+        value = _stft(made, rng, window, (batch, samples), length, hop)
+    else:
+        value = _conv(made, rng, window, (batch, samples), length, hop)
+    if rng.random() < 0.3:
+        made.outputs.append(value)
+    for _ in range(rng.choice([0, 1, 1, 2])):
+        value = made.op(rng.choice(["Relu", "Neg", "Transpose", "Abs"]), value)
+    return made.model(value), made.feeds
+
+
+def _stft(made: Grown, rng: Random, window, extents, length: int, hop: int) -> str:
+    window = np.ones(length) if window is None else window
+    rank = rng.choice([2, 3])
+    made.inputs["x"], made.feeds["x"] = ["b", "n", 1][:rank], made.normal(*extents, 1)[..., 0:1]
+    if rank == 2:
+        made.feeds["x"] = made.feeds["x"][..., 0]
+    names = ["x", made.constant(np.int64(hop)), made.constant(window.astype(np.float32))]
+    names += [made.constant(np.int64(length))] if rng.random() < 0.3 else []
+    return made.op("STFT", *names, onesided=rng.choice([0, 1, 1]))
+
+
+def _conv(made: Grown, rng: Random, window, extents, length: int, hop: int) -> str:
+    weight = fourier(length, window=window, halves=rng.random() < 0.7)
+    if rng.random() < 0.3:
+        weight = weight[:, : weight.shape[1] - rng.choice([1, 2, 5])]
+    if rng.random() < 0.1:
+        weight = made.normal(*weight.shape)
+    batch, samples = extents
+    made.inputs["x"] = [rng.choice(["b", batch]) if batch else "b", 1, rng.choice(["n", samples])]
+    made.feeds["x"] = made.normal(batch, 1, samples)
+    operands = ["x", made.constant(np.ascontiguousarray(weight.T)[:, None])]
+    if rng.random() < 0.3:
+        operands.append(made.constant(made.normal(weight.shape[1])))
+    attributes: dict = {"strides": [hop]}
+    if rng.random() < 0.4:
+        attributes["pads"] = [rng.randrange(length), rng.randrange(length)]
+    elif rng.random() < 0.1:
+        attributes["auto_pad"] = rng.choice(["VALID", "SAME_UPPER"])
+    return made.op("Conv", *operands, **attributes)
