@@ -1,5 +1,5 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
-cover | diff | report | serve | cache`.
+cover | diff | report | serve | top | cache`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself, 4 a check that found no
 difference, but in which a part that differs never ran.
@@ -34,6 +34,7 @@ from .commands.report import report
 from .commands.serve import serve
 from .commands.structure import structure
 from .commands.sweep import sweep
+from .commands.top import top
 from .common.logs import stop_logging
 from .common.usage import UsageError, usage_message
 
@@ -53,6 +54,7 @@ COMMANDS = (
     diff,
     report,
     serve,
+    top,
 )  # in help
 
 app = typer.Typer(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -32,6 +33,8 @@ Log = Callable[[Mapping[str, Any]], None]
 
 VERSION = "1"
 PATIENCE = 30.0  # seconds for a body to come whole
+PAGE = (Path(__file__).parent / "page.html").read_text("utf-8")
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 SHOWN = 200  # characters of an address in the log
 
 
@@ -44,6 +47,8 @@ def endpoint(service: Service, version: str, log: Log) -> Starlette:
         ("/v2/health/live", served.health),
         ("/v2/health/ready", served.health),
         ("/metrics", served.counted),
+        ("/", served.page),
+        ("/status", served.status),
         *((f"{place}", served.model) for place in (model, f"{model}/versions/{{version}}")),
         *((f"{place}/ready", served.ready) for place in (model, f"{model}/versions/{{version}}")),
     ]
@@ -71,6 +76,12 @@ class _Served:
 
     async def counted(self, _: Request) -> Response:
         return Response(self.service.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def page(self, _: Request) -> Response:
+        return Response(PAGE, media_type="text/html", headers={"Content-Security-Policy": POLICY})
+
+    async def status(self, _: Request) -> Response:
+        return _json(self.service.status().to_dict())
 
     async def model(self, request: Request) -> Response:
         self._require(request)
@@ -152,6 +163,7 @@ class _Served:
         self.service.metrics.requests.labels(self.service.name, str(status)).inc()
         if request.method == "POST":
             self.service.metrics.seconds.labels(self.service.name).observe(seconds)
+            self.service.recent.add(status, seconds)
         told = {"method": request.method, "path": request.url.path[:SHOWN], "status": status}
         length = request.headers.get("content-length", "")
         read = int(length) if length.isdecimal() and len(length) < 20 else None

@@ -21,6 +21,7 @@ from .options import ServeOptions
 from .refusal import RefusalError
 from .request import read_request
 from .response import Answer, answer
+from .watch.status import Recent, Status
 
 __all__ = ["Answering", "Service"]
 
@@ -61,8 +62,9 @@ class Service:
         self._types = {spec.name: name_of(spec.dtype) or "" for spec in self.outputs}
         self._pool = ThreadPoolExecutor(options.workers, "run")
         self._inside, self._mean = 0, 0.0
-        metrics.waiting.labels(name).set_function(lambda: max(self._inside - options.workers, 0))
-        metrics.running.labels(name).set_function(lambda: min(self._inside, options.workers))
+        self.recent = Recent()
+        metrics.waiting.labels(name).set_function(lambda: self._waiting)
+        metrics.running.labels(name).set_function(lambda: self._running)
 
     def metadata(self) -> dict[str, Any]:
         """What the model takes and gives, as the protocol tells it; a size of -1 is any."""
@@ -73,6 +75,18 @@ class Service:
             "inputs": [_described(spec) for spec in self.inputs],
             "outputs": [_described(spec) for spec in self.outputs],
         }
+
+    @property
+    def _running(self) -> int:
+        return min(self._inside, self.options.workers)
+
+    @property
+    def _waiting(self) -> int:
+        return self._inside - self._running
+
+    def status(self) -> Status:
+        """How it is doing now."""
+        return self.recent.status(self.name, self.options.workers, self._running, self._waiting)
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:

@@ -37,6 +37,8 @@ OWN = {  # who reads what is the system's or the package's own, or opens what is
     "scission.runtime.ort.environment": "/proc/cpuinfo",
     "scission.runtime.ort.memory": "/proc and /sys",
     "scission.passes.lowering.prices": "prices of machines, in the package",
+    "scission.runtime.http.watch.asking": "what a server answers",
+    "scission.runtime.http.endpoint": "a page, in the package",
     "scission.runtime.render.html.page": "a template, in the package",
     "scission.runtime.render.html.diff_page": "a template, in the package",
     "scission.runtime.compare.check": "sessions",

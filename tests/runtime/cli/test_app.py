@@ -20,7 +20,7 @@ from scission.runtime.weights import states
 
 COMMANDS = (
     *("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain"),
-    *("structure", "cover", "diff", "report", "serve"),
+    *("structure", "cover", "diff", "report", "serve", "top"),
 )
 
 
