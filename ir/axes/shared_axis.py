@@ -14,9 +14,10 @@ from ..errors import ModelError
 from ..graph.linear import Linear
 from ..graph.operators import MEASURING, is_one_of
 from ..graph.survey import Survey
+from ..io.tensors import graphs_within
 from ..onnx_ir import onnx_ir as ir
 from .axis_rule import Operand, Place, Sizes
-from .axis_rules import axis_rule
+from .axis_rules import axis_rule, is_pointwise
 from .constant_permutation import problem
 
 __all__ = ["Dim", "SharedAxis", "axis_groups", "find_shared_axes"]
@@ -186,10 +187,12 @@ def _pin_outside(links: _Links, model: ir.Model) -> None:
         links.pin(value, f"{value.name} is an input of the model")
     for value in main.outputs:
         links.pin(value, f"{value.name} is an output of the model")
-    for graph in main.subgraphs():
-        if graph is not main:
-            for value in graph.outputs:
-                links.pin(value, f"{value.name} leaves a branch or loop")
+    inside = graphs_within(main)
+    for graph in inside:
+        for value in graph.outputs:
+            links.pin(value, f"{value.name} leaves a branch or loop")
+    if not inside:
+        return
     values = [*main.inputs, *main.initializers.values(), *(value for node in main for value in node.outputs)]
     for value in values:
         if any(use.node.graph is not main for use in value.uses()):
@@ -199,14 +202,17 @@ def _pin_outside(links: _Links, model: ir.Model) -> None:
 def _link(links: _Links, node: ir.Node, model: ir.Model) -> None:
     """Join and pin what one node reads and makes."""
     constants = links.sizes.constants
-    if node.outputs and all(value in constants for value in node.outputs):
+    if node.outputs and node.outputs[0] in constants:  # then all of them are
         return  # a constant is looked at where it is read
+    called = bool(model.functions) and node.op_identifier() in model.functions
+    if not called and is_pointwise(node, links.sizes) and _link_aligned(links, node):
+        return
     results = [value for value in node.outputs if value.uses() or value.is_graph_output()]
     operands = [value for value in node.inputs if value is not None and value not in constants]
     if is_one_of(node, MEASURING):
         operands = []
         found = axis_groups(node, links.sizes)
-    elif node.op_identifier() in model.functions:
+    elif called:
         found = "is a local function"
     else:
         found = axis_groups(node, links.sizes)
@@ -220,3 +226,23 @@ def _link(links: _Links, node: ir.Node, model: ir.Model) -> None:
     tied = frozenset(dim for tie in found for dim in tie)
     for value in (*operands, *results):
         links.pin(value, f"{label} needs its features where they are", but=tied)
+
+
+def _link_aligned(links: _Links, node: ir.Node) -> bool:
+    """Join what a node reads and makes that computes element by element, every axis being one of others, so that none
+    is pinned; whether it is so."""
+    sizes = links.sizes
+    rule = axis_rule(node, sizes)
+    if isinstance(rule, str) or len(node.outputs) != 1:
+        return False
+    sizes.learn(node, rule)
+    made = sizes.of(node.outputs[0])
+    if made is None or len(made) != len(rule.same):
+        return False
+    places: list[Place | None] = [
+        None if value is None else sizes.place(node, index) for index, value in enumerate(node.inputs)
+    ]
+    for group in rule.same:
+        dims = [(node.outputs[slot] if is_result else places[slot], axis) for is_result, slot, axis in group]
+        links.tie(tuple((place, axis) for place, axis in dims if place is not None))
+    return True

@@ -52,9 +52,9 @@ class Constants:
         return self._opset_imports.get("", self._opset_imports.get("ai.onnx", 1))
 
     def __contains__(self, value: ir.Value) -> bool:
-        return self._is_constant(value)
-
-    def _is_constant(self, value: ir.Value) -> bool:
+        known = self._known.get(value)
+        if known is not None:
+            return known
         # An explicit stack: chains can be deeper than Python's recursion limit. Cycles were refused when loading.
         stack = [value]
         while stack:
@@ -113,6 +113,8 @@ class Constants:
 
     def describe(self, value: ir.Value) -> tuple[tuple[int, ...], ir.DataType]:
         """Shape and type of a constant, computed only when the graph does not tell. Raises ModelError like `read`."""
+        if value in self._described:
+            return self._described[value]
         asked, turns = value, list[list[int] | None]()
         while (node := value.producer()) is not None and (source := _passed_on(node)) is not None:
             value = source
@@ -125,6 +127,7 @@ class Constants:
             if sorted(order) != list(range(len(shape))):
                 return self._computed(asked)
             shape = tuple(shape[axis] for axis in order)
+        self._described[asked] = shape, kind
         return shape, kind
 
     def _described_as(self, value: ir.Value) -> tuple[tuple[int, ...], ir.DataType]:
@@ -277,8 +280,8 @@ def _foldable(node: ir.Node) -> bool:
         return any(name in node.attributes for name in CONSTANT_ATTRIBUTES) and not any(
             attribute.is_ref() for attribute in node.attributes.values()
         )
-    pure = is_standard(node) and node.op_type not in IMPURE
-    return pure and bool(node.inputs) and not any(a.is_ref() for a in node.attributes.values())
+    pure = is_standard(node) and node.op_type not in IMPURE and bool(node.inputs)
+    return pure and not (node.attributes and any(a.is_ref() for a in node.attributes.values()))
 
 
 def _constant_node(node: ir.Node) -> npt.NDArray[Any]:

@@ -252,7 +252,7 @@ def _scopes(
         addresses[node] = address
     yield Scope(graph, path, opset_imports, in_function, addresses)
     for node in nodes:
-        for attribute in node.attributes.values():
+        for attribute in node.attributes.values() if node.attributes else ():
             if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) and not attribute.is_ref():
                 inner = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else list(attribute.value)
                 for index, subgraph in enumerate(inner):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ..io.tensors import every_node
 from ..onnx_ir import onnx_ir as ir
 from .linear import Linear
 from .operators import LOOPS, POINTWISE, is_one_of
@@ -44,9 +45,9 @@ def hidden_to_hidden(model: ir.Model, linears: Iterable[Linear]) -> frozenset[st
 
 
 def _nodes(model: ir.Model) -> Iterable[ir.Node]:
-    yield from model.graph.all_nodes()
+    yield from every_node(model.graph)
     for function in model.functions.values():
-        yield from function.all_nodes()
+        yield from every_node(function)
 
 
 def _states(node: ir.Node, body: ir.Graph) -> list[tuple[ir.Value, ir.Value]]:

@@ -76,7 +76,7 @@ class NodeView:
 
 def subgraphs(node: ir.Node) -> Iterator[tuple[str, int, ir.Graph]]:
     """(attribute, index, graph) of every graph that a node holds, by the name of the attribute."""
-    for name in sorted(node.attributes):
+    for name in sorted(node.attributes) if node.attributes else ():
         attribute = node.attributes[name]
         if attribute.type in GRAPHS and not attribute.is_ref():
             inner = [attribute.value] if attribute.type == ir.AttributeType.GRAPH else list(attribute.value)

@@ -66,7 +66,7 @@ def _recognise(site: Site) -> Found:
     if site.scope.in_function and site.scope.opset != site.constants.opset:
         other = Reason(Cause.IN_FUNCTION, "its function is written for another operator set than the model")
         return other if site.parameters() else None
-    if any(attribute.is_ref() for attribute in node.attributes.values()):
+    if node.attributes and any(attribute.is_ref() for attribute in node.attributes.values()):
         depends = Reason(Cause.IN_FUNCTION, "an attribute depends on the caller of the function")
         return depends if site.parameters() else None
     recogniser = RECOGNISERS.get(("" if standard else node.domain, node.op_type))

@@ -179,6 +179,8 @@ def _known(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Value, 
                     dims = kind.tensor_type.shape.dim
                     alike[key] = tuple(dim.dim_value if _fixed(dim) else None for dim in dims)
                 yield value, alike[key]
+        if not node.attributes:
+            continue
         inner = {one.name: _graphs_of(one) for one in twin.attribute}
         for attribute in node.attributes.values():
             if attribute.type in GRAPHS and not attribute.is_ref():
@@ -214,7 +216,8 @@ def _told(model: ir.Model, proto: onnx.ModelProto) -> Iterator[tuple[ir.Value, i
                 if key not in alike:
                     alike[key] = None if kind is None else ir.serde.deserialize_type_proto_for_shape(kind)
                 yield value, alike[key]
-            stack += zip(_inner(node), _inner_of(written), strict=True)
+            if node.attributes:
+                stack += zip(_inner(node), _inner_of(written), strict=True)
 
 
 def _inner(node: ir.Node) -> list[ir.Graph]:

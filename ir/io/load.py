@@ -24,7 +24,7 @@ from .soundness import mistyped, unsound
 from .sources import unwrapped
 from .stand_in import OUTSIDE, SPARSE, Kept, SparseTensor, embed_sparse, prepare
 from .tensor_form import bodies, tensors, wrong_tensor
-from .tensors import StoredTensor, constant_tensors, fill_slot, graphs, stored, tensor_slots
+from .tensors import StoredTensor, constant_tensors, every_node, fill_slot, graphs, stored, tensor_slots
 from .wire import HERE, hollow
 
 __all__ = ["HERE", "Model", "Source", "first_line", "load", "open_negative", "sort_nodes"]
@@ -139,7 +139,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
         for number, node in enumerate(body.node):
             if not node.op_type:
                 raise ModelError(f"{name}: node {node.name or f'number {number}'!r} has no operator; {AGAIN}")
-        if any(isinstance(text, bytes) for text in _names(body)):  # protobuf hands over what it cannot decode
+        if bytes in map(type, _names(body)):  # protobuf hands over what it cannot decode
             raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
         if isinstance(body, onnx.GraphProto) and not all(value.name for value in body.output):
             raise ModelError(f"{name}: a graph in it has an output without a name; export the model again")
@@ -236,13 +236,14 @@ def _validate(model: Model, *, given: bool) -> None:
     bodies: list[ir.Graph | ir.Function] = [model.graph.graph, *model.graph.functions.values()]
     for owner in bodies:
         imports = {**model.graph.opset_imports, **owner.opset_imports}
-        for node in owner.all_nodes():
-            where = f"{model.name}: node {node.name or node.op_type!r} ({node.op_type})"
+        for node in every_node(owner):
             known = node.domain in imports or node.domain in KNOWN_DOMAINS or (node.domain, node.op_type) in functions
             if not known:
+                where = _where(model, node)
                 raise ModelError(f"{where}: domain {node.domain!r} has no version; add it to the model's opset_import")
             for value in node.inputs:
-                if value is not None and value.graph is None and value.producer() is None:
+                if value is not None and value.producer() is None and value.graph is None:
+                    where = _where(model, node)
                     raise ModelError(f"{where}: input {value.name!r} is made by nothing; export the model again")
     for graph in graphs(model.graph):
         for output in graph.outputs:
@@ -256,12 +257,16 @@ def _validate(model: Model, *, given: bool) -> None:
         raise ModelError(f"{model.name}: the graph has a cycle, so it cannot run; export it again") from None
 
 
+def _where(model: Model, node: ir.Node) -> str:
+    return f"{model.name}: node {node.name or node.op_type!r} ({node.op_type})"
+
+
 def open_negative(model: ir.Model) -> None:
     """Make extents below 0, which some exporters write, dimensions of any size, as ONNX Runtime reads them."""
     for graph in graphs(model):
         for value in (*graph.inputs, *(value for node in graph for value in node.outputs)):
             dims = () if value.shape is None else tuple(value.shape)
-            if any(isinstance(dim, int) and dim < 0 for dim in dims):
+            if dims and any(isinstance(dim, int) and dim < 0 for dim in dims):
                 value.shape = ir.Shape([None if isinstance(dim, int) and dim < 0 else dim for dim in dims])
 
 
@@ -275,7 +280,7 @@ def sort_nodes(model: ir.Model) -> None:
 
 def _is_sorted(graph: ir.Graph | ir.Function) -> bool:
     seen: set[ir.Node] = set()
-    for node in graph.all_nodes():
+    for node in every_node(graph):
         for value in node.inputs:
             maker = value.producer() if value is not None else None
             if maker is not None and maker not in seen and maker.graph is not None and not _encloses(maker, node):

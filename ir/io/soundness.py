@@ -10,6 +10,7 @@ import onnx
 
 from ..onnx_ir import onnx_ir as ir
 from .tensor_form import bodies
+from .tensors import every_node
 
 __all__ = ["mistyped", "unsound"]
 
@@ -38,7 +39,7 @@ def unsound(model: ir.Model) -> str:
                 "its function, which nothing here can follow; put the function in the place of its calls first "
                 "(onnx.inliner.inline_local_functions)"
             )
-        for index, node in enumerate(owner.all_nodes()):
+        for index, node in enumerate(every_node(owner)):
             if not node.op_type:
                 return f"node {node.name or f'number {index}'!r} has no operator; export the model again"
     circle = _circle(model)
@@ -85,7 +86,7 @@ def _borrowed(owner: ir.Graph | ir.Function) -> ir.Node | None:
     stack = [iter(owner)]
     while stack:
         for node in stack.pop():
-            for attribute in node.attributes.values():
+            for attribute in node.attributes.values() if node.attributes else ():
                 if attribute.type not in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
                     continue
                 if attribute.is_ref():

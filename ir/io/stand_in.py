@@ -231,7 +231,8 @@ def _nodes(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
 
 def _idle_devices(node: onnx.NodeProto) -> bool:
     """Whether a node says of a device configuration not even which, which says nothing; onnx_ir could not write it."""
-    return any(not one.configuration_id for one in getattr(node, "device_configurations", ()))
+    said = getattr(node, "device_configurations", ())
+    return bool(said) and any(not one.configuration_id for one in said)
 
 
 def _strangers(proto: onnx.ModelProto) -> Iterator[tuple[Any, Any]]:

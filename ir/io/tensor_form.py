@@ -69,9 +69,8 @@ def bodies(proto: Holder) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
     while stack:
         body = stack.pop()
         yield body
-        for node in body.node:
-            for attribute in node.attribute:
-                stack.extend([*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs])
+        for attribute in [attribute for node in body.node for attribute in node.attribute]:
+            stack.extend([*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs])
 
 
 def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

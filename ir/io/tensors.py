@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -17,8 +18,17 @@ from ..files.reading import DATA
 from ..onnx_ir import onnx_ir as ir
 
 __all__ = [
-    *("StoredTensor", "constant_tensors", "file_of", "fill_slot", "graphs", "open_tensor", "read", "stored"),
-    "tensor_slots",
+    *(
+        "StoredTensor",
+        "constant_tensors",
+        "every_node",
+        "file_of",
+        "fill_slot",
+        "graphs",
+        "graphs_within",
+        "open_tensor",
+    ),
+    *("read", "stored", "tensor_slots"),
 ]
 
 
@@ -80,11 +90,47 @@ def file_of(tensor: ir.ExternalTensor) -> Path:
 
 def graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:
     """The main graph, every subgraph and every function, outermost first."""
-    yield model.graph
-    yield from model.graph.subgraphs()
-    for function in model.functions.values():
-        yield function
-        yield from function.subgraphs()
+    owners: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for owner in owners:
+        yield owner
+        yield from dict.fromkeys(graphs_within(owner))
+
+
+def every_node(graph: ir.Graph | ir.Function) -> Iterator[ir.Node]:
+    """The nodes of a graph, each followed by those of the graphs that it holds."""
+    stack: list[Iterator[ir.Node]] = [iter(graph)]
+    while stack:
+        for node in stack[-1]:
+            yield node
+            # Of a hundred thousand nodes nearly all hold nothing, which has to be seen at once.
+            if node.attributes and (held := _held(node)):
+                stack.append(itertools.chain.from_iterable(held))
+                break
+        else:
+            stack.pop()
+
+
+def graphs_within(graph: ir.Graph | ir.Function) -> list[ir.Graph]:
+    """The graphs inside of a graph, each followed by those inside of it."""
+    found: list[ir.Graph] = []
+    stack = [held for node in graph if node.attributes for held in _held(node)][::-1]
+    while stack:
+        found.append(stack.pop())
+        stack += [held for node in found[-1] if node.attributes for held in _held(node)][::-1]
+    return found
+
+
+def _held(node: ir.Node) -> list[ir.Graph]:
+    """The graphs that a node holds itself."""
+    found: list[ir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.is_ref():
+            continue
+        if attribute.type == ir.AttributeType.GRAPH:
+            found.append(attribute.value)
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            found += attribute.value
+    return found
 
 
 def constant_tensors(model: ir.Model) -> Iterator[ir.TensorProtocol]:
@@ -99,7 +145,7 @@ def tensor_slots(model: ir.Model) -> Iterator[tuple[Any, Any, Any]]:
             if value.const_value is not None:
                 yield value, None, value.const_value
         for node in graph:
-            for attribute in list(node.attributes.values()):
+            for attribute in list(node.attributes.values()) if node.attributes else ():
                 if attribute.is_ref():
                     continue
                 if attribute.type == ir.AttributeType.TENSOR:

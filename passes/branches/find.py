@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -104,14 +105,16 @@ def site_of(scope: Scope, constants: Constants) -> BranchSite | None:
 
 def _worth_a_look(scope: Scope, constants: Constants) -> bool:
     """Whether products that are alike follow on one value, or on pieces of one: told without any shapes."""
-    signatures = Signatures(scope, constants)
     if sum(node.op_type in CONTRACTING for node in scope.graph) < FEWEST:
         return False
+    signatures = Signatures(scope, constants)
+    roots = {node: root for node in scope.graph if (root := _root(node, constants)) is not None}
+    readers = Counter(roots.values())
     seen: dict[tuple[ir.Value, int], ir.Node] = {}
-    for node in scope.graph:
-        root = _root(node, constants)
-        product = signatures.product(node) if root is not None else None
-        if root is None or product is None:
+    for node, root in roots.items():
+        # What follows on a node is asked only where another one begins at the same value: hardly ever in a long chain.
+        product = signatures.product(node) if readers[root] >= FEWEST else None
+        if product is None:
             continue
         for key in {signatures.deep(node), signatures.local(node) if product is node else -1} - {-1}:
             other = seen.setdefault((root, key), product)
@@ -125,7 +128,7 @@ def _root(node: ir.Node, constants: Constants) -> ir.Value | None:
     read = {value for value in node.inputs if value is not None and value not in constants}
     if len(read) != 1 or node.op_type in CUTTING or rule_of(node) is None:
         return None
-    value = read.pop()
+    (value,) = read
     while (maker := value.producer()) is not None and maker.op_type in CUTTING and maker.inputs[0] is not None:
         value = maker.inputs[0]
     return value

@@ -36,14 +36,15 @@ class AxisClasses:
 
     def join(self, dims: Iterable[Dim]) -> bool:
         """Join axes, those of extent 1 aside; False where they are not of one known extent, so that none may be cut."""
-        dims = list(dims)
-        extents = {self._extent(dim) for dim in dims} - {1}
-        first: dict[int, Dim] = {}
+        first: dict[int | None, Dim] = {}
         for dim in dims:
             extent = self._extent(dim)
+            if extent == 1:
+                continue
+            leader = first.setdefault(extent, dim)
             if extent is not None and extent > 1:
-                self.sets.join(dim, first.setdefault(extent, dim))
-        return len(extents) <= 1 and (None not in extents)
+                self.sets.join(dim, leader)
+        return len(first) <= 1 and (None not in first)
 
 
 class Constraint(Protocol):

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.axes.axis_rule import AxisRef, AxisRule, Place, RuleView
+from ...ir.axes.axis_rules import is_pointwise
 from ...ir.axes.shared_axis import Dim
 from ...ir.graph.operators import CONVOLUTIONS, INTEGER_CONVOLUTIONS, MEASURING, is_one_of, is_standard
+from ...ir.io.tensors import graphs_within
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import AxisClasses, Constraint
 from .bounds.attention import heads_of
@@ -50,6 +52,11 @@ class Relations:
         if dims := [dim for dim in dims if self.classes.extent(dim) > 1]:
             self.constraints.append(Pinned(dims, by))
 
+    def join(self, dims: Sequence[Dim], by: ir.Node) -> None:
+        """Join axes that a node has the same places of; all stay of those that are not of one known extent."""
+        if not self.classes.join(dims) and (long := [one for one in dims if self.classes.extent(one) > 1]):
+            self.constraints.append(Pinned(long, by))
+
     def add(self, constraints: Iterable[Constraint], products: Sequence[Contraction]) -> None:
         """Take constraints, and products with constants."""
         self.constraints.extend(constraints)
@@ -62,9 +69,10 @@ def relations_of(model: ir.Model, facts: Facts, small: Negligible) -> Relations:
     found = Relations(facts, AxisClasses(facts.sizes))
     main = model.graph
     outside = [*main.inputs, *main.outputs]
-    outside += [value for graph in main.subgraphs() if graph is not main for value in graph.outputs]
-    for values in (main.inputs, main.initializers.values(), *(node.outputs for node in main)):
-        outside += [value for value in values if any(use.node.graph is not main for use in value.uses())]
+    if inside := graphs_within(main):
+        outside += [value for graph in inside for value in graph.outputs]
+        for values in (main.inputs, main.initializers.values(), *(node.outputs for node in main)):
+            outside += [value for value in values if any(use.node.graph is not main for use in value.uses())]
     for node, rule in facts.rules.items():
         _relate(found, facts, node, rule, small)
     found.pin(facts, dict.fromkeys(outside))  # the last is looked at first: most follows from what goes out
@@ -73,6 +81,9 @@ def relations_of(model: ir.Model, facts: Facts, small: Negligible) -> Relations:
 
 def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str, small: Negligible) -> None:
     """What holds between the axes of one node."""
+    if not isinstance(rule, str) and node not in facts.odd and _is_aligned(node, rule, facts):
+        _relate_aligned(found, facts, node, rule)
+        return
     there = [index for index, value in enumerate(node.inputs) if value is not None]
     own: dict[tuple[bool, int], Place] = {(False, index): facts.sizes.place(node, index) for index in there}
     own |= {(True, index): value for index, value in enumerate(node.outputs)}
@@ -99,15 +110,14 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         return own[ref.is_result, ref.slot], ref.axis
 
     for dims in ([dim(ref) for ref in group] for group in rule.same):
-        if not found.classes.join(dims):
-            found.constraints.append(Pinned([one for one in dims if found.classes.extent(one) > 1], node))
+        found.join(dims, node)
     free = {ref for group in rule.same for ref in group}
     sums = contraction_of(node, facts, small) if rule.mixed else []
     if sums is not None:
         free |= rule.mixed
         found.constraints.extend(sums)
         found.contractions.extend([one for one in sums if isinstance(one, Contraction)])
-    else:
+    elif rule.mixed:
         found.constraints.append(Pinned([dim(ref) for ref in rule.mixed], node))
     free |= _relate_packed(found, facts, node)
     moved = list(_moved(found, node, rule, dim))
@@ -118,6 +128,22 @@ def _relate(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule | str,
         rest = [(place, axis) for axis in range(rank) if AxisRef(*key, axis) not in free]
         if rest := [one for one in rest if found.classes.extent(one) > 1]:
             found.constraints.append(Pinned(rest, node))
+
+
+def _is_aligned(node: ir.Node, rule: AxisRule, facts: Facts) -> bool:
+    """Whether a node computes element by element, and every axis of what it reads and makes is in a group."""
+    ranked = len(facts.sizes.of(node.outputs[0]) or ()) <= len(rule.same)
+    return ranked and len(node.outputs) == 1 and is_pointwise(node, facts.sizes)
+
+
+def _relate_aligned(found: Relations, facts: Facts, node: ir.Node, rule: AxisRule) -> None:
+    """The same of a node all of whose axes are in groups."""
+    places: list[Place | None] = [
+        None if value is None else facts.sizes.place(node, index) for index, value in enumerate(node.inputs)
+    ]
+    for group in rule.same:
+        dims = [(node.outputs[slot] if is_result else places[slot], axis) for is_result, slot, axis in group]
+        found.join([(place, axis) for place, axis in dims if place is not None], node)
 
 
 def _relate_whole(found: Relations, facts: Facts, node: ir.Node, places: Iterable[Place], small: Negligible) -> None:

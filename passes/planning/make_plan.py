@@ -78,7 +78,7 @@ def make_plan(
     model = replace(model, graph=prepared)
     takers, blocked = weight_takers(model.graph)
     with phase("linears"):
-        seen = glance(model.graph, sorted(takers))
+        seen = (None if takers else search.look.known(model.graph)) or glance(model.graph, sorted(takers))
     device = analysis_device(settings.device, weight_bytes(seen.found))
     planning = Planning(model.name, settings, sized, device, search.memo, search.look, progress, observe)
     with phase("weights"):

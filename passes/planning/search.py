@@ -25,11 +25,17 @@ class Looks:
 
     seen: list[tuple[ir.Model, View]] = field(default_factory=list)
 
+    def known(self, model: ir.Model) -> View | None:
+        """The view of a model where that was made already."""
+        return next((seen for one, seen in self.seen if one is model), None)
+
     def __call__(self, model: ir.Model) -> View:
         """The view of a model; nobody may change it, nor the model."""
-        if not any(one is model for one, _ in self.seen):
-            self.seen[:] = [(model, view(model))]
-        return self.seen[0][1]
+        seen = self.known(model)
+        if seen is None:
+            seen = view(model)
+            self.seen[:] = [(model, seen)]
+        return seen
 
 
 @dataclass(frozen=True, slots=True)

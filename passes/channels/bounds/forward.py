@@ -41,6 +41,7 @@ __all__ = ["Facts", "facts_of"]
 
 SEQUENCES = 3  # axes of what a recurrent operator reads: positions, batch, features
 INTEGERS_INSIDE = 4  # the accuracy level from which MatMulNBits quantises what it multiplies
+MAKING_INTEGERS = ROUNDING | {"MatMulNBits"}
 FEW = 8  # bounds of an operand that are compared with those of other nodes
 OTHERS: dict[str, Any] = {**INTEGERS, **MOVING, **PRODUCTS, **WINDOWS}
 
@@ -62,7 +63,10 @@ class Facts:
     bounds: dict[ir.Value, Interval] = field(default_factory=dict)
     cells: dict[ir.Node, RecurrentCells] = field(default_factory=dict)
     scans: Mapping[ir.Value, Scan] = field(default_factory=dict)
-    _told: dict[tuple[Any, ...], list[Interval | None] | None] = field(default_factory=dict)  # see `_transferred`
+    _told: dict[tuple[Any, ...] | None, list[Interval | None] | None] = field(
+        default_factory=dict
+    )  # see `_transferred`
+    _looks: dict[int, tuple[Interval, Any]] = field(default_factory=dict)  # by identity
 
     def of(self, value: ir.Value) -> Interval | None:
         """Bounds of a value; None where not even its rank is known."""
@@ -72,6 +76,14 @@ class Facts:
         if extents is None:
             return None
         return self._constant(value) if value in self.sizes.constants else unknown(len(extents))
+
+    def looks_of(self, one: Interval) -> Any:
+        """What bounds look like, the same for bounds that are the same; None for many."""
+        if id(one) not in self._looks:
+            few = one.low.size <= FEW
+            sides = (one.unit, one.low.shape, one.low.tobytes(), one.high.shape, one.high.tobytes()) if few else None
+            self._looks[id(one)] = one, sides
+        return self._looks[id(one)][1]
 
     def _constant(self, value: ir.Value) -> Interval:
         shape, kind = self.sizes.constants.describe(value)
@@ -94,12 +106,12 @@ def facts_of(model: ir.Model, constants: Constants, visit: Callable[[ir.Node], N
     oddities = Oddities(sizes)
     quantised, near = _quantised(model.graph, constants), nearness(model.graph, constants)
     facts = Facts(sizes, rules, quantised, near=near, scans=oddities.scans)
+    functions = model.functions
     for node in model.graph:
-        if node.outputs and all(value in constants for value in node.outputs):
+        if node.outputs and node.outputs[0] in constants:  # then all of them are
             continue
-        rules[node] = rule = (
-            "is a local function" if node.op_identifier() in model.functions else axis_rule(node, sizes)
-        )
+        called = bool(functions) and node.op_identifier() in functions
+        rules[node] = rule = "is a local function" if called else axis_rule(node, sizes)
         with constants.reading_once():
             _learn(facts, oddities, node, rule)
             if visit is not None:
@@ -134,14 +146,10 @@ def _learn(facts: Facts, oddities: Oddities, node: ir.Node, rule: AxisRule | str
         oddities.spread(node)
         return
     for value, one in zip(node.outputs, found, strict=False):
+        if one is None or value in oddities.masked:
+            continue
         extents = sizes.of(value)
-        if (
-            one is not None
-            and value not in oddities.masked
-            and extents is not None
-            and not one.is_unknown
-            and one.rank <= len(extents)
-        ):
+        if extents is not None and one.rank <= len(extents):
             facts.bounds[value] = _of_rank(one, len(extents))
 
 
@@ -195,6 +203,8 @@ def _recur(facts: Facts, node: ir.Node) -> None:
 def _quantised(graph: ir.Graph, constants: Constants) -> set[ir.Node]:
     """The nodes from which a value comes to an operator that makes it integers."""
     found: set[ir.Node] = set()
+    if MAKING_INTEGERS.isdisjoint([node.op_type for node in graph]):
+        return found
     for node in reversed(graph):
         first = node.inputs[0] if node.inputs else None
         own = node.op_type in ROUNDING and first is not None and first not in constants
@@ -208,18 +218,20 @@ def _quantised(graph: ir.Graph, constants: Constants) -> set[ir.Node]:
 def _of_rank(one: Interval, rank: int) -> Interval:
     """The same with axes of extent 1 in front."""
     lead = rank - one.rank
+    if not lead:
+        return one
     moved = one.moved(lambda side: side.reshape((1,) * lead + side.shape))
     return Interval(moved.low, moved.high, None if one.unit is None else one.unit + lead)
 
 
 def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval | None] | None:
-    """What is known of the results of a node; None where constants make them something that is not finite."""
+    """What is known of the results of a node, None of those of which nothing is; None where constants make them
+    something that is not finite."""
     op = str(node.op_type)
     transfer = OTHERS.get(op)
     if op not in ELEMENTWISE and transfer is None:
         return []
-    view = RoundedView(node, facts.sizes.constants, facts.sizes, facts.near)
-    if op in ELEMENTWISE and _computes_integers(view):
+    if op in ELEMENTWISE and _computes_integers(node, facts.sizes.constants):
         return []
     given = []
     for index, value in enumerate(node.inputs):
@@ -230,20 +242,21 @@ def _transferred(facts: Facts, node: ir.Node, rule: AxisRule) -> list[Interval |
             if one is None:
                 return []
             given.append(one)
-    key = _key(node, given)
-    if key is None:
-        return _computed(view, rule, given)
-    if key not in facts._told:
-        facts._told[key] = _computed(view, rule, given)
-    return facts._told[key]
+    key = _key(facts, node, given)
+    if key in facts._told:
+        return facts._told[key]
+    found = _computed(RoundedView(node, facts.sizes.constants, facts.sizes, facts.near), rule, given)
+    if key is not None:
+        facts._told[key] = found
+    return found
 
 
-def _key(node: ir.Node, given: Sequence[Interval]) -> tuple[Any, ...] | None:
+def _key(facts: Facts, node: ir.Node, given: Sequence[Interval]) -> tuple[Any, ...] | None:
     """What tells nodes apart whose results are bounded differently, where bounds are few and nothing else does."""
-    if node.op_type not in BOUNDED or any(one.low.size > FEW for one in given):
+    if node.op_type not in BOUNDED:
         return None
-    sides = ((one.unit, one.low.shape, one.low.tobytes(), one.high.shape, one.high.tobytes()) for one in given)
-    return (node.op_type, node.outputs[0].dtype, *sides)
+    sides = [facts.looks_of(one) for one in given]
+    return None if None in sides else (node.op_type, node.outputs[0].dtype, *sides)
 
 
 def _computed(view: RoundedView, rule: AxisRule, given: Sequence[Interval]) -> list[Interval | None] | None:
@@ -258,15 +271,16 @@ def _computed(view: RoundedView, rule: AxisRule, given: Sequence[Interval]) -> l
         results: list[Interval | None] = list(found) if isinstance(found, list) else [found]
         if diverges(view.node, given, results[0]):
             return None
-        return [None if one is None else tidied(one) for one in results]
+        tidy = [None if one is None else tidied(one) for one in results]
+        return [None if one is None or one.is_unknown else one for one in tidy]
 
 
-def _computes_integers(view: RuleView) -> bool:
+def _computes_integers(node: ir.Node, constants: Constants) -> bool:
     """Whether an operand or the result is of integers: their arithmetic is another one.
 
     A power is of the type of what is raised, and may be raised to an integer.
     """
-    read = view.node.inputs[:1] if view.node.op_type == "Pow" else view.node.inputs
-    known = [value for value in read if value is not None and value in view.constants]
-    kinds = [view.constants.describe(value)[1] for value in known] + [value.dtype for value in view.node.outputs[:1]]
+    read = node.inputs[:1] if node.op_type == "Pow" else node.inputs
+    kinds = {constants.describe(value)[1] for value in read if value is not None and value in constants}
+    kinds.update(value.dtype for value in node.outputs[:1])
     return any(kind is not None and kind.is_integer() for kind in kinds)

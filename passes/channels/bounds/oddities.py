@@ -40,6 +40,8 @@ class Oddities:
 
     def meets(self, node: ir.Node) -> bool:
         """Whether nothing may be said of the results of a node; what comes before it was asked before."""
+        if not node.attributes and self._is_even(node):
+            return False
         read = list(_read(node))
         constants = [value for value in read if value in self.sizes.constants]
         odd = not self.odd.isdisjoint(read) or not all(map(_is_finite_attribute, _attributes(node)))
@@ -53,6 +55,15 @@ class Oddities:
                 self.masked.update(node.outputs)
                 return False
         self.spread(node)
+        return True
+
+    def _is_even(self, node: ir.Node) -> bool:
+        """Whether there is nothing odd about what a node without any attribute reads."""
+        for value in node.inputs:
+            if value in self.odd or value in self.masked:
+                return False
+            if value is not None and value in self.sizes.constants and not self._is_finite(value):
+                return False
         return True
 
     def spread(self, node: ir.Node) -> None:

@@ -23,10 +23,12 @@ class RoundedView(RuleView):
 
 def nearness(graph: ir.Graph, constants: Constants) -> float:
     """What rounding may come to in a graph: a number that was ever of a coarse type stays as it was rounded."""
-    kinds = set()
+    kinds: set[ir.DataType | None] = set()
+    read: dict[ir.Value | None, None] = {}
     for node in graph:
-        if not all(value in constants for value in node.outputs):
-            kinds |= {value.dtype for value in node.outputs}
-            read = [value for value in node.inputs if value is not None]
-            kinds |= {constants.describe(value)[1] if value in constants else value.dtype for value in read}
+        if not (node.outputs and node.outputs[0] in constants):  # then all of them are
+            kinds.update([value.dtype for value in node.outputs])
+            read.update(dict.fromkeys(node.inputs))
+    known = [value for value in read if value is not None]
+    kinds |= {constants.describe(value)[1] if value in constants else value.dtype for value in known}
     return max(COARSE.get(kind, NEAR) if kind is not None else NEAR for kind in kinds | {None})

@@ -82,8 +82,13 @@ def cut_up(region: Region, blocks: RegionBlocks) -> RegionCut | Reason:
         return Reason(Cause.BLOCKS, "its blocks contradict each other: what one writes another reads")
     groups = blocks.groups
     selected: dict[ir.Value, list[Selection]] = {}
+    alike: dict[tuple[int, ...], list[Selection]] = {}  # values in a row carry the same features
     for value, parts in selections(region, block_of, region.written, sum(map(len, groups))):
         labels = region.features.labels[value]
+        key = (id(parts), *labels.shape)
+        if key in alike:
+            selected[value] = alike[key]
+            continue
         if blocks.features_first and (labels.ndim != 2 or labels.shape[0] > 1):
             return Reason(Cause.LAYOUT, f"the features of {value.name!r} are not on the last of two axes")
         owned = [found for found in parts if found is not None]
@@ -92,6 +97,12 @@ def cut_up(region: Region, blocks: RegionBlocks) -> RegionCut | Reason:
         for group in groups:
             if len({tuple(axis.size for axis in owned[index]) for index in group}) > 1:
                 return UNEQUAL
-        selected[value] = owned
-    each = [{value: [found[block] for block in group] for value, found in selected.items()} for group in groups]
+        selected[value] = alike[key] = owned
+    each = [_of_group(selected, group) for group in groups]
     return RegionCut(blocks, groups, selected, each)
+
+
+def _of_group(selected: Mapping[ir.Value, list[Selection]], group: Group) -> dict[ir.Value, list[Selection]]:
+    """What the blocks of one group own of each value."""
+    own = {id(found): [found[block] for block in group] for found in selected.values()}
+    return {value: own[id(found)] for value, found in selected.items()}

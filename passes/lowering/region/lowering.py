@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ....ir.axes.region import Region, unfit
 from ....ir.graph.constants import Constants
+from ....ir.graph.operators import POINTWISE, VECTOR_BIASED
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.reason import Reason
 from ..prices import Prices
@@ -21,6 +22,8 @@ from .emit import Emitted, RegionSite, emit_region
 from .ends import why_not_left
 from .linear import why_not_linear
 from .refusals import why_not_restricted
+
+FREE = POINTWISE - VECTOR_BIASED - {"PRelu"}  # of constants and what blocks compute, these compute any block
 
 __all__ = ["REGIONS", "Regions"]
 
@@ -78,7 +81,12 @@ def _why_not_cut(region: Region, cut: RegionCut) -> Reason | None:
 
 def _why_not_inner(region: Region, cut: RegionCut, node: ir.Node) -> Reason | None:
     """Why the rule of a node cannot be restricted to some group of blocks."""
-    inside = [value is not None and value in region.written for value in node.inputs]
+    written = region.written
+    inside = [value is not None and value in written for value in node.inputs]
+    if node.op_type in FREE and not cut.blocks.features_first:
+        given = zip(node.inputs, inside, strict=True)
+        if all(own or value is None or value in region.constants for value, own in given):
+            return None  # whatever the blocks are, which is so of nearly every node of a long region
     for owned in cut.owned:
         one = BlockNode(
             node=node,
