@@ -18,7 +18,16 @@ from ..io.validity import too_many
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
 
-__all__ = ["DOUBTED", "Extents", "Inference", "correct_shapes", "infer_shapes", "shape_of", "shapes_at"]
+__all__ = [
+    "DOUBTED",
+    "Extents",
+    "Inference",
+    "correct_shapes",
+    "infer_shapes",
+    "inferred_shapes",
+    "shape_of",
+    "shapes_at",
+]
 
 Extents: TypeAlias = "tuple[int | None, ...]"  # None where it is decided at run time
 Doubt: TypeAlias = "Callable[[ir.Node, ir.Node], None]"
@@ -37,13 +46,17 @@ def shape_of(value: ir.Value) -> ir.Shape | None:
 
 def infer_shapes(model: ir.Model) -> None:
     """Infer the shape of every node's outputs afresh with ONNX's own inference; what the model states stays stated."""
+    for value, shape in inferred_shapes(model):
+        value.meta[KEY] = shape
+
+
+def inferred_shapes(model: ir.Model) -> list[tuple[ir.Value, ir.Shape | None]]:
+    """What ONNX's own inference says of every node's outputs, whatever the model states; changes nothing."""
     try:
         with quiet():
-            told = list(_told(model, _inferred(model)))
+            return list(_told(model, _inferred(model)))
     except Exception:  # ONNX and onnx_ir raise whatever their parts raise: what cannot be inferred has no shapes
-        told = [(value, None) for graph in graphs(model) for node in graph for value in node.outputs]
-    for value, shape in told:
-        value.meta[KEY] = shape
+        return [(value, None) for graph in graphs(model) for node in graph for value in node.outputs]
 
 
 def shapes_at(model: ir.Model, settings: Sequence[Mapping[str, int]]) -> list[dict[ir.Value, Extents]]:

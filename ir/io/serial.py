@@ -11,7 +11,7 @@ import onnx
 from ..errors import ModelError
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
-from .load import InlineTensor, Model, first_line, open_negative, sort_nodes
+from .load import InlineTensor, Model, first_line
 from .put_back import put_back
 from .stand_in import SparseTensor, restore
 from .tensors import fill_slot, tensor_slots
@@ -32,7 +32,7 @@ def to_proto(model: Model, graph: ir.Model) -> onnx.ModelProto:
     with swapped(graph, _sparse_references(graph) if kept.carried else ()):
         proto = _written(model, graph)
     if kept.proto is not None:
-        put_back(proto, _written(model, _unedited(kept.proto)), kept.proto)
+        put_back(proto, _written(model, _unedited(model.graph)), kept.proto)
         restore(proto, kept)
     return proto
 
@@ -45,15 +45,13 @@ def _written(model: Model, graph: ir.Model) -> onnx.ModelProto:
         raise ModelError(f"{model.name}: the graph cannot be written: {first_line(error)}") from error
 
 
-def _unedited(proto: onnx.ModelProto) -> ir.Model:
-    """What onnx_ir makes of a model, as the passes would clone it; no large tensor is in it a second time."""
-    with quiet():
-        read = ir.from_proto(proto)
-        open_negative(read)
-        sort_nodes(read)
-        graph = read.clone()
+def _unedited(read: ir.Model) -> ir.Model:
+    """A model as the passes would clone it, which nobody edits; no large tensor is in it a second time."""
+    graph = read.clone()
     for holder, key, tensor in tensor_slots(graph):
-        if not isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > LARGE:
+        if isinstance(tensor, SparseTensor):
+            fill_slot(holder, key, tensor.reference())
+        elif not isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > LARGE:
             fill_slot(holder, key, reference(tensor, "/unedited", None, None))
     return graph
 

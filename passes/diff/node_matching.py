@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -92,6 +93,10 @@ class _Bodies:
     a: Body
     b: Body
     pairs: Pairs
+    left: list[Sequence[ir.Node]] = field(init=False)  # of either, those without a counterpart
+
+    def __post_init__(self) -> None:
+        self.left = [self.a.nodes, self.b.nodes]
 
     def run(self) -> None:
         one, other = self.one, self.other
@@ -119,13 +124,11 @@ class _Bodies:
     ) -> None:
         """Pair nodes with the same key, where as many on both sides have it, or more on one side if `uneven`."""
         sides: list[dict[Hashable, list[ir.Node]]] = []
-        for body, seen, taken in (
-            (self.a, self.one, self.pairs.forth),
-            (self.b, self.other, self.pairs.back),
-        ):
+        for side, (seen, taken) in enumerate(((self.one, self.pairs.forth), (self.other, self.pairs.back))):
+            self.left[side] = [node for node in self.left[side] if node not in taken]
             groups: dict[Hashable, list[ir.Node]] = defaultdict(list)
-            for node in body.nodes:
-                if node not in taken and (not named or node.name) and only(node):
+            for node in self.left[side]:
+                if (not named or node.name) and only(node):
                     groups[key(seen, node)].append(node)
             sides.append(groups)
         for which, before in sides[0].items():
@@ -233,7 +236,7 @@ def _same_ports(
 def _is_telling(node: ir.Node) -> bool:
     """Whether a node has a constant that hardly another one has."""
     tensors = [constant_of(value) for value in node.inputs if value is not None]
-    return any(tensor is not None and tensor.size >= TELLING for tensor in tensors)
+    return any(tensor is not None and math.prod(tensor.shape.numpy()) >= TELLING for tensor in tensors)
 
 
 def _has_character(node: ir.Node) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ...ir.findings.difference import Totals
 from ...ir.graph.operators import PRODUCTS, RECURRENT
-from ...ir.graph.shapes import infer_shapes, shape_of
+from ...ir.graph.shapes import inferred_shapes
 from ...ir.io.tensors import graphs, tensor_slots
 from ...ir.onnx_ir import onnx_ir as ir
 from .quantised import parameters
@@ -23,7 +24,7 @@ Dims = Sequence[int | str]
 
 
 def census(model: ir.Model) -> Totals:
-    """Count everything, functions and branches once each; shapes are inferred on a copy.
+    """Count everything, functions and branches once each.
 
     Multiply-adds are those of MatMul, Gemm, Conv, ConvTranspose, RNN, GRU and LSTM, their fused and quantised forms:
     entries of the output times what is summed up for each of them. An extent that nothing tells is '?'.
@@ -35,18 +36,15 @@ def census(model: ir.Model) -> Totals:
     >>> census(ir.from_proto(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y], [w]))))
     Totals(nodes=(('MatMul', 1),), parameters=4, nbytes=16, macs=(('n', 4),), uncounted=0)
     """
-    seen = model.clone()
-    infer_shapes(seen)
-    nodes = [node for graph in graphs(seen) for node in graph]
+    nodes = [node for graph in graphs(model) for node in graph]
+    counted = [node for node in nodes if node.op_type in RULES]
+    shapes = InferredShapes(dict(inferred_shapes(model)) if counted else {})
     kinds = Counter(operator(node) for node in nodes)
     macs: Counter[Monomial] = Counter()
     uncounted = 0
-    for node in nodes:
-        rule = RULES.get(node.op_type)
-        if rule is None:
-            continue
+    for node in counted:
         try:
-            entries = rule(node)
+            entries = RULES[node.op_type](node, shapes)
         except (_UnknownError, IndexError, AttributeError, KeyError):
             uncounted += 1
             continue
@@ -78,73 +76,82 @@ class _UnknownError(Exception):
     """A shape that is needed is not known."""
 
 
-def _dims(value: ir.Value | None) -> list[int | str]:
-    tensor = value.const_value if value is not None else None
-    shape = None if value is None else tensor.shape if tensor is not None else shape_of(value) or value.shape
-    if shape is None:
-        raise _UnknownError
-    dims: list[int | str] = []
-    for dim in shape:
-        if not isinstance(dim, int) and not dim.value:
+@dataclass(frozen=True, slots=True)
+class InferredShapes:
+    """What was inferred of the values that nodes make, None where inference knows nothing."""
+
+    inferred: Mapping[ir.Value, ir.Shape | None]
+
+    def of(self, value: ir.Value | None) -> list[int | str]:
+        """The extents of a value, '?' where only inference named one; raises _UnknownError where they are not known."""
+        tensor = value.const_value if value is not None else None
+        shape = (
+            None if value is None else tensor.shape if tensor is not None else self.inferred.get(value) or value.shape
+        )
+        if shape is None:
             raise _UnknownError
-        dims.append(dim if isinstance(dim, int) else "?" if INVENTED.match(str(dim.value)) else str(dim.value))
-    return dims
+        dims: list[int | str] = []
+        for dim in shape:
+            if not isinstance(dim, int) and not dim.value:
+                raise _UnknownError
+            dims.append(dim if isinstance(dim, int) else "?" if INVENTED.match(str(dim.value)) else str(dim.value))
+        return dims
 
 
-def _product(node: ir.Node) -> Dims:
+def _product(node: ir.Node, shapes: InferredShapes) -> Dims:
     try:
-        inner, dims = _dims(node.inputs[0]), _dims(node.outputs[0])
+        inner, dims = shapes.of(node.inputs[0]), shapes.of(node.outputs[0])
     except _UnknownError:
-        return ["?", *_constant_dims(node.inputs[1])]  # as much for every row, however many there are
+        return ["?", *_constant_dims(node.inputs[1], shapes)]  # as much for every row, however many there are
     transposed = node.attributes.get("transA")
     return [*dims, inner[-2 if transposed is not None and transposed.value else -1]]
 
 
-def _quantised_product(node: ir.Node) -> Dims:
+def _quantised_product(node: ir.Node, shapes: InferredShapes) -> Dims:
     third = node.op_type in ("QLinearMatMul", "QGemm")
     try:
-        return [*_dims(node.outputs[0]), _dims(node.inputs[0])[-1]]
+        return [*shapes.of(node.outputs[0]), shapes.of(node.inputs[0])[-1]]
     except _UnknownError:
-        return ["?", *_constant_dims(node.inputs[3 if third else 1])]
+        return ["?", *_constant_dims(node.inputs[3 if third else 1], shapes)]
 
 
-def _packed_product(node: ir.Node) -> Dims:
+def _packed_product(node: ir.Node, shapes: InferredShapes) -> Dims:
     inner, outer = (int(node.attributes[name].as_int()) for name in ("K", "N"))
     try:
-        return [*_dims(node.outputs[0]), inner]
+        return [*shapes.of(node.outputs[0]), inner]
     except _UnknownError:
         return ["?", outer, inner]
 
 
-def _quantised_convolution(node: ir.Node) -> Dims:
-    return [*_dims(node.outputs[0]), *_dims(node.inputs[3])[1:]]
+def _quantised_convolution(node: ir.Node, shapes: InferredShapes) -> Dims:
+    return [*shapes.of(node.outputs[0]), *shapes.of(node.inputs[3])[1:]]
 
 
-def _constant_dims(value: ir.Value | None) -> list[int | str]:
+def _constant_dims(value: ir.Value | None, shapes: InferredShapes) -> list[int | str]:
     if value is None or value.const_value is None or len(value.const_value.shape) != 2:
         raise _UnknownError
-    return _dims(value)
+    return shapes.of(value)
 
 
-def _convolution(node: ir.Node) -> Dims:
-    return [*_dims(node.outputs[0]), *_dims(node.inputs[1])[1:]]
+def _convolution(node: ir.Node, shapes: InferredShapes) -> Dims:
+    return [*shapes.of(node.outputs[0]), *shapes.of(node.inputs[1])[1:]]
 
 
-def _transposed_convolution(node: ir.Node) -> Dims:
-    return [*_dims(node.inputs[0]), *_dims(node.inputs[1])[1:]]
+def _transposed_convolution(node: ir.Node, shapes: InferredShapes) -> Dims:
+    return [*shapes.of(node.inputs[0]), *shapes.of(node.inputs[1])[1:]]
 
 
-def _recurrence(node: ir.Node) -> Dims:
+def _recurrence(node: ir.Node, shapes: InferredShapes) -> Dims:
     """Steps, rows, directions, gates and hidden units times inputs and hidden units of each."""
-    steps, rows = _dims(node.inputs[0])[:2]
-    directions, gates, inputs = _dims(node.inputs[1])
-    hidden = _dims(node.inputs[2])[2]
+    steps, rows = shapes.of(node.inputs[0])[:2]
+    directions, gates, inputs = shapes.of(node.inputs[1])
+    hidden = shapes.of(node.inputs[2])[2]
     if isinstance(inputs, str) or isinstance(hidden, str):
         raise _UnknownError
     return [steps, rows, directions, gates, inputs + hidden]
 
 
-RULES: dict[str, Callable[[ir.Node], Dims]] = {
+RULES: dict[str, Callable[[ir.Node, InferredShapes], Dims]] = {
     **dict.fromkeys(PRODUCTS - {"Einsum"} | {"MatMulInteger"}, _product),
     **dict.fromkeys(("Conv", "FusedConv", "ConvInteger"), _convolution),
     **dict.fromkeys(("QLinearMatMul", "QGemm", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"), _quantised_product),

@@ -207,6 +207,8 @@ def defaults_of(node: ir.Node, opset_imports: Mapping[str, int]) -> Mapping[str,
 
 def stated(node: ir.Node, opset_imports: Mapping[str, int]) -> dict[str, ir.Attr]:
     """The attributes of a node without those that say what holds in any case, by name."""
+    if not node.attributes:
+        return {}
     defaults = defaults_of(node, opset_imports)
     return {
         name: node.attributes[name]

@@ -60,15 +60,19 @@ def apply(
     """
     require_plan(plan)
     place = Destination.of(model, output, overwrite, custom_ops)
-    changed = None
-    try:
-        with collected_seldom(len(place.loaded.graph.graph)):
-            if plan.changes or plan.annealing:
-                changed = rewrite(place.loaded.graph, plan)
-            else:
-                require_same_model(place.loaded.graph, plan, planned_view(place.loaded.graph, plan).found)
-    except PlanError as error:
-        raise PlanError(f"{place.loaded.name}: ", *error.parts) from error
-    if place.target is None:
-        return place.as_given(changed)
-    return place.write(changed)[0]
+    with collected_seldom(len(place.loaded.graph.graph)):
+        try:
+            changed = _carried_out(place.loaded.graph, plan)
+        except PlanError as error:
+            raise PlanError(f"{place.loaded.name}: ", *error.parts) from error
+        if place.target is None:
+            return place.as_given(changed)
+        return place.write(changed)[0]
+
+
+def _carried_out(graph: ir.Model, plan: Plan) -> ir.Model | None:
+    """The model that a plan makes; None where it changes nothing."""
+    if plan.changes or plan.annealing:
+        return rewrite(graph, plan)
+    require_same_model(graph, plan, planned_view(graph, plan).found)
+    return None

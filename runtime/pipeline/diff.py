@@ -28,9 +28,9 @@ def diff(a: Source, b: Source) -> Difference:
     >>> found.same, found.groups[0].kind, found.removed[0].op, found.added[0].op
     (False, 'became', 'Relu', 'Tanh')
     """
-    before, after = _loaded(a, "A"), _loaded(b, "B")
+    before = _loaded(a, "A")
     with collected_seldom(len(before.graph.graph)):
-        return differences(before, after)
+        return differences(before, _loaded(b, "B"))
 
 
 def _loaded(source: Source, letter: str) -> Model:

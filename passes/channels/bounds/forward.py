@@ -281,6 +281,8 @@ def _computes_integers(node: ir.Node, constants: Constants) -> bool:
     A power is of the type of what is raised, and may be raised to an integer.
     """
     read = node.inputs[:1] if node.op_type == "Pow" else node.inputs
-    kinds = {constants.describe(value)[1] for value in read if value is not None and value in constants}
+    kinds: set[ir.DataType | None] = {
+        constants.describe(value)[1] for value in read if value is not None and value in constants
+    }
     kinds.update(value.dtype for value in node.outputs[:1])
     return any(kind is not None and kind.is_integer() for kind in kinds)

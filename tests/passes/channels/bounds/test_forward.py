@@ -51,7 +51,7 @@ def test_bounds_that_are_looked_up_are_those_that_are_computed(steps):
     proto = model(nodes, {"x": [2, 3]}, [f"v{len(steps)}", f"w{len(steps)}"], constants)
     values, known = facts(proto)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(forward, "_key", lambda node, given: None)
+        patched.setattr(forward, "_key", lambda facts, node, given: None)
         plain_values, plain = facts(proto)
     for name, value in values.items():
         one, other = known.bounds.get(value), plain.bounds.get(plain_values[name])
