@@ -19,6 +19,7 @@ __all__ = [
         "CUTTING",
         "DRAWING",
         "ENSEMBLES",
+        "EXPERTS",
         "FRAMED",
         "FUNCTIONS_OF_SIZES",
         "SELECTING",
@@ -93,6 +94,7 @@ CONTRACTING = PRODUCTS | {"Conv"}  # what branches of a graph multiply by weight
 NO_TRANSPOSE_PASSES = CONVOLUTIONS | {"Gemm", "MatMul", "RNN", "GRU", "LSTM"}  # when ONNX Runtime moves them
 ATTENTION = frozenset({"Attention", "GroupQueryAttention", "MultiHeadAttention"})
 RECURRENT = frozenset({"RNN", "GRU", "LSTM"})
+EXPERTS = frozenset({"MoE", "QMoE"})  # of com.microsoft
 
 SELECTING = frozenset({"MatMul", "Gemm", "Gather", "GatherElements"})  # ways to pick features
 ENSEMBLES = frozenset({"TreeEnsembleRegressor", "TreeEnsembleClassifier", "TreeEnsemble"})  # of ai.onnx.ml

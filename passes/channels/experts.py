@@ -18,7 +18,7 @@ from .constraints import Grid, Pinned
 from .contraction import Contraction
 from .negligible import Negligible
 
-__all__ = ["Experts", "experts_of", "relate_experts"]
+__all__ = ["MICROSOFT", "RESULTS", "Experts", "experts_of", "relate_experts", "rows_of", "width_of"]
 
 UP, UP_BIAS, DOWN, DOWN_BIAS, GATE = 2, 3, 4, 5, 6  # operands
 RESULTS = -1  # the axis of the results of all experts, which no value has
@@ -73,20 +73,29 @@ def experts_of(view: RuleView) -> Experts | None:
     if len(shape) != 3 or len(other) != 3 or kind not in FLOATS or other_kind not in FLOATS:
         return None
     count, width, hidden = other
-    function = view.attribute("activation_type", "relu")
-    paired = function == PAIRED and view.attribute("swiglu_fusion", 0) == 1
-    rows = 2 if paired else 1
-    if not (paired or function in AT_ZERO) or shape != (count, rows * hidden, width) or rows * hidden == width:
+    rows = rows_of(view)
+    if not rows or shape != (count, rows * hidden, width) or rows * hidden == width:
         return None
-    if _width(view) != width:
+    if width_of(view, DOWN_BIAS) != width:
         return None
     found = Experts(view, count, hidden, rows)
     return found if found.is_finite() else None
 
 
-def _width(view: RuleView) -> int | None:
-    """The features of what experts read, which are those of what they make; None where nothing or no one tells."""
-    told = [view.operand(0), view.node.outputs[0], view.operand(DOWN_BIAS)]
+def rows_of(view: RuleView) -> int:
+    """How many rows of the first product make a unit, by functions that are zero where all of them are; 0 by others."""
+    function = view.attribute("activation_type", "relu")
+    if function == PAIRED and view.attribute("swiglu_fusion", 0) == 1:
+        return 2
+    return 1 if function in AT_ZERO else 0
+
+
+def width_of(view: RuleView, bias: int) -> int | None:
+    """The features of what experts read, which are those of what they make; None where nothing or no one tells.
+
+    bias: the operand that is added to what they make.
+    """
+    told = [view.operand(0), view.node.outputs[0], view.operand(bias)]
     lasts = {extents[-1] for value in told if value is not None and (extents := view.sizes.of(value))}
     known = {last for last in lasts if isinstance(last, int)}
     return known.pop() if len(known) == 1 else None

@@ -25,6 +25,7 @@ from .contraction import Contraction
 from .experts import experts_of, relate_experts
 from .heads import relate_heads
 from .negligible import Negligible
+from .packed_experts import packed_experts_of, relate_packed_experts
 from .packed_heads import relate_packed_heads
 from .quantised import packed_blocks
 from .readers import contraction_of, convolution_of
@@ -155,6 +156,8 @@ def _relate_whole(found: Relations, facts: Facts, node: ir.Node, places: Iterabl
         found.add(*relate_packed_heads(found.classes, facts, packed, small))
     elif (experts := experts_of(view)) is not None:
         found.add(*relate_experts(found.classes, facts, experts, small))
+    elif (packed_experts := packed_experts_of(view)) is not None:
+        found.add(*relate_packed_experts(found.classes, facts, packed_experts))
     elif node in facts.cells:
         found.add(*relate_cells(found.classes, facts, facts.cells[node], small))
     else:

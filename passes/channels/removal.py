@@ -10,7 +10,7 @@ import numpy as np
 from ...ir.axes.axis_rule import Operand, Place
 from ...ir.axes.shared_axis import Dim
 from ...ir.graph.constants import Constants
-from ...ir.graph.operators import CONVOLUTIONS
+from ...ir.graph.operators import CONVOLUTIONS, EXPERTS
 from ...ir.onnx_ir import onnx_ir as ir
 from .axis_classes import Constraint, Masks
 from .bounds.forward import facts_of
@@ -23,7 +23,7 @@ from .relations import GROUPS, Relations, relations_of
 __all__ = ["Removal", "removal_of"]
 
 # Of how many channels ONNX Runtime has fast kernels, by operator: their number is a multiple of it.
-BLOCKS = {**dict.fromkeys(CONVOLUTIONS, 4), "MoE": 16}
+BLOCKS = {**dict.fromkeys(CONVOLUTIONS, 4), **dict.fromkeys(EXPERTS, 16)}
 LEAST = 16  # channels of a product that is worth them
 
 

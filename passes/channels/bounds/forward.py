@@ -18,6 +18,7 @@ from ....ir.graph.operators import (
     ATTENTION,
     BOUNDED,
     CONVOLUTIONS,
+    EXPERTS,
     INTEGER_CONVOLUTIONS,
     RECURRENT,
     ROUNDING,
@@ -129,7 +130,7 @@ def _learn(facts: Facts, oddities: Oddities, node: ir.Node, rule: AxisRule | str
     if isinstance(rule, str) and is_one_of(node, RECURRENT):
         _recur(facts, node)
         return
-    if isinstance(rule, str) and node.op_type == "MoE":
+    if isinstance(rule, str) and node.op_type in EXPERTS:
         _mix(facts, node)
         return
     if isinstance(rule, str):
