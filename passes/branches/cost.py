@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 
 from ...ir.graph.constants import Constants
-from ...ir.graph.operators import ARITHMETIC, MOVING, PRODUCTS, RESHAPING
+from ...ir.graph.linear import only_use
+from ...ir.graph.operators import ARITHMETIC, FUSED_ACTIVATIONS, MOVING, PRODUCTS, RESHAPING
 from ...ir.onnx_ir import onnx_ir as ir
 from ..lowering.prices import FLOAT_BYTES, Prices
 from ..lowering.seconds import products_seconds, transpose_seconds
@@ -49,7 +50,14 @@ def _node_seconds(node: ir.Node, shape_of: ShapeOf, constants: Constants, prices
     if op == "Conv" and (kernel := node.inputs[1]) is not None and kernel in constants:
         groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
         return _convolution(constants.describe(kernel)[0], groups, math.prod(output), output[0], prices)
-    return _simple(op, math.prod(output), prices)
+    return _simple(op, math.prod(output), prices) - (prices.node_s if _is_inside(node) else 0.0)
+
+
+def _is_inside(node: ir.Node) -> bool:
+    """Whether an activation is computed inside of the convolution before it."""
+    value = node.inputs[0] if node.op_type in FUSED_ACTIVATIONS else None
+    maker = value.producer() if value is not None and only_use(value) is not None else None
+    return maker is not None and maker.op_type == "Conv"
 
 
 def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: Prices) -> float:
@@ -60,7 +68,10 @@ def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: P
         images = shape_of(made.like)[0] * made.lanes * shape_of(made.like)[1] // kernel[0]
         return _convolution(kernel, groups, elements, images, prices)
     if made.op != "MatMul":
-        return _simple(made.op, elements, prices) + _runs(made, elements) * prices.slice_row_s
+        first = made.inputs[0]
+        inside = made.op in FUSED_ACTIVATIONS and isinstance(first, Made) and first.op == "Conv"
+        spared = prices.node_s if inside else 0.0
+        return _simple(made.op, elements, prices) + _runs(made, elements) * prices.slice_row_s - spared
     left, weight = made.inputs
     if isinstance(left, Fixed) and len(left.shape) == 2 and isinstance(weight, Made):  # a sum over all branches
         return _products(left.shape[1], left.shape[0], 1, elements // left.shape[0], prices.left())

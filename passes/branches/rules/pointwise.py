@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ....ir.graph.operators import VECTOR_BIASED
+from ....ir.graph.linear import only_use
+from ....ir.graph.operators import FUSED_ACTIVATIONS, VECTOR_BIASED
+from ....ir.onnx_ir import onnx_ir as ir
 from ..packing.packed import Pack, Packed, Result
-from ..packing.recipe import Fixed, Ref
+from ..packing.recipe import Fixed, Made, Ref
 
 __all__ = ["pointwise"]
 
@@ -38,7 +41,27 @@ def _unary(pack: Pack, first: Packed, rest: Sequence[Packed | None]) -> Result:
         return None
     if pack.nodes[0].op_type in VECTOR_BIASED and first.kind != "stack":
         return None
-    return pack.again(first.ref, *(None if one is None else one.values[0] for one in rest)), first.kind
+    parameters = [None if one is None else one.values[0] for one in rest]
+    inside = _inside(pack, first, parameters)
+    return inside or pack.again(first.ref, *parameters), first.kind
+
+
+def _inside(pack: Pack, first: Packed, parameters: Sequence[ir.Value | None]) -> Ref:
+    """An activation right behind the convolution whose results it reads by views, so that ONNX Runtime computes it
+    inside of that; None where it reads something else, or is not the only one to do so."""
+    #     Conv ── Reshape ── Transpose ── Relu      ──►      Conv ── Relu ── Reshape ── Transpose
+    if pack.nodes[0].op_type not in FUSED_ACTIVATIONS or any(only_use(value) is None for value in first.values):
+        return None
+    views, made = [], first.ref
+    while isinstance(made, Made) and made.op in ("Reshape", "Transpose"):
+        views.append(made)
+        made = made.inputs[0]
+    if not views or not isinstance(made, Made) or made.op != "Conv":
+        return None
+    found = pack.again(made, *parameters)
+    for view in reversed(views):
+        found = replace(view, inputs=(found, *view.inputs[1:]))
+    return found
 
 
 def _joined(pack: Pack, operands: Sequence[Packed]) -> list[Ref] | None:
