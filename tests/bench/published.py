@@ -22,6 +22,7 @@ import numpy as np
 import onnx
 import torch
 from figures import Figure, at_least, at_most, bench, reported
+from pruned_experts import Experts
 from pruned_networks import Encoder, MobileNet, ResNet, exported, kill
 from published_formats import BLOCK, four_bits, quantised, quantised_while_running
 from raced import FOLDER, Setting, bound, require_equal, turns
@@ -42,6 +43,7 @@ from perturbed import run
 
 ALONE = Setting(provider="cpu", threads=1, tune=False, picture=Path())
 SHARE = 0.3  # of the channels of nets of convolutions
+TOKENS = 64
 PICTURE = 96  # pixels along a side
 TARGET, FORMATS = 0.97, 0.95  # never there over what is left: of plain models, and of those in other formats
 GRAPHS = 500
@@ -86,6 +88,13 @@ def convolutions(name: str, build: Callable[[float], torch.nn.Module], folded: b
     pruned = build(0.0)
     kill(pruned, SHARE, np.random.default_rng(0))
     yield from _figures(name, [exported(net, x, folded=folded) for net in (pruned, build(SHARE))], x, TARGET)
+
+
+def experts(name: str, packed: bool) -> Iterator[Figure]:
+    """8 experts 256 -> 1024 -> 256, two for each of 64 tokens, half of whose hidden units nobody reads."""
+    sizes, rng = Experts(), np.random.default_rng(1)
+    x = torch.from_numpy(rng.standard_normal((TOKENS, sizes.width), np.float32))
+    yield from _figures(name, sizes.pair(packed), x, TARGET)
 
 
 def _figures(
@@ -199,6 +208,8 @@ ROWS: dict[str, Callable[[], Iterator[Figure]]] = {
         for name, build in NETS.items()
         for folded in (True, False)
     },
+    "moe": functools.partial(experts, "MoE", False),
+    "qmoe": functools.partial(experts, "QMoE, 4 bits", True),
     "random": graphs,
 }
 

