@@ -12,7 +12,7 @@ from scission.ir.graph.operators import BLOCKWISE, COMPARING, MICROSOFT, POINTWI
 
 FUSED = {"FastGelu", "BiasGelu", "QuickGelu", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"}
 FUSED |= {"FusedMatMul", "FusedGemm", "SimplifiedLayerNormalization", "GroupQueryAttention", "MultiHeadAttention"}
-FUSED |= {"MatMulNBits"}
+FUSED |= {"MatMulNBits", "MoE", "QMoE"}
 TRAITS = [name for name in operators.__all__ if name.isupper() and name != "STANDARD"]
 
 
