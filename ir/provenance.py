@@ -4,6 +4,7 @@ model   scission            how many operators were split, for people
         scission.plan       `Plan.sha256` of the plan that was carried out
         scission.annealing  what was removed before, scission.reordered which features got another order
         scission.fixed      the sizes that open dimensions of its inputs were given, by name, as JSON
+        scission.part       which part of a model it is
 node    scission.origin     the address of the linear that it stands for, in the original
         scission.role       what it does for it
 """
@@ -12,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ANNEALED", "BRANCHES", "FIXED", "ORIGIN", "PLAN", "REORDERED", "ROLE", "SUMMARY", "is_block"]
+__all__ = ["ANNEALED", "BRANCHES", "FIXED", "ORIGIN", "PART", "PLAN", "REORDERED", "ROLE", "SUMMARY", "is_block"]
 
 SUMMARY = "scission"
 PLAN = "scission.plan"
 ANNEALED = "scission.annealing"
 REORDERED = "scission.reordered"
 FIXED = "scission.fixed"
+PART = "scission.part"
 ORIGIN = "scission.origin"
 ROLE = "scission.role"
 

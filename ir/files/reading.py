@@ -17,7 +17,20 @@ from dataclasses import dataclass
 from io import BufferedReader
 
 __all__ = [
-    *("CACHE", "DATA", "LENGTH", "LIBRARY", "MODEL", "PLAN", "PROFILE", "TABLE", "TARGETS", "WEIGHTS"),
+    *(
+        "CACHE",
+        "DATA",
+        "LENGTH",
+        "LIBRARY",
+        "MANIFEST",
+        "MODEL",
+        "PART",
+        "PLAN",
+        "PROFILE",
+        "TABLE",
+        "TARGETS",
+        "WEIGHTS",
+    ),
     *("Kind", "UnreadableError", "open_file", "opened", "path_of", "read_bytes", "read_text", "require_regular"),
 ]
 
@@ -55,6 +68,7 @@ LENGTH = Kind("a file", read=False)
 TABLE = Kind("a matrix as text", 1 << 30)
 TARGETS = Kind("a file of labels", 1 << 30)
 PLAN = Kind("a plan", 1 << 28)
+MANIFEST, PART = Kind("a manifest of parts", 1 << 28), Kind("a file of a part")
 CACHE = Kind("a tuning cache", 1 << 26)
 PROFILE = Kind("a profile", 1 << 30)
 LIBRARY = Kind("a library", 1 << 32)

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 MOST = 1 << 27  # indices in a plan; four times as many as one for all linears of 70 billion parameters needs
-NAMING = ("inputs", "outputs", "order", "removed")  # fields that are texts of index ranges
+NAMING = ("inputs", "outputs", "order", "removed", "places")  # fields that are texts of index ranges
 DERIVED = ("mac_share", "byte_share")  # written for the reader, computed again when a plan is read
 PREDICTED = ("gain", "cause", "reason", "extents", "states")  # what is said of a split, and does not change it
 

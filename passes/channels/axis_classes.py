@@ -87,8 +87,8 @@ class Masks:
             self.kept[root] = grown
             self.changed[root] = None
 
-    def settle(self, constraints: Sequence[Constraint]) -> None:
-        """Grow the masks until every constraint holds and no axis is empty."""
+    def settle(self, constraints: Sequence[Constraint], *, empty: bool = False) -> None:
+        """Grow the masks until every constraint holds and no axis is empty, unless an axis may be `empty`."""
         about: dict[Dim, list[Constraint]] = {}
         for constraint in constraints:
             for root in {self.classes.sets.root(dim) for dim in constraint.dims}:
@@ -104,17 +104,18 @@ class Masks:
                 for root in self.changed:
                     waiting.update(dict.fromkeys(about.get(root, ())))
                 self.changed.clear()
-            while not waiting and self._keep_one():
+            while not waiting and not empty and self.keep_one(self.classes.sets):
                 for root in self.changed:
                     waiting.update(dict.fromkeys(about.get(root, ())))
                 self.changed.clear()
 
-    def _keep_one(self) -> bool:
-        """Keep the first place of an axis of which nothing stays, if there is one: no operator takes an empty one.
+    def keep_one(self, dims: Iterable[Dim]) -> bool:
+        """Keep the first place of one of these axes of which nothing stays, if there is one: no operator takes an empty
+        one.
 
         One axis at a time, the shortest first: what follows from it may be a place of an axis that it is a side of.
         """
-        roots = dict.fromkeys(map(self.classes.sets.root, self.classes.sets))
+        roots = dict.fromkeys(map(self.classes.sets.root, dims))
         empty = [root for root in roots if not self.of(root).any()]
         if empty:
             shortest = min(empty, key=self.classes.extent)

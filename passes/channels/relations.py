@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -40,12 +40,16 @@ EDITED_STEP = 1  # of a Slice along an axis that is cut: others would need place
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relations:
-    """The classes of axes of a main graph, and what holds between them; its contractions are among the constraints."""
+    """The classes of axes of a main graph, and what holds between them; its contractions are among the constraints.
+
+    own: the constraints that each node makes; what is left of all of them is about what is outside.
+    """
 
     facts: Facts
     classes: AxisClasses
     constraints: list[Constraint] = field(default_factory=list)
     contractions: list[Contraction] = field(default_factory=list)
+    own: dict[ir.Node, list[Constraint]] = field(default_factory=dict)
 
     def pin(self, facts: Facts, places: Iterable[Place], by: ir.Node | None = None) -> None:
         """Keep every axis of some values, for a node, or for what is outside of the model."""
@@ -65,17 +69,22 @@ class Relations:
         self.contractions.extend(products)
 
 
-def relations_of(model: ir.Model, facts: Facts, small: Negligible) -> Relations:
-    """The relations of a main graph; raises ModelError when a weight cannot be read."""
+def relations_of(model: ir.Model, facts: Facts, small: Negligible, free: Container[ir.Value] = ()) -> Relations:
+    """The relations of a main graph; raises ModelError when a weight cannot be read.
+
+    free: inputs and outputs of the model that need not stay whole.
+    """
     found = Relations(facts, AxisClasses(facts.sizes))
     main = model.graph
-    outside = [*main.inputs, *main.outputs]
+    outside = [value for value in (*main.inputs, *main.outputs) if value not in free]
     if inside := graphs_within(main):
         outside += [value for graph in inside for value in graph.outputs]
         for values in (main.inputs, main.initializers.values(), *(node.outputs for node in main)):
             outside += [value for value in values if any(use.node.graph is not main for use in value.uses())]
     for node, rule in facts.rules.items():
+        before = len(found.constraints)
         _relate(found, facts, node, rule, small)
+        found.own[node] = found.constraints[before:]
     found.pin(facts, dict.fromkeys(outside))  # the last is looked at first: most follows from what goes out
     return found
 

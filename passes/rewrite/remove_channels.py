@@ -24,7 +24,7 @@ from .constant_copies import Copies, NewConstants
 from .edit import drop_unread
 from .shape_operands import Shapes
 
-__all__ = ["remove_channels"]
+__all__ = ["fold_into", "remove_channels"]
 
 CUT = "cut"
 
@@ -59,7 +59,7 @@ def _without(model: ir.Model, one: RemovedChannels) -> ir.Model:
             done = shapes.edit(node)
             _cut_constants(copy, node, removal, copies, done)
     for fold in folds:
-        _fold(copy, fold, new, names)
+        fold_into(copy, fold, new, names)
     for node in copy.graph:
         for value in node.outputs:
             _rename(value, removal, names)
@@ -113,7 +113,7 @@ def _cut_constants(model: ir.Model, node: ir.Node, removal: Removal, copies: Cop
             drop_unread(model, value)
 
 
-def _fold(model: ir.Model, fold: FoldedConstant, new: NewConstants, names: Names) -> None:
+def fold_into(model: ir.Model, fold: FoldedConstant, new: NewConstants, names: Names) -> None:
     """Add what channels that went added to every result of a product, to its bias where it has one."""
     node = fold.node
     if node.op_type in RECURRENT:

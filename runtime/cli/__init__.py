@@ -1,5 +1,6 @@
 """The command line.
 
 Entry: `entry.main`, `app.main`.
-May import: ir, ir.supervision, runtime, runtime.cli.commands, runtime.cli.common, runtime.cli.supervise.
+May import: ir, ir.supervision, runtime, runtime.cli.commands, runtime.cli.commands.parts, runtime.cli.common,
+  runtime.cli.supervise.
 """

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from .ir.graph.skipped import Skipped as Skipped
     from .ir.io.placement import PlacementError as PlacementError
     from .ir.io.sources import SourceTypeError as SourceTypeError
+    from .ir.parts.manifest import Manifest as Manifest
+    from .ir.parts.share import ManifestError as ManifestError
     from .ir.plan.annealing import Annealing as Annealing
     from .ir.plan.annealing import AnnealingError as AnnealingError
     from .ir.plan.axis_order import Reordering as Reordering
@@ -112,6 +114,12 @@ if TYPE_CHECKING:
     from .runtime.render.picture.dot import DotError as DotError
     from .runtime.render.picture.structure import PictureError as PictureError
     from .runtime.render.text.inspection import InspectionError as InspectionError
+    from .runtime.serve.check import check_parts as check_parts
+    from .runtime.serve.local import LocalParts as LocalParts
+    from .runtime.serve.local import load_parts as load_parts
+    from .runtime.serve.partition import Partitioned as Partitioned
+    from .runtime.serve.partition import PartitionError as PartitionError
+    from .runtime.serve.partition import partition as partition
     from .runtime.static.fix_shapes import fix_shapes as fix_shapes
     from .runtime.tune.cached_units import CachedUnitError as CachedUnitError
     from .runtime.tune.fallback import Fallback as Fallback
@@ -141,6 +149,8 @@ _MODULES = {
     "ir.graph.skipped": ("Skipped",),
     "ir.io.placement": ("PlacementError",),
     "ir.io.sources": ("SourceTypeError",),
+    "ir.parts.manifest": ("Manifest",),
+    "ir.parts.share": ("ManifestError",),
     "ir.plan.annealing": ("Annealing", "AnnealingError"),
     "ir.plan.axis_order": ("Reordering",),
     "ir.plan.decomposition": ("PlanError",),
@@ -192,6 +202,9 @@ _MODULES = {
     "runtime.http.options": ("ServeOptions",),
     "runtime.http.refusal": ("RefusalError",),
     "runtime.http.serve": ("serve",),
+    "runtime.serve.check": ("check_parts",),
+    "runtime.serve.local": ("LocalParts", "load_parts"),
+    "runtime.serve.partition": ("PartitionError", "Partitioned", "partition"),
     "runtime.static.fix_shapes": ("fix_shapes",),
     "runtime.tune.cached_units": ("CachedUnitError",),
     "runtime.tune.fallback": ("Fallback",),

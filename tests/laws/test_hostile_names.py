@@ -113,6 +113,7 @@ ERRORS = [
     ("check", MODEL, "in.onnx", "--value", f"{EVIL}=3"),
     ("sweep", MODEL, "--data", f"{PATH}.npz"),
     ("apply", MODEL, MODEL, "out.onnx"),
+    ("partition", MODEL, "-o", "parts"),
     (PATH,),
     ("plan", MODEL, f"--{PATH}"),
 ]

@@ -1,7 +1,8 @@
 """One command a file.
 
 Entry: `optimize.optimize`.
-May import: ir.io, ir.plan, runtime, runtime.calibrate, runtime.calibrate.metric, runtime.cli.common,
-  runtime.compare, runtime.http, runtime.http.watch, runtime.ort, runtime.pipeline, runtime.render, runtime.render.html,
-  runtime.render.picture, runtime.render.text, runtime.tune, runtime.weights.
+May import: ir, ir.io, ir.plan, runtime, runtime.calibrate, runtime.calibrate.metric, runtime.cli.common,
+  runtime.compare, runtime.http, runtime.http.watch, runtime.ort, runtime.pipeline, runtime.render,
+  runtime.render.html, runtime.render.picture, runtime.render.text, runtime.serve, runtime.tune,
+  runtime.weights.
 """

@@ -20,7 +20,7 @@ from scission.runtime.weights import states
 
 COMMANDS = (
     *("optimize", "plan", "apply", "check", "bench", "sweep", "inspect", "explain"),
-    *("structure", "cover", "diff", "report", "serve", "top"),
+    *("structure", "cover", "diff", "report", "partition", "serve", "top"),
 )
 
 
@@ -412,3 +412,15 @@ def test_weights_of_a_broken_model_are_shown_with_a_warning(folder, scission_cli
 def test_the_rows_of_a_cover_are_its_batch(folder, scission_cli):
     found = [scission_cli(f"cover in.onnx:W {name} 4 --json --threads 1")[:2] for name in ("--batch", "--rows")]
     assert found[0] == found[1] and found[0][0] == 0
+
+
+def test_a_model_is_cut_checked_and_replaced_only_when_asked(folder, scission_cli):
+    status, out, err = scission_cli(f"partition in.onnx -o parts {FAST}")
+    assert (status, err) == (0, "") and "wrote parts" in out and (folder / "parts" / "manifest.json").exists()
+    for line in (f"check parts in.onnx {FAST}", f"check in.onnx parts --json {FAST}"):
+        assert scission_cli(line)[0] == 0
+    status, out, err = scission_cli(f"partition in.onnx -o parts {FAST}")
+    assert (status, out) == (2, "") and "--overwrite" in err and err.count("\n") == 1
+    assert scission_cli(f"partition in.onnx -o parts --overwrite -q {FAST}") == (0, "", "")
+    status, out, err = scission_cli("check parts other.onnx")
+    assert status == 2 and "another model" in err

@@ -1,0 +1,174 @@
+"""A part of a model as a model: the model itself, with nothing left in it that its outputs do not need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ....ir.axes.axis_rule import Operand
+from ....ir.graph.linear import scopes
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.parts.share import Share
+from ....ir.provenance import PART
+from ...lowering.nodes.emitter import Names
+from ...partition.find import Analysed, analysed
+from ...partition.narrowing import Narrowing, is_joined, is_split, narrow
+from ..constant_copies import Copies, NewConstants
+from ..edit import drop_unread
+from ..remove_channels import fold_into
+from ..shape_operands import Shapes
+
+__all__ = ["narrowed"]
+
+OWN = "part"
+SPLIT_SIZES_ARE_INPUTS = 13  # from this operator set on
+
+
+def narrowed(model: ir.Model, wanted: Sequence[Share], name: str) -> ir.Model:
+    """A copy of the model that computes these shares of its outputs, of the places of its inputs that they need.
+
+    Inputs, outputs, nodes and values keep their names, and inputs and outputs their order; name: by which it says of
+    itself what part it is. Raises ModelError when a weight cannot be read.
+    """
+    work = analysed(model)
+    copy = work.seen.model
+    found = narrow(work.relations, copy.graph, wanted)
+    _cut(copy, work, found)
+    _leave_out(copy, found)
+    for value in _values(copy.graph):
+        cut = found.cut(value)
+        if cut and value.shape is not None:
+            value.shape = ir.Shape([int(cut[at].sum()) if at in cut else dim for at, dim in enumerate(value.shape)])
+    _take_wanted(copy, found)
+    _drop_constants(copy)
+    copy.metadata_props[PART] = name
+    return copy
+
+
+def _cut(copy: ir.Model, work: Analysed, found: Narrowing) -> None:
+    """Cut what nodes that stay say of shapes, and their constants."""
+    addresses = {node: text for scope in scopes(copy) for node, text in scope.addresses.items()}
+    names = Names(copy)
+    copies = Copies(copy, work.seen.found, names, OWN, addresses)
+    new = NewConstants(copy, names, OWN)
+    shapes = Shapes(found.removal, new, names, addresses)
+    folds = [fold for fold in found.removal.folds() if fold.node in found.live]
+    for node in found.live:
+        done = None if is_split(node) else shapes.edit(node)
+        for index in found.operands(node):
+            value = node.inputs[index]
+            if value is None or index == done or value not in work.seen.found.constants:
+                continue
+            cut = found.cut(Operand(node, index))
+            if cut:
+                node.replace_input_with(
+                    index, copies.taken(value, {at: np.flatnonzero(own) for at, own in cut.items()})
+                )
+        if is_split(node):
+            _split(node, found, new)
+    for fold in folds:
+        fold_into(copy, fold, new, names)
+
+
+def _split(node: ir.Node, found: Narrowing, new: NewConstants) -> None:
+    """Give a Split the sizes of what stays of its results."""
+    windows = found.windows(node)
+    if not windows or all(mask.all() for mask in windows.values()):
+        return
+    sizes = [int(windows[dim].sum()) for value in node.outputs for dim in windows if dim[0] is value]
+    kept = [size for size in sizes if size]
+    if found.removal.relations.facts.sizes.constants.opset < SPLIT_SIZES_ARE_INPUTS:
+        node.attributes["split"] = ir.AttrInt64s("split", kept)
+        return
+    node.attributes.pop("num_outputs", None)
+    node.resize_inputs(2)
+    node.replace_input_with(1, new.integers(kept, "split"))
+
+
+def _leave_out(copy: ir.Model, found: Narrowing) -> None:
+    """Remove outputs that are not wanted, operands and results that are not needed, nodes, and inputs."""
+    graph = copy.graph
+    wanted = {share.value for share in found.wanted}
+    unwanted = [value for value in graph.outputs if value.name not in wanted]
+    for value in unwanted:
+        graph.outputs.remove(value)
+    for node in found.live:
+        if is_joined(node):
+            kept = [node.inputs[index] for index in found.operands(node)]
+            for index, operand in enumerate(kept):
+                node.replace_input_with(index, operand)
+            node.resize_inputs(len(kept))
+    known = found.removal.relations.own
+    for node in reversed([node for node in graph if node in known and node not in found.live]):
+        graph.remove(node, safe=True)
+    for node in [node for node in found.live if is_split(node)]:
+        _without_results(copy, node, found.results(node))
+    for value in [value for value in graph.inputs if not value.uses() and not value.is_initializer()]:
+        graph.inputs.remove(value)
+
+
+def _without_results(copy: ir.Model, node: ir.Node, kept: Sequence[int]) -> None:
+    """The same Split with only some of its results."""
+    if len(kept) == len(node.outputs):
+        return
+    outputs = [node.outputs[index] for index in kept]
+    twins = [ir.Value(name=value.name, type=value.type, shape=value.shape) for value in outputs]
+    twin = ir.Node(
+        node.domain,
+        node.op_type,
+        list(node.inputs),
+        list(node.attributes.values()),
+        outputs=twins,
+        name=node.name,
+        doc_string=node.doc_string,
+        metadata_props=dict(node.metadata_props),
+    )
+    graph = copy.graph
+    graph.insert_after(node, twin)
+    for old, new in zip(outputs, twins, strict=True):
+        ir.convenience.replace_all_uses_with(old, new)
+        for place, output in enumerate(graph.outputs):
+            if output is old:
+                graph.outputs[place] = new
+    graph.remove(node, safe=True)
+
+
+def _take_wanted(copy: ir.Model, found: Narrowing) -> None:
+    """Take the places that are wanted of outputs of which more are needed inside."""
+    names = Names(copy)
+    new = NewConstants(copy, names, OWN)
+    masks, graph = found.removal.masks, copy.graph
+    for place, share in enumerate(found.wanted):
+        value = found.ends[place]
+        for axis, places in share.places.items():
+            there = masks.of((value, axis))
+            if int(there.sum()) == places.size:
+                continue
+            output = next(one for one in graph.outputs if one.name == share.value)
+            taken = new.integers((np.cumsum(there) - 1)[places].tolist(), f"{share.value}/places")
+            shape = None if output.shape is None else [*output.shape]
+            result = ir.Value(name=share.value, type=output.type)
+            if shape is not None:
+                result.shape = ir.Shape([places.size if at == axis else dim for at, dim in enumerate(shape)])
+            output.name = names.fresh(f"{share.value}/{OWN}")
+            attributes = [ir.AttrInt64("axis", axis)]
+            node = ir.Node(
+                "", "Gather", [output, taken], attributes, outputs=[result], name=names.fresh(f"{OWN}/Gather")
+            )
+            graph.append(node)
+            graph.outputs[list(graph.outputs).index(output)] = result
+
+
+def _values(graph: ir.Graph) -> list[ir.Value]:
+    return [*graph.inputs, *(value for node in graph for value in node.outputs)]
+
+
+def _drop_constants(copy: ir.Model) -> None:
+    """Remove the constants that nobody reads any more, of the main graph and of nodes that made only such."""
+    graph = copy.graph
+    for node in reversed([*graph]):
+        for value in [] if any(v.uses() or v.is_graph_output() for v in node.outputs) else node.outputs[:1]:
+            drop_unread(copy, value)
+    for value in [*graph.initializers.values()]:
+        drop_unread(copy, value)

@@ -1,0 +1,80 @@
+import numpy as np
+import onnx
+import pytest
+from random_parts import difference, put_together, random_feed, random_parts, run_model
+
+from scission.ir.io.load import load
+from scission.ir.io.serial import to_proto
+from scission.ir.parts.share import share_of, whole
+from scission.ir.provenance import PART
+from scission.models.planted import ffn
+from scission.models.planted.branches import Repeated, repeated
+from scission.passes.rewrite.parts.narrowed import narrowed
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_parts_put_together_compute_what_the_model_does(seed):
+    model, count = random_parts(seed)
+    feed = random_feed(np.random.default_rng(seed), model)
+    for optimize in (False, True):
+        found, made = put_together(model, feed, optimize)
+        if made:
+            assert difference(run_model(model, feed, optimize), made) < 1e-4
+            assert len(found) <= 3 * count
+
+
+def test_most_random_networks_fall_apart_into_what_they_were_made_of():
+    from scission.passes.partition.find import find
+
+    models = [random_parts(seed) for seed in range(8)]
+    found = [find(load(model).graph) for model, _ in models]
+    assert sum(isinstance(one, tuple) and len(one) >= count for one, (_, count) in zip(found, models, strict=True)) >= 7
+
+
+def part(model, wanted):
+    source = load(model)
+    return to_proto(source, narrowed(source.graph, wanted, "part7"))
+
+
+def test_a_part_is_the_model_made_narrower():
+    planted = ffn.build(np.random.default_rng(0), d=12, hidden=24, blocks=3)
+    block = planted.truth["down"].blocks[0]
+    made = part(planted.model, [share_of("y", {1: np.isin(np.arange(12), block.outputs)})])
+    onnx.checker.check_model(made, full_check=True)
+    assert [node.name for node in made.graph.node] == [node.name for node in planted.model.graph.node]
+    shapes = sorted(tuple(tensor.dims) for tensor in made.graph.initializer if len(tensor.dims) == 2)
+    assert shapes == [(4, 8), (8, 4)]
+    assert {entry.key: entry.value for entry in made.metadata_props}[PART] == "part7"
+    assert [dim.dim_value for dim in made.graph.input[0].type.tensor_type.shape.dim][1] == 4
+
+
+@pytest.mark.parametrize("source", ["slices", "split", "gathers"])
+def test_branches_that_are_not_wanted_are_not_there(source):
+    model = repeated(np.random.default_rng(0), Repeated(source=source, lanes=4)).model
+    made = part(model, [share_of(model.graph.output[0].name, {1: np.isin(np.arange(12), [3, 4, 5])})])
+    assert sum(node.op_type == "MatMul" for node in made.graph.node) == 2
+    assert len(made.graph.node) < len(model.graph.node) / 2
+
+
+def test_all_of_a_model_is_a_part_of_it():
+    model = ffn.build(np.random.default_rng(0), d=12, hidden=24, blocks=1).model
+    feed = random_feed(np.random.default_rng(0), model)
+    made = part(model, [whole("y")])
+    assert difference(run_model(model, feed), run_model(made, feed)) == 0
+
+
+def test_places_that_are_needed_inside_and_not_wanted_are_left_out_at_the_end():
+    """The output in the middle of a chain of which all is needed further on."""
+    from scission.models.sketch import Sketch
+
+    sketch = Sketch(np.random.default_rng(0))
+    x = sketch.input("x", ["n", 3])
+    h = sketch.op("Relu", sketch.op("MatMul", x, sketch.normal([3, 4])))
+    y = sketch.op("MatMul", h, sketch.normal([4, 2]))
+    sketch.output(h, shape=["n", 4], name="h")
+    sketch.output(y, shape=["n", 2], name="y")
+    model = sketch.model()
+    feed = random_feed(np.random.default_rng(0), model)
+    made = part(model, [share_of("h", {1: np.array([False, True, False, True])}), whole("y")])
+    expected, got = run_model(model, feed), run_model(made, feed)
+    assert np.allclose(got["h"], expected["h"][:, [1, 3]]) and np.allclose(got["y"], expected["y"])

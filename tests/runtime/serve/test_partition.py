@@ -1,0 +1,110 @@
+import json
+import shutil
+
+import numpy as np
+import onnx
+import onnx_ir
+import pytest
+
+import scission
+from scission import ManifestError, PartitionError, Trials
+from scission.models.planted import ffn
+from scission.runtime.serve import partition as cutting
+
+TRIALS = Trials(provider="cpu", threads=1)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_holds_the_parts_and_says_what_they_are(cut):
+    _, folder = cut
+    assert names(folder) == ["manifest.json", "part0.onnx", "part1.onnx", "part2.onnx"]
+    told = json.loads((folder / "manifest.json").read_text())
+    assert [part["name"] for part in told["parts"]] == ["part0", "part1", "part2"]
+    assert told["model"] == "m.onnx" and told["inputs"][0]["shape"] == ["batch", 12]
+    assert all(part["bytes"] == (folder / part["files"][0]["file"]).stat().st_size for part in told["parts"])
+
+
+def test_external_weights_stay_external(tmp_path):
+    model = ffn.build(np.random.default_rng(0), d=12, hidden=24, blocks=3).model
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    found = scission.partition(tmp_path / "m.onnx", tmp_path / "parts", trials=TRIALS)
+    assert "part0.onnx.data" in names(tmp_path / "parts") and found.verdict.equal
+    assert scission.check_parts(tmp_path / "parts", tmp_path / "m.onnx", trials=TRIALS).equal
+    (tmp_path / "parts" / "part0.onnx.data").write_bytes(b"\0" * 4000)
+    with pytest.raises(ManifestError, match=r"part0\.onnx\.data: is not the file"):
+        scission.load_parts(tmp_path / "parts")
+
+
+def test_a_model_in_memory_is_cut_as_well(tmp_path):
+    model = ffn.build(np.random.default_rng(0), d=8, hidden=8, blocks=2).model
+    found = scission.partition(model, tmp_path / "parts", trials=TRIALS)
+    assert len(found.manifest.parts) == 2 and found.to_dict()["check"]["equal"]
+
+
+def test_nothing_is_written_where_nothing_is_independent(tmp_path):
+    model = ffn.build(np.random.default_rng(0), d=8, hidden=8, blocks=1).model
+    with pytest.raises(PartitionError, match="nothing in it is independent"):
+        scission.partition(model, tmp_path / "parts", trials=TRIALS)
+    assert names(tmp_path) == []
+
+
+def test_parts_that_compute_something_else_are_not_written(tmp_path, monkeypatch):
+    """The gate is what runs, whatever was found."""
+    right = cutting.narrowed
+
+    def wrong(model, wanted, name):
+        made = right(model, wanted, name)
+        for value in made.graph.initializers.values():
+            value.const_value = onnx_ir.Tensor(value.const_value.numpy() + 1, name=value.name)
+        return made
+
+    monkeypatch.setattr(cutting, "narrowed", wrong)
+    model = ffn.build(np.random.default_rng(0), d=8, hidden=8, blocks=2).model
+    with pytest.raises(PartitionError, match="compute something else"):
+        scission.partition(model, tmp_path / "parts", trials=TRIALS)
+    assert names(tmp_path) == []
+
+
+def test_a_folder_is_replaced_when_that_is_asked_for_and_old_parts_go(cut, tmp_path):
+    _, three = cut
+    folder = tmp_path / "parts"
+    shutil.copytree(three, folder)
+    model = ffn.build(np.random.default_rng(0), d=8, hidden=8, blocks=2).model
+    with pytest.raises(ManifestError, match="exists already"):
+        scission.partition(model, folder, trials=TRIALS)
+    scission.partition(model, folder, trials=TRIALS, overwrite=True)
+    assert names(folder) == ["manifest.json", "part0.onnx", "part1.onnx"]
+    assert scission.check_parts(folder, model, trials=TRIALS).equal
+
+
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "parts").mkdir()
+    model = ffn.build(np.random.default_rng(0), d=8, hidden=8, blocks=2).model
+    scission.partition(model, tmp_path / "parts", trials=TRIALS)
+    assert len(names(tmp_path / "parts")) == 3
+
+
+@pytest.mark.parametrize("place", ["other", "file", "link", "none/parts", "."])
+def test_nothing_else_is_written_to(place, cut, tmp_path):
+    model, folder = cut
+    shutil.copy(model, tmp_path / "m.onnx")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear")
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to(folder)
+    before = names(tmp_path)
+    with pytest.raises(ManifestError):
+        scission.partition(tmp_path / "m.onnx", tmp_path / place, trials=TRIALS, overwrite=True)
+    assert names(tmp_path) == before and names(tmp_path / "other") == ["letter.txt"]
+
+
+def test_a_model_inside_of_a_folder_of_parts_is_not_replaced(cut, tmp_path):
+    model, folder = cut
+    shutil.copytree(folder, tmp_path / "parts")
+    shutil.copy(model, tmp_path / "parts" / "m.onnx")
+    with pytest.raises(ManifestError, match="holds what is read"):
+        scission.partition(tmp_path / "parts" / "m.onnx", tmp_path / "parts", trials=TRIALS, overwrite=True)
+    assert "m.onnx" in names(tmp_path / "parts")
