@@ -38,6 +38,7 @@ __all__ = [
         "NORMS",
         "POINTWISE",
         "POOLS",
+        "POWERS",
         "PRODUCTS",
     ),
     *("QUANTISING", "RECURRENT", "REDUCING", "RESHAPING", "SKIP_NORMS", "SOFTMAX", "STANDARD", "VECTOR_BIASED"),
@@ -87,6 +88,7 @@ REDUCING |= {"ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"}
 WEIGHTED = frozenset({"Gemm", "FusedGemm"})  # a product and the addition of a third operand
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 FRAMED = frozenset({"Conv", "STFT"})  # may multiply frames of a signal by a constant
+POWERS = frozenset({"ReduceL2", "ReduceSumSquare"})  # sum squares
 POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 BIASED = WEIGHTED | CONVOLUTIONS  # their third operand is added to the product
 PRODUCTS = WEIGHTED | {"MatMul", "FusedMatMul", "Einsum"}

@@ -16,27 +16,59 @@ import numpy.typing as npt
 
 from ...ir.onnx_ir import onnx_ir as ir
 from ..lowering.nodes.emitter import Emitter
+from ..lowering.nodes.kept_apart import kept_apart
 from .framed import Framed
+from .power import Power
 from .staging import FrameStages
 
-__all__ = ["emit", "features_of"]
+__all__ = ["emit"]
 
 AXES_AS_OPERANDS = 13  # the operator set from which Squeeze and Unsqueeze read them
 
 
-def emit(emitter: Emitter, one: Framed, stages: FrameStages) -> ir.Value:
-    """Emit the nodes that stand in for a product of frames, and return the value that replaces its result."""
+def emit(emitter: Emitter, one: Framed, stages: FrameStages, power: Power | None = None) -> ir.Value:
+    """Emit the nodes that stand in for a product of frames, and return the value that replaces its result.
+
+    power: what takes its power behind it, for which they stand in as well.
+    """
+    if power is not None:
+        return _power(emitter, one, stages, power)
     if one.transform is None:
-        whole = features_of(emitter, one, stages, np.arange(one.weight.shape[1]))
-        return whole if one.bias is None else _biased(emitter, whole, one.bias)
+        return _in_order(emitter, one, stages)
     bins = one.transform.bins
-    whole = features_of(emitter, one, stages, np.arange(2 * bins).reshape(2, bins).T.reshape(-1))
+    whole = _features(emitter, one, stages, np.arange(2 * bins).reshape(2, bins).T.reshape(-1))
     result = emitter.one("Transpose", [whole], "parts", perm=[0, 2, 1])
     # No -1, which would be ambiguous without any signals.
     return emitter.one("Reshape", [result, emitter.integers([0, 0, bins, 2], "parts")], "parts")
 
 
-def features_of(emitter: Emitter, one: Framed, stages: FrameStages, wanted: npt.NDArray[np.int64]) -> ir.Value:
+def _in_order(emitter: Emitter, one: Framed, stages: FrameStages) -> ir.Value:
+    """All outputs (B, outputs, F) in the order of the weight, with the bias."""
+    whole = _features(emitter, one, stages, np.arange(one.weight.shape[1]))
+    return whole if one.bias is None else _biased(emitter, whole, one.bias)
+
+
+def _power(emitter: Emitter, one: Framed, stages: FrameStages, power: Power) -> ir.Value:
+    """Both parts squared and added as they lie, with what stood between behind them."""
+    parts = _in_order(emitter, one, stages)
+    sizes = [power.bins, power.bins]
+    if emitter.opset >= AXES_AS_OPERANDS:
+        halves = emitter.node("Split", [parts, emitter.integers(sizes, "parts")], "power", {"axis": 1}, 2)
+    else:
+        halves = emitter.node("Split", [parts], "power", {"axis": 1, "split": sizes}, 2)
+    squares = [emitter.one("Mul", [half, half], "power") for half in halves]
+    value = emitter.one("Add", squares, "power")
+    if power.root:
+        value = emitter.one("Sqrt", [value], "power")
+    if one.transform is None:
+        return _axis(emitter, "Unsqueeze", value, 1) if power.keeps else value
+    value = kept_apart(emitter, emitter.one("Transpose", [value], "power", perm=[0, 2, 1]), "power")
+    if power.between is not None:
+        value = emitter.one("Slice", [value, *power.operands(emitter)], "frames")
+    return _axis(emitter, "Unsqueeze", value, 3) if power.keeps else value
+
+
+def _features(emitter: Emitter, one: Framed, stages: FrameStages, wanted: npt.NDArray[np.int64]) -> ir.Value:
     """Some outputs (B, wanted, F) of a product of frames, in an order."""
     places, (first, last) = stages.split.stride, stages.factors.stages
     signal = one.signal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ...ir.graph.activations import Activations
 from ...ir.graph.constants import Constants
@@ -21,9 +22,23 @@ from ...ir.reason import Cause, Reason
 from ..lowering.prices import MARGIN
 from ..lowering.target import Target
 from .framed import Framed, framed
+from .power import Power, power
 from .staging import FrameStages, best_stages, stages_seconds
 
-__all__ = ["find", "seen"]
+__all__ = ["Front", "find", "seen"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Front:
+    """A product of frames, and what takes its power behind it, None where nothing does."""
+
+    product: Framed
+    power: Power | None
+
+    @property
+    def nodes(self) -> tuple[ir.Node, ...]:
+        """The operators, in order."""
+        return (self.product.node, *(() if self.power is None else self.power.nodes))
 
 
 def find(
@@ -46,7 +61,7 @@ def find(
     return tuple(step for step in steps if step is not None)
 
 
-def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Framed]]:
+def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Front]]:
     """A copy of a model with its shapes inferred, its main graph, its constants, and its products of frames."""
     copy, _ = inline(model, ())
     infer_shapes(copy)
@@ -54,13 +69,15 @@ def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Framed]]:
     return copy, scope, constants, _products(scope, constants)
 
 
-def _products(scope: Scope, constants: Constants) -> list[Framed]:
+def _products(scope: Scope, constants: Constants) -> list[Front]:
     nodes = (node for node in scope.graph if not is_block(node.metadata_props))
-    return [one for one in (framed(node, constants) for node in nodes) if one is not None]
+    found = (one for one in (framed(node, constants) for node in nodes) if one is not None)
+    return [Front(one, power(one, constants)) for one in found]
 
 
-def _step(one: Framed, activations: Activations, target: Target, scope: Scope) -> FramedProduct | None:
+def _step(front: Front, activations: Activations, target: Target, scope: Scope) -> FramedProduct | None:
     """What is to be done with a product, None where that is not predicted to gain."""
+    one = front.product
     stages = best_stages(one, lambda found: 1 / _gain(one, found, activations, target))
     if stages is None or (gain := _gain(one, stages, activations, target)) <= MARGIN:
         return None
@@ -72,7 +89,7 @@ def _step(one: Framed, activations: Activations, target: Target, scope: Scope) -
         f"{stages.certificate.bound:.2f} of the dense product's: {gain:.1f}x is predicted"
     )
     return FramedProduct(
-        nodes=(address,),
+        nodes=tuple(scope.addresses[node] for node in front.nodes),
         places=stages.split.stride,
         gap=stages.split.step,
         sha256=one.sha256,

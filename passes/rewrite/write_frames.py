@@ -10,7 +10,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.factored_weight import FramedProduct
 from ...ir.plan.plan import PlanError
 from ..frontends.emit import emit
-from ..frontends.find import seen
+from ..frontends.find import Front, seen
 from ..frontends.framed import Framed
 from ..frontends.staging import FrameStages, follow_stages
 from ..lowering.nodes.emitter import Emitter, Names
@@ -24,31 +24,32 @@ def write_frames(model: ir.Model, wanted: Sequence[FramedProduct]) -> ir.Model:
     """A copy of the model in which these products are written as stages; raises PlanError where one is another, or has
     no such stages."""
     copy, scope, constants, found = seen(model)
-    there = {scope.addresses[one.node]: one for one in found}
+    there = {tuple(scope.addresses[node] for node in one.nodes): one for one in found}
     names, sharing = Names(copy), Sharing()
-    chosen = [(one, _stages(step, one)) for step in wanted for one in [_taken(step, there)]]
-    origins = {one.node: Inner(one.node, scope.address(one.node), scope.opset) for one, _ in chosen}
-    for one, stages in chosen:
-        emitter, output = Emitter(origins[one.node], names), one.node.outputs[0]
-        held = [value for value in one.node.inputs if value is not None and value in constants]
-        result = emit(emitter, one, stages)
+    chosen = [(front, _stages(step, front.product)) for step in wanted for front in [_taken(step, there)]]
+    origins = {front: Inner(front.nodes[0], scope.address(front.nodes[0]), scope.opset) for front, _ in chosen}
+    for front, stages in chosen:
+        emitter, nodes = Emitter(origins[front], names), front.nodes
+        output = nodes[-1].outputs[0]
+        held = [value for node in nodes for value in node.inputs if value is not None and value in constants]
+        result = emit(emitter, front.product, stages, front.power)
         register(copy, None, copy.graph, emitter.constants, names, sharing)
         inherit(result, output)
-        ir.convenience.replace_nodes_and_values(copy.graph, one.node, [one.node], emitter.nodes, [output], [result])
+        ir.convenience.replace_nodes_and_values(copy.graph, nodes[-1], nodes[::-1], emitter.nodes, [output], [result])
         for value in held:
             drop_unread(copy, value)
     correct_shapes(copy)
     return copy
 
 
-def _taken(step: FramedProduct, there: dict[str, Framed]) -> Framed:
+def _taken(step: FramedProduct, there: dict[tuple[str, ...], Front]) -> Front:
     """The product that a step is about; raises PlanError where it is not there, or another one."""
-    one = there.pop(step.nodes[0], None)
-    if one is None or len(step.nodes) > 1:
+    front = there.pop(step.nodes, None)
+    if front is None:
         raise PlanError(f"{step.nodes[0]}: it is not what the plan says; make a new plan for this model")
-    if one.sha256 != step.sha256:
+    if front.product.sha256 != step.sha256:
         raise PlanError(f"{step.nodes[0]}: its constants have changed; make a new plan for this model")
-    return one
+    return front
 
 
 def _stages(step: FramedProduct, one: Framed) -> FrameStages:

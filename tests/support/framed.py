@@ -48,13 +48,13 @@ def conv_model(weight, hop: int, *, then=(), pads=(0, 0)) -> onnx.ModelProto:
 def frame_steps(model: onnx.ModelProto) -> list[FramedProduct]:
     """Everything that can be done, whether it is predicted to gain or not."""
     _, scope, _, found = seen(load(model).graph)
-    pairs = [(one, best_stages(one, lambda stages: stages.factors.macs)) for one in found]
+    pairs = [(one, best_stages(one.product, lambda stages: stages.factors.macs)) for one in found]
     return [
         FramedProduct(
-            nodes=(scope.addresses[one.node],),
+            nodes=tuple(scope.addresses[node] for node in one.nodes),
             places=stages.split.stride,
             gap=stages.split.step,
-            sha256=one.sha256,
+            sha256=one.product.sha256,
             macs=stages.factors.macs,
             bound=0.5,
             reason=Reason(Cause.FACTORS, "asked for"),
@@ -81,10 +81,12 @@ def random_frames(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     if window is not None and rng.random() < 0.3:
         window = np.where(abs(np.arange(length) - length // 2) < 3 * length // 8, window, 0)
     if rng.random() < 0.5:
-        made.opset = 17
+        made.opset = rng.choice([17, 17, 18])
         value = _stft(made, rng, window, (batch, samples), length, hop)
     else:
         value = _conv(made, rng, window, (batch, samples), length, hop)
+    if rng.random() < 0.5:
+        value = _power(made, rng, value)
     if rng.random() < 0.3:
         made.outputs.append(value)
     for _ in range(rng.choice([0, 1, 1, 2])):
@@ -100,15 +102,37 @@ def _stft(made: Grown, rng: Random, window, extents, length: int, hop: int) -> s
         made.feeds["x"] = made.feeds["x"][..., 0]
     names = ["x", made.constant(np.int64(hop)), made.constant(window.astype(np.float32))]
     names += [made.constant(np.int64(length))] if rng.random() < 0.3 else []
-    return made.op("STFT", *names, onesided=rng.choice([0, 1, 1]))
+    onesided = rng.choice([0, 1, 1])
+    made.bins = length // 2 + 1 if onesided else length
+    return made.op("STFT", *names, onesided=onesided)
+
+
+def _power(made: Grown, rng: Random, value: str) -> str:
+    """The power or the magnitude, or what is nearly one."""
+    if rng.random() < 0.2:
+        made.outputs.append(value)
+    if made.nodes[-1].op_type == "Conv":
+        shape = [0, 2, made.bins, -1] if rng.random() < 0.9 else [-1, 2, 1, made.bins]
+        value, axis = made.op("Reshape", value, made.constant(np.int64(shape))), rng.choice([1, 1, -3, 2])
+    else:
+        axis = rng.choice([-1, -1, 3, 2])
+        if rng.random() < 0.4:
+            cut = rng.choice([1, 1, -3, 2, 0, 3])
+            operands = [made.constant(np.int64([one])) for one in (0, rng.choice([-1, 1, 1 << 40]), cut)]
+            value = made.op("Slice", value, *operands)
+    op, keeps = rng.choice(["ReduceSumSquare", "ReduceSumSquare", "ReduceL2"]), rng.choice([0, 0, 1])
+    if made.opset >= 18:
+        return made.op(op, value, made.constant(np.int64([axis])), keepdims=keeps)
+    return made.op(op, value, axes=[axis], keepdims=keeps)
 
 
 def _conv(made: Grown, rng: Random, window, extents, length: int, hop: int) -> str:
     weight = fourier(length, window=window, halves=rng.random() < 0.7)
     if rng.random() < 0.3:
-        weight = weight[:, : weight.shape[1] - rng.choice([1, 2, 5])]
+        weight = weight[:, : weight.shape[1] - rng.choice([1, 2, 4])]
     if rng.random() < 0.1:
         weight = made.normal(*weight.shape)
+    made.bins = weight.shape[1] // 2
     batch, samples = extents
     made.inputs["x"] = [rng.choice(["b", batch]) if batch else "b", 1, rng.choice(["n", samples])]
     made.feeds["x"] = made.normal(batch, 1, samples)

@@ -11,7 +11,7 @@ from scission.passes.frontends.find import seen
 
 
 def products(model):
-    return seen(load(model).graph)[3]
+    return [one.product for one in seen(load(model).graph)[3]]
 
 
 def test_a_transform_and_its_convolution_have_the_same_weight():

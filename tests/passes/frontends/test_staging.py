@@ -15,7 +15,7 @@ from scission.passes.lowering.prices import prices_of
 
 def only(model):
     (one,) = seen(load(model).graph)[3]
-    return one
+    return one.product
 
 
 def stages_of(one):

@@ -15,6 +15,7 @@ from onnx import helper
 
 import scission
 from scission import PlanError
+from scission.ir.graph.operators import POWERS
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.ir.plan.plan import Plan
@@ -76,5 +77,7 @@ def test_random_frames_compute_the_same_as_stages(seed, optimised):
     before = oracles.runs(exact, feeds, optimised=optimised)
     if before is None:  # a signal that is too short
         return
+    if oracles.operators(model).keys() & POWERS and not all(array.size for array in before):
+        return  # ONNX Runtime reduces no axis of an empty tensor, against what ONNX says
     assert oracles.interface(changed) == oracles.interface(model)
     oracles.assert_close(before, oracles.run(changed, feeds, optimised))
