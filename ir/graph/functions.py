@@ -76,16 +76,16 @@ def _problem(model: ir.Model, function: FunctionId, calls: Sequence[ir.Node]) ->
 
 def callers(model: ir.Model, functions: Collection[FunctionId]) -> set[FunctionId]:
     """The functions together with all functions that call them, directly or not."""
-    found = set(functions)
-    while True:
-        more = {
-            identifier
-            for identifier, function in model.functions.items()
-            if identifier not in found and any(node.op_identifier() in found for node in function.all_nodes())
-        }
-        if not more:
-            return found
-        found |= more
+    calling: dict[FunctionId, list[FunctionId]] = {}
+    for identifier, function in model.functions.items():
+        for called in {node.op_identifier() for node in function.all_nodes()}:
+            calling.setdefault(called, []).append(identifier)
+    found, pending = set(functions), list(functions)
+    while pending:
+        more = [one for one in calling.get(pending.pop(), ()) if one not in found]
+        found.update(more)
+        pending += more
+    return found
 
 
 def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model, dict[ir.Node, FunctionId]]:

@@ -289,12 +289,14 @@ def fitting(
     limit: MemoryLimit,
     held: int,
     what: str,
+    *,
+    sized: bool = True,
 ) -> tuple[T, int]:
     """The first setting that fits, or the last one where none does but it could still run, and what `first` needs.
 
     need: bytes of a setting, beside what sessions hold as they usually are, and at the very least with weights; held:
-    bytes that sessions hold; what: is run, for the message. Raises NoMemoryError where even the last needs more than
-    may be used.
+    bytes that sessions hold; what: is run, for the message; sized: whether there are sizes to be given. Raises
+    NoMemoryError where even the last needs more than may be used.
     """
     usual, least = need(first)
     room = room_beside(held, limit)
@@ -305,12 +307,10 @@ def fitting(
         if room is None or wanted <= room:
             break
     if limit.most is not None and least > limit.most:
+        needed = f"{what} needs {shown_bytes(least)} of memory at the least and {shown_bytes(limit.most)} may be used; "
+        smaller = ("give smaller sizes with ", option("sizes", flag="--size"), ", or ")
         raise NoMemoryError(
-            f"{what} needs {shown_bytes(least)} of memory at the least and "
-            f"{shown_bytes(limit.most)} may be used; give smaller sizes with ",
-            option("sizes", flag="--size"),
-            ", or allow more with ",
-            option("memory"),
+            needed, *(smaller if sized else ("its sizes are fixed: ",)), "allow more with ", option("memory")
         )
     return chosen, usual + held
 

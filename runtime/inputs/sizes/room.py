@@ -67,7 +67,8 @@ class Room:
 
         Raises NoMemoryError where none can be run.
         """
-        chosen, need = fitting(sizes, self.smaller(sizes), self.need, self.limit, self.held, self.model.name)
+        smaller = self.smaller(sizes)
+        chosen, need = fitting(sizes, smaller, self.need, self.limit, self.held, self.model.name, sized=bool(sizes))
         if tell and chosen != sizes:
             tell_lowered(sizes, chosen, need, self.limit)
         return chosen
