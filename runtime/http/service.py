@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 from ...ir.errors import ScissionError
 from ..ort.halt import Halt, halted_by
 from ..ort.library import SessionError
 from ..ort.tensor_spec import TensorSpec
+from .answering import Answering, Parts
 from .datatypes import name_of
 from .metrics import Metrics
 from .options import ServeOptions
@@ -23,24 +24,9 @@ from .request import read_request
 from .response import Answer, answer
 from .watch.status import Recent, Status
 
-__all__ = ["Answering", "Service"]
+__all__ = ["Service"]
 
 MEMORY = 0.9  # of what is known of how long a run takes, in what is known after the next one
-
-
-class Answering(Protocol):
-    """What can be served: a session, or parts that are run in their order."""
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What it takes."""
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """What it gives."""
-
-    def run(self, feeds: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
-        """The outputs in `names` for these inputs. Raises SessionError where they do not suit it."""
 
 
 class Service:
@@ -86,7 +72,8 @@ class Service:
 
     def status(self) -> Status:
         """How it is doing now."""
-        return self.recent.status(self.name, self.options.workers, self._running, self._waiting)
+        parts = self._model.statuses() if isinstance(self._model, Parts) else ()
+        return self.recent.status(self.name, self.options.workers, self._running, self._waiting, parts)
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:

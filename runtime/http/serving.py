@@ -11,9 +11,8 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from ... import __version__
-from ...ir.io.load import load
-from ..ort.session import open_session
 from ..ort.trials import Trials
+from .answering import name_of_model, opened
 from .endpoint import Log, endpoint
 from .listening import listen, opened_port
 from .metrics import Metrics
@@ -49,9 +48,7 @@ def serving(model: Path, options: ServeOptions, trials: Trials, log: Log) -> Ite
 
     Raises ScissionError for a model that cannot be opened or served, and for a port that cannot be had.
     """
-    load(model)  # what is no model is told so before ONNX Runtime has its own words for it
     with contextlib.closing(opened_port(options)) as port:
-        session = open_session(model, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops)
-        service = Service(session, options.name or model.stem, options, Metrics())
+        service = Service(opened(model, trials), options.name or name_of_model(model), options, Metrics())
         with contextlib.closing(service):
             yield Serving(service, endpoint(service, __version__, log), port, options)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,13 @@ Array = npt.NDArray[Any]
 class LocalParts:
     """A model in parts that run in this process, one after another.
 
-    manifest: what they are; sessions: one a part, in the order in which they run.
+    manifest: what they are; sessions: one a part, in the order in which they run; watch: is called with the place of
+    a part and the seconds that it took, in whatever thread runs it.
     """
 
     manifest: Manifest
     sessions: tuple[Session, ...]
+    watch: Callable[[int, float], None] = lambda *_: None
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the model for its inputs, by name and in order.
@@ -45,9 +48,11 @@ class LocalParts:
         Raises SessionError where an input is missing or has another size, or ONNX Runtime refuses it.
         """
         there = {value.name: np.asarray(inputs[value.name]) for value in self.manifest.inputs if value.name in inputs}
-        for part, session in zip(self.manifest.parts, self.sessions, strict=True):
+        for index, (part, session) in enumerate(zip(self.manifest.parts, self.sessions, strict=True)):
             fed = {share.value: _taken(share, there, session.name) for share in part.reads}
+            began = time.perf_counter()
             made = session.run(fed)
+            self.watch(index, time.perf_counter() - began)
             for share in part.writes:
                 _put(share, made[share.value], there, session.name)
         return {value.name: there[value.name] for value in self.manifest.outputs}

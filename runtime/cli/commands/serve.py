@@ -18,7 +18,7 @@ from ..common.terminal import Printing
 
 __all__ = ["serve"]
 
-Served = Annotated[Path, typer.Argument(metavar="MODEL", help="the model, an .onnx file")]
+Served = Annotated[Path, typer.Argument(metavar="MODEL", help="the model, an .onnx file, or a folder of its parts")]
 
 
 @takes(

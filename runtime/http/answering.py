@@ -1,0 +1,87 @@
+"""What answers requests: a model as it is, or a folder of its parts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...ir.io.load import load
+from ..ort.session import open_session
+from ..ort.tensor_spec import TensorSpec
+from ..ort.trials import Trials
+from ..serve.local import LocalParts, load_parts
+from .watch.status import PartStatus
+
+__all__ = ["Answering", "name_of_model", "opened"]
+
+
+class Answering(Protocol):
+    """What can be served: a session, or parts that are run in their order."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What it takes."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+
+    def run(self, feeds: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+        """The outputs in `names` for these inputs. Raises SessionError where they do not suit it."""
+
+
+class Parts:
+    """Parts of a model as one that answers, and what each of them was called for; runs in any thread."""
+
+    def __init__(self, parts: LocalParts) -> None:
+        self._names = [part.name for part in parts.manifest.parts]
+        self._lock, self._calls, self._seconds = threading.Lock(), [0] * len(self._names), [0.0] * len(self._names)
+        self._requests = 0
+        self._parts = replace(parts, watch=self._called)
+        self.inputs, self.outputs = (
+            tuple(
+                TensorSpec(name=one.name, dtype=one.dtype, shape=() if one.shape is None else tuple(one.shape))
+                for one in values
+            )
+            for values in (parts.manifest.inputs, parts.manifest.outputs)
+        )
+
+    def run(self, feeds: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+        """The outputs in `names` for these inputs. Raises SessionError where they do not suit the parts."""
+        with self._lock:
+            self._requests += 1
+        made = self._parts.run(feeds)
+        return made if names is None else {name: made[name] for name in names}
+
+    def statuses(self) -> tuple[PartStatus, ...]:
+        """How often each part was called, and how long that took."""
+        with self._lock:
+            asked, told = max(self._requests, 1), zip(self._names, self._calls, self._seconds, strict=True)
+            return tuple(
+                PartStatus(name=name, calls=calls, share=calls / asked, seconds=seconds / max(calls, 1))
+                for name, calls, seconds in told
+            )
+
+    def _called(self, index: int, seconds: float) -> None:
+        with self._lock:
+            self._calls[index] += 1
+            self._seconds[index] += seconds
+
+
+def opened(model: Path, trials: Trials) -> Answering:
+    """A model, or the parts in a folder that `partition` wrote; trials: provider, threads, custom operators.
+
+    Raises ModelError, SessionError or ManifestError for what cannot be opened.
+    """
+    if model.is_dir():
+        return Parts(load_parts(model, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops))
+    load(model)  # what is no model is told so before ONNX Runtime has its own words for it
+    return open_session(model, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops)
+
+
+def name_of_model(path: Path) -> str:
+    """What a model is called in addresses where nobody says otherwise."""
+    return path.resolve().name if path.is_dir() else path.stem

@@ -1,0 +1,43 @@
+import numpy as np
+import onnx
+import pytest
+from served import listening
+
+import scission
+from scission.models.planted import ffn
+from scission.runtime.http.watch.asking import asked
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """(the path of a model, the folder of its three parts)."""
+    home = tmp_path_factory.mktemp("cut")
+    onnx.save(ffn.build(np.random.default_rng(0), d=12, hidden=24, blocks=3).model, home / "m.onnx")
+    scission.partition(home / "m.onnx", home / "parts", trials=scission.Trials(provider="cpu", threads=1))
+    return home / "m.onnx", home / "parts"
+
+
+def test_parts_answer_as_the_model_does(cut):
+    x = np.random.default_rng(1).standard_normal((4, 12)).astype(np.float32)
+    told = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [4, 12], "data": x.ravel().tolist()}]}
+    answers = []
+    for model in cut:
+        with listening(model) as client:
+            assert client.server.service.name == model.stem
+            answers.append(client.infer(told).told["outputs"][0])
+            parts = asked(client.host).parts
+    assert answers[0]["shape"] == answers[1]["shape"]
+    assert np.allclose(answers[0]["data"], answers[1]["data"], atol=1e-5)
+    assert [(part.calls, part.share) for part in parts] == [(1, 1.0)] * 3
+    assert all(part.seconds > 0 for part in parts)
+
+
+def test_what_parts_cannot_be_given_is_told(cut):
+    with listening(cut[1]) as client:
+        wrong = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 11], "data": [0] * 11}]}
+        assert client.infer(wrong).status == 400
+
+
+def test_a_folder_that_is_none(tmp_path):
+    with pytest.raises(scission.ManifestError, match=r"manifest\.json"), listening(tmp_path):
+        pass
