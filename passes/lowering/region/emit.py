@@ -6,6 +6,15 @@ activations of two dimensions are transposed when they enter and when they leave
 than picking columns. A stack of blocks of equal shape is one tensor with a new first axis, and one node computes them
 all. With layout 'stacked' features stay as well, and one Gather of the indices of all its blocks makes a stack: fewer
 nodes, none of which a CUDA graph cannot record.
+
+The bias of a stack could be one more row of its weight, which ones beside the activation meet. That would save an Add
+of N outputs a row and cost a copy of K inputs, with ones behind: as much where K = N, and more where a network narrows.
+Nothing in ONNX Runtime adds it inside of a product of three dimensions. So a bias of what stays inside is added as it
+was, and one of what leaves is added last, to all features in their order: there it takes as long, and where a residual
+Add and a normalisation follow, ONNX Runtime makes one node of the three.
+
+    MatMul ── Transpose ── Reshape ── Gather ── [Add bias ── Add residual ── LayerNormalization]
+                                                 SkipLayerNormalization, with the bias as an input
 """
 
 from __future__ import annotations
@@ -20,8 +29,9 @@ from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.plan.decomposition import Decomposition
 from ....ir.reason import Reason
 from ..nodes.emitter import Emitter, Names
+from ..nodes.primitives import bias_of
 from .cut import Group, RegionBlocks, RegionCut, cut_up
-from .ends import Entrance, leave, why_not_left
+from .ends import Entrance, biased, leave, why_not_left
 from .linear import RegionLinear, picked_inputs, role_of, why_not_linear
 from .node import restrict
 from .region_node import Stackable, Unsuited
@@ -68,6 +78,7 @@ class _RegionWork:
     cut: RegionCut
     parts: dict[ir.Value, list[ir.Value]] = field(default_factory=dict)  # of each value, one for each group
     shared: dict[Any, ir.Value] = field(default_factory=dict)
+    bare: frozenset[Linear] = frozenset()
     entrance: Entrance = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +89,7 @@ class _RegionWork:
     def run(self) -> Emitted:
         """Emit the region; raises Unsuited with a reason where a node cannot be computed block by block."""
         region, cut = self.site.region, self.cut
+        self.bare = _bare(region, cut)
         linears = {one.node: (one, found) for one, found in zip(region.linears, cut.blocks.decompositions, strict=True)}
         exits = set(region.exits)
         emitters: dict[ir.Node, Emitter] = {}
@@ -95,7 +107,10 @@ class _RegionWork:
                 for index, group in enumerate(cut.groups):
                     self._inner(emitter, node, index, group)
             for output in (output for output in outputs if output in exits):
-                replaced[output] = self._left(emitter, output)
+                whole = self._left(emitter, output)
+                if node in linears and linears[node][0] in self.bare:
+                    whole = biased(emitter, linears[node][0], whole, region.constants)
+                replaced[output] = whole
         constants = tuple(made for emitter in emitters.values() for made in emitter.constants)
         nodes = {node: emitter.nodes for node, emitter in emitters.items()}
         return Emitted(nodes, constants, replaced, tuple(region.nodes))
@@ -111,6 +126,7 @@ class _RegionWork:
             constants=region.constants,
             features_first=cut.blocks.features_first,
             shared=self.shared,
+            bare=linear in self.bare,
         )
         if region.is_internal(linear):
             return one.products(cut.groups, self.parts[linear.activation])
@@ -146,3 +162,17 @@ class _RegionWork:
         if reason := why_not_left(output, owned, cut.groups):
             raise Unsuited(reason)
         return leave(emitter, output, self.parts[output], owned, self.entrance)
+
+
+def _bare(region: Region, cut: RegionCut) -> frozenset[Linear]:
+    """The linears whose bias is added to what leaves the region: stacks all of them, which nothing inside reads."""
+    if cut.blocks.layout != "stacked" or min(map(len, cut.groups)) == 1:
+        return frozenset()
+    outside = set(region.exits) - {value for node in region.nodes for value in node.inputs if value is not None}
+    return frozenset(
+        linear
+        for linear in region.linears
+        if linear.output in outside
+        and linear not in cut.blocks.copies
+        and bias_of(linear, region.constants) is not None
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ....ir.axes.feature_ids import feature_axis_in
+from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.reason import Cause, Reason
@@ -17,10 +18,11 @@ from ...decompose.region import Ids, Selection
 from ..nodes.emitter import Emitter
 from ..nodes.kept_apart import feeds_vector, kept_apart
 from ..nodes.last_axis import take_columns
+from ..nodes.primitives import bias_of
 from .cut import Group
 from .linear import role_of
 
-__all__ = ["Entrance", "leave", "why_not_left"]
+__all__ = ["Entrance", "biased", "leave", "why_not_left"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -175,6 +177,13 @@ def leave(
     if features_first and feeds_vector(value):  # ONNX Runtime moves Transposes behind a Concat of them, too
         whole = kept_apart(emitter, _typed(whole, value), "leave")
     return _typed(whole, value)
+
+
+def biased(emitter: Emitter, linear: Linear, whole: ir.Value, constants: Constants) -> ir.Value:
+    """What left a region at a linear, with the bias of that, which was not added to its blocks."""
+    bias = bias_of(linear, constants)
+    assert bias is not None, "checked before"
+    return _typed(emitter.one("Add", [whole, emitter.constant(bias, "leave/bias")], "leave"), linear.output)
 
 
 def _flat(

@@ -94,7 +94,7 @@ class RegionLinear:
     """A linear of a region, as it is emitted.
 
     features_first: whether features come first, in two dimensions; shared: what was computed for other nodes and serves
-    here as well, added to.
+    here as well, added to; bare: whether its bias is added to what leaves the region, rather than to the products.
     """
 
     linear: Linear
@@ -103,6 +103,7 @@ class RegionLinear:
     constants: Constants
     features_first: bool
     shared: dict[Any, ir.Value]
+    bare: bool = False
 
     def products(self, groups: Sequence[Group], pieces: Sequence[ir.Value]) -> list[ir.Value]:
         """The product of each group with its piece of the activation, bias included."""
@@ -183,7 +184,7 @@ class RegionLinear:
 
     def _bias(self, group: Group, rank: int) -> ir.Value | None:
         """The bias of the blocks, for values of that many dimensions besides the one of a stack."""
-        bias = bias_of(self.linear, self.constants)
+        bias = None if self.bare else bias_of(self.linear, self.constants)
         if bias is None:
             return None
         parts = [bias[self.found.blocks[index].outputs] for index in group]

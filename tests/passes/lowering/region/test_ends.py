@@ -1,6 +1,8 @@
 """How a region is entered and left; that it computes the same is in test_branches.py."""
 
 import numpy as np
+import onnx
+import onnxruntime
 import oracles
 import pytest
 from reference import model, node
@@ -116,3 +118,57 @@ def test_a_vector_behind_a_region_reads_what_it_read(order, blocks_per_node):
     wanted = oracles.run(proto, feeds)
     for optimised in (False, True):
         oracles.assert_close(wanted, oracles.run(changed, feeds, optimised))
+
+
+def biased(order, behind=(), outputs=("y",), rows="S"):
+    """A network of two linears with biases, the second of which writes d, in three dimensions."""
+    rng = np.random.default_rng(1)
+    outer, units = groups(rng, 8, 2, shuffled=order != "natural"), groups(rng, 12, 2, shuffled=False)
+    constants = {"U": blocked(rng, outer, units), "V": blocked(rng, units, outer), "b": rng.standard_normal(12)}
+    constants |= {"c": rng.standard_normal(8), "s": rng.standard_normal(8), "z": rng.standard_normal(8)}
+    nodes = [node("MatMul", "x U", "h0", "up"), node("Add", "h0 b", "h", "up/bias"), node("Relu", "h", "g", "act")]
+    nodes += [node("MatMul", "g V", "d0", "down"), node("Add", "d0 c", "d", "down/bias"), *behind]
+    constants = {name: value.astype(np.float32) for name, value in constants.items()}
+    return model(nodes, {"x": ([2, rows, 8], np.float32)}, dict.fromkeys(outputs, (None, np.float32)), constants)
+
+
+NORMALISED = [node("Add", "x d", "r", "residual"), node("LayerNormalization", "r s z", "y", "norm")]
+
+
+@pytest.mark.parametrize("order", ["natural", "shuffled"])
+def test_the_bias_of_what_leaves_a_stack_is_taken_in_by_the_normalisation_behind(order, tmp_path):
+    changed = applied(biased(order, NORMALISED, rows=3), "stacked", 2)
+    assert operators(changed, "leave")[-1] == "Add" and operators(changed, "blocks.0-1").count("Add") == 1
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "fused.onnx")
+    onnxruntime.InferenceSession(changed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    fused = [one for one in onnx.load(tmp_path / "fused.onnx").graph.node if one.op_type == "SkipLayerNormalization"]
+    assert [len(one.input) for one in fused] == [5]  # the last one is the bias
+
+
+def test_a_bias_that_the_region_reads_itself_is_added_to_its_stacks():
+    behind = [node("Tanh", "d", "e", "act2"), node("MatMul", "e U", "y", "third")]
+    changed = applied(biased("shuffled", behind, ("y", "d")), "stacked", 2)
+    assert "Add" not in operators(changed, "leave") and operators(changed, "blocks.0-1").count("Add") == 2
+
+
+@pytest.mark.parametrize("order", ["natural", "shuffled"])
+@pytest.mark.parametrize(
+    ("behind", "outputs"),
+    [
+        (NORMALISED, ("y",)),
+        ([node("Identity", "d", "y", "same")], ("y", "d")),
+        ([node("Mul", "d d", "y", "square")], ("y",)),
+        ([node("Tanh", "d", "e", "act2"), node("MatMul", "e U", "y", "third")], ("y", "d")),
+    ],
+)
+def test_biases_are_added_once_wherever_they_are_added(order, behind, outputs):
+    proto = biased(order, behind, outputs)
+    changed = applied(proto, "stacked", 2)
+    rng = np.random.default_rng(2)
+    for rows in (3, 1, 0):
+        feeds = {"x": rng.standard_normal((2, rows, 8)).astype(np.float32)}
+        for optimised in (False, True):
+            pairs = zip(oracles.run(proto, feeds, optimised), oracles.run(changed, feeds, optimised), strict=True)
+            for before, after in pairs:
+                np.testing.assert_allclose(after, before, rtol=0, atol=2e-5 * np.abs(before).max(initial=1))
