@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from ...ir.parts.manifest import Manifest, PartFile
 from ...ir.parts.share import ManifestError, Share
 from ..ort.library import SessionError
 from ..ort.session import Session, open_session
+from .activation import OffResults, is_off
 from .folder import read_manifest, require_files
 
 if TYPE_CHECKING:
@@ -35,32 +38,63 @@ class LocalParts:
     """A model in parts that run in this process, one after another.
 
     manifest: what they are; sessions: one a part, in the order in which they run; watch: is called with the place of
-    a part and the seconds that it took, in whatever thread runs it.
+    a part that was called and the seconds that it took, in whatever thread runs it; off: the number that inputs hold
+    where they are off, by name, 0 for others; None where every part is called whatever it reads; idle: what each part
+    makes of inputs that are off.
     """
 
     manifest: Manifest
     sessions: tuple[Session, ...]
     watch: Callable[[int, float], None] = lambda *_: None
+    off: Mapping[str, float] | None = field(default_factory=dict)
+    idle: tuple[OffResults, ...] = ()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the model for its inputs, by name and in order.
 
+        A part is called once for inputs that are off and have these shapes, and what it made is taken again.
         Raises SessionError where an input is missing or has another size, or ONNX Runtime refuses it.
         """
         there = {value.name: np.asarray(inputs[value.name]) for value in self.manifest.inputs if value.name in inputs}
-        for index, (part, session) in enumerate(zip(self.manifest.parts, self.sessions, strict=True)):
-            fed = {share.value: _taken(share, there, session.name) for share in part.reads}
-            began = time.perf_counter()
-            made = session.run(fed)
-            self.watch(index, time.perf_counter() - began)
+        for index, part in enumerate(self.manifest.parts):
+            name = self.sessions[index].name
+            fed = {share.value: _taken(share, there, name) for share in part.reads}
+            call = functools.partial(self._call, index, fed)
+            made = call() if self._is_on(fed) else self.idle[index].of(fed, call)
             for share in part.writes:
-                _put(share, made[share.value], there, session.name)
+                _put(share, made[share.value], there, name)
         return {value.name: there[value.name] for value in self.manifest.outputs}
+
+    def activated(self, inputs: Mapping[str, Array]) -> tuple[str, ...]:
+        """The names of the parts that these inputs of the model activate: those that read anything that is not off.
+
+        A part that reads what other parts make counts as activated. Raises SessionError as `run` does.
+        """
+        there = {name: np.asarray(array) for name, array in inputs.items()}
+        given = {value.name for value in self.manifest.inputs}
+        found = []
+        for part, session in zip(self.manifest.parts, self.sessions, strict=True):
+            inside = all(share.value in given for share in part.reads)
+            fed = {share.value: _taken(share, there, session.name) for share in part.reads} if inside else {}
+            if not inside or self._is_on(fed):
+                found.append(part.name)
+        return tuple(found)
+
+    def _call(self, index: int, fed: Mapping[str, Array]) -> dict[str, Any]:
+        began = time.perf_counter()
+        made = self.sessions[index].run(fed)
+        self.watch(index, time.perf_counter() - began)
+        return made
+
+    def _is_on(self, fed: Mapping[str, Array]) -> bool:
+        off = self.off
+        return off is None or not all(is_off(array, off.get(name, 0.0)) for name, array in fed.items())
 
 
 def load_parts(
     folder: str | os.PathLike[str],
     *,
+    off: Mapping[str, float] | None = MappingProxyType({}),
     provider: Choice = "cpu",
     threads: int | None = None,
     optimize: bool = True,
@@ -69,13 +103,18 @@ def load_parts(
 ) -> LocalParts:
     """Open the parts of a folder that `partition` wrote.
 
-    provider, threads, custom_ops: as ONNX Runtime runs each of them; optimize: whether it optimises their graphs; tf32:
-    whether on CUDA factors of float32 products may be rounded to 10 bits. Raises ManifestError where the folder is
-    none, or a file is not the one that its manifest tells of, ModelError for a part that is no model, SessionError
-    where ONNX Runtime refuses one.
+    off: the number that inputs hold where they are off, by name, 0 for those without one: a part that reads nothing
+    else is not called again for it; None where every part is to be called, as they are anyway where there are libraries
+    of custom operators, which may draw random numbers. provider, threads, custom_ops: as ONNX Runtime runs each of
+    them; optimize: whether it optimises their graphs; tf32: whether on CUDA factors of float32 products may be rounded
+    to 10 bits. Raises ManifestError where the folder is none, or a file is not the one that its manifest tells of,
+    ModelError for a part that is no model, SessionError where ONNX Runtime refuses one, or for an input in `off` that
+    there is not.
     """
     place = Path(folder)
     manifest = read_manifest(place)
+    if unknown := sorted({*(off or {})} - {value.name for value in manifest.inputs}):
+        raise SessionError(f"{place}: there is no input {unknown[0]!r} that could be off")
     sessions = []
     for part in manifest.parts:
         require_files(place, part)
@@ -90,7 +129,12 @@ def load_parts(
         )
         _require_interface(part, session)
         sessions.append(session)
-    return LocalParts(manifest, tuple(sessions))
+    return LocalParts(
+        manifest,
+        tuple(sessions),
+        off=None if custom_ops else off,
+        idle=tuple(OffResults() for _ in sessions),
+    )
 
 
 def _require_interface(part: PartFile, session: Session) -> None:
@@ -115,7 +159,7 @@ def _taken(share: Share, there: Mapping[str, Array], name: str) -> Array:
 def _put(share: Share, made: Array, there: dict[str, Array], name: str) -> None:
     """Put what a part made in its places of the whole."""
     if share.is_whole:
-        there[share.value] = made
+        there[share.value] = made.copy()  # what is kept for inputs that are off is nobody's to change
         return
     ((axis, size),) = share.size.items()
     shape = list(made.shape)
