@@ -13,7 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["ANNEALED", "BRANCHES", "FIXED", "ORIGIN", "PART", "PLAN", "REORDERED", "ROLE", "SUMMARY", "is_block"]
+__all__ = [
+    "ANNEALED",
+    "BRANCHES",
+    "FIXED",
+    "MATRIX",
+    "ORIGIN",
+    "PART",
+    "PLAN",
+    "REORDERED",
+    "ROLE",
+    "SUMMARY",
+    "is_block",
+]
 
 SUMMARY = "scission"
 PLAN = "scission.plan"
@@ -25,6 +37,7 @@ ORIGIN = "scission.origin"
 ROLE = "scission.role"
 
 BRANCHES = "branches"  # the role of what stands for branches that were merged, and may be split like any other
+MATRIX = "matrix"  # the same of a product that stands for a transform
 
 
 def is_block(notes: Mapping[str, str]) -> bool:
@@ -33,4 +46,4 @@ def is_block(notes: Mapping[str, str]) -> bool:
     >>> is_block({ORIGIN: "up", ROLE: "block0"}), is_block({ORIGIN: "up", ROLE: BRANCHES}), is_block({})
     (True, False, False)
     """
-    return ORIGIN in notes and notes.get(ROLE) != BRANCHES
+    return ORIGIN in notes and notes.get(ROLE) not in (BRANCHES, MATRIX)

@@ -21,6 +21,7 @@ __all__ = [
         "ENSEMBLES",
         "EXPERTS",
         "FRAMED",
+        "LIKE_CONVOLUTIONS",
         "FUNCTIONS_OF_SIZES",
         "SELECTING",
         "STORING",
@@ -42,7 +43,7 @@ __all__ = [
         "PRODUCTS",
     ),
     *("QUANTISING", "RECURRENT", "REDUCING", "RESHAPING", "SKIP_NORMS", "SOFTMAX", "STANDARD", "VECTOR_BIASED"),
-    *("WEIGHTED", "is_one_of", "is_standard"),
+    *("TRANSFORMS", "WEIGHTED", "is_one_of", "is_standard"),
 ]
 
 STANDARD = frozenset({"", "ai.onnx"})  # domains of ONNX itself
@@ -87,6 +88,8 @@ REDUCING = frozenset({"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
 REDUCING |= {"ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"}
 WEIGHTED = frozenset({"Gemm", "FusedGemm"})  # a product and the addition of a third operand
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+TRANSFORMS = frozenset({"DFT", "STFT"})  # of Fourier, of results with real and imaginary parts
+LIKE_CONVOLUTIONS = CONVOLUTIONS | TRANSFORMS | {"Clip"}  # may become one, or part of one
 FRAMED = frozenset({"Conv", "STFT"})  # may multiply frames of a signal by a constant
 POWERS = frozenset({"ReduceL2", "ReduceSumSquare"})  # sum squares
 POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})

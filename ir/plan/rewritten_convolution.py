@@ -24,6 +24,7 @@ class ConvolutionForm(StrEnum):
     """What is done to one."""
 
     FOURIER = "fourier"  # the Fourier transforms of windows of a signal become one
+    MATRIX = "matrix"  # a Fourier transform along an axis becomes a product
     WINDOW = "window"  # the borders of its window where every weight is zero go
     ACTIVATION = "activation"  # a hard sigmoid behind one that is written out becomes that operator
     PRODUCT = "product"  # one of channels, behind operators that move them, becomes a convolution before these
@@ -33,6 +34,7 @@ class ConvolutionForm(StrEnum):
 # What is done to those of a form, for people.
 TOLD = {
     ConvolutionForm.FOURIER: ("Fourier transform", "written as a convolution"),
+    ConvolutionForm.MATRIX: ("Fourier transform", "written as a product"),
     ConvolutionForm.WINDOW: ("convolution", "over a smaller window"),
     ConvolutionForm.BIAS: ("convolution", "with what followed inside"),
     ConvolutionForm.PRODUCT: ("channel product", "written as a convolution"),

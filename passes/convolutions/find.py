@@ -10,7 +10,7 @@ from ...ir.graph.activations import Activations
 from ...ir.graph.constants import Constants
 from ...ir.graph.functions import inline
 from ...ir.graph.linear import Scope, scopes
-from ...ir.graph.operators import CONVOLUTIONS
+from ...ir.graph.operators import LIKE_CONVOLUTIONS
 from ...ir.graph.shapes import infer_shapes
 from ...ir.graph.sizes import Setting
 from ...ir.graph.view import View, view
@@ -23,11 +23,12 @@ from .bias import LateBias, late_bias
 from .fourier import Fourier, fourier
 from .hard_sigmoid import HardSigmoid, hard_sigmoid
 from .product import LateProduct, late_product
+from .transform_matrix import TransformMatrix, transform_matrix
 from .window import SmallerWindow, smaller_window
 
 __all__ = ["Found", "find", "seen"]
 
-Found: TypeAlias = Fourier | SmallerWindow | LateBias | LateProduct | HardSigmoid
+Found: TypeAlias = Fourier | TransformMatrix | SmallerWindow | LateBias | LateProduct | HardSigmoid
 
 # The gain below which one stays as it is: what comes inside of a convolution is left out, whatever else that takes, and
 # where a product comes before what moves elements, fewer are moved.
@@ -47,7 +48,7 @@ def find(
     sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any;
     last: whether all else has been done, which also reads products: only then these become convolutions.
     """
-    if not any(node.op_type in CONVOLUTIONS or node.op_type in ("STFT", "Clip") for node in model.graph):
+    if not any(node.op_type in LIKE_CONVOLUTIONS for node in model.graph):
         return ()
     looked = look(model)
     scope = next(scopes(looked.model))
@@ -69,7 +70,7 @@ def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Found]]:
 
 def _convolutions(scope: Scope, constants: Constants) -> list[Found]:
     """Those that could have another form, in order."""
-    looks = (fourier, smaller_window, late_bias, late_product, hard_sigmoid)
+    looks = (fourier, transform_matrix, smaller_window, late_bias, late_product, hard_sigmoid)
     options = [look(node, constants) for node in scope.graph for look in looks]
     found = [one for one in options if one is not None]
     inside = {node for one in found if isinstance(one, (LateBias, LateProduct)) for node in one.nodes}

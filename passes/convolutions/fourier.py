@@ -32,7 +32,7 @@ from ..lowering.prices import FLOAT_BYTES, Prices
 from ..lowering.seconds import products_seconds, transpose_seconds
 from .sized import ShapeOf
 
-__all__ = ["Fourier", "fourier"]
+__all__ = ["Fourier", "fourier", "transform_seconds"]
 
 LONGEST = 4096  # places of a frame; the kernels of longer ones would take more memory than the transform is worth
 BUTTERFLY_S = 2.2e-9  # seconds of ONNX Runtime's transform a place and halving, where the length is a power of two
@@ -93,7 +93,7 @@ class Fourier:
         shape = (last - first + 1, 2 * self.bins)
         after = products_seconds([shape], frames, FLOAT_BYTES, prices)
         after += transpose_seconds(frames * 2 * self.bins, FLOAT_BYTES, prices) + 3 * prices.node_s
-        return prices.node_s + frames * _transform_seconds(length), after
+        return prices.node_s + frames * transform_seconds(length), after
 
     @property
     def said(self) -> str:
@@ -101,8 +101,8 @@ class Fourier:
         return f"the Fourier transform of {self.window.size} places is a product with a constant: written as one"
 
 
-def _transform_seconds(length: int) -> float:
-    """Of one frame."""
+def transform_seconds(length: int) -> float:
+    """Of one transform by ONNX Runtime's own kernel."""
     if length & (length - 1) == 0:
         return BUTTERFLY_S * length * max(math.log2(length), 1)
     longer = 1 << (2 * length - 2).bit_length()

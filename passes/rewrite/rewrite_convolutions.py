@@ -12,11 +12,13 @@ from ...ir.graph.shapes import correct_shapes
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import PlanError
 from ...ir.plan.rewritten_convolution import ConvolutionForm, RewrittenConvolution
+from ...ir.provenance import MATRIX
 from ..convolutions.bias import LateBias
 from ..convolutions.find import Found, seen
 from ..convolutions.fourier import Fourier
 from ..convolutions.hard_sigmoid import HardSigmoid
 from ..convolutions.product import LateProduct
+from ..convolutions.transform_matrix import TransformMatrix
 from ..convolutions.window import SmallerWindow
 from ..lowering.nodes.emitter import Emitter, Names
 from ..lowering.nodes.sharing import Sharing
@@ -75,6 +77,8 @@ def _write(one: Found, emitter: Emitter) -> None:
     match one:
         case Fourier():
             _transform(one, emitter)
+        case TransformMatrix():
+            _product(one, emitter)
         case SmallerWindow():
             _crop(one, emitter)
         case LateBias():
@@ -101,6 +105,23 @@ def _transform(one: Fourier, emitter: Emitter) -> None:
     result = emitter.one("Transpose", [result], "parts", perm=[0, 2, 1])
     # No -1, which would be ambiguous without any signals.
     result = emitter.one("Reshape", [result, emitter.integers([0, 0, one.bins, 2], "parts")], "parts")
+    _put(result, [one.node], emitter)
+
+
+def _product(one: TransformMatrix, emitter: Emitter) -> None:
+    """A product in the place of a transform along an axis, which stands before the parts meanwhile."""
+    others = [axis for axis in range(one.rank - 1) if axis != one.axis]
+    perm = [*others, one.axis, one.rank - 1]
+    signal = emitter.one("Transpose", [one.signal], "signal", perm=perm) if one.moves else one.signal
+    # No -1, which would be ambiguous without any signals.
+    flat = emitter.integers([*[0] * len(others), one.places * one.parts], "signal")
+    rows = emitter.one("Reshape", [signal, flat], "signal")
+    result = emitter.one("MatMul", [rows, emitter.constant(one.matrix(), MATRIX)], MATRIX)
+    apart = emitter.integers([*[0] * len(others), one.bins, 2], "parts")
+    result = emitter.one("Reshape", [result, apart], "parts")
+    if one.moves:
+        back = [int(axis) for axis in np.argsort(perm)]
+        result = emitter.one("Transpose", [result], "parts", perm=back)
     _put(result, [one.node], emitter)
 
 

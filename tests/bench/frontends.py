@@ -54,6 +54,25 @@ def chunks() -> Iterator[Figure]:
     yield from figures("voice detector, convolution of 256, one chunk", model, 576, 1.0)
 
 
+def along_axes() -> Iterator[Figure]:
+    """DFT operators of 3,000 rows, real and complex, of which powers of two are only reported."""
+    for places, parts, wanted in ((400, 1, 10.0), (400, 2, 2.0), (512, 1, 1.0), (1024, 1, 1.0)):
+        name = f"DFT operator, {places} places, {'complex' if parts == 2 else 'real'}"
+        node = helper.make_node("DFT", ["x"], ["y"], "dft", axis=1, onesided=int(parts == 1))
+        graph = helper.make_graph(
+            [node],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", places, parts])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        found = scission.optimize(model, batch=[3000], trials=scission.Trials(threads=1, provider="cpu", seconds=2.0))
+        for one in found.plan.preparations:
+            print(f"{name}: {one.reason}")
+        yield at_least(name, "equal (1 = yes)", float(found.verdict is None or found.verdict.equal), 1)
+        yield at_least(name, "speed-up", found.benches[0].speedup if found.benches else 1.0, wanted)
+
+
 def operator(window: Array, hop: int, mels: int) -> onnx.ModelProto:
     """Signals to logarithms of mels, by an STFT operator."""
     nodes = [
@@ -184,7 +203,7 @@ def run(model: onnx.ModelProto, x: Array) -> Array:
     return found
 
 
-ROWS = {"operators": operators, "convolutions": convolutions, "chunks": chunks}
+ROWS = {"operators": operators, "convolutions": convolutions, "chunks": chunks, "along_axes": along_axes}
 
 if __name__ == "__main__":
     sys.exit(bench("frontends", __doc__, ROWS))

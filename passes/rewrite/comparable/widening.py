@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ....ir.graph.operators import is_standard
+from ....ir.graph.operators import TRANSFORMS, is_standard
 from ....ir.io.tensors import graphs
 from ....ir.onnx_ir import onnx_ir as ir
 from ...lowering.nodes.emitter import Names
@@ -16,7 +16,7 @@ WINDOW = 2  # the operand that has the type of the signal
 
 
 def transforms(model: ir.Model) -> int:
-    """How many Fourier transforms of windows of single precision a model computes."""
+    """How many Fourier transforms of single precision a model computes."""
     return sum(1 for _ in _narrow(model))
 
 
@@ -25,7 +25,7 @@ def widened(model: ir.Model) -> ir.Model:
     copy = model.clone()
     names = Names(copy)
     for node in [*_narrow(copy)]:
-        for place in (0, WINDOW):
+        for place in (0, WINDOW) if node.op_type == "STFT" else (0,):
             value = node.inputs[place] if place < len(node.inputs) else None
             if value is not None:
                 node.replace_input_with(place, _cast(node, value, ir.DataType.DOUBLE, names, before=True))
@@ -49,9 +49,9 @@ def widened(model: ir.Model) -> ir.Model:
 def _narrow(model: ir.Model) -> Iterator[ir.Node]:
     for graph in graphs(model):
         for node in graph:
-            if node.op_type != "STFT" or not is_standard(node):
+            if node.op_type not in TRANSFORMS or not is_standard(node):
                 continue
-            window = node.inputs[WINDOW] if len(node.inputs) > WINDOW else None
+            window = node.inputs[WINDOW] if node.op_type == "STFT" and len(node.inputs) > WINDOW else None
             known = node.inputs[0] if window is None else window
             if known is not None and known.dtype == ir.DataType.FLOAT:
                 yield node

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import oracles
-from convolved import transform
+from convolved import model_of, transform
 from onnx import helper
 
 from scission.ir.io.load import load
@@ -37,3 +37,14 @@ def test_nodes_that_read_nothing_are_no_transforms():
     one = helper.make_node("Constant", [], ["c"], value_float=1.0)
     then = [helper.make_node("Abs", ["f"], ["a"]), one, helper.make_node("Add", ["a", "c"], ["y"])]
     assert transforms(load(transform(np.hanning(64), 16, then=then)).graph) == 1
+
+
+def test_transforms_along_an_axis_are_widened_as_well():
+    x = np.random.default_rng(0).standard_normal((20, 400, 1)).astype(np.float32)
+    model = model_of([helper.make_node("DFT", ["x"], ["y"], onesided=1)], [20, 400, 1], None, {})
+    wide = ir.to_proto(widened(load(model).graph))
+    exact = np.fft.rfft(x[..., 0].astype(np.float64))
+    wanted = np.stack([exact.real, exact.imag], -1)
+    errors = [np.abs(oracles.run(one, {"x": x})[0] - wanted).max() for one in (model, wide)]
+    assert errors[1] * 20 < errors[0]
+    assert transforms(load(model).graph) == 1 and transforms(load(wide).graph) == 0
