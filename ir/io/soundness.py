@@ -65,7 +65,8 @@ def mistyped(proto: onnx.ModelProto) -> str:
 
     Bodies of functions that nothing calls are not looked at, as no runtime does.
     """
-    called = {(node.domain, node.op_type) for body in bodies(proto) for node in body.node}
+    everywhere = bodies(proto) if proto.functions else ()
+    called = {(node.domain, node.op_type) for body in everywhere for node in body.node}
     functions = [function for function in proto.functions if (function.domain, function.name) in called]
     for owner in (proto.graph, *functions):
         imports = {one.domain: one.version for one in getattr(owner, "opset_import", proto.opset_import)}

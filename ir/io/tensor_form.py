@@ -37,10 +37,11 @@ def wrong_tensor(proto: onnx.ModelProto) -> str:
 
     ONNX Runtime never reads the data of a tensor that nothing uses, so neither is it looked at here.
     """
-    used = {name for body in bodies(proto) for node in body.node for name in node.input}
-    used |= {info.name for body in bodies(proto) if isinstance(body, onnx.GraphProto) for info in body.output}
+    there = list(bodies(proto))
+    used = {name for body in there for node in body.node for name in node.input}
+    used |= {info.name for body in there if isinstance(body, onnx.GraphProto) for info in body.output}
     used |= {name for function in proto.functions for name in function.output}
-    for body in bodies(proto):
+    for body in there:
         for sparse in getattr(body, "sparse_initializer", ()):
             if said := _wrong_sparse(sparse):
                 return f"sparse initializer {sparse.values.name!r} {said}"

@@ -3,13 +3,15 @@
 import numpy as np
 import onnx
 import oracles
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_regions import Builder
 from regions import dense_run, looked_at, session
 
+from scission.ir.axes import feature_rules
 from scission.ir.axes.feature_ids import Features, feature_axis_in, feature_axis_out, trace
-from scission.ir.axes.region import unfit
+from scission.ir.axes.region import region_of, unfit
 from scission.ir.axes.shared_axis import find_shared_axes
 from scission.models.planted import ffn as planted_ffn
 
@@ -101,6 +103,37 @@ def test_what_a_feature_reaches_is_labelled_or_tied(seed):
     except Exception:  # an operator that ONNX Runtime lacks in float64
         return
     assert_covers(proto, built.feeds(1, 3, 5), np.random.default_rng(seed))
+
+
+def pairs(features):
+    """The different labels that each node ties."""
+    return {
+        node: {
+            frozenset(pair) for a, b in ties for pair in zip(np.ravel(a).tolist(), np.ravel(b).tolist(), strict=True)
+        }
+        - {frozenset([label]) for label in range(features.count)}
+        for node, ties in features.ties.items()
+    }
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32))
+def test_elementwise_operators_that_look_alike_are_followed_like_any_other(seed):
+    """The rule is asked of each by itself where none is taken for elementwise; where features are known, a region is
+    the same."""
+    seen = looked_at(Builder(seed, np.float64).build(10))
+    linears = [one for one in seen.found.linears if unfit(one) is None and one.node.graph is seen.model.graph]
+    quick = trace(seen.model.graph, linears, seen.found.constants)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(feature_rules, "is_pointwise", lambda *_: False)
+        slow = trace(seen.model.graph, linears, seen.found.constants)
+    assert (quick.count, pairs(quick), quick.sizes.learned) == (slow.count, pairs(slow), slow.sizes.learned)
+    assert {value: labels.tolist() for value, labels in quick.labels.items()} == {
+        value: labels.tolist() for value, labels in slow.labels.items()
+    }
+    if linears:
+        known, fresh = (region_of(linears, seen.found.constants, features=one) for one in (quick, None))
+        assert (known.inner, known.exits, list(known.written)) == (fresh.inner, fresh.exits, list(fresh.written))
 
 
 @settings(max_examples=30)

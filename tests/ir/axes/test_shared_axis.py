@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_regions import Builder
 from reference import function, model, node
 
+from scission.ir.axes import shared_axis as module
 from scission.ir.axes.shared_axis import find_shared_axes
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
@@ -216,3 +220,18 @@ def test_channels_of_convolutions_lie_on_shared_axes():
     (free,) = [shared_axis for shared_axis in find_shared_axes(seen.found, seen.model) if not shared_axis.pinned]
     assert (free.value, free.axis, free.readers, free.writers) == ("h", 1, ("pointwise",), ("Conv#0",))
     assert constants_of(free) == [("e", 0), *[("s", 0)] * 4, ("u", 0), ("v", 1)]
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**32))
+def test_elementwise_operators_share_what_any_rule_says(seed):
+    seen = view(load(Builder(seed, np.float64).build(10)).graph)
+
+    def told():
+        found = find_shared_axes(seen.found, seen.model)
+        return [(one.value, one.size, set(one.members), set(one.constants), bool(one.pinned)) for one in found]
+
+    quick = told()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "is_pointwise", lambda *_: False)
+        assert told() == quick
