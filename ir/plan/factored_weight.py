@@ -27,7 +27,7 @@ class FactoredWeight(Preparation):
     splits: (stride of the inputs of one slice, step between outputs of one class), one for each stage but the last;
     scaled: whether inputs are scaled first, such as by the window of a transform; sha256: of the stored weight; macs:
     multiply-adds of the stages, for one row; bound: of their rounding error over that of the dense product; rows_first:
-    whether features stay on the last axis all the way.
+    whether features stay on the last axis all the way; hidden: whether inputs and outputs are put in order first.
     Raises PlanError when one of them is nonsense.
     """
 
@@ -39,13 +39,14 @@ class FactoredWeight(Preparation):
     macs: int
     bound: float
     rows_first: bool = False
+    hidden: bool = False
 
     def __post_init__(self) -> None:
         Preparation.__post_init__(self)
         where = f"{self.kind} of {self.nodes[0]}"
         if not 1 <= len(self.splits) < MOST_STAGES or not all(map(_is_split, self.splits)):
             raise PlanError(f"{where}: splits are {shown(self.splits)}, which are no pairs of a stride and a step")
-        for name in ("scaled", "rows_first"):
+        for name in ("scaled", "rows_first", "hidden"):
             if not isinstance(value := getattr(self, name), bool):
                 raise PlanError(f"{where}: {name} is {shown(value)}, which is neither true nor false")
         _require_certified(where, self.sha256, self.macs, self.bound)
@@ -64,6 +65,7 @@ class FactoredWeight(Preparation):
             "macs": self.macs,
             "bound": self.bound,
             "rows_first": self.rows_first,
+            "hidden": self.hidden,
         }
 
     @classmethod
@@ -79,6 +81,7 @@ class FactoredWeight(Preparation):
             macs=record.whole("macs"),
             bound=record.number("bound"),
             rows_first=record.flag("rows_first", default=False),
+            hidden=record.flag("hidden", default=False),
             nodes=nodes,
             gain=gain,
             reason=reason,

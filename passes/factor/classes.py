@@ -36,12 +36,14 @@ class ColumnClass:
     rank: int
 
 
-def classes(slices: Array, step: int) -> tuple[ColumnClass, ...]:
+def classes(slices: Array, step: int, most: int | None = None) -> tuple[ColumnClass, ...]:
     """The classes of the columns of some slices (slices, rows, columns), none where they are no few.
 
-    step: how far columns of one class lie from one another, as far as they lie in order.
+    step: how far columns of one class lie from one another, as far as they lie in order; most: classes, None for two
+    for each row of a slice.
     """
     rows, columns = slices.shape[1:]
+    most = 2 * rows if most is None else most
     peaks = abs(slices).max(axis=(1, 2))
     if not peaks.all():
         return ()
@@ -54,7 +56,7 @@ def classes(slices: Array, step: int) -> tuple[ColumnClass, ...]:
     while left.any():
         first = int(np.argmax(np.where(left, weights * np.minimum(sizes * columns, 1), -1)))
         one = _class_of(unit, left, first, step, found[-1].columns.size / found[-1].rank if found else None)
-        if (not found and one.columns.size < FEWEST) or len(found) > 2 * rows:
+        if (not found and one.columns.size < FEWEST) or len(found) > most:
             return ()
         left[one.columns] = False
         found.append(one)

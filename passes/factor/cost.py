@@ -26,7 +26,9 @@ def factors_seconds(factors: Factors, layout: Layout, rows: int, prices: Prices)
     seconds = boundary_seconds(shape, layout.boundary_transposes, rows, FLOAT_BYTES, prices)
     seconds += _scale_seconds(factors, rows, prices)
     seconds += sum(_stage_seconds(stage, at, rows, prices) for stage, at in factors.places())
-    return seconds + prices.node_s + shape[1] * (prices.find_row_s + copy_seconds(shape[1], rows, FLOAT_BYTES, prices))
+    for extent in shape if factors.taken is not None else shape[1:]:
+        seconds += prices.node_s + extent * (prices.find_row_s + copy_seconds(extent, rows, FLOAT_BYTES, prices))
+    return seconds
 
 
 def rows_first_seconds(factors: Factors, rows: int, prices: Prices) -> float:
@@ -35,6 +37,8 @@ def rows_first_seconds(factors: Factors, rows: int, prices: Prices) -> float:
         return math.inf
     seconds = _scale_seconds(factors, rows, prices)
     seconds += sum(_row_stage_seconds(stage, at, rows, prices) for stage, at in factors.places())
+    if factors.taken is not None:
+        seconds += permutation_seconds([factors.inputs], rows, FLOAT_BYTES, prices)
     count, runs = factors.made, turned(factors.order, factors.made)
     if runs is None:
         return seconds + permutation_seconds([factors.order.size], rows, FLOAT_BYTES, prices)

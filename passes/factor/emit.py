@@ -3,7 +3,8 @@
     x ─ enter ─► (K, M) ─ Reshape ─► (groups, ranks · a, places · M) ─ weight · ─► … ─ Gather ─► (N, M) ─ leave ─► y
 
 Where each place has a matrix of its own, places come to stand in front of a stage and go back behind it, which moves
-whole rows. Where one matrix is for all of them, nothing moves at all.
+whole rows. Where one matrix is for all of them, nothing moves at all. A Gather stands before the first stage where the
+order of the inputs was lost.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ def emit(emitter: Emitter, constants: Constants, factors: Factors) -> ir.Value:
     """Emit the nodes that stand in for the emitter's linear and return the value that replaces the node's output."""
     frame = enter(emitter)
     value = frame.features
+    if factors.taken is not None:
+        value = emitter.one("Gather", [value, emitter.integers(factors.taken, "taken")], "taken", axis=0)
     if factors.scale is not None:
         scale = emitter.constant(factors.scale.astype(np.float32)[:, None], "scale")
         value = emitter.one("Mul", [value, scale], "scale")

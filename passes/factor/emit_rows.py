@@ -33,6 +33,8 @@ def emit_rows(emitter: Emitter, constants: Constants, factors: Factors) -> ir.Va
     that replaces the node's output; factors: that suit it."""
     frame = enter_rows(emitter)
     value = frame.features
+    if factors.taken is not None:
+        value = take_columns(emitter, value, factors.taken, extent=factors.inputs, rank=2, role="taken")
     if factors.scale is not None:
         value = emitter.one("Mul", [value, emitter.constant(factors.scale.astype(np.float32), "scale")], "scale")
     for index, (stage, at) in enumerate(factors.places()):

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .classes import ColumnClass, classes
+from .hidden_orders import HiddenOrder, hidden_order
 from .known_orders import SEED, RadixSplit, splits
 from .stages import Array, Factors, Stage
 
@@ -23,6 +24,7 @@ SAME = 1e-11  # of the largest eigenvalue of a Gram matrix: what float32 leaves 
 ALIKE = 4e-6  # of the largest entry: matrices that differ by less are one
 LEAST = 16  # places that are worth splitting
 TRIED = 4  # splits of one weight whose factors are made, the most even ones, of those that go on and of others
+MOST_CUTS = 64  # of the splits of one weight that are looked at; in one that is the same everywhere all are allowed
 RADIX = (8, 32)  # within which the radix of a stage is best, where the weight is large or small enough
 SAMPLED = 6  # slices that decide which columns belong together
 
@@ -30,10 +32,12 @@ SAMPLED = 6  # slices that decide which columns belong together
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How a weight is split, so that the same factors follow from it again: splits: one a stage but the last;
-    scaled: whether inputs are scaled first, such as by the window of a transform."""
+    scaled: whether inputs are scaled first, such as by the window of a transform; hidden: whether inputs and outputs
+    are put in order first."""
 
     splits: tuple[RadixSplit, ...]
     scaled: bool = False
+    hidden: bool = False
 
 
 def factorise(weight: npt.NDArray[np.floating], seconds: Callable[[Factors], float]) -> tuple[Recipe, Factors] | None:
@@ -41,7 +45,14 @@ def factorise(weight: npt.NDArray[np.floating], seconds: Callable[[Factors], flo
 
     seconds: what factors are predicted to take.
     """
-    if weight.shape[0] < LEAST or not (first := splits(weight)):
+    if weight.shape[0] < LEAST:
+        return None
+    return _known(weight, seconds) or _hidden(weight, seconds)
+
+
+def _known(weight: npt.NDArray[np.floating], seconds: Callable[[Factors], float]) -> tuple[Recipe, Factors] | None:
+    """The factors of a weight whose inputs and outputs lie in a known order."""
+    if not (first := splits(weight)):
         return None
     whole = weight.astype(np.float64)
     found: list[tuple[Recipe, Factors]] = []
@@ -58,10 +69,35 @@ def factorise(weight: npt.NDArray[np.floating], seconds: Callable[[Factors], flo
 
 def follow(weight: npt.NDArray[np.floating], recipe: Recipe) -> Factors | None:
     """The factors of a weight that is split so; None where it cannot be."""
+    if recipe.hidden:
+        order = hidden_order(weight)
+        return None if order is None else _ordered(weight, order, recipe.splits)
     whole = weight.astype(np.float64)
     rows, scale = _rows_scaled(whole) if recipe.scaled else (whole, None)
     found = _followed(rows[None], recipe.splits)
     return None if found is None else replace(found, scale=scale)
+
+
+def _hidden(weight: npt.NDArray[np.floating], seconds: Callable[[Factors], float]) -> tuple[Recipe, Factors] | None:
+    """The factors of a weight whose inputs and outputs have to be put in order first, by as many stages as pay."""
+    if (order := hidden_order(weight)) is None:
+        return None
+    ways = (order.splits[: place + 1] for place in range(len(order.splits)))
+    found = [
+        (Recipe(splits=way, hidden=True), factors)
+        for way in ways
+        if (factors := _ordered(weight, order, way)) is not None
+    ]
+    return min(found, key=lambda one: seconds(one[1]), default=None)
+
+
+def _ordered(weight: npt.NDArray[np.floating], order: HiddenOrder, way: Sequence[RadixSplit]) -> Factors | None:
+    found = _followed(weight[order.rows][:, order.columns].astype(np.float64)[None], way)
+    if found is None:
+        return None
+    outputs = np.empty_like(found.order)
+    outputs[order.columns] = found.order
+    return replace(found, order=outputs, taken=order.rows)
 
 
 def _shares(factors: Factors) -> bool:
@@ -86,31 +122,36 @@ def _ways(
     even = weight.shape[1] / np.clip(np.sqrt(weight.shape[1]), *RADIX)
     tried: set[int] = set()
     alike = others = 0
-    for split in sorted(options, key=lambda one: (one.rank, abs(np.log(one.stride / even)), one.step)):
+    likely = sorted(options, key=lambda one: (one.rank, abs(np.log(one.stride / even)), one.step))
+    for split in likely[:MOST_CUTS]:
         if TRIED in (alike, others):
             return
         if split.stride in tried or (cut := _cut(weight, split)) is None:
             continue
         tried.add(split.stride)
         yield (split,), _closed(cut)
-        if cut.rest.shape[0] > 1:
-            others += 1
+        like = cut.rest.shape[0] == 1  # all groups go on in the same way
+        alike, others = alike + like, others + (not like)
+        if cut.rest.shape[2] < LEAST:
             continue
-        alike += 1  # all groups go on in the same way
-        if cut.rest.shape[2] >= LEAST:
-            again = splits(cut.rest[0].reshape(-1, cut.rest.shape[3]), cut.rest.shape[1])
-            further = list(_ways(cut.rest[0], again, seconds))
-            if further:
-                way, inner = min(further, key=lambda one: seconds(one[1]))
-                yield (split, *way), _nested(cut, inner)
+        first = cut.rest[0][:, :, : cut.groups[0].columns.size]
+        again = splits(first.reshape(-1, first.shape[2]), first.shape[0])
+        further = list(_ways(first, again, seconds))
+        if further:
+            way, inner = min(further, key=lambda one: seconds(one[1]))
+            whole = _nested(cut, inner) if like else _of_groups(cut, way)
+            if whole is not None:
+                yield (split, *way), whole
 
 
 def _followed(weight: Array, chosen: Sequence[RadixSplit]) -> Factors | None:
-    cut = _cut(weight, chosen[0]) if chosen else None
+    cut = _cut(weight, chosen[0], weight.shape[2]) if chosen else None
     if cut is None or len(chosen) == 1:
         return None if cut is None else _closed(cut)
-    inner = _followed(cut.rest[0], chosen[1:]) if cut.rest.shape[0] == 1 else None
-    return None if inner is None else _nested(cut, inner)
+    if cut.rest.shape[0] == 1:
+        inner = _followed(cut.rest[0], chosen[1:])
+        return None if inner is None else _nested(cut, inner)
+    return _of_groups(cut, chosen[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,18 +191,42 @@ def _nested(cut: _Cut, inner: Factors) -> Factors:
     return Factors(stages=(cut.stage, *stages), order=cut.order(inner.order, size))
 
 
-def _cut(weight: Array, split: RadixSplit) -> _Cut | None:
-    """The first stage of (ranks, places, N) by a split, None where slices do not have few classes."""
+def _of_groups(cut: _Cut, chosen: Sequence[RadixSplit]) -> Factors | None:
+    """What is left of each group as further stages of its own; None where these are not of one shape."""
+    inners: list[Factors] = []
+    for rest, one in zip(cut.rest, cut.groups, strict=True):
+        inner = _followed(rest[:, :, : one.columns.size], chosen)
+        if inner is None or (inners and _shapes(inner) != _shapes(inners[0])):
+            return None
+        inners.append(inner)
+    stages = []
+    for same in zip(*(inner.places() for inner in inners), strict=True):
+        own = max(stage.weight.shape[1] for stage, _ in same)
+        weights = [np.broadcast_to(one.weight, (at.groups, own, *one.weight.shape[2:])) for one, at in same]
+        stages.append(replace(same[0][0], weight=np.concatenate(weights)))
+    order = np.empty(sum(one.columns.size for one in cut.groups), np.int64)
+    for place, (one, inner) in enumerate(zip(cut.groups, inners, strict=True)):
+        order[one.columns] = place * inner.made + inner.order
+    return Factors(stages=(cut.stage, *stages), order=order)
+
+
+def _shapes(factors: Factors) -> list[tuple[int, ...]]:
+    return [(one.radix, one.ranks, *one.weight.shape[2:]) for one in factors.stages]
+
+
+def _cut(weight: Array, split: RadixSplit, most: int | None = None) -> _Cut | None:
+    """The first stage of (ranks, places, N) by a split, None where slices do not have few classes; most: of these."""
     ranks, places, columns = weight.shape
     stride = split.stride
     radix = places // stride
     if places % stride or radix < 2:
         return None
-    slices = weight.reshape(ranks, radix, stride, columns).transpose(2, 0, 1, 3).reshape(stride, ranks * radix, columns)
-    picked = np.random.default_rng(SEED).permutation(stride)[:SAMPLED]
-    groups = classes(slices[np.sort(picked)], split.step)
+    apart = weight.reshape(ranks, radix, stride, columns).transpose(2, 0, 1, 3)
+    picked = np.sort(np.random.default_rng(SEED).permutation(stride)[:SAMPLED])
+    groups = classes(apart[picked].reshape(len(picked), ranks * radix, columns), split.step, most)
     if len(groups) < 2:
         return None
+    slices = apart.reshape(stride, ranks * radix, columns)
     rank = max(one.rank for one in groups)
     parts = [_plane(slices[:, :, one.columns], one.rank) for one in groups]
     shared = all(len(basis) == 1 for basis, _ in parts)

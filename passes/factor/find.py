@@ -29,6 +29,7 @@ from ..lowering.target import Target
 from .certificate import RoundingCertificate, certify
 from .cost import factors_seconds, rows_first_seconds
 from .factorise import Recipe, factorise
+from .hidden_orders import may_be_hidden
 from .known_orders import splits
 from .stages import Factors
 
@@ -130,7 +131,9 @@ def _in_place(linear: Linear) -> npt.NDArray[np.floating] | None:
 
 def _may_split(weight: npt.NDArray[np.floating]) -> bool:
     """Whether some entries allow that it is a product, and is not mostly zeros."""
-    return _is_dense(weight[:: max(1, weight.shape[0] // SAMPLED_ROWS)]) and bool(splits(weight))
+    if not _is_dense(weight[:: max(1, weight.shape[0] // SAMPLED_ROWS)]):
+        return False
+    return bool(splits(weight)) or may_be_hidden(weight)
 
 
 def _is_dense(weight: npt.NDArray[np.floating]) -> bool:
@@ -166,6 +169,7 @@ def _step(linear: Linear, found: _Found, gain: float, *, rows_first: bool) -> Fa
         macs=factors.macs,
         bound=round(found.certificate.bound, 6),
         rows_first=rows_first,
+        hidden=found.recipe.hidden,
         gain=round(gain, 3),
         reason=Reason(Cause.FACTORS, said),
     )

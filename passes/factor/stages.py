@@ -64,12 +64,14 @@ class StagePlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Factors:
-    """Stages whose product is a weight (K, N): scale: what each input is multiplied with first, None for nothing;
-    order: which of the last stage's results, (N,), each output is."""
+    """Stages whose product is a weight (K, N): taken: which input, (K,), each of the first stage's places is, None for
+    their own order; scale: what each of them is multiplied with, None for nothing; order: which of the last stage's
+    results, (N,), each output is."""
 
     stages: tuple[Stage, ...]
     order: npt.NDArray[np.int64]
     scale: Array | None = None
+    taken: npt.NDArray[np.int64] | None = None
 
     __repr__ = brief
 
@@ -106,6 +108,7 @@ class Factors:
 
     def apply(self, features: Array) -> Array:
         """(K, rows) -> (N, rows)."""
+        features = features if self.taken is None else features[self.taken]
         state = features if self.scale is None else features * self.scale[:, None]
         state = state.reshape(1, 1, *features.shape)
         for stage in self.stages:

@@ -64,9 +64,8 @@ def _factors(step: FactoredWeight, linear: Linear, constants: Constants) -> Fact
     if fingerprint(stored) != step.sha256:
         raise PlanError(f"{linear.address}: the weight is not the one the plan was made for; make a new plan")
     weight = linear.as_matrix(stored)
-    recipe = Recipe(
-        splits=tuple(RadixSplit(stride=stride, step=gap) for stride, gap in step.splits), scaled=step.scaled
-    )
+    splits = tuple(RadixSplit(stride=stride, step=gap) for stride, gap in step.splits)
+    recipe = Recipe(splits=splits, scaled=step.scaled, hidden=step.hidden)
     factors = follow(weight, recipe)
     if factors is None or not certify(weight, factors).holds or (step.rows_first and not suits_rows(factors)):
         raise PlanError(f"{linear.address}: its weight is no product of these stages; make a new plan")

@@ -19,6 +19,7 @@ from scission.passes.factor.certificate import certify
 from scission.passes.factor.emit_rows import suits_rows
 from scission.passes.factor.factorise import factorise
 from scission.passes.factor.find import fits
+from scission.passes.factor.stages import Factors, Stage
 from scission.passes.rewrite.write_factors import write_factors
 
 
@@ -60,6 +61,31 @@ def planted(rng: np.random.Generator, radix: int, places: int, groups: int, outp
     return whole.reshape(radix * places, -1).astype(np.float32)
 
 
+def butterfly(rng: np.random.Generator, radices, made) -> Factors:
+    """A random product of as many stages, in which every group and place has a matrix (radix, made) of its own."""
+    stages, groups, places = [], 1, int(np.prod(radices))
+    for radix, width in zip(radices, made, strict=True):
+        places //= int(radix)
+        weight = rng.standard_normal((groups, places, int(radix), int(width)))
+        stages.append(Stage(weight=weight, radix=int(radix), ranks=1))
+        groups *= int(width)
+    return Factors(stages=tuple(stages), order=np.arange(groups))
+
+
+def random_hidden(rng: np.random.Generator, least: int = 3, most: int = 6):
+    """A product of two to four stages, of which one matrix is for all places or not, rounded and an ulp away from that,
+    with rows and columns in an order that is drawn; and how many stages."""
+    count = int(rng.integers(2, 5))
+    sizes = rng.integers(least, most + 1, (count, 2))
+    if rng.random() < 0.5:
+        weight = kronecker(*(rng.standard_normal(size) for size in sizes))
+    else:
+        weight = butterfly(rng, *sizes.T).product().astype(np.float32)
+    towards = np.where(rng.random(weight.shape) < 0.5, -np.inf, np.inf).astype(np.float32)
+    weight = np.nextafter(weight, towards)
+    return weight[rng.permutation(len(weight))][:, rng.permutation(weight.shape[1])], count
+
+
 def product_model(weight, *, rows: list[int | str] | None = None) -> onnx.ModelProto:
     """One MatMul of (n, K) with a weight (K, N)."""
     made = Grown(0)
@@ -83,6 +109,7 @@ def steps_of(model: onnx.ModelProto, *, rows_first: bool = False) -> Iterator[Fa
                 nodes=(linear.address,),
                 splits=tuple((one.stride, one.step) for one in path.splits),
                 scaled=path.scaled,
+                hidden=path.hidden,
                 sha256=fingerprint(stored),
                 macs=factors.macs,
                 bound=0.5,
@@ -99,7 +126,7 @@ def written(model: onnx.ModelProto, *, rows_first: bool = False) -> tuple[onnx.M
 
 def random_weight(rng: Random, values: np.random.Generator):
     """A small weight that is a product, with a window, fewer columns, or a row of zeros now and then."""
-    kind = rng.choice(["fourier", "cosine", "hadamard", "kronecker", "planted", "plain"])
+    kind = rng.choice(["fourier", "cosine", "hadamard", "kronecker", "planted", "hidden", "plain"])
     length = rng.choice([16, 24, 32, 36])
     match kind:
         case "fourier":
@@ -114,6 +141,8 @@ def random_weight(rng: Random, values: np.random.Generator):
         case "planted":
             sizes = rng.choice([4, 5, 6]), rng.choice([4, 5, 7]), rng.choice([2, 3, 4]), rng.choice([4, 6])
             weight = planted(values, *sizes, strided=rng.random() < 0.5)
+        case "hidden":
+            weight, _ = random_hidden(values, 3, rng.choice([3, 4]))
         case _:
             weight = values.standard_normal((length, length)).astype(np.float32)
     if rng.random() < 0.2:

@@ -21,7 +21,7 @@ def plan_of(*found):
 
 
 def test_plans_carry_factors_and_say_what_is_done():
-    plan = plan_of(one(gain=3.0), one(splits=((64, 1), (8, 1)), scaled=False, rows_first=True))
+    plan = plan_of(one(gain=3.0), one(splits=((64, 1), (8, 1)), scaled=False, rows_first=True, hidden=True))
     assert Plan.loads(plan.dumps()) == plan
     assert plan.done == "2 weights written as products of smaller ones"
     assert plan.sha256 != plan_of(one()).sha256
@@ -37,6 +37,7 @@ def test_plans_carry_factors_and_say_what_is_done():
         ({"splits": [3]}, "no list of pairs"),
         ({"scaled": 1}, "scaled"),
         ({"rows_first": 0}, "rows_first"),
+        ({"hidden": "yes"}, "hidden"),
         ({"sha256": "ab"}, "SHA-256"),
         ({"macs": 0}, "no number of multiply-adds"),
         ({"bound": 2}, "no share of an error"),
@@ -50,9 +51,9 @@ def test_malformed_factors_are_refused_with_what_is_wrong(changed, told):
         Plan.loads(json.dumps(data))
 
 
-def test_plans_of_before_have_features_first():
+def test_plans_of_before_have_features_first_in_their_order():
     data = json.loads(plan_of(one()).dumps())
-    del data["preparations"][0]["rows_first"]
+    del data["preparations"][0]["rows_first"], data["preparations"][0]["hidden"]
     assert Plan.loads(json.dumps(data)) == plan_of(one())
 
 
