@@ -1,5 +1,5 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
-cover | diff | report | partition | serve | top | cache`.
+cover | diff | report | partition | export | serve | top | cache`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself, 4 a check that found no
 difference, but in which a part that differs never ran.
@@ -29,6 +29,7 @@ from .commands.diff import diff
 from .commands.explain import explain
 from .commands.inspect import inspect
 from .commands.optimize import optimize
+from .commands.parts.export import export_app
 from .commands.parts.partition import partition
 from .commands.plan import plan
 from .commands.report import report
@@ -87,6 +88,7 @@ def _root(version: Version = False) -> None:
 
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(export_app)
 app.add_typer(cache_app)
 
 

@@ -87,6 +87,9 @@ if TYPE_CHECKING:
     from .runtime.compare.rounding import RoundingError as RoundingError
     from .runtime.compare.verdict import EquivalenceError as EquivalenceError
     from .runtime.compare.verdict import Verdict as Verdict
+    from .runtime.export.options import TritonOptions as TritonOptions
+    from .runtime.export.triton import ExportError as ExportError
+    from .runtime.export.triton import export_triton as export_triton
     from .runtime.http.options import ServeOptions as ServeOptions
     from .runtime.http.refusal import RefusalError as RefusalError
     from .runtime.http.serve import serve as serve
@@ -199,6 +202,8 @@ _MODULES = {
     "runtime.render.picture.dot": ("DotError",),
     "runtime.render.picture.structure": ("PictureError",),
     "runtime.render.text.inspection": ("InspectionError",),
+    "runtime.export.options": ("TritonOptions",),
+    "runtime.export.triton": ("ExportError", "export_triton"),
     "runtime.http.options": ("ServeOptions",),
     "runtime.http.refusal": ("RefusalError",),
     "runtime.http.serve": ("serve",),

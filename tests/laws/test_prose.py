@@ -13,6 +13,7 @@ SEARCHING = {"startswith", "endswith", "find", "rfind", "index", "count", "parti
 TOLD = {"reason", "refused", "sentence", "note", "why"}  # what holds a sentence, or a Reason with one
 ASKED_WHY = re.compile(r"(^|_)(why|misfit|unfit|obstacle|refusal)(_|$)|(^|_)problems?$")  # functions that answer it
 MAY_WORD = {  # those that answer in words, and what the words are for
+    "scission.ir.axes.axis_rules._why_not": "what a node does to its axes, for a plan to show",
     "scission.ir.axes.constant_permutation.problem": "what pins an axis, for a plan to show",
     "scission.ir.axes.shared_axis._problem": "the same, looked up",
     "scission.ir.axes.shared_axis.reasons": "the same, of whole sets",
