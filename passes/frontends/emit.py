@@ -36,7 +36,8 @@ def emit(emitter: Emitter, one: Framed, stages: FrameStages, power: Power | None
     if one.transform is None:
         return _in_order(emitter, one, stages)
     bins = one.transform.bins
-    whole = _features(emitter, one, stages, np.arange(2 * bins).reshape(2, bins).T.reshape(-1))
+    turns = np.arange(2 * bins).reshape(2, bins).T.reshape(-1)
+    whole = _picked(emitter, _staged(emitter, one, stages), stages.factors.order[turns])
     result = emitter.one("Transpose", [whole], "parts", perm=[0, 2, 1])
     # No -1, which would be ambiguous without any signals.
     return emitter.one("Reshape", [result, emitter.integers([0, 0, bins, 2], "parts")], "parts")
@@ -44,17 +45,21 @@ def emit(emitter: Emitter, one: Framed, stages: FrameStages, power: Power | None
 
 def _in_order(emitter: Emitter, one: Framed, stages: FrameStages) -> ir.Value:
     """All outputs (B, outputs, F) in the order of the weight, with the bias."""
-    whole = _features(emitter, one, stages, np.arange(one.weight.shape[1]))
+    whole = _picked(emitter, _staged(emitter, one, stages), stages.factors.order)
     return whole if one.bias is None else _biased(emitter, whole, one.bias)
 
 
 def _power(emitter: Emitter, one: Framed, stages: FrameStages, power: Power) -> ir.Value:
     """Both parts squared and added as they lie, with what stood between behind them."""
-    parts = _in_order(emitter, one, stages)
-    sizes = [power.bins, power.bins]
-    if emitter.opset >= AXES_AS_OPERANDS:
-        halves = emitter.node("Split", [parts, emitter.integers(sizes, "parts")], "power", {"axis": 1}, 2)
+    sizes, order = [power.bins, power.bins], stages.factors.order
+    if one.bias is None:  # both are picked from where the stages leave them
+        whole = _staged(emitter, one, stages)
+        halves = [_picked(emitter, whole, half) for half in (order[: power.bins], order[power.bins :])]
+    elif emitter.opset >= AXES_AS_OPERANDS:
+        operands = [_in_order(emitter, one, stages), emitter.integers(sizes, "parts")]
+        halves = emitter.node("Split", operands, "power", {"axis": 1}, 2)
     else:
+        parts = _in_order(emitter, one, stages)
         halves = emitter.node("Split", [parts], "power", {"axis": 1, "split": sizes}, 2)
     squares = [emitter.one("Mul", [half, half], "power") for half in halves]
     value = emitter.one("Add", squares, "power")
@@ -68,8 +73,8 @@ def _power(emitter: Emitter, one: Framed, stages: FrameStages, power: Power) -> 
     return _axis(emitter, "Unsqueeze", value, 3) if power.keeps else value
 
 
-def _features(emitter: Emitter, one: Framed, stages: FrameStages, wanted: npt.NDArray[np.int64]) -> ir.Value:
-    """Some outputs (B, wanted, F) of a product of frames, in an order."""
+def _staged(emitter: Emitter, one: Framed, stages: FrameStages) -> ir.Value:
+    """What the stages make of the frames, (B, made, F), of which outputs are to be picked."""
     places, (first, last) = stages.split.stride, stages.factors.stages
     signal = one.signal
     if one.transform is not None:
@@ -89,10 +94,11 @@ def _features(emitter: Emitter, one: Framed, stages: FrameStages, wanted: npt.ND
     whole = np.broadcast_to(last.weight[:, 0], (groups, *last.weight.shape[2:])).swapaxes(1, 2)
     count = groups * last.weight.shape[3]
     kernel = emitter.constant(whole.reshape(count, -1, 1).astype(np.float32), "stage.1")
-    value = emitter.node("Conv", [value, kernel], "stage.1", {"kernel_shape": [1], "group": groups})[0]
-    order = stages.factors.order[wanted]
-    if np.array_equal(order, np.arange(count)):
-        return value
+    return emitter.node("Conv", [value, kernel], "stage.1", {"kernel_shape": [1], "group": groups})[0]
+
+
+def _picked(emitter: Emitter, value: ir.Value, order: npt.NDArray[np.int64]) -> ir.Value:
+    """Outputs (B, wanted, F) from where the stages leave them."""
     return emitter.one("Gather", [value, emitter.integers(order, "order")], "order", axis=1)
 
 
