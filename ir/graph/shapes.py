@@ -13,20 +13,15 @@ import onnx
 
 from ..errors import ModelError
 from ..io.stand_in import prepare
+from ..io.tensor_form import bodies
 from ..io.tensors import graphs
 from ..io.validity import too_many
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
+from .operators import POOLS
 
 __all__ = [
-    "DOUBTED",
-    "Extents",
-    "Inference",
-    "correct_shapes",
-    "infer_shapes",
-    "inferred_shapes",
-    "shape_of",
-    "shapes_at",
+    *("DOUBTED", "Extents", "Inference", "correct_shapes", "infer_shapes", "inferred_shapes", "shape_of", "shapes_at"),
 ]
 
 Extents: TypeAlias = "tuple[int | None, ...]"  # None where it is decided at run time
@@ -35,6 +30,7 @@ Doubt: TypeAlias = "Callable[[ir.Node, ir.Node], None]"
 KEY = "scission.shape"
 DOUBTED = "scission.doubted"  # a domain of which nobody knows the operators
 GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+ROUNDS = 8  # pools that are looked at one after another; of more, nothing is inferred
 LARGE = 1000  # bytes of a tensor whose values say nothing about shapes
 
 
@@ -206,10 +202,93 @@ def _inferred(model: ir.Model) -> onnx.ModelProto:
     """The model with what ONNX infers of it, without its large weights."""
     if count := too_many(model):
         raise ModelError(f"functions unfold to {count} nodes")
-    skeleton = _skeleton(model)
-    proto = onnx.shape_inference.infer_shapes(skeleton, check_type=False, strict_mode=False, data_prop=True)
-    prepared: onnx.ModelProto = prepare(proto).given
+    prepared: onnx.ModelProto = prepare(_as_run(_skeleton(model))).given
     return prepared
+
+
+def _as_run(skeleton: onnx.ModelProto) -> onnx.ModelProto:
+    """What is inferred of a model, but of pools that count their windows upwards: a window that begins outside of what
+    it slides along is not there when they run, and ONNX counts it. What follows from them follows from what they make.
+
+    The skeleton is changed: such pools become operators of which nothing is known but what is stated of them.
+    """
+    #     size 5, stride 3, windows of 1:   x . . x . (.)   ONNX infers 3, and 2 are made
+    if not any(_counts_upwards(node) for body in bodies(skeleton) for node in body.node):
+        return _infer(skeleton)
+    for holder in (skeleton, *skeleton.functions):
+        holder.opset_import.add(domain=DOUBTED, version=1)
+    for body in (one for function in skeleton.functions for one in bodies(function)):
+        for node in filter(_counts_upwards, body.node):
+            node.domain = DOUBTED
+    for again in range(ROUNDS, -1, -1):
+        inferred = _infer(skeleton)
+        wrong = _first_wrong_pool(skeleton, inferred)
+        if wrong is None:
+            break
+        graph, node, made = wrong
+        node.domain = DOUBTED
+        held = next((one for one in (*graph.value_info, *graph.output) if one.name == node.output[0]), None)
+        (graph.value_info.add(name=node.output[0]) if held is None else held).type.CopyFrom(made)
+        for one in (pool for body in bodies(skeleton) for pool in body.node if not again and _counts_upwards(pool)):
+            one.domain = DOUBTED
+    return _infer(skeleton) if wrong is not None else inferred
+
+
+def _infer(skeleton: onnx.ModelProto) -> onnx.ModelProto:
+    proto: onnx.ModelProto = onnx.shape_inference.infer_shapes(
+        skeleton, check_type=False, strict_mode=False, data_prop=True
+    )
+    return proto
+
+
+def _counts_upwards(node: onnx.NodeProto) -> bool:
+    """Whether a node is a pool that may have a window which stands outside."""
+    if node.op_type not in POOLS or node.domain not in ("", "ai.onnx"):
+        return False
+    return any(one.name == "ceil_mode" and (one.i or one.ref_attr_name) for one in node.attribute)
+
+
+def _first_wrong_pool(
+    skeleton: onnx.ModelProto, inferred: onnx.ModelProto
+) -> tuple[onnx.GraphProto, onnx.NodeProto, onnx.TypeProto] | None:
+    """The first pool, with its graph, that makes other than what is inferred, and what it makes."""
+    for graph, twin in zip(bodies(skeleton), bodies(inferred), strict=True):
+        pools = [node for node in graph.node if _counts_upwards(node)] if isinstance(graph, onnx.GraphProto) else []
+        told = {one.name: one.type for one in (*twin.value_info, *twin.output, *twin.input)} if pools else {}
+        for node in pools:
+            kind, source = told.get(node.output[0]), told.get(node.input[0])
+            if kind is not None and kind.tensor_type.HasField("shape"):
+                made = onnx.TypeProto()
+                made.CopyFrom(kind)
+                _count_windows(node, source, made.tensor_type.shape)
+                if made != kind:
+                    return graph, node, made
+    return None
+
+
+def _count_windows(node: onnx.NodeProto, source: onnx.TypeProto | None, made: onnx.TensorShapeProto) -> None:
+    """Leave the windows away that begin outside, of the extents that are inferred; open those that are not certain."""
+    told = {one.name: one for one in node.attribute}
+    after = made.dim[2:]
+    before = source.tensor_type.shape.dim[2:] if source is not None else ()
+    certain = len(before) == len(after) and not any(one.ref_attr_name for one in node.attribute)
+    certain = certain and ("auto_pad" not in told or told["auto_pad"].s in (b"", b"NOTSET"))
+    defaults = {"strides": 1, "dilations": 1, "pads": 0, "kernel_shape": 1}
+    strides, dilations, pads, windows = (
+        list(told[name].ints) if name in told else [default] * 2 * len(after) for name, default in defaults.items()
+    )
+    certain = certain and min(map(len, (strides, dilations, windows, pads[len(after) :]))) >= len(after)
+    for axis, dim in enumerate(after):
+        if not _fixed(dim):
+            continue
+        if not certain or not _fixed(before[axis]):
+            dim.Clear()
+            continue
+        size, end = before[axis].dim_value, pads[axis] + pads[axis + len(after)]
+        if size + end <= dilations[axis] * (windows[axis] - 1):  # no window stands inside: of some there is none
+            dim.Clear()
+        elif (dim.dim_value - 1) * strides[axis] >= size + pads[axis]:
+            dim.dim_value -= 1
 
 
 def _told(model: ir.Model, proto: onnx.ModelProto) -> Iterator[tuple[ir.Value, ir.Shape | None]]:
