@@ -12,6 +12,7 @@ Everything in it comes from a stranger: each value is held against the model's s
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...ir.parts.share import AXES
 from ..ort.tensor_spec import TensorSpec
 from .datatypes import dtype_of, name_of
 from .refusal import refused
@@ -30,6 +32,9 @@ __all__ = ["InferRequest", "WantedOutput", "read_request"]
 Array = npt.NDArray[Any]
 
 LARGEST = 2**31 - 1  # of one dimension
+MOST = 2**40  # entries, with empty dimensions counted as one
+TYPES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}}  # of JSON, by the kind of NumPy's
+FLOATS: set[type] = {int, float}
 SHOWN = 8  # names in a message
 PREFIX = 4  # bytes of the length before each text
 
@@ -156,6 +161,8 @@ def _shape(told: Mapping[str, Any], spec: TensorSpec) -> tuple[int, ...]:
         raise refused(f"input {spec.name!r} has the datatype {kind!r}; the model takes {name_of(spec.dtype)}")
     if not isinstance(shape, list) or not all(type(size) is int and 0 <= size <= LARGEST for size in shape):
         raise refused(f"input {spec.name!r}: its shape is no list of sizes from 0 to {LARGEST}")
+    if len(shape) > AXES or math.prod(max(size, 1) for size in shape) > MOST:
+        raise refused(f"input {spec.name!r}: no tensor has the shape {shape}")
     fits = len(shape) == len(spec.shape) and all(
         not isinstance(dim, int) or dim == size for dim, size in zip(spec.shape, shape, strict=True)
     )
@@ -167,48 +174,55 @@ def _shape(told: Mapping[str, Any], spec: TensorSpec) -> tuple[int, ...]:
 
 def _from_json(data: Any, shape: tuple[int, ...], spec: TensorSpec) -> Array:
     """The array of a list, flat or nested as its shape says."""
+    flat = _flat(data, shape, spec)
+    dtype = dtype_of(name_of(spec.dtype) or "")
+    made = _texts(flat, spec) if dtype is None else _numbers(flat, dtype, spec)
+    return made.reshape(shape)
+
+
+def _flat(data: Any, shape: tuple[int, ...], spec: TensorSpec) -> list[Any]:
+    """The entries in order, as many as the shape says."""
     if not isinstance(data, list):
         raise refused(f"input {spec.name!r}: its data are no list")
-    dtype = dtype_of(name_of(spec.dtype) or "")
-    try:
-        given = np.array(data, object) if dtype is None else np.asarray(data)
-    except (ValueError, OverflowError):
-        raise refused(f"input {spec.name!r}: its data are no array") from None
-    if given.size != math.prod(shape) or given.shape not in (shape, (given.size,)):
-        raise refused(f"input {spec.name!r}: its data have the shape {list(given.shape)}, told is {list(shape)}")
-    return _texts(given, spec).reshape(shape) if dtype is None else _numbers(given, dtype, spec).reshape(shape)
+    rows: list[Any] = [data]
+    nested = any(isinstance(one, list) for one in data[:1])
+    for size in shape if nested else (math.prod(shape),):
+        if not all(isinstance(row, list) and len(row) == size for row in rows):
+            raise refused(f"input {spec.name!r}: its data have not the shape {list(shape)}")
+        rows = list(itertools.chain.from_iterable(rows))
+    return rows
 
 
-def _texts(given: Array, spec: TensorSpec) -> Array:
-    for text in given.flat:
+def _texts(flat: list[Any], spec: TensorSpec) -> Array:
+    made = np.empty(len(flat), object)
+    for index, text in enumerate(flat):
         if not isinstance(text, str):
             raise refused(f"input {spec.name!r}: {_short(text)} is no text")
-        _require_text(text, spec)
-    return given
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise refused(f"input {spec.name!r}: {_short(text)} cannot be written in UTF-8") from None
+        made[index] = text
+    return made
 
 
-def _require_text(text: str, spec: TensorSpec) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise refused(f"input {spec.name!r}: {_short(text)} cannot be written in UTF-8") from None
+def _numbers(flat: list[Any], dtype: np.dtype[Any], spec: TensorSpec) -> Array:
+    """Numbers of the type that a model takes, none of which becomes another one than its rounding.
 
-
-def _numbers(given: Array, dtype: np.dtype[Any], spec: TensorSpec) -> Array:
-    """Numbers of the type that a model takes, none of which becomes another one than its rounding."""
-    takes = {"b": "b", "i": "iu", "u": "iu"}.get(dtype.kind, "iuf")
-    if not given.size:
-        return np.zeros(given.shape, dtype)
-    if given.dtype.kind not in takes:
+    Types are looked at first: NumPy would make texts as wide as the longest one of all entries.
+    """
+    takes = TYPES.get(dtype.kind, FLOATS)
+    if not {*map(type, flat)} <= takes:
         raise refused(f"input {spec.name!r}: its data are not all of {name_of(spec.dtype)}")
-    if dtype.kind in "iu":
-        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-        if int(given.min()) < low or int(given.max()) > high:
-            raise refused(f"input {spec.name!r}: its data are not all from {low} to {high}")
-        return given.astype(dtype)
+    try:
+        if dtype.kind in "biu":
+            return np.array(flat, dtype)
+        given = np.array(flat, np.float64)
+    except OverflowError:
+        raise refused(f"input {spec.name!r}: a number is too large for {name_of(spec.dtype)}") from None
     with np.errstate(over="ignore"):
         made = given.astype(dtype)
-    if takes == "iuf" and not np.array_equal(np.isinf(made), np.isinf(given)):
+    if not np.array_equal(np.isinf(made), np.isinf(given)):
         raise refused(f"input {spec.name!r}: a number is too large for {name_of(spec.dtype)}")
     return made
 

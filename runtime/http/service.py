@@ -108,9 +108,10 @@ class Service:
     def _compute(self, body: bytes, json_bytes: int | None, halt: Halt) -> Answer:
         if halt.asked:
             raise RefusalError(HTTPStatus.GATEWAY_TIMEOUT, "nobody waits for the answer any more")
-        request = read_request(body, json_bytes, self.inputs, self.outputs)
         started = time.perf_counter()
         try:
+            request = read_request(body, json_bytes, self.inputs, self.outputs)
+            started = time.perf_counter()
             with halted_by(halt):
                 outputs = self._model.run(request.feeds, [wanted.name for wanted in request.wanted])
         except SessionError as error:

@@ -73,8 +73,9 @@ class Session:
         wanted = [output.name for output in self.outputs] if names is None else list(names)
         self._require(feeds)
         with self.told(), _explained(self.name), run_options(_uncaptured(self)) as how:
-            if not self._needs_values(feeds):
-                return dict(zip(wanted, self.ort.run(wanted, dict(feeds), how), strict=True))
+            if not self._needs_values(wanted):
+                given = {name: _to_value(array) if _is_short(array) else array for name, array in feeds.items()}
+                return dict(zip(wanted, self.ort.run(wanted, given, how), strict=True))
             values = {name: _to_value(array) for name, array in feeds.items()}
             return {
                 name: _to_array(value)
@@ -118,11 +119,9 @@ class Session:
         if missing:
             raise SessionError(f"{self.name}: no value for the inputs {missing}; got {sorted(feeds)}")
 
-    def _needs_values(self, feeds: Mapping[str, Array]) -> bool:
-        """Whether bfloat16 goes in or out, which `InferenceSession.run` cannot convert from and to NumPy."""
-        return any(spec.dtype == "bfloat16" for spec in self.outputs) or any(
-            array.dtype == ml_dtypes.bfloat16 for array in feeds.values() if isinstance(array, np.ndarray)
-        )
+    def _needs_values(self, wanted: Sequence[str]) -> bool:
+        """Whether bfloat16 comes out, which `InferenceSession.run` cannot convert to NumPy."""
+        return any(spec.dtype == "bfloat16" and spec.name in wanted for spec in self.outputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -291,6 +290,11 @@ def _to_value(array: Array) -> Foreign:
     if array.dtype == ml_dtypes.bfloat16:
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(contiguous, onnx.TensorProto.BFLOAT16)
     return ort.OrtValue.ortvalue_from_numpy(contiguous)
+
+
+def _is_short(array: Any) -> bool:
+    """Whether it is bfloat16, which `InferenceSession.run` cannot convert from NumPy."""
+    return isinstance(array, np.ndarray) and array.dtype == ml_dtypes.bfloat16
 
 
 def _to_array(value: Foreign) -> Array:

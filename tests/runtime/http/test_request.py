@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import ml_dtypes
 import numpy as np
@@ -55,13 +56,19 @@ def test_data_come_flat_or_nested(data):
         ({"inputs": [{**x, "shape": [-1, 3]}]}, "its shape is no list of sizes"),
         ({"inputs": [{**x, "shape": [True, 3]}]}, "its shape is no list of sizes"),
         ({"inputs": [{**x, "shape": [2**31, 3]}]}, "its shape is no list of sizes"),
-        ({"inputs": [{**x, "shape": [2, 3]}]}, "its data have the shape [3], told is [2, 3]"),
-        ({"inputs": [{**x, "data": [[1, 2], [3]]}]}, "no array"),
+        ({"inputs": [{**x, "shape": [2, 3]}]}, "its data have not the shape [2, 3]"),
+        ({"inputs": [{**x, "data": [[1, 2], [3]]}]}, "not the shape [1, 3]"),
         ({"inputs": [{**x, "data": ["1", "2", "3"]}]}, "not all of FP32"),
         ({"inputs": [{**x, "data": [True, False, True]}]}, "not all of FP32"),
         ({"inputs": [{**x, "data": [1, 2, None]}]}, "not all of FP32"),
         ({"inputs": [{**x, "data": [1, 2, 1e300]}]}, "too large for FP32"),
-        ({"inputs": [{**x, "data": [1, 2, 10**400]}]}, "FP32"),
+        ({"inputs": [{**x, "data": [1, 2, 10**400]}]}, "too large for FP32"),
+        ({"inputs": [{**x, "data": [1, True, 2]}]}, "not all of FP32"),
+        ({"inputs": [{**x, "data": [[1, 2, 3], [1, 2, 3]]}]}, "not the shape"),
+        ({"inputs": [{**x, "data": [[1, 2, [3]]]}]}, "not all of FP32"),
+        ({"inputs": [{**x, "data": [1, [2], 3]}]}, "not all of FP32"),
+        ({"inputs": [{**x, "shape": [1] * 65}]}, "no tensor has the shape"),
+        ({"inputs": [{**x, "shape": [0, *[2**31 - 1] * 3], "data": []}]}, "no tensor has the shape"),
         ({"inputs": [{**x, "data": "abc"}]}, "no list"),
         ({"inputs": [{**x, "parameters": []}]}, "'parameters' is no JSON object"),
         ({"inputs": [{**x, "parameters": {"binary_data_size": 12}}]}, "0 bytes are left"),
@@ -77,6 +84,22 @@ def test_what_a_model_cannot_be_given_is_told(told, says):
         read(told)
     assert says in str(caught.value)
     assert caught.value.status == 400
+
+
+def test_whole_numbers_are_taken_for_floats_however_large():
+    feeds = read({"inputs": [{**x, "data": [10**20, 1, -(10**30)]}]}).feeds
+    assert np.array_equal(feeds["x"], np.array([[1e20, 1, -1e30]], np.float32))
+
+
+def test_nested_texts_take_no_room_before_they_are_counted():
+    """Memory is asked for by the signature, not by the longest text."""
+    wide = ["x" * 1000] + [""] * 20_000
+    tracemalloc.start()
+    with pytest.raises(RefusalError):
+        read({"inputs": [{**x, "data": wide}]})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * 2**20
 
 
 @pytest.mark.parametrize("data", [[1.5, 2], [2**63, 1], [-(2**63) - 1, 1], [True, 1.0]])
