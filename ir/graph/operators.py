@@ -95,10 +95,10 @@ POWERS = frozenset({"ReduceL2", "ReduceSumSquare"})  # sum squares
 POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 BIASED = WEIGHTED | CONVOLUTIONS  # their third operand is added to the product
 PRODUCTS = WEIGHTED | {"MatMul", "FusedMatMul", "Einsum"}
-CONTRACTING = PRODUCTS | {"Conv"}  # what branches of a graph multiply by weights with
+RECURRENT = frozenset({"RNN", "GRU", "LSTM"})
+CONTRACTING = PRODUCTS | RECURRENT | {"Conv"}  # what branches of a graph multiply by weights with
 NO_TRANSPOSE_PASSES = CONVOLUTIONS | {"Gemm", "MatMul", "RNN", "GRU", "LSTM"}  # when ONNX Runtime moves them
 ATTENTION = frozenset({"Attention", "GroupQueryAttention", "MultiHeadAttention"})
-RECURRENT = frozenset({"RNN", "GRU", "LSTM"})
 EXPERTS = frozenset({"MoE", "QMoE"})  # of com.microsoft
 
 SELECTING = frozenset({"MatMul", "Gemm", "Gather", "GatherElements"})  # ways to pick features

@@ -2,5 +2,5 @@
 
 Entry: `find.find_branches`, `merging.merged`.
 May import: ir, ir.graph, ir.plan, passes.branches.packing, passes.branches.rules, passes.connectivity,
-  passes.decompose, passes.lowering.
+  passes.decompose, passes.lowering, passes.lowering.recurrent.
 """

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from ...ir.graph.constants import Constants
 from ...ir.graph.linear import only_use
-from ...ir.graph.operators import ARITHMETIC, FUSED_ACTIVATIONS, MOVING, PRODUCTS, RESHAPING
+from ...ir.graph.operators import ARITHMETIC, FUSED_ACTIVATIONS, MOVING, PRODUCTS, RECURRENT, RESHAPING
 from ...ir.onnx_ir import onnx_ir as ir
 from ..lowering.prices import FLOAT_BYTES, Prices
+from ..lowering.recurrent.cost import Run, seconds
 from ..lowering.seconds import products_seconds, transpose_seconds
 from .merging import Merged
 from .packing.recipe import Fixed, Made, Ref, in_order
@@ -47,6 +48,8 @@ def _node_seconds(node: ir.Node, shape_of: ShapeOf, constants: Constants, prices
             return _loose(shape[-1], output, 1, prices)
         K, N = weight[-2:][::-1] if flipped else weight[-2:] if len(weight) > 1 else (weight[0], 1)
         return _products(K, N, 1, math.prod(output) // max(N, 1), prices)
+    if op in RECURRENT and node.inputs[0] is not None:
+        return _cells(op, shape_of(node.inputs[0]), constants.describe(_recurrence(node.inputs[2]))[0], 1, prices)
     if op == "Conv" and (kernel := node.inputs[1]) is not None and kernel in constants:
         groups = node.attributes["group"].as_int() if "group" in node.attributes else 1
         return _convolution(constants.describe(kernel)[0], groups, math.prod(output), output[0], prices)
@@ -67,6 +70,9 @@ def _made_seconds(made: Made, shape_of: ShapeOf, constants: Constants, prices: P
         groups = int(group.as_int() if isinstance(group, ir.Attr) else group)
         images = shape_of(made.like)[0] * made.lanes * shape_of(made.like)[1] // kernel[0]
         return _convolution(kernel, groups, elements, images, prices)
+    if made.op in RECURRENT and isinstance(first := made.inputs[0], Made):
+        recurrence = constants.describe(_recurrence(made.inputs[2]))[0]
+        return _cells(made.op, shape_of(first.like), recurrence, made.lanes, prices)
     if made.op != "MatMul":
         first = made.inputs[0]
         inside = made.op in FUSED_ACTIVATIONS and isinstance(first, Made) and first.op == "Conv"
@@ -117,6 +123,18 @@ def _convolution(kernel: Shape, groups: int, elements: int, images: int, prices:
     inner, each = math.prod(kernel[1:]), max(kernel[0] // groups, 1)
     alone = _products(inner, each, groups, elements // max(kernel[0], 1), prices)
     return alone + (groups * images * prices.conv_group_s if groups > 1 else 0.0)
+
+
+def _cells(op: str, read: Shape, recurrence: Shape, lanes: int, prices: Prices) -> float:
+    """Recurrent operators over sequences (positions, batch, features) of so many branches in one batch."""
+    long, batch, features = read
+    run = Run(long, batch * lanes)
+    return recurrence[0] * seconds(op, features, recurrence[2], run, FLOAT_BYTES, prices.cells)
+
+
+def _recurrence(value: Ref) -> ir.Value:
+    assert isinstance(value, ir.Value)
+    return value
 
 
 def _loose(inner: int, output: Shape, lanes: int, prices: Prices) -> float:

@@ -11,7 +11,7 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.reason import Cause, Reason
 from .ends import End, across, ended, ends_of, left
 from .entry import entered, of_one_root
-from .packing.packed import Pack, Packed
+from .packing.packed import Pack, Packed, result_of
 from .packing.piece import CutOut, piece_of
 from .packing.recipe import Ref
 from .packing.signature import Signatures
@@ -126,7 +126,7 @@ class _Work:
             return _no_rule(nodes[0])
         self.packs.append(nodes)
         self.taken.update(nodes)
-        self._learn(pack, Packed(tuple(node.outputs[0] for node in nodes), found[1], found[0]))
+        self._learn(pack, Packed(tuple(map(result_of, nodes)), found[1], found[0]))
         return None
 
     def _operand(self, pack: Pack, values: Values) -> Packed | None:

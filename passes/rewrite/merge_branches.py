@@ -115,7 +115,10 @@ def _results(emitter: Emitter, one: Merged, now: Mapping[ir.Value, ir.Value]) ->
         if made.op == "MatMul":
             rank = len(shape_of(made.like) or ()) + 1
             inputs = [_unmerged(emitter, one, other, rank) for one, other in zip(inputs, inputs[::-1], strict=True)]
-        values[made] = emitter.node(made.op, inputs, BRANCHES, dict(made.attributes), domain=made.domain)[0]
+        unread = range(made.slot)
+        values[made] = emitter.node(
+            made.op, inputs, BRANCHES, dict(made.attributes), made.slot + 1, domain=made.domain, unused=unread
+        )[made.slot]
         values[made].type = made.like.type if made.lanes else ir.TensorType(ir.DataType.INT64)
     results: dict[ir.Value, ir.Value] = {}
     for old, ref in one.results.items():

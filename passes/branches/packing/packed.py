@@ -16,7 +16,7 @@ from .piece import dims
 from .recipe import Fixed, Made, Ref, integers
 from .signature import Signatures
 
-__all__ = ["Kind", "Pack", "Packed", "Products", "Result"]
+__all__ = ["Kind", "Pack", "Packed", "Products", "Result", "result_of"]
 
 # 'same': every branch reads this value; 'fixed': constants; 'stack': branch i lies at place i of a new first axis;
 # 'join': the branches follow one another on the last axis; 'turned': a stack of the transposes of matrices.
@@ -84,7 +84,7 @@ class Pack:
     @property
     def output(self) -> ir.Value:
         """What the node of the first branch makes."""
-        return self.nodes[0].outputs[0]
+        return result_of(self.nodes[0])
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -177,3 +177,8 @@ class Pack:
         split = self.made("Reshape", operand.ref, integers(apart, "shape"), like=like)
         rank = len(shape)
         return self.made("Transpose", split, like=like, perm=[rank - 1, *range(rank - 1), rank])
+
+
+def result_of(node: ir.Node) -> ir.Value:
+    """The first result of a node that somebody reads, its first where nobody reads any."""
+    return next((value for value in node.outputs if value.uses() or value.is_graph_output()), node.outputs[0])

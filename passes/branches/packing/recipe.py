@@ -27,7 +27,8 @@ class Fixed:
 class Made:
     """The output of a new node.
 
-    like: a value of one branch, of which it holds as many elements as `lanes` times; of 0 times it holds the extents.
+    like: a value of one branch, of which it holds as many elements as `lanes` times; of 0 times it holds the extents;
+    slot: which of the node's outputs it is, of which no other is read.
     """
 
     op: str
@@ -36,6 +37,7 @@ class Made:
     lanes: int
     attributes: Mapping[str, Any] = field(default_factory=dict)
     domain: str = ""
+    slot: int = 0
 
 
 Ref: TypeAlias = "ir.Value | Fixed | Made | None"

@@ -14,6 +14,7 @@ from in_body import in_body
 from onnx import helper, numpy_helper
 from random_branches import random_branches
 from random_images import random_images
+from random_recurrent_branches import random_recurrent
 
 from scission.ir.graph.sizes import input_dims, settings_at
 from scission.ir.io.load import load
@@ -170,6 +171,49 @@ def test_random_branches_of_images_compute_the_same_as_one(seed):
     if oracles.runs(model, feeds_of(model, 1, np.random.default_rng(0))) is not None:  # no window that is too large
         assert_same(model, changed)
         assert_runs_on_nothing(model, changed)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1 << 20))
+def test_random_recurrent_branches_compute_the_same_as_one(seed):
+    model, _ = random_recurrent(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(find, "MARGIN", 0.0)
+        _, changed = merged(model)
+    assert_same(model, changed)  # ONNX Runtime ends where there are no sequences
+
+
+def sequences(lanes, *, equal=True, place=1, given=False):
+    """Sequences on an axis of their own, each with a recurrent operator of which one result is read."""
+    sketch = Sketch(np.random.default_rng(0))
+    x = sketch.input("x", [4, lanes, "n", 8])
+    state = [None, sketch.input("state", [1, "n", 16])] if given else []
+    ends = []
+    for lane in range(lanes):
+        rng = np.random.default_rng(0 if equal else lane)
+        weights = [rng.standard_normal((1, 48, 8), np.float32), rng.standard_normal((1, 48, 16), np.float32)]
+        piece = sketch.op("Gather", x, np.asarray(lane, np.int64), axis=1)
+        bias = [rng.standard_normal((1, 96), np.float32)]
+        made = sketch.op("GRU", piece, *weights, *bias, *state, outputs=2, hidden_size=16)
+        ends.append(made[place])
+    sketch.output(sketch.op("Concat", *ends, axis=-1), shape=[None] * (4 - place), name="y")
+    return sketch.model()
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_recurrent_operators_with_the_same_weights_become_one(place):
+    model = sequences(6, place=place)
+    found, changed = merged(model)
+    assert len(found) == 1 and found[0].gain > 1.2 and operators(changed)["GRU"] == 1
+    assert_same(model, changed)
+
+
+@pytest.mark.parametrize("other", [{"equal": False}, {"given": True}])
+def test_recurrent_operators_with_weights_of_their_own_or_a_state_to_begin_with_stay(other):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(find, "MARGIN", 0.0)
+        found, changed = merged(sequences(3, **other))
+    assert not found and operators(changed)["GRU"] == 3
 
 
 def images(lanes, *, equal=False, channels=4, cut="Gather"):
