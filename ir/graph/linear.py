@@ -261,9 +261,13 @@ def _scopes(
 
 
 def only_use(value: ir.Value) -> tuple[ir.Node, int] | None:
-    """The node that reads a value, and as which operand; None where none or several do, or it is an output as well."""
-    uses = value.uses()
-    return next(iter(uses)) if len(uses) == 1 and not value.is_graph_output() else None
+    """The node that reads a value, and as which operand, in the graph in which it is made; None where none or several
+    do, a branch or a loop's body does, or it is an output as well."""
+    uses, maker = value.uses(), value.producer()
+    if len(uses) != 1 or value.is_graph_output():
+        return None
+    node, place = next(iter(uses))
+    return (node, place) if maker is None or maker.graph is node.graph else None
 
 
 def with_bias(linear: Linear, constants: Constants) -> Linear:

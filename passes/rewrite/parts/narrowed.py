@@ -8,6 +8,8 @@ import numpy as np
 
 from ....ir.axes.axis_rule import Operand
 from ....ir.graph.linear import scopes
+from ....ir.graph.node import subgraphs
+from ....ir.io.tensors import every_node
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.parts.share import Share
 from ....ir.provenance import PART
@@ -101,6 +103,9 @@ def _leave_out(copy: ir.Model, found: Narrowing) -> None:
             node.resize_inputs(len(kept))
     known = found.removal.relations.own
     for node in reversed([node for node in graph if node in known and node not in found.live]):
+        for within in (within for _, _, inner in subgraphs(node) for within in every_node(inner)):
+            for index in range(len(within.inputs)):  # what it reads from outside is not read any more
+                within.replace_input_with(index, None)
         graph.remove(node, safe=True)
     for node in [node for node in found.live if is_split(node)]:
         _without_results(copy, node, found.results(node))

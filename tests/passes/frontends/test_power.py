@@ -50,3 +50,25 @@ def test_parts_of_a_convolution_are_known_by_their_shape(shape, axis, taken):
     assert count == 1 and oracles.operators(changed)["ReduceSumSquare"] == 1 - taken
     x = np.random.default_rng(0).standard_normal((2, 1, 300)).astype(np.float32)
     oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(changed, {"x": x}))
+
+
+def test_a_power_in_a_branch_is_left_there():
+    inside = helper.make_graph(
+        [helper.make_node("ReduceSumSquare", ["f"], ["a"], axes=[-1], keepdims=0)],
+        "then",
+        [],
+        [helper.make_tensor_value_info("a", 1, None)],
+    )
+    otherwise = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["b"])], "else", [], [helper.make_tensor_value_info("b", 1, None)]
+    )
+    nodes = [
+        helper.make_node("STFT", ["x", "hop", "window"], ["f"], "stft"),
+        helper.make_node("If", ["yes"], ["y"], then_branch=inside, else_branch=otherwise),
+    ]
+    constants = {"hop": np.int64(16), "window": np.ones(64, np.float32), "yes": np.bool_(True)}
+    model = signal_model(nodes, constants)
+    changed, count = in_stages(model)
+    assert count == 1 and oracles.operators(changed)["If"] == 1
+    x = np.random.default_rng(0).standard_normal((2, 300)).astype(np.float32)
+    oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(changed, {"x": x}))

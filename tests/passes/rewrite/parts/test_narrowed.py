@@ -1,6 +1,8 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import helper as h
+from onnx import numpy_helper as nh
 from random_parts import difference, put_together, random_feed, random_parts, run_model
 
 from scission.ir.io.load import load
@@ -78,3 +80,24 @@ def test_places_that_are_needed_inside_and_not_wanted_are_left_out_at_the_end():
     made = part(model, [share_of("h", {1: np.array([False, True, False, True])}), whole("y")])
     expected, got = run_model(model, feed), run_model(made, feed)
     assert np.allclose(got["h"], expected["h"][:, [1, 3]]) and np.allclose(got["y"], expected["y"])
+
+
+def test_a_branch_goes_with_what_it_reads_from_outside():
+    """A part without the If has neither its branches nor the node before it that they read."""
+    rng = np.random.default_rng(0)
+    weight = np.kron(np.eye(2), np.ones((4, 4))).astype(np.float32) * rng.standard_normal((8, 8)).astype(np.float32)
+    inside = [
+        h.make_graph([h.make_node(op, ["t"], [op])], op, [], [h.make_tensor_value_info(op, 1, None)])
+        for op in ("Relu", "Neg")
+    ]
+    nodes = [
+        h.make_node("MatMul", ["x", "W"], ["y"]),
+        h.make_node("Abs", ["u"], ["t"]),
+        h.make_node("If", ["c"], ["z"], then_branch=inside[0], else_branch=inside[1]),
+    ]
+    inputs = [h.make_tensor_value_info(name, 1, ["n", 8]) for name in "xu"] + [h.make_tensor_value_info("c", 9, [])]
+    outputs = [h.make_tensor_value_info("y", 1, ["n", 8]), h.make_tensor_value_info("z", 1, None)]
+    graph = h.make_graph(nodes, "g", inputs, outputs, [nh.from_array(weight, "W")])
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+    assert [node.op_type for node in part(model, [whole("y")]).graph.node] == ["MatMul"]
+    assert [node.op_type for node in part(model, [whole("z")]).graph.node] == ["Abs", "If"]
