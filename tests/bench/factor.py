@@ -3,7 +3,8 @@
 Fourier transforms of 400 to 2048 places for 3,000 frames, with windows and without, Hadamard, Kronecker, cosine and
 wavelet matrices, circulant ones and a resampler, each planned, proved and timed beside the original: medians of
 interleaved runs on one thread; with the multiply-adds that are left, and the error against float64 over that of the
-original.
+original. And random products of two to four stages, an ulp off and with rows and columns in no order: how many of them
+are found.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 import scission
 from scission.ir.plan.factored_weight import FactoredWeight
+from scission.passes.factor.certificate import certify
+from scission.passes.factor.factorise import factorise
+from scission.passes.factor.stages import Factors, Stage
 
 Array = npt.NDArray[np.float32]
 FRAMES = 3000
 FOURIER = {400: 2.2, 512: 2.2, 1024: 3.5, 2048: 7.0}  # places, and how many times as fast is wanted
 SAMPLE = 256  # rows of which the error is taken
+CASES = 500  # random products
+SIZES = {2: (4, 17), 3: (4, 9), 4: (3, 6)}  # of the matrices of so many stages, from and below
 ERROR = 1.5  # times that of the dense product
 
 
@@ -63,6 +69,36 @@ def others() -> Iterator[Figure]:
     circulant = column[(np.arange(2048)[:, None] - np.arange(2048)) % 2048]
     yield from figures("circulant 2048", circulant, FRAMES, 1.5)
     yield from figures("resampler 44.1 to 16 kHz", resampler(1764, 640), FRAMES, 1.5)
+
+
+def hidden() -> Iterator[Figure]:
+    """Random products of two to four stages in no order, half of them Kronecker products, an ulp off."""
+    found = whole = wrong = 0
+    for seed in range(CASES):
+        rng = np.random.default_rng(seed)
+        count = 2 + seed % 3
+        sizes = rng.integers(*SIZES[count], (count, 2))
+        exact = kronecker([rng.standard_normal(size) for size in sizes]) if seed % 2 else butterfly(rng, sizes)
+        weight = np.nextafter(exact, np.where(rng.random(exact.shape) < 0.5, -np.inf, np.inf).astype(np.float32))
+        weight = weight[rng.permutation(len(weight))][:, rng.permutation(weight.shape[1])]
+        made = factorise(weight, lambda factors: factors.macs)
+        if made is None or not certify(weight, made[1]).holds:
+            continue
+        found, whole = found + 1, whole + (len(made[1].stages) == count)
+        wrong += bool(abs(made[1].product() - weight).max() > 1e-6 * abs(weight).max())
+    yield at_least("hidden orders", "found of 100", 100 * found / CASES, 95)
+    yield reported("hidden orders", "found with all of their stages, of 100", 100 * whole / CASES)
+    yield at_most("hidden orders", "wrong", wrong, 0)
+
+
+def butterfly(rng: np.random.Generator, sizes: npt.NDArray[np.int64]) -> Array:
+    """A random product of stages (radix, made), in which each group and place has a matrix of its own."""
+    stages, groups, places = [], 1, int(np.prod(sizes[:, 0]))
+    for radix, made in sizes.tolist():
+        places //= radix
+        stages.append(Stage(weight=rng.standard_normal((groups, places, radix, made)), radix=radix, ranks=1))
+        groups *= made
+    return Factors(stages=tuple(stages), order=np.arange(groups)).product().astype(np.float32)
 
 
 def fourier(places: int) -> Array:
@@ -139,7 +175,7 @@ def run(model: onnx.ModelProto, x: Array) -> Array:
     return found
 
 
-ROWS = {"transforms": transforms, "signs": signs, "kroneckers": kroneckers, "others": others}
+ROWS = {"transforms": transforms, "signs": signs, "kroneckers": kroneckers, "others": others, "hidden": hidden}
 
 if __name__ == "__main__":
     sys.exit(bench("factor", __doc__, ROWS))
