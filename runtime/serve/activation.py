@@ -20,6 +20,8 @@ Array = npt.NDArray[Any]
 Results: TypeAlias = "dict[str, Any]"
 
 WORDS = (1, 2, 4, 8)  # bytes of a number whose bits are compared
+KINDS = "biufV"  # of NumPy's types, those that may be numbers; V: bfloat16 and the like
+MOST = 1 << 20  # bytes of the results that are kept for one shape
 SHAPES = 8  # of inputs that are off, for which results are kept
 
 
@@ -29,7 +31,7 @@ def is_off(array: Array, value: float) -> bool:
     >>> is_off(np.zeros(3), 0.0), is_off(np.array([0.0, -0.0]), 0.0), is_off(np.array([[7, 7]]), 7.0)
     (True, False, True)
     """
-    if array.dtype.itemsize not in WORDS or array.dtype.hasobject:
+    if array.dtype.itemsize not in WORDS or array.dtype.kind not in KINDS:
         return False
     with np.errstate(all="ignore"):
         off = np.asarray(value).astype(array.dtype)
@@ -43,18 +45,20 @@ def is_off(array: Array, value: float) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OffResults:
-    """What a part makes of inputs that are off, by their shapes: the last few of them."""
+    """What a part makes of inputs that are off, by their types and shapes: the last few of those that are small."""
 
-    kept: dict[tuple[tuple[str, tuple[int, ...]], ...], Results] = field(default_factory=dict)
+    kept: dict[tuple[tuple[str, str, tuple[int, ...]], ...], Results] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, fed: Mapping[str, Array], run: Callable[[], Results]) -> Results:
         """The results for these inputs, all of which are off; run: makes them where they are not known."""
         # Requests come in several threads: two of them may make the same results, but none sees the table half changed.
-        key = tuple((name, array.shape) for name, array in fed.items())
+        key = tuple((name, array.dtype.name, array.shape) for name, array in fed.items())
         found = self.kept.get(key)
         if found is None:
             found = run()
+            if sum(np.asarray(one).nbytes for one in found.values()) > MOST:
+                return found
             with self.lock:
                 while len(self.kept) >= SHAPES:
                     del self.kept[next(iter(self.kept))]

@@ -40,5 +40,5 @@ def serve(model: Served, *, options: ServeOptions, trials: Trials, printing: Pri
 
 
 def _log(told: Mapping[str, Any]) -> None:
-    with contextlib.suppress(OSError):  # nobody reads the log any more
+    with contextlib.suppress(OSError, SystemExit):  # nobody reads the log any more, and printing ends a command then
         say(json.dumps(told), err=True)

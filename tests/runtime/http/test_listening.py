@@ -13,6 +13,20 @@ from onnx import helper as h
 from small_models import graph
 
 
+def test_a_log_that_nobody_reads_is_no_reason_to_end(tmp_path):
+    path = tmp_path / "sum.onnx"
+    onnx.save(graph([h.make_node("Add", ["x", "W"], ["y"])], {"W": [1, 2]}, 2, y=2), path)
+    line = [sys.executable, "-m", "scission", "serve", str(path), "--port", "0"]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    address = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())[0]
+    process.stderr.close()
+    for _ in range(3):
+        with urllib.request.urlopen(f"{address}/v2", timeout=30) as reply:
+            assert reply.status == 200
+    process.terminate()
+    assert process.wait(30) == 128 + signal.SIGTERM
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_serves_until_it_is_told_to_end(tmp_path, number):
     path = tmp_path / "sum.onnx"

@@ -33,6 +33,9 @@ def test_an_array_is_off_where_every_bit_is_that_of_the_number(dtype):
         (np.array(["", ""], object), 0.0),
         (np.array([""]), 0.0),
         (np.zeros(2, np.complex128), 0.0),
+        (np.zeros(2, np.complex64), 0.0),
+        (np.array(["\0"]), 0.0),
+        (np.zeros(2, "M8[s]"), 0.0),
     ],
 )
 def test_what_is_not_surely_off_is_on(array, value):
@@ -51,6 +54,18 @@ def test_results_are_made_once_for_a_shape_and_only_the_last_are_kept():
     assert len(known.kept) == SHAPES
     ask(1)
     assert calls.count(1) == 2
+
+
+def test_results_for_another_type_are_others_and_large_ones_are_not_kept():
+    known, calls = OffResults(), []
+
+    def ask(dtype, size=1):
+        return known.of({"x": np.zeros(2, dtype)}, lambda: calls.append(dtype) or {"y": np.zeros(size)})
+
+    ask(np.float32), ask(np.float16), ask(np.float32)
+    assert calls == [np.float32, np.float16]
+    ask(np.int64, 1 << 20), ask(np.int64, 1 << 20)
+    assert calls[2:] == [np.int64, np.int64]
 
 
 class Counted:
