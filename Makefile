@@ -8,6 +8,9 @@ ORT := $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 # Tests run in this many processes beside each other (0: in one, as plain `pytest` does).
 WORKERS ?= 2
 
+# Of what is run here nothing is reported, whoever imports ONNX Runtime first.
+export ORT_DISABLE_TELEMETRY := 1
+
 .PHONY: demo test lint types bench clean
 
 demo: $(VENV)/.demo

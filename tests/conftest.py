@@ -11,6 +11,9 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+# Tests that import ONNX Runtime themselves report nothing to anybody either.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 # How wide the terminal is that tests are started from says nothing of what they print; xdist hands it to its workers.
 os.environ.pop("COLUMNS", None)
 

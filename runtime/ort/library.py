@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,7 @@ GraphChoice = Literal["auto", "on", "off"]
 Foreign: TypeAlias = Any  # an object of onnxruntime, which ships no types
 
 EXECUTION_PROVIDER = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"  # in the environment: nothing is noted, kept in files or sent
 FATAL = 4  # onnxruntime's log severity: what matters comes back as an exception, and as our own message
 
 
@@ -48,6 +50,9 @@ class SessionError(ScissionError):
 
 def onnxruntime() -> ModuleType:
     """The library, which says nothing in its log and to nobody; raises SessionError where it cannot be imported."""
+    # Builds with telemetry write files of their own and report the process while they are imported, before anybody can
+    # call `disable_telemetry_events`, and look at the environment once. Processes started from here inherit it.
+    os.environ[NO_TELEMETRY] = "1"
     try:
         found = importlib.import_module("onnxruntime")
     except ImportError as error:
