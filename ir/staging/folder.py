@@ -2,20 +2,25 @@
 
 A folder is locked for as long as its process lives, by a lock that the kernel drops with it: what is not locked was
 left by one that was killed, and the next that makes a folder there removes it. Age says nothing: work may take days.
-Names hold a number for the kernel that runs, so that folders on a shared disk are left to those who see the lock, and
-so that a folder in what a stranger handed over is none that was left here. Where that number can be guessed a folder is
-removed, and no journal in it is followed.
+Names hold a number for the machine and one for the kernel since it runs, so that folders on a shared disk are left to
+those who see the lock, and so that a folder in what a stranger handed over is none that was left here:
+
+     scission-another-KERNEL-…   another container, whose locks this kernel has as well
+     scission-MACHINE-another-…  left before a restart; looked at only on a local disk, as machines may be copies
+     scission-another-another-…  of another machine: stays
+
+Where those numbers can be guessed a folder is removed, and no journal in it is followed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import re
 import shutil
 import tempfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,21 +36,37 @@ __all__ = ["remove", "sweep", "temporary_folder"]
 
 ATTEMPTS = 100  # at a folder that nobody takes for a stale one before it is locked
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # of the kernel since it runs
+IDENTITY = Path("/etc/machine-id")  # of the system that is installed
+LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "jfs", "bcachefs", "overlay", "tmpfs"})
+HEX = "[0-9a-f]"
 
 
-def _booted() -> bytes:
-    """What the kernel drew when it started, nothing where it does not tell."""
+def _told(path: Path) -> bytes:
+    """What the system says of itself, nothing where it does not."""
     try:
-        return BOOT.read_bytes()
+        return path.read_bytes().strip()
     except OSError:
         return b""
 
 
-BOOTED = _booted()
-# What those have in common who see each other's locks.
-MACHINE = f"{zlib.crc32(BOOTED or platform.node().encode('utf-8', 'surrogateescape')):08x}"
-PREFIX = f"scission-{MACHINE}-"
-NAME = re.compile(rf"\.?{PREFIX}[0-9a-f]{{12}}")
+def _number(identity: bytes) -> str:
+    """A number that does not tell what it was made of: identities of machines are to be kept."""
+    return hashlib.sha256(b"scission:" + identity).hexdigest()[:8]
+
+
+def _machine(identity: bytes, name: str, booted: bytes) -> str:
+    """The number of a machine, which holds after a restart where the system has an identity: copies keep that, so their
+    names count as well."""
+    known = re.fullmatch(rb"[0-9a-f]{32}", identity) is not None and identity.strip(b"0") != b""
+    return _number((identity if known else booted) + b":" + name.encode("utf-8", "surrogateescape"))
+
+
+BOOTED = _told(BOOT)
+MACHINE = _machine(_told(IDENTITY), platform.node(), BOOTED)
+KERNEL = _number(BOOTED)  # what those have in common who see each other's locks
+PREFIX = f"scission-{MACHINE}-{KERNEL}-"
+OF_KERNEL = re.compile(rf"\.?scission-{f'{HEX}{{8}}' if BOOTED else MACHINE}-{KERNEL}-{HEX}{{12}}")
+NAME = re.compile(rf"{OF_KERNEL.pattern}|\.?scission-{MACHINE}-{HEX}{{8}}-{HEX}{{12}}")
 
 _swept: set[str] = set()  # places that were swept by this process
 
@@ -87,10 +108,26 @@ def remove(folder: str) -> None:
         lock = _locked(folder)
         try:
             own = os.fstat(lock).st_uid == os.geteuid()
-            if own and (not BOOTED or go_back(_through(lock, folder), NAME)):
+            if own and _decides(lock, folder) and (not BOOTED or go_back(_through(lock, folder), NAME)):
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)
+
+
+def _decides(handle: int, folder: str) -> bool:
+    """Whether nobody lives in a folder whose lock could be had here, which is open."""
+    return OF_KERNEL.fullmatch(os.path.basename(folder)) is not None or _file_system(handle) in LOCAL  # noqa: PTH119
+
+
+def _file_system(handle: int) -> str:
+    """The kind of the file system that an open file lies on, nothing where nobody tells."""
+    told = Path(f"/proc/self/fdinfo/{handle}").read_text(encoding="ascii").split()
+    mount = told[told.index("mnt_id:") + 1]
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        fields = line.split(" ")  # 36 35 98:0 / /place options [more …] - ext4 …
+        if fields[0] == mount:
+            return fields[fields.index("-") + 1]
+    return ""
 
 
 def _through(handle: int, folder: str) -> Path:

@@ -1,13 +1,16 @@
 import fcntl
 import json
 import os
+import re
 import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scission.ir.staging import folder as staging
-from scission.ir.staging.folder import MACHINE, remove, sweep, temporary_folder
+from scission.ir.staging.folder import KERNEL, MACHINE, PREFIX, remove, sweep, temporary_folder
 from scission.ir.staging.place import JOURNAL
 
 
@@ -17,9 +20,12 @@ def fresh(monkeypatch, tmp_path):
     monkeypatch.setattr(staging.tempfile, "tempdir", str(tmp_path))
 
 
-def stale(place, name="scission", machine=MACHINE):
+ANOTHER = "00000000"  # neither this machine nor the kernel that runs
+
+
+def stale(place, name="scission", machine=MACHINE, kernel=KERNEL):
     """A folder as a process leaves it that is killed."""
-    made = place / f"{name}-{machine}-0123456789ab"
+    made = place / f"{name}-{machine}-{kernel}-0123456789ab"
     made.mkdir(0o700, parents=True)
     (made / "inside").mkdir()
     (made / "inside" / "w.bin").write_bytes(b"1")
@@ -38,10 +44,11 @@ def test_a_folder_is_there_for_as_long_as_its_context_lasts(tmp_path):
 
 def test_what_dead_processes_left_is_removed_and_nothing_else(tmp_path):
     left = [stale(tmp_path), stale(tmp_path, ".scission")]
-    kept = [stale(tmp_path, machine="00000000"), stale(tmp_path, "other"), tmp_path / f"scission-{MACHINE}-short"]
+    left += [stale(tmp_path, machine=ANOTHER), stale(tmp_path, kernel=ANOTHER)]  # a container, before a restart
+    kept = [stale(tmp_path, machine=ANOTHER, kernel=ANOTHER), stale(tmp_path, "other"), tmp_path / f"{PREFIX}short"]
     kept[2].mkdir()
     target = stale(tmp_path / "elsewhere")
-    link = tmp_path / f"scission-{MACHINE}-aaaaaaaaaaaa"
+    link = tmp_path / f"{PREFIX}aaaaaaaaaaaa"
     link.symlink_to(target)
     with temporary_folder(), temporary_folder() as own:
         sweep(str(tmp_path))
@@ -50,8 +57,9 @@ def test_what_dead_processes_left_is_removed_and_nothing_else(tmp_path):
     assert all(folder.exists() for folder in (*kept, target)) and link.is_symlink()
 
 
-def test_a_folder_that_another_process_holds_stays(tmp_path):
-    held = stale(tmp_path)
+@pytest.mark.parametrize("kernel", [KERNEL, ANOTHER])
+def test_a_folder_that_another_process_holds_stays(tmp_path, kernel):
+    held = stale(tmp_path, kernel=kernel)
     lock = os.open(held, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     remove(str(held))
@@ -59,6 +67,39 @@ def test_a_folder_that_another_process_holds_stays(tmp_path):
     os.close(lock)
     remove(str(held))
     assert not held.exists()
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs", "9p", ""])
+def test_what_seems_left_before_a_restart_stays_on_a_disk_that_others_may_use(tmp_path, monkeypatch, kind):
+    left, before = stale(tmp_path), stale(tmp_path, kernel=ANOTHER)
+    monkeypatch.setattr(staging, "_file_system", lambda _: kind)
+    sweep(str(tmp_path))
+    assert not left.exists() and before.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="nothing tells what file system it is")
+def test_the_file_system_is_the_one_that_mounts_tell():
+    told = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        told[line.split()[4]] = line.split(" - ")[1].split()[0]  # a later mount hides an earlier one
+    for place in ("/", "/proc"):
+        handle = os.open(place, os.O_RDONLY)
+        assert staging._file_system(handle) == told[place]
+        os.close(handle)
+
+
+identities = st.one_of(
+    st.from_regex(rb"[0-9a-f]{32}", fullmatch=True), st.sampled_from([b"", b"uninitialized", b"0" * 32])
+)
+
+
+@given(identities, st.text(), st.binary(min_size=1), st.binary(min_size=1))
+def test_a_machine_keeps_its_number_after_a_restart_where_it_has_an_identity(identity, name, booted, later):
+    number = staging._machine(identity, name, booted)
+    assert re.fullmatch("[0-9a-f]{8}", number)
+    lasting = len(identity) == 32 and identity != b"0" * 32
+    assert (number == staging._machine(identity, name, later)) == (lasting or booted == later)
+    assert number != staging._machine(identity, name + "'", booted)
 
 
 def test_where_the_file_system_has_no_locks_nothing_is_stale(tmp_path, monkeypatch):
