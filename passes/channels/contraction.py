@@ -82,8 +82,17 @@ class Contraction:
         stack, own = self.stack(), outer.reshape(self.groups, 1, -1)
         if (self._reads(stack, own, FEW)[0] & adds).all():
             return np.ones(held.size, bool)
-        reads, odd = self._reads(stack, own, own.size)
+        if self.groups == 1 and self.swallowed is None and self._is_finite():
+            few = stack[:, :, np.flatnonzero(outer)]  # what other results read does not matter, and may be much
+            reads, odd = self._reads(few, np.ones((1, 1, few.shape[2]), bool), few.shape[2])
+        else:
+            reads, odd = self._reads(stack, own, own.size)
         return (reads & adds) | odd
+
+    def _is_finite(self) -> bool:
+        """Whether every entry is known to be."""
+        scan = self.facts.scans.get(self.weight.value)
+        return scan is not None and scan.is_finite and self.matrix is None and self.recurrence is None
 
     def _reads(self, stack: npt.NDArray[Any], outer: Bools, few: int) -> tuple[Bools, Bools]:
         """What a few results read of a stack (groups, in, out, window): the inputs that count, those with odd entries.

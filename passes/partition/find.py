@@ -40,8 +40,13 @@ class Analysed:
 @dataclass(frozen=True, slots=True, eq=False)
 class SubModel:
     """A part of a model: what it reads of the inputs, what it writes of the outputs, and the multiply-adds of its
-    products with constants, for one row."""
+    products with constants, for one row.
 
+    whole: the model as the part was found in it, the same for all of its parts; needed: what of it the part needs.
+    """
+
+    whole: Analysed
+    needed: Narrowing
     reads: tuple[Share, ...]
     writes: tuple[Share, ...]
     macs: int
@@ -80,7 +85,7 @@ def find(model: ir.Model) -> tuple[SubModel, ...] | Reason:
         return Reason(Cause.UNSUPPORTED, "it has an operator or an axis of which nothing is known")
     if len(found) < FEWEST:
         return Reason(Cause.CONNECTED, "every output needs products that all the others need as well")
-    return tuple(_described(one, graph) for one in found)
+    return tuple(_described(one, work) for one in found)
 
 
 def _unfit(model: ir.Model) -> Reason | None:
@@ -171,8 +176,8 @@ def _weighed(relations: Relations, one: Narrowing) -> list[WeighedSum]:
     return [s for node in one.live for s in relations.own[node] if isinstance(s, WeighedSum)]
 
 
-def _described(one: Narrowing, graph: ir.Graph) -> SubModel:
-    removal = one.removal
+def _described(one: Narrowing, whole: Analysed) -> SubModel:
+    removal, graph = one.removal, whole.seen.model.graph
     read = {
         value: None for node in one.live for index in one.operands(node) if (value := node.inputs[index]) is not None
     }
@@ -185,4 +190,4 @@ def _described(one: Narrowing, graph: ir.Graph) -> SubModel:
     for weighed in _weighed(removal.relations, one):
         rank = len(removal.relations.facts.sizes.of(weighed.weight) or ())
         macs.append(math.prod(int(removal.masks.of((weighed.weight, axis)).sum()) for axis in range(rank)))
-    return SubModel(reads, one.wanted, sum(macs))
+    return SubModel(whole, one, reads, one.wanted, sum(macs))

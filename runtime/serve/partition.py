@@ -102,7 +102,7 @@ def _written(
         name = f"part{index:0{digits}}"
         if progress:
             progress(index, len(found), name)
-        with stage(source, narrowed(source.graph, one.writes, name), folder / f"{name}.onnx") as staged:
+        with stage(source, narrowed(one.whole, one.needed, name), folder / f"{name}.onnx") as staged:
             written = staged.publish()
         files = {path.name: digest_of([path]) for path in sorted(written, key=lambda path: path.suffix != ".onnx")}
         size = sum(path.stat().st_size for path in written)

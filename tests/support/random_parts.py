@@ -185,7 +185,7 @@ def put_together(model: onnx.ModelProto, feed: dict[str, Any], optimize: bool = 
         return found, made
     there = dict(feed)
     for index, one in enumerate(found):
-        part = to_proto(source, narrowed(source.graph, one.writes, f"part{index}"))
+        part = to_proto(source, narrowed(one.whole, one.needed, f"part{index}"))
         given = {share.value: np.ascontiguousarray(share.of(there[share.value])) for share in one.reads}
         assert [value.name for value in part.graph.input] == [*given]
         results = run_model(part, given, optimize)

@@ -11,15 +11,15 @@ from ....ir.graph.linear import scopes
 from ....ir.graph.node import subgraphs
 from ....ir.io.tensors import every_node
 from ....ir.onnx_ir import onnx_ir as ir
-from ....ir.parts.share import Share
 from ....ir.provenance import PART
 from ...lowering.nodes.emitter import Names
-from ...partition.find import Analysed, analysed
-from ...partition.narrowing import Narrowing, is_joined, is_split, narrow
+from ...partition.find import Analysed
+from ...partition.narrowing import Narrowing, is_joined, is_split
 from ..constant_copies import Copies, NewConstants
 from ..edit import drop_unread
 from ..remove_channels import fold_into
 from ..shape_operands import Shapes
+from .lent import lent
 
 __all__ = ["narrowed"]
 
@@ -27,25 +27,26 @@ OWN = "part"
 SPLIT_SIZES_ARE_INPUTS = 13  # from this operator set on
 
 
-def narrowed(model: ir.Model, wanted: Sequence[Share], name: str) -> ir.Model:
-    """A copy of the model that computes these shares of its outputs, of the places of its inputs that they need.
+def narrowed(work: Analysed, found: Narrowing, name: str) -> ir.Model:
+    """A model that computes what is wanted of the outputs of the one that was analysed, of the places of its inputs
+    that this needs; found: what that is, of this model.
 
     Inputs, outputs, nodes and values keep their names, and inputs and outputs their order; name: by which it says of
-    itself what part it is. Raises ModelError when a weight cannot be read.
+    itself what part it is. What was analysed stays as it is. Raises ModelError when a weight cannot be read.
     """
-    work = analysed(model)
-    copy = work.seen.model
-    found = narrow(work.relations, copy.graph, wanted)
-    _cut(copy, work, found)
-    _leave_out(copy, found)
-    for value in _values(copy.graph):
-        cut = found.cut(value)
-        if cut and value.shape is not None:
-            value.shape = ir.Shape([int(cut[at].sum()) if at in cut else dim for at, dim in enumerate(value.shape)])
-    _take_wanted(copy, found)
-    _drop_constants(copy)
-    copy.metadata_props[PART] = name
-    return copy
+    whole = work.seen.model
+    with lent(whole.graph):
+        _cut(whole, work, found)
+        _leave_out(whole, found)
+        for value in _values(whole.graph):
+            cut = found.cut(value)
+            if cut and value.shape is not None:
+                value.shape = ir.Shape([int(cut[at].sum()) if at in cut else dim for at, dim in enumerate(value.shape)])
+        _take_wanted(whole, found)
+        _drop_constants(whole)
+        part = whole.clone()
+    part.metadata_props[PART] = name
+    return part
 
 
 def _cut(copy: ir.Model, work: Analysed, found: Narrowing) -> None:

@@ -11,6 +11,8 @@ from scission.ir.parts.share import share_of, whole
 from scission.ir.provenance import PART
 from scission.models.planted import ffn
 from scission.models.planted.branches import Repeated, repeated
+from scission.passes.partition.find import analysed
+from scission.passes.partition.narrowing import narrow
 from scission.passes.rewrite.parts.narrowed import narrowed
 
 
@@ -35,7 +37,8 @@ def test_most_random_networks_fall_apart_into_what_they_were_made_of():
 
 def part(model, wanted):
     source = load(model)
-    return to_proto(source, narrowed(source.graph, wanted, "part7"))
+    whole = analysed(source.graph)
+    return to_proto(source, narrowed(whole, narrow(whole.relations, whole.seen.model.graph, wanted), "part7"))
 
 
 def test_a_part_is_the_model_made_narrower():
