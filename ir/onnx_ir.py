@@ -66,14 +66,20 @@ def collected_seldom(nodes: int) -> Iterator[None]:
     """Inside of it Python looks for garbage the more seldom the more nodes a graph has.
 
     Every node is some fifty objects that refer to one another in circles. Python looks through them all again whenever
-    there are a quarter more, so that half the time of a walk over ten thousand nodes went there.
+    there are a quarter more, so that half the time of a walk over ten thousand nodes went there. What is there already
+    is not looked through at all: it stays as long as the walk, unless the caller keeps such a set of its own.
     """
     before = gc.get_threshold()
     if not 0 < before[0] < nodes:  # 0: it is off
         yield
         return
+    ours = gc.get_freeze_count() == 0
     gc.set_threshold(nodes, *before[1:])
+    if ours:
+        gc.freeze()
     try:
         yield
     finally:
+        if ours:
+            gc.unfreeze()
         gc.set_threshold(*before)

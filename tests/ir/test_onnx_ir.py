@@ -42,10 +42,12 @@ def test_garbage_of_a_large_graph_is_looked_for_seldom_and_afterwards_as_before(
     before = gc.get_threshold()
     with pytest.raises(ValueError, match="over"), collected_seldom(100_000):
         assert gc.get_threshold() == (100_000, *before[1:])
+        assert gc.get_freeze_count() > 0
         with collected_seldom(50_000):
             assert gc.get_threshold()[0] == 100_000
+        assert gc.get_freeze_count() > 0
         raise ValueError("over")
-    assert gc.get_threshold() == before
+    assert gc.get_threshold() == before and gc.get_freeze_count() == 0
     with collected_seldom(10):
         assert gc.get_threshold() == before
     gc.set_threshold(0)
@@ -54,3 +56,10 @@ def test_garbage_of_a_large_graph_is_looked_for_seldom_and_afterwards_as_before(
             assert gc.get_threshold()[0] == 0
     finally:
         gc.set_threshold(*before)
+    gc.freeze()
+    try:  # what a caller keeps out of it stays so
+        with collected_seldom(100_000):
+            assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

@@ -36,9 +36,13 @@ def serve(model: Served, *, options: ServeOptions, trials: Trials, printing: Pri
     if printing.quiet:
         serving.serve(model, options, trials=trials)
         return
-    serving.serve(model, options, trials=trials, log=_log, ready=lambda at: say(f"serving {model} at {at}", err=True))
+    serving.serve(model, options, trials=trials, log=_log, ready=lambda at: _say(f"serving {model} at {at}"))
 
 
 def _log(told: Mapping[str, Any]) -> None:
-    with contextlib.suppress(OSError, SystemExit):  # nobody reads the log any more, and printing ends a command then
-        say(json.dumps(told), err=True)
+    _say(json.dumps(told))
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, SystemExit):  # nobody reads it any more, and printing ends a command then
+        say(text, err=True)
