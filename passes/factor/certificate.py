@@ -6,7 +6,8 @@ For inputs of magnitude one or less, the error of output n is at most
     factored    depth · u · Σ over all paths of absolute products  +  Σ |W[k, n] - product[k, n]|
 
 to first order in the unit of rounding u (Higham, Accuracy and Stability of Numerical Algorithms, 3.5). What is summed
-for nothing, as zeros are, counts in neither.
+for nothing, as zeros are, counts in neither. Each output is held against itself, and each input too: what is small
+beside others is not small where it is used, once it was normalised or had been large before.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from .stages import Array, Factors
 
 __all__ = ["RoundingCertificate", "certify"]
 
-RESIDUAL = 8 * UNIT  # of the largest entry of a weight: how far a product may be from it
+RESIDUAL = 8 * UNIT  # of the largest entry of a weight: how far a product may be from it; and of the sum of a row
+NOTHING = 2.0**-40  # of the largest row or column: what float64 leaves of zeros, as of sines of multiples of pi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundingCertificate:
-    """residual: the largest difference of an entry and of the product's, over the largest entry; bound: of the error of
-    the factored product over that of the dense one."""
+    """residual: the largest difference of an entry and of the product's, over the largest entry, or of a row over the
+    row; bound: of the error of the factored product over that of the dense one, of the output where it is worst."""
 
     residual: float
     bound: float
@@ -42,6 +44,14 @@ def certify(weight: npt.NDArray[np.floating], factors: Factors) -> RoundingCerti
     """How near the factors (K, N), once they are rounded to float32, come to a weight."""
     whole: Array = weight.astype(np.float64)
     away = abs(whole - factors.product())
-    dense = whole.shape[0] * UNIT * abs(whole).sum(axis=0)
+    columns = abs(whole).sum(axis=0)
     staged = (factors.depth + len(factors.stages)) * UNIT * factors.magnitude() + away.sum(axis=0)
-    return RoundingCertificate(residual=float(away.max() / abs(whole).max()), bound=float(staged.max() / dense.max()))
+    return RoundingCertificate(
+        residual=max(float(away.max() / abs(whole).max()), _most(away.sum(axis=1), abs(whole).sum(axis=1))),
+        bound=_most(staged, whole.shape[0] * UNIT * columns),
+    )
+
+
+def _most(part: Array, whole: Array) -> float:
+    """The largest ratio of one of some sums, those of next to nothing to the largest one."""
+    return float((part / np.where(whole > NOTHING * whole.max(), whole, whole.max())).max())

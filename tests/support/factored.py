@@ -7,6 +7,7 @@ from random import Random
 
 import numpy as np
 import onnx
+from onnx import TensorProto
 from random_convolutions import Grown
 
 from scission.ir.graph.view import view
@@ -149,7 +150,16 @@ def random_weight(rng: Random, values: np.random.Generator):
         weight = weight[:, : -rng.choice([1, 2, 3])]
     if rng.random() < 0.15:
         weight[rng.randrange(len(weight))] = 0
-    return weight
+    return unlike(rng, values, weight) if rng.random() < 0.25 else weight
+
+
+def unlike(rng: Random, values: np.random.Generator, weight):
+    """The same with inputs or outputs of sizes that are far apart, some of which are next to nothing."""
+    spread = 10.0 ** -values.uniform(0, rng.choice([1, 4, 8]), weight.shape)
+    spread = spread[:1] if rng.random() < 0.6 else spread[:, :1]
+    if rng.random() < 0.4:
+        spread = np.where(values.random(spread.shape) < 0.2, 1e-8, 1)
+    return (weight * spread * rng.choice([1, 1, 1e-10, 1e10])).astype(np.float32)
 
 
 def random_products(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
@@ -166,7 +176,13 @@ def random_products(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     extents = [K, *lead] if op == "left" else [*lead, K]
     named = [f"d{at}" if rng.random() < 0.5 and extent != K else extent for at, extent in enumerate(extents)]
     made.inputs["x"], made.feeds["x"] = named, made.normal(*extents)
+    if half := rng.random() < 0.08:  # which stays as it is
+        weight = np.clip(weight, -100, 100).astype(np.float16)
+        made.feeds["x"] = made.feeds["x"].astype(np.float16)
     value = _product(made, rng, op, "x", weight)
+    if half:
+        made.outputs.clear()
+        return made.model(made.op("Cast", value, to=TensorProto.FLOAT)), made.feeds
     if rng.random() < 0.3:
         made.outputs.append(value)
     for _ in range(rng.choice([0, 1, 1, 2])):
@@ -175,17 +191,28 @@ def random_products(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
 
 
 def _product(made: Grown, rng: Random, op: str, value: str, weight) -> str:
-    N = weight.shape[1]
+    """One product, and now and then another one that reads the same weight, or the same one turned."""
+    (_, N), same = weight.shape, weight.dtype
     if op == "MatMul":
-        value = made.op("MatMul", value, made.constant(weight))
-        return made.op("Add", value, made.constant(made.normal(N))) if rng.random() < 0.4 else value
+        held = made.constant(weight)
+        first = made.op("MatMul", value, held)
+        if rng.random() < 0.2:
+            made.outputs.append(made.op("MatMul", made.op("Neg", value), held))
+        return made.op("Add", first, made.constant(made.normal(N).astype(same))) if rng.random() < 0.4 else first
     if op == "left":
         return made.op("MatMul", made.constant(np.ascontiguousarray(weight.T)), value)
     turned = rng.random() < 0.5
-    operands = [value, made.constant(np.ascontiguousarray(weight.T) if turned else weight)]
+    held = made.constant(np.ascontiguousarray(weight.T) if turned else weight)
+    operands = [value, held]
     if rng.random() < 0.6 or made.opset < 11:
-        operands.append(made.constant(made.normal(*rng.choice([(N,), (1, N), (1,)]))))
-    return made.op("Gemm", *operands, transB=int(turned), alpha=rng.choice([1.0, 0.5]), beta=rng.choice([1.0, 2.0]))
+        extents = rng.choice([(N,), (1, N), (1,), (len(made.feeds["x"]), N), (len(made.feeds["x"]), 1)])
+        operands.append(made.constant(made.normal(*extents).astype(same)))
+    alpha, beta = rng.choice([1.0, 0.5]), rng.choice([1.0, 2.0])
+    first = made.op("Gemm", *operands, transB=int(turned), alpha=alpha, beta=beta)
+    if rng.random() < 0.2:  # back again, by the same weight
+        zeros = made.constant(np.zeros(1, same))
+        made.outputs.append(made.op("Gemm", first, held, zeros, transB=int(not turned)))
+    return first
 
 
 def alike_columns(slices) -> list[set[int]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
-from factored import cosine, fourier, hadamard
+from factored import cosine, fourier, hadamard, kronecker, planted, unlike
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scission.passes.factor.certificate import certify
 from scission.passes.factor.factorise import factorise
+from scission.passes.factor.stages import Factors, Stage
 
 
 def in_single(factors, x):
@@ -52,3 +56,30 @@ def test_stages_whose_terms_cancel_are_refused():
     split = (replace(first, weight=both, ranks=2), replace(second, weight=again), *factors.stages[2:])
     found = certify(weight, replace(factors, stages=split))
     assert again.shape[2] == 2 * reads and found.residual < 1e-9 and found.bound > 1 and not found.holds
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 1 << 20))
+def test_each_output_and_each_input_is_right_beside_what_it_is_itself(seed):
+    """Of sizes that are far apart nothing is held against the largest alone: small ones may be all that is used."""
+    rng = np.random.default_rng(seed)
+    planted_ones = kronecker(*rng.standard_normal((3, 4, 4))), planted(rng, 8, 6, 5, 6), hadamard(32), fourier(32)
+    weight = unlike(Random(seed), rng, planted_ones[seed % 4])
+    found = factorise(weight, lambda one: one.macs)
+    if found is None or not certify(weight, found[1]).holds:
+        return
+    away, whole = abs(weight.astype(np.float64) - found[1].product()), abs(weight.astype(np.float64))
+    for axis in (0, 1):
+        heard = whole.sum(axis) > 1e-12 * whole.sum(axis).max()
+        assert (away.sum(axis) <= 1e-5 * whole.sum(axis))[heard].all()
+
+
+def test_outputs_and_inputs_that_are_small_beside_others_are_no_noise():
+    whole = Stage(weight=np.ones((1, 1, 8, 8)), radix=8, ranks=1)
+    for side in (np.s_[:, 5], np.s_[5, :]):
+        weight, other = np.ones((8, 8)), np.ones((8, 8))
+        weight[side], other[side] = 1e-9, 1.1e-9
+        found = Factors(stages=(replace(whole, weight=weight[None, None]),), order=np.arange(8))
+        right, wrong = certify(weight, found), certify(other, found)
+        assert right.residual == 0 and right.bound < 2
+        assert not wrong.holds and (wrong.residual > 0.01 or wrong.bound > 1000)
