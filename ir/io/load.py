@@ -20,7 +20,7 @@ from ..phase import phase
 from ..protobuf import WireError
 from .formats import HEAD, other_format
 from .placement import Home, PlacementError
-from .soundness import mistyped, unsound
+from .soundness import STANDARD, as_counted, mistyped, unsound
 from .sources import unwrapped
 from .stand_in import OUTSIDE, SPARSE, Kept, SparseTensor, embed_sparse, prepare
 from .tensor_form import bodies, tensors, wrong_tensor
@@ -164,6 +164,10 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
             graph = ir.from_proto(kept.given)
     except Exception as error:  # onnx_ir raises whatever its parts raise; the cause stays attached
         raise ModelError(f"{name}: the graph cannot be read: {first_line(error)}") from error
+    # Those of functions stay: ONNX Runtime refuses what is beyond 32 bits there.
+    graph.opset_imports.update(
+        {name: as_counted(graph.opset_imports[name]) for name in STANDARD & graph.opset_imports.keys()}
+    )
     if problem := unsound(graph):
         raise ModelError(f"{name}: {problem}")
     open_negative(graph)

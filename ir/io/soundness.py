@@ -12,10 +12,20 @@ from ..onnx_ir import onnx_ir as ir
 from .tensor_form import bodies
 from .tensors import every_node
 
-__all__ = ["mistyped", "unsound"]
+__all__ = ["as_counted", "mistyped", "unsound"]
 
-STANDARD = ("", "ai.onnx")
+STANDARD = frozenset({"", "ai.onnx"})
 NEWEST = (1 << 31) - 1  # what any runtime counts to
+
+
+def as_counted(version: int) -> int:
+    """The operator set that ONNX Runtime takes a number in a model for: it sees the lower 32 bits. Else that number.
+
+    >>> as_counted(17), as_counted((1 << 32) + 17), as_counted(-1)
+    (17, 17, -1)
+    """
+    seen = version & ((1 << 32) - 1)
+    return seen if 1 <= seen <= NEWEST else version
 
 
 def unsound(model: ir.Model) -> str:
@@ -70,7 +80,7 @@ def mistyped(proto: onnx.ModelProto) -> str:
     functions = [function for function in proto.functions if (function.domain, function.name) in called]
     for owner in (proto.graph, *functions):
         imports = {one.domain: one.version for one in getattr(owner, "opset_import", proto.opset_import)}
-        version = min(imports.get("", imports.get(STANDARD[1], 1)), NEWEST)
+        version = min(as_counted(imports.get("", imports.get("ai.onnx", 1))), NEWEST)
         for node in (node for body in bodies(owner) for node in body.node if node.domain in STANDARD):
             types = _types(node.op_type, version) if node.attribute else {}
             for one in node.attribute:

@@ -31,7 +31,7 @@ CHANGES = {"remove", "append", "extend", "insert", "pop", "clear", "update", "se
 # Who may, all of it (None) or some of it, and why. The folder of the rewriter; modules for the rest.
 MAY_MUTATE = {
     "scission.passes.rewrite": None,
-    "scission.ir.io.load": {"sort", "shape"},  # what a file says, made sound
+    "scission.ir.io.load": {"sort", "shape", "opset_imports"},  # what a file says, made sound
     "scission.ir.io.tensors": {"const_value", "attributes"},  # the same
     "scission.ir.io.put_back": {"metadata_props"},  # of protos
     "scission.ir.graph.functions": {"metadata_props"},  # a mark in a copy, gone before the copy is handed on

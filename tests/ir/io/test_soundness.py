@@ -1,4 +1,6 @@
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper
 from readers import model
@@ -53,6 +55,28 @@ def test_attributes_of_other_domains_may_be_of_any_type(domain):
 def test_an_operator_set_that_cannot_be_is_refused(version):
     with pytest.raises(ModelError, match="does not exist"):
         load(edited(lambda made: setattr(made.opset_import[0], "version", version)))
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx"])
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("beyond", [1 << 32, 5 << 32, -1 << 32])
+def test_an_operator_set_is_counted_as_it_is_where_the_model_runs(domain, inside, beyond):
+    imports = [helper.make_opsetid(domain, 17 + beyond * (not inside)), helper.make_opsetid("local", 1)]
+    own = [helper.make_opsetid("", 17 + beyond * inside)]
+    body = helper.make_function("local", "F", ["x"], ["y"], [helper.make_node("Relu", ["x"], ["y"])], own)
+    x, y = (helper.make_tensor_value_info(name, 1, [2]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("F", ["x"], ["y"], domain="local")], "g", [x], [y])
+    made = helper.make_model(graph, opset_imports=imports, functions=[body], ir_version=8)
+    given = made.SerializeToString()
+    run = onnxruntime.InferenceSession
+    if inside:
+        with pytest.raises(Exception, match="opset version"):
+            run(given)
+        with pytest.raises(ModelError, match="does not exist"):
+            load(made)
+        return
+    assert run(given).run(None, {"x": np.float32([-1, 1])})[0].tolist() == [0, 1]
+    assert load(made).graph.opset_imports[domain] == 17 and made.SerializeToString() == given
 
 
 @pytest.mark.parametrize("name", ["", "nowhere", "a", "W"])
