@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["OffResults", "is_off"]
+__all__ = ["MOST", "SHAPES", "OffResults", "differing", "is_off"]
 
 Array = npt.NDArray[Any]
 Results: TypeAlias = "dict[str, Any]"
@@ -31,16 +31,22 @@ def is_off(array: Array, value: float) -> bool:
     >>> is_off(np.zeros(3), 0.0), is_off(np.array([0.0, -0.0]), 0.0), is_off(np.array([[7, 7]]), 7.0)
     (True, False, True)
     """
+    bits = differing(array, value)
+    return bits is not None and not bits.any()
+
+
+def differing(array: Array, value: float) -> Array | None:
+    """The bits in which each entry of an array differs from this number; None where it cannot hold that number."""
     if array.dtype.itemsize not in WORDS or array.dtype.kind not in KINDS:
-        return False
+        return None
     with np.errstate(all="ignore"):
         off = np.asarray(value).astype(array.dtype)
     if float(off) != float(value):
-        return False
+        return None
     word = f"u{array.dtype.itemsize}"
     bits = np.ascontiguousarray(array).view(word)
     own = off.reshape(1).view(word)[0]
-    return not bits.any() if own == 0 else bool((bits == own).all())
+    return bits if own == 0 else bits ^ own
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,9 @@ from ...ir.parts.share import ManifestError, Share
 from ..ort.library import SessionError
 from ..ort.session import Session, open_session
 from .activation import OffResults, is_off
+from .activity import Activity, activity_of
 from .folder import read_manifest, require_files
+from .resting import Resting, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,14 +42,16 @@ class LocalParts:
     manifest: what they are; sessions: one a part, in the order in which they run; watch: is called with the place of
     a part that was called and the seconds that it took, in whatever thread runs it; off: the number that inputs hold
     where they are off, by name, 0 for others; None where every part is called whatever it reads; idle: what each part
-    makes of inputs that are off.
+    makes of inputs that are off; resting: what all of them together do; activity: what they read.
     """
 
     manifest: Manifest
     sessions: tuple[Session, ...]
+    activity: Activity
     watch: Callable[[int, float], None] = lambda *_: None
     off: Mapping[str, float] | None = field(default_factory=dict)
     idle: tuple[OffResults, ...] = ()
+    resting: Resting = field(default_factory=Resting)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the model for its inputs, by name and in order.
@@ -56,14 +60,31 @@ class LocalParts:
         Raises SessionError where an input is missing or has another size, or ONNX Runtime refuses it.
         """
         there = {value.name: np.asarray(inputs[value.name]) for value in self.manifest.inputs if value.name in inputs}
+        on = None if self.off is None else self.activity.of(there, self.off)
+        off = [] if on is None else np.flatnonzero(~on).tolist()
+        key = key_of(there) if off else ()
+        begun, done = self.resting.begun(key, off, self.writes) if off else ({}, set())
+        there.update(begun)
         for index, part in enumerate(self.manifest.parts):
+            if index in done:
+                continue
             name = self.sessions[index].name
             fed = {share.value: _taken(share, there, name) for share in part.reads}
             call = functools.partial(self._call, index, fed)
-            made = call() if self._is_on(fed) else self.idle[index].of(fed, call)
+            if on is not None and not on[index]:
+                made = call()
+                self.resting.learn(key, index, part.writes, made)
+            else:  # what reads what others made is looked at here
+                inner = index in self.activity.inner and not self._is_on(fed)
+                made = self.idle[index].of(fed, call) if inner else call()
             for share in part.writes:
                 _put(share, made[share.value], there, name)
         return {value.name: there[value.name] for value in self.manifest.outputs}
+
+    @property
+    def writes(self) -> list[tuple[Share, ...]]:
+        """What each part writes."""
+        return [part.writes for part in self.manifest.parts]
 
     def activated(self, inputs: Mapping[str, Array]) -> tuple[str, ...]:
         """The names of the parts that these inputs of the model activate: those that read anything that is not off.
@@ -132,6 +153,7 @@ def load_parts(
     return LocalParts(
         manifest,
         tuple(sessions),
+        activity_of(manifest),
         off=None if custom_ops else off,
         idle=tuple(OffResults() for _ in sessions),
     )

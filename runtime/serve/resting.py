@@ -1,0 +1,84 @@
+"""Outputs as they are where every part is off: a request copies them, and only the parts that it activates write."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ...ir.parts.share import Share
+from .activation import MOST, SHAPES
+
+__all__ = ["Resting", "key_of"]
+
+Array = npt.NDArray[Any]
+Key: TypeAlias = "tuple[tuple[str, str, tuple[int, ...]], ...]"
+
+
+def key_of(inputs: Mapping[str, Array]) -> Key:
+    """What outputs of parts that are off depend on: names, types and shapes of the inputs."""
+    return tuple((name, array.dtype.name, array.shape) for name, array in inputs.items())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Outputs:
+    """Values that are made, and the parts whose places in them are known."""
+
+    arrays: dict[str, Array] = field(default_factory=dict)
+    parts: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resting:
+    """The outputs of parts that are off, for the last few shapes of inputs."""
+
+    kept: dict[Key, _Outputs] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begun(
+        self, key: Key, off: Sequence[int], writes: Sequence[Sequence[Share]]
+    ) -> tuple[dict[str, Array], set[int]]:
+        """Copies of the values that parts write of those that are off and known, and which parts these are.
+
+        off: the parts that are; writes: of every part.
+        """
+        with self.lock:
+            found = self.kept.get(key)
+            parts = set() if found is None else found.parts.intersection(off)
+            if found is None or not parts:
+                return {}, set()
+            names = dict.fromkeys(share.value for part in sorted(parts) for share in writes[part])
+            return {name: found.arrays[name].copy() for name in names}, parts
+
+    def learn(self, key: Key, part: int, writes: Sequence[Share], made: Mapping[str, Array]) -> None:
+        """Keep what a part that is off made, where that is small and fits what others made."""
+        if sum(made[share.value].nbytes for share in writes) > MOST:
+            return
+        with self.lock:
+            if key not in self.kept:
+                while len(self.kept) >= SHAPES:
+                    del self.kept[next(iter(self.kept))]
+                self.kept[key] = _Outputs()
+            own = self.kept[key]
+            found = {share.value: _whole(share, made[share.value], own.arrays.get(share.value)) for share in writes}
+            wholes = {name: whole for name, whole in found.items() if whole is not None}
+            if len(wholes) == len(found):
+                for share in writes:
+                    whole = wholes[share.value]
+                    whole[share.where(whole.ndim)] = made[share.value]
+                own.arrays.update(wholes)
+                own.parts.add(part)
+
+
+def _whole(share: Share, made: Array, there: Array | None) -> Array | None:
+    """The array of a value that what a part made of it is put in; None where it does not fit."""
+    if any(made.ndim <= axis or made.shape[axis] != places.size for axis, places in share.places.items()):
+        return None
+    shape = tuple(share.size.get(axis, extent) for axis, extent in enumerate(made.shape))
+    if there is None:
+        return np.empty(shape, made.dtype)
+    return there if there.shape == shape and there.dtype == made.dtype else None

@@ -1,0 +1,145 @@
+"""Models cut into parts and put together again, in one process: `python tests/bench/serve.py`.
+
+    python tests/bench/serve.py [--only ROW …] [--models N] [--save]
+
+random: random networks that consist of independent ones, N of them: whether their parts, put together, compute the same
+with ONNX Runtime's optimisations and without. domains: 64 networks of 256 -> 1024 -> 256 in one model (134 MB), and
+hidden: 64 of 16 -> 64 -> 16 in dense weights (33 MB): seconds to cut them, and of requests that activate one domain,
+two, or all of them, how many more a second the parts answer than one session of the model, or of the one that
+`optimize` makes of it; and what the parts take of memory over their files. large: seconds to cut dense weights of
+103 MB. Everything runs on one thread, and is timed by the processor's time.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from figures import Figure, at_least, at_most, bench_with, reported
+from raced import turns
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+
+from random_parts import difference, put_together, random_feed, random_parts, run_model
+
+import scission
+from scission.models.planted import ffn
+from scission.models.planted.branches import Repeated, repeated
+from scission.runtime.ort.session import open_session
+
+DOMAINS = 64
+ALLOWED = 1e-4  # of the largest value of an output
+TRIALS = scission.Trials(provider="cpu", threads=1)
+
+
+def of_random_networks(count: int) -> Iterator[Figure]:
+    """How many of these fall apart, and how many of those compute the same."""
+    cut = equal = 0
+    for seed in range(count):
+        model, _ = random_parts(seed)
+        feed = random_feed(np.random.default_rng(seed), model)
+        far = 0.0
+        for optimize in (False, True):
+            _, made = put_together(model, feed, optimize)
+            if made:
+                far = max(far, difference(run_model(model, feed, optimize), made))
+        cut += bool(made)
+        equal += bool(made) and far <= ALLOWED
+    yield reported(f"{count} random networks", "fall apart", cut)
+    yield at_least(f"{count} random networks", "put together, equal", equal, cut)
+
+
+def in_branches() -> onnx.ModelProto:
+    return repeated(
+        np.random.default_rng(0), Repeated(source="split", lanes=DOMAINS, inputs=256, widths=(1024, 256))
+    ).model
+
+
+def in_dense(width: int) -> onnx.ModelProto:
+    sizes = {"d": DOMAINS * width, "hidden": DOMAINS * 4 * width}
+    return ffn.build(np.random.default_rng(0), **sizes, blocks=DOMAINS).model
+
+
+def cut(row: str, model: onnx.ModelProto, home: Path, seconds: float) -> Iterator[Figure]:
+    """How long that takes, proof included."""
+    onnx.save(model, home / "dense.onnx")
+    wall, began = time.perf_counter(), time.process_time()
+    found = scission.partition(home / "dense.onnx", home / "parts", trials=TRIALS)
+    yield at_most(row, "seconds to cut", time.process_time() - began, seconds)
+    yield reported(row, "seconds to cut, on the clock", time.perf_counter() - wall)
+    yield reported(row, "parts", len(found.manifest.parts))
+
+
+def of_domains(row: str, model: onnx.ModelProto, seconds: float) -> Iterator[Figure]:
+    """One model of many domains."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        yield from cut(row, model, home, seconds)
+        before = resident()
+        parts = scission.load_parts(home / "parts", threads=1)
+        name, value = model.graph.input[0].name, model.graph.output[0].name
+        width = sum(part.reads[0].places[1].size for part in parts.manifest.parts)
+        parts.run({name: np.zeros((16, width), np.float32)})
+        files = sum(part.bytes_ for part in parts.manifest.parts)
+        yield reported(row, "memory over that of the parts", (resident() - before) / files)
+        scission.optimize(home / "dense.onnx", home / "split.onnx", provider="cpu", threads=1, batch=16)
+        paths = {kind: home / f"{kind}.onnx" for kind in ("dense", "split")}
+        sessions: dict[str, Any] = {kind: open_session(path, threads=1) for kind, path in paths.items()}
+        for rows in (1, 16):
+            for active in (1, 2, DOMAINS):
+                x = np.zeros((rows, width), np.float32)
+                for part in parts.manifest.parts[:active]:
+                    places = part.reads[0].places[1]
+                    x[:, places] = np.random.default_rng(active).standard_normal((rows, places.size))
+                answer = parts.run({name: x})[value]
+                expected = sessions["dense"].run({name: x})[value]
+                assert np.abs(answer - expected).max() <= ALLOWED * np.abs(expected).max()
+                calls = {
+                    kind: lambda one=one, x=x: one.run({name: x}) for kind, one in {**sessions, "parts": parts}.items()
+                }
+                took = turns(calls, seconds=2.0, drop=1e9, clock=time.process_time)
+                yield from compared(f"{row}, {active} active, {rows} rows", active, took)
+
+
+def compared(row: str, active: int, took: dict[str, float]) -> Iterator[Figure]:
+    yield reported(row, "milliseconds", 1e3 * took["parts"])
+    if active < DOMAINS:
+        yield at_least(row, "throughput over the model", took["dense"] / took["parts"], 8)
+    else:
+        yield reported(row, "throughput over the model", took["dense"] / took["parts"])
+        yield at_least(row, "throughput over the split one", took["split"] / took["parts"], 0.9)
+
+
+def resident() -> int:
+    """Bytes of memory of this process."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+
+
+def figures(only: Sequence[str], models: int) -> Iterator[Figure]:
+    if "random" in only:
+        yield from of_random_networks(models)
+    if "domains" in only:
+        yield from of_domains("64 domains", in_branches(), 30)
+    if "hidden" in only:
+        yield from of_domains("64 hidden domains", in_dense(16), 5)
+    if "large" in only:
+        with tempfile.TemporaryDirectory() as home:
+            yield from cut("64 hidden domains, 103 MB", in_dense(28), Path(home), 30)
+
+
+if __name__ == "__main__":
+    sys.exit(
+        bench_with(
+            "serve",
+            __doc__,
+            ("random", "domains", "hidden", "large"),
+            figures,
+            models={"type": int, "default": 300, "help": "random networks"},
+        )
+    )
