@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ Array = npt.NDArray[Any]
 Feed = dict[str, Array]
 
 WORDS = ("", "a", "b", "hello", "world", "ß")
+PIECE = 1 << 20  # entries that are drawn at a time
 # Operators that pass an index on unchanged, in their first input.
 CARRIERS = {"Cast", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Expand", "Slice", "Transpose", "Flatten", "Tile"}
 # Contrib embedding: (input that holds the index, input that holds its table).
@@ -105,10 +106,10 @@ def _draw_one(
     if value.dtype == "string":
         return np.array(rng.choice(np.array(WORDS, object), shape), object)
     if value.dtype == "bool":
-        return np.asarray(rng.integers(0, 2, shape).astype(np.bool_))
+        return _in_pieces(shape, np.dtype(np.bool_), lambda count: rng.integers(0, 2, count))
     is_float = value.dtype == "bfloat16" or dtype.kind == "f"
     if is_float and bound is None:
-        return np.asarray(rng.standard_normal(shape)).astype(dtype)
+        return _in_pieces(shape, dtype, rng.standard_normal)
     if not is_float and dtype.kind not in "iu":
         raise InputError(
             f"input {value.name!r}: cannot draw a random {value.dtype}; give real inputs with ", option("inputs")
@@ -117,9 +118,19 @@ def _draw_one(
     if not low < high:
         raise InputError(f"input {value.name!r}: the range [{low}, {high}) is empty")
     if is_float:
-        return rng.integers(low, high, shape).astype(dtype)
+        return _in_pieces(shape, dtype, lambda count: rng.integers(low, high, count))
     top = int(np.iinfo(dtype).max) + 1
     return np.asarray(rng.integers(low, min(high, top), shape, dtype=dtype))
+
+
+def _in_pieces(shape: tuple[int, ...], dtype: np.dtype[Any], some: Callable[[int], Array]) -> Array:
+    """An array of what `some` draws one after another: of its wider type there is never more than a piece."""
+    drawn = np.empty(shape, dtype)
+    flat = drawn.reshape(-1)
+    for start in range(0, flat.size, PIECE):
+        piece = flat[start : start + PIECE]
+        piece[...] = some(piece.size).astype(dtype)
+    return drawn
 
 
 def index_bounds(model: ir.Model) -> dict[str, tuple[int, int]]:

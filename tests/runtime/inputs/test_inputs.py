@@ -6,6 +6,7 @@ from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
 
+from scission.runtime.inputs import inputs
 from scission.runtime.inputs.inputs import UNNAMED, InputError, draw, index_bounds, load_npz, read_npz
 from scission.runtime.inputs.sizes.size_search import trial_sizes
 from scission.runtime.ort.session import open_session
@@ -18,6 +19,23 @@ def spec(name, dtype, *shape):
 
 def rng(seed=0):
     return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("bounds", [None, (3, 1000)])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16", "bool"])
+@pytest.mark.parametrize("shape", [(), (0, 2), (5, 3), (2, 1, 4)])
+def test_what_is_drawn_in_pieces_is_what_is_drawn_at_once(shape, dtype, bounds, monkeypatch):
+    given = {} if bounds is None else {"x": bounds}
+    for piece in (1 << 20, 1, 4):
+        monkeypatch.setattr(inputs, "PIECE", piece)
+        feed = draw([spec("x", dtype, *shape), spec("z", "float32", 2)], rng(), bounds=given)
+        whole = rng()
+        if dtype == "bool":
+            expected = whole.integers(0, 2, shape)
+        else:
+            expected = whole.standard_normal(shape) if bounds is None else whole.integers(*bounds, shape)
+        assert feed["x"].shape == shape and feed["x"].tolist() == np.asarray(expected).astype(feed["x"].dtype).tolist()
+        assert feed["z"].tolist() == whole.standard_normal(2).astype(np.float32).tolist()
 
 
 def test_every_type_and_shape():
