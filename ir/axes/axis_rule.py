@@ -200,6 +200,7 @@ class Sizes:
 
     def _name(self, node: ir.Node, rule: AxisRule, index: int, shape: ir.Shape) -> None:
         """Learn the extents of axes of a result that have a name which inference made up."""
+        # Inference gives such names anew at every node, so that two of them may well be the same extent.
         names = [(axis, extent.value) for axis, extent in enumerate(shape) if not isinstance(extent, int)]
         unknown = [(axis, name) for axis, name in names if name is not None and name.startswith(MADE_UP)]
         if not unknown:

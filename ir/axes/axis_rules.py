@@ -71,6 +71,7 @@ def _pointwise(view: RuleView) -> AxisRule:
     return _of_ranks(tuple((index, view.rank(index)) for index, value in given if value is not None))
 
 
+# Models have thousands of such nodes and a handful of ranks: the rule is made once for each, and shared.
 @functools.lru_cache(1 << 12)
 def _of_ranks(ranks: tuple[tuple[int, int], ...]) -> AxisRule:
     """The rule of all nodes that compute element by element of operands of these ranks."""

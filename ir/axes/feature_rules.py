@@ -79,12 +79,14 @@ def _broadcast(
     known = {index: extents for index, extents in present.items() if extents is not None}
     if len(known) < len(present) or any(len(shape) != len(known[index]) for index, shape in told):
         return None
+    # Labels of fewer axes line up from the last one on, as what they are labels of does.
     rank = max(map(len, known.values()))
     placed = {index: (1,) * (rank - len(shape)) + shape for index, shape in told}
     try:
         found = np.broadcast_shapes(*placed.values())
     except ValueError:
         return None
+    # An operand without labels may be spread over features, but not tell other ones apart.
     for index, extents in known.items():
         lead = rank - len(extents)
         for axis, extent in enumerate(extents, lead):

@@ -107,6 +107,7 @@ def _expand(view: RuleView) -> AxisRule:
     wanted = (None if target is None else computed_extents(target, view.sizes)) or []
     if len(wanted) > rank or len(extents) > rank:
         raise UnknownRuleError("cannot be understood")
+    # As in numpy, whichever of the two has fewer axes gets axes of extent 1 in front.
     wanted = [*[1] * (rank - len(wanted)), *wanted] if wanted else [None] * rank
     before = [*[1] * (rank - len(extents)), *extents]
     told = {makes(axis): _broadcast(*ends) for axis, ends in enumerate(zip(before, wanted, strict=True))}
@@ -161,6 +162,7 @@ def _windows(view: RuleView, starts: list[int] | None, count: int) -> list[slice
 
 def _concat(view: RuleView) -> AxisRule:
     axis = view.axis(view.rank(0), 0)
+    # Along the axis the operands lie one after another, along all others they have the same features.
     tied = aligned(view, view.present)
     pieces = tuple(Piece(reads(axis, index), slice(None)) for index in view.present)
     return AxisRule(same=all_but(tied, axis), cuts=(Cut(makes(axis), pieces),), ranks={0: len(tied)})

@@ -134,21 +134,7 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
         raise ModelError(f"{name}: there is no graph in it, so it is not an ONNX model; give an .onnx file")
     if not proto.HasField("ir_version"):
         raise ModelError(f"{name}: it has no IR version, without which nothing runs it; export the model again")
-    for body in bodies(proto):
-        # Asked before millions of them, two bytes each, become objects.
-        for number, node in enumerate(body.node):
-            if not node.op_type:
-                raise ModelError(f"{name}: node {node.name or f'number {number}'!r} has no operator; {AGAIN}")
-        if bytes in map(type, _names(body)):  # protobuf hands over what it cannot decode
-            raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
-        if isinstance(body, onnx.GraphProto) and not all(value.name for value in body.output):
-            raise ModelError(f"{name}: a graph in it has an output without a name; export the model again")
-        if isinstance(body, onnx.GraphProto) and len({t.name for t in body.initializer}) < len(body.initializer):
-            twice = next(name for name, count in Counter(t.name for t in body.initializer).items() if count > 1)
-            # ONNX Runtime 1.31 takes the last of three of up to 127 bytes, the second of three larger ones, and refuses
-            # two in a branch: there is none that could be read here as it is run there.
-            why = "which one ONNX Runtime takes depends on its size and version; keep the one that is meant"
-            raise ModelError(f"{name}: initializer {twice!r} is there twice, and {why}")
+    _require_named(proto, name)
     try:
         embedded = embed_sparse(proto, home)
     except ModelError as error:
@@ -181,6 +167,26 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
     elif model.external:
         raise ModelError(f"{name}: {OUTSIDE}")
     return model
+
+
+def _require_named(proto: onnx.ModelProto, name: str) -> None:
+    """Raise ModelError for nodes without an operator, names that are no text, outputs without one, and initializers
+    that are there twice."""
+    for body in bodies(proto):
+        # Asked before millions of them, two bytes each, become objects.
+        for number, node in enumerate(body.node):
+            if not node.op_type:
+                raise ModelError(f"{name}: node {node.name or f'number {number}'!r} has no operator; {AGAIN}")
+        if bytes in map(type, _names(body)):  # protobuf hands over what it cannot decode
+            raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
+        if isinstance(body, onnx.GraphProto) and not all(value.name for value in body.output):
+            raise ModelError(f"{name}: a graph in it has an output without a name; export the model again")
+        if isinstance(body, onnx.GraphProto) and len({t.name for t in body.initializer}) < len(body.initializer):
+            twice = next(name for name, count in Counter(t.name for t in body.initializer).items() if count > 1)
+            # ONNX Runtime 1.31 takes the last of three of up to 127 bytes, the second of three larger ones, and refuses
+            # two in a branch: there is none that could be read here as it is run there.
+            why = "which one ONNX Runtime takes depends on its size and version; keep the one that is meant"
+            raise ModelError(f"{name}: initializer {twice!r} is there twice, and {why}")
 
 
 def _names(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[str | bytes]:

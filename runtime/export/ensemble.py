@@ -16,11 +16,11 @@ from ...ir.parts.manifest import Manifest, PartFile, PartValue
 from ...ir.parts.share import Share
 from ...passes.rewrite.parts.index_models import joining, shape_of_share, taking
 
-__all__ = ["Ensemble", "EnsembleModel", "Step", "ensemble"]
+__all__ = ["Assembly", "AssemblyModel", "ModelRun", "ensemble"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ModelRun:
     """A run of a model. reads, writes: tensors of the ensemble by the names that the model has for them."""
 
     model: str
@@ -29,7 +29,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EnsembleModel:
+class AssemblyModel:
     """A model that steps run: one that a part is (`part`), or index work (`graph`)."""
 
     name: str
@@ -40,14 +40,14 @@ class EnsembleModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Ensemble:
+class Assembly:
     """Models, and the steps in which they make the outputs of a manifest's model from its inputs."""
 
-    models: tuple[EnsembleModel, ...]
-    steps: tuple[Step, ...]
+    models: tuple[AssemblyModel, ...]
+    steps: tuple[ModelRun, ...]
 
 
-def ensemble(manifest: Manifest, name: str) -> Ensemble:
+def ensemble(manifest: Manifest, name: str) -> Assembly:
     """The models and steps of a folder of parts; name: what the names of its models begin with."""
     return _Composer(manifest, name).composed()
 
@@ -62,13 +62,13 @@ class _Composer:
             value: [part.name for part in manifest.parts if any(share.value == value for share in part.writes)]
             for value in self.values
         }
-        self.models: list[EnsembleModel] = []
-        self.steps: list[Step] = []
+        self.models: list[AssemblyModel] = []
+        self.steps: list[ModelRun] = []
         self.taken: dict[tuple[str, str], str] = {}  # tensors by part and value
         self.made: dict[str, dict[str, str]] = {}  # tensors by value and part
         self.names = set(self.values)
 
-    def composed(self) -> Ensemble:
+    def composed(self) -> Assembly:
         given = [value.name for value in self.manifest.inputs]
         handed = {share.value for part in self.manifest.parts for share in part.reads} - set(given)
         self._take(given)
@@ -79,7 +79,7 @@ class _Composer:
                 self._join(read)
                 self._take(read)
         self._join([value.name for value in self.manifest.outputs if value.name not in handed])
-        return Ensemble(tuple(self.models), tuple(self.steps))
+        return Assembly(tuple(self.models), tuple(self.steps))
 
     def _take(self, values: Sequence[str]) -> None:
         """Every share of these values that some part reads, by one model."""
@@ -120,13 +120,13 @@ class _Composer:
         inputs, outputs = (
             tuple(self._shared(share.value, share) for share in shares) for shares in (part.reads, part.writes)
         )
-        self.models.append(EnsembleModel(name, inputs, outputs, part=part))
-        self.steps.append(Step(name, reads, writes))
+        self.models.append(AssemblyModel(name, inputs, outputs, part=part))
+        self.steps.append(ModelRun(name, reads, writes))
 
     def _index(self, graph: ir.Model, inputs: tuple[PartValue, ...], outputs: tuple[PartValue, ...]) -> None:
         name = graph.graph.name or ""
-        self.models.append(EnsembleModel(name, inputs, outputs, graph=graph))
-        self.steps.append(Step(name, *({one.name: one.name for one in values} for values in (inputs, outputs))))
+        self.models.append(AssemblyModel(name, inputs, outputs, graph=graph))
+        self.steps.append(ModelRun(name, *({one.name: one.name for one in values} for values in (inputs, outputs))))
 
     def _model(self, kind: str) -> str:
         number = sum(model.graph is not None and f".{kind}" in model.name for model in self.models)

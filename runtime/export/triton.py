@@ -23,7 +23,7 @@ from ...ir.staging.folder import temporary_folder
 from ..fields import chosen
 from ..http.datatypes import name_of
 from ..serve.folder import read_manifest, require_files
-from .ensemble import Ensemble, EnsembleModel, ensemble
+from .ensemble import Assembly, AssemblyModel, ensemble
 from .options import TritonOptions
 
 __all__ = ["ExportError", "export_triton"]
@@ -65,7 +65,7 @@ def export_triton(
     return target
 
 
-def _write(source: Path, place: Path, made: Ensemble, texts: dict[str, str]) -> None:
+def _write(source: Path, place: Path, made: Assembly, texts: dict[str, str]) -> None:
     for name, text in texts.items():
         (place / name / "1").mkdir(parents=True)
         (place / name / CONFIG).write_text(text, encoding="ascii")
@@ -80,7 +80,7 @@ def _write(source: Path, place: Path, made: Ensemble, texts: dict[str, str]) -> 
             require_files(version, model.part)  # a file that was changed while it was copied
 
 
-def _config(model: EnsembleModel, options: TritonOptions) -> str:
+def _config(model: AssemblyModel, options: TritonOptions) -> str:
     """The configuration of one model."""
     lines = [f"name: {_quoted(model.name)}", 'backend: "onnxruntime"']
     if isinstance(model.part, PartFile):
@@ -93,7 +93,7 @@ def _config(model: EnsembleModel, options: TritonOptions) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _steps(name: str, manifest: Manifest, made: Ensemble, options: TritonOptions) -> str:
+def _steps(name: str, manifest: Manifest, made: Assembly, options: TritonOptions) -> str:
     """The configuration of the ensemble."""
     lines = [f"name: {_quoted(name)}", 'platform: "ensemble"']
     lines += _interface(name, manifest.inputs, manifest.outputs, options.batch)

@@ -33,7 +33,7 @@ class Answering(Protocol):
         """The outputs in `names` for these inputs. Raises SessionError where they do not suit it."""
 
 
-class Parts:
+class ServedParts:
     """Parts of a model as one that answers, and what each of them was called for; runs in any thread."""
 
     def __init__(self, parts: LocalParts) -> None:
@@ -77,7 +77,9 @@ def opened(model: Path, trials: Trials) -> Answering:
     Raises ModelError, SessionError or ManifestError for what cannot be opened.
     """
     if model.is_dir():
-        return Parts(load_parts(model, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops))
+        return ServedParts(
+            load_parts(model, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops)
+        )
     load(model)  # what is no model is told so before ONNX Runtime has its own words for it
     return open_session(model, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops)
 

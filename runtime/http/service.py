@@ -15,7 +15,7 @@ from ...ir.errors import ScissionError
 from ..ort.halt import Halt, halted_by
 from ..ort.library import SessionError
 from ..ort.tensor_spec import TensorSpec
-from .answering import Answering, Parts
+from .answering import Answering, ServedParts
 from .datatypes import name_of
 from .metrics import Metrics
 from .options import ServeOptions
@@ -72,7 +72,7 @@ class Service:
 
     def status(self) -> Status:
         """How it is doing now."""
-        parts = self._model.statuses() if isinstance(self._model, Parts) else ()
+        parts = self._model.statuses() if isinstance(self._model, ServedParts) else ()
         return self.recent.status(self.name, self.options.workers, self._running, self._waiting, parts)
 
     @contextlib.contextmanager

@@ -27,7 +27,7 @@ from .trial import divided, seconds_of, why_not_tile
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Race", "TileError", "tile_for"]
+__all__ = ["TileError", "TileRace", "tile_for"]
 
 RATE = 1e15  # operations a second of a large card, so that the work is rather thought too short than too long
 TRIAL = 1.0  # seconds that the first trial is thought to take, its compilation included
@@ -39,7 +39,7 @@ class TileError(ScissionError):
 
 
 @dataclass(slots=True)
-class Race:
+class TileRace:
     """Tiles for products of one kind: `left` were not timed yet, the likeliest first; `taken`: seconds of the others.
 
     work, spent: seconds of products, as a large card computes them, and of trials; next: seconds that another trial is
@@ -74,7 +74,7 @@ class Race:
         return best if self.taken[best] < CLEARLY * self.taken[first] else first
 
 
-_races: dict[Any, Race] = {}
+_races: dict[Any, TileRace] = {}
 _lock = threading.Lock()
 
 
@@ -91,7 +91,7 @@ def tile_for(arrays: Arrays, operand: Operand) -> Tile:
     even = divided(arrays)
     kind = device, operand, arrays.squared, even, tuple(side.bit_length() for side in (m, n, k))
     with _lock:
-        race = _races.setdefault(kind, Race(by_fit(m, n, _shared(device))))
+        race = _races.setdefault(kind, TileRace(by_fit(m, n, _shared(device))))
         return race.pick(
             2 * m * n * k / RATE,
             lambda tile: why_not_tile(device, tile, operand, arrays.squared, even),

@@ -11,7 +11,7 @@ from scission.ir.reason import Cause, Reason
 from scission.passes.connectivity.tensor_cores import tuning
 from scission.passes.connectivity.tensor_cores.launching import Arrays
 from scission.passes.connectivity.tensor_cores.tiles import TILES, default_tile
-from scission.passes.connectivity.tensor_cores.tuning import TRIAL, Race, TileError, tile_for
+from scission.passes.connectivity.tensor_cores.tuning import TRIAL, TileError, TileRace, tile_for
 
 NOT = Reason(Cause.REFUSED, "here")
 SECONDS = st.floats(1e-3, 10)
@@ -26,7 +26,7 @@ def clock(monkeypatch):
 
 
 def test_a_few_products_are_computed_with_the_first_tile_and_nothing_is_tried():
-    race = Race(list(TILES))
+    race = TileRace(list(TILES))
     for _ in range(9):
         assert race.pick(TRIAL / 10, lambda tile: None, lambda tile: 1 / 0) == TILES[0]
     assert not race.taken
@@ -37,7 +37,7 @@ def test_trials_take_no_longer_than_the_work_but_for_one_and_the_fastest_is_used
     """Each of (seconds of a product, seconds that its trial takes, whether it runs)."""
     told = dict(zip(TILES, tiles, strict=False))
     now, tried, longest = [0.0], [], TRIAL
-    race = Race(list(told))
+    race = TileRace(list(told))
     runs = [tile for tile, (*_, works_here) in told.items() if works_here]
 
     def seconds(tile):
@@ -69,7 +69,7 @@ def test_trials_take_no_longer_than_the_work_but_for_one_and_the_fastest_is_used
 
 def test_all_tiles_are_tried_once_when_there_is_much_to_do(clock):
     spent = {tile: 5.0 - place / 2 for place, tile in enumerate(TILES)}
-    race, tried = Race(list(TILES)), []
+    race, tried = TileRace(list(TILES)), []
     for _ in range(3):
         found = race.pick(1e6, lambda tile: None, lambda tile: tried.append(tile) or spent[tile])
         assert found == TILES[-1] and tried == list(TILES)
@@ -77,8 +77,8 @@ def test_all_tiles_are_tried_once_when_there_is_much_to_do(clock):
 
 def test_a_tile_that_is_hardly_faster_does_not_displace_the_first(clock):
     spent = dict.fromkeys(TILES, 1.0) | {TILES[3]: 0.995}
-    assert Race(list(TILES)).pick(1e6, lambda tile: None, spent.get) == TILES[0]
-    assert Race(list(TILES)).pick(1e6, lambda tile: None, (spent | {TILES[4]: 0.9}).get) == TILES[4]
+    assert TileRace(list(TILES)).pick(1e6, lambda tile: None, spent.get) == TILES[0]
+    assert TileRace(list(TILES)).pick(1e6, lambda tile: None, (spent | {TILES[4]: 0.9}).get) == TILES[4]
 
 
 def matrices(n, device="cpu"):
