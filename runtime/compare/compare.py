@@ -134,15 +134,17 @@ def _compared(
 
 
 def _exactly(verdict: Verdict, source: Model, result: Model, compare: Callable[..., Verdict]) -> Verdict:
-    """A verdict that two models differ, beside what the original computes with exact Fourier transforms, where the
-    changed model has fewer of them."""
+    """A verdict that two models differ, beside what the original computes with exact products of frames, where the
+    changed model computes some of them in another way."""
+    from ...passes.rewrite.comparable.exact_frames import framing
     from ...passes.rewrite.comparable.widening import transforms, widened
     from .own_error import nearer
 
-    if transforms(result.graph) >= transforms(source.graph):
+    staged = _origins(result.graph)
+    if transforms(result.graph) >= transforms(source.graph) and not framing(source.graph, staged):
         return verdict
-    with written(source, widened(source.graph), "exact") as exact:
-        return nearer(verdict, compare(original=exact))
+    with written(source, widened(source.graph, staged), "exact") as exact:
+        return nearer(verdict, compare(original=exact), lambda: compare(original=exact, itself=True))
 
 
 def _with_and_without(run: Callable[..., Verdict], trials: Trials, probed: Sequence[Probe], least: float) -> Verdict:

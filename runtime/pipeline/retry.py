@@ -36,18 +36,17 @@ def one_by_one(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Tried,
 def less_prepared(attempt: Attempt, planner: Planner, draft: Draft, *, faulty: bool) -> tuple[Tried, Draft] | None:
     """The first plan with fewer kinds of preparations that is proved and not slower; None where none is.
 
-    Each kind is left away alone, the one that is predicted to gain least first, then all of them; sizes stay fixed.
+    Each kind is left away alone, the one that is predicted to gain least first, then all of them, and where that fails
+    those as well that are planned in their place; sizes stay fixed.
     faulty: whether the model is another one, or does not run, with all of them. Then what is slower without them is
     told to be slower, and where nothing is left to do without them the original is what is kept.
     """
-    gains: dict[str, float] = {}
-    for one in draft.plan.preparations:
-        if isinstance(one, FixedSizes):
-            continue  # as asked
-        gains[one.left_with] = max(gains.get(one.left_with, 0.0), one.gain or 1.0)
+    gains = _gains(draft)
     alone = [(kind,) for kind in sorted(gains, key=lambda kind: gains[kind])] if len(gains) > 1 else []
     last: tuple[Tried, Draft] | None = None
-    for kinds in (*alone, tuple(gains)) if gains else ():
+    left = [*alone, tuple(gains)] if gains else []
+    while left:
+        kinds = left.pop(0)
         try:
             fewer, tried = _without(attempt, planner.without(kinds), draft)
         except ScissionError:
@@ -56,7 +55,18 @@ def less_prepared(attempt: Attempt, planner: Planner, draft: Draft, *, faulty: b
             return tried, fewer
         if tried.outcome != "failed":
             last = tried, fewer
+        elif not left and (others := set(_gains(fewer)) - set(kinds)):  # what one kind left alone another may take
+            left.append((*kinds, *sorted(others)))
     return last if faulty else None
+
+
+def _gains(draft: Draft) -> dict[str, float]:
+    """The largest predicted gain of each kind of preparations of a plan, but of sizes, which are fixed as asked."""
+    gains: dict[str, float] = {}
+    for one in draft.plan.preparations:
+        if not isinstance(one, FixedSizes):
+            gains[one.left_with] = max(gains.get(one.left_with, 0.0), one.gain or 1.0)
+    return gains
 
 
 def _without(attempt: Attempt, planner: Planner, draft: Draft) -> tuple[Draft, Tried]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ....ir.graph.operators import TRANSFORMS, is_standard
 from ....ir.io.tensors import graphs
 from ....ir.onnx_ir import onnx_ir as ir
 from ...lowering.nodes.emitter import Names
+from .exact_frames import widen_frames
 
 __all__ = ["transforms", "widened"]
 
@@ -20,10 +21,14 @@ def transforms(model: ir.Model) -> int:
     return sum(1 for _ in _narrow(model))
 
 
-def widened(model: ir.Model) -> ir.Model:
-    """A copy in which they are computed in double precision, of the same signals and windows, and rounded once."""
+def widened(model: ir.Model, framing: Collection[str] = ()) -> ir.Model:
+    """A copy in which they are computed in double precision, of the same signals and windows, and rounded once.
+
+    framing: addresses of convolutions of one channel that are computed so as well.
+    """
     copy = model.clone()
     names = Names(copy)
+    widen_frames(copy, framing, names)
     for node in [*_narrow(copy)]:
         for place in (0, WINDOW) if node.op_type == "STFT" else (0,):
             value = node.inputs[place] if place < len(node.inputs) else None

@@ -3,7 +3,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import scission
-from scission.runtime.compare.own_error import excused
+from scission.runtime.compare.own_error import excused, nearer
 from scission.runtime.compare.verdict import Verdict
 from scission.runtime.measure.deviation import compare_values
 
@@ -87,3 +87,22 @@ def test_the_changed_model_may_be_twice_as_far_from_the_truth(fast, changed, equ
 def test_what_differs_without_optimisations_differs():
     failed = verdict([1.0, 2], [1.5, 2])
     assert excused(failed, lambda *, optimize, itself=False: failed) is failed
+
+
+@pytest.mark.parametrize(
+    ("original", "changed", "equal"),
+    [
+        ([1.001, 2, 3], [1.0, 2, 3], True),
+        ([1.001, 2, 3], [1.0005, 2, 3], True),  # wrong in the same place, by less
+        ([1.001, 2, 3], [1.002, 2, 3], False),  # by more
+        ([1.001, 2, 3], [1.0009, 2.0009, 3.0009], False),  # by less, but everywhere
+        ([1.0, 2, 3], [1.001, 2, 3], False),
+        ([np.nan, 2, 3], [1.0, 2, 3.1], False),
+        ([1.001, 2, 3], [np.nan, 2, 3], False),
+    ],
+)
+def test_what_is_no_further_from_the_exact_result_is_equal(original, changed, equal):
+    exact = [1.0, 2.0, 3.0]
+    failed = verdict(original, changed)
+    found = nearer(failed, verdict(exact, changed), lambda: verdict(exact, original))
+    assert found.equal is equal and (equal or found is failed)

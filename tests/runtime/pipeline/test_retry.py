@@ -10,12 +10,14 @@ import onnx_ir as ir
 import oracles
 import pytest
 from annealable import SIGMA, network
+from convolved import transform
 from optimised import FORMS, QUICK, SPLITS, WHOLE, given, model_of, optimize, stacked
 from races import FakeRacer, told
 
 import scission
 from scission.ir.reason import Cause, Reason
 from scission.runtime.compare import compare
+from scission.runtime.compare.verdict import Verdict
 from scission.runtime.measure.comparison import Speed
 from scission.runtime.ort.library import cuda_problem
 from scission.runtime.pipeline import apply as applying
@@ -316,3 +318,21 @@ def test_what_is_no_plan_is_said_to_be_none(tmp_path):
     path = tmp_path / "plan.json"
     with pytest.raises(scission.PlanError, match=r"not a \w*Path; read a file of one with scission.Plan.loads"):
         scission.apply(b"", path)  # the plan is looked at first
+
+
+def test_preparations_that_come_in_the_place_of_others_are_taken_back_as_well(monkeypatch):
+    """A Fourier transform that is no product of two stages becomes a convolution, with which the check fails too."""
+    tried = []
+
+    def differing(original, changed, **options):
+        tried.append({node.op_type for node in ir.load(changed).graph})
+        return Verdict(
+            equal=False, identical=False, outputs=(), probes=(), trials=1, provider="cpu", seconds=0.0, reason="off"
+        )
+
+    monkeypatch.setattr(compare, "check", differing)
+    model = transform(np.hanning(402)[1:-1], 160)
+    found = scission.optimize(model, batch=[1], sizes={"n": 48000}, bench=False)
+    assert len(tried) == 2 and not any("STFT" in one for one in tried)
+    assert found.outcome == "unchanged" and found.taken_back is not None and found.taken_back.faulty
+    assert found.model is not None
