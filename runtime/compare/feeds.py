@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -27,7 +26,7 @@ from ..inputs.sizes.settings import Turn, given_sizes, settings_of, turns_of
 from ..inputs.sizes.size_facts import derive
 from ..inputs.sizes.size_search import TRIALS, candidate_sizes, sizes_beyond
 from ..inputs.spec import spec_of
-from ..measure.duration import timed_within
+from ..measure.duration import shortest_run, timed_within
 from ..notes import LoweredWarning
 from ..ort.library import SessionError
 from ..ort.session import Session, open_session
@@ -286,9 +285,8 @@ class Observed:
         if not left:
             return
         spec, small = spec_of(self.model), min(feeds, key=lambda feed: sum(np.size(array) for array in feed.values()))
-        sizes, started = _sizes_of(spec, small), time.perf_counter()
-        session.run(small)
-        affordable = PICKING / max(time.perf_counter() - started, 1e-6)
+        sizes = _sizes_of(spec, small)
+        affordable = PICKING / shortest_run(session, small, PICKING / PICKS)
         room = GUESS // max(_elements(spec, sizes), 1)
         count = min(PICKS, max(map(len, left.values())), int(affordable), room)
         further = drawn(self.model, spec, self.trials, [sizes] * count, first=len(feeds))

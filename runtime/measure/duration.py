@@ -14,11 +14,28 @@ from ..ort.session import Session
 from .rounds import WARM_UP
 from .sequential import least_samples
 
-__all__ = ["timed_within"]
+__all__ = ["shortest_run", "timed_within"]
 
 PATIENCE = 60.0  # seconds that the rounds an interval needs may take, unless more are asked for
 QUICK = 1 << 28  # bytes of all values of a run below which no size is tried first
+FEW = 3  # runs of which the shortest is taken
+TICK = 1e-6  # seconds that a run takes at the least
 PART = 16  # how many times smaller than what is asked for the size is that tells how long it takes
+
+
+def shortest_run(
+    session: Session, feed: Mapping[str, Any], enough: float, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Seconds of the shortest of a few runs, or of the first where that takes `enough` of them by itself.
+
+    What else a machine is at makes a run longer, never shorter.
+    """
+    found: list[float] = []
+    while len(found) < FEW and sum(found) < enough:
+        start = clock()
+        session.run(feed)
+        found.append(clock() - start)
+    return max(min(found), TICK)
 
 
 def timed_within(

@@ -16,7 +16,7 @@ from scission.ir.io.load import load
 from scission.runtime.inputs.sizes.room import Room
 from scission.runtime.inputs.spec import spec_of
 from scission.runtime.measure import duration
-from scission.runtime.measure.duration import timed_within
+from scission.runtime.measure.duration import shortest_run, timed_within
 from scission.runtime.measure.rounds import WARM_UP
 from scission.runtime.measure.sequential import least_samples
 from scission.runtime.notes import LoweredWarning
@@ -66,6 +66,26 @@ def test_what_is_left_is_as_much_as_can_be_timed(rows: int, each: float, seconds
     if found < rows and found > 1:
         assert runs * each * found <= allowed * (1 + 1e-9) < 2.01 * runs * each * (found + 1)
     assert all(16 * one <= rows for one in slow.rows)
+
+
+@pytest.mark.parametrize(
+    ("takes", "enough", "found", "runs"),
+    [
+        ((5.0, 1.0, 2.0), 60.0, 1.0, 3),
+        ((5.0, 1.0, 2.0), 4.0, 5.0, 1),
+        ((1.0, 5.0, 0.1), 3.0, 1.0, 2),
+        ((0,) * 3, 1, 1e-6, 3),
+    ],
+)
+def test_a_run_takes_as_long_as_the_shortest_of_a_few(takes, enough, found, runs) -> None:
+    now, left = [0.0], list(takes)
+
+    class Slow:
+        def run(self, feed) -> None:
+            now[0] += left.pop(0)
+
+    assert shortest_run(Slow(), {}, enough, lambda: now[0]) == found
+    assert len(left) == len(takes) - runs
 
 
 def test_it_says_what_it_lowered_and_leaves_fixed_sizes() -> None:
