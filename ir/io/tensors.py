@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import mmap
+import os
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -26,6 +28,7 @@ __all__ = [
         "fill_slot",
         "graphs",
         "graphs_within",
+        "mapped",
         "open_tensor",
     ),
     *("read", "stored", "tensor_slots"),
@@ -178,6 +181,14 @@ def read(tensor: Any) -> npt.NDArray[Any]:
     return _told(tensor, _read)
 
 
+def mapped(tensor: ir.ExternalTensor) -> npt.NDArray[Any]:
+    """The tensor as it lies in its file, of which no more is read than is looked at; none of parts of bytes.
+
+    Raises ModelError as `read` does.
+    """
+    return _told(tensor, _mapped)
+
+
 def _told(tensor: Any, reader: Callable[[Any], npt.NDArray[Any]]) -> npt.NDArray[Any]:
     try:
         return reader(tensor)
@@ -195,6 +206,17 @@ def _read(tensor: Any) -> npt.NDArray[Any]:
         packed = onnx.TensorProto(data_type=tensor.dtype, dims=tensor.shape.numpy(), raw_data=data.tobytes())
         return np.asarray(ir.serde.deserialize_tensor(packed).numpy())
     return data.view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
+
+
+def _mapped(tensor: ir.ExternalTensor) -> npt.NDArray[Any]:
+    offset = tensor.offset or 0
+    before = offset % mmap.ALLOCATIONGRANULARITY
+    with open_tensor(tensor) as file:
+        if os.fstat(file.fileno()).st_size < offset + tensor.nbytes:
+            raise OSError(0, "the file became shorter")
+        page = mmap.mmap(file.fileno(), before + tensor.nbytes, access=mmap.ACCESS_READ, offset=offset - before)
+    kind = np.dtype(tensor.dtype.numpy())
+    return np.frombuffer(page, kind, tensor.nbytes // kind.itemsize, before).reshape(tensor.shape.numpy())
 
 
 def _bytes(tensor: ir.ExternalTensor) -> npt.NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear
 from ...ir.graph.sizes import Setting
 from ...ir.graph.view import View, view
+from ...ir.io.tensors import mapped
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.factored_weight import FactoredWeight
 from ...ir.plural import counted
@@ -30,14 +31,14 @@ from .certificate import RoundingCertificate, certify
 from .cost import factors_seconds, rows_first_seconds
 from .factorise import Recipe, factorise
 from .hidden_orders import may_be_hidden
-from .known_orders import splits
+from .known_orders import SEED, splits
 from .stages import Factors
 
 __all__ = ["find", "fits"]
 
 SMALLEST = 48  # features of either side; smaller products are as fast as what stands around them
 LARGEST_ENTRIES = 1 << 26  # of a weight, of which copies in float64 are made
-SAMPLED_ROWS = 32  # of a weight, which tell that it is mostly zeros
+SAMPLED = 8, 64  # rows and columns of a weight, which tell that it is mostly zeros, where less than half of that is not
 DENSE_SHARE = 0.5  # of the entries that are not zero; what the zeros of others say is worth more
 
 
@@ -67,9 +68,13 @@ def find(
     seen = look(model)
     activations = Activations(seen.model, sized)
     known: dict[tuple[ir.Value, bool, tuple[int, ...]], _Found | None] = {}
+    ordinary: set[tuple[ir.Value, bool]] = set()
     steps = []
     for linear in seen.found.linears:
-        if not fits(linear) or not _pays_to_look(linear):
+        if not fits(linear) or not _pays_to_look(linear) or (linear.weight, linear.transposed) in ordinary:
+            continue
+        if _is_ordinary(linear):  # as nearly all are: nothing else is asked of them
+            ordinary.add((linear.weight, linear.transposed))
             continue
         rows = tuple(map(math.prod, activations.of(linear)))
         key = (linear.weight, linear.transposed, rows)
@@ -101,9 +106,6 @@ def _pays_to_look(linear: Linear) -> bool:
 def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: Target) -> _Found | None:
     """What the weight of a linear is a product of; None where it is none, or cannot be read."""
     try:
-        held = _in_place(linear)
-        if held is not None and not _may_split(held):
-            return None
         stored = linear.stored(constants)
     except (ModelError, MemoryError, OSError, ValueError):
         return None  # said where its step is made
@@ -119,25 +121,43 @@ def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: 
     return _Found(recipe, factors, certificate, fingerprint(stored))
 
 
+def _is_ordinary(linear: Linear) -> bool:
+    """Whether a few entries tell that the weight of a linear is no product, or it cannot be read."""
+    try:
+        weight = _in_place(linear)
+    except (ModelError, MemoryError, OSError, ValueError):
+        return True  # said where its step is made
+    return weight is not None and not _may_split(weight)
+
+
 def _in_place(linear: Linear) -> npt.NDArray[np.floating] | None:
     """The weight (K, N) where it lies, so that of most no more is read than a few entries; None of one that is
-    computed, or lies in a file."""
-    tensor, (K, N) = linear.weight.const_value, linear.shape
-    if tensor is None or isinstance(tensor, ir.ExternalTensor) or tensor.size != K * N:
+    computed otherwise than by turning another one."""
+    source, turned = linear.weight, linear.transposed
+    while (node := source.producer()) is not None and node.inputs and node.inputs[0] is not None:
+        perm = node.attributes.get("perm")
+        if node.op_type != "Transpose" or node.domain or (perm is not None and list(perm.as_ints()) != [1, 0]):
+            return None
+        source, turned = node.inputs[0], not turned
+    tensor, (K, N) = source.const_value, linear.shape
+    shape = (N, K) if turned else (K, N)
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or tuple(tensor.shape.numpy()) != shape:
         return None
-    whole: npt.NDArray[np.floating] = np.asarray(tensor.numpy()).reshape((N, K) if linear.transposed else (K, N))
-    return whole.T if linear.transposed else whole
+    whole = mapped(tensor) if isinstance(tensor, ir.ExternalTensor) else np.asarray(tensor.numpy())
+    return whole.T if turned else whole
 
 
 def _may_split(weight: npt.NDArray[np.floating]) -> bool:
     """Whether some entries allow that it is a product, and is not mostly zeros."""
-    if not _is_dense(weight[:: max(1, weight.shape[0] // SAMPLED_ROWS)]):
+    rng = np.random.default_rng(SEED)
+    rows, columns = (rng.integers(0, size, count) for size, count in zip(weight.shape, SAMPLED, strict=True))
+    if not _is_dense(weight[rows[:, None], columns], DENSE_SHARE / 2):
         return False
     return bool(splits(weight)) or may_be_hidden(weight)
 
 
-def _is_dense(weight: npt.NDArray[np.floating]) -> bool:
-    return bool(np.count_nonzero(weight) >= DENSE_SHARE * weight.size)
+def _is_dense(weight: npt.NDArray[np.floating], share: float = DENSE_SHARE) -> bool:
+    return bool(np.count_nonzero(weight) >= share * weight.size)
 
 
 def _gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> tuple[float, bool]:

@@ -50,8 +50,9 @@ class HiddenOrder:
 
 
 def may_be_hidden(weight: npt.NDArray[np.floating]) -> bool:
-    """Whether a few columns of a weight (K, N) allow that it is such a product."""
-    return bool(next(_alike(weight), None))
+    """Whether a few columns of a weight (K, N) allow that it is such a product, or a few rows where there are more:
+    turned it is one of the same stages, the other way round."""
+    return bool(next(_alike(weight if weight.shape[0] <= weight.shape[1] else weight.T), None))
 
 
 def hidden_order(weight: npt.NDArray[np.floating]) -> HiddenOrder | None:
@@ -76,11 +77,15 @@ def _of_all(weights: Sequence[npt.NDArray[np.floating]]) -> _Order | None:
 
 def _alike(weight: npt.NDArray[np.floating]) -> Iterator[int]:
     """Rows that have the same ratio to the first one in some of a few columns, the likeliest first."""
-    some = weight[:, :WINDOW].astype(np.float64)
+    some = np.ascontiguousarray(weight[:, :WINDOW])
     if min(some.shape) < SMALLEST or not some[0].all():
         return
-    ratios = np.sort(some[1:] / some[0], axis=1)
-    counts = (np.diff(ratios) <= NEAR * abs(ratios[:, 1:])).sum(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratios = np.sort(some[1:] / some[0], axis=1)
+        near = ratios[:, 1:] - ratios[:, :-1] <= NEAR * abs(ratios[:, 1:])
+    if np.count_nonzero(near) < FEWEST:  # as nearly always
+        return
+    counts = np.count_nonzero(near, axis=1)
     likely = np.flatnonzero((counts >= FEWEST) & (ratios[:, 0] != ratios[:, -1]))
     yield from (1 + likely[np.argsort(-counts[likely], kind="stable")][:TRIED]).tolist()
 

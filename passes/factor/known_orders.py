@@ -74,7 +74,8 @@ def _corners(places: int, columns: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     """The options of a shape, and of each three rows, (3, options), and as many columns from the first one on."""
     options = _options(places, columns)
     stride, step = options.T
-    first = (np.random.default_rng(SEED).random(stride.size) * stride).astype(np.int64)
+    drawn = np.random.default_rng(SEED).random(places)[stride]  # of a stride always the same rows: few pages of a file
+    first = (drawn * stride).astype(np.int64)
     three = np.arange(3)[:, None]
     return options, first + stride * three, step * three
 

@@ -4,14 +4,17 @@ Fourier transforms of 400 to 2048 places for 3,000 frames, with windows and with
 wavelet matrices, circulant ones and a resampler, each planned, proved and timed beside the original: medians of
 interleaved runs on one thread; with the multiply-adds that are left, and the error against float64 over that of the
 original. And random products of two to four stages, an ulp off and with rows and columns in no order: how many of them
-are found.
+are found; and what looking for products adds to planning language models that have none.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import scission
 from scission.ir.plan.factored_weight import FactoredWeight
+from scission.models.trained import gpt2
 from scission.passes.factor.certificate import certify
 from scission.passes.factor.factorise import factorise
 from scission.passes.factor.stages import Factors, Stage
@@ -32,6 +36,9 @@ FOURIER = {400: 2.2, 512: 2.2, 1024: 3.5, 2048: 7.0}  # places, and how many tim
 SAMPLE = 256  # rows of which the error is taken
 CASES = 500  # random products
 SIZES = {2: (4, 17), 3: (4, 9), 4: (3, 6)}  # of the matrices of so many stages, from and below
+SIZED = {"GPT-2": (12, 768, 50257), "MiniLM": (6, 384, 30522)}  # layers, width, words of models of random weights
+TURNS = 9  # of planning with the search and without it
+OVERHEAD = 1.02
 ERROR = 1.5  # times that of the dense product
 
 
@@ -89,6 +96,28 @@ def hidden() -> Iterator[Figure]:
     yield at_least("hidden orders", "found of 100", 100 * found / CASES, 95)
     yield reported("hidden orders", "found with all of their stages, of 100", 100 * whole / CASES)
     yield at_most("hidden orders", "wrong", wrong, 0)
+
+
+def planning() -> Iterator[Figure]:
+    """Processor time of planning models of the size of known ones, over that without looking for factors."""
+    for name, (layers, width, words) in SIZED.items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            gpt2.build(np.random.default_rng(0), path, layers, width, words)
+            taken: dict[bool, list[float]] = {True: [], False: []}
+            found = sum(len(timed(path, factors, taken)) for _ in range(TURNS) for factors in (True, False))
+        after, before = (float(np.median(taken[factors])) for factors in (True, False))
+        yield reported(f"planning {name}", "processor seconds without the search", before)
+        yield at_most(f"planning {name}", "with the search, over that", after / before, OVERHEAD)
+        yield at_most(f"planning {name}", "false factors", found, 0)
+
+
+def timed(path: Path, factors: bool, taken: dict[bool, list[float]]) -> list[FactoredWeight]:
+    """The factors in a plan of a model, which is timed."""
+    started = time.process_time()
+    found = scission.plan(path, factors=factors)
+    taken[factors].append(time.process_time() - started)
+    return [one for one in found.preparations if isinstance(one, FactoredWeight)]
 
 
 def butterfly(rng: np.random.Generator, sizes: npt.NDArray[np.int64]) -> Array:
@@ -175,7 +204,14 @@ def run(model: onnx.ModelProto, x: Array) -> Array:
     return found
 
 
-ROWS = {"transforms": transforms, "signs": signs, "kroneckers": kroneckers, "others": others, "hidden": hidden}
+ROWS = {
+    "transforms": transforms,
+    "signs": signs,
+    "kroneckers": kroneckers,
+    "others": others,
+    "hidden": hidden,
+    "planning": planning,
+}
 
 if __name__ == "__main__":
     sys.exit(bench("factor", __doc__, ROWS))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from factored import cosine, fourier, hadamard, product_model
+from random_convolutions import Grown
 
+from scission.ir.graph.linear import Linear
 from scission.ir.graph.sizes import Setting
 from scission.ir.io.load import load
 from scission.passes.factor.find import find
@@ -37,3 +40,21 @@ def test_what_is_mostly_zero_is_left_to_blocks():
 def test_ordinary_weights_and_cuda_are_left():
     assert found(np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)) == ()
     assert found(hadamard(512), target=Target(provider="cuda")) == ()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_ordinary_weights_in_a_file_only_entries_are_read(tmp_path, monkeypatch, turned):
+    weight = np.random.default_rng(0).standard_normal((256, 192)).astype(np.float32)
+    for one, products in ((weight, 0), (fourier(400), 1)):
+        made = Grown(0)
+        made.inputs["x"], made.feeds["x"] = ["n", len(one)], np.zeros(1, np.float32)
+        held = made.constant(np.ascontiguousarray(one.T) if turned else one)
+        held = made.op("Transpose", held, perm=[1, 0]) if turned else held
+        onnx.save(made.model(made.op("MatMul", "x", held)), tmp_path / "model.onnx")
+        read: list[str] = []
+        whole = Linear.stored
+        monkeypatch.setattr(Linear, "stored", lambda *given, w=whole, r=read: (r.append("all"), w(*given))[1])
+        sized = (Setting(sizes={"n": 3000}, batch=3000),)
+        assert len(find(load(tmp_path / "model.onnx").graph, Target(), lambda sized=sized: sized)) == products
+        assert len(read) == products
+        monkeypatch.undo()
