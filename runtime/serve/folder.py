@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...ir.errors import option
+from ...ir.errors import Remedy, option
 from ...ir.files.reading import MANIFEST, read_text
 from ...ir.parts.digest import digest_of
 from ...ir.parts.manifest import FILE, Manifest, PartFile
@@ -16,6 +16,8 @@ from ...ir.staging.folder import temporary_folder
 from ...ir.staging.place import Move, place
 
 __all__ = ["original_digest", "publish", "read_manifest", "refuse_folder", "require_files", "staged_folder"]
+
+PARTITION = Remedy("`scission.partition`", "`scission partition`")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -27,7 +29,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ManifestError(f"{path}: ", *error.parts) from None
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ManifestError(f"{path}: cannot be read ({why}); make a folder with `scission partition`") from None
+        raise ManifestError(f"{path}: cannot be read ({why}); make a folder with ", PARTITION) from None
 
 
 def require_files(folder: Path, part: PartFile) -> None:

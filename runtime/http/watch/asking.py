@@ -10,11 +10,12 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-from ....ir.errors import ScissionError
+from ....ir.errors import Remedy, ScissionError
 from .status import PartStatus, Status
 
 __all__ = ["asked"]
 
+SERVE = Remedy("`scission.serve`", "`scission serve`")
 PATIENCE = 5.0  # seconds for an answer
 LONGEST = 1 << 20  # bytes of one
 
@@ -30,9 +31,9 @@ def asked(address: str) -> Status:
             return _status(json.loads(reply.read(LONGEST)))
     except (URLError, OSError, http.client.HTTPException) as error:
         why = getattr(error, "reason", None) or error
-        raise ScissionError(f"{url}: no server answers ({why}); give the address that `scission serve` told") from error
+        raise ScissionError(f"{url}: no server answers ({why}); give the address that ", SERVE, " told") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ScissionError(f"{url}: what answers is no `scission serve` of this version") from error
+        raise ScissionError(f"{url}: what answers is no ", SERVE, " of this version") from error
 
 
 def _url(address: str) -> str:

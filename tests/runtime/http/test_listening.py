@@ -33,7 +33,12 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path, number):
     onnx.save(graph([h.make_node("Add", ["x", "W"], ["y"])], {"W": [1, 2]}, 2, y=2), path)
     line = [sys.executable, "-m", "scission", "serve", str(path), "--port", "0", "--name", "m"]
     process = subprocess.Popen(
-        line, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(tmp_path)}, start_new_session=True
+        line,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's `&` takes away
     )
     told = process.stderr.readline()
     address = re.fullmatch(r"serving .*sum.onnx at (http://127\.0\.0\.1:\d+)\n", told)[1]

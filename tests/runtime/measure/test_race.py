@@ -139,8 +139,8 @@ def test_real_models_and_json(tmp_path):
     [
         ({"models": {}}, "no models were given"),
         ({"repeats": 0}, "repeats must be at least 1"),
-        ({"seconds": 0.0}, "seconds must be a number of at least 0.01"),
-        ({"seconds": float("nan")}, "seconds must be a number of at least 0.01"),
+        ({"seconds": 0.0}, "seconds must be a number from 0.01 to 86400"),
+        ({"seconds": float("nan")}, "seconds must be a number from 0.01 to 86400"),
         ({"drop": 0.5}, "drop must be at least 1"),
         ({"drop": float("nan")}, "drop must be at least 1"),
         ({"cuda_graph": "maybe"}, "cuda_graph 'maybe' is none of auto, on, off"),

@@ -76,7 +76,7 @@ def test_what_is_no_address(address):
 def test_what_answers_is_another_server(answering, said):
     port, place = answering
     place[0] = said
-    with pytest.raises(ScissionError, match=f"127.0.0.1:{port}: what answers is no `scission serve`"):
+    with pytest.raises(ScissionError, match=f"127.0.0.1:{port}: what answers is no `scission.serve`"):
         asked(str(port))
     place[0] = json.dumps(GOOD).encode()
     assert asked(str(port)).to_dict() == GOOD | {"parts": ()}
