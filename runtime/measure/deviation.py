@@ -142,7 +142,6 @@ def _identical(name: str, value: Array, rtol: float) -> OutputReport:
 
 
 def _compare_floats(name: str, before: Array, after: Array, rtol: float, atol: float) -> OutputReport:
-    dtype = before.dtype.name
     a, b = before.astype(np.float64), after.astype(np.float64)
     finite = np.isfinite(a)
     odd = ~finite | ~np.isfinite(b)
@@ -174,7 +173,7 @@ def _compare_floats(name: str, before: Array, after: Array, rtol: float, atol: f
     del error  # in another order now
     return OutputReport(
         name=name,
-        dtype=dtype,
+        dtype=before.dtype.name,
         elements=before.size,
         finite=int(finite.sum()),
         equal=not reason,
