@@ -14,7 +14,7 @@ import onnx
 from ..errors import ModelError
 from ..io.stand_in import prepare
 from ..io.tensor_form import bodies
-from ..io.tensors import graphs
+from ..io.tensors import graphs, inner_graphs
 from ..io.validity import too_many
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
@@ -309,13 +309,7 @@ def _told(model: ir.Model, proto: onnx.ModelProto) -> Iterator[tuple[ir.Value, i
                     alike[key] = None if kind is None else ir.serde.deserialize_type_proto_for_shape(kind)
                 yield value, alike[key]
             if node.attributes:
-                stack += zip(_inner(node), _inner_of(written), strict=True)
-
-
-def _inner(node: ir.Node) -> list[ir.Graph]:
-    """The graphs inside of a node."""
-    kinds = [one for one in node.attributes.values() if one.type in GRAPHS and not one.is_ref()]
-    return [graph for one in kinds for graph in ([one.value] if one.type == ir.AttributeType.GRAPH else one.value)]
+                stack += zip(inner_graphs(node), _inner_of(written), strict=True)
 
 
 def _inner_of(node: onnx.NodeProto) -> list[onnx.GraphProto]:

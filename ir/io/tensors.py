@@ -28,6 +28,7 @@ __all__ = [
         "fill_slot",
         "graphs",
         "graphs_within",
+        "inner_graphs",
         "mapped",
         "open_tensor",
     ),
@@ -106,7 +107,7 @@ def every_node(graph: ir.Graph | ir.Function) -> Iterator[ir.Node]:
         for node in stack[-1]:
             yield node
             # Of a hundred thousand nodes nearly all hold nothing, which has to be seen at once.
-            if node.attributes and (held := _held(node)):
+            if node.attributes and (held := inner_graphs(node)):
                 stack.append(itertools.chain.from_iterable(held))
                 break
         else:
@@ -116,15 +117,15 @@ def every_node(graph: ir.Graph | ir.Function) -> Iterator[ir.Node]:
 def graphs_within(graph: ir.Graph | ir.Function) -> list[ir.Graph]:
     """The graphs inside of a graph, each followed by those inside of it."""
     found: list[ir.Graph] = []
-    stack = [held for node in graph if node.attributes for held in _held(node)][::-1]
+    stack = [held for node in graph if node.attributes for held in inner_graphs(node)][::-1]
     while stack:
         found.append(stack.pop())
-        stack += [held for node in found[-1] if node.attributes for held in _held(node)][::-1]
+        stack += [held for node in found[-1] if node.attributes for held in inner_graphs(node)][::-1]
     return found
 
 
-def _held(node: ir.Node) -> list[ir.Graph]:
-    """The graphs that a node holds itself."""
+def inner_graphs(node: ir.Node) -> list[ir.Graph]:
+    """The graphs that are attributes of a node; what is inside of these is not among them."""
     found: list[ir.Graph] = []
     for attribute in node.attributes.values():
         if attribute.is_ref():

@@ -14,12 +14,13 @@ import numpy.typing as npt
 from ...ir.graph.linear import scopes
 from ...ir.io.load import Model
 from ...ir.io.save import save
+from ...ir.io.tensors import inner_graphs
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.staging.folder import temporary_folder
 from ..ort.library import Choice, SessionError
 from ..ort.session import ModelSource, Session, open_session
 
-__all__ = ["Part", "count_marks", "inner_graphs", "mark_nodes", "observe", "parts_of"]
+__all__ = ["Part", "count_marks", "mark_nodes", "observe", "parts_of"]
 
 Array = npt.NDArray[Any]
 
@@ -60,19 +61,6 @@ def parts_of(model: ir.Model) -> list[Part]:
         assert isinstance(scope.graph, ir.Graph)
         kind: Literal["branch", "body"] = "branch" if node.op_type == "If" else "body"
         found.append(Part(place=scope.path.rstrip("/"), kind=kind, graph=scope.graph, node=node))
-    return found
-
-
-def inner_graphs(node: ir.Node) -> list[ir.Graph]:
-    """The graphs that are attributes of a node."""
-    found: list[ir.Graph] = []
-    for attribute in node.attributes.values():
-        if attribute.is_ref():
-            continue
-        if attribute.type == ir.AttributeType.GRAPH:
-            found.append(attribute.value)
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            found += attribute.value
     return found
 
 

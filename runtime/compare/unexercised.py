@@ -8,9 +8,9 @@ from typing import Any
 
 from ...ir.errors import Remedy, ScissionError, option
 from ...ir.io.load import Model
-from ...ir.io.tensors import read
+from ...ir.io.tensors import inner_graphs, read
 from ...ir.onnx_ir import onnx_ir as ir
-from .exercise import Part, inner_graphs, parts_of
+from .exercise import Part, parts_of
 
 __all__ = ["PartReport", "part_reports"]
 

@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MOST", "SHAPES", "OffResults", "differing", "is_off"]
+__all__ = ["MOST", "SHAPES", "Key", "OffResults", "differing", "is_off", "key_of"]
 
 Array = npt.NDArray[Any]
 Results: TypeAlias = "dict[str, Any]"
+Key: TypeAlias = "tuple[tuple[str, str, tuple[int, ...]], ...]"
 
 WORDS = (1, 2, 4, 8)  # bytes of a number whose bits are compared
 KINDS = "biufV"  # of NumPy's types, those that may be numbers; V: bfloat16 and the like
@@ -49,17 +50,22 @@ def differing(array: Array, value: float) -> Array | None:
     return bits if own == 0 else bits ^ own
 
 
+def key_of(inputs: Mapping[str, Array]) -> Key:
+    """What results for inputs that are off depend on: their names, types and shapes."""
+    return tuple((name, array.dtype.name, array.shape) for name, array in inputs.items())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class OffResults:
     """What a part makes of inputs that are off, by their types and shapes: the last few of those that are small."""
 
-    kept: dict[tuple[tuple[str, str, tuple[int, ...]], ...], Results] = field(default_factory=dict)
+    kept: dict[Key, Results] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, fed: Mapping[str, Array], run: Callable[[], Results]) -> Results:
         """The results for these inputs, all of which are off; run: makes them where they are not known."""
         # Requests come in several threads: two of them may make the same results, but none sees the table half changed.
-        key = tuple((name, array.dtype.name, array.shape) for name, array in fed.items())
+        key = key_of(fed)
         found = self.kept.get(key)
         if found is None:
             found = run()

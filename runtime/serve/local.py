@@ -20,10 +20,10 @@ from ...ir.parts.manifest import Manifest, PartFile
 from ...ir.parts.share import ManifestError, Share
 from ..ort.library import SessionError
 from ..ort.session import Session, open_session
-from .activation import OffResults, is_off
+from .activation import OffResults, is_off, key_of
 from .activity import Activity, activity_of
 from .folder import read_manifest, require_files
-from .resting import Resting, key_of
+from .resting import Resting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,12 +92,10 @@ class LocalParts:
         A part that reads what other parts make counts as activated. Raises SessionError as `run` does.
         """
         there = {name: np.asarray(array) for name, array in inputs.items()}
-        given = {value.name for value in self.manifest.inputs}
         found = []
-        for part, session in zip(self.manifest.parts, self.sessions, strict=True):
-            inside = all(share.value in given for share in part.reads)
-            fed = {share.value: _taken(share, there, session.name) for share in part.reads} if inside else {}
-            if not inside or self._is_on(fed):
+        for index, part in enumerate(self.manifest.parts):
+            inner, name = index in self.activity.inner, self.sessions[index].name
+            if inner or self._is_on({share.value: _taken(share, there, name) for share in part.reads}):
                 found.append(part.name)
         return tuple(found)
 

@@ -5,23 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...ir.parts.share import Share
-from .activation import MOST, SHAPES
+from .activation import MOST, SHAPES, Key
 
-__all__ = ["Resting", "key_of"]
+__all__ = ["Resting"]
 
 Array = npt.NDArray[Any]
-Key: TypeAlias = "tuple[tuple[str, str, tuple[int, ...]], ...]"
-
-
-def key_of(inputs: Mapping[str, Array]) -> Key:
-    """What outputs of parts that are off depend on: names, types and shapes of the inputs."""
-    return tuple((name, array.dtype.name, array.shape) for name, array in inputs.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,6 @@ import scission
 from scission.ir.parts.digest import digest_of
 from scission.ir.parts.manifest import FILE, Manifest, PartFile, PartValue
 from scission.ir.parts.share import Share, share_of
-from scission.models.planted import ffn
 from scission.runtime.export.options import TritonOptions
 from scission.runtime.export.triton import export_triton
 from scission.runtime.ort.session import open_session
@@ -63,15 +62,6 @@ def run_repository(repository, name, feed):
             assert step.output_map[inner] not in there
             there[step.output_map[inner]] = array
     return {one.name: there[one.name] for one in whole.output}
-
-
-@pytest.fixture(scope="module")
-def cut(tmp_path_factory):
-    home = tmp_path_factory.mktemp("cut")
-    planted = ffn.build(np.random.default_rng(0), d=12, hidden=24, blocks=3)
-    onnx.save(planted.model, home / "m.onnx")
-    scission.partition(home / "m.onnx", home / "parts", trials=TRIALS)
-    return home / "m.onnx", home / "parts"
 
 
 @pytest.mark.parametrize("batch", [0, 16])

@@ -1,20 +1,9 @@
 import numpy as np
-import onnx
 import pytest
 from served import listening
 
 import scission
-from scission.models.planted import ffn
 from scission.runtime.http.watch.asking import asked
-
-
-@pytest.fixture(scope="module")
-def cut(tmp_path_factory):
-    """(the path of a model, the folder of its three parts)."""
-    home = tmp_path_factory.mktemp("cut")
-    onnx.save(ffn.build(np.random.default_rng(0), d=12, hidden=24, blocks=3).model, home / "m.onnx")
-    scission.partition(home / "m.onnx", home / "parts", trials=scission.Trials(provider="cpu", threads=1))
-    return home / "m.onnx", home / "parts"
 
 
 def test_parts_answer_as_the_model_does(cut):

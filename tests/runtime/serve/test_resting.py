@@ -3,8 +3,8 @@
 import numpy as np
 
 from scission.ir.parts.share import share_of, whole
-from scission.runtime.serve.activation import MOST, SHAPES
-from scission.runtime.serve.resting import Resting, key_of
+from scission.runtime.serve.activation import MOST, SHAPES, key_of
+from scission.runtime.serve.resting import Resting
 
 LEFT, RIGHT = (share_of("y", {1: np.arange(4) < 2}),), (share_of("y", {1: np.arange(4) >= 2}),)
 
