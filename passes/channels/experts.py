@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from .constraints import Grid, Pinned
 from .contraction import Contraction
 from .negligible import Negligible
 
-__all__ = ["MICROSOFT", "RESULTS", "Experts", "experts_of", "relate_experts", "rows_of", "width_of"]
+__all__ = ["MICROSOFT", "RESULTS", "Experts", "experts_of", "relate_experts", "rows_of", "second_product", "width_of"]
 
 UP, UP_BIAS, DOWN, DOWN_BIAS, GATE = 2, 3, 4, 5, 6  # operands
 RESULTS = -1  # the axis of the results of all experts, which no value has
@@ -114,7 +115,8 @@ def relate_experts(
         classes.join([hidden, *units])
     else:
         found += [Grid(unit, [hidden, experts.rows]) for unit in units]
-    product = _product(experts, facts, small, hidden)
+    tiny = small.below(facts, weight.value)
+    product = second_product(weight, lambda: view.constants.read(weight.value), experts.idle(), hidden, facts, tiny)
     classes.virtual[product.outer] = int(np.prod(view.constants.describe(weight.value)[0][:2]))
     there = [facts.sizes.place(node, index) for index in range(len(node.inputs)) if view.operand(index) is not None]
     told = {hidden, *units}
@@ -124,24 +126,33 @@ def relate_experts(
     return found, [product]
 
 
-def _product(experts: Experts, facts: Facts, small: Negligible, hidden: Dim) -> Contraction:
-    """The second product of all experts, as one with the results of all of them beside one another."""
-    view = experts.view
-    weight = Operand(view.node, DOWN)
+def second_product(
+    weight: Operand,
+    numbers: Callable[[], npt.NDArray[Any]],
+    idle: npt.NDArray[np.bool_],
+    unit: Dim,
+    facts: Facts,
+    tiny: float = 0.0,
+) -> Contraction:
+    """The second product of all experts, as one with the results of all of them beside one another.
+
+    numbers: reads its weight, (experts, results, units); idle: units that are zero whatever they are fed; unit: their
+    axis; tiny: an entry below this counts as zero.
+    """
 
     def matrix() -> npt.NDArray[Any]:
-        return np.transpose(view.constants.read(weight.value), (2, 0, 1)).reshape(experts.hidden, -1)
+        return np.transpose(numbers(), (2, 0, 1)).reshape(idle.size, -1)
 
     return Contraction(
-        node=view.node,
-        inner=hidden,
+        node=weight.node,
+        inner=unit,
         outer=(weight, RESULTS),
         result_axis=1,
         weight=weight,
         groups=1,
-        constants=np.where(experts.idle(), 0.0, np.nan),
+        constants=np.where(idle, 0.0, np.nan),
         folds=False,
-        tiny=small.below(facts, weight.value),
+        tiny=tiny,
         scale=1.0,
         layout="io",
         facts=facts,

@@ -18,7 +18,7 @@ from .bounds.forward import Facts
 from .bounds.products import weight_of
 from .constraints import Grid, Pinned
 from .contraction import Contraction
-from .experts import MICROSOFT, RESULTS, rows_of, width_of
+from .experts import MICROSOFT, rows_of, second_product, width_of
 
 __all__ = ["PackedExperts", "packed_experts_of", "relate_packed_experts"]
 
@@ -180,7 +180,7 @@ def relate_packed_experts(
             blocks = about[-1]
             about.append((Operand(node, down.zero), 2))
             tie(blocks, about[-1], down.each)
-    product = _product(experts, facts, unit)
+    product = second_product(Operand(node, down.weight), down.numbers, experts.idle(), unit, facts)
     count, width, _ = down.shape
     classes.virtual[product.outer] = count * width
     told = {*about, unit}
@@ -188,27 +188,3 @@ def relate_packed_experts(
     dims = [(place, axis) for place in (*there, *node.outputs) for axis in range(len(facts.sizes.of(place) or ()))]
     found.append(Pinned([dim for dim in (*dims, product.outer) if dim not in told and classes.extent(dim) > 1], node))
     return found, [product]
-
-
-def _product(experts: PackedExperts, facts: Facts, unit: Dim) -> Contraction:
-    """The second product of all experts, as one with the results of all of them beside one another."""
-    weight = Operand(experts.view.node, experts.down.weight)
-
-    def matrix() -> npt.NDArray[Any]:
-        return np.transpose(experts.down.numbers(), (2, 0, 1)).reshape(experts.hidden, -1)
-
-    return Contraction(
-        node=experts.view.node,
-        inner=unit,
-        outer=(weight, RESULTS),
-        result_axis=1,
-        weight=weight,
-        groups=1,
-        constants=np.where(experts.idle(), 0.0, np.nan),
-        folds=False,
-        tiny=0.0,
-        scale=1.0,
-        layout="io",
-        facts=facts,
-        matrix=matrix,
-    )

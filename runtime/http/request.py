@@ -111,9 +111,7 @@ def _wanted(told: Mapping[str, Any], names: Sequence[str]) -> tuple[WantedOutput
     asked = _objects(told, "outputs")
     wanted: dict[str, WantedOutput] = {}
     for one in asked:
-        name = one.get("name")
-        if not isinstance(name, str) or name not in names:
-            raise refused(f"there is no output {name!r}; there are {_names(names)}")
+        name = _known(one, "output", names)
         if name in wanted:
             raise refused(f"the output {name!r} is asked for twice")
         parameters = _parameters(one)
@@ -121,6 +119,14 @@ def _wanted(told: Mapping[str, Any], names: Sequence[str]) -> tuple[WantedOutput
             raise refused(f"the output {name!r} is asked for as a classification, which is not served")
         wanted[name] = WantedOutput(name, _flag(parameters, "binary_data", binary))
     return tuple(wanted.values()) or tuple(WantedOutput(name, binary) for name in names)
+
+
+def _known(told: Mapping[str, Any], what: str, names: Sequence[str]) -> str:
+    """The name of an input or output that there is."""
+    name = told.get("name")
+    if not isinstance(name, str) or name not in names:
+        raise refused(f"there is no {what} {name!r}; there are {_names(names)}")
+    return name
 
 
 def _flag(parameters: Mapping[str, Any], key: str, default: bool = False) -> bool:
@@ -135,9 +141,7 @@ def _feeds(
 ) -> tuple[dict[str, Array], memoryview]:
     feeds: dict[str, Array] = {}
     for one in told:
-        name = one.get("name")
-        if not isinstance(name, str) or name not in specs:
-            raise refused(f"there is no input {name!r}; there are {_names(list(specs))}")
+        name = _known(one, "input", list(specs))
         if name in feeds:
             raise refused(f"the input {name!r} is given twice")
         shape = _shape(one, specs[name])
