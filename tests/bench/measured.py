@@ -78,6 +78,9 @@ ABOUT = {
         "Files that are no files, links turned around, every output in the place of every input, and modes: how many "
         "attacks were tried and how many came out wrong."
     ),
+    "endpoint": "A server in a process of its own, asked over HTTP: by strangers, and beside the model alone.",
+    "serve": "Parts of a model in one process: requests that activate some of them, over the model and its split form.",
+    "frontends": "Front ends of speech models, whole: 30 s of audio, one thread.",
     "zoo": "ONNX files of public packages: what optimize makes of each, or why it comes back unchanged.",
 }
 
@@ -102,6 +105,17 @@ HEADLINES = (
         "up",
     ),
     ("masked autoencoder (MADE) 784-2000-784", "cover", "MADE 784-2000-784", "batch", "speed-up"),
+    (
+        "front end of Whisper, 30 s of audio, 80 mels, as an STFT operator",
+        "frontends",
+        "Whisper, STFT, 80 mels",
+        "speed-up of the whole",
+        "",
+    ),
+    ("the same as a convolution", "frontends", "Whisper, convolution of 400, 80 mels", "speed-up of the whole", ""),
+    ("windowed DFT of 400 as a product, 3,000 frames", "factor", "DFT 400 with a window", "speed-up", ""),
+    ("Hadamard matrix of 4096, 3,000 rows", "factor", "Hadamard 4096", "speed-up", ""),
+    ("64 networks in parts, a request of one of them", "serve", "64 domains, 1 active, 1 rows", "throughput", ""),
     ("the slowest of all small models that were split", "lowering", "zoo", "slowest", "speed-up"),
 )
 
