@@ -13,6 +13,7 @@ from ..ort.session import open_session
 from ..ort.tensor_spec import TensorSpec
 from ..ort.trials import Trials
 from ..serve.local import LocalParts, load_parts
+from .watch.calls import Calls
 from .watch.status import PartStatus
 
 __all__ = ["Answering", "name_of_model", "opened"]
@@ -38,9 +39,8 @@ class ServedParts:
 
     def __init__(self, parts: LocalParts) -> None:
         self._names = [part.name for part in parts.manifest.parts]
-        self._lock, self._calls, self._seconds = threading.Lock(), [0] * len(self._names), [0.0] * len(self._names)
-        self._requests = 0
-        self._parts = replace(parts, watch=self._called)
+        self._calls, self._requests, self._lock = Calls(len(self._names)), 0, threading.Lock()
+        self._parts = replace(parts, watch=self._calls.add)
         self.inputs, self.outputs = (
             tuple(
                 TensorSpec(name=one.name, dtype=one.dtype, shape=() if one.shape is None else tuple(one.shape))
@@ -59,16 +59,18 @@ class ServedParts:
     def statuses(self) -> tuple[PartStatus, ...]:
         """How often each part was called, and how long that took."""
         with self._lock:
-            asked, told = max(self._requests, 1), zip(self._names, self._calls, self._seconds, strict=True)
-            return tuple(
-                PartStatus(name=name, calls=calls, share=calls / asked, seconds=seconds / max(calls, 1))
-                for name, calls, seconds in told
+            asked = max(self._requests, 1)
+        return tuple(
+            PartStatus(
+                name=name,
+                calls=one.calls,
+                share=one.calls / asked,
+                seconds=one.seconds / max(one.calls, 1),
+                per_second=one.per_second,
+                busy=one.busy,
             )
-
-    def _called(self, index: int, seconds: float) -> None:
-        with self._lock:
-            self._calls[index] += 1
-            self._seconds[index] += seconds
+            for name, one in zip(self._names, self._calls.told(), strict=True)
+        )
 
 
 def opened(model: Path, trials: Trials) -> Answering:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from .watch.status import PartStatus
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -31,6 +37,29 @@ class Metrics:
         self.waiting = Gauge("scission_waiting", "Requests that wait for a worker", ("model",), registry=self.registry)
         self.running = Gauge("scission_running", "Requests that a worker computes", ("model",), registry=self.registry)
 
+    def watch_parts(self, model: str, statuses: Callable[[], Sequence[PartStatus]]) -> None:
+        """Tell of the parts of a model as well, by what `statuses` says of them whenever somebody asks."""
+        self.registry.register(_Parts(model, statuses))
+
     def text(self) -> bytes:
         """All of them, as Prometheus reads them."""
         return generate_latest(self.registry)
+
+
+class _Parts(Collector):
+    """The parts of a model: what is known of them elsewhere is told in Prometheus' words, and counted once."""
+
+    def __init__(self, model: str, statuses: Callable[[], Sequence[PartStatus]]) -> None:
+        self._model, self._statuses = model, statuses
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ("model", "part")
+        calls = CounterMetricFamily("scission_part_activations", "Calls of a part", labels=labels)
+        seconds = CounterMetricFamily("scission_part_seconds", "Seconds that a part ran", labels=labels)
+        replicas = GaugeMetricFamily("scission_part_replicas", "Replicas of a part that may be called", labels=labels)
+        for part in self._statuses():
+            own = (self._model, part.name)
+            calls.add_metric(own, part.calls)
+            seconds.add_metric(own, part.calls * part.seconds)
+            replicas.add_metric(own, part.replicas)
+        yield from (calls, seconds, replicas)

@@ -51,6 +51,8 @@ class Service:
         self.recent = Recent()
         metrics.waiting.labels(name).set_function(lambda: self._waiting)
         metrics.running.labels(name).set_function(lambda: self._running)
+        if isinstance(model, ServedParts):
+            metrics.watch_parts(name, model.statuses)
 
     def metadata(self) -> dict[str, Any]:
         """What the model takes and gives, as the protocol tells it; a size of -1 is any."""

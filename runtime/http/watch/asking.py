@@ -57,9 +57,13 @@ def _status(told: Any) -> Status:
         raise TypeError("statuses are none")
     numbers = [status.up, status.workers, status.running, status.waiting, status.per_second, *status.statuses.values()]
     numbers += [one for one in (status.p50, status.p99) if one is not None]
-    numbers += [number for part in parts for number in (part.calls, part.share, part.seconds, part.replicas)]
+    numbers += [number for part in parts for number in _numbers(part)]
     if not all(isinstance(one, int | float) for one in numbers):
         raise TypeError("a number is none")
     if not all(isinstance(one, str) for one in (status.model, *(part.name for part in parts))):
         raise TypeError("a name is none")
     return status
+
+
+def _numbers(part: PartStatus) -> list[float]:
+    return [getattr(part, one.name) for one in fields(PartStatus) if one.name != "name"]

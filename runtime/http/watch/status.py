@@ -17,12 +17,17 @@ KEPT = 4096  # requests of them that are kept at most
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartStatus:
-    """One sub-model. calls: so far; share: of all requests those that called it; seconds: of a call, on average."""
+    """One sub-model. calls: so far; share: calls for each request, on average; seconds: of a call, on average.
+
+    per_second, busy: calls a second, and how many ran at once, of the last minute; replicas: that may be called now.
+    """
 
     name: str
     calls: int
     share: float
     seconds: float
+    per_second: float = 0.0
+    busy: float = 0.0
     replicas: int = 1
 
 

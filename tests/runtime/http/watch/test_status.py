@@ -41,5 +41,15 @@ def test_a_terminal_shows_what_it_says(capsys):
     console().print(service_view(recent.status("m", 2, 1, 3, (part,))))
     shown = capsys.readouterr().out
     assert "\x1b 3" not in shown
-    for told in ("domain", "1,234", "50%", "2.00", "2 requests", "1 of them refused", "p50 250.00 ms", "3 waiting"):
+    for told in ("domain", "1,234", "0.50", "2.00", "2 requests", "1 of them refused", "p50 250.00 ms", "3 waiting"):
         assert told in shown
+
+
+def test_what_has_no_row_is_summed_up(capsys):
+    parts = tuple(PartStatus(name=f"part{n}", calls=n, share=n / 10, seconds=0.001, replicas=2) for n in range(10))
+    console().print(service_view(Recent().status("m", 2, 1, 3, parts), rows=4))
+    rows = capsys.readouterr().out.splitlines()[4:]
+    assert [row.split()[0] for row in rows] == ["part9", "part8", "part7", "7"]
+    assert rows[-1].split() == ["7", "more", "21", "2.10", "0.0", "1.00", "0.00", "14"]
+    console().print(service_view(Recent().status("m", 2, 1, 3, parts)))
+    assert len(capsys.readouterr().out.splitlines()) == 4 + 10
