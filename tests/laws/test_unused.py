@@ -17,6 +17,7 @@ ALLOWED = {
     "scission.ir.findings.decomposability.MatrixReport.half_components": "a field of the JSON that --json prints",
     "scission.runtime.render.console._Printing.render_str": "every console asks it for the text that a plain one is",
     "scission.runtime.http.listening.Listening.capture_signals": "uvicorn asks it for what hears signals",
+    "scission.runtime.http.metrics._Parts.collect": "Prometheus' registry asks it for what is counted elsewhere",
     "scission.runtime.ort.cuda.placement": "benches on GPUs ask which nodes run where",
 }
 COMMANDS = {"command", "callback"}  # decorators that hand a function to the command line
