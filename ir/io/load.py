@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
 
 from ..errors import ModelError
+from ..given.sources import Source, unwrapped
 from ..onnx_ir import collected_seldom, quiet
 from ..onnx_ir import onnx_ir as ir
 from ..phase import phase
@@ -21,15 +22,12 @@ from ..protobuf import WireError
 from .formats import HEAD, other_format
 from .placement import Home, PlacementError
 from .soundness import STANDARD, as_counted, mistyped, unsound
-from .sources import unwrapped
 from .stand_in import OUTSIDE, SPARSE, Kept, SparseTensor, embed_sparse, prepare
 from .tensor_form import bodies, tensors, wrong_tensor
 from .tensors import StoredTensor, constant_tensors, every_node, fill_slot, graphs, stored, tensor_slots
 from .wire import HERE, hollow
 
 __all__ = ["HERE", "Model", "Source", "first_line", "load", "open_negative", "sort_nodes"]
-
-Source: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model"
 
 KNOWN_DOMAINS = frozenset(  # those that ONNX Runtime knows without being told a version
     {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"}
@@ -78,7 +76,7 @@ class Model:
 
 @phase("load")
 def load(source: Source, name: str | None = None) -> Model:
-    """Open a model from a path, bytes, ModelProto or onnx_ir.Model; weights stay on disk until they are read.
+    """Open a model from a path, bytes, or what holds one in memory; weights stay on disk until they are read.
 
     Raises ModelError when the file is missing, empty or corrupt, when external data is missing, too short or lies
     outside the model's folder, when a node reads a value that nothing makes, on cycles, and on operator domains

@@ -12,7 +12,7 @@ from ...ir.provenance import ORIGIN, ROLE
 from ..lowering.nodes.emitter import Names
 from ..lowering.nodes.sharing import Sharing
 
-__all__ = ["INITIALIZERS_ARE_INPUTS", "drop_unread", "inherit", "name_by_address", "register"]
+__all__ = ["INITIALIZERS_ARE_INPUTS", "adopt", "drop_unread", "inherit", "name_by_address", "register"]
 
 INITIALIZERS_ARE_INPUTS = 4  # before this IR version every initializer had to be a graph input
 
@@ -93,3 +93,23 @@ def drop_unread(model: ir.Model, value: ir.Value) -> None:
                     continue
                 graph.inputs.remove(value)
             del graph.initializers[value.name or ""]
+
+
+def adopt(model: ir.Model, changed: ir.Model) -> None:
+    """Make a model what `changed`, a copy of it that nobody else uses, is; the graph that it had is left as it was.
+
+    >>> from onnx import helper
+    >>> graphs = [helper.make_graph([], name, [], []) for name in ("old", "new")]
+    >>> made = [ir.from_proto(helper.make_model(graph, ir_version=10)) for graph in graphs]
+    >>> adopt(*made)
+    >>> made[0].graph.name
+    'new'
+    """
+    model.graph = changed.graph
+    model.functions.clear()
+    model.functions.update(changed.functions)
+    model.ir_version = changed.ir_version
+    model.metadata_props.clear()
+    model.metadata_props.update(changed.metadata_props)
+    for name in ("doc_string", "domain", "model_version", "producer_name", "producer_version"):
+        setattr(model, name, getattr(changed, name))

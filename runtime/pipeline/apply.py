@@ -9,7 +9,8 @@ from typing import overload
 
 import onnx
 
-from ...ir.io.load import Source
+from ...ir.given.sources import Program, Source
+from ...ir.given.surgeon import SurgeonGraph
 from ...ir.onnx_ir import collected_seldom
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.plan import Plan, PlanError, require_plan
@@ -42,6 +43,14 @@ def apply(
 def apply(
     model: ir.Model, plan: Plan, output: None = None, *, overwrite: bool = ..., custom_ops: Sequence[Path] = ...
 ) -> ir.Model: ...
+@overload
+def apply(
+    model: Program, plan: Plan, output: None = None, *, overwrite: bool = ..., custom_ops: Sequence[Path] = ...
+) -> Program: ...
+@overload
+def apply(
+    model: SurgeonGraph, plan: Plan, output: None = None, *, overwrite: bool = ..., custom_ops: Sequence[Path] = ...
+) -> SurgeonGraph: ...
 def apply(
     model: Source,
     plan: Plan,
@@ -50,8 +59,8 @@ def apply(
     overwrite: bool = False,
     custom_ops: Sequence[Path] = (),
 ) -> Out:
-    """Carry out a plan. A model given as bytes, ModelProto or onnx_ir.Model comes back as the same; one given as a
-    path is written to `output`, which is returned.
+    """Carry out a plan. A model given as bytes, ModelProto, onnx_ir.Model, onnx_graphsurgeon.Graph or program of
+    torch.onnx.export comes back as the same; one given as a path is written to `output`, which is returned.
 
     overwrite: replace an output that exists; custom_ops: libraries of custom operators that the model needs. With
     nothing to rewrite the result is the original, byte for byte. Raises PlanError when the plan was made for another

@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import onnx
 
+from ...ir.given.sources import Program, rewrapped
+from ...ir.given.surgeon import SurgeonGraph
 from ...ir.io.load import Model, Source, load
 from ...ir.io.save import Staged, files_read, refuse_model, save_copy, stage, to_proto
 from ...ir.onnx_ir import onnx_ir as ir
@@ -18,7 +21,7 @@ from ...ir.staging.folder import temporary_folder
 
 __all__ = ["Destination", "Out", "load_valid", "load_with"]
 
-Out: TypeAlias = "Path | bytes | onnx.ModelProto | ir.Model"
+Out: TypeAlias = "Path | bytes | onnx.ModelProto | ir.Model | Program | SurgeonGraph"
 
 
 def load_valid(model: Source, custom_ops: Sequence[Path] = ()) -> Model:
@@ -93,10 +96,8 @@ class Destination:
         """The result in the form of the source: itself where nothing changed."""
         if changed is None:
             return self.source if not isinstance(self.source, (str, os.PathLike)) else Path(self.source)
-        if not isinstance(self.source, (bytes, onnx.ModelProto)):
-            return changed
-        proto = to_proto(self.loaded, changed)
-        return proto.SerializeToString() if isinstance(self.source, bytes) else proto
+        given: Out = rewrapped(self.source, changed, partial(to_proto, self.loaded))
+        return given
 
     @contextmanager
     def staged(self, changed: ir.Model) -> Iterator[Staged]:

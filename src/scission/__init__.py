@@ -15,7 +15,11 @@
     seen = scission.sweep("model.onnx", "calib.npz", metric="argmax")   # annealed at many levels beside the original
     page = scission.report("model.onnx", "model.split.onnx", "report.html")   # all of it as one HTML file
 
-Models come as path, bytes, onnx.ModelProto or onnx_ir.Model, and go out as they came in.
+    made = scission.export(module, args, "model.onnx")             # torch.onnx.export, split and proved
+    passes = onnx_ir.passes.Sequential(scission.SplitPass())       # among passes of onnx_ir, in place
+
+Models come as path, bytes, onnx.ModelProto, onnx_ir.Model, onnx_graphsurgeon.Graph or program of torch.onnx.export,
+and go out as they came in. Functions for graphs of graphsurgeon alone are in `scission.graphsurgeon`.
 
 All of it runs in the process that calls it: a model with which ONNX Runtime crashes, or that it never finishes, takes
 that process along. The command line runs in a process of its own, which `scission check --timeout 60 …` ends.
@@ -42,10 +46,10 @@ if TYPE_CHECKING:
     from .ir.findings.level_sweep import Sweep as Sweep
     from .ir.findings.structure import Structure as Structure
     from .ir.findings.taken_back import TakenBack as TakenBack
+    from .ir.given.sources import SourceTypeError as SourceTypeError
     from .ir.graph.sizes import InputError as InputError
     from .ir.graph.skipped import Skipped as Skipped
     from .ir.io.placement import PlacementError as PlacementError
-    from .ir.io.sources import SourceTypeError as SourceTypeError
     from .ir.parts.manifest import Manifest as Manifest
     from .ir.parts.share import ManifestError as ManifestError
     from .ir.plan.annealing import Annealing as Annealing
@@ -124,6 +128,10 @@ if TYPE_CHECKING:
     from .runtime.serve.partition import PartitionError as PartitionError
     from .runtime.serve.partition import partition as partition
     from .runtime.static.fix_shapes import fix_shapes as fix_shapes
+    from .runtime.tools.export import NoTorchError as NoTorchError
+    from .runtime.tools.export import export as export
+    from .runtime.tools.proved import SplitError as SplitError
+    from .runtime.tools.split_pass import SplitPass as SplitPass
     from .runtime.tune.cached_units import CachedUnitError as CachedUnitError
     from .runtime.tune.fallback import Fallback as Fallback
     from .runtime.tune.tune import Tuned as Tuned
@@ -151,7 +159,7 @@ _MODULES = {
     "ir.graph.sizes": ("InputError",),
     "ir.graph.skipped": ("Skipped",),
     "ir.io.placement": ("PlacementError",),
-    "ir.io.sources": ("SourceTypeError",),
+    "ir.given.sources": ("SourceTypeError",),
     "ir.parts.manifest": ("Manifest",),
     "ir.parts.share": ("ManifestError",),
     "ir.plan.annealing": ("Annealing", "AnnealingError"),
@@ -211,6 +219,9 @@ _MODULES = {
     "runtime.serve.local": ("LocalParts", "load_parts"),
     "runtime.serve.partition": ("PartitionError", "Partitioned", "partition"),
     "runtime.static.fix_shapes": ("fix_shapes",),
+    "runtime.tools.export": ("NoTorchError", "export"),
+    "runtime.tools.proved": ("SplitError",),
+    "runtime.tools.split_pass": ("SplitPass",),
     "runtime.tune.cached_units": ("CachedUnitError",),
     "runtime.tune.fallback": ("Fallback",),
     "runtime.tune.tune": ("Tuned",),

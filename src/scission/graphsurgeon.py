@@ -1,0 +1,17 @@
+"""scission on graphs of onnx_graphsurgeon.
+
+    import onnx_graphsurgeon as gs
+    from scission import graphsurgeon as scission_gs
+
+    graph = gs.import_onnx(onnx.load("model.onnx"))
+    split = scission_gs.decompose(graph)     # a new graph, proved equal; the same one where nothing is gained
+    plan = scission_gs.plan(graph)           # what would be done, and why
+
+Such graphs are models everywhere else too: `scission.check(graph, split)`, `scission.optimize(graph).model`.
+"""
+
+from __future__ import annotations
+
+from .runtime.tools.decompose import decompose, diff, inspect, plan
+
+__all__ = ["decompose", "diff", "inspect", "plan"]

@@ -1,0 +1,115 @@
+import random
+
+import ml_dtypes
+import numpy as np
+import onnx
+import oracles
+import pytest
+import random_models
+from onnx import TensorProto, helper, numpy_helper
+
+import scission
+from scission.ir.given.surgeon import exported, imported, is_surgeon_graph
+
+gs = pytest.importorskip("onnx_graphsurgeon")
+
+
+def linear(**constants):
+    weight = np.kron(np.eye(4), np.ones((8, 8))).astype(np.float32)
+    return oracles.graph(
+        [("MatMul", ["x", "w"], ["y"])], {"x": ["n", 32]}, {"y": ["n", 32]}, {"w": weight, **constants}
+    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_models_are_the_same_as_graphs(tmp_path, seed):
+    """Every type, place and storage of a weight that graphsurgeon reads at all goes there and back."""
+    sample = random_models.sample(random.Random(seed), tmp_path)
+    model = onnx.load(sample.path)
+    try:
+        graph = gs.import_onnx(model)
+        gs.export_onnx(gs.import_onnx(model))
+    except Exception:
+        pytest.skip("graphsurgeon itself does not take this one")
+    before = oracles.run(model, sample.feeds)
+    oracles.assert_close(before, oracles.run(exported(graph), sample.feeds), 0)
+    oracles.assert_close(before, oracles.run(exported(imported(exported(graph))), sample.feeds), 0)
+    plan = scission.plan(graph, force=True)
+    split = scission.apply(graph, plan)
+    assert is_surgeon_graph(split)
+    assert bool(plan.changes) == (split is not graph)
+    same = scission.apply(model, plan)
+    oracles.assert_close(oracles.run(same, sample.feeds), oracles.run(exported(split), sample.feeds), 0)
+    oracles.assert_close(before, oracles.run(exported(graph), sample.feeds), 0)
+
+
+def test_inputs_that_may_be_overridden_stay_inputs():
+    model = linear(b=np.ones((1, 32), np.float32))
+    model.graph.input.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, [1, 32]))
+    model.graph.node[0].output[0] = "z"
+    model.graph.node.append(helper.make_node("Add", ["z", "b"], ["y"]))
+    assert [one.name for one in gs.import_onnx(model).inputs] == ["x"]  # what the library itself loses
+    graph = imported(model)
+    split = scission.apply(graph, scission.plan(graph, force=True))
+    assert split is not graph
+    back = exported(split)
+    assert [one.name for one in back.graph.input] == ["x", "b"]
+    feeds = {"x": np.ones((2, 32), np.float32), "b": np.full((1, 32), 3, np.float32)}
+    oracles.assert_close(oracles.run(model, feeds), oracles.run(back, feeds))
+
+
+def test_an_input_that_nothing_reads_keeps_its_value():
+    model = linear(unread=np.arange(3, dtype=np.float32))
+    model.graph.input.append(helper.make_tensor_value_info("unread", TensorProto.FLOAT, [3]))
+    back = exported(imported(model))
+    assert [one.name for one in back.graph.input] == ["x", "unread"]
+
+
+@pytest.mark.parametrize("kind", [ml_dtypes.int4, ml_dtypes.uint4])
+@pytest.mark.parametrize("count", [1, 2, 7, 8])
+def test_values_of_four_bits_that_python_made_are_packed(kind, count):
+    low = 0 if kind is ml_dtypes.uint4 else -4
+    values = np.arange(low, low + count).astype(kind)
+    codes, scale = gs.Constant("codes", values), gs.Constant("scale", np.array(0.5, np.float32))
+    x, d, y = (gs.Variable(name, np.float32, [count]) for name in "xdy")
+    nodes = [
+        gs.Node("DequantizeLinear", inputs=[codes, scale], outputs=[d]),
+        gs.Node("Add", inputs=[x, d], outputs=[y]),
+    ]
+    graph = gs.Graph(nodes, [x], [y], opset=21, ir_version=10, name="g")
+    model = exported(graph)
+    assert codes.values is values  # the graph is as it was
+    packed = next(one for one in model.graph.initializer if one.name == "codes")
+    assert numpy_helper.to_array(packed).tolist() == values.tolist()
+    assert (
+        oracles.run(model, {"x": np.zeros(count, np.float32)})[0].tolist() == (values.astype(np.float32) / 2).tolist()
+    )
+    again = imported(model)
+    assert again.tensors()["codes"].values.tolist() == values.tolist()  # read, so that it is no stored tensor any more
+    assert exported(again).graph.initializer[0].raw_data == model.graph.initializer[0].raw_data
+
+
+def test_attributes_that_the_importer_passes_over_are_carried():
+    made = helper.make_node("Optional", [], ["o"], "o", type=helper.make_tensor_type_proto(1, ["n", 32]))
+    asked = helper.make_node("OptionalHasElement", ["o"], ["has"])
+    model = linear()
+    model.graph.node.extend([made, asked])
+    model.graph.output.append(helper.make_tensor_value_info("has", TensorProto.BOOL, []))
+    graph = imported(model)
+    split = scission.apply(graph, scission.plan(graph, force=True))
+    node = next(one for one in exported(split).graph.node if one.op_type == "Optional")
+    assert node.attribute[0].tp == made.attribute[0].tp
+
+
+def test_what_cannot_be_exported_is_one_error_that_says_what_to_do():
+    graph = gs.import_onnx(linear())
+    graph.outputs[0].dtype = None
+    with pytest.raises(scission.ModelError, match=r"graph 'graph'.*dtype"):
+        scission.plan(graph)
+
+
+def test_exporting_changes_no_graph():
+    graph = gs.import_onnx(linear())
+    graph.import_domains = None
+    exported(graph)
+    assert graph.import_domains is None

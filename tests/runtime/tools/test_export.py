@@ -1,0 +1,58 @@
+import sys
+
+import numpy as np
+import onnx
+import oracles
+import pytest
+import torch
+
+import scission
+from scission.runtime.tools.export import NoTorchError
+
+FORCED = scission.PlanOptions(force=True)
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(32, 32)
+        self.layer.weight.data.mul_(torch.block_diag(*[torch.ones(8, 8)] * 4))
+
+    def forward(self, x):
+        return torch.relu(self.layer(x))
+
+
+@pytest.mark.parametrize("dynamo", [False, pytest.param(True, marks=pytest.mark.filterwarnings("ignore"))])
+def test_a_module_becomes_a_file_that_is_split(tmp_path, dynamo):
+    if dynamo:
+        pytest.importorskip("onnxscript")
+    net, x = Net().eval(), torch.randn(3, 32)
+    result = scission.export(
+        net,
+        (x,),
+        tmp_path / "net.onnx",
+        options=FORCED,
+        further=scission.OptimizeOptions(bench=False),
+        dynamo=dynamo,
+        input_names=["x"],
+        output_names=["y"],
+    )
+    assert result.outcome == "split" and result.written[0] == tmp_path / "net.onnx"
+    found = oracles.run(onnx.load(tmp_path / "net.onnx"), {"x": x.numpy()})
+    oracles.assert_close([net(x).detach().numpy()], found)
+
+
+def test_with_nothing_to_gain_the_file_is_as_torch_exports_it(tmp_path):
+    net, x = torch.nn.Linear(4, 4), torch.randn(3, 4)
+    result = scission.export(net, (x,), tmp_path / "net.onnx", dynamo=False, input_names=["x"])
+    assert result.outcome == "unchanged"
+    found = oracles.run(onnx.load(tmp_path / "net.onnx"), {"x": x.numpy()})
+    np.testing.assert_allclose(net(x).detach().numpy(), found[0], rtol=1e-5, atol=1e-6)
+
+
+def test_without_torch_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(NoTorchError, match="pip install torch"):
+        scission.export(None, (), tmp_path / "net.onnx")
+    assert not (tmp_path / "net.onnx").exists()
