@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import mmap
-import os
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..onnx_ir import onnx_ir as ir
 
 __all__ = [
     *(
+        "MappedFiles",
         "StoredTensor",
         "constant_tensors",
         "every_node",
@@ -29,7 +29,6 @@ __all__ = [
         "graphs",
         "graphs_within",
         "inner_graphs",
-        "mapped",
         "open_tensor",
     ),
     *("read", "stored", "tensor_slots"),
@@ -58,6 +57,29 @@ class StoredTensor(ir.ExternalTensor):
     def tobytes(self) -> bytes:
         """The bytes as they lie in the file. Raises ModelError as `read` does."""
         return _told(self, _bytes).tobytes()
+
+
+class MappedFiles:
+    """The files of weights, each of them opened once, and no more read of it than is looked at."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, mmap.mmap] = {}
+
+    def array(self, tensor: ir.ExternalTensor) -> npt.NDArray[Any]:
+        """A tensor as it lies in its file, in which nobody may write; none of parts of bytes. Raises ModelError as
+        `read` does."""
+        return _told(tensor, self._array)
+
+    def _array(self, tensor: ir.ExternalTensor) -> npt.NDArray[Any]:
+        name = tensor.file if isinstance(tensor, StoredTensor) else str(file_of(tensor))
+        if name not in self._pages:
+            with open_tensor(tensor) as file:
+                self._pages[name] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        page, offset = self._pages[name], tensor.offset or 0
+        if min(page.size(), len(page)) < offset + tensor.nbytes:  # what is no longer there must not be touched
+            raise OSError(0, "the file became shorter")
+        kind = np.dtype(tensor.dtype.numpy())
+        return np.frombuffer(page, kind, tensor.nbytes // kind.itemsize, offset).reshape(tensor.shape.numpy())
 
 
 def stored(form: type[Stored], tensor: ir.ExternalTensor, file: Path) -> Stored:
@@ -182,14 +204,6 @@ def read(tensor: Any) -> npt.NDArray[Any]:
     return _told(tensor, _read)
 
 
-def mapped(tensor: ir.ExternalTensor) -> npt.NDArray[Any]:
-    """The tensor as it lies in its file, of which no more is read than is looked at; none of parts of bytes.
-
-    Raises ModelError as `read` does.
-    """
-    return _told(tensor, _mapped)
-
-
 def _told(tensor: Any, reader: Callable[[Any], npt.NDArray[Any]]) -> npt.NDArray[Any]:
     try:
         return reader(tensor)
@@ -207,17 +221,6 @@ def _read(tensor: Any) -> npt.NDArray[Any]:
         packed = onnx.TensorProto(data_type=tensor.dtype, dims=tensor.shape.numpy(), raw_data=data.tobytes())
         return np.asarray(ir.serde.deserialize_tensor(packed).numpy())
     return data.view(np.dtype(tensor.dtype.numpy())).reshape(tensor.shape.numpy())
-
-
-def _mapped(tensor: ir.ExternalTensor) -> npt.NDArray[Any]:
-    offset = tensor.offset or 0
-    before = offset % mmap.ALLOCATIONGRANULARITY
-    with open_tensor(tensor) as file:
-        if os.fstat(file.fileno()).st_size < offset + tensor.nbytes:
-            raise OSError(0, "the file became shorter")
-        page = mmap.mmap(file.fileno(), before + tensor.nbytes, access=mmap.ACCESS_READ, offset=offset - before)
-    kind = np.dtype(tensor.dtype.numpy())
-    return np.frombuffer(page, kind, tensor.nbytes // kind.itemsize, before).reshape(tensor.shape.numpy())
 
 
 def _bytes(tensor: ir.ExternalTensor) -> npt.NDArray[np.uint8]:

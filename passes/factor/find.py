@@ -16,7 +16,7 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear
 from ...ir.graph.sizes import Setting
 from ...ir.graph.view import View, view
-from ...ir.io.tensors import mapped
+from ...ir.io.tensors import MappedFiles
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.factored_weight import FactoredWeight
 from ...ir.plural import counted
@@ -69,11 +69,12 @@ def find(
     activations = Activations(seen.model, sized)
     known: dict[tuple[ir.Value, bool, tuple[int, ...]], _Found | None] = {}
     ordinary: set[tuple[ir.Value, bool]] = set()
+    files = MappedFiles()
     steps = []
     for linear in seen.found.linears:
         if not fits(linear) or not _pays_to_look(linear) or (linear.weight, linear.transposed) in ordinary:
             continue
-        if _is_ordinary(linear):  # as nearly all are: nothing else is asked of them
+        if _is_ordinary(linear, files):  # as nearly all are: nothing else is asked of them
             ordinary.add((linear.weight, linear.transposed))
             continue
         rows = tuple(map(math.prod, activations.of(linear)))
@@ -121,16 +122,16 @@ def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: 
     return _Found(recipe, factors, certificate, fingerprint(stored))
 
 
-def _is_ordinary(linear: Linear) -> bool:
+def _is_ordinary(linear: Linear, files: MappedFiles) -> bool:
     """Whether a few entries tell that the weight of a linear is no product, or it cannot be read."""
     try:
-        weight = _in_place(linear)
+        weight = _in_place(linear, files)
     except (ModelError, MemoryError, OSError, ValueError):
         return True  # said where its step is made
     return weight is not None and not _may_split(weight)
 
 
-def _in_place(linear: Linear) -> npt.NDArray[np.floating] | None:
+def _in_place(linear: Linear, files: MappedFiles) -> npt.NDArray[np.floating] | None:
     """The weight (K, N) where it lies, so that of most no more is read than a few entries; None of one that is
     computed otherwise than by turning another one."""
     source, turned = linear.weight, linear.transposed
@@ -143,17 +144,17 @@ def _in_place(linear: Linear) -> npt.NDArray[np.floating] | None:
     shape = (N, K) if turned else (K, N)
     if tensor is None or tensor.dtype != ir.DataType.FLOAT or tuple(tensor.shape.numpy()) != shape:
         return None
-    whole = mapped(tensor) if isinstance(tensor, ir.ExternalTensor) else np.asarray(tensor.numpy())
+    whole = files.array(tensor) if isinstance(tensor, ir.ExternalTensor) else np.asarray(tensor.numpy())
     return whole.T if turned else whole
 
 
 def _may_split(weight: npt.NDArray[np.floating]) -> bool:
     """Whether some entries allow that it is a product, and is not mostly zeros."""
+    if not splits(weight) and not may_be_hidden(weight):
+        return False
     rng = np.random.default_rng(SEED)
     rows, columns = (rng.integers(0, size, count) for size, count in zip(weight.shape, SAMPLED, strict=True))
-    if not _is_dense(weight[rows[:, None], columns], DENSE_SHARE / 2):
-        return False
-    return bool(splits(weight)) or may_be_hidden(weight)
+    return _is_dense(weight[rows[:, None], columns], DENSE_SHARE / 2)
 
 
 def _is_dense(weight: npt.NDArray[np.floating], share: float = DENSE_SHARE) -> bool:

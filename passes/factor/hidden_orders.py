@@ -9,9 +9,10 @@ ratios differ, as all of an ordinary weight do:
     . X . O X . O O                                         └───┐
                                                                 └───
 
-Ratios of one row and all others in a few columns tell that there is such a pair, and reject ordinary weights; a pair of
-rows tells all classes of columns, a pair of columns of one class all classes of rows. The members of
-a class are put in an order that is the same in all classes, where one matrix is for all of them.
+Ratios of pairs of a few rows in some of the columns tell that there may be such pairs, and reject ordinary weights;
+those of one row and all others tell where one is. A pair of rows tells all classes of columns, a pair of columns of one
+class all classes of rows. The members of a class are put in an order that is the same in all classes, where one matrix
+is for all of them.
 Products that are made of more stages are put in order from the first stage to the last.
 """
 
@@ -19,18 +20,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from .known_orders import SEED, RadixSplit
+from .known_orders import GOLDEN, SEED, RadixSplit, sampled_lines
 from .stages import Array
 
 __all__ = ["HiddenOrder", "hidden_order", "may_be_hidden"]
 
+UNROUNDED = 5  # bits of a ratio, that entries which were rounded and changed by an ulp do not tell
 NEAR = 2.0**-19  # of a ratio: how far those of one class are apart, whose entries were rounded and changed by an ulp
 WINDOW = 32  # columns in which rows are compared with the first one
+PAGE = 1024  # entries that lie in one page of a file
+SOME_LINES = 16, 3  # of which pairs are compared: so many, or so many times the fourth root of all of them
+SOME_ENTRIES = 64, 2  # in which they are: so many, or so many times the square root of all of them
+REPEATED = 6  # ratios of two lines of one class that are as another one: of 64 or more many more are expected
 FEWEST = 3  # ratios among these that are as one another, which chance leaves to rows of few different numbers
 TRIED = 3  # rows that are taken for one of the first one's class
 COMPARED = 8  # columns that are compared with one of their class
@@ -50,9 +57,38 @@ class HiddenOrder:
 
 
 def may_be_hidden(weight: npt.NDArray[np.floating]) -> bool:
-    """Whether a few columns of a weight (K, N) allow that it is such a product, or a few rows where there are more:
-    turned it is one of the same stages, the other way round."""
-    return bool(next(_alike(weight if weight.shape[0] <= weight.shape[1] else weight.T), None))
+    """Whether a few entries of a weight (K, N) allow that it is such a product: some of the ratios of two of its rows
+    are the same in several columns, or the other way round where columns are what lies together."""
+    by_columns = weight.flags.f_contiguous and not weight.flags.c_contiguous
+    lines, entries, one, other = _sampled(weight.shape, by_columns=by_columns)
+    if min(len(lines), len(entries)) < SMALLEST:
+        return False
+    some = np.asarray((weight.T if by_columns else weight)[lines, entries], np.float32)
+    with np.errstate(all="ignore"):
+        ratios = some[one] / some[other]
+    bits = np.sort(
+        ratios.view(np.int32) >> UNROUNDED, axis=1
+    )  # near ones fall apart now and then, others never together
+    same = bits[:, 1:] == bits[:, :-1]
+    # Of ordinary weights not even all pairs together repeat so many.
+    return bool(np.count_nonzero(same) >= REPEATED and np.count_nonzero(same, axis=1).max() >= REPEATED)
+
+
+@lru_cache(maxsize=64)
+def _sampled(shape: tuple[int, int], *, by_columns: bool) -> tuple[Indices, Indices, Indices, Indices]:
+    """The lines (count, 1) and their entries in which a shape is looked at, and the first and second line of each pair.
+
+    Lines are those that have been read of known orders, and their neighbours: few pages of a file hold all entries.
+    """
+    known, length = sampled_lines(*shape)[by_columns], shape[by_columns]
+    size = min(max(SOME_LINES[0], int(SOME_LINES[1] * length**0.25)), length)
+    apart = known[:: -(-len(known) // size)] if known else []
+    nearby = [one for one in range(min(length, 2 * size)) if one not in apart][: size - len(apart)]
+    across = shape[not by_columns]
+    count = min(max(SOME_ENTRIES[0], int(SOME_ENTRIES[1] * across**0.5)), across)
+    entries = np.argsort(np.arange(min(across, PAGE)) * GOLDEN % 1)[:count]  # spread over the page
+    lines = np.array(sorted([*apart, *nearby]))
+    return lines[:, None], np.sort(entries), *np.triu_indices(lines.size, 1)
 
 
 def hidden_order(weight: npt.NDArray[np.floating]) -> HiddenOrder | None:

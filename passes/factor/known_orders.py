@@ -19,11 +19,12 @@ import numpy.typing as npt
 from .classes import TOLERANCE
 from .stages import Array
 
-__all__ = ["SEED", "RadixSplit", "splits"]
+__all__ = ["SEED", "RadixSplit", "sampled_lines", "splits"]
 
 SIDE = 4  # rows and columns of a sample
 SAMPLES = 6  # places where one is taken, of what has a low rank in the first columns
 SEED = 19  # of what is drawn: a search finds the same whenever it is made
+GOLDEN = 0.6180339887498949  # of whatever: a place that is like no other; nothing is drawn where weights are ordinary
 SLACK = 4  # times the tolerance of a class, for what elimination adds
 
 
@@ -61,23 +62,32 @@ def splits(weight: npt.NDArray[np.floating], ranks: int = 1) -> list[RadixSplit]
 def _of_low_rank(weight: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     """The options of which nine entries have the determinant zero: of an ordinary weight none, and no more is read."""
     options, rows, columns = _corners(*weight.shape)
-    a, b, c = (weight[rows[at], columns].astype(np.float64) for at in range(3))
-    peak = np.maximum(np.maximum(abs(a), abs(b)), abs(c)).max(axis=0, initial=0.0)
+    if not options.size:
+        return options
+    a, b, c = entries = weight[rows, columns].astype(np.float64)
     crossed = a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0])
     crossed += a[2] * (b[0] * c[1] - b[1] * c[0])
-    fits: npt.NDArray[np.bool_] = abs(crossed) <= SLACK * TOLERANCE * peak**3
+    crossed, entries = abs(crossed), abs(entries)
+    if crossed.min() > SLACK * TOLERANCE * entries.max() ** 3:  # as nearly always
+        return options[:0]
+    fits: npt.NDArray[np.bool_] = crossed <= SLACK * TOLERANCE * entries.max(axis=(0, 1)) ** 3
     return np.asarray(options[fits], np.int64)
 
 
 @lru_cache(maxsize=64)
 def _corners(places: int, columns: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The options of a shape, and of each three rows, (3, options), and as many columns from the first one on."""
+    """The options of a shape, and of each the rows (3, 1, options) and the columns (1, 3, options) of nine entries."""
     options = _options(places, columns)
     stride, step = options.T
-    drawn = np.random.default_rng(SEED).random(places)[stride]  # of a stride always the same rows: few pages of a file
-    first = (drawn * stride).astype(np.int64)
+    first = int(places // 2 * GOLDEN)  # one row for all of them: few pages of a file
     three = np.arange(3)[:, None]
-    return options, first + stride * three, step * three
+    return options, (first + stride * three)[:, None], (step * three)[None]
+
+
+def sampled_lines(places: int, columns: int) -> tuple[list[int], list[int]]:
+    """The rows and the columns that are read of every weight (places, columns), sorted."""
+    _, of_rows, of_columns = _corners(places, columns)
+    return sorted(set(of_rows.ravel().tolist())), sorted(set(of_columns.ravel().tolist()))
 
 
 def _options(places: int, columns: int) -> npt.NDArray[np.int64]:
