@@ -19,7 +19,8 @@
     passes = onnx_ir.passes.Sequential(scission.SplitPass())       # among passes of onnx_ir, in place
 
 Models come as path, bytes, onnx.ModelProto, onnx_ir.Model, onnx_graphsurgeon.Graph or program of torch.onnx.export,
-and go out as they came in. Functions for graphs of graphsurgeon alone are in `scission.graphsurgeon`.
+and go out as they came in. Functions for graphs of graphsurgeon alone are in `scission.graphsurgeon`, what trains
+blocks with torch is in `scission.torch`.
 
 All of it runs in the process that calls it: a model with which ONNX Runtime crashes, or that it never finishes, takes
 that process along. The command line runs in a process of its own, which `scission check --timeout 60 …` ends.
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
     from .runtime.tune.cached_units import CachedUnitError as CachedUnitError
     from .runtime.tune.fallback import Fallback as Fallback
     from .runtime.tune.tune import Tuned as Tuned
+    from .runtime.upgrade.modules.layer_error import LayerError as LayerError
     from .runtime.validation import OptionError as OptionError
     from .runtime.weights.cover_study import Covering as Covering
     from .runtime.weights.cover_study import CoveringError as CoveringError
@@ -225,6 +227,7 @@ _MODULES = {
     "runtime.tune.cached_units": ("CachedUnitError",),
     "runtime.tune.fallback": ("Fallback",),
     "runtime.tune.tune": ("Tuned",),
+    "runtime.upgrade.modules.layer_error": ("LayerError",),
     "runtime.validation": ("OptionError",),
     "runtime.weights.cover_study": ("Covering", "CoveringError", "cover"),
     "runtime.weights.source": ("AmbiguousError", "WeightError"),

@@ -3,8 +3,11 @@
 import ast
 import builtins
 import dataclasses
+import importlib
 import inspect
 import re
+import subprocess
+import sys
 
 import pytest
 from modules import MODULES, tree
@@ -65,3 +68,21 @@ def test_types_are_told_of_every_name():
     (checked,) = (n for n in source.body if isinstance(n, ast.If))
     told = {alias.asname: n.module for n in checked.body if n.level for alias in n.names}
     assert told == scission._HOMES
+
+
+def test_the_door_of_torch_opens_to_what_it_says():
+    """Its names can be had, and errors are the same by either door."""
+    pytest.importorskip("torch")
+    door = importlib.import_module("scission.torch")
+    assert all(getattr(door, name).__doc__ for name in door.__all__)
+    assert {name for name in door.__all__ if name.endswith("Error")} <= set(scission.__all__)
+
+
+def test_the_door_of_torch_says_what_it_lacks():
+    code = (
+        "import importlib.util as util; found = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'torch' else found(name, *rest)\n"
+        "import scission.torch"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "install scission[torch]" in done.stderr.splitlines()[-1]

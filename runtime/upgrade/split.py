@@ -1,0 +1,242 @@
+"""Dense layers of a module of torch replaced by their blocks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...ir.brief import brief, brief_line
+from ...ir.plan.decomposition import Decomposition
+from ...ir.plan.plan import Plan, require_plan
+from ...ir.plan.step import Step
+from ...ir.reason import Cause, Reason
+from ...passes.decompose.fingerprint import fingerprint
+from .modules.block_linear import BlockLinear
+from .modules.cover_linear import CoverLinear
+from .modules.layer_error import LayerError
+from .modules.split_attention import SplitAttention
+from .modules.split_ffn import SplitFFN
+from .modules.split_linear import SplitLinear
+from .modules.split_module import SplitModule
+from .moving import Moved, move_gradients
+from .structure import attention_blocks, ffn_blocks, linear_blocks
+
+__all__ = ["Left", "Replaced", "Split", "split"]
+
+POINTWISE = (  # works on every entry by itself, and draws nothing
+    *(nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Hardswish, nn.Mish),
+    *(nn.ReLU6, nn.Hardtanh, nn.SELU, nn.CELU, nn.Hardsigmoid, nn.Softsign, nn.Tanhshrink, nn.LogSigmoid, nn.Identity),
+)
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+Found = tuple[str, SplitModule, dict[str, nn.Parameter], tuple[str, ...]]  # path, blocks, dense parts, paths made empty
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replaced:
+    """A part of a module that is blocks now. path: its name in the module; blocks: how many; mac_share: of its
+    multiply-adds that are left, 0 to 1."""
+
+    path: str
+    module: SplitModule
+    blocks: int
+    mac_share: float
+
+    __repr__ = brief_line
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A dense layer that stays as it is, and why."""
+
+    path: str
+    reason: Reason
+
+    __repr__ = brief_line
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """A module with its blocks, and what became of each of its dense layers.
+
+    moved: where the entries of the dense parameters went, for `carry_state`.
+    """
+
+    module: nn.Module
+    replaced: tuple[Replaced, ...]
+    left: tuple[Left, ...]
+    moved: tuple[Moved, ...] = field(repr=False)
+
+    __repr__ = brief
+
+
+def split(module: nn.Module, plan: Plan | None = None, *, most_blocks: int | None = None) -> Split:
+    """Replace the dense layers of a module that fall apart by their blocks, in place.
+
+    plan: which layers are split and how, made for a model with the same weights, which are known by their SHA-256;
+    None looks for exactly zero entries in every layer. most_blocks: smaller blocks are merged until there are no more,
+    without a plan. Layers with something elementwise between them in an `nn.Sequential`, and `nn.MultiheadAttention`,
+    are split as one. The module computes the same as before, within rounding of the order of summation; nothing but
+    exact zeros is left out. A module that is itself a dense layer cannot be changed in place: use that of the result.
+    Raises LayerError where the plan splits a weight that the module does not have, or leaves out entries that are not
+    zero, before anything is changed.
+
+    >>> layer = nn.Linear(4, 4)
+    >>> with torch.no_grad():
+    ...     layer.weight.mul_(torch.block_diag(torch.ones(2, 2), torch.ones(2, 2)))[0, 0].item() != 0
+    True
+    >>> found = split(nn.Sequential(layer, nn.Linear(4, 2)))
+    >>> found.module[0], str(found.left[0].reason)
+    (BlockLinear(4x4, blocks=2, mac_share=0.5), 'one component holds every feature')
+    """
+    wanted = None if plan is None else _Wanted(require_plan(plan))
+    left: list[Left] = []
+    found = list(_searched(module, wanted, most_blocks, left))
+    if wanted is not None:
+        wanted.require_all()
+    replaced, moved = [], []
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    for path, made, parts, empty in found:
+        module = _put(module, path, made)
+        for each in empty:
+            setattr(module.get_submodule(each.rpartition(".")[0]), each.rpartition(".")[2], nn.Identity())
+        replaced.append(Replaced(path, made, len(made.decompositions[0].blocks), made.mac_share))
+        own = [(parts[part], parameter, at) for parameter, part, at in made.origins()]
+        moved += [Moved(names[old], old, new, at) for old, new, at in own]
+    move_gradients(moved)
+    return Split(module, tuple(replaced), tuple(left), tuple(moved))
+
+
+class _Wanted:
+    """The steps of a plan that split something, by the SHA-256 of their weights."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.steps: dict[str, list[Step]] = {}
+        for step in plan.steps:
+            if step.lowering != "dense" and step.sha256 is not None:
+                self.steps.setdefault(step.sha256, []).append(step)
+
+    def take(self, layer: nn.Linear) -> Step | None:
+        """The next step for a weight like that of this layer, stored as torch has it or turned."""
+        stored = layer.weight.detach().cpu()
+        if stored.dtype == torch.bfloat16:
+            return None  # numpy has no such type to hash
+        for matrix in (stored.numpy(), stored.T.contiguous().numpy()):
+            if steps := self.steps.get(fingerprint(matrix)):
+                return steps.pop(0)
+        return None
+
+    def require_all(self) -> None:
+        left = [step.node for steps in self.steps.values() for step in steps]
+        if left:
+            raise LayerError(
+                f"the plan splits {', '.join(left[:3])}{' …' if len(left) > 3 else ''}, but the module has no "
+                "dense layer with that weight; make the plan of a model that was exported with the weights of now"
+            )
+
+
+def _searched(module: nn.Module, wanted: _Wanted | None, most: int | None, left: list[Left]) -> Iterator[Found]:
+    """What is to be replaced; `left` gets what is not. Nothing is changed yet."""
+    tied = _tied(module)
+    done: set[nn.Module] = set()
+    homes = Counter(child for one in module.modules() for child in one._modules.values())
+    for path, one in module.named_modules():
+        if wanted is None and isinstance(one, nn.Sequential):
+            yield from _nets(path, one, tied, done, homes)
+        if wanted is None and type(one) is nn.MultiheadAttention:
+            done |= set(one.modules())
+            reason = _why_attention_stays(one, tied)
+            parts = None if reason else attention_blocks(one)
+            if parts is not None:
+                yield path, SplitAttention.from_multihead(one, parts), dict(one.named_parameters()), ()
+            else:
+                left.append(Left(path, reason or Reason(Cause.CONNECTED, "its heads are no blocks that save a tenth")))
+        if isinstance(one, nn.Linear) and one not in done:
+            decided = _decided(one, wanted, most, tied)
+            if isinstance(decided, Reason):
+                left.append(Left(path, decided))
+            else:
+                kind: type[SplitLinear] = CoverLinear if decided.shared.size or decided.residual else BlockLinear
+                yield path, kind.from_linear(one, decided), dict(one.named_parameters()), ()
+
+
+def _decided(layer: nn.Linear, wanted: _Wanted | None, most: int | None, tied: set[Any]) -> Decomposition | Reason:
+    """The blocks that a layer is replaced by, or why it stays."""
+    if reason := _why_stays(layer, tied):
+        return reason
+    if wanted is None:
+        return linear_blocks(layer.weight, most)
+    step = wanted.take(layer)
+    if step is None:
+        return Reason(Cause.AS_ASKED, "the plan does not split it")
+    outside = ~torch.from_numpy(step.decomposition.inside().T).to(layer.weight.device)
+    if bool((layer.weight.detach() * outside).count_nonzero()):
+        raise LayerError(
+            f"{step.node}: there are entries outside of its blocks; plan without annealing, or anneal first"
+        )
+    return step.decomposition
+
+
+def _nets(
+    path: str, sequence: nn.Sequential, tied: set[Any], done: set[nn.Module], homes: Counter[Any]
+) -> Iterator[Found]:
+    """Layers with something elementwise between them, and in no other place, that fall apart as one."""
+    names = list(sequence._modules)
+    for first in range(len(names) - 2):
+        up, between, down = (sequence._modules[name] for name in names[first : first + 3])
+        if not (isinstance(up, nn.Linear) and type(between) in POINTWISE and isinstance(down, nn.Linear)):
+            continue
+        if up in done or max(homes[up], homes[down]) > 1 or up.out_features != down.in_features or _hooked(between):
+            continue
+        if _why_stays(up, tied) or _why_stays(down, tied):
+            continue
+        if (blocks := ffn_blocks(up, down)) is None:
+            continue
+        done |= {up, down}
+        at = [f"{path}.{name}" if path else name for name in names[first : first + 3]]
+        parts = {f"{side}.{n}": p for side, of in (("up", up), ("down", down)) for n, p in of.named_parameters()}
+        yield at[0], SplitFFN.from_linears(up, down, between, blocks), parts, (at[1], at[2])
+
+
+def _why_stays(layer: nn.Linear, tied: set[Any]) -> Reason | None:
+    if type(layer) is not nn.Linear:
+        return Reason(Cause.UNSUPPORTED, f"it is a {type(layer).__name__}, whose weight others may use as well")
+    if _hooked(layer) or hasattr(layer, "parametrizations"):
+        return Reason(Cause.UNSUPPORTED, "it has hooks or parametrisations, which expect a dense layer")
+    if any(parameter in tied for parameter in layer.parameters()):
+        return Reason(Cause.UNSUPPORTED, "its weight is that of another module as well")
+    return None
+
+
+def _why_attention_stays(attention: nn.MultiheadAttention, tied: set[Any]) -> Reason | None:
+    if attention.bias_k is not None or attention.add_zero_attn:
+        return Reason(Cause.UNSUPPORTED, "it adds keys of its own")
+    if any(parameter in tied for parameter in attention.parameters()) or _hooked(attention):
+        return Reason(Cause.UNSUPPORTED, "its weights are those of another module as well, or it has hooks")
+    return None
+
+
+def _hooked(module: Any) -> bool:
+    return any(getattr(module, name) for name in HOOKS)
+
+
+def _tied(module: nn.Module) -> set[Any]:
+    """Parameters that several modules have; one module in several places has them once."""
+    uses = Counter(parameter for one in module.modules() for parameter in set(one._parameters.values()) - {None})
+    return {parameter for parameter, count in uses.items() if count > 1}
+
+
+def _put(root: nn.Module, path: str, made: nn.Module) -> nn.Module:
+    """The root with a module in the place of another, everywhere where that was."""
+    old = root.get_submodule(path)
+    if old is root:
+        return made
+    for parent in list(root.modules()):
+        for name, child in parent._modules.items():
+            if child is old:
+                parent._modules[name] = made
+    return root

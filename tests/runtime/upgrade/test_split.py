@@ -1,0 +1,174 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from planted_torch import keep, owners, planted_attention, planted_ffn  # noqa: E402
+from torch import nn  # noqa: E402
+
+import scission  # noqa: E402
+from scission import Cause  # noqa: E402
+from scission.torch import BlockLinear, CoverLinear, LayerError, SplitFFN, carry_state, split  # noqa: E402
+
+
+def planted(seed=0, K=24, N=36, blocks=4):
+    rng = np.random.default_rng(seed)
+    layer = nn.Linear(K, N)
+    keep(layer.weight, owners(rng, K, blocks), owners(rng, N, blocks))
+    return layer
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.dense = planted(), nn.Linear(36, 24)
+        self.attention = planted_attention(np.random.default_rng(1), heads=6, size=4, batch_first=True).float()
+        self.ffn = planted_ffn(np.random.default_rng(2), (24, 30, 12))[0].float()
+
+    def forward(self, x):
+        x = self.dense(torch.relu(self.first(x)))
+        return self.ffn(x + self.attention(x, x, x, need_weights=False)[0])
+
+
+def test_a_net_of_all_kinds_computes_the_same_and_tells_what_became_of_each_layer():
+    torch.manual_seed(0)
+    net, x = Net(), torch.randn(2, 5, 24)
+    before = net(x)
+    found = split(net)
+    assert found.module is net and torch.allclose(net(x), before, atol=1e-5)
+    assert {one.path: (type(one.module).__name__, one.blocks) for one in found.replaced} == {
+        "first": ("BlockLinear", 4),
+        "attention": ("SplitAttention", 2),
+        "ffn.0": ("SplitFFN", 3),
+    }
+    assert [(one.path, one.reason.cause) for one in found.left] == [("dense", Cause.CONNECTED)]
+    assert found.replaced[0].mac_share == 0.25
+    again = split(net)
+    assert again.replaced == () and [one.path for one in again.left] == ["dense"], "what is split is left alone"
+
+
+def test_windows_become_a_cover():
+    layer = nn.Linear(64, 60)
+    with torch.no_grad():
+        layer.weight.mul_(torch.from_numpy(np.abs(np.arange(60)[:, None] - np.arange(64) + 2) <= 2))
+    dense = layer.weight.clone()
+    made = split(nn.Sequential(layer)).module[0]
+    assert isinstance(made, CoverLinear) and torch.equal(made.weight, dense)
+
+
+def test_small_blocks_are_merged_when_asked():
+    assert split(nn.Sequential(planted(blocks=6)), most_blocks=2).replaced[0].blocks == 2
+
+
+def test_layers_that_others_need_dense_are_left():
+    tied, hooked = planted(N=24), planted(1)
+    net = nn.Sequential(tied, nn.Linear(24, 24), hooked, planted(2), nn.utils.parametrizations.weight_norm(planted(3)))
+    net[1].weight = tied.weight
+    hooked.register_forward_hook(lambda *_: None)
+    found = split(net)
+    assert [one.path for one in found.replaced] == ["3"]
+    assert [(one.path, one.reason.cause) for one in found.left] == [
+        (n, Cause.UNSUPPORTED) for n in ("0", "1", "2", "4")
+    ]
+
+
+def test_a_layer_in_two_places_is_replaced_in_both():
+    layer = planted(N=24)
+    net = nn.ModuleDict({"a": layer, "b": layer})
+    split(net)
+    assert isinstance(net["a"], BlockLinear) and net["a"] is net["b"]
+
+
+def test_an_optimiser_goes_on():
+    torch.manual_seed(0)
+    net = nn.Sequential(planted(), nn.ReLU(), nn.Linear(36, 3))
+    step = torch.optim.AdamW([{"params": net[0].parameters(), "lr": 0.1}, {"params": net[2].parameters()}])
+    mask = net[0].weight.detach() != 0
+    net(torch.randn(4, 24)).sum().backward()
+    step.step()
+    with torch.no_grad():
+        net[0].weight.mul_(mask)
+    moments = step.state[net[0].weight]["exp_avg"].clone()
+    found = split(net)
+    assert all(p.grad is not None for p in net[0].parameters()), "what was accumulated is not lost"
+    carry_state(step, found.moved)
+    assert set(step.param_groups[0]["params"]) == set(net[0].parameters()) and step.param_groups[0]["lr"] == 0.1
+    blocks = net[0].blocks[0]
+    at = next(one.at for one in found.moved if one.new is blocks)
+    assert torch.equal(step.state[blocks]["exp_avg"], moments.reshape(-1)[at]) and step.state[blocks]["step"] == 1
+    step.zero_grad()
+    net(torch.randn(4, 24)).sum().backward()
+    step.step()
+
+
+def test_state_that_is_no_entry_for_each_weight_is_refused_and_nothing_is_changed():
+    net = nn.Sequential(planted())
+    step = torch.optim.Adafactor(net.parameters())
+    net(torch.zeros(4, 24)).sum().backward()
+    step.step()
+    before, found = list(step.param_groups[0]["params"]), split(net)
+    with pytest.raises(LayerError, match=r"0\.weight: the optimiser keeps 'row_var'"):
+        carry_state(step, found.moved)
+    assert list(step.param_groups[0]["params"]) == before
+
+
+def exported(net, x, path):
+    torch.onnx.export(net, (x,), path, input_names=["x"], output_names=["y"], dynamo=False)
+    return path
+
+
+def test_a_plan_of_the_exported_model_splits_the_module(tmp_path):
+    torch.manual_seed(0)
+    net, x = nn.Sequential(planted(0, 256, 256, 8), nn.ReLU(), planted(1, 256, 192, 4)), torch.randn(16, 256)
+    pytest.importorskip("onnxscript")
+    plan = scission.plan(exported(net, x, tmp_path / "net.onnx"), force=True)
+    before = net(x)
+    found = split(net, plan)
+    steps = [step for step in plan.steps if step.lowering != "dense"]
+    assert len(found.replaced) == len(steps) == 2
+    assert [one.module.decomposition for one in found.replaced] == [step.decomposition for step in steps]
+    assert torch.allclose(net(x), before, atol=1e-5)
+
+
+def test_a_plan_of_other_weights_is_refused_and_nothing_is_changed(tmp_path):
+    pytest.importorskip("onnxscript")
+    net, x = nn.Sequential(planted(0, 256, 256, 8)), torch.randn(16, 256)
+    plan = scission.plan(exported(net, x, tmp_path / "net.onnx"), force=True)
+    with torch.no_grad():
+        net[0].weight.mul_(2)
+    with pytest.raises(LayerError, match="no dense layer with that weight"):
+        split(net, plan)
+    assert type(net[0]) is nn.Linear
+
+
+def test_a_plan_is_wanted():
+    with pytest.raises(scission.PlanError, match="a plan is wanted"):
+        split(nn.Linear(2, 2), "plan.json")
+
+
+def test_what_replaces_layers_in_a_sequence_is_one_net():
+    net = planted_ffn(np.random.default_rng(0), (24, 30, 12))[0]
+    outer = nn.Sequential(nn.Linear(24, 24, dtype=torch.float64), net, nn.Flatten())
+    x = torch.randn(3, 24, dtype=torch.float64)
+    before = outer(x)
+    found = split(outer)
+    assert [one.path for one in found.replaced] == ["1.0"] and isinstance(outer[1][0], SplitFFN)
+    assert torch.allclose(outer(x), before, atol=1e-12)
+
+
+def test_an_activation_in_two_places_stays_in_the_other():
+    rng, act = np.random.default_rng(0), nn.GELU()
+    first, second = (planted_ffn(rng, (24, 30, 24))[0] for _ in range(2))
+    net = nn.Sequential(first[0], act, first[2], act, second[0], act, second[2], act)
+    x = torch.randn(3, 24, dtype=torch.float64)
+    before = net(x)
+    assert len(split(net).replaced) == 2 and torch.allclose(net(x), before, atol=1e-12)
+
+
+def test_layers_of_a_net_that_are_elsewhere_as_well_are_split_one_by_one():
+    inner = planted_ffn(np.random.default_rng(0), (24, 24, 24))[0]
+    net = nn.Sequential(inner[0], nn.ReLU(), inner[2], inner[0])
+    x = torch.randn(3, 24, dtype=torch.float64)
+    before = net(x)
+    assert {type(one.module) for one in split(net).replaced} == {BlockLinear} and net[0] is net[3]
+    assert torch.allclose(net(x), before, atol=1e-12)
