@@ -1,5 +1,6 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
-cover | diff | report | partition | export | serve | top | cache`.
+cover | diff | report | partition | export | serve | top | cache |
+doctor`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself, 4 a check that found no
 difference, but in which a part that differs never ran.
@@ -22,12 +23,13 @@ from ..notes import show_notes
 from ..say import say, say_lines
 from .commands.apply import apply
 from .commands.bench import bench
-from .commands.cache import cache_app
 from .commands.check import check
 from .commands.cover import cover
 from .commands.diff import diff
 from .commands.explain import explain
 from .commands.inspect import inspect
+from .commands.machine.cache import cache_app
+from .commands.machine.doctor import doctor
 from .commands.optimize import optimize
 from .commands.parts.export import export_app
 from .commands.parts.partition import partition
@@ -58,6 +60,7 @@ COMMANDS = (
     partition,
     serve,
     top,
+    doctor,
 )  # in help
 
 app = typer.Typer(

@@ -16,7 +16,7 @@ import onnx
 
 from .library import Choice, resolved, runtime_version
 
-__all__ = ["gpu_name", "machine"]
+__all__ = ["gpu_name", "machine", "processor_name", "usable_cores"]
 
 
 def machine(provider: Choice = "auto") -> dict[str, Any]:
@@ -25,8 +25,8 @@ def machine(provider: Choice = "auto") -> dict[str, Any]:
     'provider' is the one that this choice comes down to here. Raises SessionError when it is CUDA and that cannot run.
     """
     return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": processor_name(),
+        "cores": usable_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -37,7 +37,13 @@ def machine(provider: Choice = "auto") -> dict[str, Any]:
     }
 
 
-def _cpu_name() -> str:
+def usable_cores() -> int | None:
+    """How many cores this process may use; None where nothing tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def processor_name() -> str:
+    """The processor as the system calls it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")

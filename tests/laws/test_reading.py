@@ -43,7 +43,7 @@ OWN = {  # who reads what is the system's or the package's own, or opens what is
     "scission.runtime.render.html.diff_page": "a template, in the package",
     "scission.runtime.compare.check": "sessions",
     "scission.runtime.tune.tune": "the cache, which reads with `read_text`",
-    "scission.runtime.cli.commands.cache": "the same",
+    "scission.runtime.cli.commands.machine.cache": "the same",
 }
 
 

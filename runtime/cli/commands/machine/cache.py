@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...say import say, say_lines
-from ..common.from_fields import group, takes
-from ..common.terminal import Printing
+from ....say import say, say_lines
+from ...common.from_fields import group, takes
+from ...common.terminal import Printing
 
 if TYPE_CHECKING:
-    from ...tune.cache import TuningCache
-    from ...tune.cached_units import CachedUnit
+    from ....tune.cache import TuningCache
+    from ....tune.cached_units import CachedUnit
 
 __all__ = ["cache_app"]
 
@@ -40,8 +40,8 @@ def list_(
     printing: Printing,
 ) -> None:
     """Show what was kept: operators, shapes, which way won and how fast it was, and where."""
-    from ...render.text.cache import cache_view
-    from ...tune.cached_units import picked
+    from ....render.text.cache import cache_view
+    from ....tune.cached_units import picked
 
     cache, units = _opened()
     chosen = picked(units, shape=_shape(shape), machine=machine, stale=stale)
@@ -63,7 +63,7 @@ def drop(
     printing: Printing,
 ) -> None:
     """Forget what was kept, by key, shape or machine, so that the next --tune measures it again."""
-    from ...tune.cached_units import picked
+    from ....tune.cached_units import picked
 
     if not (keys or shape or machine or stale or everything):
         raise typer.BadParameter("name keys, or say which with --shape, --machine, --stale or --all")
@@ -80,11 +80,11 @@ def drop(
 
 
 def _opened() -> tuple[TuningCache, tuple[CachedUnit, ...]]:
-    from .... import __version__
-    from ...ort.environment import machine
-    from ...tune.cache import TuningCache, cache_path
-    from ...tune.cached_units import cached_units
-    from ...tune.tune import MACHINE
+    from ..... import __version__
+    from ....ort.environment import machine
+    from ....tune.cache import TuningCache, cache_path
+    from ....tune.cached_units import cached_units
+    from ....tune.tune import MACHINE
 
     cache = TuningCache.open(cache_path())
     here = machine("auto") if cache.entries else {}
