@@ -11,6 +11,9 @@ they have.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +25,8 @@ from .power import Power
 from .staging import FrameStages
 
 __all__ = ["emit"]
+
+Indices: TypeAlias = npt.NDArray[np.int64]
 
 AXES_AS_OPERANDS = 13  # the operator set from which Squeeze and Unsqueeze read them
 
@@ -45,24 +50,19 @@ def emit(emitter: Emitter, one: Framed, stages: FrameStages, power: Power | None
 
 def _in_order(emitter: Emitter, one: Framed, stages: FrameStages) -> ir.Value:
     """All outputs (B, outputs, F) in the order of the weight, with the bias."""
-    whole = _picked(emitter, _staged(emitter, one, stages), stages.factors.order)
+    outputs = np.arange(one.weight.shape[1])
+    rest, parts = np.setdiff1d(outputs, stages.whole), []
+    if stages.whole.size:
+        parts.append(_summed(emitter, one, stages.whole))
+    if rest.size:
+        parts.append(_picked(emitter, _staged(emitter, one, stages), stages.factors.order[rest]))
+    whole = _joined(emitter, parts, np.concatenate([stages.whole, rest]))
     return whole if one.bias is None else _biased(emitter, whole, one.bias)
 
 
 def _power(emitter: Emitter, one: Framed, stages: FrameStages, power: Power) -> ir.Value:
     """Both parts squared and added as they lie, with what stood between behind them."""
-    sizes, order = [power.bins, power.bins], stages.factors.order
-    if one.bias is None:  # both are picked from where the stages leave them
-        whole = _staged(emitter, one, stages)
-        halves = [_picked(emitter, whole, half) for half in (order[: power.bins], order[power.bins :])]
-    elif emitter.opset >= AXES_AS_OPERANDS:
-        operands = [_in_order(emitter, one, stages), emitter.integers(sizes, "parts")]
-        halves = emitter.node("Split", operands, "power", {"axis": 1}, 2)
-    else:
-        parts = _in_order(emitter, one, stages)
-        halves = emitter.node("Split", [parts], "power", {"axis": 1, "split": sizes}, 2)
-    squares = [emitter.one("Mul", [half, half], "power") for half in halves]
-    value = emitter.one("Add", squares, "power")
+    value = _squares(emitter, one, stages, power.bins)
     if power.root:
         value = emitter.one("Sqrt", [value], "power")
     if one.transform is None:
@@ -71,6 +71,48 @@ def _power(emitter: Emitter, one: Framed, stages: FrameStages, power: Power) -> 
     if power.between is not None:
         value = emitter.one("Slice", [value, *power.operands(emitter)], "frames")
     return _axis(emitter, "Unsqueeze", value, 3) if power.keeps else value
+
+
+def _squares(emitter: Emitter, one: Framed, stages: FrameStages, bins: int) -> ir.Value:
+    """The power (B, bins, F)."""
+    if one.bias is not None:
+        return _power_of(emitter, _halves(emitter, _in_order(emitter, one, stages), bins))
+    whole = np.unique(stages.whole % bins)
+    rest, parts = np.setdiff1d(np.arange(bins), whole), []
+    if whole.size:
+        both = _summed(emitter, one, np.concatenate([whole, bins + whole]))
+        parts.append(_power_of(emitter, _halves(emitter, both, whole.size)))
+    if rest.size:  # both halves are picked from where the stages leave them
+        staged, order = _staged(emitter, one, stages), stages.factors.order
+        halves = [_picked(emitter, staged, order[half]) for half in (rest, bins + rest)]
+        parts.append(_power_of(emitter, halves))
+    return _joined(emitter, parts, np.concatenate([whole, rest]))
+
+
+def _power_of(emitter: Emitter, halves: Sequence[ir.Value]) -> ir.Value:
+    return emitter.one("Add", [emitter.one("Mul", [half, half], "power") for half in halves], "power")
+
+
+def _halves(emitter: Emitter, parts: ir.Value, bins: int) -> Sequence[ir.Value]:
+    """Real and imaginary parts of (B, 2 · bins, F)."""
+    sizes = [bins, bins]
+    if emitter.opset >= AXES_AS_OPERANDS:
+        return emitter.node("Split", [parts, emitter.integers(sizes, "parts")], "power", {"axis": 1}, 2)
+    return emitter.node("Split", [parts], "power", {"axis": 1, "split": sizes}, 2)
+
+
+def _summed(emitter: Emitter, one: Framed, outputs: Indices) -> ir.Value:
+    """Some outputs (B, wanted, F) without stages."""
+    kernel = emitter.constant(np.ascontiguousarray(one.weight[:, outputs].T)[:, None], "whole")
+    frames = {"kernel_shape": [one.weight.shape[0]], "strides": [one.hop], "pads": list(one.pads)}
+    return emitter.node("Conv", [one.signal, kernel], "whole", frames)[0]
+
+
+def _joined(emitter: Emitter, parts: Sequence[ir.Value], places: Indices) -> ir.Value:
+    """Parts (B, some, F) as one, in the order of what is at these places."""
+    whole = parts[0] if len(parts) == 1 else emitter.one("Concat", list(parts), "joined", axis=1)
+    order = np.argsort(places)
+    return whole if np.array_equal(order, np.arange(order.size)) else _picked(emitter, whole, order)
 
 
 def _staged(emitter: Emitter, one: Framed, stages: FrameStages) -> ir.Value:
@@ -97,7 +139,7 @@ def _staged(emitter: Emitter, one: Framed, stages: FrameStages) -> ir.Value:
     return emitter.node("Conv", [value, kernel], "stage.1", {"kernel_shape": [1], "group": groups})[0]
 
 
-def _picked(emitter: Emitter, value: ir.Value, order: npt.NDArray[np.int64]) -> ir.Value:
+def _picked(emitter: Emitter, value: ir.Value, order: Indices) -> ir.Value:
     """Outputs (B, wanted, F) from where the stages leave them."""
     return emitter.one("Gather", [value, emitter.integers(order, "order")], "order", axis=1)
 

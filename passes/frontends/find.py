@@ -82,7 +82,7 @@ def _step(front: Front, activations: Activations, target: Target, scope: Scope) 
     if stages is None or (gain := _gain(one, stages, activations, target)) <= MARGIN:
         return None
     address, (n, outputs) = scope.addresses[one.node], one.weight.shape
-    less = one.weight.size / stages.factors.macs
+    less = one.weight.size / stages.macs
     said = (
         f"{address}: frames of {n} samples, {counted(outputs, 'output')} each, are products of {stages.pieces} pieces "
         f"of {stages.split.stride} samples, {less:.1f} times fewer multiply-adds, whose error is at most "
@@ -93,7 +93,7 @@ def _step(front: Front, activations: Activations, target: Target, scope: Scope) 
         places=stages.split.stride,
         gap=stages.split.step,
         sha256=one.sha256,
-        macs=stages.factors.macs,
+        macs=stages.macs,
         bound=round(stages.certificate.bound, 6),
         gain=round(gain, 3),
         reason=Reason(Cause.FACTORS, said),

@@ -20,6 +20,7 @@ from ..convolutions.fourier import Fourier, fourier
 from ..convolutions.sized import ShapeOf, convolution_seconds
 from ..decompose.fingerprint import fingerprint
 from ..lowering.prices import Prices
+from .emphasis import emphasis
 
 __all__ = ["Framed", "framed"]
 
@@ -33,7 +34,7 @@ class Framed:
 
     weight: (n, outputs), of a transform all real parts before all imaginary ones; hop: samples between frames; pads:
     zeros before and behind the signal; bias: (outputs,), None for none; transform: what the operator computes, where it
-    is one, else it is a convolution.
+    is one, else it is a convolution; emphasis: the coefficient of a filter before that, 0 for none.
     """
 
     node: ir.Node
@@ -43,6 +44,7 @@ class Framed:
     pads: tuple[int, int]
     bias: ir.Value | None = None
     transform: Fourier | None = None
+    emphasis: float = 0.0
 
     @property
     def sha256(self) -> str:
@@ -106,4 +108,4 @@ def _convolution(node: ir.Node, constants: Constants) -> Framed | None:
     if min(before, behind) < 0 or hop < 1:
         return None
     whole: npt.NDArray[np.float32] = np.asarray(constants.read(weight), np.float32)[:, 0].T
-    return Framed(node, signal, whole, hop, (before, behind), bias=one.operand(2))
+    return Framed(node, signal, whole, hop, (before, behind), one.operand(2), emphasis=emphasis(signal, constants))

@@ -13,10 +13,11 @@ so nothing is copied to make frames that overlap, and windows and twiddle factor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ..factor.certificate import RoundingCertificate, certify
 from ..factor.factorise import Recipe, follow
@@ -24,6 +25,7 @@ from ..factor.known_orders import RadixSplit, splits
 from ..factor.stages import Factors
 from ..lowering.prices import FLOAT_BYTES, Prices
 from ..lowering.seconds import copy_seconds, products_seconds, turned_blocks_seconds
+from .emphasis import quiet_outputs
 from .framed import Framed
 
 __all__ = ["FrameStages", "best_stages", "follow_stages", "stages_seconds"]
@@ -36,16 +38,28 @@ VIEWS = 6  # nodes that change the shape of a tensor only
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameStages:
-    """split: where outputs of one class lie, its stride being samples of a piece; factors: the two stages."""
+    """split: where outputs of one class lie, its stride being samples of a piece; factors: the two stages; whole: the
+    outputs that are computed without them, as far as more of their digits are right then."""
 
     split: RadixSplit
     factors: Factors
     certificate: RoundingCertificate
+    whole: npt.NDArray[np.int64]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one frame."""
+        return self.factors.macs + self.factors.inputs * self.whole.size
 
     @property
     def pieces(self) -> int:
         """Of a frame."""
         return self.factors.stages[0].radix
+
+    @property
+    def made(self) -> int:
+        """Numbers that the first stage makes of each row of pieces."""
+        return int(self.factors.stages[0].weight.shape[3])
 
 
 def best_stages(one: Framed, seconds: Callable[[FrameStages], float]) -> FrameStages | None:
@@ -56,12 +70,26 @@ def best_stages(one: Framed, seconds: Callable[[FrameStages], float]) -> FrameSt
     even = math.log(min(max(math.sqrt(one.weight.shape[0]), EVEN[0]), EVEN[1]))
     options = [split for split in splits(one.weight) if one.hop % split.stride == 0]
     made: dict[int, FrameStages] = {}
-    for split in sorted(options, key=lambda split: (abs(math.log(split.stride) - even), split.rank, split.step)):
+    for stride in sorted(
+        {split.stride for split in options}, key=lambda stride: (abs(math.log(stride) - even), stride)
+    ):
         if len(made) == TRIED:
             break
-        if split.stride not in made and (found := _staged(one, split)) is not None:
-            made[split.stride] = found
+        if (found := _of_pieces(one, [split for split in options if split.stride == stride])) is not None:
+            made[stride] = found
     return min(made.values(), key=seconds, default=None)
+
+
+def _of_pieces(one: Framed, options: Sequence[RadixSplit]) -> FrameStages | None:
+    """The smallest stages of pieces of one size: outputs that lie another step apart may make many classes of a few."""
+    best: FrameStages | None = None
+    for split in sorted(options):
+        found = _staged(one, split)
+        if found is not None and (best is None or found.macs < best.macs):
+            best = found
+        if best is not None and best.made <= best.pieces + best.factors.stages[0].ranks:
+            break  # slices of full rank need as many
+    return best
 
 
 def follow_stages(one: Framed, places: int, gap: int) -> FrameStages | None:
@@ -73,17 +101,17 @@ def follow_stages(one: Framed, places: int, gap: int) -> FrameStages | None:
 
 def _staged(one: Framed, split: RadixSplit) -> FrameStages | None:
     factors = follow(one.weight, Recipe(splits=(split,)))
-    if factors is None or len(factors.stages) != 2 or factors.scale is not None or factors.macs >= one.weight.size:
+    if factors is None or len(factors.stages) != 2 or factors.scale is not None:
         return None
-    certificate = certify(one.weight, factors)
-    return FrameStages(split, factors, certificate) if certificate.holds else None
+    found = FrameStages(split, factors, certify(one.weight, factors), quiet_outputs(one.weight, one.emphasis))
+    return found if found.certificate.holds and found.macs < one.weight.size else None
 
 
 def stages_seconds(one: Framed, stages: FrameStages, batch: int, frames: int, prices: Prices) -> float:
     """Predicted seconds of the stages, for so many frames of each signal: two convolutions, one stack of products, one
     change of order between them and one behind them."""
     places, (first, last) = stages.split.stride, stages.factors.stages
-    made, rows = int(first.weight.shape[3]), batch * frames
+    made, rows = stages.made, batch * frames
     pieces = batch * (frames * one.hop // places + stages.pieces)
     seconds = products_seconds([(places, places)], pieces, FLOAT_BYTES, prices)
     seconds += products_seconds([(stages.pieces, made)] * places, rows, FLOAT_BYTES, prices.left(), nodes=1)
@@ -91,6 +119,9 @@ def stages_seconds(one: Framed, stages: FrameStages, batch: int, frames: int, pr
     groups = made // first.ranks
     shapes = [(int(last.weight.shape[2]), int(last.weight.shape[3]))] * groups
     seconds += products_seconds(shapes, rows, FLOAT_BYTES, prices.left(), nodes=1) + groups * prices.batched_block_s
+    if stages.whole.size:
+        shape = int(one.weight.shape[0]), int(stages.whole.size)
+        seconds += products_seconds([shape], rows, FLOAT_BYTES, prices) + prices.node_s
     outputs = int(stages.factors.order.size)
     copied: float = outputs * (prices.find_row_s + copy_seconds(outputs, rows, FLOAT_BYTES, prices))
     return seconds + copied + prices.node_s + VIEWS * prices.view_s

@@ -45,17 +45,47 @@ def conv_model(weight, hop: int, *, then=(), pads=(0, 0)) -> onnx.ModelProto:
     return signal_model([node, *then], {"W": np.ascontiguousarray(weight.T)[:, None]}, x=("b", 1, "n"))
 
 
+def emphasised_model(weight, hop: int, coefficient, *, bias=None, then=()) -> onnx.ModelProto:
+    """The same of x[t] - coefficient · x[t - 1], the first sample as it is, for signals (b, n)."""
+    nodes = [
+        helper.make_node("Slice", ["x", "0", "1", "1"], ["first"]),
+        helper.make_node("Slice", ["x", "1", "end", "1"], ["later"]),
+        helper.make_node("Slice", ["x", "0", "-1", "1"], ["earlier"]),
+        helper.make_node("Mul", ["c", "earlier"], ["less"]),
+        helper.make_node("Sub", ["later", "less"], ["difference"]),
+        helper.make_node("Concat", ["first", "difference"], ["whole"], axis=-1),
+        helper.make_node("Unsqueeze", ["whole", "1"], ["channel"]),
+        helper.make_node(
+            "Conv", ["channel", "W", *([] if bias is None else ["b"])], ["f" if then else "y"], "conv", strides=[hop]
+        ),
+    ]
+    numbers = {"0": [0], "1": [1], "-1": [-1], "end": [np.iinfo(np.int64).max]}
+    constants: dict = {name: np.int64(one) for name, one in numbers.items()}
+    constants |= {"c": np.float32(coefficient), "W": np.ascontiguousarray(weight.T)[:, None]}
+    return signal_model([*nodes, *then], constants if bias is None else constants | {"b": np.float32(bias)})
+
+
+def power_of(bins: int) -> list[onnx.NodeProto]:
+    """What takes the power of a convolution's halves."""
+    shape = helper.make_tensor("shape", TensorProto.INT64, [4], [0, 2, bins, -1])
+    return [
+        helper.make_node("Constant", [], ["halves"], value=shape),
+        helper.make_node("Reshape", ["f", "halves"], ["both"]),
+        helper.make_node("ReduceSumSquare", ["both"], ["y"], axes=[1], keepdims=0),
+    ]
+
+
 def frame_steps(model: onnx.ModelProto) -> list[FramedProduct]:
     """Everything that can be done, whether it is predicted to gain or not."""
     _, scope, _, found = seen(load(model).graph)
-    pairs = [(one, best_stages(one.product, lambda stages: stages.factors.macs)) for one in found]
+    pairs = [(one, best_stages(one.product, lambda stages: stages.macs)) for one in found]
     return [
         FramedProduct(
             nodes=tuple(scope.addresses[node] for node in one.nodes),
             places=stages.split.stride,
             gap=stages.split.step,
             sha256=one.product.sha256,
-            macs=stages.factors.macs,
+            macs=stages.macs,
             bound=0.5,
             reason=Reason(Cause.FACTORS, "asked for"),
         )

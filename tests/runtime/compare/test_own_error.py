@@ -96,6 +96,7 @@ def test_what_differs_without_optimisations_differs():
         ([1.001, 2, 3], [1.0005, 2, 3], True),  # wrong in the same place, by less
         ([1.001, 2, 3], [1.002, 2, 3], False),  # by more
         ([1.001, 2, 3], [1.0009, 2.0009, 3.0009], False),  # by less, but everywhere
+        ([1.001, 2, 3], [1.0, 2.0012, 3], True),  # elsewhere, by no more than another order of sums comes to
         ([1.0, 2, 3], [1.001, 2, 3], False),
         ([np.nan, 2, 3], [1.0, 2, 3.1], False),
         ([1.001, 2, 3], [np.nan, 2, 3], False),

@@ -1,0 +1,88 @@
+"""Outputs of frames of which a filter before them leaves little, as that which speech is emphasised with does.
+
+    x[t] = e[t] - c · e[t - 1]      leaves 1 - c of the lowest frequency, and 1 + c of the highest one
+
+Stages sum places that lie far apart: loud frequencies come together with quiet ones until the last stage tells them
+apart, and leave their rounding there. A sum over all places in their order has little of it, as neighbours cancel. So
+quiet outputs are better computed whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ...ir.graph.constants import Constants
+from ...ir.graph.operators import is_standard
+from ...ir.onnx_ir import onnx_ir as ir
+
+__all__ = ["emphasis", "quiet_outputs"]
+
+Indices: TypeAlias = npt.NDArray[np.int64]
+
+FURTHEST = 32  # operators between a filter and frames
+MOVING = ("Cast", "Identity", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")  # their first operand
+JOINING = ("Concat", "ScatterElements", "Where")  # several operands
+QUIET = 1 / 8  # of the root of the mean power; what stages round off elsewhere is less than of the quietest whole sum
+
+
+def emphasis(signal: ir.Value, constants: Constants) -> float:
+    """The coefficient c of a filter x[t] = e[t] - c · e[t - 1] that a signal went through; 0 for none."""
+    for value in _before(signal, (*MOVING, *JOINING)):
+        node = value.producer()
+        if node is None or node.op_type != "Sub" or not is_standard(node):
+            continue
+        whole, less = node.inputs
+        if whole is None or less is None or (found := _scaled(less, constants)) is None:
+            continue
+        coefficient, source = found
+        if 0 < coefficient < 1 and set(_before(source, MOVING)) & set(_before(whole, MOVING)):
+            return coefficient
+    return 0.0
+
+
+def quiet_outputs(weight: npt.NDArray[np.float32], coefficient: float) -> Indices:
+    """The outputs of a weight (n, outputs) in which white noise is hardly heard, once it went through such a filter.
+
+    >>> angles = 2 * np.pi / 64 * np.outer(np.arange(64), np.arange(33))
+    >>> quiet_outputs((np.hanning(64)[:, None] * np.cos(angles)).astype(np.float32), 0.97).tolist()
+    [0, 1]
+    """
+    if not coefficient:
+        return np.empty(0, np.int64)
+    whole = np.pad(weight.astype(np.float64), ((1, 1), (0, 0)))
+    heard = np.linalg.norm(whole[:-1] - coefficient * whole[1:], axis=0)  # what every e[t] is multiplied with
+    return np.flatnonzero(heard < QUIET * math.sqrt(1 + coefficient**2) * np.linalg.norm(whole, axis=0))
+
+
+def _before(value: ir.Value, through: Sequence[str]) -> Iterator[ir.Value]:
+    """A value and what it was made of by some operators, the nearest first."""
+    waiting, seen = [value], {value}
+    while waiting and len(seen) <= FURTHEST:
+        yield (one := waiting.pop(0))
+        node = one.producer()
+        if node is None or node.op_type not in through or not is_standard(node):
+            continue
+        operands = node.inputs if node.op_type in JOINING else node.inputs[:1]
+        for operand in operands:
+            if operand is not None and operand not in seen:
+                seen.add(operand)
+                waiting.append(operand)
+
+
+def _scaled(value: ir.Value, constants: Constants) -> tuple[float, ir.Value] | None:
+    """The number that a value is multiplied with, and the value; None where it is no such product."""
+    for one in _before(value, MOVING):
+        node = one.producer()
+        if node is None or node.op_type != "Mul" or not is_standard(node):
+            continue
+        for number, other in (node.inputs, node.inputs[::-1]):
+            if number is None or other is None or number not in constants:
+                continue
+            if math.prod(constants.describe(number)[0]) == 1:
+                return float(np.asarray(constants.read(number), np.float64).reshape(())), other
+    return None
