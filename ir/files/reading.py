@@ -29,6 +29,8 @@ __all__ = [
         "PROFILE",
         "TABLE",
         "TARGETS",
+        "TIMES",
+        "TRACE",
         "WEIGHTS",
     ),
     *("Kind", "UnreadableError", "open_file", "opened", "path_of", "read_bytes", "read_text", "require_regular"),
@@ -71,6 +73,7 @@ PLAN = Kind("a plan", 1 << 28)
 MANIFEST, PART = Kind("a manifest of parts", 1 << 28), Kind("a file of a part")
 CACHE = Kind("a tuning cache", 1 << 26)
 PROFILE = Kind("a profile", 1 << 30)
+TRACE, TIMES = Kind("a trace of requests", 1 << 30), Kind("a file of service times", 1 << 28)
 LIBRARY = Kind("a library", 1 << 32)
 
 

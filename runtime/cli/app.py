@@ -1,5 +1,5 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
-cover | diff | report | partition | export | serve | top | cache |
+cover | diff | report | partition | export | serve | top | simulate | cache |
 doctor`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself, 4 a check that found no
@@ -33,6 +33,7 @@ from .commands.machine.doctor import doctor
 from .commands.optimize import optimize
 from .commands.parts.export import export_app
 from .commands.parts.partition import partition
+from .commands.parts.simulate import simulate
 from .commands.plan import plan
 from .commands.report import report
 from .commands.serve import serve
@@ -60,6 +61,7 @@ COMMANDS = (
     partition,
     serve,
     top,
+    simulate,
     doctor,
 )  # in help
 

@@ -40,7 +40,7 @@ class ServedParts:
     def __init__(self, parts: LocalParts) -> None:
         self._names = [part.name for part in parts.manifest.parts]
         self._calls, self._requests, self._lock = Calls(len(self._names)), 0, threading.Lock()
-        self._parts = replace(parts, watch=self._calls.add)
+        self._parts = parts
         self.inputs, self.outputs = (
             tuple(
                 TensorSpec(name=one.name, dtype=one.dtype, shape=() if one.shape is None else tuple(one.shape))
@@ -51,10 +51,23 @@ class ServedParts:
 
     def run(self, feeds: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
         """The outputs in `names` for these inputs. Raises SessionError where they do not suit the parts."""
+        return self.traced(feeds, names)[0]
+
+    def traced(
+        self, feeds: Mapping[str, Any], names: Sequence[str] | None = None
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The same, and the names of the parts that were called for it."""
+        called: list[int] = []
+
+        def watch(index: int, seconds: float) -> None:
+            called.append(index)
+            self._calls.add(index, seconds)
+
         with self._lock:
             self._requests += 1
-        made = self._parts.run(feeds)
-        return made if names is None else {name: made[name] for name in names}
+        made = replace(self._parts, watch=watch).run(feeds)
+        outputs = made if names is None else {name: made[name] for name in names}
+        return outputs, tuple(self._names[index] for index in called)
 
     def statuses(self) -> tuple[PartStatus, ...]:
         """How often each part was called, and how long that took."""

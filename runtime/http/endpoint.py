@@ -107,6 +107,7 @@ class _Served:
                 reason = f"more than {limit // 4} bytes of JSON; send tensors as bytes behind it"
                 raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason)
             answer = await self._while_awaited(request, body, header)
+        request.state.parts = answer.parts
         return Response(answer.body, media_type=answer.content_type, headers=dict(answer.headers))
 
     async def _while_awaited(self, request: Request, body: bytes, header: int | None) -> Answer:
@@ -168,8 +169,16 @@ class _Served:
         length = request.headers.get("content-length", "")
         read = int(length) if length.isdecimal() and len(length) < 20 else None
         spent = {"seconds": round(seconds, 6), "bytes_in": read, "bytes_out": size}
+        parts = getattr(request.state, "parts", ())
+        called = {"parts": [*parts]} if parts else {}
         self.log(
-            {"time": datetime.now(UTC).isoformat(), **told, **spent, **({} if reason is None else {"error": reason})}
+            {
+                "time": datetime.now(UTC).isoformat(),
+                **told,
+                **spent,
+                **called,
+                **({} if reason is None else {"error": reason}),
+            }
         )
 
 

@@ -23,11 +23,12 @@ JSON, BINARY = "application/json", "application/octet-stream"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What goes back: a body, what it is, and further headers of HTTP."""
+    """What goes back: a body, what it is, and further headers of HTTP; parts: what was called for it, for the log."""
 
     body: bytes
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
 
 
 def answer(request: InferRequest, outputs: Mapping[str, Array], types: Mapping[str, str], model: str) -> Answer:

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -114,8 +115,13 @@ class Service:
         try:
             request = read_request(body, json_bytes, self.inputs, self.outputs)
             started = time.perf_counter()
+            names = [wanted.name for wanted in request.wanted]
+            called: tuple[str, ...] = ()
             with halted_by(halt):
-                outputs = self._model.run(request.feeds, [wanted.name for wanted in request.wanted])
+                if isinstance(self._model, ServedParts):
+                    outputs, called = self._model.traced(request.feeds, names)
+                else:
+                    outputs = self._model.run(request.feeds, names)
         except SessionError as error:
             raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         except MemoryError:
@@ -125,7 +131,7 @@ class Service:
         took = time.perf_counter() - started
         self._mean = took if not self._mean else MEMORY * self._mean + (1 - MEMORY) * took
         self.metrics.run_seconds.labels(self.name).observe(took)
-        return answer(request, outputs, self._types, self.name)
+        return replace(answer(request, outputs, self._types, self.name), parts=called)
 
 
 def _described(spec: TensorSpec) -> dict[str, Any]:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .ir.findings.inspection import Inspection as Inspection
     from .ir.findings.level_sweep import LevelError as LevelError
     from .ir.findings.level_sweep import Sweep as Sweep
+    from .ir.findings.simulation import Simulation as Simulation
     from .ir.findings.structure import Structure as Structure
     from .ir.findings.taken_back import TakenBack as TakenBack
     from .ir.given.sources import SourceTypeError as SourceTypeError
@@ -128,6 +129,9 @@ if TYPE_CHECKING:
     from .runtime.serve.partition import Partitioned as Partitioned
     from .runtime.serve.partition import PartitionError as PartitionError
     from .runtime.serve.partition import partition as partition
+    from .runtime.simulate.options import SimulateOptions as SimulateOptions
+    from .runtime.simulate.simulate import simulate as simulate
+    from .runtime.simulate.trace import TraceError as TraceError
     from .runtime.static.fix_shapes import fix_shapes as fix_shapes
     from .runtime.tools.export import NoTorchError as NoTorchError
     from .runtime.tools.export import export as export
@@ -156,6 +160,7 @@ _MODULES = {
     "ir.findings.explanation": ("Explanation", "UnknownNodeError"),
     "ir.findings.inspection": ("Inspection",),
     "ir.findings.level_sweep": ("LevelError", "Sweep"),
+    "ir.findings.simulation": ("Simulation",),
     "ir.findings.structure": ("Structure",),
     "ir.findings.taken_back": ("TakenBack",),
     "ir.graph.sizes": ("InputError",),
@@ -220,6 +225,9 @@ _MODULES = {
     "runtime.serve.check": ("check_parts",),
     "runtime.serve.local": ("LocalParts", "load_parts"),
     "runtime.serve.partition": ("PartitionError", "Partitioned", "partition"),
+    "runtime.simulate.options": ("SimulateOptions",),
+    "runtime.simulate.simulate": ("simulate",),
+    "runtime.simulate.trace": ("TraceError",),
     "runtime.static.fix_shapes": ("fix_shapes",),
     "runtime.tools.export": ("NoTorchError", "export"),
     "runtime.tools.proved": ("SplitError",),

@@ -55,7 +55,15 @@ def _status(told: Any) -> Status:
     status = Status(**{one.name: told[one.name] for one in fields(Status)} | {"parts": parts})
     if not isinstance(status.statuses, dict):
         raise TypeError("statuses are none")
-    numbers = [status.up, status.workers, status.running, status.waiting, status.per_second, *status.statuses.values()]
+    numbers = [
+        status.up,
+        status.cpu,
+        status.workers,
+        status.running,
+        status.waiting,
+        status.per_second,
+        *status.statuses.values(),
+    ]
     numbers += [one for one in (status.p50, status.p99) if one is not None]
     numbers += [number for part in parts for number in _numbers(part)]
     if not all(isinstance(one, int | float) for one in numbers):

@@ -35,7 +35,8 @@ class PartStatus:
 class Status:
     """One server now. up: seconds since it began; per_second, p50, p99: of the last minute, None before any request.
 
-    statuses: how many requests were answered with which status of HTTP, since the beginning.
+    statuses: how many requests were answered with which status of HTTP, since the beginning; cpu: seconds that the
+    processor spent on the server.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Status:
     per_second: float
     p50: float | None
     p99: float | None
+    cpu: float = 0.0
     parts: tuple[PartStatus, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,5 +90,6 @@ class Recent:
             per_second=len(seen) / span if span > 0 else 0.0,
             p50=p50,
             p99=p99,
+            cpu=time.process_time(),
             parts=parts,
         )

@@ -18,10 +18,12 @@ def test_parts_answer_as_the_model_does(cut):
             answers.append(client.infer(told).told["outputs"][0])
             parts = asked(client.host).parts
             metrics = client.ask("GET", "/metrics").body.decode()
+            logged = [one.get("parts") for one in client.log if one["method"] == "POST"]
     assert answers[0]["shape"] == answers[1]["shape"]
     assert np.allclose(answers[0]["data"], answers[1]["data"], atol=1e-5)
     assert [(part.calls, part.share) for part in parts] == [(1, 1.0)] * 3
     assert all(part.seconds > 0 and part.per_second > 0 and part.busy > 0 for part in parts)
+    assert logged == [[part.name for part in parts]]
     for part in parts:
         own = f'{{model="parts",part="{part.name}"}}'
         assert f"scission_part_activations_total{own} 1.0\n" in metrics

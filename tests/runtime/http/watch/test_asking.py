@@ -12,7 +12,7 @@ from scission.ir.errors import ScissionError
 from scission.runtime.http.watch.asking import asked
 
 GOOD = {"model": "m", "up": 1.0, "workers": 1, "running": 0, "waiting": 0, "statuses": {"200": 1}}
-GOOD |= {"per_second": 1.0, "p50": 0.1, "p99": None, "parts": []}
+GOOD |= {"per_second": 1.0, "p50": 0.1, "p99": None, "cpu": 0.5, "parts": []}
 
 
 @pytest.fixture
