@@ -69,7 +69,9 @@ class PartValue:
 class PartFile:
     """A part: its files with the SHA-256 of each, the model first, what it reads and writes, and what it costs.
 
-    macs: multiply-adds of products with constants for one row; bytes_: of its files.
+    macs: multiply-adds of products with constants for one row; bytes_: of its files; rows: the values it reads of which
+    each row, along the first axis, makes the same row of all that it writes, whatever other rows hold; none where it is
+    not so. Raises ManifestError for rows of what it does not read, or that are cut.
     """
 
     name: str
@@ -78,8 +80,14 @@ class PartFile:
     writes: tuple[Share, ...]
     macs: int
     bytes_: int
+    rows: tuple[str, ...] = ()
 
     __repr__ = brief
+
+    def __post_init__(self) -> None:
+        read = {share.value for share in self.reads if 0 not in share.places}
+        if not read.issuperset(self.rows) or (self.rows and any(0 in share.places for share in self.writes)):
+            raise ManifestError(f"{self.name} has rows of what it does not read, or the first axis is cut")
 
     @property
     def model(self) -> str:
@@ -93,6 +101,7 @@ class PartFile:
             "files": [{"file": file, "sha256": sha256} for file, sha256 in self.files.items()],
             "macs": self.macs,
             "bytes": self.bytes_,
+            "rows": list(self.rows),
             "reads": [share.to_dict() for share in self.reads],
             "writes": [share.to_dict() for share in self.writes],
         }
@@ -116,6 +125,7 @@ class PartFile:
             writes=_shares(record, "writes"),
             macs=record.whole("macs"),
             bytes_=record.whole("bytes"),
+            rows=record.texts("rows"),
         )
         record.done()
         if not NAME.fullmatch(found.name) or not files:
@@ -170,6 +180,17 @@ class Manifest:
     def values(self) -> tuple[PartValue, ...]:
         """All values that parts read or write."""
         return *self.inputs, *self.between, *self.outputs
+
+    @property
+    def rows(self) -> frozenset[str]:
+        """The inputs that have rows along the first axis, each of which makes the same row of all outputs; none where
+        some part mixes rows."""
+        read = {name for part in self.parts for name in part.rows}
+        whole = {share.value for part in self.parts for share in part.reads if share.value not in part.rows}
+        made = {share.value for part in self.parts for share in part.writes}
+        if not all(part.rows for part in self.parts) or read & whole or made & whole:
+            return frozenset()
+        return frozenset(read - made)
 
     @property
     def plan(self) -> str:

@@ -22,6 +22,7 @@ from ..channels.relations import Relations, relations_of
 from ..channels.sums import WeighedSum
 from .narrowing import Narrowing, narrow
 from .proposal import proposed
+from .rows import Rows, rows_of
 
 __all__ = ["Analysed", "SubModel", "analysed", "find"]
 
@@ -35,6 +36,7 @@ class Analysed:
 
     seen: View
     relations: Relations
+    rows: Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +44,9 @@ class SubModel:
     """A part of a model: what it reads of the inputs, what it writes of the outputs, and the multiply-adds of its
     products with constants, for one row.
 
-    whole: the model as the part was found in it, the same for all of its parts; needed: what of it the part needs.
+    whole: the model as the part was found in it, the same for all of its parts; needed: what of it the part needs;
+    rows: the inputs that it reads of which each row, along the first axis, makes the same row of all that it writes,
+    whatever the others hold; none where it is not so.
     """
 
     whole: Analysed
@@ -50,6 +54,7 @@ class SubModel:
     reads: tuple[Share, ...]
     writes: tuple[Share, ...]
     macs: int
+    rows: tuple[str, ...]
 
 
 def analysed(model: ir.Model) -> Analysed:
@@ -60,7 +65,8 @@ def analysed(model: ir.Model) -> Analysed:
     seen = view(model)
     free = {*seen.model.graph.inputs, *seen.model.graph.outputs}
     facts = facts_of(seen.model, seen.found.constants)
-    return Analysed(seen, relations_of(seen.model, facts, Negligible(exact=True), free))
+    relations = relations_of(seen.model, facts, Negligible(exact=True), free)
+    return Analysed(seen, relations, rows_of(seen.model.graph, facts.rules, facts.sizes))
 
 
 def find(model: ir.Model) -> tuple[SubModel, ...] | Reason:
@@ -190,4 +196,6 @@ def _described(one: Narrowing, whole: Analysed) -> SubModel:
     for weighed in _weighed(removal.relations, one):
         rank = len(removal.relations.facts.sizes.of(weighed.weight) or ())
         macs.append(math.prod(int(removal.masks.of((weighed.weight, axis)).sum()) for axis in range(rank)))
-    return SubModel(whole, one, reads, one.wanted, sum(macs))
+    rowed = whole.rows.inputs(graph, one.ends)
+    rows = tuple(share.value for share in reads if share.value in rowed)
+    return SubModel(whole, one, reads, one.wanted, sum(macs), rows)

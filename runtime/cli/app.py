@@ -1,6 +1,5 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
-cover | diff | report | partition | export | serve | top | simulate | cache |
-doctor`.
+cover | diff | report | partition | activation | export | serve | top | simulate | cache | doctor`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself, 4 a check that found no
 difference, but in which a part that differs never ran.
@@ -31,6 +30,7 @@ from .commands.inspect import inspect
 from .commands.machine.cache import cache_app
 from .commands.machine.doctor import doctor
 from .commands.optimize import optimize
+from .commands.parts.activation import activation
 from .commands.parts.export import export_app
 from .commands.parts.partition import partition
 from .commands.parts.simulate import simulate
@@ -59,6 +59,7 @@ COMMANDS = (
     diff,
     report,
     partition,
+    activation,
     serve,
     top,
     simulate,

@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MOST", "SHAPES", "Key", "OffResults", "differing", "is_off", "key_of"]
+__all__ = ["MOST", "SHAPES", "Key", "Off", "OffResults", "differing", "is_off", "key_of"]
 
 Array = npt.NDArray[Any]
+Off: TypeAlias = "float | Array"  # a number, or one for each place of the last axes
 Results: TypeAlias = "dict[str, Any]"
-Key: TypeAlias = "tuple[tuple[str, str, tuple[int, ...]], ...]"
+Key: TypeAlias = "tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]"
 
 WORDS = (1, 2, 4, 8)  # bytes of a number whose bits are compared
 KINDS = "biufV"  # of NumPy's types, those that may be numbers; V: bfloat16 and the like
@@ -26,8 +27,10 @@ MOST = 1 << 20  # bytes of the results that are kept for one shape
 SHAPES = 8  # of inputs that are off, for which results are kept
 
 
-def is_off(array: Array, value: float) -> bool:
+def is_off(array: Array, value: Off) -> bool:
     """Whether every entry of an array is this number, bit by bit; never where it cannot hold that number.
+
+    value: a number, or an array of them that lines up with the last axes.
 
     >>> is_off(np.zeros(3), 0.0), is_off(np.array([0.0, -0.0]), 0.0), is_off(np.array([[7, 7]]), 7.0)
     (True, False, True)
@@ -36,23 +39,25 @@ def is_off(array: Array, value: float) -> bool:
     return bits is not None and not bits.any()
 
 
-def differing(array: Array, value: float) -> Array | None:
+def differing(array: Array, value: Off) -> Array | None:
     """The bits in which each entry of an array differs from this number; None where it cannot hold that number."""
     if array.dtype.itemsize not in WORDS or array.dtype.kind not in KINDS:
         return None
+    given = np.asarray(value)
     with np.errstate(all="ignore"):
-        off = np.asarray(value).astype(array.dtype)
-    if float(off) != float(value):
+        off = given.astype(array.dtype)
+        held = np.array_equal(off.astype(np.float64), given.astype(np.float64))
+    if not held or given.ndim > array.ndim or given.shape != array.shape[array.ndim - given.ndim :]:
         return None
     word = f"u{array.dtype.itemsize}"
-    bits = np.ascontiguousarray(array).view(word)
-    own = off.reshape(1).view(word)[0]
-    return bits if own == 0 else bits ^ own
+    bits = np.ascontiguousarray(array).view(word).reshape(array.shape)
+    own = np.ascontiguousarray(off).view(word).reshape(off.shape)
+    return bits if not own.any() else bits ^ own
 
 
 def key_of(inputs: Mapping[str, Array]) -> Key:
     """What results for inputs that are off depend on: their names, types and shapes."""
-    return tuple((name, array.dtype.name, array.shape) for name, array in inputs.items())
+    return tuple([(name, array.dtype, array.shape) for name, array in inputs.items()])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

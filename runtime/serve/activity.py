@@ -1,12 +1,13 @@
 """Which parts a request activates, for all of them at once: each input is looked at once, whatever many read it.
 
-input        0 0 0 0 | 3 0 1 0 | 0 0 0 0      (over all rows)
-off             yes       no        yes       a part is off where every place that it reads is
+input x   row 0   0 0 0 0 | 3 0 1 0 | 0 0 0 0
+          row 1   0 0 0 0 | 0 0 0 0 | 0 5 0 0
+          off     in both   in row 1  in row 0       a part is off in a row where every place that it reads is
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,87 +16,117 @@ import numpy.typing as npt
 
 from ...ir.parts.manifest import Manifest
 from ...ir.parts.share import Share
-from .activation import differing, is_off
+from .activation import Off, differing
 
 __all__ = ["Activity", "activity_of"]
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
+Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cut:
-    """The parts that read some places of a value along one axis: the places of all of them, one part after another."""
+    """The parts that read some places of a value along one axis: the places of all of them, one part after another;
+    None where these are all places in their order."""
 
     value: str
     axis: int
     size: int
-    parts: npt.NDArray[np.int64]
-    places: npt.NDArray[np.int64]
-    starts: npt.NDArray[np.int64]
+    parts: Ids
+    places: Ids | None
+    starts: Ids
 
-    def on(self, array: Array, off: float) -> Bools:
-        """Which of the parts read anything else than what is off; all where the array does not fit."""
+    def on(self, array: Array, off: Off, rowed: bool) -> Bools:
+        """(parts, rows) Which of the parts read anything else than what is off; all where the array does not fit.
+
+        One row for all where the value has no rows.
+        """
         bits = differing(array, off) if array.ndim > self.axis and array.shape[self.axis] == self.size else None
         if bits is None:
-            return np.ones(self.parts.size, bool)
-        others = tuple(axis for axis in range(array.ndim) if axis != self.axis)
+            return np.ones((self.parts.size, 1), bool)
+        rows = rowed and self.axis > 0
+        others = tuple(axis for axis in range(rows, array.ndim) if axis != self.axis)
         along = np.bitwise_or.reduce(bits, axis=others) if others else bits
-        found: Bools = np.logical_or.reduceat(along[self.places] != 0, self.starts)
-        return found
+        own = (along if self.places is None else along[..., self.places]) != 0
+        found: Bools = np.logical_or.reduceat(own, self.starts, axis=-1)
+        return found.T if rows else found[:, None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activity:
-    """What the parts of a manifest read: cuts along one axis, other shares by part, and the parts that read what other
-    parts make."""
+    """What the parts of a manifest read: cuts along one axis, other shares by part; sources: for each part that reads
+    what other parts make, which these are."""
 
     count: int
     cuts: tuple[_Cut, ...]
     others: tuple[tuple[int, Share], ...]
-    inner: tuple[int, ...]
+    sources: Mapping[int, tuple[int, ...]]
 
-    def of(self, there: Mapping[str, Array], off: Mapping[str, float]) -> Bools:
-        """For each part, whether it reads anything that is not off, of inputs or of what another part makes.
+    def of(self, there: Mapping[str, Array], off: Mapping[str, Off], rowed: Collection[str] = ()) -> Bools:
+        """(parts, rows) For each part, whether it reads anything that is not off in a row, of inputs, or of what a part
+        makes that does.
 
-        A part of which an input is missing, or has another size, counts as one that does.
+        rowed: the inputs that have rows, the same number of them, along their first axis; without any there is one row.
+        A part of which an input is missing, or has another size, counts as one that is on.
         """
-        on = np.zeros(self.count, bool)
-        on[[*self.inner]] = True
+        rows = max((there[name].shape[0] for name in rowed if name in there), default=1)
+        on = np.zeros((self.count, rows), bool)
         for cut in self.cuts:
             here = there.get(cut.value)
-            on[cut.parts] |= True if here is None else cut.on(here, off.get(cut.value, 0.0))
+            on[cut.parts] |= True if here is None else cut.on(here, off.get(cut.value, 0.0), cut.value in rowed)
         for part, share in self.others:
             here = there.get(share.value)
-            on[part] |= here is None or not _fits(share, here) or not is_off(share.of(here), off.get(share.value, 0.0))
+            own = share.value in rowed
+            on[part] |= True if here is None else _on(share, here, off.get(share.value, 0.0), own)
+        for part, sources in self.sources.items():
+            on[part] |= on[[*sources]].any(axis=0)
         return on
 
 
 def activity_of(manifest: Manifest) -> Activity:
     """What the parts of a manifest read."""
     given = {value.name for value in manifest.inputs}
-    inner = [
-        index for index, part in enumerate(manifest.parts) if any(share.value not in given for share in part.reads)
-    ]
+    writers: dict[str, list[int]] = {}
+    for index, part in enumerate(manifest.parts):
+        for share in part.writes:
+            writers.setdefault(share.value, []).append(index)
     cuts: dict[tuple[str, int, int], list[tuple[int, Share]]] = {}
     others = []
     for index, part in enumerate(manifest.parts):
-        for share in part.reads if index not in inner else ():
+        for share in part.reads:
+            if share.value not in given:
+                continue
             if len(share.places) == 1:
                 ((axis, size),) = share.size.items()
                 cuts.setdefault((share.value, axis, size), []).append((index, share))
             else:
                 others.append((index, share))
     made = tuple(_cut(*key, readers) for key, readers in cuts.items())
-    return Activity(len(manifest.parts), made, tuple(others), tuple(inner))
+    sources = {
+        index: found
+        for index, part in enumerate(manifest.parts)
+        if (found := tuple(sorted({one for share in part.reads for one in writers.get(share.value, ())})))
+    }
+    return Activity(len(manifest.parts), made, tuple(others), sources)
 
 
 def _cut(value: str, axis: int, size: int, readers: Sequence[tuple[int, Share]]) -> _Cut:
     places = [share.places[axis] for _, share in readers]
     starts = np.cumsum([0, *(own.size for own in places[:-1])])
     parts = np.array([index for index, _ in readers])
-    return _Cut(value, axis, size, parts, np.concatenate(places), starts)
+    every = np.concatenate(places)
+    return _Cut(value, axis, size, parts, None if np.array_equal(every, np.arange(size)) else every, starts)
 
 
-def _fits(share: Share, array: Array) -> bool:
-    return all(array.ndim > axis and array.shape[axis] == size for axis, size in share.size.items())
+def _on(share: Share, array: Array, off: Off, rowed: bool) -> Bools | bool:
+    """(rows,) Whether a share of an array is not off, in each row; True where it does not fit."""
+    if not all(array.ndim > axis and array.shape[axis] == size for axis, size in share.size.items()):
+        return True
+    bits = differing(array, off)
+    if bits is None:
+        return True
+    rows = rowed and 0 not in share.places
+    own = share.of(bits)
+    found: Bools = np.logical_or.reduce(own.reshape(array.shape[0] if rows else 1, -1) != 0, axis=1)
+    return found

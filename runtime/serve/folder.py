@@ -9,15 +9,27 @@ from pathlib import Path
 
 from ...ir.errors import Remedy, option
 from ...ir.files.reading import MANIFEST, read_text
+from ...ir.parts.activation import FILE as ACTIVATION
+from ...ir.parts.activation import Activation
 from ...ir.parts.digest import digest_of
 from ...ir.parts.manifest import FILE, Manifest, PartFile
 from ...ir.parts.share import ManifestError
 from ...ir.staging.folder import temporary_folder
 from ...ir.staging.place import Move, place
 
-__all__ = ["original_digest", "publish", "read_manifest", "refuse_folder", "require_files", "staged_folder"]
+__all__ = [
+    "original_digest",
+    "publish",
+    "read_activation",
+    "read_manifest",
+    "refuse_folder",
+    "require_files",
+    "staged_folder",
+    "write_activation",
+]
 
 PARTITION = Remedy("`scission.partition`", "`scission partition`")
+COUNT = Remedy("`scission.count_activation`", "`scission activation`")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -30,6 +42,36 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ManifestError(f"{path}: cannot be read ({why}); make a folder with ", PARTITION) from None
+
+
+def read_activation(folder: Path, manifest: Manifest) -> Activation | None:
+    """What was counted of the parts of a folder; None where nothing was.
+
+    Raises ManifestError, naming the file, for what is none or was counted for other parts.
+    """
+    path = folder / ACTIVATION
+    if not os.path.lexists(path):
+        return None
+    try:
+        found = Activation.loads(read_text(path, MANIFEST))
+        found.require_of(manifest)
+    except ManifestError as error:
+        raise ManifestError(f"{path}: ", *error.parts) from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ManifestError(f"{path}: cannot be read ({why}); count it again with ", COUNT) from None
+    return found
+
+
+def write_activation(folder: Path, found: Activation) -> None:
+    """Write what was counted of the parts of a folder, whole or not at all; raises ManifestError where it cannot be."""
+    path = folder / ACTIVATION
+    try:
+        with temporary_folder(beside=path) as staging:
+            (staging / ACTIVATION).write_text(found.dumps(), encoding="utf-8")
+            place([Move(staging / ACTIVATION, path)], staging, overwrite=True)
+    except OSError as error:
+        raise ManifestError(f"{path}: {error.strerror or error}; nothing was written") from None
 
 
 def require_files(folder: Path, part: PartFile) -> None:
@@ -98,8 +140,9 @@ def publish(made: Path, folder: Path, manifest: Manifest) -> None:
         return
     before = read_manifest(folder).files if (folder / FILE).exists() else []
     staging = made.parent
-    for name in manifest.files:  # beside the journal
+    names = [*manifest.files, *([ACTIVATION] if (made / ACTIVATION).exists() else [])]
+    for name in names:  # beside the journal
         (made / name).rename(staging / name)
-    place([Move(staging / name, folder / name) for name in manifest.files], staging, overwrite=True)
-    for name in set(before) - set(manifest.files):
+    place([Move(staging / name, folder / name) for name in names], staging, overwrite=True)
+    for name in {*before, ACTIVATION} - {*names}:  # what was counted of other parts goes with them
         (folder / name).unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -18,11 +17,15 @@ from ...ir.errors import ModelError
 from ...ir.io.load import load
 from ...ir.parts.manifest import Manifest, PartFile
 from ...ir.parts.share import ManifestError, Share
-from ..ort.library import SessionError
-from ..ort.session import Session, open_session
-from .activation import OffResults, is_off, key_of
+from ...ir.supervision.board import Act
+from ...ir.supervision.telling import running
+from ..ort.halt import run_options
+from ..ort.library import Foreign, SessionError
+from ..ort.session import ORT, Session, open_session
+from .activation import Off, OffResults, is_off, key_of
 from .activity import Activity, activity_of
-from .folder import read_manifest, require_files
+from .folder import read_activation, read_manifest, require_files
+from .part_runs import PartRuns, part_runs
 from .resting import Resting
 
 if TYPE_CHECKING:
@@ -34,52 +37,41 @@ __all__ = ["LocalParts", "load_parts"]
 
 Array = npt.NDArray[Any]
 
+MOST_ROWS = (
+    0.75  # of all rows, beyond which a part is run for all of them: to take some and put them back costs as well
+)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalParts:
     """A model in parts that run in this process, one after another.
 
-    manifest: what they are; sessions: one a part, in the order in which they run; watch: is called with the place of
-    a part that was called and the seconds that it took, in whatever thread runs it; off: the number that inputs hold
-    where they are off, by name, 0 for others; None where every part is called whatever it reads; idle: what each part
-    makes of inputs that are off; resting: what all of them together do; activity: what they read.
+    manifest: what they are; runs: of one session a part, in the order in which they run; watch: is called with the
+    place of a part that was called and the seconds that it took, in whatever thread runs it; off: the number that
+    inputs hold where they are off, or an array of them for the last axes, by name, 0 for others; None where every part
+    is called whatever it reads; idle: what each part makes of inputs that are off; resting: what all of them together
+    do; activity: what they read; rowed: the inputs that have rows, where no part mixes them.
     """
 
     manifest: Manifest
-    sessions: tuple[Session, ...]
+    runs: tuple[PartRuns, ...]
     activity: Activity
     watch: Callable[[int, float], None] = lambda *_: None
-    off: Mapping[str, float] | None = field(default_factory=dict)
+    off: Mapping[str, Off] | None = field(default_factory=dict)
     idle: tuple[OffResults, ...] = ()
     resting: Resting = field(default_factory=Resting)
+    rowed: frozenset[str] = frozenset()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the model for its inputs, by name and in order.
 
-        A part is called once for inputs that are off and have these shapes, and what it made is taken again.
+        A part is called once for inputs that are off and have these shapes, and what it made is taken again. Where
+        inputs have rows it is called for the rows in which they are not off, unless these are most of them.
         Raises SessionError where an input is missing or has another size, or ONNX Runtime refuses it.
         """
         there = {value.name: np.asarray(inputs[value.name]) for value in self.manifest.inputs if value.name in inputs}
-        on = None if self.off is None else self.activity.of(there, self.off)
-        off = [] if on is None else np.flatnonzero(~on).tolist()
-        key = key_of(there) if off else ()
-        begun, done = self.resting.begun(key, off, self.writes) if off else ({}, set())
-        there.update(begun)
-        for index, part in enumerate(self.manifest.parts):
-            if index in done:
-                continue
-            name = self.sessions[index].name
-            fed = {share.value: _taken(share, there, name) for share in part.reads}
-            call = functools.partial(self._call, index, fed)
-            if on is not None and not on[index]:
-                made = call()
-                self.resting.learn(key, index, part.writes, made)
-            else:  # what reads what others made is looked at here
-                inner = index in self.activity.inner and not self._is_on(fed)
-                made = self.idle[index].of(fed, call) if inner else call()
-            for share in part.writes:
-                _put(share, made[share.value], there, name)
-        return {value.name: there[value.name] for value in self.manifest.outputs}
+        with running(ORT, Act.RUN, self.manifest.name), run_options() as how:
+            return _Request(self, there, how).outputs()
 
     @property
     def writes(self) -> list[tuple[Share, ...]]:
@@ -87,33 +79,117 @@ class LocalParts:
         return [part.writes for part in self.manifest.parts]
 
     def activated(self, inputs: Mapping[str, Array]) -> tuple[str, ...]:
-        """The names of the parts that these inputs of the model activate: those that read anything that is not off.
-
-        A part that reads what other parts make counts as activated. Raises SessionError as `run` does.
-        """
+        """The names of the parts that these inputs of the model activate: those that read anything that is not off, or
+        what a part makes that does."""
         there = {name: np.asarray(array) for name, array in inputs.items()}
-        found = []
-        for index, part in enumerate(self.manifest.parts):
-            inner, name = index in self.activity.inner, self.sessions[index].name
-            if inner or self._is_on({share.value: _taken(share, there, name) for share in part.reads}):
-                found.append(part.name)
-        return tuple(found)
+        on = [True] * len(self.runs)
+        if self.off is not None:
+            on = [bool(own.any()) for own in self.activity.of(there, self.off)]
+        return tuple(part.name for part, own in zip(self.manifest.parts, on, strict=True) if own)
 
-    def _call(self, index: int, fed: Mapping[str, Array]) -> dict[str, Any]:
+
+class _Request:
+    """One request: the values that are there by now, and which parts are on in which of its rows."""
+
+    def __init__(self, parts: LocalParts, there: dict[str, Array], how: Foreign) -> None:
+        self.parts, self.there, self.how = parts, there, how
+        self.rows, rowed = _rows_of(parts.rowed, there)
+        self.on = None if parts.off is None else parts.activity.of(there, parts.off, rowed)
+        self.full = [True] * len(parts.runs)
+        if self.on is not None:
+            self.full = np.logical_and.reduce(self.on, axis=1).tolist()
+        off = [index for index, full in enumerate(self.full) if not full]
+        shapes = {name: array[:1] if name in rowed else array for name, array in there.items()} if off else {}
+        self.key = key_of(shapes)
+        begun, self.known = parts.resting.begun(self.key, off, parts.writes, self.rows) if off else ({}, set())
+        there.update(begun)
+
+    def outputs(self) -> dict[str, Array]:
+        """Run the parts, in order."""
+        for index, full in enumerate(self.full):
+            if full:
+                self._run_whole(index)
+            elif self.rows is None:
+                self._rest(index, None)
+            else:
+                self._run_rows(index)
+        return {value.name: self.there[value.name] for value in self.parts.manifest.outputs}
+
+    def _run_rows(self, index: int) -> None:
+        """Run a part for the rows in which it is on, or for all of them where these are most."""
+        assert self.on is not None
+        on = self.on[index]
+        rows = np.flatnonzero(on)
+        if rows.size > MOST_ROWS * on.size:
+            self._call(index, self._fed(index))
+            return
+        self._rest(index, int(np.argmin(on)))
+        if rows.size:
+            self._call(index, self._fed(index, rows), rows)
+
+    def _rest(self, index: int, row: int | None) -> None:
+        """Put what a part makes where it is off in all rows; row: one in which it is off."""
+        if index in self.known:
+            return
+
+        def learned(made: Mapping[str, Array]) -> None:
+            parts = self.parts
+            parts.resting.learn(self.key, index, parts.manifest.parts[index].writes, made)
+
+        fed = self._fed(index) if row is None else self._fed(index, np.array([row]))
+        self._call(index, fed, self.rows, learned)
+
+    def _run_whole(self, index: int) -> None:
+        """Run a part for all rows; one that reads what others made, which is off, is not called again."""
+        parts, fed, off = self.parts, self._fed(index), self.parts.off
+        if (
+            off is None
+            or index not in parts.activity.sources
+            or not all(is_off(array, off.get(name, 0.0)) for name, array in fed.items())
+        ):
+            self._call(index, fed)
+        else:
+            known = parts.idle[index].of(fed, lambda: self._made(index, fed))
+            self._put(index, known, None)
+
+    def _made(self, index: int, fed: Mapping[str, Array]) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        self._call(index, fed, heard=lambda made: found.update({name: made[name].copy() for name in made}))
+        return found
+
+    def _call(
+        self,
+        index: int,
+        fed: Mapping[str, Array],
+        rows: npt.NDArray[np.int64] | int | None = None,
+        heard: Callable[[Mapping[str, Array]], None] | None = None,
+    ) -> None:
+        """Run a part, and put what it makes in its places; heard: is given it as well, and keeps nothing of it."""
         began = time.perf_counter()
-        made = self.sessions[index].run(fed)
-        self.watch(index, time.perf_counter() - began)
-        return made
+        with self.parts.runs[index].run(fed, self.how) as made:
+            self.parts.watch(index, time.perf_counter() - began)
+            if heard is not None:
+                heard(made)
+            self._put(index, made, rows)
 
-    def _is_on(self, fed: Mapping[str, Array]) -> bool:
-        off = self.off
-        return off is None or not all(is_off(array, off.get(name, 0.0)) for name, array in fed.items())
+    def _put(self, index: int, made: Mapping[str, Array], rows: npt.NDArray[np.int64] | int | None) -> None:
+        name, there = self.parts.runs[index].session.name, self.there
+        for window in self.parts.runs[index].writes:
+            window.put(made[window.name], there, name, rows)
+
+    def _fed(self, index: int, rows: npt.NDArray[np.int64] | None = None) -> dict[str, Array]:
+        """What a part reads, in some of the rows or in all."""
+        own, there = self.parts.runs[index], self.there
+        fed = {window.name: window.taken(there, own.session.name) for window in own.reads}
+        if rows is not None:
+            fed |= {name: fed[name][rows] for name in self.parts.manifest.parts[index].rows}
+        return fed
 
 
 def load_parts(
     folder: str | os.PathLike[str],
     *,
-    off: Mapping[str, float] | None = MappingProxyType({}),
+    off: Mapping[str, Off] | None = MappingProxyType({}),
     provider: Choice = "cpu",
     threads: int | None = None,
     optimize: bool = True,
@@ -122,19 +198,20 @@ def load_parts(
 ) -> LocalParts:
     """Open the parts of a folder that `partition` wrote.
 
-    off: the number that inputs hold where they are off, by name, 0 for those without one: a part that reads nothing
-    else is not called again for it; None where every part is to be called, as they are anyway where there are libraries
-    of custom operators, which may draw random numbers. provider, threads, custom_ops: as ONNX Runtime runs each of
-    them; optimize: whether it optimises their graphs; tf32: whether on CUDA factors of float32 products may be rounded
-    to 10 bits. Raises ManifestError where the folder is none, or a file is not the one that its manifest tells of,
-    ModelError for a part that is no model, SessionError where ONNX Runtime refuses one, or for an input in `off` that
-    there is not.
+    off: the number that inputs hold where they are off, by name, or an array of them for the last axes; for others what
+    `count_activation` found, or 0: a part that reads nothing else is not called again for it; None where every part is
+    to be called, as they are anyway where there are libraries of custom operators, which may draw random numbers.
+    provider, threads, custom_ops: as ONNX Runtime runs each of them; optimize: whether it optimises their graphs; tf32:
+    whether on CUDA factors of float32 products may be rounded to 10 bits. Raises ManifestError where the folder is
+    none, or a file is not the one that its manifest tells of, ModelError for a part that is no model, SessionError
+    where ONNX Runtime refuses one, or for an input in `off` that there is not.
     """
     place = Path(folder)
     manifest = read_manifest(place)
+    counted = read_activation(place, manifest) if off is not None else None
     if unknown := sorted({*(off or {})} - {value.name for value in manifest.inputs}):
         raise SessionError(f"{place}: there is no input {unknown[0]!r} that could be off")
-    sessions = []
+    runs = []
     for part in manifest.parts:
         require_files(place, part)
         path = place / part.model
@@ -147,13 +224,14 @@ def load_parts(
             path, provider=provider, threads=threads, optimize=optimize, tf32=tf32, custom_ops=custom_ops
         )
         _require_interface(part, session)
-        sessions.append(session)
+        runs.append(part_runs(session, part))
     return LocalParts(
         manifest,
-        tuple(sessions),
+        tuple(runs),
         activity_of(manifest),
-        off=None if custom_ops else off,
-        idle=tuple(OffResults() for _ in sessions),
+        off=None if custom_ops or off is None else {**(counted.off if counted else {}), **off},
+        idle=tuple(OffResults() for _ in runs),
+        rowed=manifest.rows,
     )
 
 
@@ -164,35 +242,8 @@ def _require_interface(part: PartFile, session: Session) -> None:
         raise ManifestError(f"{session.name}: it reads or writes other values than its manifest says")
 
 
-def _taken(share: Share, there: Mapping[str, Array], name: str) -> Array:
-    if share.value not in there:
-        raise SessionError(f"{name}: no value for the input {share.value!r}")
-    array = there[share.value]
-    for axis, size in share.size.items():
-        if array.ndim <= axis or array.shape[axis] != size:
-            raise SessionError(
-                f"{name}: {share.value!r} has the shape {list(array.shape)}, not {size} places on axis {axis}"
-            )
-    return np.ascontiguousarray(share.of(array)) if array.ndim else array
-
-
-def _put(share: Share, made: Array, there: dict[str, Array], name: str) -> None:
-    """Put what a part made in its places of the whole."""
-    if share.is_whole:
-        there[share.value] = made.copy()  # what is kept for inputs that are off is nobody's to change
-        return
-    ((axis, size),) = share.size.items()
-    shape = list(made.shape)
-    if made.ndim <= axis or shape[axis] != share.places[axis].size:
-        raise SessionError(
-            f"{name}: {share.value!r} has the shape {shape}, not {share.places[axis].size} places on axis {axis}"
-        )
-    shape[axis] = size
-    if share.value not in there:
-        there[share.value] = np.empty(shape, made.dtype)
-    whole = there[share.value]
-    if list(whole.shape) != shape or whole.dtype != made.dtype:
-        raise SessionError(
-            f"{name}: {share.value!r} is {made.dtype}{shape}, and of another part {whole.dtype}{list(whole.shape)}"
-        )
-    whole[share.where(made.ndim)] = made
+def _rows_of(rowed: frozenset[str], there: Mapping[str, Array]) -> tuple[int | None, frozenset[str]]:
+    """How many rows the inputs have, and which of them have any; None where they have not the same number."""
+    counts = {there[name].shape[:1] for name in rowed if name in there}
+    found = next(iter(counts), ())
+    return (found[0], rowed) if len(counts) == 1 and found and found[0] else (None, frozenset())

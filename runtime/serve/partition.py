@@ -106,7 +106,8 @@ def _written(
             written = staged.publish()
         files = {path.name: digest_of([path]) for path in sorted(written, key=lambda path: path.suffix != ".onnx")}
         size = sum(path.stat().st_size for path in written)
-        parts.append(PartFile(name=name, files=files, reads=one.reads, writes=one.writes, macs=one.macs, bytes_=size))
+        shares: dict[str, Any] = {"reads": one.reads, "writes": one.writes, "rows": one.rows}
+        parts.append(PartFile(name=name, files=files, macs=one.macs, bytes_=size, **shares))
     graph = source.graph.graph
     manifest = Manifest(
         name=Path(source.name).name,

@@ -28,17 +28,18 @@ class _Outputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resting:
-    """The outputs of parts that are off, for the last few shapes of inputs."""
+    """The outputs of parts that are off, for the last few shapes of inputs: where inputs have rows, for one of them."""
 
     kept: dict[Key, _Outputs] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begun(
-        self, key: Key, off: Sequence[int], writes: Sequence[Sequence[Share]]
+        self, key: Key, off: Sequence[int], writes: Sequence[Sequence[Share]], rows: int | None = None
     ) -> tuple[dict[str, Array], set[int]]:
         """Copies of the values that parts write of those that are off and known, and which parts these are.
 
-        off: the parts that are; writes: of every part.
+        off: the parts that are, in some row at least; writes: of every part; rows: that the values are to have, each
+        the one that is known; None where they are known as they are.
         """
         with self.lock:
             found = self.kept.get(key)
@@ -46,7 +47,7 @@ class Resting:
             if found is None or not parts:
                 return {}, set()
             names = dict.fromkeys(share.value for part in sorted(parts) for share in writes[part])
-            return {name: found.arrays[name].copy() for name in names}, parts
+            return {name: _of_rows(found.arrays[name], rows) for name in names}, parts
 
     def learn(self, key: Key, part: int, writes: Sequence[Share], made: Mapping[str, Array]) -> None:
         """Keep what a part that is off made, where that is small and fits what others made."""
@@ -66,6 +67,15 @@ class Resting:
                     whole[share.where(whole.ndim)] = made[share.value]
                 own.arrays.update(wholes)
                 own.parts.add(part)
+
+
+def _of_rows(array: Array, rows: int | None) -> Array:
+    """A copy; of an array of one row with so many of them."""
+    if rows is None:
+        return array.copy()
+    made = np.empty((rows, *array.shape[1:]), array.dtype)
+    made[:] = array
+    return made
 
 
 def _whole(share: Share, made: Array, there: Array | None) -> Array | None:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .ir.graph.sizes import InputError as InputError
     from .ir.graph.skipped import Skipped as Skipped
     from .ir.io.placement import PlacementError as PlacementError
+    from .ir.parts.activation import Activation as Activation
     from .ir.parts.manifest import Manifest as Manifest
     from .ir.parts.share import ManifestError as ManifestError
     from .ir.plan.annealing import Annealing as Annealing
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     from .runtime.render.picture.structure import PictureError as PictureError
     from .runtime.render.text.inspection import InspectionError as InspectionError
     from .runtime.serve.check import check_parts as check_parts
+    from .runtime.serve.count import count_activation as count_activation
     from .runtime.serve.local import LocalParts as LocalParts
     from .runtime.serve.local import load_parts as load_parts
     from .runtime.serve.partition import Partitioned as Partitioned
@@ -167,6 +169,7 @@ _MODULES = {
     "ir.graph.skipped": ("Skipped",),
     "ir.io.placement": ("PlacementError",),
     "ir.given.sources": ("SourceTypeError",),
+    "ir.parts.activation": ("Activation",),
     "ir.parts.manifest": ("Manifest",),
     "ir.parts.share": ("ManifestError",),
     "ir.plan.annealing": ("Annealing", "AnnealingError"),
@@ -223,6 +226,7 @@ _MODULES = {
     "runtime.http.refusal": ("RefusalError",),
     "runtime.http.serve": ("serve",),
     "runtime.serve.check": ("check_parts",),
+    "runtime.serve.count": ("count_activation",),
     "runtime.serve.local": ("LocalParts", "load_parts"),
     "runtime.serve.partition": ("PartitionError", "Partitioned", "partition"),
     "runtime.simulate.options": ("SimulateOptions",),

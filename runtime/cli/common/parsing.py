@@ -10,7 +10,7 @@ import typer
 
 from ...fields import LARGEST
 
-__all__ = ["bytes_of", "levels_of", "like_of", "pairs", "range_of", "sizes_of", "values_of"]
+__all__ = ["bytes_of", "levels_of", "like_of", "number_of", "pairs", "range_of", "sizes_of", "values_of"]
 
 T = TypeVar("T")
 
@@ -80,6 +80,18 @@ def range_of(text: str) -> tuple[str, tuple[float, float]]:
         found = math.nan, math.nan
     if not sign or not colon or not -math.inf < found[0] <= found[1] < math.inf:
         raise typer.BadParameter(f"{text!r} is not NAME=LO:HI with numbers LO <= HI", param_hint="--range")
+    return name, found
+
+
+def number_of(text: str) -> tuple[str, float]:
+    """The name and the number of NAME=V; raises typer.BadParameter."""
+    name, sign, value = text.rpartition("=")
+    try:
+        found = float(value)
+    except ValueError:
+        found = math.nan
+    if not sign or not math.isfinite(found):
+        raise typer.BadParameter(f"{text!r} is not NAME=V with a number V", param_hint="--off")
     return name, found
 
 

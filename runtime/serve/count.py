@@ -1,0 +1,87 @@
+"""Which parts of a folder data activate, counted and kept beside the manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...ir.parts.activation import Activation, activation_of
+from ...ir.parts.manifest import Manifest
+from ...ir.parts.share import ManifestError
+from ..calibrate.dataset import Labelled, labelled, read_labelled
+from ..ort.tensor_spec import TensorSpec
+from .activation import differing
+from .activity import activity_of
+from .folder import read_manifest, write_activation
+
+__all__ = ["count_activation", "counted"]
+
+Array = npt.NDArray[Any]
+Data = Mapping[str, Any] | str | os.PathLike[str]
+
+ROWS = 1024  # that are looked at together
+LOOKED_AT = 1 << 20  # entries of an input from which is learned what it is where it is off
+NUMBERS = "biuf"
+
+
+def count_activation(
+    folder: str | os.PathLike[str], data: Data, *, off: Mapping[str, float] = MappingProxyType({})
+) -> Activation:
+    """Count which parts of a folder the rows of data activate, and write it to activation.json in the folder.
+
+    data: an .npz file with an array for each input, samples along the first axis, or such arrays by name; off: the
+    number that an input holds where it is off, by name; of others what most of its entries in the data are, 0 where
+    nothing is. From then on `load_parts` takes these numbers. Raises ManifestError where the folder is none or cannot
+    be written to, or there is no such input, and LabelledError or InputError for data that do not suit the inputs.
+    """
+    place = Path(folder)
+    manifest = read_manifest(place)
+    found = counted(manifest, samples_of(manifest, data), off)
+    write_activation(place, found)
+    return found
+
+
+def samples_of(manifest: Manifest, data: Data) -> Labelled:
+    """Data as the inputs of a manifest have them. Raises LabelledError or InputError."""
+    spec = [
+        TensorSpec(name=one.name, dtype=one.dtype, shape=() if one.shape is None else one.shape)
+        for one in manifest.inputs
+    ]
+    return labelled(data, spec) if isinstance(data, Mapping) else read_labelled(Path(data), spec)
+
+
+def counted(manifest: Manifest, samples: Labelled, off: Mapping[str, float]) -> Activation:
+    """What samples activate; off: as in `count_activation`. Raises ManifestError for an input that there is not."""
+    arrays = {**samples.arrays, **samples.shared}
+    if unknown := sorted({*off} - {*arrays}):
+        raise ManifestError(f"there is no input {unknown[0]!r} that could be off")
+    known = {name: float(off[name]) if name in off else _usual(array) for name, array in arrays.items()}
+    activity = activity_of(manifest)
+    on = [
+        activity.of({**samples.shared, **_rows(samples.arrays, start)}, known, [*samples.arrays])
+        for start in range(0, samples.samples, ROWS)
+    ]
+    return activation_of(manifest, np.concatenate(on, axis=1), known)
+
+
+def _rows(arrays: Mapping[str, Array], start: int) -> dict[str, Array]:
+    return {name: array[start : start + ROWS] for name, array in arrays.items()}
+
+
+def _usual(array: Array) -> float:
+    """The number that most entries of an array are; 0 where they are not one."""
+    if array.dtype.kind not in NUMBERS or not array.size:
+        return 0.0
+    flat = array.reshape(-1)
+    some = flat[:: max(1, flat.size // LOOKED_AT)]
+    values, counts = np.unique(some, return_counts=True)
+    most = int(counts.argmax())
+    usual = float(values[most])
+    fits = 2 * int(counts[most]) > some.size and np.isfinite(usual) and differing(array[:1], usual) is not None
+    return usual + 0.0 if fits else 0.0
