@@ -113,7 +113,7 @@ class Requests:
 
 def _of_parts(parts: LocalParts, requests: Requests, trace: Trace, seconds: float) -> tuple[tuple[float, ...], ...]:
     """Seconds of calls of each part, in the order of the trace; each part at least a few times."""
-    seen: list[list[float]] = [[] for _ in parts.sessions]
+    seen: list[list[float]] = [[] for _ in parts.runs]
     counting = False
 
     def watch(index: int, took: float) -> None:
@@ -142,7 +142,7 @@ def _of_whole(
     options: Mapping[str, Any],
 ) -> tuple[float, ...]:
     """Seconds of runs of the model that is not cut, or of all parts one after another."""
-    fed = requests.of(range(len(parts.sessions)))
+    fed = requests.of(range(len(parts.runs)))
     run: Callable[[Feed], Any] = replace(parts, off=None).run
     if original is not None:
         load(original)
