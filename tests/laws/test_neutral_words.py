@@ -10,6 +10,7 @@ PRINTING = ("scission.runtime.cli", "scission.runtime.render.text", "scission.ru
 TYPED = {"Remedy", "option", "setting", "OptionNote"}  # what has a name for the shell as well
 APART = {  # what is no sentence: the shell's side of a Remedy, arguments of another command, what only tables print
     *("scission.runtime.compare.unexercised", "scission.runtime.ort.environment", "scission.runtime.render.words"),
+    "scission.runtime.tools.polygraphy_plugin",  # an option of that command
 }
 FLAG = re.compile(r"(?<![\w-])--[a-z]")
 

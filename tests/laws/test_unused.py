@@ -9,6 +9,7 @@ for tests and benches, and what those use of it is used.
 import ast
 import collections
 import re
+import tomllib
 
 from modules import MODULES, ROOT, tree
 
@@ -23,6 +24,7 @@ ALLOWED = {
 }
 DOOR = ROOT / "src" / "scission"  # what its modules import is public
 TORCH = {"extra_repr", "forward"}  # what torch calls of a module
+HOOK = "_impl"  # how methods end that Polygraphy calls
 COMMANDS = {"command", "callback"}  # decorators that hand a function to the command line
 FOR_TESTS, OUTSIDE = "scission.models.", ("tests", "examples")  # who uses it
 WORD = re.compile(r"[A-Za-z_]\w*")
@@ -119,12 +121,17 @@ def test_every_public_name_is_used():
         written((ROOT / "runtime").rglob("*.html")),
     )
 
+    entries = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    plugins = {entry.replace(":", ".") for group in entries.values() for entry in group.values()}
+
     def given(dotted, n):
         decorators = {d.attr for each in getattr(n, "decorator_list", []) for d in ast.walk(each) if hasattr(d, "attr")}
         public = any(MODULES[module].is_relative_to(DOOR) for module, _ in importers[dotted])
         word = dotted.rpartition(".")[2]
         public = public or (word in TORCH and dotted.startswith("scission.runtime.upgrade.modules."))
-        return public or decorators & COMMANDS or word in pages or (dotted.startswith(FOR_TESTS) and word in tests)
+        if public or dotted in plugins or word.endswith(HOOK):
+            return True
+        return decorators & COMMANDS or word in pages or (dotted.startswith(FOR_TESTS) and word in tests)
 
     assert unused(trees, importers, given) == sorted(ALLOWED)
 
