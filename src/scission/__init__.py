@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .ir.findings.difference import Difference as Difference
     from .ir.findings.explanation import Explanation as Explanation
     from .ir.findings.explanation import UnknownNodeError as UnknownNodeError
+    from .ir.findings.formation import RunError as RunError
     from .ir.findings.inspection import Inspection as Inspection
     from .ir.findings.level_sweep import LevelError as LevelError
     from .ir.findings.level_sweep import Sweep as Sweep
@@ -160,6 +161,7 @@ _MODULES = {
     "ir.findings.decomposability": ("ModelReport",),
     "ir.findings.difference": ("Difference",),
     "ir.findings.explanation": ("Explanation", "UnknownNodeError"),
+    "ir.findings.formation": ("RunError",),
     "ir.findings.inspection": ("Inspection",),
     "ir.findings.level_sweep": ("LevelError", "Sweep"),
     "ir.findings.simulation": ("Simulation",),

@@ -5,6 +5,9 @@
     found = split(model)                      # dense layers with exactly zero structure become blocks
     carry_state(optimizer, found.moved)       # the optimiser goes on with what it knows of them
 
+    monitor = StructureMonitor(model, "run.jsonl")   # before training: it keeps what the weights are now
+    monitor.step()                            # after each step of the optimiser; then `scission monitor run.jsonl`
+
 Needs torch, which `pip install scission[torch]` brings.
 """
 
@@ -20,6 +23,12 @@ from .runtime.upgrade.modules.cover_linear import CoverLinear as CoverLinear
 from .runtime.upgrade.modules.layer_error import LayerError as LayerError
 from .runtime.upgrade.modules.split_attention import SplitAttention as SplitAttention
 from .runtime.upgrade.modules.split_ffn import SplitFFN as SplitFFN
+from .runtime.upgrade.monitor.adapters import lightning_callback as lightning_callback
+from .runtime.upgrade.monitor.adapters import trainer_callback as trainer_callback
+from .runtime.upgrade.monitor.run_file import read_run as read_run
+from .runtime.upgrade.monitor.structure_monitor import StructureMonitor as StructureMonitor
+from .runtime.upgrade.monitor.views import LiveView as LiveView
+from .runtime.upgrade.monitor.views import TensorBoardView as TensorBoardView
 from .runtime.upgrade.moving import Moved as Moved
 from .runtime.upgrade.moving import carry_state as carry_state
 from .runtime.upgrade.split import Left as Left
@@ -28,16 +37,7 @@ from .runtime.upgrade.split import Split as Split
 from .runtime.upgrade.split import split as split
 
 __all__ = [
-    *(
-        "BlockLinear",
-        "CoverLinear",
-        "Left",
-        "Moved",
-        "Replaced",
-        "Split",
-        "SplitAttention",
-        "LayerError",
-        "SplitFFN",
-    ),
-    *("carry_state", "split"),
+    *("BlockLinear", "CoverLinear", "LayerError", "Left", "LiveView", "Moved", "Replaced", "Split", "SplitAttention"),
+    *("SplitFFN", "StructureMonitor", "TensorBoardView", "carry_state", "lightning_callback", "read_run", "split"),
+    "trainer_callback",
 ]

@@ -1,0 +1,295 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from planted_torch import keep  # noqa: E402
+from sklearn.metrics import adjusted_rand_score  # noqa: E402
+from torch import nn  # noqa: E402
+
+from scission.ir.errors import ScissionError  # noqa: E402
+from scission.ir.findings.formation import Look, RunError  # noqa: E402
+from scission.models.networks.cooccurrence import coupling, noisy  # noqa: E402
+from scission.models.tables import load  # noqa: E402
+from scission.passes.connectivity.bipartite import components  # noqa: E402
+from scission.runtime.upgrade.monitor.evidence import SpareTime, initial_null  # noqa: E402
+from scission.runtime.upgrade.monitor.looking import look_at  # noqa: E402
+from scission.torch import LiveView, StructureMonitor, TensorBoardView, read_run  # noqa: E402
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.sampled_from(["float32", "float64", "float16", "bfloat16"]),
+    st.integers(0, 99),
+)
+def test_a_look_sees_what_entries_changed_and_what_they_tie(N, K, kind, seed):
+    rng = np.random.default_rng(seed)
+    then = torch.from_numpy(rng.normal(size=(N, K)) * (rng.random((N, K)) < 0.7)).to(getattr(torch, kind))
+    moved = rng.random((N, K)) < rng.choice([0.05, 0.3, 0.9])
+    now = torch.where(torch.from_numpy(moved), then * 2 + 1, then)
+    if moved.any() and seed % 3 == 0:
+        now[tuple(np.argwhere(moved)[0])] = float("nan")
+    differs = np.array(
+        [[bool(a != b) for a, b in zip(*rows, strict=True)] for rows in zip(now.double(), then.double(), strict=True)]
+    )
+    seen = look_at("w", now, then)
+    found = components(differs.T)
+    assert seen.shape == (K, N) and seen.change.edges == differs.sum()
+    assert (seen.change.components, seen.change.dormant) == (found.count, found.dormant)
+    assert seen.weight.edges == int((now != 0).sum())
+    if N == K:
+        import networkx as nx
+
+        graph = nx.DiGraph([(int(j), int(i)) for i, j in np.argwhere(differs)])
+        graph.add_nodes_from(range(N))
+        assert seen.change.sccs == (None if not differs.any() else nx.number_strongly_connected_components(graph))
+    else:
+        assert seen.change.sccs is None and seen.change.layers is None
+
+
+def test_blocks_are_found_at_the_first_look_at_which_they_exist(tmp_path):
+    """The setting of Theorem 2.1: features that were active together so far are the components of what changed."""
+    rng = np.random.default_rng(0)
+    tables = load(rng, ["wine", "iris", "diabetes", "breast_cancer"])
+    n = tables[0].X.shape[1]
+    layer = nn.Linear(n, n, bias=False)
+    step = torch.optim.SGD(layer.parameters(), lr=0.02)
+    monitor = StructureMonitor(layer, tmp_path / "run.jsonl", every=1, evidence="off")
+    rows, truth = [], []
+    for _ in range(40):
+        table = tables[rng.integers(len(tables))]
+        rows.append(table.X[rng.integers(len(table.X))])
+        target = torch.from_numpy(rows[-1][None])
+        error = (layer(torch.from_numpy(noisy(rng, rows[-1][None]))) - target) * (target != 0)
+        step.zero_grad()
+        (error.square().sum() / 2).backward()
+        step.step()
+        monitor.step()
+        active = np.array(rows) != 0
+        truth.append(np.where(active.any(0), coupling(active), -1 - np.arange(n)))
+    run = read_run(tmp_path / "run.jsonl")
+    assert run.looks[-1].weights[0].change.components == 4
+    for labels, classes in zip(run.labels("weight"), truth, strict=True):
+        found = [np.where(one < 0, -1 - np.arange(n), one) for one in labels]
+        assert adjusted_rand_score(classes, found[0]) == adjusted_rand_score(classes, found[1]) == 1.0
+
+
+class Kept:
+    def __init__(self):
+        self.looks = []
+
+    def show(self, look):
+        self.looks.append(look)
+
+
+def trained(monitor, steps, layer):
+    for _ in range(steps):
+        with torch.no_grad():
+            layer.weight[0, 0] += 1
+        monitor.step()
+
+
+def test_it_looks_every_so_many_steps_even_where_some_are_passed_over():
+    layer, kept = nn.Linear(3, 2), Kept()
+    monitor = StructureMonitor(layer, every=10, evidence="off", to=[kept])
+    trained(monitor, 25, layer)
+    assert [look.step for look in kept.looks] == [10, 20]
+    assert monitor.step(41) is not None and monitor.step(49) is None and monitor.step(50) is not None
+    assert kept.looks[-1].weights[0].change.edges == 1
+
+
+def test_what_is_watched():
+    module = nn.ModuleDict(
+        {
+            "table": nn.Embedding(5, 4),
+            "cell": nn.GRU(4, 3),
+            "norm": nn.LayerNorm(4),
+            "one": nn.Linear(4, 1),
+            "up": nn.Linear(4, 6),
+        }
+    )
+    monitor = StructureMonitor(module, evidence="off")
+    assert sorted(monitor.weights) == ["cell.weight_hh_l0", "cell.weight_ih_l0", "up.weight"]
+    with pytest.raises(ScissionError, match="two dimensions"):
+        StructureMonitor(nn.LayerNorm(3))
+
+
+def test_initial_weights_may_be_given_or_not_be_known():
+    layer = nn.Linear(3, 2)
+    then = {"weight": layer.weight.detach() - 1}
+    assert StructureMonitor(layer, initial=then, evidence="off").look().weights[0].change.edges == 6
+    unknown = StructureMonitor(layer, initial=False, evidence="off").look().weights[0]
+    assert unknown.change is None and unknown.subject is unknown.weight and unknown.inputs == "0x3"
+    with pytest.raises(ScissionError, match=r"weight: there is no initial weight of shape \(2, 3\)"):
+        StructureMonitor(layer, initial={"weight": torch.zeros(3, 3)})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"every": 0}, "every=100"), ({"evidence": "often"}, "off, spare, each")]
+)
+def test_nonsense_is_refused(options, said):
+    with pytest.raises(ScissionError, match=said):
+        StructureMonitor(nn.Linear(3, 2), **options)
+
+
+def test_training_is_the_same_to_the_bit_whether_it_is_watched_or_not():
+    def weights(watched):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
+        step = torch.optim.Adam(net.parameters())
+        monitor = StructureMonitor(net, every=2, evidence="each") if watched else None
+        for _ in range(6):
+            step.zero_grad()
+            net(torch.randn(8, 16)).square().sum().backward()
+            step.step()
+            if monitor is not None:
+                monitor.step()
+        return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
+
+    assert torch.equal(weights(True), weights(False))
+
+
+def test_a_log_goes_on_where_a_run_resumes(tmp_path):
+    torch.manual_seed(0)
+    log, layer = tmp_path / "run.jsonl", nn.Linear(4, 3)
+    first = StructureMonitor(layer, log, every=2, evidence="off")
+    trained(first, 5, layer)
+    state, weights = first.state_dict(), {name: p.clone() for name, p in layer.state_dict().items()}
+    trained(first, 6, layer)
+    with log.open("a") as file:
+        file.write('{"version":1,"step":12')  # a process that was killed while it wrote
+    with pytest.raises(RunError, match="resume=True"):
+        StructureMonitor(layer, log)
+    assert [look.step for look in read_run(log).looks] == [2, 4, 6, 8, 10]
+    layer.load_state_dict(weights)
+    again = StructureMonitor(layer, log, every=2, evidence="off", resume=True)
+    again.load_state_dict(state)
+    trained(again, 3, layer)
+    run = read_run(log)
+    assert [look.step for look in run.looks] == [2, 4, 6, 8]
+    assert run.looks[-1].weights[0].change.edges == 1, "the initial weight is that of before the first step"
+    assert log.read_bytes().endswith(b"\n")
+
+
+def test_a_log_of_something_else_is_refused_and_left_alone(tmp_path):
+    log = tmp_path / "run.jsonl"
+    log.write_text("not a log\n")
+    with pytest.raises(RunError, match=r"run.jsonl:1: is no JSON"):
+        StructureMonitor(nn.Linear(3, 2), log, resume=True)
+    assert log.read_text() == "not a log\n"
+    with pytest.raises(RunError, match="StructureMonitor wrote"):
+        read_run(tmp_path / "nothing.jsonl")
+
+
+def test_lines_are_whole_whenever_the_process_is_killed(tmp_path):
+    log = tmp_path / "run.jsonl"
+    program = f"""
+    import torch
+    from scission.torch import StructureMonitor
+    layer = torch.nn.Linear(64, 64)
+    monitor = StructureMonitor(layer, {str(log)!r}, every=1, evidence="off")
+    print("ready", flush=True)
+    while True:
+        with torch.no_grad():
+            layer.weight[monitor.steps % 64, 7 * monitor.steps % 64] += 1
+        monitor.step()
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        while not log.exists() or log.stat().st_size < 20_000:
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+    assert log.read_bytes().endswith(b"\n") and len(read_run(log).looks) > 10
+
+
+def test_the_test_of_blocks_sees_through_noise_what_edges_do_not():
+    torch.manual_seed(0)
+    layer = nn.Linear(128, 128, bias=False)
+    monitor = StructureMonitor(layer, evidence="each")
+    owner = np.arange(128) % 2
+    grown = torch.randn(128, 128) * 0.15
+    keep(grown, owner, owner)
+    with torch.no_grad():
+        layer.weight += grown + 1e-4 * torch.randn(128, 128)  # an optimiser that moves every entry
+    seen = monitor.look().weights[0]
+    assert seen.change.components == 1 and seen.change.signs.blocks == 2 and seen.change.signs.accepted
+    assert seen.weight.signs.blocks == 2 and seen.weight.signs.step == 0
+
+
+def test_spare_time_is_a_share_of_the_run(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("scission.runtime.upgrade.monitor.evidence.time.monotonic", lambda: clock[0])
+    spare = SpareTime(0.01)
+    assert not spare.affords(10**6), "a run that only began has none"
+    clock[0] = 300.0
+    assert spare.affords(10**6)
+
+    def job():
+        clock[0] += 4.0
+
+    spare.run(job, 10**6)
+    spare.wait()
+    assert not spare.busy and not spare.affords(10**6), "those four seconds were all of it"
+    clock[0] = 900.0
+    assert spare.affords(10**6)
+
+
+def test_evidence_comes_in_spare_time(monkeypatch):
+    monkeypatch.setattr(SpareTime, "affords", lambda self, entries: not self.busy)
+    layer = nn.Linear(24, 24)
+    monitor = StructureMonitor(layer, evidence="spare")
+    with torch.no_grad():
+        layer.weight += torch.randn(24, 24)
+    for _ in range(2):
+        monitor.look()
+        monitor.close()
+    seen = monitor.look().weights[0]
+    monitor.close()
+    assert seen.weight.signs is not None and seen.change.signs is not None
+
+
+def test_the_law_of_an_initial_weight():
+    rng = np.random.default_rng(0)
+    assert initial_null(rng.normal(0, 0.02, (64, 64))).family == "normal"
+    assert initial_null(nn.Linear(64, 64).weight.detach().numpy()).family == "uniform"
+    assert initial_null(np.zeros((4, 4))) is None
+
+
+def test_tensorboard_gets_scalars_of_every_weight_and_relation():
+    class Writer:
+        def __init__(self):
+            self.scalars = {}
+
+        def add_scalar(self, tag, value, step):
+            self.scalars[tag, step] = value
+
+    writer = Writer()
+    monitor = StructureMonitor(nn.Linear(3, 3), evidence="off", to=[TensorBoardView(writer)])
+    monitor.look()
+    assert writer.scalars["weight/weight/components", 0] == 1 and writer.scalars["weight/change/dormant", 0] == 6
+    assert writer.scalars["weight/weight/density", 0] == 1.0 and ("weight/weight/sccs", 0) in writer.scalars
+
+
+def test_a_folder_for_tensorboard_needs_its_package(tmp_path):
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        with pytest.raises(ScissionError, match="pip install tensorboard"):
+            TensorBoardView(tmp_path)
+
+
+def test_a_live_view_shows_the_last_look(capsys):
+    with LiveView() as live:
+        StructureMonitor(nn.Linear(3, 2), evidence="off", to=[live]).look()
+        live.show(Look(step=7, seconds=0.0, took=0.0, weights=()))
+    assert "step 7" in capsys.readouterr().out
