@@ -20,10 +20,10 @@ from .activation import differing
 from .activity import activity_of
 from .folder import read_manifest, write_activation
 
-__all__ = ["count_activation", "counted"]
+__all__ = ["count_activation", "counted", "samples_of"]
 
 Array = npt.NDArray[Any]
-Data = Mapping[str, Any] | str | os.PathLike[str]
+Data = Labelled | Mapping[str, Any] | str | os.PathLike[str]
 
 ROWS = 1024  # that are looked at together
 LOOKED_AT = 1 << 20  # entries of an input from which is learned what it is where it is off
@@ -53,6 +53,8 @@ def samples_of(manifest: Manifest, data: Data) -> Labelled:
         TensorSpec(name=one.name, dtype=one.dtype, shape=() if one.shape is None else one.shape)
         for one in manifest.inputs
     ]
+    if isinstance(data, Labelled):
+        return data
     return labelled(data, spec) if isinstance(data, Mapping) else read_labelled(Path(data), spec)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from ...ir.graph.sizes import extent
 from ...ir.io.load import Model, Source
 from ...ir.io.save import files_read, stage
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.parts.activation import FILE as ACTIVATION
+from ...ir.parts.activation import Activation
 from ...ir.parts.digest import digest_of
 from ...ir.parts.manifest import FILE, Manifest, PartFile, PartValue
 from ...ir.parts.share import ManifestError
@@ -24,17 +26,25 @@ from ...ir.phase import phase
 from ...ir.progress import Progress
 from ...ir.reason import Reason
 from ...passes.partition.find import SubModel, find
+from ...passes.partition.grouping import grouped
+from ...passes.rewrite.parts.joined import PartModel, joined, union
 from ...passes.rewrite.parts.narrowed import narrowed
+from ..fields import chosen, keywords
 from ..ort.opened import as_file
 from ..ort.trials import Trials, trials_of
 from ..ort.validity import require_valid
 from .check import check_folder
+from .count import counted, samples_of
 from .folder import original_digest, publish, refuse_folder, staged_folder
+from .options import PartitionOptions
 
 if TYPE_CHECKING:
     from ..compare.verdict import Verdict
 
 __all__ = ["PartitionError", "Partitioned", "partition"]
+
+
+NO_SHA256 = "0" * 64  # of a file that is not written
 
 
 class PartitionError(ScissionError):
@@ -56,22 +66,27 @@ class Partitioned:
         return {"folder": str(self.folder), "check": self.verdict.to_dict(), "manifest": self.manifest.to_dict()}
 
 
+@keywords(PartitionOptions)
 def partition(
     model: Source,
     output: str | os.PathLike[str],
+    options: PartitionOptions | None = None,
     *,
     trials: Trials | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    **keywords: Any,
 ) -> Partitioned:
     """Cut a model into the parts that share no product, and write them to the folder `output`, whole or not at all.
 
-    Put together the parts are run beside the model before anything is in its place. trials: how they are run;
-    overwrite: replace a folder of parts that is there; progress: called with (done, total, what). Raises PartitionError
-    where nothing is independent or the outputs differ, ManifestError where the folder cannot be written, ModelError
-    when nothing takes the model, and SessionError, InputError or OptionError as `check` does.
+    Put together the parts are run beside the model before anything is in its place. options: how many parts there are
+    to be, and data that tell which of them are activated, also by keyword; trials: how they are run; overwrite: replace
+    a folder of parts that is there; progress: called with (done, total, what). Raises PartitionError where nothing is
+    independent or the outputs differ, ManifestError where the folder cannot be written, ModelError when nothing takes
+    the model, LabelledError for data that do not suit it, and SessionError, InputError or OptionError as `check` does.
     """
     trials, folder = trials_of(trials), Path(output)
+    wished = chosen(PartitionOptions, options, keywords)
     refuse_folder(folder, [Path(model)] if isinstance(model, (str, os.PathLike)) else [], overwrite)
     with as_file(model, "original") as (path, source):
         require_valid(source, path, trials.custom_ops)
@@ -81,8 +96,9 @@ def partition(
             found = find(source.graph)
         if isinstance(found, Reason):
             raise PartitionError(f"{source.name}: nothing in it is independent: {found}; nothing was written")
+        work = _Cutting(source, original_digest(read), wished)
         with staged_folder(folder) as made:
-            manifest = _written(source, found, made, original_digest(read), progress)
+            manifest = work.written(work.bundles(found), made, progress)
             verdict = check_folder(made, path, trials=trials, progress=progress)
             if not verdict.equal:
                 raise PartitionError(
@@ -92,33 +108,94 @@ def partition(
     return Partitioned(folder=folder, manifest=manifest, verdict=verdict)
 
 
-def _written(
-    source: Model, found: Sequence[SubModel], folder: Path, original: str, progress: Progress | None
-) -> Manifest:
-    """The files of a folder; raises OSError."""
-    parts = []
-    digits = len(str(len(found) - 1))
-    for index, one in enumerate(found):
-        name = f"part{index:0{digits}}"
-        if progress:
-            progress(index, len(found), name)
-        with stage(source, narrowed(one.whole, one.needed, name), folder / f"{name}.onnx") as staged:
-            written = staged.publish()
-        files = {path.name: digest_of([path]) for path in sorted(written, key=lambda path: path.suffix != ".onnx")}
-        size = sum(path.stat().st_size for path in written)
-        shares: dict[str, Any] = {"reads": one.reads, "writes": one.writes, "rows": one.rows}
-        parts.append(PartFile(name=name, files=files, macs=one.macs, bytes_=size, **shares))
-    graph = source.graph.graph
-    manifest = Manifest(
-        name=Path(source.name).name,
-        original=original,
-        inputs=tuple(_value(value) for value in graph.inputs if value.const_value is None),
-        outputs=tuple(map(_value, graph.outputs)),
-        between=(),
-        parts=tuple(parts),
-    )
-    (folder / FILE).write_text(manifest.dumps(), encoding="utf-8")
-    return manifest
+@dataclass(frozen=True, slots=True)
+class _Bundle:
+    """Parts that go to one file."""
+
+    members: tuple[SubModel, ...]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the manifest tells of them."""
+        reads = union([share for one in self.members for share in one.reads])
+        rows = {name for one in self.members for name in one.rows}
+        mixed = {share.value for one in self.members for share in one.reads if share.value not in one.rows}
+        all_have = all(one.rows for one in self.members) and not rows & mixed
+        return {
+            "reads": reads,
+            "writes": union([share for one in self.members for share in one.writes]),
+            "rows": tuple(share.value for share in reads if share.value in rows) if all_have else (),
+            "macs": sum(one.macs for one in self.members),
+        }
+
+    def model(self, name: str) -> ir.Model:
+        """One model of all of them."""
+        if len(self.members) == 1:
+            return narrowed(self.members[0].whole, self.members[0].needed, name)
+        parts = [PartModel(narrowed(one.whole, one.needed, name), one.reads, one.writes) for one in self.members]
+        return joined(parts, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cutting:
+    """One model that is cut; original: the SHA-256 of its files."""
+
+    source: Model
+    original: str
+    options: PartitionOptions
+
+    def bundles(self, found: Sequence[SubModel]) -> list[_Bundle]:
+        """The parts by the files that they go to."""
+        single = [_Bundle((one,)) for one in found]
+        if self.options.parts is None or self.options.parts >= len(found):
+            return single
+        loads: Sequence[float] = [one.macs for one in found]
+        together = None
+        if self.options.data is not None:
+            files = [{"files": {f"{index}.onnx": NO_SHA256}, "bytes_": 0} for index in range(len(found))]
+            activation = self.counted(self.manifest(single, files))
+            loads, together = activation.load, activation.together
+        groups = grouped(loads, self.options.parts, together)
+        return [_Bundle(tuple(found[at] for at in group)) for group in groups]
+
+    def manifest(self, bundles: Sequence[_Bundle], files: Sequence[Mapping[str, Any]]) -> Manifest:
+        """The manifest of parts, of each of which the files and their size are told."""
+        graph, digits = self.source.graph.graph, len(str(len(bundles) - 1))
+        parts = [
+            PartFile(name=f"part{index:0{digits}}", **bundle.told, **own)
+            for index, (bundle, own) in enumerate(zip(bundles, files, strict=True))
+        ]
+        return Manifest(
+            name=Path(self.source.name).name,
+            original=self.original,
+            inputs=tuple(_value(value) for value in graph.inputs if value.const_value is None),
+            outputs=tuple(map(_value, graph.outputs)),
+            between=(),
+            parts=tuple(parts),
+        )
+
+    def counted(self, manifest: Manifest) -> Activation:
+        """What the data activate."""
+        assert self.options.data is not None
+        return counted(manifest, samples_of(manifest, self.options.data), self.options.off or {})
+
+    def written(self, bundles: Sequence[_Bundle], folder: Path, progress: Progress | None) -> Manifest:
+        """The files of a folder; raises OSError."""
+        files = []
+        digits = len(str(len(bundles) - 1))
+        for index, bundle in enumerate(bundles):
+            name = f"part{index:0{digits}}"
+            if progress:
+                progress(index, len(bundles), name)
+            with stage(self.source, bundle.model(name), folder / f"{name}.onnx") as staged:
+                written = staged.publish()
+            hashes = {path.name: digest_of([path]) for path in sorted(written, key=lambda path: path.suffix != ".onnx")}
+            files.append({"files": hashes, "bytes_": sum(path.stat().st_size for path in written)})
+        manifest = self.manifest(bundles, files)
+        (folder / FILE).write_text(manifest.dumps(), encoding="utf-8")
+        if self.options.data is not None:
+            (folder / ACTIVATION).write_text(self.counted(manifest).dumps(), encoding="utf-8")
+        return manifest
 
 
 def _value(value: ir.Value) -> PartValue:

@@ -129,6 +129,7 @@ if TYPE_CHECKING:
     from .runtime.serve.count import count_activation as count_activation
     from .runtime.serve.local import LocalParts as LocalParts
     from .runtime.serve.local import load_parts as load_parts
+    from .runtime.serve.options import PartitionOptions as PartitionOptions
     from .runtime.serve.partition import Partitioned as Partitioned
     from .runtime.serve.partition import PartitionError as PartitionError
     from .runtime.serve.partition import partition as partition
@@ -230,6 +231,7 @@ _MODULES = {
     "runtime.serve.check": ("check_parts",),
     "runtime.serve.count": ("count_activation",),
     "runtime.serve.local": ("LocalParts", "load_parts"),
+    "runtime.serve.options": ("PartitionOptions",),
     "runtime.serve.partition": ("PartitionError", "Partitioned", "partition"),
     "runtime.simulate.options": ("SimulateOptions",),
     "runtime.simulate.simulate": ("simulate",),

@@ -108,3 +108,31 @@ def test_a_model_inside_of_a_folder_of_parts_is_not_replaced(cut, tmp_path):
     with pytest.raises(ManifestError, match="holds what is read"):
         scission.partition(tmp_path / "parts" / "m.onnx", tmp_path / "parts", trials=TRIALS, overwrite=True)
     assert "m.onnx" in names(tmp_path / "parts")
+
+
+def test_parts_go_to_few_files_by_their_loads(tmp_path):
+    model = ffn.build(np.random.default_rng(0), d=24, hidden=48, blocks=6).model
+    found = scission.partition(model, tmp_path / "parts", parts=3, trials=TRIALS)
+    assert names(tmp_path / "parts") == ["manifest.json", "part0.onnx", "part1.onnx", "part2.onnx"]
+    assert found.verdict.equal and found.manifest.rows == {"x"}
+    macs = [part.macs for part in found.manifest.parts]
+    assert sum(macs) == 6 * 2 * 4 * 8 and max(macs) == min(macs)
+    graph = onnx.load(tmp_path / "parts" / "part0.onnx").graph
+    assert sum(node.op_type == "MatMul" for node in graph.node) == 4  # two parts side by side, none wider
+    assert scission.check_parts(tmp_path / "parts", model, trials=TRIALS).equal
+
+
+def test_data_tell_which_parts_go_together(tmp_path):
+    model = ffn.build(np.random.default_rng(0), d=16, hidden=32, blocks=4).model
+    single = scission.partition(model, tmp_path / "single", trials=TRIALS).manifest
+    x = np.zeros((40, 16), np.float32)
+    for row in range(40):
+        for part in ((0, 3), (1, 2))[row % 2]:
+            x[row, single.parts[part].reads[0].places[1]] = 1
+    found = scission.partition(model, tmp_path / "pairs", parts=2, data={"x": x}, trials=TRIALS)
+    places = [set(part.reads[0].places[1].tolist()) for part in found.manifest.parts]
+    assert places[0] == {int(at) for part in (0, 3) for at in single.parts[part].reads[0].places[1]}
+    counted = scission.Activation.loads((tmp_path / "pairs" / "activation.json").read_text())
+    assert counted.frequency == (0.5, 0.5) and not counted.together
+    with pytest.raises(scission.OptionError, match="there are none"):
+        scission.PartitionOptions(off={"x": 0.0})

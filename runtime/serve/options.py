@@ -1,0 +1,41 @@
+"""How a model is cut into parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..fields import setting
+from ..validation import OptionError, check_fields
+
+if TYPE_CHECKING:
+    from ..calibrate.dataset import Labelled
+
+__all__ = ["PartitionOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionOptions:
+    """How a model is cut into parts.
+
+    parts: how many at the most, by putting those together of which the loads are then equal: by their multiply-adds, or
+    with data by how often these activate them, those side by side that are activated together; None for all that there
+    are; data: an .npz of inputs, samples along the first axis, or such arrays by name; off: the number that an input
+    holds where it is off, by name, by default what most of its entries in the data are. Raises OptionError for what an
+    option cannot be.
+    """
+
+    parts: int | None = setting(None, "parts at the most, put together by load (default: all)", least=1, most=4096)
+    data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None = setting(
+        None, "inputs by which parts are put together and activation.json is counted", metavar="FILE.npz"
+    )
+    off: Mapping[str, float] | None = setting(
+        None, "what an input of the data holds where it is off (repeatable)", metavar="NAME=V"
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.off and self.data is None:
+            raise OptionError("what is off is told of data, and there are none")
