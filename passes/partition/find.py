@@ -14,7 +14,7 @@ from ...ir.errors import ModelError
 from ...ir.graph.operators import DRAWING
 from ...ir.graph.view import View, view
 from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.parts.share import Share, share_of
+from ...ir.parts.share import Share, share_of, whole
 from ...ir.reason import Cause, Reason
 from ..channels.bounds.forward import facts_of
 from ..channels.negligible import Negligible
@@ -24,7 +24,7 @@ from .narrowing import Narrowing, narrow
 from .proposal import proposed
 from .rows import Rows, rows_of
 
-__all__ = ["Analysed", "SubModel", "analysed", "find"]
+__all__ = ["Analysed", "SubModel", "analysed", "find", "undivided"]
 
 FEWEST = 2
 MOST = 512  # parts that a model is cut into; services are not worth more
@@ -92,6 +92,20 @@ def find(model: ir.Model) -> tuple[SubModel, ...] | Reason:
     if len(found) < FEWEST:
         return Reason(Cause.CONNECTED, "every output needs products that all the others need as well")
     return tuple(_described(one, work) for one in found)
+
+
+def undivided(model: ir.Model) -> SubModel | None:
+    """All of a model as one part; None where nothing is known of it. Raises ModelError when a weight cannot be read."""
+    if _unfit(model) is not None:
+        return None
+    try:
+        work = analysed(model)
+        graph = work.seen.model.graph
+        return _described(narrow(work.relations, graph, [whole(value.name or "") for value in graph.outputs]), work)
+    except (ValueError, IndexError, TypeError) as error:  # of an invalid node nothing is known
+        if isinstance(error, ModelError):
+            raise
+        return None
 
 
 def _unfit(model: ir.Model) -> Reason | None:
@@ -182,8 +196,8 @@ def _weighed(relations: Relations, one: Narrowing) -> list[WeighedSum]:
     return [s for node in one.live for s in relations.own[node] if isinstance(s, WeighedSum)]
 
 
-def _described(one: Narrowing, whole: Analysed) -> SubModel:
-    removal, graph = one.removal, whole.seen.model.graph
+def _described(one: Narrowing, work: Analysed) -> SubModel:
+    removal, graph = one.removal, work.seen.model.graph
     read = {
         value: None for node in one.live for index in one.operands(node) if (value := node.inputs[index]) is not None
     }
@@ -196,6 +210,6 @@ def _described(one: Narrowing, whole: Analysed) -> SubModel:
     for weighed in _weighed(removal.relations, one):
         rank = len(removal.relations.facts.sizes.of(weighed.weight) or ())
         macs.append(math.prod(int(removal.masks.of((weighed.weight, axis)).sum()) for axis in range(rank)))
-    rowed = whole.rows.inputs(graph, one.ends)
+    rowed = work.rows.inputs(graph, one.ends)
     rows = tuple(share.value for share in reads if share.value in rowed)
-    return SubModel(whole, one, reads, one.wanted, sum(macs), rows)
+    return SubModel(work, one, reads, one.wanted, sum(macs), rows)

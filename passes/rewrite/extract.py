@@ -16,7 +16,7 @@ from ...ir.graph.view import View
 from ...ir.onnx_ir import onnx_ir as ir
 from .edit import INITIALIZERS_ARE_INPUTS
 
-__all__ = ["SOURCE", "ExtractError", "extract"]
+__all__ = ["SOURCE", "ExtractError", "extract", "inferred_types"]
 
 SOURCE = "scission.source"  # under which an input of a submodel keeps the value that it stands for
 
@@ -231,13 +231,13 @@ class _Extraction:
         if value in self.types:
             return ir.TensorType(self.types[value])
         if self.inferred is None:
-            self.inferred = _inferred_types(self.source)
+            self.inferred = inferred_types(self.source)
         if value not in self.inferred:
             raise ExtractError(f"{value.name!r} enters or leaves it, and its type is not known")
         return self.inferred[value]
 
 
-def _inferred_types(model: ir.Model) -> dict[ir.Value, ir.TypeProtocol]:
+def inferred_types(model: ir.Model) -> dict[ir.Value, ir.TypeProtocol]:
     """The types that ONNX's own inference finds for the values of the main graph, where the model states none."""
     from onnx_ir.passes.common import ShapeInferencePass
 

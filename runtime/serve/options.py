@@ -20,14 +20,14 @@ __all__ = ["PartitionOptions"]
 class PartitionOptions:
     """How a model is cut into parts.
 
-    parts: how many at the most, by putting those together of which the loads are then equal: by their multiply-adds, or
-    with data by how often these activate them, those side by side that are activated together; None for all that there
-    are; data: an .npz of inputs, samples along the first axis, or such arrays by name; off: the number that an input
-    holds where it is off, by name, by default what most of its entries in the data are. Raises OptionError for what an
-    option cannot be.
+    parts: how many there are in a layer at the most, by putting those together of which the loads are then equal: by
+    their multiply-adds, or with data by how often these activate them, those side by side that are activated together;
+    None for all that there are; data: an .npz of inputs, samples along the first axis, or such arrays by name; off: the
+    number that an input holds where it is off, by name, by default what most of its entries in the data are. Raises
+    OptionError for what an option cannot be.
     """
 
-    parts: int | None = setting(None, "parts at the most, put together by load (default: all)", least=1, most=4096)
+    parts: int | None = setting(None, "parts of a layer at the most, by their loads (default: all)", least=1, most=4096)
     data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None = setting(
         None, "inputs by which parts are put together and activation.json is counted", metavar="FILE.npz"
     )

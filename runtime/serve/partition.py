@@ -25,9 +25,10 @@ from ...ir.parts.share import ManifestError
 from ...ir.phase import phase
 from ...ir.progress import Progress
 from ...ir.reason import Reason
-from ...passes.partition.find import SubModel, find
+from ...passes.partition.find import SubModel
 from ...passes.partition.grouping import grouped
 from ...passes.rewrite.parts.joined import PartModel, joined, union
+from ...passes.rewrite.parts.layers import layered
 from ...passes.rewrite.parts.narrowed import narrowed
 from ..fields import chosen, keywords
 from ..ort.opened import as_file
@@ -93,12 +94,12 @@ def partition(
         read = files_read(source)
         refuse_folder(folder, read, overwrite)
         with phase("cut"):
-            found = find(source.graph)
+            found = layered(source.graph)
         if isinstance(found, Reason):
             raise PartitionError(f"{source.name}: nothing in it is independent: {found}; nothing was written")
-        work = _Cutting(source, original_digest(read), wished)
+        work = _Cutting(source, original_digest(read), wished, found.between)
         with staged_folder(folder) as made:
-            manifest = work.written(work.bundles(found), made, progress)
+            manifest = work.written(work.bundles(found.layers), made, progress)
             verdict = check_folder(made, path, trials=trials, progress=progress)
             if not verdict.equal:
                 raise PartitionError(
@@ -138,25 +139,32 @@ class _Bundle:
 
 @dataclass(frozen=True, slots=True)
 class _Cutting:
-    """One model that is cut; original: the SHA-256 of its files."""
+    """One model that is cut; original: the SHA-256 of its files; between: what layers hand to others."""
 
     source: Model
     original: str
     options: PartitionOptions
+    between: tuple[ir.Value, ...]
 
-    def bundles(self, found: Sequence[SubModel]) -> list[_Bundle]:
+    def bundles(self, layers: Sequence[Sequence[SubModel]]) -> list[_Bundle]:
         """The parts by the files that they go to."""
-        single = [_Bundle((one,)) for one in found]
-        if self.options.parts is None or self.options.parts >= len(found):
+        single = [_Bundle((one,)) for layer in layers for one in layer]
+        if self.options.parts is None or self.options.parts >= max(map(len, layers)):
             return single
-        loads: Sequence[float] = [one.macs for one in found]
-        together = None
+        loads: Sequence[float] = [one.macs for bundle in single for one in bundle.members]
+        together: Mapping[tuple[int, int], int] = {}
         if self.options.data is not None:
-            files = [{"files": {f"{index}.onnx": NO_SHA256}, "bytes_": 0} for index in range(len(found))]
+            files = [{"files": {f"{index}.onnx": NO_SHA256}, "bytes_": 0} for index in range(len(single))]
             activation = self.counted(self.manifest(single, files))
             loads, together = activation.load, activation.together
-        groups = grouped(loads, self.options.parts, together)
-        return [_Bundle(tuple(found[at] for at in group)) for group in groups]
+        made, start = [], 0
+        for layer in layers:
+            end = start + len(layer)
+            own = {(a - start, b - start): rows for (a, b), rows in together.items() if start <= a and b < end}
+            for group in grouped(loads[start:end], self.options.parts, own or None):
+                made.append(_Bundle(tuple(layer[at] for at in group)))
+            start = end
+        return made
 
     def manifest(self, bundles: Sequence[_Bundle], files: Sequence[Mapping[str, Any]]) -> Manifest:
         """The manifest of parts, of each of which the files and their size are told."""
@@ -170,7 +178,7 @@ class _Cutting:
             original=self.original,
             inputs=tuple(_value(value) for value in graph.inputs if value.const_value is None),
             outputs=tuple(map(_value, graph.outputs)),
-            between=(),
+            between=tuple(map(_value, self.between)),
             parts=tuple(parts),
         )
 

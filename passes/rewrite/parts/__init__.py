@@ -1,5 +1,5 @@
 """Parts of a model as models of their own.
 
-Entry: `narrowed.narrowed`.
+Entry: `layers.layered`, `narrowed.narrowed`, `joined.joined`.
 May import: ir, ir.axes, ir.graph, ir.io, ir.parts, passes.lowering.nodes, passes.partition, passes.rewrite.
 """

@@ -59,36 +59,22 @@ def joined(members: Sequence[PartModel], name: str) -> ir.Model:
     ends = [_ends(member.model.graph) for member in members]
     for index, member in enumerate(members):
         work.rename(member.model.graph, index)
-    given = []
-    for share in reads:
-        readers = [
-            (inputs[own.value], own)
-            for member, (inputs, _) in zip(members, ends, strict=True)
-            for own in member.reads
-            if own.value == share.value
-        ]
-        given.append(work.taken(share, readers))
-    nodes = [*work.nodes]
-    initializers = []
+    given = [
+        work.taken(share, _sides([one.reads for one in members], [one for one, _ in ends], share)) for share in reads
+    ]
+    nodes, initializers = [*work.nodes], []
     for member in members:
         graph = member.model.graph
         own = [*graph]
         graph.remove(own)
         nodes += own
         initializers += [*graph.initializers.values()]
-        graph.initializers.clear()
-        graph.inputs.clear()
-        graph.outputs.clear()
+        for values in (graph.initializers, graph.inputs, graph.outputs):
+            values.clear()
     work.nodes.clear()
-    made = []
-    for share in writes:
-        writers = [
-            (outputs[own.value], own)
-            for member, (_, outputs) in zip(members, ends, strict=True)
-            for own in member.writes
-            if own.value == share.value
-        ]
-        made.append(work.put(share, writers))
+    made = [
+        work.put(share, _sides([one.writes for one in members], [one for _, one in ends], share)) for share in writes
+    ]
     graph = ir.Graph(
         given,
         made,
@@ -104,6 +90,18 @@ def joined(members: Sequence[PartModel], name: str) -> ir.Model:
         functions=[*first.functions.values()],
         metadata_props={**first.metadata_props, PART: name},
     )
+
+
+def _sides(
+    shares: Sequence[Sequence[Share]], ends: Sequence[Mapping[str, ir.Value]], share: Share
+) -> list[tuple[ir.Value, Share]]:
+    """The input or output of each part for a value, those that have one, and its share of it."""
+    return [
+        (values[own.value], own)
+        for some, values in zip(shares, ends, strict=True)
+        for own in some
+        if own.value == share.value
+    ]
 
 
 class _Joining:

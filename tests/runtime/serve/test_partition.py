@@ -5,6 +5,10 @@ import numpy as np
 import onnx
 import onnx_ir
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layered_models import DENSE, SPLIT, Stack
+from random_parts import run_model
 
 import scission
 from scission import ManifestError, PartitionError, Trials
@@ -136,3 +140,45 @@ def test_data_tell_which_parts_go_together(tmp_path):
     assert counted.frequency == (0.5, 0.5) and not counted.together
     with pytest.raises(scission.OptionError, match="there are none"):
         scission.PartitionOptions(off={"x": 0.0})
+
+
+@pytest.fixture(scope="module")
+def layered(tmp_path_factory):
+    """Models in layers, and their parts."""
+    found = []
+    for seed, kinds in enumerate(
+        ([SPLIT, DENSE], [SPLIT, SPLIT], [DENSE, DENSE, SPLIT, DENSE], [SPLIT, "norm", SPLIT])
+    ):
+        model = Stack(seed).model(list(kinds))
+        folder = tmp_path_factory.mktemp("layers") / "parts"
+        assert scission.partition(model, folder, trials=TRIALS).verdict.equal
+        found.append((model, scission.load_parts(folder, threads=1)))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    which=st.integers(0, 3), seed=st.integers(0, 999), rows=st.integers(1, 5), share=st.sampled_from([0.0, 0.4, 1.0])
+)
+def test_layers_hand_on_what_they_make_row_by_row(layered, which, seed, rows, share):
+    model, parts = layered[which]
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((rows, 12)).astype(np.float32)
+    for part in parts.manifest.parts:
+        for read in part.reads:
+            if read.value == "x":
+                x[np.ix_(rng.random(rows) >= share, read.places.get(1, np.arange(12)))] = 0
+    assert parts.manifest.rows == {"x"} and parts.manifest.between
+    made, expected = parts.run({"x": x}), run_model(model, {"x": x})
+    for name, value in expected.items():
+        assert np.allclose(made[name], value, atol=1e-4 * max(1, np.abs(value).max()))
+
+
+def test_layers_go_to_few_files_each(tmp_path):
+    model = Stack(0).model([SPLIT, DENSE, SPLIT])
+    found = scission.partition(model, tmp_path / "parts", parts=2, trials=TRIALS)
+    assert (
+        found.verdict.equal
+        and len(found.manifest.between) == len({s.value for p in found.manifest.parts for s in p.reads}) - 1
+    )
+    assert max(len(part.writes) for part in found.manifest.parts) == 1

@@ -1,0 +1,59 @@
+"""A stretch of a model from some of its values to others, as a model of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ....ir.graph.node import subgraphs
+from ....ir.io.tensors import every_node
+from ....ir.onnx_ir import onnx_ir as ir
+from ..edit import drop_unread
+
+__all__ = ["segment"]
+
+
+def segment(model: ir.Model, start: str | None, end: str | None) -> ir.Model:
+    """What a model computes between two values of its main graph; changes nothing.
+
+    start: the name of the value that it is given, its inputs where None; end: of the one that it makes, its outputs
+    where None. Between them nothing else may be read or made: all that leads from `start` to `end` leads through both.
+    """
+    copy = model.clone()
+    graph = copy.graph
+    made = {value.name: value for node in graph for value in node.outputs}
+    if end is not None:
+        graph.outputs.clear()
+        graph.outputs.append(made[end])
+    if start is not None:
+        old = made[start]
+        given = ir.Value(name=start, type=old.type, shape=old.shape)
+        ir.convenience.replace_all_uses_with(old, given)
+        old.name = f"{start}/before"
+        graph.inputs.clear()
+        graph.inputs.append(given)
+    _drop_dead(graph, list(graph.outputs))
+    for value in [value for value in graph.inputs if not value.uses() and not value.is_initializer()]:
+        graph.inputs.remove(value)
+    for value in [*graph.initializers.values()]:
+        drop_unread(copy, value)
+    return copy
+
+
+def _drop_dead(graph: ir.Graph, ends: Sequence[ir.Value]) -> None:
+    """Remove the nodes that do not lead to these values."""
+    live: set[ir.Node] = set()
+    stack = [*ends]
+    while stack:
+        node = stack.pop().producer()
+        if node is None or node in live:
+            continue
+        live.add(node)
+        inside = [one for _, _, body in subgraphs(node) for one in every_node(body)]
+        stack += [value for one in (node, *inside) for value in one.inputs if value is not None]
+        stack += [value for _, _, body in subgraphs(node) for value in body.outputs]
+    dead = [node for node in graph if node not in live]
+    for node in reversed(dead):
+        for within in [one for _, _, body in subgraphs(node) for one in every_node(body)]:
+            for index in range(len(within.inputs)):
+                within.replace_input_with(index, None)
+        graph.remove(node, safe=True)
