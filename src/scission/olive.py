@@ -1,0 +1,14 @@
+"""scission as a pass of Olive.
+
+import olive
+from scission.olive import package_config
+
+olive.run(workflow, package_config=package_config())   # passes: {"split": {"type": "ScissionSplit"}}
+package_config("package.json")                         # olive run --config workflow.json --package-config package.json
+"""
+
+from __future__ import annotations
+
+from .runtime.tools.olive_pass import ScissionSplit, package_config
+
+__all__ = ["ScissionSplit", "package_config"]
