@@ -65,6 +65,11 @@ class Cause(StrEnum):
     UNRELATED = "unrelated"  # branches that are alike read values that are no pieces of one
     CONVOLUTION = "convolution"  # a transform becomes one, or it a smaller one
     FACTORS = "factors"  # a weight is the product of smaller ones
+    RANK = "rank"  # slices of a weight have too high a rank for a product of smaller ones
+    SPARSE = "sparse"  # a weight is mostly zeros, and where they are tells more than factors
+    INEXACT = "inexact"  # a weight is near a product of smaller ones, and is none
+    ROUNDING = "rounding"  # factors may round worse than the product itself
+    OVERLAP = "overlap"  # frames begin inside of the pieces that their products would be made of
     DO_NOTHING = "do_nothing"  # channels that are dead or constant are left out
 
     # A weight is not annealed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from ...ir.graph.activations import Activations
@@ -15,6 +15,7 @@ from ...ir.graph.shapes import infer_shapes
 from ...ir.graph.sizes import Setting
 from ...ir.graph.view import View, view
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.plan.preparation import Refused
 from ...ir.plan.rewritten_convolution import ConvolutionForm, RewrittenConvolution
 from ...ir.reason import Cause, Reason
 from ..lowering.prices import MARGIN
@@ -23,12 +24,16 @@ from .bias import LateBias, late_bias
 from .fourier import Fourier, fourier
 from .hard_sigmoid import HardSigmoid, hard_sigmoid
 from .product import LateProduct, late_product
+from .refusals import MEL, why_no_transform
 from .transform_matrix import TransformMatrix, transform_matrix
 from .window import SmallerWindow, smaller_window
 
 __all__ = ["Found", "find", "seen"]
 
 Found: TypeAlias = Fourier | TransformMatrix | SmallerWindow | LateBias | LateProduct | HardSigmoid
+
+LOOKED_AT = LIKE_CONVOLUTIONS | {MEL}
+AS_PRODUCTS = (ConvolutionForm.FOURIER, ConvolutionForm.MATRIX)  # what transforms become
 
 # The gain below which one stays as it is: what comes inside of a convolution is left out, whatever else that takes, and
 # where a product comes before what moves elements, fewer are moved.
@@ -42,21 +47,37 @@ def find(
     *,
     look: Callable[[ir.Model], View] = view,
     last: bool = False,
-) -> tuple[RewrittenConvolution, ...]:
-    """The convolutions of the main graph that are predicted to gain in another form; reads and changes nothing.
+) -> tuple[RewrittenConvolution | Refused, ...]:
+    """The convolutions of the main graph that are predicted to gain in another form, and transforms that are not, each
+    with the reason; reads and changes nothing.
 
     sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any;
     last: whether all else has been done, which also reads products: only then these become convolutions.
     """
-    if not any(node.op_type in LIKE_CONVOLUTIONS for node in model.graph):
+    if not any(node.op_type in LOOKED_AT for node in model.graph):
         return ()
     looked = look(model)
     scope = next(scopes(looked.model))
     activations = Activations(looked.model, sized)
     found = _convolutions(scope, looked.found.constants)
-    steps = (_step(one, _gain(one, activations, target), scope) for one in found)
-    kept = (step for step in steps if (step.gain or 0) > LEAST[step.form])
-    return tuple(step for step in kept if last or step.form is not ConvolutionForm.PRODUCT)
+    steps = [_step(one, _gain(one, activations, target), scope) for one in found]
+    kept = [step for step in steps if (step.gain or 0) > LEAST[step.form]]
+    if last:  # what there is against transforms has been said
+        return tuple(kept)
+    taken = [step for step in kept if step.form is not ConvolutionForm.PRODUCT]
+    return (*taken, *_refused(steps, scope, looked.found.constants))
+
+
+def _refused(steps: Sequence[RewrittenConvolution], scope: Scope, constants: Constants) -> Iterator[Refused]:
+    """The transforms that stay, each with the reason."""
+    looked_at = {step.nodes[0]: step for step in steps if step.form in AS_PRODUCTS}
+    for node in scope.graph:
+        step, name = looked_at.get(scope.addresses[node]), scope.addresses[node]
+        if step is not None and (step.gain or 0) <= LEAST[step.form]:
+            told = Reason(Cause.NO_GAIN, f"{step.reason}, which is not worth it")
+            yield Refused(kind=step.kind, nodes=(name,), gain=step.gain, reason=told)
+        elif step is None and (why := why_no_transform(node, constants)) is not None:
+            yield Refused(kind=RewrittenConvolution.kind, nodes=(name,), reason=why.told(f"{name}: {why}"))
 
 
 def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Found]]:

@@ -86,10 +86,9 @@ def _explained(
     if row is None:
         skip = next((skip for skip in plan.skipped if skip.node == node), None)
         skip = skip or _gone(node, head["touched"], operators) or _staying(node, plan, operators, model, target)
-        skip = skip or _apart(node, plan, operators)
-        if skip is None:
-            skip = _no_linear(node, str(operators[node].op_type), found, _called(model, operators[node], found))
-        return Explanation(**head, operator=skip.op, skipped=skip)
+        tried = () if skip is None else tuple(stayed_apart(node, plan))  # else one of these is why
+        skip = skip or _apart(node, plan, operators) or _no_linear(node, operators[node], found, model)
+        return Explanation(**head, operator=skip.op, skipped=skip, trials=tried)
     seen = planned_view(model.graph, plan)
     if node not in _homes(seen):
         # It stands in a function that stays one: then it is named as it would be in the place of the call.
@@ -189,8 +188,9 @@ def _called(model: Model, node: ir.Node, found: Inspected) -> list[str]:
     return [row.node for row in found.rows if homes.get(row.node) in inside or row.node.startswith(own)]
 
 
-def _no_linear(node: str, op: str, found: Inspected, called: Sequence[str]) -> Skipped:
+def _no_linear(node: str, operator: ir.Node, found: Inspected, model: Model) -> Skipped:
     """Why an operator that is not even skipped has nothing to split."""
+    op, called = str(operator.op_type), _called(model, operator, found)
     ways = [row.node for row in found.rows if row.node.startswith(f"{node}[")]
     cause, why = Cause.NO_PRODUCT, f"{op} is no product of matrices: there is no constant weight to split"
     if called:

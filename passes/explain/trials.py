@@ -10,7 +10,9 @@ from ...ir.axes.region import unfit
 from ...ir.findings.explanation import Trial
 from ...ir.graph.linear import Linear
 from ...ir.graph.view import View
+from ...ir.plan.factored_weight import FactoredWeight, FramedProduct
 from ...ir.plan.plan import LoweringName, Plan, Step
+from ...ir.plan.rewritten_convolution import RewrittenConvolution
 from ...ir.plural import counted
 from ...ir.reason import Cause, Reason
 from ..decompose.cover.cover import WORTH
@@ -27,6 +29,11 @@ from ..planning.regions import Candidate, candidate, grow, region_options
 
 __all__ = ["Case", "analysis_of", "first_named", "stayed_apart", "trials"]
 
+BECOMING = {  # what one operator alone would become, by kind of preparation
+    FactoredWeight.kind: "a product of smaller weights",
+    FramedProduct.kind: "products of pieces of frames",
+    RewrittenConvolution.kind: "a product with a constant",
+}
 NAMED = 4  # operators of a region that are named
 
 
@@ -63,8 +70,9 @@ def stayed_apart(node: str, plan: Plan) -> Iterator[Trial]:
     """What could have been done to an operator and others before anything is split, and why it is not."""
     for one in plan.refused:
         if node in one.nodes:
-            found = f"{counted(len(one.nodes), 'operator')} together, before anything is split"
-            yield Trial(what=one.kind, found=found, gain=one.gain, refused=one.reason)
+            found = BECOMING.get(one.kind) or f"{counted(len(one.nodes), 'operator')} together"
+            told = f"{found}, before anything is split"
+            yield Trial(what=one.kind, found=told, gain=one.gain, refused=one.reason)
 
 
 def _components(case: Case) -> Trial:

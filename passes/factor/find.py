@@ -19,6 +19,7 @@ from ...ir.graph.view import View, view
 from ...ir.io.tensors import MappedFiles
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.factored_weight import FactoredWeight
+from ...ir.plan.preparation import Refused
 from ...ir.plural import counted
 from ...ir.provenance import is_block
 from ...ir.reason import Cause, Reason
@@ -31,10 +32,12 @@ from .certificate import RoundingCertificate, certify
 from .cost import factors_seconds, rows_first_seconds
 from .factorise import Recipe, factorise
 from .hidden_orders import may_be_hidden
-from .known_orders import SEED, splits
+from .known_orders import GOLDEN, splits
+from .refusals import NO_LESS, NOT_FINITE, SPARSE, ordinary, refused, sparse, why_no_factors, why_uncertified
+from .round_shifts import may_be_circulant
 from .stages import Factors
 
-__all__ = ["find", "fits"]
+__all__ = ["find", "fits", "may_split", "pays_to_look"]
 
 SMALLEST = 48  # features of either side; smaller products are as fast as what stands around them
 LARGEST_ENTRIES = 1 << 26  # of a weight, of which copies in float64 are made
@@ -58,8 +61,9 @@ def find(
     sized: Callable[[], tuple[Setting, ...]],
     *,
     look: Callable[[ir.Model], View] = view,
-) -> tuple[FactoredWeight, ...]:
-    """The linears whose weights are predicted to gain as products of stages; reads the model, changes nothing.
+) -> tuple[FactoredWeight | Refused, ...]:
+    """The linears whose weights are predicted to gain as products of stages, and those that were looked at and are not
+    written so, each with the reason; reads the model, changes nothing.
 
     sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any.
     """
@@ -67,25 +71,20 @@ def find(
         return ()
     seen = look(model)
     activations = Activations(seen.model, sized)
-    known: dict[tuple[ir.Value, bool, tuple[int, ...]], _Found | None] = {}
-    ordinary: set[tuple[ir.Value, bool]] = set()
-    files = MappedFiles()
-    steps = []
+    known: dict[tuple[ir.Value, bool, tuple[int, ...]], _Found | Reason | None] = {}
+    told = _Entries()
+    steps: list[FactoredWeight | Refused] = []
     for linear in seen.found.linears:
-        if not fits(linear) or not _pays_to_look(linear) or (linear.weight, linear.transposed) in ordinary:
-            continue
-        if _is_ordinary(linear, files):  # as nearly all are: nothing else is asked of them
-            ordinary.add((linear.weight, linear.transposed))
+        # As nearly all are ordinary, nothing else is asked of them.
+        if not fits(linear) or not pays_to_look(linear) or told.decide(linear):
             continue
         rows = tuple(map(math.prod, activations.of(linear)))
         key = (linear.weight, linear.transposed, rows)
         if key not in known:
             known[key] = _found(linear, seen.found.constants, rows, target)
         if (found := known[key]) is not None:
-            gain, rows_first = _gain(found.factors, linear, rows, target)
-            if gain > MARGIN:
-                steps.append(_step(linear, found, gain, rows_first=rows_first))
-    return tuple(steps)
+            steps.append(_step(linear, found, rows, target))
+    return (*steps, *ordinary(told.ordinary), *sparse(told.sparse))
 
 
 def fits(linear: Linear, *, rows_first: bool = False) -> bool:
@@ -100,35 +99,66 @@ def fits(linear: Linear, *, rows_first: bool = False) -> bool:
     return linear.layout.kind != "conv" and why_not_dense(linear, None) is None
 
 
-def _pays_to_look(linear: Linear) -> bool:
+def pays_to_look(linear: Linear) -> bool:
+    """Whether the weight of a linear is large enough to gain, and small enough to be taken apart."""
     return min(linear.shape) >= SMALLEST and math.prod(linear.shape) <= LARGEST_ENTRIES
 
 
-def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: Target) -> _Found | None:
-    """What the weight of a linear is a product of; None where it is none, or cannot be read."""
+def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: Target) -> _Found | Reason | None:
+    """What the weight of a linear is a product of, or why it is none; None where it cannot be read."""
     try:
         stored = linear.stored(constants)
     except (ModelError, MemoryError, OSError, ValueError):
         return None  # said where its step is made
     weight = linear.as_matrix(stored)
-    if not _may_split(weight) or not _is_dense(weight) or not np.isfinite(weight).all():
-        return None
-    made = factorise(weight, lambda factors: 1 / _gain(factors, linear, rows, target)[0])
+    if not _is_dense(weight):
+        return SPARSE
+    if not np.isfinite(weight).all():
+        return NOT_FINITE
+    made = factorise(weight, lambda factors: 1 / _gain(factors, linear, rows, target)[0]) if may_split(weight) else None
     if made is None:
-        return None
+        return why_no_factors(weight)
     recipe, factors = made
-    if factors.macs >= weight.size or not (certificate := certify(weight, factors)).holds:
-        return None
+    if factors.macs >= weight.size:
+        return NO_LESS
+    certificate = certify(weight, factors)
+    if not certificate.holds:
+        return why_uncertified(factors, certificate)
     return _Found(recipe, factors, certificate, fingerprint(stored))
 
 
-def _is_ordinary(linear: Linear, files: MappedFiles) -> bool:
-    """Whether a few entries tell that the weight of a linear is no product, or it cannot be read."""
-    try:
-        weight = _in_place(linear, files)
-    except (ModelError, MemoryError, OSError, ValueError):
-        return True  # said where its step is made
-    return weight is not None and not _may_split(weight)
+class _Entries:
+    """What a few entries of weights tell; ordinary: linears whose weights are no products by these, sparse: those whose
+    weights are mostly zeros."""
+
+    def __init__(self) -> None:
+        self.ordinary: list[Linear] = []
+        self.sparse: list[Linear] = []
+        self._told: dict[tuple[ir.Value, bool], list[Linear] | None] = {}
+        self._files = MappedFiles()
+
+    def decide(self, linear: Linear) -> bool:
+        """Whether that is all that is to be known of the weight of a linear, as it is where it cannot be read."""
+        key = linear.weight, linear.transposed
+        if key not in self._told:
+            try:
+                weight = _in_place(linear, self._files)
+            except (ModelError, MemoryError, OSError, ValueError):
+                return True  # said where its step is made
+            self._told[key] = None if weight is None else self._of(weight)
+        if (told := self._told[key]) is None:
+            return False
+        told.append(linear)
+        return True
+
+    def _of(self, weight: npt.NDArray[np.floating]) -> list[Linear] | None:
+        """Where a linear with this weight belongs, None where all of it has to be read."""
+        if not (may_split(weight) or may_be_circulant(weight)):
+            return self.ordinary
+        K, N = weight.shape
+        rows, columns = (np.arange(count) * GOLDEN % 1 for count in SAMPLED)
+        some = weight[(rows[:, None] * K).astype(np.int64), (columns * N).astype(np.int64)]
+        return None if _is_dense(some, DENSE_SHARE / 2) else self.sparse
 
 
 def _in_place(linear: Linear, files: MappedFiles) -> npt.NDArray[np.floating] | None:
@@ -148,13 +178,9 @@ def _in_place(linear: Linear, files: MappedFiles) -> npt.NDArray[np.floating] | 
     return whole.T if turned else whole
 
 
-def _may_split(weight: npt.NDArray[np.floating]) -> bool:
-    """Whether some entries allow that it is a product, and is not mostly zeros."""
-    if not splits(weight) and not may_be_hidden(weight):
-        return False
-    rng = np.random.default_rng(SEED)
-    rows, columns = (rng.integers(0, size, count) for size, count in zip(weight.shape, SAMPLED, strict=True))
-    return _is_dense(weight[rows[:, None], columns], DENSE_SHARE / 2)
+def may_split(weight: npt.NDArray[np.floating]) -> bool:
+    """Whether some entries of a weight (K, N) allow that it is a product of stages."""
+    return bool(splits(weight)) or may_be_hidden(weight)
 
 
 def _is_dense(weight: npt.NDArray[np.floating], share: float = DENSE_SHARE) -> bool:
@@ -174,14 +200,21 @@ def _gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Targe
     return max((features, False), (least(lambda count, prices: rows_first_seconds(factors, count, prices)), True))
 
 
-def _step(linear: Linear, found: _Found, gain: float, *, rows_first: bool) -> FactoredWeight:
+def _step(linear: Linear, found: _Found | Reason, rows: tuple[int, ...], target: Target) -> FactoredWeight | Refused:
+    """What is to be done with a linear, or why nothing is."""
+    if isinstance(found, Reason):
+        return refused(linear, found)
     factors = found.factors
+    gain, rows_first = _gain(factors, linear, rows, target)
     stages, less = len(factors.stages), math.prod(linear.shape) / factors.macs
     said = (
-        f"{linear.address}: its weight is the product of {counted(stages, 'block-diagonal factor')}, "
-        f"{less:.1f} times fewer multiply-adds, whose error is at most {found.certificate.bound:.2f} of the dense "
-        f"product's: {gain:.1f}x is predicted"
+        f"its weight is the product of {counted(stages, 'block-diagonal factor')}, {less:.1f} times fewer "
+        f"multiply-adds, whose error is at most {found.certificate.bound:.2f} of the dense product's: {gain:.1f}x is "
+        "predicted"
     )
+    if gain <= MARGIN:
+        at = ", ".join(f"{count:,}" for count in rows)
+        return refused(linear, Reason(Cause.NO_GAIN, f"{said} (rows {at}), which is not worth it"), round(gain, 3))
     return FactoredWeight(
         nodes=(linear.address,),
         splits=tuple((one.stride, one.step) for one in found.recipe.splits),
@@ -192,5 +225,5 @@ def _step(linear: Linear, found: _Found, gain: float, *, rows_first: bool) -> Fa
         rows_first=rows_first,
         hidden=found.recipe.hidden,
         gain=round(gain, 3),
-        reason=Reason(Cause.FACTORS, said),
+        reason=Reason(Cause.FACTORS, f"{linear.address}: {said}"),
     )

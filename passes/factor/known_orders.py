@@ -19,7 +19,7 @@ import numpy.typing as npt
 from .classes import TOLERANCE
 from .stages import Array
 
-__all__ = ["SEED", "RadixSplit", "sampled_lines", "splits"]
+__all__ = ["SEED", "RadixSplit", "option_count", "sampled_lines", "splits"]
 
 SIDE = 4  # rows and columns of a sample
 SAMPLES = 6  # places where one is taken, of what has a low rank in the first columns
@@ -82,6 +82,11 @@ def _corners(places: int, columns: int) -> tuple[npt.NDArray[np.int64], npt.NDAr
     first = int(places // 2 * GOLDEN)  # one row for all of them: few pages of a file
     three = np.arange(3)[:, None]
     return options, (first + stride * three)[:, None], (step * three)[None]
+
+
+def option_count(places: int, columns: int) -> int:
+    """How many pairs of a stride and a step are looked at in a weight of so many rows and columns."""
+    return len(_corners(places, columns)[0])
 
 
 def sampled_lines(places: int, columns: int) -> tuple[list[int], list[int]]:

@@ -16,6 +16,7 @@ from ...ir.graph.sizes import Setting
 from ...ir.graph.view import View, view
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.factored_weight import FramedProduct
+from ...ir.plan.preparation import Refused
 from ...ir.plural import counted
 from ...ir.provenance import is_block
 from ...ir.reason import Cause, Reason
@@ -23,7 +24,8 @@ from ..lowering.prices import MARGIN
 from ..lowering.target import Target
 from .framed import Framed, framed
 from .power import Power, power
-from .staging import FrameStages, best_stages, stages_seconds
+from .refusals import why_no_frames, why_no_stages
+from .staging import SMALLEST, FrameStages, best_stages, stages_seconds
 
 __all__ = ["Front", "find", "seen"]
 
@@ -47,8 +49,9 @@ def find(
     sized: Callable[[], tuple[Setting, ...]],
     *,
     look: Callable[[ir.Model], View] = view,
-) -> tuple[FramedProduct, ...]:
-    """The products of frames of the main graph that are predicted to gain as stages; reads the model, changes nothing.
+) -> tuple[FramedProduct | Refused, ...]:
+    """The products of frames of the main graph that are predicted to gain as stages, and those that were looked at and
+    are not written so, each with the reason; reads the model, changes nothing.
 
     sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any.
     """
@@ -57,8 +60,12 @@ def find(
     looked = look(model)
     scope = next(scopes(looked.model))
     activations = Activations(looked.model, sized)
-    steps = (_step(one, activations, target, scope) for one in _products(scope, looked.found.constants))
-    return tuple(step for step in steps if step is not None)
+    constants, products = looked.found.constants, _products(scope, looked.found.constants)
+    worth = (one for one in products if one.product.transform is not None or min(one.product.weight.shape) >= SMALLEST)
+    steps = [_step(one, activations, target, scope) for one in worth]
+    taken = {one.product.node for one in products}
+    others = ((node, why_no_frames(node, constants)) for node in scope.graph if node not in taken)
+    return (*steps, *(_refused((scope.addresses[node],), why) for node, why in others if why is not None))
 
 
 def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Front]]:
@@ -75,29 +82,35 @@ def _products(scope: Scope, constants: Constants) -> list[Front]:
     return [Front(one, power(one, constants)) for one in found]
 
 
-def _step(front: Front, activations: Activations, target: Target, scope: Scope) -> FramedProduct | None:
-    """What is to be done with a product, None where that is not predicted to gain."""
-    one = front.product
+def _step(front: Front, activations: Activations, target: Target, scope: Scope) -> FramedProduct | Refused:
+    """What is to be done with a product, or why nothing is."""
+    one, nodes = front.product, tuple(scope.addresses[node] for node in front.nodes)
     stages = best_stages(one, lambda found: 1 / _gain(one, found, activations, target))
-    if stages is None or (gain := _gain(one, stages, activations, target)) <= MARGIN:
-        return None
-    address, (n, outputs) = scope.addresses[one.node], one.weight.shape
+    if stages is None:
+        return _refused(nodes[:1], why_no_stages(one))
+    gain, (n, outputs) = _gain(one, stages, activations, target), one.weight.shape
     less = one.weight.size / stages.macs
     said = (
-        f"{address}: frames of {n} samples, {counted(outputs, 'output')} each, are products of {stages.pieces} pieces "
+        f"frames of {n} samples, {counted(outputs, 'output')} each, are products of {stages.pieces} pieces "
         f"of {stages.split.stride} samples, {less:.1f} times fewer multiply-adds, whose error is at most "
         f"{stages.certificate.bound:.2f} of the dense product's: {gain:.1f}x is predicted"
     )
+    if gain <= MARGIN:
+        return _refused(nodes[:1], Reason(Cause.NO_GAIN, f"{said}, which is not worth it"), round(gain, 3))
     return FramedProduct(
-        nodes=tuple(scope.addresses[node] for node in front.nodes),
+        nodes=nodes,
         places=stages.split.stride,
         gap=stages.split.step,
         sha256=one.sha256,
         macs=stages.macs,
         bound=round(stages.certificate.bound, 6),
         gain=round(gain, 3),
-        reason=Reason(Cause.FACTORS, said),
+        reason=Reason(Cause.FACTORS, f"{nodes[0]}: {said}"),
     )
+
+
+def _refused(nodes: tuple[str, ...], why: Reason, gain: float | None = None) -> Refused:
+    return Refused(kind=FramedProduct.kind, nodes=nodes, gain=gain, reason=why.told(f"{nodes[0]}: {why}"))
 
 
 def _gain(one: Framed, stages: FrameStages, activations: Activations, target: Target) -> float:

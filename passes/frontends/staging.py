@@ -28,7 +28,7 @@ from ..lowering.seconds import copy_seconds, products_seconds, turned_blocks_sec
 from .emphasis import quiet_outputs
 from .framed import Framed
 
-__all__ = ["FrameStages", "best_stages", "follow_stages", "stages_seconds"]
+__all__ = ["SMALLEST", "FrameStages", "best_stages", "follow_stages", "stages_seconds"]
 
 SMALLEST = 48  # samples of a frame, and outputs; smaller products are as fast as what stands around them
 EVEN = (8, 32)  # samples of a piece, within which stages are best

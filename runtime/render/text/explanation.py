@@ -40,6 +40,8 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
             told.append(f"{'not split' if changed else 'left as it is'}: {reason}")
         told += [one.sentence for one in found.recording]
         yield title, [*told, *([entries] if entries else [])]
+        if found.trials:
+            yield "what was tried", [_tried(one) for one in found.trials]
         return
     row = found.inspection
     if row is None:

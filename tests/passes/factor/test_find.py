@@ -11,6 +11,9 @@ from random_convolutions import Grown
 from scission.ir.graph.linear import Linear
 from scission.ir.graph.sizes import Setting
 from scission.ir.io.load import load
+from scission.ir.plan.factored_weight import FactoredWeight
+from scission.ir.plan.preparation import Refused
+from scission.ir.reason import Cause
 from scission.passes.factor.find import find
 from scission.passes.lowering.target import Target
 
@@ -24,22 +27,41 @@ def found(weight, rows=3000, target=None):
 @pytest.mark.parametrize("weight", [fourier(400, window=np.hanning(400)), hadamard(512), cosine(512)])
 def test_transforms_of_many_rows_pay(weight):
     (step,) = found(weight)
-    assert step.gain > 1.2 and step.macs < weight.size and step.bound < 1
+    assert isinstance(step, FactoredWeight) and step.gain > 1.2 and step.macs < weight.size and step.bound < 1
     assert step.reason.text.startswith("MatMul0: its weight is the product of ")
 
 
-def test_small_products_do_not_pay():
-    assert found(fourier(64)) == ()
-    assert found(hadamard(32)) == ()
+def circulant(size, seed=0):
+    column = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
+    return column[(np.arange(size)[:, None] - np.arange(size)) % size]
 
 
-def test_what_is_mostly_zero_is_left_to_blocks():
-    assert found(np.kron(np.eye(8), hadamard(64)).astype(np.float32)) == ()
+def nearly(weight, away):
+    """The same, a little away from a product, where no sample of a few entries sees it."""
+    weight = weight.copy()
+    weight[-1, -1] += away
+    return weight
 
 
-def test_ordinary_weights_and_cuda_are_left():
-    assert found(np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)) == ()
-    assert found(hadamard(512), target=Target(provider="cuda")) == ()
+@pytest.mark.parametrize(
+    ("weight", "cause"),
+    [
+        (np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32), Cause.RANK),
+        (np.kron(np.eye(8), hadamard(64)).astype(np.float32), Cause.SPARSE),
+        (fourier(64), Cause.NO_GAIN),
+        (circulant(256), Cause.ROUNDING),
+        (nearly(hadamard(512), 1.0), Cause.INEXACT),
+        (np.where(np.arange(256) == 200, np.nan, hadamard(256)).astype(np.float32), Cause.UNSUPPORTED),
+    ],
+)
+def test_what_is_looked_at_and_left_has_a_reason(weight, cause):
+    (one,) = found(weight)
+    assert isinstance(one, Refused) and one.kind == FactoredWeight.kind and one.nodes == ("MatMul0",)
+    assert one.reason.cause is cause and (one.gain is not None) == (cause is Cause.NO_GAIN)
+
+
+def test_what_is_too_small_and_cuda_are_not_looked_at():
+    assert found(hadamard(32)) == () and found(hadamard(512), target=Target(provider="cuda")) == ()
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -55,6 +77,7 @@ def test_of_ordinary_weights_in_a_file_only_entries_are_read(tmp_path, monkeypat
         whole = Linear.stored
         monkeypatch.setattr(Linear, "stored", lambda *given, w=whole, r=read: (r.append("all"), w(*given))[1])
         sized = (Setting(sizes={"n": 3000}, batch=3000),)
-        assert len(find(load(tmp_path / "model.onnx").graph, Target(), lambda sized=sized: sized)) == products
+        steps = find(load(tmp_path / "model.onnx").graph, Target(), lambda sized=sized: sized)
+        assert [isinstance(step, FactoredWeight) for step in steps] == [bool(products)]
         assert len(read) == products
         monkeypatch.undo()

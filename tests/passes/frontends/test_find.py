@@ -25,7 +25,5 @@ def test_half_a_minute_of_frames_pays(model):
     assert "frames of 400 samples" in step.reason.text
 
 
-def test_a_short_signal_a_small_transform_and_cuda_are_left():
-    assert found(conv_model(fourier(48), 24), samples=100) == ()
-    assert found(conv_model(np.random.default_rng(0).standard_normal((400, 402)).astype(np.float32), 160)) == ()
+def test_on_cuda_nothing_is_looked_at():
     assert found(stft_model(WINDOW, 160), target=Target(provider="cuda")) == ()

@@ -1,0 +1,66 @@
+"""Why operators that transform are not written as products with a constant: each of them has a reason."""
+
+from __future__ import annotations
+
+from ...ir.errors import ModelError
+from ...ir.graph.constants import Constants
+from ...ir.graph.node import NodeView
+from ...ir.graph.operators import TRANSFORMS, is_standard
+from ...ir.graph.shapes import shape_of
+from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.reason import Cause, Reason
+from .fourier import LONGEST
+
+__all__ = ["MEL", "why_no_transform"]
+
+MEL = "MelWeightMatrix"
+OPERANDS = {  # that have to be constant, by operator
+    "STFT": ("signal", "step between frames", "window", "length of frames"),
+    "DFT": ("signal", "length", "axis"),
+    MEL: ("number of mels", "length of transforms", "rate", "lowest frequency", "highest frequency"),
+}
+
+
+def why_no_transform(node: ir.Node, constants: Constants) -> Reason | None:
+    """Why an operator that transforms, or that makes the weights of mels, has no constant that it multiplies with; None
+    for any other node, and for mels that are constant."""
+    if node.op_type not in OPERANDS or not is_standard(node):
+        return None
+    try:
+        return _why(NodeView(node, constants))
+    except (ModelError, MemoryError, OSError, ValueError) as error:
+        return Reason(Cause.UNREADABLE, f"what it is told cannot be read: {error}")
+
+
+def _why(one: NodeView) -> Reason | None:
+    node, transforms = one.node, one.node.op_type in TRANSFORMS
+    for place, name in enumerate(OPERANDS[node.op_type]):
+        value = one.operand(place)
+        if (place or not transforms) and value is not None and value not in one.constants:
+            return Reason(Cause.NOT_CONSTANT, f"its {name} is computed when the model runs")
+    if not transforms:
+        return None
+    signal = one.operand(0)
+    extents = None if signal is None else shape_of(signal)
+    if signal is None or extents is None:
+        return Reason(Cause.UNKNOWN_RANK, "the shape of its signals is not known")
+    if signal in one.constants:
+        return Reason(Cause.UNSUPPORTED, "its signals are constant, and so is its result")
+    if signal.dtype != ir.DataType.FLOAT:
+        kind = "of no known type" if signal.dtype is None else signal.dtype.name.lower()
+        return Reason(Cause.DATA_TYPE, f"its signals are {kind}, and products are of float32")
+    if node.op_type == "STFT":
+        if len(extents) == 3 and extents[2] != 1:
+            return Reason(Cause.UNSUPPORTED, "its signals are complex, or may be")
+        told = f"its window is zero or not finite, of another length than its frames, or longer than {LONGEST}"
+        return Reason(Cause.UNSUPPORTED, told)
+    if one.attribute("onesided", 0) and (one.attribute("inverse", 0) or extents[-1] == 2):
+        told = "releases of ONNX Runtime disagree about half of the frequencies of complex signals, and of an inverse"
+        return Reason(Cause.AMBIGUOUS, told)
+    if any(not isinstance(extent, int) for extent in extents[1:]):
+        return Reason(
+            Cause.UNSUPPORTED, "the size of its axis, or whether its signals are complex, is known only there"
+        )
+    return Reason(
+        Cause.UNSUPPORTED, f"its axis has fewer than 2 places or more than {LONGEST}, or is that of the parts"
+    )

@@ -1,0 +1,60 @@
+"""Every transform that is no product with a constant has a reason of the right kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from framed import signal_model, stft_model
+from onnx import helper
+
+import scission
+from scission.ir.reason import Cause
+
+WINDOW = np.hanning(400)
+
+
+def dft(extents, **attributes):
+    return signal_model([helper.make_node("DFT", ["x"], ["y"], "dft", **attributes)], {}, x=extents)
+
+
+def overridable():
+    model = stft_model(WINDOW, 160)
+    model.graph.input.append(helper.make_tensor_value_info("window", 1, [400]))
+    return model
+
+
+def mels():
+    """The weights of mels between frequencies that are inputs."""
+    operands = ["mels", "length", "rate", "low", "high"]
+    made = helper.make_node("MelWeightMatrix", operands, ["W"], "mel")
+    constants = {"mels": np.int64(80), "length": np.int64(400), "rate": np.int64(16000), "low": np.float32(0)}
+    model = signal_model([made, helper.make_node("MatMul", ["x", "W"], ["y"], "product")], constants, x=("b", 201))
+    model.graph.input.append(helper.make_tensor_value_info("high", 1, []))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "node", "cause"),
+    [
+        (overridable(), "stft", Cause.NOT_CONSTANT),
+        (stft_model(WINDOW, 160, onesided=0, x=("b", "n", 2)), "stft", Cause.UNSUPPORTED),
+        (stft_model(np.zeros(400), 160), "stft", Cause.UNSUPPORTED),
+        (dft(("b", "n", 1), axis=1), "dft", Cause.UNSUPPORTED),
+        (dft(("b", 8192, 1), axis=1), "dft", Cause.UNSUPPORTED),
+        (dft(("b", 400, 2), axis=1, onesided=1), "dft", Cause.AMBIGUOUS),
+        (dft(("b", 8, 1), axis=1), "dft", Cause.NO_GAIN),
+        (mels(), "mel", Cause.NOT_CONSTANT),
+    ],
+)
+def test_what_stays_has_a_reason_in_the_plan_and_where_it_is_explained(model, node, cause):
+    plan = scission.plan(model, batch=[1], sizes=None)
+    one = next(one for one in plan.refused if one.kind == "convolutions")
+    assert one.nodes == (node,) and one.reason.cause is cause
+    found = scission.explain(model, node, batch=[1])
+    assert found.skipped.reason == one.reason and found.skipped.reason.text == one.reason.text
+
+
+def test_what_becomes_a_product_is_not_among_them():
+    for model in (stft_model(WINDOW, 160), dft(("b", 400, 1), axis=1, onesided=1)):
+        plan = scission.plan(model, batch=[64], sizes=None)
+        assert plan.preparations and all(one.kind != "convolutions" for one in plan.refused)
