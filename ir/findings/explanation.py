@@ -11,6 +11,7 @@ from ..graph.skipped import Skipped
 from ..plain import plain
 from ..reason import Reason
 from .inspection import Inspection
+from .near_products import NearProducts
 from .recording import RecordingObstacle
 from .touched import Touched
 
@@ -94,7 +95,8 @@ class Explanation:
     for where it is planned for CUDA; rows: what its activation rows are
     made of, as in '12,544 = 4 x 56 x 56 (batch 4)'; trials: what was tried, in order;
     percolation: what would make it fall apart, None where the weight has no edge or cannot be read; glue: what holds
-    its parts together, nothing where there is nothing to tell.
+    its parts together, nothing where there is nothing to tell; near: how near the weight is to products of smaller
+    ones, an analysis that nothing applies, None where it has no such extents or is no linear.
     """
 
     model: str
@@ -109,6 +111,7 @@ class Explanation:
     trials: tuple[Trial, ...] = ()
     percolation: Percolation | None = None
     glue: tuple[Glue, ...] = ()
+    near: NearProducts | None = None
 
     __repr__ = brief
 
@@ -142,4 +145,5 @@ class Explanation:
                 }
                 for one in self.glue
             ],
+            "near": self.near and self.near.to_dict(),
         }

@@ -2,6 +2,6 @@
 
 Entry: `explain.explain_node`.
 May import: ir, ir.axes, ir.findings, ir.graph, ir.io, ir.plan, passes.connectivity, passes.decompose,
-  passes.decompose.cover, passes.forests, passes.lowering, passes.lowering.linear, passes.lowering.recurrent,
-  passes.planning, passes.rewrite, passes.rewrite.static.
+  passes.decompose.cover, passes.factor, passes.forests, passes.lowering, passes.lowering.linear,
+  passes.lowering.recurrent, passes.planning, passes.rewrite, passes.rewrite.static.
 """

@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy.typing as npt
+
 from ...ir.errors import INSPECT
 from ...ir.findings.explanation import Explanation, Percolation, UnknownNodeError
 from ...ir.findings.inspection import Inspected
+from ...ir.findings.near_products import NearProducts
 from ...ir.findings.recording import RecordingObstacle
 from ...ir.findings.touched import Touched
 from ...ir.graph.addressing import meant
@@ -28,6 +31,8 @@ from ...ir.progress import Progress
 from ...ir.reason import Cause, Reason
 from ..connectivity.percolation import half_giant
 from ..connectivity.small_cuts import glued_by_few, glued_by_size
+from ..factor.find import fits, predicted_gain
+from ..factor.nearest import near_products
 from ..forests.find import why_it_stays
 from ..lowering.target import Target
 from ..planning.inspect import inspect_model, scopes_of
@@ -123,7 +128,15 @@ def _explained(
             random=random_density(*weight.shape),
         ),
         glue=tuple(one for one in glue if one is not None),
+        near=_near(linear, weight, plan.rows_of([node]), target),
     )
+
+
+def _near(linear: Linear, weight: npt.NDArray[Any], rows: Sequence[int], target: Target) -> NearProducts | None:
+    """How near a weight is to a product of stages, and what these would gain where any of them are written."""
+    if target.provider != "cpu" or not rows or not fits(linear):
+        return near_products(weight)
+    return near_products(weight, lambda factors: predicted_gain(factors, linear, tuple(rows), target)[0])
 
 
 def _recording(model: Model, node: str, plan: Plan) -> tuple[RecordingObstacle, ...]:

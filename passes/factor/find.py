@@ -37,7 +37,7 @@ from .refusals import NO_LESS, NOT_FINITE, SPARSE, ordinary, refused, sparse, wh
 from .round_shifts import may_be_circulant
 from .stages import Factors
 
-__all__ = ["find", "fits", "may_split", "pays_to_look"]
+__all__ = ["find", "fits", "may_split", "pays_to_look", "predicted_gain"]
 
 SMALLEST = 48  # features of either side; smaller products are as fast as what stands around them
 LARGEST_ENTRIES = 1 << 26  # of a weight, of which copies in float64 are made
@@ -115,7 +115,11 @@ def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: 
         return SPARSE
     if not np.isfinite(weight).all():
         return NOT_FINITE
-    made = factorise(weight, lambda factors: 1 / _gain(factors, linear, rows, target)[0]) if may_split(weight) else None
+    made = (
+        factorise(weight, lambda factors: 1 / predicted_gain(factors, linear, rows, target)[0])
+        if may_split(weight)
+        else None
+    )
     if made is None:
         return why_no_factors(weight)
     recipe, factors = made
@@ -187,7 +191,7 @@ def _is_dense(weight: npt.NDArray[np.floating], share: float = DENSE_SHARE) -> b
     return bool(np.count_nonzero(weight) >= share * weight.size)
 
 
-def _gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> tuple[float, bool]:
+def predicted_gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> tuple[float, bool]:
     """Predicted dense time over that of the stages, at its worst, and whether rows come first where it is best."""
 
     def least(seconds: Callable[[int, Prices], float]) -> float:
@@ -205,7 +209,7 @@ def _step(linear: Linear, found: _Found | Reason, rows: tuple[int, ...], target:
     if isinstance(found, Reason):
         return refused(linear, found)
     factors = found.factors
-    gain, rows_first = _gain(factors, linear, rows, target)
+    gain, rows_first = predicted_gain(factors, linear, rows, target)
     stages, less = len(factors.stages), math.prod(linear.shape) / factors.macs
     said = (
         f"its weight is the product of {counted(stages, 'block-diagonal factor')}, {less:.1f} times fewer "

@@ -12,6 +12,7 @@ from ....ir.findings.inspection import Inspection
 from ....ir.findings.touched import Change, Touched
 from ....ir.plural import and_more, counted
 from ..console import Text
+from .near_products import HEADING, near_lines
 
 __all__ = ["explanation_view", "lines"]
 
@@ -52,6 +53,8 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
         yield "what would have to be true for it to split", _needed(row, found.percolation)
     for one in found.glue:
         yield _together(one), _entries(one, everything)
+    if found.near is not None:
+        yield HEADING, near_lines(found.near, row.parameters)
 
 
 def _before(found: Explanation) -> list[str]:

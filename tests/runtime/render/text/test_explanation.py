@@ -101,3 +101,14 @@ def test_what_becomes_another_operator_is_not_called_left_as_it_is():
         .splitlines()[1]
         .startswith("  written anew with all of its forest, before anything is split: 60 trees of depth 3")
     )
+
+
+def test_how_near_a_weight_is_to_products_of_smaller_ones_is_called_an_analysis():
+    found = scission.explain(MODEL, "/dense", **CPU)
+    heading, told = next((one, told) for one, told in lines(found) if "product of smaller" in one)
+    assert "an analysis" in heading and len(told) == len(found.near.slices) + len(found.near.products)
+    first, last = found.near.products[0], found.near.products[-1]
+    assert f"Monarch, rank 1: {first.places} blocks" in text(found) and f"loses {last.error:.1%}" in told[-1]
+    assert told[-1].startswith("Kronecker: ") and found.to_dict()["near"]["exact"] is False
+    assert all(one.gain is not None for one in found.near.products)
+    assert scission.explain(MODEL, "/relu", **CPU).near is None
