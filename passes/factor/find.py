@@ -37,7 +37,7 @@ from .refusals import NO_LESS, NOT_FINITE, SPARSE, ordinary, refused, sparse, wh
 from .round_shifts import may_be_circulant
 from .stages import Factors
 
-__all__ = ["find", "fits", "may_split", "pays_to_look", "predicted_gain"]
+__all__ = ["DENSE_SHARE", "LARGEST_ENTRIES", "find", "fits", "may_split", "pays_to_look", "predicted_gain"]
 
 SMALLEST = 48  # features of either side; smaller products are as fast as what stands around them
 LARGEST_ENTRIES = 1 << 26  # of a weight, of which copies in float64 are made

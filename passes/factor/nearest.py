@@ -92,7 +92,7 @@ def near_products(
         each = NUMBERS * split.a * split.d * min(split.a, split.d)
         slices = split.slices(weight, max(FEWEST, WORK // len(splits) // each))
         found.append((split, _singular_values(slices)))
-    found.sort(key=lambda one: _error(one[1], 1))
+    found = sorted(found, key=lambda one: _error(one[1], 1))
     products = [*_monarch(found, weight.size), *_kronecker(weight, [one for one in splits if not one.strided])]
     return NearProducts(
         slices=tuple(_ranks(*one) for one in found[:TOLD]),
@@ -181,7 +181,7 @@ def _of_rank_one(matrix: npt.NDArray[np.floating]) -> float:
     right = np.asarray(np.random.default_rng(SEED).standard_normal(matrix.shape[1]), matrix.dtype)
     for _ in range(STEPS):
         left = matrix @ (right / max(float(np.linalg.norm(right)), tiny))
-        left /= max(float(np.linalg.norm(left)), tiny)
+        left = left / max(float(np.linalg.norm(left)), tiny)
         right = left @ matrix
     return float(np.linalg.norm(matrix - left[:, None] * right) / max(float(np.linalg.norm(matrix)), tiny))
 

@@ -2,6 +2,6 @@
 
 Entry: `source.read_weight`.
 May import: ir, ir.files, ir.findings, ir.graph, ir.io, ir.plan, passes.cocluster, passes.connectivity,
-  passes.connectivity.digraph, passes.decompose, passes.decompose.cover, passes.lowering, passes.lowering.linear,
-  passes.planning, runtime.
+  passes.connectivity.digraph, passes.decompose, passes.decompose.cover, passes.factor, passes.lowering,
+  passes.lowering.linear, passes.planning, runtime.
 """

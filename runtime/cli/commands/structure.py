@@ -47,6 +47,7 @@ def structure(
     from ...render.picture.structure import check_picture
     from ...render.text import structure as structure_report
     from ...weights import states as states_
+    from ...weights.stages import as_product
 
     scope = cast("Any", asked.scope)
     options: dict[str, Any] = {"engine": asked.engine, "device": asked.device, "order": asked.order}
@@ -67,6 +68,7 @@ def structure(
     states = states_.states_of(weight, scope=scope, paper=asked.paper, threshold=asked.threshold)
     with progress_bar(printing.bare or to_terminal):
         found = states_.find(states, **options)
+    factors = as_product(weight.matrix) if asked.threshold == 0 else None
     first = int(asked.from_one)
     made: dict[Path, bytes] = {}  # all of it before any of it is written
     if dot is not None:
@@ -76,13 +78,13 @@ def structure(
     for path, suffix in drawn.items():
         from ...render.picture.structure import picture as draw
 
-        made[path] = draw(found, states, suffix, first)
+        made[path] = draw(found, states, suffix, first, factors)
     if to_terminal and dot is not None:
         say_lines(made.pop(dot).decode())
     write(made, overwrite)
     show(
         printing.quiet or to_terminal,
         printing.as_json,
-        lambda: structure_report.to_dict(found, states, first),
-        lambda _: structure_report.structure_view(found, states, first, printing.everything),
+        lambda: structure_report.to_dict(found, states, first, factors),
+        lambda _: structure_report.structure_view(found, states, first, printing.everything, factors),
     )

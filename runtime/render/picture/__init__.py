@@ -1,5 +1,6 @@
 """Weights, covers and sweeps as pictures.
 
 Entry: `structure.picture`.
-May import: ir, ir.findings, ir.plan, passes.connectivity, passes.decompose, runtime.render.text, runtime.weights.
+May import: ir, ir.findings, ir.plan, passes.connectivity, passes.decompose, passes.factor, runtime.render.text,
+  runtime.weights.
 """

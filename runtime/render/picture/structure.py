@@ -10,6 +10,7 @@ import numpy as np
 
 from ....ir.errors import ScissionError
 from ....ir.findings.structure import Labels, Structure
+from ....passes.factor.diagonals import Butterfly
 from ...weights.states import StateGraph
 from ..text.structure import summarize
 from . import raster
@@ -34,6 +35,7 @@ from .canvas import (
     ticks,
 )
 from .condensation_layout import CELL, HEADER, Arrow, Box, Drawing, lay_out
+from .factors import draw_factors, factors_height
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,15 +69,24 @@ def check_picture(path: Path) -> str:
     return suffix
 
 
-def picture(structure: Structure, states: StateGraph, format_: str = "png", first: int = 0) -> bytes:
+def picture(
+    structure: Structure,
+    states: StateGraph,
+    format_: str = "png",
+    first: int = 0,
+    factors: Butterfly | None = None,
+) -> bytes:
     """A PNG or SVG file; the same structure gives the same bytes with the same version of matplotlib.
 
     Left the matrix as it is, right permuted, with outlines around the components and shaded blocks of SCCs and
-    couplings; below, for a small graph, its condensation. Indices are counted from `first`.
+    couplings; below, for a small graph, its condensation, or the factors of a weight that is a product of some.
+    Indices are counted from `first`.
     """
-    drawing = lay_out(structure, named=states.inputs is None) if structure.size <= CONDENSED else None
+    small = structure.size <= CONDENSED and factors is None
+    drawing = lay_out(structure, named=states.inputs is None) if small else None
     scale = _scale(drawing)
     below = drawing.height * scale + 1.25 if drawing is not None and scale else 0.0
+    below += factors_height(factors) if factors is not None else 0.0
     height = TOP + PANEL + BOTTOM + below
 
     def draw(figure: Figure) -> None:
@@ -86,6 +97,8 @@ def picture(structure: Structure, states: StateGraph, format_: str = "png", firs
         _legend(figure, states, (below + 0.2) / height)
         if drawing is not None and scale:
             _condensation(figure, drawing, structure, states, first, scale, height)
+        if factors is not None:
+            draw_factors(figure, factors, 0.0, height)
 
     return drawn(draw, (WIDTH, height), format_, resolution(structure.size if states.inputs is None else states.inputs))
 

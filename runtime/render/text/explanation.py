@@ -9,14 +9,15 @@ from rich.padding import Padding
 
 from ....ir.findings.explanation import Explanation, Glue, Percolation, Trial
 from ....ir.findings.inspection import Inspection
+from ....ir.findings.near_products import NearProduct, NearProducts, SliceRanks
 from ....ir.findings.touched import Change, Touched
 from ....ir.plural import and_more, counted
 from ..console import Text
-from .near_products import HEADING, near_lines
 
 __all__ = ["explanation_view", "lines"]
 
 LISTED = 8  # entries that are named
+NEAR = "how near it is to a product of smaller weights: an analysis, none is exact or applied"
 PARTS = 6  # parts whose shapes are named
 
 
@@ -54,7 +55,7 @@ def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, l
     for one in found.glue:
         yield _together(one), _entries(one, everything)
     if found.near is not None:
-        yield HEADING, near_lines(found.near, row.parameters)
+        yield NEAR, _near(found.near, row.parameters)
 
 
 def _before(found: Explanation) -> list[str]:
@@ -135,3 +136,29 @@ def _entries(one: Glue, everything: bool) -> list[str]:
     between = f"{one.count:,} entr{'y' if one.count == 1 else 'ies'} between them, {one.share:.2%} of the edges"
     parts = f"parts of {and_more(shapes, len(one.parts) - PARTS)} (inputs x outputs); {between}"
     return [parts, f"the largest: {and_more(listed, one.count - len(shown))}"]
+
+
+def _near(found: NearProducts, parameters: int) -> list[str]:
+    """A sentence for each factorisation and each product; parameters: entries of the weight."""
+    return [*map(_slices, found.slices), *(_near_product(one, parameters) for one in found.products)]
+
+
+def _slices(one: SliceRanks) -> str:
+    ranks = f"{one.least}" if one.least == one.most else f"{one.least} to {one.most}"
+    whole = one.places * one.groups
+    of = f"all {whole:,}" if one.looked_at == whole else f"{one.looked_at:,} of {whole:,}"
+    return f"{_shape(one)}: rank {ranks} of {one.full} in {of} slices"
+
+
+def _near_product(one: NearProduct, parameters: int) -> str:
+    blocks = f"{one.places:,} blocks {one.radix}x{one.groups * one.rank}, {one.groups:,} blocks"
+    what = f"Monarch, rank {one.rank}: {blocks} {one.places * one.rank}x{one.outputs}"
+    if one.how == "kronecker":
+        what = f"Kronecker: {one.radix}x{one.groups} times {one.places}x{one.outputs}"
+    gain = "" if one.gain is None else f", {one.gain:.2f}x is predicted"
+    return f"{what}: {one.macs / parameters:.1%} of the multiply-adds{gain}, loses {one.error:.1%} of the weight"
+
+
+def _shape(one: SliceRanks) -> str:
+    apart = f"{one.groups} apart" if one.strided else "in runs"
+    return f"inputs {one.radix}x{one.places}, outputs {one.groups}x{one.outputs} {apart}"

@@ -13,6 +13,7 @@ from rich.table import Table
 from ....ir.findings.structure import Labels, Structure
 from ....passes.connectivity.bipartite import components
 from ....passes.connectivity.edges import relate
+from ....passes.factor.diagonals import Butterfly
 from ...weights.source import Weight
 from ...weights.states import StateGraph, check_threshold
 from ..console import Text
@@ -104,10 +105,16 @@ def summary_view(summary: Summary, name: str) -> RenderableType:
 
 
 def structure_view(
-    structure: Structure, states: StateGraph, first: int = 0, everything: bool = False
+    structure: Structure,
+    states: StateGraph,
+    first: int = 0,
+    everything: bool = False,
+    factors: Butterfly | None = None,
 ) -> RenderableType:
     """Summary, node table in the order of the new indices, layers and components; all counted from `first`."""
-    parts: list[RenderableType] = [summary_view(summarize(structure, states), states.name), Text()]
+    parts: list[RenderableType] = [summary_view(summarize(structure, states), states.name)]
+    parts += [Text(_factored(factors), style="dim")] if factors is not None else []
+    parts.append(Text())
     parts.append(_nodes(structure, states, first, structure.size if everything else NODES))
     if not everything:
         parts += _rest(structure.size - NODES)
@@ -179,11 +186,19 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def to_dict(structure: Structure, states: StateGraph, first: int = 0) -> dict[str, Any]:
+def _factored(factors: Butterfly) -> str:
+    """The factors of a weight in words: 'a product of 32 blocks 16x16 and 16 blocks 32x32: 24,576 multiply-adds'."""
+    told = " and ".join(f"{_count(one.count, 'block')} {one.shape[0]}x{one.shape[1]}" for one in factors.diagonals)
+    return f"a product of {told}: {factors.macs:,} multiply-adds"
+
+
+def to_dict(
+    structure: Structure, states: StateGraph, first: int = 0, factors: Butterfly | None = None
+) -> dict[str, Any]:
     """Everything, for JSON: indices counted from `first`, couplings as [from SCC, to SCC].
 
     The labels and `new` have an entry for each state, `order` the state at each new index. `couplings` is null where
-    there are millions of them.
+    there are millions of them; `factors` where the weight is no product of block-diagonal ones.
     """
     coupled = structure.condensation.count
     return {
@@ -198,6 +213,8 @@ def to_dict(structure: Structure, states: StateGraph, first: int = 0) -> dict[st
         "component": _numbers(structure.component, first),
         "layer": _numbers(structure.layer, first),
         "isolated": structure.isolated.tolist(),
+        "factors": factors
+        and [{"blocks": one.count, "inputs": one.shape[0], "outputs": one.shape[1]} for one in factors.diagonals],
         "couplings": None if coupled > MOST_COUPLINGS else _numbers(structure.couplings()[:, ::-1], first),
     }
 

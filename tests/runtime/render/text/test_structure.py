@@ -4,12 +4,14 @@ import json
 import numpy as np
 import pytest
 from digraphs import EXAMPLE, TABLE_A2, digraph
+from factored import hadamard
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
 from scission.runtime.render.text import structure as report
 from scission.runtime.weights.source import from_array
+from scission.runtime.weights.stages import as_product
 from scission.runtime.weights.states import find, states_of
 
 
@@ -106,3 +108,15 @@ def test_the_summary_of_an_operator_needs_no_states(seed, threshold):
 
 def vars_of(summary):
     return {name: getattr(summary, name) for name in summary.__slots__}
+
+
+def test_the_factors_of_a_product_are_told():
+    weight = hadamard(64)
+    found, states = of(weight)
+    factors = as_product(weight)
+    told = text(report.structure_view(found, states, 0, False, factors))
+    for one in factors.diagonals:
+        assert f"{one.count} blocks {one.shape[0]}x{one.shape[1]}" in told
+    listed = report.to_dict(found, states, 0, factors)["factors"]
+    assert sum(one["blocks"] * one["inputs"] * one["outputs"] for one in listed) == factors.macs
+    assert report.to_dict(found, states)["factors"] is None
