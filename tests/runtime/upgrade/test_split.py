@@ -172,3 +172,24 @@ def test_layers_of_a_net_that_are_elsewhere_as_well_are_split_one_by_one():
     before = net(x)
     assert {type(one.module) for one in split(net).replaced} == {BlockLinear} and net[0] is net[3]
     assert torch.allclose(net(x), before, atol=1e-12)
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_what_is_split_is_exported_and_runs_the_same(dynamo, tmp_path):
+    pytest.importorskip("onnxscript")
+    import onnxruntime
+
+    torch.manual_seed(0)
+    windows = nn.Linear(64, 60)
+    with torch.no_grad():
+        windows.weight.mul_(torch.from_numpy(np.abs(np.arange(60)[:, None] - np.arange(64) + 2) <= 2))
+    net = nn.Sequential(
+        planted(N=64), windows, nn.Linear(60, 24), planted_ffn(np.random.default_rng(2), (24, 30, 12))[0]
+    )
+    net, x = net.float().eval(), torch.randn(5, 24)
+    assert {type(one.module).__name__ for one in split(net).replaced} == {"BlockLinear", "CoverLinear", "SplitFFN"}
+    options = {"dynamo": True, "verbose": False} if dynamo else {"dynamo": False}
+    torch.onnx.export(net, (x,), tmp_path / "net.onnx", input_names=["x"], output_names=["y"], **options)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": x.numpy()})
+    assert np.allclose(found, net(x).detach().numpy(), atol=1e-5)

@@ -1,0 +1,190 @@
+"""Training of blocks, and watching it: `python tests/bench/upgrade.py [--only NAME] [--save]`.
+
+blocks: eq. 4.7 on 200 random decompositions and covers: gradients beside those of the masked dense weight, to the bit
+where sums are exact and within the bound of their rounding otherwise, and weights after 20 steps of SGD, momentum and
+Adam. A step of Adam divides by a moment, so that an entry whose gradient is nearly zero differs by its relative error.
+monitor: what a look each 100 steps costs of them, on a net of four layers of 1024 units, in one thread; and whether the
+blocks of Theorem 2.1's setting are those of the features active together so far, at every look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from figures import Figure, at_least, at_most, missed, reported, save, show, told
+from sklearn.metrics import adjusted_rand_score
+from torch import nn
+
+from scission import Block, Decomposition
+from scission.ir.findings.formation import from_runs
+from scission.models.networks.cooccurrence import coupling, noisy
+from scission.models.tables import load
+from scission.torch import CoverLinear, StructureMonitor
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "support")]
+
+from masked import OPTIMISERS, Masked, as_linear, dense_of  # noqa: E402
+
+CASES, STEPS = 200, 20
+WIDTH, DEPTH, ROWS, EVERY, LOOKS = 1024, 4, 64, 100, 3
+
+
+def random_decomposition(rng: np.random.Generator, shared: bool) -> Decomposition:
+    """Up to six blocks of up to 48 features, some features dormant; shared: blocks may read the same inputs."""
+    K, N = (int(size) for size in rng.integers(4, 49, 2))
+    count = int(rng.integers(1, 7))
+    outputs, inputs = rng.integers(-1, count, N), rng.integers(-1, count, K)
+    blocks = []
+    for label in range(count):
+        own = np.flatnonzero(rng.random(K) < 0.4) if shared else np.flatnonzero(inputs == label)
+        if own.size and (outputs == label).any():
+            blocks.append(Block(own, np.flatnonzero(outputs == label)))
+    return Decomposition((K, N), tuple(blocks))
+
+
+def trained(layer: nn.Module, optimiser: str, seed: int, shape: tuple[int, int], dtype: torch.dtype) -> None:
+    step, draw = OPTIMISERS[optimiser](layer.parameters()), torch.Generator().manual_seed(seed)
+    for _ in range(STEPS):
+        x, target = (torch.randn(16, size, generator=draw, dtype=torch.float64).to(dtype) for size in shape)
+        step.zero_grad()
+        (torch.tanh(layer(x)) - target).square().mean().backward()
+        step.step()
+
+
+def gradients(found: Decomposition, seed: int, dtype: torch.dtype, whole: bool) -> float:
+    """Of the gradients of one step: the largest difference over what rounding of the sums may make, 0 where there is
+    none at all; whole: of whole numbers, whose sums are exact, so that the bound is 0 and a difference counts as it is.
+    """
+    masked = Masked(found, seed=seed, whole_numbers=whole).to(dtype)
+    layer = CoverLinear.from_linear(as_linear(masked), found)
+    draw = torch.Generator().manual_seed(seed)
+    x, delta = (torch.randint(-4, 5, (16, size), generator=draw).to(dtype) for size in found.shape)
+    if not whole:
+        x, delta = (torch.randn(one.shape, generator=draw, dtype=torch.float64).to(dtype) for one in (x, delta))
+    for one in (masked, layer):
+        one(x).backward(delta)
+    assert masked.weight.grad is not None
+    difference = np.abs(dense_of(layer, "grad") - masked.weight.grad.double().numpy())
+    bound = 2 * len(x) * torch.finfo(dtype).eps * (delta.abs().T @ x.abs()).double().numpy()
+    return float((difference if whole else difference / np.maximum(bound, 1e-300)).max(initial=0))
+
+
+def blocks() -> Iterator[Figure]:
+    """Eq. 4.7: gradients, then trajectories by optimiser and type."""
+    cases = [random_decomposition(np.random.default_rng(seed), shared=bool(seed % 2)) for seed in range(CASES)]
+    name = f"{CASES} decompositions and covers"
+    for dtype, whole, what in (
+        (torch.float64, True, "gradients of whole numbers, float64: largest difference"),
+        (torch.float64, False, "gradients, float64: largest difference over the bound of the sum"),
+        (torch.float32, False, "gradients, float32: largest difference over the bound of the sum"),
+    ):
+        worst = max(gradients(found, seed, dtype, whole) for seed, found in enumerate(cases))
+        yield at_most(name, what, worst, 0 if whole else 1)
+    for dtype in (torch.float64, torch.float32):
+        for optimiser in OPTIMISERS:
+            worst, awake = 0.0, 0
+            for seed, found in enumerate(cases):
+                masked = Masked(found, seed=seed).to(dtype)
+                layer = CoverLinear.from_linear(as_linear(masked), found)
+                for one in (masked, layer):
+                    trained(one, optimiser, seed, found.shape, dtype)
+                dense = masked.weight.detach().double().numpy()
+                worst = max(worst, float(np.abs(dense_of(layer) - dense).max(initial=0)))
+                awake += int((layer.weight.detach() * ~masked.mask).count_nonzero())
+            row = f"{optimiser}, {str(dtype).removeprefix('torch.')}, {STEPS} steps"
+            if dtype is torch.float64:
+                yield at_most(row, "largest difference of a weight, units of 1e-9", worst * 1e9, 1)
+            else:
+                yield reported(row, "largest difference of a weight, units of 1e-6", worst * 1e6)
+            yield at_most(row, "entries outside of the blocks that woke up", awake, 0)
+
+
+def net() -> tuple[nn.Module, torch.optim.Optimizer, torch.Tensor]:
+    torch.manual_seed(0)
+    made = nn.Sequential(*[one for _ in range(DEPTH) for one in (nn.Linear(WIDTH, WIDTH), nn.ReLU())])
+    return made, torch.optim.Adam(made.parameters()), torch.randn(ROWS, WIDTH)
+
+
+def monitor() -> Iterator[Figure]:
+    """The cost of a look, and what it sees."""
+    made, optimizer, x = net()
+    watch = StructureMonitor(made, every=EVERY, evidence="spare")
+    steps: list[float] = []
+    looks: list[float] = []
+    for _ in range(EVERY * LOOKS):
+        began = time.perf_counter()
+        optimizer.zero_grad()
+        made(x).square().mean().backward()
+        optimizer.step()
+        middle = time.perf_counter()
+        look = watch.step()
+        steps.append(middle - began)
+        if look is not None:
+            looks.append(time.perf_counter() - middle)
+    watch.close()
+    share = statistics.median(looks) / (EVERY * statistics.median(steps))
+    name = f"{DEPTH} x {WIDTH} MLP, {ROWS} rows"
+    yield reported(name, "ms a step", 1e3 * statistics.median(steps))
+    yield reported(name, "ms a look", 1e3 * statistics.median(looks))
+    yield at_most(name, "a look in 100 steps, % of them", 100 * share, 2)
+    yield at_least("Theorem 2.1, five data sets", "least ARI of all looks", *formation())
+
+
+def formation() -> tuple[float, float]:
+    """(Least agreement over the looks of ten runs, what it is to be): blocks are there as soon as they exist."""
+    least = 1.0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        tables = load(rng)
+        n = tables[0].X.shape[1]
+        layer = nn.Linear(n, n, bias=False)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.02)
+        watch, rows = StructureMonitor(layer, every=1, evidence="off"), []
+        labels: Any = None
+        for _ in range(40):
+            table = tables[rng.integers(len(tables))]
+            rows.append(table.X[rng.integers(len(table.X))])
+            target = torch.from_numpy(rows[-1][None])
+            error = (layer(torch.from_numpy(noisy(rng, rows[-1][None]))) - target) * (target != 0)
+            optimizer.zero_grad()
+            (error.square().sum() / 2).backward()
+            optimizer.step()
+            look = watch.step()
+            assert look is not None
+            seen = look.weights[0]
+            if seen.inputs is not None:
+                labels = [from_runs(text, n) for text in (seen.inputs, seen.outputs or "")]
+            active = np.array(rows) != 0
+            truth = np.where(active.any(0), coupling(active), -1 - np.arange(n))
+            for one in labels:
+                least = min(least, float(adjusted_rand_score(truth, np.where(one < 0, -1 - np.arange(n), one))))
+    return least, 1.0
+
+
+PARTS = {"blocks": blocks, "monitor": monitor}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--save", action="store_true", help="write the figures to tests/bench/results/")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    parts = [options.only] if options.only else list(PARTS)
+    figures = told(figure for part in parts for figure in PARTS[part]())
+    show(figures)
+    if options.save:
+        save("upgrade", figures, "cpu")
+    sys.exit(missed(figures))
+
+
+if __name__ == "__main__":
+    main()
