@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-__all__ = ["collected_seldom", "onnx_ir", "quiet"]
+__all__ = ["OBJECTS", "collected_seldom", "onnx_ir", "quiet"]
 
 DEFERRED = ("sympy", "onnx_ir._symbolic_shapes")
+OBJECTS = 10  # new ones for each node after which Python looks for garbage
 
 
 class _Deferring:
@@ -66,15 +67,16 @@ def collected_seldom(nodes: int) -> Iterator[None]:
     """Inside of it Python looks for garbage the more seldom the more nodes a graph has.
 
     Every node is some fifty objects that refer to one another in circles. Python looks through them all again whenever
-    there are a quarter more, so that half the time of a walk over ten thousand nodes went there. What is there already
+    there are a quarter more, so that half the time of a walk over ten thousand nodes went there; here it looks when
+    there are a fifth as many more, and through these alone. What is there already
     is not looked through at all: it stays as long as the walk, unless the caller keeps such a set of its own.
     """
     before = gc.get_threshold()
-    if not 0 < before[0] < nodes:  # 0: it is off
+    if not 0 < before[0] < OBJECTS * nodes:  # 0: it is off
         yield
         return
     ours = gc.get_freeze_count() == 0
-    gc.set_threshold(nodes, *before[1:])
+    gc.set_threshold(OBJECTS * nodes, *before[1:])
     if ours:
         gc.freeze()
     try:

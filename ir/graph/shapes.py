@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 import onnx
 
 from ..errors import ModelError
-from ..io.stand_in import prepare
-from ..io.tensor_form import bodies
+from ..io.stand_in import is_known
 from ..io.tensors import graphs, inner_graphs
 from ..io.validity import too_many
+from ..io.written import Written, bodies
 from ..onnx_ir import onnx_ir as ir
 from ..onnx_ir import quiet
 from .operators import POOLS
@@ -202,8 +202,7 @@ def _inferred(model: ir.Model) -> onnx.ModelProto:
     """The model with what ONNX infers of it, without its large weights."""
     if count := too_many(model):
         raise ModelError(f"functions unfold to {count} nodes")
-    prepared: onnx.ModelProto = prepare(_as_run(_skeleton(model))).given
-    return prepared
+    return _as_run(_skeleton(model))
 
 
 def _as_run(skeleton: onnx.ModelProto) -> onnx.ModelProto:
@@ -213,24 +212,25 @@ def _as_run(skeleton: onnx.ModelProto) -> onnx.ModelProto:
     The skeleton is changed: such pools become operators of which nothing is known but what is stated of them.
     """
     #     size 5, stride 3, windows of 1:   x . . x . (.)   ONNX infers 3, and 2 are made
-    if not any(_counts_upwards(node) for body in bodies(skeleton) for node in body.node):
+    there = bodies(skeleton)
+    pools = [(one, node) for one in there for node in one.telling if _counts_upwards(node)]
+    if not pools:
         return _infer(skeleton)
     for holder in (skeleton, *skeleton.functions):
         holder.opset_import.add(domain=DOUBTED, version=1)
-    for body in (one for function in skeleton.functions for one in bodies(function)):
-        for node in filter(_counts_upwards, body.node):
-            node.domain = DOUBTED
+    for one, node in pools:
+        node.domain = node.domain if one.function is None else DOUBTED
     for again in range(ROUNDS, -1, -1):
         inferred = _infer(skeleton)
-        wrong = _first_wrong_pool(skeleton, inferred)
+        wrong = _first_wrong_pool(there, inferred)
         if wrong is None:
             break
         graph, node, made = wrong
         node.domain = DOUBTED
         held = next((one for one in (*graph.value_info, *graph.output) if one.name == node.output[0]), None)
         (graph.value_info.add(name=node.output[0]) if held is None else held).type.CopyFrom(made)
-        for one in (pool for body in bodies(skeleton) for pool in body.node if not again and _counts_upwards(pool)):
-            one.domain = DOUBTED
+        for pool in (pool for _, pool in pools if not again and _counts_upwards(pool)):
+            pool.domain = DOUBTED
     return _infer(skeleton) if wrong is not None else inferred
 
 
@@ -249,11 +249,12 @@ def _counts_upwards(node: onnx.NodeProto) -> bool:
 
 
 def _first_wrong_pool(
-    skeleton: onnx.ModelProto, inferred: onnx.ModelProto
+    there: Sequence[Written], inferred: onnx.ModelProto
 ) -> tuple[onnx.GraphProto, onnx.NodeProto, onnx.TypeProto] | None:
     """The first pool, with its graph, that makes other than what is inferred, and what it makes."""
-    for graph, twin in zip(bodies(skeleton), bodies(inferred), strict=True):
-        pools = [node for node in graph.node if _counts_upwards(node)] if isinstance(graph, onnx.GraphProto) else []
+    for written, twin in zip(there, (one.body for one in bodies(inferred)), strict=True):
+        graph = written.body
+        pools = list(filter(_counts_upwards, written.telling)) if isinstance(graph, onnx.GraphProto) else []
         told = {one.name: one.type for one in (*twin.value_info, *twin.output, *twin.input)} if pools else {}
         for node in pools:
             kind, source = told.get(node.output[0]), told.get(node.input[0])
@@ -306,7 +307,8 @@ def _told(model: ir.Model, proto: onnx.ModelProto) -> Iterator[tuple[ir.Value, i
                 kind = told.get(value.name or "")
                 key = b"" if kind is None else kind.SerializeToString()
                 if key not in alike:
-                    alike[key] = None if kind is None else ir.serde.deserialize_type_proto_for_shape(kind)
+                    read = ir.serde.deserialize_type_proto_for_shape
+                    alike[key] = None if kind is None or not is_known(kind) else read(kind)
                 yield value, alike[key]
             if node.attributes:
                 stack += zip(inner_graphs(node), _inner_of(written), strict=True)

@@ -25,6 +25,7 @@ from .stand_in import SparseTensor
 from .tensor_form import tensors
 from .tensors import file_of, read, tensor_slots
 from .wire import HERE, INITIALIZERS, FileRange, Piece, concatenate, fill, hollow, locations, relocate
+from .written import bodies
 
 __all__ = [
     *("copy_external", "copy_file", "data_file", "embedded", "left_in_place", "links_followed", "reader_of"),
@@ -149,7 +150,7 @@ def embedded(path: Path) -> ModelProto:
     home = Home.of(path)
     with home.model() as file:
         proto: ModelProto = ModelProto.FromString(file.read())
-    for tensor in tensors(proto):
+    for tensor in tensors(bodies(proto)):
         if tensor.data_location == TensorProto.EXTERNAL:
             place = {entry.key: entry.value for entry in tensor.external_data}
             with home.data(place.get("location", "")) as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,10 @@ from .formats import HEAD, other_format
 from .placement import Home, PlacementError
 from .soundness import STANDARD, as_counted, mistyped, unsound
 from .stand_in import OUTSIDE, SPARSE, Kept, SparseTensor, embed_sparse, prepare
-from .tensor_form import bodies, tensors, wrong_tensor
+from .tensor_form import tensors, wrong_tensor
 from .tensors import StoredTensor, constant_tensors, every_node, fill_slot, graphs, stored, tensor_slots
 from .wire import HERE, hollow
+from .written import Written, bodies
 
 __all__ = ["HERE", "Model", "Source", "first_line", "load", "open_negative", "sort_nodes"]
 
@@ -132,19 +133,25 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
         raise ModelError(f"{name}: there is no graph in it, so it is not an ONNX model; give an .onnx file")
     if not proto.HasField("ir_version"):
         raise ModelError(f"{name}: it has no IR version, without which nothing runs it; export the model again")
-    _require_named(proto, name)
+    with collected_seldom(len(proto.graph.node)):
+        return _read(proto, name, path, home)
+
+
+def _read(proto: onnx.ModelProto, name: str, path: Path | None, home: Home | None) -> Model:
+    there = bodies(proto)
+    _require_named(there, name)
     try:
-        embedded = embed_sparse(proto, home)
+        embedded = embed_sparse(there, home)
     except ModelError as error:
         raise ModelError(f"{name}: ", *error.parts) from None
-    wrong = wrong_tensor(proto) or mistyped(proto)
+    wrong = wrong_tensor(there) or mistyped(proto, there)
     if wrong:
         raise ModelError(f"{name}: {wrong}; export the model again")
-    if any(entry.value == SPARSE for tensor in tensors(proto) for entry in tensor.external_data):
+    if any(entry.value == SPARSE for tensor in tensors(there) for entry in tensor.external_data):
         raise ModelError(f"{name}: external data {SPARSE!r} lies outside the model's folder; refused, move it there")
-    kept = prepare(proto)
+    kept = prepare(proto, there)
     try:
-        with quiet(), collected_seldom(len(proto.graph.node)):
+        with quiet():
             graph = ir.from_proto(kept.given)
     except Exception as error:  # onnx_ir raises whatever its parts raise; the cause stays attached
         raise ModelError(f"{name}: the graph cannot be read: {first_line(error)}") from error
@@ -167,15 +174,16 @@ def _from_proto(proto: onnx.ModelProto, name: str, path: Path | None = None, hom
     return model
 
 
-def _require_named(proto: onnx.ModelProto, name: str) -> None:
+def _require_named(there: Iterable[Written], name: str) -> None:
     """Raise ModelError for nodes without an operator, names that are no text, outputs without one, and initializers
     that are there twice."""
-    for body in bodies(proto):
-        # Asked before millions of them, two bytes each, become objects.
-        for number, node in enumerate(body.node):
-            if not node.op_type:
-                raise ModelError(f"{name}: node {node.name or f'number {number}'!r} has no operator; {AGAIN}")
-        if bytes in map(type, _names(body)):  # protobuf hands over what it cannot decode
+    for written in there:
+        body = written.body
+        last = written.nodes[-1] if written.nodes else None
+        if last is not None and not last.op_type:
+            number = len(written.nodes) - 1
+            raise ModelError(f"{name}: node {last.name or f'number {number}'!r} has no operator; {AGAIN}")
+        if bytes in map(type, _names(written)):  # protobuf hands over what it cannot decode
             raise ModelError(f"{name}: a node or value has a name that is no text in UTF-8; export the model again")
         if isinstance(body, onnx.GraphProto) and not all(value.name for value in body.output):
             raise ModelError(f"{name}: a graph in it has an output without a name; export the model again")
@@ -187,9 +195,10 @@ def _require_named(proto: onnx.ModelProto, name: str) -> None:
             raise ModelError(f"{name}: initializer {twice!r} is there twice, and {why}")
 
 
-def _names(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[str | bytes]:
-    for node in body.node:
-        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+def _names(written: Written) -> Iterator[str | bytes]:
+    for node in written.nodes:
+        yield from (node.name, node.op_type, node.domain, *node.input[:], *node.output[:])
+    body = written.body
     if isinstance(body, onnx.GraphProto):
         yield from (value.name for values in (body.initializer, body.input, body.output) for value in values)
 

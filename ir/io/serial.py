@@ -47,13 +47,59 @@ def _written(model: Model, graph: ir.Model) -> onnx.ModelProto:
 
 def _unedited(read: ir.Model) -> ir.Model:
     """A model as the passes would clone it, which nobody edits; no large tensor is in it a second time."""
-    graph = read.clone()
+    own = {id(value) for value in read.graph.initializers.values() if not value.metadata_props and not value.meta}
+    heavy = [holder for holder, _, tensor in tensor_slots(read) if _is_heavy(tensor)]
+    if not read.functions and own.issuperset(map(id, heavy)):
+        return _beside(read)  # of a hundred thousand nodes no other is made
+    graph = read.clone()  # of functions it leaves out what is written of them
     for holder, key, tensor in tensor_slots(graph):
-        if isinstance(tensor, SparseTensor):
-            fill_slot(holder, key, tensor.reference())
-        elif not isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > LARGE:
-            fill_slot(holder, key, reference(tensor, "/unedited", None, None))
+        if _is_heavy(tensor):
+            fill_slot(holder, key, _light(tensor))
     return graph
+
+
+def _is_heavy(tensor: Any) -> bool:
+    return isinstance(tensor, SparseTensor) or (not isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > LARGE)
+
+
+def _light(tensor: Any) -> ir.ExternalTensor:
+    """What stands for a tensor that is heavy."""
+    return tensor.reference() if isinstance(tensor, SparseTensor) else reference(tensor, "/unedited", None, None)
+
+
+def _beside(read: ir.Model) -> ir.Model:
+    """The nodes of a model, which stay its own, beside initializers of which none is large; those that are have no
+    metadata."""
+    graph = read.graph
+    stubs = []
+    for value in graph.initializers.values():
+        tensor = value.const_value
+        if tensor is None or not _is_heavy(tensor):
+            stubs.append(value)
+            continue
+        light, words = _light(tensor), value.doc_string
+        stubs.append(ir.Value(name=value.name, type=value.type, shape=value.shape, doc_string=words, const_value=light))
+    beside: Any = ir.GraphView(
+        graph.inputs,
+        graph.outputs,
+        nodes=graph,
+        initializers=stubs,
+        doc_string=graph.doc_string,
+        opset_imports=graph.opset_imports,
+        name=graph.name,
+        metadata_props=graph.metadata_props,
+    )
+    return ir.Model(
+        beside,
+        ir_version=read.ir_version,
+        producer_name=read.producer_name,
+        producer_version=read.producer_version,
+        domain=read.domain,
+        model_version=read.model_version,
+        doc_string=read.doc_string,
+        metadata_props=dict(read.metadata_props),
+        device_configurations=read.device_configurations,
+    )
 
 
 def reference(tensor: Any, location: str, offset: int | None, length: int | None) -> ir.ExternalTensor:

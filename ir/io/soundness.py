@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import onnx
 
 from ..onnx_ir import onnx_ir as ir
-from .tensor_form import bodies
 from .tensors import every_node
+from .written import Written
 
 __all__ = ["as_counted", "mistyped", "unsound"]
 
@@ -70,19 +70,22 @@ def _types(op: str, version: int) -> Mapping[str, str]:
     return {name: kind.name for name, kind in kinds.items()}
 
 
-def mistyped(proto: onnx.ModelProto) -> str:
+def mistyped(proto: onnx.ModelProto, there: Collection[Written]) -> str:
     """Which attribute of a standard operator is of another type than that has, which every runtime refuses; else ''.
 
-    Bodies of functions that nothing calls are not looked at, as no runtime does.
+    there: the `bodies` of the model. Those of functions that nothing calls are not looked at, as no runtime does.
     """
-    everywhere = bodies(proto) if proto.functions else ()
-    called = {(node.domain, node.op_type) for body in everywhere for node in body.node}
-    functions = [function for function in proto.functions if (function.domain, function.name) in called]
-    for owner in (proto.graph, *functions):
-        imports = {one.domain: one.version for one in getattr(owner, "opset_import", proto.opset_import)}
+    called = {(node.domain, node.op_type) for one in there for node in one.nodes} if proto.functions else set()
+    held: dict[int | None, list[Written]] = {}
+    for one in there:
+        held.setdefault(one.function, []).append(one)
+    functions = [place for place, one in enumerate(proto.functions) if (one.domain, one.name) in called]
+    for place in (None, *functions):
+        opsets = proto.opset_import if place is None else proto.functions[place].opset_import
+        imports = {one.domain: one.version for one in opsets}
         version = min(as_counted(imports.get("", imports.get("ai.onnx", 1))), NEWEST)
-        for node in (node for body in bodies(owner) for node in body.node if node.domain in STANDARD):
-            types = _types(node.op_type, version) if node.attribute else {}
+        for node in (node for body in held[place] for node in body.telling if node.domain in STANDARD):
+            types = _types(node.op_type, version)
             for one in node.attribute:
                 kind = onnx.AttributeProto.AttributeType.Name(one.type)
                 if not one.ref_attr_name and types.get(one.name, kind) != kind:

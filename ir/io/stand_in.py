@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,10 +21,11 @@ from ..errors import ModelError
 from ..folding.budget import Work, budget_of
 from ..onnx_ir import onnx_ir as ir
 from .placement import Home, PlacementError
-from .tensor_form import TYPES, bodies, plain_array
+from .tensor_form import TYPES, plain_array
 from .wire import HERE
+from .written import Written, bodies
 
-__all__ = ["MARK", "OUTSIDE", "SPARSE", "Kept", "SparseTensor", "embed_sparse", "prepare", "restore"]
+__all__ = ["MARK", "OUTSIDE", "SPARSE", "Kept", "SparseTensor", "embed_sparse", "is_known", "prepare", "restore"]
 
 Carried: TypeAlias = "onnx.SparseTensorProto | onnx.AttributeProto | onnx.TypeProto"
 
@@ -85,13 +86,14 @@ def _dense(sparse: onnx.SparseTensorProto) -> npt.NDArray[Any]:
     return dense
 
 
-def embed_sparse(proto: onnx.ModelProto, home: Home | None) -> tuple[Path, ...]:
+def embed_sparse(there: Iterable[Written], home: Home | None) -> tuple[Path, ...]:
     """Put what sparse tensors have in other files inside of the model, as ONNX Runtime does; those files, each once.
 
-    Raises ModelError without a home, where a file cannot be read or may not be, and where it is too short.
+    there: the `bodies` of a model. Raises ModelError without a home, where a file cannot be read or may not be, and
+    where it is too short.
     """
     files: dict[Path, None] = {}
-    for part in _sparse_parts(proto):
+    for part in _sparse_parts(there):
         if (
             part.data_location != onnx.TensorProto.EXTERNAL
             or part.data_type not in TYPES
@@ -119,30 +121,31 @@ def embed_sparse(proto: onnx.ModelProto, home: Home | None) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _sparse_parts(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def _sparse_parts(there: Iterable[Written]) -> Iterator[onnx.TensorProto]:
     """Values and places of the sparse tensors that operators read."""
-    for body in bodies(proto):
-        found = list(getattr(body, "sparse_initializer", ()))
-        found += [one.sparse_tensor for node, one in _attributes(body) if _is_sparse_constant(node, one)]
+    for written in there:
+        found = list(getattr(written.body, "sparse_initializer", ()))
+        found += [one.sparse_tensor for node, one in written.attributes if _is_sparse_constant(node, one)]
         for sparse in found:
             yield from (sparse.values, sparse.indices)
 
 
-def prepare(proto: onnx.ModelProto) -> Kept:
+def prepare(proto: onnx.ModelProto, there: Collection[Written]) -> Kept:
     """The model with a stand-in for everything that onnx_ir would refuse or drop; `proto` itself where nothing is.
 
-    Training information is not looked at, since onnx_ir does not look at it either.
+    there: its `bodies`. Training information is not looked at, since onnx_ir does not look at it either.
     """
-    if not any(True for _ in _strangers(proto)) and not any(map(_idle_devices, _nodes(proto))):
+    if not any(True for _ in _strangers(there)) and not any(map(_idle_devices, _nodes(there))):
         return Kept(proto)
     prepared = onnx.ModelProto()
     prepared.CopyFrom(proto)
-    for node in filter(_idle_devices, _nodes(prepared)):
+    there = bodies(prepared)
+    for node in filter(_idle_devices, _nodes(there)):
         kept = [one for one in node.device_configurations if one.configuration_id]
         del node.device_configurations[:]
         node.device_configurations.extend(kept)
     carried: list[Carried] = []
-    for holder, stranger in list(_strangers(prepared)):
+    for holder, stranger in list(_strangers(there)):
         number = len(carried)
         carried.append(type(stranger).FromString(stranger.SerializeToString()))
         if isinstance(holder, onnx.GraphProto):
@@ -159,9 +162,9 @@ def prepare(proto: onnx.ModelProto) -> Kept:
             name = stranger.name
             stranger.Clear()
             stranger.name, stranger.type, stranger.s = name, A.STRING, f"{MARK}{number}".encode()
-    for body in bodies(prepared):
-        if isinstance(body, onnx.GraphProto):
-            del body.sparse_initializer[:]
+    for graph in (one.body for one in bodies(prepared)):
+        if isinstance(graph, onnx.GraphProto):
+            del graph.sparse_initializer[:]
     return Kept(prepared, tuple(carried))
 
 
@@ -169,13 +172,13 @@ def restore(proto: onnx.ModelProto, kept: Kept) -> None:
     """Put what was carried back in place of its stand-ins, in a model that may have been edited in between."""
     if not kept.carried:
         return
-    for body in bodies(proto):
-        if isinstance(body, onnx.GraphProto):
-            _restore_initializers(body, kept)
-        for info in _infos(body):
+    for written in bodies(proto):
+        if isinstance(written.body, onnx.GraphProto):
+            _restore_initializers(written.body, kept)
+        for info in _infos(written.body):
             if info.type.opaque_type.domain == MARK:
                 info.type.CopyFrom(kept.carried[int(info.type.opaque_type.name)])
-        for _, attribute in _attributes(body):
+        for _, attribute in _attributes(written):
             number = _number_of(attribute)
             if number is None:
                 continue
@@ -225,8 +228,8 @@ def _number_of(attribute: onnx.AttributeProto) -> int | None:
     return None
 
 
-def _nodes(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    return (node for body in bodies(proto) for node in body.node)
+def _nodes(there: Iterable[Written]) -> Iterator[onnx.NodeProto]:
+    return (node for one in there for node in one.nodes)
 
 
 def _idle_devices(node: onnx.NodeProto) -> bool:
@@ -235,13 +238,14 @@ def _idle_devices(node: onnx.NodeProto) -> bool:
     return bool(said) and any(not one.configuration_id for one in said)
 
 
-def _strangers(proto: onnx.ModelProto) -> Iterator[tuple[Any, Any]]:
+def _strangers(there: Iterable[Written]) -> Iterator[tuple[Any, Any]]:
     """(what holds it, what onnx_ir cannot hold): sparse initializers, types of values, and attributes."""
-    for body in bodies(proto):
+    for written in there:
+        body = written.body
         if isinstance(body, onnx.GraphProto):
             yield from ((body, sparse) for sparse in body.sparse_initializer)
-        yield from ((info, info.type) for info in _infos(body) if info.HasField("type") and not _is_known(info.type))
-        yield from ((node, attribute) for node, attribute in _attributes(body) if not _is_readable(attribute))
+        yield from ((info, info.type) for info in _infos(body) if info.HasField("type") and not is_known(info.type))
+        yield from ((node, attribute) for node, attribute in _attributes(written) if not _is_readable(attribute))
 
 
 def _infos(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.ValueInfoProto]:
@@ -251,14 +255,13 @@ def _infos(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.ValueInf
     yield from body.value_info
 
 
-def _attributes(body: onnx.GraphProto | onnx.FunctionProto) -> Iterator[tuple[Any, onnx.AttributeProto]]:
-    if isinstance(body, onnx.FunctionProto):
-        yield from ((body, attribute) for attribute in body.attribute_proto)
-    for node in body.node:
-        yield from ((node, attribute) for attribute in node.attribute)
+def _attributes(written: Written) -> Iterator[tuple[Any, onnx.AttributeProto]]:
+    if isinstance(written.body, onnx.FunctionProto):
+        yield from ((written.body, attribute) for attribute in written.body.attribute_proto)
+    yield from written.attributes
 
 
-def _is_known(type_: onnx.TypeProto) -> bool:
+def is_known(type_: onnx.TypeProto) -> bool:
     """Whether onnx_ir reads the type; what it reads without a word, such as no type at all, is put back later."""
     which = type_.WhichOneof("value")
     if which in ("tensor_type", "sparse_tensor_type"):
@@ -266,7 +269,7 @@ def _is_known(type_: onnx.TypeProto) -> bool:
         return not found.HasField("elem_type") or found.elem_type in TYPES
     if which in ("sequence_type", "optional_type"):
         inner = getattr(type_, which).elem_type
-        return _is_known(inner) and inner.WhichOneof("value") not in (None, "opaque_type") and _has_element(inner)
+        return is_known(inner) and inner.WhichOneof("value") not in (None, "opaque_type") and _has_element(inner)
     return which != "map_type" and type_.opaque_type.domain != MARK
 
 
@@ -281,7 +284,7 @@ def _is_readable(attribute: onnx.AttributeProto) -> bool:
     if attribute.type in (A.SPARSE_TENSOR, A.SPARSE_TENSORS):
         return False
     if attribute.type in (A.TYPE_PROTO, A.TYPE_PROTOS):
-        return all(map(_is_known, [attribute.tp] if attribute.type == A.TYPE_PROTO else attribute.type_protos))
+        return all(map(is_known, [attribute.tp] if attribute.type == A.TYPE_PROTO else attribute.type_protos))
     if attribute.type in (A.STRING, A.STRINGS):
         return _is_text([attribute.s] if attribute.type == A.STRING else attribute.strings)
     if attribute.type in (A.TENSOR, A.TENSORS):

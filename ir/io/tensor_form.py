@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 import numpy.typing as npt
 import onnx
@@ -12,10 +13,9 @@ from onnx import TensorProto as T
 
 from ..onnx_ir import onnx_ir as ir
 from .wire import HERE
+from .written import Written
 
-__all__ = ["TYPES", "bodies", "plain_array", "tensors", "wrong_tensor"]
-
-Holder: TypeAlias = onnx.ModelProto | onnx.GraphProto | onnx.FunctionProto
+__all__ = ["TYPES", "plain_array", "tensors", "wrong_tensor"]
 
 TYPES = frozenset(int(kind) for kind in ir.DataType)
 
@@ -32,31 +32,36 @@ MOST = (1 << 63) - 1  # entries that can be counted
 PACKED = {4: 2, 2: 4}  # values per byte by their bits
 
 
-def wrong_tensor(proto: onnx.ModelProto) -> str:
+def wrong_tensor(there: Collection[Written]) -> str:
     """What is wrong with the first initializer or Constant that does not hold what it states; '' when all do.
 
     ONNX Runtime never reads the data of a tensor that nothing uses, so neither is it looked at here.
     """
-    there = list(bodies(proto))
-    used = {name for body in there for node in body.node for name in node.input}
-    used |= {info.name for body in there if isinstance(body, onnx.GraphProto) for info in body.output}
-    used |= {name for function in proto.functions for name in function.output}
-    for body in there:
-        for sparse in getattr(body, "sparse_initializer", ()):
+
+    @functools.cache
+    def used() -> frozenset[str]:
+        read = (name for one in there for node in one.nodes for name in node.input[:])
+        ends = (end for one in there for end in one.body.output)
+        return frozenset((*read, *(end if isinstance(end, str) else end.name for end in ends)))
+
+    def wrong(tensor: onnx.TensorProto, names: Iterable[str]) -> str:
+        return _wrong_type(tensor) or ((said := _wrong_data(tensor)) and (said if used().intersection(names) else ""))
+
+    for one in there:
+        for sparse in getattr(one.body, "sparse_initializer", ()):
             if said := _wrong_sparse(sparse):
                 return f"sparse initializer {sparse.values.name!r} {said}"
-        for tensor in getattr(body, "initializer", ()):
-            said = _wrong_type(tensor) or (_wrong_data(tensor) if tensor.name in used else "")
-            if said:
+        for tensor in getattr(one.body, "initializer", ()):
+            if said := wrong(tensor, [tensor.name]):
                 return f"initializer {tensor.name!r} {said}"
-        for node in body.node:
+        for node in one.telling:
             if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
                 continue
             for attribute in node.attribute:
                 if attribute.name == "sparse_value" and attribute.HasField("sparse_tensor"):
                     said = _wrong_sparse(attribute.sparse_tensor)
                 elif attribute.name == "value" and attribute.HasField("t"):
-                    said = _wrong_type(attribute.t) or (_wrong_data(attribute.t) if used & {*node.output} else "")
+                    said = wrong(attribute.t, node.output)
                 else:
                     continue
                 if said:
@@ -64,23 +69,12 @@ def wrong_tensor(proto: onnx.ModelProto) -> str:
     return ""
 
 
-def bodies(proto: Holder) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
-    """A graph or function, or those of a model, and every graph inside their nodes."""
-    stack = [proto.graph, *proto.functions] if isinstance(proto, onnx.ModelProto) else [proto]
-    while stack:
-        body = stack.pop()
-        yield body
-        for attribute in [attribute for node in body.node for attribute in node.attribute]:
-            stack.extend([*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs])
-
-
-def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+def tensors(there: Iterable[Written]) -> Iterator[onnx.TensorProto]:
     """Every dense tensor that the graphs and functions hold: initializers and attributes."""
-    for body in bodies(proto):
-        yield from getattr(body, "initializer", ())
-        for node in body.node:
-            for attribute in node.attribute:
-                yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+    for one in there:
+        yield from getattr(one.body, "initializer", ())
+        for _, attribute in one.attributes:
+            yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
 
 
 def plain_array(tensor: onnx.TensorProto) -> npt.NDArray[Any]:

@@ -91,10 +91,12 @@ def _everything(one: Anatomy, other: Anatomy, pairs: Pairs, twins: Iterable[tupl
             yield f"{what} {u.name}", _of_value(u), _of_value(v)
     seen: set[tuple[ir.Value, ir.Value]] = set()
     for a, b in pairs.forth.items():
-        yield f"node {one.addresses[a]}", _record(a), _record(b)
+        here, there = _record(a), _record(b)
+        if here or there:
+            yield f"node {one.addresses[a]}", here, there
         for u, v in zip(a.outputs, b.outputs, strict=False):
-            if u not in ports and v not in ports:
-                yield f"value {u.name}", _of_value(u), _of_value(v)
+            if u not in ports and v not in ports and ((here := _of_value(u)) | (there := _of_value(v))):
+                yield f"value {u.name}", here, there
         for held, kept in zip(operands(a), operands(b), strict=False):
             if held is None or kept is None or constant_of(held) is None or constant_of(kept) is None:
                 continue
@@ -112,8 +114,9 @@ def _same(mine: Iterable[ir.Value], theirs: Iterable[ir.Value]) -> Iterator[tupl
 
 
 def _record(thing: Any) -> Record:
-    found = {f"metadata {key}": str(content) for key, content in thing.metadata_props.items()}
-    return found | ({"doc string": thing.doc_string} if thing.doc_string else {})
+    metadata, text = thing.metadata_props, thing.doc_string
+    found = {f"metadata {key}": str(content) for key, content in metadata.items()} if metadata else {}
+    return found | {"doc string": text} if text else found
 
 
 def _of_value(value: ir.Value) -> Record:
@@ -123,9 +126,10 @@ def _of_value(value: ir.Value) -> Record:
     annotation: Mapping[str, str] | None = value.meta.get(QUANTISATION)
     if annotation:
         found["quantisation"] = ", ".join(f"{key} {name}" for key, name in sorted(annotation.items()))
-    if value.type is not None and value.type.denotation:
-        found["denotation"] = value.type.denotation
-    if value.shape is not None:
-        each = [value.shape.get_denotation(index) for index in range(len(value.shape))]
+    kind, shape = value.type, value.shape
+    if kind is not None and kind.denotation:
+        found["denotation"] = kind.denotation
+    if shape is not None:
+        each = [shape.get_denotation(index) for index in range(len(shape))]
         found |= {f"denotation of dimension {index}": text for index, text in enumerate(each) if text}
     return found

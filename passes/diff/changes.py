@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,22 +40,28 @@ class Changes:
 
     def __init__(self, one: Anatomy, other: Anatomy, pairs: Pairs, contents: Contents | None) -> None:
         self.one, self.other, self.pairs, self.contents = one, other, pairs, contents
-        self.alone = {n for n in one.home if n not in pairs.forth} | {n for n in other.home if n not in pairs.back}
         self.inner = self._formal_inputs()
+
+    @functools.cached_property
+    def alone(self) -> set[ir.Node]:
+        """The nodes of either model without a counterpart."""
+        mine = {node for node in self.one.home if node not in self.pairs.forth}
+        return mine | {node for node in self.other.home if node not in self.pairs.back}
 
     def run(self) -> Iterator[NodeChange]:
         """Every pair of nodes that differ."""
+        labels = self.one.label[0], self.other.label[0]
         for a, b in self.pairs.forth.items():
-            here, there = self._place(a), self._place(b)
-            fields = list(self._attributes(a, b))
-            if operator(a) != operator(b):
+            alike = labels[0][a] == labels[1][b] and not a.attributes  # graphs in attributes are no part of a label
+            fields = [] if alike else list(self._attributes(a, b))
+            if not alike and operator(a) != operator(b):
                 fields.append(Field(what="operator", before=operator(a), after=operator(b)))
             changed = bool(fields)
             moves = list(self._operands(a, b))
             changed |= any(field.before is None or field.after is None for field in moves)
             if not self._same_place(a, b):
-                fields.append(Field(what="graph", before=here, after=there))
-            if len(a.outputs) != len(b.outputs):
+                fields.append(Field(what="graph", before=self._place(a), after=self._place(b)))
+            if not alike and len(a.outputs) != len(b.outputs):
                 fields.append(Field(what="outputs", before=str(len(a.outputs)), after=str(len(b.outputs))))
                 changed = True
             fields += moves
@@ -99,12 +107,10 @@ class Changes:
         return None if default is None else f"{in_short(default)} (default)"
 
     def _operands(self, a: ir.Node, b: ir.Node) -> Iterator[Field]:
-        mine, theirs = operands(a), operands(b)
-        for index in range(max(len(mine), len(theirs))):
-            u, v = (some[index] if index < len(some) else None for some in (mine, theirs))
+        for index, (u, v) in enumerate(itertools.zip_longest(operands(a), operands(b))):
             if u is None and v is None:
                 continue
-            if u is None or v is None or not (self.agree(u, v) or self.follows(u, v)):
+            if u is None or v is None or not (self.pairs.value(u) is v or self.agree(u, v) or self.follows(u, v)):
                 yield Field(what=f"operand {index}", before=self.maker(self.one, u), after=self.maker(self.other, v))
 
     def agree(self, u: ir.Value, v: ir.Value) -> bool:

@@ -6,12 +6,15 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.provenance import ORIGIN
 from .value_numbering import Anatomy, Body, constant_of, operands, operator
 
 __all__ = ["Pairs", "pair_nodes"]
+
+Column: TypeAlias = "Callable[[Anatomy, Sequence[ir.Node]], Iterable[Hashable]]"  # something of each of some nodes
 
 TELLING = 8  # entries of a constant from which on it tells a node from others
 
@@ -32,8 +35,10 @@ class Pairs:
         """The counterpart of a value that a paired node makes."""
         node = value.producer()
         twin = self.forth.get(node) if node is not None else None
-        index = value.index()
-        return twin.outputs[index] if twin is not None and index is not None and index < len(twin.outputs) else None
+        if twin is None:
+            return None
+        outputs, index = twin.outputs, value.index()
+        return outputs[index] if index is not None and index < len(outputs) else None
 
 
 def pair_nodes(one: Anatomy, other: Anatomy) -> Pairs:
@@ -99,41 +104,51 @@ class _Bodies:
         self.left = [self.a.nodes, self.b.nodes]
 
     def run(self) -> None:
-        one, other = self.one, self.other
-        self._by(lambda s, n: (s.forward[0][n], s.backward[0][n]), uneven=True)
-        self._by(lambda s, n: s.forward[0][n], uneven=True)
-        self._by(lambda s, n: (s.forward[1][n], s.backward[1][n], n.name or None), named=True)
-        self._by(lambda s, n: (s.forward[1][n], s.backward[1][n]))
-        self._by(lambda s, n: s.backward[0][n])
-        self._by(lambda s, n: s.label[0][n], only=_is_telling)
-        self._by(lambda s, n: (s.label[0][n], n.name), named=True)
-        self._by(lambda s, n: (s.label[1][n], n.name), named=True, only=_has_character)
-        self._by(lambda s, n: s.forward[1][n])
-        self._by(lambda s, n: s.backward[1][n])
-        self._spread(one, other)
-        self._by(lambda s, n: (operator(n), n.name), named=True)
-        self._by(lambda s, n: (operator(n), tuple(v.name for v in n.outputs)), named=True)
-        self._spread(one, other)
+        forward, formal_forward = (_number("forward", level) for level in (0, 1))
+        backward, formal_backward = (_number("backward", level) for level in (0, 1))
+        label, formal_label = (_number("label", level) for level in (0, 1))
+        self._by(forward, backward, uneven=True)
+        self._by(forward, uneven=True)
+        self._by(formal_forward, formal_backward, _names, named=True)
+        self._by(formal_forward, formal_backward)
+        self._by(backward)
+        self._by(label, only=_is_telling)
+        self._by(label, _names, named=True)
+        self._by(formal_label, _names, named=True, only=_has_character)
+        self._by(formal_forward)
+        self._by(formal_backward)
+        self._spread(self.one, self.other)
+        self._by(_operators, _names, named=True)
+        self._by(_operators, _outputs, named=True)
+        self._spread(self.one, self.other)
 
     def _by(
         self,
-        key: Callable[[Anatomy, ir.Node], Hashable],
+        *keys: Column,
         uneven: bool = False,
         named: bool = False,
-        only: Callable[[ir.Node], bool] = lambda _: True,
+        only: Callable[[ir.Node], bool] | None = None,
     ) -> None:
-        """Pair nodes with the same key, where as many on both sides have it, or more on one side if `uneven`."""
-        sides: list[dict[Hashable, list[ir.Node]]] = []
+        """Pair nodes with the same keys, where as many on both sides have them, or more on one side if `uneven`."""
+        nodes: list[Sequence[ir.Node]] = []
+        found: list[list[Hashable]] = []
         for side, (seen, taken) in enumerate(((self.one, self.pairs.forth), (self.other, self.pairs.back))):
             self.left[side] = [node for node in self.left[side] if node not in taken]
-            groups: dict[Hashable, list[ir.Node]] = defaultdict(list)
-            for node in self.left[side]:
-                if (not named or node.name) and only(node):
-                    groups[key(seen, node)].append(node)
-            sides.append(groups)
-        for which, before in sides[0].items():
-            after = sides[1].get(which, [])
-            if after and (uneven or len(before) == len(after)):
+            asked = [node for node in self.left[side] if node.name] if named else self.left[side]
+            nodes.append(asked if only is None else [node for node in asked if only(node)])
+            found.append(list(zip(*(key(seen, nodes[side]) for key in keys), strict=True)))
+        # Keys are often all others, which sets see sooner than lists of nodes are made for each of them.
+        common = set(found[0]).intersection(found[1])
+        sides: list[dict[Hashable, list[ir.Node]]] = [defaultdict(list), defaultdict(list)]
+        for groups, some, which in zip(sides, nodes, found, strict=True):
+            for node, key in zip(some, which, strict=True) if common else ():
+                if key in common:
+                    groups[key].append(node)
+        for key, before in sides[0].items():
+            after = sides[1][key]
+            if len(before) == len(after) == 1:
+                self.pairs.add(before[0], after[0])
+            elif uneven or len(before) == len(after):
                 self._pair_equals(before, after)
 
     def _pair_equals(self, before: list[ir.Node], after: list[ir.Node]) -> None:
@@ -147,7 +162,10 @@ class _Bodies:
 
     def _spread(self, one: Anatomy, other: Anatomy) -> None:
         """Pair what stands in the same way to nodes that are paired, and what stands so to these."""
-        waiting = deque((node, self.pairs.forth[node]) for node in self.a.nodes if node in self.pairs.forth)
+        lone = _beside(node for node in self.a.nodes if node not in self.pairs.forth)
+        alone = _beside(node for node in self.b.nodes if node not in self.pairs.back)
+        pairs = ((node, self.pairs.forth.get(node)) for node in self.a.nodes if node in lone)
+        waiting = deque((node, twin) for node, twin in pairs if twin is not None and twin in alone)
         ways: Iterable[tuple[list[ir.Node], list[ir.Node]]] = list(self._borders())
         while waiting or ways:
             if not ways:
@@ -189,6 +207,35 @@ class _Bodies:
             mine = [node for node in mine if node not in taken]
             theirs = [node for node in theirs if node not in taken]
         return found
+
+
+def _number(what: Literal["label", "forward", "backward"], level: int) -> Column:
+    """The numbers of nodes of one kind."""
+    return lambda seen, nodes: map(getattr(seen, what)[level].__getitem__, nodes)
+
+
+def _names(_: Anatomy, nodes: Sequence[ir.Node]) -> Iterable[Hashable]:
+    return [node.name for node in nodes]
+
+
+def _operators(_: Anatomy, nodes: Sequence[ir.Node]) -> Iterable[Hashable]:
+    return map(operator, nodes)
+
+
+def _outputs(_: Anatomy, nodes: Sequence[ir.Node]) -> Iterable[Hashable]:
+    return [tuple(value.name for value in node.outputs) for node in nodes]
+
+
+def _beside(nodes: Iterable[ir.Node]) -> set[ir.Node]:
+    """The makers of what some nodes read, and the readers of what they make."""
+    found: set[ir.Node] = set()
+    for node in nodes:
+        for value in node.inputs:
+            if value is not None and (maker := value.producer()) is not None:
+                found.add(maker)
+        for value in node.outputs:
+            found.update(reader for reader, _ in value.uses())
+    return found
 
 
 def _alone(nodes: Iterable[ir.Node], key: Callable[[ir.Node], Hashable]) -> dict[Hashable, ir.Node]:

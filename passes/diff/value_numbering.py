@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,10 +38,15 @@ class Numbers:
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
+        self._next = 0
 
-    def of(self, *key: Hashable) -> int:
-        """The number of a key."""
-        return self._numbers.setdefault(key, len(self._numbers))
+    def of(self, *key: Hashable, parts: int = 0) -> int:
+        """The number of a key, with as many behind it, of nothing else, for its parts, as many for each key."""
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = self._next
+            self._next += 1 + parts
+        return number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,12 +125,13 @@ def anatomy(
 
 def _bodies(model: ir.Model) -> Iterator[Body]:
     places: dict[ir.Graph | ir.Function, tuple[ir.Node, tuple[str, int]]] = {}
-    for scope in scopes(model):
-        for node in scope.graph:
+    there = [(scope, tuple(scope.graph)) for scope in scopes(model)]
+    for _, every in there:
+        for node in every:
             for name, index, graph in subgraphs(node):
                 places[graph] = node, (name, index)
-    for scope in scopes(model):
-        nodes = tuple(node for node in scope.graph if not is_constant(node))
+    for scope, every in there:
+        nodes = tuple(node for node in every if not is_constant(node))
         ends = tuple(scope.graph.outputs)
         if scope.graph in places:
             owner, slot = places[scope.graph]
@@ -165,8 +171,11 @@ def constant_of(value: ir.Value) -> Any:
 
 def operator(node: ir.Node) -> str:
     """What a node is called: its operator, with the domain where that is not ONNX's own, and the overload."""
-    domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}::"
-    return f"{domain}{node.op_type}{':' + node.overload if node.overload else ''}"
+    domain, overload = node.domain, node.overload
+    if not domain and not overload:  # nearly all
+        return node.op_type
+    domain = "" if domain in ("", "ai.onnx") else f"{domain}::"
+    return f"{domain}{node.op_type}{':' + overload if overload else ''}"
 
 
 def attribute_key(attribute: ir.Attr, contents: Contents) -> Hashable:
@@ -229,7 +238,7 @@ def _is_default(attribute: ir.Attr, defaults: Mapping[str, Any]) -> bool:
 def operands(node: ir.Node) -> list[ir.Value | None]:
     """The inputs of a node without those left out at its end."""
     inputs = list(node.inputs)
-    while inputs and (inputs[-1] is None or (not inputs[-1].name and inputs[-1].producer() is None)):
+    while inputs and ((last := inputs[-1]) is None or (last.producer() is None and not last.name)):
         inputs.pop()
     return inputs
 
@@ -242,7 +251,7 @@ class _Builder:
     ) -> None:
         self.model, self.work, self.numbers, self.contents, self.aliases = model, work, numbers, contents, aliases
         self.inner = {(body.owner, *body.slot): body for body in work.bodies if body.owner is not None}
-        self.fixed = set(model.graph.inputs) - work.overridable
+        self.constant: dict[ir.Value, bool] = {}  # whether a value is one, of those that nodes read or make
 
     def forwards(self, body: Body) -> int:
         """Number the nodes of a body and all bodies inside, inputs first; the number of the whole body."""
@@ -264,21 +273,34 @@ class _Builder:
 
     def _node(self, node: ir.Node, body: Body) -> None:
         inputs = operands(node)
-        keys = [[-1 if value is None else self.of(value, level) for value in inputs] for level in (0, 1)]
-        attributes = tuple(
-            (name, attribute_key(attribute, self.contents))
-            for name, attribute in stated(node, body.scope.opset_imports).items()
-        )
-        inside = [self.forwards(self.inner[node, name, index]) for name, index, _ in subgraphs(node)]
-        constant = [value is not None and constant_of(value) is not None for value in inputs]
+        constant = [value is not None and self._is_constant(value) for value in inputs]
+        attributes: tuple[Hashable, ...] = ()
+        inside: list[int] = []
+        if node.attributes:  # of a hundred thousand nodes few have any
+            attributes = tuple(
+                (name, attribute_key(attribute, self.contents))
+                for name, attribute in stated(node, body.scope.opset_imports).items()
+            )
+            inside = [self.forwards(self.inner[node, name, index]) for name, index, _ in subgraphs(node)]
+        outputs = node.outputs
+        label = -1
         for level in (0, 1):
-            held = tuple(key if fixed else -1 for key, fixed in zip(keys[level], constant, strict=True))
-            label = self.numbers.of("label", operator(node), attributes, held, len(node.outputs))
+            keys = [-1 if value is None else self.of(value, level) for value in inputs]
+            if level == 0 or any(constant):  # else it is the same on both levels
+                held = tuple(key if fixed else -1 for key, fixed in zip(keys, constant, strict=True))
+                label = self.numbers.of("label", operator(node), attributes, held, len(outputs))
             self.work.label[level][node] = label
-            number = self.numbers.of("node", label, *keys[level], -1, *(inside if level == 0 else [len(inside)]))
+            within = inside if level == 0 or not inside else [len(inside)]
+            number = self.numbers.of("node", label, *keys, -1, *within, parts=len(outputs))
             self.work.forward[level][node] = number
-            for index, value in enumerate(node.outputs):
-                self.work.value[level][value] = self.numbers.of("value", number, index)
+            for index, value in enumerate(outputs):
+                self.work.value[level][value] = number + 1 + index
+        self.constant.update(dict.fromkeys(outputs, False))
+
+    def _is_constant(self, value: ir.Value) -> bool:
+        if value not in self.constant:
+            self.constant[value] = constant_of(value) is not None
+        return self.constant[value]
 
     def of(self, value: ir.Value, level: int) -> int:
         """The number of a value, of constants by what they hold or by type and shape."""
@@ -300,20 +322,22 @@ class _Builder:
         for index, value in enumerate(body.outputs):
             name: Any = self.aliases.get(value.name, value.name) if body.is_main else index
             ends.setdefault(value, []).append(self.numbers.of("end", body.is_main, name))
+        home, labels, (back, formal) = self.work.home, self.work.label, self.work.backward
         for node in reversed(body.nodes):
-            for level in (0, 1):
-                leads = sorted(self._uses(node, body, ends, level))
-                self.work.backward[level][node] = self.numbers.of("back", self.work.label[level][node], *leads)
-
-    def _uses(
-        self, node: ir.Node, body: Body, ends: Mapping[ir.Value, Iterable[int]], level: int
-    ) -> Iterator[tuple[int, int, int]]:
-        for index, value in enumerate(node.outputs):
-            yield from ((index, -1, end) for end in ends.get(value, ()))
-            for reader, slot in value.uses():
-                outer = self._outer(reader, body)
-                if outer is not None:
-                    yield index, slot if outer is reader else -2, self.work.backward[level].get(outer, -1)
+            leads: list[tuple[int, int, int]] = []  # output, operand, what reads it there
+            formal_leads: list[tuple[int, int, int]] = []
+            for index, value in enumerate(node.outputs):
+                for some in (leads, formal_leads) if value in ends else ():
+                    some += [(index, -1, end) for end in ends[value]]
+                for reader, slot in value.uses():
+                    outer = reader if home.get(reader) is body else self._outer(reader, body)
+                    if outer is not None:
+                        place = slot if outer is reader else -2
+                        leads.append((index, place, back.get(outer, -1)))
+                        formal_leads.append((index, place, formal.get(outer, -1)))
+            back[node] = self.numbers.of("back", labels[0][node], *sorted(leads))
+            same = labels[1][node] == labels[0][node] and formal_leads == leads
+            formal[node] = back[node] if same else self.numbers.of("back", labels[1][node], *sorted(formal_leads))
 
     def _outer(self, node: ir.Node, body: Body) -> ir.Node | None:
         """The node of a body that is a node or holds it."""

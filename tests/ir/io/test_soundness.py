@@ -8,6 +8,7 @@ from readers import model
 from scission.ir.errors import ModelError
 from scission.ir.io.load import load
 from scission.ir.io.soundness import mistyped
+from scission.ir.io.written import bodies
 
 
 def edited(edit):
@@ -18,7 +19,7 @@ def edited(edit):
 
 
 def test_a_sound_model_is_taken():
-    assert mistyped(model()) == "" and load(model()).graph.graph
+    assert mistyped(model(), bodies(model())) == "" and load(model()).graph.graph
 
 
 @pytest.mark.parametrize("kind", [kind for kind in onnx.AttributeProto.AttributeType.values() if kind != 1])
@@ -33,13 +34,13 @@ def test_an_attribute_of_a_wrong_type_is_refused_with_its_node(kind):
 
 def test_attributes_in_branches_and_functions_are_looked_at_and_not_those_of_functions_that_nothing_calls():
     function = edited(lambda made: setattr(made.functions[0].node[0].attribute[0], "type", 3))
-    assert "'inner'" in mistyped(function)
+    assert "'inner'" in mistyped(function, bodies(function))
     function.graph.node[2].op_type = "Other"
-    assert mistyped(function) == ""
+    assert mistyped(function, bodies(function)) == ""
     body = edited(lambda made: made.graph.node[1].attribute[1].g.node[0].MergeFrom(
         helper.make_node("Gemm", [], [], "deep", alpha="text")))  # fmt: skip
     body.graph.node[1].attribute[1].g.node[0].op_type = "Gemm"
-    assert "(Gemm): attribute 'alpha'" in mistyped(body)
+    assert "(Gemm): attribute 'alpha'" in mistyped(body, bodies(body))
 
 
 @pytest.mark.parametrize("domain", ["com.example", "ai.onnx.ml"])
@@ -48,7 +49,8 @@ def test_attributes_of_other_domains_may_be_of_any_type(domain):
         made.graph.node[5].domain = domain
         made.graph.node[5].attribute[0].type = 3
 
-    assert mistyped(edited(edit)) == ""
+    made = edited(edit)
+    assert mistyped(made, bodies(made)) == ""
 
 
 @pytest.mark.parametrize("version", [0, -1, 1 << 31, (1 << 63) - 1])

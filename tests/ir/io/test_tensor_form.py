@@ -8,6 +8,7 @@ from reference import W, graph, model, node, write
 from scission.ir.errors import ModelError
 from scission.ir.io.load import load
 from scission.ir.io.tensor_form import tensors, wrong_tensor
+from scission.ir.io.written import bodies
 
 
 def changed(**fields):
@@ -87,13 +88,13 @@ def test_every_type_in_every_form_is_taken(kind, shape):
         values = np.ones(shape, dtype)
         forms = [helper.make_tensor("w", kind, shape, values.reshape(-1)), numpy_helper.from_array(values, "w")]
     for tensor in forms:
-        assert wrong_tensor(with_initializer(tensor)) == ""
+        assert wrong_tensor(bodies(with_initializer(tensor))) == ""
 
 
 def test_tensors_of_branches_and_functions_are_found():
     side = graph([node("Constant", "", "z", "c", value=numpy_helper.from_array(W, "held"))], [], ["z"], {"inner": W})
     proto = model([node("If", "c", "y", then_branch=side, else_branch=side)], {"c": ([], np.bool_)}, ["y"])
-    assert [tensor.name for tensor in tensors(proto)] == ["inner", "held"] * 2
+    assert [tensor.name for tensor in tensors(bodies(proto))] == ["inner", "held"] * 2
     side.initializer[0].data_type = 0
     proto = model([node("If", "c", "y", then_branch=side, else_branch=side)], {"c": ([], np.bool_)}, ["y"])
-    assert wrong_tensor(proto) == "initializer 'inner' has no element type"
+    assert wrong_tensor(bodies(proto)) == "initializer 'inner' has no element type"
