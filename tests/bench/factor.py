@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from figures import Figure, at_least, at_most, bench, reported
 from onnx import TensorProto, helper, numpy_helper
 
@@ -29,6 +28,7 @@ from scission.models.trained import gpt2
 from scission.passes.factor.certificate import certify
 from scission.passes.factor.factorise import factorise
 from scission.passes.factor.stages import Factors, Stage
+from scission.runtime.ort.library import onnxruntime
 
 Array = npt.NDArray[np.float32]
 FRAMES = 3000
@@ -200,7 +200,7 @@ def error_ratio(before: onnx.ModelProto, after: onnx.ModelProto, weight: Array) 
 
 def run(model: onnx.ModelProto, x: Array) -> Array:
     """What a model makes of its input."""
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime().InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     found: Array = session.run(None, {"x": x})[0]
     return found
 

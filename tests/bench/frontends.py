@@ -12,15 +12,16 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from figures import Figure, at_least, at_most, bench, reported
 from onnx import TensorProto, helper, numpy_helper
 
 import scission
+from scission.runtime.ort.library import onnxruntime
 
 Array = npt.NDArray[np.float32]
 RATE, SAMPLES = 16000, 480000
@@ -204,11 +205,12 @@ def of_shortest(before: onnx.ModelProto, after: onnx.ModelProto) -> float:
     return min(taken[0]) / min(taken[1])
 
 
-def opened(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def opened(model: onnx.ModelProto) -> Any:
     """A session of one thread."""
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def run(model: onnx.ModelProto, x: Array) -> Array:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
+from scission.runtime.ort.library import onnxruntime
 
 WARM_UP = 2
 SUFFIX = "_kernel_time"
@@ -27,12 +27,13 @@ def node_seconds(
     with all of them. On CUDA the profiler sees launches and not kernels, so there it would say nothing.
     """
     with tempfile.TemporaryDirectory(prefix="scission.") as folder:
-        options = onnxruntime.SessionOptions()
+        runtime = onnxruntime()
+        options = runtime.SessionOptions()
         options.log_severity_level = FATAL
         options.intra_op_num_threads = threads or 0
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         start, done = time.perf_counter(), 0
         while done < WARM_UP + runs and (done < WARM_UP + 5 or time.perf_counter() - start < most):
             session.run(None, dict(feeds))

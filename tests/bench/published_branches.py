@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime
 from figures import Figure, at_least, at_most, bench, reported
 from zoo import fetch
 
@@ -27,6 +26,7 @@ from scission.models.sketch import Sketch
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.rewrite.rewrite import rewrite
+from scission.runtime.ort.library import onnxruntime
 
 ROUNDS = 100
 UNROLLED = {1: 2.5, 32: 1.3}  # batch, target
@@ -99,9 +99,10 @@ def _figures(name: str, model: bytes, targets: dict[int, float], nodes: float = 
 
 def _medians(models: Sequence[bytes], batch: int) -> list[float]:
     """Median seconds of the processor of each model, run in turn on one input; AssertionError where they differ."""
-    options = onnxruntime.SessionOptions()
+    runtime = onnxruntime()
+    options = runtime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
-    sessions = [onnxruntime.InferenceSession(one, options, providers=["CPUExecutionProvider"]) for one in models]
+    sessions = [runtime.InferenceSession(one, options, providers=["CPUExecutionProvider"]) for one in models]
     rng = np.random.default_rng(0)
     feeds = {
         one.name: rng.integers(0, 10, [d if isinstance(d, int) else batch for d in one.shape]).astype(

@@ -9,8 +9,19 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
-from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+from scission.runtime.ort.library import onnxruntime
+
+onnxruntime()  # which reports itself where it is imported otherwise
+
+from onnxruntime.quantization import (  # noqa: E402 - not before
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer  # noqa: E402 - the same
 
 __all__ = ["BLOCK", "four_bits", "quantised", "quantised_while_running"]
 

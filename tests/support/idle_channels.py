@@ -16,7 +16,6 @@ from unittest import mock
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import helper, numpy_helper
 
 from scission.ir.graph.view import View, view
@@ -28,6 +27,7 @@ from scission.passes.channels.constraints import Pinned
 from scission.passes.channels.contraction import Contraction
 from scission.passes.channels.removal import Removal, removal_of
 from scission.passes.channels.sums import Sum, WeighedSum
+from scission.runtime.ort.library import onnxruntime
 
 __all__ = ["Fate", "Truth", "account", "truths"]
 
@@ -328,9 +328,9 @@ def _disturbable(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProt
     return changed
 
 
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
+def _session(model: onnx.ModelProto) -> Any:
+    options = onnxruntime().SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    options.graph_optimization_level = onnxruntime().GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime().InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
-import onnxruntime
 from hypothesis import strategies as st
 
 from scission.ir.plan.plan import Block, Decomposition, Plan
+from scission.runtime.ort.library import onnxruntime
 
 TOLERANCE = {"float16": 3e-3, "float32": 1e-5, "float64": 1e-12}
 
@@ -78,13 +78,13 @@ def relations(draw, largest: int = 12):
 
 def run(model, feeds, optimised: bool = True) -> list[np.ndarray]:
     """One run on the CPU, without a line of logging."""
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime().SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     if not optimised:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = onnxruntime().GraphOptimizationLevel.ORT_DISABLE_ALL
     data = model if isinstance(model, bytes) else model.SerializeToString()
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"]).run(None, feeds)
+    return onnxruntime().InferenceSession(data, options, providers=["CPUExecutionProvider"]).run(None, feeds)
 
 
 def runs(model, feeds, **options) -> list[np.ndarray] | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import onnx
-import onnxruntime
 from onnx import helper
+
+from scission.runtime.ort.library import onnxruntime
 
 __all__ = ["run"]
 
@@ -14,8 +15,8 @@ def run(model, feeds, *more):
     if more:
         model = onnx.ModelProto.FromString(model.SerializeToString())
         model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in more)
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime().SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime().InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run(None, feeds)

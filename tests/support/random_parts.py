@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import helper, numpy_helper
 
 from scission.ir.io.load import load
 from scission.ir.io.serial import to_proto
 from scission.passes.partition.find import find
 from scission.passes.rewrite.parts.narrowed import narrowed
+from scission.runtime.ort.library import onnxruntime
 
 __all__ = ["difference", "put_together", "random_feed", "random_parts", "run_model"]
 
@@ -167,11 +167,11 @@ def random_feed(rng: np.random.Generator, model: onnx.ModelProto, rows: int = 5)
 
 def run_model(model: onnx.ModelProto, feed: dict[str, Any], optimize: bool = False) -> dict[str, Any]:
     """The outputs of a model."""
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime().SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, 1
     if not optimize:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        options.graph_optimization_level = onnxruntime().GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime().InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_outputs()]
     return dict(zip(names, session.run(names, {one.name: feed[one.name] for one in session.get_inputs()}), strict=True))
 

@@ -5,7 +5,6 @@ from collections import Counter
 
 import numpy as np
 import onnx
-import onnxruntime
 import oracles
 from reference import model, node
 from shared_axes import blocked, groups
@@ -24,6 +23,7 @@ from scission.passes.planning.analysis import analyse_linear
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.regions import candidate, grow
 from scission.passes.planning.settings import PlanSettings
+from scission.runtime.ort.library import onnxruntime
 
 MS = "com.microsoft"
 RUNS = ((3, 5), (1, 1), (2, 4), (0, 3), (3, 0))  # extents of "N" and "S"
@@ -49,10 +49,10 @@ def grown(seen):
 
 
 def session(proto):
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime().SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime().InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def ways(region):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import onnx
-import onnxruntime
 from reference import graphs_of
 
 from scission.ir.provenance import ORIGIN
 from scission.runtime.measure import race
 from scission.runtime.measure.clock import Clock
 from scission.runtime.ort import library, session
+from scission.runtime.ort.library import onnxruntime
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 NONE = lambda node: False  # noqa: E731
@@ -31,11 +31,11 @@ class SimulatedCuda:
         self.seconds, self.unrecordable, self.breaks = seconds, unrecordable, breaks
         self.opened: list[bool] = []
         self.now = 0.0
-        self.real = onnxruntime.InferenceSession
+        self.real = onnxruntime().InferenceSession
         clock = Clock(name="wall", read=lambda: self.now, limit=lambda: self.now)
         room = session._room
         monkeypatch.setattr(library, "cuda_problem", lambda: None)
-        monkeypatch.setattr(onnxruntime, "InferenceSession", self.open)
+        monkeypatch.setattr(onnxruntime(), "InferenceSession", self.open)
         monkeypatch.setattr(session, "_room", lambda shape, dtype, device: room(shape, dtype, "cpu"))
         monkeypatch.setattr(race, "clock_for", lambda *_: clock)
 

@@ -8,7 +8,6 @@ from random import Random
 
 import numpy as np
 import onnx
-import onnxruntime
 from every_field import everything
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -20,6 +19,7 @@ import scission
 from scission.ir.io.load import load
 from scission.ir.io.save import save, save_copy
 from scission.ir.io.tensors import read, tensor_slots
+from scission.runtime.ort.library import onnxruntime
 
 ACTIONS = ("split", "copy", "rewrite")
 
@@ -104,11 +104,11 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _run(path: Path, made: Sample) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
+    options = onnxruntime().SessionOptions()
     options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # some round activations
+    options.graph_optimization_level = onnxruntime().GraphOptimizationLevel.ORT_DISABLE_ALL  # some round activations
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime().InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, made.feeds)[0], np.float64)
 
 
