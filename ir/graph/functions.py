@@ -12,6 +12,7 @@ from ..io.validity import too_many
 from ..onnx_ir import onnx_ir as ir
 from ..reason import Cause, Reason
 from .constants import Constants
+from .node import subgraphs
 
 __all__ = ["FunctionId", "callers", "inline", "weight_takers"]
 
@@ -105,7 +106,16 @@ def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model
         for node in copy.functions[identifier].all_nodes():
             node.metadata_props[TAG] = json.dumps(identifier)
     wanted = {id(copy.functions[identifier]) for identifier in functions}
-    InlinePass(criteria=lambda function: id(function) in wanted)(copy)
+    names = _CopyNames(copy)
+
+    def asked(function: ir.Function) -> bool:
+        """Whether a call is replaced, asked right before it is."""
+        if id(function) not in wanted:
+            return False
+        names.rename(function)
+        return True
+
+    InlinePass(criteria=asked)(copy)
     origins: dict[ir.Node, FunctionId] = {}
     bodies: list[ir.Graph | ir.Function] = [copy.graph, *copy.functions.values()]
     for graph in bodies:  # inlined bodies end up in the functions that stay, too
@@ -115,3 +125,47 @@ def inline(model: ir.Model, functions: Collection[FunctionId]) -> tuple[ir.Model
                 domain, name, overload = json.loads(tag)
                 origins[node] = (domain, name, overload)
     return copy, origins
+
+
+class _CopyNames:
+    """Names the nodes and values of a function before each of its copies is made, by what onnx_ir would call these.
+
+    onnx_ir takes the first number from 2 on that makes a name a new one, and looks for it from 2 on each time, so that
+    of ten thousand calls of one function it looks fifty million times for each name. A name that is new it leaves.
+    """
+
+    def __init__(self, model: ir.Model) -> None:
+        graph = model.graph
+        outputs = (value for node in graph for value in node.outputs)
+        self._nodes = {node.name for node in graph if node.name}
+        self._values = {value.name for value in (*graph.inputs, *graph.initializers.values(), *outputs) if value.name}
+        self._last: dict[tuple[bool, str], int] = {}
+        self._plain: dict[ir.Function, list[tuple[ir.Node | ir.Value, str]]] = {}
+
+    def rename(self, function: ir.Function) -> None:
+        """Give everything in its body the names of its next copy."""
+        if function not in self._plain:
+            self._plain[function] = list(_named(function))
+        for thing, name in self._plain[function]:
+            thing.name = self._new(name, isinstance(thing, ir.Node))
+
+    def _new(self, name: str, of_node: bool) -> str:
+        taken = self._nodes if of_node else self._values
+        new, number = name, self._last.get((of_node, name), 1)
+        while new in taken:
+            number += 1
+            new = f"{name}_{number}"
+        self._last[of_node, name] = number
+        taken.add(new)
+        return new
+
+
+def _named(body: ir.Graph | ir.Function) -> list[tuple[ir.Node | ir.Value, str]]:
+    """The nodes and values of a body with the names that it states, in the order in which onnx_ir copies them."""
+    found: list[tuple[ir.Node | ir.Value, str]] = []
+    for node in body:
+        for _, _, graph in subgraphs(node):
+            found += _named(graph)
+        found.append((node, node.name or "node"))
+        found += [(value, value.name or "val") for value in node.outputs]
+    return found

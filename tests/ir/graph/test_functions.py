@@ -2,7 +2,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import numpy_helper
+from onnx_ir.passes.common import InlinePass
 from reference import function, graph, model, node
 
 from scission.ir.errors import ModelError
@@ -202,3 +205,50 @@ def test_functions_that_unfold_to_some_are_put_in_the_place_of_their_calls():
     found, blocked = weight_takers(loaded.graph)
     assert len(found) == 6 and not blocked
     assert len(list(inline(loaded.graph, sorted(found))[0].graph)) == 32
+
+
+NAMES = st.sampled_from(["", "n", "n_2", "n_3", "node", "node_2"])
+VALUES = st.sampled_from(["v", "v_2", "val", "v_2_2"])
+
+
+@st.composite
+def models(draw):
+    """Calls of functions that call one another, with branches inside, named like what copies are called."""
+    inner, name = draw(VALUES), draw(NAMES)
+    branch = graph([node("Relu", "x", inner + "_in", name)], [], [inner + "_in"])
+    held = [node("If", "c", "b", draw(NAMES), then_branch=branch, else_branch=branch)] if draw(st.booleans()) else []
+    flag = [node("Constant", "", "c", draw(NAMES), value=numpy_helper.from_array(np.array(True)))] if held else []
+    first = [*flag, *held, node("Relu", "x", inner, name), node("Neg", inner, "y", draw(NAMES))]
+    second = [call("One", "x", inner, draw(NAMES)), call("One", inner, "y", draw(NAMES))]
+    functions = [function("One", "x", "y", first), function("Two", "x", "y", second)]
+    nodes, source = [], "x"
+    for place in range(draw(st.integers(1, 6))):
+        target = draw(VALUES) + f"_{place + 2}" if draw(st.booleans()) else f"t{place}"
+        if target in {one.output[0] for one in nodes}:
+            continue
+        nodes.append(call(draw(st.sampled_from(["One", "Two"])), source, target, draw(NAMES)))
+        source = target
+    return model(nodes, {"x": [2]}, [source], functions=functions)
+
+
+def named(made):
+    nodes = list(made.graph.all_nodes())
+    return [(one.name, one.op_type, [v.name for v in one.inputs], [v.name for v in one.outputs]) for one in nodes]
+
+
+@given(models())
+def test_names_are_those_that_are_found_by_trying_all_numbers_each_time(proto):
+    read = load(proto).graph
+    tried = read.clone()
+    InlinePass()(tried)
+    assert named(inline(read, list(read.functions))[0]) == named(tried)
+    assert named(inline(read, list(read.functions))[0]) == named(tried)  # the model that is read keeps its own
+
+
+def test_many_calls_of_a_function_without_names():
+    count = 3000
+    nodes = [call("One", f"x{place}", f"x{place + 1}", "") for place in range(count)]
+    proto = model(nodes, {"x0": [2]}, [f"x{count}"], functions=[function("One", "x", "y", [node("Relu", "x", "y")])])
+    made, origins = inline(load(proto).graph, [("local", "One", "")])
+    names = [one.name for one in made.graph]
+    assert len(set(names)) == count == len(origins) and names[-1] == f"node_{count}"
