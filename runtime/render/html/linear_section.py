@@ -198,7 +198,9 @@ def portraits(
     for index, node in enumerate(names):
         if progress:
             progress(index, len(names), node)
-        was, now = (before, after) if _has(before, node) else (inlined(), inlined())
+        was, now = (before, after) if _has(before, node) else (after, after)  # of one that a preparation made
+        if not _has(now, node):
+            was = now = inlined()
         one = _portrait(
             rows[node], steps[node], was, now, annealed.get(node), groups.get(node), used < MOST_BYTES, exact
         )

@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import oracles
 import pytest
+from factored import hadamard, product_model
+from framed import stft_model
 from html5lib.constants import E
 
 import scission
@@ -279,3 +281,23 @@ def test_a_plan_made_again_by_the_same_options_is_the_same_plan(rewritten, tmp_p
     unknown = scission.report(model, model, force=True, **quiet)
     assert unknown.strange and "by nothing that it names" in unknown.note
     assert not scission.report(model, model, **quiet).strange
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        (product_model(hadamard(512)), {"batch": [3000]}),
+        (stft_model(np.hanning(401)[:-1], 160), {"batch": [1], "sizes": {"n": 48000}}),
+    ],
+)
+def test_operators_that_were_made_before_anything_is_split_are_told_of(model, options, tmp_path):
+    """The stages of a weight, and of frames, are in no model that a user has."""
+    plan, out = scission.plan(model, **options), tmp_path / "out.onnx"
+    assert plan.preparations and plan.steps
+    scission.apply(model, plan, out)
+    found = scission.report(model, out, plan=plan, check=True, bench=False)
+    assert found.verdict.equal and found.portraits
+    assert {one.row.node for one in found.portraits} <= {step.node for step in plan.steps}
+    words = "".join(html5lib.parse(found.html(), namespaceHTMLElements=False).itertext())
+    assert all(one.node in words for one in plan.steps)
+    assert all(one.reason.text in words for one in (*plan.preparations, *plan.refused))
