@@ -82,13 +82,18 @@ def _sampled(shape: tuple[int, int], *, by_columns: bool) -> tuple[Indices, Indi
     """
     known, length = sampled_lines(*shape)[by_columns], shape[by_columns]
     size = min(max(SOME_LINES[0], int(SOME_LINES[1] * length**0.25)), length)
-    apart = known[:: -(-len(known) // size)] if known else []
-    nearby = [one for one in range(min(length, 2 * size)) if one not in apart][: size - len(apart)]
+    apart = [known[place * len(known) // size] for place in range(size)] if len(known) > size else known
+    nearby = [one for one in _around(known[0] if known else 0, length) if one not in apart][: size - len(apart)]
     across = shape[not by_columns]
     count = min(max(SOME_ENTRIES[0], int(SOME_ENTRIES[1] * across**0.5)), across)
     entries = np.argsort(np.arange(min(across, PAGE)) * GOLDEN % 1)[:count]  # spread over the page
     lines = np.array(sorted([*apart, *nearby]))
     return lines[:, None], np.sort(entries), *np.triu_indices(lines.size, 1)
+
+
+def _around(line: int, length: int) -> list[int]:
+    """All lines, beginning with one."""
+    return [*range(line, length), *range(line)]
 
 
 def hidden_order(weight: npt.NDArray[np.floating]) -> HiddenOrder | None:
