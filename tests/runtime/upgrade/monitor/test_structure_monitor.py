@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -293,3 +294,11 @@ def test_a_live_view_shows_the_last_look(capsys):
         StructureMonitor(nn.Linear(3, 2), evidence="off", to=[live]).look()
         live.show(Look(step=7, seconds=0.0, took=0.0, weights=()))
     assert "step 7" in capsys.readouterr().out
+
+
+def test_the_example_finds_the_five_data_sets_and_draws_them(tmp_path):
+    pytest.importorskip("matplotlib")
+    example = Path(__file__).parents[4] / "examples" / "formation.py"
+    done = subprocess.run([sys.executable, example, tmp_path], capture_output=True, text=True, check=True)
+    assert "5 blocks, 6 features dormant" in done.stdout.splitlines()[-2]
+    assert (tmp_path / "formation.svg").read_bytes().startswith(b"<?xml")
