@@ -38,9 +38,10 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 SHOWN = 200  # characters of an address in the log
 
 
-def endpoint(service: Service, version: str, log: Log) -> Starlette:
-    """The application of ASGI that serves one model; version: scission's own; log: is told of every request."""
-    served = _Served(service, version, log)
+def endpoint(service: Service, version: str, log: Log, load: Callable[[], None]) -> Starlette:
+    """The application of ASGI that serves one model; version: scission's own; log: is told of every request; load: puts
+    what lies in the place of the model now in its place, or raises RefusalError."""
+    served = _Served(service, version, log, load)
     model = "/v2/models/{model}"
     routes = [
         ("/v2", served.server),
@@ -57,6 +58,8 @@ def endpoint(service: Service, version: str, log: Log) -> Starlette:
         routes=[
             *(Route(path, served.told(answer), methods=["GET"]) for path, answer in routes),
             *(Route(path, served.told(served.infer), methods=["POST"]) for path in posted),
+            Route("/v2/repository/index", served.told(served.index), methods=["POST"]),
+            Route("/v2/repository/models/{model}/load", served.told(served.load), methods=["POST"]),
         ],
         exception_handlers={HTTPException: served.strange},
     )
@@ -65,11 +68,13 @@ def endpoint(service: Service, version: str, log: Log) -> Starlette:
 class _Served:
     """What is answered at each address."""
 
-    def __init__(self, service: Service, version: str, log: Log) -> None:
-        self.service, self.version, self.log = service, version, log
+    def __init__(self, service: Service, version: str, log: Log, load: Callable[[], None]) -> None:
+        self.service, self.version, self.log, self._load = service, version, log, load
 
     async def server(self, _: Request) -> Response:
-        return _json({"name": "scission", "version": self.version, "extensions": ["binary_tensor_data"]})
+        return _json(
+            {"name": "scission", "version": self.version, "extensions": ["binary_tensor_data", "model_repository"]}
+        )
 
     async def health(self, _: Request) -> Response:
         return Response(status_code=HTTPStatus.OK)
@@ -89,6 +94,14 @@ class _Served:
 
     async def ready(self, request: Request) -> Response:
         self._require(request)
+        return Response(status_code=HTTPStatus.OK)
+
+    async def index(self, _: Request) -> Response:
+        return _json([{"name": self.service.name, "version": VERSION, "state": "READY", "reason": ""}])
+
+    async def load(self, request: Request) -> Response:
+        self._require(request)
+        await asyncio.to_thread(self._load)
         return Response(status_code=HTTPStatus.OK)
 
     async def infer(self, request: Request) -> Response:
@@ -162,7 +175,7 @@ class _Served:
 
     def _note(self, request: Request, status: int, seconds: float, size: int, reason: str | None) -> None:
         self.service.metrics.requests.labels(self.service.name, str(status)).inc()
-        if request.method == "POST":
+        if request.url.path.endswith("/infer"):
             self.service.metrics.seconds.labels(self.service.name).observe(seconds)
             self.service.recent.add(status, seconds)
         told = {"method": request.method, "path": request.url.path[:SHOWN], "status": status}
@@ -194,5 +207,5 @@ def _header_length(request: Request) -> int | None:
     return None if told is None else int(told)
 
 
-def _json(told: Mapping[str, Any], status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
+def _json(told: Any, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
     return Response(json.dumps(told), status, dict(headers or {}), "application/json")

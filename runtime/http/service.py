@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
@@ -23,7 +23,7 @@ from .options import ServeOptions
 from .refusal import RefusalError
 from .request import read_request
 from .response import Answer, answer
-from .watch.status import Recent, Status
+from .watch.status import PartStatus, Recent, Status
 
 __all__ = ["Service"]
 
@@ -37,23 +37,15 @@ class Service:
     """
 
     def __init__(self, model: Answering, name: str, options: ServeOptions, metrics: Metrics) -> None:
-        strange = [spec.name for spec in model.inputs if name_of(spec.dtype) is None and not spec.optional]
-        if strange:
-            raise ScissionError(f"{name}: the protocol has no type for the input {strange[0]!r}; it cannot be served")
         self.name, self.options, self.metrics, self._model = name, options, metrics, model
-        self.inputs = tuple(spec for spec in model.inputs if name_of(spec.dtype) is not None)
-        self.outputs = tuple(spec for spec in model.outputs if name_of(spec.dtype) is not None)
-        self.left_out = tuple(spec.name for spec in model.outputs if name_of(spec.dtype) is None)
-        if not self.outputs:
-            raise ScissionError(f"{name}: the protocol has no type for any of its outputs; it cannot be served")
+        self.inputs, self.outputs, self.left_out = _interface(model, name)
         self._types = {spec.name: name_of(spec.dtype) or "" for spec in self.outputs}
         self._pool = ThreadPoolExecutor(options.workers, "run")
         self._inside, self._mean = 0, 0.0
         self.recent = Recent()
         metrics.waiting.labels(name).set_function(lambda: self._waiting)
         metrics.running.labels(name).set_function(lambda: self._running)
-        if isinstance(model, ServedParts):
-            metrics.watch_parts(name, model.statuses)
+        metrics.watch_parts(name, self._parts)
 
     def metadata(self) -> dict[str, Any]:
         """What the model takes and gives, as the protocol tells it; a size of -1 is any."""
@@ -65,6 +57,18 @@ class Service:
             "outputs": [_described(spec) for spec in self.outputs],
         }
 
+    def replace(self, model: Answering) -> None:
+        """Answer with another model from now on; requests that are being answered end with the one they began with.
+
+        Raises ScissionError for one that takes or gives something else.
+        """
+        inputs, outputs, _ = _interface(model, self.name)
+        for mine, own in ((self.inputs, inputs), (self.outputs, outputs)):
+            if [_described(spec) for spec in mine] != [_described(spec) for spec in own]:
+                told = [_told(next(iter(only), None)) for only in (_only(own, mine), _only(mine, own))]
+                raise ScissionError(f"{self.name}: has {told[0]} where the model that is served has {told[1]}")
+        self._model = model
+
     @property
     def _running(self) -> int:
         return min(self._inside, self.options.workers)
@@ -75,8 +79,10 @@ class Service:
 
     def status(self) -> Status:
         """How it is doing now."""
-        parts = self._model.statuses() if isinstance(self._model, ServedParts) else ()
-        return self.recent.status(self.name, self.options.workers, self._running, self._waiting, parts)
+        return self.recent.status(self.name, self.options.workers, self._running, self._waiting, self._parts())
+
+    def _parts(self) -> tuple[PartStatus, ...]:
+        return self._model.statuses() if isinstance(self._model, ServedParts) else ()
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
@@ -117,11 +123,12 @@ class Service:
             started = time.perf_counter()
             names = [wanted.name for wanted in request.wanted]
             called: tuple[str, ...] = ()
+            model = self._model  # another one may be in its place before this request ends
             with halted_by(halt):
-                if isinstance(self._model, ServedParts):
-                    outputs, called = self._model.traced(request.feeds, names)
+                if isinstance(model, ServedParts):
+                    outputs, called = model.traced(request.feeds, names)
                 else:
-                    outputs = self._model.run(request.feeds, names)
+                    outputs = model.run(request.feeds, names)
         except SessionError as error:
             raise RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         except MemoryError:
@@ -132,6 +139,29 @@ class Service:
         self._mean = took if not self._mean else MEMORY * self._mean + (1 - MEMORY) * took
         self.metrics.run_seconds.labels(self.name).observe(took)
         return replace(answer(request, outputs, self._types, self.name), parts=called)
+
+
+def _interface(model: Answering, name: str) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], tuple[str, ...]]:
+    """What of a model the protocol has types for: inputs, outputs, and the names of outputs that are left out."""
+    strange = [spec.name for spec in model.inputs if name_of(spec.dtype) is None and not spec.optional]
+    if strange:
+        raise ScissionError(f"{name}: the protocol has no type for the input {strange[0]!r}; it cannot be served")
+    inputs = tuple(spec for spec in model.inputs if name_of(spec.dtype) is not None)
+    outputs = tuple(spec for spec in model.outputs if name_of(spec.dtype) is not None)
+    if not outputs:
+        raise ScissionError(f"{name}: the protocol has no type for any of its outputs; it cannot be served")
+    return inputs, outputs, tuple(spec.name for spec in model.outputs if name_of(spec.dtype) is None)
+
+
+def _only(these: Sequence[TensorSpec], others: Sequence[TensorSpec]) -> list[dict[str, Any]]:
+    known = [_described(spec) for spec in others]
+    return [one for one in map(_described, these) if one not in known]
+
+
+def _told(described: Mapping[str, Any] | None) -> str:
+    if described is None:
+        return "nothing more, or another order,"
+    return f"{described['name']!r} ({described['datatype']}{described['shape']})"
 
 
 def _described(spec: TensorSpec) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from .endpoint import Log, endpoint
 from .listening import listen, opened_port
 from .metrics import Metrics
 from .options import ServeOptions
+from .reloading import Reloading
 from .service import Service
 
 __all__ = ["Serving", "serving"]
@@ -49,6 +50,8 @@ def serving(model: Path, options: ServeOptions, trials: Trials, log: Log) -> Ite
     Raises ScissionError for a model that cannot be opened or served, and for a port that cannot be had.
     """
     with contextlib.closing(opened_port(options)) as port:
-        service = Service(opened(model, trials), options.name or name_of_model(model), options, Metrics())
-        with contextlib.closing(service):
-            yield Serving(service, endpoint(service, __version__, log), port, options)
+        answering = opened(model.resolve(), trials)
+        service = Service(answering, options.name or name_of_model(model), options, Metrics())
+        reloading = Reloading(model, trials, service, log)
+        with contextlib.closing(service), reloading.watched(options.watch):
+            yield Serving(service, endpoint(service, __version__, log, reloading.load), port, options)
