@@ -26,7 +26,7 @@ from ..serve.folder import read_manifest, require_files
 from .ensemble import Assembly, AssemblyModel, ensemble
 from .options import TritonOptions
 
-__all__ = ["ExportError", "export_triton"]
+__all__ = ["ExportError", "cleaned", "export_triton"]
 
 CONFIG = "config.pbtxt"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", re.ASCII)
@@ -47,7 +47,7 @@ def export_triton(
     """
     source, target, wished = Path(folder), Path(output), chosen(TritonOptions, options, {})
     manifest = read_manifest(source)
-    name = wished.name or _cleaned(manifest.name)
+    name = wished.name or cleaned(manifest.name)
     if not NAME.fullmatch(name):
         raise ExportError(f"{name!r} is no name of a model in Triton; give another with ", option("name"))
     made = ensemble(manifest, name)
@@ -151,6 +151,6 @@ def _quoted(text: str) -> str:
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in told) + '"'
 
 
-def _cleaned(name: str) -> str:
+def cleaned(name: str) -> str:
     """A model's file as the name of a model."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name.removesuffix(".onnx")).lstrip(".-") or "model"

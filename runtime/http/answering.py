@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,11 +35,16 @@ class Answering(Protocol):
 
 
 class ServedParts:
-    """Parts of a model as one that answers, and what each of them was called for; runs in any thread."""
+    """Parts of a model as one that answers, and what each of them was called for; runs in any thread.
 
-    def __init__(self, parts: LocalParts) -> None:
+    replicas: how many of a part there are, by its name.
+    """
+
+    def __init__(self, parts: LocalParts, replicas: Callable[[str], int] = lambda _: 1) -> None:
+        self._replicas = replicas
         self._names = [part.name for part in parts.manifest.parts]
         self._calls, self._requests, self._lock = Calls(len(self._names)), 0, threading.Lock()
+        self.running = 0  # requests
         self._parts = parts
         self.inputs, self.outputs = (
             tuple(
@@ -65,7 +70,12 @@ class ServedParts:
 
         with self._lock:
             self._requests += 1
-        made = replace(self._parts, watch=watch).run(feeds)
+            self.running += 1
+        try:
+            made = replace(self._parts, watch=watch).run(feeds)
+        finally:
+            with self._lock:
+                self.running -= 1
         outputs = made if names is None else {name: made[name] for name in names}
         return outputs, tuple(self._names[index] for index in called)
 
@@ -81,6 +91,7 @@ class ServedParts:
                 seconds=one.seconds / max(one.calls, 1),
                 per_second=one.per_second,
                 busy=one.busy,
+                replicas=self._replicas(name),
             )
             for name, one in zip(self._names, self._calls.told(), strict=True)
         )

@@ -14,18 +14,16 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from ...ir.errors import ScissionError
-from ...ir.parts.manifest import FILE
 from ..ort.trials import Trials
 from .answering import opened
 from .refusal import RefusalError
 from .service import Service
+from .watch.mark import mark_of
 
 __all__ = ["Reloading"]
-
-Mark: TypeAlias = "tuple[str, int, int, int]"
 
 
 class Reloading:
@@ -34,7 +32,7 @@ class Reloading:
     def __init__(self, model: Path, trials: Trials, service: Service, log: Callable[[Mapping[str, Any]], None]) -> None:
         self._model, self._trials, self._service, self._log = model, trials, service, log
         self._busy = threading.Lock()
-        self._seen = self._mark()
+        self._seen = mark_of(self._model)
 
     def load(self) -> None:
         """Open what lies there now, and serve it from then on.
@@ -45,7 +43,7 @@ class Reloading:
         if not self._busy.acquire(blocking=False):
             raise RefusalError(HTTPStatus.CONFLICT, "another model is being loaded already", 1)
         try:
-            self._seen = self._mark()
+            self._seen = mark_of(self._model)
             # Where a link leads is asked once: it may be turned while files of the folder are read.
             self._service.replace(opened(self._model.resolve(), self._trials))
         except ScissionError as error:
@@ -73,19 +71,10 @@ class Reloading:
 
     def _look(self, seconds: float, ended: threading.Event) -> None:
         while not ended.wait(seconds):
-            mark = self._mark()
+            mark = mark_of(self._model)
             if mark is not None and mark != self._seen:
                 with contextlib.suppress(RefusalError):  # which was told
                     self.load()
-
-    def _mark(self) -> Mark | None:
-        """What says whether something else lies there; None where nothing does, as while it is exchanged."""
-        try:
-            place = self._model.resolve(strict=True)
-            told = (place / FILE if place.is_dir() else place).stat()
-        except OSError:
-            return None
-        return str(place), told.st_ino, told.st_mtime_ns, told.st_size
 
     def _tell(self, more: Mapping[str, Any]) -> None:
         self._log({"time": datetime.now(UTC).isoformat(), "loaded": str(self._model), **more})

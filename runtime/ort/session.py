@@ -45,6 +45,8 @@ Array = npt.NDArray[Any]
 ORT = "ONNX Runtime"  # who runs models here
 UNCAPTURED = ("gpu_graph_id", "-1")  # run option: neither record a CUDA graph nor replay one
 
+APART = "ONNX Runtime cannot do in one run; ask for other outputs alone, or cast that one to float32 in the model"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Session:
@@ -76,6 +78,8 @@ class Session:
             if not self._needs_values(wanted):
                 given = {name: _to_value(array) if _is_short(array) else array for name, array in feeds.items()}
                 return dict(zip(wanted, self.ort.run(wanted, given, how), strict=True))
+            if text := [name for name, array in feeds.items() if np.asarray(array).dtype.kind in "OUS"]:
+                raise SessionError(f"{self.name}: takes text ({text[0]!r}) and gives bfloat16, which {APART}")
             values = {name: _to_value(array) for name, array in feeds.items()}
             return {
                 name: _to_array(value)

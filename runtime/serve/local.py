@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,9 @@ from ..ort.library import Foreign, SessionError
 from ..ort.session import ORT, Session, open_session
 from .activation import Off, OffResults, is_off, key_of
 from .activity import Activity, activity_of
+from .awaited import Awaited, Runs
 from .folder import read_activation, read_manifest, require_files
-from .part_runs import PartRuns, part_runs
+from .part_runs import part_runs
 from .resting import Resting
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ MOST_ROWS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalParts:
-    """A model in parts that run in this process, one after another.
+    """A model in parts that run in this process, one after another, or elsewhere, those of a request at once.
 
     manifest: what they are; runs: of one session a part, in the order in which they run; watch: is called with the
     place of a part that was called and the seconds that it took, in whatever thread runs it; off: the number that
@@ -54,7 +55,7 @@ class LocalParts:
     """
 
     manifest: Manifest
-    runs: tuple[PartRuns, ...]
+    runs: tuple[Runs, ...]
     activity: Activity
     watch: Callable[[int, float], None] = lambda *_: None
     off: Mapping[str, Off] | None = field(default_factory=dict)
@@ -88,6 +89,15 @@ class LocalParts:
         return tuple(part.name for part, own in zip(self.manifest.parts, on, strict=True) if own)
 
 
+class _Sent(NamedTuple):
+    """A call of a part elsewhere; rows, heard: as of `_call`."""
+
+    part: int
+    results: Awaited
+    rows: npt.NDArray[np.int64] | int | None
+    heard: Callable[[Mapping[str, Array]], None] | None
+
+
 class _Request:
     """One request: the values that are there by now, and which parts are on in which of its rows."""
 
@@ -103,16 +113,20 @@ class _Request:
         self.key = key_of(shapes)
         begun, self.known = parts.resting.begun(self.key, off, parts.writes, self.rows) if off else ({}, set())
         there.update(begun)
+        self.awaited: list[_Sent] = []
 
     def outputs(self) -> dict[str, Array]:
         """Run the parts, in order."""
         for index, full in enumerate(self.full):
+            if index in self.parts.activity.sources:  # what others make must be there
+                self._collect()
             if full:
                 self._run_whole(index)
             elif self.rows is None:
                 self._rest(index, None)
             else:
                 self._run_rows(index)
+        self._collect()
         return {value.name: self.there[value.name] for value in self.parts.manifest.outputs}
 
     def _run_rows(self, index: int) -> None:
@@ -155,6 +169,7 @@ class _Request:
     def _made(self, index: int, fed: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {}
         self._call(index, fed, heard=lambda made: found.update({name: made[name].copy() for name in made}))
+        self._collect()
         return found
 
     def _call(
@@ -166,21 +181,35 @@ class _Request:
     ) -> None:
         """Run a part, and put what it makes in its places; heard: is given it as well, and keeps nothing of it."""
         began = time.perf_counter()
-        with self.parts.runs[index].run(fed, self.how) as made:
+        found = self.parts.runs[index].run(fed, self.how)
+        if isinstance(found, Awaited):
+            self.awaited.append(_Sent(index, found, rows, heard))
+            return
+        with found as made:
             self.parts.watch(index, time.perf_counter() - began)
             if heard is not None:
                 heard(made)
             self._put(index, made, rows)
 
+    def _collect(self) -> None:
+        """Wait for the parts that run elsewhere, and put what they made in its places, in the order of the calls."""
+        for sent in self.awaited:
+            made, seconds = sent.results.wait()
+            self.parts.watch(sent.part, seconds)
+            if sent.heard is not None:
+                sent.heard(made)
+            self._put(sent.part, made, sent.rows)
+        self.awaited.clear()
+
     def _put(self, index: int, made: Mapping[str, Array], rows: npt.NDArray[np.int64] | int | None) -> None:
-        name, there = self.parts.runs[index].session.name, self.there
+        name, there = self.parts.runs[index].name, self.there
         for window in self.parts.runs[index].writes:
             window.put(made[window.name], there, name, rows)
 
     def _fed(self, index: int, rows: npt.NDArray[np.int64] | None = None) -> dict[str, Array]:
         """What a part reads, in some of the rows or in all."""
         own, there = self.parts.runs[index], self.there
-        fed = {window.name: window.taken(there, own.session.name) for window in own.reads}
+        fed = {window.name: window.taken(there, own.name) for window in own.reads}
         if rows is not None:
             fed |= {name: fed[name][rows] for name in self.parts.manifest.parts[index].rows}
         return fed

@@ -48,6 +48,11 @@ class PartRuns:
     shapes: dict[Key, _Shape] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def name(self) -> str:
+        """What the session is called in messages."""
+        return self.session.name
+
     def run(self, fed: Mapping[str, Array], how: Foreign) -> Run:
         """Run the session on these arrays, which need not lie in one piece; how: options of the run.
 

@@ -95,9 +95,15 @@ if TYPE_CHECKING:
     from .runtime.compare.rounding import RoundingError as RoundingError
     from .runtime.compare.verdict import EquivalenceError as EquivalenceError
     from .runtime.compare.verdict import Verdict as Verdict
+    from .runtime.export.compose import export_compose as export_compose
+    from .runtime.export.kserve import export_kserve as export_kserve
+    from .runtime.export.options import ComposeOptions as ComposeOptions
+    from .runtime.export.options import KServeOptions as KServeOptions
     from .runtime.export.options import TritonOptions as TritonOptions
     from .runtime.export.triton import ExportError as ExportError
     from .runtime.export.triton import export_triton as export_triton
+    from .runtime.fleet.options import FleetOptions as FleetOptions
+    from .runtime.fleet.serve_fleet import serve_fleet as serve_fleet
     from .runtime.http.options import ServeOptions as ServeOptions
     from .runtime.http.refusal import RefusalError as RefusalError
     from .runtime.http.serve import serve as serve
@@ -223,8 +229,12 @@ _MODULES = {
     "runtime.render.picture.dot": ("DotError",),
     "runtime.render.picture.structure": ("PictureError",),
     "runtime.render.text.inspection": ("InspectionError",),
-    "runtime.export.options": ("TritonOptions",),
+    "runtime.export.compose": ("export_compose",),
+    "runtime.export.kserve": ("export_kserve",),
+    "runtime.export.options": ("ComposeOptions", "KServeOptions", "TritonOptions"),
     "runtime.export.triton": ("ExportError", "export_triton"),
+    "runtime.fleet.options": ("FleetOptions",),
+    "runtime.fleet.serve_fleet": ("serve_fleet",),
     "runtime.http.options": ("ServeOptions",),
     "runtime.http.refusal": ("RefusalError",),
     "runtime.http.serve": ("serve",),

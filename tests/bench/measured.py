@@ -80,7 +80,10 @@ ABOUT = {
     ),
     "endpoint": "A server in a process of its own, asked over HTTP: by strangers, and beside the model alone.",
     "serve": "Parts of a model in one process: requests that activate some of them, over the model and its split form.",
-    "fleet": "Parts as services: what a simulation says of them beside what is measured.",
+    "fleet": (
+        "Parts as services: what a simulation says of them beside what is measured; on Ray Serve what it takes to call "
+        "all of them, replicas by calls, replicas that die and parts that are exchanged under load."
+    ),
     "frontends": "Front ends of speech models, whole: 30 s of audio, one thread.",
     "zoo": "ONNX files of public packages: what optimize makes of each, or why it comes back unchanged.",
 }

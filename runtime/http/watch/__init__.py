@@ -1,5 +1,5 @@
 """How a server is doing: what it tells of itself, asked from outside, shown in a terminal.
 
 Entry: `asking.asked`.
-May import: ir, runtime.render, runtime.render.text.
+May import: ir, ir.parts, runtime.render, runtime.render.text.
 """

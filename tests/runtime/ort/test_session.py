@@ -87,6 +87,22 @@ def test_chosen_outputs_only():
     np.testing.assert_array_equal(only["b"], [[2, 3]])
 
 
+def test_bfloat16_beside_text_is_refused_and_what_helps_is_told():
+    """The right values as well: what the message says works."""
+    nodes = [h.make_node("Cast", ["x"], ["y"], to=T.BFLOAT16), h.make_node("Identity", ["t"], ["u"])]
+    values = [
+        h.make_tensor_value_info(name, kind, ["n"])
+        for name, kind in (("x", T.FLOAT), ("t", T.STRING), ("y", T.BFLOAT16), ("u", T.STRING))
+    ]
+    graph = h.make_graph(nodes, "g", values[:2], values[2:])
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+    session = open_session(model.SerializeToString(), provider="cpu")
+    feeds = {"x": np.ones(2, np.float32), "t": np.array(["a", "b"], object)}
+    with pytest.raises(SessionError, match=r"takes text \('t'\) and gives bfloat16"):
+        session.run(feeds)
+    assert session.run(feeds, ["u"])["u"].tolist() == ["a", "b"]
+
+
 def test_bfloat16_in_and_out():
     nodes = [h.make_node("Cast", ["x"], ["f"], to=T.FLOAT), h.make_node("Cast", ["f"], ["y"], to=T.BFLOAT16)]
     m = model(nodes, [value("x", ["n", 2], T.BFLOAT16)], [value("y", ["n", 2], T.BFLOAT16), value("f", ["n", 2])])

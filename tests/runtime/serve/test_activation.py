@@ -74,7 +74,7 @@ class Counted:
     """Runs of a part that are counted, with the rows of each."""
 
     def __init__(self, runs):
-        self.runs, self.session, self.rows = runs, runs.session, []
+        self.runs, self.name, self.rows = runs, runs.name, []
         self.reads, self.writes = runs.reads, runs.writes
 
     def run(self, fed, how):

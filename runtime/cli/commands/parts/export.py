@@ -1,4 +1,4 @@
-"""`scission export triton`: parts in the form in which another server takes them."""
+"""`scission export triton | compose | kserve`: parts in the form in which another server takes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ....export.options import TritonOptions
+from ....export.options import ComposeOptions, KServeOptions, TritonOptions
 from ....say import say
 from ...common.from_fields import group, takes
 from ...common.terminal import Printing
@@ -42,3 +42,37 @@ def triton(
     written = export_triton(folder, output, options)
     if not printing.quiet:
         say(f"wrote {written}: tritonserver --model-repository={written}")
+
+
+@export_app.command()
+@takes(options=group(ComposeOptions), printing=group(Printing, only=("quiet",)))
+def compose(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the parts, as `scission partition` wrote them")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="where the project goes")],
+    *,
+    options: ComposeOptions,
+    printing: Printing,
+) -> None:
+    """Write a project of Docker Compose: a server of the parts, and Prometheus, which asks it how it is doing."""
+    from ....export.compose import export_compose
+
+    written = export_compose(folder, output, options)
+    if not printing.quiet:
+        say(f"wrote {written}: docker compose --project-directory {written} up")
+
+
+@export_app.command()
+@takes(options=group(KServeOptions), printing=group(Printing, only=("quiet",)))
+def kserve(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the parts, as `scission partition` wrote them")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="where the YAML goes")],
+    *,
+    options: KServeOptions,
+    printing: Printing,
+) -> None:
+    """Write an InferenceService of KServe: replicas of a server of the parts on Kubernetes, by how many ask."""
+    from ....export.kserve import export_kserve
+
+    written = export_kserve(folder, output, options)
+    if not printing.quiet:
+        say(f"wrote {written}: kubectl apply -f {written}")
