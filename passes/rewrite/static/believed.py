@@ -99,11 +99,18 @@ def _made(node: ir.Node, shapes: Mapping[ir.Value, Extents], constants: Constant
     before = None if source is None else extents_of(source, shapes, constants)
     if before is None or len(before) != len(inferred):
         return (*inferred[:2], *[None] * len(after))
-    strides, pads = (view.attribute(name) or [default] * len(after) for name, default in (("strides", 1), ("pads", 0)))
-    counts = [
-        None if count is None or size is None else count - ((count - 1) * step >= size + pad)
-        for size, count, step, pad in zip(before[2:], after, strides, pads, strict=False)
-    ]
+    defaults = {"strides": 1, "dilations": 1, "kernel_shape": 1, "pads": 0}
+    strides, dilations, windows, pads = (
+        view.attribute(name) or [one] * 2 * len(after) for name, one in defaults.items()
+    )
+    counts: list[int | None] = []
+    for axis, (size, count) in enumerate(zip(before[2:], after, strict=True)):
+        if count is None or size is None:
+            counts.append(None)
+        elif size + pads[axis] + pads[axis + len(after)] <= dilations[axis] * (windows[axis] - 1):
+            counts.append(None)  # no window stands inside: of some there is none
+        else:
+            counts.append(count - ((count - 1) * strides[axis] >= size + pads[axis]))
     made = (*inferred[:2], *counts)
     return None if made == inferred else made
 

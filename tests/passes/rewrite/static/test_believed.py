@@ -85,6 +85,26 @@ def test_a_window_that_would_begin_behind_the_end_is_not_counted(op, long):
     assert "Shape" not in [node.op_type for node in fixed.graph.node]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "long"),
+    [  # of the second no window stands inside of what the first makes
+        ({"kernel_shape": [5], "strides": [3], "pads": [3, 3], "dilations": [2]}, [4, 2, 1, 0], 3),
+        ({"kernel_shape": [5], "strides": [2], "pads": [3, 4]}, [4, 2, 0, 0], 1),
+        ({"kernel_shape": [2], "strides": [3], "pads": [0, 1]}, [3, 2, 0, 0], 1),
+    ],
+)
+def test_windows_that_are_larger_than_what_they_slide_along(first, second, long):
+    window, stride, *pads = second
+    then = {"kernel_shape": [window], "strides": [stride], "pads": pads, "ceil_mode": 1}
+    nodes = [("AveragePool", ["x"], ["t"], {**first, "ceil_mode": 1}), ("AveragePool", ["t"], ["y"], then)]
+    proto = oracles.graph(nodes, {"x": [1, 2, long]}, {"y": None}, UNREAD)
+    proto.opset_import[0].version = 22
+    (made,) = oracles.run(proto, {"x": np.ones((1, 2, long), np.float32)})
+    graph = load(proto).graph
+    believed = believed_shapes(graph)[graph.graph.outputs[0]]
+    assert made.shape[2] == 0 and believed == (1, 2, None)
+
+
 def test_a_number_is_no_truth_value():
     nodes = [
         ("Shape", ["x"], ["t"]),
