@@ -27,8 +27,8 @@ class FactoredWeight(Preparation):
     splits: (stride of the inputs of one slice, step between outputs of one class), one for each stage but the last;
     scaled: whether inputs are scaled first, such as by the window of a transform; sha256: of the stored weight; macs:
     multiply-adds of the stages, for one row; bound: of their rounding error over that of the dense product; rows_first:
-    whether features stay on the last axis all the way; hidden: whether inputs and outputs are put in order first.
-    Raises PlanError when one of them is nonsense.
+    in how many stages, from the first, features stay on the last axis; hidden: whether inputs and outputs are put in
+    order first. Raises PlanError when one of them is nonsense.
     """
 
     kind: ClassVar[str] = "factors"
@@ -38,7 +38,7 @@ class FactoredWeight(Preparation):
     sha256: str
     macs: int
     bound: float
-    rows_first: bool = False
+    rows_first: int = 0
     hidden: bool = False
 
     def __post_init__(self) -> None:
@@ -46,7 +46,9 @@ class FactoredWeight(Preparation):
         where = f"{self.kind} of {self.nodes[0]}"
         if not 1 <= len(self.splits) < MOST_STAGES or not all(map(_is_split, self.splits)):
             raise PlanError(f"{where}: splits are {shown(self.splits)}, which are no pairs of a stride and a step")
-        for name in ("scaled", "rows_first", "hidden"):
+        if type(self.rows_first) is not int or not 0 <= self.rows_first <= len(self.splits) + 1:
+            raise PlanError(f"{where}: rows_first is {shown(self.rows_first)}, which is no number of its stages")
+        for name in ("scaled", "hidden"):
             if not isinstance(value := getattr(self, name), bool):
                 raise PlanError(f"{where}: {name} is {shown(value)}, which is neither true nor false")
         _require_certified(where, self.sha256, self.macs, self.bound)
@@ -80,7 +82,7 @@ class FactoredWeight(Preparation):
             sha256=record.text("sha256"),
             macs=record.whole("macs"),
             bound=record.number("bound"),
-            rows_first=record.flag("rows_first", default=False),
+            rows_first=record.whole("rows_first", default=0),
             hidden=record.flag("hidden", default=False),
             nodes=nodes,
             gain=gain,

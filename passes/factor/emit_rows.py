@@ -9,38 +9,48 @@ are more of them, but of no rows ONNX Runtime refuses the former, and divides by
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import numpy.typing as npt
 
 from ...ir.graph.constants import Constants
 from ...ir.onnx_ir import onnx_ir as ir
 from ..lowering.nodes.emitter import Emitter
-from ..lowering.nodes.features_first import enter_rows, leave_rows
+from ..lowering.nodes.features_first import Frame, enter_rows, leave_rows
 from ..lowering.nodes.last_axis import take_columns
 from ..lowering.nodes.primitives import addend, affine
 from .stages import Factors, Stage, StagePlace
 
-__all__ = ["emit_rows", "suits_rows", "turned"]
+__all__ = ["begin_rows", "emit_rows", "suits_rows", "turned"]
 
 
-def suits_rows(factors: Factors) -> bool:
-    """Whether stages can be written rows first."""
-    return factors.stages[-1].weight.shape[0] == 1 and all(stage.weight.shape[1] == 1 for stage in factors.stages)
+def suits_rows(factors: Factors, count: int) -> bool:
+    """Whether so many stages, from the first, can be written rows first."""
+    if count == len(factors.stages) and factors.stages[-1].weight.shape[0] > 1:
+        return False
+    return count <= len(factors.stages) and all(stage.weight.shape[1] == 1 for stage in factors.stages[:count])
 
 
 def emit_rows(emitter: Emitter, constants: Constants, factors: Factors) -> ir.Value:
     """Emit the nodes that stand in for the emitter's linear, whose features are on the last axis, and return the value
     that replaces the node's output; factors: that suit it."""
+    frame, value = begin_rows(emitter, factors, len(factors.stages))
+    value = _ordered(emitter, value, factors)
+    return addend(emitter, leave_rows(emitter, frame, affine(emitter, value, constants, 0)))
+
+
+def begin_rows(emitter: Emitter, factors: Factors, count: int) -> tuple[Frame, ir.Value]:
+    """So many stages, from the first: the activation as it came in, and (M, groups, ranks, places) in any shape."""
     frame = enter_rows(emitter)
     value = frame.features
     if factors.taken is not None:
         value = take_columns(emitter, value, factors.taken, extent=factors.inputs, rank=2, role="taken")
     if factors.scale is not None:
         value = emitter.one("Mul", [value, emitter.constant(factors.scale.astype(np.float32), "scale")], "scale")
-    for index, (stage, at) in enumerate(factors.places()):
+    for index, (stage, at) in enumerate(islice(factors.places(), count)):
         value = _product(emitter, value, stage, at, f"stage.{index}")
-    value = _ordered(emitter, value, factors)
-    return addend(emitter, leave_rows(emitter, frame, affine(emitter, value, constants, 0)))
+    return frame, value
 
 
 def turned(order: npt.NDArray[np.int64], count: int) -> int | None:

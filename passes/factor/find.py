@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -191,8 +192,8 @@ def _is_dense(weight: npt.NDArray[np.floating], share: float = DENSE_SHARE) -> b
     return bool(np.count_nonzero(weight) >= share * weight.size)
 
 
-def predicted_gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> tuple[float, bool]:
-    """Predicted dense time over that of the stages, at its worst, and whether rows come first where it is best."""
+def predicted_gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> tuple[float, int]:
+    """Predicted dense time over that of the stages, at its worst, and in how many rows come first where it is best."""
 
     def least(seconds: Callable[[int, Prices], float]) -> float:
         cases = itertools.product(rows, target.prices)
@@ -200,8 +201,9 @@ def predicted_gain(factors: Factors, linear: Linear, rows: tuple[int, ...], targ
 
     features = least(lambda count, prices: factors_seconds(factors, linear.layout, count, prices))
     if linear.layout.kind != "rows":
-        return features, False
-    return max((features, False), (least(lambda count, prices: rows_first_seconds(factors, count, prices)), True))
+        return features, 0
+    ways = range(1, len(factors.stages) + 1)
+    return max((features, 0), *((least(partial(rows_first_seconds, factors, way)), way) for way in ways))
 
 
 def _step(linear: Linear, found: _Found | Reason, rows: tuple[int, ...], target: Target) -> FactoredWeight | Refused:

@@ -37,11 +37,16 @@ def write_factors(model: ir.Model, wanted: Sequence[FactoredWeight]) -> ir.Model
     now: dict[ir.Value, ir.Value] = {}
     for step in wanted:
         linear = linears.pop(step.nodes[0], None)
-        if linear is None or len(step.nodes) > 1 or not fits(linear, rows_first=step.rows_first):
+        if linear is None or len(step.nodes) > 1 or not fits(linear, rows_first=step.rows_first > 0):
             raise PlanError(f"{step.nodes[0]}: it is not what the plan says; make a new plan for this model")
         factors = _factors(step, linear, seen.found.constants)
         emitter = Emitter(_current(linear, now), names)
-        result = (emit_rows if step.rows_first else emit)(emitter, seen.found.constants, factors)
+        whole = step.rows_first == len(factors.stages)
+        result = (
+            emit_rows(emitter, seen.found.constants, factors)
+            if whole
+            else emit(emitter, seen.found.constants, factors, step.rows_first)
+        )
         graph, output = linear.node.graph, linear.node.outputs[0]
         assert graph is not None
         register(seen.model, linear, graph, emitter.constants, names, sharing)
@@ -67,7 +72,7 @@ def _factors(step: FactoredWeight, linear: Linear, constants: Constants) -> Fact
     splits = tuple(RadixSplit(stride=stride, step=gap) for stride, gap in step.splits)
     recipe = Recipe(splits=splits, scaled=step.scaled, hidden=step.hidden)
     factors = follow(weight, recipe)
-    if factors is None or not certify(weight, factors).holds or (step.rows_first and not suits_rows(factors)):
+    if factors is None or not certify(weight, factors).holds or not suits_rows(factors, step.rows_first):
         raise PlanError(f"{linear.address}: its weight is no product of these stages; make a new plan")
     return factors
 

@@ -96,8 +96,9 @@ def product_model(weight, *, rows: list[int | str] | None = None) -> onnx.ModelP
     return made.model(made.op("MatMul", "x", made.constant(np.asarray(weight))))
 
 
-def steps_of(model: onnx.ModelProto, *, rows_first: bool = False) -> Iterator[FactoredWeight]:
-    """Everything that can be done, whether it is predicted to gain or not, with rows first where they can be."""
+def steps_of(model: onnx.ModelProto, *, rows_first: int = 0) -> Iterator[FactoredWeight]:
+    """Everything that can be done, whether it is predicted to gain or not, with rows first in so many stages or fewer,
+    as can be."""
     seen = view(load(model).graph)
     for linear in seen.found.linears:
         if not fits(linear):
@@ -114,12 +115,16 @@ def steps_of(model: onnx.ModelProto, *, rows_first: bool = False) -> Iterator[Fa
                 sha256=fingerprint(stored),
                 macs=factors.macs,
                 bound=0.5,
-                rows_first=rows_first and linear.layout.kind == "rows" and suits_rows(factors),
+                rows_first=_most_rows(factors, rows_first) if linear.layout.kind == "rows" else 0,
                 reason=Reason(Cause.FACTORS, "asked for"),
             )
 
 
-def written(model: onnx.ModelProto, *, rows_first: bool = False) -> tuple[onnx.ModelProto, int]:
+def _most_rows(factors: Factors, wanted: int) -> int:
+    return max(count for count in range(min(wanted, len(factors.stages)) + 1) if suits_rows(factors, count))
+
+
+def written(model: onnx.ModelProto, *, rows_first: int = 0) -> tuple[onnx.ModelProto, int]:
     """A copy in which all of it is done, and how much that is."""
     steps = tuple(steps_of(model, rows_first=rows_first))
     return ir.to_proto(write_factors(load(model).graph, steps)), len(steps)

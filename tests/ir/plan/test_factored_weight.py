@@ -21,7 +21,7 @@ def plan_of(*found):
 
 
 def test_plans_carry_factors_and_say_what_is_done():
-    plan = plan_of(one(gain=3.0), one(splits=((64, 1), (8, 1)), scaled=False, rows_first=True, hidden=True))
+    plan = plan_of(one(gain=3.0), one(splits=((64, 1), (8, 1)), scaled=False, rows_first=3, hidden=True))
     assert Plan.loads(plan.dumps()) == plan
     assert plan.done == "2 weights written as products of smaller ones"
     assert plan.sha256 != plan_of(one()).sha256
@@ -36,7 +36,9 @@ def test_plans_carry_factors_and_say_what_is_done():
         ({"splits": [[2, 1]] * 40}, "no pairs of a stride and a step"),
         ({"splits": [3]}, "no list of pairs"),
         ({"scaled": 1}, "scaled"),
-        ({"rows_first": 0}, "rows_first"),
+        ({"rows_first": 3}, "no number of its stages"),
+        ({"rows_first": -1}, "no whole number"),
+        ({"rows_first": True}, "rows_first"),
         ({"hidden": "yes"}, "hidden"),
         ({"sha256": "ab"}, "SHA-256"),
         ({"macs": 0}, "no number of multiply-adds"),

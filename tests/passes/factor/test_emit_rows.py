@@ -36,10 +36,11 @@ def test_matrices_of_all_places_and_groups_suit():
     grouped = Stage(weight=np.ones((3, 1, 2, 2)), radix=2, ranks=1)
     placed = Stage(weight=np.ones((1, 2, 2, 3)), radix=2, ranks=1)
     order = np.arange(12)
-    assert suits_rows(Factors(stages=(one, one), order=order))
-    assert suits_rows(Factors(stages=(one, grouped, one), order=order))
-    assert not suits_rows(Factors(stages=(one, grouped), order=order))
-    assert not suits_rows(Factors(stages=(placed, one), order=order))
+    assert suits_rows(Factors(stages=(one, one), order=order), 2)
+    assert suits_rows(Factors(stages=(one, grouped, one), order=order), 3)
+    last_grouped = Factors(stages=(one, grouped), order=order)
+    assert [suits_rows(last_grouped, count) for count in range(4)] == [True, True, False, False]
+    assert not suits_rows(Factors(stages=(placed, one), order=order), 1)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])
@@ -48,14 +49,23 @@ def test_matrices_of_all_places_and_groups_suit():
 )
 def test_products_need_no_more_than_convolutions(weight, rows):
     model = product_model(weight)
-    changed, count = written(model, rows_first=True)
-    assert count == 1 and suits_rows(factorise(weight, lambda one: one.macs)[1])
+    changed, count = written(model, rows_first=9)
+    _, factors = factorise(weight, lambda one: one.macs)
+    assert count == 1 and suits_rows(factors, len(factors.stages))
     operators = {node.op_type for node in changed.graph.node}
     assert operators == {"Reshape", "Conv", "MatMul"}
     feeds = {"x": RNG.standard_normal((rows, weight.shape[0])).astype(np.float32)}
     oracles.assert_close(oracles.run(model, feeds), oracles.run(changed, feeds))
 
 
-def test_what_does_not_suit_is_written_features_first():
-    changed, count = written(product_model(fourier(64)), rows_first=True)
-    assert count == 1 and "Conv" not in {node.op_type for node in changed.graph.node}
+@pytest.mark.parametrize("rows", [0, 1, 5])
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("optimised", [False, True])
+def test_stages_of_groups_follow_features_first_where_rows_are_read_as_they_lie(rows, rank, optimised):
+    model = product_model(fourier(64), rows=["n", 3][: rank - 1])
+    changed, count = written(model, rows_first=9)
+    names = [node.op_type for node in changed.graph.node]
+    assert count == 1 and names.count("Conv") == 1 and names.count("Transpose") == 3
+    assert names[names.index("MatMul") - 1] == "Transpose"  # which ONNX Runtime merges
+    feeds = {"x": RNG.standard_normal((*[rows, 3][: rank - 1], 64)).astype(np.float32)}
+    oracles.assert_close(oracles.run(model, feeds, optimised), oracles.run(changed, feeds, optimised))
