@@ -18,6 +18,7 @@ Products that are made of more stages are put in order from the first stage to t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -83,17 +84,14 @@ def _sampled(shape: tuple[int, int], *, by_columns: bool) -> tuple[Indices, Indi
     known, length = sampled_lines(*shape)[by_columns], shape[by_columns]
     size = min(max(SOME_LINES[0], int(SOME_LINES[1] * length**0.25)), length)
     apart = [known[place * len(known) // size] for place in range(size)] if len(known) > size else known
-    nearby = [one for one in _around(known[0] if known else 0, length) if one not in apart][: size - len(apart)]
+    first = known[0] if known else 0
+    others = (one for one in itertools.chain(range(first, length), range(first)) if one not in apart)
+    nearby = list(itertools.islice(others, size - len(apart)))
     across = shape[not by_columns]
     count = min(max(SOME_ENTRIES[0], int(SOME_ENTRIES[1] * across**0.5)), across)
     entries = np.argsort(np.arange(min(across, PAGE)) * GOLDEN % 1)[:count]  # spread over the page
     lines = np.array(sorted([*apart, *nearby]))
     return lines[:, None], np.sort(entries), *np.triu_indices(lines.size, 1)
-
-
-def _around(line: int, length: int) -> list[int]:
-    """All lines, beginning with one."""
-    return [*range(line, length), *range(line)]
 
 
 def hidden_order(weight: npt.NDArray[np.floating]) -> HiddenOrder | None:
