@@ -24,7 +24,7 @@ from .narrowing import Narrowing, narrow
 from .proposal import proposed
 from .rows import Rows, rows_of
 
-__all__ = ["Analysed", "SubModel", "analysed", "find", "undivided"]
+__all__ = ["Analysed", "SubModel", "analysed", "find", "in_pieces", "undivided"]
 
 FEWEST = 2
 MOST = 512  # parts that a model is cut into; services are not worth more
@@ -106,6 +106,25 @@ def undivided(model: ir.Model) -> SubModel | None:
         if isinstance(error, ModelError):
             raise
         return None
+
+
+def in_pieces(model: ir.Model, pieces: Sequence[Share]) -> tuple[SubModel, ...] | None:
+    """A part for each of these shares of outputs; None where two of them need the same product, or one needs none.
+
+    Raises ModelError when a weight cannot be read.
+    """
+    try:
+        work = analysed(model)
+        graph = work.seen.model.graph
+        found = [narrow(work.relations, graph, [piece]) for piece in pieces]
+        if len(_sharing(found)) < len(found):
+            return None
+        made = tuple(_described(one, work) for one in found)
+    except (ValueError, IndexError, TypeError) as error:  # of an invalid node nothing is known
+        if isinstance(error, ModelError):
+            raise
+        return None
+    return made if all(one.macs for one in made) else None
 
 
 def _unfit(model: ir.Model) -> Reason | None:

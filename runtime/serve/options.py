@@ -22,12 +22,16 @@ class PartitionOptions:
 
     parts: how many there are in a layer at the most, by putting those together of which the loads are then equal: by
     their multiply-adds, or with data by how often these activate them, those side by side that are activated together;
-    None for all that there are; data: an .npz of inputs, samples along the first axis, or such arrays by name; off: the
-    number that an input holds where it is off, by name, by default what most of its entries in the data are. Raises
-    OptionError for what an option cannot be.
+    None for all that there are; shards: instead of what is independent, into how many every pair of products is cut
+    between the two, by hidden units or heads, of which the sums are added up; data: an .npz of inputs, samples along
+    the first axis, or such arrays by name; off: the number that an input holds where it is off, by name, by default
+    what most of its entries in the data are. Raises OptionError for what an option cannot be.
     """
 
     parts: int | None = setting(None, "parts of a layer at the most, by their loads (default: all)", least=1, most=4096)
+    shards: int | None = setting(
+        None, "cut pairs of products by hidden units or heads into so many, and add up", least=2, most=512
+    )
     data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None = setting(
         None, "inputs by which parts are put together and activation.json is counted", metavar="FILE.npz"
     )
@@ -37,5 +41,7 @@ class PartitionOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.shards is not None and self.parts is not None:
+            raise OptionError("a model is cut into parts or into shards: leave out one of both")
         if self.off and self.data is None:
             raise OptionError("what is off is told of data, and there are none")

@@ -28,8 +28,9 @@ from ...ir.reason import Reason
 from ...passes.partition.find import SubModel
 from ...passes.partition.grouping import grouped
 from ...passes.rewrite.parts.joined import PartModel, joined, union
-from ...passes.rewrite.parts.layers import layered
+from ...passes.rewrite.parts.layers import Layered, layered
 from ...passes.rewrite.parts.narrowed import narrowed
+from ...passes.rewrite.parts.shards import Shard, Sharded, sharded
 from ..fields import chosen, keywords
 from ..ort.opened import as_file
 from ..ort.trials import Trials, trials_of
@@ -94,9 +95,10 @@ def partition(
         read = files_read(source)
         refuse_folder(folder, read, overwrite)
         with phase("cut"):
-            found = layered(source.graph)
+            found = _cut(source.graph, wished)
         if isinstance(found, Reason):
-            raise PartitionError(f"{source.name}: nothing in it is independent: {found}; nothing was written")
+            what = "nothing in it is independent" if wished.shards is None else "it is not cut into shards"
+            raise PartitionError(f"{source.name}: {what}: {found}; nothing was written")
         work = _Cutting(source, original_digest(read), wished, found.between)
         with staged_folder(folder) as made:
             manifest = work.written(work.bundles(found.layers), made, progress)
@@ -109,11 +111,15 @@ def partition(
     return Partitioned(folder=folder, manifest=manifest, verdict=verdict)
 
 
+def _cut(model: ir.Model, options: PartitionOptions) -> Layered | Sharded | Reason:
+    return layered(model) if options.shards is None else sharded(model, options.shards)
+
+
 @dataclass(frozen=True, slots=True)
 class _Bundle:
     """Parts that go to one file."""
 
-    members: tuple[SubModel, ...]
+    members: tuple[SubModel | Shard, ...]
 
     @property
     def told(self) -> dict[str, Any]:
@@ -131,9 +137,12 @@ class _Bundle:
 
     def model(self, name: str) -> ir.Model:
         """One model of all of them."""
-        if len(self.members) == 1:
-            return narrowed(self.members[0].whole, self.members[0].needed, name)
-        parts = [PartModel(narrowed(one.whole, one.needed, name), one.reads, one.writes) for one in self.members]
+        models = [
+            one.model(name) if isinstance(one, Shard) else narrowed(one.whole, one.needed, name) for one in self.members
+        ]
+        if len(models) == 1:
+            return models[0]
+        parts = [PartModel(model, one.reads, one.writes) for model, one in zip(models, self.members, strict=True)]
         return joined(parts, name)
 
 
@@ -146,7 +155,7 @@ class _Cutting:
     options: PartitionOptions
     between: tuple[ir.Value, ...]
 
-    def bundles(self, layers: Sequence[Sequence[SubModel]]) -> list[_Bundle]:
+    def bundles(self, layers: Sequence[Sequence[SubModel | Shard]]) -> list[_Bundle]:
         """The parts by the files that they go to."""
         single = [_Bundle((one,)) for layer in layers for one in layer]
         if self.options.parts is None or self.options.parts >= max(map(len, layers)):

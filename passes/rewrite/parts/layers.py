@@ -24,7 +24,7 @@ from ...partition.find import SubModel, find, undivided
 from ..extract import inferred_types
 from .segment import segment
 
-__all__ = ["Layered", "layered"]
+__all__ = ["Layered", "bottlenecks", "layered", "typed", "whole_between"]
 
 MOST = 64  # stretches that are looked at
 LEAST = 0.05  # of all multiply-adds, that a layer has to have: services are not worth less
@@ -46,9 +46,8 @@ def layered(model: ir.Model) -> Layered | Reason:
     found = find(model)
     if not isinstance(found, Reason):
         return Layered((found,), ())
-    seen = view(model).model
-    _write_down(seen)
-    cuts = _bottlenecks(seen)
+    seen = typed(model)
+    cuts = bottlenecks(seen)
     if not cuts or len(cuts) >= MOST:
         return found
     total = undivided(model)
@@ -62,14 +61,16 @@ def layered(model: ir.Model) -> Layered | Reason:
     return Layered(tuple(parts for _, parts in stretches), tuple(made[name] for name in ends if name is not None))
 
 
-def _write_down(seen: ir.Model) -> None:
-    """Give every value the type and the shape that are inferred, which copies would have to infer again."""
+def typed(model: ir.Model) -> ir.Model:
+    """A copy in which every value has the type and the shape that are inferred, so that copies of it have them too."""
+    seen = view(model).model
     types = inferred_types(seen)
     for node in seen.graph:
         for value in node.outputs:
             shape = shape_of(value)
             value.type = value.type or types.get(value)
             value.shape = None if shape is None else ir.Shape(list(shape))
+    return seen
 
 
 def _stretches(
@@ -89,22 +90,23 @@ def _stretches(
             at += 1
             continue
         if whole_from < at:
-            made.append((cuts[at], (_whole(seen, cuts[whole_from], cuts[at]),)))
+            made.append((cuts[at], (whole_between(seen, cuts[whole_from], cuts[at]),)))
         made.append((cuts[best[0]], best[1]))
         at = whole_from = best[0]
     if whole_from < len(cuts) - 1:
-        made.append((None, (_whole(seen, cuts[whole_from], None),)))
+        made.append((None, (whole_between(seen, cuts[whole_from], None),)))
     return made
 
 
-def _whole(seen: ir.Model, start: str | None, end: str | None) -> SubModel:
+def whole_between(seen: ir.Model, start: str | None, end: str | None) -> SubModel:
+    """All that a model computes between two of its values, as one part; raises ModelError where nothing is known."""
     found = undivided(segment(seen, start, end))
     if found is None:
         raise ModelError(f"nothing is known of what it computes after {start!r}")
     return found
 
 
-def _bottlenecks(seen: ir.Model) -> list[str]:
+def bottlenecks(seen: ir.Model) -> list[str]:
     """The values through which all that is computed passes; of those that follow one another element by element the
     last."""
     graph, nodes = seen.graph, [*seen.graph]
@@ -121,7 +123,8 @@ def _bottlenecks(seen: ir.Model) -> list[str]:
         (value,) = open_
         if value not in node.outputs or not value.name or value.type is None:
             continue
-        if before is not None and before in node.inputs and is_one_of(node, POINTWISE):
+        read = {one for one in node.inputs if one is not None and one not in constants}
+        if read == {before} and is_one_of(node, POINTWISE):
             found.pop()
         found.append(value.name)
         before = value

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ....ir.graph.node import subgraphs
 from ....ir.io.tensors import every_node
 from ....ir.onnx_ir import onnx_ir as ir
 from ..edit import drop_unread
 
-__all__ = ["segment"]
+__all__ = ["drop_dead", "segment"]
 
 
 def segment(model: ir.Model, start: str | None, end: str | None) -> ir.Model:
@@ -31,18 +29,15 @@ def segment(model: ir.Model, start: str | None, end: str | None) -> ir.Model:
         old.name = f"{start}/before"
         graph.inputs.clear()
         graph.inputs.append(given)
-    _drop_dead(graph, list(graph.outputs))
-    for value in [value for value in graph.inputs if not value.uses() and not value.is_initializer()]:
-        graph.inputs.remove(value)
-    for value in [*graph.initializers.values()]:
-        drop_unread(copy, value)
+    drop_dead(copy)
     return copy
 
 
-def _drop_dead(graph: ir.Graph, ends: Sequence[ir.Value]) -> None:
-    """Remove the nodes that do not lead to these values."""
+def drop_dead(model: ir.Model) -> None:
+    """Remove what does not lead to the outputs of a model, its inputs too."""
+    graph = model.graph
     live: set[ir.Node] = set()
-    stack = [*ends]
+    stack = [*graph.outputs]
     while stack:
         node = stack.pop().producer()
         if node is None or node in live:
@@ -57,3 +52,7 @@ def _drop_dead(graph: ir.Graph, ends: Sequence[ir.Value]) -> None:
             for index in range(len(within.inputs)):
                 within.replace_input_with(index, None)
         graph.remove(node, safe=True)
+    for value in [value for value in graph.inputs if not value.uses() and not value.is_initializer()]:
+        graph.inputs.remove(value)
+    for value in [*graph.initializers.values()]:
+        drop_unread(model, value)
