@@ -11,6 +11,7 @@ part sums over that axis, so that who runs parts need not know of sums.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class _Product:
         first, second = self.constants.describe(self._weight)[0]
         return (second, first) if self.transposed else (first, second)
 
-    def rows(self, places: Indices) -> ir.Tensor:
+    def rows(self, places: Indices) -> ir.Tensor[Any]:
         """The rows of its weight for some places of what is summed over. Raises ModelError."""
         whole = self.constants.read(self._weight)
         return ir.Tensor(np.ascontiguousarray((whole.T if self.transposed else whole)[places]), name="shard/W")
