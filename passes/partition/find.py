@@ -11,7 +11,7 @@ import numpy as np
 
 from ...ir.disjoint_sets import DisjointSets
 from ...ir.errors import ModelError
-from ...ir.graph.operators import DRAWING
+from ...ir.graph.operators import DRAWING, FUNCTIONS_OF_SIZES, MEASURING, is_one_of
 from ...ir.graph.view import View, view
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.parts.share import Share, share_of, whole
@@ -117,7 +117,8 @@ def in_pieces(model: ir.Model, pieces: Sequence[Share]) -> tuple[SubModel, ...] 
         work = analysed(model)
         graph = work.seen.model.graph
         found = [narrow(work.relations, graph, [piece]) for piece in pieces]
-        if len(_sharing(found)) < len(found):
+        keys = [{key for key in _needed(one) if not _is_of_sizes(key)} for one in found]
+        if sum(map(len, keys)) > len(set.union(*keys)):
             return None
         made = tuple(_described(one, work) for one in found)
     except (ValueError, IndexError, TypeError) as error:  # of an invalid node nothing is known
@@ -208,6 +209,11 @@ def _needed(one: Narrowing) -> set[object]:
     told = {product.node for product in relations.contractions}
     keys.update(node for node in one.live if isinstance(relations.facts.rules[node], str) and node not in told)
     return keys
+
+
+def _is_of_sizes(key: object) -> bool:
+    """Whether what parts compute is an operator on sizes alone, which each of them may have for itself."""
+    return isinstance(key, ir.Node) and is_one_of(key, MEASURING | FUNCTIONS_OF_SIZES)
 
 
 def _weighed(relations: Relations, one: Narrowing) -> list[WeighedSum]:

@@ -4,18 +4,21 @@
                     ├──► domain 1 ──┼─g─► what joins them ──► y
                     └──► domain 2 ──┘
 
-A layer ends at a value through which all that is computed passes. What falls apart between two of them is cut there;
-all else stays as it is, a part of its own in a layer of its own: the layers that transform what the others read.
+A layer ends at a value through which all that is computed passes, inputs and masks made of them aside. What falls apart
+between two of them is cut there; all else stays as it is, a part of its own in a layer of its own: the layers that
+transform what the others read.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ....ir.errors import ModelError
+from ....ir.graph.constants import Constants
 from ....ir.graph.node import subgraphs
-from ....ir.graph.operators import POINTWISE, is_one_of
+from ....ir.graph.operators import CONTRACTING, LOOPS, POINTWISE, is_one_of
 from ....ir.graph.shapes import shape_of
 from ....ir.graph.view import view
 from ....ir.onnx_ir import onnx_ir as ir
@@ -27,6 +30,7 @@ from .segment import segment
 __all__ = ["Layered", "bottlenecks", "layered", "typed", "whole_between"]
 
 MOST = 64  # stretches that are looked at
+LARGE = 1 << 14  # entries of a constant that is not held by many parts
 LEAST = 0.05  # of all multiply-adds, that a layer has to have: services are not worth less
 
 
@@ -107,16 +111,17 @@ def whole_between(seen: ir.Model, start: str | None, end: str | None) -> SubMode
 
 
 def bottlenecks(seen: ir.Model) -> list[str]:
-    """The values through which all that is computed passes; of those that follow one another element by element the
-    last."""
-    graph, nodes = seen.graph, [*seen.graph]
+    """The values through which all that is computed passes, but for inputs and what is cheaply computed of them, as
+    masks are; of those that follow one another element by element the last."""
+    nodes = [*seen.graph]
     constants = view(seen).found.constants
-    last = _last_uses(graph, nodes)
-    open_ = {value for value in graph.inputs if value in last and value not in constants}
+    last = _last_uses(seen.graph, nodes)
+    aside = _cheap(seen.graph, constants)
+    open_: set[ir.Value] = set()
     found: list[str] = []
     before: ir.Value | None = None
     for at, node in enumerate(nodes[:-1]):
-        open_ |= {value for value in node.outputs if last.get(value, at) > at and value not in constants}
+        open_ |= {one for one in node.outputs if last.get(one, at) > at and one not in constants and one not in aside}
         open_ -= {value for value in node.inputs if value is not None and last[value] == at}
         if len(open_) != 1:
             continue
@@ -128,6 +133,17 @@ def bottlenecks(seen: ir.Model) -> list[str]:
             found.pop()
         found.append(value.name)
         before = value
+    return found
+
+
+def _cheap(graph: ir.Graph, constants: Constants) -> set[ir.Value]:
+    """Inputs, and what is computed of them without a product or a large constant: each part may compute it again."""
+    found = {*graph.inputs}
+    for node in graph:
+        read = [value for value in node.inputs if value is not None and value not in constants]
+        large = (math.prod(constants.describe(one)[0]) > LARGE for one in node.inputs if one and one in constants)
+        if found.issuperset(read) and not is_one_of(node, CONTRACTING | LOOPS) and not any(large):
+            found.update(node.outputs)
     return found
 
 

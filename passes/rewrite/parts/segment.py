@@ -13,8 +13,8 @@ __all__ = ["drop_dead", "segment"]
 def segment(model: ir.Model, start: str | None, end: str | None) -> ir.Model:
     """What a model computes between two values of its main graph; changes nothing.
 
-    start: the name of the value that it is given, its inputs where None; end: of the one that it makes, its outputs
-    where None. Between them nothing else may be read or made: all that leads from `start` to `end` leads through both.
+    start: the name of a value that it is given beside the inputs that it still needs, these alone where None; end: of
+    the one that it makes, its outputs where None.
     """
     copy = model.clone()
     graph = copy.graph
@@ -27,7 +27,6 @@ def segment(model: ir.Model, start: str | None, end: str | None) -> ir.Model:
         given = ir.Value(name=start, type=old.type, shape=old.shape)
         ir.convenience.replace_all_uses_with(old, given)
         old.name = f"{start}/before"
-        graph.inputs.clear()
         graph.inputs.append(given)
     drop_dead(copy)
     return copy

@@ -119,7 +119,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sharded:
-    """A model of which pairs of products are shards. layers: what runs one after another; between: what they hand on."""
+    """A model of which pairs of products are shards. layers: what runs one after another; between: what goes on."""
 
     layers: tuple[tuple[SubModel | Shard, ...], ...]
     between: tuple[ir.Value, ...]
@@ -159,7 +159,7 @@ def sharded(model: ir.Model, count: int) -> Sharded | Reason:
 
 
 def _pair(seen: ir.Model, start: str | None, end: str | None, count: int) -> tuple[tuple[Shard, ...], SubModel] | None:
-    """The shards of the last product of a stretch and of what leads to it, and what follows; None where there is none."""
+    """The shards of the last product of a stretch and of what leads to it, and what follows; None where none are."""
     stretch = segment(seen, start, end)
     constants = Constants(stretch)
     product = next((found for node in reversed([*stretch.graph]) if (found := _product(node, constants))), None)
