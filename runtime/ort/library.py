@@ -70,9 +70,13 @@ def runtime_version() -> str:
     return str(onnxruntime().__version__)
 
 
-def session_options(ort: ModuleType, threads: int | None, optimize: bool, folder: Path | None) -> Foreign:
-    """Options of a session with so many threads, its graph optimised or not; folder: where external data lies."""
+def session_options(
+    ort: ModuleType, threads: int | None, optimize: bool, folder: Path | None, arena: bool = True
+) -> Foreign:
+    """Options of a session with so many threads, its graph optimised or not; folder: where external data lies; arena:
+    whether it keeps memory for itself that its runs need."""
     options = ort.SessionOptions()
+    options.enable_cpu_mem_arena = arena
     options.log_severity_level = FATAL
     if threads is not None:
         options.intra_op_num_threads = threads

@@ -194,12 +194,14 @@ class Bound:
 class ModelSource:
     """What a session is opened of: a file, which may be of any size, or the bytes of a model.
 
-    name: for messages, else the path; folder: where external data of bytes lies.
+    name: for messages, else the path; folder: where external data of bytes lies; is_one_of_many: whether there are many
+    small ones beside it, so that memory which its session keeps for its runs is too much.
     """
 
     model: Path | bytes
     name: str | None = None
     folder: Path | None = None
+    is_one_of_many: bool = False
 
     @property
     def label(self) -> str:
@@ -249,7 +251,7 @@ def open_session(
         instead = option("provider", "cuda"), " or ", option("cuda_graph", "off")
         raise SessionError(f"{label}: CUDA graphs run on CUDA only; use ", *instead)
     source = source.located()
-    options = session_options(ort, threads, optimize, source.folder)
+    options = session_options(ort, threads, optimize, source.folder, arena=not source.is_one_of_many)
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     register_libraries(options, custom_ops)

@@ -21,7 +21,7 @@ from ...ir.supervision.board import Act
 from ...ir.supervision.telling import running
 from ..ort.halt import run_options
 from ..ort.library import Foreign, SessionError
-from ..ort.session import ORT, Session, open_session
+from ..ort.session import ORT, ModelSource, Session, open_session
 from .activation import Off, OffResults, is_off, key_of
 from .activity import Activity, activity_of
 from .awaited import Awaited, Runs
@@ -240,17 +240,13 @@ def load_parts(
     counted = read_activation(place, manifest) if off is not None else None
     if unknown := sorted({*(off or {})} - {value.name for value in manifest.inputs}):
         raise SessionError(f"{place}: there is no input {unknown[0]!r} that could be off")
-    runs = []
     for part in manifest.parts:
-        require_files(place, part)
-        path = place / part.model
-        model = load(path)
-        if not {file.name for file in model.data_files()} <= {*part.files}:
-            raise ModelError(
-                f"{path}: its weights lie in a file that the manifest does not tell of; cut the model again"
-            )
+        _require_own_weights(place, part)
+    runs = []
+    for part in manifest.parts:  # once nothing else is read: what is freed between sessions would stay between them
+        source = ModelSource(place / part.model, is_one_of_many=True)
         session = open_session(
-            path, provider=provider, threads=threads, optimize=optimize, tf32=tf32, custom_ops=custom_ops
+            source, provider=provider, threads=threads, optimize=optimize, tf32=tf32, custom_ops=custom_ops
         )
         _require_interface(part, session)
         runs.append(part_runs(session, part))
@@ -262,6 +258,14 @@ def load_parts(
         idle=tuple(OffResults() for _ in runs),
         rowed=manifest.rows,
     )
+
+
+def _require_own_weights(place: Path, part: PartFile) -> None:
+    """Raise ManifestError or ModelError unless a part is made of the files that the manifest tells of."""
+    require_files(place, part)
+    path = place / part.model
+    if not {file.name for file in load(path).data_files()} <= {*part.files}:
+        raise ModelError(f"{path}: its weights lie in a file that the manifest does not tell of; cut the model again")
 
 
 def _require_interface(part: PartFile, session: Session) -> None:
