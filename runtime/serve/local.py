@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ...ir.errors import ModelError
 from ...ir.io.load import load
 from ...ir.parts.manifest import Manifest, PartFile
-from ...ir.parts.share import ManifestError, Share
+from ...ir.parts.share import ManifestError
 from ...ir.supervision.board import Act
 from ...ir.supervision.telling import running
 from ..ort.halt import run_options
@@ -74,10 +74,9 @@ class LocalParts:
         with running(ORT, Act.RUN, self.manifest.name), run_options() as how:
             return _Request(self, there, how).outputs()
 
-    @property
-    def writes(self) -> list[tuple[Share, ...]]:
-        """What each part writes."""
-        return [part.writes for part in self.manifest.parts]
+    def written(self, index: int) -> list[str]:
+        """The names of what a part writes."""
+        return [window.name for window in self.runs[index].writes]
 
     def activated(self, inputs: Mapping[str, Array]) -> tuple[str, ...]:
         """The names of the parts that these inputs of the model activate: those that read anything that is not off, or
@@ -111,17 +110,21 @@ class _Request:
         off = [index for index, full in enumerate(self.full) if not full]
         shapes = {name: array[:1] if name in rowed else array for name, array in there.items()} if off else {}
         self.key = key_of(shapes)
-        begun, self.known = parts.resting.begun(self.key, off, parts.writes, self.rows) if off else ({}, set())
+        begun, self.known = parts.resting.begun(self.key, off, parts.written, self.rows) if off else ({}, set())
         there.update(begun)
         self.awaited: list[_Sent] = []
+        self.some = [] if self.on is None else np.logical_or.reduce(self.on, axis=1).tolist()
 
     def outputs(self) -> dict[str, Array]:
         """Run the parts, in order."""
+        known = self.known
         for index, full in enumerate(self.full):
             if index in self.parts.activity.sources:  # what others make must be there
                 self._collect()
             if full:
                 self._run_whole(index)
+            elif index in known and not self.some[index]:
+                continue  # most parts of most requests
             elif self.rows is None:
                 self._rest(index, None)
             else:

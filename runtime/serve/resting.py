@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,19 +34,21 @@ class Resting:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begun(
-        self, key: Key, off: Sequence[int], writes: Sequence[Sequence[Share]], rows: int | None = None
+        self, key: Key, off: Sequence[int], writes: Callable[[int], Iterable[str]], rows: int | None = None
     ) -> tuple[dict[str, Array], set[int]]:
         """Copies of the values that parts write of those that are off and known, and which parts these are.
 
-        off: the parts that are, in some row at least; writes: of every part; rows: that the values are to have, each
-        the one that is known; None where they are known as they are.
+        off: the parts that are, in some row at least; writes: tells the names of what a part writes; rows: that the
+        values are to have, each the one that is known; None where they are known as they are.
         """
         with self.lock:
             found = self.kept.get(key)
             parts = set() if found is None else found.parts.intersection(off)
             if found is None or not parts:
                 return {}, set()
-            names = dict.fromkeys(share.value for part in sorted(parts) for share in writes[part])
+            names = [*found.arrays]
+            if len(names) > 1:
+                names = [*dict.fromkeys(name for part in sorted(parts) for name in writes(part))]
             return {name: _of_rows(found.arrays[name], rows) for name in names}, parts
 
     def learn(self, key: Key, part: int, writes: Sequence[Share], made: Mapping[str, Array]) -> None:
