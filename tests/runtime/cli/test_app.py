@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import onnx
 import onnx_ir
 import oracles
@@ -413,21 +412,6 @@ def test_weights_of_a_broken_model_are_shown_with_a_warning(folder, scission_cli
 def test_the_rows_of_a_cover_are_its_batch(folder, scission_cli):
     found = [scission_cli(f"cover in.onnx:W {name} 4 --json --threads 1")[:2] for name in ("--batch", "--rows")]
     assert found[0] == found[1] and found[0][0] == 0
-
-
-def test_what_data_activate_is_counted_and_parts_are_put_together_by_it(folder, scission_cli):
-    assert scission_cli(f"partition in.onnx -o parts -q {FAST}") == (0, "", "")
-    (given,) = json.loads((folder / "parts" / "manifest.json").read_text())["inputs"]
-    shape = [4 if isinstance(extent, str) or extent is None else extent for extent in given["shape"]]
-    np.savez(folder / "data.npz", **{given["name"]: np.eye(*shape, dtype=np.float32)})
-    status, out, err = scission_cli(f"activation parts data.npz --off {given['name']}=0")
-    assert (status, err) == (0, "") and "4 rows" in out and (folder / "parts" / "activation.json").exists()
-    status, out, err = scission_cli("activation parts data.npz --off 3")
-    assert status == 2 and "--off" in err
-    assert scission_cli(f"partition in.onnx -o few --parts 1 --data data.npz -q {FAST}") == (0, "", "")
-    assert len(json.loads((folder / "few" / "activation.json").read_text())["parts"]) == 1
-    status, out, err = scission_cli(f"partition in.onnx -o both --parts 2 --shards 2 {FAST}")
-    assert (status, out) == (2, "") and "leave out one" in err
 
 
 def test_a_model_is_cut_checked_and_replaced_only_when_asked(folder, scission_cli):
