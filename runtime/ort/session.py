@@ -194,8 +194,7 @@ class Bound:
 class ModelSource:
     """What a session is opened of: a file, which may be of any size, or the bytes of a model.
 
-    name: for messages, else the path; folder: where external data of bytes lies; is_one_of_many: whether there are many
-    small ones beside it, so that memory which its session keeps for its runs is too much.
+    name: for messages, else the path; folder: where external data of bytes lies; is_one_of_many: no memory is kept.
     """
 
     model: Path | bytes
