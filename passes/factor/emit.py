@@ -73,8 +73,8 @@ def _product_of_rows(emitter: Emitter, value: ir.Value, stage: Stage, at: StageP
     whole = np.broadcast_to(stage.weight[:, 0], (at.groups, reads, made)).swapaxes(1, 2).astype(np.float32)
     value = _reshape(emitter, value, [-1, at.groups, reads], role)
     value = emitter.one("Transpose", [value], role, perm=[1, 0, 2])
-    value = _reshape(emitter, value, [at.groups, -1, reads], role)  # the same, but the next Transpose stays one
-    value = emitter.one("Transpose", [value], role, perm=[0, 2, 1])
+    value = _reshape(emitter, value, [1, at.groups, -1, reads], role)  # else both Transposes become one, and are merged
+    value = emitter.one("Transpose", [value], role, perm=[0, 1, 3, 2])
     return emitter.one("MatMul", [emitter.constant(np.ascontiguousarray(whole), role), value], role)
 
 
