@@ -14,10 +14,11 @@ from ..connectivity.bipartite import components
 __all__ = ["joint_blocks"]
 
 Edges = npt.NDArray[np.bool_]
+Sizes = npt.NDArray[np.int64]
 
 
 def joint_blocks(
-    readers: Sequence[Edges], writer: Edges, unit: int = 1, *, whole: bool = False
+    readers: Sequence[Edges], writer: Edges, unit: int = 1, *, whole: bool = False, most: int | None = None
 ) -> tuple[Decomposition, ...] | None:
     """The blocks of each reader and of the writer, block i of one belonging to block i of the others.
 
@@ -25,7 +26,8 @@ def joint_blocks(
     to the outputs; unit: hidden features that belong together, one head each. None where there are fewer than two
     blocks. What lacks inputs of some reader or outputs goes to the block with the fewest hidden features, where its
     zeros cost least; so does a unit without any edge where `whole` says that all of them must be in a block, otherwise
-    it is dormant. Source: the connected components of one graph over all axes (sections 2.1 and 4.1 of the paper).
+    it is dormant. most: blocks are merged into so many at most, of about equal numbers of hidden features. Source: the
+    connected components of one graph over all axes (sections 2.1 and 4.1 of the paper).
 
     >>> up, down = np.eye(2, dtype=bool), np.eye(2, dtype=bool)[::-1]
     >>> [[(b.inputs.tolist(), b.outputs.tolist()) for b in d.blocks] for d in joint_blocks([up], down)]
@@ -45,6 +47,10 @@ def joint_blocks(
     block_of = np.full(found.count + 1, -1)  # one more, so that -1 finds the last
     block_of[complete] = np.arange(len(complete))
     sizes = np.bincount(block_of[found.inputs][block_of[found.inputs] >= 0], minlength=len(complete))
+    if most is not None and len(complete) > most:
+        if most < 2:
+            return None
+        block_of[complete], sizes = _merged(sizes, most)
     block_of[:-1][block_of[:-1] < 0] = int(sizes.argmin())
     if whole:
         hidden = np.where(found.inputs < 0, int(sizes.argmin()), block_of[found.inputs])
@@ -52,8 +58,17 @@ def joint_blocks(
         hidden = block_of[found.inputs]
     features = np.repeat(hidden, unit)
     outer = [block_of[side] for side in sides]
-    read = [_decomposition(inputs, features, len(complete)) for inputs in outer[:-1]]
-    return (*read, _decomposition(features, outer[-1], len(complete)))
+    read = [_decomposition(inputs, features, len(sizes)) for inputs in outer[:-1]]
+    return (*read, _decomposition(features, outer[-1], len(sizes)))
+
+
+def _merged(sizes: Sizes, count: int) -> tuple[Sizes, Sizes]:
+    """The group of each block, largest first to the one that is smallest so far, and the sizes of the groups."""
+    group, load = np.zeros_like(sizes), np.zeros(count, np.int64)
+    for block in np.argsort(-sizes, kind="stable"):
+        group[block] = load.argmin()
+        load[group[block]] += sizes[block]
+    return group, load
 
 
 def _decomposition(inputs: npt.NDArray[Any], outputs: npt.NDArray[Any], count: int) -> Decomposition:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ...ir.brief import brief, brief_line
+from ...ir.errors import option
 from ...ir.plan.decomposition import Decomposition
 from ...ir.plan.plan import Plan, require_plan
 from ...ir.plan.step import Step
@@ -32,6 +33,7 @@ POINTWISE = (  # works on every entry by itself, and draws nothing
     *(nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Hardswish, nn.Mish),
     *(nn.ReLU6, nn.Hardtanh, nn.SELU, nn.CELU, nn.Hardsigmoid, nn.Softsign, nn.Tanhshrink, nn.LogSigmoid, nn.Identity),
 )
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 Found = tuple[str, SplitModule, dict[str, nn.Parameter], tuple[str, ...]]  # path, blocks, dense parts, paths made empty
 
@@ -78,12 +80,13 @@ def split(module: nn.Module, plan: Plan | None = None, *, most_blocks: int | Non
     """Replace the dense layers of a module that fall apart by their blocks, in place.
 
     plan: which layers are split and how, made for a model with the same weights, which are known by their SHA-256;
-    None looks for exactly zero entries in every layer. most_blocks: smaller blocks are merged until there are no more,
-    without a plan. Layers with something elementwise between them in an `nn.Sequential`, and `nn.MultiheadAttention`,
-    are split as one. The module computes the same as before, within rounding of the order of summation; nothing but
-    exact zeros is left out. A module that is itself a dense layer cannot be changed in place: use that of the result.
+    None looks for exactly zero entries in every layer. most_blocks: blocks of a layer, or of layers that are split as
+    one, are merged until there are no more, without a plan. Layers with something elementwise between them in an
+    `nn.Sequential` that is called as a whole, and `nn.MultiheadAttention`, are split as one. The module computes the
+    same as before, within rounding of the order of summation; nothing but exact zeros is left out. A module that is
+    itself a dense layer cannot be changed in place: use that of the result.
     Raises LayerError where the plan splits a weight that the module does not have, or leaves out entries that are not
-    zero, before anything is changed.
+    zero, and for weights on the device 'meta', before anything is changed.
 
     >>> layer = nn.Linear(4, 4)
     >>> with torch.no_grad():
@@ -93,22 +96,37 @@ def split(module: nn.Module, plan: Plan | None = None, *, most_blocks: int | Non
     >>> found.module[0], str(found.left[0].reason)
     (BlockLinear(4x4, blocks=2, mac_share=0.5), 'one component holds every feature')
     """
+    _require(module, most_blocks)
     wanted = None if plan is None else _Wanted(require_plan(plan))
     left: list[Left] = []
     found = list(_searched(module, wanted, most_blocks, left))
     if wanted is not None:
         wanted.require_all()
-    replaced, moved = [], []
+    replaced, origins = [], []
     names = {parameter: name for name, parameter in module.named_parameters()}
     for path, made, parts, empty in found:
         module = _put(module, path, made)
         for each in empty:
             setattr(module.get_submodule(each.rpartition(".")[0]), each.rpartition(".")[2], nn.Identity())
         replaced.append(Replaced(path, made, len(made.decompositions[0].blocks), made.mac_share))
-        own = [(parts[part], parameter, at) for parameter, part, at in made.origins()]
-        moved += [Moved(names[old], old, new, at) for old, new, at in own]
+        origins += [(parts[part], parameter, at) for parameter, part, at in made.origins()]
+    into = {parameter: name for name, parameter in module.named_parameters()}
+    moved = [Moved(names[old], old, new, at, into[new]) for old, new, at in origins]
     move_gradients(moved)
     return Split(module, tuple(replaced), tuple(left), tuple(moved))
+
+
+def _require(module: Any, most: Any) -> None:
+    """Raise LayerError for what is no module, or without values, and for no number of blocks."""
+    if not isinstance(module, nn.Module):
+        raise LayerError(f"a module of torch is wanted, not a {type(module).__name__}")
+    if most is not None and (type(most) is not int or most < 1):
+        raise LayerError(f"{most!r} is no number of blocks; use ", option("most_blocks", 8))
+    for path, one in module.named_modules():
+        if isinstance(one, nn.Linear | nn.MultiheadAttention):
+            for name, parameter in one.named_parameters(path):
+                if parameter.is_meta:
+                    raise LayerError(f"{name}: is on the device 'meta', which has no values; load the weights first")
 
 
 class _Wanted:
@@ -145,12 +163,12 @@ def _searched(module: nn.Module, wanted: _Wanted | None, most: int | None, left:
     done: set[nn.Module] = set()
     homes = Counter(child for one in module.modules() for child in one._modules.values())
     for path, one in module.named_modules():
-        if wanted is None and isinstance(one, nn.Sequential):
-            yield from _nets(path, one, tied, done, homes)
+        if wanted is None and isinstance(one, nn.Sequential) and _calls_in_order(one):
+            yield from _nets(path, one, most, tied, done, homes)
         if wanted is None and type(one) is nn.MultiheadAttention:
             done |= set(one.modules())
             reason = _why_attention_stays(one, tied)
-            parts = None if reason else attention_blocks(one)
+            parts = None if reason else attention_blocks(one, most)
             if parts is not None:
                 yield path, SplitAttention.from_multihead(one, parts), dict(one.named_parameters()), ()
             else:
@@ -182,7 +200,7 @@ def _decided(layer: nn.Linear, wanted: _Wanted | None, most: int | None, tied: s
 
 
 def _nets(
-    path: str, sequence: nn.Sequential, tied: set[Any], done: set[nn.Module], homes: Counter[Any]
+    path: str, sequence: nn.Sequential, most: int | None, tied: set[Any], done: set[nn.Module], homes: Counter[Any]
 ) -> Iterator[Found]:
     """Layers with something elementwise between them, and in no other place, that fall apart as one."""
     names = list(sequence._modules)
@@ -194,7 +212,7 @@ def _nets(
             continue
         if _why_stays(up, tied) or _why_stays(down, tied):
             continue
-        if (blocks := ffn_blocks(up, down)) is None:
+        if (blocks := ffn_blocks(up, down, most)) is None:
             continue
         done |= {up, down}
         at = [f"{path}.{name}" if path else name for name in names[first : first + 3]]
@@ -205,8 +223,10 @@ def _nets(
 def _why_stays(layer: nn.Linear, tied: set[Any]) -> Reason | None:
     if type(layer) is not nn.Linear:
         return Reason(Cause.UNSUPPORTED, f"it is a {type(layer).__name__}, whose weight others may use as well")
-    if _hooked(layer) or hasattr(layer, "parametrizations"):
+    if _hooked(layer):
         return Reason(Cause.UNSUPPORTED, "it has hooks or parametrisations, which expect a dense layer")
+    if told := _why_no_numbers(layer):
+        return Reason(Cause.UNSUPPORTED, told)
     if any(parameter in tied for parameter in layer.parameters()):
         return Reason(Cause.UNSUPPORTED, "its weight is that of another module as well")
     return None
@@ -217,11 +237,34 @@ def _why_attention_stays(attention: nn.MultiheadAttention, tied: set[Any]) -> Re
         return Reason(Cause.UNSUPPORTED, "it adds keys of its own")
     if any(parameter in tied for parameter in attention.parameters()) or _hooked(attention):
         return Reason(Cause.UNSUPPORTED, "its weights are those of another module as well, or it has hooks")
+    if _hooked(attention.out_proj):
+        return Reason(Cause.UNSUPPORTED, "its output has hooks or parametrisations, which expect a dense layer")
+    if told := _why_no_numbers(attention, attention.out_proj):
+        return Reason(Cause.UNSUPPORTED, told)
     return None
 
 
+def _why_no_numbers(*modules: nn.Module) -> str:
+    """What is special about the parameters of dense layers, nothing for plain floating-point ones of one type."""
+    given = [one for module in modules for one in module._parameters.values() if one is not None]
+    if any("weight" in vars(module) for module in modules) or any(type(one) is not nn.Parameter for one in given):
+        return "its weight is no plain parameter"
+    kinds = sorted({str(one.dtype) for one in given if one.dtype not in NUMBERS or one.layout != torch.strided})
+    if kinds:
+        return f"its parameters are {kinds[0]}, not dense floating-point numbers of 16 to 64 bits"
+    return "" if len({one.dtype for one in given}) == 1 else "its parameters are of several types"
+
+
 def _hooked(module: Any) -> bool:
-    return any(getattr(module, name) for name in HOOKS)
+    """Whether more is done with a module than its class says."""
+    return (
+        any(getattr(module, name) for name in HOOKS) or hasattr(module, "parametrizations") or "forward" in vars(module)
+    )
+
+
+def _calls_in_order(sequence: nn.Sequential) -> bool:
+    """Whether it calls its modules one after the other and does nothing else: a subclass may do anything."""
+    return type(sequence).forward is nn.Sequential.forward and "forward" not in vars(sequence)
 
 
 def _tied(module: nn.Module) -> set[Any]:

@@ -39,20 +39,21 @@ def linear_blocks(weight: Tensor, most: int | None = None) -> Decomposition | Re
     return found
 
 
-def ffn_blocks(up: nn.Linear, down: nn.Linear) -> tuple[Decomposition, ...] | None:
+def ffn_blocks(up: nn.Linear, down: nn.Linear, most: int | None = None) -> tuple[Decomposition, ...] | None:
     """The decompositions of both layers, whose blocks share no hidden unit; None where there are fewer than two, or
-    they would not save a tenth."""
-    return _worth(joint_blocks([_edges(up.weight)], _edges(down.weight)))
+    they would not save a tenth; most: how many there are at most."""
+    return _worth(joint_blocks([_edges(up.weight)], _edges(down.weight), most=most))
 
 
-def attention_blocks(attention: nn.MultiheadAttention) -> tuple[Decomposition, ...] | None:
+def attention_blocks(attention: nn.MultiheadAttention, most: int | None = None) -> tuple[Decomposition, ...] | None:
     """The decompositions of queries, keys, values and output, whose blocks share no head; None as above."""
     if attention.in_proj_weight is not None:
         stored = attention.in_proj_weight.detach().chunk(3)
     else:
         stored = (attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight)
     readers = [_edges(one) for one in stored]
-    return _worth(joint_blocks(readers, _edges(attention.out_proj.weight), attention.head_dim, whole=True))
+    writer = _edges(attention.out_proj.weight)
+    return _worth(joint_blocks(readers, writer, attention.head_dim, whole=True, most=most))
 
 
 def _edges(stored: Tensor) -> npt.NDArray[np.bool_]:

@@ -13,7 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Pick", "Place", "stacks_of"]
+from .layer_error import LayerError
+
+__all__ = ["Pick", "Place", "added", "rows_of", "stacks_of"]
 
 Indices = npt.NDArray[np.int64]
 
@@ -30,6 +32,20 @@ def stacks_of(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
     return list(found.values())
 
 
+def rows_of(x: Tensor, width: int) -> Tensor:
+    """(…, K) as rows (M, K); raises LayerError where K is not `width`."""
+    if not torch.jit.is_tracing() and x.shape[-1:] != (width,):
+        raise LayerError(f"an input of shape {tuple(x.shape)} where the last size is to be {width}")
+    return x.reshape(-1, width)
+
+
+def added(y: Tensor, bias: Tensor | None) -> Tensor:
+    """y + bias in the type of y, which under autocast is not that of the bias."""
+    if bias is None:
+        return y
+    return y + (bias if bias.dtype == y.dtype else bias.to(y.dtype))
+
+
 class Pick(nn.Module):
     """From rows (M, K) the features of B equal blocks, (B, M, k); a view where they follow one another."""
 
@@ -44,7 +60,7 @@ class Pick(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(M, K) -> (B, M, k)."""
         picked = x.narrow(1, self.start, self.width) if self.at is None else x.index_select(1, self.at)
-        return picked.reshape(len(x), self.blocks, self.width // self.blocks).transpose(0, 1)
+        return picked.unflatten(1, (self.blocks, self.width // self.blocks)).transpose(0, 1)
 
 
 class Place(nn.Module):
@@ -65,12 +81,12 @@ class Place(nn.Module):
 
     def forward(self, parts: Sequence[Tensor], like: Tensor) -> Tensor:
         """Results of the stacks -> (M, N); like: rows of what they were computed of."""
-        rows = [part.transpose(0, 1).reshape(len(like), -1) for part in parts]
+        rows = [part.transpose(0, 1).flatten(1) for part in parts]  # no size to be guessed, which no row would tell
         if not rows:  # a product over nothing, so that gradients are zeros and not missing
             return like.narrow(1, 0, 0) @ like.new_zeros(0, self.size)
         if self.lacks:
-            rows.append(rows[0].new_zeros(len(like), 1))
+            rows.append(rows[0].new_zeros(like.shape[0], 1))
         joined = torch.cat(rows, 1) if len(rows) > 1 else rows[0]
         if self.adds:
-            return joined.new_zeros(len(like), self.size).index_add(1, self.at, joined)
+            return joined.new_zeros(like.shape[0], self.size).index_add(1, self.at, joined)
         return joined if self.at is None else joined.index_select(1, self.at)

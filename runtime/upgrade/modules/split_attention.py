@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ....ir.plan.decomposition import Decomposition
-from .index_work import Pick, Place, stacks_of
+from .index_work import Pick, Place, added, rows_of, stacks_of
 from .layer_error import LayerError
 from .split_ffn import require_joint
 from .split_module import Origin, SplitModule, entries
@@ -120,12 +120,14 @@ class SplitAttention(SplitModule):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """(Output, weights of the attention or None), as `nn.MultiheadAttention` has them; `is_causal` is a hint."""
+        """(Output, weights of the attention or None), as `nn.MultiheadAttention` has them; `is_causal` is a hint that
+        `attn_mask` is causal. Raises LayerError for shapes and masks that torch refuses too."""
+        if is_causal and attn_mask is None:
+            raise LayerError("is_causal says what attn_mask is; give that as well")
         batched = query.dim() == 3
-        turned = [_batch_first(one, batched, self.batch_first) for one in (query, key, value)]
-        N, L, S = len(turned[0]), turned[0].shape[1], turned[1].shape[1]
+        turned = _batch_first((query, key, value), self.batch_first)
         q, k, v = (self._heads_of(side, one) for side, one in zip(SIDES, turned, strict=True))
-        mask = self._mask(attn_mask, key_padding_mask, (N, L, S), q)
+        mask = self._mask(attn_mask, key_padding_mask, turned[1].shape[1], q, batched)
         dropout = self.dropout if self.training else 0.0
         weights = None
         if need_weights:
@@ -167,16 +169,16 @@ class SplitAttention(SplitModule):
 
     def _heads_of(self, side: str, x: Tensor) -> Tensor:
         """(N, L, E) -> (N, heads, L, head_dim), heads in the order of the stacks."""
-        rows, biases = x.reshape(-1, x.shape[-1]), getattr(self, f"{side}_biases")
+        width = self.decompositions[SIDES.index(side)].shape[0]
+        rows, biases = rows_of(x, width), getattr(self, f"{side}_biases")
         parts = []
         for index, (pick, stack) in enumerate(
             zip(getattr(self, f"{side}_pick"), getattr(self, f"{side}_blocks"), strict=True)
         ):
             made = torch.bmm(pick(rows), stack)
-            made = made + biases[index] if len(biases) else made
-            parts.append(
-                made.reshape(len(made), len(x), x.shape[1], -1, self.head_dim).permute(1, 0, 3, 2, 4).flatten(1, 2)
-            )
+            made = added(made, biases[index] if len(biases) else None)
+            of_heads = (len(stack), x.shape[0], x.shape[1], stack.shape[2] // self.head_dim, self.head_dim)
+            parts.append(made.reshape(of_heads).permute(1, 0, 3, 2, 4).flatten(1, 2))
         return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
     def _out(self, mixed: Tensor) -> Tensor:
@@ -186,23 +188,25 @@ class SplitAttention(SplitModule):
         for stack in self.o_blocks:
             B, heads = len(stack), stack.shape[1] // self.head_dim
             own = mixed[:, start : start + B * heads].reshape(N, B, heads, L, self.head_dim)
-            parts.append(torch.bmm(own.permute(1, 0, 3, 2, 4).reshape(B, N * L, -1), stack))
+            parts.append(torch.bmm(own.permute(1, 0, 3, 2, 4).reshape(B, N * L, stack.shape[1]), stack))
             start += B * heads
-        y = self.place(parts, mixed.new_empty(N * L, 0))
-        y = y if self.bias is None else y + self.bias
+        y = added(self.place(parts, mixed.new_empty(N * L, 0)), self.bias)
         return y.reshape(N, L, self.out_features)
 
-    def _mask(self, attend: Tensor | None, padding: Tensor | None, shape: tuple[int, int, int], like: Tensor) -> Any:
+    def _mask(self, attend: Tensor | None, padding: Tensor | None, keys: int, like: Tensor, batched: bool) -> Any:
         """What is added to scores, None for nothing; masks of single heads come in the order of the stacks."""
-        N, L, S = shape
-        mask = None
+        N, _, L, _ = like.shape
+        S, mask = keys, None
         if attend is not None:
+            heads = (N * self.num_heads, L, S)
+            _require_mask("attn_mask", attend, heads if attend.dim() == 3 else (L, S))
             mask = _added(attend, like)
             if mask.dim() == 3:
                 mask = mask.reshape(N, self.num_heads, L, S).index_select(1, self.head_order)
         if padding is not None:
-            keys = _added(padding, like).reshape(N, 1, 1, S)
-            mask = keys if mask is None else mask + keys
+            _require_mask("key_padding_mask", padding, (N, S) if batched else (S,))
+            hidden = _added(padding, like).reshape(N, 1, 1, S)
+            mask = hidden if mask is None else mask + hidden
         return mask
 
 
@@ -213,10 +217,25 @@ def _added(mask: Tensor, like: Tensor) -> Tensor:
     return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, -math.inf)
 
 
-def _batch_first(x: Tensor, batched: bool, first: bool) -> Tensor:
-    if not batched:
-        return x[None]
-    return x if first else x.transpose(0, 1)
+def _batch_first(given: Sequence[Tensor], first: bool) -> list[Tensor]:
+    """Query, key and value with a batch before all; raises LayerError where they do not belong together."""
+    told = f"query, key and value are of shapes {', '.join(str(tuple(one.shape)) for one in given)}"
+    dims = {one.dim() for one in given}
+    if dims not in ({2}, {3}):
+        raise LayerError(f"{told}; give three of two dimensions, or of three with a batch")
+    turned = [one[None] if dims == {2} else one if first else one.transpose(0, 1) for one in given]
+    if torch.jit.is_tracing():
+        return turned
+    if turned[1].shape[:2] != turned[2].shape[:2] or len(turned[0]) != len(turned[1]):
+        raise LayerError(f"{told}; give them of one batch, and a value for each key")
+    return turned
+
+
+def _require_mask(name: str, mask: Tensor, shape: tuple[int, ...]) -> None:
+    if mask.dtype != torch.bool and not mask.is_floating_point():
+        raise LayerError(f"{name} is of {mask.dtype}; give one of booleans, or of floating-point numbers to add")
+    if mask.dim() != len(shape) or not (torch.jit.is_tracing() or mask.shape == shape):
+        raise LayerError(f"{name} is of shape {tuple(mask.shape)}; give one of shape {shape}")
 
 
 def _whole_heads(features: Any, size: int) -> Any:

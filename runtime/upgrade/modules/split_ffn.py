@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ....ir.plan.decomposition import Decomposition
-from .index_work import Pick, Place, stacks_of
+from .index_work import Pick, Place, added, rows_of, stacks_of
 from .layer_error import LayerError
 from .split_module import Origin, SplitModule, entries
 
@@ -90,7 +90,7 @@ class SplitFFN(SplitModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, K) -> (…, N)."""
-        rows = x.reshape(-1, self.in_features)
+        rows = rows_of(x, self.in_features)
         parts = []
         for index, down in enumerate(self.downs):
             hidden = _read(rows, self.pick[index], self.ups[index], self.up_biases, index)
@@ -100,9 +100,7 @@ class SplitFFN(SplitModule):
             else:
                 hidden = self.activation(hidden)
             parts.append(torch.bmm(hidden, down))
-        y = self.place(parts, rows)
-        if self.bias is not None:
-            y = y + self.bias
+        y = added(self.place(parts, rows), self.bias)
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def origins(self) -> Iterator[Origin]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ....ir.plan.decomposition import Decomposition
-from .index_work import Pick, Place, stacks_of
+from .index_work import Pick, Place, added, rows_of, stacks_of
 from .split_module import Origin, SplitModule, entries, spread
 
 __all__ = ["SplitLinear"]
@@ -73,14 +73,13 @@ class SplitLinear(SplitModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, K) -> (…, N)."""
-        rows = x.reshape(-1, self.in_features)
+        rows = rows_of(x, self.in_features)
         parts = [torch.bmm(pick(rows), block) for pick, block in zip(self.pick, self.blocks, strict=True)]
         y = self.place(parts, rows)
         if self.residual is not None:
             k, n = self.residual_at
             y = y.index_add(1, n, (rows.index_select(1, k) * self.residual).to(y.dtype))
-        if self.bias is not None:
-            y = y + self.bias
+        y = added(y, self.bias)
         return y.reshape(*x.shape[:-1], self.out_features)
 
     def origins(self) -> Iterator[Origin]:

@@ -60,3 +60,23 @@ def test_blocks_are_the_components_of_the_graph_over_all_axes(net, whole):
     owner = {int(h): i for i, block in enumerate(found[-1].blocks) for h in block.inputs}
     homes = [{owner[h] for axis, h in part if axis == "h"} for part in parts]
     assert all(len(home) == 1 for home in homes) and len(set.union(*homes)) == len(parts)
+
+
+@given(nets(), st.booleans(), st.integers(1, 4))
+def test_blocks_are_merged_until_there_are_no_more_than_asked(net, whole, most):
+    readers, writer, unit = net
+    every = joint_blocks(readers, writer, unit, whole=whole)
+    found = joint_blocks(readers, writer, unit, whole=whole, most=most)
+    if every is None or most == 1:
+        assert found is None
+        return
+    assert len(found[0].blocks) == min(most, len(every[0].blocks))
+    for relation, one in zip([*readers, writer], found, strict=True):
+        assert not (relation & ~one.inside()).any()
+    for reader in found[:-1]:
+        for a, b in zip(reader.blocks, found[-1].blocks, strict=True):
+            assert np.array_equal(a.outputs, b.inputs)
+    whole_blocks = [set(block.inputs.tolist()) for block in every[-1].blocks]
+    groups = [set(block.inputs.tolist()) for block in found[-1].blocks]
+    if most >= len(whole_blocks):
+        assert groups == whole_blocks

@@ -60,6 +60,139 @@ def test_small_blocks_are_merged_when_asked():
     assert split(nn.Sequential(planted(blocks=6)), most_blocks=2).replaced[0].blocks == 2
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_no_kind_has_more_blocks_than_asked(most):
+    torch.manual_seed(0)
+    windows, rng = nn.Linear(64, 60), np.random.default_rng(0)
+    with torch.no_grad():
+        windows.weight.mul_(torch.from_numpy(np.abs(np.arange(60)[:, None] - np.arange(64) + 2) <= 2))
+    attention = planted_attention(rng, heads=8, size=3, blocks=4, batch_first=True).float()
+    ffn = planted_ffn(rng, (24, 40, 64), 5)[0].float()
+    net, x = nn.ModuleList([attention, nn.Sequential(*ffn, windows)]), torch.randn(2, 5, 24)
+    before = attention(x, x, x, need_weights=False)[0], net[1](x)
+    found = split(net, most_blocks=most)
+    kinds = {"SplitAttention", "SplitFFN", "CoverLinear"} if most > 1 else set()
+    assert kinds <= {type(one.module).__name__ for one in found.replaced}
+    assert all(one.blocks <= most for one in found.replaced)
+    assert torch.allclose(net[0](x, x, x, need_weights=False)[0], before[0], atol=1e-5)
+    assert torch.allclose(net[1](x), before[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("most", [0, -1, 2.5, True, "2"])
+def test_what_is_no_number_of_blocks_is_refused(most):
+    net = nn.Sequential(planted())
+    with pytest.raises(LayerError, match="most_blocks=8"):
+        split(net, most_blocks=most)
+    assert type(net[0]) is nn.Linear
+
+
+class Residual(nn.Sequential):
+    def forward(self, x):
+        for each in self:
+            x = each(x) + x
+        return x
+
+
+class Tapped(nn.Sequential):
+    def forward(self, x):
+        return self[0](x)
+
+
+@pytest.mark.parametrize("kind", [Residual, Tapped])
+def test_a_sequence_that_does_something_else_is_no_net_but_its_layers_are_split(kind):
+    torch.manual_seed(0)
+    net, x = kind(*planted_ffn(np.random.default_rng(0), (24, 24, 24))[0]), torch.randn(3, 24, dtype=torch.float64)
+    before = net(x)
+    assert [type(one.module) for one in split(net).replaced] == [BlockLinear, BlockLinear]
+    assert torch.allclose(net(x), before, atol=1e-12)
+
+
+def test_a_forward_that_was_put_on_one_module_is_seen():
+    rng = np.random.default_rng(0)
+    first, second = (planted_ffn(rng, (24, 24, 24))[0] for _ in range(2))
+    first.forward = lambda x: first[0](x)
+    second[0].forward = lambda x: 2 * nn.Linear.forward(second[0], x)
+    net, x = nn.Sequential(first, second), torch.randn(3, 24, dtype=torch.float64)
+    before = net(x)
+    found = split(net)
+    assert {one.path: type(one.module) for one in found.replaced} == dict.fromkeys(("0.0", "0.2", "1.2"), BlockLinear)
+    assert torch.allclose(net(x), before, atol=1e-12)
+
+
+class NoBias(nn.MultiheadAttention):
+    def forward(self, *args, **options):
+        return super().forward(*args, **options)[0] - self.out_proj.bias, None
+
+
+def test_attention_of_another_kind_and_with_parametrisations_is_left():
+    own = planted_attention(np.random.default_rng(0))
+    own.__class__ = NoBias
+    parametrised = planted_attention(np.random.default_rng(0))
+    nn.utils.parametrizations.weight_norm(parametrised.out_proj)
+    x = torch.randn(3, 2, 16, dtype=torch.float64)
+    for one in (own, parametrised):
+        before = one(x, x, x)[0]
+        found = split(one)
+        assert not found.replaced and found.left[0].reason.cause is Cause.UNSUPPORTED
+        assert torch.equal(found.module(x, x, x)[0], before)
+
+
+@pytest.mark.parametrize("kind", ["complex64", "float8_e4m3fn"])
+def test_weights_of_another_type_are_left_and_the_others_split(kind):
+    net = nn.Sequential(planted(N=24), planted(1))
+    for parameter in net[0].parameters():
+        parameter.data = parameter.data.to(getattr(torch, kind))
+    found = split(net)
+    assert [one.path for one in found.replaced] == ["1"] and [one.path for one in found.left] == ["0"]
+    assert kind in str(found.left[0].reason)
+
+
+def test_what_has_no_values_or_is_no_module_is_refused_and_nothing_is_changed():
+    net = nn.Sequential(planted(), nn.Linear(36, 36, device="meta"))
+    with pytest.raises(LayerError, match=r"^1\.weight: is on the device 'meta'"):
+        split(net)
+    assert type(net[0]) is nn.Linear
+    with pytest.raises(LayerError, match="not a int"):
+        split(3)
+
+
+def test_an_empty_batch_goes_through_all_kinds():
+    net = Net()
+    split(net)
+    assert net(torch.zeros(0, 5, 24)).shape == (0, 5, 12) and net(torch.zeros(2, 0, 24)).shape == (2, 0, 12)
+
+
+def test_types_under_autocast_are_those_of_the_dense_net():
+    net, x = Net(), torch.randn(2, 5, 24)
+    windows = nn.Linear(12, 12)
+    with torch.no_grad():
+        windows.weight.mul_(torch.eye(12))
+    kinds = []
+    net.append = nn.Sequential(windows)
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            seen = [net(x), net.first(x), *net.attention(x, x, x), net.attention(x, x, x, need_weights=False)[0]]
+            seen += [net.append(net.ffn(x)), net.ffn(x)]
+        kinds.append([one.dtype for one in seen])
+        split(net)
+    assert kinds[0] == kinds[1] and torch.bfloat16 in kinds[0]
+
+
+def test_an_optimiser_knows_the_new_names():
+    net = nn.Sequential(
+        planted(), nn.ReLU(), nn.LayerNorm(36), *planted_ffn(np.random.default_rng(0), (36, 24, 12))[0].float()
+    )
+    outer = nn.ModuleDict({"net": net})
+    step = torch.optim.AdamW(outer.named_parameters())
+    net(torch.randn(4, 24)).sum().backward()
+    step.step()
+    carry_state(step, split(net).moved)
+    group = step.param_groups[0]
+    now = dict(outer.named_parameters())
+    assert all(now[name] is one for name, one in zip(group["param_names"], group["params"], strict=True))
+    assert set(group["param_names"]) == set(now)
+
+
 def test_layers_that_others_need_dense_are_left():
     tied, hooked = planted(N=24), planted(1)
     net = nn.Sequential(tied, nn.Linear(24, 24), hooked, planted(2), nn.utils.parametrizations.weight_norm(planted(3)))
@@ -187,9 +320,11 @@ def test_what_is_split_is_exported_and_runs_the_same(dynamo, tmp_path):
         planted(N=64), windows, nn.Linear(60, 24), planted_ffn(np.random.default_rng(2), (24, 30, 12))[0]
     )
     net, x = net.float().eval(), torch.randn(5, 24)
+    open_ = {"dynamic_shapes": ({0: torch.export.Dim("rows")},)} if dynamo else {"dynamic_axes": {"x": {0: "rows"}}}
     assert {type(one.module).__name__ for one in split(net).replaced} == {"BlockLinear", "CoverLinear", "SplitFFN"}
     options = {"dynamo": True, "verbose": False} if dynamo else {"dynamo": False}
-    torch.onnx.export(net, (x,), tmp_path / "net.onnx", input_names=["x"], output_names=["y"], **options)
+    torch.onnx.export(net, (x,), tmp_path / "net.onnx", input_names=["x"], output_names=["y"], **options, **open_)
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"x": x.numpy()})
-    assert np.allclose(found, net(x).detach().numpy(), atol=1e-5)
+    for rows in (x, x[:2]):
+        (found,) = session.run(None, {"x": rows.numpy()})
+        assert np.allclose(found, net(rows).detach().numpy(), atol=1e-5)

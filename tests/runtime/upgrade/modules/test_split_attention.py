@@ -116,3 +116,41 @@ def test_a_block_does_not_cut_a_head():
     half = Decomposition((4, 4), (Block([0, 1], [0, 1]),))
     with pytest.raises(LayerError, match="in no block"):
         SplitAttention([half] * 4, heads=2)
+
+
+def refused(attention, *args, **options):
+    with pytest.raises((RuntimeError, AssertionError)):
+        attention[0](*args, **options)
+    with pytest.raises(LayerError) as error:
+        attention[1](*args, **options)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_masks_that_torch_refuses_are_refused(weights):
+    x, pair, options = drawn(5, 2, 16), both(), {"need_weights": weights}
+    assert "give that as well" in refused(pair, x, x, x, is_causal=True, **options)
+    for shape in [(5,), (1, 5), (5, 1), (2, 5, 5), (1, 1, 5, 5)]:
+        assert f"attn_mask is of shape {shape}" in refused(pair, x, x, x, attn_mask=torch.zeros(shape) > 0, **options)
+    for shape in [(5,), (1, 5), (2, 1), (5, 2)]:
+        assert "key_padding_mask" in refused(pair, x, x, x, key_padding_mask=torch.zeros(shape) > 0, **options)
+    assert "booleans" in refused(pair, x, x, x, attn_mask=torch.ones(5, 5, dtype=torch.int64), **options)
+    assert "key_padding_mask" in refused(pair, x[:, 0], x[:, 0], x[:, 0], key_padding_mask=torch.zeros(1, 5) > 0)
+
+
+def test_shapes_that_torch_refuses_are_refused():
+    pair, x = both(), drawn(5, 2, 16)
+    assert "one batch" in refused(pair, x, x[:, :1], x[:, :1])
+    assert "one batch" in refused(pair, x, x, x[:3])
+    assert "of two dimensions" in refused(pair, x, x[:, 0], x[:, 0])
+    assert "of two dimensions" in refused(pair, x[0, 0], x[0, 0], x[0, 0])
+    assert "last size is to be 16" in refused(pair, x[..., :8], x[..., :8], x[..., :8])
+
+
+@pytest.mark.parametrize(("N", "L", "S"), [(0, 3, 5), (2, 0, 5), (2, 3, 0)])
+@pytest.mark.parametrize("weights", [True, False])
+def test_sizes_of_zero(N, L, S, weights):
+    dense, made = both(batch_first=True)
+    args = drawn(N, L, 16), drawn(N, S, 16), drawn(N, S, 16)
+    for expected, got in zip(dense(*args, need_weights=weights), made(*args, need_weights=weights), strict=True):
+        assert (expected is None and got is None) or (got.shape == expected.shape and torch.equal(got, expected))

@@ -101,7 +101,8 @@ def test_an_optimiser_goes_on_with_the_blocks_as_it_would_have_with_the_masked_w
 def moves(linear, layer):
     from scission.torch import Moved
 
-    return [Moved(part, getattr(linear, part), new, at) for new, part, at in layer.origins()]
+    names = {parameter: name for name, parameter in layer.named_parameters()}
+    return [Moved(part, getattr(linear, part), new, at, names[new]) for new, part, at in layer.origins()]
 
 
 def test_float32_stays_within_the_bound_of_the_sum():
@@ -153,6 +154,25 @@ def test_a_weight_without_any_block_is_its_bias():
     found = Decomposition((3, 2), ())
     masked, layer = pair(found)
     assert torch.equal(layer(torch.ones(5, 3, dtype=torch.float64)), masked.bias.expand(5, 2))
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3, 0, 4), (0,), (2, 5), (0, 5)])
+def test_inputs_without_rows_and_of_another_size(shape):
+    masked, layer = pair(TWO)
+    x = torch.zeros(shape, dtype=torch.float64)
+    if shape[-1] == 4:
+        assert layer(x).shape == masked(x).shape
+    else:
+        with pytest.raises(LayerError, match="last size is to be 4"):
+            layer(x)
+
+
+@settings(max_examples=50, deadline=None)
+@given(covers(), st.booleans())
+def test_the_type_under_autocast_is_that_of_a_dense_layer(found, bias):
+    layer = pair(found, bias)[1].float()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.ones(3, found.shape[0])).dtype is torch.bfloat16
 
 
 def test_blocks_that_share_features_are_no_independent_ones():
