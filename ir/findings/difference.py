@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from ..brief import brief, brief_line
+from ..notebook import as_html
 from ..plural import counted
 
 __all__ = [
@@ -202,6 +203,13 @@ class Difference:
     provenance: tuple[Field, ...] = ()
 
     __repr__ = brief
+    _repr_html_ = as_html(
+        ("same", "count"),
+        interface=("what", "before", "after"),
+        groups=("kind", "before", "after"),
+        nodes=("kind", "before", "after"),
+        tensors=("kind", "before", "after"),
+    )
 
     @property
     def count(self) -> int:

@@ -17,14 +17,14 @@ from onnx import ModelProto, TensorProto
 from ..files.inside import open_real
 from ..files.reading import DATA, MODEL, open_file
 from ..onnx_ir import onnx_ir as ir
-from ..protobuf import WireError
+from ..wire.protobuf import WireError
+from ..wire.wire import HERE, INITIALIZERS, FileRange, Piece, concatenate, fill, hollow, locations, relocate
 from .load import InlineTensor, Model
 from .placement import Home, PlacementError
 from .serial import Swap, home_of, reference, swapped, to_proto
 from .stand_in import SparseTensor
 from .tensor_form import tensors
 from .tensors import file_of, read, tensor_slots
-from .wire import HERE, INITIALIZERS, FileRange, Piece, concatenate, fill, hollow, locations, relocate
 from .written import bodies
 
 __all__ = [

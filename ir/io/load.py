@@ -18,14 +18,14 @@ from ..given.sources import Source, unwrapped
 from ..onnx_ir import collected_seldom, quiet
 from ..onnx_ir import onnx_ir as ir
 from ..phase import phase
-from ..protobuf import WireError
+from ..wire.protobuf import WireError
+from ..wire.wire import HERE, hollow
 from .formats import HEAD, other_format
 from .placement import Home, PlacementError
 from .soundness import STANDARD, as_counted, mistyped, unsound
 from .stand_in import OUTSIDE, SPARSE, Kept, SparseTensor, embed_sparse, prepare
 from .tensor_form import tensors, wrong_tensor
 from .tensors import StoredTensor, constant_tensors, every_node, fill_slot, graphs, stored, tensor_slots
-from .wire import HERE, hollow
 from .written import Written, bodies
 
 __all__ = ["HERE", "Model", "Source", "first_line", "load", "open_negative", "sort_nodes"]

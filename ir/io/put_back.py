@@ -14,8 +14,8 @@ import onnx
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from ..protobuf import scalar, string, tag
-from .wire import DISPLACED
+from ..wire.protobuf import scalar, string, tag
+from ..wire.wire import DISPLACED
 
 __all__ = ["put_back"]
 

@@ -14,11 +14,11 @@ from ..onnx_ir import onnx_ir as ir
 from ..phase import phase
 from ..staging.folder import sweep, temporary_folder
 from ..staging.place import Move, place
+from ..wire.wire import HERE, concatenate, fill
 from .external import copy_external, copy_file, data_file, reader_of, write_external
 from .load import Model, load
 from .serial import home_of, to_proto
 from .tensors import constant_tensors
-from .wire import HERE, concatenate, fill
 
 __all__ = [
     *("Staged", "files_read", "refuse_model", "refuse_output", "save", "save_copy", "stage", "stage_copy"),

@@ -20,9 +20,9 @@ import onnx
 from ..errors import ModelError
 from ..folding.budget import Work, budget_of
 from ..onnx_ir import onnx_ir as ir
+from ..wire.wire import HERE
 from .placement import Home, PlacementError
 from .tensor_form import TYPES, plain_array
-from .wire import HERE
 from .written import Written, bodies
 
 __all__ = ["MARK", "OUTSIDE", "SPARSE", "Kept", "SparseTensor", "embed_sparse", "is_known", "prepare", "restore"]

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto as T
 
 from ..onnx_ir import onnx_ir as ir
-from .wire import HERE
+from ..wire.wire import HERE
 from .written import Written
 
 __all__ = ["TYPES", "plain_array", "tensors", "wrong_tensor"]

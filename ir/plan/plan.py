@@ -13,6 +13,7 @@ from ..brief import brief
 from ..errors import Remedy
 from ..graph.addressing import meant
 from ..graph.skipped import Skipped
+from ..notebook import as_html
 from ..plural import counted
 from ..reason import Cause, Reason
 from ..record import Record, shown
@@ -49,8 +50,7 @@ __all__ = [
 ]
 
 VERSION = 1  # of the format of plans as files
-# In the order in which they are done.
-KINDS: tuple[type[Preparation], ...] = (
+KINDS: tuple[type[Preparation], ...] = (  # in the order in which they are done
     *(FixedSizes, RewrittenForest, FramedProduct, RewrittenConvolution, FactoredWeight),
     *(RemovedChannels, MergedBranches),
 )
@@ -108,6 +108,7 @@ class Plan:
     analysed: str = field(default="", compare=False)
 
     __repr__ = brief
+    _repr_html_ = as_html(("model", "provider", "batch"), steps=("node", "op", "shape", "lowering", "gain", "reason"))
 
     def __post_init__(self) -> None:
         known = {step.node: step for step in self.steps}

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ...ir.brief import brief
 from ...ir.errors import ScissionError
+from ...ir.notebook import as_html
 from ...ir.plain import plain_dict
 from ..measure.deviation import OutputReport
 from .unexercised import PartReport
@@ -86,6 +87,20 @@ class Verdict:
         return not self.equal and self.shown
 
     __repr__ = brief
+    _repr_html_ = as_html(
+        ("equal", "reason"),
+        outputs=(
+            "output|name",
+            "type|dtype",
+            "equal",
+            "max error|max_abs",
+            "relative|max_rel",
+            "allowed|tolerance",
+            "reason",
+        ),
+        probes=("node", "within its bound|within", "of it|changed", "reason"),
+        parts=("place", "kind", "runs", "differs"),
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict for JSON; an infinite number is None there."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ...ir.brief import brief_line
+from ...ir.notebook import as_html
 from ..ort.environment import machine
 from ..ort.memory import release
 from ..ort.session import open_session
@@ -51,6 +52,16 @@ class Bench:
     tf32: bool | None = None
 
     __repr__ = brief_line
+    _repr_html_ = as_html(
+        (
+            "rows",
+            "provider",
+            "original, s|original.latency.median",
+            "changed, s|changed.latency.median",
+            "speed-up|speedup",
+            "shown|speed",
+        )
+    )
 
     @property
     def speedup(self) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...ir.brief import brief
 from ...ir.findings.taken_back import TakenBack
+from ...ir.notebook import as_html
 from ...ir.plan.plan import Plan
 from ..measure.comparison import Speed
 from .judgement import speed_of
@@ -45,6 +46,17 @@ class Result:
     taken_back: TakenBack | None = None
 
     __repr__ = brief
+    _repr_html_ = as_html(
+        ("outcome", "reason"),
+        benches=(
+            "rows",
+            "original, s|original.latency.median",
+            "changed, s|changed.latency.median",
+            "speed-up|speedup",
+            "shown|speed",
+        ),
+        fallbacks=("nodes", "way", "speed", "reason"),
+    )
 
     @property
     def ok(self) -> bool:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from ..files.inside import open_real
 from ..files.reading import DATA
-from ..protobuf import DEEPEST, LENGTH, VARINT, WireError, WireField, found, number_at, string, tag, varint
+from .protobuf import DEEPEST, LENGTH, VARINT, WireError, WireField, found, number_at, string, tag, varint
 
 __all__ = [
     "HERE",

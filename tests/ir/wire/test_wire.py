@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 from reference import model, node, product, tensors_of
 from scramble import scramble
 
-from scission.ir.io.wire import FileRange, concatenate, fill, hollow, relocate
-from scission.ir.protobuf import WireError
+from scission.ir.wire.protobuf import WireError
+from scission.ir.wire.wire import FileRange, concatenate, fill, hollow, relocate
 
 HERE = "/somewhere/model.onnx"
 names = st.text("abc", max_size=3)
