@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Compare", "excused", "nearer"]
 
 SHARE = 2.0  # how many times the original's own error the changed model may have: other blocks are rounded otherwise
-TYPICAL = (
-    1.5  # how many times the mean of the errors, and their quantile, where the largest one is that of few elements
-)
+# How many times the mean of the errors, and their quantile, where the largest one is that of few elements.
+TYPICAL = 1.5
 
 
 class Compare(Protocol):
@@ -77,7 +76,7 @@ def nearer(verdict: Verdict, exact: Verdict, own: Callable[[], Verdict]) -> Verd
         allowed = {report.name: report for report in own().outputs}
         if not all(_is_nearer(report, allowed.get(report.name)) for report in exact.outputs):
             return verdict
-    how = "equal to" if exact.equal else "as near as the original, or nearer, to"
+    how = "equal to" if exact.equal else "about as near as the original itself to"
     return replace(
         exact,
         equal=True,

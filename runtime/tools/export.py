@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 from typing import Any
 
 from ...ir.errors import ScissionError
+from ...ir.io.save import refuse_output
 from ..ort.trials import Trials
 from ..pipeline.optimize import optimize
 from ..pipeline.options import OptimizeOptions, PlanOptions
@@ -36,7 +38,8 @@ def export(
     path: the file, written whole or not at all. options, further, trials: how to plan, what besides, and how models
     are run, as of `scission.optimize`. Where nothing is gained the file holds the model as torch exported it. Raises
     NoTorchError where torch or onnxscript are not installed, SplitError where the split model differs, after which
-    there is no file, and what torch.onnx.export and `scission.optimize` raise.
+    there is no file, ModelError where the file is there already, before torch exports anything, TypeError for a second
+    file, `f`, and what torch.onnx.export and `scission.optimize` raise.
 
     >>> import tempfile, torch
     >>> layer = torch.nn.Linear(32, 32)
@@ -47,6 +50,9 @@ def export(
     >>> made.outcome, len(made.plan.rewrites)
     ('split', 1)
     """
+    if "f" in torch_export_options:
+        raise TypeError("export() writes one file, that of path, and takes no 'f'")
+    refuse_output(Path(path), (), bool(further and further.overwrite))
     result = optimize(_exported(module, args, torch_export_options), path, options, further=further, trials=trials)
     require_split(result)
     return result

@@ -131,7 +131,7 @@ def test_what_is_not_there(client, method, path, status):
         (b"{}", {"Inference-Header-Content-Length": "x"}, 400),
         (b"{}", {"Content-Encoding": "br"}, 415),
         (b"{}", {"Content-Encoding": "gzip"}, 400),
-        (gzip.compress(b"{}")[:-4], {"Content-Encoding": "gzip"}, 400),
+        (gzip.compress(b"{}", mtime=0)[:-4], {"Content-Encoding": "gzip"}, 400),
         (gzip.compress(b" " * (2 << 20)), {"Content-Encoding": "gzip"}, 413),
         (b" " * (2 << 20), {}, 413),
         (b" " * (300 << 10), {}, 413),

@@ -56,3 +56,17 @@ def test_without_torch_the_error_says_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(NoTorchError, match="pip install torch"):
         scission.export(None, (), tmp_path / "net.onnx")
     assert not (tmp_path / "net.onnx").exists()
+
+
+def test_an_output_that_is_there_is_refused_before_torch_exports(tmp_path, monkeypatch):
+    (tmp_path / "net.onnx").write_bytes(b"mine")
+    monkeypatch.setattr(torch.onnx, "export", None)
+    with pytest.raises(scission.ModelError, match="exists already"):
+        scission.export(torch.nn.Linear(4, 4), (torch.ones(1, 4),), tmp_path / "net.onnx")
+    assert (tmp_path / "net.onnx").read_bytes() == b"mine"
+
+
+def test_no_second_file_is_written(tmp_path):
+    with pytest.raises(TypeError, match="takes no 'f'"):
+        scission.export(torch.nn.Linear(4, 4), (torch.ones(1, 4),), tmp_path / "net.onnx", f=tmp_path / "other.onnx")
+    assert not list(tmp_path.iterdir())
