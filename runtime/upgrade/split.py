@@ -110,6 +110,11 @@ def split(module: nn.Module, plan: Plan | None = None, *, most_blocks: int | Non
             setattr(module.get_submodule(each.rpartition(".")[0]), each.rpartition(".")[2], nn.Identity())
         replaced.append(Replaced(path, made, len(made.decompositions[0].blocks), made.mac_share))
         origins += [(parts[part], parameter, at) for parameter, part, at in made.origins()]
+    for encoder in module.modules():
+        if isinstance(encoder, nn.TransformerEncoder) and any(
+            isinstance(one, SplitAttention) for one in encoder.modules()
+        ):
+            encoder.use_nested_tensor = False  # these are for a kernel that reads dense weights of attention
     into = {parameter: name for name, parameter in module.named_parameters()}
     moved = [Moved(names[old], old, new, at, into[new]) for old, new, at in origins]
     move_gradients(moved)
@@ -249,6 +254,8 @@ def _why_no_numbers(*modules: nn.Module) -> str:
     given = [one for module in modules for one in module._parameters.values() if one is not None]
     if any("weight" in vars(module) for module in modules) or any(type(one) is not nn.Parameter for one in given):
         return "its weight is no plain parameter"
+    if any(one._backward_hooks or getattr(one, "_post_accumulate_grad_hooks", None) for one in given):
+        return "its parameters have hooks, which expect dense gradients"
     kinds = sorted({str(one.dtype) for one in given if one.dtype not in NUMBERS or one.layout != torch.strided})
     if kinds:
         return f"its parameters are {kinds[0]}, not dense floating-point numbers of 16 to 64 bits"

@@ -219,16 +219,20 @@ def _added(mask: Tensor, like: Tensor) -> Tensor:
 
 def _batch_first(given: Sequence[Tensor], first: bool) -> list[Tensor]:
     """Query, key and value with a batch before all; raises LayerError where they do not belong together."""
-    told = f"query, key and value are of shapes {', '.join(str(tuple(one.shape)) for one in given)}"
     dims = {one.dim() for one in given}
     if dims not in ({2}, {3}):
-        raise LayerError(f"{told}; give three of two dimensions, or of three with a batch")
+        raise LayerError(f"{_shapes(given)}; give three of two dimensions, or of three with a batch")
     turned = [one[None] if dims == {2} else one if first else one.transpose(0, 1) for one in given]
     if torch.jit.is_tracing():
         return turned
-    if turned[1].shape[:2] != turned[2].shape[:2] or len(turned[0]) != len(turned[1]):
-        raise LayerError(f"{told}; give them of one batch, and a value for each key")
+    query, key, value = (one.shape for one in turned)
+    if key[:2] != value[:2] or query[0] != key[0]:
+        raise LayerError(f"{_shapes(given)}; give them of one batch, and a value for each key")
     return turned
+
+
+def _shapes(given: Sequence[Tensor]) -> str:
+    return f"query, key and value are of shapes {', '.join(str(tuple(one.shape)) for one in given)}"
 
 
 def _require_mask(name: str, mask: Tensor, shape: tuple[int, ...]) -> None:

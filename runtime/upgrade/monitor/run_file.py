@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from ....ir.files.reading import Kind, read_bytes
 from ....ir.findings.formation import Formation, RunError
 
-__all__ = ["bytes_before", "read_run"]
+__all__ = ["Mark", "marks", "read_run"]
 
 RUN = Kind("the log of a run", 1 << 30)
 
@@ -21,11 +23,19 @@ def read_run(path: str | os.PathLike[str]) -> Formation:
     return Formation.from_lines(_lines(path), str(Path(path)))
 
 
-def bytes_before(path: str | os.PathLike[str], step: int) -> int:
-    """How long a log is up to the first look at a step or later; raises RunError as `read_run` does."""
+class Mark(NamedTuple):
+    """Where the line of a look ends in its log, in bytes."""
+
+    step: int
+    end: int
+
+
+def marks(path: str | os.PathLike[str]) -> list[Mark]:
+    """The looks of a log, and where their lines end; raises RunError as `read_run` does."""
     lines = _lines(path)
     looks = Formation.from_lines(lines, str(Path(path))).looks
-    return sum(len(line) + 1 for line, look in zip(lines, looks, strict=True) if look.step < step)
+    ends = itertools.accumulate(len(line) + 1 for line in lines)
+    return [Mark(look.step, end) for look, end in zip(looks, ends, strict=True)]
 
 
 def _lines(path: str | os.PathLike[str]) -> list[str]:

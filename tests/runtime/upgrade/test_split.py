@@ -193,6 +193,58 @@ def test_an_optimiser_knows_the_new_names():
     assert set(group["param_names"]) == set(now)
 
 
+def test_an_encoder_of_torch_goes_on_with_masks_of_padding():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 4, 8, dropout=0.0, batch_first=True, dtype=torch.float64)
+    encoder = nn.TransformerEncoder(layer, 2).eval()
+    for one, kept in zip(encoder.layers, (True, False), strict=True):
+        one.self_attn = one.self_attn if kept else planted_attention(np.random.default_rng(0), batch_first=True).eval()
+    x, mask = torch.randn(2, 5, 16, dtype=torch.float64), torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    with torch.no_grad():
+        before = encoder(x, src_key_padding_mask=mask)
+        assert [one.path for one in split(encoder).replaced] == ["layers.1.self_attn"]
+        after = encoder(x, src_key_padding_mask=mask)
+    assert torch.allclose(after[~mask], before[~mask], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_hooks_of_parameters_keep_their_layer(kind):
+    net, attention = planted_ffn(np.random.default_rng(0), (24, 24, 24))[0], planted_attention(np.random.default_rng(0))
+    getattr(net[0].weight, kind)(lambda _: None)
+    getattr(attention.out_proj.weight, kind)(lambda _: None)
+    found = split(nn.ModuleList([net, attention]))
+    assert [one.path for one in found.replaced] == ["0.2"]
+    assert {one.path: "hooks" in str(one.reason) for one in found.left} == {"0.0": True, "1": True}
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_attention_is_exported_and_runs_the_same_for_any_batch(dynamo, tmp_path):
+    pytest.importorskip("onnxscript")
+    import onnxruntime
+
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = planted_attention(np.random.default_rng(0), batch_first=True).float()
+
+        def forward(self, x):
+            return self.attention(x, x, x)[0]
+
+    net, x = Attending().eval(), torch.randn(3, 5, 16)
+    assert len(split(net).replaced) == 1
+    n = torch.export.Dim("n")
+    options = {"dynamo": True, "verbose": False, "dynamic_shapes": ({0: n},)} if dynamo else {"dynamo": False}
+    options |= {} if dynamo else {"dynamic_axes": {"x": {0: "n"}}}
+    torch.onnx.export(net, (x,), tmp_path / "net.onnx", input_names=["x"], output_names=["y"], **options)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    for rows in (x, torch.randn(4, 5, 16)):
+        (found,) = session.run(None, {"x": rows.numpy()})
+        assert np.allclose(found, net(rows).detach().numpy(), atol=1e-5)
+    if not dynamo:
+        traced = torch.jit.trace(net, (x,))
+        assert torch.allclose(traced(torch.cat([x, x])), net(torch.cat([x, x])), atol=1e-6)
+
+
 def test_layers_that_others_need_dense_are_left():
     tied, hooked = planted(N=24), planted(1)
     net = nn.Sequential(tied, nn.Linear(24, 24), hooked, planted(2), nn.utils.parametrizations.weight_norm(planted(3)))

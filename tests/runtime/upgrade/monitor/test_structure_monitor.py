@@ -23,7 +23,7 @@ from scission.models.tables import load  # noqa: E402
 from scission.passes.connectivity.bipartite import components  # noqa: E402
 from scission.runtime.upgrade.monitor.evidence import SpareTime, initial_null  # noqa: E402
 from scission.runtime.upgrade.monitor.looking import look_at  # noqa: E402
-from scission.torch import LiveView, StructureMonitor, TensorBoardView, read_run  # noqa: E402
+from scission.torch import LiveView, StructureMonitor, TensorBoardView, read_run, split  # noqa: E402
 
 
 @settings(max_examples=60, deadline=None)
@@ -169,6 +169,7 @@ def test_a_log_goes_on_where_a_run_resumes(tmp_path):
     trained(first, 6, layer)
     with log.open("a") as file:
         file.write('{"version":1,"step":12')  # a process that was killed while it wrote
+    first.close()
     with pytest.raises(RunError, match="resume=True"):
         StructureMonitor(layer, log)
     assert [look.step for look in read_run(log).looks] == [2, 4, 6, 8, 10]
@@ -190,6 +191,200 @@ def test_a_log_of_something_else_is_refused_and_left_alone(tmp_path):
     assert log.read_text() == "not a log\n"
     with pytest.raises(RunError, match="StructureMonitor wrote"):
         read_run(tmp_path / "nothing.jsonl")
+
+
+def steps_of(log):
+    return [look.step for look in read_run(log).looks]
+
+
+def test_a_look_at_the_same_step_takes_the_place_of_the_one_before(tmp_path):
+    log, layer = tmp_path / "run.jsonl", nn.Linear(4, 3)
+    monitor = StructureMonitor(layer, log, every=1, evidence="off")
+    trained(monitor, 2, layer)
+    with torch.no_grad():
+        layer.weight[1, 1] += 1
+    monitor.look()
+    monitor.look()
+    run = read_run(log)
+    assert [look.step for look in run.looks] == [1, 2] and run.looks[-1].weights[0].change.edges == 2
+    assert run.labels("weight")[-1][0].tolist() == [0, 1, -1, -1], "components are told again where that was replaced"
+    trained(monitor, 1, layer)
+    assert steps_of(log) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("number", [4, -1, 5.5, 6.0, "6", True, None])
+def test_steps_that_go_back_or_are_none_are_refused_and_the_log_stays_whole(number, tmp_path):
+    log = tmp_path / "run.jsonl"
+    monitor = StructureMonitor(nn.Linear(4, 3), log, every=1, evidence="off")
+    monitor.step(5)
+    if number is None:
+        assert monitor.step(5) is None and monitor.step(np.int64(6)).step == 6 and monitor.step(torch.tensor(7))
+        assert steps_of(log) == [5, 6, 7]
+        return
+    with pytest.raises(RunError, match=r"follows 5|no number of a step"):
+        monitor.step(number)
+    assert monitor.steps == 5 and steps_of(log) == [5] and monitor.step().step == 6
+
+
+@pytest.mark.parametrize("tell", [None, 1, 2])
+def test_a_run_that_begins_anew_leaves_the_looks_of_another_alone(tell, tmp_path):
+    log, layer = tmp_path / "run.jsonl", nn.Linear(4, 3)
+    with_looks(log, layer, [3, 4])
+    before = log.read_bytes()
+    monitor = StructureMonitor(layer, log, every=1, evidence="off", resume=True)
+    with pytest.raises(RunError, match=r"has looks up to step 4, and this run is at step"):
+        monitor.step(tell)
+    with pytest.raises(RunError, match=r"has looks up to step 4"):
+        monitor.look()
+    assert log.read_bytes() == before
+
+
+def with_looks(log, layer, steps):
+    monitor = StructureMonitor(layer, log, every=1, evidence="off")
+    for step in steps:
+        monitor.step(step)
+        monitor.look()
+    monitor.close()
+
+
+def test_a_run_that_is_told_where_it_goes_on_needs_no_state(tmp_path):
+    log, layer = tmp_path / "run.jsonl", nn.Linear(4, 3)
+    with_looks(log, layer, [0, 1, 2, 3, 4])
+    monitor = StructureMonitor(layer, log, every=1, evidence="off", resume=True)
+    assert steps_of(log) == [0, 1, 2, 3, 4]
+    monitor.step(3)
+    assert steps_of(log) == [0, 1, 2, 3]
+    monitor.load_state_dict(monitor.state_dict() | {"steps": 1})
+    monitor.step()
+    run = read_run(log)
+    assert [look.step for look in run.looks] == [0, 1, 2] and run.looks[-1].weights[0].inputs is not None
+
+
+def test_one_monitor_at_a_time_writes_a_log(tmp_path):
+    log, layer = tmp_path / "run.jsonl", nn.Linear(4, 3)
+    first = StructureMonitor(layer, log, every=1, evidence="off")
+    trained(first, 2, layer)
+    for resume in (False, True):
+        with pytest.raises(RunError, match="another monitor writes it"):
+            StructureMonitor(layer, log, resume=resume)
+    program = f"import torch; from scission.torch import *; StructureMonitor(torch.nn.Linear(3, 2), {str(log)!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "of several processes give a log to one" in done.stderr
+    trained(first, 1, layer)
+    first.close()
+    second = StructureMonitor(layer, log, every=1, evidence="off", resume=True)
+    second.load_state_dict(first.state_dict())
+    trained(second, 1, layer)
+    with pytest.raises(RunError, match="another monitor writes it"):
+        first.look()
+    second.close()
+    with pytest.raises(RunError, match="has looks up to step 4"):
+        first.look()
+    assert steps_of(log) == [1, 2, 3, 4]
+
+
+def test_a_log_that_was_closed_or_removed_goes_on(tmp_path):
+    log, layer = tmp_path / "run.jsonl", nn.Linear(4, 3)
+    monitor = StructureMonitor(layer, log, every=1, evidence="off")
+    trained(monitor, 2, layer)
+    monitor.close()
+    trained(monitor, 1, layer)
+    assert steps_of(log) == [1, 2, 3]
+    log.unlink()
+    trained(monitor, 1, layer)
+    assert steps_of(log) == [4] and read_run(log).labels("weight")[0] is not None
+
+
+def test_a_place_where_no_log_can_be_is_refused_at_once(tmp_path):
+    with pytest.raises(RunError, match="its folder is not there"):
+        StructureMonitor(nn.Linear(4, 3), tmp_path / "none" / "run.jsonl")
+    with pytest.raises(RunError, match="directory"):
+        StructureMonitor(nn.Linear(4, 3), tmp_path, resume=True)
+    (tmp_path / "run.jsonl").touch()
+    StructureMonitor(nn.Linear(4, 3), tmp_path / "run.jsonl", every=1).step()
+    assert steps_of(tmp_path / "run.jsonl") == [1]
+
+
+def test_a_log_without_room_is_whole_up_to_there(tmp_path, monkeypatch):
+    log, layer, write = tmp_path / "run.jsonl", nn.Linear(4, 3), os.write
+    monitor = StructureMonitor(layer, log, every=1, evidence="off")
+    trained(monitor, 1, layer)
+    monkeypatch.setattr("os.write", lambda handle, line: write(handle, line[:9]))
+    with pytest.raises(RunError, match="no room"):
+        monitor.step()
+    monkeypatch.undo()
+    monitor.step()
+    assert steps_of(log) == [1, 3]
+
+
+def test_parameters_that_take_the_place_of_others_are_followed():
+    layer = nn.Linear(4, 4)
+    module = nn.Sequential(layer, nn.Linear(4, 4))
+    keep(layer.weight, np.arange(4) % 2, np.arange(4) % 2)
+    monitor = StructureMonitor(module, every=1, evidence="off")
+    module[1].weight = nn.Parameter(module[1].weight.detach() + 1)
+    assert [one.change.edges for one in monitor.step().weights] == [0, 16]
+    module.load_state_dict({name: one + 1 for name, one in module.state_dict().items()}, assign=True)
+    assert [one.change.edges for one in monitor.step().weights] == [16, 16]
+    keep(layer.weight, np.arange(4) % 2, np.arange(4) % 2)
+    split(module)
+    with torch.no_grad():
+        module[0].blocks[0].zero_()
+    assert [one.weight.edges for one in monitor.step().weights] == [0, 16], "blocks are looked at as what they make up"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: net.__setitem__(0, nn.Identity()),
+        lambda net: setattr(net[0], "weight", nn.Parameter(torch.zeros(3, 3))),
+        lambda net: net[0].to(torch.complex64),
+        lambda net: net[0].to("meta"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Complex modules")
+def test_a_weight_that_is_gone_is_noticed(change):
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    monitor = StructureMonitor(net, every=1)
+    change(net)
+    with pytest.raises(ScissionError, match=r"^0\.weight: "):
+        monitor.step()
+
+
+def retyped(kind, trains=True):
+    layer = nn.Linear(4, 4)
+    layer.weight.data = layer.weight.data.to(kind)
+    return layer.requires_grad_(trains)
+
+
+def test_what_has_no_numbers_to_look_at_is_refused():
+    for kind in (torch.complex64, torch.float8_e4m3fn):
+        with pytest.raises(ScissionError, match=f"^weight: is {kind}"):
+            StructureMonitor(retyped(kind))
+    quantised = nn.Linear(4, 4)
+    quantised.weight = nn.Parameter(torch.zeros(4, 4, dtype=torch.int8), requires_grad=False)
+    assert list(StructureMonitor(nn.Sequential(quantised, nn.Linear(4, 4))).weights) == ["1.weight"]
+    with pytest.raises(ScissionError, match=r"^weight: is on the device 'meta'"):
+        StructureMonitor(nn.Linear(4, 4, device="meta"))
+    with pytest.raises(ScissionError, match=r"^weight: has no shape yet"):
+        StructureMonitor(nn.LazyLinear(4))
+    with pytest.raises(ScissionError, match="not a int"):
+        StructureMonitor(3)
+
+
+@pytest.mark.parametrize("initial", [True, 3, {"weight": 3}, {}, {"weight": torch.zeros(2, 3, device="meta")}])
+def test_initial_weights_that_are_none_are_refused(initial):
+    with pytest.raises(ScissionError, match=r"^weight: "):
+        StructureMonitor(nn.Linear(3, 2), initial=initial)
+
+
+@pytest.mark.parametrize("state", [{}, 3, {"steps": "a", "initial": {}}, {"steps": 3, "initial": {"weight": 3}}])
+def test_a_state_that_is_none_is_refused_and_nothing_is_changed(state):
+    monitor = StructureMonitor(nn.Linear(3, 2), every=1)
+    before = monitor.state_dict()
+    with pytest.raises(ScissionError):
+        monitor.load_state_dict(state)
+    assert monitor.state_dict()["steps"] == before["steps"] and monitor.look().weights[0].change.edges == 0
 
 
 def test_lines_are_whole_whenever_the_process_is_killed(tmp_path):
