@@ -9,15 +9,17 @@ record.done()                                   steps[3] (/up): there is no fiel
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import ScissionError
 
-__all__ = ["REQUIRED", "Record", "shown"]
+__all__ = ["REQUIRED", "Record", "is_number", "shown"]
 
 MOST = 40  # characters of a value that is shown
+LARGEST = 2**63 - 1  # whole number: sizes, counts and their sums stay within what floats and arrays hold
 
 
 def shown(value: Any) -> str:
@@ -28,6 +30,17 @@ def shown(value: Any) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= MOST else f"{text[: MOST - 1]}…"
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a number that a float holds, or an infinite one; true and false are none.
+
+    >>> [is_number(one) for one in (1, 0.5, float("inf"), True, float("nan"), 10**400, "1")]
+    [True, True, True, False, False, False, False]
+    """
+    if type(value) is int:
+        return abs(value) <= sys.float_info.max  # JSON writes them as long as it likes
+    return isinstance(value, float) and value == value
 
 
 class _Required:
@@ -61,12 +74,13 @@ class Record:
         return self._read(name, "no text", lambda value: isinstance(value, str), default)
 
     def whole(self, name: str, default: Any = REQUIRED) -> Any:
-        """A whole number from 0 up."""
-        return self._read(name, "no whole number from 0 up", lambda value: type(value) is int and value >= 0, default)
+        """A whole number from 0 up, of at most 63 bits."""
+        kind = "no whole number from 0 up to 2^63"
+        return self._read(name, kind, lambda value: type(value) is int and 0 <= value <= LARGEST, default)
 
     def number(self, name: str, default: Any = REQUIRED) -> Any:
         """A number, which may be infinite."""
-        return self._read(name, "no number", _is_number, default)
+        return self._read(name, "no number", is_number, default)
 
     def flag(self, name: str, default: Any = REQUIRED) -> Any:
         """True or false."""
@@ -101,7 +115,3 @@ class Record:
         if not fits(value) and not (value is None and default is None):
             raise self.wrong(f"{name!r} is {shown(value)}, which is {kind}")
         return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil
@@ -17,8 +16,9 @@ from ..ort.environment import gpu_name, processor_name, usable_cores
 from ..ort.library import SessionError, cuda_problem, onnxruntime, runtime_version
 from ..ort.memory import free_bytes
 from ..render.words import megabytes, priced_elsewhere
-from ..tune.cache import cache_path
+from ..tune.cache import TuningCache, cache_path
 from .finding import Examination, Finding, State
+from .importing import broken_imports
 
 __all__ = ["examined"]
 
@@ -38,7 +38,7 @@ def examined() -> Examination:
     """What is installed, what runs models, where figures come from, and where files go.
 
     Nothing is measured and no file is left behind. CUDA is really started where ONNX Runtime has it, which takes some
-    seconds.
+    seconds, and so are extras imported, in processes of their own.
     """
     return Examination([*_python(), *_libraries(), *_runtimes(), *_prices(), *_extras(), *_places()])
 
@@ -71,7 +71,7 @@ def _runtimes() -> Iterator[Finding]:
     try:
         version, providers = runtime_version(), onnxruntime().get_available_providers()
     except SessionError as error:
-        yield Finding(what="ONNX Runtime", found=str(error), state=State.WRONG, advice="pip install onnxruntime")
+        yield Finding(what="ONNX Runtime", found=str(error), state=State.WRONG, advice="nothing runs a model till then")
         return
     yield Finding(what="ONNX Runtime", found=f"{version}, its telemetry off")
     yield Finding(what="providers", found=", ".join(providers))
@@ -96,29 +96,48 @@ def _prices() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
+    broken = broken_imports([module for module, *_ in EXTRAS])
     for module, name, use, how in EXTRAS:
-        if importlib.util.find_spec(module) is None:
+        if module not in broken:
             yield Finding(what=name, found=f"not installed ({use})", state=State.ABSENT, advice=how)
+        elif why := broken[module]:
+            found, advice = f"cannot be imported ({why})", f"for {use}: pip uninstall {name}, then {how}"
+            yield Finding(what=name, found=found, state=State.WRONG, advice=advice)
         else:
             yield Finding(what=name, found=f"{_version(name) or 'installed'} ({use})")
 
 
 def _places() -> Iterator[Finding]:
     """Where files go, and how much room there is."""
-    cache = cache_path()
-    nearest = next(one for one in (cache.parent, *cache.parent.parents) if one.exists())
-    if os.access(nearest, os.W_OK):
-        yield Finding(what="tuning cache", found=f"{cache}{'' if cache.exists() else ', not there yet'}")
-    else:
-        advice = "name a folder of yours in SCISSION_CACHE"
-        yield Finding(what="tuning cache", found=f"{cache} cannot be written", state=State.WRONG, advice=advice)
-    room = shutil.disk_usage(tempfile.gettempdir()).free
-    advice = "name a folder with more room in TMPDIR" if room < LITTLE else ""
-    state = State.WRONG if room < LITTLE else State.FINE
-    found = f"{tempfile.gettempdir()}, {megabytes(room)} free"
-    yield Finding(what="temporary files", found=found, state=state, advice=advice)
+    yield _cache()
+    yield _temporary()
     if (memory := free_bytes()) is not None:
         yield Finding(what="memory", found=f"{megabytes(memory)} free")
+
+
+def _cache() -> Finding:
+    cache = cache_path().absolute()
+    nearest = next(one for one in (cache.parent, *cache.parent.parents) if os.path.lexists(one))
+    there = os.path.lexists(cache)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK) or (there and not cache.is_file()):
+        advice = "name a folder of yours in SCISSION_CACHE"
+        return Finding(what="tuning cache", found=f"{cache} cannot be written", state=State.WRONG, advice=advice)
+    if problems := TuningCache.open(cache).warnings:
+        advice = "what it kept is measured again"
+        return Finding(what="tuning cache", found="; ".join(problems), state=State.ABSENT, advice=advice)
+    return Finding(what="tuning cache", found=f"{cache}{'' if there else ', not there yet'}")
+
+
+def _temporary() -> Finding:
+    try:
+        folder = tempfile.gettempdir()
+        room = shutil.disk_usage(folder).free
+    except OSError as error:
+        advice = "name a folder of yours in TMPDIR"
+        return Finding(what="temporary files", found=error.strerror or "no place", state=State.WRONG, advice=advice)
+    advice = "name a folder with more room in TMPDIR" if room < LITTLE else ""
+    state = State.WRONG if room < LITTLE else State.FINE
+    return Finding(what="temporary files", found=f"{folder}, {megabytes(room)} free", state=state, advice=advice)
 
 
 def _version(name: str) -> str | None:

@@ -55,13 +55,15 @@ def onnxruntime() -> ModuleType:
     os.environ[NO_TELEMETRY] = "1"
     try:
         found = importlib.import_module("onnxruntime")
-    except ImportError as error:
+        found.set_default_logger_severity(FATAL)  # which a folder that an uninstallation left behind has not
+        found.disable_telemetry_events()
+    except Exception as error:  # a broken installation raises what it likes; its libraries are loaded now
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime"
+        before = "" if missing else "`pip uninstall onnxruntime onnxruntime-gpu`, then "
         raise SessionError(
-            f"onnxruntime cannot be imported ({error}); run `pip install onnxruntime`, "
+            f"onnxruntime cannot be imported ({first_line(error)}); run {before}`pip install onnxruntime`, "
             "or `pip install onnxruntime-gpu` for CUDA"
         ) from error
-    found.set_default_logger_severity(FATAL)
-    found.disable_telemetry_events()
     return found
 
 

@@ -96,7 +96,8 @@ class Requests:
                     shape = list(np.shape(feed[share.value]))
                     for axis, size in share.size.items():
                         shape[axis] = size
-                    self.resting[share.value] = np.zeros(shape, np.asarray(feed[share.value]).dtype)
+                    dtype = np.asarray(feed[share.value]).dtype
+                    self.resting[share.value] = np.full(shape, (parts.off or {}).get(share.value, 0), dtype)
 
     def of(self, activated: Sequence[int]) -> Feed:
         """The inputs of a request that activates these parts."""

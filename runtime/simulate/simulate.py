@@ -21,11 +21,12 @@ from .measuring import measured
 from .options import SimulateOptions
 from .placement import placed, replicas_for
 from .times import ServiceTimes, read_times
-from .trace import Trace, read_trace
+from .trace import LONGEST, Trace, TraceError, read_trace
 
 __all__ = ["simulate"]
 
 MOST = 5 * 10**7  # events, of which each takes some microseconds
+SHORTEST = 1e-9  # seconds of all requests: no clock measures less
 
 
 def simulate(
@@ -70,14 +71,24 @@ def _simulated(
     load = trace.counts(len(manifest.parts)) * np.array([np.mean(seconds) for seconds in times.parts])
     holders = placed(load, replicas_for(load, machines), machines)
     traffic = Traffic(trace=trace, count=count, speed=wished.speed, clients=wished.clients, beside=wished.beside)
+    if not wished.clients and traffic.at(count - 1) > LONGEST:
+        raise OptionError(
+            f"requests would come for {traffic.at(count - 1):.0e} seconds, more than clocks of floats tell apart; "
+            "simulate fewer with ",
+            option("requests", 100_000),
+            ", or let them come faster with ",
+            option("speed"),
+        )
     fleet = Fleet(machines=machines, cores=cores, holders=holders, levels=_levels(manifest), hop=wished.hop)
-    outcome = happened(fleet, traffic, times, wished.seed)
+    outcome = _lasting(happened(fleet, traffic, times, wished.seed))
     everywhere = [tuple(range(machines))]
-    whole = happened(
-        replace(fleet, holders=everywhere, levels=[0], hop=0.0),  # whoever takes a request has all that it needs
-        replace(traffic, trace=replace(trace, parts=((0,),) * len(trace.parts))),
-        replace(times, parts=(times.whole,)),
-        wished.seed,
+    whole = _lasting(
+        happened(
+            replace(fleet, holders=everywhere, levels=[0], hop=0.0),  # whoever takes a request has all that it needs
+            replace(traffic, trace=replace(trace, parts=((0,),) * len(trace.parts))),
+            replace(times, parts=(times.whole,)),
+            wished.seed,
+        )
     )
     sizes = [part.bytes_ for part in manifest.parts]
     return Simulation(
@@ -96,13 +107,22 @@ def _simulated(
     )
 
 
+def _lasting(outcome: Outcome) -> Outcome:
+    """Raises TraceError for what took no time: there are no answers a second."""
+    if outcome.seconds < SHORTEST:
+        raise TraceError(
+            f"all requests are answered within {outcome.seconds:g} seconds by these times; give times that were "
+            "measured, or leave them out to measure these parts"
+        )
+    return outcome
+
+
 def _served(outcome: Outcome, cores: int, held: int) -> Served:
     p50, p99 = (float(one) for one in np.quantile(outcome.latencies, (0.5, 0.99)))
-    span = max(outcome.seconds, 1e-12)
-    shares = outcome.busy / (cores * span)
+    shares = outcome.busy / (cores * outcome.seconds)
     count = len(outcome.latencies)
     return Served(
-        per_second=count / span,
+        per_second=count / outcome.seconds,
         p50=p50,
         p99=p99,
         mean_busy=float(shares.mean()),

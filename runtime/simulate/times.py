@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,13 @@ from ...ir.brief import brief
 from ...ir.errors import Remedy
 from ...ir.files.reading import TIMES, read_text
 from ...ir.parts.manifest import Manifest
-from ...ir.record import Record
+from ...ir.record import Record, is_number
 from .trace import TraceError
 
 __all__ = ["ServiceTimes", "read_times"]
 
 SIMULATE = Remedy("`scission.simulate`", "`scission simulate`")
+LONGEST = 1e6  # seconds of one call or wait, some eleven days: sums of as many as are simulated stay finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,6 @@ def read_times(path: Path, manifest: Manifest) -> ServiceTimes:
 
 def _seconds(record: Record, name: str, values: Any) -> tuple[float, ...]:
     listed: Sequence[Any] = values if isinstance(values, list) else []
-    if not listed or not all(isinstance(one, int | float) and 0 <= one < math.inf for one in listed):
-        raise record.wrong(f"{name!r} is no list of seconds")
+    if not listed or not all(is_number(one) and 0 <= one <= LONGEST for one in listed):
+        raise record.wrong(f"{name!r} is no list of seconds from 0 to {LONGEST:,.0f}")
     return tuple(map(float, listed))

@@ -24,7 +24,9 @@ from ...ir.errors import ScissionError
 from ...ir.files.reading import TRACE, read_text
 from ...ir.record import Record
 
-__all__ = ["Trace", "TraceError", "read_trace"]
+__all__ = ["LONGEST", "Trace", "TraceError", "read_trace"]
+
+LONGEST = 1e9  # seconds of requests, some thirty years: clocks of floats would not tell requests of longer ones apart
 
 
 class TraceError(ScissionError):
@@ -46,8 +48,8 @@ class Trace:
 def read_trace(path: Path, names: Sequence[str]) -> Trace:
     """The requests in a file, of the parts that have these names.
 
-    Raises TraceError for a file that cannot be read or holds no request, for a time that is none, and for a part that
-    is not there.
+    Raises TraceError for a file that cannot be read or holds no request, for a time that is none, for times that lie
+    too far apart, and for a part that is not there.
     """
     try:
         lines = read_text(path, TRACE).splitlines()
@@ -64,6 +66,8 @@ def read_trace(path: Path, names: Sequence[str]) -> Trace:
         raise TraceError(f"{path}: none of its {len(lines)} lines is a request that names parts")
     found = sorted(found, key=lambda one: one[0])
     at = np.array([one[0] for one in found])
+    if not at[-1] / LONGEST - at[0] / LONGEST <= 1:  # which does not overflow where their difference would
+        raise TraceError(f"{path}: from {at[0]:g} to {at[-1]:g} are more than {LONGEST:g} seconds; mend its times")
     return Trace(at - at[0], tuple(one[1] for one in found))
 
 

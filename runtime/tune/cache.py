@@ -12,6 +12,7 @@ from typing import Any
 
 from ...ir.files.inside import real_path
 from ...ir.files.reading import CACHE, UnreadableError, read_text, require_regular
+from ...ir.record import is_number
 from ...ir.staging.folder import temporary_folder
 from ...ir.staging.place import as_before
 from ..measure.comparison import Comparison
@@ -130,14 +131,10 @@ def _form(told: Any) -> tuple[Comparison | None, ...] | None:
 
 
 def _comparison(told: Any) -> Comparison | None:
-    if not isinstance(told, list) or len(told) != 4 or not all(map(_is_number, told)):
+    if not isinstance(told, list) or len(told) != 4 or not all(map(is_number, told)):
         return None
     ratio, low, high, pairs = told
     return Comparison(ratio=ratio, low=low, high=high, pairs=pairs) if 0 < low <= ratio <= high < FASTEST else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _read(path: Path, warnings: list[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 from dataclasses import fields
 from typing import Any
 from urllib.error import URLError
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from ....ir.errors import Remedy, ScissionError
+from ....ir.record import is_number
 from .status import PartStatus, Status
 
 __all__ = ["asked"]
@@ -66,7 +68,7 @@ def _status(told: Any) -> Status:
     ]
     numbers += [one for one in (status.p50, status.p99) if one is not None]
     numbers += [number for part in parts for number in _numbers(part)]
-    if not all(isinstance(one, int | float) for one in numbers):
+    if not all(is_number(one) and abs(one) < math.inf for one in numbers):
         raise TypeError("a number is none")
     if not all(isinstance(one, str) for one in (status.model, *(part.name for part in parts))):
         raise TypeError("a name is none")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 
 from ....ir.findings.simulation import Served, Simulation
+from ....ir.plural import counted
 from ..console import Text
 from ..text.table import SHOWN, Name, make_table
 from ..words import left_out
@@ -16,7 +17,8 @@ MIB = 1 << 20
 
 def simulation_view(found: Simulation, everything: bool = False) -> RenderableType:
     """What is to be expected, the parts that are called most first."""
-    title = f"{found.requests:,} requests, {found.machines:,} machines of {found.cores} cores"
+    machines = f"{counted(found.machines, 'machine')} of {counted(found.cores, 'core')}"
+    title = f"{counted(found.requests, 'request')}, {machines}"
     columns = "", "a second", "p50 ms", "p99 ms", "busy", "busiest", "core ms", "MiB"
     beside = make_table(title, *((name, "right" if index else "left") for index, name in enumerate(columns)))
     beside.add_row("parts", *_numbers(found.parts))

@@ -1,5 +1,6 @@
 import collections
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,51 @@ def test_the_command_prints_lines_or_json():
     assert plain.stdout.rstrip().endswith("everything that is needed is there")
     data = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert {one["what"] for one in data["findings"]} >= {"scission", "ONNX Runtime", "prices, CPU", "memory"}
+
+
+def test_an_extra_that_cannot_be_imported_is_wrong(tmp_path, monkeypatch):
+    (tmp_path / "uvicorn.py").write_text("raise RuntimeError('broken')")
+    monkeypatch.syspath_prepend(tmp_path)
+    (one,) = found("uvicorn")
+    assert one.state is State.WRONG and "RuntimeError: broken" in one.found and "pip uninstall uvicorn" in one.advice
+
+
+@pytest.mark.parametrize("error", ["OSError('libx.so')", "RuntimeError('numpy')", "AttributeError('_ARRAY_API')"])
+def test_a_broken_onnxruntime_is_one_finding_among_others(tmp_path, error):
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text(f"raise {error}")
+    command = [Path(sys.executable).with_name("scission"), "doctor", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1, done.stderr
+    told = {one["what"]: one for one in json.loads(done.stdout)["findings"]}
+    assert told["ONNX Runtime"]["state"] == "wrong" and "pip uninstall" in told["ONNX Runtime"]["found"]
+    assert {"tuning cache", "temporary files"} <= {*told}
+
+
+def test_a_cache_that_cannot_be_is_wrong(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder" / "tuning.json").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("nowhere")
+    for place in ("file", "file/under", "folder", "link"):
+        monkeypatch.setenv("SCISSION_CACHE", str(tmp_path / place))
+        (one,) = found("tuning cache")
+        assert one.state is State.WRONG and "cannot be written" in one.found
+    monkeypatch.setenv("SCISSION_CACHE", str(tmp_path / "new" / "one"))
+    (one,) = found("tuning cache")
+    assert one.state is State.FINE and one.found.endswith("not there yet")
+
+
+def test_a_cache_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCISSION_CACHE", str(tmp_path))
+    (tmp_path / "tuning.json").write_text("{{{")
+    (one,) = found("tuning cache")
+    assert one.state is State.ABSENT and "tuning.json: cannot be read and is begun anew" in one.found
+
+
+def test_no_place_for_temporary_files_is_wrong(monkeypatch):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(examination.tempfile, "gettempdir", none)
+    (one,) = found("temporary files")
+    assert one.state is State.WRONG and "TMPDIR" in one.advice

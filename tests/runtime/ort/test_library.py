@@ -4,7 +4,10 @@ import sys
 
 import numpy as np
 import onnx
+import pytest
 from small_models import mlp
+
+from scission.runtime.ort.library import SessionError, onnxruntime
 
 
 def test_a_command_that_runs_models_leaves_no_file_of_telemetry(tmp_path):
@@ -22,3 +25,28 @@ def test_a_command_that_runs_models_leaves_no_file_of_telemetry(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert not [path for folder in folders.values() for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("raise ModuleNotFoundError('no', name='onnxruntime')", "pip install onnxruntime"),
+        ("raise ImportError('libcudart')", "pip uninstall onnxruntime onnxruntime-gpu`, then `pip install onnxruntime"),
+        (
+            "raise OSError('libx.so: cannot open')",
+            "pip uninstall onnxruntime onnxruntime-gpu`, then `pip install onnxruntime",
+        ),
+        (
+            "",
+            "pip uninstall onnxruntime onnxruntime-gpu`, then `pip install onnxruntime",
+        ),  # what an uninstallation leaves behind
+    ],
+)
+def test_an_onnxruntime_that_cannot_be_imported(tmp_path, monkeypatch, text, advice):
+    (tmp_path / "onnxruntime.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    with pytest.raises(SessionError, match="onnxruntime cannot be imported") as caught:
+        onnxruntime()
+    assert f"run `{advice}`" in str(caught.value)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from shell import typed
 
 import scission
 from scission.runtime.serve.folder import read_manifest
+from scission.runtime.simulate.measuring import Requests
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +60,34 @@ def test_the_command(found, cut, trace, tmp_path, monkeypatch, capfd):
     assert status == 0 and "3 machines of 2 cores" in out and "part2" in out
     status, _, err = call(f"simulate {cut[1]} --trace {cut[0]} --times {path}")
     assert status == 2 and "error: " in err
+    status, out, _ = call(f"simulate {cut[1]} --trace {trace} --times {path} --cores 1")
+    assert status == 0 and "70 requests, 1 machine of 1 core" in out
+
+
+def test_times_of_nothing_are_refused(found, cut, trace, tmp_path):
+    path = tmp_path / "times.json"
+    none = {**found.times, "front": 0, "client": 0, "wait": [0], "whole": [0], "parts": [[0]] * 3}
+    path.write_text(json.dumps(none))
+    with pytest.raises(scission.TraceError, match="answered within 0 seconds by these times"):
+        scission.simulate(cut[1], trace, scission.SimulateOptions(clients=2), times=path)
+    told = scission.simulate(cut[1], trace, times=path)  # the trace takes its time
+    assert told.parts.per_second == pytest.approx(70 / 0.069) and told.parts.mean_busy == 0
+
+
+def test_clocks_that_tell_nothing_apart_are_refused(found, cut, trace, tmp_path):
+    path = tmp_path / "times.json"
+    path.write_text(json.dumps(found.times))
+    with pytest.raises(scission.OptionError, match=r"requests would come for 5e\+09 seconds"):
+        scission.simulate(cut[1], trace, scission.SimulateOptions(requests=10**7 // 2, speed=1e-6), times=path)
+
+
+@pytest.mark.parametrize("off", [0.0, 7.0])
+def test_requests_activate_what_the_trace_says(cut, tmp_path, off):
+    folder = shutil.copytree(cut[1], tmp_path / "parts")
+    x = np.full((40, 12), off, np.float32)
+    x[:5] = 1
+    scission.count_activation(folder, {"x": x})
+    parts = scission.load_parts(folder)
+    requests = Requests(folder, parts, scission.Trials())
+    for activated in ((0,), (1, 2), ()):
+        assert parts.activated(requests.of(activated)) == tuple(f"part{one}" for one in activated)

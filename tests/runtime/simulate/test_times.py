@@ -38,6 +38,10 @@ def test_times_of_other_parts_are_refused(cut, tmp_path):
         ({"parts": [[1], [], [1]]}, "'parts[1]' is no list of seconds"),
         ({"front": -1}, "'front' is no list of seconds"),
         ({"whole": ["x"]}, "'whole' is no list of seconds"),
+        ({"wait": [True]}, "'wait' is no list of seconds"),
+        ({"front": 10**400}, "'front' is 1000"),
+        ({"parts": [[1], [10**400], [1]]}, "'parts[1]' is no list of seconds"),
+        ({"parts": [[1], [1e308], [1]]}, "'parts[1]' is no list of seconds from 0 to 1,000,000"),
         ({"surprise": 1}, "no field 'surprise'"),
     ):
         path.write_text(json.dumps({**times.to_dict(), **wrong}))

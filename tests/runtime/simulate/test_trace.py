@@ -48,6 +48,9 @@ def test_requests_come_in_order_of_time(tmp_path_factory, told):
         ({"parts": ["a"]}, "'time' is missing"),
         ({"time": "noon", "parts": ["a"]}, "no time of ISO 8601"),
         ({"at": 1e999, "parts": ["a"]}, "not finite"),
+        ({"at": 10**400, "parts": ["a"]}, "line 2: 'at' is 1000"),
+        ({"at": True, "parts": ["a"]}, "line 2: 'at' is true"),
+        ({"time": "2026-01-31T12:00:00", "seconds": 10**400, "parts": ["a"]}, "line 2: 'seconds' is 1000"),
         ({"at": 0, "parts": "a"}, "'parts' is"),
     ],
 )
@@ -55,6 +58,13 @@ def test_what_is_no_request(tmp_path, line, says):
     with pytest.raises(scission.TraceError, match=r"t\.jsonl: ") as caught:
         read_trace(written(tmp_path, {"at": 0, "parts": ["a"]}, line), NAMES)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("first, last", [(-1e308, 1e308), (0, 1e308), (-1e9, 1e9), (0, 1.1e9)])
+def test_times_too_far_apart(tmp_path, first, last):
+    with pytest.raises(scission.TraceError, match=r"t\.jsonl: from .* are more than 1e\+09 seconds"):
+        read_trace(written(tmp_path, {"at": first, "parts": ["a"]}, {"at": last, "parts": ["a"]}), NAMES)
+    assert read_trace(written(tmp_path, {"at": last, "parts": ["a"]}), NAMES).at.tolist() == [0]
 
 
 def test_nothing_in_it(tmp_path):
