@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,14 +15,16 @@ import numpy as np
 from ..brief import brief, brief_line
 from ..errors import ScissionError
 from ..plain import plain_dict
-from ..record import Record
+from ..record import REQUIRED, Record
 from .structure import Labels
 
-__all__ = ["BlockSigns", "EdgeStructure", "Formation", "Look", "RunError", "WeightLook", "from_runs", "to_runs"]
+__all__ = ["KEPT", "BlockSigns", "EdgeStructure", "Formation", "Look", "RunError", "WeightLook", "from_runs", "to_runs"]
 
 VERSION = 1  # of a line
 RUN = re.compile(r"(-1|\d{1,9})(?:x(\d{1,9}))?", re.ASCII)
-WIDEST = 1 << 26  # features of a weight
+WIDEST = 1 << 26  # features on one side of a weight
+KEPT = 1 << 14  # features of a weight up to which their components are kept
+MOST = 1 << 53  # that a number of a look is, so that all are exact where they are drawn
 
 
 class RunError(ScissionError):
@@ -122,14 +125,16 @@ class Look:
         if (version := record.any("version")) != VERSION:
             raise record.wrong(f"is version {version!r}, this scission reads version {VERSION}")
         look = Look(
-            step=record.whole("step"),
-            seconds=float(record.number("seconds")),
-            took=float(record.number("took")),
+            step=_count(record, "step"),
+            seconds=_real(record, "seconds"),
+            took=_real(record, "took"),
             weights=tuple(
                 _weight(one, f"{where}: weights[{index}]") for index, one in enumerate(record.items("weights"))
             ),
         )
         record.done()
+        if len({one.name for one in look.weights}) < len(look.weights):
+            raise record.wrong("two weights have one name")
         return look
 
 
@@ -143,11 +148,19 @@ class Formation:
 
     @staticmethod
     def from_lines(lines: Iterable[str], name: str) -> Formation:
-        """The looks of a log; raises RunError for a line that is none, naming it, and where steps run backwards."""
+        """The looks of a log; raises RunError for a line that is none, naming it, where steps run backwards, and where
+        a weight has another shape than before."""
         looks = tuple(Look.from_line(line, f"{name}:{number}") for number, line in enumerate(lines, 1))
         for number, (one, after) in enumerate(itertools.pairwise(looks), 2):
             if after.step <= one.step:
                 raise RunError(f"{name}:{number}: step {after.step} follows {one.step}; give the log of one run")
+        shapes: dict[str, tuple[int, int]] = {}
+        for number, look in enumerate(looks, 1):
+            for seen in look.weights:
+                if shapes.setdefault(seen.name, seen.shape) != seen.shape:
+                    raise RunError(
+                        f"{name}:{number}: {seen.name} has another shape than before; give the log of one run"
+                    )
         return Formation(looks)
 
     @property
@@ -159,16 +172,13 @@ class Formation:
         """The looks at one weight."""
         return tuple((look, one) for look in self.looks for one in look.weights if one.name == name)
 
-    def labels(self, name: str) -> tuple[tuple[Labels, Labels] | None, ...]:
-        """The components of inputs and outputs at each look at a weight, None as long as they are not known."""
-        found: list[tuple[Labels, Labels] | None] = []
-        for _, one in self.of(name):
-            if one.inputs is not None and one.outputs is not None:
-                K, N = one.shape
-                found.append((from_runs(one.inputs, K), from_runs(one.outputs, N)))
-            else:
-                found.append(found[-1] if found else None)
-        return tuple(found)
+    def labels(self, name: str, at: Sequence[int] | None = None) -> tuple[tuple[Labels, Labels] | None, ...]:
+        """The components of inputs and outputs at each look at a weight, None as long as they are not known; at: of
+        these looks at it alone, in order."""
+        told = list(itertools.accumulate((one for _, one in self.of(name)), _news))
+        asked = told if at is None else [told[index] for index in at]
+        read = {id(one): _labels(one) for one in {id(one): one for one in asked}.values()}  # each once
+        return tuple(read[id(one)] for one in asked)
 
 
 def to_runs(labels: Labels) -> str:
@@ -191,15 +201,32 @@ def from_runs(text: str, size: int) -> Labels:
     >>> from_runs("0x3,2,-1x2", 6).tolist()
     [0, 0, 0, 2, -1, -1]
     """
+    labels, lengths = _runs(text, size)
+    return np.repeat(np.array(labels, np.int64), lengths)
+
+
+def _runs(text: str, size: int) -> tuple[list[int], list[int]]:
+    """The labels of runs, and how long each is."""
     labels, lengths = [], []
     for run in filter(None, text.split(",")):
         if not (match := RUN.fullmatch(run)):
             raise RunError(f"{run[:20]!r} is no run of labels such as '0x3'")
         labels.append(int(match[1]))
         lengths.append(int(match[2] or 1))
-    if sum(lengths) != size or size > WIDEST:
+    if sum(lengths) != size or size > WIDEST or max(labels, default=-1) >= WIDEST:
         raise RunError(f"{sum(lengths)} labels for {size} features")
-    return np.repeat(np.array(labels, np.int64), lengths)
+    return labels, lengths
+
+
+def _news(before: WeightLook, one: WeightLook) -> WeightLook:
+    """The look that says which components there are."""
+    return before if one.inputs is None or one.outputs is None else one
+
+
+def _labels(one: WeightLook) -> tuple[Labels, Labels] | None:
+    if one.inputs is None or one.outputs is None:
+        return None
+    return from_runs(one.inputs, one.shape[0]), from_runs(one.outputs, one.shape[1])
 
 
 def _weight(data: Any, where: str) -> WeightLook:
@@ -219,7 +246,23 @@ def _weight(data: Any, where: str) -> WeightLook:
     record.done()
     for text, size in ((found.inputs, shape[0]), (found.outputs, shape[1])):
         if text is not None:
-            from_runs(text, size)
+            if sum(shape) > KEPT:
+                raise record.wrong(f"components are kept of {KEPT} features at most, and these are {sum(shape)}")
+            _runs(text, size)
+    return found
+
+
+def _count(record: Record, name: str, default: Any = REQUIRED) -> Any:
+    found = record.whole(name, default)
+    if found is not None and found > MOST:
+        raise record.wrong(f"{name!r} is larger than {MOST}")
+    return found
+
+
+def _real(record: Record, name: str) -> float:
+    found = float(record.number(name))
+    if not math.isfinite(found):
+        raise record.wrong(f"{name!r} is infinite")
     return found
 
 
@@ -227,9 +270,9 @@ def _edges(data: Mapping[str, Any], where: str) -> EdgeStructure:
     record = Record.of(data, where, RunError)
     signs = record.any("signs", default=None)
     found = EdgeStructure(
-        **{name: record.whole(name) for name in ("edges", "components", "dormant")},
-        giant=float(record.number("giant")),
-        **{name: record.whole(name, default=None) for name in ("sccs", "layers")},
+        **{name: _count(record, name) for name in ("edges", "components", "dormant")},
+        giant=_real(record, "giant"),
+        **{name: _count(record, name, None) for name in ("sccs", "layers")},
         signs=None if signs is None else _signs(signs, f"{where}: signs"),
     )
     record.done()
@@ -239,9 +282,9 @@ def _edges(data: Mapping[str, Any], where: str) -> EdgeStructure:
 def _signs(data: Mapping[str, Any], where: str) -> BlockSigns:
     record = Record.of(data, where, RunError)
     found = BlockSigns(
-        step=record.whole("step"),
-        blocks=record.whole("blocks"),
-        existence=float(record.number("existence")),
+        step=_count(record, "step"),
+        blocks=_count(record, "blocks"),
+        existence=_real(record, "existence"),
         accepted=record.flag("accepted"),
         reason=record.text("reason"),
     )

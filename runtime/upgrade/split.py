@@ -158,7 +158,8 @@ class _Wanted:
         if left:
             raise LayerError(
                 f"the plan splits {', '.join(left[:3])}{' …' if len(left) > 3 else ''}, but the module has no "
-                "dense layer with that weight; make the plan of a model that was exported with the weights of now"
+                "dense layer with that weight; make the plan of a model that was exported with the weights of now, "
+                "or split without a plan where exporting or planning changes them"
             )
 
 

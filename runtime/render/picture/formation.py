@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "formation_picture"]
 
 MOST = 6  # weights that are drawn
+WIDEST, CELLS = 1 << 11, 1 << 21  # looks of a weight, and looks times features, that are drawn
 WIDTH, ROW, HEAD = 11.0, 2.9, 0.75  # inches
 PALEST = 0.25  # of a colour: a component that is only beginning
 # Of blocks, in the order of their size; Okabe and Ito, then the same darker. What has no edge is white.
@@ -63,8 +64,9 @@ def _head(figure: Figure, run: Formation, name: str, height: float) -> None:
 def _features(axes: Axes, run: Formation, weight: str) -> None:
     """Features over looks, inputs and outputs of a block beside each other."""
     seen = run.of(weight)
-    known = [(i, labels) for i, labels in enumerate(run.labels(weight)) if labels is not None]
     K, N = seen[-1][1].shape
+    at = _chosen(len(seen), K + N)
+    known = [(i, labels) for i, labels in zip(at, run.labels(weight, at), strict=True) if labels is not None]
     axes.set_title(f"{_short(weight)}, {K}x{N}", size=9, weight="bold", color=INK, loc="left", pad=5)
     _quiet(axes)
     if not known:
@@ -77,6 +79,12 @@ def _features(axes: Axes, run: Formation, weight: str) -> None:
     axes.set_ylim(K + N, 0)
     axes.set_xlabel("step", size=8, color=INK)
     axes.set_ylabel("inputs and outputs,\nby block", size=8, color=INK)
+
+
+def _chosen(looks: int, features: int) -> list[int]:
+    """Looks that are drawn, the first and last among them: no more than a picture shows and memory holds."""
+    most = max(2, min(WIDEST, CELLS // features))
+    return sorted({round(at) for at in np.linspace(0, looks - 1, min(looks, most)).tolist()})
 
 
 def _edges(steps: Sequence[int]) -> npt.NDArray[np.float64]:

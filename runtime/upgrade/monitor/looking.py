@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ....ir.findings.formation import EdgeStructure, WeightLook, to_runs
+from ....ir.findings.formation import KEPT, EdgeStructure, WeightLook, to_runs
 from ....ir.relation import CHUNK, Relation
 from ....passes.connectivity.bipartite import Components, components, numbered
 from ....passes.connectivity.boolean import pack
@@ -16,7 +16,6 @@ from ....passes.connectivity.digraph.structure import structure
 __all__ = ["edge_structure", "look_at"]
 
 NUMPY = (torch.float32, torch.float64, torch.float16)
-KEPT = 1 << 14  # features up to which their components are kept
 
 
 def look_at(name: str, stored: Tensor, initial: Tensor | None = None) -> WeightLook:

@@ -55,7 +55,7 @@ looks = st.builds(
     step=counts,
     seconds=st.floats(0, 1e9),
     took=st.floats(0, 10),
-    weights=st.lists(weights(), max_size=3).map(tuple),
+    weights=st.lists(weights(), max_size=3, unique_by=lambda one: one.name).map(tuple),
 )
 
 
@@ -95,6 +95,12 @@ LINE = Look(
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
+        (("seconds",), 10**400, "'seconds' is 1000"),
+        (("took",), float("inf"), "'took' is infinite"),
+        (("step",), 1 << 60, "'step' is larger than"),
+        (("weights", 0, "weight", "components"), 1 << 60, "'components' is larger than"),
+        (("weights", 0, "weight", "giant"), -(10**400), "'giant' is -1000"),
+        (("weights", 0, "shape"), [1 << 26, 1 << 26], "components are kept of 16384 features at most"),
         (("version",), 2, "version 2, this scission reads version 1"),
         (("step",), -1, "'step' is -1"),
         (("extra",), 1, "no field 'extra'"),
@@ -126,6 +132,30 @@ def test_what_is_no_line_is_refused(line):
 def test_steps_of_one_run_do_not_go_back():
     with pytest.raises(RunError, match="run:2: step 3 follows 3"):
         Formation.from_lines([LINE, LINE], "run")
+
+
+def test_a_weight_keeps_its_shape_and_its_name():
+    data = json.loads(LINE)
+    later = json.loads(LINE) | {"step": 4}
+    later["weights"][0] |= {"shape": [2, 4], "outputs": "0x4"}
+    with pytest.raises(RunError, match="run:2: w has another shape"):
+        Formation.from_lines([LINE, json.dumps(later)], "run")
+    data["weights"] *= 2
+    with pytest.raises(RunError, match="run:1: two weights have one name"):
+        Formation.from_lines([json.dumps(data)], "run")
+
+
+def test_components_of_some_looks():
+    lines = []
+    for step, inputs in enumerate([None, "0x2", None, "0,-1", None], 1):
+        data = json.loads(LINE) | {"step": step}
+        data["weights"][0] |= {"inputs": inputs, "outputs": inputs and "0x3"}
+        lines.append(json.dumps(data))
+    run = Formation.from_lines(lines, "run")
+    told = [None if one is None else one[0].tolist() for one in run.labels("w")]
+    assert told == [None, [0, 0], [0, 0], [0, -1], [0, -1]]
+    for at in ([], [0], [2, 4], [0, 1, 2, 3, 4]):
+        assert [None if one is None else one[0].tolist() for one in run.labels("w", at)] == [told[i] for i in at]
 
 
 def test_components_are_as_before_where_a_look_does_not_say():

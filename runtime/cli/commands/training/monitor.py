@@ -36,6 +36,8 @@ def monitor(
     from ....render.picture.structure import check_picture
     from ....upgrade.monitor.run_file import read_run
 
+    if every != every:  # no bound of an option stops that
+        raise typer.BadParameter("nan is no number of seconds", param_hint="--every")
     drawn = {path: check_picture(path) for path in picture or []}
     refuse_outputs(list(drawn), [run], overwrite)
     found = read_run(run)

@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from scission.ir.findings.formation import EdgeStructure, Formation, Look, WeightLook, to_runs
-from scission.runtime.render.picture.formation import _colours, formation_picture
+from scission.runtime.render.picture.formation import CELLS, WIDEST, _chosen, _colours, formation_picture
 
 
 def run(tables, names=("layer",)):
@@ -50,3 +50,10 @@ def test_features_that_were_not_kept_are_said_to_be_missing():
     seen = EdgeStructure(edges=1, components=1, giant=1.0, dormant=0)
     look = Look(step=1, seconds=0.0, took=0.0, weights=(WeightLook(name="w", shape=(2, 2), weight=seen),))
     assert "too many features" in formation_picture(Formation((look,)), "large").decode()
+
+
+def test_no_more_looks_are_drawn_than_a_picture_holds():
+    assert _chosen(5, 9) == [0, 1, 2, 3, 4] and _chosen(1, 1 << 14) == [0]
+    for looks, features in ((10**6, 3), (10**6, 1 << 14), (2, 1 << 30)):
+        at = _chosen(looks, features)
+        assert at[0] == 0 and at[-1] == looks - 1 and len(at) <= max(2, min(WIDEST, CELLS // features))

@@ -1,9 +1,11 @@
+import io
 import json
 
 import pytest
+from rich.console import Console
 from shell import typed
 
-from scission.ir.findings.formation import EdgeStructure, Look, WeightLook
+from scission.ir.findings.formation import BlockSigns, EdgeStructure, Look, WeightLook
 
 
 @pytest.fixture
@@ -53,3 +55,35 @@ def test_what_is_no_log_is_refused(log, scission_cli):
     ):
         status, _, err = scission_cli(f"monitor {name}")
         assert status == 2 and said in err
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_terminal_tells_names_apart_and_wraps_no_column(width):
+    pytest.importorskip("torch")  # which the folder of the monitor needs
+    from scission.runtime.upgrade.monitor.shown import look_view
+
+    said = BlockSigns(step=6, blocks=4, existence=0.01, accepted=False, reason="")
+    seen = EdgeStructure(edges=4, components=1, giant=1.0, dormant=0, sccs=1, layers=1, signs=said)
+    names = [f"transformer.encoder.layers.{i}.linear.weight" for i in range(2)]
+    weights = tuple(WeightLook(name=name, shape=(1024, 1024), weight=seen, change=seen) for name in names)
+    terminal = Console(width=width, file=io.StringIO())
+    terminal.print(look_view(Look(step=7, seconds=0.0, took=0.0, weights=weights)))
+    rows = terminal.file.getvalue().splitlines()[1:]
+    assert rows[0].split() == ["weight", "of", "edges", "components", "largest", "dormant", "SCCs", "layers"]
+    assert [row.split()[-7:] for row in rows[1:5]] == [
+        [of, "0.0%", "1", "100.0%", "0", "1", "1"] for of in ("weight", "change") * 2
+    ]
+    assert rows[1].split()[0] != rows[3].split()[0] and rows[2].split()[0] == "1024x1024"
+    assert f"{names[0]}, weight: 4 blocks refused at step 6" in rows and all(len(row) <= width for row in rows)
+
+
+def test_numbers_that_no_picture_holds_are_refused(log, scission_cli):
+    pytest.importorskip("matplotlib")
+    line = json.loads((log / "run.jsonl").read_text().splitlines()[0])
+    wide = {"shape": [1 << 26, 1 << 26], "inputs": f"0x{1 << 26}", "outputs": f"0x{1 << 26}"}
+    wrong = [line | {"seconds": 10**400}, line | {"step": 10**400}, line | {"weights": [line["weights"][0] | wide]}]
+    for one in wrong:
+        (log / "other.jsonl").write_text(json.dumps(one) + "\n")
+        status, _, err = scission_cli("monitor other.jsonl --picture out.svg")
+        assert status == 2 and "other.jsonl:1" in err
+    assert scission_cli("monitor run.jsonl --every nan")[0] == 2
