@@ -93,6 +93,8 @@ class Activation:
         """Raise ManifestError unless this was counted for the parts of a manifest."""
         if self.plan != manifest.plan or [one.name for one in self.parts] != [one.name for one in manifest.parts]:
             raise ManifestError("was counted for other parts than those of the manifest; count it again")
+        if unknown := sorted({*self.off} - {value.name for value in manifest.inputs}):
+            raise ManifestError(f"tells what is off of {unknown[0]!r}, which is no input of the model; count it again")
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -127,7 +129,7 @@ class Activation:
         return Activation(
             plan=plan,
             rows=rows,
-            off=dict(_off(one, f"off[{at}]") for at, one in enumerate(off)),
+            off=_numbers(record, off),
             parts=tuple(_part(one, f"parts[{at}]") for at, one in enumerate(items)),
             together=_pairs(record, together),
         )
@@ -150,6 +152,16 @@ def activation_of(manifest: Manifest, on: npt.NDArray[np.bool_], off: Mapping[st
             for one, other in zip(*np.nonzero(np.triu(both, 1)), strict=True)
         },
     )
+
+
+def _numbers(record: Record, items: list[Any]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for at, one in enumerate(items):
+        name, value = _off(one, f"off[{at}]")
+        if name in found:
+            raise record.wrong(f"'off' tells twice of the input {shown(name)}")
+        found[name] = value
+    return found
 
 
 def _off(data: Any, where: str) -> tuple[str, float]:

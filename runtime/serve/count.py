@@ -15,10 +15,12 @@ from ...ir.parts.activation import Activation, activation_of
 from ...ir.parts.manifest import Manifest
 from ...ir.parts.share import ManifestError
 from ..calibrate.dataset import Labelled, labelled, read_labelled
+from ..inputs.inputs import InputError
 from ..ort.tensor_spec import TensorSpec
 from .activation import differing
 from .activity import activity_of
 from .folder import read_manifest, write_activation
+from .off import off_numbers
 
 __all__ = ["count_activation", "counted", "samples_of"]
 
@@ -55,15 +57,23 @@ def samples_of(manifest: Manifest, data: Data) -> Labelled:
     ]
     if isinstance(data, Labelled):
         return data
+    if not isinstance(data, (Mapping, str, os.PathLike)):
+        raise InputError(f"data are an .npz file or arrays by the names of inputs, not {type(data).__name__}")
     return labelled(data, spec) if isinstance(data, Mapping) else read_labelled(Path(data), spec)
 
 
 def counted(manifest: Manifest, samples: Labelled, off: Mapping[str, float]) -> Activation:
-    """What samples activate; off: as in `count_activation`. Raises ManifestError for an input that there is not."""
+    """What samples activate; off: as in `count_activation`. Raises ManifestError for an input that there is not, and
+    InputError for what that cannot hold."""
     arrays = {**samples.arrays, **samples.shared}
+    if not isinstance(off, Mapping):
+        raise InputError(f"what is off is told by the names of inputs, as {{'x': 0.0}}, not by {type(off).__name__}")
     if unknown := sorted({*off} - {*arrays}):
         raise ManifestError(f"there is no input {unknown[0]!r} that could be off")
-    known = {name: float(off[name]) if name in off else _usual(array) for name, array in arrays.items()}
+    told = off_numbers({value.name: value for value in manifest.inputs}, off)
+    if unfit := sorted(name for name, value in told.items() if np.ndim(value) or not np.isfinite(value)):
+        raise InputError(f"what the input {unfit[0]!r} holds where it is off is counted for one finite number alone")
+    known = {name: float(told[name]) if name in told else _usual(array) for name, array in arrays.items()}
     activity = activity_of(manifest)
     on = [
         activity.of({**samples.shared, **_rows(samples.arrays, start)}, known, [*samples.arrays])

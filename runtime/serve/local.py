@@ -19,6 +19,7 @@ from ...ir.parts.manifest import Manifest, PartFile
 from ...ir.parts.share import ManifestError
 from ...ir.supervision.board import Act
 from ...ir.supervision.telling import running
+from ..inputs.inputs import InputError
 from ..ort.halt import run_options
 from ..ort.library import Foreign, SessionError
 from ..ort.session import ORT, ModelSource, Session, open_session
@@ -26,6 +27,7 @@ from .activation import Off, OffResults, is_off, key_of
 from .activity import Activity, activity_of
 from .awaited import Awaited, Runs
 from .folder import read_activation, read_manifest, require_files
+from .off import off_numbers
 from .part_runs import part_runs
 from .resting import Resting
 
@@ -72,7 +74,10 @@ class LocalParts:
         """
         there = {value.name: np.asarray(inputs[value.name]) for value in self.manifest.inputs if value.name in inputs}
         with running(ORT, Act.RUN, self.manifest.name), run_options() as how:
-            return _Request(self, there, how).outputs()
+            try:
+                return _Request(self, there, how).outputs()
+            except SessionError as error:
+                raise _explained(self.manifest, there, error) from error
 
     def written(self, index: int) -> list[str]:
         """The names of what a part writes."""
@@ -102,7 +107,7 @@ class _Request:
 
     def __init__(self, parts: LocalParts, there: dict[str, Array], how: Foreign) -> None:
         self.parts, self.there, self.how = parts, there, how
-        self.rows, rowed = _rows_of(parts.rowed, there)
+        self.rows, rowed = _rows_of(parts.rowed, there, parts.off or {})
         self.on = None if parts.off is None else parts.activity.of(there, parts.off, rowed)
         self.full = [True] * len(parts.runs)
         if self.on is not None:
@@ -236,13 +241,17 @@ def load_parts(
     provider, threads, custom_ops: as ONNX Runtime runs each of them; optimize: whether it optimises their graphs; tf32:
     whether on CUDA factors of float32 products may be rounded to 10 bits. Raises ManifestError where the folder is
     none, or a file is not the one that its manifest tells of, ModelError for a part that is no model, SessionError
-    where ONNX Runtime refuses one, or for an input in `off` that there is not.
+    where ONNX Runtime refuses one, or for an input in `off` that there is not, InputError for what that cannot hold.
     """
     place = Path(folder)
     manifest = read_manifest(place)
     counted = read_activation(place, manifest) if off is not None else None
     if unknown := sorted({*(off or {})} - {value.name for value in manifest.inputs}):
         raise SessionError(f"{place}: there is no input {unknown[0]!r} that could be off")
+    try:
+        told = off_numbers({value.name: value for value in manifest.inputs}, off or {})
+    except InputError as error:
+        raise InputError(f"{place}: ", *error.parts) from None
     for part in manifest.parts:
         _require_own_weights(place, part)
     runs = []
@@ -257,7 +266,7 @@ def load_parts(
         manifest,
         tuple(runs),
         activity_of(manifest),
-        off=None if custom_ops or off is None else {**(counted.off if counted else {}), **off},
+        off=None if custom_ops or off is None else {**(counted.off if counted else {}), **told},
         idle=tuple(OffResults() for _ in runs),
         rowed=manifest.rows,
     )
@@ -278,8 +287,27 @@ def _require_interface(part: PartFile, session: Session) -> None:
         raise ManifestError(f"{session.name}: it reads or writes other values than its manifest says")
 
 
-def _rows_of(rowed: frozenset[str], there: Mapping[str, Array]) -> tuple[int | None, frozenset[str]]:
-    """How many rows the inputs have, and which of them have any; None where they have not the same number."""
+def _rows_of(
+    rowed: frozenset[str], there: Mapping[str, Array], off: Mapping[str, Off]
+) -> tuple[int | None, frozenset[str]]:
+    """How many rows the inputs have, and which of them have any; None where they have not the same number, or rows of
+    one that are off are not all the same: what a part makes of one of them is not what it makes of the others."""
     counts = {there[name].shape[:1] for name in rowed if name in there}
     found = next(iter(counts), ())
-    return (found[0], rowed) if len(counts) == 1 and found and found[0] else (None, frozenset())
+    by_row = any(name in there and np.ndim(off.get(name, 0.0)) >= there[name].ndim for name in rowed)
+    return (found[0], rowed) if len(counts) == 1 and found and found[0] and not by_row else (None, frozenset())
+
+
+def _explained(manifest: Manifest, there: Mapping[str, Array], error: SessionError) -> SessionError:
+    """An error of a run, and what may be its reason: inputs that differ where the model says that they do not."""
+    seen: dict[str, tuple[str, int]] = {}
+    for value in manifest.inputs:
+        shape = there[value.name].shape if value.name in there else ()
+        for symbol, extent in zip(value.shape or (), shape, strict=False):
+            if not isinstance(symbol, str):
+                continue
+            name, other = seen.setdefault(symbol, (value.name, extent))
+            if other != extent:
+                why = f"{name!r} has {other} and {value.name!r} {extent} places along axes that the model calls"
+                return SessionError(*error.parts, f"; {why} {symbol!r}: give both the same number of them")
+    return error

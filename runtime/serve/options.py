@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...ir.errors import option
 from ..fields import setting
 from ..validation import OptionError, check_fields
 
@@ -44,4 +45,5 @@ class PartitionOptions:
         if self.shards is not None and self.parts is not None:
             raise OptionError("a model is cut into parts or into shards: leave out one of both")
         if self.off and self.data is None:
-            raise OptionError("what is off is told of data, and there are none")
+            told = "says what an input of the data holds where it is off, and there are no data: give"
+            raise OptionError(option("off"), f" {told} ", option("data"), " as well, or leave it out")

@@ -32,6 +32,7 @@ from ...passes.rewrite.parts.layers import Layered, layered
 from ...passes.rewrite.parts.narrowed import narrowed
 from ...passes.rewrite.parts.shards import Shard, Sharded, sharded
 from ..fields import chosen, keywords
+from ..ort.library import SessionError
 from ..ort.opened import as_file
 from ..ort.trials import Trials, trials_of
 from ..ort.validity import require_valid
@@ -102,7 +103,13 @@ def partition(
         work = _Cutting(source, original_digest(read), wished, found.between)
         with staged_folder(folder) as made:
             manifest = work.written(work.bundles(found.layers), made, progress)
-            verdict = check_folder(made, path, trials=trials, progress=progress)
+            try:
+                verdict = check_folder(made, path, trials=trials, progress=progress)
+            except SessionError as error:
+                if str(made) not in str(error):
+                    raise
+                why = str(error).replace(f"{made}{os.sep}", "")  # which is gone when it is read
+                raise PartitionError(f"{source.name}: its parts do not run: {why}; nothing was written") from error
             if not verdict.equal:
                 raise PartitionError(
                     f"{source.name}: its parts compute something else: {verdict.reason}; nothing was written"

@@ -14,7 +14,7 @@ from scission.passes.partition.find import find
 from scission.passes.rewrite.parts.narrowed import narrowed
 from scission.runtime.ort.library import onnxruntime
 
-__all__ = ["difference", "put_together", "random_feed", "random_parts", "run_model"]
+__all__ = ["difference", "put_together", "random_feed", "random_parts", "run_model", "without_node_names"]
 
 POINTWISE = ("Relu", "Tanh", "Sigmoid", "Softplus", "Abs", "Elu", "HardSwish", "Neg")
 
@@ -157,6 +157,14 @@ def random_parts(seed: int) -> tuple[onnx.ModelProto, int]:
     for value in dict.fromkeys([*watched, x]):
         made.output(value, len(made.lead) + 1)
     return made.model(), made.count
+
+
+def without_node_names(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of which no node has a name, as `onnx.helper` makes them."""
+    made = onnx.ModelProto.FromString(model.SerializeToString())
+    for node in made.graph.node:
+        node.name = ""
+    return made
 
 
 def random_feed(rng: np.random.Generator, model: onnx.ModelProto, rows: int = 5) -> dict[str, Any]:

@@ -19,7 +19,7 @@ assert ml_dtypes.bfloat16  # by whose name NumPy knows it once this is imported
 
 def taking(values: Sequence[PartValue], taken: Mapping[str, Share], name: str) -> ir.Model:
     """A model that is given values and makes shares of them; taken: by the names of its outputs."""
-    work = _Work()
+    work = _Work([*(value.name for value in values), *taken])
     inputs = {value.name: _value(value.name, value, value.shape) for value in values}
     sources = {value.name: value for value in values}
     outputs = []
@@ -34,7 +34,7 @@ def taking(values: Sequence[PartValue], taken: Mapping[str, Share], name: str) -
 
 def joining(values: Sequence[PartValue], made: Mapping[str, Share], name: str) -> ir.Model:
     """A model that is given the shares of values that parts made, and makes the values; made: by its inputs."""
-    work = _Work()
+    work = _Work([*(value.name for value in values), *made])
     sources = {value.name: value for value in values}
     inputs = {
         piece: _value(piece, sources[share.value], shape_of_share(sources[share.value], share))
@@ -62,9 +62,12 @@ def shape_of_share(value: PartValue, share: Share) -> tuple[int | str | None, ..
 
 
 class _Work:
-    """Nodes and constants of one model, in order, with names of their own."""
+    """Nodes and constants of one model, in order, with names of their own; taken: those of inputs and outputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Sequence[str]) -> None:
+        self.prefix = "index"
+        while any(name.startswith(f"{self.prefix}/") for name in taken):
+            self.prefix += "_"
         self.nodes: list[ir.Node] = []
         self.constants: list[ir.Value] = []
 
@@ -74,8 +77,8 @@ class _Work:
             op,
             inputs,
             [ir.AttrInt64(key, value) for key, value in attributes.items()],
-            outputs=[output or ir.Value(name=f"index/{len(self.nodes)}")],
-            name=f"index/{op}_{len(self.nodes)}",
+            outputs=[output or ir.Value(name=f"{self.prefix}/{len(self.nodes)}")],
+            name=f"{self.prefix}/{op}_{len(self.nodes)}",
         )
         self.nodes.append(made)
         return made.outputs[0]
@@ -98,7 +101,7 @@ class _Work:
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="scission")
 
     def _constant(self, array: np.typing.NDArray[np.int64]) -> ir.Value:
-        name = f"index/constant_{len(self.constants)}"
+        name = f"{self.prefix}/constant_{len(self.constants)}"
         value = ir.Value(name=name, const_value=ir.Tensor(array, name=name))
         self.constants.append(value)
         return value

@@ -115,6 +115,7 @@ class _Joining:
         self.nodes: list[ir.Node] = []
         self.constants: list[ir.Value] = []
         self.count = 0
+        self.names: set[str] = set()
 
     def rename(self, graph: ir.Graph, index: int) -> None:
         """Give all values and nodes of a part names that no other part has."""
@@ -124,11 +125,9 @@ class _Joining:
         graph.initializers.clear()
         values = [*graph.inputs, *constants]
         for node in graph:
-            node.name = begin + (node.name or "")
             values += node.outputs
-        for body in inner:
-            for node in every_node(body):
-                node.name = begin + (node.name or "")
+        for node in (*graph, *(node for body in inner for node in every_node(body))):
+            node.name = self._unique(begin + (node.name or node.op_type))  # most exporters give names, helpers none
         for value in dict.fromkeys(values):
             if value.name:
                 value.name = begin + value.name
@@ -196,6 +195,14 @@ class _Joining:
         value = ir.Value(name=name, const_value=ir.Tensor(np.asarray(array, np.int64), name=name))
         self.constants.append(value)
         return value
+
+    def _unique(self, wish: str) -> str:
+        """A name that no node of the parts has: ONNX Runtime refuses a model with one name twice."""
+        name, count = wish, 1
+        while name in self.names:
+            name, count = f"{wish}_{count}", count + 1
+        self.names.add(name)
+        return name
 
     def _fresh(self) -> str:
         self.count += 1

@@ -27,7 +27,7 @@ from ...partition.find import SubModel, find, undivided
 from ..extract import inferred_types
 from .segment import segment
 
-__all__ = ["Layered", "bottlenecks", "layered", "typed", "whole_between"]
+__all__ = ["Layered", "bottlenecks", "handed_on", "layered", "stretch", "typed", "whole_between"]
 
 MOST = 64  # stretches that are looked at
 LARGE = 1 << 14  # entries of a constant that is not held by many parts
@@ -61,8 +61,7 @@ def layered(model: ir.Model) -> Layered | Reason:
     if not any(len(parts) > 1 for _, parts in stretches):
         return found
     ends = [value for value, _ in stretches[:-1]]
-    made = {value.name: value for node in seen.graph for value in node.outputs}
-    return Layered(tuple(parts for _, parts in stretches), tuple(made[name] for name in ends if name is not None))
+    return Layered(tuple(parts for _, parts in stretches), handed_on(seen, ends))
 
 
 def typed(model: ir.Model) -> ir.Model:
@@ -86,7 +85,7 @@ def _stretches(
     while at < len(cuts) - 1:
         best: tuple[int, tuple[SubModel, ...]] | None = None
         for end in range(at + 1, len(cuts)):
-            parts = find(segment(seen, cuts[at], cuts[end]))
+            parts = find(stretch(seen, cuts[at], cuts[end]))
             if isinstance(parts, Reason):
                 break
             best = end, parts
@@ -102,9 +101,24 @@ def _stretches(
     return made
 
 
+def stretch(seen: ir.Model, start: str | None, end: str | None) -> ir.Model:
+    """What a model computes between two of its values; what of its outputs is made there is an output of it too."""
+    places = {value.name or "": at for at, node in enumerate(seen.graph) for value in node.outputs}
+    first = -1 if start is None else places[start]
+    last = len(places) if end is None else places[end]
+    outputs = {value.name or "" for value in seen.graph.outputs}
+    return segment(seen, start, end, {name for name in outputs if first < places.get(name, len(places)) <= last})
+
+
+def handed_on(seen: ir.Model, ends: Sequence[str | None]) -> tuple[ir.Value, ...]:
+    """The values of these names that one layer hands to the next; not those that are outputs of the model anyway."""
+    made = {value.name: value for node in seen.graph for value in node.outputs}
+    return tuple(made[name] for name in ends if name is not None and not made[name].is_graph_output())
+
+
 def whole_between(seen: ir.Model, start: str | None, end: str | None) -> SubModel:
     """All that a model computes between two of its values, as one part; raises ModelError where nothing is known."""
-    found = undivided(segment(seen, start, end))
+    found = undivided(stretch(seen, start, end))
     if found is None:
         raise ModelError(f"nothing is known of what it computes after {start!r}")
     return found
@@ -148,11 +162,10 @@ def _cheap(graph: ir.Graph, constants: Constants) -> set[ir.Value]:
 
 
 def _last_uses(graph: ir.Graph, nodes: Sequence[ir.Node]) -> dict[ir.Value, int]:
-    """The place of the last node that reads each value; behind all for outputs, and for what bodies may read."""
+    """The place of the last node that reads each value; behind all for what bodies may read."""
     last: dict[ir.Value, int] = {}
     for at, node in enumerate(nodes):
         last.update({value: at for value in node.inputs if value is not None})
     if any(True for node in nodes for _ in subgraphs(node)):
         last.update({value: len(nodes) for value in last})
-    last.update(dict.fromkeys(graph.outputs, len(nodes)))
     return last

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ....ir.graph.node import subgraphs
 from ....ir.io.tensors import every_node
 from ....ir.onnx_ir import onnx_ir as ir
@@ -10,18 +12,23 @@ from ..edit import drop_unread
 __all__ = ["drop_dead", "segment"]
 
 
-def segment(model: ir.Model, start: str | None, end: str | None) -> ir.Model:
+def segment(model: ir.Model, start: str | None, end: str | None, outputs: Collection[str] | None = None) -> ir.Model:
     """What a model computes between two values of its main graph; changes nothing.
 
     start: the name of a value that it is given beside the inputs that it still needs, these alone where None; end: of
-    the one that it makes, its outputs where None.
+    the one that it makes, its outputs where None; outputs: those of the model that it makes too; by default
+    all where there is no end, else none.
     """
     copy = model.clone()
     graph = copy.graph
     made = {value.name: value for node in graph for value in node.outputs}
-    if end is not None:
-        graph.outputs.clear()
-        graph.outputs.append(made[end])
+    if outputs is None:
+        outputs = {value.name or "" for value in graph.outputs} if end is None else ()
+    kept = [value for value in graph.outputs if value.name in outputs]
+    if end is not None and made[end] not in kept:
+        kept.append(made[end])
+    graph.outputs.clear()
+    graph.outputs.extend(kept)
     if start is not None:
         old = made[start]
         given = ir.Value(name=start, type=old.type, shape=old.shape)

@@ -22,8 +22,9 @@ from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.parts.share import Share, share_of
 from ....ir.plan.decomposition import Indices, indices
 from ....ir.reason import Cause, Reason
+from ...lowering.nodes.emitter import Names
 from ...partition.find import SubModel, in_pieces, undivided
-from .layers import bottlenecks, typed, whole_between
+from .layers import bottlenecks, handed_on, stretch, typed, whole_between
 from .narrowed import narrowed
 from .segment import drop_dead, segment
 
@@ -51,10 +52,10 @@ class _Product:
         first, second = self.constants.describe(self._weight)[0]
         return (second, first) if self.transposed else (first, second)
 
-    def rows(self, places: Indices) -> ir.Tensor[Any]:
-        """The rows of its weight for some places of what is summed over. Raises ModelError."""
+    def rows(self, places: Indices, name: str) -> ir.Tensor[Any]:
+        """The rows of its weight for some places of what is summed over, by a name. Raises ModelError."""
         whole = self.constants.read(self._weight)
-        return ir.Tensor(np.ascontiguousarray((whole.T if self.transposed else whole)[places]), name="shard/W")
+        return ir.Tensor(np.ascontiguousarray((whole.T if self.transposed else whole)[places]), name=name)
 
     @property
     def _weight(self) -> ir.Value:
@@ -99,19 +100,24 @@ class Shard:
     def model(self, name: str) -> ir.Model:
         """As a model of its own. Raises ModelError when a weight cannot be read."""
         part = narrowed(self.up.whole, self.up.needed, name)
-        graph = part.graph
+        graph, names = part.graph, Names(part)
         weight, axes = (
             ir.Value(name=tensor.name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=tensor.shape)
-            for tensor in (self.product.rows(self.places), ir.Tensor(np.array([-1]), name="shard/axes"))
+            for tensor in (
+                self.product.rows(self.places, names.fresh("shard/W")),
+                ir.Tensor(np.array([-1]), name=names.fresh("shard/axes")),
+            )
         )
         for value in (weight, axes):
             graph.initializers[value.name or ""] = value
         extents = [*(self.made.shape or ())]
         result = ir.Value(name=self.made.name, type=self.made.type, shape=ir.Shape([*extents[:-1], 1]))
-        product = ir.Node("", "MatMul", [graph.outputs[0], weight], name="shard/MatMul")
-        product.outputs[0].name = "shard/product"
+        product = ir.Node("", "MatMul", [graph.outputs[0], weight], name=names.fresh("shard/MatMul"))
+        product.outputs[0].name = names.fresh("shard/product")
         graph.append(product)
-        graph.append(ir.Node("", "Unsqueeze", [product.outputs[0], axes], outputs=[result], name="shard/Unsqueeze"))
+        graph.append(
+            ir.Node("", "Unsqueeze", [product.outputs[0], axes], outputs=[result], name=names.fresh("shard/Unsqueeze"))
+        )
         graph.outputs.clear()
         graph.outputs.append(result)
         return part
@@ -135,7 +141,6 @@ def sharded(model: ir.Model, count: int) -> Sharded | Reason:
     seen = typed(model)
     ends = [None, *bottlenecks(seen), None]
     last = len(ends) - 1
-    values = {value.name: value for node in seen.graph for value in node.outputs}
     layers: list[tuple[SubModel | Shard, ...]] = []
     between: list[ir.Value] = []
     at = whole_from = 0
@@ -145,10 +150,10 @@ def sharded(model: ir.Model, count: int) -> Sharded | Reason:
         if pair is not None:
             if whole_from < at:
                 layers.append((whole_between(seen, ends[whole_from], ends[at]),))
-                between.append(values[ends[at]])
+                between += handed_on(seen, [ends[at]])
             shards, rest = pair
             layers += [shards, (rest,)]
-            between += [shards[0].made, *([values[ends[end]]] if end < last else [])]
+            between += [shards[0].made, *handed_on(seen, [ends[end]])]
             whole_from = end
         at = end
     if not layers:
@@ -160,9 +165,9 @@ def sharded(model: ir.Model, count: int) -> Sharded | Reason:
 
 def _pair(seen: ir.Model, start: str | None, end: str | None, count: int) -> tuple[tuple[Shard, ...], SubModel] | None:
     """The shards of the last product of a stretch and of what leads to it, and what follows; None where none are."""
-    stretch = segment(seen, start, end)
-    constants = Constants(stretch)
-    product = next((found for node in reversed([*stretch.graph]) if (found := _product(node, constants))), None)
+    here = stretch(seen, start, end)
+    constants = Constants(here)
+    product = next((found for node in reversed([*here.graph]) if (found := _product(node, constants))), None)
     if product is None:
         return None
     summed = product.node.inputs[0]
@@ -174,15 +179,15 @@ def _pair(seen: ir.Model, start: str | None, end: str | None, count: int) -> tup
         return None
     pieces = [indices(own) for own in np.array_split(np.arange(size), count)]
     shares = [Share(summed.name, {rank - 1: own}, {rank - 1: size}) for own in pieces]
-    ups = in_pieces(segment(stretch, None, summed.name), shares)
+    ups = in_pieces(segment(here, None, summed.name), shares)
     if ups is None:
         return None
     name = f"{product.made.name}/shards"
-    taken = {value.name for node in seen.graph for value in node.outputs} | {value.name for value in seen.graph.inputs}
-    while name in taken:
+    names = Names(seen)
+    while not names.is_free(name):
         name += "_"
     made = ir.Value(name=name, type=product.made.type, shape=ir.Shape([*product.made.shape, count]))
-    rest = undivided(_rest(stretch, product, made))
+    rest = undivided(_rest(here, product, made))
     if rest is None:
         return None
     cut = enumerate(zip(ups, pieces, strict=True))
@@ -203,25 +208,28 @@ def _product(node: ir.Node, constants: Constants) -> _Product | None:
     return _Product(node, constants, bool(told.attribute("transB", 0)))
 
 
-def _rest(stretch: ir.Model, product: _Product, made: ir.Value) -> ir.Model:
+def _rest(here: ir.Model, product: _Product, made: ir.Value) -> ir.Model:
     """What follows a product, which is given what the shards make of it."""
-    place = [*stretch.graph].index(product.node)
-    copy = stretch.clone()
+    place = [*here.graph].index(product.node)
+    copy = here.clone()
     graph = copy.graph
     node = [*graph][place]
     old = node.outputs[0]
     given = ir.Value(name=made.name, type=made.type, shape=made.shape)
     graph.inputs.append(given)
-    axes = ir.Value(name=f"{made.name}/axes", const_value=ir.Tensor(np.array([-1]), name=f"{made.name}/axes"))
+    names = Names(copy)
+    tensor = ir.Tensor(np.array([-1]), name=names.fresh(f"{made.name}/axes"))
+    axes = ir.Value(name=tensor.name, const_value=tensor)
     graph.initializers[axes.name or ""] = axes
-    name, old.name = old.name, f"{made.name}/before"
-    summing = ir.Node("", "ReduceSum", [given, axes], [ir.AttrInt64("keepdims", 0)], name=f"{made.name}/sum")
+    name, old.name = old.name, names.fresh(f"{made.name}/before")
+    keep = ir.AttrInt64("keepdims", 0)
+    summing = ir.Node("", "ReduceSum", [given, axes], [keep], name=names.fresh(f"{made.name}/sum"))
     graph.insert_after(node, summing)
     last = summing
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is not None:
-        summing.outputs[0].name = f"{made.name}/summed"
-        last = ir.Node("", "Add", [summing.outputs[0], bias], name=f"{made.name}/bias")
+        summing.outputs[0].name = names.fresh(f"{made.name}/summed")
+        last = ir.Node("", "Add", [summing.outputs[0], bias], name=names.fresh(f"{made.name}/bias"))
         graph.insert_after(summing, last)
     result = last.outputs[0]
     result.name, result.type, result.shape = name, old.type, old.shape

@@ -55,6 +55,11 @@ def test_what_was_counted_for_other_parts_is_refused():
         FOUND.require_of(manifest(2))
 
 
+def test_what_is_off_of_no_input_is_refused():
+    with pytest.raises(ManifestError, match="'z', which is no input"):
+        dataclasses.replace(FOUND, off={"z": 0.0}).require_of(manifest(3))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -89,6 +94,7 @@ def test_two_parts_that_most_rows_activate_share_some():
         ("schema", 2),
         ("off", [{"input": "x", "value": 10**400}]),
         ("off", [{"input": "x"}]),
+        ("off", [{"input": "x", "value": 1}] * 2),
         ("off", [{"input": "x", "value": float("inf")}]),
         ("together", [[0, 1]]),
         ("together", [[0, 1, 1], [0, 1, 1]]),

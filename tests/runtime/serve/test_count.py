@@ -83,3 +83,21 @@ def test_it_goes_with_the_parts_that_are_replaced(folder):
     trials = scission.Trials(provider="cpu", threads=1)
     scission.partition(model, folder, trials=trials, overwrite=True)
     assert not (folder / "activation.json").exists()
+
+
+@pytest.mark.parametrize("data", [3, [np.zeros((2, 12), np.float32)], np.zeros((2, 12), np.float32)])
+def test_data_of_another_kind_are_refused(folder, data):
+    with pytest.raises(scission.InputError, match="arrays by the names of inputs"):
+        scission.count_activation(folder, data)
+
+
+@pytest.mark.parametrize("off", [3, {"x": "a"}, {"x": 10**400}, {"x": np.zeros(12)}, {"x": np.nan}, {"x": np.inf}])
+def test_what_no_input_holds_is_not_off(folder, off):
+    with pytest.raises(scission.InputError, match="is off"):
+        scission.count_activation(folder, {"x": np.zeros((2, 12), np.float32)}, off=off)
+
+
+def test_what_is_off_is_rounded_as_the_data_are(folder):
+    x = np.full((3, 12), 0.1, np.float32)
+    found = scission.count_activation(folder, {"x": x}, off={"x": 0.1})
+    assert found.frequency == (0, 0, 0) and found.off == {"x": float(np.float32(0.1))}

@@ -4,6 +4,9 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 from random_parts import random_feed, run_model
 
 import scission
@@ -93,3 +96,51 @@ def test_a_folder_that_is_none_is_named(tmp_path, text):
     (tmp_path / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ManifestError, match=r"manifest\.json"):
         scission.load_parts(tmp_path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.integers(1, 5), axes=st.integers(0, 2), seed=st.integers(0, 999))
+def test_whatever_is_off_the_parts_compute_what_the_model_does(cut, rows, axes, seed):
+    """Where what is off is another thing in each row, too, what is known of one row is not put in the others."""
+    rng = np.random.default_rng(seed)
+    model, shape = onnx.load(cut[0]), (rows, 12)
+    off = rng.standard_normal(shape[2 - axes :]).astype(np.float32)
+    parts = scission.load_parts(cut[1], threads=1, off={"x": off})
+    for _ in range(3):
+        x = np.broadcast_to(off, shape).copy()
+        for part in parts.manifest.parts:
+            own = np.ix_(rng.random(rows) < 0.4, part.reads[0].places[1])
+            x[own] += 1
+        assert np.allclose(parts.run({"x": x})["y"], run_model(model, {"x": x})["y"], atol=1e-5)
+
+
+def test_off_that_no_input_holds_is_refused_when_parts_are_loaded(cut):
+    with pytest.raises(scission.InputError, match="'x' holds where it is off"):
+        scission.load_parts(cut[1], off={"x": "a"})
+
+
+@pytest.mark.parametrize("parts", [None, 1, 2])
+def test_inputs_that_differ_where_the_model_says_that_they_do_not(tmp_path, parts):
+    """ONNX Runtime may run it, or refuse it for a reason that has nothing to do with the inputs."""
+    made = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "A"], ["a"]),
+            helper.make_node("MatMul", ["z", "A"], ["b"]),
+            helper.make_node("Add", ["a", "b"], ["c"]),
+            helper.make_node("Relu", ["c"], ["y"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info(name, 1, ["n", 8]) for name in "xz"],
+        [helper.make_tensor_value_info("y", 1, ["n", 8])],
+        [numpy_helper.from_array(np.kron(np.eye(4), np.ones((2, 2))).astype(np.float32), "A")],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    scission.partition(model, tmp_path / "parts", parts=parts, trials=scission.Trials(provider="cpu", threads=1))
+    loaded = scission.load_parts(tmp_path / "parts", threads=1)
+    for x, z in ((3, 3), (1, 3), (3, 1), (2, 3), (2, 2)):
+        feed = {"x": np.ones((x, 8), np.float32), "z": np.ones((z, 8), np.float32)}
+        try:
+            assert np.array_equal(loaded.run(feed)["y"], run_model(model, feed)["y"])
+        except SessionError as error:
+            assert x != z
+            assert f"'x' has {x} and 'z' {z} places along axes that the model calls 'n': give both" in str(error)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layered_models import DENSE, SPLIT, Stack
-from random_parts import run_model
+from random_parts import random_feed, random_parts, run_model, without_node_names
 
 import scission
 from scission import ManifestError, PartitionError, Trials
@@ -138,8 +138,40 @@ def test_data_tell_which_parts_go_together(tmp_path):
     assert places[0] == {int(at) for part in (0, 3) for at in single.parts[part].reads[0].places[1]}
     counted = scission.Activation.loads((tmp_path / "pairs" / "activation.json").read_text())
     assert counted.frequency == (0.5, 0.5) and not counted.together
-    with pytest.raises(scission.OptionError, match="there are none"):
+    with pytest.raises(scission.OptionError, match="give data=… as well"):
         scission.PartitionOptions(off={"x": 0.0})
+
+
+def same(folder, model, feed):
+    made = scission.load_parts(folder, threads=1).run(feed)
+    wanted = run_model(model, feed)
+    return made.keys() == wanted.keys() and all(
+        np.allclose(made[name], value, atol=1e-4 * max(1, np.abs(value).max())) for name, value in wanted.items()
+    )
+
+
+@pytest.mark.parametrize("parts", [None, 1, 2])
+@pytest.mark.parametrize("seed", range(8))
+def test_models_of_which_no_node_has_a_name_are_cut(tmp_path, seed, parts):
+    model = without_node_names(random_parts(seed)[0])
+    try:
+        found = scission.partition(model, tmp_path / "parts", parts=parts, trials=TRIALS)
+    except PartitionError as error:
+        assert "nothing in it is independent" in str(error)
+        return
+    assert parts is None or len(found.manifest.parts) == parts
+    assert same(tmp_path / "parts", model, random_feed(np.random.default_rng(seed), model))
+
+
+@pytest.mark.parametrize("parts", [None, 1, 2])
+@pytest.mark.parametrize("kinds", [[SPLIT, DENSE], [DENSE, DENSE, SPLIT, DENSE], [SPLIT, "norm", SPLIT]])
+def test_the_end_of_a_layer_may_be_an_output(tmp_path, kinds, parts):
+    model = without_node_names(Stack(1).model(kinds))
+    between = scission.partition(model, tmp_path / "plain", trials=TRIALS).manifest.between
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(value.name, 1, ["n", 12]) for value in between)
+    found = scission.partition(model, tmp_path / "parts", parts=parts, trials=TRIALS)
+    assert between and not found.manifest.between and found.manifest.rows == {"x"}
+    assert same(tmp_path / "parts", model, random_feed(np.random.default_rng(0), model))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from layered_models import DENSE, SPLIT, Stack
-from random_parts import difference, run_model
+from random_parts import difference, run_model, without_node_names
 
 from scission.ir.io.load import load
 from scission.ir.io.serial import to_proto
@@ -53,6 +53,25 @@ def test_what_falls_apart_between_two_values_is_cut_there(kinds, counts, seed):
     assert [len(layer) for layer in found.layers] == counts and len(found.between) == len(counts) - 1
     assert difference(run_model(model, feed), made) <= 1e-4
     assert all(one.rows for layer in found.layers for one in layer)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_values_between_layers_may_be_outputs_of_the_model(seed, named):
+    """Any values of the model are outputs too, those at which layers end among them: each is written, once."""
+    rng = np.random.default_rng(seed)
+    made = Stack(seed)
+    model = made.model([[SPLIT, DENSE], [SPLIT, SPLIT], [DENSE, DENSE, SPLIT, DENSE], [SPLIT, "norm", SPLIT]][seed % 4])
+    plain = layered(load(model).graph)
+    inner = [node.output[0] for node in model.graph.node][:-1]
+    ends = [value.name for value in plain.between]
+    watched = dict.fromkeys([*rng.choice(ends, 1), *rng.choice(inner, int(rng.integers(0, 3)))])
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(name, 1, ["n", 12]) for name in watched)
+    model = model if named else without_node_names(model)
+    feed = {"x": rng.standard_normal((5, 12)).astype(np.float32)}
+    found, results = put_together(model, feed)
+    assert len(found.layers) > 1 and not {value.name for value in found.between} & {*watched}
+    assert difference(run_model(model, feed), results) <= 1e-4
 
 
 @pytest.mark.parametrize("kinds", [[DENSE], [DENSE, DENSE], [DENSE, "norm", DENSE]])

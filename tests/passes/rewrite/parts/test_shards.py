@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from random_parts import run_model
+from random_parts import run_model, without_node_names
 
 import scission
 from scission.ir.io.load import load
@@ -96,6 +96,38 @@ def test_shards_add_up_to_the_model(tmp_path, kind, pairs, count):
     for part in shards:
         onnx.checker.check_model(onnx.load(tmp_path / "parts" / part.model))
     assert scission.check_parts(tmp_path / "parts", model, trials=TRIALS).equal
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_transformer_block_without_names_of_nodes_is_cut(tmp_path, seed):
+    """Attention and feed-forward; two constants have the names that shards give to their own."""
+    model = without_node_names(of("block", seed))
+    taken = {"c0": "shard/W", "c1": "shard/product"}
+    for one in model.graph.initializer:
+        one.name = taken.get(one.name, one.name)
+    for node in model.graph.node:
+        node.input[:] = [taken.get(name, name) for name in node.input]
+    x = np.random.default_rng(seed).standard_normal((3, 3, D)).astype(np.float32)
+    scission.partition(model, tmp_path / "parts", shards=2, trials=TRIALS)
+    made = scission.load_parts(tmp_path / "parts", threads=1).run({"x": x})
+    for name, value in run_model(model, {"x": x}).items():
+        assert np.allclose(made[name], value, atol=1e-4 * np.abs(value).max())
+
+
+def test_what_shards_make_is_an_output_too(tmp_path):
+    """The sum of one pair, which the next pair reads, is an output of the model."""
+    made = Network(0)
+    made.ffn()
+    middle = made.value
+    made.ffn()
+    model = made.model()
+    model.graph.output.append(helper.make_tensor_value_info(middle, 1, ["n", 3, D]))
+    found = scission.partition(model, tmp_path / "parts", shards=2, trials=TRIALS)
+    assert found.verdict.equal and middle not in {value.name for value in found.manifest.between}
+    x = np.random.default_rng(0).standard_normal((4, 3, D)).astype(np.float32)
+    results = scission.load_parts(tmp_path / "parts", threads=1).run({"x": x})
+    for name, value in run_model(model, {"x": x}).items():
+        assert np.allclose(results[name], value, atol=1e-4 * np.abs(value).max())
 
 
 def test_every_shard_has_its_own_hidden_units_and_nobody_elses():
