@@ -27,7 +27,7 @@ def off_numbers(values: Mapping[str, PartValue], off: Mapping[str, Off]) -> dict
     A number with digits that the type of an input has not is rounded as the data of that input are. Raises InputError
     for what no entry of an input can be, and for arrays that do not line up with its last axes.
 
-    >>> off_numbers({"x": PartValue("x", "float32", ("n", 2))}, {"x": 0.1})["x"] == np.float32(0.1)
+    >>> off_numbers({"x": PartValue("x", "float32", ("n", 2))}, {"x": 0.1})["x"] == float(np.float32(0.1))
     True
     """
     return {name: _held(values[name], one) for name, one in off.items()}
