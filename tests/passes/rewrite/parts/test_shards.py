@@ -124,6 +124,8 @@ def test_what_shards_make_is_an_output_too(tmp_path):
     model.graph.output.append(helper.make_tensor_value_info(middle, 1, ["n", 3, D]))
     found = scission.partition(model, tmp_path / "parts", shards=2, trials=TRIALS)
     assert found.verdict.equal and middle not in {value.name for value in found.manifest.between}
+    shards = [part for part in found.manifest.parts if part.writes[0].value.endswith("/shards")]
+    assert len(shards) == 4  # both pairs are cut
     x = np.random.default_rng(0).standard_normal((4, 3, D)).astype(np.float32)
     results = scission.load_parts(tmp_path / "parts", threads=1).run({"x": x})
     for name, value in run_model(model, {"x": x}).items():
