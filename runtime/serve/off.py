@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...ir.errors import option
 from ...ir.parts.manifest import PartValue
@@ -14,8 +13,6 @@ from ..inputs.inputs import InputError
 from .activation import Off
 
 __all__ = ["off_numbers"]
-
-Array = npt.NDArray[Any]
 
 NUMBERS = "biufV"  # of NumPy's kinds; V: bfloat16 and the like
 WHOLE = "biu"
