@@ -231,8 +231,8 @@ def _why_stays(layer: nn.Linear, tied: set[Any]) -> Reason | None:
         return Reason(Cause.UNSUPPORTED, f"it is a {type(layer).__name__}, whose weight others may use as well")
     if _hooked(layer):
         return Reason(Cause.UNSUPPORTED, "it has hooks or parametrisations, which expect a dense layer")
-    if told := _why_no_numbers(layer):
-        return Reason(Cause.UNSUPPORTED, told)
+    if reason := _why_no_numbers(layer):
+        return reason
     if any(parameter in tied for parameter in layer.parameters()):
         return Reason(Cause.UNSUPPORTED, "its weight is that of another module as well")
     return None
@@ -245,22 +245,22 @@ def _why_attention_stays(attention: nn.MultiheadAttention, tied: set[Any]) -> Re
         return Reason(Cause.UNSUPPORTED, "its weights are those of another module as well, or it has hooks")
     if _hooked(attention.out_proj):
         return Reason(Cause.UNSUPPORTED, "its output has hooks or parametrisations, which expect a dense layer")
-    if told := _why_no_numbers(attention, attention.out_proj):
-        return Reason(Cause.UNSUPPORTED, told)
-    return None
+    return _why_no_numbers(attention, attention.out_proj)
 
 
-def _why_no_numbers(*modules: nn.Module) -> str:
-    """What is special about the parameters of dense layers, nothing for plain floating-point ones of one type."""
+def _why_no_numbers(*modules: nn.Module) -> Reason | None:
+    """What is special about the parameters of dense layers, None for plain floating-point ones of one type."""
     given = [one for module in modules for one in module._parameters.values() if one is not None]
     if any("weight" in vars(module) for module in modules) or any(type(one) is not nn.Parameter for one in given):
-        return "its weight is no plain parameter"
+        return Reason(Cause.UNSUPPORTED, "its weight is no plain parameter")
     if any(one._backward_hooks or getattr(one, "_post_accumulate_grad_hooks", None) for one in given):
-        return "its parameters have hooks, which expect dense gradients"
+        return Reason(Cause.UNSUPPORTED, "its parameters have hooks, which expect dense gradients")
     kinds = sorted({str(one.dtype) for one in given if one.dtype not in NUMBERS or one.layout != torch.strided})
     if kinds:
-        return f"its parameters are {kinds[0]}, not dense floating-point numbers of 16 to 64 bits"
-    return "" if len({one.dtype for one in given}) == 1 else "its parameters are of several types"
+        text = f"its parameters are {kinds[0]}, not dense floating-point numbers of 16 to 64 bits"
+        return Reason(Cause.UNSUPPORTED, text)
+    one_type = len({one.dtype for one in given}) == 1
+    return None if one_type else Reason(Cause.UNSUPPORTED, "its parameters are of several types")
 
 
 def _hooked(module: Any) -> bool:
