@@ -6,19 +6,13 @@ import onnx
 import oracles
 import pytest
 import random_models
+from one_linear import one_linear
 from onnx import TensorProto, helper, numpy_helper
 
 import scission
 from scission.ir.given.surgeon import exported, imported, is_surgeon_graph
 
 gs = pytest.importorskip("onnx_graphsurgeon")
-
-
-def linear(**constants):
-    weight = np.kron(np.eye(4), np.ones((8, 8))).astype(np.float32)
-    return oracles.graph(
-        [("MatMul", ["x", "w"], ["y"])], {"x": ["n", 32]}, {"y": ["n", 32]}, {"w": weight, **constants}
-    )
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -44,7 +38,7 @@ def test_random_models_are_the_same_as_graphs(tmp_path, seed):
 
 
 def test_inputs_that_may_be_overridden_stay_inputs():
-    model = linear(b=np.ones((1, 32), np.float32))
+    model = one_linear(b=np.ones((1, 32), np.float32))
     model.graph.input.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, [1, 32]))
     model.graph.node[0].output[0] = "z"
     model.graph.node.append(helper.make_node("Add", ["z", "b"], ["y"]))
@@ -59,7 +53,7 @@ def test_inputs_that_may_be_overridden_stay_inputs():
 
 
 def test_an_input_that_nothing_reads_keeps_its_value():
-    model = linear(unread=np.arange(3, dtype=np.float32))
+    model = one_linear(unread=np.arange(3, dtype=np.float32))
     model.graph.input.append(helper.make_tensor_value_info("unread", TensorProto.FLOAT, [3]))
     back = exported(imported(model))
     assert [one.name for one in back.graph.input] == ["x", "unread"]
@@ -92,7 +86,7 @@ def test_values_of_four_bits_that_python_made_are_packed(kind, count):
 def test_attributes_that_the_importer_passes_over_are_carried():
     made = helper.make_node("Optional", [], ["o"], "o", type=helper.make_tensor_type_proto(1, ["n", 32]))
     asked = helper.make_node("OptionalHasElement", ["o"], ["has"])
-    model = linear()
+    model = one_linear()
     model.graph.node.extend([made, asked])
     model.graph.output.append(helper.make_tensor_value_info("has", TensorProto.BOOL, []))
     graph = imported(model)
@@ -102,14 +96,14 @@ def test_attributes_that_the_importer_passes_over_are_carried():
 
 
 def test_what_cannot_be_exported_is_one_error_that_says_what_to_do():
-    graph = gs.import_onnx(linear())
+    graph = gs.import_onnx(one_linear())
     graph.outputs[0].dtype = None
     with pytest.raises(scission.ModelError, match=r"graph 'graph'.*dtype"):
         scission.plan(graph)
 
 
 def test_exporting_changes_no_graph():
-    graph = gs.import_onnx(linear())
+    graph = gs.import_onnx(one_linear())
     graph.import_domains = None
     exported(graph)
     assert graph.import_domains is None

@@ -2,6 +2,7 @@ import numpy as np
 import onnx
 import oracles
 import pytest
+from one_linear import one_linear
 
 import scission
 from scission import graphsurgeon
@@ -10,14 +11,8 @@ gs = pytest.importorskip("onnx_graphsurgeon")
 FORCED = scission.PlanOptions(force=True)
 
 
-def linear(blocks):
-    weight = np.kron(np.eye(blocks), np.ones((8, 8))).astype(np.float32)
-    sizes = ["n", 8 * blocks]
-    return oracles.graph([("MatMul", ["x", "w"], ["y"])], {"x": sizes}, {"y": sizes}, {"w": weight})
-
-
 def test_a_graph_is_split_and_stays_itself():
-    model = linear(4)
+    model = one_linear(4)
     graph = gs.import_onnx(model)
     split = graphsurgeon.decompose(graph, FORCED)
     assert isinstance(split, gs.Graph) and split is not graph
@@ -30,7 +25,7 @@ def test_a_graph_is_split_and_stays_itself():
 
 
 def test_where_nothing_is_gained_the_same_graph_comes_back():
-    graph = gs.import_onnx(linear(1))
+    graph = gs.import_onnx(one_linear(1))
     assert graphsurgeon.decompose(graph) is graph
 
 

@@ -2,23 +2,14 @@
 
 import json
 
-import numpy as np
 import onnx
-import oracles
 import pytest
+from one_linear import saved
 
 import scission
 
 olive = pytest.importorskip("olive")
 from scission.olive import package_config  # noqa: E402 - it imports olive
-
-
-def saved(folder, blocks=4):
-    weight = np.kron(np.eye(blocks), np.ones((8, 8))).astype(np.float32)
-    sizes = ["n", 8 * blocks]
-    model = oracles.graph([("MatMul", ["x", "w"], ["y"])], {"x": sizes}, {"y": sizes}, {"w": weight})
-    onnx.save(model, folder / "model.onnx")
-    return folder / "model.onnx"
 
 
 def workflow(folder, **options):

@@ -3,10 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import onnx
-import oracles
 import pytest
+from one_linear import saved
 
 import scission
 
@@ -14,14 +12,6 @@ polygraphy = pytest.importorskip("polygraphy")
 from scission.runtime.tools.polygraphy_plugin import SplitOnnx, arg_groups  # noqa: E402 - it imports polygraphy
 
 MAIN = "import sys; from polygraphy.tools import main; sys.exit(main())"
-
-
-def saved(folder, blocks=4):
-    weight = np.kron(np.eye(blocks), np.ones((8, 8))).astype(np.float32)
-    sizes = ["n", 8 * blocks]
-    model = oracles.graph([("MatMul", ["x", "w"], ["y"])], {"x": sizes}, {"y": sizes}, {"w": weight})
-    onnx.save(model, folder / "model.onnx")
-    return folder / "model.onnx"
 
 
 def run(*arguments):
