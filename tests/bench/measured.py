@@ -84,6 +84,8 @@ ABOUT = {
         "Parts as services: what a simulation says of them beside what is measured; on Ray Serve what it takes to call "
         "all of them, replicas by calls, replicas that die and parts that are exchanged under load."
     ),
+    "upgrade": "Blocks of torch trained beside the masked dense weight (eq. 4.7), and structure watched as it forms.",
+    "ecosystem": "scission inside other tools, each the real package, and how long a start takes.",
     "frontends": "Front ends of speech models, whole: 30 s of audio, one thread.",
     "zoo": "ONNX files of public packages: what optimize makes of each, or why it comes back unchanged.",
 }
