@@ -10,14 +10,14 @@ quiet outputs are better computed whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ...ir.graph.constants import Constants
-from ...ir.graph.operators import is_standard
+from ...ir.graph.operators import SIGNAL_JOINING, SIGNAL_MOVING, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 
 __all__ = ["emphasis", "quiet_outputs"]
@@ -25,14 +25,12 @@ __all__ = ["emphasis", "quiet_outputs"]
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 FURTHEST = 32  # operators between a filter and frames
-MOVING = ("Cast", "Identity", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")  # their first operand
-JOINING = ("Concat", "ScatterElements", "Where")  # several operands
 QUIET = 1 / 8  # of the root of the mean power; what stages round off elsewhere is less than of the quietest whole sum
 
 
 def emphasis(signal: ir.Value, constants: Constants) -> float:
     """The coefficient c of a filter x[t] = e[t] - c · e[t - 1] that a signal went through; 0 for none."""
-    for value in _before(signal, (*MOVING, *JOINING)):
+    for value in _before(signal, SIGNAL_MOVING | SIGNAL_JOINING):
         node = value.producer()
         if node is None or node.op_type != "Sub" or not is_standard(node):
             continue
@@ -40,7 +38,7 @@ def emphasis(signal: ir.Value, constants: Constants) -> float:
         if whole is None or less is None or (found := _scaled(less, constants)) is None:
             continue
         coefficient, source = found
-        if 0 < coefficient < 1 and set(_before(source, MOVING)) & set(_before(whole, MOVING)):
+        if 0 < coefficient < 1 and set(_before(source, SIGNAL_MOVING)) & set(_before(whole, SIGNAL_MOVING)):
             return coefficient
     return 0.0
 
@@ -59,7 +57,7 @@ def quiet_outputs(weight: npt.NDArray[np.float32], coefficient: float) -> Indice
     return np.flatnonzero(heard < QUIET * math.sqrt(1 + coefficient**2) * np.linalg.norm(whole, axis=0))
 
 
-def _before(value: ir.Value, through: Sequence[str]) -> Iterator[ir.Value]:
+def _before(value: ir.Value, through: frozenset[str]) -> Iterator[ir.Value]:
     """A value and what it was made of by some operators, the nearest first."""
     waiting, seen = [value], {value}
     while waiting and len(seen) <= FURTHEST:
@@ -67,7 +65,7 @@ def _before(value: ir.Value, through: Sequence[str]) -> Iterator[ir.Value]:
         node = one.producer()
         if node is None or node.op_type not in through or not is_standard(node):
             continue
-        operands = node.inputs if node.op_type in JOINING else node.inputs[:1]
+        operands = node.inputs if node.op_type in SIGNAL_JOINING else node.inputs[:1]
         for operand in operands:
             if operand is not None and operand not in seen:
                 seen.add(operand)
@@ -76,7 +74,7 @@ def _before(value: ir.Value, through: Sequence[str]) -> Iterator[ir.Value]:
 
 def _scaled(value: ir.Value, constants: Constants) -> tuple[float, ir.Value] | None:
     """The number that a value is multiplied with, and the value; None where it is no such product."""
-    for one in _before(value, MOVING):
+    for one in _before(value, SIGNAL_MOVING):
         node = one.producer()
         if node is None or node.op_type != "Mul" or not is_standard(node):
             continue

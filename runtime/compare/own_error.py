@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Compare", "excused", "nearer"]
 
 SHARE = 2.0  # how many times the original's own error the changed model may have: other blocks are rounded otherwise
-# How many times the mean of the errors, and their quantile, where the largest one is that of few elements.
-TYPICAL = 1.5
+# How many times the largest error, and the mean of all and their quantile, where another order of sums rounds them.
+LARGEST, TYPICAL = 1.25, 1.5
 
 
 class Compare(Protocol):
@@ -64,8 +64,8 @@ def nearer(verdict: Verdict, exact: Verdict, own: Callable[[], Verdict]) -> Verd
     which costs two of seven digits, and a logarithm of a power that is nearly zero shows the rounding of whatever
     computed it. The largest of such errors is that of one element, and as likely larger as smaller where all of them
     are rounded in another order: a convolution without places that are multiplied with zeros is off by 1.07 of what the
-    original is. So the largest is allowed twice the original's; a wrong weight moves all that it takes part in, not the
-    worst element alone: the mean of the errors and their quantile are allowed less.
+    original is. A wrong weight moves all that it takes part in, not the worst element alone: the mean of the errors
+    and their quantile are bounded as well.
     """
     if verdict.parts:
         return verdict
@@ -95,7 +95,7 @@ def _is_nearer(report: OutputReport, own: OutputReport | None) -> bool:
     if own is None or not report.in_place or report.tolerance is None or not own.max_rel < 1:
         return False
     typical = report.q99_rel <= TYPICAL * own.q99_rel and report.mean_rel <= TYPICAL * own.mean_rel
-    return typical and report.max_rel <= SHARE * own.max_rel
+    return typical and report.max_rel <= LARGEST * own.max_rel
 
 
 def _is_as_near(report: OutputReport, own: OutputReport) -> bool:

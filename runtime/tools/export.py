@@ -39,7 +39,7 @@ def export(
     are run, as of `scission.optimize`. Where nothing is gained the file holds the model as torch exported it. Raises
     NoTorchError where torch or onnxscript are not installed, SplitError where the split model differs, after which
     there is no file, ModelError where the file is there already, before torch exports anything, TypeError for a second
-    file, `f`, and what torch.onnx.export and `scission.optimize` raise.
+    file, and what torch.onnx.export and `scission.optimize` raise.
 
     >>> import tempfile, torch
     >>> layer = torch.nn.Linear(32, 32)

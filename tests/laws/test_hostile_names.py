@@ -113,7 +113,7 @@ ERRORS = [
     ("check", MODEL, "in.onnx", "--value", f"{EVIL}=3"),
     ("sweep", MODEL, "--data", f"{PATH}.npz"),
     ("apply", MODEL, MODEL, "out.onnx"),
-    ("partition", MODEL, "-o", "parts"),
+    ("partition", f"{PATH}.none", "-o", "parts"),
     (PATH,),
     ("plan", MODEL, f"--{PATH}"),
 ]

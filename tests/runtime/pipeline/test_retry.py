@@ -269,7 +269,7 @@ def test_apply_says_by_type_what_comes_back():
     path = "str | os.PathLike[str]"
     assert told == {
         "Source": (path, "Path"),
-        **{kind: ("None", kind) for kind in ("bytes", "onnx.ModelProto", "ir.Model")},
+        **{kind: ("None", kind) for kind in ("bytes", "onnx.ModelProto", "ir.Model", "Program", "SurgeonGraph")},
     }
 
 
