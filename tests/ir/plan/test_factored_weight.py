@@ -76,7 +76,8 @@ def test_plans_carry_frames_and_say_what_is_done():
     [
         ({"places": 0}, "places is 0, which is no number"),
         ({"gap": True}, "gap"),
-        ({"places": 2**80}, "no number of places"),
+        ({"places": 2**62}, "no number of places"),
+        ({"places": 2**80}, "no whole number"),
         ({"sha256": "ab"}, "SHA-256"),
         ({"macs": 0}, "no number of multiply-adds"),
         ({"bound": 2}, "no share of an error"),

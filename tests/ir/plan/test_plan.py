@@ -47,10 +47,10 @@ plans = st.builds(
     Plan,
     model=texts,
     provider=st.sampled_from(["cpu", "cuda"]),
-    batch=st.lists(st.integers(1), max_size=3).map(tuple),
-    parameters=st.integers(0),
+    batch=st.lists(st.integers(1, 2**63 - 1), max_size=3).map(tuple),
+    parameters=st.integers(0, 2**63 - 1),
     steps=st.lists(steps(), max_size=4).map(tuple),
-    skipped=st.lists(st.builds(Skipped, texts, texts, reasons, st.integers(0)), max_size=2).map(tuple),
+    skipped=st.lists(st.builds(Skipped, texts, texts, reasons, st.integers(0, 2**63 - 1)), max_size=2).map(tuple),
     inline=st.lists(st.tuples(texts, texts, texts), max_size=2).map(tuple),
 )
 
