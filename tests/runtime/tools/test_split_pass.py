@@ -1,5 +1,6 @@
 import numpy as np
 import onnx
+import onnx_ir.passes.common as common
 import oracles
 import pytest
 from hypothesis import given, settings
@@ -48,7 +49,7 @@ def test_a_pass_gives_what_apply_gives(parts, seed, twice):
 
 @pytest.mark.parametrize("manager", [ir.passes.Sequential, lambda *steps: ir.passes.PassManager(steps, steps=2)])
 def test_it_works_among_other_passes(manager):
-    proto, common = network(4), ir.passes.common
+    proto = network(4)
     model = ir.from_proto(proto)
     steps = common.LiftConstantsToInitializersPass(), scission.SplitPass(FORCED), common.RemoveUnusedNodesPass()
     later = common.CommonSubexpressionEliminationPass(), common.TopologicalSortPass(), common.CheckerPass()
