@@ -14,7 +14,7 @@ from ..pipeline.diff import diff as diff_models
 from ..pipeline.inspect import inspect as inspect_model
 from ..pipeline.options import OptimizeOptions, PlanOptions
 from ..pipeline.plan import plan as plan_model
-from .proved import proved
+from .proved import UNTIMED, proved
 
 __all__ = ["decompose", "diff", "inspect", "plan"]
 
@@ -32,7 +32,7 @@ def decompose(
     models are run for both. The graph that is given stays as it is. Raises SourceTypeError, a TypeError, for what is no
     such graph, SplitError where the split graph differs, and what `scission.optimize` raises.
     """
-    return proved(_graph(graph), options, further, trials).model
+    return proved(_graph(graph), options, further or UNTIMED, trials).model
 
 
 def plan(graph: Any, options: PlanOptions | None = None, *, trials: Trials | None = None) -> Plan:

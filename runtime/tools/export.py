@@ -10,10 +10,9 @@ from typing import Any
 from ...ir.errors import ScissionError
 from ...ir.io.save import refuse_output
 from ..ort.trials import Trials
-from ..pipeline.optimize import optimize
 from ..pipeline.options import OptimizeOptions, PlanOptions
 from ..pipeline.result import Result
-from .proved import require_split
+from .proved import proved
 
 __all__ = ["NoTorchError", "export"]
 
@@ -53,9 +52,7 @@ def export(
     if "f" in torch_export_options:
         raise TypeError("export() writes one file, that of path, and takes no 'f'")
     refuse_output(Path(path), (), bool(further and further.overwrite))
-    result = optimize(_exported(module, args, torch_export_options), path, options, further=further, trials=trials)
-    require_split(result)
-    return result
+    return proved(_exported(module, args, torch_export_options), options, further, trials, path)
 
 
 def _exported(module: Any, args: Any, options: dict[str, Any]) -> Any:

@@ -11,9 +11,8 @@ from olive.package_config import OlivePackageConfig
 from olive.passes import Pass
 from olive.passes.pass_config import PassConfigParam
 
-from ..pipeline.optimize import optimize
 from ..pipeline.options import OptimizeOptions, PlanOptions
-from .proved import require_split
+from .proved import proved
 
 __all__ = ["ScissionSplit", "package_config"]
 
@@ -62,8 +61,7 @@ class ScissionSplit(Pass):  # type: ignore[misc]
         path = resolve_onnx_path(output_model_path, Path(model.model_path).name)
         options = PlanOptions(provider=config.provider, batch=config.batch, sizes=config.sizes, force=config.force)
         further = OptimizeOptions(bench=config.bench, overwrite=True)
-        result = optimize(model.model_path, path, options, further=further)
-        require_split(result)
+        result = proved(model.model_path, options, further, output=path)
         split = deepcopy(model)
         split.set_resource("model_path", path)
         split.model_attributes = {**(model.model_attributes or {}), "scission": result.outcome}

@@ -13,9 +13,8 @@ from polygraphy.tools.args.base import BaseRunnerArgs
 from polygraphy.tools.script import make_invocable
 
 from ...ir.staging.folder import temporary_folder
-from ..pipeline.optimize import optimize
-from ..pipeline.options import OptimizeOptions, PlanOptions
-from .proved import proved, require_split
+from ..pipeline.options import PlanOptions
+from .proved import UNTIMED, proved
 
 __all__ = ["ScissionRunnerArgs", "SplitOnnx", "arg_groups"]
 
@@ -35,11 +34,11 @@ class SplitOnnx:
         """The split model, or the same where nothing is gained."""
         model = self._model() if callable(self._model) else self._model
         if not isinstance(model, str | os.PathLike):
-            return proved(model, self._options, None, None).model
+            return proved(model, self._options, UNTIMED).model
         held = ExitStack()
         path = held.enter_context(temporary_folder()) / "split.onnx"
         weakref.finalize(self, held.close)
-        require_split(optimize(model, path, self._options, further=OptimizeOptions(bench=False)))
+        proved(model, self._options, UNTIMED, output=path)
         return str(path)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ...ir.errors import ScissionError
 from ...ir.given.sources import Source
 from ..ort.trials import Trials
@@ -9,7 +11,10 @@ from ..pipeline.optimize import optimize
 from ..pipeline.options import OptimizeOptions, PlanOptions
 from ..pipeline.result import Result
 
-__all__ = ["SplitError", "proved", "require_split"]
+__all__ = ["UNTIMED", "SplitError", "proved"]
+
+
+UNTIMED = OptimizeOptions(bench=False)  # of steps of an export, which repeat
 
 
 class SplitError(ScissionError):
@@ -17,18 +22,17 @@ class SplitError(ScissionError):
 
 
 def proved(
-    model: Source, options: PlanOptions | None, further: OptimizeOptions | None, trials: Trials | None
+    model: Source,
+    options: PlanOptions | None,
+    further: OptimizeOptions | None,
+    trials: Trials | None = None,
+    output: str | os.PathLike[str] | None = None,
 ) -> Result:
-    """What `optimize` makes of a model in memory; not timed unless `further` says so, since steps of an export repeat.
+    """What `optimize` makes of a model, which then can be used.
 
     Raises SplitError where the split model is not the same, and all that `optimize` raises.
     """
-    result = optimize(model, options=options, further=further or OptimizeOptions(bench=False), trials=trials)
-    require_split(result)
-    return result
-
-
-def require_split(result: Result) -> None:
-    """Raise SplitError where there is no model because the split one differs."""
+    result = optimize(model, output, options, further=further, trials=trials)
     if result.outcome == "failed":
         raise SplitError(f"the split model is not equal to the original, which stays as it is: {result.reason}")
+    return result

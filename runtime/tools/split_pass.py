@@ -7,7 +7,7 @@ from ...passes.rewrite.edit import adopt
 from ..ort.trials import Trials
 from ..pipeline.options import OptimizeOptions, PlanOptions
 from ..pipeline.result import Result
-from .proved import proved
+from .proved import UNTIMED, proved
 
 __all__ = ["SplitPass"]
 
@@ -43,7 +43,7 @@ class SplitPass(ir.passes.InPlacePass):
         trials: Trials | None = None,
     ) -> None:
         super().__init__()
-        self.options, self.further, self.trials = options, further, trials
+        self.options, self.further, self.trials = options, further or UNTIMED, trials
         self.result: Result | None = None
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
