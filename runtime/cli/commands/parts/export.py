@@ -22,6 +22,9 @@ export_app = typer.Typer(
 )
 
 
+Parts = Annotated[Path, typer.Argument(metavar="FOLDER", help="the parts, as `scission partition` wrote them")]
+
+
 @export_app.callback()
 def _root() -> None:
     pass
@@ -30,7 +33,7 @@ def _root() -> None:
 @export_app.command()
 @takes(options=group(TritonOptions), printing=group(Printing, only=("quiet",)))
 def triton(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the parts, as `scission partition` wrote them")],
+    folder: Parts,
     output: Annotated[Path, typer.Argument(metavar="OUT", help="where the repository of models goes")],
     *,
     options: TritonOptions,
@@ -47,7 +50,7 @@ def triton(
 @export_app.command()
 @takes(options=group(ComposeOptions), printing=group(Printing, only=("quiet",)))
 def compose(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the parts, as `scission partition` wrote them")],
+    folder: Parts,
     output: Annotated[Path, typer.Argument(metavar="OUT", help="where the project goes")],
     *,
     options: ComposeOptions,
@@ -64,7 +67,7 @@ def compose(
 @export_app.command()
 @takes(options=group(KServeOptions), printing=group(Printing, only=("quiet",)))
 def kserve(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the parts, as `scission partition` wrote them")],
+    folder: Parts,
     output: Annotated[Path, typer.Argument(metavar="OUT", help="where the YAML goes")],
     *,
     options: KServeOptions,
