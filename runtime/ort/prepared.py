@@ -12,14 +12,14 @@ import numpy.typing as npt
 from .library import Foreign, onnxruntime
 from .session import Session
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["PreparedRun", "prepare"]
 
 Array = npt.NDArray[Any]
 KINDS = "biuf"  # of NumPy's types, those that ONNX Runtime has as well
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
+class PreparedRun:
     """A run that reads `inputs` and writes `outputs`, arrays that are filled before and read after a call.
 
     One thread at a time may use it.
@@ -36,7 +36,7 @@ class Prepared:
         self.ort.run_with_iobinding(self.binding, how)
 
 
-def prepare(session: Session, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Prepared | None:
+def prepare(session: Session, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> PreparedRun | None:
     """A run of these types and shapes; None where memory cannot be shared with the provider.
 
     inputs, outputs: of a run of the session, by name, all of them.
@@ -46,7 +46,7 @@ def prepare(session: Session, inputs: Mapping[str, Array], outputs: Mapping[str,
         isinstance(array, np.ndarray) and array.dtype.kind in KINDS and array.size for array in arrays
     ):
         return None
-    made = Prepared(
+    made = PreparedRun(
         {name: np.empty(array.shape, array.dtype) for name, array in inputs.items()},
         {name: np.empty(array.shape, array.dtype) for name, array in outputs.items()},
         session.ort,

@@ -18,7 +18,7 @@ from ...ir.parts.manifest import Manifest
 from ...ir.parts.share import Share
 from .activation import Off, differing
 
-__all__ = ["Activity", "activity_of"]
+__all__ = ["PartActivity", "activity_of"]
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -54,7 +54,7 @@ class _Cut:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Activity:
+class PartActivity:
     """What the parts of a manifest read: cuts along one axis, other shares by part; sources: for each part that reads
     what other parts make, which these are."""
 
@@ -84,7 +84,7 @@ class Activity:
         return on
 
 
-def activity_of(manifest: Manifest) -> Activity:
+def activity_of(manifest: Manifest) -> PartActivity:
     """What the parts of a manifest read."""
     given = {value.name for value in manifest.inputs}
     writers: dict[str, list[int]] = {}
@@ -108,7 +108,7 @@ def activity_of(manifest: Manifest) -> Activity:
         for index, part in enumerate(manifest.parts)
         if (found := tuple(sorted({one for share in part.reads for one in writers.get(share.value, ())})))
     }
-    return Activity(len(manifest.parts), made, tuple(others), sources)
+    return PartActivity(len(manifest.parts), made, tuple(others), sources)
 
 
 def _cut(value: str, axis: int, size: int, readers: Sequence[tuple[int, Share]]) -> _Cut:

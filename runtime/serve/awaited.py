@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy.typing as npt
 
 from ..ort.library import Foreign
-from .part_runs import Run
+from .part_runs import PartRun
 from .windows import Window
 
 __all__ = ["Awaited", "Runs"]
@@ -37,5 +37,5 @@ class Runs(Protocol):
     def writes(self) -> tuple[Window, ...]:
         """Where what it writes lies in the whole."""
 
-    def run(self, fed: Mapping[str, npt.NDArray[Any]], how: Foreign) -> Run | Awaited:
+    def run(self, fed: Mapping[str, npt.NDArray[Any]], how: Foreign) -> PartRun | Awaited:
         """What it makes of these inputs, or where it is waited for. Raises SessionError for what does not suit it."""

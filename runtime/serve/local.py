@@ -24,7 +24,7 @@ from ..ort.halt import run_options
 from ..ort.library import Foreign, SessionError
 from ..ort.session import ORT, ModelSource, Session, open_session
 from .activation import Off, OffResults, is_off, key_of
-from .activity import Activity, activity_of
+from .activity import PartActivity, activity_of
 from .awaited import Awaited, Runs
 from .folder import read_activation, read_manifest, require_files
 from .off import off_numbers
@@ -58,7 +58,7 @@ class LocalParts:
 
     manifest: Manifest
     runs: tuple[Runs, ...]
-    activity: Activity
+    activity: PartActivity
     watch: Callable[[int, float], None] = lambda *_: None
     off: Mapping[str, Off] | None = field(default_factory=dict)
     idle: tuple[OffResults, ...] = ()

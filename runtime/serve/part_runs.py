@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from ...ir.parts.manifest import PartFile
 from ..ort.library import Foreign
-from ..ort.prepared import Prepared, prepare
+from ..ort.prepared import PreparedRun, prepare
 from ..ort.session import Session
 from .activation import MOST, SHAPES, Key, key_of
 from .windows import Window, window_of
 
-__all__ = ["PartRuns", "Run", "part_runs"]
+__all__ = ["PartRun", "PartRuns", "part_runs"]
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +29,7 @@ Array = npt.NDArray[Any]
 class _Shape:
     """The prepared runs of one shape that no thread uses now; spoilt: whether there can be none."""
 
-    free: list[Prepared] = field(default_factory=list)
+    free: list[PreparedRun] = field(default_factory=list)
     spoilt: bool = False
 
     def spoil(self) -> None:
@@ -53,7 +53,7 @@ class PartRuns:
         """What the session is called in messages."""
         return self.session.name
 
-    def run(self, fed: Mapping[str, Array], how: Foreign) -> Run:
+    def run(self, fed: Mapping[str, Array], how: Foreign) -> PartRun:
         """Run the session on these arrays, which need not lie in one piece; how: options of the run.
 
         What it made is what the context gives, and nobody's afterwards. Raises SessionError as `Session.run` does.
@@ -64,11 +64,11 @@ class PartRuns:
             ready = _popped(known.free)
             if ready is not None:
                 if _ran(ready, fed, how):
-                    return Run(ready.outputs, known, ready)
+                    return PartRun(ready.outputs, known, ready)
                 known.spoil()  # sizes that depend on what is in the inputs, or an error that the run below tells
         made = self.session.run({name: _in_one_piece(array) for name, array in fed.items()})
         self._prepare(key, fed, made)
-        return Run(made)
+        return PartRun(made)
 
     def _prepare(self, key: Key, fed: Mapping[str, Array], made: Mapping[str, Array]) -> None:
         """Prepare a run of a shape that came for the second time; only the last few shapes are kept."""
@@ -88,12 +88,14 @@ class PartRuns:
             known.free.append(ready)
 
 
-class Run:
+class PartRun:
     """What a run made, as long as the context lasts."""
 
     __slots__ = ("made", "ready", "shape")
 
-    def __init__(self, made: Mapping[str, Array], shape: _Shape | None = None, ready: Prepared | None = None) -> None:
+    def __init__(
+        self, made: Mapping[str, Array], shape: _Shape | None = None, ready: PreparedRun | None = None
+    ) -> None:
         self.made, self.shape, self.ready = made, shape, ready
 
     def __enter__(self) -> Mapping[str, Array]:
@@ -109,14 +111,14 @@ def part_runs(session: Session, part: PartFile) -> PartRuns:
     return PartRuns(session, tuple(map(window_of, part.reads)), tuple(map(window_of, part.writes)))
 
 
-def _popped(free: list[Prepared]) -> Prepared | None:
+def _popped(free: list[PreparedRun]) -> PreparedRun | None:
     try:
         return free.pop()
     except IndexError:  # another thread was faster
         return None
 
 
-def _ran(ready: Prepared, fed: Mapping[str, Array], how: Foreign) -> bool:
+def _ran(ready: PreparedRun, fed: Mapping[str, Array], how: Foreign) -> bool:
     """Whether a prepared run has made the outputs."""
     for name, array in fed.items():
         ready.inputs[name][...] = array

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from .times import ServiceTimes
 from .trace import Trace
 
-__all__ = ["Fleet", "Outcome", "Traffic", "happened"]
+__all__ = ["Machines", "Outcome", "Traffic", "happened"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,7 +33,7 @@ START, FRONT, RUN, CALL, BACK = range(5)  # what happens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
+class Machines:
     """Machines of so many cores. holders: which of them hold each part; levels: how many parts go before each part at
     least; hop: seconds that a message takes from one machine to another."""
 
@@ -75,7 +75,7 @@ class Outcome:
     part_seconds: Floats
 
 
-def happened(fleet: Fleet, traffic: Traffic, times: ServiceTimes, seed: int) -> Outcome:
+def happened(fleet: Machines, traffic: Traffic, times: ServiceTimes, seed: int) -> Outcome:
     """Let all requests come and be answered."""
     return _Happening(fleet, traffic, times, random.Random(seed)).outcome()
 
@@ -83,7 +83,7 @@ def happened(fleet: Fleet, traffic: Traffic, times: ServiceTimes, seed: int) -> 
 class _Happening:
     """What is known at one moment."""
 
-    def __init__(self, fleet: Fleet, traffic: Traffic, times: ServiceTimes, rng: random.Random) -> None:
+    def __init__(self, fleet: Machines, traffic: Traffic, times: ServiceTimes, rng: random.Random) -> None:
         self.fleet, self.traffic, self.times, self.random = fleet, traffic, times, rng.random
         self.free = [[0.0] * fleet.cores for _ in range(fleet.machines)]  # when each core is, a heap a machine
         self.front = [0.0] * fleet.machines

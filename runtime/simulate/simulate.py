@@ -16,7 +16,7 @@ from ..fields import chosen
 from ..ort.trials import Trials, trials_of
 from ..serve.folder import read_manifest
 from ..validation import OptionError
-from .engine import Fleet, Outcome, Traffic, happened
+from .engine import Machines, Outcome, Traffic, happened
 from .measuring import measured
 from .options import SimulateOptions
 from .placement import placed, replicas_for
@@ -79,7 +79,7 @@ def _simulated(
             ", or let them come faster with ",
             option("speed"),
         )
-    fleet = Fleet(machines=machines, cores=cores, holders=holders, levels=_levels(manifest), hop=wished.hop)
+    fleet = Machines(machines=machines, cores=cores, holders=holders, levels=_levels(manifest), hop=wished.hop)
     outcome = _lasting(happened(fleet, traffic, times, wished.seed))
     everywhere = [tuple(range(machines))]
     whole = _lasting(

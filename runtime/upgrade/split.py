@@ -27,7 +27,7 @@ from .modules.split_module import SplitModule
 from .moving import Moved, move_gradients
 from .structure import attention_blocks, ffn_blocks, linear_blocks
 
-__all__ = ["Left", "Replaced", "Split", "split"]
+__all__ = ["Left", "Replaced", "SplitResult", "split"]
 
 POINTWISE = (  # works on every entry by itself, and draws nothing
     *(nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.LeakyReLU, nn.Softplus, nn.Hardswish, nn.Mish),
@@ -62,7 +62,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Split:
+class SplitResult:
     """A module with its blocks, and what became of each of its dense layers.
 
     moved: where the entries of the dense parameters went, for `carry_state`.
@@ -76,7 +76,7 @@ class Split:
     __repr__ = brief
 
 
-def split(module: nn.Module, plan: Plan | None = None, *, most_blocks: int | None = None) -> Split:
+def split(module: nn.Module, plan: Plan | None = None, *, most_blocks: int | None = None) -> SplitResult:
     """Replace the dense layers of a module that fall apart by their blocks, in place.
 
     plan: which layers are split and how, made for a model with the same weights, which are known by their SHA-256;
@@ -118,7 +118,7 @@ def split(module: nn.Module, plan: Plan | None = None, *, most_blocks: int | Non
     into = {parameter: name for name, parameter in module.named_parameters()}
     moved = [Moved(names[old], old, new, at, into[new]) for old, new, at in origins]
     move_gradients(moved)
-    return Split(module, tuple(replaced), tuple(left), tuple(moved))
+    return SplitResult(module, tuple(replaced), tuple(left), tuple(moved))
 
 
 def _require(module: Any, most: Any) -> None:

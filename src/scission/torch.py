@@ -33,11 +33,20 @@ from .runtime.upgrade.moving import Moved as Moved
 from .runtime.upgrade.moving import carry_state as carry_state
 from .runtime.upgrade.split import Left as Left
 from .runtime.upgrade.split import Replaced as Replaced
-from .runtime.upgrade.split import Split as Split
+from .runtime.upgrade.split import SplitResult as SplitResult
 from .runtime.upgrade.split import split as split
 
 __all__ = [
-    *("BlockLinear", "CoverLinear", "LayerError", "Left", "LiveView", "Moved", "Replaced", "Split", "SplitAttention"),
-    *("SplitFFN", "StructureMonitor", "TensorBoardView", "carry_state", "lightning_callback", "read_run", "split"),
+    *("BlockLinear", "CoverLinear", "LayerError", "Left", "LiveView", "Moved", "Replaced", "SplitAttention"),
+    *(
+        "SplitFFN",
+        "SplitResult",
+        "StructureMonitor",
+        "TensorBoardView",
+        "carry_state",
+        "lightning_callback",
+        "read_run",
+        "split",
+    ),
     "trainer_callback",
 ]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .layer_error import LayerError
 
-__all__ = ["Pick", "Place", "added", "rows_of", "stacks_of"]
+__all__ = ["Pick", "PutBack", "added", "rows_of", "stacks_of"]
 
 Indices = npt.NDArray[np.int64]
 
@@ -63,7 +63,7 @@ class Pick(nn.Module):
         return picked.unflatten(1, (self.blocks, self.width // self.blocks)).transpose(0, 1)
 
 
-class Place(nn.Module):
+class PutBack(nn.Module):
     """Results of stacks, each (B, M, n), as rows (M, N): 0 where no block writes, a sum where several do."""
 
     def __init__(self, outputs: Sequence[Indices], size: int) -> None:

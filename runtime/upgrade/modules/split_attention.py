@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ....ir.plan.decomposition import Decomposition
-from .index_work import Pick, Place, added, rows_of, stacks_of
+from .index_work import Pick, PutBack, added, rows_of, stacks_of
 from .layer_error import LayerError
 from .split_ffn import require_joint
 from .split_module import Origin, SplitModule, entries
@@ -74,7 +74,7 @@ class SplitAttention(SplitModule):
             setattr(self, f"{side}_biases", nn.ParameterList(biases))
             picks = (Pick([found.blocks[i].inputs for i in own]) for own in self._stacks)
             setattr(self, f"{side}_pick", nn.ModuleList(picks))
-        self.place = Place([out.blocks[i].outputs for own in self._stacks for i in own], self.out_features)
+        self.place = PutBack([out.blocks[i].outputs for own in self._stacks for i in own], self.out_features)
         self.bias = nn.Parameter(torch.empty(self.out_features, **made)) if bias else None
         self.reset_parameters()
         self.to(device=device)

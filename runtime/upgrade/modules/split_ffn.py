@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ....ir.plan.decomposition import Decomposition
-from .index_work import Pick, Place, added, rows_of, stacks_of
+from .index_work import Pick, PutBack, added, rows_of, stacks_of
 from .layer_error import LayerError
 from .split_module import Origin, SplitModule, entries
 
@@ -56,7 +56,7 @@ class SplitFFN(SplitModule):
         if gate is not None:
             self.pick_gate, self.gates, self.gate_biases = _reading(gate, self._stacks, bias[0], made)
         self.has_gate = gate is not None
-        self.place = Place([down.blocks[i].outputs for own in self._stacks for i in own], self.out_features)
+        self.place = PutBack([down.blocks[i].outputs for own in self._stacks for i in own], self.out_features)
         self.downs = _stacked(down, self._stacks, made)
         self.bias = nn.Parameter(torch.empty(self.out_features, **made)) if bias[1] else None
         self.reset_parameters()

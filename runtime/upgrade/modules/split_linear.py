@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ....ir.plan.decomposition import Decomposition
-from .index_work import Pick, Place, added, rows_of, stacks_of
+from .index_work import Pick, PutBack, added, rows_of, stacks_of
 from .split_module import Origin, SplitModule, entries, spread
 
 __all__ = ["SplitLinear"]
@@ -35,7 +35,7 @@ class SplitLinear(SplitModule):
         self._inputs = [np.stack([block.inputs for block in own]) for own in stacks]
         self._outputs = [np.stack([block.outputs for block in own]) for own in stacks]
         self.pick = nn.ModuleList(Pick(list(own)) for own in self._inputs)
-        self.place = Place([own.reshape(-1) for own in self._outputs], self.out_features)
+        self.place = PutBack([own.reshape(-1) for own in self._outputs], self.out_features)
         made = {"device": device, "dtype": dtype}
         self.blocks = nn.ParameterList(
             nn.Parameter(torch.empty(len(k), k.shape[1], n.shape[1], **made))

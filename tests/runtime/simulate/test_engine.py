@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scission.runtime.simulate.engine import Fleet, Traffic, happened
+from scission.runtime.simulate.engine import Machines, Traffic, happened
 from scission.runtime.simulate.times import ServiceTimes
 from scission.runtime.simulate.trace import Trace
 
 TIMES = ServiceTimes(plan="", front=0.0, client=0.0, wait=(0.0,), parts=((1.0,),), whole=(1.0,))
-ONE = Fleet(machines=1, cores=1, holders=[(0,)], levels=[0], hop=0.0)
+ONE = Machines(machines=1, cores=1, holders=[(0,)], levels=[0], hop=0.0)
 
 
 def trace(gaps, parts=((0,),)):
@@ -54,7 +54,7 @@ def test_a_queue_without_memory_waits_as_long_as_is_known():
 def test_nothing_is_lost_and_nothing_faster_than_its_work(machines, cores, parts, clients, hop, beside):
     times = replace(TIMES, front=0.1, client=0.2, wait=(0.05,), parts=((1.0,), (2.0,), (0.5,), (0.25,)))
     holders = [tuple(range(part % machines + 1)) for part in range(4)]
-    fleet = Fleet(machines=machines, cores=cores, holders=holders, levels=[0, 0, 1, 2], hop=hop)
+    fleet = Machines(machines=machines, cores=cores, holders=holders, levels=[0, 0, 1, 2], hop=hop)
     came = trace([0.3] * (len(parts) - 1), parts)
     traffic = Traffic(trace=came, count=3 * len(parts), clients=clients, beside=beside)
     found = happened(fleet, traffic, times, 1)
