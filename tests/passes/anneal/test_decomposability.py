@@ -7,11 +7,11 @@ import re
 
 import numpy as np
 import pytest
+from examined import KNOWN, NORMAL, noise, only, planted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import model, node, product
 
-from scission.ir.evidence.null import Null
 from scission.ir.findings.decomposability import STEPS, MatrixReport, ModelReport, Sensitivity, Worth
 from scission.ir.graph.view import view
 from scission.ir.io.load import load
@@ -22,24 +22,6 @@ from scission.passes.anneal.settings import Anneal
 from scission.passes.connectivity.bipartite import components
 from scission.passes.connectivity.percolation import half_giant
 from scission.passes.rewrite.remove_edges import remove_edges
-
-NORMAL = Null(family="normal", scale=1.0, source="example")
-KNOWN = Anneal(null=lambda linear: NORMAL)
-RNG = np.random.default_rng(0)
-
-
-def noise(*shape, scale=1.0):
-    return (RNG.normal(size=shape) * scale).astype(np.float32)
-
-
-def planted(blocks=2, side=64, signal=4.0):
-    mask = np.kron(np.eye(blocks), np.ones((side, side)))
-    return noise(*mask.shape) + (signal * mask * noise(*mask.shape)).astype(np.float32)
-
-
-def only(W, options=KNOWN, **changes):
-    (found,) = examine(load(product(W)), options, **changes).matrices
-    return found
 
 
 def weights(graph):
