@@ -27,8 +27,8 @@ __all__ = [
         "PART",
         "PLAN",
         "PROFILE",
+        "SAMPLES",
         "TABLE",
-        "TARGETS",
         "TIMES",
         "TRACE",
         "WEIGHTS",
@@ -67,8 +67,8 @@ class Kind:
 
 MODEL, DATA, WEIGHTS = Kind("a model"), Kind("the data of a model"), Kind("a file of weights")
 LENGTH = Kind("a file", read=False)
+SAMPLES = Kind("a file of samples")
 TABLE = Kind("a matrix as text", 1 << 30)
-TARGETS = Kind("a file of labels", 1 << 30)
 PLAN = Kind("a plan", 1 << 28)
 MANIFEST, PART = Kind("a manifest of parts", 1 << 28), Kind("a file of a part")
 CACHE = Kind("a tuning cache", 1 << 26)

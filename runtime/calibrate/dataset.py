@@ -1,4 +1,4 @@
-"""Real inputs with what they should give: batches of samples and their labels, from .npz and .npy files."""
+"""Real inputs with what they should give: batches of samples and their labels."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ...ir.errors import ScissionError
-from ...ir.files.archive import array_of
-from ...ir.files.reading import TARGETS, open_file
-from ..inputs.inputs import count_feeds, fit_type, read_npz
-from ..ort.tensor_spec import TensorSpec
+from ..inputs.inputs import InputError, count_feeds, fit_type, read_npz
+from ..ort.tensor_spec import TensorSpec, numpy_dtype
+from .sources.columns import LABELS, Columns
+from .sources.sample_folder import read_array
+from .sources.source import read_source
 
-__all__ = ["BATCH", "LABELS", "Labelled", "LabelledError", "read_labelled", "split"]
+__all__ = ["BATCH", "Labelled", "LabelledError", "labelled", "read_labelled", "split"]
 
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
 
 BATCH = 32  # samples of a feed, where the model leaves that open
-LABELS = ("labels", "y")  # what an array of labels beside the inputs is called
 
 
 class LabelledError(ScissionError):
@@ -60,28 +60,47 @@ class Labelled:
 
 
 def labelled(
-    arrays: Mapping[str, Array], spec: Sequence[TensorSpec], labels: Array | Path | None = None, batch: int = BATCH
+    arrays: Mapping[str, Array],
+    spec: Sequence[TensorSpec],
+    labels: Array | Path | None = None,
+    batch: int = BATCH,
+    most: int | None = None,
 ) -> Labelled:
     """The same as `read_labelled` for arrays that are in memory already."""
     held = {name: np.asarray(array) for name, array in arrays.items()}
-    return _labelled(Path("the arrays given"), held, spec, labels, batch)
+    told = read_labels(labels, most) if isinstance(labels, Path) else labels
+    return _labelled(Path("the arrays given"), Columns(arrays=held, typed=True), spec, (labels, told), batch)
 
 
 def read_labelled(
-    path: Path, spec: Sequence[TensorSpec], labels: Array | Path | None = None, batch: int = BATCH
+    path: Path,
+    spec: Sequence[TensorSpec],
+    labels: Array | Path | None = None,
+    batch: int = BATCH,
+    most: int | None = None,
 ) -> Labelled:
-    """The samples of an .npz file: one array for each input under the input's name, samples along the first axis.
+    """The samples of a source for the inputs of a model, see `read_source`: a file, a folder, or module:function.
 
-    labels: an .npy file, or an .npz with an array called labels or y, or with only one; without it an array of these
-    names in `path` that is no input of the model. Feeds have `batch` samples at most, and where the model fixes its
-    first dimension exactly that many. Beside inputs whose first dimension is open, one with a fixed shape is shared.
+    labels: a source of their own, with an array or a column called labels, y, label or target, or with only one;
+    without it what is called so in `path` and is no input of the model. Feeds have `batch` samples at most, and where
+    the model fixes its first dimension exactly that many. Beside inputs whose first dimension is open, one with a fixed
+    shape is shared. most: bytes that samples may take.
     Raises LabelledError or InputError naming the file, the array and its shape: missing or unknown names, types that
-    lose values, a wrong shape, or different numbers of samples.
+    lose values, a wrong shape, or different numbers of samples; NoMemoryError for more than may be used.
     """
-    return _labelled(path, read_npz(path), spec, labels, batch)
+    told = read_labels(labels, most) if isinstance(labels, Path) else labels
+    return _labelled(path, read_source(path, spec, most), spec, (labels, told), batch)
 
 
-def _labelled(path: Path, held: Feed, spec: Sequence[TensorSpec], labels: Array | Path | None, batch: int) -> Labelled:
+def _labelled(
+    path: Path,
+    columns: Columns,
+    spec: Sequence[TensorSpec],
+    labels: tuple[Array | Path | None, Array | None],
+    batch: int,
+) -> Labelled:
+    """labels: as they were given, and what they are."""
+    held, (given_as, targets) = columns.arrays, labels
     if batch < 1:
         raise LabelledError(f"a batch needs at least one sample, got {batch}")
     wanted = [value.name for value in spec]
@@ -91,16 +110,15 @@ def _labelled(path: Path, held: Feed, spec: Sequence[TensorSpec], labels: Array 
     if missing or unknown:
         parts = [f"missing: {missing}"] * bool(missing) + [f"unknown: {unknown}"] * bool(unknown)
         raise LabelledError(f"{path}: the names do not match the model's inputs {wanted} ({'; '.join(parts)})")
-    from_file = isinstance(labels, Path)
-    if len(inside) + (labels is not None) > 1:
-        given = [*inside, *([str(labels)] if from_file else ["labels"] if labels is not None else [])]
+    called = str(given_as) if isinstance(given_as, Path) else "labels"
+    if len(inside) + (targets is not None) > 1:
+        given = [*inside, *([called] if targets is not None else [])]
         raise LabelledError(f"{path}: labels are given twice, by {given}; keep one")
-    data = {value.name: fit_type(path, value, held[value.name]) for value in spec}
+    rounded = (held[value.name] if columns.typed else _rounded(path, value, held[value.name]) for value in spec)
+    data = {value.name: fit_type(path, value, array) for value, array in zip(spec, rounded, strict=True)}
     made = _batches(path, spec, data, batch)
-    if labels is not None:
-        if isinstance(labels, Path):
-            return _with_labels(made, _read_labels(labels), str(labels))
-        return _with_labels(made, np.asarray(labels), "labels")
+    if targets is not None:
+        return _with_labels(made, np.asarray(targets), called)
     return _with_labels(made, held[inside[0]], f"{path}: array {inside[0]!r}") if inside else made
 
 
@@ -161,20 +179,33 @@ def _batches(path: Path, spec: Sequence[TensorSpec], data: Feed, batch: int) -> 
     )
 
 
-def _read_labels(path: Path) -> Array:
-    if path.suffix.lower() != ".npy":
-        held = read_npz(path)
-        names = [name for name in LABELS if name in held] or list(held)
-        if len(names) != 1:
-            raise LabelledError(f"{path}: which of the arrays {list(held)} holds the labels? Call it 'labels'")
-        return held[names[0]]
-    try:
-        with open_file(path, TARGETS) as file:
-            return array_of(file)
-    except FileNotFoundError:
-        raise LabelledError(f"{path}: there is no such file") from None
-    except (OSError, EOFError, ValueError, MemoryError) as error:
-        raise LabelledError(f"{path}: cannot be read ({error}); write it with numpy.save, without objects") from error
+def _rounded(path: Path, value: TensorSpec, array: Array) -> Array:
+    """Floats of a table in the type of an input: nobody chose how many digits they have.
+
+    Raises InputError where one is too large for it.
+    """
+    dtype = numpy_dtype(value.dtype)
+    if dtype is None or array.dtype.kind not in "iuf" or not (dtype.kind == "f" or value.dtype == "bfloat16"):
+        return array
+    with np.errstate(over="ignore"):
+        found = array.astype(dtype)
+    if array.size and (np.isfinite(array) & ~np.isfinite(found.astype(np.float64))).any():
+        raise InputError(f"{path}: input {value.name!r} holds numbers that are too large for {value.dtype}; scale them")
+    return found
+
+
+def read_labels(path: Path, most: int | None = None) -> Array:
+    """The labels of a source: its only array or column, or the one that is called so."""
+    if path.suffix.lower() == ".npy" and not path.is_dir():
+        return read_array(path)
+    if path.suffix.lower() in (".npz", ""):
+        held: Mapping[str, Array] = read_npz(path)
+    else:
+        held = read_source(path, [TensorSpec(name=LABELS[0], dtype="float64", shape=())], most).arrays
+    names = [name for name in LABELS if name in held] or list(held)
+    if len(names) != 1:
+        raise LabelledError(f"{path}: which of the arrays {list(held)} holds the labels? Call it 'labels'")
+    return held[names[0]]
 
 
 def _with_labels(labelled: Labelled, targets: Array, where: str) -> Labelled:

@@ -88,13 +88,14 @@ def sweep(
     """Anneal a model at each level and run it beside the original: edges, components, MACs, task metric, continuity.
 
     Each field of SweepOptions may be given as a keyword of its own, which goes before the one in `options`: labels, an
-    array or a .npy or .npz file of them; metric, 'argmax', 'top5', 'cosine', 'mse', 'perplexity' or
+    array or a source of them, in the forms of data; metric, 'argmax', 'top5', 'cosine', 'mse', 'perplexity' or
     'python:module.function', each also as METRIC@OUTPUT; levels, alphas of the whole weight, swept from the weakest to
     the strongest; max_drop, 'argmax<=0.01', the drop up to which a level is of use, a hundredth of the metric's range
     unless given; explain, report why the model does not decompose, when it does not, and what its outputs are worth
     where it would.
 
-    data: inputs by name, samples along the first axis, as arrays or as the .npz file that holds them; anneal: a method,
+    data: inputs by name, samples along the first axis, as arrays or as what holds them: an .npz or .npy file, a table
+    (.csv, .parquet), a folder of samples, or 'module:function' that yields them; anneal: a method,
     or how to anneal in full: without any 'update' where an initial checkpoint is known, 'support' where the
     initialisation is bounded, 'blocks' where nothing is known and these are found, else 'neyman', which has levels to
     sweep; trials: how models are run; progress: called with (done, total, what). Nothing is written. Raises ModelError
@@ -224,10 +225,10 @@ def read_data(
     Raises LabelledError for what holds none, and for labels beside samples that have theirs, NoMemoryError where a file
     holds more than may be used.
     """
-    from ..compare.real_inputs import require_room
     from ..inputs.spec import spec_of
     from ..ort.memory import limit_of
     from .dataset import labelled, read_labelled
+    from .sources.forms import FORMS
 
     if isinstance(data, Labelled):
         if labels is not None:
@@ -238,11 +239,12 @@ def read_data(
     if not isinstance(data, (Mapping, str, os.PathLike)):
         names = ", ".join(f"{value.name!r}: …" for value in spec[:NAMED])
         what = f"a {type(data).__name__} holds no labelled inputs"
-        raise LabelledError(f"{model.name}: {what}; give {{{names}}}, samples first, or an .npz file of them")
+        raise LabelledError(f"{model.name}: {what}; give {{{names}}}, samples first, or {FORMS}")
+    most = limit_of(trials.memory, asked=True).most
+    told = Path(labels) if is_file else labels
     if isinstance(data, Mapping):
-        return labelled(data, spec, Path(labels) if is_file else labels)
-    require_room(Path(data), limit_of(trials.memory, asked=True))
-    return read_labelled(Path(data), spec, Path(labels) if is_file else labels)
+        return labelled(data, spec, told, most=most)
+    return read_labelled(Path(data), spec, told, most=most)
 
 
 def activity_of(

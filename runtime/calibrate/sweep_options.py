@@ -20,14 +20,15 @@ __all__ = ["SweepKeywords", "SweepOptions"]
 class SweepOptions:
     """At which levels a model is annealed, and what its outputs are worth there.
 
-    labels: an array, or a .npy or .npz file of them, where the metric needs any; metric: also a Metric, by default that
-    of `max_drop`, or cosine; levels: alphas of the whole weight, in any order; max_drop: the metric and the drop up to
-    which a level is of use, a hundredth of its range unless given; explain: report why the model does not decompose.
+    labels: an array, or a source of them, where the metric needs any; metric: also a Metric, by default that of
+    `max_drop`, or cosine; levels: alphas of the whole weight, in any order; max_drop: the metric and the drop
+    up to which a level is of use, a hundredth of its range unless given; explain: report why the model does not
+    decompose.
     Raises OptionError, which names the option, for a value that it cannot have, MetricError for a metric or a limit
     that is none.
     """
 
-    labels: Any = setting(None, "their labels, .npy or .npz", metavar="FILE")
+    labels: Any = setting(None, "their labels, in the same forms", metavar="FILE")
     metric: Metric | str | None = setting(
         None,
         "argmax, top5, cosine (the default), mse, perplexity, or python:M.F, a function F of a module M; also @OUTPUT",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,9 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ...ir.errors import option
-from ...ir.files.reading import WEIGHTS, open_file
 from ...ir.io.load import Model
-from ..inputs.inputs import load_npz
+from ..inputs.inputs import load_npz, npz_bytes
 from ..inputs.spec import spec_of
 from ..notes import LoweredWarning
 from ..ort.memory import (
@@ -77,11 +75,7 @@ def _need(model: Model, feed: Feed) -> Footprint:
 
 def require_room(path: Path, limit: MemoryLimit) -> None:
     """Raise NoMemoryError where the arrays of an .npz file are more than may be used; nothing of it is read."""
-    try:
-        with open_file(path, WEIGHTS) as file, zipfile.ZipFile(file) as archive:
-            held = sum(one.file_size for one in archive.infolist())
-    except (OSError, zipfile.BadZipFile):
-        return  # whoever reads it says what is wrong with it
+    held = npz_bytes(path)
     if limit.most is not None and held > limit.most:
         raise NoMemoryError(
             f"{path} holds {shown_bytes(held)} and {shown_bytes(limit.most)} may be used; give fewer samples, or allow "

@@ -66,7 +66,7 @@ def annealed_draft(
     if data is None or max_drop is None:
         raise AnnealOptionsError(
             "annealing is lossy: give data to judge it by (",
-            Remedy("data=…", "--data FILE.npz"),
+            Remedy("data=…", "--data DATA"),
             ") and how much the task may lose (",
             Remedy("max_drop='argmax<=0.01'", "--max-drop 'argmax<=0.01'"),
             "); ",

@@ -14,6 +14,7 @@ from ...ir.plan.plan import Plan
 from ...ir.plural import counted
 from ...ir.progress import Progress
 from ..calibrate.metric.function import module_file
+from ..calibrate.sources.source import files_of_source
 from ..fields import chosen, keywords
 from ..ort.trials import Trials
 from ..renamed import renamed
@@ -74,7 +75,7 @@ def optimize(
     further = chosen(OptimizeOptions, further, single)
     anneal = annealer_of(anneal)
     refuse_idle(further, anneal)
-    judged = further.data, further.labels, module_file(further.max_drop)
+    judged = *files_of_source(further.data), *files_of_source(further.labels), module_file(further.max_drop)
     read = (*judged, trials.inputs, anneal and anneal.initial, further.cache_file)
     place = Destination.of(model, output, further.overwrite, trials.custom_ops, read)
     require_provider(trials.provider, place.loaded.name)

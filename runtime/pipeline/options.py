@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from ...ir.errors import Remedy, option
+from ..calibrate.sources.forms import FORMS
 from ..fields import LARGEST, setting, shell_name
 from ..ort.trials import PROVIDERS, Trials, trials_of
 from ..validation import OptionError, check_fields, whole_numbers
@@ -184,9 +185,9 @@ class OptimizeOptions:
     check: bool = setting(True, "prove the result equal")
     bench: bool = setting(True, "measure, and keep the original where it is faster")
     data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None = setting(
-        None, "labelled inputs to judge annealing by", metavar="FILE.npz"
+        None, f"labelled inputs to judge annealing by: {FORMS}", metavar="DATA"
     )
-    labels: Any = setting(None, "their labels, .npy or .npz", metavar="FILE")
+    labels: Any = setting(None, "their labels, in the same forms", metavar="FILE")
     max_drop: str | None = setting(None, "how much a metric may lose, such as 'argmax<=0.01'", metavar="METRIC<=X")
     overwrite: bool = setting(False, "replace the output if it exists")
 

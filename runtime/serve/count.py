@@ -15,7 +15,9 @@ from ...ir.parts.activation import Activation, activation_of
 from ...ir.parts.manifest import Manifest
 from ...ir.parts.share import ManifestError
 from ..calibrate.dataset import Labelled, labelled, read_labelled
+from ..calibrate.sources.forms import FORMS
 from ..inputs.inputs import InputError
+from ..ort.memory import limit_of
 from ..ort.tensor_spec import TensorSpec
 from .activation import differing
 from .activity import activity_of
@@ -37,10 +39,11 @@ def count_activation(
 ) -> Activation:
     """Count which parts of a folder the rows of data activate, and write it to activation.json in the folder.
 
-    data: an .npz file with an array for each input, samples along the first axis, or such arrays by name; off: the
-    number that an input holds where it is off, by name; of others what most of its entries in the data are, 0 where
-    nothing is. From then on `load_parts` takes these numbers. Raises ManifestError where the folder is none or cannot
-    be written to, or there is no such input, and LabelledError or InputError for data that do not suit the inputs.
+    data: what holds an array for each input, samples along the first axis, as `sweep` reads it, or such arrays by
+    name; off: the number that an input holds where it is off, by name; of others what most of its entries in the data
+    are, 0 where nothing is. From then on `load_parts` takes these numbers. Raises ManifestError where the folder is
+    none or cannot be written to, or there is no such input, and LabelledError or InputError for data that do not suit
+    the inputs.
     """
     place = Path(folder)
     manifest = read_manifest(place)
@@ -58,8 +61,10 @@ def samples_of(manifest: Manifest, data: Data) -> Labelled:
     if isinstance(data, Labelled):
         return data
     if not isinstance(data, (Mapping, str, os.PathLike)):
-        raise InputError(f"data are an .npz file or arrays by the names of inputs, not {type(data).__name__}")
-    return labelled(data, spec) if isinstance(data, Mapping) else read_labelled(Path(data), spec)
+        raise InputError(f"data are {FORMS}, or arrays by the names of inputs, not {type(data).__name__}")
+    if isinstance(data, Mapping):
+        return labelled(data, spec)
+    return read_labelled(Path(data), spec, most=limit_of(None, asked=True).most)
 
 
 def counted(manifest: Manifest, samples: Labelled, off: Mapping[str, float]) -> Activation:

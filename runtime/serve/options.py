@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...ir.errors import option
+from ..calibrate.sources.forms import FORMS
 from ..fields import setting
 from ..validation import OptionError, check_fields
 
@@ -24,9 +25,9 @@ class PartitionOptions:
     parts: how many there are in a layer at the most, by putting those together of which the loads are then equal: by
     their multiply-adds, or with data by how often these activate them, those side by side that are activated together;
     None for all that there are; shards: instead of what is independent, into how many every pair of products is cut
-    between the two, by hidden units or heads, of which the sums are added up; data: an .npz of inputs, samples along
-    the first axis, or such arrays by name; off: the number that an input holds where it is off, by name, by default
-    what most of its entries in the data are. Raises OptionError for what an option cannot be.
+    between the two, by hidden units or heads, of which the sums are added up; data: what holds inputs, samples along
+    the first axis, as `sweep` reads it, or such arrays by name; off: the number that an input holds where it is off,
+    by name, by default what most of its entries in the data are. Raises OptionError for what an option cannot be.
     """
 
     parts: int | None = setting(None, "parts of a layer at the most, by their loads (default: all)", least=1, most=4096)
@@ -34,7 +35,7 @@ class PartitionOptions:
         None, "cut pairs of products by hidden units or heads into so many, and add up", least=2, most=512
     )
     data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None = setting(
-        None, "inputs by which parts are put together and activation.json is counted", metavar="FILE.npz"
+        None, f"by which parts are put together and activation.json is counted: {FORMS}", metavar="DATA"
     )
     off: Mapping[str, float] | None = setting(
         None, "what an input of the data holds where it is off (repeatable)", metavar="NAME=V"

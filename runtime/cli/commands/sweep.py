@@ -11,6 +11,7 @@ import typer
 
 from ....ir.io.files import write
 from ...calibrate.annealer import Annealer
+from ...calibrate.sources.forms import FORMS
 from ...calibrate.sweep_options import SweepOptions
 from ...fields import setting
 from ...ort.trials import Trials
@@ -42,7 +43,7 @@ class _Written:
 )
 def sweep(
     model: Input,
-    data: Annotated[Path, typer.Option(metavar="FILE.npz", help="labelled inputs, by name, samples first")],
+    data: Annotated[Path, typer.Option(metavar="DATA", help=f"labelled inputs: {FORMS}")],
     *,
     written: _Written,
     options: SweepOptions,
@@ -55,6 +56,7 @@ def sweep(
     from ....ir.io.save import files_read
     from ...calibrate import level_sweep as validation
     from ...calibrate.metric.function import module_file
+    from ...calibrate.sources.source import files_of_source
     from ...render.picture.structure import check_picture
     from ...render.text import validation as validation_report
 
@@ -62,7 +64,8 @@ def sweep(
     outputs = [*drawn, *([written.output] if written.output else [])]
     if outputs:
         metrics = module_file(options.metric), module_file(options.max_drop)
-        read = files_read(load(model), data, options.labels, anneal.initial, *trials.custom_ops, *metrics)
+        held = *files_of_source(data), *files_of_source(options.labels)
+        read = files_read(load(model), *held, anneal.initial, *trials.custom_ops, *metrics)
         refuse_outputs(outputs, read, written.overwrite)
     with progress_bar(printing.bare) as progress:
         found = validation.sweep(model, data, options, anneal=anneal, trials=trials, progress=progress)

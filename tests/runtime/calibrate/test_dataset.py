@@ -73,13 +73,13 @@ def test_labels_of_their_own_file(tmp_path):
     np.savez(tmp_path / "d.npz", one=[1], two=[2])
     with pytest.raises(LabelledError, match=r"d\.npz: which of the arrays \['one', 'two'\] holds the labels"):
         read_labelled(path, [X], tmp_path / "d.npz")
-    with pytest.raises(LabelledError, match=r"none\.npy: there is no such file"):
+    with pytest.raises(InputError, match=r"none\.npy: there is no such file"):
         read_labelled(path, [X], tmp_path / "none.npy")
     (tmp_path / "bad.npy").write_bytes(b"nonsense")
-    with pytest.raises(LabelledError, match=r"bad\.npy: cannot be read .*numpy\.save"):
+    with pytest.raises(InputError, match=r"bad\.npy: cannot be read .*numpy\.save"):
         read_labelled(path, [X], tmp_path / "bad.npy")
     np.save(tmp_path / "objects.npy", np.array([{}, {}, {}]), allow_pickle=True)
-    with pytest.raises(LabelledError, match=r"objects\.npy: cannot be read"):
+    with pytest.raises(InputError, match=r"objects\.npy: cannot be read"):
         read_labelled(path, [X], tmp_path / "objects.npy")
     beside = saved(tmp_path, x=rows(3), y=np.zeros(3))
     with pytest.raises(LabelledError, match=r"data\.npz: labels are given twice, by \['y', '.*c\.npy'\]"):

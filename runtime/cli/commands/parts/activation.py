@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ....calibrate.sources.forms import FORMS
 from ....say import say
 from ...common.from_fields import group, takes
 from ...common.parsing import number_of, pairs
@@ -25,7 +26,7 @@ Off = Annotated[
 @takes(printing=group(Printing))
 def activation(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the parts, as `scission partition` wrote them")],
-    data: Annotated[Path, typer.Argument(metavar="FILE.npz", help="inputs of the model, samples along the first axis")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help=f"inputs of the model: {FORMS}")],
     off: Off = None,
     *,
     printing: Printing,

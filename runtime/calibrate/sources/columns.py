@@ -1,0 +1,94 @@
+"""Samples as they are gathered, piece by piece, within the memory that may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ....ir.errors import option
+from ....ir.graph.sizes import InputError
+from ...ort.memory import NoMemoryError, shown_bytes
+
+__all__ = ["LABELS", "Columns", "Gathered", "Room", "label_name"]
+
+Array = npt.NDArray[Any]
+
+LABELS = ("labels", "y", "label", "target")  # what an array of labels beside the inputs is called
+PIECES = 1024  # that are put together at a time: one sample each may be as many as they like
+OVERHEAD = 128  # bytes of an array beside its entries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Columns:
+    """All samples of a source, by the names of inputs and labels, samples along the first axis.
+
+    typed: whether somebody chose the types, as of arrays that were saved; floats of tables are rounded to the input's.
+    """
+
+    arrays: Mapping[str, Array]
+    typed: bool
+
+
+class Room:
+    """The memory that data may take. most: bytes, None for any number."""
+
+    def __init__(self, most: int | None) -> None:
+        self.most, self.taken = most, 0
+
+    def take(self, where: str, size: int) -> None:
+        """Set bytes aside. Raises NoMemoryError naming the source where there are not so many."""
+        self.taken += size
+        if self.most is not None and self.taken > self.most:
+            raise NoMemoryError(
+                f"{where} holds {shown_bytes(self.taken)} or more and {shown_bytes(self.most)} may be used; give fewer "
+                "samples, or allow more with ",
+                option("memory"),
+            )
+
+
+class Gathered:
+    """Pieces of the same columns, one after another. Raises InputError naming the piece that does not go on."""
+
+    def __init__(self, where: str, room: Room) -> None:
+        self.where, self.room = where, room
+        self._pieces: dict[str, list[Array]] = {}
+        self._first: dict[str, Array] = {}
+
+    def add(self, piece: Mapping[str, Array], at: str) -> None:
+        """Rows of every column; at: what an error calls the piece."""
+        if not self._first:
+            self._first = {name: array[:0] for name, array in piece.items()}
+            self._pieces = {name: [] for name in piece}
+        if piece.keys() != self._first.keys():
+            raise InputError(f"{self.where}: {at} holds {[*piece]}, and the first sample {[*self._first]}")
+        for name, array in piece.items():
+            first = self._first[name]
+            if array.shape[1:] != first.shape[1:]:
+                what = f"{name!r} has shape {array.shape[1:]}, and that of the first sample {first.shape[1:]}"
+                raise InputError(f"{self.where}: {at}: {what}; give all samples the same shape, padded where needed")
+            if (array.dtype.kind in "biufV") != (first.dtype.kind in "biufV"):
+                raise InputError(f"{self.where}: {at}: {name!r} is {array.dtype}, and the first sample {first.dtype}")
+            self.room.take(self.where, array.nbytes + OVERHEAD)
+            pieces = self._pieces[name]
+            pieces.append(array)
+            if len(pieces) >= PIECES and len(pieces[0]) < len(pieces):
+                pieces[:] = [np.concatenate(pieces)]
+
+    def columns(self, typed: bool) -> Columns:
+        """What was gathered. Raises InputError where that is nothing."""
+        if not self._first:
+            raise InputError(f"{self.where}: there are no samples in it")
+        arrays = {}
+        for name in [*self._pieces]:
+            pieces = self._pieces.pop(name)
+            arrays[name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return Columns(arrays=arrays, typed=typed)
+
+
+def label_name(wanted: list[str]) -> str:
+    """What labels without a name are called beside inputs of these names."""
+    return next(name for name in (*LABELS, "the labels") if name not in wanted)
