@@ -11,23 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.errors import ScissionError
-from ..inputs.inputs import InputError, count_feeds, fit_type, read_npz
+from ..inputs.inputs import InputError, count_feeds, fit_type
 from ..ort.tensor_spec import TensorSpec, numpy_dtype
-from .sources.columns import LABELS, Columns
-from .sources.sample_folder import read_array
+from .sources.columns import LABELS, Columns, LabelledError, which_labels
 from .sources.source import read_source
 
-__all__ = ["BATCH", "Labelled", "LabelledError", "labelled", "read_labelled", "split"]
+__all__ = ["BATCH", "Labelled", "labelled", "read_labelled", "split"]
 
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
 
 BATCH = 32  # samples of a feed, where the model leaves that open
-
-
-class LabelledError(ScissionError):
-    """Data whose arrays do not hold the same samples, or too few of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,8 +62,7 @@ def labelled(
 ) -> Labelled:
     """The same as `read_labelled` for arrays that are in memory already."""
     held = {name: np.asarray(array) for name, array in arrays.items()}
-    told = read_labels(labels, most) if isinstance(labels, Path) else labels
-    return _labelled(Path("the arrays given"), Columns(arrays=held, typed=True), spec, (labels, told), batch)
+    return _labelled(Path("the arrays given"), Columns(arrays=held, typed=True), spec, labels, (batch, most))
 
 
 def read_labelled(
@@ -88,19 +81,18 @@ def read_labelled(
     Raises LabelledError or InputError naming the file, the array and its shape: missing or unknown names, types that
     lose values, a wrong shape, or different numbers of samples; NoMemoryError for more than may be used.
     """
-    told = read_labels(labels, most) if isinstance(labels, Path) else labels
-    return _labelled(path, read_source(path, spec, most), spec, (labels, told), batch)
+    return _labelled(path, read_source(path, spec, most), spec, labels, (batch, most))
 
 
 def _labelled(
     path: Path,
     columns: Columns,
     spec: Sequence[TensorSpec],
-    labels: tuple[Array | Path | None, Array | None],
-    batch: int,
+    labels: Array | Path | None,
+    sizes: tuple[int, int | None],
 ) -> Labelled:
-    """labels: as they were given, and what they are."""
-    held, (given_as, targets) = columns.arrays, labels
+    """sizes: samples of a feed, and bytes that labels may take."""
+    held, (batch, most) = columns.arrays, sizes
     if batch < 1:
         raise LabelledError(f"a batch needs at least one sample, got {batch}")
     wanted = [value.name for value in spec]
@@ -110,15 +102,17 @@ def _labelled(
     if missing or unknown:
         parts = [f"missing: {missing}"] * bool(missing) + [f"unknown: {unknown}"] * bool(unknown)
         raise LabelledError(f"{path}: the names do not match the model's inputs {wanted} ({'; '.join(parts)})")
-    called = str(given_as) if isinstance(given_as, Path) else "labels"
-    if len(inside) + (targets is not None) > 1:
-        given = [*inside, *([called] if targets is not None else [])]
+    called = str(labels) if isinstance(labels, Path) else "labels"
+    if len(inside) + (labels is not None) > 1:
+        given = [*inside, *([called] if labels is not None else [])]
         raise LabelledError(f"{path}: labels are given twice, by {given}; keep one")
     rounded = (held[value.name] if columns.typed else _rounded(path, value, held[value.name]) for value in spec)
     data = {value.name: fit_type(path, value, array) for value, array in zip(spec, rounded, strict=True)}
     made = _batches(path, spec, data, batch)
-    if targets is not None:
-        return _with_labels(made, np.asarray(targets), called)
+    if labels is not None:
+        return _with_labels(
+            made, _read_labels(labels, most) if isinstance(labels, Path) else np.asarray(labels), called
+        )
     return _with_labels(made, held[inside[0]], f"{path}: array {inside[0]!r}") if inside else made
 
 
@@ -194,18 +188,9 @@ def _rounded(path: Path, value: TensorSpec, array: Array) -> Array:
     return found
 
 
-def read_labels(path: Path, most: int | None = None) -> Array:
-    """The labels of a source: its only array or column, or the one that is called so."""
-    if path.suffix.lower() == ".npy" and not path.is_dir():
-        return read_array(path)
-    if path.suffix.lower() in (".npz", ""):
-        held: Mapping[str, Array] = read_npz(path)
-    else:
-        held = read_source(path, [TensorSpec(name=LABELS[0], dtype="float64", shape=())], most).arrays
-    names = [name for name in LABELS if name in held] or list(held)
-    if len(names) != 1:
-        raise LabelledError(f"{path}: which of the arrays {list(held)} holds the labels? Call it 'labels'")
-    return held[names[0]]
+def _read_labels(path: Path, most: int | None) -> Array:
+    held = read_source(path, [], most).arrays
+    return held[which_labels(str(path), held)]
 
 
 def _with_labels(labelled: Labelled, targets: Array, where: str) -> Labelled:

@@ -29,10 +29,11 @@ from ..ort.trials import Trials, trials_of
 from ..ort.validity import require_valid
 from .annealer import Annealer, as_annealer
 from .continuity import jumps
-from .dataset import Labelled, LabelledError
+from .dataset import Labelled
 from .metric_runner import Measured, SideBySide, side_by_side
 from .prepare import LIKE, Prepared, prepare
 from .room import within_memory
+from .sources.columns import LabelledError
 from .sweep_options import SweepKeywords, SweepOptions
 
 if TYPE_CHECKING:

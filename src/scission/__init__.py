@@ -83,11 +83,11 @@ if TYPE_CHECKING:
     from .runtime.calibrate.annealer import Annealer as Annealer
     from .runtime.calibrate.annealer import AnnealOptionsError as AnnealOptionsError
     from .runtime.calibrate.checkpoint_file import CheckpointError as CheckpointError
-    from .runtime.calibrate.dataset import LabelledError as LabelledError
     from .runtime.calibrate.level_sweep import Validation as Validation
     from .runtime.calibrate.level_sweep import sweep as sweep
     from .runtime.calibrate.metric.kernels import MetricError as MetricError
     from .runtime.calibrate.selection import Selection as Selection
+    from .runtime.calibrate.sources.columns import LabelledError as LabelledError
     from .runtime.calibrate.sweep_options import SweepOptions as SweepOptions
     from .runtime.compare.compare import bench as bench
     from .runtime.compare.compare import check as check
@@ -201,7 +201,7 @@ _MODULES = {
     "passes.connectivity.tensor_cores.tuning": ("TileError",),
     "passes.rewrite.extract": ("ExtractError",),
     "runtime.calibrate.checkpoint_file": ("CheckpointError",),
-    "runtime.calibrate.dataset": ("LabelledError",),
+    "runtime.calibrate.sources.columns": ("LabelledError",),
     "runtime.calibrate.level_sweep": ("Validation", "sweep"),
     "runtime.calibrate.metric.kernels": ("MetricError",),
     "runtime.calibrate.sweep_options": ("SweepOptions",),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ....ir.files.reading import SAMPLES, open_file
 from ....ir.graph.sizes import InputError
 from ...ort.tensor_spec import TensorSpec
-from .assignment import assign, together
+from .assignment import assign, piece_of
 from .columns import Columns, Gathered, Room
 
 __all__ = ["is_saved_dataset", "read_parquet", "read_saved_dataset"]
@@ -89,17 +89,13 @@ def _gathered(
     spec: Sequence[TensorSpec],
     room: Room,
 ) -> Columns:
-    gathered, values, row = Gathered(where, room), {value.name: value for value in spec}, 0
+    gathered, row = Gathered(where, room), 0
     for table in tables:
-        piece = {
-            target: together(
-                where,
-                [_column(where, table.column(names[at]), (names[at], row), values.get(target)) for at in own],
-                values.get(target),
-            )
-            for target, own in places.items()
-        }
-        gathered.add(piece, f"row {row}")
+
+        def column(at: int, value: TensorSpec | None, table: Any = table, row: int = row) -> Array:
+            return _column(where, table.column(names[at]), (names[at], row), value)
+
+        gathered.add(piece_of(where, places, spec, column), f"row {row}")
         row += table.num_rows
     return gathered.columns(typed=False)
 
@@ -108,7 +104,7 @@ def _column(where: str, column: Any, place: tuple[str, int], value: TensorSpec |
     """A column of numbers, of texts, or of lists of equal lengths. Raises InputError naming the row of any other."""
     name, start = place
     if column.null_count:
-        row = start + int(np.flatnonzero(np.asarray(column.is_null().to_numpy(zero_copy_only=False)))[0])
+        row = start + int(np.flatnonzero(_plain(column.is_null()))[0])
         raise InputError(f"{where}: row {row}, column {name!r}: is empty")
     kind = str(column.type)
     if "list" not in kind and "tensor" not in kind:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from ....ir.graph.sizes import InputError
 from ...ort.tensor_spec import TensorSpec
-from .columns import LABELS
+from .columns import LABELS, which_labels
 
-__all__ = ["assign", "together"]
+__all__ = ["assign", "piece_of", "together"]
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +27,8 @@ def assign(where: str, names: Sequence[str], spec: Sequence[TensorSpec]) -> dict
 
     A column has the name of an input or of labels, or several have it with a number behind: `x[0]`, `x.0` or `x_0`,
     counted from 0 or 1. One input without such a column takes all that are left, where they are as many as its
-    features. Raises InputError naming the source: columns that are missing, unknown or there twice.
+    features. Without any inputs it is labels alone that are wanted. Raises InputError naming the source: columns that
+    are missing, unknown or there twice.
 
     >>> spec = [TensorSpec(name="x", dtype="float32", shape=("batch", 2))]
     >>> assign("data.csv", ["age", "y", "height"], spec)
@@ -41,6 +42,8 @@ def assign(where: str, names: Sequence[str], spec: Sequence[TensorSpec]) -> dict
     for target in (*inputs, *(name for name in LABELS if name not in inputs)):
         if places := _places(where, names, target):
             found[target] = places
+    if not inputs:
+        return found if len(found) == 1 else {LABELS[0]: (names.index(which_labels(where, names, "columns")),)}
     taken = {place for places in found.values() for place in places}
     free = tuple(place for place in range(len(names)) if place not in taken)
     missing = [value for value in spec if value.name not in found and not value.optional]
@@ -73,6 +76,20 @@ def _fits(value: TensorSpec, count: int) -> bool:
     if all(isinstance(size, int) for size in sizes):
         return not value.shape or math.prod(size for size in sizes if isinstance(size, int)) == count
     return len(sizes) == 1
+
+
+def piece_of(
+    where: str,
+    places: Mapping[str, Sequence[int]],
+    spec: Sequence[TensorSpec],
+    column: Callable[[int, TensorSpec | None], Array],
+) -> dict[str, Array]:
+    """Rows of a table as arrays of inputs and labels. column: that of a place, for an input, or None for labels."""
+    values = {value.name: value for value in spec}
+    return {
+        target: together(where, [column(at, values.get(target)) for at in own], values.get(target))
+        for target, own in places.items()
+    }
 
 
 def together(where: str, columns: Sequence[Array], value: TensorSpec | None) -> Array:

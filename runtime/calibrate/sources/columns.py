@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.errors import option
+from ....ir.errors import ScissionError, option
 from ....ir.graph.sizes import InputError
 from ...ort.memory import NoMemoryError, shown_bytes
 
-__all__ = ["LABELS", "Columns", "Gathered", "Room", "label_name"]
+__all__ = ["LABELS", "Columns", "Gathered", "LabelledError", "Room", "label_name", "which_labels"]
 
 Array = npt.NDArray[Any]
 
 LABELS = ("labels", "y", "label", "target")  # what an array of labels beside the inputs is called
 PIECES = 1024  # that are put together at a time: one sample each may be as many as they like
 OVERHEAD = 128  # bytes of an array beside its entries
+
+
+class LabelledError(ScissionError):
+    """Data whose arrays do not hold the same samples, or too few of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,3 +96,12 @@ class Gathered:
 def label_name(wanted: list[str]) -> str:
     """What labels without a name are called beside inputs of these names."""
     return next(name for name in (*LABELS, "the labels") if name not in wanted)
+
+
+def which_labels(where: str, names: Iterable[str], kind: str = "arrays") -> str:
+    """The name of labels in a source of nothing else: that of labels, or the only one. Raises LabelledError."""
+    listed = [*names]
+    own = [name for name in LABELS if name in listed] or listed
+    if len(own) != 1:
+        raise LabelledError(f"{where}: which of the {kind} {listed} holds the labels? Call it 'labels'")
+    return own[0]

@@ -14,7 +14,7 @@ from ....ir.graph.sizes import InputError
 from ...ort.tensor_spec import TensorSpec
 from ...user_function import file_of_module, load_user_function, told
 from .columns import LABELS, Columns, Gathered, Room, label_name
-from .sample_folder import rows_of
+from .sample_rows import sample_rows
 
 __all__ = ["file_of_function", "is_function", "read_function"]
 
@@ -71,22 +71,21 @@ def _yielded(text: str, function: Any, file: str | None) -> Iterator[Any]:
 
 def _rows(where: str, sample: Any, spec: Sequence[TensorSpec]) -> dict[str, Array]:
     values = {value.name: value for value in spec}
-    inputs, labels = sample if isinstance(sample, tuple) and len(sample) == 2 else (sample, None)
+    paired = isinstance(sample, tuple) and len(sample) == 2 and spec
+    inputs, labels = sample if paired else (sample, None)
     if not isinstance(inputs, Mapping):
-        if len(spec) != 1:
+        if len(spec) > 1:
             raise InputError(f"{where} is a {type(inputs).__name__}; the inputs are {[*values]}, give a dict of them")
-        inputs = {spec[0].name: inputs}
+        inputs = {spec[0].name if spec else LABELS[0]: inputs}
     held = {str(name): _array(where, str(name), value) for name, value in inputs.items()}
     if labels is not None:
         held[label_name([*values, *held])] = _array(where, "labels", labels)
-    unknown = [name for name in held if name not in values and name not in LABELS]
+    unknown = [name for name in held if name not in values and name not in LABELS] if spec else []
     missing = [name for name, value in values.items() if name not in held and not value.optional]
     if unknown or missing:
         parts = [f"missing: {missing}"] * bool(missing) + [f"unknown: {unknown}"] * bool(unknown)
         raise InputError(f"{where}: the names do not match the model's inputs {[*values]} ({'; '.join(parts)})")
-    made = {name: rows_of(where, held[name], value) for name, value in values.items() if name in held}
-    single = all(held[name].ndim < array.ndim for name, array in made.items())
-    return made | {name: array[None] if single else array for name, array in held.items() if name not in values}
+    return sample_rows(where, held, spec)
 
 
 def _array(where: str, name: str, value: Any) -> Array:

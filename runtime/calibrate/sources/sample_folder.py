@@ -20,8 +20,9 @@ from ....ir.onnx_ir import onnx_ir as ir
 from ...inputs.inputs import read_npz
 from ...ort.tensor_spec import TensorSpec
 from .columns import LABELS, Columns, Gathered, Room
+from .sample_rows import sample_rows
 
-__all__ = ["files_of_folder", "read_array", "read_sample_folder", "read_tensor", "rows_of"]
+__all__ = ["files_of_folder", "read_array", "read_sample_folder", "read_tensor"]
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +44,7 @@ def read_sample_folder(folder: Path, spec: Sequence[TensorSpec], room: Room) -> 
             gathered.add(_feed(folder, files, spec), files[0].parent.name)
             continue
         for file in files:
-            gathered.add(_sample(folder, file, spec), file.name)
+            gathered.add(_sample(file, spec), file.name)
     return gathered.columns(typed=True)
 
 
@@ -79,46 +80,20 @@ def _by_number(path: Path) -> list[Any]:
 
 def _feed(folder: Path, files: Sequence[Path], spec: Sequence[TensorSpec]) -> dict[str, Array]:
     inputs = [file for file in files if file.name.startswith("input_")]
-    if len(inputs) != len(spec):
-        place = files[0].parent if files else folder
+    place = files[0].parent if files else folder
+    if len(inputs) != len(spec) or not spec:
         raise InputError(f"{place}: holds {len(inputs)} inputs, and the model has {len(spec)}")
-    return {value.name: rows_of(str(file), read_tensor(file), value) for file, value in zip(inputs, spec, strict=True)}
+    held = {value.name: read_tensor(file) for file, value in zip(inputs, spec, strict=True)}
+    return sample_rows(str(place), held, spec)
 
 
-def _sample(folder: Path, file: Path, spec: Sequence[TensorSpec]) -> dict[str, Array]:
-    values = {value.name: value for value in spec}
+def _sample(file: Path, spec: Sequence[TensorSpec]) -> dict[str, Array]:
     if file.suffix == ".npz":
-        held = read_npz(file)
-    else:
-        if len(spec) != 1:
-            raise InputError(f"{file}: holds one array, and the model has {len(spec)} inputs; write .npz files")
-        held = {spec[0].name: read_array(file) if file.suffix == ".npy" else read_tensor(file)}
-    made = {name: rows_of(str(file), array, values[name]) for name, array in held.items() if name in values}
-    rows = {len(array) for array in made.values()}
-    single = all(held[name].ndim < made[name].ndim for name in made)
-    for name in held.keys() - made.keys():
-        if name not in LABELS:
-            raise InputError(f"{file}: {name!r} is no input of the model ({[*values]}), and no labels")
-        made[name] = held[name][None] if single else held[name]
-        if not made[name].ndim or len(made[name]) not in rows:
-            raise InputError(
-                f"{file}: {name!r} has shape {held[name].shape}, and there are {max(rows, default=0)} samples"
-            )
-    return {name: made[name] for name in held}
-
-
-def rows_of(where: str, array: Array, value: TensorSpec) -> Array:
-    """An array of a sample, or of rows of samples, with samples along its first axis.
-
-    Raises InputError where it has neither the dimensions of the input nor all but the first of them.
-    """
-    rank = len(value.shape)
-    if rank and array.ndim == rank:
-        return array
-    if not rank or array.ndim == rank - 1:
-        return array[None]
-    shape = ", ".join("?" if dim is None else str(dim) for dim in value.shape)
-    raise InputError(f"{where}: {value.name!r} has shape {array.shape}, the model wants ({shape}), or one row of it")
+        return sample_rows(str(file), read_npz(file), spec)
+    if len(spec) > 1:
+        raise InputError(f"{file}: holds one array, and the model has {len(spec)} inputs; write .npz files")
+    array = read_array(file) if file.suffix == ".npy" else read_tensor(file)
+    return sample_rows(str(file), {spec[0].name if spec else LABELS[0]: array}, spec)
 
 
 def read_array(path: Path) -> Array:

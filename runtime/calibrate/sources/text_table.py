@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ....ir.files.reading import SAMPLES, open_file
 from ....ir.graph.sizes import InputError
 from ...ort.tensor_spec import TensorSpec
-from .assignment import assign, together
+from .assignment import assign, piece_of
 from .columns import Columns, Gathered, Room
 
 __all__ = ["read_text_table"]
@@ -58,19 +58,14 @@ def _read(where: str, text: io.TextIOWrapper, spec: Sequence[TensorSpec], room: 
     named = not all(map(_is_number, top[1]))
     names = top[1] if named else [f"column {place}" for place in range(1, len(top[1]) + 1)]
     places = assign(where, names, spec)
-    values = {value.name: value for value in spec}
     gathered, numbered = Gathered(where, room), rows if named else itertools.chain([top], rows)
     while some := list(itertools.islice(numbered, ROWS)):
         _require_whole(where, some, names)
-        piece = {
-            target: together(
-                where,
-                [_column(where, some, at, names[at], target, values) for at in own],
-                values.get(target),
-            )
-            for target, own in places.items()
-        }
-        gathered.add(piece, f"line {some[0][0]}")
+
+        def column(at: int, value: TensorSpec | None, some: Sequence[Row] = some) -> Array:
+            return _column(where, some, (at, names[at]), value)
+
+        gathered.add(piece_of(where, places, spec, column), f"line {some[0][0]}")
     return gathered.columns(typed=False)
 
 
@@ -88,10 +83,10 @@ def _require_whole(where: str, rows: Sequence[Row], names: Sequence[str]) -> Non
             raise InputError(f"{where}: line {line} has {len(cells)} cells, and the first one {len(names)}")
 
 
-def _column(where: str, rows: Sequence[Row], at: int, name: str, target: str, values: dict[str, TensorSpec]) -> Array:
+def _column(where: str, rows: Sequence[Row], place: tuple[int, str], value: TensorSpec | None) -> Array:
     """A column as integers where all are, else as floats; as text where the input wants that."""
+    at, name = place
     cells = [cells[at] for _, cells in rows]
-    value = values.get(target)
     if value is not None and value.dtype == "string":
         return np.array(cells, object)
     told = np.array(cells)

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scission.ir.errors import ScissionError
-from scission.runtime.calibrate.dataset import Labelled, LabelledError, read_labelled, split
+from scission.runtime.calibrate.dataset import Labelled, read_labelled, split
+from scission.runtime.calibrate.sources.columns import LabelledError
 from scission.runtime.inputs.inputs import InputError
 from scission.runtime.ort.session import open_session
 from scission.runtime.ort.tensor_spec import TensorSpec

@@ -12,7 +12,7 @@ from scission.passes.anneal.model import anneal_model
 from scission.passes.anneal.settings import Anneal
 from scission.runtime.calibrate import level_sweep as validation
 from scission.runtime.calibrate.annealer import Annealer
-from scission.runtime.calibrate.dataset import LabelledError
+from scission.runtime.calibrate.sources.columns import LabelledError
 from scission.runtime.render.text.validation import to_dict, validation_view
 
 INIT = f"normal:{SIGMA}"

@@ -66,6 +66,10 @@ def test_inputs_alone_and_buffers_that_are_written_again(module):
         (lambda: 7, "returned a int; it has to yield samples"),
         (lambda: {}["no"], "KeyError: 'no' .*it is called without arguments and yields samples"),
         (list, "there are no samples"),
+        (
+            lambda: ({"x": [[0, 0, 0]] * 2, "y": range(n)} for n in (3, 1)),
+            r"sample 0: 'y' has shape \(3,\), and there are 2",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(module, samples, told):

@@ -81,6 +81,45 @@ def test_one_array_and_labels_in_any_form(tmp_path):
             read_source(tmp_path / data, [X], most=50)
 
 
+def labels_alone(tmp_path, form):
+    """The labels, and nothing else, written in one of the forms."""
+    path = tmp_path / form
+    if form.endswith(".csv"):
+        path.write_text("y\n" + "".join(f"{label}\n" for label in LABELS), encoding="utf-8")
+    elif form.endswith(".parquet"):
+        arrow, files = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        files.write_table(arrow.table({"class": LABELS}), path)
+    elif form.endswith(".pb"):
+        path.write_bytes(from_array(LABELS).SerializeToString())
+    elif form.endswith(".py"):
+        path.write_text("def samples():\n    yield from (i % 3 for i in range(7))\n", encoding="utf-8")
+        return f"{path.stem}:samples"
+    elif form.startswith("folder"):
+        path.mkdir()
+        for number, label in enumerate(LABELS):
+            np.savez(path / f"{number}.npz", target=label) if form == "folder" else np.save(path / str(number), label)
+    else:
+        np.savez(path, y=LABELS)
+    return path
+
+
+@pytest.mark.parametrize("form", ["l.npz", "l.csv", "l.parquet", "l.pb", "folder", "folder of npy", "own_labels.py"])
+def test_labels_may_have_every_form_that_data_have(tmp_path, monkeypatch, form):
+    monkeypatch.syspath_prepend(tmp_path)
+    source = labels_alone(tmp_path, form)
+    np.save(tmp_path / "x.npy", ROWS)
+    found = read_labelled(tmp_path / "x.npy", [X], type(tmp_path)(source))
+    assert found.targets.tolist() == LABELS.tolist()
+    with pytest.raises(NoMemoryError):
+        read_source(type(tmp_path)(source), [], most=10)
+
+
+def test_which_labels_has_to_be_told(tmp_path):
+    (tmp_path / "l.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(LabelledError, match=r"l.csv: which of the columns \['a', 'b'\] holds the labels"):
+        read_source(tmp_path / "l.csv", [])
+
+
 def test_floats_of_tables_are_rounded_and_those_of_arrays_are_not(tmp_path):
     (tmp_path / "d.csv").write_text("0.1,0.2,0.3\n", encoding="utf-8")
     assert read_labelled(tmp_path / "d.csv", [X]).arrays["x"].tolist() == [
