@@ -21,6 +21,7 @@ __all__ = ["BATCH", "Labelled", "labelled", "read_labelled", "split"]
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
 
+EXACT = 2**53  # from which on not every whole number is a float64
 BATCH = 32  # samples of a feed, where the model leaves that open
 
 
@@ -176,9 +177,14 @@ def _batches(path: Path, spec: Sequence[TensorSpec], data: Feed, batch: int) -> 
 def _rounded(path: Path, value: TensorSpec, array: Array) -> Array:
     """Floats of a table in the type of an input: nobody chose how many digits they have.
 
-    Raises InputError where one is too large for it.
+    Raises InputError where one is too large for it, or is whole and became a float that is another number.
     """
     dtype = numpy_dtype(value.dtype)
+    if dtype is not None and dtype.kind in "iu" and array.dtype.kind == "f" and (np.abs(array) >= EXACT).any():
+        raise InputError(
+            f"{path}: input {value.name!r} holds numbers of more than 53 bits beside some that are written as floats, "
+            "which changes them; write all of them without a point"
+        )
     if dtype is None or array.dtype.kind not in "iuf" or not (dtype.kind == "f" or value.dtype == "bfloat16"):
         return array
     with np.errstate(over="ignore"):

@@ -137,3 +137,9 @@ def test_floats_of_tables_are_rounded_and_those_of_arrays_are_not(tmp_path):
     (tmp_path / "d.csv").write_text("1,2,3.5\n", encoding="utf-8")
     with pytest.raises(InputError, match="does not fit int64 without loss"):
         read_labelled(tmp_path / "d.csv", [whole])
+    for rows in ("9007199254740993,1,1\n1.0,2,2\n", "9007199254740993,1,1\n" * 5000 + "1.0,2,2\n"):
+        (tmp_path / "d.csv").write_text(rows, encoding="utf-8")
+        with pytest.raises(InputError, match="more than 53 bits beside some that are written as floats"):
+            read_labelled(tmp_path / "d.csv", [whole])
+    (tmp_path / "d.csv").write_text("9007199254740993,1,1\n", encoding="utf-8")
+    assert read_labelled(tmp_path / "d.csv", [whole]).arrays["x"].tolist() == [[9007199254740993, 1, 1]]
