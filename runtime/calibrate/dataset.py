@@ -98,7 +98,8 @@ def _labelled(
         raise LabelledError(f"a batch needs at least one sample, got {batch}")
     wanted = [value.name for value in spec]
     inside = [name for name in LABELS if name in held and name not in wanted]
-    missing = [name for name in wanted if name not in held]
+    missing = [value.name for value in spec if value.name not in held and not value.optional]
+    spec = [value for value in spec if value.name in held]
     unknown = [name for name in held if name not in wanted and name not in inside]
     if missing or unknown:
         parts = [f"missing: {missing}"] * bool(missing) + [f"unknown: {unknown}"] * bool(unknown)
@@ -180,10 +181,10 @@ def _rounded(path: Path, value: TensorSpec, array: Array) -> Array:
     Raises InputError where one is too large for it, or is whole and became a float that is another number.
     """
     dtype = numpy_dtype(value.dtype)
-    if dtype is not None and dtype.kind in "iu" and array.dtype.kind == "f" and (np.abs(array) >= EXACT).any():
+    if dtype is not None and dtype.kind in "iu" and array.dtype.kind == "f" and _inexact(array):
         raise InputError(
-            f"{path}: input {value.name!r} holds numbers of more than 53 bits beside some that are written as floats, "
-            "which changes them; write all of them without a point"
+            f"{path}: input {value.name!r} holds numbers of more than 53 bits beside some that are written as floats "
+            "or do not fit int64, which changes them; save them with numpy.savez"
         )
     if dtype is None or array.dtype.kind not in "iuf" or not (dtype.kind == "f" or value.dtype == "bfloat16"):
         return array
@@ -192,6 +193,10 @@ def _rounded(path: Path, value: TensorSpec, array: Array) -> Array:
     if array.size and (np.isfinite(array) & ~np.isfinite(found.astype(np.float64))).any():
         raise InputError(f"{path}: input {value.name!r} holds numbers that are too large for {value.dtype}; scale them")
     return found
+
+
+def _inexact(array: Array) -> bool:
+    return bool((np.isfinite(array) & (np.abs(array) >= EXACT)).any())
 
 
 def _read_labels(path: Path, most: int | None) -> Array:

@@ -21,6 +21,7 @@ __all__ = ["is_saved_dataset", "read_parquet", "read_saved_dataset"]
 Array = npt.NDArray[Any]
 
 ROWS = 4096  # that are read at a time
+INDEX = "__index_level_"  # how pandas calls the columns of its index
 ONE, SEVERAL = "state.json", "dataset_dict.json"  # what such a folder holds: of one data set, of several splits
 
 
@@ -35,7 +36,7 @@ def read_parquet(path: Path, spec: Sequence[TensorSpec], room: Room) -> Columns:
     try:
         with open_file(path, SAMPLES) as file:
             held = parquet.ParquetFile(file)
-            names = list(held.schema_arrow.names)
+            names = [name for name in held.schema_arrow.names if not name.startswith(INDEX)]
             places = assign(str(path), names, spec)
             wanted = [names[at] for own in places.values() for at in own]
             return _gathered(str(path), held.iter_batches(ROWS, columns=wanted), names, places, spec, room)
@@ -109,16 +110,31 @@ def _column(where: str, column: Any, place: tuple[str, int], value: TensorSpec |
     kind = str(column.type)
     if "list" not in kind and "tensor" not in kind:
         found: Array = _plain(column)
+        if value is not None and value.dtype == "string" and "string" not in kind:
+            raise InputError(f"{where}: column {name!r} is of type {kind}; the model wants texts")
         if found.dtype.kind not in "biuf" and (value is None or value.dtype != "string"):
             classes = "; number the classes as the model does" if value is None else ", or lists of them"
             raise InputError(f"{where}: column {name!r} is of type {kind}; give numbers{classes}")
         return found
-    rows = [np.asarray(cell) for cell in column.to_pylist()]
+    if "tensor" in kind:
+        return np.concatenate([chunk.to_numpy_ndarray() for chunk in getattr(column, "chunks", [column])])
+    rows = [_cell(where, cell, (name, start + number)) for number, cell in enumerate(column.to_pylist())]
     for number, cell in enumerate(rows):
-        if cell.shape != rows[0].shape or cell.dtype.kind not in "biuf":
+        if cell.shape != rows[0].shape:
             what = f"holds {cell.shape} of {cell.dtype}, and row {start} {rows[0].shape} of {rows[0].dtype}"
             raise InputError(f"{where}: row {start + number}, column {name!r}: {what}; pad lists to one length")
     return np.stack(rows) if rows else np.zeros((0,))
+
+
+def _cell(where: str, cell: Any, place: tuple[str, int]) -> Array:
+    name, row = place
+    try:
+        found = np.asarray(cell)
+    except ValueError as error:  # lists of different lengths in one cell
+        raise InputError(f"{where}: row {row}, column {name!r}: {error}; pad lists to one length") from error
+    if found.dtype.kind not in "biuf":
+        raise InputError(f"{where}: row {row}, column {name!r}: holds what is empty or no number")
+    return found
 
 
 def _plain(column: Any) -> Array:

@@ -102,6 +102,9 @@ def together(where: str, columns: Sequence[Array], value: TensorSpec | None) -> 
         return made
     sizes = value.shape[1:]
     known = [size for size in sizes if isinstance(size, int)]
+    nested = made.ndim > 2 and len(known) > 1  # only axes of one may come or go: others would be mixed up
+    if nested and [size for size in made.shape[1:] if size != 1] != [size for size in known if size != 1]:
+        raise InputError(f"{where}: {value.name!r} gets {made.shape[1:]} of a row, and the model wants {_shape(value)}")
     if len(known) == len(sizes) and made[:1].size == math.prod(known):
         return made.reshape(len(made), *known)
     if len(sizes) == 1 and made.ndim == 1:

@@ -61,21 +61,29 @@ class Gathered:
         self.where, self.room = where, room
         self._pieces: dict[str, list[Array]] = {}
         self._first: dict[str, Array] = {}
+        self._types: dict[str, set[np.dtype[Any]]] = {}
 
     def add(self, piece: Mapping[str, Array], at: str) -> None:
         """Rows of every column; at: what an error calls the piece."""
         if not self._first:
-            self._first = {name: array[:0] for name, array in piece.items()}
+            self._first = {name: array[:0] if array.ndim else array for name, array in piece.items()}
+            self._types = {name: {array.dtype} for name, array in piece.items()}
             self._pieces = {name: [] for name in piece}
         if piece.keys() != self._first.keys():
             raise InputError(f"{self.where}: {at} holds {[*piece]}, and the first sample {[*self._first]}")
         for name, array in piece.items():
             first = self._first[name]
+            if not array.ndim or not first.ndim:  # one value for all samples
+                if array.ndim or first.ndim or not (array == first or (array != array and first != first)):
+                    what = f"{name!r} is not what it is in the first sample, and the model takes one for all of a batch"
+                    raise InputError(f"{self.where}: {at}: {what}")
+                continue
             if array.shape[1:] != first.shape[1:]:
                 what = f"{name!r} has shape {array.shape[1:]}, and that of the first sample {first.shape[1:]}"
                 raise InputError(f"{self.where}: {at}: {what}; give all samples the same shape, padded where needed")
             if (array.dtype.kind in "biufV") != (first.dtype.kind in "biufV"):
                 raise InputError(f"{self.where}: {at}: {name!r} is {array.dtype}, and the first sample {first.dtype}")
+            self._types[name].add(array.dtype)
             self.room.take(self.where, array.nbytes + OVERHEAD)
             pieces = self._pieces[name]
             pieces.append(array)
@@ -89,8 +97,19 @@ class Gathered:
         arrays = {}
         for name in [*self._pieces]:
             pieces = self._pieces.pop(name)
+            if not self._first[name].ndim:
+                arrays[name] = self._first[name]
+                continue
+            if typed and len(kinds := {(kind.kind, kind.itemsize) for kind in self._types[name]}) > 1:
+                self._require_lossless(name, {kind for kind, _ in kinds})
             arrays[name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         return Columns(arrays=arrays, typed=typed)
+
+    def _require_lossless(self, name: str, kinds: set[str]) -> None:
+        """Types that are mixed in files of samples have to be of one kind: others meet in one that holds neither."""
+        if len(kinds) > 1 or not kinds <= set("iufU"):
+            listed = sorted(str(one) for one in self._types[name])
+            raise InputError(f"{self.where}: {name!r} is of the types {', '.join(listed)}; give all samples the same")
 
 
 def label_name(wanted: list[str]) -> str:

@@ -42,9 +42,9 @@ def read_function(source: Path, spec: Sequence[TensorSpec], room: Room) -> Colum
     """All samples that `module:function`, called without arguments, yields.
 
     A sample is a dict of arrays by the names of inputs and labels, a pair of such a dict, or of the one input, and its
-    label, or the one input alone; each array one row of an input, or rows of it. What is yielded is kept, so that an
-    iterator without an end is one that takes more memory than may be used. Raises InputError naming the sample that
-    does not fit, and what the function raises.
+    label, also as a list of two arrays, or the one input alone; each array one row of an input, or rows of it. What is
+    yielded is kept, so that an iterator without an end is one that takes more memory than may be used. Raises
+    InputError naming the sample that does not fit, and what the function raises.
     """
     text = str(source)
     named = NAMED.fullmatch(text)
@@ -71,7 +71,7 @@ def _yielded(text: str, function: Any, file: str | None) -> Iterator[Any]:
 
 def _rows(where: str, sample: Any, spec: Sequence[TensorSpec]) -> dict[str, Array]:
     values = {value.name: value for value in spec}
-    paired = isinstance(sample, tuple) and len(sample) == 2 and spec
+    paired = spec and _is_pair(sample)
     inputs, labels = sample if paired else (sample, None)
     if not isinstance(inputs, Mapping):
         if len(spec) > 1:
@@ -86,6 +86,13 @@ def _rows(where: str, sample: Any, spec: Sequence[TensorSpec]) -> dict[str, Arra
         parts = [f"missing: {missing}"] * bool(missing) + [f"unknown: {unknown}"] * bool(unknown)
         raise InputError(f"{where}: the names do not match the model's inputs {[*values]} ({'; '.join(parts)})")
     return sample_rows(where, held, spec)
+
+
+def _is_pair(sample: Any) -> bool:
+    """Whether a sample is a pair: a tuple of two, or a list of two arrays, as loaders of PyTorch yield them."""
+    if not isinstance(sample, (tuple, list)) or len(sample) != 2:
+        return False
+    return isinstance(sample, tuple) or all(hasattr(one, "shape") for one in sample)
 
 
 def _array(where: str, name: str, value: Any) -> Array:

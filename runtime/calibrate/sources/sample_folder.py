@@ -28,6 +28,7 @@ Array = npt.NDArray[Any]
 
 KINDS = (".npz", ".npy", ".pb")
 SETS = "test_data_set_"  # how ONNX calls folders of inputs and the outputs that they are to give
+LONGEST = 255  # letters of a name that count for the order
 FILES = 1 << 22  # that a folder may have
 
 
@@ -61,8 +62,8 @@ def _sets(folder: Path) -> list[list[Path]]:
     sets = [one for one in listed if one.name.startswith(SETS) and one.is_dir()]
     if sets:
         return [[file for file in sorted(one.iterdir(), key=_by_number) if file.suffix == ".pb"] for one in sets]
-    files = [one for one in listed if one.suffix in KINDS]
-    kinds = sorted({one.suffix for one in files})
+    files = [one for one in listed if one.suffix.lower() in KINDS and not one.name.startswith(".")]
+    kinds = sorted({one.suffix.lower() for one in files})
     if len(kinds) != 1:
         what = f"files of the kinds {kinds}; keep one kind" if kinds else f"none of {', '.join(KINDS)} in it"
         raise InputError(f"{folder}: a folder of samples holds one file for each of them; there are {what}")
@@ -75,7 +76,10 @@ def _is_set(files: Sequence[Path]) -> bool:
 
 
 def _by_number(path: Path) -> list[Any]:
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d{1,18})", path.name)]
+    numbers = [
+        (int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", path.name[:LONGEST])
+    ]
+    return [*numbers, (0, path.name)]  # 1 and 01 have an order too, whatever the folder's
 
 
 def _feed(folder: Path, files: Sequence[Path], spec: Sequence[TensorSpec]) -> dict[str, Array]:
@@ -88,11 +92,11 @@ def _feed(folder: Path, files: Sequence[Path], spec: Sequence[TensorSpec]) -> di
 
 
 def _sample(file: Path, spec: Sequence[TensorSpec]) -> dict[str, Array]:
-    if file.suffix == ".npz":
+    if file.suffix.lower() == ".npz":
         return sample_rows(str(file), read_npz(file), spec)
     if len(spec) > 1:
         raise InputError(f"{file}: holds one array, and the model has {len(spec)} inputs; write .npz files")
-    array = read_array(file) if file.suffix == ".npy" else read_tensor(file)
+    array = read_array(file) if file.suffix.lower() == ".npy" else read_tensor(file)
     return sample_rows(str(file), {spec[0].name if spec else LABELS[0]: array}, spec)
 
 

@@ -30,9 +30,10 @@ def sample_rows(where: str, held: Mapping[str, Array], spec: Sequence[TensorSpec
         if name not in values and name not in LABELS:
             raise InputError(f"{where}: {name!r} is no input of the model ({[*values]}), and no labels")
     made = {name: rows_of(where, array, values[name]) for name, array in held.items() if name in values}
-    single = all(held[name].ndim < array.ndim for name, array in made.items())
-    open_ = [name for name in made if values[name].shape and not isinstance(values[name].shape[0], int)]
-    rows = {len(made[name]) for name in open_ or made}
+    counted = {name: array for name, array in made.items() if array.ndim}
+    single = all(held[name].ndim < array.ndim for name, array in counted.items())
+    open_ = [name for name in counted if values[name].shape and not isinstance(values[name].shape[0], int)]
+    rows = {len(made[name]) for name in open_ or counted}
     if open_ and len(rows) > 1:
         shapes = {name: held[name].shape for name in open_}
         raise InputError(f"{where}: the arrays hold different numbers of samples: {shapes}")
@@ -52,6 +53,8 @@ def rows_of(where: str, array: Array, value: TensorSpec) -> Array:
     rank = len(value.shape)
     if rank and array.ndim == rank:
         return array
+    if not rank and not array.ndim:
+        return array  # one value, for all samples
     if not rank or array.ndim == rank - 1:
         return np.asarray(array)[None]
     shape = ", ".join("?" if dim is None else str(dim) for dim in value.shape)

@@ -24,6 +24,7 @@ Array = npt.NDArray[Any]
 Row = tuple[int, list[str]]  # its line in the file, its cells
 
 ROWS = 4096  # that are parsed at a time
+DIGITS = 400  # letters of a number: a float64 has no more
 LONGEST = 1 << 24  # characters of a line
 SEPARATORS = ",;\t"
 
@@ -56,6 +57,7 @@ def _read(where: str, text: io.TextIOWrapper, spec: Sequence[TensorSpec], room: 
     if top is None:
         raise InputError(f"{where}: there are no samples in it")
     named = not all(map(_is_number, top[1]))
+    _require_head(where, top[1], named)
     names = top[1] if named else [f"column {place}" for place in range(1, len(top[1]) + 1)]
     places = assign(where, names, spec)
     gathered, numbered = Gathered(where, room), rows if named else itertools.chain([top], rows)
@@ -67,6 +69,21 @@ def _read(where: str, text: io.TextIOWrapper, spec: Sequence[TensorSpec], room: 
 
         gathered.add(piece_of(where, places, spec, column), f"line {some[0][0]}")
     return gathered.columns(typed=False)
+
+
+def _require_head(where: str, cells: Sequence[str], named: bool) -> None:
+    """Raise InputError for a first line of which nothing tells whether it is names or the first sample."""
+    if named and (any(map(_is_number, cells)) or not all(cells)):
+        odd = next((cell for cell in cells if not _is_number(cell)), "")
+        said = f"has numbers and {odd[:40]!r}" if odd else "has cells that are empty"
+        raise InputError(
+            f"{where}: line 1 {said}: neither names of columns nor a sample; mend it, or put names before it"
+        )
+    if not named and len(cells) > 2 and list(cells) == [str(place) for place in range(len(cells))]:
+        raise InputError(
+            f"{where}: line 1 is 0, 1, 2 …, as columns without names are numbered, or a sample; take it away, or put a "
+            "line of names before it"
+        )
 
 
 def _lines(where: str, text: io.TextIOWrapper) -> Iterator[str]:
@@ -89,7 +106,7 @@ def _column(where: str, rows: Sequence[Row], place: tuple[int, str], value: Tens
     cells = [cells[at] for _, cells in rows]
     if value is not None and value.dtype == "string":
         return np.array(cells, object)
-    told = np.array(cells)
+    told = np.array(cells if all(map(_is_number, cells)) else [""])
     for kind in (np.int64, np.float64):
         try:
             return told.astype(kind)
@@ -102,6 +119,8 @@ def _column(where: str, rows: Sequence[Row], place: tuple[int, str], value: Tens
 
 
 def _is_number(cell: str) -> bool:
+    if len(cell) > DIGITS or "_" in cell or not cell.isascii():
+        return False
     try:
         float(cell)
     except ValueError:

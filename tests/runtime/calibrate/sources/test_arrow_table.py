@@ -89,3 +89,22 @@ def test_saved_data_sets(tmp_path):
     (tmp_path / "bad" / "state.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="bad: cannot be read by datasets"):
         read_saved_dataset(tmp_path / "bad", [X], Room(None))
+
+
+def test_tensors_keep_their_order_and_nested_lists_are_not_mixed_up(tmp_path):
+    arrow, files = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    kind = arrow.fixed_shape_tensor(arrow.float32(), (3, 2), permutation=[1, 0])
+    storage = arrow.FixedSizeListArray.from_arrays(arrow.array(np.arange(12, dtype=np.float32)), 6)
+    cells = arrow.ExtensionArray.from_storage(kind, storage)
+    files.write_table(arrow.table({"x": cells}), tmp_path / "t.parquet")
+    x = TensorSpec(name="x", dtype="float32", shape=("batch", 2, 3))
+    np.testing.assert_array_equal(
+        read_parquet(tmp_path / "t.parquet", [x], Room(None)).arrays["x"], cells.to_numpy_ndarray()
+    )
+    files.write_table(arrow.table({"x": [[[1.0, 2.0, 3.0]] * 2]}), tmp_path / "n.parquet")
+    turned = TensorSpec(name="x", dtype="float32", shape=("batch", 1, 3, 2))
+    with pytest.raises(InputError, match=r"'x' gets \(2, 3\) of a row, and the model wants \(batch, 1, 3, 2\)"):
+        read_parquet(tmp_path / "n.parquet", [turned], Room(None))
+    files.write_table(arrow.table({"x": [[1.0, None]], "__index_level_0__": [4]}), tmp_path / "e.parquet")
+    with pytest.raises(InputError, match=r"row 0, column 'x': holds what is empty or no number"):
+        read_parquet(tmp_path / "e.parquet", [TensorSpec(name="x", dtype="float32", shape=("b", 2))], Room(None))

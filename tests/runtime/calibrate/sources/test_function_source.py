@@ -34,6 +34,8 @@ def read(*spec, most=None):
     [
         lambda i: ([i, 0, 1], i),
         lambda i: ({"x": [i, 0, 1]}, np.int64(i)),
+        lambda i: [np.array([[i, 0, 1]]), np.array([i])],
+        lambda i: [np.array([i, 0, 1]), np.array(i)],
         lambda i: {"x": np.array([i, 0, 1]), "labels": i},
         lambda i: {"x": np.array([[i, 0, 1]]), "labels": [i]},
     ],

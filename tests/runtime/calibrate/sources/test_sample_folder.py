@@ -94,3 +94,38 @@ def test_tensors_that_are_none(tmp_path):
     (tmp_path / "0.pb").write_bytes(elsewhere.SerializeToString())
     with pytest.raises(InputError, match="its data are in another file"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("names", [["1", "01"], ["01", "1"]])
+def test_the_order_is_that_of_the_names_in_whatever_order_they_are_written(tmp_path, names):
+    for name in names:
+        np.save(tmp_path / f"{name}.npy", ROWS[len(name)])
+    np.testing.assert_array_equal(read(tmp_path)["x"], [ROWS[2], ROWS[1]])
+    assert [file.name for file in files_of_folder(tmp_path)] == ["01.npy", "1.npy"]
+
+
+def test_names_of_every_kind(tmp_path):
+    for number, name in enumerate(["1²2.npy", "999999999999999999.npy", "1000000000000000000.NPY", ".hidden.npy"]):
+        with (tmp_path / name).open("wb") as file:
+            np.save(file, ROWS[number])
+    np.testing.assert_array_equal(read(tmp_path)["x"], ROWS[:3])
+
+
+def test_one_value_for_all_samples(tmp_path):
+    scale = TensorSpec(name="s", dtype="float32", shape=())
+    for number in range(3):
+        np.savez(tmp_path / f"{number}.npz", x=ROWS[number], s=np.float32(2), y=number)
+    found = read(tmp_path, X, scale)
+    assert found["s"].shape == () and found["s"] == 2 and found["y"].tolist() == [0, 1, 2]
+    np.savez(tmp_path / "2.npz", x=ROWS[2], s=np.float32(3), y=2)
+    with pytest.raises(InputError, match=r"2.npz: 's' is not what it is in the first sample"):
+        read(tmp_path, X, scale)
+
+
+def test_types_that_do_not_meet_are_refused(tmp_path):
+    np.savez(tmp_path / "0.npz", m=np.int64(2**53 + 1))
+    np.savez(tmp_path / "1.npz", m=np.uint64(1))
+    with pytest.raises(InputError, match="'m' is of the types int64, uint64; give all samples the same"):
+        read(tmp_path, M)
+    np.savez(tmp_path / "1.npz", m=np.int32(1))
+    assert read(tmp_path, M)["m"].tolist() == [2**53 + 1, 1]

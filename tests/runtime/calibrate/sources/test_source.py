@@ -143,3 +143,10 @@ def test_floats_of_tables_are_rounded_and_those_of_arrays_are_not(tmp_path):
             read_labelled(tmp_path / "d.csv", [whole])
     (tmp_path / "d.csv").write_text("9007199254740993,1,1\n", encoding="utf-8")
     assert read_labelled(tmp_path / "d.csv", [whole]).arrays["x"].tolist() == [[9007199254740993, 1, 1]]
+
+
+@pytest.mark.parametrize("form", ["d.npz", "d.csv"])
+def test_what_is_optional_may_be_left_out(tmp_path, form):
+    path = FORMS[form](tmp_path / form)
+    found = read_labelled(path, [X, TensorSpec(name="m", dtype="float32", shape=("batch",), optional=True)])
+    assert [*found.arrays] == ["x"] and found.samples == 7

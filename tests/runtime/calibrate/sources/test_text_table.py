@@ -85,3 +85,20 @@ def test_what_is_no_table(tmp_path):
         read(tmp_path / "none.csv")
     with pytest.raises(NoMemoryError, match=r"data.csv holds .* or more"):
         read(written(tmp_path, "1,2,3\n" * 1000), most=5000)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("1,,3\n4,5,6\n", "line 1 has cells that are empty"),
+        ("1,NA,3\n4,5,6\n", "line 1 has numbers and 'NA': neither names of columns nor a sample"),
+        ("0,1,2\n4,5,6\n", "line 1 is 0, 1, 2 …, as columns without names are numbered"),
+        ("0_0,0_1,0_2\n4,5,1_000\n", "line 2, column '0_2': '1_000' is no number"),
+        ("a,b,c\n1,2," + "0" * 500 + "\n", "line 2, column 'c': '0{40}' is no number"),
+    ],
+)
+def test_no_line_is_taken_for_another_in_silence(tmp_path, text, told):
+    (tmp_path / "data.csv").write_text(text, encoding="utf-8")
+    x = TensorSpec(name="x", dtype="float32", shape=("batch", 3))
+    with pytest.raises(InputError, match=told):
+        read_text_table(tmp_path / "data.csv", [x], Room(None))
