@@ -32,6 +32,7 @@ __all__ = [
         "TIMES",
         "TRACE",
         "WEIGHTS",
+        "WISHES",
     ),
     *("Kind", "UnreadableError", "open_file", "opened", "path_of", "read_bytes", "read_text", "require_regular"),
 ]
@@ -75,6 +76,7 @@ CACHE = Kind("a tuning cache", 1 << 26)
 PROFILE = Kind("a profile", 1 << 30)
 TRACE, TIMES = Kind("a trace of requests", 1 << 30), Kind("a file of service times", 1 << 28)
 LIBRARY = Kind("a library", 1 << 32)
+WISHES = Kind("a file about inputs", 1 << 24)
 
 
 class UnreadableError(OSError):

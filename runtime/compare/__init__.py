@@ -2,5 +2,5 @@
 
 Entry: `compare.check`, `compare.bench`.
 May import: ir, ir.graph, ir.io, ir.staging, ir.supervision, passes.rewrite.comparable, runtime,
-  runtime.inputs, runtime.inputs.sizes, runtime.measure, runtime.ort.
+  runtime.inputs, runtime.inputs.feeds, runtime.inputs.sizes, runtime.measure, runtime.ort.
 """

@@ -9,16 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy.typing as npt
+
 from ...ir.graph.survey import survey
 from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.progress import Progress
 from ...ir.provenance import FIXED, ORIGIN
+from ..inputs.feeds.inputs_file import with_file
 from ..inputs.inputs import InputError
 from ..inputs.sizes.agreement import refuse_contradictions
 from ..inputs.sizes.dimensions import fixed_between
 from ..inputs.spec import spec_of
+from ..inputs.tables import Table, tables_apart
 from ..ort.opened import as_file, written
 from ..ort.trials import Trials, trials_of
 from ..renamed import renamed
@@ -30,8 +34,8 @@ if TYPE_CHECKING:
     from ..measure.bench import Bench
     from ..ort.session import Session
     from ..ort.tensor_spec import TensorSpec
+    from .feeds import Observed
     from .randomness import Alike
-    from .unexercised import PartReport
     from .verdict import Probe, Verdict
 
 __all__ = ["bench", "check", "make_feeds"]
@@ -70,6 +74,7 @@ def check(
         as_file(changed, "changed") as (other, result),
         alike(one, source, other, result) as pair,
     ):
+        trials = with_file(source, trials, batch=batch, fixed=_stated(source, result))
         sizes = _fixed(source, result, trials)
         verdict = _compared(pair, source, result, replace(trials, sizes=sizes or None), batch, progress)
         own = [f"{name}={size}" for name, size in sizes.items() if FIXED in result.graph.metadata_props]
@@ -85,13 +90,13 @@ def _compared(
     from ..ort.messages import lacks_kernel
     from ..ort.session import open_session
     from . import check as equivalence
-    from .feeds import Observed, bench_feeds, observed_reports
+    from .feeds import Observed, bench_feeds
     from .own_error import excused
-    from .selections import hidden_by_masks, never_picked
 
     refuse_contradictions(source, batch, trials)
     held = _held(source, result)
-    observed = Observed(source, trials)
+    apart = tables_apart(source.graph, result.graph)
+    observed = Observed(source, trials, [table.rows for table in apart])
     chosen: list[Mapping[str, Any]] = []
     least = _least(source, result)
     options: dict[str, Any] = {"threads": trials.threads, "custom_ops": trials.custom_ops}
@@ -127,10 +132,29 @@ def _compared(
     if not verdict.equal and not pair.random and not compare(itself=True).equal:
         verdict = replace(verdict, reason=f"{UNSTEADY}: {verdict.reason}")
     if verdict.equal:
-        hidden = hidden_by_masks(source, pair.original, observed.feeds, provider=trials.provider, **options)
-        hidden += never_picked(source, chosen)
-        verdict = judged(verdict, observed_reports(observed, result), hidden)
+        return _exercised(verdict, pair.original, result, observed, apart, chosen)
     return verdict
+
+
+def _exercised(
+    verdict: Verdict,
+    original: Path,
+    result: Model,
+    observed: Observed,
+    apart: Mapping[Table, npt.NDArray[Any]],
+    feeds: Sequence[Mapping[str, Any]],
+) -> Verdict:
+    """A verdict of equality with what these feeds exercised; apart: tables that differ, and in which rows."""
+    from .feeds import observed_reports
+    from .selections import hidden_by_masks, never_picked, never_read
+    from .unexercised import judged
+
+    trials = observed.trials
+    options: dict[str, Any] = {"provider": trials.provider, "threads": trials.threads, "custom_ops": trials.custom_ops}
+    hidden = hidden_by_masks(observed.model, original, observed.feeds, **options)
+    hidden += never_picked(observed.model, feeds)
+    unread = never_read(original, feeds, apart, **options)
+    return judged(verdict, observed_reports(observed, result), hidden, unread)
 
 
 def _exactly(verdict: Verdict, source: Model, result: Model, compare: Callable[..., Verdict]) -> Verdict:
@@ -215,6 +239,7 @@ def bench(
 
     trials, batch = trials_of(trials), whole_numbers("batch", batch)
     with as_file(original, "original") as (before, source), as_file(changed, "changed") as (after, result):
+        trials = with_file(source, trials, batch=batch, fixed=_stated(source, result))
         refuse_contradictions(source, batch, trials)
         release(source.graph)  # the sessions of what ran before
         trials = replace(trials, sizes=_fixed(source, result, trials) or None)
@@ -233,41 +258,17 @@ def _fixed(source: Model, result: Model, trials: Trials) -> dict[str, int]:
 
     Raises InputError where the two contradict each other.
     """
-    said, given = result.graph.metadata_props.get(FIXED), trials.sizes or {}
-    if said is None:
-        return dict(given)
-    fixed = fixed_between(spec_of(source, given=True), spec_of(result, given=True), said)
+    fixed, given = _stated(source, result), trials.sizes or {}
     for name, size in fixed.items():
         if given.get(name, size) != size:
             raise InputError(f"{result.name}: it fixes {name!r} at {size}, so it cannot be run at {given[name]}")
     return {**given, **fixed}
 
 
-def judged(verdict: Verdict, parts: Sequence[PartReport], hidden_values: Sequence[str] = ()) -> Verdict:
-    """A verdict of equality with what was exercised: where the models differ in what never ran, nothing is shown.
-
-    hidden_values: sentences about what masks hid.
-    """
-    missing = [part for part in parts if not part.exercised]
-    hidden = [part for part in missing if part.differs]
-    if hidden:
-        more = f" and {len(hidden) - 1} more like it" if len(hidden) > 1 else ""
-        why = f"{hidden[0].sentence}{more}, and the models differ in it{hidden[0].decided}"
-        return replace(
-            verdict,
-            equal=False,
-            shown=False,
-            parts=tuple(parts),
-            masked=tuple(hidden_values),
-            reason=f"not shown equal: {why}",
-        )
-    reason = verdict.reason
-    if missing:
-        more = f" and {len(missing) - 1} more like it" if len(missing) > 1 else ""
-        reason += f"; {missing[0].sentence}{more}, and is the same in both models"
-    if hidden_values:
-        reason += f"; {hidden_values[0]}" + (f", and {len(hidden_values) - 1} more" if len(hidden_values) > 1 else "")
-    return replace(verdict, parts=tuple(parts), masked=tuple(hidden_values), reason=reason)
+def _stated(source: Model, result: Model) -> dict[str, int]:
+    """The sizes that the changed model says it was given for good."""
+    said = result.graph.metadata_props.get(FIXED)
+    return {} if said is None else fixed_between(spec_of(source, given=True), spec_of(result, given=True), said)
 
 
 QUANTISED = re.compile("Quantize|Integer|QLinear|QGemm|NBits")  # operators that make or take codes
@@ -326,7 +327,7 @@ def make_feeds(
     model: Model, trials: Trials, sizes: Callable[[Sequence[TensorSpec]], Sequence[Mapping[str, int]]]
 ) -> list[Feed]:
     """The real inputs where there are some, else random ones for each of the sizes that suit the model's inputs."""
-    from .feeds import drawn
+    from ..inputs.feeds.drawn import drawn
     from .real_inputs import real_feeds
 
     if trials.inputs is not None:

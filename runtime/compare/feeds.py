@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -15,17 +15,19 @@ import numpy as np
 
 from ...ir.io.load import Model
 from ..inputs.canary import Canary, canary_for
-from ..inputs.drawing import STYLES, draw_feed, wishes_of
-from ..inputs.inputs import index_bounds, shape_of
-from ..inputs.lengths import length_bounds
+from ..inputs.drawing import STYLES
+from ..inputs.feeds.drawn import drawn
+from ..inputs.feeds.profiles import profile_of
+from ..inputs.inputs import shape_of
 from ..inputs.meaning import meanings
 from ..inputs.sizes.agreement import contradiction, led, refuse_other_sizes
 from ..inputs.sizes.room import Room
 from ..inputs.sizes.runnable import runnable
-from ..inputs.sizes.settings import Turn, given_sizes, settings_of, turns_of
+from ..inputs.sizes.settings import given_sizes, settings_of, turns_of
 from ..inputs.sizes.size_facts import derive
-from ..inputs.sizes.size_search import TRIALS, candidate_sizes, sizes_beyond
+from ..inputs.sizes.size_search import TRIALS, candidate_sizes, lengthened, sizes_beyond
 from ..inputs.spec import spec_of
+from ..inputs.wishes import wishes_of
 from ..measure.duration import shortest_run, timed_within
 from ..notes import LoweredWarning
 from ..ort.library import SessionError
@@ -39,7 +41,7 @@ from .unexercised import PartReport, part_reports
 if TYPE_CHECKING:
     from ..ort.trials import Trials
 
-__all__ = ["Observed", "bench_feeds", "candidate_feeds", "drawn", "observed_reports"]
+__all__ = ["Observed", "bench_feeds", "candidate_feeds", "observed_reports"]
 
 Feed: TypeAlias = "dict[str, Any]"
 
@@ -49,55 +51,8 @@ LED = 12  # sizes that are tried with a batch that was asked for
 WIDER = 28  # trials besides, where a branch did not run
 PICKS = 128  # trials besides, where an input picks one entry of a table at a time
 PICKING = 1.0  # seconds that those may take
-
-
-def drawn(
-    model: Model,
-    spec: Sequence[TensorSpec],
-    trials: Trials,
-    sizes: Iterable[Mapping[str, int]],
-    *,
-    first: int = 0,
-    styles: Sequence[str] = STYLES[:1],
-) -> Iterator[Feed]:
-    """A random feed for each of the sizes. first: number of the first of these trials; styles: of floats, in turn.
-
-    Raises InputError for what cannot be drawn, and for wishes that no input can fulfil.
-    """
-    wishes = wishes_of(trials)
-    wishes.require(spec)
-    rng = np.random.default_rng([trials.seed, first] if first else trials.seed)
-    bounds, meant = index_bounds(model.graph), meanings(model.graph)
-    turns = turns_of(model, spec, trials)
-    for number, chosen in enumerate(sizes, first):
-        yield draw_feed(
-            spec,
-            rng,
-            chosen,
-            trial=number + _ahead(turns, number, chosen),
-            bounds=bounds | length_bounds(model.graph, chosen),
-            meant=meant,
-            wishes=wishes,
-            style=styles[(number - first) % len(styles)],
-        )
-
-
-def _ahead(turns: Sequence[Turn], number: int, sizes: Mapping[str, int]) -> int:
-    """How many turns further the next one lies whose values go with these sizes; of those, one that asks for them."""
-    suited = [step for step in range(len(turns)) if _suits(turns[(number + step) % len(turns)], sizes)]
-    asking = [step for step in suited if _asks_for(turns[(number + step) % len(turns)], sizes)]
-    return next(iter(asking or suited), 0)
-
-
-def _asks_for(turn: Turn, sizes: Mapping[str, int]) -> bool:
-    """Whether the values of a turn regroup dimensions of just these sizes."""
-    groupings = turn.derived.groupings if turn.derived is not None else ()
-    return any(all(sizes.get(name) == size for name, size in one.items()) for one in groupings)
-
-
-def _suits(turn: Turn, sizes: Mapping[str, int]) -> bool:
-    """Whether the values of a turn go with these sizes."""
-    return all(sizes.get(name, size) == size for name, size in turn.sizes.items())
+LONGER = 8  # trials besides, in which a sequence is as long as a table
+LENGTHENING = 5.0  # seconds that one of those may take
 
 
 def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> Iterator[Feed]:
@@ -114,9 +69,10 @@ def candidate_feeds(model: Model, trials: Trials, near: Feed | None = None) -> I
     if near is not None:
         wanted = sum(np.size(array) for array in near.values())
         found = sorted(found, key=lambda one: abs(math.log2((1 + _elements(spec, one)) / (1 + wanted))))
-    yield from drawn(
-        model, spec, trials, _fitting_only(found, Room(model, spec, trials, asked=any(turn.given for turn in turns)))
-    )
+    room = Room(model, spec, trials, asked=any(turn.given for turn in turns))
+    yield from drawn(model, spec, trials, _fitting_only(found, room))
+    if profile_of(spec) is not None:  # the name of an input may say what it is not
+        yield from drawn(model, spec, trials, _fitting_only(found, room), profiled=False)
 
 
 def _fitting_only(sizes: Sequence[Mapping[str, int]], room: Room) -> Iterator[Mapping[str, int]]:
@@ -253,8 +209,9 @@ def symbols(spec: Sequence[TensorSpec]) -> list[str]:
 class Observed:
     """The feeds that an original is run on, and how often each of its branches and bodies ran with them."""
 
-    def __init__(self, model: Model, trials: Trials) -> None:
-        self.model, self.trials = model, trials
+    def __init__(self, model: Model, trials: Trials, rows: Sequence[int] = ()) -> None:
+        """rows: of tables that are to be read up to their ends, where a sequence can be as long as that."""
+        self.model, self.trials, self.rows = model, trials, rows
         self.parts = parts_of(model.graph)
         self.feeds: list[Feed] = []
         self.runs: list[tuple[int, ...]] = []
@@ -271,6 +228,7 @@ class Observed:
             found = candidate_feeds(self.model, self.trials)
             self.feeds = _run(self.model, self.trials, [session], found, wanted, canary)
             self.feeds += runnable([session], self._picking(session), PICKS, canary=canary)
+            self.feeds += runnable([session], self._lengthened(session), LONGER, canary=canary)
         if self.parts:
             self.runs = runs_of(self.model, self.feeds, self.trials)
             self._widen(session)
@@ -293,6 +251,20 @@ class Observed:
         for number, feed in enumerate(further):
             picked = {name: some[number % len(some)] for name, some in left.items() if name in feed}
             yield feed | {name: np.full_like(feed[name], entry) for name, entry in picked.items()}
+
+    def _lengthened(self, session: Session) -> Iterator[Feed]:
+        """Feeds in which one size is as many as a table has rows, itself or with another one, where that fits and takes
+        no more than a moment."""
+        if not self.rows or not self.feeds:
+            return
+        spec, small = spec_of(self.model), min(self.feeds, key=lambda feed: sum(map(np.size, feed.values())))
+        sizes, derived = _sizes_of(spec, small), derive(self.model)
+        given = given_sizes(self.model, spec, self.trials)
+        found = list(lengthened(spec, given, derived, sizes, self.rows))
+        room = Room(self.model, spec, self.trials, asked=False)
+        pace = shortest_run(session, small, LENGTHENING) / max(_elements(spec, sizes), 1)
+        some = [one for one in found if _elements(spec, one) <= GUESS and pace * _elements(spec, one) <= LENGTHENING]
+        yield from drawn(self.model, spec, self.trials, [one for one in some if room.fits(one)], first=len(self.feeds))
 
     def counts(self) -> dict[str, int]:
         """How often each part ran, by place."""

@@ -1,4 +1,4 @@
-"""What no trial selected: operands of Where, all of them or beyond the first position, and columns of a table."""
+"""What no trial selected: operands of Where, all of them or beyond the first position, and entries of tables."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from ...ir.graph.linear import scopes
 from ...ir.io.load import Model
 from ...ir.onnx_ir import onnx_ir as ir
 from ..inputs.inputs import index_bounds
+from ..inputs.tables import Table, rows_read
 from ..ort.library import Choice, SessionError
 from ..ort.session import ModelSource, open_session
 from .exercise import count_marks, mark_nodes, parts_of
 from .probe_runs import expose
 
-__all__ = ["hidden_by_masks", "never_picked", "unpicked"]
+__all__ = ["hidden_by_masks", "never_picked", "never_read", "unpicked"]
 
 Array = npt.NDArray[Any]
 
@@ -61,6 +62,31 @@ def never_picked(model: Model, feeds: Sequence[Mapping[str, Array]]) -> list[str
         for name, left in unpicked(model, feeds).items()
         if left
     ]
+
+
+def never_read(
+    path: Path, feeds: Sequence[Mapping[str, Array]], apart: Mapping[Table, Array], **options: Any
+) -> list[str]:
+    """A sentence for each table of which two models have different rows, and these feeds read none of those.
+
+    apart: which rows differ, booleans, for each table; options: of sessions. Nothing where what is read cannot be seen.
+    """
+    told = []
+    for table, differs in apart.items():
+        try:
+            names = list(dict.fromkeys(table.read))
+            source = ModelSource(expose(path, names), str(path), path.absolute().parent)
+            session = open_session(source, **options)
+            seen = [rows_read(table, session.run(feed, names)) for feed in feeds]
+        except SessionError:
+            continue
+        read = np.any(seen, axis=0) if seen else np.zeros(table.rows, bool)
+        if differs.any() and not (differs & read).any():
+            told.append(
+                f"{table.address} read {int(read.sum()):,} of the {table.rows:,} rows of {table.data}, and the models "
+                f"differ in {int(differs.sum()):,} of the others"
+            )
+    return told
 
 
 def unpicked(model: Model, feeds: Sequence[Mapping[str, Array]]) -> dict[str, list[int]]:

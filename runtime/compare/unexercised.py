@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ...ir.errors import Remedy, ScissionError, option
 from ...ir.io.load import Model
@@ -12,7 +12,10 @@ from ...ir.io.tensors import inner_graphs, read
 from ...ir.onnx_ir import onnx_ir as ir
 from .exercise import Part, parts_of
 
-__all__ = ["PartReport", "part_reports"]
+if TYPE_CHECKING:
+    from .verdict import Verdict
+
+__all__ = ["PartReport", "judged", "part_reports"]
 
 FAR = 10_000  # values looked at behind a condition
 NAMED = 3
@@ -96,6 +99,35 @@ def part_reports(
             )
         )
     return tuple(found)
+
+
+def judged(
+    verdict: Verdict, parts: Sequence[PartReport], hidden_values: Sequence[str] = (), unread: Sequence[str] = ()
+) -> Verdict:
+    """A verdict of equality with what was exercised: where the models differ in what never ran, nothing is shown.
+
+    hidden_values: sentences about what masks hid; unread: about rows of tables that differ and were never read.
+    """
+    missing = [part for part in parts if not part.exercised]
+    hidden = [part for part in missing if part.differs]
+    why = [f"{part.sentence}, and the models differ in it{part.decided}" for part in hidden] + [*unread]
+    if why:
+        more = f", and {len(why) - 1} more like it" if len(why) > 1 else ""
+        return replace(
+            verdict,
+            equal=False,
+            shown=False,
+            parts=tuple(parts),
+            masked=(*unread, *hidden_values),
+            reason=f"not shown equal: {why[0]}{more}",
+        )
+    reason = verdict.reason
+    if missing:
+        more = f" and {len(missing) - 1} more like it" if len(missing) > 1 else ""
+        reason += f"; {missing[0].sentence}{more}, and is the same in both models"
+    if hidden_values:
+        reason += f"; {hidden_values[0]}" + (f", and {len(hidden_values) - 1} more" if len(hidden_values) > 1 else "")
+    return replace(verdict, parts=tuple(parts), masked=tuple(hidden_values), reason=reason)
 
 
 def _deciding(node: ir.Node) -> tuple[str, ...]:

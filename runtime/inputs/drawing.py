@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...ir.errors import option
 from ..ort.tensor_spec import TensorSpec, numpy_dtype
-from .inputs import InputError, draw, shape_of
+from .inputs import draw, shape_of
+from .likes import Seen, liked
 from .meaning import Meaning
+from .wishes import Wishes, filled
 
-if TYPE_CHECKING:
-    from ..ort.trials import Trials
-
-__all__ = ["LIKES", "STYLES", "Like", "Value", "Wishes", "draw_feed", "filled", "wished_sizes", "wishes_of"]
+__all__ = ["STYLES", "draw_feed"]
 
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
-Like = Literal["ones", "zeros", "mask", "lengths", "random"]
-LIKES: tuple[str, ...] = get_args(Like)
-Value: TypeAlias = "int | float | bool | str | Sequence[int | float | bool | str]"
 
-VALUE = option("values", flag="--value")
-ZEROS = 0.15  # share of a mask
 TURNS = 12  # combinations of choices that trials go through one by one
 GOLDEN = 0.618
+CHANNELS = (1, 3, 4)
+ENDS = 2  # of a range, that come in the first trials
 COUNT = (2, 5)  # a trip count: a second step is another thing than a first
 STYLED: dict[str, Callable[[Array], Array]] = {  # what floats are like, from trial to trial of a search
     "normal": np.asarray,
@@ -41,70 +35,6 @@ STYLED: dict[str, Callable[[Array], Array]] = {  # what floats are like, from tr
     "small": lambda x: x * 0.01,
 }
 STYLES = tuple(STYLED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the user says of inputs by name: values that trials take in turn, inclusive ranges, what they are like."""
-
-    values: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    likes: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def ways(self) -> int:
-        """How many combinations of values there are."""
-        return math.prod(len(options) for options in self.values.values())
-
-    def at(self, turn: int) -> dict[str, Value]:
-        """What inputs hold in one of the turns, which go through all combinations and begin again."""
-        chosen = {}
-        for name, options in self.values.items():
-            turn, place = divmod(turn, len(options))
-            chosen[name] = options[place]
-        return chosen
-
-    def require(self, spec: Sequence[TensorSpec]) -> None:
-        """Raise InputError for a wish that no input can fulfil."""
-        known = {one.name: one for one in spec}
-        for name in (*self.values, *self.ranges, *self.likes):
-            if name not in known:
-                raise InputError(f"no input is called {name!r}; the inputs are {list(known)}")
-        for name, value in ((name, value) for name, options in self.values.items() for value in options):
-            if numpy_dtype(known[name].dtype) is not None:
-                for entry in value if isinstance(value, list | tuple) else [value]:
-                    filled(known[name], (), entry)
-        for name, (low, high) in self.ranges.items():
-            if known[name].dtype in ("string", "bool"):
-                raise InputError(f"input {name!r} is {known[name].dtype}, which has no range; give it with ", VALUE)
-            if not low <= high:
-                raise InputError(f"input {name!r}: the range {low:g}:{high:g} is empty")
-        for name, like in self.likes.items():
-            if like not in LIKES:
-                raise InputError(f"input {name!r} cannot be like {like!r}; it can be like {', '.join(LIKES)}")
-            if known[name].dtype == "string":
-                raise InputError(f"input {name!r} is text; give it with ", VALUE)
-
-
-def wishes_of(trials: Trials) -> Wishes:
-    """What the user says of inputs; a value that is no tuple is the only one of its input.
-
-    Raises InputError for an input without one.
-    """
-    values = {name: one if isinstance(one, tuple) else (one,) for name, one in (trials.values or {}).items()}
-    for name in (name for name, options in values.items() if not options):
-        raise InputError(f"input {name!r}: no value is given")
-    return Wishes(values=values, ranges=trials.ranges or {}, likes=trials.likes or {})
-
-
-def wished_sizes(spec: Sequence[TensorSpec], wishes: Wishes) -> dict[str, int]:
-    """The symbols whose size follows from a list of values that the user gives for an input of one dimension."""
-    found = {}
-    for one in spec:
-        lists = [value for value in wishes.values.get(one.name, ()) if _is_list(value)]
-        if lists and len(one.shape) == 1 and isinstance(one.shape[0], str):
-            found[one.shape[0]] = len(lists[0])  # type: ignore[arg-type]
-    return found
 
 
 def draw_feed(
@@ -145,10 +75,15 @@ def draw_feed(
         if one.name in held:
             feed[one.name] = filled(one, shape, held[one.name])
         elif one.name in wishes.ranges:
-            feed[one.name] = _ranged(one, shape, rng, wishes.ranges[one.name])
+            feed[one.name] = _ranged(one, shape, rng, wishes.ranges[one.name], trial)
         elif one.name in wishes.likes:
-            top = max([1, *shape, *sizes.values()]) if not meaning else meaning.top(sizes)
-            feed[one.name] = _liked(feed[one.name], wishes.likes[one.name], rng, trial, top)
+            seen = Seen(
+                trial=trial,
+                top=meaning.top(sizes) if meaning else max([1, *shape, *sizes.values()]),
+                bound=(bounds or {}).get(one.name),
+                picture=_picture(spec, sizes),
+            )
+            feed[one.name] = liked(feed[one.name], wishes.likes[one.name], rng, seen)
         elif meaning is not None and one.name not in (bounds or {}):
             feed[one.name], turn = _meant(
                 one, feed[one.name], meaning, rng, sizes, trial, trial // max(wishes.ways, 1) if first else turn
@@ -195,7 +130,7 @@ def _meant(
     if meaning.kind == "length" and drawn.size == 1 and trial % 2:
         return np.asarray(rng.integers(1, meaning.top(sizes) + 1, drawn.shape), drawn.dtype), turn
     if meaning.kind == "length":
-        return _liked(drawn, "lengths", rng, trial, meaning.top(sizes)), turn
+        return liked(drawn, "lengths", rng, Seen(trial=trial, top=meaning.top(sizes))), turn
     if meaning.kind == "ratio":
         ratios = np.asarray(rng.uniform(0.1, 1, drawn.shape))
         ratios.reshape(-1)[:1] = 1
@@ -206,7 +141,7 @@ def _meant(
         return np.asarray(np.maximum(count, most), drawn.dtype), turn
     if meaning.kind in ("end", "index", "split") and drawn.dtype.kind in "iu":
         return _pointing(drawn, meaning, rng, sizes, trial), turn
-    mask = _liked(drawn, "mask", rng, trial, 1)
+    mask = liked(drawn, "mask", rng, Seen(trial=trial))
     return (mask if meaning.kind == "mask" else (1 - mask.astype(np.int8)).astype(drawn.dtype)), turn
 
 
@@ -230,58 +165,31 @@ def _pointing(drawn: Array, meaning: Meaning, rng: np.random.Generator, sizes: M
     return np.asarray(indices, drawn.dtype)
 
 
-def _liked(drawn: Array, like: str, rng: np.random.Generator, trial: int, top: int) -> Array:
-    if like == "random":
-        return drawn
-    if like in ("ones", "zeros"):
-        return np.full(drawn.shape, like == "ones").astype(drawn.dtype)
-    if like == "lengths":
-        lengths = np.asarray(rng.integers(1, top + 1, drawn.shape))
-        lengths.reshape(-1)[:1] = top
-        return lengths.astype(drawn.dtype)
-    mask = np.ones(drawn.shape, bool) if trial == 0 else rng.random(drawn.shape) >= ZEROS
-    if trial and mask.size > 3 and mask.all():
-        mask.reshape(-1)[-1] = False
-    if mask.ndim and mask.size:
-        mask[..., 0] = True  # nothing left to see would be NaN
-    return mask.astype(drawn.dtype)
-
-
 def _styled(drawn: Array, style: str) -> Array:
     return np.asarray(STYLED[style](drawn), drawn.dtype)
 
 
-def _ranged(spec: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator, bounds: tuple[float, float]) -> Array:
+def _picture(spec: Sequence[TensorSpec], sizes: Mapping[str, int]) -> tuple[int, int] | None:
+    """Height and width of the first picture among the inputs, whose channels are first or last."""
+    for one in spec:
+        if len(one.shape) == 4:
+            shape = shape_of(one, sizes)
+            return (shape[1], shape[2]) if one.shape[-1] in CHANNELS else (shape[2], shape[3])
+    return None
+
+
+def _ranged(
+    spec: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator, bounds: tuple[float, float], trial: int
+) -> Array:
+    """Numbers of a range, both ends included: the last of it comes first, and the first of it in the next trial."""
     low, high = bounds
     dtype = numpy_dtype(spec.dtype)
-    if dtype is not None and dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        first, last = math.ceil(low), math.floor(high)
-        if first > last or first < info.min or last > info.max:
-            raise InputError(f"input {spec.name!r}: no {spec.dtype} lies in {low:g}:{high:g}")
-        return np.asarray(rng.integers(first, last, shape, dtype=dtype, endpoint=True))
-    return np.asarray(rng.uniform(low, high, shape)).astype(dtype)
-
-
-def filled(spec: TensorSpec, shape: tuple[int, ...], value: Value) -> Array:
-    """An input that holds one value everywhere, or a list of them along its only or last dimension."""
-    dtype = numpy_dtype(spec.dtype)
-    try:
-        given = np.asarray(value, object if spec.dtype == "string" else None)
-        if spec.dtype == "bool" and given.dtype.kind in "US":
-            given = np.vectorize(_truth)(given)
-        array = given.astype(dtype)
-        if dtype is None or dtype.kind not in "iu" or bool((array == given).all()):
-            return np.ascontiguousarray(np.broadcast_to(array, shape)).reshape(shape)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        pass
-    raise InputError(f"input {spec.name!r}: {value!r} is no {spec.dtype}{f' of shape {list(shape)}' if shape else ''}")
-
-
-def _truth(text: str) -> bool:
-    words = {"true": True, "1": True, "false": False, "0": False}
-    return words[str(text).lower()]
-
-
-def _is_list(value: Value) -> bool:
-    return not isinstance(value, str) and isinstance(value, Sequence)
+    whole = dtype is not None and dtype.kind in "iu"
+    if whole:
+        low, high = math.ceil(low), math.floor(high)
+        made = np.asarray(rng.integers(low, high, shape, dtype=dtype, endpoint=True))
+    else:
+        made = np.asarray(rng.uniform(low, high, shape)).astype(dtype)
+    if trial < ENDS and made.size:
+        made.reshape(-1)[-trial] = (high, low)[trial]
+    return made

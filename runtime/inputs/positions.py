@@ -10,7 +10,7 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.shapes import shape_of
 from ...ir.onnx_ir import onnx_ir as ir
 
-__all__ = ["POINTED", "Pointed", "pointed"]
+__all__ = ["POINTED", "Pointed", "cut_axes", "pointed"]
 
 Pointed: TypeAlias = 'Literal["end", "index", "split"]'
 Dims: TypeAlias = "list[int | str | None]"
@@ -40,7 +40,7 @@ def pointed(node: ir.Node, place: int, constants: Constants) -> tuple[Pointed, t
         return None
     dims = _dims(data)
     if node.op_type == "Slice":
-        axes = _axes(node, constants)
+        axes = cut_axes(node, constants)
         return kind, tuple(_at(dims, axis) for axis in axes) if axes else (None,)
     if node.op_type in ("GatherND", "ScatterND"):
         first = _integer(node, "batch_dims", 0)
@@ -51,7 +51,7 @@ def pointed(node: ir.Node, place: int, constants: Constants) -> tuple[Pointed, t
     return kind, (_at(dims, _integer(node, "axis", -1 if node.op_type == "TopK" else 0)),)
 
 
-def _axes(node: ir.Node, constants: Constants) -> Sequence[int] | None:
+def cut_axes(node: ir.Node, constants: Constants) -> Sequence[int] | None:
     """The axes that a Slice cuts, None where they are decided at run time."""
     axes = node.inputs[3] if len(node.inputs) > 3 else None
     try:

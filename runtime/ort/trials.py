@@ -34,12 +34,15 @@ class Trials:
     provider: 'auto', 'cpu' or 'cuda'; threads: None for ONNX Runtime's own choice; inputs: an .npz with real inputs,
     else random ones from `seed`; sizes: of symbolic dimensions; values: what inputs hold, by name: a number, a list of
     them, or a tuple of such that trials take in turn; ranges: (low, high), both included, of random inputs; likes: what
-    they are like: 'ones', 'zeros', 'mask', 'lengths' or 'random'; rtol, atol: instead of the default tolerance;
-    seconds: the most that is spent on timing one input size; custom_ops: libraries of custom operators; cuda_graph:
-    whether models are timed as CUDA graphs, 'auto' those that can be where the original can, 'on' or else an error, or
-    'off'; tf32: whether on CUDA factors of float32 products are rounded to 10 bits in both models, as ONNX Runtime does
-    where nothing is said: they are timed so, and proved equal so and without; memory: bytes that running models may
-    take, by default half of what is free, and the weights and 1 GiB at sizes that were not asked for. Raises
+    they are like: 'ones', 'zeros', 'mask', 'lengths', 'tokens', 'positions', 'image', 'audio', 'extents' or 'random';
+    inputs_file: a TOML file that says the same and sizes, without it the inputs.toml beside the model, where there is
+    one and inputs_beside; save_inputs: write that file, so that whatever runs the model next reads it; rtol, atol:
+    instead of the default tolerance; seconds: the most that is spent on timing one input size; custom_ops: libraries of
+    custom operators; cuda_graph: whether models are timed as CUDA graphs, 'auto' those that can be where the original
+    can, 'on' or else an error, or 'off'; tf32: whether on CUDA factors of float32 products are rounded to 10 bits in
+    both models, as ONNX Runtime does where nothing is said: they are timed so, and proved equal so and without; memory:
+    bytes that running models may take, by default half of what is free, and the weights and 1 GiB at sizes that were
+    not asked for. Raises
     TrialsError, which names the option, for a value that it cannot have, and for options that contradict each other.
     """
 
@@ -60,10 +63,15 @@ class Trials:
     )
     likes: Mapping[str, str] | None = setting(
         None,
-        "an input of ones, zeros, mask, lengths or random (repeatable)",
+        "an input of ones, zeros, mask, lengths, tokens, positions, image, audio, extents or random (repeatable)",
         flags=("--like",),
         metavar="NAME=KIND",
     )
+    inputs_file: Path | None = setting(
+        None, "the same of inputs, and sizes, as a file (default: inputs.toml beside the model)", metavar="FILE.toml"
+    )
+    inputs_beside: bool = setting(True, "read inputs.toml where it lies beside the model")
+    save_inputs: bool = setting(False, "keep what is said of inputs as inputs.toml beside the model")
     seed: int = setting(0, "seed of the random inputs", least=0)
     rtol: float | None = setting(None, "allowed error relative to the largest output (by type)", least=0)
     atol: float | None = setting(None, "allowed absolute error besides", least=0)
@@ -102,6 +110,9 @@ class Trials:
                 option("inputs"),
                 " gives real ones",
             )
+        if self.inputs is not None and (self.inputs_file is not None or self.save_inputs):
+            told = option("inputs_file") if self.inputs_file is not None else option("save_inputs", True)
+            raise TrialsError(told, " is for random inputs; ", option("inputs"), " gives real ones")
         wishes = [(told, getattr(self, name) or {}) for name, told in WISHES.items()]
         for place, (one, inputs) in enumerate(wishes):
             for other, others in wishes[:place]:

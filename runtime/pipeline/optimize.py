@@ -23,7 +23,7 @@ from .attempt import Attempt, Tried
 from .destination import Destination
 from .growth import growth
 from .lossy import Draft, annealed_draft
-from .options import OptimizeKeywords, OptimizeOptions, PlanOptions, agreed, annealer_of, refuse_idle
+from .options import OptimizeKeywords, OptimizeOptions, PlanOptions, agreed, annealer_of, refuse_idle, with_inputs_of
 from .planner import Planner
 from .result import Result
 from .retry import fallen_back, less_prepared, one_by_one
@@ -76,8 +76,9 @@ def optimize(
     anneal = annealer_of(anneal)
     refuse_idle(further, anneal)
     judged = *files_of_source(further.data), *files_of_source(further.labels), module_file(further.max_drop)
-    read = (*judged, trials.inputs, anneal and anneal.initial, further.cache_file)
+    read = (*judged, trials.inputs, trials.inputs_file, anneal and anneal.initial, further.cache_file)
     place = Destination.of(model, output, further.overwrite, trials.custom_ops, read)
+    options, trials = with_inputs_of(place.loaded, options, trials)
     require_provider(trials.provider, place.loaded.name)
     timed = trials if further.bench else None
     tuning, graphs = trials if further.tune else None, trials.cuda_graph != "off"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     *("Lowerings", "OptimizeKeywords", "OptimizeOptions", "PlanKeywords", "PlanOptions", "ReportKeywords"),
     *("SHARED", "ReportOptions", "agreed", "annealer_of", "refuse_idle", "refuse_shaping", "resolve"),
+    "with_inputs_of",
 ]
 
 Lowerings: TypeAlias = "str | Sequence[str] | None"
@@ -277,6 +278,15 @@ def agreed(options: PlanOptions, trials: Trials | None) -> tuple[PlanOptions, Tr
             raise OptionError(f"{name} is {planned!r} of the plan and {run!r} of the trials; give one of the two")
         both[name] = run if planned == plain else planned
     return replace(options, **both), replace(trials, **both)
+
+
+def with_inputs_of(model: Model, options: PlanOptions, trials: Trials) -> tuple[PlanOptions, Trials]:
+    """Options and trials that agree, with what a file says of the inputs of the model; raises InputError as
+    `with_file` does."""
+    from ..inputs.feeds.inputs_file import with_file
+
+    trials = with_file(model, trials, batch=options.batches, fixed=options.fix or ())
+    return replace(options, sizes=trials.sizes), trials
 
 
 def annealer_of(anneal: Annealer | str | None) -> Annealer | None:

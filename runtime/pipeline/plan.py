@@ -13,7 +13,7 @@ from ..fields import chosen, keywords
 from ..ort.trials import Trials
 from ..renamed import renamed
 from .destination import load_valid
-from .options import PlanKeywords, PlanOptions, agreed, annealer_of
+from .options import PlanKeywords, PlanOptions, agreed, annealer_of, with_inputs_of
 from .planner import Planner, with_graph
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def _planned(
     """A plan, and what was measured for it where it is tuned."""
     how = annealer_of(anneal)
     loaded = load_valid(model, options.custom_ops)
+    options, trials = with_inputs_of(loaded, options, trials)
     if tune:
         from ..ort.library import require_provider
 

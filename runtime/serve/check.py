@@ -18,6 +18,7 @@ from ...ir.progress import Progress
 from ..compare.feeds import Observed, bench_feeds
 from ..compare.own_error import excused
 from ..compare.verdict import EquivalenceError, Verdict
+from ..inputs.feeds.inputs_file import with_file
 from ..measure.deviation import OutputReport, compare_values, worst_of
 from ..ort.opened import as_file
 from ..ort.session import open_session
@@ -64,6 +65,7 @@ def check_folder(
     """The same, whatever the model is called that the manifest tells of."""
     trials, batch = trials_of(trials), whole_numbers("batch", batch)
     with as_file(original, "original") as (_, source):
+        trials = with_file(source, trials, batch=batch)
         if batch is None:
             options: dict[str, Any] = {"provider": trials.provider, "threads": trials.threads}
             session = open_session(original, custom_ops=trials.custom_ops, **options)

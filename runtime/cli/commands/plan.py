@@ -28,7 +28,7 @@ __all__ = ["plan", "show_plan"]
     group(Patience),
     planning=group(PlanOptions),
     further=group(OptimizeOptions, only=("tune", "cache", "overwrite")),
-    trials=group(Trials, only=("seconds", "memory")),
+    trials=group(Trials, only=("seconds", "memory", "inputs_file", "inputs_beside")),
     anneal=annealing("refit", "veto", "exposed", "seed", method=None),
     printing=group(Printing),
 )
@@ -55,7 +55,7 @@ def plan(
         return
 
     initial = anneal.initial if anneal is not None else None
-    read = files_read(load(model), initial, *planning.custom_ops, further.cache_file)
+    read = files_read(load(model), initial, trials.inputs_file, *planning.custom_ops, further.cache_file)
     refuse_outputs([output], read, further.overwrite)
 
     def keep(chosen: Plan) -> None:

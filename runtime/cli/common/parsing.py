@@ -97,7 +97,7 @@ def number_of(text: str) -> tuple[str, float]:
 
 def like_of(text: str) -> tuple[str, str]:
     """The name and the kind of NAME=KIND; raises typer.BadParameter."""
-    from ...inputs.drawing import LIKES
+    from ...inputs.likes import LIKES
 
     name, sign, kind = text.rpartition("=")
     if not sign or kind not in LIKES:

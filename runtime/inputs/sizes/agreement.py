@@ -14,9 +14,9 @@ from ....ir.errors import Remedy
 from ....ir.graph.sizes import open_dims
 from ....ir.io.load import Model
 from ...ort.tensor_spec import TensorSpec
-from ..drawing import Value, Wishes, wished_sizes, wishes_of
 from ..inputs import InputError
 from ..spec import spec_of
+from ..wishes import Value, Wishes, wished_sizes, wishes_of
 from .dimensions import Dimensions
 from .settings import turns_of
 from .size_facts import derive

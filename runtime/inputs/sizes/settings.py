@@ -15,9 +15,9 @@ from ....ir.graph.sizes import InputError, Setting, open_dims, settings_at
 from ....ir.io.load import Model
 from ...ort.memory import halvings
 from ...ort.tensor_spec import TensorSpec, number_type
-from ..drawing import Value, Wishes, filled, wished_sizes, wishes_of
 from ..inputs import UNNAMED
 from ..spec import spec_of
+from ..wishes import Value, Wishes, filled, wished_sizes, wishes_of
 from .dimensions import Dimensions
 from .size_facts import Derived, derive
 

@@ -48,7 +48,7 @@ class Derived:
     """known: symbols that can have one size only; ties: symbol to the one that it is as large as; hints: sizes that
     occur in the graph, most frequent first, one of which a symbol may need; groupings: sizes of several symbols with
     which a Reshape to a fixed shape would work; regrouped: what those that always run demand; limits: sizes that the
-    graph compares with constants."""
+    graph compares with constants; rivals: other sizes of symbols that are known, as another branch demands them."""
 
     known: Mapping[str, int]
     ties: Mapping[str, str]
@@ -56,6 +56,7 @@ class Derived:
     groupings: tuple[Mapping[str, int], ...] = ()
     regrouped: tuple[Regrouped, ...] = ()
     limits: tuple[int, ...] = ()
+    rivals: tuple[Mapping[str, int], ...] = ()
 
 
 def derive(model: Model, values: Mapping[str, npt.NDArray[Any]] | None = None) -> Derived:
@@ -77,9 +78,10 @@ def derive(model: Model, values: Mapping[str, npt.NDArray[Any]] | None = None) -
         return Derived(known={}, ties={})
     known: dict[str, int] = {}
     tied: list[tuple[str, str]] = []
+    rivals: list[Mapping[str, int]] = []
     for _ in range(ROUNDS):
         before = len(known), len(tied)
-        _collect(scratch, symbols, known, tied)
+        _collect(scratch, symbols, known, tied, rivals)
         if before == (len(known), len(tied)):
             break
         _substitute(scratch, known, _rooted(tied))
@@ -91,6 +93,7 @@ def derive(model: Model, values: Mapping[str, npt.NDArray[Any]] | None = None) -
         groupings=tuple(itertools.islice(groupings(scratch, symbols), HINTS)),
         regrouped=tuple(regrouped(scratch)),
         limits=_limits(graph, constants),
+        rivals=tuple(rivals[:HINTS]),
     )
 
 
@@ -106,14 +109,21 @@ def _holding(model: ir.Model, values: Mapping[str, npt.NDArray[Any]]) -> ir.Mode
     return copy
 
 
-def _collect(graph: ir.Model, symbols: set[str], known: dict[str, int], tied: list[tuple[str, str]]) -> None:
+def _collect(
+    graph: ir.Model,
+    symbols: set[str],
+    known: dict[str, int],
+    tied: list[tuple[str, str]],
+    rivals: list[Mapping[str, int]],
+) -> None:
     """Add what the operators demand, where shapes are inferred from what the inputs now say."""
     infer_shapes(graph)
     for one, other in (pair for body in graphs(graph) for node in body for pair in _demands(node)):
         for symbol, dim in ((one, other), (other, one)):
             if isinstance(symbol, str) and symbol in symbols:
                 if isinstance(dim, int) and dim > 0:
-                    known.setdefault(symbol, dim)
+                    if known.setdefault(symbol, dim) != dim and {symbol: dim} not in rivals:
+                        rivals.append({symbol: dim})
                 elif isinstance(dim, str) and dim in symbols and dim != symbol and (symbol, dim) not in tied:
                     tied.append((symbol, dim))
 

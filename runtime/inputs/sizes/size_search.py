@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ...ort.tensor_spec import TensorSpec
 from .dimensions import Dimensions
 from .size_facts import Derived
 
-__all__ = ["TRIALS", "candidate_sizes", "sizes_beyond", "trial_sizes"]
+__all__ = ["TRIALS", "candidate_sizes", "lengthened", "sizes_beyond", "trial_sizes"]
 
 TRIALS = 5  # sizes that two models are compared at
 VALUES = (1, 3, 17)
 LARGER = (2, 4, 8, 16, 32, 64, 128, 5, 12, 100, 224, 256, 512, 1600)
+PAIR = 2
 CANDIDATES = 60  # sizes that are ever tried
 WHOLE = ("total", "all", "full", "kv", "mask")  # words of a dimension that is often the sum of two others
 
@@ -49,13 +51,15 @@ def candidate_sizes(
 ) -> Iterator[dict[str, int]]:
     """More and more sizes to try, each once, `CANDIDATES` at most: `trial_sizes`, then what else a model may want.
 
-    Those are the same without what the graph seemed to demand, larger sizes and sizes that occur in the graph for all
-    symbols, and for one of several symbols such a size, the sum of two others, or one more than another.
+    Where branches demand different sizes of one symbol, trials at these come in between, in pairs: so an input that
+    chooses the branch by turns meets each. Further sizes are those without what the graph seemed to demand, larger
+    sizes and sizes that occur in the graph for all symbols, and for one of several symbols such a size, the sum of two
+    others, or one more than another.
     Raises InputError as `trial_sizes` does.
     """
     dimensions = _dimensions(spec, fixed, derived)
     found = itertools.chain(
-        trial_sizes(spec, fixed, derived=derived),
+        _paired([trial_sizes(spec, fixed, derived=one) for one in _ways(derived)]),
         filter(
             None, (dimensions.sizes({**dict.fromkeys(dimensions.free, 1), **one}) for one in _grouped(derived, fixed))
         ),
@@ -63,6 +67,24 @@ def candidate_sizes(
         filter(None, map(dimensions.sizes, _others(dimensions.free, derived.hints if derived else ()))),
     )
     return itertools.islice(_distinct(found), CANDIDATES)
+
+
+def _ways(derived: Derived | None) -> list[Derived | None]:
+    """What the graph says of sizes, and the same with each of the other sizes that a branch demands."""
+    if derived is None:
+        return [None]
+    return [derived, *(replace(derived, known={**derived.known, **one}) for one in derived.rivals)]
+
+
+def _paired(ways: Sequence[Sequence[dict[str, int]]]) -> Iterator[dict[str, int]]:
+    """Two of each way in turn, until there are no more.
+
+    >>> [one["n"] for one in _paired([[{"n": 1}, {"n": 2}, {"n": 3}], [{"n": 7}, {"n": 8}]])]
+    [1, 2, 7, 8, 3]
+    """
+    for start in range(0, max(map(len, ways)), PAIR):
+        for way in ways:
+            yield from way[start : start + PAIR]
 
 
 def sizes_beyond(
@@ -74,6 +96,31 @@ def sizes_beyond(
         found = dimensions.sizes({**dict.fromkeys(dimensions.free, 2), name: size})
         if found is not None:
             yield found
+
+
+def lengthened(
+    spec: Sequence[TensorSpec],
+    fixed: Mapping[str, int] | None,
+    derived: Derived,
+    base: Mapping[str, int],
+    extents: Sequence[int],
+) -> Iterator[dict[str, int]]:
+    """Sizes of which one is an extent, and then one that makes as much together with another; the others as in `base`.
+
+    >>> spec = [TensorSpec(name="x", dtype="float32", shape=("n", "t", 8))]
+    >>> [*lengthened(spec, {"n": 2}, Derived(known={}, ties={}), {"n": 2, "t": 1}, [50])]
+    [{'n': 2, 't': 50}]
+    """
+    dimensions = _dimensions(spec, fixed, derived)
+    usual = {name: base.get(name, 1) for name in dimensions.free}
+    ways = [
+        {**usual, name: extent - less}
+        for extent in extents
+        for name in dimensions.free
+        for less in (0, *(usual[other] for other in dimensions.free if other != name))
+        if extent > less
+    ]
+    return _distinct(map(dimensions.sizes, ways))
 
 
 def _grouped(derived: Derived | None, fixed: Mapping[str, int] | None) -> Sequence[Mapping[str, int]]:

@@ -36,7 +36,7 @@ from ...fields import chosen, keywords
 from ...ort.trials import Trials
 from ...ort.validity import require_valid
 from ...pipeline.apply import apply
-from ...pipeline.options import PlanOptions, ReportKeywords, ReportOptions, agreed, refuse_shaping
+from ...pipeline.options import PlanOptions, ReportKeywords, ReportOptions, agreed, refuse_shaping, with_inputs_of
 from ...renamed import renamed
 from .document import About, FileFact, Report
 from .linear_section import drawable, finest, portraits
@@ -83,6 +83,7 @@ def report(
         refuse_shaping(options)
     target = Path(output) if output is not None else None
     loaded = _loaded(model, changed, target, trials, further.overwrite)
+    options, trials = with_inputs_of(loaded, options, trials)
     groups: dict[str, Decomposition] = {}
     found = _told(loaded, plan, options, groups, progress)
     wanted = [changed is not None if one is None else one for one in (further.check, further.bench)]
@@ -111,7 +112,7 @@ def report(
 
 def _loaded(model: Source, changed: Source | None, target: Path | None, trials: Trials, overwrite: bool) -> Model:
     """The original, once it is clear that the page is written over nothing that is read."""
-    given = (trials.inputs, *trials.custom_ops)
+    given = (trials.inputs, trials.inputs_file, *trials.custom_ops)
     if target is not None:
         refuse_output(target, _paths(model, changed, *given), overwrite)
     loaded = load(model)

@@ -1,7 +1,9 @@
 """What masks hide in every trial is said."""
 
 import numpy as np
+import onnx
 import pytest
+from hidden_errors import HIDDEN
 from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper as nh
@@ -170,3 +172,40 @@ def test_another_row_of_a_table_that_one_index_picks_from_is_seen(entry):
 
     assert scission.check(net(0), net(0)).equal
     assert scission.check(net(0), net(1)).different
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_an_error_that_hides_is_found_or_said(tmp_path, name):
+    right, wrong = tmp_path / "right.onnx", tmp_path / "wrong.onnx"
+    onnx.save(HIDDEN[name](False), right)
+    onnx.save(HIDDEN[name](True), wrong)
+    assert scission.check(right, right).equal
+    verdict = scission.check(right, wrong)
+    assert not verdict.equal
+    assert verdict.different or "the models differ in" in verdict.reason
+
+
+def positions(rows, wrong_from=None):
+    """y = (x + the first rows of a table) W, x of (1, t, 4): as long as the table is, if need be."""
+    table = np.random.default_rng(0).standard_normal((rows, 4)).astype(np.float32)
+    if wrong_from is not None:
+        table[wrong_from:] += 1
+    nodes = [
+        h.make_node("Shape", ["x"], ["s"], start=1, end=2), h.make_node("Slice", ["t", "i0", "s"], ["p"], name="cut"),
+        h.make_node("Add", ["x", "p"], ["z"]), h.make_node("MatMul", ["z", "W"], ["y"]),
+    ]  # fmt: skip
+    constants = {"t": table, "i0": np.array([0]), "W": np.eye(4, dtype=np.float32)}
+    graph = h.make_graph(
+        nodes, "g", [h.make_tensor_value_info("x", T.FLOAT, [1, "t", 4])],
+        [h.make_tensor_value_info("y", T.FLOAT, None)],
+        [nh.from_array(array, name) for name, array in constants.items()],
+    )  # fmt: skip
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+
+
+def test_a_table_that_differs_is_read_to_its_end():
+    assert scission.check(positions(300), positions(300, 299)).different
+    verdict = scission.check(positions(300), positions(300, 20), trials=Trials(sizes={"t": 9}))
+    assert not verdict.equal and not verdict.shown
+    assert "cut read 9 of the 300 rows of t, and the models differ in 280 of the others" in verdict.reason
+    assert verdict.masked and scission.check(positions(300), positions(300), trials=Trials(sizes={"t": 9})).shown

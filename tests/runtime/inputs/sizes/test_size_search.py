@@ -177,3 +177,28 @@ def test_what_is_derived_is_the_only_size_that_runs(data):
     if running:
         assert runnable([session], candidate_feeds(load(model), Trials()), 1)
         assert all(all(setting.sizes.values()) for setting in sized(spec, [4], None, derived))
+
+
+def two_windows(first, second):
+    """A flag chooses between two networks, for as many samples as each of them reads."""
+    ways = {}
+    for name, size in (("then_branch", first), ("else_branch", second)):
+        node = h.make_node("MatMul", ["x", f"W{size}"], [f"y_{name}"])
+        ways[name] = h.make_graph([node], name, [], [h.make_tensor_value_info(f"y_{name}", T.FLOAT, None)])
+    inputs = [h.make_tensor_value_info("x", T.FLOAT, ["n", "t"]), h.make_tensor_value_info("flag", T.BOOL, [])]
+    weights = [nh.from_array(np.ones((size, 4), np.float32), f"W{size}") for size in {first, second}]
+    graph = h.make_graph(
+        [h.make_node("If", ["flag"], ["y"], **ways)],
+        "g",
+        inputs,
+        [h.make_tensor_value_info("y", T.FLOAT, None)],
+        weights,
+    )
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+
+
+@given(st.integers(2, 50), st.integers(2, 50))
+@settings(max_examples=15, deadline=None)
+def test_branches_that_demand_different_sizes_both_run(first, second):
+    verdict = scission.check(two_windows(first, second), two_windows(first, second))
+    assert verdict.equal and [part.runs > 0 for part in verdict.parts] == [True, True]
