@@ -6,6 +6,9 @@ tools: tests that run passes of onnx_ir beside those of onnxscript, graphs of gr
 torch, and `polygraphy run`, in the environment of this checkout. olive: a workflow of Olive, which is installed in an
 environment of its own in `.bench/olive`, since it brings more than all else together. install: a wheel is built, what
 it needs is downloaded, and from then on the time runs: a new environment, one `pip install`, one `scission optimize`.
+exports: models with the signatures that exporters give go through `optimize` without any option about inputs: they are
+split, proved with every branch exercised, and timed. hidden: wrong models whose error hides behind most inputs are
+checked beside right ones: the error is found, or what never ran is named; and the right ones equal themselves.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from figures import Figure, at_most, missed, reported, save, show, told
+from figures import Figure, at_least, at_most, missed, reported, save, show, told
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tests" / "support"))
 TOOLS = {
     "onnx_ir, onnxscript": "tests/runtime/tools/test_split_pass.py",
     "graphsurgeon": "tests/ir/given/test_surgeon.py tests/runtime/tools/test_decompose.py",
@@ -103,7 +107,58 @@ def _size(folder: Path, name: str) -> int:
     return sum(path.stat().st_size for path in folder.glob(f"{name}.onnx*"))
 
 
-ROWS: dict[str, Callable[[], Iterable[Figure]]] = {"tools": tools, "olive": olive, "install": install}
+def exports() -> Iterable[Figure]:
+    """Signatures of exporters: split, proved and timed without an option about inputs."""
+    import onnx
+    from exports import EXPORTS
+
+    import scission
+
+    short, proved = scission.Trials(seconds=0.1), 0
+    with tempfile.TemporaryDirectory() as name:
+        for number, make in enumerate(EXPORTS.values()):
+            path, target = Path(name) / f"{number}.onnx", Path(name) / f"{number}.split.onnx"
+            onnx.save(make(), path)
+            try:
+                found = scission.optimize(path, target, force=True, trials=short)  # too small to gain
+            except scission.ScissionError:
+                continue
+            verdict = found.verdict
+            proved += verdict is not None and verdict.equal and bool(found.benches)
+    yield at_least("exports", "share split, proved and timed without an option", proved / len(EXPORTS), 1)
+    yield reported("exports", "models", len(EXPORTS))
+
+
+def hidden() -> Iterable[Figure]:
+    """Errors that most inputs do not show."""
+    import onnx
+    from hidden_errors import HIDDEN
+
+    import scission
+
+    found = named = alarms = 0
+    with tempfile.TemporaryDirectory() as name:
+        right, wrong = Path(name) / "right.onnx", Path(name) / "wrong.onnx"
+        for make in HIDDEN.values():
+            onnx.save(make(False), right)
+            onnx.save(make(True), wrong)
+            verdict = scission.check(right, wrong)
+            found += verdict.different
+            named += not verdict.equal and not verdict.different
+            alarms += not scission.check(right, right).equal
+    yield at_least("hidden errors", "share found, or named as not exercised", (found + named) / len(HIDDEN), 1)
+    yield reported("hidden errors", "share found", found / len(HIDDEN))
+    yield at_most("hidden errors", "right models not found equal", alarms, 0)
+    yield reported("hidden errors", "pairs", len(HIDDEN))
+
+
+ROWS: dict[str, Callable[[], Iterable[Figure]]] = {
+    "tools": tools,
+    "olive": olive,
+    "install": install,
+    "exports": exports,
+    "hidden": hidden,
+}
 
 
 def main() -> int:
