@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -14,6 +14,7 @@ from .windows import Window
 __all__ = ["Awaited", "Runs"]
 
 
+@runtime_checkable
 class Awaited(Protocol):
     """Results on their way."""
 

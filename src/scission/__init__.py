@@ -150,6 +150,8 @@ if TYPE_CHECKING:
     from .runtime.tune.cached_units import CachedUnitError as CachedUnitError
     from .runtime.tune.fallback import Fallback as Fallback
     from .runtime.tune.tune import Tuned as Tuned
+    from .runtime.upgrade.interpreter.unsupported import Unsupported as Unsupported
+    from .runtime.upgrade.interpreter.unsupported import UnsupportedOperatorError as UnsupportedOperatorError
     from .runtime.upgrade.modules.layer_error import LayerError as LayerError
     from .runtime.validation import OptionError as OptionError
     from .runtime.weights.cover_study import Covering as Covering
@@ -253,6 +255,7 @@ _MODULES = {
     "runtime.tune.cached_units": ("CachedUnitError",),
     "runtime.tune.fallback": ("Fallback",),
     "runtime.tune.tune": ("Tuned",),
+    "runtime.upgrade.interpreter.unsupported": ("Unsupported", "UnsupportedOperatorError"),
     "runtime.upgrade.modules.layer_error": ("LayerError",),
     "runtime.validation": ("OptionError",),
     "runtime.weights.cover_study": ("Covering", "CoveringError", "cover"),

@@ -5,6 +5,9 @@
     found = split(model)                      # dense layers with exactly zero structure become blocks
     carry_state(optimizer, found.moved)       # the optimiser goes on with what it knows of them
 
+    module = to_torch("model.onnx", plan)     # a model of ONNX, its linears as the blocks of a plan, to be trained
+    onnx_ir.save(to_onnx(module), "trained.onnx")
+
     monitor = StructureMonitor(model, "run.jsonl")   # before training: it keeps what the weights are now
     monitor.step()                            # after each step of the optimiser; then `scission monitor run.jsonl`
 
@@ -18,6 +21,10 @@ import importlib.util
 if importlib.util.find_spec("torch") is None:
     raise ModuleNotFoundError("scission.torch needs torch; install scission[torch]", name="torch")
 
+from .runtime.upgrade.interpreter.interpreted import Interpreted as Interpreted
+from .runtime.upgrade.interpreter.roles import Held as Held
+from .runtime.upgrade.interpreter.unsupported import Unsupported as Unsupported
+from .runtime.upgrade.interpreter.unsupported import UnsupportedOperatorError as UnsupportedOperatorError
 from .runtime.upgrade.modules.block_linear import BlockLinear as BlockLinear
 from .runtime.upgrade.modules.cover_linear import CoverLinear as CoverLinear
 from .runtime.upgrade.modules.layer_error import LayerError as LayerError
@@ -35,10 +42,13 @@ from .runtime.upgrade.split import Left as Left
 from .runtime.upgrade.split import Replaced as Replaced
 from .runtime.upgrade.split import SplitResult as SplitResult
 from .runtime.upgrade.split import split as split
+from .runtime.upgrade.to_onnx import to_onnx as to_onnx
+from .runtime.upgrade.to_torch import to_torch as to_torch
 
 __all__ = [
-    *("BlockLinear", "CoverLinear", "LayerError", "Left", "LiveView", "Moved", "Replaced", "SplitAttention"),
+    *("BlockLinear", "CoverLinear", "Held", "Interpreted", "LayerError", "Left", "LiveView", "Moved", "Replaced"),
     *(
+        "SplitAttention",
         "SplitFFN",
         "SplitResult",
         "StructureMonitor",
@@ -47,6 +57,8 @@ __all__ = [
         "lightning_callback",
         "read_run",
         "split",
+        "to_onnx",
+        "to_torch",
     ),
-    "trainer_callback",
+    *("Unsupported", "UnsupportedOperatorError", "trainer_callback"),
 ]

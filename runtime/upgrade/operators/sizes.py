@@ -1,0 +1,58 @@
+"""Operators that make values out of sizes: shapes, ranges, constants of a shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .call import TYPES, Call, Given, Rule, present
+
+__all__ = ["SIZES"]
+
+
+def _shape(call: Call, given: Given) -> Tensor:
+    x = present(given, 0)
+    return torch.tensor(x.shape[call.get("start", 0) : call.get("end")], dtype=torch.int64)
+
+
+def _size(call: Call, given: Given) -> Tensor:
+    return torch.tensor(present(given, 0).numel())
+
+
+def _constant_of_shape(call: Call, given: Given) -> Tensor:
+    value: Any = call.get("value")
+    fill = torch.zeros(1) if value is None else torch.from_numpy(np.array(value))
+    return fill.expand(1).reshape(()).expand([int(one) for one in present(given, 0).tolist()]).clone()
+
+
+def _range(call: Call, given: Given) -> Tensor:
+    start, end, step = (present(given, place) for place in range(3))
+    return torch.arange(start.item(), end.item(), step.item(), dtype=start.dtype)
+
+
+def _one_hot(call: Call, given: Given) -> Tensor:
+    index, depth, values = (present(given, place) for place in range(3))
+    size, axis = int(depth.item()), int(call.get("axis", -1))
+    at = torch.where(index < 0, index + size, index).to(torch.int64)
+    hit = at.unsqueeze(-1) == torch.arange(size, device=index.device)
+    return torch.where(hit, values[1], values[0]).movedim(-1, axis)
+
+
+def _identity_matrix(call: Call, given: Given) -> Tensor:
+    x, shift = present(given, 0), int(call.get("k", 0))
+    dtype = TYPES[call.get("dtype")] if call.get("dtype") else x.dtype
+    rows, columns = (torch.arange(extent) for extent in x.shape)
+    return (columns[None, :] - rows[:, None] == shift).to(dtype)
+
+
+SIZES: dict[str, Rule] = {
+    "Shape": _shape,
+    "Size": _size,
+    "ConstantOfShape": _constant_of_shape,
+    "Range": _range,
+    "OneHot": _one_hot,
+    "EyeLike": _identity_matrix,
+}
