@@ -115,7 +115,7 @@ def fourier(node: ir.Node, constants: Constants) -> Fourier | None:
         return None
     one, signal = NodeView(node, constants), node.inputs[0]
     shape = None if signal is None else shape_of(signal)
-    if signal is None or shape is None or signal.dtype != ir.DataType.FLOAT or signal in constants:
+    if signal is None or shape is None or signal in constants or not _is_float(one, signal):
         return None
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 1):
         return None
@@ -133,3 +133,11 @@ def fourier(node: ir.Node, constants: Constants) -> Fourier | None:
         return None
     bins = weights.size // 2 + 1 if one.attribute("onesided", 1) else weights.size
     return Fourier(node, signal, len(shape), int(step.item()), weights, bins)
+
+
+def _is_float(one: NodeView, signal: ir.Value) -> bool:
+    """Whether a signal is of single precision; models need not say so of what they compute, but the window is alike."""
+    window = one.operand(2)
+    if signal.dtype is not None or window is None or window not in one.constants:
+        return signal.dtype == ir.DataType.FLOAT
+    return one.constants.describe(window)[1] == ir.DataType.FLOAT

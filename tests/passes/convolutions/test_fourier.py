@@ -11,7 +11,7 @@ import pytest
 from convolved import model_of, rewritten, steps_of, transform
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 
 
 def by_definition(signal, window, step, bins):
@@ -81,3 +81,19 @@ def test_of_no_signals_there_are_no_transforms(rank):
     feeds = {"x": np.zeros((0, 60, 1)[:rank], np.float32)}
     (wanted,), (got,) = (oracles.run(one, feeds) for one in (model, rewritten(model)[0]))
     assert got.shape == wanted.shape
+
+
+@pytest.mark.parametrize(("wide", "forms"), [(False, ["fourier"]), (True, [])])
+def test_a_signal_whose_type_is_not_stated_has_that_of_its_window(wide, forms):
+    model = transform(np.hanning(64), 16)
+    model.graph.node[0].input[0] = "signal"
+    to = 11 if wide else 1
+    model.graph.node.insert(0, helper.make_node("Cast", ["x"], ["signal"], to=to))
+    if wide:
+        window = numpy_helper.from_array(np.hanning(64), "window")
+        model.graph.initializer[1].CopyFrom(window)
+        model.graph.output[0].type.tensor_type.elem_type = to
+    changed, found = rewritten(model)
+    feeds = {"x": np.random.default_rng(0).standard_normal((2, 300)).astype(np.float32)}
+    assert found == forms
+    oracles.assert_close(oracles.run(model, feeds), oracles.run(changed, feeds))
