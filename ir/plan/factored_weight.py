@@ -95,8 +95,10 @@ class FramedProduct(Preparation):
     """A transform of frames of a signal as two stages, which follow from its weights and from how frames are cut.
 
     places: samples of a piece, of which a frame is several, and which the second stage joins; gap: between the outputs
-    of one class; sha256: of the weights of a frame; macs: multiply-adds of a frame; bound: of the rounding error over
-    that of the dense product. Raises PlanError when one of them is nonsense.
+    of one class; sha256: of the weights of a frame, and of what their power is multiplied by; macs: multiply-adds of a
+    frame; bound: of the rounding error over that of the dense product; bands: how many outputs of a product behind the
+    power are computed together, of all of them in order, none where there is no such product. Raises PlanError when one
+    of them is nonsense.
     """
 
     kind: ClassVar[str] = "frames"
@@ -106,10 +108,13 @@ class FramedProduct(Preparation):
     sha256: str
     macs: int
     bound: float
+    bands: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         Preparation.__post_init__(self)
         where = f"{self.kind} of {self.nodes[0]}"
+        if not all(type(one) is int and 1 <= one <= LARGEST for one in self.bands):
+            raise PlanError(f"{where}: bands is {shown(self.bands)}, which are no numbers of outputs")
         for name, number in (("places", self.places), ("gap", self.gap)):
             if type(number) is not int or not 1 <= number <= LARGEST:
                 raise PlanError(f"{where}: {name} is {shown(number)}, which is no number of places")
@@ -122,7 +127,8 @@ class FramedProduct(Preparation):
 
     def contents(self) -> dict[str, Any]:
         """The fields of the kind, for JSON."""
-        return {name: getattr(self, name) for name in ("places", "gap", "sha256", "macs", "bound")}
+        held = {name: getattr(self, name) for name in ("places", "gap", "sha256", "macs", "bound")}
+        return held | {"bands": list(self.bands)}
 
     @classmethod
     def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
@@ -133,6 +139,7 @@ class FramedProduct(Preparation):
             sha256=record.text("sha256"),
             macs=record.whole("macs"),
             bound=record.number("bound"),
+            bands=tuple(record.items("bands", default=[])),
             nodes=nodes,
             gain=gain,
             reason=reason,

@@ -20,12 +20,15 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.operators import SIGNAL_JOINING, SIGNAL_MOVING, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 
-__all__ = ["emphasis", "quiet_outputs"]
+__all__ = ["QUIET", "QUIET_TRANSFORM", "emphasis", "quiet_outputs"]
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 FURTHEST = 32  # operators between a filter and frames
-QUIET = 1 / 8  # of the root of the mean power; what stages round off elsewhere is less than of the quietest whole sum
+# Of the root of the mean power. Stages leave about as much rounding in each output: below a third of it that is more
+# than twice what a whole sum of 512 rounds off, whose error shrinks with the output; operators that transform round
+# more than such sums.
+QUIET, QUIET_TRANSFORM = 1 / 3, 1 / 5
 
 
 def emphasis(signal: ir.Value, constants: Constants) -> float:
@@ -43,18 +46,20 @@ def emphasis(signal: ir.Value, constants: Constants) -> float:
     return 0.0
 
 
-def quiet_outputs(weight: npt.NDArray[np.float32], coefficient: float) -> Indices:
+def quiet_outputs(weight: npt.NDArray[np.float32], coefficient: float, least: float = QUIET) -> Indices:
     """The outputs of a weight (n, outputs) in which white noise is hardly heard, once it went through such a filter.
+
+    least: the share of the root of their mean power below which they are.
 
     >>> angles = 2 * np.pi / 64 * np.outer(np.arange(64), np.arange(33))
     >>> quiet_outputs((np.hanning(64)[:, None] * np.cos(angles)).astype(np.float32), 0.97).tolist()
-    [0, 1]
+    [0, 1, 2, 3, 4]
     """
     if not coefficient:
         return np.empty(0, np.int64)
     whole = np.pad(weight.astype(np.float64), ((1, 1), (0, 0)))
     heard = np.linalg.norm(whole[:-1] - coefficient * whole[1:], axis=0)  # what every e[t] is multiplied with
-    return np.flatnonzero(heard < QUIET * math.sqrt(1 + coefficient**2) * np.linalg.norm(whole, axis=0))
+    return np.flatnonzero(heard < least * math.sqrt(1 + coefficient**2) * np.linalg.norm(whole, axis=0))
 
 
 def _before(value: ir.Value, through: frozenset[str]) -> Iterator[ir.Value]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,9 +22,12 @@ from ...ir.plan.preparation import Refused
 from ...ir.plural import counted
 from ...ir.provenance import is_block
 from ...ir.reason import Cause, Reason
-from ..lowering.prices import MARGIN
+from ..decompose.fingerprint import fingerprint
+from ..lowering.prices import FLOAT_BYTES, MARGIN
+from ..lowering.seconds import dense_seconds
 from ..lowering.target import Target
 from .framed import Framed, framed
+from .mel import Mel, bands_seconds, best_bands, mel
 from .power import Power, power
 from .refusals import why_no_frames, why_no_stages
 from .staging import SMALLEST, FrameStages, best_stages, stages_seconds
@@ -32,15 +37,25 @@ __all__ = ["Front", "find", "seen"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Front:
-    """A product of frames, and what takes its power behind it, None where nothing does."""
+    """A product of frames, what takes its power behind it, and the product with a constant behind that, None where
+    nothing does."""
 
     product: Framed
-    power: Power | None
+    power: Power | None = None
+    mel: Mel | None = None
 
     @property
     def nodes(self) -> tuple[ir.Node, ...]:
-        """The operators, in order."""
-        return (self.product.node, *(() if self.power is None else self.power.nodes))
+        """The operators, in order, but for those that pad the signal."""
+        behind = (one.nodes for one in (self.power, self.mel) if one is not None)
+        return (self.product.node, *itertools.chain.from_iterable(behind))
+
+    @property
+    def sha256(self) -> str:
+        """Of the weight of a frame, and of that behind its power."""
+        if self.mel is None:
+            return self.product.sha256
+        return hashlib.sha256((self.product.sha256 + fingerprint(self.mel.weight)).encode()).hexdigest()
 
 
 def find(
@@ -79,21 +94,27 @@ def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Front]]:
 def _products(scope: Scope, constants: Constants) -> list[Front]:
     nodes = (node for node in scope.graph if not is_block(node.metadata_props))
     found = (one for one in (framed(node, constants) for node in nodes) if one is not None)
-    return [Front(one, power(one, constants)) for one in found]
+    return [_front(one, constants) for one in found]
+
+
+def _front(one: Framed, constants: Constants) -> Front:
+    behind = power(one, constants)
+    return Front(one, behind, None if behind is None else mel(one, behind, constants))
 
 
 def _step(front: Front, activations: Activations, target: Target, scope: Scope) -> FramedProduct | Refused:
     """What is to be done with a product, or why nothing is."""
     one, nodes = front.product, tuple(scope.addresses[node] for node in front.nodes)
-    stages = best_stages(one, lambda found: 1 / _gain(one, found, activations, target))
+    bands = _bands(front, activations, target)
+    stages = best_stages(one, lambda found: 1 / _gain(front, found, bands, activations, target))
     if stages is None:
         return _refused(nodes[:1], why_no_stages(one))
-    gain, (n, outputs) = _gain(one, stages, activations, target), one.weight.shape
+    gain, (n, outputs) = _gain(front, stages, bands, activations, target), one.weight.shape
     less = one.weight.size / stages.macs
     said = (
         f"frames of {n} samples, {counted(outputs, 'output')} each, are products of {stages.pieces} pieces "
         f"of {stages.split.stride} samples, {less:.1f} times fewer multiply-adds, whose error is at most "
-        f"{stages.certificate.bound:.2f} of the dense product's: {gain:.1f}x is predicted"
+        f"{stages.certificate.bound:.2f} of the dense product's{_said_of(bands)}: {gain:.1f}x is predicted"
     )
     if gain <= MARGIN:
         return _refused(nodes[:1], Reason(Cause.NO_GAIN, f"{said}, which is not worth it"), round(gain, 3))
@@ -101,24 +122,49 @@ def _step(front: Front, activations: Activations, target: Target, scope: Scope) 
         nodes=nodes,
         places=stages.split.stride,
         gap=stages.split.step,
-        sha256=one.sha256,
+        sha256=front.sha256,
         macs=stages.macs,
         bound=round(stages.certificate.bound, 6),
+        bands=bands,
         gain=round(gain, 3),
         reason=Reason(Cause.FACTORS, f"{nodes[0]}: {said}"),
     )
+
+
+def _said_of(bands: tuple[int, ...]) -> str:
+    if not bands:
+        return ""
+    many, few = counted(sum(bands), "output"), counted(len(bands), "product")
+    return f", and {many} behind their power {few} of frequencies as they lie"
+
+
+def _bands(front: Front, activations: Activations, target: Target) -> tuple[int, ...]:
+    """How the outputs behind a power are put together, for the fewest frames that are predicted for."""
+    if front.mel is None:
+        return ()
+    counts = [_frames(front.product, activations, place) for place in range(len(activations.settings))]
+    return best_bands(front.mel, min(batch * frames for batch, frames in counts), target.prices[0])
 
 
 def _refused(nodes: tuple[str, ...], why: Reason, gain: float | None = None) -> Refused:
     return Refused(kind=FramedProduct.kind, nodes=nodes, gain=gain, reason=why.told(f"{nodes[0]}: {why}"))
 
 
-def _gain(one: Framed, stages: FrameStages, activations: Activations, target: Target) -> float:
-    """Predicted seconds of the operator as it may be without stages over those with them, at its worst."""
-    gains = []
+def _frames(one: Framed, activations: Activations, place: int) -> tuple[int, int]:
+    """(batch, frames of each) at one of the settings."""
+    return one.frames(functools.cache(functools.partial(activations.shape, place=place)))
+
+
+def _gain(front: Front, stages: FrameStages, bands: tuple[int, ...], activations: Activations, target: Target) -> float:
+    """Predicted seconds of the operators as they may be without stages over those with them, at their worst."""
+    gains, one = [], front.product
     for place in range(len(activations.settings)):
         shape_of = functools.cache(functools.partial(activations.shape, place=place))
         batch, frames = one.frames(shape_of)
         for prices in target.prices:
-            gains.append(one.seconds(shape_of, prices) / stages_seconds(one, stages, batch, frames, prices))
+            before, after = one.seconds(shape_of, prices), stages_seconds(one, stages, batch, frames, prices)
+            if front.mel is not None:
+                before += dense_seconds(front.mel.weight.shape, batch * frames, FLOAT_BYTES, prices)
+                after += bands_seconds(front.mel, bands, batch * frames, prices)
+            gains.append(before / after)
     return min(gains)

@@ -5,7 +5,7 @@ y[t] = W · x[t·hop … t·hop + n - 1], with a weight W (outputs, n) whichever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from ..convolutions.sized import ShapeOf, convolution_seconds
 from ..decompose.fingerprint import fingerprint
 from ..lowering.prices import Prices
 from .emphasis import emphasis
+from .padding import padding
 
 __all__ = ["Framed", "framed"]
 
@@ -32,9 +33,11 @@ UNPADDED = ("NOTSET", "VALID")
 class Framed:
     """A product of frames.
 
-    weight: (n, outputs), of a transform all real parts before all imaginary ones; hop: samples between frames; pads:
-    zeros before and behind the signal; bias: (outputs,), None for none; transform: what the operator computes, where it
-    is one, else it is a convolution; emphasis: the coefficient of a filter before that, 0 for none.
+    signal: (B, T), (B, 1, T) of a convolution or (B, T, 1) of a transform; weight: (n, outputs), of a transform all
+    real parts before all imaginary ones; hop: samples between frames; pads: zeros before and behind the signal; bias:
+    (outputs,), None for none; transform: what the operator computes, where it is one, else it is a convolution;
+    emphasis: the coefficient of a filter before that, 0 for none; before: operators that pad the signal, whose place
+    the pads take.
     """
 
     node: ir.Node
@@ -45,6 +48,7 @@ class Framed:
     bias: ir.Value | None = None
     transform: Fourier | None = None
     emphasis: float = 0.0
+    before: tuple[ir.Node, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -54,7 +58,7 @@ class Framed:
     def frames(self, shape_of: ShapeOf) -> tuple[int, int]:
         """(batch, frames of each), at the sizes of a setting."""
         extents = shape_of(self.signal)
-        samples = extents[1] if self.transform is not None else extents[2]
+        samples = extents[1] if self.transform is not None or len(extents) == 2 else extents[2]
         return extents[0], max((samples + sum(self.pads) - self.weight.shape[0]) // self.hop + 1, 1)
 
     def seconds(self, shape_of: ShapeOf, prices: Prices) -> float:
@@ -82,7 +86,9 @@ def _transform(node: ir.Node, constants: Constants) -> Framed | None:
     whole = np.zeros((found.window.size, 2 * found.bins), np.float32)
     whole[first : last + 1] = found.kernel()[:, 0].T
     parts = np.concatenate([whole[:, 0::2], whole[:, 1::2]], axis=1)
-    return Framed(node, found.signal, parts, found.step, (0, 0), transform=found)
+    filtered = emphasis(found.signal, constants)
+    whole_signal = Framed(node, found.signal, parts, found.step, (0, 0), transform=found, emphasis=filtered)
+    return _with_pads(whole_signal, constants) if found.rank == 2 else whole_signal
 
 
 def _convolution(node: ir.Node, constants: Constants) -> Framed | None:
@@ -108,4 +114,14 @@ def _convolution(node: ir.Node, constants: Constants) -> Framed | None:
     if min(before, behind) < 0 or hop < 1:
         return None
     whole: npt.NDArray[np.float32] = np.asarray(constants.read(weight), np.float32)[:, 0].T
-    return Framed(node, signal, whole, hop, (before, behind), one.operand(2), emphasis=emphasis(signal, constants))
+    found = Framed(node, signal, whole, hop, (before, behind), one.operand(2), emphasis=emphasis(signal, constants))
+    return _with_pads(found, constants)
+
+
+def _with_pads(one: Framed, constants: Constants) -> Framed:
+    """The same of the signal before zeros are put on its sides, where that is all that is done with it."""
+    found = padding(one.signal, one.weight.shape[0] // 2, constants)
+    if found is None:
+        return one
+    pads = one.pads[0] + found.pads[0], one.pads[1] + found.pads[1]
+    return replace(one, signal=found.signal, pads=pads, before=found.nodes)

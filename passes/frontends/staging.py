@@ -7,7 +7,8 @@ A frame is q pieces of p samples, and the next one begins a whole number of piec
     frame 1                 └─ q ─┘               each row is convolved by kernels of q places of its own,
                                                   (m, q), with a stride of hop / p: that is the first stage
 
-so nothing is copied to make frames that overlap, and windows and twiddle factors are in the kernels.
+so nothing is copied to make frames that overlap, and windows and twiddle factors are in the kernels. A row is no copy
+either: it is every p-th sample.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from ..factor.factorise import Recipe, follow
 from ..factor.known_orders import RadixSplit, splits
 from ..factor.stages import Factors
 from ..lowering.prices import FLOAT_BYTES, Prices
-from ..lowering.seconds import copy_seconds, products_seconds, turned_blocks_seconds
-from .emphasis import quiet_outputs
+from ..lowering.seconds import copy_seconds, products_seconds
+from .emphasis import QUIET, QUIET_TRANSFORM, quiet_outputs
 from .framed import Framed
 
 __all__ = ["SMALLEST", "FrameStages", "best_stages", "follow_stages", "stages_seconds"]
@@ -103,19 +104,18 @@ def _staged(one: Framed, split: RadixSplit) -> FrameStages | None:
     factors = follow(one.weight, Recipe(splits=(split,)))
     if factors is None or len(factors.stages) != 2 or factors.scale is not None:
         return None
-    found = FrameStages(split, factors, certify(one.weight, factors), quiet_outputs(one.weight, one.emphasis))
+    quiet = quiet_outputs(one.weight, one.emphasis, QUIET if one.transform is None else QUIET_TRANSFORM)
+    found = FrameStages(split, factors, certify(one.weight, factors), quiet)
     return found if found.certificate.holds and found.macs < one.weight.size else None
 
 
 def stages_seconds(one: Framed, stages: FrameStages, batch: int, frames: int, prices: Prices) -> float:
-    """Predicted seconds of the stages, for so many frames of each signal: two convolutions, one stack of products, one
-    change of order between them and one behind them."""
+    """Predicted seconds of the stages, for so many frames of each signal: a convolution of each place, what brings
+    their results together, a stack of products, and what picks outputs."""
     places, (first, last) = stages.split.stride, stages.factors.stages
     made, rows = stages.made, batch * frames
-    pieces = batch * (frames * one.hop // places + stages.pieces)
-    seconds = products_seconds([(places, places)], pieces, FLOAT_BYTES, prices)
-    seconds += products_seconds([(stages.pieces, made)] * places, rows, FLOAT_BYTES, prices.left(), nodes=1)
-    seconds += turned_blocks_seconds(places * made * rows, FLOAT_BYTES, prices)
+    seconds = products_seconds([(stages.pieces + 2, made)] * places, rows, FLOAT_BYTES, prices.left())
+    seconds += places * made * copy_seconds(places * made, rows, FLOAT_BYTES, prices) + prices.node_s
     groups = made // first.ranks
     shapes = [(int(last.weight.shape[2]), int(last.weight.shape[3]))] * groups
     seconds += products_seconds(shapes, rows, FLOAT_BYTES, prices.left(), nodes=1) + groups * prices.batched_block_s

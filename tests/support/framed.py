@@ -31,18 +31,19 @@ def signal_model(nodes, constants, *, x=("b", "n"), opset: int = 17) -> onnx.Mod
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
-def stft_model(window, hop: int, *, onesided: int = 1, then=(), x=("b", "n")) -> onnx.ModelProto:
+def stft_model(window, hop: int, *, onesided: int = 1, then=(), x=("b", "n"), opset: int = 17) -> onnx.ModelProto:
     """Fourier transforms of frames, called f where something is done with them."""
     node = helper.make_node("STFT", ["x", "hop", "window"], ["f" if then else "y"], "stft", onesided=onesided)
     constants = {"hop": np.int64(hop), "window": np.asarray(window, np.float32)}
-    return signal_model([node, *then], constants, x=x)
+    return signal_model([node, *then], constants, x=x, opset=opset)
 
 
-def conv_model(weight, hop: int, *, then=(), pads=(0, 0)) -> onnx.ModelProto:
+def conv_model(weight, hop: int, *, then=(), pads=(0, 0), opset: int = 17) -> onnx.ModelProto:
     """Frames of n samples times a weight (n, outputs), as a convolution."""
     last = "f" if then else "y"
     node = helper.make_node("Conv", ["x", "W"], [last], "conv", strides=[hop], pads=list(pads))
-    return signal_model([node, *then], {"W": np.ascontiguousarray(weight.T)[:, None]}, x=("b", 1, "n"))
+    constants = {"W": np.ascontiguousarray(weight.T)[:, None]}
+    return signal_model([node, *then], constants, x=("b", 1, "n"), opset=opset)
 
 
 def emphasised_model(weight, hop: int, coefficient, *, bias=None, then=()) -> onnx.ModelProto:
@@ -65,18 +66,49 @@ def emphasised_model(weight, hop: int, coefficient, *, bias=None, then=()) -> on
     return signal_model([*nodes, *then], constants if bias is None else constants | {"b": np.float32(bias)})
 
 
-def power_of(bins: int) -> list[onnx.NodeProto]:
+def power_of(bins: int, made: str = "y", *, op: str = "ReduceSumSquare", opset: int = 17) -> list[onnx.NodeProto]:
     """What takes the power of a convolution's halves."""
     shape = helper.make_tensor("shape", TensorProto.INT64, [4], [0, 2, bins, -1])
     return [
         helper.make_node("Constant", [], ["halves"], value=shape),
         helper.make_node("Reshape", ["f", "halves"], ["both"]),
-        helper.make_node("ReduceSumSquare", ["both"], ["y"], axes=[1], keepdims=0),
+        *reduced(op, "both", made, 1, opset),
     ]
 
 
-def frame_steps(model: onnx.ModelProto) -> list[FramedProduct]:
-    """Everything that can be done, whether it is predicted to gain or not."""
+def reduced(op: str, value: str, made: str, axis: int, opset: int) -> list[onnx.NodeProto]:
+    """A sum over one axis."""
+    if opset < 18:
+        return [helper.make_node(op, [value], [made], "power", axes=[axis], keepdims=0)]
+    axes = helper.make_node(
+        "Constant", [], ["parts"], value=helper.make_tensor("parts", TensorProto.INT64, [1], [axis])
+    )
+    return [axes, helper.make_node(op, [value, "parts"], [made], "power", keepdims=0)]
+
+
+def mel_of(weight, *, frames_first=True) -> list[onnx.NodeProto]:
+    """A product behind the power p (b, bins, frames) of a convolution, with a weight (bins, outputs)."""
+    array = np.ascontiguousarray(weight if frames_first else weight.T)
+    held = helper.make_node("Constant", [], ["mel"], value=numpy_helper.from_array(array))
+    if not frames_first:
+        return [held, helper.make_node("MatMul", ["mel", "p"], ["y"], "mels")]
+    turned = helper.make_node("Transpose", ["p"], ["q"], "turned", perm=[0, 2, 1])
+    return [held, turned, helper.make_node("MatMul", ["q", "mel"], ["y"], "mels")]
+
+
+def bank(bins: int, mels: int, rng: np.random.Generator) -> np.ndarray:
+    """(bins, mels): overlapping triangles at places of their own, of which some read nothing."""
+    edges = np.sort(rng.uniform(-1, bins, mels + 2))
+    places = np.arange(bins)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rising = (places - edges[:-2]) / (edges[1:-1] - edges[:-2])
+        falling = (edges[2:] - places) / (edges[2:] - edges[1:-1])
+    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+
+
+def frame_steps(model: onnx.ModelProto, seed: int = 0) -> list[FramedProduct]:
+    """Everything that can be done, whether it is predicted to gain or not, in bands that a seed draws."""
+    rng = Random(seed)
     _, scope, _, found = seen(load(model).graph)
     pairs = [(one, best_stages(one.product, lambda stages: stages.macs)) for one in found]
     return [
@@ -84,9 +116,10 @@ def frame_steps(model: onnx.ModelProto) -> list[FramedProduct]:
             nodes=tuple(scope.addresses[node] for node in one.nodes),
             places=stages.split.stride,
             gap=stages.split.step,
-            sha256=one.product.sha256,
+            sha256=one.sha256,
             macs=stages.macs,
             bound=0.5,
+            bands=() if one.mel is None else drawn_bands(one.mel.weight.shape[1], rng),
             reason=Reason(Cause.FACTORS, "asked for"),
         )
         for one, stages in pairs
@@ -94,9 +127,15 @@ def frame_steps(model: onnx.ModelProto) -> list[FramedProduct]:
     ]
 
 
-def in_stages(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
+def drawn_bands(outputs: int, rng: Random) -> tuple[int, ...]:
+    """Sizes of runs that all outputs make up."""
+    cuts = sorted(rng.sample(range(1, outputs), rng.randrange(outputs))) if outputs > 1 else []
+    return tuple(stop - start for start, stop in zip([0, *cuts], [*cuts, outputs], strict=True))
+
+
+def in_stages(model: onnx.ModelProto, seed: int = 0) -> tuple[onnx.ModelProto, int]:
     """A copy in which all of it is done, and how much that is."""
-    steps = frame_steps(model)
+    steps = frame_steps(model, seed)
     return ir.to_proto(write_frames(load(model).graph, steps)), len(steps)
 
 
@@ -111,12 +150,14 @@ def random_frames(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     if window is not None and rng.random() < 0.3:
         window = np.where(abs(np.arange(length) - length // 2) < 3 * length // 8, window, 0)
     if rng.random() < 0.5:
-        made.opset = rng.choice([17, 17, 18])
+        made.opset = rng.choice([17, 17, 18, 20])
         value = _stft(made, rng, window, (batch, samples), length, hop)
     else:
         value = _conv(made, rng, window, (batch, samples), length, hop)
-    if rng.random() < 0.5:
+    if rng.random() < 0.7:
         value = _power(made, rng, value)
+        if helper.get_node_attr_value(made.nodes[-1], "keepdims") == 0 and rng.random() < 0.8:
+            value = _mel(made, rng, value)
     if rng.random() < 0.3:
         made.outputs.append(value)
     for _ in range(rng.choice([0, 1, 1, 2])):
@@ -130,11 +171,52 @@ def _stft(made: Grown, rng: Random, window, extents, length: int, hop: int) -> s
     made.inputs["x"], made.feeds["x"] = ["b", "n", 1][:rank], made.normal(*extents, 1)[..., 0:1]
     if rank == 2:
         made.feeds["x"] = made.feeds["x"][..., 0]
-    names = ["x", made.constant(np.int64(hop)), made.constant(window.astype(np.float32))]
+    signal = _padded(made, rng, "x", length) if rank == 2 or rng.random() < 0.3 else "x"
+    names = [signal, made.constant(np.int64(hop)), made.constant(window.astype(np.float32))]
     names += [made.constant(np.int64(length))] if rng.random() < 0.3 else []
     onesided = rng.choice([0, 1, 1])
     made.bins = length // 2 + 1 if onesided else length
     return made.op("STFT", *names, onesided=onesided)
+
+
+def _padded(made: Grown, rng: Random, signal: str, length: int) -> str:
+    """A signal with zeros on its sides, as convolutions have them, or with something that is nearly that."""
+    if rng.random() < 0.5:
+        return signal
+    rank = made.feeds[signal].ndim
+    pads = [0] * (2 * rank)
+    time = 1 if rank == 3 and made.inputs[signal][-1] == 1 else rank - 1
+    pads[time], pads[rank + time] = (rng.choice([0, 1, length // 2, rng.randrange(length)]) for _ in range(2))
+    mode, filled = rng.choice(["constant"] * 4 + ["reflect", "edge"]), rng.choice([None, None, 0.0, 1.0])
+    if mode == "reflect":
+        pads = [min(one, made.feeds[signal].shape[time] - 1) for one in pads]
+    operands = [signal, made.constant(np.int64(pads))]
+    if mode == "constant" and filled is not None:
+        operands.append(made.constant(np.float32(filled)))
+    value = made.op("Pad", *operands, mode=mode)
+    if rng.random() < 0.1:
+        made.outputs.append(value)
+    return value
+
+
+def _mel(made: Grown, rng: Random, value: str) -> str:
+    """A product behind a power, frames first or not, of all frames or of fewer, or what is nearly one."""
+    last = made.nodes[-1].input[0] not in {one.output[0] for one in made.nodes if one.op_type in ("Reshape", "Conv")}
+    for _ in range(rng.choice([0, 0, 1, 2])):
+        if rng.random() < 0.5:
+            value, last = made.op("Transpose", value, perm=[0, 2, 1]), not last
+        else:
+            cut = [made.constant(np.int64([one])) for one in (0, rng.choice([-1, 1, 1 << 40]))]
+            axis = rng.choice([1, 1, -2, 2, 0] if last else [2, 2, -1, 1, 0])
+            value = made.op("Slice", value, *cut, made.constant(np.int64([axis])))
+        if rng.random() < 0.1:
+            made.outputs.append(value)
+    weight = bank(made.bins, rng.choice([1, 4, 12, 40]), made.values)
+    if rng.random() < 0.1:
+        weight = abs(made.normal(*weight.shape))
+    if last != (rng.random() < 0.02):
+        return made.op("MatMul", value, made.constant(weight))
+    return made.op("MatMul", made.constant(np.ascontiguousarray(weight.T)), value)
 
 
 def _power(made: Grown, rng: Random, value: str) -> str:
@@ -166,7 +248,13 @@ def _conv(made: Grown, rng: Random, window, extents, length: int, hop: int) -> s
     batch, samples = extents
     made.inputs["x"] = [rng.choice(["b", batch]) if batch else "b", 1, rng.choice(["n", samples])]
     made.feeds["x"] = made.normal(batch, 1, samples)
-    operands = ["x", made.constant(np.ascontiguousarray(weight.T)[:, None])]
+    if rng.random() < 0.4:  # the channel comes later
+        del made.inputs["x"][1]
+        made.feeds["x"] = made.feeds["x"][:, 0]
+        signal = made.with_axes("Unsqueeze", _padded(made, rng, "x", length), [1])
+    else:
+        signal = _padded(made, rng, "x", length)
+    operands = [signal, made.constant(np.ascontiguousarray(weight.T)[:, None])]
     if rng.random() < 0.3:
         operands.append(made.constant(made.normal(weight.shape[1])))
     attributes: dict = {"strides": [hop]}

@@ -67,15 +67,9 @@ def _serve_fleet(model: Path, options: ServeOptions, fleet: FleetOptions, trials
 
 
 def _log(told: Mapping[str, Any]) -> None:
-    with _heard():  # of JSON every letter can be printed: to look at each takes as long as a small model
-        typer.echo(json.dumps(told), err=True)
+    _say(json.dumps(told))
 
 
 def _say(text: str) -> None:
-    with _heard():
+    with contextlib.suppress(OSError, SystemExit):  # nobody reads it any more, and printing ends a command then
         say(text, err=True)
-
-
-def _heard() -> contextlib.AbstractContextManager[None]:
-    """Nobody may read it any more, and printing ends a command then."""
-    return contextlib.suppress(OSError, SystemExit)

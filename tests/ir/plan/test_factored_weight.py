@@ -65,7 +65,7 @@ def framed(**changed):
 
 
 def test_plans_carry_frames_and_say_what_is_done():
-    plan = plan_of(framed(gain=3.0), framed(places=20, gap=40))
+    plan = plan_of(framed(gain=3.0), framed(places=20, gap=40, bands=(3, 1, 76)))
     assert Plan.loads(plan.dumps()) == plan
     assert plan.done == "2 transforms of frames written as products of smaller ones"
     assert plan.sha256 != plan_of(framed()).sha256
@@ -81,6 +81,10 @@ def test_plans_carry_frames_and_say_what_is_done():
         ({"sha256": "ab"}, "SHA-256"),
         ({"macs": 0}, "no number of multiply-adds"),
         ({"bound": 2}, "no share of an error"),
+        ({"bands": 3}, "no list"),
+        ({"bands": [0, 2]}, "no numbers of outputs"),
+        ({"bands": [True]}, "no numbers of outputs"),
+        ({"bands": [[1]]}, "no numbers of outputs"),
         ({"more": 1}, "more"),
     ],
 )
@@ -89,3 +93,9 @@ def test_malformed_frames_are_refused_with_what_is_wrong(changed, told):
     data["preparations"][0] |= changed
     with pytest.raises(PlanError, match=told):
         Plan.loads(json.dumps(data))
+
+
+def test_plans_of_before_have_no_bands():
+    data = json.loads(plan_of(framed()).dumps())
+    del data["preparations"][0]["bands"]
+    assert Plan.loads(json.dumps(data)) == plan_of(framed())

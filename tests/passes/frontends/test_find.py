@@ -34,8 +34,8 @@ def test_on_cuda_nothing_is_looked_at():
 
 @pytest.mark.parametrize("opset", [17, 18, 20])
 def test_mels_that_an_operator_makes_are_a_constant_like_any_other(opset, tmp_path):
-    """Of few bands, whose windows of frequencies are blocks of the weight; split though that is not predicted to
-    gain, behind the stages of the transform."""
+    """Of few bands, whose windows of frequencies are blocks of the weight: behind stages of the transform they are
+    computed in bands, and behind a convolution they are split, though that is not predicted to gain."""
     told = {"mels": np.int64(40), "places": np.int64(400), "rate": np.int64(16000), "low": np.float32(0)}
     told |= {"high": np.float32(8000), "hop": np.int64(160), "window": WINDOW.astype(np.float32)}
     axes = {"axes": [-1]} if opset < 18 else {}
@@ -48,10 +48,14 @@ def test_mels_that_an_operator_makes_are_a_constant_like_any_other(opset, tmp_pa
     model = signal_model(nodes, told | ({} if axes else {"last": np.int64([-1])}), opset=opset)
     options = {"batch": [1], "sizes": {"n": 16000}}
     plan = scission.plan(model, force=True, **options)
-    assert [one.kind for one in plan.preparations] == ["frames"]
-    (step,) = (step for step in plan.steps if step.node == "bands")
+    (frames,) = plan.preparations
+    assert frames.kind == "frames" and frames.nodes == ("stft", "power", "bands")
+    assert len(frames.bands) > 1 and sum(frames.bands) == 40
+    split = scission.plan(model, force=True, factors=False, **options)
+    (step,) = (step for step in split.steps if step.node == "bands")
     assert step.lowering != "dense" and step.components > 1 and step.decomposition.mac_share < 0.8
-    scission.apply(model, plan, tmp_path / "out.onnx")
     trials = scission.Trials(sizes={"b": 1, "n": 16000}, provider="cpu")
-    assert scission.check(model, tmp_path / "out.onnx", trials=trials).equal
-    assert "MelWeightMatrix" not in {node.op_type for node in onnx.load(tmp_path / "out.onnx").graph.node}
+    for number, one in enumerate((plan, split)):
+        scission.apply(model, one, out := tmp_path / f"{number}.onnx")
+        assert scission.check(model, out, trials=trials).equal
+        assert "MelWeightMatrix" not in {node.op_type for node in onnx.load(out).graph.node}

@@ -8,7 +8,7 @@ import numpy as np
 import oracles
 import pytest
 from factored import fourier
-from framed import conv_model, frame_steps, in_stages, random_frames, stft_model
+from framed import bank, conv_model, frame_steps, in_stages, mel_of, power_of, random_frames, stft_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
@@ -67,11 +67,29 @@ def test_another_model_is_refused():
         write_frames(load(model).graph, [replace(step, places=7)])
 
 
-@settings(max_examples=30, deadline=None)
+def test_another_product_behind_a_power_is_refused():
+    mel = bank(201, 20, np.random.default_rng(0))
+    one, other = (
+        conv_model(fourier(400, window=WINDOW), 160, then=[*power_of(201, "p"), *mel_of(weight)])
+        for weight in (mel, 2 * mel)
+    )
+    (step,) = frame_steps(one)
+    with pytest.raises(PlanError, match="constants have changed"):
+        write_frames(load(other).graph, [step])
+    for bands in ((), (19,), (20, 1)):
+        with pytest.raises(PlanError, match="its bands are not those"):
+            write_frames(load(one).graph, [replace(step, bands=bands)])
+    alone = conv_model(fourier(400, window=WINDOW), 160)
+    (step,) = frame_steps(alone)
+    with pytest.raises(PlanError, match="its bands are not those"):
+        write_frames(load(alone).graph, [replace(step, bands=(1,))])
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 20), st.booleans())
 def test_random_frames_compute_the_same_as_stages(seed, optimised):
     model, feeds = random_frames(seed)
-    changed, count = in_stages(model)
+    changed, count = in_stages(model, seed)
     known = load(model)
     exact = ir.to_proto(widened(known.graph)) if count and transforms(known.graph) else model
     before = oracles.runs(exact, feeds, optimised=optimised)
