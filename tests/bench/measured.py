@@ -80,6 +80,7 @@ ABOUT = {
     ),
     "endpoint": "A server in a process of its own, asked over HTTP: by strangers, and beside the model alone.",
     "serve": "Parts of a model in one process: requests that activate some of them, over the model and its split form.",
+    "domains": "Requests of one or two of 64 domains to a server of the parts, over one of the dense model, by HTTP.",
     "fleet": (
         "Parts as services: what a simulation says of them beside what is measured; on Ray Serve what it takes to call "
         "all of them, replicas by calls, replicas that die and parts that are exchanged under load."

@@ -67,9 +67,15 @@ def _serve_fleet(model: Path, options: ServeOptions, fleet: FleetOptions, trials
 
 
 def _log(told: Mapping[str, Any]) -> None:
-    _say(json.dumps(told))
+    with _heard():  # of JSON every letter can be printed: to look at each takes as long as a small model
+        typer.echo(json.dumps(told), err=True)
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError, SystemExit):  # nobody reads it any more, and printing ends a command then
+    with _heard():
         say(text, err=True)
+
+
+def _heard() -> contextlib.AbstractContextManager[None]:
+    """Nobody may read it any more, and printing ends a command then."""
+    return contextlib.suppress(OSError, SystemExit)
