@@ -11,7 +11,7 @@ WORKERS ?= 2
 # Of what is run here nothing is reported, whoever imports ONNX Runtime first.
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types docs bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/forest.py
@@ -30,6 +30,10 @@ types: .venv-types/.ready
 	rm -rf build
 	.venv-types/bin/mypy --config-file pyproject.toml
 	.venv-types/bin/mypy --config-file tests/bench/mypy.ini --cache-dir .mypy_cache/bench tests/bench
+
+# The pages of docs/ and those that are made of the code, as a site that asks nobody for anything: build/site/index.html.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/main_job.py

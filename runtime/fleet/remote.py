@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import grpc
 import numpy as np
 import ray
 from ray.exceptions import RayActorError, RayTaskError
@@ -23,7 +25,14 @@ __all__ = ["RemotePart", "Sent"]
 PATIENCE = 60.0  # seconds until a call is given up: a replica that died takes some to come back
 PAUSE = 0.05  # seconds before the first call of another replica, then twice as long, and so on
 LONGEST = 1.0
-DEAD = (RayActorError, ReplicaUnavailableError, DeploymentUnavailableError, ray.exceptions.NodeDiedError)
+DEAD = (
+    RayActorError,
+    ReplicaUnavailableError,
+    DeploymentUnavailableError,
+    ray.exceptions.NodeDiedError,
+    grpc.aio.AioRpcError,  # of a replica that dies while it answers
+    asyncio.CancelledError,  # of one that ends
+)
 
 
 class RemotePart:
@@ -31,7 +40,8 @@ class RemotePart:
     twice. reads, writes: where what it reads and writes lies in the whole."""
 
     def __init__(self, part: PartFile, handle: Any) -> None:
-        self.name, self._handle = part.name, handle
+        # Results in the answer itself, not as objects of Ray's store, which takes twice as long for what is small.
+        self.name, self._handle = part.name, handle.options(_by_reference=False)
         self.reads, self.writes = tuple(map(window_of, part.reads)), tuple(map(window_of, part.writes))
 
     def run(self, fed: Mapping[str, Any], how: Foreign) -> Sent:
@@ -57,7 +67,7 @@ class Sent:
                 found: tuple[dict[str, Any], float] = self._response.result(timeout_s=max(end - time.monotonic(), 0.0))
                 return found
             except RayTaskError as error:
-                if isinstance(error.cause, ScissionError):
+                if isinstance(error.cause, ScissionError):  # where it comes as an object of Ray
                     raise error.cause from None
                 raise
             except BackPressureError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
@@ -14,7 +14,6 @@ from .windows import Window
 __all__ = ["Awaited", "Runs"]
 
 
-@runtime_checkable
 class Awaited(Protocol):
     """Results on their way."""
 

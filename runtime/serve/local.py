@@ -28,7 +28,7 @@ from .activity import PartActivity, activity_of
 from .awaited import Awaited, Runs
 from .folder import read_activation, read_manifest, require_files
 from .off import off_numbers
-from .part_runs import part_runs
+from .part_runs import PartRun, part_runs
 from .resting import Resting
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class _Request:
         """Run a part, and put what it makes in its places; heard: is given it as well, and keeps nothing of it."""
         began = time.perf_counter()
         found = self.parts.runs[index].run(fed, self.how)
-        if isinstance(found, Awaited):
+        if not isinstance(found, PartRun):  # to look for a protocol takes longer than a small part
             self.awaited.append(_Sent(index, found, rows, heard))
             return
         with found as made:

@@ -2,7 +2,9 @@
 
 Parts run in this process one request after another, in the trace's order, so that caches hold what they would hold.
 Then a server of its own process answers the same requests over HTTP: the seconds that the processor spent on it, less
-those of the parts, are what it does besides, and those that it spent here are the client's.
+those that the same calls took here, are what it does besides, and those that it spent here are the client's. What the
+server itself says of its parts would not do: there a call also waits for Python's lock, and whatever is taken off but
+not simulated with the calls is work that is lost.
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...ir.errors import ScissionError
 from ...ir.io.load import load
@@ -30,9 +33,13 @@ from ...ir.phase import phase
 from ..compare.feeds import bench_feeds
 from ..http.datatypes import name_of
 from ..http.watch.asking import asked
+from ..ort.library import Foreign
 from ..ort.session import open_session
 from ..ort.trials import Trials
+from ..serve.awaited import Awaited, Runs
 from ..serve.local import LocalParts, load_parts
+from ..serve.part_runs import PartRun
+from ..serve.windows import Window
 from .times import ServiceTimes
 from .trace import Trace
 
@@ -73,9 +80,9 @@ def measured(
     }
     parts = load_parts(folder, **options)
     requests = Requests(folder, parts, trials)
-    seen = _of_parts(parts, requests, trace, seconds / 3)
+    seen, spent = _of_parts(parts, requests, trace, seconds / 3)
     whole = _of_whole(parts, requests, seconds / 3, original, options)
-    front, client, wait = _of_server(folder, requests, trace, trials, seconds / 3)
+    front, client, wait = _of_server(folder, requests, trace, trials, seconds / 3, spent)
     return ServiceTimes(plan=manifest.plan, front=front, client=client, wait=wait, parts=seen, whole=whole)
 
 
@@ -112,27 +119,51 @@ class Requests:
         return made
 
 
-def _of_parts(parts: LocalParts, requests: Requests, trace: Trace, seconds: float) -> tuple[tuple[float, ...], ...]:
-    """Seconds of calls of each part, in the order of the trace; each part at least a few times."""
-    seen: list[list[float]] = [[] for _ in parts.runs]
-    counting = False
+@dataclass(frozen=True, slots=True, eq=False)
+class _Timed:
+    """The runs of a part; took, spent: the seconds of each, and those of all threads of this process in it."""
 
-    def watch(index: int, took: float) -> None:
-        if counting and len(seen[index]) < KEPT:
-            seen[index].append(took)
+    runs: Runs
+    took: list[float] = field(default_factory=list)
+    spent: list[float] = field(default_factory=list)
 
-    watched = replace(parts, watch=watch)
-    every: list[tuple[int, ...]] = [(index,) for index in range(len(seen))]
+    @property
+    def name(self) -> str:
+        return self.runs.name
+
+    @property
+    def reads(self) -> tuple[Window, ...]:
+        return self.runs.reads
+
+    @property
+    def writes(self) -> tuple[Window, ...]:
+        return self.runs.writes
+
+    def run(self, fed: Mapping[str, npt.NDArray[Any]], how: Foreign) -> PartRun | Awaited:
+        processor, began = time.process_time(), time.perf_counter()
+        found = self.runs.run(fed, how)
+        if len(self.took) < KEPT:
+            self.took.append(time.perf_counter() - began)
+            self.spent.append(time.process_time() - processor)
+        return found
+
+
+def _of_parts(
+    parts: LocalParts, requests: Requests, trace: Trace, seconds: float
+) -> tuple[tuple[tuple[float, ...], ...], list[float]]:
+    """Seconds of calls of each part, in the order of the trace, each part at least a few times; and of the processor
+    in one of them on average."""
+    every: list[tuple[int, ...]] = [(index,) for index in range(len(parts.runs))]
     for activated in every:
-        watched.run(requests.of(activated))
-    counting = True
+        parts.run(requests.of(activated))
+    timed = tuple(map(_Timed, parts.runs))
+    watched = replace(parts, runs=timed)
     end = time.perf_counter() + seconds
     for activated in itertools.chain(every * 3, itertools.cycle(trace.parts)):
-        fed = requests.of(activated)
-        watched.run(fed)
-        if time.perf_counter() > end and all(seen):
-            return tuple(map(tuple, seen))
-    raise AssertionError("a cycle does not end")
+        watched.run(requests.of(activated))
+        if time.perf_counter() > end and all(one.took for one in timed):
+            break
+    return tuple(tuple(one.took) for one in timed), [sum(one.spent) / len(one.spent) for one in timed]
 
 
 def _of_whole(
@@ -159,10 +190,10 @@ def _of_whole(
 
 
 def _of_server(
-    folder: Path, requests: Requests, trace: Trace, trials: Trials, seconds: float
+    folder: Path, requests: Requests, trace: Trace, trials: Trials, seconds: float, spent: Sequence[float]
 ) -> tuple[float, float, tuple[float, ...]]:
     """Seconds of the processor that a request takes of a server besides its parts, and of whoever asks; and seconds of
-    requests that are neither."""
+    requests that are neither. spent: of the processor, on a call of each part."""
     with _server(folder, trials) as address:
         name = folder.resolve().name
         connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
@@ -180,8 +211,8 @@ def _of_server(
                 took.append(time.perf_counter() - began)
             mine, count = time.process_time() - mine, len(took)
             after = asked(address)
-        of_parts = sum(part.calls * part.seconds for part in after.parts)
-        of_parts -= sum(part.calls * part.seconds for part in before.parts)
+        calls = [now.calls - then.calls for now, then in zip(after.parts, before.parts, strict=True)]
+        of_parts = sum(count * own for count, own in zip(calls, spent, strict=True))
         front, client = max(after.cpu - before.cpu - of_parts, 0.0) / count, mine / count
         rest = front + client + of_parts / count
         return front, client, tuple(max(one - rest, 0.0) for one in took[-KEPT:])

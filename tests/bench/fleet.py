@@ -38,7 +38,7 @@ from scission.runtime.serve.folder import read_manifest
 from scission.runtime.simulate.measuring import Requests, infer_request
 
 LANES = 16
-ROUNDS = 3
+ROUNDS = 5
 PORT, PATH = 8231, "/v2/models/m/infer"  # of Ray's servers
 CLIENTS = (1, 2, 4, 8)
 TRIALS = scission.Trials(provider="cpu", threads=1)

@@ -45,6 +45,7 @@ def narrowed(work: Analysed, found: Narrowing, name: str) -> ir.Model:
         _take_wanted(whole, found)
         _drop_constants(whole)
         part = whole.clone()
+    _without_copies(part)
     part.metadata_props[PART] = name
     return part
 
@@ -138,6 +139,23 @@ def _without_results(copy: ir.Model, node: ir.Node, kept: Sequence[int]) -> None
             if output is old:
                 graph.outputs[place] = new
     graph.remove(node, safe=True)
+
+
+def _without_copies(part: ir.Model) -> None:
+    """Remove each Split of which one result stays and each Concat of which one operand does: they copy."""
+    graph = part.graph
+    for node in [node for node in graph if is_split(node) or is_joined(node)]:
+        if len(node.outputs) > 1 or (is_joined(node) and len(node.inputs) > 1):
+            continue
+        source, result = node.inputs[0], node.outputs[0]
+        assert source is not None
+        if result.is_graph_output():
+            if source.producer() is None or source.is_graph_output() or len(source.uses()) > 1:
+                continue
+            source.name, result.name = result.name, None
+            source.type, source.shape = result.type, result.shape
+        ir.convenience.replace_all_uses_with(result, source, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
 
 
 def _take_wanted(copy: ir.Model, found: Narrowing) -> None:

@@ -104,3 +104,39 @@ def test_a_branch_goes_with_what_it_reads_from_outside():
     model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
     assert [node.op_type for node in part(model, [whole("y")]).graph.node] == ["MatMul"]
     assert [node.op_type for node in part(model, [whole("z")]).graph.node] == ["Abs", "If"]
+
+
+@pytest.mark.parametrize("source", ["slices", "split", "gathers"])
+def test_a_split_into_one_and_a_concat_of_one_are_not_there(source):
+    """They copy: in a small part that takes as long as the rest."""
+    model = repeated(np.random.default_rng(0), Repeated(source=source, lanes=4)).model
+    places = np.isin(np.arange(12), [3, 4, 5])
+    made = part(model, [share_of(model.graph.output[0].name, {1: places})])
+    onnx.checker.check_model(made, full_check=True)
+    assert not {"Split", "Concat"} & {node.op_type for node in made.graph.node}
+    (output,) = made.graph.output
+    assert output.name == model.graph.output[0].name and output.type.tensor_type.shape.dim[1].dim_value == 3
+
+
+@pytest.mark.parametrize("ends", [["y"], ["y", "between"]])
+def test_values_that_are_copied_keep_the_names_of_inputs_and_outputs(ends):
+    """x is split, and the other half only joined with it again: an input is no output, nor an output another one."""
+    nodes = [
+        h.make_node("Split", ["x", "sizes"], ["left", "right"], axis=1),
+        h.make_node("Relu", ["left"], ["between"]),
+        h.make_node("Neg", ["right"], ["negated"]),
+        h.make_node("Concat", ["between", "negated"], ["y"], axis=1),
+        h.make_node("Concat", ["left", "right"], ["z"], axis=1),
+    ]
+    values = [h.make_tensor_value_info(name, 1, ["n", 6]) for name in "xyz"]
+    between = h.make_tensor_value_info("between", 1, ["n", 2])
+    graph = h.make_graph(nodes, "g", values[:1], [*values[1:], between], [nh.from_array(np.array([2, 4]), "sizes")])
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=9)
+    left = np.arange(6) < 2
+    wanted = [share_of("y", {1: left}), share_of("z", {1: left}), *([whole("between")] if len(ends) > 1 else [])]
+    made = part(model, wanted)
+    onnx.checker.check_model(made, full_check=True)
+    assert [value.name for value in made.graph.output] == ["y", "z", *ends[1:]]
+    x = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
+    found = run_model(made, {"x": x[:, :2]})
+    assert np.array_equal(found["z"], x[:, :2]) and np.array_equal(found["y"], np.maximum(x[:, :2], 0))
