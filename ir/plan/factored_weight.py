@@ -1,5 +1,5 @@
 """Weights that are written as the product of block-diagonal ones that they are, with permutations between them: those
-of a linear, and those that frames of a signal are multiplied by."""
+of a linear, those that frames of a signal are multiplied by, and those that are hierarchical."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..record import Record, shown
 from .decomposition import LARGEST, PlanError
 from .preparation import Preparation
 
-__all__ = ["FactoredWeight", "FramedProduct"]
+__all__ = ["FactoredWeight", "FramedProduct", "HierarchicalWeight"]
 
 SHA256 = re.compile("[0-9a-f]{64}")
 MOST_STAGES = 32  # each at least halves what is left of the inputs
@@ -140,6 +140,52 @@ class FramedProduct(Preparation):
             macs=record.whole("macs"),
             bound=record.number("bound"),
             bands=tuple(record.items("bands", default=[])),
+            nodes=nodes,
+            gain=gain,
+            reason=reason,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HierarchicalWeight(Preparation):
+    """A linear whose weight becomes one level of a hierarchical matrix: what reads one block of inputs, and all else by
+    way of a few functionals of each block.
+
+    block: inputs of one; sha256: of the stored weight; macs: multiply-adds of one row; bound: of the rounding error
+    over that of the dense product. Raises PlanError when one of them is nonsense.
+    """
+
+    kind: ClassVar[str] = "hierarchical"
+    became: ClassVar[str] = "written as products of blocks and one of what all blocks tell"
+    block: int
+    sha256: str
+    macs: int
+    bound: float
+
+    def __post_init__(self) -> None:
+        Preparation.__post_init__(self)
+        where = f"{self.kind} of {self.nodes[0]}"
+        if type(self.block) is not int or not 1 <= self.block <= LARGEST:
+            raise PlanError(f"{where}: block is {shown(self.block)}, which is no number of inputs")
+        _require_certified(where, self.sha256, self.macs, self.bound)
+
+    @classmethod
+    def total(cls, found: Sequence[Self]) -> str:
+        """For people: '2 weights written as products of blocks and of what these tell'."""
+        return f"{counted(len(found), 'weight')} written as products of blocks and of what these tell"
+
+    def contents(self) -> dict[str, Any]:
+        """The fields of the kind, for JSON."""
+        return {name: getattr(self, name) for name in ("block", "sha256", "macs", "bound")}
+
+    @classmethod
+    def of(cls, record: Record, *, nodes: tuple[str, ...], gain: float | None, reason: Reason) -> Self:
+        """Inverse of `contents`; raises PlanError when a field is missing or nonsense."""
+        return cls(
+            block=record.whole("block"),
+            sha256=record.text("sha256"),
+            macs=record.whole("macs"),
+            bound=record.number("bound"),
             nodes=nodes,
             gain=gain,
             reason=reason,

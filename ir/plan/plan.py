@@ -21,7 +21,7 @@ from .annealing import Annealing, AnnealingError
 from .axis_order import Reordering
 from .codec import MOST, require_few, step_from_dict, step_to_dict, without_predictions
 from .decomposition import Block, Decomposition, Indices, PlanError
-from .factored_weight import FactoredWeight, FramedProduct
+from .factored_weight import FactoredWeight, FramedProduct, HierarchicalWeight
 from .grain import Grain
 from .merged_branches import MergedBranches
 from .preparation import FixedSizes, Preparation, Refused
@@ -51,8 +51,8 @@ __all__ = [
 
 VERSION = 1  # of the format of plans as files
 KINDS: tuple[type[Preparation], ...] = (  # in the order in which they are done
-    *(FixedSizes, RewrittenForest, FramedProduct, RewrittenConvolution, FactoredWeight),
-    *(RemovedChannels, MergedBranches),
+    *(FixedSizes, RewrittenForest, FramedProduct, RewrittenConvolution, HierarchicalWeight),
+    *(FactoredWeight, RemovedChannels, MergedBranches),
 )
 PLAN_AGAIN = Remedy("`scission.plan`", "`scission plan -o`")
 RESIDUAL = "/residual/"  # in the names of nodes that annealing adds to a linear, behind its address

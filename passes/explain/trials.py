@@ -10,7 +10,7 @@ from ...ir.axes.region import unfit
 from ...ir.findings.explanation import Trial
 from ...ir.graph.linear import Linear
 from ...ir.graph.view import View
-from ...ir.plan.factored_weight import FactoredWeight, FramedProduct
+from ...ir.plan.factored_weight import FactoredWeight, FramedProduct, HierarchicalWeight
 from ...ir.plan.plan import LoweringName, Plan, Step
 from ...ir.plan.rewritten_convolution import RewrittenConvolution
 from ...ir.plural import counted
@@ -32,6 +32,7 @@ __all__ = ["Case", "analysis_of", "first_named", "stayed_apart", "trials"]
 BECOMING = {  # what one operator alone would become, by kind of preparation
     FactoredWeight.kind: "a product of smaller weights",
     FramedProduct.kind: "products of pieces of frames",
+    HierarchicalWeight.kind: "products of blocks and of what these tell",
     RewrittenConvolution.kind: "a product with a constant",
 }
 NAMED = 4  # operators of a region that are named

@@ -13,17 +13,32 @@ beside others is not small where it is used, once it was normalised or had been 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from .classes import UNIT
-from .stages import Array, Factors
+from .stages import Array
 
-__all__ = ["RoundingCertificate", "certify"]
+__all__ = ["NOTHING", "RESIDUAL", "Certified", "RoundingCertificate", "certify"]
 
 RESIDUAL = 8 * UNIT  # of the largest entry of a weight: how far a product may be from it; and of the sum of a row
 NOTHING = 2.0**-40  # of the largest row or column: what float64 leaves of zeros, as of sines of multiples of pi
+
+
+class Certified(Protocol):
+    """Factors of a weight (K, N), of whatever kind."""
+
+    @property
+    def roundings(self) -> int:
+        """Those that one term goes through at most, of factors too."""
+
+    def product(self) -> Array:
+        """The weight that they make together."""
+
+    def magnitude(self) -> Array:
+        """(N,): for each output the sum over all paths of the absolute products along them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +55,12 @@ class RoundingCertificate:
         return self.residual <= RESIDUAL and self.bound <= 1
 
 
-def certify(weight: npt.NDArray[np.floating], factors: Factors) -> RoundingCertificate:
+def certify(weight: npt.NDArray[np.floating], factors: Certified) -> RoundingCertificate:
     """How near the factors (K, N), once they are rounded to float32, come to a weight."""
     whole: Array = weight.astype(np.float64)
     away = abs(whole - factors.product())
     columns = abs(whole).sum(axis=0)
-    staged = (factors.depth + len(factors.stages)) * UNIT * factors.magnitude() + away.sum(axis=0)
+    staged = factors.roundings * UNIT * factors.magnitude() + away.sum(axis=0)
     return RoundingCertificate(
         residual=max(float(away.max() / abs(whole).max()), _most(away.sum(axis=1), abs(whole).sum(axis=1))),
         bound=_most(staged, whole.shape[0] * UNIT * columns),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from ...ir.errors import ModelError
 from ...ir.graph.activations import Activations
@@ -17,7 +16,6 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.linear import Linear
 from ...ir.graph.sizes import Setting
 from ...ir.graph.view import View, view
-from ...ir.io.tensors import MappedFiles
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.factored_weight import FactoredWeight
 from ...ir.plan.preparation import Refused
@@ -31,19 +29,17 @@ from ..lowering.seconds import dense_seconds
 from ..lowering.target import Target
 from .certificate import RoundingCertificate, certify
 from .cost import factors_seconds, rows_first_seconds
+from .entries import Entries, is_dense, may_split
 from .factorise import Recipe, factorise
-from .hidden_orders import may_be_hidden
-from .known_orders import GOLDEN, splits
 from .refusals import NO_LESS, NOT_FINITE, SPARSE, ordinary, refused, sparse, why_no_factors, why_uncertified
-from .round_shifts import may_be_circulant
 from .stages import Factors
 
-__all__ = ["DENSE_SHARE", "LARGEST_ENTRIES", "find", "fits", "may_split", "pays_to_look", "predicted_gain"]
+__all__ = [
+    *("LARGEST_ENTRIES", "find", "fits", "pays_to_look", "predicted_gain"),
+]
 
 SMALLEST = 48  # features of either side; smaller products are as fast as what stands around them
 LARGEST_ENTRIES = 1 << 26  # of a weight, of which copies in float64 are made
-SAMPLED = 8, 64  # rows and columns of a weight, which tell that it is mostly zeros, where less than half of that is not
-DENSE_SHARE = 0.5  # of the entries that are not zero; what the zeros of others say is worth more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,22 +58,28 @@ def find(
     sized: Callable[[], tuple[Setting, ...]],
     *,
     look: Callable[[ir.Model], View] = view,
+    entries: Entries | None = None,
 ) -> tuple[FactoredWeight | Refused, ...]:
     """The linears whose weights are predicted to gain as products of stages, and those that were looked at and are not
     written so, each with the reason; reads the model, changes nothing.
 
-    sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any.
+    sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any;
+    entries: what is known of weights by now.
     """
     if target.provider != "cpu":
         return ()
-    seen = look(model)
+    seen, entries = look(model), entries or Entries()
     activations = Activations(seen.model, sized)
     known: dict[tuple[ir.Value, bool, tuple[int, ...]], _Found | Reason | None] = {}
-    told = _Entries()
+    plain: list[Linear] = []
+    zeros: list[Linear] = []
     steps: list[FactoredWeight | Refused] = []
     for linear in seen.found.linears:
-        # As nearly all are ordinary, nothing else is asked of them.
-        if not fits(linear) or not pays_to_look(linear) or told.decide(linear):
+        told = entries.told(linear) if fits(linear) and pays_to_look(linear) else None
+        if told is None:  # of what cannot be read it is said where its step is made
+            continue
+        if not told.splits or told.zeros:  # as nearly all are ordinary, nothing else is asked of them
+            (zeros if told.splits else plain).append(linear)
             continue
         rows = tuple(map(math.prod, activations.of(linear)))
         key = (linear.weight, linear.transposed, rows)
@@ -85,7 +87,7 @@ def find(
             known[key] = _found(linear, seen.found.constants, rows, target)
         if (found := known[key]) is not None:
             steps.append(_step(linear, found, rows, target))
-    return (*steps, *ordinary(told.ordinary), *sparse(told.sparse))
+    return (*steps, *ordinary(plain), *sparse(zeros))
 
 
 def fits(linear: Linear, *, rows_first: bool = False) -> bool:
@@ -112,7 +114,7 @@ def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: 
     except (ModelError, MemoryError, OSError, ValueError):
         return None  # said where its step is made
     weight = linear.as_matrix(stored)
-    if not _is_dense(weight):
+    if not is_dense(weight):
         return SPARSE
     if not np.isfinite(weight).all():
         return NOT_FINITE
@@ -130,66 +132,6 @@ def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: 
     if not certificate.holds:
         return why_uncertified(factors, certificate)
     return _Found(recipe, factors, certificate, fingerprint(stored))
-
-
-class _Entries:
-    """What a few entries of weights tell; ordinary: linears whose weights are no products by these, sparse: those whose
-    weights are mostly zeros."""
-
-    def __init__(self) -> None:
-        self.ordinary: list[Linear] = []
-        self.sparse: list[Linear] = []
-        self._told: dict[tuple[ir.Value, bool], list[Linear] | None] = {}
-        self._files = MappedFiles()
-
-    def decide(self, linear: Linear) -> bool:
-        """Whether that is all that is to be known of the weight of a linear, as it is where it cannot be read."""
-        key = linear.weight, linear.transposed
-        if key not in self._told:
-            try:
-                weight = _in_place(linear, self._files)
-            except (ModelError, MemoryError, OSError, ValueError):
-                return True  # said where its step is made
-            self._told[key] = None if weight is None else self._of(weight)
-        if (told := self._told[key]) is None:
-            return False
-        told.append(linear)
-        return True
-
-    def _of(self, weight: npt.NDArray[np.floating]) -> list[Linear] | None:
-        """Where a linear with this weight belongs, None where all of it has to be read."""
-        if not (may_split(weight) or may_be_circulant(weight)):
-            return self.ordinary
-        K, N = weight.shape
-        rows, columns = (np.arange(count) * GOLDEN % 1 for count in SAMPLED)
-        some = weight[(rows[:, None] * K).astype(np.int64), (columns * N).astype(np.int64)]
-        return None if _is_dense(some, DENSE_SHARE / 2) else self.sparse
-
-
-def _in_place(linear: Linear, files: MappedFiles) -> npt.NDArray[np.floating] | None:
-    """The weight (K, N) where it lies, so that of most no more is read than a few entries; None of one that is
-    computed otherwise than by turning another one."""
-    source, turned = linear.weight, linear.transposed
-    while (node := source.producer()) is not None and node.inputs and node.inputs[0] is not None:
-        perm = node.attributes.get("perm")
-        if node.op_type != "Transpose" or node.domain or (perm is not None and list(perm.as_ints()) != [1, 0]):
-            return None
-        source, turned = node.inputs[0], not turned
-    tensor, (K, N) = source.const_value, linear.shape
-    shape = (N, K) if turned else (K, N)
-    if tensor is None or tensor.dtype != ir.DataType.FLOAT or tuple(tensor.shape.numpy()) != shape:
-        return None
-    whole = files.array(tensor) if isinstance(tensor, ir.ExternalTensor) else np.asarray(tensor.numpy())
-    return whole.T if turned else whole
-
-
-def may_split(weight: npt.NDArray[np.floating]) -> bool:
-    """Whether some entries of a weight (K, N) allow that it is a product of stages."""
-    return bool(splits(weight)) or may_be_hidden(weight)
-
-
-def _is_dense(weight: npt.NDArray[np.floating], share: float = DENSE_SHARE) -> bool:
-    return bool(np.count_nonzero(weight) >= share * weight.size)
 
 
 def predicted_gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> tuple[float, int]:

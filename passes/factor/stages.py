@@ -106,6 +106,11 @@ class Factors:
         terms: int = sum(stage.weight.shape[2] for stage in self.stages)
         return terms + (self.scale is not None)
 
+    @property
+    def roundings(self) -> int:
+        """The same with those of the factors themselves."""
+        return self.depth + len(self.stages)
+
     def apply(self, features: Array) -> Array:
         """(K, rows) -> (N, rows)."""
         features = features if self.taken is None else features[self.taken]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
 
-__all__ = ["linear_steps", "names_of", "remember"]
+__all__ = ["blocks_gain", "linear_steps", "names_of", "remember"]
 
 
 def linear_steps(found: Survey, activations: Activations, planning: Planning) -> tuple[list[Step], list[Skipped]]:
@@ -91,15 +91,7 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
     analysis = memo.analyses[key_of(linear)]
     counts = tuple(dict.fromkeys(map(math.prod, extents)))
     asked = settings.wanted.way(*names_of(linear))
-    # The graph may be looked at several times; a linear matters by what lowerings suit it and what they cost there.
-    suit = tuple(one.name for one in suited(linear, settings.target))
-    layout, dormant = linear.layout, computes_dormant(linear)
-    picks = None if linear.picked is None else linear.rows_of_one
-    kind = (linear.dtype, linear.slices, picks, layout.kind, layout.boundary_transposes)
-    key = (*key_of(linear), counts, *kind, suit, dormant, asked)
-    if key not in memo.choices:
-        memo.choices[key] = _chosen(linear, analysis, settings, counts, asked)
-    choice, against = memo.choices[key]
+    choice, against = _choice(linear, settings, memo, counts, asked)
     choice = _whole_groups(choice, linear)
     reason = refusal(linear, analysis, choice, counts, settings, asked, against)
     taken = choice.lowering if reason is None and choice else None
@@ -123,6 +115,30 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
         extents=extents,
         slices=math.prod(linear.slices),
     )
+
+
+def blocks_gain(linear: Linear, settings: PlanSettings, memo: Memo, rows: tuple[int, ...]) -> float:
+    """How many times as fast the blocks of a linear are predicted to be by themselves at such rows, 0 where none fit,
+    infinite where it was asked what becomes of it; its weight is known to the memo."""
+    if settings.wanted.way(*names_of(linear)) is not None:
+        return math.inf
+    best, _ = _choice(linear, settings, memo, tuple(dict.fromkeys(rows)), None)
+    return 0.0 if best is None else best.gain
+
+
+def _choice(
+    linear: Linear, settings: PlanSettings, memo: Memo, counts: tuple[int, ...], asked: LoweringName | None
+) -> tuple[LinearCandidate | None, Reason | None]:
+    """The same as `_chosen`, made once however often the graph is looked at."""
+    # A linear matters by what lowerings suit it and what they cost there.
+    suit = tuple(one.name for one in suited(linear, settings.target))
+    layout, dormant = linear.layout, computes_dormant(linear)
+    picks = None if linear.picked is None else linear.rows_of_one
+    kind = (linear.dtype, linear.slices, picks, layout.kind, layout.boundary_transposes)
+    key = (*key_of(linear), counts, *kind, suit, dormant, asked)
+    if key not in memo.choices:
+        memo.choices[key] = _chosen(linear, memo.analyses[key_of(linear)], settings, counts, asked)
+    return memo.choices[key]
 
 
 def _chosen(

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
-from ...ir.plan.factored_weight import FactoredWeight, FramedProduct
+from ...ir.plan.factored_weight import FactoredWeight, FramedProduct, HierarchicalWeight
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import FixedSizes, Preparation, Refused
 from ...ir.plan.removed_channels import RemovedChannels
@@ -20,6 +20,7 @@ from ..convolutions.find import find as find_convolutions
 from ..factor.find import find as find_factors
 from ..forests.find import find as find_forests
 from ..frontends.find import find as find_frames
+from ..hierarchical.find import find as find_hierarchical
 from ..rewrite.preparations import prepared
 from ..rewrite.static.fix_sizes import fixed
 from .search import Search
@@ -38,8 +39,16 @@ FINDERS: dict[str, Finder] = {  # by kind, in the order in which they are done
     RewrittenConvolution.kind: lambda model, search: find_convolutions(
         model, search.settings.target, search.sized, look=search.look
     ),
+    HierarchicalWeight.kind: lambda model, search: find_hierarchical(
+        model,
+        search.settings.target,
+        search.sized,
+        search.blocks(search.look(model)),
+        look=search.look,
+        entries=search.entries,
+    ),
     FactoredWeight.kind: lambda model, search: find_factors(
-        model, search.settings.target, search.sized, look=search.look
+        model, search.settings.target, search.sized, look=search.look, entries=search.entries
     ),
     RemovedChannels.kind: lambda model, search: find_channels(
         model,

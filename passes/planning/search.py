@@ -8,12 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ...ir.errors import ModelError
+from ...ir.graph.linear import Linear
 from ...ir.graph.sizes import Setting
 from ...ir.graph.survey import Survey
 from ...ir.graph.view import View, view
 from ...ir.onnx_ir import onnx_ir as ir
 from ..connectivity.device import analysis_device
-from .linear import remember
+from ..factor.entries import Entries
+from .linear import blocks_gain, remember
 from .settings import Memo, PlanSettings
 
 __all__ = ["Looks", "Search", "weight_bytes"]
@@ -41,12 +43,25 @@ class Looks:
 @dataclass(frozen=True, slots=True)
 class Search:
     """sized: finds the sizes that activations are predicted for; look: the view of a model; memo: what is known of
-    weights."""
+    weights; entries: what a few entries tell of them."""
 
     settings: PlanSettings
     sized: Callable[[], tuple[Setting, ...]]
     look: Looks = field(default_factory=Looks)
     memo: Memo = field(default_factory=Memo)
+    entries: Entries = field(default_factory=Entries)
+
+    def blocks(self, seen: View) -> Callable[[Linear, tuple[int, ...]], float]:
+        """What tells how many times as fast the blocks of a linear are predicted to be by themselves, or whatever it is
+        asked to become, at such rows; what is learnt of its weight is kept."""
+
+        def gain(linear: Linear, rows: tuple[int, ...]) -> float:
+            with suppress(ModelError, MemoryError):  # said where its step is made
+                remember(linear, seen.found, self.memo)
+                return blocks_gain(linear, self.settings, self.memo, rows)
+            return math.inf
+
+        return gain
 
     def visitor(self, seen: View) -> Callable[[ir.Node], None] | None:
         """What analyses the weight of a node while that is at hand; None where a device is to do it, many at once."""

@@ -4,7 +4,7 @@ Entry: `rewrite.rewrite`, `prepare.planned_view`, `remove_edges.remove_edges`, `
   `extract.extract`, `remove_channels.remove_channels`.
 May import: ir, ir.axes, ir.graph, ir.io, ir.plan, passes.anneal, passes.branches, passes.branches.packing,
   passes.channels, passes.channels.bounds, passes.convolutions, passes.decompose, passes.factor, passes.forests,
-  passes.forests.compiled, passes.forests.lowered, passes.forests.trees, passes.frontends, passes.lowering,
-  passes.lowering.linear, passes.lowering.nodes, passes.lowering.recurrent, passes.lowering.region,
+  passes.forests.compiled, passes.forests.lowered, passes.forests.trees, passes.frontends, passes.hierarchical,
+  passes.lowering, passes.lowering.linear, passes.lowering.nodes, passes.lowering.recurrent, passes.lowering.region,
   passes.rewrite.static, passes.rewrite.verification.
 """

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.decomposition import PlanError
-from ...ir.plan.factored_weight import FactoredWeight, FramedProduct
+from ...ir.plan.factored_weight import FactoredWeight, FramedProduct, HierarchicalWeight
 from ...ir.plan.merged_branches import MergedBranches
 from ...ir.plan.preparation import FixedSizes, Preparation
 from ...ir.plan.removed_channels import RemovedChannels
@@ -20,7 +20,7 @@ from .raise_forest import rewrite_forests
 from .remove_channels import remove_channels
 from .rewrite_convolutions import rewrite_convolutions
 from .static.fix_sizes import fix_sizes
-from .write_factors import write_factors
+from .write_factors import write_factors, write_hierarchical
 from .write_frames import write_frames
 
 __all__ = ["CARRIED_OUT", "prepared"]
@@ -35,6 +35,7 @@ CARRIED_OUT: dict[str, CarryOut] = {
     RewrittenForest.kind: rewrite_forests,
     FramedProduct.kind: write_frames,
     RewrittenConvolution.kind: rewrite_convolutions,
+    HierarchicalWeight.kind: write_hierarchical,
     FactoredWeight.kind: write_factors,
     RemovedChannels.kind: remove_channels,
     MergedBranches.kind: merge_branches,

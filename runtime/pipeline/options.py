@@ -129,6 +129,7 @@ class PlanOptions:
             "forests": self.forests,
             "convolutions": self.convolutions,
             "frames": self.factors and self.convolutions,
+            "hierarchical": self.factors,
             "factors": self.factors,
             "channels": self.channels,
             "branches": self.branches,

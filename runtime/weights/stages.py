@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from ...passes.factor.certificate import certify
 from ...passes.factor.diagonals import Butterfly, butterfly
+from ...passes.factor.entries import DENSE_SHARE, may_split
 from ...passes.factor.factorise import factorise
-from ...passes.factor.find import DENSE_SHARE, LARGEST_ENTRIES, may_split
+from ...passes.factor.find import LARGEST_ENTRIES
 
 __all__ = ["as_product"]
 

@@ -23,7 +23,7 @@ from figures import Figure, at_least, at_most, bench, reported
 from onnx import TensorProto, helper, numpy_helper
 
 import scission
-from scission.ir.plan.factored_weight import FactoredWeight
+from scission.ir.plan.factored_weight import FactoredWeight, HierarchicalWeight
 from scission.models.trained import gpt2
 from scission.passes.factor.certificate import certify
 from scission.passes.factor.factorise import factorise
@@ -40,6 +40,7 @@ SIZED = {"GPT-2": (12, 768, 50257), "MiniLM": (6, 384, 30522)}  # layers, width,
 TURNS = 15  # twice as often models are planned with the search and without it, by turns the one first and the other
 OVERHEAD = 1.02
 ERROR = 1.5  # times that of the dense product
+WRITTEN = FactoredWeight, HierarchicalWeight
 
 
 def transforms() -> Iterator[Figure]:
@@ -113,12 +114,12 @@ def planning() -> Iterator[Figure]:
         yield at_most(f"planning {name}", "false factors", found, 0)
 
 
-def timed(path: Path, factors: bool, taken: dict[bool, list[float]]) -> list[FactoredWeight]:
+def timed(path: Path, factors: bool, taken: dict[bool, list[float]]) -> list[FactoredWeight | HierarchicalWeight]:
     """The factors in a plan of a model, which is timed."""
     started = time.process_time()
     found = scission.plan(path, factors=factors)
     taken[factors].append(time.process_time() - started)
-    return [one for one in found.preparations if isinstance(one, FactoredWeight)]
+    return [one for one in found.preparations if isinstance(one, WRITTEN)]
 
 
 def butterfly(rng: np.random.Generator, sizes: npt.NDArray[np.int64]) -> Array:
@@ -177,7 +178,7 @@ def figures(name: str, weight: Array, rows: int, wanted: float) -> Iterator[Figu
     graph = helper.make_graph([node], "g", ends[:1], ends[1:], [numpy_helper.from_array(weight, "W")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     found = scission.optimize(model, batch=[rows], trials=scission.Trials(threads=1, provider="cpu", seconds=2.0))
-    factors = [one for one in found.plan.preparations if isinstance(one, FactoredWeight)]
+    factors = [one for one in found.plan.preparations if isinstance(one, WRITTEN)]
     if not factors:
         print(f"{name}: no factors: {found.plan.steps[0].reason}")
     for one in factors:

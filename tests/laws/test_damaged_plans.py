@@ -15,7 +15,7 @@ from scission.ir.graph.skipped import Skipped
 from scission.ir.plan.annealing import Annealing, pack_mask
 from scission.ir.plan.axis_order import Reordering
 from scission.ir.plan.decomposition import Block, Decomposition
-from scission.ir.plan.factored_weight import FactoredWeight, FramedProduct
+from scission.ir.plan.factored_weight import FactoredWeight, FramedProduct, HierarchicalWeight
 from scission.ir.plan.grain import Grain
 from scission.ir.plan.merged_branches import MergedBranches
 from scission.ir.plan.plan import KINDS
@@ -60,6 +60,7 @@ PREPARATIONS = (
         nodes=("dft",), reason=WHY, gain=2.0, splits=((16, 25), (4, 1)), scaled=True, sha256=SHA256, macs=24, bound=0.25
     ),
     FramedProduct(nodes=("stft",), reason=WHY, gain=2.0, places=16, gap=25, sha256=SHA256, macs=24, bound=0.25),
+    HierarchicalWeight(nodes=("wavelet",), reason=WHY, gain=3.0, block=16, sha256=SHA256, macs=24, bound=0.25),
     RewrittenConvolution(nodes=("conv",), reason=WHY, form=ConvolutionForm.BIAS, sha256=SHA256),
     MergedBranches(nodes=("a", "b", "join"), reason=WHY, branches=(("a", "b"),), turned=True, sha256=SHA256),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 import numpy as np
@@ -167,11 +167,13 @@ def unlike(rng: Random, values: np.random.Generator, weight):
     return (weight * spread * rng.choice([1, 1, 1e-10, 1e10])).astype(np.float32)
 
 
-def random_products(seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+def random_products(
+    seed: int, weights: Callable[[Random, np.random.Generator], np.ndarray] = random_weight
+) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     """A product with such a weight, spelt in every way there is, and what is around it."""
     made, rng = Grown(seed), Random(seed + 1)
     made.opset = rng.choice([7, 9, 11, 13, 17, 21])
-    weight = random_weight(rng, made.values)
+    weight = weights(rng, made.values)
     op = rng.choice(["MatMul", "MatMul", "Gemm", "left"])
     rank = rng.choice([0, 1, 1, 2]) if op == "MatMul" else 1
     lead = [rng.choice([1, 1, 3, 7]) for _ in range(rank)]

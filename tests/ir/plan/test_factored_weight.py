@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scission.ir.plan.factored_weight import FactoredWeight, FramedProduct
+from scission.ir.plan.factored_weight import FactoredWeight, FramedProduct, HierarchicalWeight
 from scission.ir.plan.plan import Plan, PlanError
 from scission.ir.reason import Cause, Reason
 
@@ -99,3 +99,35 @@ def test_plans_of_before_have_no_bands():
     data = json.loads(plan_of(framed()).dumps())
     del data["preparations"][0]["bands"]
     assert Plan.loads(json.dumps(data)) == plan_of(framed())
+
+
+def hierarchical(**changed):
+    fields = {"block": 64, "sha256": "0" * 64, "macs": 24000, "bound": 0.2}
+    return HierarchicalWeight(nodes=("wavelet",), reason=WHY, **{**fields, **changed})
+
+
+def test_plans_carry_hierarchical_weights_and_say_what_is_done():
+    plan = plan_of(hierarchical(gain=3.0), hierarchical(block=8))
+    assert Plan.loads(plan.dumps()) == plan
+    assert plan.done == "2 weights written as products of blocks and of what these tell"
+    assert len({plan_of(each).sha256 for each in (hierarchical(), hierarchical(block=32), one())}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"block": 0}, "block is 0, which is no number"),
+        ({"block": True}, "block"),
+        ({"block": 2**62}, "no number of inputs"),
+        ({"block": 2**80}, "no whole number"),
+        ({"sha256": "ab"}, "SHA-256"),
+        ({"macs": 0}, "no number of multiply-adds"),
+        ({"bound": 2}, "no share of an error"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_malformed_hierarchical_weights_are_refused_with_what_is_wrong(changed, told):
+    data = json.loads(plan_of(hierarchical()).dumps())
+    data["preparations"][0] |= changed
+    with pytest.raises(PlanError, match=told):
+        Plan.loads(json.dumps(data))
