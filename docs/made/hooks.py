@@ -55,7 +55,7 @@ def _command(command: Any, name: str) -> Iterator[str]:
     yield f"## {name}\n\n{inspect.cleandoc(command.help or '')}\n\n```text\n{name} {usage}\n```\n"
     rows = [_row(one, context) for one in command.params if not getattr(one, "hidden", False)]
     if rows:
-        yield "\n".join(["| | | |", "| --- | --- | --- |", *rows]) + "\n"
+        yield "\n".join(["| argument or option | value | what it is |", "| --- | --- | --- |", *rows]) + "\n"
 
 
 def _row(one: Any, context: Any) -> str:

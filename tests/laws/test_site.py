@@ -4,8 +4,6 @@ import html.parser
 import importlib.util
 import os
 import re
-import subprocess
-import sys
 from urllib.parse import urldefrag, urljoin
 
 import pytest
@@ -17,6 +15,7 @@ from pages import DOCS, Reader, blocks, called, lines, looked_at
 import scission
 from scission.runtime.cli.app import app
 
+README = ROOT / "README.md"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if blocks(path.read_text(encoding="utf-8")))
 ELSEWHERE = {"architecture.md", "adding_an_operator.md", "writing_a_lowering.md"}  # which tests of their own carry out
 NEEDS = {"guides/training.md": "torch", "start/export.md": "torch"}
@@ -27,15 +26,34 @@ HOOKS.loader.exec_module(hooks)
 
 
 @pytest.mark.parametrize(
-    "page", [path for path in PAGES if path.name not in ELSEWHERE], ids=lambda path: path.relative_to(DOCS).as_posix()
+    "page",
+    [README, *(path for path in PAGES if path.name not in ELSEWHERE)],
+    ids=lambda path: os.path.relpath(path, DOCS),
 )
 def test_what_a_page_says_runs(page, tmp_path, monkeypatch):
-    needed = NEEDS.get(page.relative_to(DOCS).as_posix())
+    needed = NEEDS.get(os.path.relpath(page, DOCS))
     if needed:
         pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SCISSION_CACHE", str(tmp_path / "cache"))
-    Reader(tmp_path).read(page.read_text(encoding="utf-8"))
+    Reader(tmp_path, d=256 if page == README else 64).read(page.read_text(encoding="utf-8"))  # this one splits
+
+
+def test_the_readme_is_short_and_every_link_in_it_leads_somewhere():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert len(targets) > 20 and "https://" not in text
+    for target in targets:
+        path, place = urldefrag(target)
+        headings = re.findall(r"^#+ (.*)", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+        assert not place or place in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def test_the_readme_leads_to_every_guide_and_idea():
+    text = README.read_text(encoding="utf-8")
+    pages = [path for folder in ("start", "guides", "ideas") for path in (DOCS / folder).glob("*.md")]
+    assert [path.name for path in pages if f"({path.relative_to(ROOT).as_posix()})" not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -80,20 +98,6 @@ class Links(html.parser.HTMLParser):
         target = values.get("href") or values.get("src") or values.get("data")
         if target:
             (self.loaded if tag in LOADS else self.links).add(target)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The site, as `make docs` builds it."""
-    pytest.importorskip("material")
-    pytest.importorskip("mkdocstrings_handlers.python")
-    folder = tmp_path_factory.mktemp("site")
-    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)]
-    done = subprocess.run(
-        words, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
 
 def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site):

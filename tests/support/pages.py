@@ -29,7 +29,7 @@ from scission.runtime.cli.app import app, main
 
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHOWN = {"text", "yaml", "json", "pycon", "diff"}  # what is printed, or belongs into a file; not run
+SHOWN = {"", "text", "yaml", "json", "pycon", "diff"}  # what is printed, or belongs into a file; not run
 TIMED = {"optimize", "bench", "report"}  # which measure for as long as --seconds says
 EXTRA = ("olive",)  # packages that are not among those that tests need: their blocks run where they are
 PORT = "8000"
@@ -49,13 +49,13 @@ def lines(code):
             yield words.strip(), int(status[1]) if status else 0
 
 
-def make(name, folder):
-    """A file that a page takes for granted."""
+def make(name, folder, d=64):
+    """A file that a page takes for granted, of models d features wide."""
     path, rng = folder / name, np.random.default_rng(0)
     if name in ("model.onnx", "before.onnx"):
-        onnx.save(ffn.build(rng, d=64, hidden=256, blocks=4).model, path)
+        onnx.save(ffn.build(rng, d=d, hidden=4 * d, blocks=4).model, path)
     elif name == "after.onnx":
-        model = ffn.build(rng, d=64, hidden=256, blocks=4).model
+        model = ffn.build(rng, d=d, hidden=4 * d, blocks=4).model
         onnx.save(scission.apply(model, scission.plan(model, force=True)), path)
     elif name == "trained.onnx":
         onnx.save(network(rng, (64, 96, 64))[0], path)
@@ -82,6 +82,7 @@ class Reader:
     """Who reads one page from its beginning and does all that it says."""
 
     folder: Path
+    d: int = 64
     names: dict = field(default_factory=lambda: {"__name__": "page"})
     port: str = PORT
     server: subprocess.Popen | None = None
@@ -90,7 +91,7 @@ class Reader:
     def read(self, text):
         for name in GIVEN:
             if re.search(rf"(?<![\w.]){re.escape(name)}", text):
-                make(name, self.folder)
+                make(name, self.folder, self.d)
         try:
             for language, code in blocks(text):
                 self.run(language, code)
