@@ -29,7 +29,7 @@ from scission.runtime.cli.app import app, main
 
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHOWN = {"", "text", "yaml", "json", "pycon", "diff"}  # what is printed, or belongs into a file; not run
+SHOWN = {"", "text", "toml", "yaml", "json", "pycon", "diff"}  # what is printed, or belongs into a file; not run
 TIMED = {"optimize", "bench", "report"}  # which measure for as long as --seconds says
 EXTRA = ("olive",)  # packages that are not among those that tests need: their blocks run where they are
 PORT = "8000"
