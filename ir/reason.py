@@ -83,6 +83,8 @@ class Cause(StrEnum):
     TOO_COSTLY_TOGETHER = "too_costly_together"
     VETOED = "vetoed"  # its outputs change too much on calibration data
     HELD_BACK = "held_back"  # the budget does not hold on the data held back
+    OVER_BUDGET = "over_budget"  # every candidate for a smaller model loses more
+    BELOW_TARGET = "below_target"  # none within the budget is as fast as was asked for
     ERROR_ONLY = "error_only"  # it would not be split either, though the error falls without what is removed
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,22 @@ from .dataset import Labelled
 from .metric.metric import Metric, MetricError
 from .room import kept_outputs, within_memory
 
-__all__ = ["Measured", "SideBySide", "side_by_side"]
+__all__ = ["Batches", "Measured", "SideBySide", "side_by_side"]
 
 Array = npt.NDArray[Any]
 HELD = 1 << 30  # bytes of the original's outputs that are kept; beyond, the original runs again beside each model
+
+
+class Batches(Protocol):
+    """Samples, batch by batch: `Labelled` ones, or feeds of any sizes."""
+
+    @property
+    def feeds(self) -> Sequence[Mapping[str, Array]]:
+        """What the model is fed."""
+
+    @property
+    def labels(self) -> Sequence[Array] | None:
+        """The labels of each feed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +69,7 @@ class SideBySide:
     """
 
     model: Model
-    data: Labelled
+    data: Batches
     metric: Metric
     provider: Choice = "auto"
     threads: int | None = None

@@ -1,6 +1,6 @@
 """The command line: `scission optimize | plan | apply | check | bench | sweep | inspect | explain | structure |
 cover | diff | report | partition | activation | export | serve | top | simulate | cache | doctor |
-monitor`.
+monitor | decompose`.
 
 Exit status: 0 fine, 1 the check failed, 2 bad input or usage, 3 a defect of scission itself, 4 a check that found no
 difference, but in which a part that differs never ran.
@@ -41,6 +41,7 @@ from .commands.serve import serve
 from .commands.structure import structure
 from .commands.sweep import sweep
 from .commands.top import top
+from .commands.training.decompose import decompose
 from .commands.training.monitor import monitor
 from .common.logs import stop_logging
 from .common.usage import UsageError, usage_message
@@ -67,6 +68,7 @@ COMMANDS = (
     simulate,
     doctor,
     monitor,
+    decompose,
 )  # in help
 
 app = typer.Typer(

@@ -95,6 +95,19 @@ if TYPE_CHECKING:
     from .runtime.compare.rounding import RoundingError as RoundingError
     from .runtime.compare.verdict import EquivalenceError as EquivalenceError
     from .runtime.compare.verdict import Verdict as Verdict
+    from .runtime.decompose.decompose import decompose as decompose
+    from .runtime.decompose.options import DecomposeOptions as DecomposeOptions
+    from .runtime.decompose.result import DecomposeResult as DecomposeResult
+    from .runtime.decompose.result import Judged as Judged
+    from .runtime.decompose.task.goal import Goal as Goal
+    from .runtime.decompose.task.method import Declined as Declined
+    from .runtime.decompose.task.method import DecomposeTask as DecomposeTask
+    from .runtime.decompose.task.method import Method as Method
+    from .runtime.decompose.task.method import ModelCandidate as ModelCandidate
+    from .runtime.decompose.task.method import Removed as Removed
+    from .runtime.decompose.task.samples import Samples as Samples
+    from .runtime.decompose.task.samples import SampleSets as SampleSets
+    from .runtime.decompose.trying import TriedCandidate as TriedCandidate
     from .runtime.export.compose import export_compose as export_compose
     from .runtime.export.kserve import export_kserve as export_kserve
     from .runtime.export.options import ComposeOptions as ComposeOptions
@@ -212,6 +225,13 @@ _MODULES = {
     "runtime.compare.evaluator": ("UnprovableError",),
     "runtime.compare.rounding": ("RoundingError",),
     "runtime.compare.verdict": ("EquivalenceError", "Verdict"),
+    "runtime.decompose.decompose": ("decompose",),
+    "runtime.decompose.task.goal": ("Goal",),
+    "runtime.decompose.task.method": ("Declined", "DecomposeTask", "Method", "ModelCandidate", "Removed"),
+    "runtime.decompose.options": ("DecomposeOptions",),
+    "runtime.decompose.result": ("DecomposeResult", "Judged"),
+    "runtime.decompose.task.samples": ("SampleSets", "Samples"),
+    "runtime.decompose.trying": ("TriedCandidate",),
     "runtime.inputs.rows": ("CalibrationError",),
     "runtime.measure.bench": ("Bench",),
     "runtime.measure.comparison": ("Speed",),

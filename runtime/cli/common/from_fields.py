@@ -34,6 +34,7 @@ SHELL: dict[str, Any] = {  # what is typed for a field of some type, where that 
     "Sequence[Path]": list[Path] | None,
     "tuple[Path, ...]": list[Path] | None,
     "Lowerings": list[str] | None,
+    "str | float | None": str | None,
     "Metric | str | None": str | None,
     "Budget | str | None": str | None,
     "Sequence[float] | None": str | None,

@@ -1,5 +1,6 @@
 """Commands about training.
 
 Entry: `monitor.monitor`.
-May import: ir.io, runtime.cli.common, runtime.render, runtime.render.picture, runtime.upgrade.monitor.
+May import: ir.io, runtime, runtime.calibrate.metric, runtime.calibrate.sources, runtime.cli.common,
+  runtime.decompose, runtime.ort, runtime.render, runtime.render.picture, runtime.upgrade.monitor.
 """

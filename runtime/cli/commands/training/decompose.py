@@ -1,0 +1,74 @@
+"""`scission decompose`: a dense model made smaller, as much as a budget allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ....calibrate.sources.forms import FORMS
+from ....decompose.options import DecomposeOptions
+from ....fields import setting
+from ....ort.trials import Trials
+from ....say import say
+from ...common.arguments import Input
+from ...common.from_fields import group, takes
+from ...common.patience import Patience
+from ...common.terminal import Printing, progress_bar, refuse_outputs
+
+__all__ = ["decompose"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """Where a smaller model goes."""
+
+    output: Path | None = setting(None, "where the smaller model goes", flags=("--output", "-o"), metavar="OUT")
+    overwrite: bool = setting(False, "replace the output if it exists")
+
+
+@takes(
+    group(Patience),
+    made=group(_Made),
+    options=group(DecomposeOptions),
+    trials=group(Trials, only=("provider", "threads", "seed", "seconds", "custom_ops", "memory")),
+    printing=group(Printing),
+)
+def decompose(
+    model: Input,
+    data: Annotated[Path, typer.Option(metavar="DATA", help=f"inputs to fit to, choose by and judge by: {FORMS}")],
+    *,
+    made: _Made,
+    options: DecomposeOptions,
+    trials: Trials,
+    printing: Printing,
+) -> None:
+    """Make a dense model smaller within a budget: hidden units and heads that cost least are left out, without
+    training.
+
+    What reads them is fitted again on a part of the data; another part chooses, and a third, that nothing else sees,
+    judges. Exit status 1: nothing is kept, or the budget does not hold on that third part; nothing is written then.
+    """
+    from .....ir.io.load import load
+    from .....ir.io.save import files_read, save
+    from ....calibrate.metric.function import module_file
+    from ....calibrate.sources.source import files_of_source
+    from ....decompose.decompose import decompose as decomposing
+    from ....decompose.shown import decompose_view
+
+    if made.output is not None:
+        held = *files_of_source(data), *files_of_source(options.labels)
+        metrics = module_file(options.metric), module_file(options.budget)
+        read = files_read(load(model), *held, *trials.custom_ops, *metrics)
+        refuse_outputs([made.output], read, made.overwrite)
+    with progress_bar(printing.bare) as progress:
+        found = decomposing(model, data, options, trials=trials, progress=progress)
+    if found.ok and found.chosen is not None and made.output is not None:
+        save(found.original, found.chosen.candidate.model, made.output, overwrite=made.overwrite)
+    printing.show(found.to_dict, lambda _: decompose_view(found, printing.everything))
+    if not found.ok:
+        said = "does not hold on samples that took no part" if found.chosen is not None else "nothing is kept"
+        say(f"{said}; nothing was written", err=True)
+        raise typer.Exit(1)

@@ -1,0 +1,93 @@
+"""Dense models decomposed: methods propose smaller models, and what is measured of them decides."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+from ...ir.io.load import Source, load
+from ...ir.phase import phase
+from ...ir.progress import Progress
+from ..calibrate.dataset import Labelled
+from ..calibrate.level_sweep import read_data
+from ..fields import chosen as chosen_options
+from ..fields import keywords
+from ..ort.library import require_provider
+from ..ort.trials import Trials, trials_of
+from ..ort.validity import require_valid
+from .choosing import choose
+from .options import DecomposeKeywords, DecomposeOptions
+from .removal.method import Removal
+from .result import DecomposeResult, Judged
+from .task.method import DecomposeTask, Method
+from .task.samples import Samples, SampleSets, divided
+from .trying import TriedCandidate, beside, try_methods
+
+__all__ = ["METHODS", "decompose"]
+
+METHODS: tuple[Method, ...] = (Removal(),)  # in the order that they are asked in
+
+
+@phase("decompose")
+@keywords(DecomposeOptions)
+def decompose(
+    model: Source,
+    data: SampleSets | Labelled | Mapping[str, Any] | str | os.PathLike[str],
+    options: DecomposeOptions | None = None,
+    *,
+    methods: Sequence[Method] | None = None,
+    trials: Trials | None = None,
+    progress: Progress | None = None,
+    **single: Unpack[DecomposeKeywords],
+) -> DecomposeResult:
+    """Give a dense model structure, as much as a budget allows: candidates of several methods, the fastest is kept.
+
+    data: inputs by name, samples along the first axis, as arrays or the .npz file that holds them, which are divided
+    into three sets at random: one to fit to, one to choose by, and one that judges what was chosen, once, and that no
+    method sees; or these three as they are. Each field of DecomposeOptions may be given as a keyword of its own, which
+    goes before the one in `options`: labels, an array, or a .npy or .npz file of them, for metrics that need
+    any; budget: 'argmax<=0.01', what the metric may lose; target: '2.0x', how much faster the model must be; of the two
+    one must be given; metric: where only a target is, cosine by default; methods: what proposes candidates, removal
+    where nothing is said; trials: how models are run, and the seed of all that is drawn; progress: called with
+    (done, total, what).
+
+    Latency is measured beside the original, run by run in turn. Nothing is written. Raises ModelError and SessionError
+    when the model cannot be run, LabelledError for samples that do not fit it or are too few, MetricError and
+    OptionError for goals that cannot be, NoMemoryError where a file of samples is too large.
+    """
+    started = time.monotonic()
+    asked, trials = chosen_options(DecomposeOptions, options, single), trials_of(trials)
+    goal = asked.goal
+    loaded = load(model)
+    require_valid(loaded, model, trials.custom_ops)
+    require_provider(trials.provider, loaded.name)
+    sets = data if isinstance(data, SampleSets) else divided(read_data(loaded, data, asked.labels, trials), trials.seed)
+    task = DecomposeTask(
+        model=loaded,
+        calibration=sets.calibration,
+        selection=sets.selection,
+        goal=goal,
+        trials=trials,
+        seed=trials.seed,
+    )
+    tried, declined = try_methods(task, METHODS if methods is None else methods, progress)
+    chosen, reason = choose(goal, tried, declined)
+    return DecomposeResult(
+        original=loaded,
+        goal=goal,
+        chosen=chosen,
+        reason=reason,
+        judged=None if chosen is None else _judged(task, chosen, sets.judgement),
+        tried=tuple(tried),
+        declined=tuple(declined),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _judged(task: DecomposeTask, chosen: TriedCandidate, judgement: Samples) -> Judged:
+    """The chosen candidate on the samples that nothing has seen, which are looked at once."""
+    found = beside(task, judgement).measure(chosen.candidate.model)
+    limit = task.goal.limit
+    return Judged(measured=found, limit=limit, holds=task.goal.allows(found.drop), samples=judgement.count)

@@ -1,0 +1,86 @@
+"""Methods that make a model smaller, the task that all of them are given, and what they propose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from ....ir.brief import brief
+from ....ir.io.load import Model
+from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.reason import Reason
+from ...ort.trials import Trials
+from .goal import Goal
+from .samples import Samples
+
+__all__ = ["Declined", "DecomposeTask", "Method", "MethodName", "ModelCandidate", "Removed"]
+
+
+# removal: heads, hidden units and channels left out, what reads them fitted again; blocks: units in groups, weights
+# between groups trained away; monarch: weights as products of block-diagonal factors, or of a low rank; experts: hidden
+# units in groups of which each sample runs a few.
+MethodName: TypeAlias = Literal["removal", "blocks", "monarch", "experts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DecomposeTask:
+    """What a method is given. What it proposes is judged on samples that it never sees.
+
+    model: the original; calibration: samples to fit to; selection: samples by which candidates are compared, to choose
+    settings by as well; goal: what is asked for; trials: how models are run; seed: of all that is drawn.
+    """
+
+    model: Model
+    calibration: Samples
+    selection: Samples
+    goal: Goal
+    trials: Trials
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What a candidate lacks at one place: `count` of `whole` units of a kind, such as heads, at the address of a
+    node."""
+
+    node: str
+    kind: str
+    count: int
+    whole: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelCandidate:
+    """A model that may stand for the original, with the same interface; settings: what tells how it was made, as JSON
+    can hold it."""
+
+    method: MethodName
+    model: ir.Model
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    removed: tuple[Removed, ...] = ()
+
+    __repr__ = brief
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    """A method that proposes nothing, or nothing more, and why."""
+
+    method: MethodName
+    reason: Reason
+
+
+class Method(Protocol):
+    """A way to make models smaller."""
+
+    @property
+    def name(self) -> MethodName:
+        """Which one it is."""
+
+    def propose(self, task: DecomposeTask) -> Iterator[ModelCandidate | Declined]:
+        """Candidates, the one that loses least first, each faster than the one before it; a refusal is the last.
+
+        It is asked for the next one only while that may be of use: a candidate is made when it is asked for. The same
+        task gives the same candidates.
+        """

@@ -1,0 +1,94 @@
+import numpy as np
+import oracles
+import pytest
+from perturbed import run
+from proposals import two_layers
+from prunable import feeds, residual
+
+from scission.ir.io.load import load
+from scission.ir.onnx_ir import onnx_ir as ir
+from scission.ir.reason import Cause
+from scission.runtime.decompose.removal.method import Removal
+from scission.runtime.decompose.task.goal import parse_goal
+from scission.runtime.decompose.task.method import Declined, DecomposeTask
+from scission.runtime.decompose.task.samples import Samples
+from scission.runtime.ort.trials import Trials
+
+CPU = Trials(provider="cpu", threads=1)
+
+
+def task(proto, given=None):
+    samples = Samples(feeds=given or feeds(8))
+    return DecomposeTask(
+        model=load(proto), calibration=samples, selection=samples, goal=parse_goal("cosine<=0.01"), trials=CPU
+    )
+
+
+def error(proto, candidate, given):
+    wanted, got = ([run(one, feed)[0] for feed in given] for one in (proto, ir.to_proto(candidate.model)))
+    pairs = list(zip(wanted, got, strict=True))
+    return sum(np.square(a - b).sum() for a, b in pairs) / sum(np.square(a).sum() for a, _ in pairs)
+
+
+def removed(candidate):
+    return {one.kind: one.count for one in candidate.removed}
+
+
+def test_heads_and_units_that_others_stand_in_for_go_first_and_nothing_is_lost():
+    proto = residual(24, twins=2)
+    for made, heads in zip(Removal(shares=(0.03, 0.15)).propose(task(proto)), (1, 2), strict=True):
+        assert removed(made) == {"heads": heads} and error(proto, made, feeds(5, seed=9)) < 1e-8
+    rng = np.random.default_rng(0)
+    up, down = (rng.standard_normal(shape).astype(np.float32) for shape in ((6, 16), (16, 6)))
+    up[:, 12:] = 2 * up[:, :4]
+    proto, others = two_layers(up, down), [{"x": rng.standard_normal((64, 6)).astype(np.float32)} for _ in range(2)]
+    for made, gone in zip(Removal(shares=(0.1, 0.25, 0.6)).propose(task(proto, others[:1])), (2, 4, 9), strict=True):
+        assert removed(made) == {"units": gone}
+        assert (error(proto, made, others[1:]) < 1e-6) == (gone <= 4)
+
+
+def test_candidates_become_smaller_and_lose_more_and_are_the_same_every_time():
+    proto = residual(24)
+    found, again = (list(Removal(shares=(0.2, 0.5, 0.8)).propose(task(proto))) for _ in range(2))
+    sizes = [sum(one.const_value.size for one in made.model.graph.initializers.values()) for made in found]
+    assert len(found) == 3 and sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
+    errors = [error(proto, one, feeds(4, seed=7)) for one in found]
+    assert errors == sorted(errors)
+    for one, other in zip(found, again, strict=True):
+        assert one.removed == other.removed
+        assert ir.to_proto(one.model).SerializeToString() == ir.to_proto(other.model).SerializeToString()
+    counts = [sum(removed(one).values()) for one in found]
+    assert counts == sorted(counts) and all(one.count < one.whole for made in found for one in made.removed)
+
+
+def test_fitting_again_loses_less_than_leaving_out_alone(monkeypatch):
+    proto = residual(24)
+    ours = error(proto, next(Removal(shares=(0.5,)).propose(task(proto))), feeds(4, seed=7))
+    from scission.runtime.decompose.removal import fitting
+
+    fit = fitting.prune
+
+    def bare(readings, units, count=None, **options):
+        found = fit(readings, units, count, **options)
+        gone = np.isin(units, found.order)
+        weights = tuple(np.where(gone[:, None], 0, one.weight) for one in readings)
+        return type(found)(order=found.order, counts=found.counts, losses=found.losses, weights=weights)
+
+    monkeypatch.setattr(fitting, "prune", bare)
+    assert ours < error(proto, next(Removal(shares=(0.5,)).propose(task(proto))), feeds(4, seed=7))
+
+
+def test_a_model_without_hidden_units_is_declined():
+    proto = oracles.graph(
+        [("MatMul", ["x", "W"], ["y"], {})], {"x": ["n", 3]}, {"y": ["n", 3]}, {"W": np.eye(3, dtype=np.float32)}
+    )
+    (only,) = Removal().propose(task(proto, [{"x": np.ones((4, 3), np.float32)}]))
+    assert isinstance(only, Declined) and only.reason.cause is Cause.NO_PRODUCT
+
+
+def test_samples_that_make_nan_are_refused():
+    from scission import CalibrationError
+
+    bad = {"x": np.full((4, 5, 12), np.nan, np.float32)}
+    with pytest.raises(CalibrationError, match="a NaN or an Inf"):
+        list(Removal(shares=(0.5,)).propose(task(residual(), [bad])))

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from proposals import Fixed, narrowed, wide
+
+from scission.ir.reason import Cause, Reason
+from scission.runtime.decompose.decompose import decompose
+from scission.runtime.decompose.task.method import Declined
+from scission.runtime.ort.trials import Trials
+
+TRIALS = Trials(provider="cpu", threads=1, seconds=0.5)
+
+
+@pytest.fixture(scope="module")
+def case():
+    """A network whose first 64 of 2,048 hidden units do nearly everything, and samples for it."""
+    proto = wide(2048, used=64)
+    x = np.random.default_rng(1).standard_normal((96, 48)).astype(np.float32)
+    return proto, {"x": np.repeat(x, 8, 0)}
+
+
+def test_the_fastest_within_the_budget_is_kept_and_judged_on_what_no_method_saw(case):
+    proto, data = case
+    method = Fixed([narrowed(proto, 1024), narrowed(proto, 64), narrowed(proto, 8), narrowed(proto, 4)])
+    found = decompose(proto, data, methods=[method], budget="cosine<=0.01", trials=TRIALS)
+    assert method.asked == 3  # one beyond the budget tells where it ends
+    assert found.ok and found.chosen is found.tried[1] and found.reason is None
+    assert found.judged.holds and found.judged.exceeded == found.judged.measured.drop - 0.01 < 0
+    assert [one.drop <= 0.01 for one in found.tried] == [True, True, False]
+    (task,) = method.tasks
+    seen = sum(samples.count for samples in (task.calibration, task.selection))
+    assert seen + found.judged.samples == len(data["x"])
+    told = found.to_dict()
+    assert told["chosen"] == 1 and told["tried"][1]["method"] == "removal" and told["judged"]["holds"]
+
+
+def test_with_a_target_alone_the_least_loss_that_is_fast_enough(case):
+    proto, data = case
+    method = Fixed([narrowed(proto, 64), narrowed(proto, 8)])
+    found = decompose(proto, data, methods=[method], target="1.5x", trials=TRIALS)
+    assert method.asked == 1 and found.chosen is found.tried[0] and found.chosen.speedup >= 1.5
+    assert found.judged.holds and found.judged.exceeded == 0
+
+
+def test_a_budget_that_nothing_is_within_is_a_result(case):
+    proto, data = case
+    method = Fixed([narrowed(proto, 4)])
+    declined = Declined(method="blocks", reason=Reason(Cause.UNSUPPORTED, "no torch"))
+    found = decompose(proto, data, methods=[method, Fixed([declined])], budget="cosine<=0.01", trials=TRIALS)
+    assert not found.ok and found.chosen is None and found.judged is None
+    assert found.reason.cause is Cause.OVER_BUDGET and found.declined == (declined,)
+    assert found.to_dict()["cause"] == "over_budget"
+
+
+def test_the_same_seed_divides_the_same_samples(case):
+    proto, data = case
+    tasks = []
+    for _ in range(2):
+        method = Fixed([narrowed(proto, 64)])
+        decompose(proto, data, methods=[method], target=1.1, trials=TRIALS)
+        tasks += method.tasks
+    one, other = ([feed["x"] for feed in task.selection.feeds] for task in tasks)
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
