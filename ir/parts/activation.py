@@ -15,22 +15,33 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..brief import brief
-from ..record import Record, shown
+from ..record import Record, is_number, shown
 from .manifest import MOST_PARTS, SHA256, Manifest
 from .share import ManifestError
 
-__all__ = ["FILE", "Activation", "PartActivation", "activation_of"]
+__all__ = ["FILE", "MASKED", "Activation", "OffWord", "PartActivation", "activation_of"]
 
 FILE = "activation.json"
 SCHEMA = 1
 LARGEST_NUMBER = sys.float_info.max
 MOST_ROWS, MOST_MACS = 1 << 53, 1 << 63
+
+
+class OffWord(Enum):
+    """What an input holds where it is off, and no number tells. MASKED: anything, where all else that a part reads is
+    off: token ids beside a mask."""
+
+    MASKED = "masked"
+
+
+MASKED = OffWord.MASKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +58,8 @@ class Activation:
     """What data activate of the parts of a manifest, in its order.
 
     plan: the SHA-256 of what is cut where; rows: all that were looked at, at least one; off: the number that an input
-    holds where it is off, by name, 0 for others; together: rows that activate two parts, by their places, the smaller
-    one first, where there are any. Raises ManifestError for numbers that contradict one another.
+    holds where it is off, or MASKED, by name, 0 for others; together: rows that activate two parts, by their
+    places, the smaller one first, where there are any. Raises ManifestError for numbers that contradict one another.
 
     >>> some = tuple(PartActivation(name=name, rows=rows, macs=8) for name, rows in (("a", 9), ("b", 3)))
     >>> found = Activation(plan="0" * 64, rows=10, off={}, parts=some, together={(0, 1): 2})
@@ -58,7 +69,7 @@ class Activation:
 
     plan: str
     rows: int
-    off: Mapping[str, float]
+    off: Mapping[str, float | OffWord]
     parts: tuple[PartActivation, ...]
     together: Mapping[tuple[int, int], int]
 
@@ -102,7 +113,10 @@ class Activation:
             "schema": SCHEMA,
             "plan": self.plan,
             "rows": self.rows,
-            "off": [{"input": name, "value": value} for name, value in sorted(self.off.items())],
+            "off": [
+                {"input": name, "value": value.value if isinstance(value, OffWord) else value}
+                for name, value in sorted(self.off.items())
+            ],
             "parts": [{"name": one.name, "rows": one.rows, "macs": one.macs} for one in self.parts],
             "together": [[*pair, rows] for pair, rows in sorted(self.together.items())],
         }
@@ -135,7 +149,7 @@ class Activation:
         )
 
 
-def activation_of(manifest: Manifest, on: npt.NDArray[np.bool_], off: Mapping[str, float]) -> Activation:
+def activation_of(manifest: Manifest, on: npt.NDArray[np.bool_], off: Mapping[str, float | OffWord]) -> Activation:
     """What rows activate of the parts of a manifest. on: (parts, rows); off: what an input holds where it is off."""
     counts = on.astype(np.float64)  # products of whole numbers below 2^53 are exact, and fast
     both = (counts @ counts.T).astype(np.int64)
@@ -154,8 +168,8 @@ def activation_of(manifest: Manifest, on: npt.NDArray[np.bool_], off: Mapping[st
     )
 
 
-def _numbers(record: Record, items: list[Any]) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _numbers(record: Record, items: list[Any]) -> dict[str, float | OffWord]:
+    found: dict[str, float | OffWord] = {}
     for at, one in enumerate(items):
         name, value = _off(one, f"off[{at}]")
         if name in found:
@@ -164,12 +178,16 @@ def _numbers(record: Record, items: list[Any]) -> dict[str, float]:
     return found
 
 
-def _off(data: Any, where: str) -> tuple[str, float]:
+def _off(data: Any, where: str) -> tuple[str, float | OffWord]:
     record = Record.of(data, where, ManifestError)
-    name, value = record.text("input"), record.number("value")
+    name, value = record.text("input"), record.any("value")
     record.done()
-    if not abs(value) <= LARGEST_NUMBER:
-        raise record.wrong(f"'value' is {shown(value)}, which is no number that an input holds")
+    if value == MASKED.value:
+        return name, MASKED
+    if not is_number(value) or not abs(value) <= LARGEST_NUMBER:
+        raise record.wrong(
+            f"'value' is {shown(value)}, which is neither a number that an input holds nor {MASKED.value!r}"
+        )
     return name, float(value)
 
 

@@ -14,10 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ...ir.parts.activation import OffWord
+
 __all__ = ["MOST", "SHAPES", "Key", "Off", "OffResults", "differing", "is_off", "key_of"]
 
 Array = npt.NDArray[Any]
-Off: TypeAlias = "float | Array"  # a number, or one for each place of the last axes
+Off: TypeAlias = "float | Array | OffWord"  # a number, or one for each place of the last axes, or MASKED
 Results: TypeAlias = "dict[str, Any]"
 Key: TypeAlias = "tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]"
 
@@ -30,16 +32,18 @@ SHAPES = 8  # of inputs that are off, for which results are kept
 def is_off(array: Array, value: Off) -> bool:
     """Whether every entry of an array is this number, bit by bit; never where it cannot hold that number.
 
-    value: a number, or an array of them that lines up with the last axes.
+    value: a number, or an array of them that lines up with the last axes, or MASKED: whatever it holds.
 
     >>> is_off(np.zeros(3), 0.0), is_off(np.array([0.0, -0.0]), 0.0), is_off(np.array([[7, 7]]), 7.0)
     (True, False, True)
     """
+    if isinstance(value, OffWord):
+        return True
     bits = differing(array, value)
     return bits is not None and not bits.any()
 
 
-def differing(array: Array, value: Off) -> Array | None:
+def differing(array: Array, value: float | Array) -> Array | None:
     """The bits in which each entry of an array differs from this number; None where it cannot hold that number."""
     if array.dtype.itemsize not in WORDS or array.dtype.kind not in KINDS:
         return None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...ir.parts.activation import OffWord
 from ...ir.parts.manifest import Manifest
 from ...ir.parts.share import Share
 from .activation import Off, differing
@@ -37,7 +38,7 @@ class _Cut:
     places: Ids | None
     starts: Ids
 
-    def on(self, array: Array, off: Off, rowed: bool) -> Bools:
+    def on(self, array: Array, off: float | Array, rowed: bool) -> Bools:
         """(parts, rows) Which of the parts read anything else than what is off; all where the array does not fit.
 
         One row for all where the value has no rows.
@@ -55,10 +56,14 @@ class _Cut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartActivity:
-    """What the parts of a manifest read: cuts along one axis, other shares by part; sources: for each part that reads
-    what other parts make, which these are."""
+    """What the parts of a manifest read.
+
+    reads: the names of all values that each does; cuts: along one axis; others: other shares, by part; sources: for
+    each part that reads what other parts make, which these are.
+    """
 
     count: int
+    reads: tuple[frozenset[str], ...]
     cuts: tuple[_Cut, ...]
     others: tuple[tuple[int, Share], ...]
     sources: Mapping[int, tuple[int, ...]]
@@ -68,17 +73,26 @@ class PartActivity:
         makes that does.
 
         rowed: the inputs that have rows, the same number of them, along their first axis; without any there is one row.
-        A part of which an input is missing, or has another size, counts as one that is on.
+        A part of which an input is missing, or has another size, counts as one that is on, and so does one that reads
+        nothing but inputs that are masked by others.
         """
         rows = max((there[name].shape[0] for name in rowed if name in there), default=1)
         on = np.zeros((self.count, rows), bool)
         for cut in self.cuts:
-            here = there.get(cut.value)
-            on[cut.parts] |= True if here is None else cut.on(here, off.get(cut.value, 0.0), cut.value in rowed)
+            here, own = there.get(cut.value), off.get(cut.value, 0.0)
+            if here is None:
+                on[cut.parts] = True
+            elif not isinstance(own, OffWord):
+                on[cut.parts] |= cut.on(here, own, cut.value in rowed)
         for part, share in self.others:
-            here = there.get(share.value)
-            own = share.value in rowed
-            on[part] |= True if here is None else _on(share, here, off.get(share.value, 0.0), own)
+            here, what = there.get(share.value), off.get(share.value, 0.0)
+            if here is None:
+                on[part] = True
+            elif not isinstance(what, OffWord):
+                on[part] |= _on(share, here, what, share.value in rowed)
+        masked = frozenset(name for name, what in off.items() if isinstance(what, OffWord))
+        if masked:
+            on[[part for part, names in enumerate(self.reads) if names <= masked]] = True
         for part, sources in self.sources.items():
             on[part] |= on[[*sources]].any(axis=0)
         return on
@@ -108,7 +122,8 @@ def activity_of(manifest: Manifest) -> PartActivity:
         for index, part in enumerate(manifest.parts)
         if (found := tuple(sorted({one for share in part.reads for one in writers.get(share.value, ())})))
     }
-    return PartActivity(len(manifest.parts), made, tuple(others), sources)
+    reads = tuple(frozenset(share.value for share in part.reads) for part in manifest.parts)
+    return PartActivity(len(manifest.parts), reads, made, tuple(others), sources)
 
 
 def _cut(value: str, axis: int, size: int, readers: Sequence[tuple[int, Share]]) -> _Cut:
@@ -119,7 +134,7 @@ def _cut(value: str, axis: int, size: int, readers: Sequence[tuple[int, Share]])
     return _Cut(value, axis, size, parts, None if np.array_equal(every, np.arange(size)) else every, starts)
 
 
-def _on(share: Share, array: Array, off: Off, rowed: bool) -> Bools | bool:
+def _on(share: Share, array: Array, off: float | Array, rowed: bool) -> Bools | bool:
     """(rows,) Whether a share of an array is not off, in each row; True where it does not fit."""
     if not all(array.ndim > axis and array.shape[axis] == size for axis, size in share.size.items()):
         return True

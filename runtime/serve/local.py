@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ...ir.errors import ModelError
 from ...ir.io.load import load
+from ...ir.parts.activation import MASKED, OffWord
 from ...ir.parts.manifest import Manifest, PartFile
 from ...ir.parts.share import ManifestError
 from ...ir.supervision.board import Act
@@ -27,6 +28,7 @@ from .activation import Off, OffResults, is_off, key_of
 from .activity import PartActivity, activity_of
 from .awaited import Awaited, Runs
 from .folder import read_activation, read_manifest, require_files
+from .masked import require_masked
 from .off import off_numbers
 from .part_runs import PartRun, part_runs
 from .resting import Resting
@@ -51,9 +53,10 @@ class LocalParts:
 
     manifest: what they are; runs: of one session a part, in the order in which they run; watch: is called with the
     place of a part that was called and the seconds that it took, in whatever thread runs it; off: the number that
-    inputs hold where they are off, or an array of them for the last axes, by name, 0 for others; None where every part
-    is called whatever it reads; idle: what each part makes of inputs that are off; resting: what all of them together
-    do; activity: what they read; rowed: the inputs that have rows, where no part mixes them.
+    inputs hold where they are off, an array of them for the last axes, or MASKED, by name, 0 for others; None where
+    every part is called whatever it reads; idle: what each part makes of inputs that are off; resting: what all of them
+    together do; activity: what they read; rowed: the inputs that have rows, where no part mixes them; proved: the parts
+    of which was tried that they heed nothing that is masked.
     """
 
     manifest: Manifest
@@ -64,6 +67,7 @@ class LocalParts:
     idle: tuple[OffResults, ...] = ()
     resting: Resting = field(default_factory=Resting)
     rowed: frozenset[str] = frozenset()
+    proved: set[int] = field(default_factory=set)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the model for its inputs, by name and in order.
@@ -159,6 +163,7 @@ class _Request:
             parts.resting.learn(self.key, index, parts.manifest.parts[index].writes, made)
 
         fed = self._fed(index) if row is None else self._fed(index, np.array([row]))
+        self._require_masked(index, fed)
         self._call(index, fed, self.rows, learned)
 
     def _run_whole(self, index: int) -> None:
@@ -176,9 +181,25 @@ class _Request:
 
     def _made(self, index: int, fed: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {}
+        self._require_masked(index, fed)
         self._call(index, fed, heard=lambda made: found.update({name: made[name].copy() for name in made}))
         self._collect()
         return found
+
+    def _require_masked(self, index: int, fed: Mapping[str, Array]) -> None:
+        """Raise SessionError where a part that is off heeds inputs that are said to be masked; tried once."""
+        masked = [name for name in fed if (self.parts.off or {}).get(name) is MASKED]
+        if masked and index not in self.parts.proved:
+            require_masked(lambda fed: self._results(index, fed), self.parts.runs[index].name, fed, masked)
+            self.parts.proved.add(index)
+
+    def _results(self, index: int, fed: Mapping[str, Array]) -> dict[str, Array]:
+        """What a part makes, and nothing is put anywhere."""
+        found = self.parts.runs[index].run(fed, self.how)
+        if not isinstance(found, PartRun):
+            return dict(found.wait()[0])
+        with found as made:
+            return {name: array.copy() for name, array in made.items()}
 
     def _call(
         self,
@@ -235,7 +256,8 @@ def load_parts(
 ) -> LocalParts:
     """Open the parts of a folder that `partition` wrote.
 
-    off: the number that inputs hold where they are off, by name, or an array of them for the last axes; for others what
+    off: the number that inputs hold where they are off, by name, or an array of them for the last axes, or MASKED where
+    they may hold anything as long as all else that a part reads is off, which is tried for each part; for others what
     `count_activation` found, or 0: a part that reads nothing else is not called again for it; None where every part is
     to be called, as they are anyway where there are libraries of custom operators, which may draw random numbers.
     provider, threads, custom_ops: as ONNX Runtime runs each of them; optimize: whether it optimises their graphs; tf32:
@@ -294,8 +316,12 @@ def _rows_of(
     one that are off are not all the same: what a part makes of one of them is not what it makes of the others."""
     counts = {there[name].shape[:1] for name in rowed if name in there}
     found = next(iter(counts), ())
-    by_row = any(name in there and np.ndim(off.get(name, 0.0)) >= there[name].ndim for name in rowed)
+    by_row = any(name in there and _axes(off.get(name, 0.0)) >= there[name].ndim for name in rowed)
     return (found[0], rowed) if len(counts) == 1 and found and found[0] and not by_row else (None, frozenset())
+
+
+def _axes(off: Off) -> int:
+    return 0 if isinstance(off, OffWord) else np.ndim(off)
 
 
 def _explained(manifest: Manifest, there: Mapping[str, Array], error: SessionError) -> SessionError:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...ir.errors import option
+from ...ir.parts.activation import MASKED, OffWord
 from ...ir.parts.manifest import PartValue
 from ..inputs.inputs import InputError
 from .activation import Off
@@ -21,6 +22,7 @@ WHOLE = "biu"
 def off_numbers(values: Mapping[str, PartValue], off: Mapping[str, Off]) -> dict[str, Off]:
     """The numbers that inputs hold where they are off, in their types; values: the inputs by name, all of `off`.
 
+    The word 'masked' is MASKED: such an input may hold anything where all else that a part reads is off.
     A number with digits that the type of an input has not is rounded as the data of that input are. Raises InputError
     for what no entry of an input can be, and for arrays that do not line up with its last axes.
 
@@ -31,6 +33,10 @@ def off_numbers(values: Mapping[str, PartValue], off: Mapping[str, Off]) -> dict
 
 
 def _held(value: PartValue, off: Any) -> Off:
+    if isinstance(off, (str, OffWord)):
+        if off not in (MASKED, MASKED.value):
+            raise _refused(value, f"is {off!r}, which is neither a number nor {MASKED.value!r}")
+        return MASKED
     try:
         given = np.asarray(off)
     except ValueError:  # lists of different lengths

@@ -13,6 +13,7 @@ from ..fields import setting
 from ..validation import OptionError, check_fields
 
 if TYPE_CHECKING:
+    from ...ir.parts.activation import OffWord
     from ..calibrate.dataset import Labelled
 
 __all__ = ["PartitionOptions"]
@@ -27,7 +28,8 @@ class PartitionOptions:
     None for all that there are; shards: instead of what is independent, into how many every pair of products is cut
     between the two, by hidden units or heads, of which the sums are added up; data: what holds inputs, samples along
     the first axis, as `sweep` reads it, or such arrays by name; off: the number that an input holds where it is off,
-    by name, by default what most of its entries in the data are. Raises OptionError for what an option cannot be.
+    or MASKED, by name, by default what most of its entries in the data are. Raises OptionError for what an option
+    cannot be.
     """
 
     parts: int | None = setting(None, "parts of a layer at the most, by their loads (default: all)", least=1, most=4096)
@@ -37,8 +39,8 @@ class PartitionOptions:
     data: Labelled | Mapping[str, Any] | str | os.PathLike[str] | None = setting(
         None, f"by which parts are put together and activation.json is counted: {FORMS}", metavar="DATA"
     )
-    off: Mapping[str, float] | None = setting(
-        None, "what an input of the data holds where it is off (repeatable)", metavar="NAME=V"
+    off: Mapping[str, float | OffWord] | None = setting(
+        None, "what an input of the data holds where it is off, or masked (repeatable)", metavar="NAME=V"
     )
 
     def __post_init__(self) -> None:

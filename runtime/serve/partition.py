@@ -37,11 +37,12 @@ from ..ort.opened import as_file
 from ..ort.trials import Trials, trials_of
 from ..ort.validity import require_valid
 from .check import check_folder
-from .count import counted, samples_of
+from .count import counted, require_unheeded, samples_of
 from .folder import original_digest, publish, refuse_folder, staged_folder
 from .options import PartitionOptions
 
 if TYPE_CHECKING:
+    from ..calibrate.dataset import Labelled
     from ..compare.verdict import Verdict
 
 __all__ = ["PartitionError", "Partitioned", "partition"]
@@ -200,8 +201,12 @@ class _Cutting:
 
     def counted(self, manifest: Manifest) -> Activation:
         """What the data activate."""
+        return counted(manifest, self.samples(manifest), self.options.off or {})
+
+    def samples(self, manifest: Manifest) -> Labelled:
+        """The data."""
         assert self.options.data is not None
-        return counted(manifest, samples_of(manifest, self.options.data), self.options.off or {})
+        return samples_of(manifest, self.options.data)
 
     def written(self, bundles: Sequence[_Bundle], folder: Path, progress: Progress | None) -> Manifest:
         """The files of a folder; raises OSError."""
@@ -218,7 +223,9 @@ class _Cutting:
         manifest = self.manifest(bundles, files)
         (folder / FILE).write_text(manifest.dumps(), encoding="utf-8")
         if self.options.data is not None:
-            (folder / ACTIVATION).write_text(self.counted(manifest).dumps(), encoding="utf-8")
+            activation = self.counted(manifest)
+            require_unheeded(folder, activation, self.samples(manifest))
+            (folder / ACTIVATION).write_text(activation.dumps(), encoding="utf-8")
         return manifest
 
 

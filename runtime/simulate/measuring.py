@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from ...ir.errors import ScissionError
 from ...ir.io.load import load
+from ...ir.parts.activation import OffWord
 from ...ir.parts.manifest import Manifest
 from ...ir.phase import phase
 from ..compare.feeds import bench_feeds
@@ -104,7 +105,8 @@ class Requests:
                     for axis, size in share.size.items():
                         shape[axis] = size
                     dtype = np.asarray(feed[share.value]).dtype
-                    self.resting[share.value] = np.full(shape, (parts.off or {}).get(share.value, 0), dtype)
+                    off = (parts.off or {}).get(share.value, 0.0)
+                    self.resting[share.value] = np.full(shape, 0 if isinstance(off, OffWord) else off, dtype)
 
     def of(self, activated: Sequence[int]) -> Feed:
         """The inputs of a request that activates these parts."""

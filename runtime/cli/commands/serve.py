@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import typer
 from ...fleet.options import FleetOptions
 from ...http.options import ServeOptions
 from ...ort.trials import Trials
-from ...say import say
+from ...say import say, say_json
 from ..common.from_fields import group, takes
 from ..common.terminal import Printing
 
@@ -67,8 +66,8 @@ def _serve_fleet(model: Path, options: ServeOptions, fleet: FleetOptions, trials
 
 
 def _log(told: Mapping[str, Any]) -> None:
-    with _heard():  # of JSON every letter can be printed: to look at each takes as long as a small model
-        typer.echo(json.dumps(told), err=True)
+    with _heard():
+        say_json(told, err=True)
 
 
 def _say(text: str) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from ...fields import default_of, setting_of
-from .parsing import bytes_of, levels_of, like_of, number_of, pairs, range_of, sizes_of, values_of
+from .parsing import bytes_of, levels_of, like_of, off_of, pairs, range_of, sizes_of, values_of
 from .patience import hurried
 from .terminal import loud
 
@@ -48,7 +48,7 @@ READ: dict[str, Callable[[Any], Any]] = {  # fields that are typed in a way of t
     "values": lambda texts: values_of(texts or []) or None,
     "ranges": lambda texts: pairs(range_of, texts) or None,
     "likes": lambda texts: pairs(like_of, texts) or None,
-    "off": lambda texts: pairs(number_of, texts) or None,
+    "off": lambda texts: pairs(off_of, texts) or None,
     "memory": bytes_of,
     "levels": levels_of,
     "custom_ops": lambda paths: tuple(paths or ()),

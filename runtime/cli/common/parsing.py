@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from ...fields import LARGEST
 
-__all__ = ["bytes_of", "levels_of", "like_of", "number_of", "pairs", "range_of", "sizes_of", "values_of"]
+if TYPE_CHECKING:
+    from ....ir.parts.activation import OffWord
+
+__all__ = ["bytes_of", "levels_of", "like_of", "off_of", "pairs", "range_of", "sizes_of", "values_of"]
 
 T = TypeVar("T")
 
@@ -83,15 +86,19 @@ def range_of(text: str) -> tuple[str, tuple[float, float]]:
     return name, found
 
 
-def number_of(text: str) -> tuple[str, float]:
-    """The name and the number of NAME=V; raises typer.BadParameter."""
+def off_of(text: str) -> tuple[str, float | OffWord]:
+    """The name and the number of NAME=V, or the word; raises typer.BadParameter."""
+    from ....ir.parts.activation import MASKED
+
     name, sign, value = text.rpartition("=")
+    if sign and value == MASKED.value:
+        return name, MASKED
     try:
         found = float(value)
     except ValueError:
         found = math.nan
     if not sign or not math.isfinite(found):
-        raise typer.BadParameter(f"{text!r} is not NAME=V with a number V", param_hint="--off")
+        raise typer.BadParameter(f"{text!r} is not NAME=V with a number V, or {MASKED.value}", param_hint="--off")
     return name, found
 
 

@@ -10,7 +10,7 @@ import typer
 from ....calibrate.sources.forms import FORMS
 from ....say import say
 from ...common.from_fields import group, takes
-from ...common.parsing import number_of, pairs
+from ...common.parsing import off_of, pairs
 from ...common.terminal import Printing
 
 __all__ = ["activation"]
@@ -18,7 +18,10 @@ __all__ = ["activation"]
 Off = Annotated[
     list[str] | None,
     typer.Option(
-        "--off", metavar="NAME=V", help="what an input holds where it is off (default: what most of its entries are)"
+        "--off",
+        metavar="NAME=V",
+        help="what an input holds where it is off (default: what most of its entries are); masked: anything, where "
+        "all else that a part reads is off",
     ),
 ]
 
@@ -39,7 +42,7 @@ def activation(
     from ....render.parts.activation import activation_view
     from ....serve.count import count_activation
 
-    found = count_activation(folder, data, off=pairs(number_of, off))
+    found = count_activation(folder, data, off=pairs(off_of, off))
     printing.show(found.to_dict, lambda _: activation_view(found, printing.everything))
     if not printing.bare:
         say(f"wrote {folder / 'activation.json'}: {found.rows:,} rows")
