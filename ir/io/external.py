@@ -28,18 +28,22 @@ from .tensors import file_of, read, tensor_slots
 from .written import bodies
 
 __all__ = [
-    *("copy_external", "copy_file", "data_file", "embedded", "left_in_place", "links_followed", "reader_of"),
+    *("HUB", "copy_external", "copy_file", "data_file", "embedded", "left_in_place", "links_followed", "reader_of"),
     "write_external",
 ]
 
 INLINE_BYTES = 1 << 14  # shape inference reads small integer tensors, and cannot when they are external
 MEMORY = "/in memory"  # location of tensors that are yet to be written; their offset is a number
+HUB = "_data"  # behind the name of a model, for its data: what Optimum writes and transformers.js looks for
 PAGE, LARGE, LINE = 1 << 16, 1 << 20, 64  # large tensors begin where they can be mapped, others at a cache line
 
 
-def data_file(output: Path) -> Path:
-    """Where the external weights of an output lie."""
-    return output.with_name(f"{output.name}.data")
+def data_file(output: Path, model: Model | None = None) -> Path:
+    """Where the external weights of an output lie: named as those of the model that it is made of, where these are
+    named as hubs do, 'model.onnx_data' beside 'model.onnx'."""
+    path = model.path if model is not None else None
+    as_hubs = path is not None and model is not None and f"{path.name}{HUB}" in {one.name for one in model.data_files()}
+    return output.with_name(f"{output.name}{HUB if as_hubs else '.data'}")
 
 
 @dataclass(slots=True)
@@ -68,6 +72,7 @@ def write_external(model: Model, graph: ir.Model, path: Path) -> None:
     """Write `graph`, an edited copy of `model`, to `path`, and its large initializers beside it. Raises OSError."""
     swaps: list[Swap] = []
     waiting: list[Any] = []
+    data = data_file(path, model)
     for holder, key, tensor in tensor_slots(graph):
         outside = isinstance(tensor, ir.ExternalTensor)
         if isinstance(tensor, (InlineTensor, SparseTensor, ir.StringTensor)):
@@ -96,17 +101,17 @@ def write_external(model: Model, graph: ir.Model, path: Path) -> None:
         else:
             return False  # nothing reads it, where it is not even there
         del tensor.external_data[:]
-        _say(tensor, location=data_file(path).name, offset=str(layout.place(part, length)), length=str(length))
+        _say(tensor, location=data.name, offset=str(layout.place(part, length)), length=str(length))
         return True
 
     moved = relocate(memoryview(skeleton), _on_tensors(move))
-    layout.write(data_file(path))
+    layout.write(data)
     _write(path, fill(moved, HERE, home) if home else [moved])
 
 
 def copy_external(model: Model, path: Path) -> None:
     """Copy the file of `model` to `path`, and all its data files into the one of `path`. Raises OSError."""
-    home, data = model.home, data_file(path)
+    home, data = model.home, data_file(path, model)
     assert home is not None, "it has no file"
     used = sorted(locations(_mapped(home.model())))
     files = {location: file for location in used if (file := _place(home, location)) is not None}

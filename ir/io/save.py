@@ -15,7 +15,7 @@ from ..phase import phase
 from ..staging.folder import sweep, temporary_folder
 from ..staging.place import Move, place
 from ..wire.wire import HERE, concatenate, fill
-from .external import copy_external, copy_file, data_file, reader_of, write_external
+from .external import HUB, copy_external, copy_file, data_file, reader_of, write_external
 from .load import Model, load
 from .serial import home_of, to_proto
 from .tensors import constant_tensors
@@ -73,7 +73,7 @@ def stage(model: Model, graph: ir.Model, path: Path, overwrite: bool = False) ->
     nothing is left behind then.
     """
     external = model.external or inline_bytes(graph) > PROTOBUF_LIMIT
-    with _staging(model, (path, data_file(path)) if external else (path,), overwrite) as staged:
+    with _staging(model, (path, data_file(path, model)) if external else (path,), overwrite) as staged:
         with phase("write"):
             if external:
                 write_external(model, graph, staged.path)
@@ -95,7 +95,7 @@ def stage_copy(model: Model, path: Path, overwrite: bool = False) -> Iterator[St
         with stage(model, model.graph, path, overwrite) as staged:
             yield staged
         return
-    with _staging(model, (path, data_file(path)) if model.external else (path,), overwrite) as staged:
+    with _staging(model, (path, data_file(path, model)) if model.external else (path,), overwrite) as staged:
         if model.external:
             copy_external(model, staged.path)
         else:
@@ -157,7 +157,7 @@ def files_read(*given: Any) -> list[Path]:
 
 def refuse_model(output: Path, read: Sequence[Path]) -> None:
     """Raise ModelError where a model or its data would be written over what is read, whether or not it is there."""
-    for path in (output, data_file(output)):
+    for path in (output, data_file(output), output.with_name(f"{output.name}{HUB}")):
         refuse_output(path, read, True, output)
 
 

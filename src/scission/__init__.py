@@ -3,6 +3,7 @@
     import scission
 
     result = scission.optimize("model.onnx", "model.split.onnx")   # plan, apply, check, bench
+    all_of = scission.optimize_folder("bert", "bert-split")        # a folder of a hub: its models, and all else
     plan = scission.plan("model.onnx")                             # what would be done, and why
     scission.apply("model.onnx", plan, "model.split.onnx")
     scission.fix_shapes("model.onnx", {"batch": 1}, "fixed.onnx")  # open dimensions get sizes for good
@@ -120,6 +121,8 @@ if TYPE_CHECKING:
     from .runtime.http.options import ServeOptions as ServeOptions
     from .runtime.http.refusal import RefusalError as RefusalError
     from .runtime.http.serve import serve as serve
+    from .runtime.hub.optimize_folder import FolderResult as FolderResult
+    from .runtime.hub.optimize_folder import optimize_folder as optimize_folder
     from .runtime.inputs.rows import CalibrationError as CalibrationError
     from .runtime.measure.bench import Bench as Bench
     from .runtime.measure.comparison import Speed as Speed
@@ -260,6 +263,7 @@ _MODULES = {
     "runtime.http.options": ("ServeOptions",),
     "runtime.http.refusal": ("RefusalError",),
     "runtime.http.serve": ("serve",),
+    "runtime.hub.optimize_folder": ("FolderResult", "optimize_folder"),
     "runtime.serve.check": ("check_parts",),
     "runtime.serve.count": ("count_activation",),
     "runtime.serve.local": ("LocalParts", "load_parts"),

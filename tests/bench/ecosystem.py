@@ -4,7 +4,8 @@
 
 tools: tests that run passes of onnx_ir beside those of onnxscript, graphs of graphsurgeon there and back, exports by
 torch, and `polygraphy run`, in the environment of this checkout. olive: a workflow of Olive, which is installed in an
-environment of its own in `.bench/olive`, since it brings more than all else together. install: a wheel is built, what
+environment of its own in `.bench/olive`, since it brings more than all else together. hub: folders as Optimum exports
+them and as onnxruntime-genai reads them, by both of them, in `.bench/hub`. install: a wheel is built, what
 it needs is downloaded, and from then on the time runs: a new environment, one `pip install`, one `scission optimize`.
 exports: models with the signatures that exporters give go through `optimize` without any option about inputs: they are
 split, proved with every branch exercised, and timed. hidden: wrong models whose error hides behind most inputs are
@@ -34,6 +35,7 @@ TOOLS = {
     "polygraphy": "tests/runtime/tools/test_polygraphy_plugin.py",
 }
 OLIVE = ("olive-ai==0.13.0", "requests", "torch", "onnxruntime", "scikit-learn", "pytest", "hypothesis")
+HUB = ("optimum-onnx==0.1.0", "onnxruntime-genai==0.18.0", "torch", "onnx-graphsurgeon", "pytest", "hypothesis")
 START = """
 import numpy as np, onnx
 from onnx import helper, numpy_helper
@@ -75,6 +77,12 @@ def olive() -> Iterable[Figure]:
     pinned = ("-c", str(ROOT / "constraints.txt"))
     python = environment(ROOT / ".bench" / "olive", *OLIVE, "-e", str(ROOT), options=pinned)
     yield from tested("olive", python, "tests/runtime/tools/test_olive_pass.py")
+
+
+def hub() -> Iterable[Figure]:
+    """Folders of Hugging Face and of onnxruntime-genai, read by Optimum and by genai before and after."""
+    python = environment(ROOT / ".bench" / "hub", *HUB, "-e", str(ROOT))
+    yield from tested("folders of hubs", python, "tests/runtime/hub")
 
 
 def install() -> Iterable[Figure]:
@@ -155,6 +163,7 @@ def hidden() -> Iterable[Figure]:
 ROWS: dict[str, Callable[[], Iterable[Figure]]] = {
     "tools": tools,
     "olive": olive,
+    "hub": hub,
     "install": install,
     "exports": exports,
     "hidden": hidden,

@@ -43,11 +43,16 @@ def optimize(
     """Plan, apply, check and bench: split what pays, prove it equal, keep the faster model.
 
     With --anneal, --data and --max-drop also what splits only without the weights that learning did not confirm.
+    Where IN is a folder, as Hugging Face and onnxruntime-genai have them, every model in it is, and OUT is a new folder
+    with these and all other files.
     """
     from ...pipeline import optimize as optimizing
 
     refuse_idle(further, anneal)
     anneal = on_device(anneal, planning.device)
+    if model.is_dir():
+        _folder(model, output, dry_run or anneal is not None, (planning, further, trials), printing)
+        return
     if dry_run:
         show_plan(model, planning, further, trials, anneal, printing)
         return
@@ -63,3 +68,29 @@ def optimize(
     if not result.ok:
         say(f"check failed, nothing was written: {result.reason}", err=True)
         raise typer.Exit(1)
+
+
+def _folder(
+    folder: Path,
+    output: Path | None,
+    alone: bool,
+    options: tuple[PlanOptions, OptimizeOptions, Trials],
+    printing: Printing,
+) -> None:
+    """Every model of a folder; alone: whether something is asked for that only one model can have."""
+    from ...hub.optimize_folder import optimize_folder
+
+    if alone or output is None:
+        told = (
+            "--dry-run and --anneal are for one model; give its file" if alone else "OUT is missing: give a new folder"
+        )
+        raise typer.BadParameter(told)
+    planning, further, trials = options
+    with progress_bar(printing.bare) as progress:
+        found = optimize_folder(folder, output, planning, further=further, trials=trials, progress=progress)
+    printing.show(found.to_dict, lambda report: report.folder_view(found.results, printing.everything))
+    if not found.ok:
+        say(found.sentence, err=True)
+        raise typer.Exit(1)
+    if not printing.bare:
+        say(f"wrote {output}: {found.sentence}")

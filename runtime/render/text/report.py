@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ...pipeline.result import Result
     from ...tune.tune import Tuned
 
-__all__ = ["plan_view", "preparation_lines", "recurrences", "result_view", "timings", "verdict_view"]
+__all__ = ["folder_view", "plan_view", "preparation_lines", "recurrences", "result_view", "timings", "verdict_view"]
 
 REFUSED = 3  # of what is left apart that are told before the rest is summed up
 STYLES = {Speed.FASTER: "bold green", Speed.SLOWER: "bold red", Speed.EQUAL: "bold", Speed.UNMEASURABLE: "yellow"}
@@ -281,6 +281,14 @@ def result_view(result: Result, everything: bool = False) -> RenderableType:
     style = {"split": "bold green", "failed": "bold red"}.get(result.outcome, "bold")
     parts += [Text(), Text(f"{result.outcome}: {result.reason}", style=style)]
     parts += [Text(f"wrote {path}") for path in result.written]
+    return Group(*parts)
+
+
+def folder_view(results: Mapping[str, Result], everything: bool = False) -> RenderableType:
+    """What came of each model of a folder, under its path there."""
+    parts: list[RenderableType] = []
+    for name, result in results.items():
+        parts += [Text(name, style="bold"), result_view(result, everything), Text()]
     return Group(*parts)
 
 
