@@ -63,12 +63,13 @@ def optimize_folder(
 ) -> FolderResult:
     """Optimise every model of a folder of Hugging Face or onnxruntime-genai, and write the folder with all else in it.
 
-    Each model keeps its name, so that what reads the folder finds it, and so does its data where that is called
-    `<model>.data` or `<model>_data`; a model that does not split is then copied byte for byte. Files that are links, as
-    in the cache of a hub, become files. What inputs of each hold says the inputs.toml beside it. output: a folder that
-    is not there yet, or empty; where the check of a model fails nothing is written. The rest is as in `optimize`.
-    Raises ModelError for a folder without models, for links that lead out of it, where the output is there, or the disk
-    refuses, and what `optimize` raises.
+    Each model keeps its name, so that what reads the folder finds it, and so does its data where that is called after
+    it, with '.data' or '_data' behind; a model that does not split is then copied byte for byte. Files that are links,
+    as in the cache of a hub, become files. What inputs of each hold says the inputs.toml beside it. folder: where the
+    models lie, there or below; output: a folder that is not there yet, or empty; where the check of a model fails
+    nothing is written. options, further, trials, progress: as in `optimize`, and each field of the first two as a
+    keyword of its own. Raises ModelError for a folder without models, for links that lead out of it, where the output
+    is there, or the disk refuses, and what `optimize` raises.
     """
     source, target = Path(folder), Path(output)
     options, further = chosen(PlanOptions, options, single), chosen(OptimizeOptions, further, single)
@@ -83,7 +84,8 @@ def optimize_folder(
                 found = optimize(source / path, made / path, options, further=further, trials=trials, progress=progress)
                 results[path.as_posix()] = _placed(found, made, target, path)
             if not all(result.ok for result in results.values()):
-                return FolderResult(folder=target, results=results)
+                unwritten = {name: replace(result, written=(), model=None) for name, result in results.items()}
+                return FolderResult(folder=target, results=unwritten)
             layout.copy_others(made)
             if target.is_dir():
                 target.rmdir()  # it is empty

@@ -207,6 +207,17 @@ def late_positions(wrong):
     return net.model()
 
 
+def counted_positions(wrong):
+    """Positions are counted and looked up in a table; wrong: those far from its beginning."""
+    net = Export()
+    x = net.input("x", T.FLOAT, "batch", "time", D)
+    count = net.op("Squeeze", net.extent(x, 1), net.constant([0]))
+    at = net.op("Range", net.constant(0), count, net.constant(1))
+    places = net.op("Gather", table(net, wrong_from=100 if wrong else None), at)
+    net.output(net.op("MatMul", net.op("Add", x, places), fixed(net)), "y")
+    return net.model()
+
+
 def given_positions(wrong):
     """Positions are looked up in a table; wrong: those far from its beginning."""
     net = Export()
@@ -276,6 +287,7 @@ HIDDEN = {
     "the second step of a scan": scanned,
     "the last of many tokens": rare_token,
     "late positions, cut": late_positions,
+    "late positions, counted": counted_positions,
     "late positions, looked up": given_positions,
     "late time steps": late_steps,
     "bright pixels of bytes": bright_pixels,

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ from exports import EXPORTS
 
 import scission
 from scission.ir.errors import ModelError
+from scission.runtime.hub import optimize_folder as folders
 
 SHORT = {"further": scission.OptimizeOptions(bench=False), "trials": scission.Trials(seconds=0.02)}
 CONFIG = {"model_type": "bert"}
@@ -106,6 +108,18 @@ def test_a_model_that_cannot_be_read_leaves_nothing(tmp_path):
     (folder / "onnx" / "other.onnx").write_bytes(b"no model")
     with pytest.raises(ModelError, match=r"other\.onnx"):
         scission.optimize_folder(folder, tmp_path / "out", **SHORT)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_where_one_check_fails_nothing_is_written(tmp_path, monkeypatch):
+    def failing(source, *args, **options):
+        result = scission.optimize(source, *args, **options)
+        return replace(result, outcome="failed", written=()) if source.name == "model.onnx" else result
+
+    monkeypatch.setattr(folders, "optimize", failing)
+    found = scission.optimize_folder(hub(tmp_path / "in"), tmp_path / "out", force=True, **SHORT)
+    assert not found.ok and found.sentence == "check failed of onnx/model.onnx, nothing was written"
+    assert not any(result.written for result in found.results.values()) and not found.others
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
