@@ -23,7 +23,7 @@ class Cause(StrEnum):
     UNKNOWN_RANK = "unknown_rank"  # which axis holds its features is not known before shapes are inferred
     NOT_CONSTANT = "not_constant"  # callers may give other weights, or not all of them are constant
     IN_FUNCTION = "in_function"  # it depends on the caller of a local function
-    OUT_OF_REACH = "out_of_reach"  # its values cannot be read from outside
+    OUT_OF_REACH = "out_of_reach"  # its values cannot be read from outside, or nothing is written where it stands
     UNREADABLE = "unreadable"  # its weight cannot be read or folded
     AMBIGUOUS = "ambiguous"  # runtimes differ in what they compute
     UNSUPPORTED = "unsupported"  # an operator set, type, shape or attribute that nothing is known for

@@ -10,7 +10,7 @@ from ...ir.graph.activations import Activations
 from ...ir.graph.constants import Constants
 from ...ir.graph.functions import inline
 from ...ir.graph.linear import Scope, scopes
-from ...ir.graph.operators import LIKE_CONVOLUTIONS
+from ...ir.graph.operators import LIKE_CONVOLUTIONS, TRANSFORMS, is_one_of
 from ...ir.graph.shapes import infer_shapes
 from ...ir.graph.sizes import Setting
 from ...ir.graph.view import View, view
@@ -24,7 +24,7 @@ from .bias import LateBias, late_bias
 from .fourier import Fourier, fourier
 from .hard_sigmoid import HardSigmoid, hard_sigmoid
 from .product import LateProduct, late_product
-from .refusals import MEL, why_no_transform
+from .refusals import IN_BODY, MEL, why_no_transform
 from .transform_matrix import TransformMatrix, transform_matrix
 from .window import SmallerWindow, smaller_window
 
@@ -54,10 +54,10 @@ def find(
     sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any;
     last: whether all else has been done, which also reads products: only then these become convolutions.
     """
-    if not any(node.op_type in LOOKED_AT for node in model.graph):
+    if not any(node.op_type in LOOKED_AT for node in model.graph.all_nodes()):
         return ()
     looked = look(model)
-    scope = next(scopes(looked.model))
+    scope, *inner = scopes(looked.model)
     activations = Activations(looked.model, sized)
     found = _convolutions(scope, looked.found.constants)
     steps = [_step(one, _gain(one, activations, target), scope) for one in found]
@@ -65,7 +65,7 @@ def find(
     if last:  # what there is against transforms has been said
         return tuple(kept)
     taken = [step for step in kept if step.form is not ConvolutionForm.PRODUCT]
-    return (*taken, *_refused(steps, scope, looked.found.constants))
+    return (*taken, *_refused(steps, scope, looked.found.constants), *_in_bodies(inner))
 
 
 def _refused(steps: Sequence[RewrittenConvolution], scope: Scope, constants: Constants) -> Iterator[Refused]:
@@ -78,6 +78,15 @@ def _refused(steps: Sequence[RewrittenConvolution], scope: Scope, constants: Con
             yield Refused(kind=step.kind, nodes=(name,), gain=step.gain, reason=told)
         elif step is None and (why := why_no_transform(node, constants)) is not None:
             yield Refused(kind=RewrittenConvolution.kind, nodes=(name,), reason=why.told(f"{name}: {why}"))
+
+
+def _in_bodies(inner: Sequence[Scope]) -> Iterator[Refused]:
+    """The transforms of bodies of operators, all of which stay."""
+    for scope in inner:
+        for node in scope.graph:
+            if is_one_of(node, TRANSFORMS):
+                name = scope.addresses[node]
+                yield Refused(kind=RewrittenConvolution.kind, nodes=(name,), reason=IN_BODY.told(f"{name}: {IN_BODY}"))
 
 
 def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Found]]:

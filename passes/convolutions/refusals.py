@@ -11,9 +11,12 @@ from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.reason import Cause, Reason
 from .fourier import LONGEST
 
-__all__ = ["MEL", "why_no_transform"]
+__all__ = ["IN_BODY", "MEL", "why_no_transform"]
 
 MEL = "MelWeightMatrix"
+IN_BODY = Reason(  # what stands there may never run, and how often it does is not known
+    Cause.OUT_OF_REACH, "it stands in a body of another operator, and only what always runs is written otherwise"
+)
 OPERANDS = {  # that have to be constant, by operator
     "STFT": ("signal", "step between frames", "window", "length of frames"),
     "DFT": ("signal", "length", "axis"),

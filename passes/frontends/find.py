@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...ir.graph.activations import Activations
@@ -22,6 +22,7 @@ from ...ir.plan.preparation import Refused
 from ...ir.plural import counted
 from ...ir.provenance import is_block
 from ...ir.reason import Cause, Reason
+from ..convolutions.refusals import IN_BODY
 from ..decompose.fingerprint import fingerprint
 from ..lowering.prices import FLOAT_BYTES, MARGIN
 from ..lowering.seconds import dense_seconds
@@ -29,7 +30,7 @@ from ..lowering.target import Target
 from .framed import Framed, framed
 from .mel import Mel, bands_seconds, best_bands, mel
 from .power import Power, power
-from .refusals import why_no_frames, why_no_stages
+from .refusals import takes_frames, why_no_frames, why_no_stages
 from .staging import SMALLEST, FrameStages, best_stages, stages_seconds
 
 __all__ = ["Front", "find", "seen"]
@@ -65,22 +66,31 @@ def find(
     *,
     look: Callable[[ir.Model], View] = view,
 ) -> tuple[FramedProduct | Refused, ...]:
-    """The products of frames of the main graph that are predicted to gain as stages, and those that were looked at and
-    are not written so, each with the reason; reads the model, changes nothing.
+    """The products of frames of the main graph that are predicted to gain as stages, and those of it and of bodies that
+    were looked at and are not written so, each with the reason; reads the model, changes nothing.
 
     sized: finds the sizes that they are predicted for; look: makes the view of the model, where there may be any.
     """
-    if target.provider != "cpu" or not any(is_one_of(node, FRAMED) for node in model.graph):
+    if target.provider != "cpu" or not any(is_one_of(node, FRAMED) for node in model.graph.all_nodes()):
         return ()
     looked = look(model)
-    scope = next(scopes(looked.model))
+    scope, *inner = scopes(looked.model)
     activations = Activations(looked.model, sized)
     constants, products = looked.found.constants, _products(scope, looked.found.constants)
     worth = (one for one in products if one.product.transform is not None or min(one.product.weight.shape) >= SMALLEST)
     steps = [_step(one, activations, target, scope) for one in worth]
     taken = {one.product.node for one in products}
     others = ((node, why_no_frames(node, constants)) for node in scope.graph if node not in taken)
-    return (*steps, *(_refused((scope.addresses[node],), why) for node, why in others if why is not None))
+    refused = (_refused((scope.addresses[node],), why) for node, why in others if why is not None)
+    return (*steps, *refused, *_in_bodies(inner, constants))
+
+
+def _in_bodies(inner: Sequence[Scope], constants: Constants) -> Iterator[Refused]:
+    """The products of frames in bodies of operators, all of which stay."""
+    for scope in inner:
+        for node in scope.graph:
+            if takes_frames(node, constants):
+                yield _refused((scope.addresses[node],), IN_BODY)
 
 
 def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Front]]:

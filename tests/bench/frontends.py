@@ -3,7 +3,8 @@
 Log-mel spectrograms of half a minute of sound at 16 kHz, as an STFT operator and as the convolution that exporters
 write instead, with the frames of Whisper (400 samples, 160 apart, 80 and 128 mels), of NeMo and of Kaldi (512, 160),
 and that of a voice detector on one chunk: the whole model optimised, proved and timed beside the original, medians of
-interleaved runs on one thread; and for the operator the same computed with numpy's rfft, by turns with ours.
+interleaved runs on one thread; and for the operator the same computed with numpy's rfft, by turns with ours. Models of
+public packages of `.bench/zoo/`, downloaded as `zoo.py` does, are optimised whole.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -19,6 +21,7 @@ import numpy.typing as npt
 import onnx
 from figures import Figure, at_least, at_most, bench, reported
 from onnx import TensorProto, helper, numpy_helper
+from zoo import fetch, files
 
 import scission
 from scission.runtime.ort.library import onnxruntime
@@ -28,6 +31,11 @@ RATE, SAMPLES = 16000, 480000
 ROUNDS = 15
 SHORTEST = 7  # runs of either model, of which the shortest tells what other work on the machine does not
 FLOOR = 1e-10  # of what a logarithm is taken
+NOISE = 0.98  # a model this fast is not called slower
+PUBLISHED = {  # the sizes that each package runs its own models at
+    "silero-vad": {"batch": 1, "sequence": 576, "sequence_length": 1},
+    "basic-pitch": {"unk__749": 1},
+}
 
 
 def operators() -> Iterator[Figure]:
@@ -74,6 +82,34 @@ def along_axes() -> Iterator[Figure]:
             print(f"{name}: {one.reason}")
         yield at_least(name, "equal (1 = yes)", float(found.verdict is None or found.verdict.equal), 1)
         yield at_least(name, "speed-up", found.benches[0].speedup if found.benches else 1.0, wanted)
+
+
+def published() -> Iterator[Figure]:
+    """Voice detectors and a transcriber of notes as packages ship them: never slower, and why nothing is done."""
+    for package, shipped in PUBLISHED.items():
+        if fetch(package) is None:
+            raise SystemExit(f"{package} cannot be downloaded: run this where packages can be")
+        for path in files([package]):
+            model = onnx.load(path)
+            open_ones = {dim.dim_param for one in model.graph.input for dim in one.type.tensor_type.shape.dim}
+            sizes = {name: size for name, size in shipped.items() if name in open_ones}
+            trials = scission.Trials(threads=1, provider="cpu", seconds=4.0, sizes=sizes or None)
+            found = scission.optimize(model, trials=trials)
+            yield from of_published(f"{package}, {path.stem}", found)
+
+
+def of_published(name: str, found: scission.Result) -> Iterator[Figure]:
+    """What became of a whole model, and of its products of frames; one that comes back as it was is as fast."""
+    frames = [one for one in found.plan.refused if one.kind == "frames"]
+    for why in (*(one.reason for one in found.plan.preparations), *(one.reason for one in frames)):
+        print(f"{name}: {why.cause}: {why}")
+    yield at_least(name, "equal (1 = yes)", float(found.verdict is None or found.verdict.equal), 1)
+    slowest = min((one.speedup for one in found.benches), default=1.0)
+    yield at_least(name, f"speed-up of the whole model, {found.outcome}", slowest, NOISE)
+    for cause, count in Counter(one.reason.cause.value for one in frames).items():
+        yield reported(name, f"products of frames left: {cause}", count)
+    if predicted := [one.gain for one in frames if one.gain is not None]:
+        yield reported(name, "predicted speed-up of frames as stages", min(predicted))
 
 
 def operator(window: Array, hop: int, mels: int) -> onnx.ModelProto:
@@ -219,7 +255,13 @@ def run(model: onnx.ModelProto, x: Array) -> Array:
     return found
 
 
-ROWS = {"operators": operators, "convolutions": convolutions, "chunks": chunks, "along_axes": along_axes}
+ROWS = {
+    "operators": operators,
+    "convolutions": convolutions,
+    "chunks": chunks,
+    "along_axes": along_axes,
+    "published": published,
+}
 
 if __name__ == "__main__":
     sys.exit(bench("frontends", __doc__, ROWS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from framed import signal_model, stft_model
-from onnx import helper
+from onnx import TensorProto, helper
 
 import scission
 from scission.ir.reason import Cause
@@ -51,6 +51,19 @@ def test_what_stays_has_a_reason_in_the_plan_and_where_it_is_explained(model, no
     assert one.nodes == (node,) and one.reason.cause is cause
     found = scission.explain(model, node, batch=[1])
     assert found.skipped.reason == one.reason and found.skipped.reason.text == one.reason.text
+
+
+def test_those_in_bodies_are_named_each_with_its_reason():
+    inner = helper.make_graph(
+        [helper.make_node("DFT", ["x"], ["z"], "dft", axis=1)], "g", [], [helper.make_tensor_value_info("z", 1, None)]
+    )
+    model = signal_model(
+        [helper.make_node("If", ["c"], ["y"], "if", then_branch=inner, else_branch=inner)], {}, x=("b", 400, 1)
+    )
+    model.graph.input.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
+    found = [one for one in scission.plan(model, batch=[64]).refused if one.kind == "convolutions"]
+    assert {one.nodes for one in found} == {("if.then_branch/dft",), ("if.else_branch/dft",)}
+    assert all(one.reason.cause is Cause.OUT_OF_REACH for one in found)
 
 
 def test_what_becomes_a_product_is_not_among_them():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from factored import fourier
 from framed import conv_model, signal_model, stft_model
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 
 import scission
 from scission.ir.graph.sizes import Setting
@@ -40,6 +40,30 @@ def computed():
     return model
 
 
+def in_branches(weight):
+    """A convolution of frames of which either of two branches has its own."""
+    held = helper.make_node(
+        "Constant", [], ["W"], value=numpy_helper.from_array(np.ascontiguousarray(weight.T)[:, None])
+    )
+    made = helper.make_node("Conv", ["x", "W"], ["f"], "conv", strides=[160])
+    branches = [
+        helper.make_graph(
+            [held, made, helper.make_node(word, ["f"], ["z"])], word, [], [helper.make_tensor_value_info("z", 1, None)]
+        )
+        for word in ("Relu", "Neg")
+    ]
+    chosen = helper.make_node("If", ["c"], ["y"], "if", then_branch=branches[0], else_branch=branches[1])
+    model = signal_model([chosen], {}, x=("b", 1, "n"))
+    model.graph.input.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
+    return model
+
+
+def kernels(weight, **attributes):
+    """A convolution of images one row high."""
+    node = helper.make_node("Conv", ["x", "W"], ["y"], "conv", strides=[1, 160], **attributes)
+    return signal_model([node], {"W": np.ascontiguousarray(weight.T)[:, None, None]}, x=("b", 1, 1, "n"))
+
+
 def nearly():
     """What no product is, by more than rounding, and by less than what the search for one sees."""
     return fourier(400, window=WINDOW) + np.float32(4e-7) * np.sign(NORMAL)
@@ -57,6 +81,9 @@ def nearly():
         (conv_model(np.full_like(NORMAL, np.inf), 160), 480000, Cause.UNSUPPORTED),
         (convolution(NORMAL, dilations=[2]), 480000, Cause.UNSUPPORTED),
         (computed(), 480000, Cause.NOT_CONSTANT),
+        (kernels(NORMAL[:, :36]), 480000, Cause.RANK),
+        (kernels(fourier(400, window=WINDOW)), 480000, Cause.UNSUPPORTED),
+        (kernels(np.full_like(NORMAL, np.nan)), 480000, Cause.UNSUPPORTED),
     ],
 )
 def test_what_is_left_has_a_reason_that_names_it(model, samples, cause):
@@ -65,11 +92,19 @@ def test_what_is_left_has_a_reason_that_names_it(model, samples, cause):
     assert one.reason.text.startswith(f"{one.nodes[0]}: ") and one.nodes[0] in ("conv", "stft")
 
 
+def test_those_in_bodies_are_named_each_with_its_reason():
+    found = asked(in_branches(fourier(400, window=WINDOW)))
+    assert {one.nodes for one in found} == {("if.then_branch/conv",), ("if.else_branch/conv",)}
+    assert all(one.reason.cause is Cause.OUT_OF_REACH and one.gain is None for one in found)
+    assert asked(in_branches(fourier(24))) == ()
+
+
 def test_of_convolutions_that_read_no_signal_nothing_is_said():
     many = helper.make_node("Conv", ["x", "W"], ["y"], "conv")
     weight = np.ones((64, 3, 64), np.float32)
     assert asked(signal_model([many], {"W": weight}, x=("b", 3, "n"))) == ()
     assert asked(conv_model(np.ones((5, 16), np.float32), 1)) == ()
+    assert asked(kernels(np.ones((256, 1), np.float32))) == ()
 
 
 def test_a_convolution_is_explained_with_what_was_tried():
