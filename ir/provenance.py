@@ -3,6 +3,7 @@
 model   scission            how many operators were split, for people
         scission.plan       `Plan.sha256` of the plan that was carried out
         scission.annealing  what was removed before, scission.reordered which features got another order
+        scission.retraining how its weights went on learning, as JSON
         scission.fixed      the sizes that open dimensions of its inputs were given, by name, as JSON
         scission.part       which part of a model it is
 node    scission.origin     the address of the linear that it stands for, in the original
@@ -22,6 +23,7 @@ __all__ = [
     "PART",
     "PLAN",
     "REORDERED",
+    "RETRAINED",
     "ROLE",
     "SUMMARY",
     "is_block",
@@ -31,6 +33,7 @@ SUMMARY = "scission"
 PLAN = "scission.plan"
 ANNEALED = "scission.annealing"
 REORDERED = "scission.reordered"
+RETRAINED = "scission.retraining"
 FIXED = "scission.fixed"
 PART = "scission.part"
 ORIGIN = "scission.origin"

@@ -43,6 +43,7 @@ from .commands.sweep import sweep
 from .commands.top import top
 from .commands.training.decompose import decompose
 from .commands.training.monitor import monitor
+from .commands.training.retrain import retrain
 from .common.logs import stop_logging
 from .common.usage import UsageError, usage_message
 
@@ -69,6 +70,7 @@ COMMANDS = (
     doctor,
     monitor,
     decompose,
+    retrain,
 )  # in help
 
 app = typer.Typer(

@@ -30,10 +30,10 @@ class Trained:
     model: ir.Model
 
 
-def trained(module: Interpreted) -> Trained:
-    """The model that a module was made of, with the weights of now, whole and split."""
+def trained(module: Interpreted, note: str = "") -> Trained:
+    """The model that a module was made of, with the weights of now, whole and split; note: of how they came about."""
     written = module.written
-    whole = put_weights(written.model, module.arrays())
+    whole = put_weights(written.model, module.arrays(), note)
     if written.plan is None:
         return Trained(whole, None, whole)
     plan = renewed(written.plan, whole)

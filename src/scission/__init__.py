@@ -147,6 +147,7 @@ if TYPE_CHECKING:
     from .runtime.render.picture.dot import DotError as DotError
     from .runtime.render.picture.structure import PictureError as PictureError
     from .runtime.render.text.inspection import InspectionError as InspectionError
+    from .runtime.retrain.options import RetrainError as RetrainError
     from .runtime.serve.check import check_parts as check_parts
     from .runtime.serve.count import count_activation as count_activation
     from .runtime.serve.local import LocalParts as LocalParts
@@ -264,6 +265,7 @@ _MODULES = {
     "runtime.http.refusal": ("RefusalError",),
     "runtime.http.serve": ("serve",),
     "runtime.hub.optimize_folder": ("FolderResult", "optimize_folder"),
+    "runtime.retrain.options": ("RetrainError",),
     "runtime.serve.check": ("check_parts",),
     "runtime.serve.count": ("count_activation",),
     "runtime.serve.local": ("LocalParts", "load_parts"),

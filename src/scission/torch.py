@@ -21,6 +21,11 @@ import importlib.util
 if importlib.util.find_spec("torch") is None:
     raise ModuleNotFoundError("scission.torch needs torch; install scission[torch]", name="torch")
 
+from .runtime.retrain.options import RetrainError as RetrainError
+from .runtime.retrain.options import RetrainOptions as RetrainOptions
+from .runtime.retrain.result import Retrained as Retrained
+from .runtime.retrain.retrain import retrain as retrain
+from .runtime.retrain.state import LookBack as LookBack
 from .runtime.upgrade.interpreter.interpreted import Interpreted as Interpreted
 from .runtime.upgrade.interpreter.roles import Held as Held
 from .runtime.upgrade.interpreter.unsupported import Unsupported as Unsupported
@@ -60,5 +65,6 @@ __all__ = [
         "to_onnx",
         "to_torch",
     ),
+    *("LookBack", "RetrainError", "RetrainOptions", "Retrained", "retrain"),
     *("Unsupported", "UnsupportedOperatorError", "trainer_callback"),
 ]

@@ -10,14 +10,16 @@ import numpy.typing as npt
 from ....ir.errors import ModelError
 from ....ir.io.tensors import fill_slot
 from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.provenance import RETRAINED
 
 __all__ = ["put_weights"]
 
 
-def put_weights(model: ir.Model, weights: Mapping[str, npt.NDArray[Any]]) -> ir.Model:
+def put_weights(model: ir.Model, weights: Mapping[str, npt.NDArray[Any]], note: str = "") -> ir.Model:
     """A copy of the model in which constants of the main graph hold other numbers; all else is as it was.
 
-    weights: arrays of the shape and type stored, by the name of an initializer or of what a Constant node makes.
+    weights: arrays of the shape and type stored, by the name of an initializer or of what a Constant node makes;
+    note: how they came about, for the metadata.
     Raises ModelError where the main graph has no such constant, or one of another shape or type.
 
     >>> import numpy as np
@@ -40,6 +42,8 @@ def put_weights(model: ir.Model, weights: Mapping[str, npt.NDArray[Any]]) -> ir.
                 f"{name}: holds {old[1]} of shape {old[0]}, which {new[1]} of shape {new[0]} cannot replace"
             )
         fill_slot(holder, key, made)
+    if note:
+        copy.metadata_props[RETRAINED] = note
     return copy
 
 
