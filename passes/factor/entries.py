@@ -18,7 +18,7 @@ from .round_shifts import may_be_circulant
 __all__ = ["DENSE_SHARE", "Entries", "Told", "is_dense", "may_split"]
 
 SAMPLED = 8, 64  # rows and columns of a weight, which tell that it is mostly zeros, where less than half of that is not
-FEW = 32  # entries in no line, all of which would hardly be no zeros if most were
+FEW = 8  # entries in no line, of which hardly any weight that is mostly zeros has none
 DENSE_SHARE = 0.5  # of the entries that are not zero; what the zeros of others say is worth more
 
 

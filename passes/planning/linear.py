@@ -119,8 +119,8 @@ def _step(linear: Linear, planning: Planning, extents: tuple[tuple[int, ...], ..
 
 def blocks_gain(linear: Linear, settings: PlanSettings, memo: Memo, rows: tuple[int, ...]) -> float:
     """How many times as fast the blocks of a linear are predicted to be by themselves at such rows, 0 where none fit,
-    infinite where it was asked what becomes of it; its weight is known to the memo."""
-    if settings.wanted.way(*names_of(linear)) is not None:
+    infinite where one lowering is asked of all; its weight is known to the memo."""
+    if settings.wanted.every is not None:
         return math.inf
     best, _ = _choice(linear, settings, memo, tuple(dict.fromkeys(rows)), None)
     return 0.0 if best is None else best.gain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from ...ir.onnx_ir import onnx_ir as ir
@@ -23,6 +23,7 @@ from ..frontends.find import find as find_frames
 from ..hierarchical.find import find as find_hierarchical
 from ..rewrite.preparations import prepared
 from ..rewrite.static.fix_sizes import fixed
+from .linear import names_of
 from .search import Search
 from .settings import PlanSettings
 
@@ -71,6 +72,10 @@ LAST: dict[str, Finder] = {
 }
 
 
+# By kind, what leaves linears where they are, of which lowerings may be wanted.
+KEEPING = {FixedSizes.kind, RemovedChannels.kind, RewrittenConvolution.kind}
+
+
 def prepare(model: ir.Model, search: Search) -> tuple[ir.Model, tuple[Preparation, ...], tuple[Refused, ...]]:
     """The model as the preparations leave it, these, and those that were refused; the model itself where none pays.
 
@@ -83,10 +88,28 @@ def prepare(model: ir.Model, search: Search) -> tuple[ir.Model, tuple[Preparatio
             continue
         with phase(kind):
             found = tuple(find(model, search))
-        taken = tuple(one for one in found if isinstance(one, Preparation) and one.left_with not in unprepared)
+        can = [one for one in found if isinstance(one, Preparation) and one.left_with not in unprepared]
+        named = _named(model, search) if can and kind not in KEEPING else frozenset[str]()
+        taken = tuple(one for one in can if named.isdisjoint(one.nodes))
         refused += tuple(one for one in found if isinstance(one, Refused))
+        refused += tuple(_as_asked(one, named) for one in can if not named.isdisjoint(one.nodes))
         model, done = prepared(model, taken), done + taken
     return model, done, refused
+
+
+def _named(model: ir.Model, search: Search) -> frozenset[str]:
+    """The addresses of the linears of which a lowering is wanted by name, so that they have to stay what they are."""
+    wanted = dict(search.settings.wanted.nodes)
+    if not wanted:
+        return frozenset()
+    linears = search.look(model).found.linears
+    return frozenset(one.address for one in linears if not wanted.keys().isdisjoint(names_of(one)))
+
+
+def _as_asked(one: Preparation, named: Collection[str]) -> Refused:
+    asked = ", ".join(node for node in one.nodes if node in named)
+    why = Reason(Cause.AS_ASKED, f"a lowering is asked of {asked}, so that it has to stay an operator of its own")
+    return Refused(kind=one.kind, nodes=one.nodes, gain=one.gain, reason=why)
 
 
 def _fixed_sizes(model: ir.Model, settings: PlanSettings) -> tuple[FixedSizes, ...]:

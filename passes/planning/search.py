@@ -52,8 +52,8 @@ class Search:
     entries: Entries = field(default_factory=Entries)
 
     def blocks(self, seen: View) -> Callable[[Linear, tuple[int, ...]], float]:
-        """What tells how many times as fast the blocks of a linear are predicted to be by themselves, or whatever it is
-        asked to become, at such rows; what is learnt of its weight is kept."""
+        """What tells how many times as fast the blocks of a linear are predicted to be by themselves, or however all
+        are asked to be written, at such rows; what is learnt of its weight is kept."""
 
         def gain(linear: Linear, rows: tuple[int, ...]) -> float:
             with suppress(ModelError, MemoryError):  # said where its step is made

@@ -7,12 +7,16 @@ import onnx
 import oracles
 import pytest
 from doubled_relu import doubled_relu  # noqa: F401
+from factored import hadamard, product_model
+from hierarchical import wavelet
 
 import scission
 from scission import PlanError, Trials
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.ir.plan.plan import Plan
+from scission.ir.plan.wanted import Wanted
+from scission.ir.reason import Cause
 from scission.models.matrix import weight
 from scission.passes.explain.explain import explain_node
 from scission.passes.planning.make_plan import make_plan
@@ -90,3 +94,42 @@ def test_optimize_leaves_a_kind_away_with_which_the_model_is_wrong_or_slower(bad
     left = scission.optimize(model_of(WHOLE), **options)
     assert left.outcome == ("unchanged" if bad == "failed" else "slower") and left.ok
     assert bool(left.plan.preparations) == (bad == "slower") and bool(left.taken_back) == (bad == "failed")
+
+
+BRANCHES = 8
+
+
+def branches():
+    """Eight branches of two products with weights of their own, joined."""
+    rng = np.random.default_rng(0)
+    nodes, weights = [], {}
+    for at in range(BRANCHES):
+        weights |= {f"W{at}": rng.standard_normal((64, 64)), f"V{at}": rng.standard_normal((64, 16))}
+        nodes.append(("MatMul", ["x", f"W{at}"], [f"h{at}"], {"name": f"first{at}"}))
+        nodes.append(("Relu", [f"h{at}"], [f"r{at}"], {"name": f"relu{at}"}))
+        nodes.append(("MatMul", [f"r{at}", f"V{at}"], [f"o{at}"], {"name": f"second{at}"}))
+    nodes.append(("Concat", [f"o{at}" for at in range(BRANCHES)], ["y"], {"name": "join", "axis": 1}))
+    singles = {name: weight.astype(np.float32) for name, weight in weights.items()}
+    return oracles.graph(nodes, {"x": ["m", 64]}, {"y": ["m", 16 * BRANCHES]}, singles)
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "kind", "node", "weight"),
+    [
+        (product_model(hadamard(512)), 1000, "factors", "MatMul0", "c0"),
+        (product_model(wavelet(1024)), 1000, "hierarchical", "MatMul0", "c0"),
+        (branches(), 1, "branches", "first3", "W3"),
+    ],
+)
+def test_an_operator_of_which_a_lowering_is_asked_by_name_stays_one(model, rows, kind, node, weight):
+    """And keeps the name that was asked for, by which it is found."""
+    assert [one.kind for one in make_plan(load(model), PlanSettings(batch=[rows])).preparations] == [kind]
+    for name in (node, weight):
+        plan = make_plan(load(model), PlanSettings(batch=[rows], wanted=Wanted.of(f"{name}=dense")))
+        step = next(step for step in plan.steps if step.node == node)
+        assert step.lowering == "dense" and plan.preparations == ()
+        (refused,) = [one for one in plan.refused if one.reason.cause is Cause.AS_ASKED]
+        assert refused.kind == kind and node in refused.nodes and node in refused.reason.text
+        assert Plan.loads(plan.dumps()) == plan
+    every = make_plan(load(model), PlanSettings(batch=[rows], wanted=Wanted(every="dense")))
+    assert not any(one.reason.cause is Cause.AS_ASKED for one in every.refused)
