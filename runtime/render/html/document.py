@@ -15,6 +15,7 @@ from ....ir.plural import counted
 from ...measure.comparison import Speed
 from ..words import speeds, why_nothing
 from .linear_section import Portrait
+from .products import ProductRow
 
 if TYPE_CHECKING:
     from ...compare.verdict import Verdict
@@ -57,7 +58,7 @@ class Report:
     verdict, benches, difference: of the two models, None and nothing where they were not compared; machine: that the
     report was made on; made: when, UTC; command: the line that makes it again; recording: what keeps the model that the
     plan is about from being recorded as a CUDA graph, looked for where it is planned for CUDA; untimed: why there is no
-    bench though one was wanted, '' where there is one or none was.
+    bench though one was wanted, '' where there is one or none was; products: weights that are written as such.
     """
 
     about: About
@@ -75,6 +76,7 @@ class Report:
     command: str
     untimed: str = ""
     recording: tuple[RecordingObstacle, ...] = ()
+    products: tuple[ProductRow, ...] = ()
 
     __repr__ = brief
 
@@ -153,6 +155,7 @@ class Report:
             "bench": [bench.to_dict() for bench in self.benches],
             "untimed": self.untimed,
             "recording": [one.to_dict() for one in self.recording],
+            "products": [one.to_dict() for one in self.products],
             "difference": self.difference.to_dict() if self.difference else None,
             "machine": dict(self.machine),
             "scission": self.version,

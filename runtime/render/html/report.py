@@ -40,6 +40,7 @@ from ...pipeline.options import PlanOptions, ReportKeywords, ReportOptions, agre
 from ...renamed import renamed
 from .document import About, FileFact, Report
 from .linear_section import drawable, finest, portraits
+from .products import products
 
 if TYPE_CHECKING:
     from ...measure.bench import Bench
@@ -155,6 +156,7 @@ def _gathered(
         machine=machine(trials.provider),
         version=__version__,
         recording=_recording(loaded, found.plan),
+        products=products(loaded, found.plan),
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **rest,
     )
