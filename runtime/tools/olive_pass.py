@@ -1,80 +1,70 @@
-"""A pass of Olive that splits the model of a workflow."""
+"""Passes of Olive that split the model of a workflow: what is independent, and what can be made so within a budget."""
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from olive.package_config import OlivePackageConfig
 from olive.passes import Pass
 from olive.passes.pass_config import PassConfigParam
 
 from ..pipeline.options import OptimizeOptions, PlanOptions
+from .olive_device import planned
 from .proved import proved
 
-__all__ = ["ScissionSplit", "package_config"]
-
-PROVIDERS = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda"}
-PASS = {
-    "module_path": "scission.olive.ScissionSplit",
-    "supported_providers": list(PROVIDERS),
-    "supported_accelerators": ["cpu", "gpu"],
-    "supported_precisions": ["*"],
-    "supported_algorithms": [],
-    "supported_quantization_encodings": [],
-}
+__all__ = ["ScissionSplit", "ScissionSweep"]
 
 
 class ScissionSplit(Pass):  # type: ignore[misc]
     """Split the dense weights of an ONNX model, proved equal; the original, byte for byte, where nothing is gained.
 
-    Raises SplitError where the split model differs, and what `scission.optimize` raises: the workflow then goes on
-    without the pass, as Olive does with any pass that fails.
+    Raises SplitError where the split model differs, and what `scission.optimize` raises, with which the workflow ends.
     """
 
     @classmethod
     def _default_config(cls, accelerator_spec: Any) -> dict[str, PassConfigParam]:
-        provider = PROVIDERS.get(str(accelerator_spec.execution_provider), "cpu")
+        return planned(accelerator_spec)
+
+    def _run_for_config(self, model: Any, config: Any, output_model_path: str) -> Any:
+        return _split(model, config, output_model_path, {}, None)
+
+
+class ScissionSweep(Pass):  # type: ignore[misc]
+    """Remove weights that learning did not confirm at the strongest level that a budget allows, and split what is left.
+
+    Lossy: `max_drop`, as 'argmax<=0.01', bounds what the metric loses on `data`. Where no level splits anything within
+    it, the original comes out, byte for byte. Raises what `scission.optimize` raises, with which the workflow ends.
+    """
+
+    @classmethod
+    def _default_config(cls, accelerator_spec: Any) -> dict[str, PassConfigParam]:
         return {
-            "provider": PassConfigParam(
-                type_=str, default_value=provider, description="whose costs are predicted: cpu or cuda"
+            "data": PassConfigParam(
+                type_=str, required=True, description="inputs by name: .npz, .npy, .csv, .parquet, a folder"
             ),
-            "batch": PassConfigParam(
-                type_=list[int], default_value=None, description="sizes of the leading open dimension to predict for"
+            "labels": PassConfigParam(type_=str, default_value=None, description="their labels, in the same forms"),
+            "max_drop": PassConfigParam(
+                type_=str, required=True, description="how much a metric may lose, such as argmax<=0.01"
             ),
-            "sizes": PassConfigParam(
-                type_=dict[str, int], default_value=None, description="sizes of symbolic dimensions, by name"
-            ),
-            "force": PassConfigParam(
-                type_=bool, default_value=False, description="split whatever splits, also where that is slower"
-            ),
-            "bench": PassConfigParam(
-                type_=bool, default_value=True, description="measure, and keep the original where it is faster"
-            ),
+            "anneal": PassConfigParam(type_=str, default_value="auto", description="the method, as auto or blocks"),
+            **planned(accelerator_spec),
         }
 
     def _run_for_config(self, model: Any, config: Any, output_model_path: str) -> Any:
-        from olive.model.utils import resolve_onnx_path
-
-        path = resolve_onnx_path(output_model_path, Path(model.model_path).name)
-        options = PlanOptions(provider=config.provider, batch=config.batch, sizes=config.sizes, force=config.force)
-        further = OptimizeOptions(bench=config.bench, overwrite=True)
-        result = proved(model.model_path, options, further, output=path)
-        split = deepcopy(model)
-        split.set_resource("model_path", path)
-        split.model_attributes = {**(model.model_attributes or {}), "scission": result.outcome}
-        return split
+        judged = {"data": config.data, "labels": config.labels, "max_drop": config.max_drop}
+        return _split(model, config, output_model_path, judged, config.anneal)
 
 
-def package_config(path: str | Path | None = None) -> dict[str, Any]:
-    """Olive's own package configuration with the pass ScissionSplit in it, for `olive.run(…, package_config=…)`.
+def _split(model: Any, config: Any, output_model_path: str, judged: dict[str, Any], anneal: str | None) -> Any:
+    """The model of Olive that comes out."""
+    from olive.model.utils import resolve_onnx_path
 
-    path: a JSON file to write it to as well, for the command line of Olive.
-    """
-    config: dict[str, Any] = json.loads(Path(OlivePackageConfig.get_default_config_path()).read_text(encoding="utf-8"))
-    config["passes"]["ScissionSplit"] = PASS
-    if path is not None:
-        Path(path).write_text(json.dumps(config, indent=1), encoding="utf-8")
-    return config
+    path = resolve_onnx_path(output_model_path, Path(model.model_path).name)
+    options = PlanOptions(provider=config.provider, batch=config.batch, sizes=config.sizes, force=config.force)
+    further = OptimizeOptions(bench=config.bench, overwrite=True, **judged)
+    result = proved(model.model_path, options, further, output=path, anneal=anneal)
+    split = deepcopy(model)
+    split.set_resource("model_path", path)
+    split.model_attributes = {**(model.model_attributes or {}), "scission": result.outcome}
+    return split

@@ -27,12 +27,14 @@ def proved(
     further: OptimizeOptions | None,
     trials: Trials | None = None,
     output: str | os.PathLike[str] | None = None,
+    anneal: str | None = None,
 ) -> Result:
-    """What `optimize` makes of a model, which then can be used.
+    """What `optimize` makes of a model, which then can be used; anneal: a method, where the result may differ within
+    the budget of `further`.
 
     Raises SplitError where the split model is not the same, and all that `optimize` raises.
     """
-    result = optimize(model, output, options, further=further, trials=trials)
+    result = optimize(model, output, options, further=further, trials=trials, anneal=anneal)
     if result.outcome == "failed":
         raise SplitError(f"the split model is not equal to the original, which stays as it is: {result.reason}")
     return result

@@ -1,4 +1,4 @@
-"""scission as a pass of Olive.
+"""scission as passes of Olive.
 
 import olive
 from scission.olive import package_config
@@ -9,6 +9,8 @@ package_config("package.json")                         # olive run --config work
 
 from __future__ import annotations
 
-from .runtime.tools.olive_pass import ScissionSplit, package_config
+from .runtime.tools.olive_package import package_config
+from .runtime.tools.olive_partition import ScissionPartition
+from .runtime.tools.olive_pass import ScissionSplit, ScissionSweep
 
-__all__ = ["ScissionSplit", "package_config"]
+__all__ = ["ScissionPartition", "ScissionSplit", "ScissionSweep", "package_config"]

@@ -1,18 +1,23 @@
 """Run where Olive is installed; `tests/bench/ecosystem.py` installs it in an environment of its own."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import onnx
+import oracles
 import pytest
 from one_linear import saved
 
 import scission
+from scission import PartitionError
+from scission.runtime.ort.session import open_session
 
 olive = pytest.importorskip("olive")
 from scission.olive import package_config  # noqa: E402 - it imports olive
 
 
-def workflow(folder, **options):
+def workflow(folder, kind="ScissionSplit", after=True, **options):
     return {
         "input_model": {"type": "ONNXModel", "model_path": str(folder / "model.onnx")},
         "systems": {
@@ -22,8 +27,8 @@ def workflow(folder, **options):
             }
         },
         "passes": {
-            "split": {"type": "ScissionSplit", **options},
-            "after": {"type": "OnnxPeepholeOptimizer", "onnxoptimizer_optimize": False},
+            "split": {"type": kind, **options},
+            **({"after": {"type": "OnnxPeepholeOptimizer", "onnxoptimizer_optimize": False}} if after else {}),
         },
         "engine": {
             "target": "here",
@@ -49,4 +54,46 @@ def test_a_workflow_splits_its_model(tmp_path, monkeypatch, force):
 def test_the_file_for_the_command_line_is_what_is_returned(tmp_path):
     config = package_config(tmp_path / "package.json")
     assert json.loads((tmp_path / "package.json").read_text()) == config
-    assert "OnnxPeepholeOptimizer" in config["passes"]
+    assert {"OnnxPeepholeOptimizer", "ScissionSplit", "ScissionSweep", "ScissionPartition"} <= {*config["passes"]}
+
+
+@pytest.mark.parametrize("limit", ["cosine<=0.2", "cosine<=1e-12"])
+def test_a_workflow_anneals_its_model_within_a_budget(tmp_path, monkeypatch, limit):
+    """Blocks of ones in a little noise: they are found where the budget lets the noise go, and nothing is lost else."""
+    monkeypatch.setenv("OLIVE_DISABLE_TELEMETRY", "1")
+    rng = np.random.default_rng(0)
+    noisy = np.kron(np.eye(4), np.ones((8, 8))) + 1e-3 * rng.standard_normal((32, 32))
+    sizes = ["n", 32]
+    model = oracles.graph([("MatMul", ["x", "w"], ["y"])], {"x": sizes}, {"y": sizes}, {"w": noisy.astype(np.float32)})
+    onnx.save(model, tmp_path / "model.onnx")
+    np.savez(tmp_path / "data.npz", x=rng.standard_normal((256, 32)).astype(np.float32))
+    options = {"data": str(tmp_path / "data.npz"), "max_drop": limit, "anneal": "blocks", "force": True, "bench": False}
+    found = olive.run(workflow(tmp_path, "ScissionSweep", **options), package_config=package_config())
+    (made,) = found.get_output_models()
+    outcome = made.model_config["model_attributes"]["scission"]
+    assert outcome == ("split" if limit == "cosine<=0.2" else "unchanged")
+    assert scission.check(tmp_path / "model.onnx", made.model_path).equal == (outcome == "unchanged")
+
+
+@pytest.mark.parametrize("parts", [None, 2])
+def test_a_workflow_cuts_its_model_into_parts(tmp_path, monkeypatch, parts):
+    monkeypatch.setenv("OLIVE_DISABLE_TELEMETRY", "1")
+    before = saved(tmp_path)
+    options = {"parts": parts} if parts else {}
+    found = olive.run(workflow(tmp_path, "ScissionPartition", after=False, **options), package_config=package_config())
+    (made,) = found.get_output_models()
+    names = made.model_config["model_component_names"]
+    assert names == [f"part{index}" for index in range(parts or 4)]
+    assert all(Path(one["config"]["model_path"]).exists() for one in made.model_config["model_components"])
+    folder = Path(made.model_config["model_path"])
+    x = np.random.default_rng(0).standard_normal((3, 32)).astype(np.float32)
+    whole = open_session(before, provider="cpu", threads=1).run({"x": x})["y"]
+    assert np.allclose(scission.load_parts(folder, threads=1).run({"x": x})["y"], whole, atol=1e-5)
+
+
+def test_a_model_in_one_piece_ends_a_workflow(tmp_path, monkeypatch):
+    monkeypatch.setenv("OLIVE_DISABLE_TELEMETRY", "1")
+    saved(tmp_path, blocks=1)
+    with pytest.raises(PartitionError, match="nothing in it is independent"):
+        olive.run(workflow(tmp_path, "ScissionPartition", after=False), package_config=package_config())
+    assert not [*(tmp_path / "out").rglob("*.onnx")]
