@@ -11,10 +11,14 @@ WORKERS ?= 2
 # Of what is run here nothing is reported, whoever imports ONNX Runtime first.
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test lint types docs bench clean
+.PHONY: demo examples test lint types docs bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/forest.py
+
+EXAMPLES := export_hook surgeon gate checkpoints audio pruned service tour
+examples: $(VENV)/.dev
+	for one in $(EXAMPLES); do echo "examples/$$one.py"; $(BIN)/python -W ignore examples/$$one.py || exit 1; done
 
 test: $(VENV)/.dev $(VENV)/.zoo
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15
@@ -29,6 +33,7 @@ types: .venv-types/.ready
 	.venv-types/bin/pip install -q --no-deps --force-reinstall .
 	rm -rf build
 	.venv-types/bin/mypy --config-file pyproject.toml
+	.venv-types/bin/mypy --strict examples/typed_user.py
 	.venv-types/bin/mypy --config-file tests/bench/mypy.ini --cache-dir .mypy_cache/bench tests/bench
 
 # The pages of docs/ and those that are made of the code, as a site that asks nobody for anything: build/site/index.html.
