@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...ir.plan.plan import Plan
+from ...ir.plan.plan import Plan, told
 from ...ir.plural import counted
 from ...passes.decompose.blocks import is_cover
 from ...passes.lowering.prices import prices_of
@@ -14,7 +14,7 @@ from ..measure.comparison import UNCLEAR
 if TYPE_CHECKING:
     from ..measure.bench import Bench
 
-__all__ = ["left_out", "megabytes", "priced_elsewhere", "speeds", "why_nothing"]
+__all__ = ["left_out", "megabytes", "plan_sentence", "priced_elsewhere", "speeds", "why_nothing"]
 
 
 def left_out(number: int, what: str = "") -> str:
@@ -72,3 +72,17 @@ def megabytes(number: int) -> str:
         if number >= size:
             return f"{number / size:,.1f} {unit}"
     return f"{number} B"
+
+
+def plan_sentence(plan: Plan) -> str:
+    """What a plan comes to: how many operators it splits, or why none."""
+    if not plan.rewrites:
+        return "; ".join([*_prepared(plan), why_nothing(plan)])
+    gains = [f"{gain:.1f}x" for gain in sorted(step.gain for step in plan.rewrites if step.gain)]
+    told_gain = f", {' to '.join(dict.fromkeys((gains[0], gains[-1])))} predicted" if gains else ""
+    split = f"{len(plan.rewrites):,} of {counted(len(plan.steps), 'operator')} would be split{told_gain}"
+    return "; ".join([*_prepared(plan), split])
+
+
+def _prepared(plan: Plan) -> list[str]:
+    return [f"{', '.join(told(plan.preparations))} first"] if plan.preparations else []

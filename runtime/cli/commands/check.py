@@ -43,7 +43,7 @@ def check(original: First, changed: Second, *, trials: Trials, planning: PlanOpt
         say(f"different: {verdict.reason}" if verdict.different else verdict.reason, err=True)
         raise typer.Exit(1 if verdict.different else UNSHOWN)
     if not printing.bare:
-        say(verdict.reason)
+        say(f"equal: {verdict.reason}")
 
 
 def _verdict(

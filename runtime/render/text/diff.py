@@ -23,8 +23,9 @@ FIELDS = tuple(Column(name=name, text=True, whole=True) for name in ("what", "A"
 NODES = tuple(Column(name=name, text=True) for name in ("", "node", "operator"))
 GROUPS = (
     *(Column(name=name, text=True) for name in ("", "nodes of A", "operators")),
-    Column(name="nodes of B"),
-    *(Column(name=name, text=True) for name in ("operators", "by")),
+    Column(name="nodes of B", apart=True),
+    Column(name="operators", text=True),
+    Column(name="by", text=True, apart=True),
 )
 DRIFTS = (
     *(Column(name=name, text=True) for name in ("read by", "constant", "type")),
@@ -38,8 +39,8 @@ T = TypeVar("T")
 
 
 def diff_view(found: Difference, everything: bool = False) -> RenderableType:
-    """What two models differ in, the sum of it first; long tables are cut unless `everything` is asked for."""
-    parts: list[RenderableType] = [Text(found.sentence, style="bold")]
+    """What two models differ in, the sum of it last; long tables are cut unless `everything` is asked for."""
+    parts: list[RenderableType] = []
     for title, columns, rows, heads in _tables(found):
         if rows:
             parts += _table(title, columns, rows, heads, everything)
@@ -49,7 +50,7 @@ def diff_view(found: Difference, everything: bool = False) -> RenderableType:
         parts.append(Text(provenance_sentence(found), style="dim"))
     if not found.same:
         parts.append(FittedTable(title="totals", columns=TOTALS, rows=tuple(totals(found)), heads=1))
-    return Group(*parts)
+    return Group(*parts, Text(found.sentence, style="bold"))
 
 
 Table = tuple[str, tuple[Column, ...], list[tuple[str, ...]], int]

@@ -27,7 +27,15 @@ def explanation_view(found: Explanation, everything: bool = False) -> Renderable
     for heading, told in lines(found, everything):
         parts.append(Text(heading, style="bold"))
         parts += [Padding(Text(line), (0, 0, 0, 2), expand=False) for line in told]
-    return Group(*parts)
+    return Group(*parts, *([Text(_sum(found), style="bold")] if found.inspection is not None else []))
+
+
+def _sum(found: Explanation) -> str:
+    """What becomes of the operator, and why."""
+    row = found.inspection
+    assert row is not None
+    verdict = "stays dense" if row.verdict == "dense" else f"is split by '{row.verdict}', {row.left:.1%} of it left"
+    return f"{found.node} {verdict}: {row.reason}"
 
 
 def lines(found: Explanation, everything: bool = False) -> Iterator[tuple[str, list[str]]]:

@@ -27,7 +27,7 @@ class Column:
 
     meaning: for the legend, '' for none; optional: 0 if it is always shown, else columns with 1 are left out first,
     then those with 2, and so on; text: words on the left, which may take several lines, and not numbers; whole: no
-    word of it is cut, of what is text.
+    word of it is cut, of what is text; apart: it begins a line of its own where a row is lines of words.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Column:
     optional: int = 0
     text: bool = False
     whole: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +97,15 @@ class FittedTable:
             yield Text(", ").join(named[place] for place in filled)
             return
         if any(place < self.heads for place in filled):
-            yield Text(" ").join(_in_a_line(row[place], names[place], width) for place in filled if place < self.heads)
+            head = [_in_a_line(row[place], names[place], width) for place in filled if place < self.heads]
+            if len(head) > 1 and not self.columns[filled[0]].name:  # a verb: who does it follows
+                head[0] = Text.assemble(head[0], ":")
+            yield Text(" ").join(head)
         below = [place for place in filled if place >= self.heads]
-        lines = [Text(", ").join(named[place] for place in below if not self.columns[place].whole)]
+        beside = [place for place in below if not self.columns[place].whole]
+        starts = [at for at, place in enumerate(beside) if at and self.columns[place].apart]
+        runs = [beside[a:b] for a, b in zip([0, *starts], [*starts, len(beside)], strict=True)]
+        lines = [Text(", ").join(named[place] for place in run) for run in runs]
         lines += [named[place] for place in below if self.columns[place].whole]
         yield from (Padding(line, (0, 0, 0, 2), expand=False) for line in lines if line)
 

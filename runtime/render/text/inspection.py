@@ -15,7 +15,7 @@ from ....ir.errors import ScissionError, option
 from ....ir.findings.inspection import FIELDS, Inspected, Inspection
 from ....ir.printable import printable
 from ..console import Text
-from ..words import left_out, why_nothing
+from ..words import left_out, plan_sentence
 from .fitted_table import Column, FittedTable, lines_of
 from .report import preparation_lines, recurrences
 from .table import SHOWN
@@ -98,7 +98,10 @@ def _field(text: str) -> str:
 def inspection_view(found: Inspected, rows: Sequence[Inspection], everything: bool = False) -> RenderableType:
     """A table of the rows, then in a line each reason with the operators that it holds for, then what is no linear."""
     shown = rows if everything else rows[:SHOWN]
-    parts: list[RenderableType] = [_table(shown)] if shown else []
+    parts: list[RenderableType] = []
+    if found.plan.analysed and rows:
+        parts.append(Text(f"components found {found.plan.analysed}", style="dim"))
+    parts += [_table(shown)] if shown else []
     if len(shown) < len(rows):
         parts.append(Text(left_out(len(rows) - len(shown)), style="dim"))
     if len(rows) < len(found.rows):
@@ -110,11 +113,7 @@ def inspection_view(found: Inspected, rows: Sequence[Inspection], everything: bo
     skipped = [(f"{one.node} ({one.op})", one.reason.text) for one in found.plan.skipped]
     if skipped:
         parts += [Text("no linears", style="bold"), *lines_of(skipped, everything)]
-    elif not found.rows:
-        parts.append(Text(why_nothing(found.plan), style="dim"))
-    if found.plan.analysed and rows:
-        parts.append(Text(f"components found {found.plan.analysed}", style="dim"))
-    return Group(*parts)
+    return Group(*parts, Text(plan_sentence(found.plan), style="bold"))
 
 
 def _table(rows: Sequence[Inspection]) -> FittedTable:

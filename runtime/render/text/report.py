@@ -16,7 +16,7 @@ from ...measure.comparison import Speed
 from ...measure.sequential import ALPHA
 from ..console import Text
 from ..naming import Naming
-from ..words import left_out, why_nothing
+from ..words import left_out, plan_sentence
 from .fitted_table import Column, FittedTable
 from .table import SHOWN, Name, ReasonRow, Reasons, make_table
 
@@ -34,8 +34,16 @@ STYLES = {Speed.FASTER: "bold green", Speed.SLOWER: "bold red", Speed.EQUAL: "bo
 
 
 def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) -> RenderableType:
-    """What a plan does, what was measured for it, and in one line each reason why other linears stay as they are."""
+    """What a plan does, what was measured for it, why other linears stay as they are, and in a sentence its sum."""
+    parts = [*_plan_parts(plan, everything, tuned), Text(plan_sentence(plan), style="bold")]
+    return Group(*parts)
+
+
+def _plan_parts(plan: Plan, everything: bool, tuned: Tuned | None = None) -> list[RenderableType]:
+    """A plan without its sum."""
     parts: list[RenderableType] = []
+    if plan.analysed and plan.steps:
+        parts.append(Text(f"components found {plan.analysed}", style="dim"))
     if plan.annealing:
         from .annealing import annealing_view
 
@@ -52,10 +60,9 @@ def plan_view(plan: Plan, everything: bool = False, tuned: Tuned | None = None) 
 
         parts.append(tuning_view(tuned.units, tuned.warnings, everything))
     parts += recurrences(plan, everything)
-    parts.append(_left_alone(plan, everything))
-    if plan.analysed and plan.steps:
-        parts.append(Text(f"components found {plan.analysed}", style="dim"))
-    return Group(*parts)
+    if plan.left_alone:
+        parts.append(_left_alone(plan, everything))
+    return parts
 
 
 def preparation_lines(plan: Plan, everything: bool) -> list[RenderableType]:
@@ -144,8 +151,6 @@ def _rewrites(steps: Iterable[Step], plan: Plan) -> RenderableType:
 def _left_alone(plan: Plan, everything: bool) -> RenderableType:
     """Reasons with the nodes they hold for, largest share of the parameters first."""
     rows = [(one.reason.text, one.node, one.op, one.parameters) for one in plan.left_alone]
-    if not rows:
-        return Text("every operator is split" if plan.rewrites else why_nothing(plan), style="dim")
     title, names = "left as they are", Naming(node for _, node, _, _ in rows)
 
     def reason(node: str, rest: str, op: str, size: int, why: str) -> ReasonRow:
@@ -269,7 +274,7 @@ def result_view(result: Result, everything: bool = False) -> RenderableType:
 
         nothing_done = result.outcome == "unchanged" and not result.plan.changes  # the outcome says why
         parts.append(selection_view(result.selection, everything, told=nothing_done))
-    parts.append(plan_view(replace(result.plan, annealing=()), everything, result.tuned))
+    parts += _plan_parts(replace(result.plan, annealing=()), everything, result.tuned)
     if result.fallbacks:
         from .tuning import fallback_view
 
@@ -279,9 +284,24 @@ def result_view(result: Result, everything: bool = False) -> RenderableType:
     if result.benches:
         parts.append(timings(result.benches))
     style = {"split": "bold green", "failed": "bold red"}.get(result.outcome, "bold")
-    parts += [Text(), Text(f"{result.outcome}: {result.reason}", style=style)]
+    parts += [Text(), *(Text(line, style="yellow") for line in _unproved(result))]
     parts += [Text(f"wrote {path}") for path in result.written]
-    return Group(*parts)
+    return Group(*parts, Text(f"{result.outcome}: {result.reason}", style=style))
+
+
+def _unproved(result: Result) -> list[str]:
+    """What nobody looked at of a model that was split, and what would."""
+    if result.outcome != "split":
+        return []
+    lines = []
+    if result.verdict is None:
+        changed = [step.node for step in result.plan.rewrites]
+        changed += [node for one in result.plan.preparations for node in one.nodes if node not in changed]
+        named = and_more(", ".join(changed[:REFUSED]), len(changed) - REFUSED)
+        lines.append(f"unproved: that {named} compute what they did; `scission check` compares the outputs of both")
+    if not result.benches:
+        lines.append("unmeasured: that it is faster; `scission bench` times both")
+    return lines
 
 
 def folder_view(results: Mapping[str, Result], everything: bool = False) -> RenderableType:

@@ -71,3 +71,15 @@ def test_long_cells_are_readable_on_a_narrow_terminal(width):
     words = set(shown.replace(",", " ").split())
     assert {"[batch_size_of_the_request", "embedding_of_the_first_sentence", "sequence_length"} <= words
     assert len({word for word in words if word.endswith("Softmax") and word != "Softmax"}) == 4
+
+
+def test_the_sum_is_last_and_a_row_of_words_has_a_line_for_each_thing():
+    nodes = tuple(NodeAt(address=f"a/rather/long/name/{at}", op=f"Operator{at}") for at in range(6))
+    group = Became(before=nodes[:3], after=nodes[3:], by="provenance")
+    side = Side(name="m", producer="", totals=Totals(nodes=(), parameters=0, nbytes=0, macs=(), uncounted=0))
+    found = Difference(before=side, after=side, matched=0, groups=(group,))
+    lines = [line.rstrip() for line in text(found, width=60).splitlines()]
+    assert lines[-1] and found.sentence.endswith(lines[-1].split(";")[-1].strip())
+    at = next(place for place, line in enumerate(lines) if line.startswith("became: "))
+    assert lines[at + 1].startswith("  operators ") and lines[at + 2].startswith("  nodes of B 3, operators ")
+    assert lines[at + 3] == "  by provenance"

@@ -112,3 +112,8 @@ def test_how_near_a_weight_is_to_products_of_smaller_ones_is_called_an_analysis(
     assert told[-1].startswith("Kronecker: ") and found.to_dict()["near"]["exact"] is False
     assert all(one.gain is not None for one in found.near.products)
     assert scission.explain(MODEL, "/relu", **CPU).near is None
+
+
+def test_it_ends_with_what_becomes_of_the_operator():
+    shown = text(scission.explain(MODEL, "/dense", **CPU)).rstrip().splitlines()
+    assert shown[-1].startswith("/dense stays dense: ")

@@ -14,7 +14,7 @@ from scission.models.planted.recurrent import Cell, build_cell
 from scission.runtime.pipeline.inspect import inspected
 from scission.runtime.pipeline.options import PlanOptions
 from scission.runtime.render.text.inspection import COLUMNS, InspectionError, inspection_view, select_rows, to_csv
-from scission.runtime.render.words import why_nothing
+from scission.runtime.render.words import plan_sentence, why_nothing
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +115,7 @@ def test_a_model_without_linears_has_no_empty_table():
     model = oracles.graph([("Relu", ["x"], ["y"])], {"x": ["m", 4]}, {"y": ["m", 4]}, {"w": np.ones(1, np.float32)})
     found = inspected(model, PlanOptions(provider="cpu"))
     assert text(inspection_view(found, found.rows)).strip() == why_nothing(found.plan)
+
+
+def test_the_last_line_says_what_the_plan_comes_to(found):
+    assert text(inspection_view(found, found.rows)).rstrip().endswith(plan_sentence(found.plan))
