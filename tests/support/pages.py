@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,8 @@ class Reader:
             self.serve(line) if words[0] == "serve" else self.shell(self.tool(f"{line} {self.port}"), 0)
         elif first == "scission" and "--timeout" not in words:
             self.command(line, status)
+        elif first == "polygraphy" and not entry_points(group="polygraphy.run.plugins", name="scission"):
+            return  # nothing is installed here that it could find: a checkout on the path
         elif first == "pip":
             assert_extras(line)
         elif first == "make":
