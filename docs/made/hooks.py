@@ -23,10 +23,28 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 FILES = {"contributing.md": "CONTRIBUTING.md", "security.md": "SECURITY.md", "changes.md": "CHANGELOG.md"}
 OPTIONS = ("PlanOptions", "OptimizeOptions", "ReportOptions", "Trials", "Annealer", "SweepOptions", "PartitionOptions")
-OPTIONS += ("ServeOptions", "FleetOptions", "SimulateOptions", "TritonOptions", "ComposeOptions", "KServeOptions")
+OPTIONS += (
+    "DecomposeOptions",
+    "ServeOptions",
+    "FleetOptions",
+    "SimulateOptions",
+    "TritonOptions",
+    "ComposeOptions",
+    "KServeOptions",
+)
 FUNCTIONS = {  # what the page of functions has sections for; what is in none of them stands under `Values and errors`
     "Split a model": ("optimize", "plan", "apply", "check", "bench", "fix_shapes"),
-    "Look at a model": ("inspect", "explain", "diff", "report", "structure", "structure_sweep", "cover", "sweep"),
+    "Look at a model": (
+        "inspect",
+        "explain",
+        "diff",
+        "report",
+        "structure",
+        "structure_sweep",
+        "cover",
+        "sweep",
+        "decompose",
+    ),
     "Inside other tools": ("export", "SplitPass"),
     "Parts and services": (
         *("partition", "check_parts", "load_parts", "count_activation", "serve", "serve_fleet", "simulate"),
