@@ -33,7 +33,7 @@ OPTIONS += (
     "KServeOptions",
 )
 FUNCTIONS = {  # what the page of functions has sections for; what is in none of them stands under `Values and errors`
-    "Split a model": ("optimize", "plan", "apply", "check", "bench", "fix_shapes"),
+    "Split a model": ("optimize", "plan", "apply", "check", "bench", "fix_shapes", "optimize_folder"),
     "Look at a model": (
         "inspect",
         "explain",
