@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...ir.errors import ModelError
 from ...ir.graph.constants import Constants
 from ...ir.graph.node import NodeView
@@ -10,6 +12,7 @@ from ...ir.graph.shapes import shape_of
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.reason import Cause, Reason
 from .fourier import LONGEST
+from .transform_matrix import axis_and_length, is_ambiguous
 
 __all__ = ["IN_BODY", "MEL", "why_no_transform"]
 
@@ -57,12 +60,23 @@ def _why(one: NodeView) -> Reason | None:
             return Reason(Cause.UNSUPPORTED, "its signals are complex, or may be")
         told = f"its window is zero or not finite, of another length than its frames, or longer than {LONGEST}"
         return Reason(Cause.UNSUPPORTED, told)
-    if one.attribute("onesided", 0) and (one.attribute("inverse", 0) or extents[-1] == 2):
-        told = "releases of ONNX Runtime disagree about half of the frequencies of complex signals, and of an inverse"
-        return Reason(Cause.AMBIGUOUS, told)
-    if any(not isinstance(extent, int) for extent in extents[1:]):
+    return _why_no_matrix(one, tuple(extents))
+
+
+def _why_no_matrix(one: NodeView, extents: Sequence[object]) -> Reason:
+    """Why a DFT of signals of these extents is no product with a constant."""
+    told = axis_and_length(one)
+    if told is None or not -len(extents) <= told[0] < len(extents):
+        return Reason(Cause.UNSUPPORTED, "its axis is none of its signals', or is more than one number")
+    places, parts = extents[told[0]], extents[-1]
+    if not isinstance(places, int) or not isinstance(parts, int):
         return Reason(
             Cause.UNSUPPORTED, "the size of its axis, or whether its signals are complex, is known only there"
+        )
+    if is_ambiguous(one, places, parts, told[1]):
+        why = "releases of ONNX Runtime disagree about half of the frequencies of complex signals, and about an inverse"
+        return Reason(
+            Cause.AMBIGUOUS, f"{why} of half of them, unless its length is that of a real signal that has so many"
         )
     return Reason(
         Cause.UNSUPPORTED, f"its axis has fewer than 2 places or more than {LONGEST}, or is that of the parts"

@@ -117,7 +117,7 @@ def _product(one: TransformMatrix, emitter: Emitter) -> None:
     flat = emitter.integers([*[0] * len(others), one.places * one.parts], "signal")
     rows = emitter.one("Reshape", [signal, flat], "signal")
     result = emitter.one("MatMul", [rows, emitter.constant(one.matrix(), MATRIX)], MATRIX)
-    apart = emitter.integers([*[0] * len(others), one.bins, 2], "parts")
+    apart = emitter.integers([*[0] * len(others), one.bins, one.results], "parts")
     result = emitter.one("Reshape", [result, apart], "parts")
     if one.moves:
         back = [int(axis) for axis in np.argsort(perm)]

@@ -12,6 +12,12 @@ from convolved import model_of, rewritten, steps_of, transform
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
+from random_transforms import random_stft
+
+from scission.ir.io.load import load
+from scission.ir.reason import Cause
+from scission.passes.convolutions.find import seen
+from scission.passes.convolutions.refusals import why_no_transform
 
 
 def by_definition(signal, window, step, bins):
@@ -44,6 +50,22 @@ def test_every_element_is_the_sum_that_defines_it(data):
     assert forms == ["fourier"]
     assert got.shape == wanted.shape
     np.testing.assert_allclose(got, wanted, atol=2e-6 * max(np.abs(wanted).max(), 1))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 1 << 20))
+def test_every_transform_is_what_numpy_computes_or_has_a_reason(seed):
+    model, x, exact = random_stft(seed)
+    changed, forms = rewritten(model)
+    if not forms:
+        _, scope, constants, _ = seen(load(model).graph)
+        (why,) = (why_no_transform(node, constants) for node in scope.graph)
+        assert x.ndim == 3 and x.shape[2] == 2 and why is not None and why.cause is Cause.UNSUPPORTED
+        return
+    assert forms == ["fourier"] and oracles.interface(changed) == oracles.interface(model)
+    (got,) = oracles.run(changed, {"x": x})
+    assert got.shape == exact.shape
+    np.testing.assert_allclose(got, exact, atol=2e-6 * max(abs(exact).max(), 1))
 
 
 def test_it_is_what_onnxruntime_computes_where_that_is_exact():
