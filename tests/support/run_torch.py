@@ -1,13 +1,14 @@
 """Models run by ONNX Runtime, as they are, and by what `to_torch` makes of them, on the same inputs."""
 
 import numpy as np
-import onnxruntime as ort
 
+from scission.runtime.ort.library import onnxruntime
 from scission.runtime.upgrade.interpreter.tensors import array_of, tensor_of
 
 
 def by_runtime(model, feeds):
     """What ONNX Runtime computes of a model, no operator fused with another."""
+    ort = onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
