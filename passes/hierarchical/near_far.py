@@ -33,6 +33,7 @@ SMALLEST = 8  # inputs of a block
 FEWEST = 4  # blocks
 TRIED = 6  # sizes of blocks, those that are nearest to where near and far ones take as much
 LEAST_NEAR = 0.25  # of the outputs: with fewer nothing is gained
+MOST_RESULTS = 2  # times the outputs: all blocks make as many as the one that has most of them
 SAMPLED = 64  # outputs that tell at which sizes there are so many
 SAME = 2.0**-20  # of the largest entry: blocks that differ by less are one
 
@@ -83,12 +84,15 @@ class NearFar:
 
     def _made(self, near: Array, far: Array, joint: Array) -> Array:
         own, told = int(near.shape[2]), int(far.shape[2])
-        made = np.zeros((self.blocks, self.size, self.blocks * own + joint.shape[1]))
+        made = np.zeros((self.blocks, self.size, self.order.size))
+        owners = self.order // own
+        rest = np.flatnonzero(owners >= self.blocks)
+        behind = self.order[rest] - self.blocks * own
         for block in range(self.blocks):
-            at = 0 if self.shared else block
-            made[block, :, block * own : (block + 1) * own] = near[at]
-            made[block, :, self.blocks * own :] = far[at] @ joint[block * told : (block + 1) * told]
-        whole: Array = made.reshape(self.blocks * self.size, -1)[:, self.order]
+            at, mine = 0 if self.shared else block, np.flatnonzero(owners == block)
+            made[block][:, mine] = near[at][:, self.order[mine] - block * own]
+            made[block][:, rest] = (far[at] @ joint[block * told : (block + 1) * told])[:, behind]
+        whole: Array = made.reshape(self.blocks * self.size, -1)
         return whole
 
 
@@ -130,6 +134,8 @@ def near_far(weight: npt.NDArray[np.floating], size: int) -> NearFar | None:
     owners = live[:, near].argmax(axis=0)
     owned = [_in_order(whole[block], near[owners == block]) for block in range(blocks)]
     most = max(one.size for one in owned)
+    if blocks * most + far.size > MOST_RESULTS * weight.shape[1]:
+        return None
     details = np.zeros((blocks, size, most))
     order = np.empty(weight.shape[1], np.int64)
     for block, own in enumerate(owned):

@@ -135,3 +135,20 @@ def test_what_is_not_finite_is_never_certified(value):
         other[at] = value
         with np.errstate(invalid="ignore"):
             assert list(ways(other)) == []
+
+
+def test_one_block_that_has_nearly_all_outputs_costs_no_memory_of_as_many_for_each():
+    """512 blocks of 3,480 results would be 54 GiB."""
+    rng = np.random.default_rng(0)
+    weight = np.zeros((4096, 4096), np.float32)
+    weight[88:96, :3480] = rng.standard_normal((8, 3480))
+    weight[:, 3480:] = rng.standard_normal((4096, 1)) * rng.standard_normal(616)
+    assert 8 in likely_sizes(weight[:256]) and near_far(weight, 8) is None
+
+
+def test_blocks_may_have_fewer_outputs_than_others():
+    weight = planted(np.random.default_rng(0), 8, 16, 2, 6, 12, shared=False)
+    live = abs(weight.reshape(8, 16, -1)).any(axis=1)
+    first = np.flatnonzero(live[0] & (live.sum(axis=0) == 1))
+    found = near_far(np.delete(weight, first[2:], axis=1), 16)
+    assert found is not None and certify(np.delete(weight, first[2:], axis=1), found).holds
