@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from ....ir.graph.constants import Constants
 from ....ir.graph.operators import TRANSFORMS, is_standard
 from ....ir.io.tensors import graphs
 from ....ir.onnx_ir import onnx_ir as ir
@@ -52,13 +53,18 @@ def widened(model: ir.Model, framing: Collection[str] = ()) -> ir.Model:
 
 
 def _narrow(model: ir.Model) -> Iterator[ir.Node]:
+    constants = Constants(model)
     for graph in graphs(model):
         for node in graph:
             if node.op_type not in TRANSFORMS or not is_standard(node):
                 continue
             window = node.inputs[WINDOW] if node.op_type == "STFT" and len(node.inputs) > WINDOW else None
             known = node.inputs[0] if window is None else window
-            if known is not None and known.dtype == ir.DataType.FLOAT:
+            if known is None:
+                continue
+            # Exporters hold windows in Constant nodes, of the results of which models state no types.
+            dtype = constants.describe(known)[1] if known in constants else known.dtype
+            if dtype == ir.DataType.FLOAT:
                 yield node
 
 

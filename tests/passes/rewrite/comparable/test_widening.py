@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import oracles
 from convolved import model_of, transform
-from onnx import helper
+from framed import signal_model
+from onnx import helper, numpy_helper
 
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
@@ -48,3 +49,17 @@ def test_transforms_along_an_axis_are_widened_as_well():
     errors = [np.abs(oracles.run(one, {"x": x})[0] - wanted).max() for one in (model, wide)]
     assert errors[1] * 20 < errors[0]
     assert transforms(load(model).graph) == 1 and transforms(load(wide).graph) == 0
+
+
+def test_the_window_may_be_what_a_node_holds():
+    """As exporters write it, without a type."""
+    window = numpy_helper.from_array(np.hanning(64).astype(np.float32))
+    nodes = [
+        helper.make_node("Constant", [], ["window"], value=window),
+        helper.make_node("STFT", ["x", "hop", "window"], ["y"], "stft"),
+    ]
+    model = signal_model(nodes, {"hop": np.int64(16)})
+    wide = ir.to_proto(widened(load(model).graph))
+    assert transforms(load(model).graph) == 1 and transforms(load(wide).graph) == 0
+    feeds = {"x": np.random.default_rng(0).standard_normal((1, 200)).astype(np.float32)}
+    oracles.assert_close(oracles.run(model, feeds), oracles.run(wide, feeds))
