@@ -1,7 +1,7 @@
 """The power of frequencies as operators, and products behind it: everything with frequencies before frames.
 
 rows of powers, in the order that stages leave, (B, rows, F)  ─ Gather ─►  (B, bins, F)
-                                                 or for each band  ─ Gather ─ MatMul ─►  (B, outputs of it, F)
+                                                 or for each band  ─ Gather ─ Conv ─►  (B, outputs of it, F)
 """
 
 from __future__ import annotations
@@ -90,8 +90,9 @@ def _band(emitter: Emitter, sources: Sequence[_Rows], weight: npt.NDArray[np.flo
         parts.append(picked(emitter, rows.value, rows.places[wanted]))
         columns.append(weight[rows.bins[wanted]])
     value = parts[0] if len(parts) == 1 else emitter.one("Concat", parts, "bands", axis=1)
-    held = emitter.constant(np.concatenate(columns).T, "bands")
-    return emitter.one("MatMul", [held, value], "bands")
+    # A convolution of one place takes no signals as well; ONNX Runtime broadcasts no matrix to a stack of none.
+    held = emitter.constant(np.ascontiguousarray(np.concatenate(columns).T)[..., None], "bands")
+    return emitter.node("Conv", [value, held], "bands", {"kernel_shape": [1]})[0]
 
 
 def _sources(frames: FrameEmitter, power: Power, wanted: Indices) -> list[_Rows]:

@@ -1,7 +1,7 @@
 """The product behind the power of a transform, such as with the weights of mels: it reads frequencies where they lie.
 
     power (B, bins, F) ─ Transpose ─ Slice of frames ─ MatMul(W) ─► (B, F, mels)
-                          ──►  for each band of mels   Gather of the frequencies that it reads ─ MatMul(Wᵀ of it)
+                          ──►  for each band of mels   Gather of the frequencies that it reads ─ Conv(Wᵀ of it)
                                Concat (B, mels, F) ─ Transpose ─ Slice of frames
 
 Stages leave frequencies in an order of their own. What brings them into another one copies them, and so does what a

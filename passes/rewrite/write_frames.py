@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ...ir.axes.region import Inner
 from ...ir.graph.shapes import correct_shapes
@@ -27,6 +28,7 @@ def write_frames(model: ir.Model, wanted: Sequence[FramedProduct]) -> ir.Model:
     copy, scope, constants, found = seen(model)
     there = {tuple(scope.addresses[node] for node in one.nodes): one for one in found}
     names, sharing = Names(copy), Sharing()
+    now: dict[ir.Value, ir.Value] = {}
     chosen = [(front, _stages(step, front.product), step) for step in wanted for front in [_taken(step, there)]]
     origins = {front: Inner(front.nodes[0], scope.address(front.nodes[0]), scope.opset) for front, *_ in chosen}
     for front, stages, step in chosen:
@@ -34,13 +36,14 @@ def write_frames(model: ir.Model, wanted: Sequence[FramedProduct]) -> ir.Model:
         output = nodes[-1].outputs[0]
         read = (value for node in (*nodes, *front.product.before) for value in node.inputs if value is not None)
         held = [value for value in read if value in constants]
-        result = _emitted(emitter, front, stages, step)
+        result = _emitted(emitter, _current(front, now), stages, step)
         register(copy, None, copy.graph, emitter.constants, names, sharing)
         inherit(result, output)
         gone = (*nodes[::-1], *front.product.before[::-1])
         ir.convenience.replace_nodes_and_values(copy.graph, nodes[-1], gone, emitter.nodes, [output], [result])
         for value in held:
             drop_unread(copy, value)
+        now[output] = result
     correct_shapes(copy)
     return copy
 
@@ -53,6 +56,12 @@ def _emitted(emitter: Emitter, front: Front, stages: FrameStages, step: FramedPr
     if front.mel is None:
         return emit_power(frames, front.power)
     return emit_mel(frames, front.power, front.mel, step.bands)
+
+
+def _current(front: Front, now: Mapping[ir.Value, ir.Value]) -> Front:
+    """The same where the signal that it reads was replaced by now."""
+    one = front.product
+    return replace(front, product=replace(one, signal=now.get(one.signal, one.signal)))
 
 
 def _taken(step: FramedProduct, there: dict[tuple[str, ...], Front]) -> Front:

@@ -130,6 +130,16 @@ def test_frames_that_are_left_out_are_left_out_behind_the_product(seed, cut):
     oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(changed, {"x": x}))
 
 
+@pytest.mark.parametrize("frames_first", [True, False])
+def test_no_signals_have_no_mels(frames_first):
+    mel = bank(33, 9, np.random.default_rng(0))
+    model = conv_model(fourier(64), 16, then=behind_convolution(mel, frames_first=frames_first))
+    changed, count = in_stages(model)
+    for frames in (1, 8):
+        (got,) = oracles.run(changed, {"x": np.zeros((0, 1, 48 + 16 * frames), np.float32)})
+        assert count == 1 and got.shape == ((0, frames, 9) if frames_first else (0, 9, frames))
+
+
 @pytest.mark.parametrize("kept", ["f", "p", "q"])
 def test_what_others_read_stays_what_it_is(kept):
     """Every output of a graph is kept, whatever lies between it and the product."""

@@ -8,10 +8,20 @@ import numpy as np
 import oracles
 import pytest
 from factored import fourier
-from framed import bank, conv_model, frame_steps, in_stages, mel_of, power_of, random_frames, stft_model
+from framed import (
+    bank,
+    conv_model,
+    frame_steps,
+    in_stages,
+    mel_of,
+    power_of,
+    random_frames,
+    signal_model,
+    stft_model,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 
 import scission
 from scission import PlanError
@@ -83,6 +93,35 @@ def test_another_product_behind_a_power_is_refused():
     (step,) = frame_steps(alone)
     with pytest.raises(PlanError, match="its bands are not those"):
         write_frames(load(alone).graph, [replace(step, bands=(1,))])
+
+
+def chained(weight, hop, later):
+    """Frames of one mel of frames, without a channel of their own."""
+    first = [*power_of(weight.shape[1] // 2, "p"), *mel_of(np.ones((weight.shape[1] // 2, 1), "f"), frames_first=False)]
+    first[-1].output[0] = "m"
+    held = helper.make_node(
+        "Constant", [], ["V"], value=numpy_helper.from_array(np.ascontiguousarray(weight.T)[:, None])
+    )
+    return conv_model(
+        weight, hop, then=[*first, held, helper.make_node("Conv", ["m", "V"], ["y"], "later", strides=[later])]
+    )
+
+
+def test_frames_of_what_was_made_of_frames_are_read_where_that_is_now():
+    model = chained(fourier(400, window=WINDOW), 40, 20)
+    found = scission.optimize(model, sizes={"b": 1, "n": 800000}, bench=False)
+    assert [one.nodes[0] for one in found.plan.preparations] == ["conv", "later"], found.reason
+    x = np.random.default_rng(0).standard_normal((1, 1, 40000)).astype(np.float32)
+    oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(found.model, {"x": x}), 4e-6)
+
+
+def test_a_window_that_a_node_holds_is_proved_as_any_other():
+    """As exporters write it, without a type: ONNX Runtime's own error is larger than the tolerance."""
+    held = helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(WINDOW))
+    node = helper.make_node("STFT", ["x", "hop", "w"], ["y"], "stft")
+    model = signal_model([held, node], {"hop": np.int64(160)})
+    found = scission.optimize(model, sizes=SIZES, bench=False)
+    assert found.outcome == "split", found.reason
 
 
 @settings(max_examples=60, deadline=None)
