@@ -14,7 +14,7 @@ from ..errors import ModelError
 from ..folding.budget import FoldingBudget, budget_of, work_of
 from ..io.tensors import read
 from ..onnx_ir import onnx_ir as ir
-from .operators import IMPURE, POINTWISE, is_standard
+from .operators import IMPURE, MISREAD_BEFORE, POINTWISE, REDUCING, is_standard
 from .shapes import shape_of
 
 __all__ = ["Constants"]
@@ -64,7 +64,7 @@ class Constants:
                 stack.pop()
             elif node is None:
                 self._known[top] = top.const_value is not None and not self.is_overridable(top)
-            elif not _foldable(node):
+            elif not _foldable(node) or _is_misread(node, self.opset):
                 self._known[top] = False
             else:
                 inputs = [v for v in node.inputs if v is not None]
@@ -237,7 +237,9 @@ class Constants:
                 with np.errstate(all="ignore"):
                     return [_dequantise(node, inputs)]
             with np.errstate(all="ignore"):  # a logarithm of 0 is what the model says, and nobody's mistake
-                return _evaluate(node, inputs, self._opset_imports)
+                made = _evaluate(node, inputs, self._opset_imports)
+                # Of whole numbers the reference implementation makes wider ones.
+                return [one.astype(_present(inputs[0]).dtype) for one in made] if node.op_type in REDUCING else made
         except Exception as error:  # invalid nodes, and the evaluator raises whatever the operator's code raises
             raise ModelError(f"constant operator {node.name or node.op_type!r} ({node.op_type}): {error}") from error
 
@@ -282,6 +284,14 @@ def _foldable(node: ir.Node) -> bool:
         )
     pure = is_standard(node) and node.op_type not in IMPURE and bool(node.inputs)
     return pure and not (node.attributes and any(a.is_ref() for a in node.attributes.values()))
+
+
+def _is_misread(node: ir.Node, opset: int) -> bool:
+    """Whether ONNX's reference implementation computes something else than ONNX Runtime."""
+    if opset < MISREAD_BEFORE.get(node.op_type, 0):
+        return True
+    axes = node.attributes.get("axes") if node.op_type in ("Squeeze", "Unsqueeze") else None
+    return axes is not None and len(axes.as_ints()) > 1 and min(axes.as_ints()) < 0
 
 
 def _constant_node(node: ir.Node) -> npt.NDArray[Any]:

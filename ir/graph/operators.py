@@ -34,6 +34,7 @@ __all__ = [
         "LOOPS",
         "MEASURING",
         "MICROSOFT",
+        "MISREAD_BEFORE",
         "MOVING",
         "MOVING_SIZES",
         "NORMS",
@@ -148,6 +149,10 @@ CONTROL_FLOW = LOOPS | {"If"}
 SIZED_BY_DATA = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # how much they find is not known
 # Never folded. ONNX's reference implementation ignores some attributes of the recurrent ones.
 IMPURE = DRAWING | LOOPS | RECURRENT | {"Dropout", "If", "SequenceMap", "Optional"}
+# Operator sets before which, if not in all of them, ONNX's reference implementation computes an operator wrongly: a
+# softmax along all axes behind one, norms by what is stored, and what reads windows.
+MISREAD_BEFORE = {**dict.fromkeys(("LogSoftmax", "Softmax"), 13), "BatchNormalization": 14}
+MISREAD_BEFORE |= dict.fromkeys((*POOLS, "ConvTranspose", "GlobalMaxPool"), 1 << 30)
 
 # Operators of ONNX Runtime's own domain that are understood, those of its fusions first; some of them it also writes
 # into the default domain. Others there may share a name with one of ONNX and compute something else.

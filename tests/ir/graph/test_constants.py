@@ -200,6 +200,27 @@ def test_what_is_folded_is_what_the_operator_computes(name, opset):
 
 
 @pytest.mark.parametrize(
+    ("made", "opset"),
+    [
+        (node("Softmax", "w", "v", axis=0), 11),
+        (node("GlobalMaxPool", "image", "v"), 17),
+        (node("MaxPool", "image", "v", kernel_shape=[2], ceil_mode=1), 17),
+        (node("Unsqueeze", "w", "v", axes=[-1, 0]), 11),
+    ],
+    ids=lambda one: getattr(one, "op_type", None),
+)
+def test_what_the_reference_implementation_computes_otherwise_than_onnx_runtime_is_not_folded(made, opset):
+    constants, value = find(model([made], (), ["v"], {**OPERANDS, "image": W[None]}, opset=opset))
+    assert value["v"] not in constants
+
+
+def test_whole_numbers_stay_as_wide_as_they_are():
+    number = {"i": np.int32([[1, 2], [3, 4]])}
+    constants, value = find(model([node("ReduceSumSquare", "i", "v", axes=[0])], (), ["v"], number))
+    assert constants.read(value["v"]).dtype == np.int32
+
+
+@pytest.mark.parametrize(
     "made",
     [
         [node("Log", "zero", "v")],
