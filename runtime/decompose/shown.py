@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 
+from ...ir.plural import counted
 from ..render.console import Text
 from ..render.text.table import make_table
 from .result import DecomposeResult
@@ -46,7 +47,8 @@ def _verdict(found: DecomposeResult) -> str:
     if found.chosen is None or found.judged is None:
         return f"nothing is kept: {found.reason}"
     judged, goal = found.judged, found.goal
-    lost = f"{judged.measured.drop:.4g} of {goal.metric.name} lost on {judged.samples:,} samples that took no part"
+    samples = counted(judged.samples, "sample")
+    lost = f"{judged.measured.drop:.4g} of {goal.metric.name} lost on {samples} that took no part"
     if judged.limit is None:
         return f"kept: {found.chosen.latency.figure} faster, {lost}"
     if judged.holds:

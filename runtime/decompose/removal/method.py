@@ -48,10 +48,12 @@ class Removal:
         """Candidates, each smaller than the one before it."""
         shapes = _shapes(task)
         seen = view(at_shapes(task.model.graph, shapes))
-        sites = [one for one in find_units(seen) if _is_open(task, one)]
+        found = [(one, _obstacle(task, one)) for one in find_units(seen)]
+        sites = [one for one, why in found if why is None]
         if not sites:
             why = "no hidden units or heads are read by constant weights alone, so that none could be left out"
-            yield Declined(method="removal", reason=Reason(Cause.NO_PRODUCT, why))
+            reasons = [why for _, why in found if why is not None]
+            yield Declined(method="removal", reason=reasons[0] if reasons else Reason(Cause.NO_PRODUCT, why))
             return
         fitting = Fitting(task, seen, sites, shapes)
         before: list[int] = [0] * len(sites)
@@ -71,8 +73,13 @@ def _shapes(task: DecomposeTask) -> dict[str, tuple[int, ...]]:
     return {name: np.shape(array) for name, array in max(task.calibration.feeds, key=longer).items()}
 
 
-def _is_open(task: DecomposeTask, site: Units) -> bool:
-    """Whether what is read there can be seen, and other weights put in its place."""
-    kept, _ = observable(task.model, site.readers)
-    fits = all(linear.shape[0] == site.labels.size <= LONGEST for linear in site.readers)
-    return fits and len(kept) == len(site.readers) and not any(map(obstacle, site.readers))
+def _obstacle(task: DecomposeTask, site: Units) -> Reason | None:
+    """Why what is read there cannot be seen, or no other weights put in its place; None where both can be."""
+    where, inputs = f"{site.count:,} {site.kind} that {site.address} reads stay", site.labels.size
+    if inputs > LONGEST:
+        return Reason(Cause.UNSUPPORTED, f"{where}: of {inputs:,} inputs, where at most {LONGEST:,} are looked at")
+    if any(linear.shape[0] != inputs for linear in site.readers):
+        return Reason(Cause.UNSUPPORTED, f"{where}: they are not all that it reads")
+    reasons = [one.reason for one in observable(task.model, site.readers)[1]]
+    reasons += [why for linear in site.readers if (why := obstacle(linear)) is not None]
+    return reasons[0].told(f"{where}: {reasons[0]}") if reasons else None

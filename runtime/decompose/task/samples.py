@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ....ir.plural import counted
 from ...calibrate.dataset import Labelled, split
 from ...calibrate.sources.columns import LabelledError
 
@@ -16,6 +17,7 @@ __all__ = ["SampleSets", "Samples", "divided", "samples_of"]
 
 Array = npt.NDArray[Any]
 
+LEAST = 3  # one for each set
 FIT, CHOOSE = 0.6, 0.5  # shares: of all samples to fit on, of the rest to choose by
 
 
@@ -60,8 +62,15 @@ def samples_of(labelled: Labelled) -> Samples:
 def divided(labelled: Labelled, seed: int = 0) -> SampleSets:
     """A random partition into three: 60 % to fit on, 20 % to choose by, 20 % to judge by; one seed makes one partition.
 
-    Raises LabelledError where there are fewer than three samples, or batches where the model fixes their size.
+    Each set has one sample at the least. Raises LabelledError where there are fewer than three samples, or batches
+    where the model fixes their size.
     """
-    fit, rest = split(labelled, FIT, seed)
+    unit = labelled.batch if labelled.exact else 1
+    units = labelled.samples // unit
+    if units < LEAST:
+        each = f" in batches of {unit}, which the model fixes" if unit > 1 else ""
+        held = counted(labelled.samples, "sample")
+        raise LabelledError(f"{held}{each}: give {LEAST * unit} or more, to fit to, to choose by and to judge by")
+    fit, rest = split(labelled, min(FIT, (units - 2) / units), seed)
     choose, judge = split(rest, CHOOSE, seed)
     return SampleSets(calibration=samples_of(fit), selection=samples_of(choose), judgement=samples_of(judge))

@@ -92,3 +92,13 @@ def test_samples_that_make_nan_are_refused():
     bad = {"x": np.full((4, 5, 12), np.nan, np.float32)}
     with pytest.raises(CalibrationError, match="a NaN or an Inf"):
         list(Removal(shares=(0.5,)).propose(task(residual(), [bad])))
+
+
+def test_units_that_are_too_many_are_named_with_the_reason(monkeypatch):
+    from scission.runtime.decompose.removal import method
+
+    monkeypatch.setattr(method, "LONGEST", 8)
+    up, down = np.ones((6, 16), np.float32), np.ones((16, 6), np.float32)
+    (only,) = Removal().propose(task(two_layers(up, down), [{"x": np.ones((4, 6), np.float32)}]))
+    assert only.reason.cause is Cause.UNSUPPORTED
+    assert str(only.reason) == "16 units that second reads stay: of 16 inputs, where at most 8 are looked at"
