@@ -37,7 +37,15 @@ def _loop(one: Instruction, given: Given, run: Run) -> list[Tensor]:
         for held, new in zip(scanned, made[len(states) :], strict=True):
             held.append(new)
         alive, step = bool(condition.item()), step + 1
-    return [_tensor(state) for state in states] + [torch.stack(held) if held else torch.zeros(0) for held in scanned]
+    of_none = body.shapes[1 + len(states) :]
+    return [_tensor(state) for state in states] + [
+        torch.stack(held) if held else _nothing(*form) for held, form in zip(scanned, of_none, strict=True)
+    ]
+
+
+def _nothing(dtype: torch.dtype, shape: Sequence[int]) -> Tensor:
+    """What a body that was never carried out would have made, one behind another."""
+    return torch.zeros((0, *shape), dtype=dtype)
 
 
 def _scan(one: Instruction, given: Given, run: Run) -> list[Tensor]:
@@ -58,9 +66,10 @@ def _scan(one: Instruction, given: Given, run: Run) -> list[Tensor]:
         for held, new in zip(scanned, made[len(states) :], strict=True):
             held.append(new)
     found = []
-    for held, axis, back in zip(scanned, out_axes, out_backwards, strict=True):
-        stacked = torch.stack(held[::-1] if back else held) if held else torch.zeros(0)
-        found.append(stacked.movedim(0, axis) if held else stacked)
+    of_none = body.shapes[len(states) :]
+    for held, axis, back, form in zip(scanned, out_axes, out_backwards, of_none, strict=True):
+        stacked = torch.stack(held[::-1] if back else held) if held else _nothing(*form)
+        found.append(stacked.movedim(0, axis))
     return [_tensor(state) for state in states] + found
 
 

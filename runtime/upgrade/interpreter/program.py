@@ -6,10 +6,13 @@ Bodies of local functions stand in the place of their calls; those of If, Loop a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
+from ....ir.errors import ModelError
 from ....ir.graph.constants import Constants
 from ....ir.graph.linear import Scope, scopes
 from ....ir.graph.operators import CONTROL_FLOW, SKIP_NORMS, is_standard
@@ -25,6 +28,7 @@ __all__ = ["Body", "Instruction", "Program", "program_of"]
 
 SCANS = 9  # the operator set from which Scan has no batch
 KNOWN = frozenset({*TYPES, int(ir.DataType.UNDEFINED)})
+NAMING_A_TYPE = frozenset({"to", "dtype"})  # attributes
 OLDEST = 7  # before it, broadcasting was said by attributes
 # Operators of which more than the first result is computed.
 SEVERAL = SKIP_NORMS | {"Dropout", "LayerNormalization", "Split", "TopK"}
@@ -32,11 +36,13 @@ SEVERAL = SKIP_NORMS | {"Dropout", "LayerNormalization", "Split", "TopK"}
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Instructions that are carried out together. reads, writes: places of what goes in and comes out."""
+    """Instructions that are carried out together. reads, writes: places of what goes in and comes out; shapes: types
+    and shapes of the latter, as far as the model says them, an open extent being 0."""
 
     reads: tuple[int, ...]
     instructions: tuple[Instruction, ...]
     writes: tuple[int | None, ...]
+    shapes: tuple[tuple[torch.dtype, tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ def program_of(model: ir.Model, constants: Constants, roles: Roles) -> Program:
     if maker.missing:
         raise UnsupportedOperatorError(graph.name or "the model", maker.missing)
     return Program(
-        body=Body(tuple(places[value] for value in inputs), instructions, writes),
+        body=Body(tuple(places[value] for value in inputs), (*maker.first, *instructions), writes),
         inputs=tuple((str(value.name), places[value]) for value in inputs),
         outputs=tuple(str(value.name) for value in graph.outputs),
         constants=maker.held,
@@ -88,12 +94,14 @@ def program_of(model: ir.Model, constants: Constants, roles: Roles) -> Program:
 
 @dataclass(eq=False)
 class _Maker:
-    """What is known while a program is made. held: constants by place; missing: nodes that there is no rule for."""
+    """What is known while a program is made. held: constants by place; first: instructions that make
+    constants; missing: nodes that there is no rule for."""
 
     model: ir.Model
     constants: Constants
     roles: Roles
     held: dict[int, Any] = field(default_factory=dict)
+    first: list[Instruction] = field(default_factory=list)
     missing: list[Unsupported] = field(default_factory=list)
     known: dict[ir.Value, int] = field(default_factory=dict)  # places of constants
     numbers: Any = field(default_factory=itertools.count)
@@ -117,8 +125,19 @@ class _Maker:
             return places[value]
         if value not in self.known:
             self.known[value] = self.place()
-            self.held[self.known[value]] = value if value in self.trained else self.constants.read(value)
+            try:
+                self.held[self.known[value]] = value if value in self.trained else self.constants.read(value)
+            except ModelError:
+                if (node := value.producer()) is None:
+                    raise
+                self._compute(value, node)
         return self.known[value]
+
+    def _compute(self, value: ir.Value, node: ir.Node) -> None:
+        """Compute a constant before all else, which cannot be folded, or not within what folding may take."""
+        places = {one: at for one in node.inputs if one is not None and (at := self.read(one, {})) is not None}
+        places[value] = self.known[value]
+        self.first.append(self._one(node, places, _attributes(node, {}), dict(self.model.opset_imports)))
 
     def instructions(
         self,
@@ -192,11 +211,22 @@ class _Maker:
     ) -> Body:
         reads = tuple(places.setdefault(value, self.place()) for value in graph.inputs)
         made = self.instructions(graph, places, given, opsets)
-        return Body(reads, made, tuple(self.read(value, places) for value in graph.outputs))
+        return Body(reads, made, tuple(self.read(value, places) for value in graph.outputs), _forms(graph.outputs))
+
+
+def _forms(values: Sequence[ir.Value]) -> tuple[tuple[torch.dtype, tuple[int, ...]], ...]:
+    """Types and shapes of values; floats of no axis where the model does not say, extents of 0 where they are open."""
+    shapes = [() if value.shape is None else value.shape.dims for value in values]
+    dtypes = [TYPES.get(int(value.dtype or ir.DataType.FLOAT), torch.float32) for value in values]
+    closed = [tuple(extent if isinstance(extent, int) else 0 for extent in shape) for shape in shapes]
+    return tuple(zip(dtypes, closed, strict=True))
 
 
 def _obstacle(node: ir.Node, opset: int, given: Mapping[str, Any], constants: Constants) -> Reason | None:
     """Why a node cannot be computed; None where it can."""
+    for name in NAMING_A_TYPE & given.keys():
+        if given[name] not in KNOWN:  # also where nobody has inferred the type of the result
+            return _because(f"it makes {ir.DataType(given[name]).name.lower()}")
     for value in (*node.inputs, *node.outputs):
         if value is not None and value.type is not None and not isinstance(value.type, ir.TensorType):
             return _because(f"{value.name} is no tensor")

@@ -69,4 +69,6 @@ def whole_numbers(call: Call, given: Given, place: int, name: str) -> list[int] 
     if tensor is not None:
         return [int(one) for one in tensor.reshape(-1).tolist()]
     stated = call.get(name)
-    return None if stated is None else [int(one) for one in stated]
+    if stated is None:
+        return None
+    return [int(one) for one in (stated if isinstance(stated, Sequence) else [stated])]

@@ -13,6 +13,8 @@ from .call import TYPES, Call, Given, Rule, present, text
 
 __all__ = ["ELEMENTWISE"]
 
+MASKED = 12  # the operator set from which the mask of a Dropout tells what is kept; ONNX Runtime leaves it 0 before
+
 
 def _one(function: Callable[[Tensor], Tensor]) -> Rule:
     return lambda call, given: function(present(given, 0))
@@ -125,7 +127,7 @@ def _thresholded(call: Call, given: Given) -> Tensor:
 
 def _shrink(call: Call, given: Given) -> Tensor:
     x, bias, limit = present(given, 0), call.get("bias", 0.0), call.get("lambd", 0.5)
-    return torch.where(x < -limit, x + bias, torch.where(x > limit, x - bias, x.new_zeros(())))
+    return torch.where(x < -limit, x + bias, torch.where(x > limit, x - bias, x.new_zeros(()))).to(x.dtype)
 
 
 def _where(call: Call, given: Given) -> Tensor:
@@ -141,7 +143,7 @@ def _is_infinite(call: Call, given: Given) -> Tensor:
 def _dropout(call: Call, given: Given) -> tuple[Tensor, Tensor]:
     """Models are meant for inference, in which nothing is dropped."""
     x = present(given, 0)
-    return x, torch.ones_like(x, dtype=torch.bool)
+    return x, torch.full_like(x, call.opset >= MASKED, dtype=torch.bool)
 
 
 ELEMENTWISE: dict[str, Rule] = {

@@ -14,7 +14,6 @@ from .call import Call, Given, Rule, present, text, whole_numbers
 __all__ = ["MOVING"]
 
 REDUCED = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
-REPEATING = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
 def _reshape(call: Call, given: Given) -> Tensor:
@@ -173,12 +172,21 @@ def _pad(call: Call, given: Given) -> Tensor:
         ends[axis] = (pads[place], pads[place + len(axes)])
     if mode == "constant":
         return functional.pad(x, [each for pair in reversed(ends) for each in pair], value=value)
-    for axis, (before, after) in enumerate(ends):  # torch repeats what is on its last axes alone
+    for axis, (before, after) in enumerate(ends):  # torch repeats floats alone, along its last axes alone
         if before or after:
-            line = x.movedim(axis, -1)
-            flat = functional.pad(line.reshape(1, -1, line.shape[-1]), [before, after], mode=REPEATING[mode])
-            x = flat.reshape(*line.shape[:-1], -1).movedim(-1, axis)
+            at = torch.arange(-before, x.shape[axis] + after, device=x.device)
+            x = x.index_select(axis, _repeated(at, x.shape[axis], mode))
     return x
+
+
+def _repeated(at: Tensor, extent: int, mode: str) -> Tensor:
+    """Where along an axis of some extent it says what is at places before and behind it."""
+    if mode == "edge":
+        return at.clamp(0, extent - 1)
+    if mode == "wrap":
+        return at % extent
+    period = max(2 * (extent - 1), 1)
+    return (extent - 1) - ((at % period) - (extent - 1)).abs()
 
 
 def _to_space(call: Call, given: Given) -> Tensor:

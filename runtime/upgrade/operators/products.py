@@ -41,6 +41,8 @@ def _matmul(call: Call, given: Given) -> Tensor:
 
 def _fused_matmul(call: Call, given: Given) -> Tensor:
     a, b = present(given, 0), present(given, 1)
+    a = a.movedim(0, -2) if call.get("transBatchA", 0) else a  # its first axis is of the matrix, the batch is behind it
+    b = b.movedim(0, -2) if call.get("transBatchB", 0) else b
     a = a.transpose(-1, -2) if call.get("transA", 0) and a.dim() > 1 else a
     b = b.transpose(-1, -2) if call.get("transB", 0) and b.dim() > 1 else b
     y = torch.matmul(a, b)
@@ -84,7 +86,7 @@ def _cut(call: Call, whole: Sequence[int], given: Sequence[int], strides: Sequen
     pads, form = call.get("pads") or [0] * 2 * len(whole), text(call.get("auto_pad", "NOTSET"))
     wanted = call.get("output_shape")
     if form in ("SAME_UPPER", "SAME_LOWER") and wanted is None:
-        wanted = [extent * stride for extent, stride in zip(given, strides, strict=True)]
+        wanted = [min(extent * stride, most) for extent, stride, most in zip(given, strides, whole, strict=True)]
     if wanted is None:
         return list(zip(pads[: len(whole)], pads[len(whole) :], strict=True))
     found = []

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .call import Call, Given, Rule, present, whole_numbers
+from .call import TYPES, Call, Given, Rule, present, whole_numbers
 
 __all__ = ["REDUCING"]
 
@@ -20,9 +20,11 @@ def _reduced(function: Callable[[Tensor, Along, bool], Tensor]) -> Rule:
     def rule(call: Call, given: Given) -> Tensor:
         x, axes = present(given, 0), whole_numbers(call, given, 1, "axes")
         if not axes and call.get("noop_with_empty_axes", 0):
-            return function(x.unsqueeze(0), (0,), False)
+            return function(x.unsqueeze(0), (0,), False).to(x.dtype)
         along = tuple(axis % x.dim() for axis in axes) if axes else tuple(range(x.dim()))
-        return function(x, along, bool(call.get("keepdims", 1))) if x.dim() else function(x[None], (0,), False)
+        keep = bool(call.get("keepdims", 1))
+        # Of whole numbers torch makes wider ones, or floats.
+        return (function(x, along, keep) if x.dim() else function(x[None], (0,), False)).to(x.dtype)
 
     return rule
 
@@ -40,6 +42,11 @@ def _mean(x: Tensor, axes: Along, keep: bool) -> Tensor:
     for axis in axes:
         count *= x.shape[axis]
     return torch.div(x.sum(axes, keep), count, rounding_mode="trunc").to(x.dtype)
+
+
+def _exact(x: Tensor) -> Tensor:
+    """Whole numbers as floats that hold them, so that what is computed of them is cut to a whole number only then."""
+    return x if x.is_floating_point() else x.to(torch.float64)
 
 
 def _sum(x: Tensor, axes: Along, keep: bool) -> Tensor:
@@ -67,7 +74,7 @@ def _layer_norm(call: Call, given: Given) -> Sequence[Tensor]:
     if call.outputs == 1:
         return (y,)
     along = tuple(range(axis, x.dim()))
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    wide = x.to(TYPES[int(call.get("stash_type", 1))])
     variance = wide.var(along, correction=0, keepdim=True)
     return y, wide.mean(along, keepdim=True), (variance + epsilon).rsqrt()
 
@@ -101,13 +108,19 @@ def _batch_norm(call: Call, given: Given) -> Tensor:
 
 def _instance_norm(call: Call, given: Given) -> Tensor:
     x, scale, shift = (present(given, place) for place in range(3))
-    return functional.instance_norm(x, weight=scale, bias=shift, eps=float(call.get("epsilon", 1e-5)))
+    form = (1, -1, *[1] * (x.dim() - 2))
+    return _of_groups(x, x.shape[1], call) * scale.reshape(form) + shift.reshape(form)
+
+
+def _of_groups(x: Tensor, groups: int, call: Call) -> Tensor:
+    """Each group of channels normalised, of one element as well, which torch refuses."""
+    rows = x.reshape(x.shape[0], groups, -1)
+    return functional.layer_norm(rows, rows.shape[2:], None, None, float(call.get("epsilon", 1e-5))).reshape(x.shape)
 
 
 def _group_norm(call: Call, given: Given) -> Tensor:
     x, scale, shift = (present(given, place) for place in range(3))
-    groups = int(call.get("num_groups"))
-    y = functional.group_norm(x, groups, None, None, float(call.get("epsilon", 1e-5)))
+    y = _of_groups(x, int(call.get("num_groups")), call)
     repeats = x.shape[1] // scale.shape[0]
     form = (1, -1, *[1] * (x.dim() - 2))
     return y * scale.repeat_interleave(repeats).reshape(form) + shift.repeat_interleave(repeats).reshape(form)
@@ -149,10 +162,10 @@ REDUCING: dict[str, Rule] = {
     "ReduceMax": _reduced(lambda x, axes, keep: x.amax(axes, keep)),
     "ReduceMin": _reduced(lambda x, axes, keep: x.amin(axes, keep)),
     "ReduceL1": _reduced(lambda x, axes, keep: x.abs().sum(axes, keep, dtype=x.dtype)),
-    "ReduceL2": _reduced(lambda x, axes, keep: x.square().sum(axes, keep, dtype=x.dtype).sqrt()),
+    "ReduceL2": _reduced(lambda x, axes, keep: _exact(x).square().sum(axes, keep).sqrt()),
     "ReduceSumSquare": _reduced(lambda x, axes, keep: x.square().sum(axes, keep, dtype=x.dtype)),
-    "ReduceLogSum": _reduced(lambda x, axes, keep: x.sum(axes, keep).log()),
-    "ReduceLogSumExp": _reduced(lambda x, axes, keep: x.logsumexp(axes, keep)),
+    "ReduceLogSum": _reduced(lambda x, axes, keep: _exact(x).sum(axes, keep).log()),
+    "ReduceLogSumExp": _reduced(lambda x, axes, keep: _exact(x).logsumexp(axes, keep)),
     "Softmax": _softmax(torch.softmax),
     "LogSoftmax": _softmax(torch.log_softmax),
     "LayerNormalization": _layer_norm,

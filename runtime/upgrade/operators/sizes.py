@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ....ir.onnx_ir import onnx_ir as ir
 from .call import TYPES, Call, Given, Rule, present
 
 __all__ = ["SIZES"]
@@ -24,13 +24,16 @@ def _size(call: Call, given: Given) -> Tensor:
 
 def _constant_of_shape(call: Call, given: Given) -> Tensor:
     value: Any = call.get("value")
-    fill = torch.zeros(1) if value is None else torch.from_numpy(np.array(value))
-    return fill.expand(1).reshape(()).expand([int(one) for one in present(given, 0).tolist()]).clone()
+    sizes = [int(one) for one in present(given, 0).tolist()]
+    if value is None:
+        return torch.zeros(sizes)
+    return torch.full(sizes, value.item(), dtype=TYPES[int(ir.DataType.from_numpy(value.dtype))])
 
 
 def _range(call: Call, given: Given) -> Tensor:
-    start, end, step = (present(given, place) for place in range(3))
-    return torch.arange(start.item(), end.item(), step.item(), dtype=start.dtype)
+    start, end, step = (present(given, place).item() for place in range(3))
+    end = max(end, start) if step > 0 else min(end, start)  # of none torch makes an error
+    return torch.arange(start, end, step, dtype=present(given, 0).dtype)
 
 
 def _one_hot(call: Call, given: Given) -> Tensor:

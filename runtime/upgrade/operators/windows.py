@@ -45,7 +45,7 @@ def _pool(call: Call, x: Tensor, fill: float) -> tuple[Tensor, list[int], list[i
     window = [int(one) for one in call.get("kernel_shape")]
     strides = [int(one) for one in call.get("strides") or [1] * len(window)]
     dilations = [int(one) for one in call.get("dilations") or [1] * len(window)]
-    pads = padding_of(call, x.shape[2:], window, strides, dilations)
+    pads = padding_of(call, x.shape[2:], window, strides, [1] * len(window))  # as ONNX Runtime, whatever dilations are
     before, after = pads[: len(window)], pads[len(window) :]
     stated = [extent + a + b for extent, a, b in zip(x.shape[2:], before, after, strict=True)]
     if call.get("ceil_mode", 0):

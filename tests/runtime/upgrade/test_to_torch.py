@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from reference import model, node
+from reference import graph, model, node
 from rewritten import plan
 
 torch = pytest.importorskip("torch")
@@ -162,12 +162,28 @@ def test_all_operators_without_a_rule_are_named_at_once():
         (node("Dropout", "x - t", "y", "drop"), {"x": (2, 3), "t": ((), bool)}, "as in training"),
         (node("MaxPool", "x", "y i", "pool", kernel_shape=[2]), {"x": (1, 2, 3)}, "more than one result"),
         (node("Cast", "x", "y", "cast", to=10), {"x": ((2, 3), np.uint16)}, "x is uint16"),
+        (node("Cast", "x", "y", "cast", to=4), {"x": (2, 3)}, "it makes uint16"),
     ],
 )
 def test_what_a_rule_does_not_cover_is_refused_with_the_reason(one, inputs, why):
     with pytest.raises(UnsupportedOperatorError) as caught:
         to_torch(model([one], inputs, {"y": None}))
     assert [str(each.reason) for each in caught.value.operators] == [why]
+
+
+@pytest.mark.parametrize("rounds", [0, 3])
+def test_a_loop_of_no_round_makes_nothing_of_the_type_and_shape_that_it_would_have(rounds):
+    body = graph(
+        [node("Identity", "go", "more"), node("Cast", "x", "w", to=7), node("Identity", "x", "f")],
+        {"i": ((), np.int64), "go": ((), bool)},
+        {"more": ((), bool), "w": ((2, 3), np.int64), "f": (2, 3)},
+    )
+    proto = model(
+        [node("Loop", "n -", "a b", "loop", body=body)], {"n": ((), np.int64), "x": (2, 3)}, {"a": None, "b": None}
+    )
+    proto.graph.output[0].type.tensor_type.elem_type = 7
+    feeds = {"n": np.array(rounds), "x": np.float32([[1, 2, 3], [4, 5, 6]])}
+    assert_alike(by_runtime(proto, feeds), by_torch(to_torch(proto), feeds), feeds)
 
 
 def test_a_plan_for_another_model_is_refused():
