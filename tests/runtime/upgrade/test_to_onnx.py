@@ -9,7 +9,7 @@ from rewritten import plan
 
 torch = pytest.importorskip("torch")
 
-from run_torch import assert_alike, by_runtime, by_torch  # noqa: E402
+from run_torch import assert_alike, by_runtime, by_torch, trained_for  # noqa: E402
 
 import scission  # noqa: E402
 from scission.ir.io.load import load  # noqa: E402
@@ -33,17 +33,6 @@ def test_untrained_a_model_is_what_the_plan_makes_of_it(kind, seed):
             np.testing.assert_array_equal(a, b)
     else:
         assert found.SerializeToString() == wanted.SerializeToString()
-
-
-def trained_for(module, feeds, steps):
-    """So many steps of Adam towards zero."""
-    parameters = list(module.parameters())
-    optimizer = torch.optim.Adam(parameters, 1e-2) if parameters else None
-    for _ in range(steps if optimizer else 0):
-        optimizer.zero_grad()
-        made = module(**{name: torch.from_numpy(one) for name, one in feeds.items()})
-        sum(one.float().square().mean() for one in (made if isinstance(made, tuple) else (made,))).backward()
-        optimizer.step()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("fp16", "gemm-beta-zero-nan")])
