@@ -103,6 +103,7 @@ class _Maker:
     held: dict[int, Any] = field(default_factory=dict)
     first: list[Instruction] = field(default_factory=list)
     missing: list[Unsupported] = field(default_factory=list)
+    absent: set[ir.Value | None] = field(default_factory=set)  # inputs of a function that its call leaves out
     known: dict[ir.Value, int] = field(default_factory=dict)  # places of constants
     numbers: Any = field(default_factory=itertools.count)
     addresses: dict[ir.Node, str] = field(init=False)
@@ -119,7 +120,7 @@ class _Maker:
 
     def read(self, value: ir.Value | None, places: Mapping[ir.Value, int]) -> int | None:
         """The place of a value that something reads."""
-        if value is None:
+        if value is None or value in self.absent:
             return None
         if value in places:
             return places[value]
@@ -173,8 +174,11 @@ class _Maker:
         inner: dict[ir.Value, int] = {}
         for inside, outside in itertools.zip_longest(function.inputs, node.inputs):
             at = self.read(outside, places)
-            if inside is not None:
-                inner[inside] = self.place() if at is None else at
+            self.absent.discard(inside)  # another call may give what this one does not
+            if inside is not None and at is not None:
+                inner[inside] = at
+            elif inside is not None:
+                self.absent.add(inside)
         defaults = {name: one.value for name, one in function.attributes.items() if one.value is not None}
         opsets = {**self.model.opset_imports, **function.opset_imports}
         made = self.instructions(function, inner, {**defaults, **given}, opsets)

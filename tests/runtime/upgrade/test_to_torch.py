@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from reference import graph, model, node
+from reference import function, graph, model, node
 from rewritten import plan
 
 torch = pytest.importorskip("torch")
@@ -184,6 +184,17 @@ def test_a_loop_of_no_round_makes_nothing_of_the_type_and_shape_that_it_would_ha
     proto.graph.output[0].type.tensor_type.elem_type = 7
     feeds = {"n": np.array(rounds), "x": np.float32([[1, 2, 3], [4, 5, 6]])}
     assert_alike(by_runtime(proto, feeds), by_torch(to_torch(proto), feeds), feeds)
+
+
+def test_a_call_may_leave_out_an_input_that_another_gives():
+    body = [node("Clip", "a b", "o")]
+    local = [function("Least", "a b", "o", body)]
+    nodes = [node("Least", "x", "h", "without", "local"), node("Least", "h zero", "y", "with", "local")]
+    nodes.append(node("Least", "x -", "z", "empty", "local"))
+    zero = {"zero": np.float32(0)}
+    made = model(nodes, {"x": (2, 3)}, {"y": (2, 3), "z": (2, 3)}, zero, functions=local, domains=["local"])
+    feeds = {"x": np.float32([[-1, 2, -3], [4, -5, 6]])}
+    assert_alike(by_runtime(made, feeds), by_torch(to_torch(made), feeds), feeds)
 
 
 def test_a_plan_for_another_model_is_refused():
