@@ -79,7 +79,8 @@ def is_dense(weight: npt.NDArray[np.floating], share: float = DENSE_SHARE) -> bo
 
 
 def _told(weight: npt.NDArray[np.floating]) -> Told:
-    return Told(splits=may_split(weight) or may_be_circulant(weight), zeros=_mostly_zeros(weight))
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is told of where all of it is read
+        return Told(splits=may_split(weight) or may_be_circulant(weight), zeros=_mostly_zeros(weight))
 
 
 def _mostly_zeros(weight: npt.NDArray[np.floating]) -> bool:

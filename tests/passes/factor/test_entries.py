@@ -61,3 +61,13 @@ def test_what_is_computed_is_not_told_by_entries():
     computed = made.op("Mul", made.constant(ORDINARY), made.constant(np.float32(2)))
     linear = linear_of(made.model(made.op("MatMul", "x", computed)))
     assert Entries().told(linear) == Told(splits=True, zeros=False)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("entry", [np.inf, np.nan, 3e38])
+@pytest.mark.parametrize("weight", [ORDINARY, fourier(64)])
+def test_nothing_is_warned_of_what_is_not_finite(entry, weight):
+    rows = np.arange(len(weight))[:, None] % 3
+    for told in (np.full_like(weight, entry), np.where(rows == 0, entry, weight), np.where(rows == 0, entry, rows - 1)):
+        model = product_model(np.broadcast_to(told, weight.shape).astype(np.float32))
+        assert Entries().told(linear_of(model)) is not None
