@@ -15,7 +15,7 @@ from ...ir.plain import plain_dict
 from ...ir.progress import Progress
 from ..calibrate.metric_runner import Measured, SideBySide
 from ..measure.bench import bench
-from ..measure.comparison import Comparison
+from ..measure.comparison import Comparison, Speed
 from ..ort.opened import written
 from .task.goal import Goal
 from .task.method import Declined, DecomposeTask, Method, ModelCandidate
@@ -74,8 +74,8 @@ def try_methods(
 ) -> tuple[list[TriedCandidate], list[Declined]]:
     """Every candidate that is asked for, as the methods propose them, and the methods that propose nothing.
 
-    A method is asked until a candidate costs more than the budget, or is as fast as the target: what follows would be
-    worse, or lose more than is needed.
+    A method is asked until a candidate costs more than the budget, or is clearly as fast as the target: what follows
+    would be worse, or lose more than is needed.
     """
     tried: list[TriedCandidate] = []
     declined: list[Declined] = []
@@ -96,8 +96,12 @@ def try_methods(
 
 
 def _goes_on(goal: Goal, last: TriedCandidate) -> bool:
-    """Whether a candidate that loses more may be of use."""
-    return goal.allows(last.drop) and (goal.limit is not None or not goal.reached(last.speedup))
+    """Whether a candidate that loses more may be of use.
+
+    One that only seems to be as fast as the target is never kept, so that it ends nothing.
+    """
+    fast_enough = last.latency.speed is Speed.FASTER and goal.reached(last.speedup)
+    return goal.allows(last.drop) and (goal.limit is not None or not fast_enough)
 
 
 def _told(tried: TriedCandidate) -> str:

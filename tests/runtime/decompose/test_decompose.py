@@ -60,3 +60,20 @@ def test_the_same_seed_divides_the_same_samples(case):
         tasks += method.tasks
     one, other = ([feed["x"] for feed in task.selection.feeds] for task in tasks)
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_candidate_that_only_seems_to_be_fast_enough_does_not_end_the_search(case, monkeypatch):
+    """What is chosen has to be clearly faster, so that the next one is asked for."""
+    from types import SimpleNamespace
+
+    from scission.runtime.decompose import trying
+    from scission.runtime.measure.comparison import Comparison
+
+    proto, data = case
+    figures = iter(
+        [Comparison(ratio=1.3, low=0.9, high=1.6, pairs=4), Comparison(ratio=1.6, low=1.5, high=1.7, pairs=4)]
+    )
+    monkeypatch.setattr(trying, "bench", lambda *a, **k: SimpleNamespace(comparison=next(figures)))
+    method = Fixed([narrowed(proto, 1024), narrowed(proto, 64), narrowed(proto, 8)])
+    found = decompose(proto, data, methods=[method], target=1.2, trials=TRIALS)
+    assert method.asked == 2 and found.chosen is found.tried[1]
