@@ -55,7 +55,8 @@ def decompose(
 
     Latency is measured beside the original, run by run in turn. Nothing is written. Raises ModelError and SessionError
     when the model cannot be run, LabelledError for samples that do not fit it or are too few, MetricError and
-    OptionError for goals that cannot be, NoMemoryError where a file of samples is too large.
+    OptionError for goals that cannot be, NoMemoryError where a file of samples is too large, or fitting to
+    them takes more memory than may be used.
     """
     started = time.monotonic()
     asked, trials = chosen_options(DecomposeOptions, options, single), trials_of(trials)

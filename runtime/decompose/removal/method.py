@@ -17,6 +17,7 @@ from ....passes.rewrite.pruning.remove_unread import at_shapes
 from ...calibrate.activations import observable
 from ..task.method import Declined, DecomposeTask, MethodName, ModelCandidate
 from .fitting import Fitting
+from .memory import require_memory
 
 __all__ = ["Removal"]
 
@@ -55,6 +56,7 @@ class Removal:
             reasons = [why for _, why in found if why is not None]
             yield Declined(method="removal", reason=reasons[0] if reasons else Reason(Cause.NO_PRODUCT, why))
             return
+        require_memory(task, sites)
         fitting = Fitting(task, seen, sites, shapes)
         before: list[int] = [0] * len(sites)
         for share in self.shares:

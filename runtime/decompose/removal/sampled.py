@@ -16,7 +16,7 @@ from ....ir.onnx_ir import onnx_ir as ir
 from ...inputs.rows import CalibrationError, rows_in, rows_out
 from .stages import Stages
 
-__all__ = ["Sampled", "energy_of", "sampled"]
+__all__ = ["Sampled", "energy_of", "rows_of_feed", "sampled"]
 
 Array = npt.NDArray[Any]
 Float64: TypeAlias = "npt.NDArray[np.float64]"
@@ -76,10 +76,9 @@ def sampled(stages: Stages, graph: ir.Model, linears: Sequence[Linear], name: st
 def _sampled(linear: Linear, beside: ir.Value | None, held: Sequence[Mapping[str, Array]], name: str) -> Sampled:
     found: list[Float64] = []
     others: list[Array | float] = []
-    most = max(LEAST, ROWS // max(len(held), 1))
     for values in held:
         rows = rows_in(linear, values[linear.activation.name or ""], name)
-        some = np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)
+        some = np.linspace(0, len(rows) - 1, rows_of_feed(len(held), len(rows))).astype(np.int64)
         found.append(np.concatenate([rows[some], np.ones((some.size, 1))], axis=1, dtype=np.float64))
         other: Array | float = 0.0
         if beside is not None:
@@ -89,6 +88,16 @@ def _sampled(linear: Linear, beside: ir.Value | None, held: Sequence[Mapping[str
             where = f"{name}: {linear.address}"
             raise CalibrationError(f"{where}: a sample makes a NaN or an Inf of what enters it; leave that sample out")
     return Sampled(found, others)
+
+
+def rows_of_feed(feeds: int, rows: int | None) -> int:
+    """How many of the rows of a feed are looked at, where there are so many feeds; as many as may be where None.
+
+    >>> rows_of_feed(1000, 128), rows_of_feed(1000, None), rows_of_feed(10**6, 128)
+    (32, 32, 4)
+    """
+    most = max(LEAST, ROWS // max(feeds, 1))
+    return most if rows is None else min(most, rows)
 
 
 def _beside(linear: Linear) -> ir.Value | None:
