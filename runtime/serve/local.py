@@ -24,7 +24,7 @@ from ..inputs.inputs import InputError
 from ..ort.halt import run_options
 from ..ort.library import Foreign, SessionError
 from ..ort.session import ORT, ModelSource, Session, open_session
-from .activation import Off, OffResults, is_off, key_of
+from .activation import Key, Off, OffResults, is_off, key_of
 from .activity import PartActivity, activity_of
 from .awaited import Awaited, Runs
 from .folder import read_activation, read_manifest, require_files
@@ -46,6 +46,8 @@ MOST_ROWS = (
     0.75  # of all rows, beyond which a part is run for all of them: to take some and put them back costs as well
 )
 
+MOST_PROVED = 1 << 14  # shapes of parts that are kept as tried
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalParts:
@@ -56,7 +58,8 @@ class LocalParts:
     inputs hold where they are off, an array of them for the last axes, or MASKED, by name, 0 for others; None where
     every part is called whatever it reads; idle: what each part makes of inputs that are off; resting: what all of them
     together do; activity: what they read; rowed: the inputs that have rows, where no part mixes them; proved: the parts
-    of which was tried that they heed nothing that is masked.
+    of which was tried that they heed nothing that is masked, whether others made zeros for them, and in which shapes:
+    a softmax over one place is 1 whatever stands there, and over two it is not.
     """
 
     manifest: Manifest
@@ -67,7 +70,7 @@ class LocalParts:
     idle: tuple[OffResults, ...] = ()
     resting: Resting = field(default_factory=Resting)
     rowed: frozenset[str] = frozenset()
-    proved: set[int] = field(default_factory=set)
+    proved: set[tuple[int, bool, Key]] = field(default_factory=set)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs of the model for its inputs, by name and in order.
@@ -163,7 +166,7 @@ class _Request:
             parts.resting.learn(self.key, index, parts.manifest.parts[index].writes, made)
 
         fed = self._fed(index) if row is None else self._fed(index, np.array([row]))
-        self._require_masked(index, fed)
+        self._require_masked(index, fed, made=False)
         self._call(index, fed, self.rows, learned)
 
     def _run_whole(self, index: int) -> None:
@@ -181,17 +184,23 @@ class _Request:
 
     def _made(self, index: int, fed: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {}
-        self._require_masked(index, fed)
+        self._require_masked(index, fed, made=True)
         self._call(index, fed, heard=lambda made: found.update({name: made[name].copy() for name in made}))
         self._collect()
         return found
 
-    def _require_masked(self, index: int, fed: Mapping[str, Array]) -> None:
-        """Raise SessionError where a part that is off heeds inputs that are said to be masked; tried once."""
+    def _require_masked(self, index: int, fed: Mapping[str, Array], made: bool) -> None:
+        """Raise SessionError where a part that is off heeds inputs that are said to be masked; tried once a shape.
+
+        made: whether it is off since others made zeros for it, and not since they are off themselves.
+        """
         masked = [name for name in fed if (self.parts.off or {}).get(name) is MASKED]
-        if masked and index not in self.parts.proved:
+        key, proved = (index, made, key_of(fed)), self.parts.proved
+        if masked and key not in proved:
             require_masked(lambda fed: self._results(index, fed), self.parts.runs[index].name, fed, masked)
-            self.parts.proved.add(index)
+            if len(proved) >= MOST_PROVED:
+                proved.clear()
+            proved.add(key)
 
     def _results(self, index: int, fed: Mapping[str, Array]) -> dict[str, Array]:
         """What a part makes, and nothing is put anywhere."""
