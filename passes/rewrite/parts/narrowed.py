@@ -46,6 +46,7 @@ def narrowed(work: Analysed, found: Narrowing, name: str) -> ir.Model:
         _drop_constants(whole)
         part = whole.clone()
     _without_copies(part)
+    _drop_constants(part)  # sizes of a Split that is gone
     part.metadata_props[PART] = name
     return part
 
@@ -134,10 +135,7 @@ def _without_results(copy: ir.Model, node: ir.Node, kept: Sequence[int]) -> None
     graph = copy.graph
     graph.insert_after(node, twin)
     for old, new in zip(outputs, twins, strict=True):
-        ir.convenience.replace_all_uses_with(old, new)
-        for place, output in enumerate(graph.outputs):
-            if output is old:
-                graph.outputs[place] = new
+        ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
     graph.remove(node, safe=True)
 
 
