@@ -74,7 +74,11 @@ class Sent:
                 raise _unavailable(f"{self._name}: too many calls wait for it") from None
             except TimeoutError:
                 raise _unavailable(f"{self._name}: no replica answers") from None
-            except DEAD:
+            except DEAD as error:
+                if isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    self._handle = self._handle.options(_by_reference=True)  # more than one message holds
+                    self._response = self._handle.remote(self._fed)
+                    continue
                 if time.monotonic() + pause > end:
                     raise _unavailable(f"{self._name}: its replicas die") from None
                 time.sleep(pause)
