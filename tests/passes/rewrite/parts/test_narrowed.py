@@ -5,6 +5,7 @@ from onnx import helper as h
 from onnx import numpy_helper as nh
 from random_parts import difference, put_together, random_feed, random_parts, run_model
 
+import scission
 from scission.ir.io.load import load
 from scission.ir.io.serial import to_proto
 from scission.ir.parts.share import share_of, whole
@@ -140,3 +141,29 @@ def test_values_that_are_copied_keep_the_names_of_inputs_and_outputs(ends):
     x = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
     found = run_model(made, {"x": x[:, :2]})
     assert np.array_equal(found["z"], x[:, :2]) and np.array_equal(found["y"], np.maximum(x[:, :2], 0))
+
+
+@pytest.mark.parametrize("sizes", [True, False])
+def test_results_of_a_split_that_are_outputs_are_cut(sizes, tmp_path):
+    rng = np.random.default_rng(0)
+    tensors = [nh.from_array(rng.standard_normal((4, 4)).astype(np.float32), f"w{at}") for at in range(2)]
+    tensors += [nh.from_array(np.array([4, 4]), "sizes")] if sizes else []
+    operands = ["sizes"] if sizes else []
+    nodes = [
+        h.make_node("Split", ["x", *operands], ["x0", "x1"], axis=1),
+        *(h.make_node("MatMul", [f"x{at}", f"w{at}"], [f"h{at}"]) for at in range(2)),
+        h.make_node("Concat", ["h0", "h1"], ["h"], axis=1),
+        h.make_node("Split", ["h", *operands], ["y0", "y1"], axis=1),
+        h.make_node("Neg", ["y0"], ["z0"]),
+        h.make_node("Neg", ["y1"], ["z1"]),
+    ]
+    outputs = [h.make_tensor_value_info(name, 1, ["n", 4]) for name in ("y0", "y1", "z0", "z1")]
+    graph = h.make_graph(nodes, "lanes", [h.make_tensor_value_info("x", 1, ["n", 8])], outputs, tensors)
+    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    trials = scission.Trials(provider="cpu", threads=1)
+    found = scission.partition(tmp_path / "m.onnx", tmp_path / "parts", trials=trials)
+    assert len(found.manifest.parts) == 2
+    for part in found.manifest.parts:
+        made = onnx.load(tmp_path / "parts" / part.model)
+        read = {name for node in made.graph.node for name in node.input}
+        assert {tensor.name for tensor in made.graph.initializer} <= read
