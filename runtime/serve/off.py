@@ -33,6 +33,8 @@ def off_numbers(values: Mapping[str, PartValue], off: Mapping[str, Off]) -> dict
 
 
 def _held(value: PartValue, off: Any) -> Off:
+    if value.dtype == "string":
+        raise _refused(value, "is text, of which nothing is off; leave it out")
     if isinstance(off, (str, OffWord)):
         if off not in (MASKED, MASKED.value):
             raise _refused(value, f"is {off!r}, which is neither a number nor {MASKED.value!r}")
@@ -41,8 +43,6 @@ def _held(value: PartValue, off: Any) -> Off:
         given = np.asarray(off)
     except ValueError:  # lists of different lengths
         raise _refused(value, "is no array; give a number, or one for each place of its last axes") from None
-    if value.dtype == "string":
-        raise _refused(value, "is text, of which nothing is off; leave it out")
     if given.dtype.kind not in NUMBERS:
         raise _refused(value, "is told by something else than numbers; give a number, or an array of them")
     kind = np.dtype(value.dtype)

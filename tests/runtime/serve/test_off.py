@@ -37,7 +37,9 @@ def test_what_is_no_number_is_refused(off):
         held("float32", off)
 
 
-@pytest.mark.parametrize(("dtype", "off"), [("int32", 0.5), ("float16", 1e6), ("uint8", -1), ("string", 0)])
+@pytest.mark.parametrize(
+    ("dtype", "off"), [("int32", 0.5), ("float16", 1e6), ("uint8", -1), ("string", 0), ("string", "masked")]
+)
 def test_what_the_type_has_not_is_refused(dtype, off):
     with pytest.raises(InputError, match="'x'"):
         held(dtype, off)
