@@ -5,6 +5,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from browser import CHROMIUM, chromium
 
 # Before numpy and torch are imported: several threads multiply small matrices slower than one, as they wait for each
 # other, and more so beside another worker.
@@ -39,3 +40,13 @@ def minilm_path(tmp_path_factory) -> Path:
             minilm.export(part / "minilm.onnx")
             part.rename(folder)
     return folder / "minilm.onnx"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; everything that clicks is skipped where there is none."""
+    pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with chromium() as one:
+        yield one

@@ -195,8 +195,10 @@ class _Request:
         made: whether it is off since others made zeros for it, and not since they are off themselves.
         """
         masked = [name for name in fed if (self.parts.off or {}).get(name) is MASKED]
+        if not masked:
+            return
         key, proved = (index, made, key_of(fed)), self.parts.proved
-        if masked and key not in proved:
+        if key not in proved:
             require_masked(lambda fed: self._results(index, fed), self.parts.runs[index].name, fed, masked)
             if len(proved) >= MOST_PROVED:
                 proved.clear()

@@ -9,7 +9,6 @@ are found; and what looking for products adds to planning language models that h
 
 from __future__ import annotations
 
-import math
 import sys
 import tempfile
 import time
@@ -21,6 +20,10 @@ import numpy.typing as npt
 import onnx
 from figures import Figure, at_least, at_most, bench, reported
 from onnx import TensorProto, helper, numpy_helper
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+
+from hierarchical import DAUBECHIES, wavelet
 
 import scission
 from scission.ir.plan.factored_weight import FactoredWeight, HierarchicalWeight
@@ -69,10 +72,8 @@ def others() -> Iterator[Figure]:
     """What else is asked for; where nothing is done it is said what the plan says."""
     turns = np.outer(2 * np.arange(1024) + 1, np.arange(1024))
     yield from figures("DCT-II 1024", np.cos(np.pi / 2048 * turns).astype(np.float32), FRAMES, 1.5)
-    root = math.sqrt(3)
-    daubechies = np.array([1 + root, 3 + root, 3 - root, 1 - root]) / (4 * math.sqrt(2))
-    yield from figures("Haar wavelet 1024", wavelet(np.array([1.0, 1.0]) / math.sqrt(2), 1024), FRAMES, 1.5)
-    yield from figures("Daubechies-4 wavelet 1024", wavelet(daubechies, 1024), FRAMES, 1.5)
+    yield from figures("Haar wavelet 1024", wavelet(1024), FRAMES, 1.5)
+    yield from figures("Daubechies-4 wavelet 1024", wavelet(1024, DAUBECHIES), FRAMES, 1.5)
     column = np.random.default_rng(0).standard_normal(2048).astype(np.float32)
     circulant = column[(np.arange(2048)[:, None] - np.arange(2048)) % 2048]
     yield from figures("circulant 2048", circulant, FRAMES, 1.5)
@@ -145,21 +146,6 @@ def kronecker(factors: Sequence[npt.NDArray[np.generic]]) -> Array:
     for factor in factors:
         whole = np.kron(whole, factor)
     return whole.astype(np.float32)
-
-
-def wavelet(low: npt.NDArray[np.float64], size: int) -> Array:
-    """The periodic wavelet transform of all levels, as a matrix (size, size)."""
-    high = low[::-1] * (-1.0) ** np.arange(low.size)
-    whole, length = np.eye(size), size
-    while length >= low.size:
-        step = np.zeros((length, length))
-        for row in range(length // 2):
-            for tap in range(low.size):
-                step[row, (2 * row + tap) % length] += low[tap]
-                step[length // 2 + row, (2 * row + tap) % length] += high[tap]
-        whole[:length] = step @ whole[:length]
-        length //= 2
-    return whole.T.astype(np.float32)
 
 
 def resampler(places: int, outputs: int) -> Array:

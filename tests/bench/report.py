@@ -9,7 +9,6 @@ built once into `.bench/`.
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,10 @@ import onnx
 from figures import Figure, at_most, bench, reported
 from raced import FOLDER, made
 
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+
+from browser import CHROMIUM, chromium
+
 import scission
 from scission.models.networks import autoregressive
 from scission.models.networks import transformer as planted_transformer
@@ -30,9 +33,6 @@ from scission.models.trained import minilm
 from scission.passes.connectivity.edges import relate
 from scission.runtime.render.html.thumbnail import as_stored, grouped
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
 LARGE = 16384
 
 
@@ -89,14 +89,9 @@ def written(row: str, model: Path, changed: Path | None, targets: tuple[float, f
 
 def opened(page: Path) -> float:
     """Seconds until a browser that runs already has the page open."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         tab = browser.new_page()
-        taken = statistics.median(timed(lambda: tab.goto(page.absolute().as_uri())) for _ in range(5))
-        browser.close()
-    return taken
+        return statistics.median(timed(lambda: tab.goto(page.absolute().as_uri())) for _ in range(5))
 
 
 def timed(call: Callable[[], object]) -> float:

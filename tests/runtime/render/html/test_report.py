@@ -1,7 +1,6 @@
 import dataclasses
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 
@@ -21,9 +20,6 @@ from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.decompose.blocks import group
 from scission.runtime.ort.trials import Trials
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
 TRIALS = Trials(provider="cpu", threads=1, seconds=0.01)
 NASTY = "<script>alert('x')</script>&\"[0]"
 
@@ -159,18 +155,6 @@ def test_a_page_is_not_written_over_anything(rewritten, folder):
     with pytest.raises(scission.ModelError, match="is the input itself"):
         scission.report(model, out, out, overwrite=True, trials=TRIALS)
     assert page.read_bytes() == before
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium; everything that clicks is skipped where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield one
-        one.close()
 
 
 @pytest.fixture

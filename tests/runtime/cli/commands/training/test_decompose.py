@@ -4,14 +4,8 @@ import numpy as np
 import onnx
 import pytest
 from proposals import wide
-from shell import typed
 
 FAST = "--provider cpu --threads 1 --seconds 0.3"
-
-
-@pytest.fixture
-def scission_cli(monkeypatch, capfd):
-    return typed(monkeypatch, capfd)
 
 
 @pytest.fixture

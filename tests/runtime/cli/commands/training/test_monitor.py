@@ -3,14 +3,8 @@ import json
 
 import pytest
 from rich.console import Console
-from shell import typed
 
 from scission.ir.findings.formation import BlockSigns, EdgeStructure, Look, WeightLook
-
-
-@pytest.fixture
-def scission_cli(monkeypatch, capfd):
-    return typed(monkeypatch, capfd)
 
 
 @pytest.fixture

@@ -2,16 +2,10 @@ import json
 
 import pytest
 from retrain_runs import write_run
-from shell import typed
 
 pytest.importorskip("torch")
 
 LINE = "retrain model.onnx out.onnx --data data.npz --steps 40 --every 20 --threads 1 --provider cpu --no-bench"
-
-
-@pytest.fixture
-def scission_cli(monkeypatch, capfd):
-    return typed(monkeypatch, capfd)
 
 
 @pytest.fixture
