@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -30,13 +30,12 @@ from ..lowering.target import Target
 from .certificate import RoundingCertificate, certify
 from .cost import factors_seconds, rows_first_seconds
 from .entries import Entries, is_dense, may_split
-from .factorise import Recipe, factorise
+from .factorise import Recipe, factorise, follow
+from .known_orders import RadixSplit
 from .refusals import NO_LESS, NOT_FINITE, SPARSE, ordinary, refused, sparse, why_no_factors, why_uncertified
 from .stages import Factors
 
-__all__ = [
-    *("LARGEST_ENTRIES", "find", "fits", "pays_to_look", "predicted_gain"),
-]
+__all__ = ["LARGEST_ENTRIES", "find", "fits", "pays_to_look", "predicted_gain", "predicted_gains", "variants"]
 
 SMALLEST = 48  # features of either side; smaller products are as fast as what stands around them
 LARGEST_ENTRIES = 1 << 26  # of a weight, of which copies in float64 are made
@@ -136,16 +135,59 @@ def _found(linear: Linear, constants: Constants, rows: tuple[int, ...], target: 
 
 def predicted_gain(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> tuple[float, int]:
     """Predicted dense time over that of the stages, at its worst, and in how many rows come first where it is best."""
+    gains = predicted_gains(factors, linear, rows, target)
+    rows_first = max(gains, key=lambda way: gains[way])
+    return gains[rows_first], rows_first
+
+
+def predicted_gains(factors: Factors, linear: Linear, rows: tuple[int, ...], target: Target) -> dict[int, float]:
+    """The same by the number of stages in which rows come first, features first in all of them at first; 0 where that
+    cannot be."""
 
     def least(seconds: Callable[[int, Prices], float]) -> float:
         cases = itertools.product(rows, target.prices)
         return min(dense_seconds(linear.shape, case[0], FLOAT_BYTES, case[1]) / seconds(*case) for case in cases)
 
-    features = least(lambda count, prices: factors_seconds(factors, linear.layout, count, prices))
+    gains = {0: least(lambda count, prices: factors_seconds(factors, linear.layout, count, prices))}
     if linear.layout.kind != "rows":
-        return features, 0
+        return gains
     ways = range(1, len(factors.stages) + 1)
-    return max((features, 0), *((least(partial(rows_first_seconds, factors, way)), way) for way in ways))
+    return gains | {way: least(partial(rows_first_seconds, factors, way)) for way in ways}
+
+
+def variants(
+    linear: Linear, step: FactoredWeight, constants: Constants, rows: tuple[int, ...], target: Target
+) -> list[FactoredWeight]:
+    """The other ways to write a weight by the same splits: with rows first in more or fewer stages, and with the last
+    stages as one, as far as that still saves multiply-adds; the best predicted first.
+
+    Raises ModelError where the weight cannot be read.
+    """
+    weight = linear.as_matrix(linear.stored(constants))
+    found = []
+    for count in range(1, len(step.splits) + 1):
+        splits = tuple(RadixSplit(stride=stride, step=gap) for stride, gap in step.splits[:count])
+        factors = follow(weight, Recipe(splits=splits, scaled=step.scaled, hidden=step.hidden))
+        if factors is None or factors.macs >= weight.size or not (proof := certify(weight, factors)).holds:
+            continue
+        shorter = replace(
+            step, splits=step.splits[:count], macs=factors.macs, bound=round(proof.bound, 6), rows_first=0
+        )
+        for rows_first, gain in predicted_gains(factors, linear, rows, target).items():
+            why = step.reason.told(_told(linear, factors, proof, gain))
+            one = replace(shorter, rows_first=rows_first, gain=round(gain, 3), reason=why)
+            if gain > 0 and (one.splits, one.rows_first) != (step.splits, step.rows_first):
+                found.append(one)
+    return sorted(found, key=lambda one: -(one.gain or 0))
+
+
+def _told(linear: Linear, factors: Factors, proof: RoundingCertificate, gain: float) -> str:
+    stages, less = len(factors.stages), math.prod(linear.shape) / factors.macs
+    return (
+        f"{linear.address}: its weight is the product of {counted(stages, 'block-diagonal factor')}, {less:.1f} times "
+        f"fewer multiply-adds, whose error is at most {proof.bound:.2f} of the dense product's: {gain:.1f}x is "
+        "predicted"
+    )
 
 
 def _step(linear: Linear, found: _Found | Reason, rows: tuple[int, ...], target: Target) -> FactoredWeight | Refused:
@@ -154,12 +196,7 @@ def _step(linear: Linear, found: _Found | Reason, rows: tuple[int, ...], target:
         return refused(linear, found)
     factors = found.factors
     gain, rows_first = predicted_gain(factors, linear, rows, target)
-    stages, less = len(factors.stages), math.prod(linear.shape) / factors.macs
-    said = (
-        f"its weight is the product of {counted(stages, 'block-diagonal factor')}, {less:.1f} times fewer "
-        f"multiply-adds, whose error is at most {found.certificate.bound:.2f} of the dense product's: {gain:.1f}x is "
-        "predicted"
-    )
+    said = _told(linear, factors, found.certificate, gain)
     if gain <= MARGIN:
         at = ", ".join(f"{count:,}" for count in rows)
         return refused(linear, Reason(Cause.NO_GAIN, f"{said} (rows {at}), which is not worth it"), round(gain, 3))
@@ -173,5 +210,5 @@ def _step(linear: Linear, found: _Found | Reason, rows: tuple[int, ...], target:
         rows_first=rows_first,
         hidden=found.recipe.hidden,
         gain=round(gain, 3),
-        reason=Reason(Cause.FACTORS, f"{linear.address}: {said}"),
+        reason=Reason(Cause.FACTORS, said),
     )

@@ -20,7 +20,7 @@ from ...ir.graph.constants import Constants
 from ...ir.graph.operators import SIGNAL_JOINING, SIGNAL_MOVING, is_standard
 from ...ir.onnx_ir import onnx_ir as ir
 
-__all__ = ["QUIET", "QUIET_TRANSFORM", "emphasis", "quiet_outputs"]
+__all__ = ["QUIET", "QUIET_TRANSFORM", "emphasis", "filter_nodes", "quiet_outputs"]
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 
@@ -33,6 +33,22 @@ QUIET, QUIET_TRANSFORM = 1 / 3, 1 / 5
 
 def emphasis(signal: ir.Value, constants: Constants) -> float:
     """The coefficient c of a filter x[t] = e[t] - c · e[t - 1] that a signal went through; 0 for none."""
+    found = _filter(signal, constants)
+    return 0.0 if found is None else found[0]
+
+
+def filter_nodes(signal: ir.Value, constants: Constants) -> set[ir.Node]:
+    """The operators of that filter, and those that moved the signal since and before; none where there is no filter."""
+    if (found := _filter(signal, constants)) is None:
+        return set()
+    _, *operands = found
+    values = {*_before(signal, SIGNAL_MOVING | SIGNAL_JOINING)}
+    values.update(*(_before(one, SIGNAL_MOVING) for one in operands))
+    return {node for value in values if (node := value.producer()) is not None and value not in constants}
+
+
+def _filter(signal: ir.Value, constants: Constants) -> tuple[float, ir.Value, ir.Value, ir.Value] | None:
+    """The coefficient of such a filter, what its difference is of, and what it multiplies; None where there is none."""
     for value in _before(signal, SIGNAL_MOVING | SIGNAL_JOINING):
         node = value.producer()
         if node is None or node.op_type != "Sub" or not is_standard(node):
@@ -42,8 +58,8 @@ def emphasis(signal: ir.Value, constants: Constants) -> float:
             continue
         coefficient, source = found
         if 0 < coefficient < 1 and set(_before(source, SIGNAL_MOVING)) & set(_before(whole, SIGNAL_MOVING)):
-            return coefficient
-    return 0.0
+            return coefficient, whole, less, source
+    return None
 
 
 def quiet_outputs(weight: npt.NDArray[np.float32], coefficient: float, least: float = QUIET) -> Indices:

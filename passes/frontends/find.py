@@ -27,13 +27,14 @@ from ..decompose.fingerprint import fingerprint
 from ..lowering.prices import FLOAT_BYTES, MARGIN
 from ..lowering.seconds import dense_seconds
 from ..lowering.target import Target
+from .emphasis import filter_nodes
 from .framed import Framed, framed
 from .mel import Mel, bands_seconds, best_bands, mel
 from .power import Power, power
 from .refusals import takes_frames, why_no_frames, why_no_stages
 from .staging import SMALLEST, FrameStages, best_stages, stages_seconds
 
-__all__ = ["Front", "find", "seen"]
+__all__ = ["Front", "find", "seen", "whole_fronts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +100,18 @@ def seen(model: ir.Model) -> tuple[ir.Model, Scope, Constants, list[Front]]:
     infer_shapes(copy)
     scope, constants = next(scopes(copy)), Constants(copy)
     return copy, scope, constants, _products(scope, constants)
+
+
+def whole_fronts(model: ir.Model) -> dict[tuple[str, ...], list[str]]:
+    """For each product of frames of the main graph, by the addresses of its nodes, those of all operators that it is
+    made of: what pads the signal and what filters it before as well."""
+    _, scope, constants, found = seen(model)
+    made = {}
+    for one in found:
+        nodes = {*one.nodes, *one.product.before, *filter_nodes(one.product.signal, constants)}
+        own = tuple(scope.addresses[node] for node in one.nodes)
+        made[own] = [scope.addresses[node] for node in scope.graph if node in nodes]
+    return made
 
 
 def _products(scope: Scope, constants: Constants) -> list[Front]:

@@ -28,9 +28,9 @@ from ..lowering.prices import FLOAT_BYTES, MARGIN
 from ..lowering.seconds import dense_seconds
 from ..lowering.target import Target
 from .cost import near_far_seconds
-from .near_far import NearFar, likely_sizes, near_far
+from .near_far import NearFar, block_sizes, likely_sizes, near_far
 
-__all__ = ["BESIDE", "find"]
+__all__ = ["BESIDE", "find", "variants"]
 
 BESIDE = 1.1  # times what its blocks gain is enough, which may be split together with others besides
 
@@ -96,22 +96,35 @@ def _found(
     linear: Linear, sizes: Sequence[int], constants: Constants, rows: tuple[int, ...], target: Target
 ) -> _Found | None:
     """What the weight of a linear is, in those blocks that gain most; None where it is nothing of the kind."""
+    return max(_every(linear, sizes, constants, rows, target), key=lambda one: one.gain, default=None)
+
+
+def _every(
+    linear: Linear, sizes: Sequence[int], constants: Constants, rows: tuple[int, ...], target: Target
+) -> list[_Found]:
+    """What the weight of a linear is, in blocks of each of these sizes in which it is something."""
     if not sizes:
-        return None
+        return []
     try:
         stored = linear.stored(constants)
     except (ModelError, MemoryError, OSError, ValueError):
-        return None  # said where its step is made
+        return []  # said where its step is made
     weight = linear.as_matrix(stored)
     if not np.isfinite(weight).all():
-        return None
+        return []
     made = (near_far(weight, size) for size in sizes)
     proved = ((one, certify(weight, one)) for one in made if one is not None)
     held = [(_gain(one, linear, rows, target), one, proof) for one, proof in proved if proof.holds]
-    if not held:
-        return None
-    gain, factors, proof = max(held, key=lambda one: one[0])
-    return _Found(factors, proof, gain, fingerprint(stored))
+    return [_Found(one, proof, gain, fingerprint(stored)) for gain, one, proof in held]
+
+
+def variants(
+    linear: Linear, step: HierarchicalWeight, constants: Constants, rows: tuple[int, ...], target: Target
+) -> list[HierarchicalWeight]:
+    """The same weight in blocks of other sizes, the best predicted first."""
+    sizes = [size for size in block_sizes(linear.shape[0]) if size != step.block]
+    found = sorted(_every(linear, sizes, constants, rows, target), key=lambda one: -one.gain)
+    return [_step(linear, one) for one in found]
 
 
 def _gain(found: NearFar, linear: Linear, rows: tuple[int, ...], target: Target) -> float:

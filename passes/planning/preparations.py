@@ -83,15 +83,21 @@ def prepare(model: ir.Model, search: Search) -> tuple[ir.Model, tuple[Preparatio
     """
     done: tuple[Preparation, ...] = ()
     refused: tuple[Refused, ...] = ()
+    back = {(one.kind, one.nodes): one for one in search.settings.taken_back}
+    measured = {(one.kind, one.nodes): one for one in search.settings.measured}
     for kind, find in (*FINDERS.items(), *LAST.items()):
         if kind in (unprepared := search.settings.unprepared):
             continue
         with phase(kind):
             found = tuple(find(model, search))
         can = [one for one in found if isinstance(one, Preparation) and one.left_with not in unprepared]
+        refused += tuple(
+            why for one in can if (why := back.get((one.kind, one.nodes))) is not None and why not in refused
+        )
+        can = [measured.get(key, one) for one in can if (key := (one.kind, one.nodes)) not in back]
         named = _named(model, search) if can and kind not in KEEPING else frozenset[str]()
         taken = tuple(one for one in can if named.isdisjoint(one.nodes))
-        refused += tuple(one for one in found if isinstance(one, Refused))
+        refused += tuple(one for one in found if isinstance(one, Refused) and one not in refused)
         refused += tuple(_as_asked(one, named) for one in can if not named.isdisjoint(one.nodes))
         model, done = prepared(model, taken), done + taken
     return model, done, refused

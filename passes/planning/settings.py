@@ -11,6 +11,7 @@ from ...ir.graph.view import View
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.plan.grain import Grain
 from ...ir.plan.plan import States
+from ...ir.plan.preparation import Preparation, Refused
 from ...ir.plan.wanted import Wanted
 from ...ir.progress import Progress
 from ...ir.reason import Reason
@@ -45,6 +46,8 @@ class PlanSettings:
     exact: bool = False  # whether channels are left out only where what they do is exactly nothing
     unprepared: frozenset[str] = frozenset()  # kinds of preparations, or of what is left away together, see `left_with`
     wanted: Wanted = field(default_factory=Wanted)  # lowerings to take whatever they cost
+    taken_back: tuple[Refused, ...] = ()  # preparations that are not done again, each with the reason
+    measured: tuple[Preparation, ...] = ()  # those that are done in a form that was measured, not the predicted one
 
     @property
     def target(self) -> Target:

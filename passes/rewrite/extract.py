@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ...ir.errors import ScissionError
@@ -16,7 +16,7 @@ from ...ir.graph.view import View
 from ...ir.onnx_ir import onnx_ir as ir
 from .edit import INITIALIZERS_ARE_INPUTS
 
-__all__ = ["SOURCE", "ExtractError", "extract", "inferred_types"]
+__all__ = ["SOURCE", "ExtractError", "extract", "extract_nodes", "inferred_types"]
 
 SOURCE = "scission.source"  # under which an input of a submodel keeps the value that it stands for
 
@@ -44,18 +44,35 @@ def extract(seen: View, operators: Collection[Linear | Recurrent], inner: Collec
     >>> [node.name for node in part.graph], [value.name for value in part.graph.inputs]
     (['up'], ['h'])
     """
-    graphs = {one.node.graph for one in operators}
-    if len(graphs) != 1:
+    if len({one.node.graph for one in operators}) != 1:
         raise ExtractError(f"{next(iter(operators)).address}: its operators stand in different graphs")
-    graph = graphs.pop()
-    scope = next(scope for scope in scopes(seen.model) if scope.graph is graph)
     wanted = {one.node for one in operators} | set(inner)
     wanted |= {added for one in operators if (added := _folded(one)) is not None}
-    work = _Extraction(seen.model, seen.found.constants, scope, _types_of(operators))
+    exits = _exits(wanted) or [one.output for one in operators]
+    return _extracted(seen, wanted, exits, _types_of(operators), next(iter(operators)).address)
+
+
+def extract_nodes(seen: View, nodes: Sequence[ir.Node]) -> ir.Model:
+    """The same of any nodes of the main graph; raises ExtractError as `extract` does."""
+    name = next(scopes(seen.model)).addresses[nodes[0]]
+    return _extracted(seen, nodes, _exits(nodes) or list(nodes[-1].outputs), {}, name)
+
+
+def _extracted(
+    seen: View,
+    wanted: Collection[ir.Node],
+    exits: Iterable[ir.Value],
+    types: dict[ir.Value, ir.DataType],
+    name: str,
+) -> ir.Model:
+    """Nodes of one graph as a model of that name; exits: its outputs; types: of values that state none."""
+    graph = next(iter(wanted)).graph
+    scope = next(scope for scope in scopes(seen.model) if scope.graph is graph)
+    work = _Extraction(seen.model, seen.found.constants, scope, types)
     for node in scope.graph:
         if node in wanted:
             work.node(node)
-    return work.model(_exits(wanted, operators), next(iter(operators)).address)
+    return work.model(exits, name)
 
 
 def _folded(one: Linear | Recurrent) -> ir.Node | None:
@@ -80,11 +97,11 @@ def _types_of(operators: Iterable[Linear | Recurrent]) -> dict[ir.Value, ir.Data
     return known
 
 
-def _exits(nodes: Collection[ir.Node], operators: Iterable[Linear | Recurrent]) -> list[ir.Value]:
-    """What somebody else reads of what some nodes make; of operators that nobody reads, their outputs."""
+def _exits(nodes: Collection[ir.Node]) -> list[ir.Value]:
+    """What somebody else reads of what some nodes make."""
     made = [value for node in nodes for value in node.outputs if value.name]
     left = {v for v in made if v.is_graph_output() or any(use.node not in nodes for use in v.uses())}
-    return [value for value in made if value in left] or [one.output for one in operators]
+    return [value for value in made if value in left]
 
 
 @dataclass(slots=True)

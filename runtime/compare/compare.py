@@ -160,14 +160,12 @@ def _exercised(
 def _exactly(verdict: Verdict, source: Model, result: Model, compare: Callable[..., Verdict]) -> Verdict:
     """A verdict that two models differ, beside what the original computes with exact products of frames, where the
     changed model computes some of them in another way."""
-    from ...passes.rewrite.comparable.exact_frames import framing
-    from ...passes.rewrite.comparable.widening import transforms, widened
-    from .own_error import nearer
+    from .own_error import nearer, with_exact_frames
 
-    staged = _origins(result.graph)
-    if transforms(result.graph) >= transforms(source.graph) and not framing(source.graph, staged):
+    graph = with_exact_frames(source.graph, result.graph, _origins(result.graph))
+    if graph is None:
         return verdict
-    with written(source, widened(source.graph, staged), "exact") as exact:
+    with written(source, graph, "exact") as exact:
         return nearer(verdict, compare(original=exact), lambda: compare(original=exact, itself=True))
 
 

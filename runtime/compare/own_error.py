@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,9 +10,10 @@ from ..measure.deviation import OutputReport
 from ..ort.library import SessionError
 
 if TYPE_CHECKING:
+    from ...ir.onnx_ir import onnx_ir as ir
     from .verdict import Verdict
 
-__all__ = ["Compare", "excused", "nearer"]
+__all__ = ["Compare", "excused", "nearer", "with_exact_frames"]
 
 SHARE = 2.0  # how many times the original's own error the changed model may have: other blocks are rounded otherwise
 # How many times the largest error, and the mean of all and their quantile, where another order of sums rounds them.
@@ -53,6 +54,20 @@ def excused(verdict: Verdict, compare: Compare) -> Verdict:
         reason=f"equal without ONNX Runtime's optimisations: {exact.reason}; with them the original itself is off by "
         f"{far:.2g} of its largest value, the changed model by {near:.2g}",
     )
+
+
+def with_exact_frames(original: ir.Model, changed: ir.Model, origins: Collection[str]) -> ir.Model | None:
+    """The original with its products of frames in double precision, where the changed model computes some of them in
+    another way; None where it does not.
+
+    origins: addresses of the nodes of the original that nodes of the changed model stand in for.
+    """
+    from ...passes.rewrite.comparable.exact_frames import framing
+    from ...passes.rewrite.comparable.widening import transforms, widened
+
+    if transforms(changed) >= transforms(original) and not framing(original, origins):
+        return None
+    return widened(original, origins)
 
 
 def nearer(verdict: Verdict, exact: Verdict, own: Callable[[], Verdict]) -> Verdict:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..calibrate.dataset import Labelled
     from ..calibrate.metric.metric import Budget
     from ..calibrate.selection import Selection
-    from ..tune.tune import Tuned
+    from ..tune.tuned import Tuned
 
 __all__ = ["Draft", "Lossy", "annealed_draft"]
 

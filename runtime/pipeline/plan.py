@@ -18,7 +18,7 @@ from .planner import Planner, with_graph
 
 if TYPE_CHECKING:
     from ..calibrate.annealer import Annealer
-    from ..tune.tune import Tuned
+    from ..tune.tuned import Tuned
 
 __all__ = ["plan", "tuned_plan"]
 

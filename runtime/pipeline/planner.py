@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...ir.graph.sizes import Setting
 from ...ir.io.load import Model
@@ -12,6 +12,7 @@ from ...ir.onnx_ir import collected_seldom
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.plan.plan import Plan
+from ...ir.plan.preparation import Preparation, Refused
 from ...ir.progress import Progress
 from ...passes.planning.make_plan import make_plan
 from ...passes.planning.settings import PlanSettings
@@ -19,7 +20,7 @@ from .options import PlanOptions
 
 if TYPE_CHECKING:
     from ..ort.trials import Trials
-    from ..tune.tune import Tuned
+    from ..tune.tuned import Tuned
 
 __all__ = ["Planner", "at_home", "with_graph"]
 
@@ -72,19 +73,24 @@ class Planner:
 
     def __call__(self, model: Model) -> tuple[Plan, Tuned | None]:
         """A plan for the model, or for what annealing left of it, and what was measured for it where it is tuned."""
-        with collected_seldom(len(model.graph.graph)):
-            chosen = make_plan(model, self.settings, sized=self.sized, progress=self.progress)
+
+        def make(taken_back: tuple[Refused, ...] = (), measured: tuple[Preparation, ...] = ()) -> Plan:
+            settings = replace(self.settings, taken_back=taken_back, measured=measured)
+            with collected_seldom(len(model.graph.graph)):
+                return make_plan(model, settings, sized=self.sized, progress=self.progress)
+
         if self.trials is None:
-            return chosen, None
+            return make(), None
+        from ..tune.preparations import tune_preparations
         from ..tune.tune import tune
 
-        asked, home = self.options, at_home(self.loaded, model)
-        fixed = asked.force or bool(asked.wanted)
+        home, batch = at_home(self.loaded, model), self.options.batches
+        fixed = self.options.force or bool(self.options.wanted)
+        told: Any = {"cache": self.cache, "force": fixed, "progress": self.progress}
         with phase("tune"):
-            found = tune(
-                home, chosen, self.trials, asked.batches, cache=self.cache, force=fixed, progress=self.progress
-            )
-        return found.plan, found
+            before = tune_preparations(home, make, self.trials, batch, **told)
+            found = tune(home, before.plan, self.trials, batch, **told)
+        return found.plan, found.behind(before)
 
     def without(self, kinds: Iterable[str]) -> Planner:
         """The same that leaves some kinds of preparations away."""

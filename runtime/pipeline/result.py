@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..compare.verdict import Verdict
     from ..measure.bench import Bench
     from ..tune.fallback import Fallback
-    from ..tune.tune import Tuned
+    from ..tune.tuned import Tuned
 
 __all__ = ["Result"]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...ir.plan.plan import Plan, told
 from ...ir.plural import counted
+from ...ir.reason import Cause
 from ...passes.decompose.blocks import is_cover
 from ...passes.lowering.prices import prices_of
 from ..measure.comparison import UNCLEAR
@@ -23,7 +24,14 @@ def left_out(number: int, what: str = "") -> str:
 
 
 def why_nothing(plan: Plan, how: str = "predicted") -> str:
-    """Why a plan that splits nothing does not; how: whether gains were 'predicted' or 'measured'."""
+    """Why a plan that changes nothing does not; how: whether gains were 'predicted' or 'measured'."""
+    slow = sum(one.reason.cause is Cause.SLOWER for one in plan.refused)
+    said = "was measured and is" if slow == 1 else "were measured and are"
+    return _nothing_splits(plan, how) + (f"; {counted(slow, 'other form')} {said} no faster" if slow else "")
+
+
+def _nothing_splits(plan: Plan, how: str) -> str:
+    """How far the steps of such a plan come apart."""
     steps = plan.steps
     if not steps and plan.preparations:
         return "nothing that is left has a constant weight that could be split"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,10 +17,13 @@ from ...ir.graph.sizes import Setting
 from ...ir.io.load import Model
 from ...ir.io.save import save
 from ...ir.onnx_ir import onnx_ir as ir
+from ...ir.provenance import ORIGIN
 from ...ir.reason import Cause, Reason
 from ...ir.staging.folder import temporary_folder
 from ...passes.rewrite.extract import SOURCE
+from ..compare.check import check
 from ..compare.compare import make_feeds
+from ..compare.own_error import nearer, with_exact_frames
 from ..inputs.sizes.settings import given_sizes, smaller_settings
 from ..inputs.spec import spec_of
 from ..measure.comparison import Comparison
@@ -118,7 +122,13 @@ def race_submodel(
     graphs = "auto" if trials.cuda_graph == "on" else trials.cuda_graph
     timed = replace(trials, seconds=trials.seconds if seconds is None else seconds, cuda_graph=graphs)
     with _files(home, {DENSE: dense, **forms}) as paths:
-        problems = _problems(paths, feeds, trials)
+        wrong = _problems(paths, feeds, trials)
+        problems = {
+            name: problem
+            for name, problem in wrong.items()
+            if problem.cause is not Cause.DIFFERENT
+            or not _as_near(home, dense, forms[name], (paths[DENSE], paths[name]), feeds, trials)
+        }
         running = {name: path for name, path in paths.items() if name not in problems}
         seen: dict[str, list[Comparison | None]] = {name: [] for name in forms}
         races = []
@@ -236,6 +246,21 @@ def _problems(paths: Mapping[str, Path], feeds: Sequence[Feed], trials: Trials) 
         if wrong := next((report.reason for report in reports if not report.equal), None):
             found[name] = Reason(Cause.DIFFERENT, wrong)
     return found
+
+
+def _as_near(
+    home: Model, dense: ir.Model, form: ir.Model, paths: tuple[Path, Path], feeds: Sequence[Feed], trials: Trials
+) -> bool:
+    """Whether a form that differs from the dense model is no further from the exact result than that itself is; paths:
+    of the dense one, and of the form."""
+    origins = {node.metadata_props[ORIGIN] for node in form.graph if ORIGIN in node.metadata_props}
+    if (exact := with_exact_frames(dense, form, origins)) is None:
+        return False
+    before, after = paths
+    run = partial(check, feeds=feeds, trials=replace(trials, tf32=False))
+    with _files(home, {"exact": exact}) as files:
+        own = partial(run, files["exact"], before)
+        return nearer(run(before, after), run(files["exact"], after), own).equal
 
 
 def why_not(error: ScissionError) -> Reason:

@@ -166,7 +166,7 @@ if TYPE_CHECKING:
     from .runtime.tools.split_pass import SplitPass as SplitPass
     from .runtime.tune.cached_units import CachedUnitError as CachedUnitError
     from .runtime.tune.fallback import Fallback as Fallback
-    from .runtime.tune.tune import Tuned as Tuned
+    from .runtime.tune.tuned import Tuned as Tuned
     from .runtime.upgrade.interpreter.unsupported import Unsupported as Unsupported
     from .runtime.upgrade.interpreter.unsupported import UnsupportedOperatorError as UnsupportedOperatorError
     from .runtime.upgrade.modules.layer_error import LayerError as LayerError
@@ -280,7 +280,7 @@ _MODULES = {
     "runtime.tools.split_pass": ("SplitPass",),
     "runtime.tune.cached_units": ("CachedUnitError",),
     "runtime.tune.fallback": ("Fallback",),
-    "runtime.tune.tune": ("Tuned",),
+    "runtime.tune.tuned": ("Tuned",),
     "runtime.upgrade.interpreter.unsupported": ("Unsupported", "UnsupportedOperatorError"),
     "runtime.upgrade.modules.layer_error": ("LayerError",),
     "runtime.validation": ("OptionError",),

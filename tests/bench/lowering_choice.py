@@ -21,7 +21,8 @@ from scission.models.networks import autoregressive, ensemble, forest
 from scission.models.networks import transformer as planted_transformer
 from scission.models.planted import ffn as planted_ffn
 from scission.models.planted import products as planted
-from scission.runtime.tune.tune import TunedUnit, tune
+from scission.runtime.tune.tune import tune
+from scission.runtime.tune.tuned import TunedUnit
 
 ZOO_SIZES = ((128, 96),) * 8
 SECONDS = 0.1  # for a model at one number of rows

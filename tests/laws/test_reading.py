@@ -45,7 +45,7 @@ OWN = {  # who reads what is the system's or the package's own, or opens what is
     "scission.runtime.doctor.examination": "the cache, which reads with `read_text`",
     "scission.runtime.upgrade.monitor.run_log": "the log that it writes, which it locks",
     "scission.runtime.tools.olive_package": "Olive's own configuration, in its package",
-    "scission.runtime.tune.tune": "the cache, which reads with `read_text`",
+    "scission.runtime.tune.unit_races": "the cache, which reads with `read_text`",
     "scission.runtime.cli.commands.machine.cache": "the same",
 }
 

@@ -4,7 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from factored import hadamard, product_model
+from hierarchical import HAAR, wavelet
 from races import FakeRacer
+from random_convolutions import Grown
 from sentences import PROSE
 from tune_examples import ROWS, TRIALS
 
@@ -15,13 +18,25 @@ from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.runtime.tune import tune as tuning
+from scission.runtime.tune import unit_races
+from scission.runtime.tune.preparations import tune_preparations
 
 MODELS = {
+    "factors": lambda: product_model(hadamard(256)),
+    "hierarchical": lambda: product_model(wavelet(256, HAAR)),
+    "transform": lambda: transformed(200),
     "region": lambda: planted_ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model,
     "linear": lambda: build(np.random.default_rng(0), "matmul-right-2").model,
     "convolution": lambda: build(np.random.default_rng(0), "conv-2d").model,
     "cell": lambda: build_cell(np.random.default_rng(0), Cell(op="GRU", sizes=((8, 16),) * 4)).model,
 }
+
+
+def transformed(length):
+    """A Fourier transform of signals of a known length."""
+    made = Grown(0)
+    made.opset, made.inputs["x"], made.feeds["x"] = 17, ["b", length, 1], np.zeros(1, np.float32)
+    return made.model(made.op("DFT", "x", axis=1, onesided=1))
 
 
 def texts(one):
@@ -42,21 +57,24 @@ def reworded(plan):
         dataclasses.replace(step, reason=step.reason.told("because of something else")) for step in plan.steps
     )
     regions = tuple(dataclasses.replace(region, reason="all in other words") for region in plan.regions)
-    return dataclasses.replace(plan, steps=steps, regions=regions)
+    before = tuple(dataclasses.replace(one, reason=one.reason.told("for another reason")) for one in plan.preparations)
+    return dataclasses.replace(plan, steps=steps, regions=regions, preparations=before)
 
 
 def keys(model, plan, monkeypatch):
-    """What the units of a plan are kept under, before it is hashed."""
+    """What the units of a plan, and its preparations, are kept under, before it is hashed."""
     found = []
 
     def key_of(what):
         found.append(what)
         return key(what)
 
-    key = tuning.key_of
+    key = unit_races.key_of
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "key_of", key_of)
-        tuning.tune(model, plan, TRIALS, ROWS, racer=FakeRacer(lambda way, rows: 2.0), cache=False)
+        patch.setattr(unit_races, "key_of", key_of)
+        options = {"racer": FakeRacer(lambda way, rows: 2.0), "cache": False}
+        tune_preparations(model, lambda taken_back, measured: plan, TRIALS, ROWS, **options)
+        tuning.tune(model, plan, TRIALS, ROWS, **options)
     return found
 
 

@@ -136,7 +136,7 @@ def _is_idle(step: Step, linear: Linear) -> bool:
 
 
 def alone(plan: Plan, steps: Sequence[Step], regions: Sequence[RegionSplit]) -> Plan:
-    """A plan with some steps only, for a submodel: nothing is annealed, reordered or inlined any more."""
+    """A plan with some steps only, for a submodel: nothing is annealed, prepared, reordered or inlined any more."""
     return replace(
         plan,
         steps=tuple(steps),
@@ -145,6 +145,7 @@ def alone(plan: Plan, steps: Sequence[Step], regions: Sequence[RegionSplit]) -> 
         inline=(),
         annealing=(),
         effect="",
+        preparations=(),
         reorderings=(),
     )
 

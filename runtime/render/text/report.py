@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ...compare.verdict import Verdict
     from ...measure.bench import Bench
     from ...pipeline.result import Result
-    from ...tune.tune import Tuned
+    from ...tune.tuned import Tuned
 
 __all__ = ["folder_view", "plan_view", "preparation_lines", "recurrences", "result_view", "timings", "verdict_view"]
 

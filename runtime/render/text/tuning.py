@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 
 from ....ir.plural import and_more
 from ...tune.fallback import Fallback
-from ...tune.tune import TunedUnit, Way
+from ...tune.tuned import TunedUnit, Way
 from ..console import Text
 from ..words import left_out
 from .table import SHOWN, make_table

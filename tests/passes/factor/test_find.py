@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import oracles
 import pytest
-from factored import cosine, fourier, hadamard, product_model
+from factored import cosine, fourier, hadamard, kronecker, product_model
 from random_convolutions import Grown
 
 from scission.ir.graph.linear import Linear
 from scission.ir.graph.sizes import Setting
+from scission.ir.graph.view import view
 from scission.ir.io.load import load
+from scission.ir.onnx_ir import onnx_ir as ir
 from scission.ir.plan.factored_weight import FactoredWeight
 from scission.ir.plan.preparation import Refused
 from scission.ir.reason import Cause
-from scission.passes.factor.find import find
+from scission.passes.factor.find import find, variants
 from scission.passes.lowering.target import Target
+from scission.passes.rewrite.write_factors import write_factors
 
 
 def found(weight, rows=3000, target=None):
@@ -81,3 +85,23 @@ def test_of_ordinary_weights_in_a_file_only_entries_are_read(tmp_path, monkeypat
         assert [isinstance(step, FactoredWeight) for step in steps] == [bool(products)]
         assert len(read) == products
         monkeypatch.undo()
+
+
+def test_variants_are_the_other_ways_of_the_same_splits():
+    rng = np.random.default_rng(0)
+    whole = kronecker(*(rng.standard_normal((8, 8)) for _ in range(3)))
+    model = product_model(whole[rng.permutation(512)][:, rng.permutation(512)])
+    seen, target = view(load(model).graph), Target()
+    (step,) = find(load(model).graph, target, lambda: (Setting(batch=256, sizes={"n": 256}),))
+    (linear,) = seen.found.linears
+    others = variants(linear, step, seen.found.constants, (256,), target)
+    ways = [(len(one.splits), one.rows_first) for one in (step, *others)]
+    assert len(set(ways)) == len(ways) > 3 and {count for count, _ in ways} == {1, 2}
+    gains = [one.gain for one in others]
+    assert gains == sorted(gains, reverse=True) and step.gain >= gains[0]
+    for one in others:
+        assert one.splits == step.splits[: len(one.splits)] and f"{one.gain:.1f}x is predicted" in one.reason.text
+        assert [written.gain for written in [FactoredWeight.from_dict(one.to_dict())]] == [one.gain]
+        changed = ir.to_proto(write_factors(load(model).graph, [one]))
+        x = rng.standard_normal((3, 512)).astype(np.float32)
+        oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(changed, {"x": x}), 1e-5)

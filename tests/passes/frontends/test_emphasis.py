@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from scission.ir.graph.constants import Constants
 from scission.ir.io.load import load
-from scission.passes.frontends.emphasis import QUIET, emphasis, quiet_outputs
+from scission.passes.frontends.emphasis import QUIET, emphasis, filter_nodes, quiet_outputs
 from scission.passes.frontends.find import seen
 
 LENGTH, HOP = 128, 32
@@ -28,6 +28,14 @@ def test_the_coefficient_is_found_behind_what_moves_the_signal():
     assert coefficient_of(emphasised_model(WEIGHT, HOP, [0.97])) == pytest.approx(0.97)
     (front,) = seen(load(emphasised_model(WEIGHT, HOP, 0.9)).graph)[3]
     assert front.product.emphasis == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("coefficient", [0.97, 0.0])
+def test_the_operators_of_a_filter_are_those_that_make_the_signal(coefficient):
+    graph = load(emphasised_model(WEIGHT, HOP, coefficient)).graph
+    (conv,) = (node for node in graph.graph if node.op_type == "Conv")
+    found = filter_nodes(conv.inputs[0], Constants(graph))
+    assert found == (set(graph.graph) - {conv} if coefficient else set())
 
 
 @pytest.mark.parametrize("coefficient", [0.0, 1.0, -0.5, [0.97] * 199])

@@ -10,9 +10,10 @@ from hierarchical import DAUBECHIES, planted, wavelet
 
 import scission
 from scission.ir.graph.sizes import Setting
+from scission.ir.graph.view import view
 from scission.ir.io.load import load
 from scission.ir.plan.factored_weight import HierarchicalWeight
-from scission.passes.hierarchical.find import find
+from scission.passes.hierarchical.find import find, variants
 from scission.passes.lowering.target import Target
 
 
@@ -69,3 +70,15 @@ def test_plans_have_them_unless_asked_otherwise():
     assert step.kind == "hierarchical" and step.block == 32
     assert scission.plan(model, batch=[2000], factors=False).preparations == ()
     assert scission.plan(model, batch=[2000], lowering="MatMul0=dense").preparations == ()
+
+
+def test_variants_are_blocks_of_other_sizes():
+    model = product_model(wavelet(512, DAUBECHIES))
+    (step,) = found(model, 256)
+    seen = view(load(model).graph)
+    (linear,) = seen.found.linears
+    others = variants(linear, step, seen.found.constants, (256,), Target())
+    sizes = [one.block for one in others]
+    assert len(set(sizes)) == len(sizes) > 1 and step.block not in sizes
+    gains = [one.gain for one in others]
+    assert gains == sorted(gains, reverse=True) and step.gain >= gains[0]

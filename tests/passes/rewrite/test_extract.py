@@ -6,6 +6,7 @@ from onnx import helper as h
 from onnx import numpy_helper as nh
 
 from scission.ir.axes.region import region_of
+from scission.ir.graph.view import view
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.ir.plan.plan import Plan
@@ -15,7 +16,7 @@ from scission.models.planted.recurrent import Cell, build_cell
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.passes.planning.units.unit import alone, plan_units
-from scission.passes.rewrite.extract import ExtractError, extract
+from scission.passes.rewrite.extract import ExtractError, extract, extract_nodes
 from scission.passes.rewrite.prepare import planned_view
 from scission.passes.rewrite.rewrite import rewrite
 
@@ -158,3 +159,15 @@ def test_what_cannot_stand_alone_is_refused():
     assert len({one.node.graph for one in seen.found.linears}) > 1
     with pytest.raises(ExtractError, match="different graphs"):
         extract(seen, seen.found.linears)
+
+
+def test_any_nodes_are_cut_out_with_what_leaves_them():
+    """A chain of three of which others read the first too: that leaves as well, and the nodes have their addresses."""
+    nodes = [("Neg", ["x"], ["a"]), ("Exp", ["a"], ["b"]), ("Mul", ["b", "two"], ["c"]), ("Add", ["a", "c"], ["y"])]
+    model = oracles.graph(nodes, {"x": ["n", 3]}, {"y": ["n", 3]}, {"two": np.float32([2])})
+    seen = view(load(model).graph)
+    first, second, third, _ = seen.model.graph
+    part = extract_nodes(seen, [first, second, third])
+    assert [value.name for value in part.graph.outputs] == ["a", "c"]
+    x = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+    oracles.assert_close([-x, 2 * np.exp(-x)], oracles.run(proto(part), {"x": x}))

@@ -1,9 +1,13 @@
 import numpy as np
+import oracles
 import pytest
+from framed import in_stages, stft_model
 from onnx import TensorProto, helper, numpy_helper
 
 import scission
-from scission.runtime.compare.own_error import excused, nearer
+from scission.ir.io.load import load
+from scission.ir.onnx_ir import onnx_ir as ir
+from scission.runtime.compare.own_error import excused, nearer, with_exact_frames
 from scission.runtime.compare.verdict import Verdict
 from scission.runtime.measure.deviation import compare_values
 
@@ -107,3 +111,15 @@ def test_what_is_no_further_from_the_exact_result_is_equal(original, changed, eq
     failed = verdict(original, changed)
     found = nearer(failed, verdict(exact, changed), lambda: verdict(exact, original))
     assert found.equal is equal and (equal or found is failed)
+
+
+def test_transforms_that_are_computed_otherwise_are_exact_in_the_model_that_both_are_held_against():
+    model = stft_model(np.hanning(61)[:-1], 20, x=("b", "n", 1))
+    original, changed = load(model).graph, load(in_stages(model)[0]).graph
+    exact = with_exact_frames(original, changed, {"stft"})
+    assert exact is not None and with_exact_frames(original, original, {"stft"}) is None
+    x = np.random.default_rng(0).standard_normal((2, 200, 1)).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(x[..., 0].astype(np.float64), 60, 1)[:, ::20]
+    truth = np.fft.rfft(frames * np.hanning(61)[:-1].astype(np.float32))
+    (found,) = oracles.run(ir.to_proto(exact), {"x": x})
+    np.testing.assert_allclose(found, np.stack([truth.real, truth.imag], -1), rtol=0, atol=2e-6)

@@ -23,7 +23,7 @@ from scission.runtime.ort.library import cuda_problem
 from scission.runtime.pipeline import apply as applying
 from scission.runtime.pipeline import plan as planning
 from scission.runtime.pipeline import planner
-from scission.runtime.tune import fallback
+from scission.runtime.tune import fallback, preparations
 from scission.runtime.tune import tune as tuning
 from scission.runtime.tune.fallback import Fallback
 
@@ -171,7 +171,8 @@ def speeds(monkeypatch, tmp_path):
     monkeypatch.setenv("SCISSION_CACHE", str(tmp_path / "cache"))
 
     def start(speed):
-        monkeypatch.setattr(tuning.tune, "__kwdefaults__", {**tuning.tune.__kwdefaults__, "racer": FakeRacer(speed)})
+        for one in (tuning.tune, preparations.tune_preparations):
+            monkeypatch.setattr(one, "__kwdefaults__", {**one.__kwdefaults__, "racer": FakeRacer(speed)})
 
     return start
 

@@ -14,10 +14,11 @@ from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
 from scission.runtime.render.console import console
 from scission.runtime.render.text.cache import cache_view
-from scission.runtime.tune import tune as tuning
+from scission.runtime.tune import unit_races
 from scission.runtime.tune.cache import SCHEMA, KeptRace, TuningCache, cache_path
 from scission.runtime.tune.cached_units import CachedUnitError, cached_units, picked
-from scission.runtime.tune.tune import MACHINE, tune
+from scission.runtime.tune.tune import tune
+from scission.runtime.tune.unit_races import MACHINE
 
 
 @pytest.fixture(autouse=True)
@@ -27,19 +28,19 @@ def folder(tmp_path, monkeypatch):
 
 
 def here():
-    return {name: tuning.machine("auto")[name] for name in MACHINE}
+    return {name: unit_races.machine("auto")[name] for name in MACHINE}
 
 
 @functools.cache
 def content():
     """The file after two models were tuned, the second on another machine."""
-    own = tuning.machine("cpu")
+    own = unit_races.machine("cpu")
     ffn = planted_ffn.build(np.random.default_rng(0), d=32, hidden=64).model
     for model, machine in ((twins(1), own), (ffn, {**own, "cpu": "Another CPU", "onnxruntime": "0.1"})):
         loaded = load(model)
         plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tuning, "machine", lambda provider, machine=machine: machine)
+            patch.setattr(unit_races, "machine", lambda provider, machine=machine: machine)
             tune(loaded, plan, TRIALS, ROWS, racer=FakeRacer(lambda way, rows: 2.0 if rows == 1 else 3.0))
     return cache_path().read_text()
 

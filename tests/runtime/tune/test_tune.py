@@ -20,6 +20,7 @@ from scission.passes.planning.settings import PlanSettings
 from scission.passes.rewrite.rewrite import rewrite
 from scission.runtime.notes import LoweredWarning
 from scission.runtime.tune import tune as tuning
+from scission.runtime.tune import unit_races
 from scission.runtime.tune.tune import tune
 
 
@@ -173,9 +174,9 @@ def test_the_next_run_measures_nothing(cache):
 )
 def test_elsewhere_it_is_measured_again(change, monkeypatch):
     tuned(twins(), lambda way, rows: 2.0, regions=False)
-    here = tuning.machine("cpu")
-    monkeypatch.setattr(tuning, "machine", lambda provider: {**here, **change.get("machine", {})})
-    monkeypatch.setattr(tuning, "__version__", change.get("version", tuning.__version__))
+    here = unit_races.machine("cpu")
+    monkeypatch.setattr(unit_races, "machine", lambda provider: {**here, **change.get("machine", {})})
+    monkeypatch.setattr(unit_races, "__version__", change.get("version", unit_races.__version__))
     loaded, racer = load(twins()), FakeRacer(lambda way, rows: 2.0)
     plan = make_plan(loaded, PlanSettings(force=True, batch=ROWS, regions=False))
     tune(loaded, plan, change.get("trials", TRIALS), change.get("batch", ROWS), racer=racer)

@@ -84,7 +84,7 @@ def _opened() -> tuple[TuningCache, tuple[CachedUnit, ...]]:
     from ....ort.environment import machine
     from ....tune.cache import TuningCache, cache_path
     from ....tune.cached_units import cached_units
-    from ....tune.tune import MACHINE
+    from ....tune.unit_races import MACHINE
 
     cache = TuningCache.open(cache_path())
     here = machine("auto") if cache.entries else {}

@@ -5,7 +5,7 @@ from scission.ir.reason import Cause, Reason
 from scission.runtime.render.console import console
 from scission.runtime.render.text.tuning import fallback_view, tuning_view
 from scission.runtime.tune.fallback import Fallback
-from scission.runtime.tune.tune import TunedUnit, Way
+from scission.runtime.tune.tuned import TunedUnit, Way
 
 TABLE = (
     Way(way="split 8", predicted=4.25, found=(told(3.5), told(2.0))),
