@@ -71,6 +71,7 @@ class Cause(StrEnum):
     ROUNDING = "rounding"  # factors may round worse than the product itself
     OVERLAP = "overlap"  # frames begin inside of the pieces that their products would be made of
     DO_NOTHING = "do_nothing"  # channels that are dead or constant are left out
+    NOT_SPARSE = "not_sparse"  # hidden units that are to be experts are seldom zero
 
     # A weight is not annealed.
     UNTESTED = "untested"  # no test can be made of it

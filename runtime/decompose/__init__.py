@@ -1,6 +1,6 @@
 """Dense models given structure: methods that propose smaller models, held against one budget on data kept apart.
 
 Entry: `decompose.decompose`.
-May import: ir, ir.io, runtime, runtime.calibrate, runtime.decompose.removal, runtime.decompose.task, runtime.measure,
-  runtime.ort, runtime.render, runtime.render.text.
+May import: ir, ir.io, runtime, runtime.calibrate, runtime.decompose.experts, runtime.decompose.removal,
+  runtime.decompose.task, runtime.measure, runtime.ort, runtime.render, runtime.render.text.
 """

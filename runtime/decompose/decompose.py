@@ -18,6 +18,7 @@ from ..ort.library import require_provider
 from ..ort.trials import Trials, trials_of
 from ..ort.validity import require_valid
 from .choosing import choose
+from .experts.method import Experts
 from .options import DecomposeKeywords, DecomposeOptions
 from .removal.method import Removal
 from .result import DecomposeResult, Judged
@@ -27,7 +28,7 @@ from .trying import TriedCandidate, beside, try_methods
 
 __all__ = ["METHODS", "decompose"]
 
-METHODS: tuple[Method, ...] = (Removal(),)  # in the order that they are asked in
+METHODS: tuple[Method, ...] = (Removal(), Experts())  # in the order that they are asked in
 
 
 @phase("decompose")
@@ -49,8 +50,8 @@ def decompose(
     method sees; or these three as they are. Each field of DecomposeOptions may be given as a keyword of its own, which
     goes before the one in `options`: labels, an array, or a .npy or .npz file of them, for metrics that need
     any; budget: 'argmax<=0.01', what the metric may lose; target: '2.0x', how much faster the model must be; of the two
-    one must be given; metric: where only a target is, cosine by default; methods: what proposes candidates, removal
-    where nothing is said; trials: how models are run, and the seed of all that is drawn; progress: called with
+    one must be given; metric: where only a target is, cosine by default; methods: what proposes candidates, all of
+    METHODS where nothing is said; trials: how models are run, and the seed of all that is drawn; progress: called with
     (done, total, what).
 
     Latency is measured beside the original, run by run in turn. Nothing is written. Raises ModelError and SessionError

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from .passes.connectivity.digraph.threshold_sweep import Level as Level
     from .passes.connectivity.digraph.threshold_sweep import structure_sweep as structure_sweep
     from .passes.connectivity.tensor_cores.tuning import TileError as TileError
+    from .passes.experts.expert_split import ExpertError as ExpertError
     from .passes.rewrite.extract import ExtractError as ExtractError
     from .runtime.calibrate.annealer import Annealer as Annealer
     from .runtime.calibrate.annealer import AnnealOptionsError as AnnealOptionsError
@@ -218,6 +219,7 @@ _MODULES = {
     "passes.connectivity.device": ("DeviceError",),
     "passes.connectivity.digraph.threshold_sweep": ("Level", "structure_sweep"),
     "passes.connectivity.tensor_cores.tuning": ("TileError",),
+    "passes.experts.expert_split": ("ExpertError",),
     "passes.rewrite.extract": ("ExtractError",),
     "runtime.calibrate.checkpoint_file": ("CheckpointError",),
     "runtime.calibrate.sources.columns": ("LabelledError",),

@@ -10,6 +10,9 @@ blocks of Theorem 2.1's setting are those of the features active together so far
 written: every planted kind of model, split, trained for 50 steps in torch and written back: what ONNX Runtime computes
 of it beside what the module does, over what rounding may make.
 killed: training that is killed at 20 random moments and begun again, beside a run that is not.
+experts: a network with ReLU that learnt to tell the next byte of docstrings with few hidden units active, and one that
+learnt so without any such penalty, as experts: how much faster at 512 rows, and what that costs on sentences that took
+no part; and MiniLM, whose hidden units are never zero, so that none may become experts.
 digits: a net 64-512-512-10 on scikit-learn's digits, dense and with both hidden layers in blocks from the beginning,
 trained alike with five seeds: accuracy on a quarter of the samples that no run sees, and speed at 256 rows.
 """
@@ -25,6 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import next_byte
 import numpy as np
 import torch
 from figures import Figure, at_least, at_most, missed, reported, save, show, told
@@ -33,13 +37,18 @@ from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
 import scission
-from scission import Block, Decomposition, Samples, SampleSets, Trials, decompose
+from scission import Block, DecomposeResult, Decomposition, Samples, SampleSets, Trials, decompose
 from scission.ir.findings.formation import from_runs
+from scission.ir.io.load import load as load_model
+from scission.ir.reason import Cause
 from scission.models.networks.cooccurrence import coupling, noisy
 from scission.models.planted.products import KINDS, build, feeds
 from scission.models.tables import load
-from scission.models.trained.minilm import batches, export
+from scission.models.trained.minilm import batches, export, sentences
 from scission.models.trained.prose import prose
+from scission.runtime.decompose.experts.method import Experts
+from scission.runtime.decompose.task.goal import parse_goal
+from scission.runtime.decompose.task.method import Declined, DecomposeTask
 from scission.torch import CoverLinear, RetrainOptions, StructureMonitor, retrain, to_onnx, to_torch
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "support")]
@@ -216,6 +225,48 @@ def removal() -> Iterator[Figure]:
     yield at_least(name, f"sentence cosine on {JUDGING:,} sentences that took no part", judged, 0.98)
 
 
+def experts() -> Iterator[Figure]:
+    """Hidden units as experts: a quarter of them active at most, or a refusal."""
+    sets, trials = next_byte.sample_sets(), Trials(provider="cpu", threads=1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "next_byte.onnx"
+        for penalty in (1e-3, 0.0):
+            made = next_byte.trained(penalty)
+            next_byte.export(made, path)
+            with torch.no_grad():
+                made(torch.from_numpy(sets.judgement.feeds[0]["x"]))
+            name = f"next byte, {'activations penalised' if penalty else 'no penalty'}"
+            yield reported(name, "hidden units that are active, %", 100 * float((made.hidden > 0).float().mean()))
+            began = time.perf_counter()
+            found = decompose(path, sets, methods=[Experts()], budget="argmax<=0.005", trials=trials)
+            yield reported(name, "minutes", (time.perf_counter() - began) / 60)
+            yield from experts_of(name, found, penalty > 0)
+        export(path)
+        given = Samples(feeds=batches(sentences(8)))
+        (only,) = Experts().propose(
+            DecomposeTask(
+                model=load_model(path), calibration=given, selection=given, goal=parse_goal(target=2), trials=trials
+            )
+        )
+        kept_as_is = isinstance(only, Declined) and only.reason.cause is Cause.NOT_SPARSE
+        yield at_least("MiniLM", "declined, as its hidden units are never zero", float(kept_as_is), 1)
+
+
+def experts_of(name: str, found: DecomposeResult, aimed: bool) -> Iterator[Figure]:
+    """What was tried, and what was kept, beside the target where there is one."""
+    for one in found.tried:
+        yield reported(f"{name}, {one.latency.figure}", "accuracy lost on samples to choose by, %", 100 * one.drop)
+    speedup = found.chosen.speedup if found.chosen is not None else 1.0
+    lost = found.judged.measured.drop / found.judged.measured.baseline if found.judged is not None else 0.0
+    what = "accuracy lost on sentences that took no part, % of it"
+    if aimed:
+        yield at_least(name, "times faster", speedup, 1.5)
+        yield at_most(name, what, 100 * lost, 1)
+    else:
+        yield reported(name, "times faster", speedup)
+        yield reported(name, what, 100 * lost)
+
+
 def written() -> Iterator[Figure]:
     """Models that learnt, as files and as modules."""
     worst, count = 0.0, 0
@@ -297,6 +348,7 @@ def digits() -> Iterator[Figure]:
 PARTS = {
     "blocks": blocks,
     "removal": removal,
+    "experts": experts,
     "monitor": monitor,
     "written": written,
     "killed": killed,

@@ -12,7 +12,7 @@ from ...ort.memory import NoMemoryError, limit_of, shown_bytes
 from ..task.method import DecomposeTask
 from .sampled import rows_of_feed
 
-__all__ = ["fitting_bytes", "require_memory"]
+__all__ = ["fitting_bytes", "require_memory", "rows_held"]
 
 NUMBER = 8  # bytes of a float64
 GRAMS = 4  # copies of a gram while units are chosen by it
@@ -35,16 +35,16 @@ def fitting_bytes(sites: Sequence[Units], feeds: int) -> int:
 
     The results of all products that read units stay, and what enters and leaves those of one place, with their grams.
     """
-    results = [[_rows(linear, feeds) * linear.shape[1] for linear in site.readers] for site in sites]
+    results = [[rows_held(linear, feeds) * linear.shape[1] for linear in site.readers] for site in sites]
     grams = [GRAMS * sum((linear.shape[0] + 1) ** 2 for linear in site.readers) for site in sites]
-    entering = [sum(_rows(linear, feeds) * (linear.shape[0] + 1) for linear in site.readers) for site in sites]
+    entering = [sum(rows_held(linear, feeds) * (linear.shape[0] + 1) for linear in site.readers) for site in sites]
     largest = max(
         (2 * sum(made) + read + gram for made, read, gram in zip(results, entering, grams, strict=True)), default=0
     )
     return NUMBER * (sum(map(sum, results)) + largest)
 
 
-def _rows(linear: Linear, feeds: int) -> int:
+def rows_held(linear: Linear, feeds: int) -> int:
     """Rows that are held of what enters a product; of a value whose shape is not known, as many as may be."""
     shape = shape_of(linear.activation)
     count = 1

@@ -19,7 +19,7 @@ from ..task.method import Declined, DecomposeTask, MethodName, ModelCandidate
 from .fitting import Fitting
 from .memory import require_memory
 
-__all__ = ["Removal"]
+__all__ = ["Removal", "shapes_of"]
 
 Array = npt.NDArray[Any]
 
@@ -47,7 +47,7 @@ class Removal:
 
     def propose(self, task: DecomposeTask) -> Iterator[ModelCandidate | Declined]:
         """Candidates, each smaller than the one before it."""
-        shapes = _shapes(task)
+        shapes = shapes_of(task)
         seen = view(at_shapes(task.model.graph, shapes))
         found = [(one, _obstacle(task, one)) for one in find_units(seen)]
         sites = [one for one, why in found if why is None]
@@ -66,7 +66,7 @@ class Removal:
             before = counts
 
 
-def _shapes(task: DecomposeTask) -> dict[str, tuple[int, ...]]:
+def shapes_of(task: DecomposeTask) -> dict[str, tuple[int, ...]]:
     """Of the inputs, in the first feed with the fewest axes of extent 1, which say nothing of what they are."""
 
     def longer(feed: Mapping[str, Array]) -> int:

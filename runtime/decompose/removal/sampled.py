@@ -16,7 +16,7 @@ from ....ir.onnx_ir import onnx_ir as ir
 from ...inputs.rows import CalibrationError, rows_in, rows_out
 from .stages import Stages
 
-__all__ = ["Sampled", "energy_of", "rows_of_feed", "sampled"]
+__all__ = ["Sampled", "beside_of", "energy_of", "rows_of_feed", "sampled"]
 
 Array = npt.NDArray[Any]
 Float64: TypeAlias = "npt.NDArray[np.float64]"
@@ -67,7 +67,7 @@ def sampled(stages: Stages, graph: ir.Model, linears: Sequence[Linear], name: st
     name: what an error calls the model. Raises CalibrationError where a value holds a NaN or an Inf, or no such rows,
     SessionError where a stage does not run.
     """
-    added = [_beside(linear) for linear in linears]
+    added = [beside_of(linear) for linear in linears]
     wanted = [linear.activation for linear in linears] + [value for value in added if value is not None]
     held = stages.run(graph, list(dict.fromkeys(value.name or "" for value in wanted)))
     return [_sampled(linear, value, held, name) for linear, value in zip(linears, added, strict=True)]
@@ -100,7 +100,7 @@ def rows_of_feed(feeds: int, rows: int | None) -> int:
     return most if rows is None else min(most, rows)
 
 
-def _beside(linear: Linear) -> ir.Value | None:
+def beside_of(linear: Linear) -> ir.Value | None:
     """What is added to the result of a linear and nothing else, known before it; None where nothing is."""
     uses = list(linear.output.uses())
     graph = linear.node.graph
