@@ -1,4 +1,4 @@
-"""A sentence encoder made smaller without training: all-MiniLM-L6-v2, without hidden units and heads that cost least.
+"""A sentence encoder made smaller without training: all-MiniLM-L6-v2, by whichever method loses least for a second.
 
     python examples/minilm_decompose.py [OUT.onnx] [SENTENCES]
 

@@ -22,7 +22,7 @@ from .coclustering import cocluster
 from .energies import CAP
 from .spectral_start import MARGIN
 
-__all__ = ["COUNTS", "LARGEST", "LowRank", "low_rank", "ranks_within"]
+__all__ = ["COUNTS", "LARGEST", "LowRank", "low_rank", "partitions", "ranks_within"]
 
 Float = npt.NDArray[np.float64]
 
@@ -99,7 +99,7 @@ def low_rank(weight: npt.NDArray[Any], seed: int = 0) -> tuple[LowRank, ...]:
     unit = _unit(weight.dtype)
     counts = [count for count in COUNTS if min(K, N) >= 2 * count]
     found: dict[int, LowRank] = {}
-    for blocks in _partitions(values, rng):  # each takes as long as all the rest
+    for blocks in partitions(values, rng):  # each takes as long as all the rest
         for count in counts:
             if len(blocks.blocks) >= count:
                 one = _measured(values, group(blocks, count), unit, rng)
@@ -166,8 +166,11 @@ def _unit(dtype: np.dtype[Any]) -> float:
     return max(ROUNDED * float(finfo(dtype).eps), FINEST)
 
 
-def _partitions(values: Float, rng: np.random.Generator) -> Iterator[Decomposition]:
-    """Blocks in the energies of what is left without the leading singular vectors, and of the weight as it is."""
+def partitions(values: Float, rng: np.random.Generator) -> Iterator[Decomposition]:
+    """Blocks in the energies of what is left without the leading singular vectors, and of the weight as it is.
+
+    values: (K, N), with squares of 1 on average; a search takes as long as it takes to ask for the next.
+    """
     for part in (*_cleared(values, rng), values):
         energy = np.clip(part * part, QUIET, CAP).astype(np.float32)
         found = cocluster(energy, rng)

@@ -25,7 +25,7 @@ from ...ir.findings.near_products import NearProduct, NearProducts, SliceRanks
 from .known_orders import SEED, divisors
 from .stages import Array, Factors, Stage
 
-__all__ = ["near_products"]
+__all__ = ["MonarchSplit", "monarch_splits", "near_products"]
 
 EXTENTS = 3  # of a side, those nearest to its root, that are tried
 RANKS = (1, 2, 4, 8)  # of the slices of Monarch projections
@@ -40,8 +40,11 @@ SAME = 0.01  # of the weight: errors that differ by less are the same, and what 
 
 
 @dataclass(frozen=True, slots=True)
-class _Split:
-    """Extents of a weight (a · b, C · d), and whether outputs of a group lie C apart."""
+class MonarchSplit:
+    """Extents of a weight (a · b, C · d), and whether outputs of a group lie C apart.
+
+    Input i · b + j is the i-th of place j; output c · d + e the e-th of group c, or e · C + c where they are strided.
+    """
 
     a: int
     b: int
@@ -56,18 +59,29 @@ class _Split:
         if count > most:
             picked = np.sort(np.random.default_rng(SEED).choice(count, most, replace=False))
         place, group = np.divmod(picked, self.C)
-        rows = place[:, None] + self.b * np.arange(self.a)
-        step, first = (self.C, group) if self.strided else (1, group * self.d)
-        columns = first[:, None] + step * np.arange(self.d)
-        return weight[rows[:, :, None], columns[:, None, :]].astype(np.float64)
+        return weight[self.inputs[place][:, :, None], self.outputs[group][:, None, :]].astype(np.float64)
+
+    @property
+    def inputs(self) -> npt.NDArray[np.int64]:
+        """(b, a): those of each place."""
+        return np.arange(self.b)[:, None] + self.b * np.arange(self.a)
+
+    @property
+    def outputs(self) -> npt.NDArray[np.int64]:
+        """(C, d): those of each group."""
+        whole = np.arange(self.C * self.d)
+        return whole.reshape(self.d, self.C).T if self.strided else whole.reshape(self.C, self.d)
 
     def factors(self, rank: int, *, shared: bool = False) -> Factors:
         """The stages of such a product, without what is in them; shared: whether one block is for all."""
         first = (1, 1 if shared else self.b, self.a, self.C * rank)
         last = (1 if shared else self.C, 1, rank * self.b, self.d)
+        return self.of(_hollow(first, self.a, rank), _hollow(last, self.b, 1))
+
+    def of(self, first: Stage, last: Stage) -> Factors:
+        """These two stages, and the outputs where they belong."""
         order = np.arange(self.C * self.d)
-        stages = (_hollow(first, self.a, rank), _hollow(last, self.b, 1))
-        return Factors(stages=stages, order=order.reshape(self.C, self.d).T.ravel() if self.strided else order)
+        return Factors(stages=(first, last), order=order.reshape(self.C, self.d).T.ravel() if self.strided else order)
 
 
 def near_products(
@@ -84,7 +98,7 @@ def near_products(
     >>> [(one.how, one.rank, one.error < 1e-6) for one in found.products]
     [('monarch', 1, True), ('kronecker', 1, True)]
     """
-    splits = list(_splits(*weight.shape))
+    splits = list(monarch_splits(*weight.shape))
     if not splits or weight.size > LARGEST or not np.isfinite(weight).all() or not weight.any():
         return None
     found = []
@@ -105,10 +119,11 @@ def near_products(
     )
 
 
-def _splits(K: int, N: int) -> Iterator[_Split]:
-    """Extents near the roots of both sides, in both orders of the outputs."""
+def monarch_splits(K: int, N: int) -> Iterator[MonarchSplit]:
+    """Products of extents that a weight (K, N) can be taken for: near the roots of both sides, in both orders of the
+    outputs."""
     for a, C, strided in itertools.product(_even(K), _even(N), (False, True)):
-        yield _Split(a, K // a, C, N // C, strided)
+        yield MonarchSplit(a, K // a, C, N // C, strided)
 
 
 def _even(extent: int) -> list[int]:
@@ -130,7 +145,7 @@ def _error(values: Array, rank: int) -> float:
     return float(math.sqrt(left / whole)) if whole else 0.0
 
 
-def _ranks(split: _Split, values: Array) -> SliceRanks:
+def _ranks(split: MonarchSplit, values: Array) -> SliceRanks:
     tolerance = max(split.a, split.d) * np.finfo(np.float32).eps * values[:, :1]
     ranks = np.count_nonzero(values > tolerance, axis=1)
     return SliceRanks(
@@ -145,7 +160,7 @@ def _ranks(split: _Split, values: Array) -> SliceRanks:
     )
 
 
-def _monarch(found: list[tuple[_Split, Array]], dense: int) -> Iterator[tuple[_Split, NearProduct]]:
+def _monarch(found: list[tuple[MonarchSplit, Array]], dense: int) -> Iterator[tuple[MonarchSplit, NearProduct]]:
     """The nearest projection of each rank that takes less than the weight; none above the first that is exact."""
     for rank in RANKS:
         ways = [
@@ -162,9 +177,11 @@ def _monarch(found: list[tuple[_Split, Array]], dense: int) -> Iterator[tuple[_S
             return
 
 
-def _kronecker(weight: npt.NDArray[np.floating], splits: list[_Split]) -> Iterator[tuple[_Split, NearProduct]]:
+def _kronecker(
+    weight: npt.NDArray[np.floating], splits: list[MonarchSplit]
+) -> Iterator[tuple[MonarchSplit, NearProduct]]:
     """The nearest Kronecker product, as far as the work allows to look."""
-    best: tuple[float, _Split] | None = None
+    best: tuple[float, MonarchSplit] | None = None
     for split in splits[: max(1, WORK // (4 * STEPS * weight.size))]:
         blocks = weight.reshape(split.a, split.b, split.C, split.d).swapaxes(1, 2).reshape(split.a * split.C, -1)
         left = _of_rank_one(np.ascontiguousarray(blocks))
@@ -186,7 +203,7 @@ def _of_rank_one(matrix: npt.NDArray[np.floating]) -> float:
     return float(np.linalg.norm(matrix - left[:, None] * right) / max(float(np.linalg.norm(matrix)), tiny))
 
 
-def _near(how: str, split: _Split, rank: int, error: float, macs: int) -> NearProduct:
+def _near(how: str, split: MonarchSplit, rank: int, error: float, macs: int) -> NearProduct:
     return NearProduct(
         how="kronecker" if how == KRONECKER else "monarch",
         radix=split.a,

@@ -20,6 +20,7 @@ from ..ort.validity import require_valid
 from .choosing import choose
 from .experts.method import Experts
 from .options import DecomposeKeywords, DecomposeOptions
+from .projection.method import Projection
 from .removal.method import Removal
 from .result import DecomposeResult, Judged
 from .task.method import DecomposeTask, Method
@@ -28,7 +29,7 @@ from .trying import TriedCandidate, beside, try_methods
 
 __all__ = ["METHODS", "decompose"]
 
-METHODS: tuple[Method, ...] = (Removal(), Experts())  # in the order that they are asked in
+METHODS: tuple[Method, ...] = (Removal(), Projection(), Experts())  # in the order that they are asked in
 
 
 @phase("decompose")

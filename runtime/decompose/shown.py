@@ -5,12 +5,19 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 
 from ...ir.plural import counted
+from ...passes.projection.forms import FormName
 from ..render.console import Text
 from ..render.text.table import make_table
 from .result import DecomposeResult
-from .trying import TriedCandidate
+from .task.method import ModelCandidate
 
 __all__ = ["decompose_view"]
+
+WORDS: dict[FormName, str] = {
+    "low_rank": "low rank",
+    "block_low_rank": "blocks and low rank",
+    "monarch": "Monarch products",
+}
 
 
 def decompose_view(found: DecomposeResult, everything: bool = False) -> RenderableType:
@@ -21,25 +28,26 @@ def decompose_view(found: DecomposeResult, everything: bool = False) -> Renderab
     if shown:
         what = "candidates" if everything else "front of latency against the metric"
         columns = (("", "left"), ("method", "left"), ("faster", "right"), (name, "right"), ("lost", "right"))
-        table = make_table(what, *columns, ("left out", "left"))
+        table = make_table(what, *columns, ("changed", "left"))
         for one in shown:
             mark = "kept" if one is found.chosen else ""
             made = one.candidate
             table.add_row(
-                mark, made.method, one.latency.figure, f"{one.measured.metric:.4g}", f"{one.drop:.4g}", _left_out(one)
+                mark, made.method, one.latency.figure, f"{one.measured.metric:.4g}", f"{one.drop:.4g}", _changed(made)
             )
         parts.append(table)
     parts += [Text(f"{one.method} proposes nothing: {one.reason}") for one in found.declined if found.tried]
     return Group(*parts, Text(_verdict(found)))
 
 
-def _left_out(tried: TriedCandidate) -> str:
-    """How many units of each kind, of how many."""
-    kinds = dict.fromkeys(one.kind for one in tried.candidate.removed)
+def _changed(made: ModelCandidate) -> str:
+    """How many units of each kind are left out, of how many, and what weights became."""
     parts = []
-    for kind in kinds:
-        own = [one for one in tried.candidate.removed if one.kind == kind]
-        parts.append(f"{sum(one.count for one in own):,} of {sum(one.whole for one in own):,} {kind}")
+    for kind in dict.fromkeys(one.kind for one in made.removed):
+        own = [one for one in made.removed if one.kind == kind]
+        parts.append(f"without {sum(one.count for one in own):,} of {sum(one.whole for one in own):,} {kind}")
+    forms = [one.form for one in made.projected]
+    parts += [f"{counted(forms.count(form), 'weight')} as {WORDS[form]}" for form in dict.fromkeys(forms)]
     return ", ".join(parts)
 
 

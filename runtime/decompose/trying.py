@@ -59,6 +59,9 @@ class TriedCandidate:
                 "removed": [
                     {"node": one.node, "kind": one.kind, "count": one.count, "whole": one.whole} for one in made.removed
                 ],
+                "projected": [
+                    {"node": one.node, "form": one.form, "rank": one.rank, "share": one.share} for one in made.projected
+                ],
             }
         )
 

@@ -5,6 +5,8 @@ where sums are exact and within the bound of their rounding otherwise, and weigh
 Adam. A step of Adam divides by a moment, so that an entry whose gradient is nearly zero differs by its relative error.
 removal: MiniLM without some of its hidden units and heads, fitted to 2,000 sentences of docstrings, judged on others,
 in one thread.
+projected: weights as products of smaller ones: two layers of blocks, products of a known rank and noise, of which the
+form, the rank and the gain are to be found; and MiniLM's, fitted to 300 sentences, beside removal at one budget.
 monitor: what a look each 100 steps costs of them, on a net of four layers of 1024 units, in one thread; and whether the
 blocks of Theorem 2.1's setting are those of the features active together so far, at every look.
 written: every planted kind of model, split, trained for 50 steps in torch and written back: what ONNX Runtime computes
@@ -47,6 +49,8 @@ from scission.models.tables import load
 from scission.models.trained.minilm import batches, export, sentences
 from scission.models.trained.prose import prose
 from scission.runtime.decompose.experts.method import Experts
+from scission.runtime.decompose.projection.method import Projection
+from scission.runtime.decompose.removal.method import Removal
 from scission.runtime.decompose.task.goal import parse_goal
 from scission.runtime.decompose.task.method import Declined, DecomposeTask
 from scission.torch import CoverLinear, RetrainOptions, StructureMonitor, retrain, to_onnx, to_torch
@@ -54,13 +58,16 @@ from scission.torch import CoverLinear, RetrainOptions, StructureMonitor, retrai
 sys.path[:0] = [str(Path(__file__).parents[1] / "support")]
 
 from masked import OPTIMISERS, Masked, as_linear, dense_of  # noqa: E402
+from projectable import correlated, planted  # noqa: E402
 from reference import model, node  # noqa: E402
 from retrain_runs import finished, killed_and_begun_again, run, write_run  # noqa: E402
 from rewritten import plan  # noqa: E402
 from run_torch import by_runtime, by_torch, excess, trained_for  # noqa: E402
 
 CASES, STEPS = 200, 20
+COSINE = "python:scission.models.trained.minilm.sentence_cosine"
 FITTED, CHOOSING, JUDGING, FASTER = 2_000, 400, 1_000, 1.25
+PLANTED, RANK, BLOCKS, FEW, LOST = 512, 16, 8, (300, 100, 200), 0.02
 WIDTH, DEPTH, ROWS, EVERY, LOOKS = 1024, 4, 64, 100, 3
 LEARNT, KILLS = 50, 20
 SEEDS, UNSEEN, AT_ONCE = 5, 450, 256
@@ -198,21 +205,27 @@ def formation() -> tuple[float, float]:
     return least, 1.0
 
 
-def removal() -> Iterator[Figure]:
-    """MiniLM at 1.25x: the cosine of sentences on samples that took no part, and what it took to get there."""
-    texts = prose(FITTED + CHOOSING + JUDGING)
-    parts = np.split(np.array(texts, object), [FITTED, FITTED + CHOOSING])
+def sentence_sets(fitted: int, choosing: int, judging: int) -> SampleSets:
+    """So many sentences for MiniLM, no one of them in two sets."""
+    parts = np.split(np.array(prose(fitted + choosing + judging), object), [fitted, fitted + choosing])
     sets = [batches([str(text) for text in part]) for part in parts]
     samples = [Samples(feeds=feeds, labels=[feed["attention_mask"] for feed in feeds]) for feeds in sets]
+    return SampleSets(calibration=samples[0], selection=samples[1], judgement=samples[2])
+
+
+def removal() -> Iterator[Figure]:
+    """MiniLM at 1.25x: the cosine of sentences on samples that took no part, and what it took to get there."""
+    sets = sentence_sets(FITTED, CHOOSING, JUDGING)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "minilm.onnx"
         export(path)
         began = time.perf_counter()
         found = decompose(
             path,
-            SampleSets(calibration=samples[0], selection=samples[1], judgement=samples[2]),
-            metric="python:scission.models.trained.minilm.sentence_cosine",
+            sets,
+            metric=COSINE,
             target=FASTER,
+            methods=[Removal()],
             trials=Trials(provider="cpu", threads=1),
         )
     name = f"MiniLM, removal, {FITTED:,} sentences"
@@ -265,6 +278,42 @@ def experts_of(name: str, found: DecomposeResult, aimed: bool) -> Iterator[Figur
     else:
         yield reported(name, "times faster", speedup)
         yield reported(name, what, 100 * lost)
+
+
+def projected() -> Iterator[Figure]:
+    """Weights that are blocks, products of a low rank and noise; and MiniLM's, beside removal."""
+    one = Trials(provider="cpu", threads=1)
+    data = {"x": np.concatenate([feed["x"] for feed in correlated(PLANTED, count=64)])}
+    known = planted(PLANTED, 2 * PLANTED, rank=RANK, blocks=BLOCKS)
+    found = decompose(known, data, methods=[Projection()], budget="cosine<=0.01", trials=one)
+    name = f"planted, {PLANTED} features, rank {RANK}, {BLOCKS} blocks"
+    chosen = found.chosen
+    weights = {} if chosen is None else {weight.node: weight for weight in chosen.candidate.projected}
+    for where, form in (("up", "block_low_rank"), ("down", "low_rank")):
+        weight = weights.get(where)
+        right = weight is not None and weight.form == form
+        yield at_most(
+            f"{name}, {where}", f"rank beside the planted one, as {form}", abs(weight.rank - RANK) if right else RANK, 0
+        )
+        yield reported(
+            f"{name}, {where}", "% of the multiply-adds", 100 * weight.share if weight is not None else 100.0
+        )
+    yield at_most(
+        name, "cosine lost on samples that took no part", found.judged.measured.drop if found.judged else 1.0, 0.01
+    )
+    yield at_least(name, "times faster", chosen.speedup if chosen is not None else 1.0, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "minilm.onnx"
+        export(path)
+        sets = sentence_sets(*FEW)
+        for method in (Removal(), Projection()):
+            began = time.perf_counter()
+            found = decompose(path, sets, methods=[method], budget=f"{COSINE}<={LOST}", trials=one)
+            name = f"MiniLM, {method.name}, {FEW[0]:,} sentences, {LOST:g} of the cosine"
+            yield reported(name, "minutes", (time.perf_counter() - began) / 60)
+            yield reported(name, "times faster within it", found.chosen.speedup if found.chosen is not None else 1.0)
+            for tried in found.tried:
+                yield reported(f"{name}, {tried.latency.figure}", "sentence cosine", tried.measured.metric)
 
 
 def written() -> Iterator[Figure]:
@@ -349,6 +398,7 @@ PARTS = {
     "blocks": blocks,
     "removal": removal,
     "experts": experts,
+    "projected": projected,
     "monitor": monitor,
     "written": written,
     "killed": killed,

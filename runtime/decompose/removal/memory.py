@@ -12,7 +12,7 @@ from ...ort.memory import NoMemoryError, limit_of, shown_bytes
 from ..task.method import DecomposeTask
 from .sampled import rows_of_feed
 
-__all__ = ["fitting_bytes", "require_memory", "rows_held"]
+__all__ = ["NUMBER", "fitting_bytes", "require_memory", "rows_held"]
 
 NUMBER = 8  # bytes of a float64
 GRAMS = 4  # copies of a gram while units are chosen by it

@@ -10,17 +10,18 @@ from ....ir.brief import brief
 from ....ir.io.load import Model
 from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.reason import Reason
+from ....passes.projection.forms import FormName
 from ...ort.trials import Trials
 from .goal import Goal
 from .samples import Samples
 
-__all__ = ["Declined", "DecomposeTask", "Method", "MethodName", "ModelCandidate", "Removed"]
+__all__ = ["Declined", "DecomposeTask", "Method", "MethodName", "ModelCandidate", "ProjectedWeight", "Removed"]
 
 
 # removal: heads, hidden units and channels left out, what reads them fitted again; blocks: units in groups, weights
-# between groups trained away; monarch: weights as products of block-diagonal factors, or of a low rank; experts: hidden
-# units in groups of which each sample runs a few.
-MethodName: TypeAlias = Literal["removal", "blocks", "monarch", "experts"]
+# between groups trained away; projection: weights as products of a low rank, or of block-diagonal factors; experts:
+# hidden units in groups of which each sample runs a few.
+MethodName: TypeAlias = Literal["removal", "blocks", "projection", "experts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,6 +51,17 @@ class Removed:
     whole: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectedWeight:
+    """A weight of a candidate that is a product of smaller ones: form: of which; rank: of it, or of its slices; share:
+    of the multiply-adds that the dense one takes; at the address of a node."""
+
+    node: str
+    form: FormName
+    rank: int
+    share: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelCandidate:
     """A model that may stand for the original, with the same interface; settings: what tells how it was made, as JSON
@@ -59,6 +71,7 @@ class ModelCandidate:
     model: ir.Model
     settings: Mapping[str, Any] = field(default_factory=dict)
     removed: tuple[Removed, ...] = ()
+    projected: tuple[ProjectedWeight, ...] = ()
 
     __repr__ = brief
 

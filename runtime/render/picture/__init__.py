@@ -1,4 +1,4 @@
-"""Weights, covers and sweeps as pictures.
+"""Weights, covers, sweeps and fronts as pictures.
 
 Entry: `structure.picture`.
 May import: ir, ir.findings, ir.plan, passes.connectivity, passes.decompose, passes.factor, runtime.render.text,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .....ir.io.files import write
 from ....calibrate.sources.forms import FORMS
 from ....decompose.options import DecomposeOptions
 from ....fields import setting
@@ -23,9 +24,10 @@ __all__ = ["decompose"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Made:
-    """Where a smaller model goes."""
+    """Where a smaller model goes, and the picture."""
 
     output: Path | None = setting(None, "where the smaller model goes", flags=("--output", "-o"), metavar="OUT")
+    plot: tuple[Path, ...] = setting((), "draw the candidates, .png or .svg (repeatable)", metavar="FILE")
     overwrite: bool = setting(False, "replace the output if it exists")
 
 
@@ -45,30 +47,36 @@ def decompose(
     trials: Trials,
     printing: Printing,
 ) -> None:
-    """Make a dense model smaller within a budget: hidden units and heads that cost least are left out, without
-    training.
+    """Make a dense model smaller within a budget, without training: hidden units and heads that cost least are left
+    out, or each sample runs those alone that it needs, or weights become products of smaller ones.
 
-    What reads them is fitted again on a part of the data; another part chooses, and a third, that nothing else sees,
-    judges. Exit status 1: nothing is kept, or the budget does not hold on that third part; nothing is written then.
+    What is left is fitted again on a part of the data; another part chooses, and a third, that nothing else sees,
+    judges. Exit status 1: nothing is kept, or the budget does not hold on that third part; no model is written then.
     """
     from .....ir.io.load import load
     from .....ir.io.save import files_read, save
     from ....calibrate.metric.function import module_file
     from ....calibrate.sources.source import files_of_source
     from ....decompose.decompose import decompose as decomposing
+    from ....decompose.drawn import decompose_picture
     from ....decompose.shown import decompose_view
+    from ....render.picture.structure import check_picture
 
-    if made.output is not None:
+    drawn = {path: check_picture(path) for path in made.plot}
+    outputs = [*drawn, *([made.output] if made.output is not None else [])]
+    if outputs:
         held = *files_of_source(data), *files_of_source(options.labels)
         metrics = module_file(options.metric), module_file(options.budget)
         read = files_read(load(model), *held, *trials.custom_ops, *metrics)
-        refuse_outputs([made.output], read, made.overwrite)
+        refuse_outputs(outputs, read, made.overwrite)
     with progress_bar(printing.bare) as progress:
         found = decomposing(model, data, options, trials=trials, progress=progress)
     if found.ok and found.chosen is not None and made.output is not None:
         save(found.original, found.chosen.candidate.model, made.output, overwrite=made.overwrite)
+    if drawn:
+        write({path: decompose_picture(found, suffix) for path, suffix in drawn.items()}, made.overwrite)
     printing.show(found.to_dict, lambda _: decompose_view(found, printing.everything))
     if not found.ok:
         said = "does not hold on samples that took no part" if found.chosen is not None else "nothing is kept"
-        say(f"{said}; nothing was written", err=True)
+        say(f"{said}; no model was written", err=True)
         raise typer.Exit(1)

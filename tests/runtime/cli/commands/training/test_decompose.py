@@ -36,12 +36,23 @@ def test_json_tells_every_candidate(files, scission_cli):
     assert told["judged"]["holds"] and set(told["front"]) <= set(range(len(told["tried"])))
 
 
+def test_the_picture_is_drawn_whatever_is_kept(files, scission_cli):
+    pytest.importorskip("matplotlib")
+    line = f"decompose wide.onnx --data data.npz --target 900x {FAST} --plot front.png --plot front.svg"
+    assert scission_cli(line)[0] == 1
+    assert (files / "front.png").read_bytes().startswith(b"\x89PNG") and "<svg" in (files / "front.svg").read_text()
+    status, _, err = scission_cli(line)
+    assert status == 2 and "--overwrite" in err
+    status, _, err = scission_cli(line.replace("front.png", "wide.onnx"))
+    assert status == 2 and "wide.onnx" in err
+
+
 def test_a_refusal_has_its_reason_and_status_1(files, scission_cli):
     status, out, err = scission_cli(
         f"decompose wide.onnx --data data.npz --budget cosine<=0.5 --target 900x {FAST} -o o.onnx"
     )
     assert status == 1 and "nothing is kept" in out and "900x was asked for" in " ".join(out.split())
-    assert "nothing was written" in err and not (files / "o.onnx").exists()
+    assert "no model was written" in err and not (files / "o.onnx").exists()
 
 
 def test_what_cannot_be_meant_is_status_2(files, scission_cli):
