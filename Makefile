@@ -16,9 +16,11 @@ export ORT_DISABLE_TELEMETRY := 1
 demo: $(VENV)/.demo
 	$(BIN)/python examples/forest.py
 
-EXAMPLES := export_hook surgeon gate checkpoints audio pruned service tour
+EXAMPLES := export_hook surgeon gate checkpoints audio pruned pruned_bert forest_cuda service tour
 examples: $(VENV)/.dev
 	for one in $(EXAMPLES); do echo "examples/$$one.py"; $(BIN)/python -W ignore examples/$$one.py || exit 1; done
+	@if $(BIN)/python -c "import olive" 2>/dev/null; then $(BIN)/python -W ignore examples/olive_workflow.py; \
+	else echo "examples/olive_workflow.py was not run: pip install olive-ai"; fi
 
 test: $(VENV)/.dev $(VENV)/.zoo
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=15

@@ -8,6 +8,9 @@ model   scission            how many operators were split, for people
         scission.part       which part of a model it is
 node    scission.origin     the address of the linear that it stands for, in the original
         scission.role       what it does for it
+
+Beside these a new node bears all that the node it stands for bore, such as the layer that ONNX Runtime assigns to a
+device by its session option `session.layer_assignment_settings`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ __all__ = [
     "ANNEALED",
     "BRANCHES",
     "FIXED",
+    "LAYER",
     "MATRIX",
     "ORIGIN",
     "PART",
@@ -38,6 +42,7 @@ FIXED = "scission.fixed"
 PART = "scission.part"
 ORIGIN = "scission.origin"
 ROLE = "scission.role"
+LAYER = "layer_ann"  # of a node, which is ONNX Runtime's name for it
 
 BRANCHES = "branches"  # the role of what stands for branches that were merged, and may be split like any other
 MATRIX = "matrix"  # the same of a product that stands for a transform

@@ -17,6 +17,10 @@ from ..errors import ModelError
 __all__ = ["SurgeonGraph", "exported", "imported", "is_surgeon_graph"]
 
 LIBRARY = "onnx_graphsurgeon"
+NOTES = "_scission_notes"  # what such a graph or node has no place for, beside it
+OF_MODELS = ("doc_string", "domain", "model_version", "metadata_props", "training_info", "configuration")
+OF_GRAPHS = ("metadata_props", "quantization_annotation")
+OF_NODES = ("doc_string", "metadata_props", "device_configurations")
 NARROW = frozenset(  # several of them share a byte in a file, and none does in numpy
     np.dtype(getattr(ml_dtypes, name))
     for name in ("int4", "uint4", "float4_e2m1fn", "int2", "uint2")
@@ -47,8 +51,9 @@ def is_surgeon_graph(source: Any) -> bool:
 def exported(graph: Any) -> onnx.ModelProto:
     """The model that an onnx_graphsurgeon.Graph says; the graph stays as it is.
 
-    Values of 4 bits that were made in Python are packed, which the library's own exporter does not do. Raises
-    ModelError for what it cannot export, such as an output without a type.
+    Values of 4 bits that were made in Python are packed, which the library's own exporter does not do, and metadata
+    that `imported` put aside are written again. Raises ModelError for what it cannot export, such as an output without
+    a type.
     """
     library = sys.modules[LIBRARY]
     domains = graph.import_domains
@@ -64,7 +69,39 @@ def exported(graph: Any) -> onnx.ModelProto:
         ) from error
     finally:
         graph.import_domains = domains
+    model.MergeFrom(vars(graph).get(NOTES, onnx.ModelProto()))
+    _note(graph, model.graph)
+    for function, written in zip(graph.functions, model.functions, strict=True):
+        _note_nodes(function.nodes, written.node)
     return model
+
+
+def _note(graph: Any, written: GraphProto) -> None:
+    """Write down again what was put aside of a graph and of its nodes."""
+    written.MergeFrom(vars(graph).get(f"{NOTES}_of_graph", GraphProto()))
+    _note_nodes(graph.nodes, written.node)
+
+
+def _note_nodes(nodes: Sequence[Any], written: Sequence[NodeProto]) -> None:
+    for node, proto in zip(nodes, written, strict=True):
+        proto.MergeFrom(vars(node).get(NOTES, NodeProto()))
+        for attribute in proto.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                _note(node.attrs[attribute.name], attribute.g)
+
+
+def _aside(written: Any, fields: Sequence[str]) -> Any:
+    """The same message with nothing but some of its fields."""
+    held = type(written)()
+    for name in fields:
+        if name not in written.DESCRIPTOR.fields_by_name:
+            continue
+        value = getattr(written, name)
+        if hasattr(value, "add"):
+            getattr(held, name).MergeFrom(value)
+        elif written.HasField(name):
+            setattr(held, name, value)
+    return held
 
 
 @contextmanager
@@ -90,10 +127,12 @@ def imported(model: onnx.ModelProto) -> Any:
     """The onnx_graphsurgeon.Graph of a model, with what its importer passes over.
 
     That is initializers that are inputs too, and attributes that are types, sparse tensors or lists of tensors or
-    graphs. Metadata have no place in such a graph: what a rewritten node came from is in its name and in the plan.
+    graphs. Metadata and doc strings have no place in such a graph: they lie beside it and beside its nodes, where
+    `exported` finds them, and where copies that the library itself makes have none.
     """
     library = sys.modules[LIBRARY]
     graph = library.import_onnx(model)
+    setattr(graph, NOTES, _aside(model, OF_MODELS))
     _carry(graph, model.graph)
     for function, written in zip(graph.functions, model.functions, strict=True):
         _carry_attributes(function.nodes, written.node)
@@ -112,11 +151,13 @@ def _carry(graph: Any, written: GraphProto) -> None:
             by_name.get(one.name) or library.Constant(one.name, numpy_helper.to_array(given[one.name]))
             for one in written.input
         ]
+    setattr(graph, f"{NOTES}_of_graph", _aside(written, OF_GRAPHS))
     _carry_attributes(graph.nodes, written.node)
 
 
 def _carry_attributes(nodes: Sequence[Any], written: Sequence[NodeProto]) -> None:
     for node, proto in zip(nodes, written, strict=True):
+        setattr(node, NOTES, _aside(proto, OF_NODES))
         for attribute in proto.attribute:
             if attribute.ref_attr_name:
                 continue

@@ -66,7 +66,7 @@ def register(
             [ir.Attr("value", ir.AttributeType.TENSOR, tensor)],
             outputs=[value],
             name=names.fresh(f"{value.name}/Constant"),
-            metadata_props={ORIGIN: linear.address, ROLE: "constant"},
+            metadata_props={**linear.node.metadata_props, ORIGIN: linear.address, ROLE: "constant"},
         )
         graph.insert_before(graph[0], node)
 

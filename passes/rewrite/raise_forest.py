@@ -85,7 +85,7 @@ def _raise(model: ir.Model, found: Compiled, names: Names, origin: str) -> None:
 def _writer(model: ir.Model, names: Names, node: ir.Node, origin: str) -> Writer:
     """What collects the operators that stand in for some of which this is the last."""
     opset = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 1))
-    return Writer(names, node.name or node.outputs[0].name or "forest", origin, opset)
+    return Writer(names, node.name or node.outputs[0].name or "forest", origin, opset, node.metadata_props)
 
 
 def _put(model: ir.Model, old: Sequence[ir.Node], writer: Writer, now: Mapping[ir.Value, ir.Value]) -> None:

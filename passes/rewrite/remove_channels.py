@@ -154,6 +154,7 @@ def fold_into(model: ir.Model, fold: FoldedConstant, new: NewConstants, names: N
         [result, new.sum_of(None, added, like=weight)],
         outputs=[output],
         name=names.fresh(f"{node.name or result.name}/{CUT}/Add"),
+        metadata_props=dict(node.metadata_props),
     )
     assert node.graph is not None
     node.graph.insert_after(node, add)

@@ -175,7 +175,7 @@ class Shapes:
             [ir.AttrInt64(key, value) for key, value in attributes.items()],
             outputs=[output],
             name=name,
-            metadata_props={ORIGIN: self.addresses[before], ROLE: "shape"},
+            metadata_props={**before.metadata_props, ORIGIN: self.addresses[before], ROLE: "shape"},
         )
         assert before.graph is not None
         before.graph.insert_before(before, node)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
+
+import onnx
 
 from ...ir.findings.difference import Difference
 from ...ir.findings.inspection import Inspection
 from ...ir.given.sources import SourceTypeError
-from ...ir.given.surgeon import is_surgeon_graph
+from ...ir.given.surgeon import exported, imported, is_surgeon_graph
 from ...ir.plan.plan import Plan
 from ..ort.trials import Trials
 from ..pipeline.diff import diff as diff_models
@@ -16,7 +19,7 @@ from ..pipeline.options import OptimizeOptions, PlanOptions
 from ..pipeline.plan import plan as plan_model
 from .proved import UNTIMED, proved
 
-__all__ = ["decompose", "diff", "inspect", "plan"]
+__all__ = ["decompose", "diff", "export_onnx", "import_onnx", "inspect", "plan"]
 
 
 def decompose(
@@ -48,6 +51,28 @@ def inspect(graph: Any, options: PlanOptions | None = None) -> tuple[Inspection,
 def diff(a: Any, b: Any) -> Difference:
     """What two graphs of onnx_graphsurgeon differ in; raises as `scission.diff`."""
     return diff_models(_graph(a), _graph(b))
+
+
+def import_onnx(model: onnx.ModelProto) -> Any:
+    """The graph of a model, as `onnx_graphsurgeon.import_onnx` makes it, with what that passes over: metadata, doc
+    strings, inputs that have a default, attributes that are types.
+
+    `export_onnx` finds all of it. Metadata lie beside the graph and its nodes: what `Graph.copy` makes has none. Raises
+    SourceTypeError, a TypeError, for what is no model, and what onnx_graphsurgeon raises.
+    """
+    if not isinstance(model, onnx.ModelProto):
+        raise SourceTypeError(f"a {type(model).__name__} is no onnx.ModelProto: give onnx.load(path)")
+    importlib.import_module("onnx_graphsurgeon")
+    return imported(model)
+
+
+def export_onnx(graph: Any) -> onnx.ModelProto:
+    """The model that a graph of onnx_graphsurgeon says, as `onnx_graphsurgeon.export_onnx` makes it, with the metadata
+    that `import_onnx` and `decompose` put beside it, and values of 4 bits packed.
+
+    Raises SourceTypeError, a TypeError, for what is no such graph, and ModelError for one that cannot be exported.
+    """
+    return exported(_graph(graph))
 
 
 def _graph(graph: Any) -> Any:

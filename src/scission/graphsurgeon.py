@@ -8,10 +8,13 @@
     plan = scission_gs.plan(graph)           # what would be done, and why
 
 Such graphs are models everywhere else too: `scission.check(graph, split)`, `scission.optimize(graph).model`.
+
+`import_onnx` and `export_onnx` are those of onnx_graphsurgeon with all that it loses on the way: metadata, values of 4
+bits, inputs that have a default.
 """
 
 from __future__ import annotations
 
-from .runtime.tools.decompose import decompose, diff, inspect, plan
+from .runtime.tools.decompose import decompose, diff, export_onnx, import_onnx, inspect, plan
 
-__all__ = ["decompose", "diff", "inspect", "plan"]
+__all__ = ["decompose", "diff", "export_onnx", "import_onnx", "inspect", "plan"]

@@ -1,11 +1,7 @@
 """The site of docs/, for laws about it."""
 
-import os
-import subprocess
-import sys
-
 import pytest
-from modules import ROOT
+from sites import built
 
 
 @pytest.fixture(scope="session")
@@ -13,9 +9,4 @@ def site(tmp_path_factory):
     """The site as `make docs` builds it: where each of its files lies, by its name."""
     pytest.importorskip("material")
     pytest.importorskip("mkdocstrings_handlers.python")
-    folder = tmp_path_factory.mktemp("site")
-    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)]
-    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(words, cwd=ROOT, env=quiet, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return built(tmp_path_factory.mktemp("site"))

@@ -9,6 +9,7 @@ from ....ir.graph.linear import Scope
 from ....ir.graph.node import leaf_shape, size, subgraphs
 from ....ir.graph.operators import CONTRACTING, UNORDERED
 from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.provenance import LAYER
 from ...diff.tensor_identity import Contents
 from ...diff.value_numbering import Numbers, attribute_key, constant_of, operands, operator, stated
 
@@ -31,7 +32,8 @@ class Signatures:
         self._products: dict[ir.Node, ir.Node | None] = {}
 
     def local(self, node: ir.Node) -> int:
-        """Operator, attributes, and the constants of a node, weights by type and shape alone."""
+        """Operator, attributes, and the constants of a node, weights by type and shape alone; and the layer that it is
+        said to be in, as one node cannot be on two devices."""
         if node not in self._local:
             self._local[node] = self._numbers.of("local", *self._key(node))
         return self._local[node]
@@ -73,6 +75,7 @@ class Signatures:
             return
         yield operator(node)
         yield len(node.outputs)
+        yield node.metadata_props.get(LAYER)
         for name, attribute in stated(node, self._scope.opset_imports).items():
             yield name, attribute_key(attribute, self._contents)
         for value in operands(node):

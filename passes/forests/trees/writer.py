@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,15 @@ AXES_ARE_OPERANDS = {"ReduceSum": 13, "ReduceMin": 18, "ReduceMax": 18}  # since
 
 class Writer:
     """Collects nodes and constants in order; base: what they are named after; origin: the address that they bear;
-    opset: of the standard operators."""
+    opset: of the standard operators; notes: the metadata of what they stand in for, which they bear too."""
 
-    def __init__(self, names: Names, base: str, origin: str, opset: int) -> None:
+    def __init__(
+        self, names: Names, base: str, origin: str, opset: int, notes: Mapping[str, str] | None = None
+    ) -> None:
         self.opset = opset
         self.nodes: list[ir.Node] = []
         self.constants: list[ir.Value] = []
-        self._names, self._base, self._origin = names, base, origin
+        self._names, self._base, self._notes = names, base, {**(notes or {}), ORIGIN: origin}
 
     def op(
         self, op: str, inputs: Sequence[ir.Value], role: str, *, domain: str = "", outputs: int = 1, **attributes: Any
@@ -34,7 +36,7 @@ class Writer:
         name = self._names.fresh(f"{self._base}/{role}/{op}")
         values = [ir.Value(name=self._names.fresh(f"{name}_output_{index}")) for index in range(outputs)]
         attrs = [ir.convenience.convert_attribute(key, value) for key, value in attributes.items()]
-        told = {ORIGIN: self._origin, ROLE: role}
+        told = {**self._notes, ROLE: role}
         self.nodes.append(ir.Node(domain, op, inputs, attrs, outputs=values, name=name, metadata_props=told))
         return values
 

@@ -114,10 +114,12 @@ class Shard:
         result = ir.Value(name=self.made.name, type=self.made.type, shape=ir.Shape([*extents[:-1], 1]))
         product = ir.Node("", "MatMul", [graph.outputs[0], weight], name=names.fresh("shard/MatMul"))
         product.outputs[0].name = names.fresh("shard/product")
-        graph.append(product)
-        graph.append(
-            ir.Node("", "Unsqueeze", [product.outputs[0], axes], outputs=[result], name=names.fresh("shard/Unsqueeze"))
+        last = ir.Node(
+            "", "Unsqueeze", [product.outputs[0], axes], outputs=[result], name=names.fresh("shard/Unsqueeze")
         )
+        for node in (product, last):
+            node.metadata_props.update(self.product.node.metadata_props)
+            graph.append(node)
         graph.outputs.clear()
         graph.outputs.append(result)
         return part
@@ -231,6 +233,8 @@ def _rest(here: ir.Model, product: _Product, made: ir.Value) -> ir.Model:
         summing.outputs[0].name = names.fresh(f"{made.name}/summed")
         last = ir.Node("", "Add", [summing.outputs[0], bias], name=names.fresh(f"{made.name}/bias"))
         graph.insert_after(summing, last)
+    for new in dict.fromkeys((summing, last)):
+        new.metadata_props.update(node.metadata_props)
     result = last.outputs[0]
     result.name, result.type, result.shape = name, old.type, old.shape
     ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)

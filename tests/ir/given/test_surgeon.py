@@ -28,6 +28,11 @@ def test_random_models_are_the_same_as_graphs(tmp_path, seed):
     before = oracles.run(model, sample.feeds)
     oracles.assert_close(before, oracles.run(exported(graph), sample.feeds), 0)
     oracles.assert_close(before, oracles.run(exported(imported(exported(graph))), sample.feeds), 0)
+    kept = exported(imported(model))
+    assert kept.metadata_props == model.metadata_props and kept.doc_string == model.doc_string
+    assert [(one.metadata_props, one.doc_string) for one in oracles.every_node(kept)] == [
+        (one.metadata_props, one.doc_string) for one in oracles.every_node(model)
+    ]
     plan = scission.plan(graph, force=True)
     split = scission.apply(graph, plan)
     assert is_surgeon_graph(split)

@@ -11,6 +11,7 @@ from one_linear import saved
 
 import scission
 from scission import PartitionError
+from scission.ir.provenance import LAYER, ORIGIN
 from scission.runtime.ort.session import open_session
 
 olive = pytest.importorskip("olive")
@@ -97,3 +98,78 @@ def test_a_model_in_one_piece_ends_a_workflow(tmp_path, monkeypatch):
     with pytest.raises(PartitionError, match="nothing in it is independent"):
         olive.run(workflow(tmp_path, "ScissionPartition", after=False), package_config=package_config())
     assert not [*(tmp_path / "out").rglob("*.onnx")]
+
+
+LAYERS = """
+import torch
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.up = torch.nn.Linear(32, 32)
+        self.up.weight.data.mul_(torch.block_diag(*[torch.ones(8, 8)] * 4))
+
+    def forward(self, x):
+        return torch.relu(self.up(x))
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.ModuleList([Layer(0), Layer(1)])
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def load(_):
+    return Net().eval()
+
+
+def inputs(_):
+    return {"x": torch.ones(3, 32)}
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_layers_that_olive_marks_stay_marked_and_are_split_by_it(tmp_path, monkeypatch):
+    """Captured from torch, for ONNX Runtime and for SplitModel, both by what the older exporter calls nodes: the dynamo
+    exporter's names do not say what they are part of."""
+    monkeypatch.setenv("OLIVE_DISABLE_TELEMETRY", "1")
+    (tmp_path / "layers.py").write_text(LAYERS)
+    given = {"type": "PyTorchModel", "model_loader": "load", "dummy_inputs_func": "inputs"}
+    given |= {"model_script": str(tmp_path / "layers.py")}
+    given |= {"io_config": {"input_names": ["x"], "input_shapes": [[3, 32]], "output_names": ["y"]}}
+    layers = {"first": ["layers.0"], "second": ["layers.1"]}
+    told = workflow(tmp_path, force=True, bench=False, after=False) | {"input_model": given}
+    told["passes"] = {
+        "parts": {"type": "CaptureSplitInfo", "num_splits": 2, "block_to_split": "layers"},
+        "layers": {"type": "CaptureLayerAnnotations", "layer_annotations": layers},
+        "export": {"type": "OnnxConversion", "target_opset": 18, "use_dynamo_exporter": False},
+        **told["passes"],
+    }
+    (whole,) = olive.run(told, package_config=package_config()).get_output_models()
+    assert whole.model_config["model_attributes"]["scission"] == "split"
+    model = onnx.load(whole.model_path)
+    marked = {one.value for node in model.graph.node for one in node.metadata_props if one.key == LAYER}
+    blocks = [node for node in model.graph.node if any(one.key == ORIGIN for one in node.metadata_props)]
+    assert marked == {"first", "second"} and blocks
+    for node in blocks:
+        notes = {one.key: one.value for one in node.metadata_props}
+        assert notes[LAYER] == ("first" if "layers.0" in notes[ORIGIN] else "second")
+
+    told["passes"]["cut"] = {"type": "SplitModel"}
+    told["engine"]["output_dir"] = str(tmp_path / "cut")
+    (made,) = olive.run(told, package_config=package_config()).get_output_models()
+    parts = [one["config"] for one in made.model_config["model_components"]]
+    assert len(parts) == 2
+    x = value = np.random.default_rng(0).standard_normal((3, 32)).astype(np.float32)
+    for part in parts:
+        session = open_session(Path(part["model_path"]) / part["onnx_file_name"], provider="cpu", threads=1)
+        (value,) = session.run({session.inputs[0].name: value}).values()
+    (expected,) = open_session(whole.model_path, provider="cpu", threads=1).run({"x": x}).values()
+    assert np.allclose(value, expected, atol=1e-5)

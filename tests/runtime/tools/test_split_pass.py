@@ -89,3 +89,50 @@ def test_a_model_that_differs_stays_whole(monkeypatch):
     with pytest.raises(ir.passes.PassError):
         ir.passes.Sequential(scission.SplitPass(FORCED))(model)
     assert ir.to_proto(model).SerializeToString() == before
+
+
+class Optimized(ir.passes.InPlacePass):
+    """onnxscript's optimizer among other passes."""
+
+    def call(self, model):
+        from onnxscript import optimizer
+
+        before = len(list(model.graph))
+        optimizer.optimize_ir(model)
+        return ir.passes.PassResult(model, modified=len(list(model.graph)) != before)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("optimize", [False, True], ids=["as captured", "optimized"])
+@pytest.mark.parametrize("dynamic", [False, True], ids=["fixed", "open"])
+def test_a_program_of_torch_is_split_between_two_runs_of_the_optimizer(optimize, dynamic):
+    """All in one Sequential: what it makes is the same program, which ONNX Runtime runs as torch computes."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            own = torch.block_diag(*[torch.ones(8, 8)] * 4)
+            order = torch.randperm(32)
+            self.norm, self.up, self.down = torch.nn.LayerNorm(32), torch.nn.Linear(32, 32), torch.nn.Linear(32, 32)
+            self.up.weight.data = (self.up.weight.data * own)[:, order]
+            self.down.weight.data = (self.down.weight.data * own)[order]
+
+        def forward(self, x):
+            return x + self.down(torch.nn.functional.gelu(self.up(self.norm(x)), approximate="tanh"))
+
+    net, x = Net().eval(), torch.randn(3, 32)
+    shapes = {"x": {0: torch.export.Dim("n")}} if dynamic else None
+    program = torch.onnx.export(
+        net, (x,), dynamo=True, optimize=optimize, dynamic_shapes=shapes, input_names=["x"], output_names=["y"]
+    )
+    step = scission.SplitPass(FORCED)
+    done = ir.passes.Sequential(Optimized(), step, Optimized(), common.CheckerPass())(program.model)
+    assert done.modified and done.model is program.model
+    assert step.result.outcome == "split" and len(step.result.plan.rewrites) == 2
+    assert not [one for one in done.model.graph.initializers.values() if tuple(one.shape or ()) == (32, 32)]
+    oracles.assert_close([net(x).detach().numpy()], oracles.run(program.model_proto, {"x": x.numpy()}))
+    again = scission.SplitPass(FORCED)(program.model)
+    assert not again.modified
