@@ -32,9 +32,10 @@ def samples(rows, seed=0, experts=EXPERTS):
     return x
 
 
-def network(up, bias, down, *, between="Relu", gemm=False, rank=2, rows="n", **versions):
-    """The model y = between(x U + a) V + b, of the type that U has."""
-    shape = [rows, *["m"] * (rank - 2), up.shape[0]]
+def network(up, bias, down, *, between="Relu", gemm=False, lead=("n",), **versions):
+    """The model y = between(x U + a) V + b, of the type that U has; lead: extents of x before its features, None where
+    not even the rank is known."""
+    shapes = [None if lead is None else [*lead, size] for size in (len(up), down.shape[1])]
     nodes = (
         [("Gemm", ["x", "U", "a"], ["h"]), (between, ["h"], ["z"]), ("Gemm", ["z", "V", "b"], ["y"])]
         if gemm
@@ -47,7 +48,7 @@ def network(up, bias, down, *, between="Relu", gemm=False, rank=2, rows="n", **v
         ]
     )
     constants = {"U": up, "a": bias, "V": down, "b": np.arange(down.shape[1], dtype=up.dtype)}
-    return oracles.graph(nodes, {"x": shape}, {"y": [*shape[:-1], down.shape[1]]}, constants, **versions)
+    return oracles.graph(nodes, {"x": shapes[0]}, {"y": shapes[1]}, constants, **versions)
 
 
 def reference(x, up, bias, down, split: ExpertSplit):

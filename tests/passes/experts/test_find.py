@@ -14,7 +14,7 @@ def found(**options):
     return find_places(view(load(network(UP, BIAS, DOWN, **options)).graph).found)
 
 
-@pytest.mark.parametrize("options", [{}, {"gemm": True}, {"rank": 3}])
+@pytest.mark.parametrize("options", [{}, {"gemm": True}, {"lead": ("n", "m")}])
 def test_a_network_with_relu_is_one(options):
     places, skipped = found(**options)
     assert [(one.up.shape, one.relu.op_type, one.down.shape) for one in places] == [((12, 27), "Relu", (27, 12))]

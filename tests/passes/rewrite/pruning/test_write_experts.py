@@ -5,10 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sparse_networks import D, network, planted, random_split, reference
 
+from scission.ir.graph.view import view
 from scission.ir.io.load import load
 from scission.ir.onnx_ir import onnx_ir as ir
 from scission.passes.experts.emit import FORMS
 from scission.passes.experts.expert_split import ExpertError
+from scission.passes.experts.find import find_places
 from scission.passes.rewrite.pruning.write_experts import write_experts
 
 UP, BIAS, DOWN, _ = planted()
@@ -31,7 +33,7 @@ def rewritten(model, *splits, form=None):
 )
 def test_every_row_runs_its_own_experts(form, seed, rows, active, shared, gemm, rank):
     rank = 2 if gemm else rank
-    model = network(UP, BIAS, DOWN, gemm=gemm, rank=rank)
+    model = network(UP, BIAS, DOWN, gemm=gemm, lead=("n", "m")[: rank - 1])
     split = random_split(
         UP,
         DOWN,
@@ -57,6 +59,30 @@ def test_with_all_experts_running_it_is_the_network_that_it_was(form):
     changed = rewritten(model, random_split(UP, DOWN, active=6), form=form)
     x = np.random.default_rng(0).standard_normal((5, D)).astype(np.float32)
     oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(changed, {"x": x}))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("lead", "extents"),
+    [
+        ((), [()]),
+        (None, [(), (5,), (0, 4), (2, 3)]),
+        ((2, 3), [(2, 3)]),
+        (("n", 1), [(4, 1), (0, 1)]),
+        (("n", "m", "k"), [(2, 2, 3), (2, 0, 3)]),
+    ],
+)
+def test_rows_on_any_axes_and_results_of_another_width(form, lead, extents):
+    down = np.random.default_rng(2).standard_normal((27, 7)).astype(np.float32)
+    split = random_split(UP, down)
+    changed = rewritten(network(UP, BIAS, down, lead=lead), split, form=form)
+    for extent in extents:
+        x = np.random.default_rng(0).standard_normal((*extent, D)).astype(np.float32)
+        (found,) = oracles.run(changed, {"x": x})
+        assert found.shape == (*extent, 7)
+        if x.size:
+            wanted = reference(x, UP, BIAS, down, split)
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -103,7 +129,7 @@ def test_versions_that_have_the_operators(versions):
 
 @pytest.mark.parametrize(("rows", "form"), [(1, "gather"), (2, "dispatch"), ("n", "dispatch")])
 def test_weights_are_copied_for_one_row_alone(rows, form):
-    model, split = network(UP, BIAS, DOWN, rows=rows), random_split(UP, DOWN)
+    model, split = network(UP, BIAS, DOWN, lead=(rows,)), random_split(UP, DOWN)
     assert oracles.operators(rewritten(model, split)) == oracles.operators(rewritten(model, split, form=form))
 
 
@@ -133,6 +159,32 @@ def test_two_networks_in_one_model_are_written_both():
     assert oracles.operators(changed)["TopK"] == 2 and "U" not in {one.name for one in changed.graph.initializer}
     x = np.random.default_rng(0).standard_normal((5, D)).astype(np.float32)
     oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(changed, {"x": x}))
+
+
+def test_what_is_written_as_experts_holds_no_network_that_could_be():
+    changed = write_experts(load(network(UP, BIAS, DOWN)).graph, [random_split(UP, DOWN)])
+    before = ir.to_proto(changed).SerializeToString()
+    again = find_places(view(changed).found)[0]
+    assert all(place.shape[1] <= 4 for place in again) and ir.to_proto(changed).SerializeToString() == before
+
+
+def test_weights_that_two_networks_share_stay_while_one_reads_them():
+    nodes = [
+        ("MatMul", ["x", "U"], ["p"]),
+        ("Relu", ["p"], ["q"]),
+        ("MatMul", ["q", "V"], ["s"]),
+        ("MatMul", ["s", "U"], ["t"]),
+        ("Relu", ["t"], ["u"]),
+        ("MatMul", ["u", "V"], ["y"]),
+    ]
+    model = oracles.graph(nodes, {"x": ["n", D]}, {"y": ["n", D]}, {"U": UP, "V": DOWN})
+    splits = [random_split(UP, DOWN, active=6, names=names) for names in (("n0", "n2"), ("n3", "n5"))]
+    x = np.random.default_rng(0).standard_normal((5, D)).astype(np.float32)
+    for some in (splits[:1], splits[1:], splits):
+        changed = rewritten(model, *some)
+        held = {one.name for one in changed.graph.initializer}
+        assert ({"U", "V"} <= held) == (len(some) == 1)
+        oracles.assert_close(oracles.run(model, {"x": x}), oracles.run(changed, {"x": x}))
 
 
 def test_another_model_is_refused():

@@ -95,7 +95,7 @@ def test_fitting_again_loses_less_than_leaving_out_alone(monkeypatch):
 
 
 def test_batches_of_several_axes():
-    proto = wide(rank=3)
+    proto = wide(lead=("n", "m"))
     given = [{"x": samples(120, seed, WIDE["experts"]).reshape(8, 15, D)} for seed in range(4)]
     made = next(Experts(active=(0.125,)).propose(task(proto, given)))
     assert error(proto, made, [{"x": samples(12, 9, WIDE["experts"]).reshape(2, 6, D)}]) < 1e-6
