@@ -4,6 +4,7 @@ model   scission            how many operators were split, for people
         scission.plan       `Plan.sha256` of the plan that was carried out
         scission.annealing  what was removed before, scission.reordered which features got another order
         scission.retraining how its weights went on learning, as JSON
+        scission.decomposed what it was made smaller by, what it lacks and what that costs, as JSON
         scission.fixed      the sizes that open dimensions of its inputs were given, by name, as JSON
         scission.part       which part of a model it is
 node    scission.origin     the address of the linear that it stands for, in the original
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 __all__ = [
     "ANNEALED",
     "BRANCHES",
+    "DECOMPOSED",
     "FIXED",
     "LAYER",
     "MATRIX",
@@ -38,6 +40,7 @@ PLAN = "scission.plan"
 ANNEALED = "scission.annealing"
 REORDERED = "scission.reordered"
 RETRAINED = "scission.retraining"
+DECOMPOSED = "scission.decomposed"
 FIXED = "scission.fixed"
 PART = "scission.part"
 ORIGIN = "scission.origin"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...ir.findings.difference import Field
 from ...ir.onnx_ir import onnx_ir as ir
-from ...ir.provenance import ANNEALED, ORIGIN, PLAN, REORDERED, ROLE, SUMMARY
+from ...ir.provenance import ANNEALED, DECOMPOSED, ORIGIN, PLAN, REORDERED, ROLE, SUMMARY
 from .node_matching import Pairs
 from .value_numbering import Anatomy, Body, constant_of, operands
 
@@ -17,7 +17,7 @@ __all__ = ["Annotations", "annotation_changes", "is_provenance", "shortened"]
 
 LONGEST = 80  # characters of a text that are told
 QUANTISATION = "quant_parameter_tensor_names"  # where onnx_ir keeps the annotation of a value
-ENTIRE = frozenset({SUMMARY, PLAN, ANNEALED, REORDERED, "namespace"})
+ENTIRE = frozenset({SUMMARY, PLAN, ANNEALED, DECOMPOSED, REORDERED, "namespace"})
 BEGINNINGS = (ORIGIN, ROLE, "pkg.")  # onnxscript and torch.onnx write under "pkg."
 
 Record = dict[str, str]

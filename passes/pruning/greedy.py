@@ -20,7 +20,7 @@ __all__ = ["Pruned", "Reading", "prune"]
 
 Float64: TypeAlias = "npt.NDArray[np.float64]"
 
-DAMPING = 1e-4  # of the mean of squares that an input has: draws weights towards those they had
+DAMPING = 1e-2  # of the mean of squares that an input has: draws weights towards those they had
 STEPS = 96  # leaving out all units takes about so many steps, unless they are to be smaller
 
 

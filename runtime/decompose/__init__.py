@@ -1,7 +1,7 @@
 """Dense models given structure: methods that propose smaller models, held against one budget on data kept apart.
 
 Entry: `decompose.decompose`.
-May import: ir, ir.io, passes.projection, runtime, runtime.calibrate, runtime.decompose.experts,
-  runtime.decompose.projection, runtime.decompose.removal, runtime.decompose.task, runtime.measure, runtime.ort,
-  runtime.render, runtime.render.picture, runtime.render.text.
+May import: ir, ir.io, passes.projection, passes.rewrite.pruning, runtime, runtime.calibrate,
+  runtime.calibrate.sources, runtime.decompose.experts, runtime.decompose.projection, runtime.decompose.removal,
+  runtime.decompose.task, runtime.measure, runtime.ort, runtime.render, runtime.render.picture, runtime.render.text.
 """

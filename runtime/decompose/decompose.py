@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Unpack
 
-from ...ir.io.load import Source, load
+from ...ir.errors import option
+from ...ir.io.load import Model, Source, load
 from ...ir.phase import phase
 from ...ir.progress import Progress
+from ...passes.rewrite.pruning.noted import noted
 from ..calibrate.dataset import Labelled
 from ..calibrate.level_sweep import read_data
+from ..calibrate.sources.columns import LabelledError
 from ..fields import chosen as chosen_options
 from ..fields import keywords
 from ..ort.library import require_provider
@@ -23,6 +27,7 @@ from .options import DecomposeKeywords, DecomposeOptions
 from .projection.method import Projection
 from .removal.method import Removal
 from .result import DecomposeResult, Judged
+from .task.goal import Goal
 from .task.method import DecomposeTask, Method
 from .task.samples import Samples, SampleSets, divided
 from .trying import TriedCandidate, beside, try_methods
@@ -56,9 +61,9 @@ def decompose(
     (done, total, what).
 
     Latency is measured beside the original, run by run in turn. Nothing is written. Raises ModelError and SessionError
-    when the model cannot be run, LabelledError for samples that do not fit it or are too few, MetricError and
-    OptionError for goals that cannot be, NoMemoryError where a file of samples is too large, or fitting to
-    them takes more memory than may be used.
+    when the model cannot be run, LabelledError for samples that do not fit it or are too few, and for labels beside
+    sets that have theirs, MetricError and OptionError for goals that cannot be, NoMemoryError where a file of samples
+    is too large, or fitting to them takes more memory than may be used.
     """
     started = time.monotonic()
     asked, trials = chosen_options(DecomposeOptions, options, single), trials_of(trials)
@@ -66,7 +71,7 @@ def decompose(
     loaded = load(model)
     require_valid(loaded, model, trials.custom_ops)
     require_provider(trials.provider, loaded.name)
-    sets = data if isinstance(data, SampleSets) else divided(read_data(loaded, data, asked.labels, trials), trials.seed)
+    sets = _sets(loaded, data, asked.labels, trials)
     task = DecomposeTask(
         model=loaded,
         calibration=sets.calibration,
@@ -77,16 +82,39 @@ def decompose(
     )
     tried, declined = try_methods(task, METHODS if methods is None else methods, progress)
     chosen, reason = choose(goal, tried, declined)
+    judged = None
+    if chosen is not None:
+        judged = _judged(task, chosen, sets.judgement)
+        place, chosen = tried.index(chosen), _told(goal, chosen, judged)
+        tried[place] = chosen
     return DecomposeResult(
         original=loaded,
         goal=goal,
         chosen=chosen,
         reason=reason,
-        judged=None if chosen is None else _judged(task, chosen, sets.judgement),
+        judged=judged,
         tried=tuple(tried),
         declined=tuple(declined),
         seconds=time.monotonic() - started,
     )
+
+
+def _sets(
+    model: Model, data: SampleSets | Labelled | Mapping[str, Any] | str | os.PathLike[str], labels: Any, trials: Trials
+) -> SampleSets:
+    """The three sets of samples, each with its own labels where they are given as they are."""
+    if not isinstance(data, SampleSets):
+        return divided(read_data(model, data, labels, trials), trials.seed)
+    if labels is not None:
+        raise LabelledError(f"{model.name}: the three sets have labels of their own; leave ", option("labels"), " out")
+    return data
+
+
+def _told(goal: Goal, chosen: TriedCandidate, judged: Judged) -> TriedCandidate:
+    """The same with a model that says in its metadata what it lacks, and what that was judged to cost."""
+    made = chosen.candidate
+    note = {**made.to_dict(), "asked": goal.text, "metric": goal.metric.name, "judged": judged.to_dict()}
+    return replace(chosen, candidate=replace(made, model=noted(made.model, note)))
 
 
 def _judged(task: DecomposeTask, chosen: TriedCandidate, judgement: Samples) -> Judged:

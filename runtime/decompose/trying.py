@@ -46,22 +46,14 @@ class TriedCandidate:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without the model."""
-        made = self.candidate
         return plain_dict(
             {
-                "method": made.method,
-                "settings": dict(made.settings),
+                **self.candidate.to_dict(),
                 "metric": self.measured.metric,
                 "baseline": self.measured.baseline,
                 "drop": self.drop,
                 "cosine": self.measured.cosine,
                 "latency": self.latency.to_dict(),
-                "removed": [
-                    {"node": one.node, "kind": one.kind, "count": one.count, "whole": one.whole} for one in made.removed
-                ],
-                "projected": [
-                    {"node": one.node, "form": one.form, "rank": one.rank, "share": one.share} for one in made.projected
-                ],
             }
         )
 

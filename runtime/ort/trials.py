@@ -72,7 +72,7 @@ class Trials:
     )
     inputs_beside: bool = setting(True, "read inputs.toml where it lies beside the model")
     save_inputs: bool = setting(False, "keep what is said of inputs as inputs.toml beside the model")
-    seed: int = setting(0, "seed of the random inputs", least=0)
+    seed: int = setting(0, "seed of all that is drawn at random", least=0)
     rtol: float | None = setting(None, "allowed error relative to the largest output (by type)", least=0)
     atol: float | None = setting(None, "allowed absolute error besides", least=0)
     seconds: float = setting(

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ....ir.graph.view import view
+from ....ir.graph.linear import Linear
+from ....ir.graph.view import View, view
+from ....ir.onnx_ir import onnx_ir as ir
 from ....ir.reason import Cause, Reason
 from ....passes.anneal.obstacle import obstacle
 from ....passes.pruning.units import Units, find_units
@@ -24,6 +26,8 @@ __all__ = ["Removal", "shapes_of"]
 Array = npt.NDArray[Any]
 
 SHARES = tuple(round(0.05 * step, 2) for step in range(2, 19))  # of the seconds that could be saved
+FINE, LARGEST = 1.08, 0.9  # where a speed alone is asked for, so many times the share before, up to this
+SHORT = 0.8  # of the gain that is asked for: what is predicted to reach less of it is left out
 LONGEST = 1 << 13  # inputs of a product whose gram is held: 512 MiB
 
 
@@ -31,14 +35,17 @@ LONGEST = 1 << 13  # inputs of a product whose gram is held: 512 MiB
 class Removal:
     """Structured removal without training: hidden units of feed-forward networks and heads of attention.
 
-    shares: of the predicted seconds that leaving out all units would save, one candidate each. A greedy search on the
-    calibration samples finds the order in which the units of each axis cost least, with all other weights that read
-    them fitted again. A candidate leaves out units where they cost the least error of the outputs for a second, and is
-    then fitted layer by layer, each to the results that it has in the original, behind layers that are smaller already.
+    shares: of the predicted seconds that leaving out all units would save, one candidate each; where None, 10 %, 15 %
+    and so on, or, where no budget but a speed is asked for, those that may come to it, in smaller steps.
+
+    A greedy search on the calibration samples finds the order in which the units of each axis cost least, with all
+    other weights that read them fitted again. A candidate leaves out units where they cost the least error of the
+    outputs for a second. Then all products behind the first that lacks any are fitted, one after another, each to the
+    results that it has in the original, and no further from the weights that it had than samples held out speak for.
     Source: ZipLM (Kurtic et al., 2023), fast post-training pruning (Kwon et al., 2022).
     """
 
-    shares: Sequence[float] = SHARES
+    shares: Sequence[float] | None = None
 
     @property
     def name(self) -> MethodName:
@@ -56,14 +63,48 @@ class Removal:
             reasons = [why for _, why in found if why is not None]
             yield Declined(method="removal", reason=reasons[0] if reasons else Reason(Cause.NO_PRODUCT, why))
             return
+        sites += _others(task, seen, sites)
         require_memory(task, sites)
         fitting = Fitting(task, seen, sites, shapes)
         before: list[int] = [0] * len(sites)
-        for share in self.shares:
+        for share in self._shares(task, fitting):
             counts = fitting.counts(share)
             if counts != before:
                 yield fitting.candidate(counts, share)
             before = counts
+
+    def _shares(self, task: DecomposeTask, fitting: Fitting) -> Sequence[float]:
+        if self.shares is not None:
+            return self.shares
+        if task.goal.limit is not None or task.goal.target is None:
+            return SHARES
+        return _finer(fitting.share_of(1 + SHORT * (task.goal.target - 1)))
+
+
+def _others(task: DecomposeTask, seen: View, sites: Sequence[Units]) -> list[Units]:
+    """Products that read no units that could go, as places without any, those that read the same together."""
+    taken = {linear.node for one in sites for linear in one.readers}
+    found: dict[ir.Value, list[Linear]] = {}
+    for linear in observable(task.model, seen.found.linears)[0]:
+        plain = linear.addend is None and not linear.fused and linear.shape[0] <= LONGEST
+        if plain and linear.node not in taken and obstacle(linear) is None:
+            found.setdefault(linear.activation, []).append(linear)
+    return [
+        Units(kind="units", labels=np.full(readers[0].shape[0], -1), readers=tuple(readers), products=())
+        for readers in found.values()
+    ]
+
+
+def _finer(first: float) -> list[float]:
+    """Shares from the first on, each a little larger than the one before it.
+
+    >>> _finer(0.7), _finer(2)
+    ([0.7, 0.756, 0.8165, 0.8818], [0.9])
+    """
+    found = [min(first, LARGEST)]
+    while found[-1] * FINE <= LARGEST:
+        found.append(found[-1] * FINE)
+    return [round(share, 4) for share in found]
 
 
 def shapes_of(task: DecomposeTask) -> dict[str, tuple[int, ...]]:

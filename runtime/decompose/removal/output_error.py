@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,27 +28,27 @@ class OutputError:
     task: DecomposeTask
     feeds: list[Mapping[str, Array]] = field(init=False)
     before: list[Mapping[str, Array]] = field(init=False)
+    whole: dict[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
         feeds = self.task.calibration.feeds
         places = np.linspace(0, len(feeds) - 1, min(FEEDS, len(feeds))).astype(np.int64)
         self.feeds = [feeds[place] for place in places]
-        self.before = self._outputs(self.task.model.graph)
+        self.before = list(self._outputs(self.task.model.graph))
+        tiny = float(np.finfo(np.float64).tiny)
+        self.whole = {
+            name: max(sum(_squares(values[name], 0.0) for values in self.before), tiny) for name in self.before[0]
+        }
 
     def __call__(self, changed: ir.Model) -> float:
         """The error of a changed copy of the model."""
-        total = 0.0
-        after = self._outputs(changed)
-        for name in self.before[0]:
-            pairs = [
-                (np.asarray(a[name], np.float64), np.asarray(b[name], np.float64))
-                for a, b in zip(self.before, after, strict=True)
-            ]
-            whole = sum(float(np.square(a).sum()) for a, _ in pairs)
-            total += sum(float(np.square(a - b).sum()) for a, b in pairs) / max(whole, np.finfo(np.float64).tiny)
-        return total / max(len(self.before[0]), 1)
+        total = dict.fromkeys(self.whole, 0.0)
+        for before, after in zip(self.before, self._outputs(changed), strict=True):
+            for name in total:
+                total[name] += _squares(before[name], after[name])
+        return sum(total[name] / self.whole[name] for name in total) / max(len(total), 1)
 
-    def _outputs(self, graph: ir.Model) -> list[Mapping[str, Array]]:
+    def _outputs(self, graph: ir.Model) -> Iterator[Mapping[str, Array]]:
         trials = self.task.trials
         with written(self.task.model, graph.clone(), "changed") as path:
             session = open_session(
@@ -58,4 +58,11 @@ class OutputError:
                 tf32=False,
                 custom_ops=trials.custom_ops,
             )
-            return [session.run(feed) for feed in self.feeds]
+            for feed in self.feeds:
+                yield session.run(feed)
+
+
+def _squares(one: Array, other: Array | float) -> float:
+    """The sum of squared differences."""
+    difference = np.subtract(one, other, dtype=np.float64)
+    return float(np.vdot(difference, difference))

@@ -90,13 +90,15 @@ def _sampled(linear: Linear, beside: ir.Value | None, held: Sequence[Mapping[str
     return Sampled(found, others)
 
 
-def rows_of_feed(feeds: int, rows: int | None) -> int:
+def rows_of_feed(feeds: int, rows: int | None, whole: int = ROWS) -> int:
     """How many of the rows of a feed are looked at, where there are so many feeds; as many as may be where None.
+
+    whole: of all feeds together.
 
     >>> rows_of_feed(1000, 128), rows_of_feed(1000, None), rows_of_feed(10**6, 128)
     (32, 32, 4)
     """
-    most = max(LEAST, ROWS // max(feeds, 1))
+    most = max(LEAST, whole // max(feeds, 1))
     return most if rows is None else min(most, rows)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from ....ir.brief import brief
 from ....ir.io.load import Model
 from ....ir.onnx_ir import onnx_ir as ir
+from ....ir.plain import plain_dict
 from ....ir.reason import Reason
 from ....passes.projection.forms import FormName
 from ...ort.trials import Trials
@@ -74,6 +75,21 @@ class ModelCandidate:
     projected: tuple[ProjectedWeight, ...] = ()
 
     __repr__ = brief
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without the model."""
+        return plain_dict(
+            {
+                "method": self.method,
+                "settings": dict(self.settings),
+                "removed": [
+                    {"node": one.node, "kind": one.kind, "count": one.count, "whole": one.whole} for one in self.removed
+                ],
+                "projected": [
+                    {"node": one.node, "form": one.form, "rank": one.rank, "share": one.share} for one in self.projected
+                ],
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

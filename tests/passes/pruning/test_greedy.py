@@ -98,7 +98,7 @@ def test_several_at_a_time_end_at_the_weights_of_a_new_fit():
 
 def test_inputs_that_are_never_anything_cost_nothing():
     gram = np.diag([1.0, 0.0, 2.0])
-    found = prune([Reading(gram, np.ones((3, 1)))], np.arange(3), 1, step=1)
+    found = prune([Reading(gram, np.ones((3, 1)))], np.arange(3), 1, step=1, damping=DAMPING)
     assert found.order.tolist() == [1] and found.losses[-1] < 1e-3
     none = prune([Reading(np.zeros((2, 2)), np.ones((2, 1)))], np.arange(2))
     assert np.isfinite(none.losses).all() and not none.weights[0].any()

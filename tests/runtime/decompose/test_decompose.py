@@ -1,10 +1,15 @@
+import json
+
 import numpy as np
 import pytest
 from proposals import Fixed, narrowed, wide
 
+from scission import LabelledError
+from scission.ir.provenance import DECOMPOSED
 from scission.ir.reason import Cause, Reason
 from scission.runtime.decompose.decompose import decompose
 from scission.runtime.decompose.task.method import Declined
+from scission.runtime.decompose.task.samples import Samples, SampleSets
 from scission.runtime.ort.trials import Trials
 
 TRIALS = Trials(provider="cpu", threads=1, seconds=0.5)
@@ -77,3 +82,21 @@ def test_a_candidate_that_only_seems_to_be_fast_enough_does_not_end_the_search(c
     method = Fixed([narrowed(proto, 1024), narrowed(proto, 64), narrowed(proto, 8)])
     found = decompose(proto, data, methods=[method], target=1.2, trials=TRIALS)
     assert method.asked == 2 and found.chosen is found.tried[1]
+
+
+def test_what_is_kept_says_what_it_lacks_and_what_that_costs(case):
+    proto, data = case
+    found = decompose(proto, data, methods=[Fixed([narrowed(proto, 64)])], budget="cosine<=0.01", trials=TRIALS)
+    note = json.loads(found.chosen.candidate.model.metadata_props[DECOMPOSED])
+    assert note["method"] == "removal" and note["settings"] == {"place": 0} and note["removed"] == []
+    assert note["asked"] == "cosine<=0.01" and note["metric"] == "cosine"
+    assert note["judged"] == found.judged.to_dict() and note["judged"]["holds"]
+    assert found.chosen is found.tried[0] and found.to_dict()["chosen"] == 0
+
+
+def test_labels_beside_sets_that_have_theirs_are_refused(case):
+    proto, data = case
+    some = Samples(feeds=[{"x": data["x"][:8]}])
+    sets = SampleSets(calibration=some, selection=some, judgement=some)
+    with pytest.raises(LabelledError, match=r"the three sets have labels of their own; leave .*labels.* out"):
+        decompose(proto, sets, labels=np.zeros(8), budget="cosine<=0.01", trials=TRIALS)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import oracles
 import pytest
@@ -102,3 +104,26 @@ def test_units_that_are_too_many_are_named_with_the_reason(monkeypatch):
     (only,) = Removal().propose(task(two_layers(up, down), [{"x": np.ones((4, 6), np.float32)}]))
     assert only.reason.cause is Cause.UNSUPPORTED
     assert str(only.reason) == "16 units that second reads stay: of 16 inputs, where at most 8 are looked at"
+
+
+def test_products_that_read_no_units_are_fitted_behind_what_is_smaller():
+    """A product behind one that lost heads takes other weights, those in front of it keep theirs."""
+    found = next(Removal(shares=(0.6,)).propose(task(residual(24), feeds(40, batch=32))))
+    assert "heads" in removed(found)
+    before, after = ({node.name: node for node in graph.graph} for graph in (load(residual(24)).graph, found.model))
+
+    def columns(nodes, name):
+        return next(value.const_value.numpy() for value in nodes[name].inputs if value.const_value is not None).T
+
+    for name, same in (("q", True), ("k", True), ("v", True), ("up", False)):
+        alike = [any(np.array_equal(one, other) for other in columns(before, name)) for one in columns(after, name)]
+        assert alike == [same] * len(alike)
+
+
+def test_where_a_speed_alone_is_asked_for_no_candidate_that_is_far_from_it_is_made():
+    """Of the products more than a third has to go for 2x, of which half of the units are not enough."""
+    wanted = replace(task(residual(24)), goal=parse_goal(target="2x"))
+    first = next(Removal().propose(wanted))
+    assert first.settings["share"] > 0.3
+    again = next(Removal().propose(task(residual(24))))
+    assert again.settings["share"] < 0.3
