@@ -33,6 +33,7 @@ __all__ = [
     "ROLE",
     "SUMMARY",
     "is_block",
+    "is_factor",
 ]
 
 SUMMARY = "scission"
@@ -48,6 +49,8 @@ ROLE = "scission.role"
 LAYER = "layer_ann"  # of a node, which is ONNX Runtime's name for it
 
 BRANCHES = "branches"  # the role of what stands for branches that were merged, and may be split like any other
+FACTORS = frozenset({"near", "far", "joint"})  # the roles of what applies the factors of a hierarchical weight
+STAGE = "stage."  # what those of other factors begin with
 MATRIX = "matrix"  # the same of a product that stands for a transform
 
 
@@ -58,3 +61,13 @@ def is_block(notes: Mapping[str, str]) -> bool:
     (True, False, False)
     """
     return ORIGIN in notes and notes.get(ROLE) not in (BRANCHES, MATRIX)
+
+
+def is_factor(notes: Mapping[str, str]) -> bool:
+    """Whether the metadata of a node say that it applies one of several factors of a weight.
+
+    >>> is_factor({ORIGIN: "up", ROLE: "stage.0"}), is_factor({ORIGIN: "up", ROLE: "block0"})
+    (True, False)
+    """
+    role = notes.get(ROLE, "")
+    return ORIGIN in notes and (role in FACTORS or role.startswith(STAGE))

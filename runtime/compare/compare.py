@@ -16,7 +16,7 @@ from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
 from ...ir.phase import phase
 from ...ir.progress import Progress
-from ...ir.provenance import FIXED, ORIGIN
+from ...ir.provenance import FIXED, ORIGIN, is_factor
 from ..inputs.feeds.inputs_file import with_file
 from ..inputs.inputs import InputError
 from ..inputs.sizes.agreement import refuse_contradictions
@@ -196,7 +196,8 @@ def _held(source: Model, result: Model) -> list[Probe]:
     from .probes import probes
 
     narrow = narrow_types(result.graph)
-    found = _standing(probes(source.graph, _origins(result.graph)), result.graph)
+    staged = {node.metadata_props[ORIGIN] for node in result.graph.graph if is_factor(node.metadata_props)}
+    found = _standing(probes(source.graph, _origins(result.graph), staged), result.graph)
     return [replace(probe, narrow=narrow.get(probe.node)) for probe in found]
 
 

@@ -21,8 +21,9 @@ Array = npt.NDArray[Any]
 COLUMNS = 1 << 22  # weight entries turned into float64 at a time
 
 
-def probes(model: ir.Model, split: Container[str]) -> list[Probe]:
-    """One probe for each linear of the original model's main graph whose address is in `split`.
+def probes(model: ir.Model, split: Container[str], staged: Container[str] = ()) -> list[Probe]:
+    """One probe for each linear of the original model's main graph whose address is in `split`; staged: of those the
+    ones whose weights are written as factors, which are certified for inputs that are all as large as the largest.
 
     Left out, because their result is not one product of one activation in the graph: Conv, operators with a fused
     activation or a dynamic addend, recurrent operators, and whatever stands in subgraphs and functions. Those are
@@ -35,7 +36,7 @@ def probes(model: ir.Model, split: Container[str]) -> list[Probe]:
             node=linear.address,
             input=linear.activation.name or "",
             output=linear.output.name or "",
-            reference=_reference(linear, found.constants),
+            reference=_reference(linear, found.constants, linear.address in staged),
             by_rows=linear.layout.kind == "rows",
         )
         for linear in found.linears
@@ -48,7 +49,7 @@ def _is_plain(linear: Linear) -> bool:
     return named and linear.layout.kind != "conv" and not linear.slices and not linear.fused and linear.addend is None
 
 
-def _reference(linear: Linear, constants: Constants) -> Callable[..., tuple[Array, Array]]:
+def _reference(linear: Linear, constants: Constants, staged: bool) -> Callable[..., tuple[Array, Array]]:
     def reference(x: Array, narrow: np.dtype[Any] | None = None) -> tuple[Array, Array]:
         W = linear.canonical(constants)
         if narrow is not None and narrow.itemsize >= np.dtype(linear.dtype.numpy()).itemsize:
@@ -63,6 +64,7 @@ def _reference(linear: Linear, constants: Constants) -> Callable[..., tuple[Arra
                 W.shape[0] + 4,  # K products, alpha, beta and the bias
                 bias=None if bias is None else bias[start : start + step],
                 narrow=narrow,
+                staged=staged,
             )
             for start in range(0, W.shape[1], step)
         ]

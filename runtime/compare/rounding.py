@@ -42,7 +42,13 @@ def gamma(n: int, dtype: npt.DTypeLike) -> float:
 
 
 def product_bound(
-    x: Array, W: Array, terms: int | None = None, *, bias: Array | None = None, narrow: npt.DTypeLike | None = None
+    x: Array,
+    W: Array,
+    terms: int | None = None,
+    *,
+    bias: Array | None = None,
+    narrow: npt.DTypeLike | None = None,
+    staged: bool = False,
 ) -> tuple[Float64, Float64]:
     """The exact x·W (+ bias) in float64, and how far a computed one may be from it, element by element.
 
@@ -51,7 +57,8 @@ def product_bound(
     the dense and the split product at once, as γ_K + γ_b ≤ γ_{K+b}. 16-bit types are accumulated in float32 and rounded
     at the end. Underflow and the rounding of the float64 reference itself are allowed for. narrow: a type of 16 bits
     that x and W are converted to before; x is rounded to it here, for W and what converters do to its smallest entries
-    the bound is wider.
+    the bound is wider. staged: whether factors of W may be applied one after another, which are certified for inputs
+    that are all as large as the largest one: the bound is γ_terms · (max|x| · Σ|W| + |bias|) then.
     Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1 (and 2.8 for underflow).
 
     >>> x, W = np.ones((1, 3), np.float32), np.ones((3, 2), np.float32)
@@ -65,7 +72,8 @@ def product_bound(
         x = x if narrow is None else x.astype(narrow)
     x64, W64 = x.astype(np.float64), W.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
-        exact, size = x64 @ W64, np.abs(x64) @ np.abs(W64)
+        exact = x64 @ W64
+        size = _largest(x64) * np.abs(W64).sum(-2) if staged else np.abs(x64) @ np.abs(W64)
         if bias is not None:
             exact, size = exact + bias.astype(np.float64), size + np.abs(bias.astype(np.float64))
         share, floor = _rounding(count, x.dtype, ROUNDINGS + CONVERTED * (narrow is not None))
@@ -74,6 +82,12 @@ def product_bound(
         if narrow is not None:
             bound += SMALLEST * limits(x.dtype)[1] * np.abs(x64).sum(-1, keepdims=True)
         return exact, bound
+
+
+def _largest(x: Float64) -> Float64:
+    """The largest magnitude of each row (..., 1), 0 of none."""
+    found: Float64 = np.abs(x).max(-1, keepdims=True, initial=0.0)
+    return found
 
 
 def _rounding(terms: int, dtype: np.dtype[Any], roundings: int) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from ....ir.plural import counted
 from ...measure.comparison import Speed
 from ..words import speeds, why_nothing
 from .linear_section import Portrait
-from .products import ProductRow
+from .products import ProductRow, WrittenWeights
 
 if TYPE_CHECKING:
     from ...compare.verdict import Verdict
@@ -58,7 +58,8 @@ class Report:
     verdict, benches, difference: of the two models, None and nothing where they were not compared; machine: that the
     report was made on; made: when, UTC; command: the line that makes it again; recording: what keeps the model that the
     plan is about from being recorded as a CUDA graph, looked for where it is planned for CUDA; untimed: why there is no
-    bench though one was wanted, '' where there is one or none was; products: weights that are written as such.
+    bench though one was wanted, '' where there is one or none was; products: weights that are written as such; written:
+    what all of these come to.
     """
 
     about: About
@@ -77,6 +78,7 @@ class Report:
     untimed: str = ""
     recording: tuple[RecordingObstacle, ...] = ()
     products: tuple[ProductRow, ...] = ()
+    written: WrittenWeights = WrittenWeights()
 
     __repr__ = brief
 
@@ -120,16 +122,18 @@ class Report:
 
     @property
     def mac_share(self) -> float:
-        """Multiply-adds of all linears that the plan leaves, over those of the dense ones, 0 to 1."""
-        left = sum(row.parameters * row.left for row in self.found.rows)
-        return left / max(sum(row.parameters for row in self.found.rows), 1)
+        """Multiply-adds of all linears that the plan leaves, over those of the dense ones, 0 to 1; of weights that are
+        written as products those of all factors."""
+        rows = [row for row in self.found.rows if row.node not in self.written.operators]
+        left = sum(row.parameters * row.left for row in rows) + self.written.macs
+        return left / max(sum(row.parameters for row in rows) + self.written.dense, 1)
 
     @property
     def byte_share(self) -> float:
         """The same of the bytes of their weights, indices included."""
-        steps = self.plan.steps
+        steps = [step for step in self.plan.steps if step.node not in self.written.operators]
         left = sum(step.parameters * (1 if step.lowering == "dense" else step.byte_share) for step in steps)
-        return left / max(sum(step.parameters for step in steps), 1)
+        return (left + self.written.entries) / max(sum(step.parameters for step in steps) + self.written.dense, 1)
 
     @property
     def sentence(self) -> str:
@@ -176,6 +180,7 @@ def _clauses(report: Report) -> Iterator[str]:
         does = "is" if len(rewrites) == 1 else "are"
         done = f"{does} split" if report.changed else "would be split"
         yield f"{len(rewrites)} of {counted(len(steps), 'operator')} {done}"
+    if (rewrites or report.written.dense) and not report.strange:
         yield f"which leaves {report.mac_share:.1%} of the multiply-adds and {report.byte_share:.1%} of the bytes"
     if report.lossy:
         yield "weights are removed before, which is lossy"

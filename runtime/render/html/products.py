@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ....ir.graph.linear import scopes
 from ....ir.graph.view import view
 from ....ir.io.load import Model
 from ....ir.phase import phase
 from ....ir.plan.factored_weight import FactoredWeight, HierarchicalWeight
 from ....ir.plan.plan import Plan, PlanError
+from ....ir.provenance import ORIGIN
 from ....passes.decompose.fingerprint import fingerprint
 from ....passes.factor.diagonals import butterfly
 from ....passes.factor.factorise import Recipe, follow
@@ -21,10 +24,11 @@ from ....passes.factor.known_orders import RadixSplit
 from ....passes.hierarchical.near_far import near_far
 from ....passes.rewrite.preparations import prepared
 
-__all__ = ["FactorShape", "ProductRow", "products"]
+__all__ = ["FactorShape", "ProductRow", "WrittenWeights", "products", "written_weights"]
 
 MOST = 20  # weights that are shown
 SIDE = 100.0  # of a drawing, in units of its own
+KINDS = FactoredWeight, HierarchicalWeight  # of preparations that write a weight as a product
 OUTLINED = 64  # blocks that are drawn one by one
 
 Weight = npt.NDArray[np.floating]
@@ -81,18 +85,54 @@ class ProductRow:
         return {name: getattr(self, name) for name in names} | {"factors": [one.to_dict() for one in self.factors]}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenWeights:
+    """What all weights that are written as products come to: operators: the addresses of those that apply the factors;
+    dense: entries of the weights as they were, the multiply-adds of a row; macs, entries: of what they are now."""
+
+    operators: frozenset[str] = frozenset()
+    dense: int = 0
+    macs: int = 0
+    entries: int = 0
+
+
+def written_weights(model: Model, plan: Plan) -> WrittenWeights:
+    """The same of all that a plan writes so; raises PlanError when the plan is for another model."""
+    places = [at for at, one in enumerate(plan.preparations) if isinstance(one, KINDS)]
+    if not places:
+        return WrittenWeights()
+    steps = [one for one in plan.preparations if isinstance(one, KINDS)]
+    before = view(prepared(model.graph, plan.preparations[: places[0]]))
+    shapes = {linear.address: linear.shape for linear in before.found.linears}
+    after = prepared(model.graph, plan.preparations[: places[-1] + 1])
+    nodes = {node for one in steps for node in one.nodes}
+    made = {
+        node: address
+        for scope in scopes(after)
+        for node, address in scope.addresses.items()
+        if node.metadata_props.get(ORIGIN) in nodes
+    }
+    held = {value for node in made for value in node.inputs if value is not None}
+    factors = (value.const_value for value in held)
+    return WrittenWeights(
+        operators=frozenset(made.values()),
+        dense=sum(math.prod(shapes[one.nodes[0]]) for one in steps),
+        macs=sum(one.macs for one in steps),
+        entries=sum(one.size for one in factors if one is not None and one.dtype.is_floating_point()),
+    )
+
+
 @phase("products")
 def products(model: Model, plan: Plan) -> tuple[ProductRow, ...]:
     """A row for each of the first weights that a plan writes as products, in its order; reads these weights.
 
     Raises PlanError when the plan is for another model, ModelError when a weight cannot be read.
     """
-    kinds = FactoredWeight, HierarchicalWeight
-    steps = [one for one in plan.preparations if isinstance(one, kinds)][:MOST]
+    steps = [one for one in plan.preparations if isinstance(one, KINDS)][:MOST]
     if not steps:
         return ()
     # As the model is where the first of them is carried out: what comes before may have made linears.
-    first = next(at for at, one in enumerate(plan.preparations) if isinstance(one, kinds))
+    first = next(at for at, one in enumerate(plan.preparations) if isinstance(one, KINDS))
     seen = view(prepared(model.graph, plan.preparations[:first]))
     linears = {linear.address: linear for linear in seen.found.linears}
     found = []

@@ -40,7 +40,7 @@ from ...pipeline.options import PlanOptions, ReportKeywords, ReportOptions, agre
 from ...renamed import renamed
 from .document import About, FileFact, Report
 from .linear_section import drawable, finest, portraits
-from .products import products
+from .products import products, written_weights
 
 if TYPE_CHECKING:
     from ...measure.bench import Bench
@@ -157,6 +157,7 @@ def _gathered(
         version=__version__,
         recording=_recording(loaded, found.plan),
         products=products(loaded, found.plan),
+        written=written_weights(loaded, found.plan),
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **rest,
     )

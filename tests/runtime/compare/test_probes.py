@@ -2,6 +2,8 @@ import numpy as np
 import onnx_ir as ir
 import oracles
 import pytest
+from factored import fourier, product_model, written
+from hierarchical import DAUBECHIES, hierarchically_written, wavelet
 
 from scission.ir.graph.survey import survey
 from scission.models.planted.products import KINDS, build, feeds
@@ -69,3 +71,24 @@ def test_a_wide_weight_is_worked_on_in_parts(monkeypatch):
     x = feeds(np.random.default_rng(0), planted)["x"]
     for one, other in zip(whole.reference(x), parts.reference(x), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weight", "write", "zeros"),
+    [(wavelet(256, DAUBECHIES), hierarchically_written, True), (fourier(64), written, False)],
+)
+def test_factors_are_held_against_what_they_are_certified_for(weight, write, zeros):
+    """One input is large, others are tiny: where a weight has zeros, factors round what the product does not have."""
+    changed, count = write(product_model(weight))
+    assert count == 1
+    graph = ir.from_proto(product_model(weight))
+    (strict,), (staged,) = (probes(graph, {"MatMul0"}, factors) for factors in ((), {"MatMul0"}))
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((40, len(weight))) * 10.0 ** rng.uniform(-30, 0, (40, len(weight)))).astype(np.float32)
+    (y,) = oracles.run(changed, {"x": x})
+    exact, bound = staged.reference(x)
+    within = np.abs(y - exact) <= strict.reference(x)[1]
+    assert (np.abs(y - exact) <= bound).all() and bool(within.all()) is not zeros
+    assert (bound >= strict.reference(x)[1]).all()
+    wrong = oracles.run(product_model(weight * np.float32(1.01)), {"x": x})[0]
+    assert not (np.abs(wrong - exact) <= bound).all()

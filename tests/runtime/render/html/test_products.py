@@ -18,7 +18,7 @@ from scission.ir.errors import ScissionError
 from scission.ir.io.load import load
 from scission.passes.planning.make_plan import make_plan
 from scission.passes.planning.settings import PlanSettings
-from scission.runtime.render.html.products import SIDE, FactorShape, products
+from scission.runtime.render.html.products import SIDE, FactorShape, WrittenWeights, products, written_weights
 
 
 def rows_of(model, rows=2000):
@@ -79,5 +79,24 @@ def test_both_kinds_of_one_model_are_drawn_on_its_page():
     html, told = report.html(), report.to_dict()["products"]
     drawn = re.search(r'id="products".*?</section>', html, re.S)[0]
     assert drawn.count("<figure>") == sum(len(row.factors) for row in rows) == sum(len(one["factors"]) for one in told)
+    macs, dense = sum(row.macs for row in rows), sum(row.inputs * row.outputs for row in rows)
+    assert report.mac_share == macs / dense < 0.2 and report.byte_share < report.mac_share
+    assert f"which leaves {macs / dense:.1%} of the multiply-adds" in report.sentence
     assert "near: " in drawn and "joint: " in drawn and 'href="#products"' in html
     assert 'id="products"' not in scission.report(product_model(np.eye(8, dtype=np.float32) + 1)).html()
+
+
+def test_what_is_left_counts_products_and_what_stays_beside_them():
+    """Two weights of one size: one is a product, the other stays whole."""
+    made = Grown(0)
+    made.inputs["x"], made.feeds["x"] = ["n", 512], np.zeros(1, np.float32)
+    first = made.op("Tanh", made.op("MatMul", "x", made.constant(hadamard(512))))
+    model = made.model(made.op("MatMul", first, made.constant(made.normal(512, 512))))
+    plan, (row,) = rows_of(model)
+    written = written_weights(load(model), plan)
+    assert (written.dense, written.macs) == (512 * 512, row.macs) and 0 < written.entries < 5000
+    assert written.operators and all(one.startswith("MatMul0") for one in written.operators)
+    report = scission.report(model, plan=plan)
+    assert report.mac_share == pytest.approx((row.macs + 512**2) / (2 * 512**2))
+    assert report.byte_share == pytest.approx((written.entries + 512**2) / (2 * 512**2))
+    assert written_weights(load(model), replace(plan, preparations=())) == WrittenWeights()
