@@ -27,7 +27,6 @@ Array = npt.NDArray[Any]
 
 SHARES = tuple(round(0.05 * step, 2) for step in range(2, 19))  # of the seconds that could be saved
 FINE, LARGEST = 1.08, 0.9  # where a speed alone is asked for, so many times the share before, up to this
-SHORT = 0.8  # of the gain that is asked for: what is predicted to reach less of it is left out
 LONGEST = 1 << 13  # inputs of a product whose gram is held: 512 MiB
 
 
@@ -36,7 +35,8 @@ class Removal:
     """Structured removal without training: hidden units of feed-forward networks and heads of attention.
 
     shares: of the predicted seconds that leaving out all units would save, one candidate each; where None, 10 %, 15 %
-    and so on, or, where no budget but a speed is asked for, those that may come to it, in smaller steps.
+    and so on, or, where no budget but a speed is asked for, those with which products alone come to it, in smaller
+    steps.
 
     A greedy search on the calibration samples finds the order in which the units of each axis cost least, with all
     other weights that read them fitted again. A candidate leaves out units where they cost the least error of the
@@ -78,7 +78,7 @@ class Removal:
             return self.shares
         if task.goal.limit is not None or task.goal.target is None:
             return SHARES
-        return _finer(fitting.share_of(1 + SHORT * (task.goal.target - 1)))
+        return _finer(fitting.share_of(task.goal.target))
 
 
 def _others(task: DecomposeTask, seen: View, sites: Sequence[Units]) -> list[Units]:
