@@ -2,6 +2,8 @@
 
 import configparser
 import email
+import functools
+import os
 import re
 import shutil
 import subprocess
@@ -83,26 +85,95 @@ def test_the_archive_has_the_sources(built):
     assert not [name for name in names if name.startswith((".", "tests/bench/results"))]
 
 
-@pytest.fixture(scope="module")
-def installed(built, tmp_path_factory):
-    """A new environment with the wheel in it, and what it needs out of this one."""
+SUPPORTED = (11, 12, 13, 14)  # 3.x
+OFFLINE = re.compile(
+    r"NewConnectionError|NameResolutionError|ConnectTimeout|name resolution|unreachable", re.IGNORECASE
+)
+
+
+def starts(python, minor):
+    """Whether this is a Python 3.minor that runs and makes environments: shims of pyenv may stand for none."""
+    line = f"import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, {minor}))"
+    try:
+        return subprocess.run([python, "-I", "-c", line], capture_output=True, timeout=60, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def interpreter(minor):
+    """The first Python 3.minor on this machine that starts, this one where it is of that version, None without any."""
+    if sys.version_info[:2] == (3, minor):
+        return Path(sys.executable)
+    name, home = f"python3.{minor}", Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    named = [Path(folder) / name for folder in os.environ["PATH"].split(os.pathsep) if folder]
+    known = sorted(home.glob(f"versions/3.{minor}.*/bin/{name}"))
+    uv = sorted((Path.home() / ".local/share/uv/python").glob(f"cpython-3.{minor}.*/bin/{name}"))
+    return next((one for one in (*named, *known, *uv) if starts(one, minor)), None)
+
+
+@pytest.fixture(scope="module", params=SUPPORTED, ids=lambda minor: f"3.{minor}")
+def installed(request, built, tmp_path_factory):
+    """A new environment of each supported Python with the wheel in it, and what it needs: out of this environment for
+    the version that runs, as an index has it for others."""
+    python, minor = interpreter(request.param), request.param
+    if python is None:
+        pytest.skip(f"there is no Python 3.{minor} here")
     folder = tmp_path_factory.mktemp("clean") / "venv"
-    run(sys.executable, "-m", "venv", "--without-pip", folder)
-    python = folder / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python]
-    run(*pip, "install", "-q", "--no-deps", "--no-index", built[0])
+    run(python, "-m", "venv", "--without-pip", folder)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "-q"]
+    if sys.version_info[:2] != (3, minor):
+        command = [*pip, "-c", ROOT / "constraints.txt", f"{built[0]}[cpu]"]
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=900, check=False)
+        if done.returncode and OFFLINE.search(done.stderr):
+            pytest.skip(f"what Python 3.{minor} needs cannot be had without an index")
+        assert done.returncode == 0, done.stderr[-3000:]
+        return folder / "bin"
+    run(*pip, "--no-deps", "--no-index", built[0])
     (home,) = folder.glob("lib/python*/site-packages")
     others = {str(Path(one).resolve()) for one in sys.path if Path(one).name == "site-packages"}
     (home / "needed.pth").write_text("\n".join(sorted(others)), encoding="utf-8")  # of which no editable one is read
     return folder / "bin"
 
 
+# What readers of README type in Python, with what Python and libraries warn of in our own code as an error.
+SESSION = """
+import warnings
+warnings.filterwarnings("error", module=r"scission(\\.|$)")
+import scission
+result = scission.optimize("model.onnx", "again.onnx", force=True, bench=False)
+print(result.outcome, result.reason)
+verdict = scission.check("model.onnx", "again.onnx")
+assert verdict.equal, verdict.reason
+assert "<table" in result.plan._repr_html_()
+"""
+
+
 def test_what_is_installed_runs(installed, tmp_path):
     onnx.save(ffn.build(np.random.default_rng(0), d=64, hidden=256, blocks=4).model, tmp_path / "model.onnx")
     where = run(installed / "python", "-c", "import scission; print(scission.__file__)", cwd=tmp_path)
-    assert Path(where.strip()).is_relative_to(installed.parent)
+    package = Path(where.strip()).parent
+    assert package.is_relative_to(installed.parent)
     assert run(installed / "scission", "--version", cwd=tmp_path).strip() == f"scission {scission.__version__}"
     command = [installed / "scission", "optimize", "model.onnx", "split.onnx", "--force", "--no-bench"]
     assert run(*command, cwd=tmp_path).rstrip().endswith("split: 2 of 2 operators split")
     run(installed / "scission", "report", "model.onnx", "split.onnx", "-o", "page.html", cwd=tmp_path)
     assert "--show-completion" in run(installed / "scission", "--help", cwd=tmp_path)
+    assert "everything that is needed is there" in run(installed / "scission", "doctor", cwd=tmp_path)
+    assert run(installed / "python", "-c", SESSION, cwd=tmp_path).startswith("split 2 of 2 operators split")
+    run(installed / "python", "-W", "error", "-m", "compileall", "-q", "-f", package)
+
+
+def test_help_says_the_same_under_every_version(installed, tmp_path):
+    """Docstrings, which the help is made of, lose their indentation in some versions, and annotations are put off."""
+    for words in ("--help", "optimize --help"):
+        assert run(installed / "scission", *words.split(), cwd=tmp_path) == _help(words)
+
+
+@functools.cache
+def _help(words):
+    return run(sys.executable, "-m", "scission", *words.split())
+
+
+def test_whatever_is_supported_is_tried():
+    said = {int(one) for one in re.findall(r"Python :: 3\.(\d+)", "\n".join(PROJECT["project"]["classifiers"]))}
+    assert said == {*SUPPORTED}
