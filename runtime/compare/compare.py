@@ -153,7 +153,7 @@ def _exercised(
     options: dict[str, Any] = {"provider": trials.provider, "threads": trials.threads, "custom_ops": trials.custom_ops}
     hidden = hidden_by_masks(observed.model, original, observed.feeds, **options)
     hidden += never_picked(observed.model, feeds)
-    unread = never_read(original, feeds, apart, **options)
+    unread = never_read(observed.model, original, feeds, apart, **options)
     return judged(verdict, observed_reports(observed, result), hidden, unread)
 
 

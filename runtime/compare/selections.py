@@ -65,12 +65,21 @@ def never_picked(model: Model, feeds: Sequence[Mapping[str, Array]]) -> list[str
 
 
 def never_read(
-    path: Path, feeds: Sequence[Mapping[str, Array]], apart: Mapping[Table, Array], **options: Any
+    model: Model, path: Path, feeds: Sequence[Mapping[str, Array]], apart: Mapping[Table, Array], **options: Any
 ) -> list[str]:
     """A sentence for each table of which two models have different rows, and these feeds read none of those.
 
-    apart: which rows differ, booleans, for each table; options: of sessions. Nothing where what is read cannot be seen.
+    apart: which rows differ, booleans, for each table; options: of sessions. Nothing where what is read cannot be seen,
+    nor of a branch or a body that never ran.
     """
+    outer = {table: differs for table, differs in apart.items() if not table.scope}
+    inner = {table: differs for table, differs in apart.items() if table.scope}
+    return _never_read_outside(path, feeds, outer, options) + _never_read_inside(model, feeds, inner, options)
+
+
+def _never_read_outside(
+    path: Path, feeds: Sequence[Mapping[str, Array]], apart: Mapping[Table, Array], options: Mapping[str, Any]
+) -> list[str]:
     told = []
     for table, differs in apart.items():
         try:
@@ -87,6 +96,48 @@ def never_read(
                 f"differ in {int(differs.sum()):,} of the others"
             )
     return told
+
+
+def _never_read_inside(
+    model: Model, feeds: Sequence[Mapping[str, Array]], apart: Mapping[Table, Array], options: Mapping[str, Any]
+) -> list[str]:
+    """The same of branches and bodies: what their nodes read of a vector that says which rows differ.
+
+    In a copy of the model this stands before each node, for a Slice with Slice in place of Gather:
+
+        differs, indices -- Gather -- ReduceSum -- Cast -- If { mark }
+    """
+    if not apart or not feeds:
+        return []
+    copy = model.graph.clone()
+    nodes = {scope.address(node): node for scope in scopes(copy) for node in scope.graph}
+    for number, (table, differs) in enumerate(apart.items()):
+        node: Any = nodes[table.address]
+        ran, read = mark_nodes(PLACES * number), _any_read(node, table, differs, PLACES * number + 1)
+        node.graph.insert_before(node, [*ran, *read])
+    try:
+        runs = count_marks(model, copy, feeds, PLACES * len(apart), **options)
+    except SessionError:
+        return []
+    counts = np.array(runs).sum(axis=0).reshape(len(apart), PLACES)
+    return [
+        f"{table.address} read none of the {int(differs.sum()):,} rows of {table.data} that the models differ in"
+        for (table, differs), (ran, read) in zip(apart.items(), counts, strict=True)
+        if ran and not read
+    ]
+
+
+def _any_read(node: Any, table: Table, differs: Array, number: int) -> list[Any]:
+    """Nodes that run mark `number` where a node reads a row that differs."""
+    rows = _constant(differs.astype(np.float32))
+    if len(table.read) == 1:
+        picked = ir.node("Gather", [rows.outputs[0], node.inputs[1]])
+        return _named([rows, picked, *_marking(picked, number)], number)
+    place, axis, step = (_constant(np.array([one], np.int64)) for one in (table.place, 0, table.step))
+    bounds = [ir.node("Gather", [bound, place.outputs[0]]) for bound in node.inputs[1:3]]
+    wide = [ir.node("Cast", [bound.outputs[0]], {"to": ir.DataType.INT64}) for bound in bounds]
+    cut = ir.node("Slice", [one.outputs[0] for one in (rows, *wide, axis, step)])
+    return _named([rows, place, axis, step, *bounds, *wide, cut, *_marking(cut, number)], number)
 
 
 def unpicked(model: Model, feeds: Sequence[Mapping[str, Array]]) -> dict[str, list[int]]:
@@ -162,18 +213,30 @@ def _inside(model: Model, feeds: Sequence[Mapping[str, Array]], options: Mapping
 
 def _any_selected(condition: Any, place: int, number: int) -> list[Any]:
     """Nodes that run mark `number` where a condition selects any of the operand at a place."""
-    name = f"scission.any.{number}"
     chosen = [] if place == 1 else [ir.node("Not", [condition])]
     counted = ir.node("Cast", [chosen[0].outputs[0] if chosen else condition], {"to": ir.DataType.FLOAT})
+    return _named([*chosen, counted, *_marking(counted, number)], number)
+
+
+def _marking(counted: Any, number: int) -> list[Any]:
+    """Nodes that run mark `number` where any output of a node, floats, is more than 0."""
     total = ir.node("ReduceSum", [counted.outputs[0]], {"keepdims": 0})
     some = ir.node("Cast", [total.outputs[0]], {"to": ir.DataType.BOOL})
-    marked = mark_nodes(number)
-    other = ir.node("Constant", [], {"value": ir.tensor(np.zeros(1, np.float32))})
+    marked, other = mark_nodes(number), _constant(np.zeros(1, np.float32))
+    other.name = other.outputs[0].name = f"scission.any.{number}.none"
     ways = {"then_branch": marked, "else_branch": [other]}
     graphs = {way: ir.Graph([], [nodes[-1].outputs[0]], nodes=nodes, name=way) for way, nodes in ways.items()}
-    nodes = [*chosen, counted, total, some, ir.node("If", [some.outputs[0]], graphs)]
-    for at, node in enumerate([*nodes, other]):
-        node.name = node.outputs[0].name = f"{name}.{at}"
+    return [total, some, ir.node("If", [some.outputs[0]], graphs)]
+
+
+def _constant(array: Array) -> Any:
+    return ir.node("Constant", [], {"value": ir.tensor(array)})
+
+
+def _named(nodes: list[Any], number: int) -> list[Any]:
+    """The same nodes with names that nothing else of the model has."""
+    for at, node in enumerate(nodes):
+        node.name = node.outputs[0].name = f"scission.any.{number}.{at}"
     return nodes
 
 

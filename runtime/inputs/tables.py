@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from ...ir.errors import ScissionError
 from ...ir.graph.constants import Constants
-from ...ir.graph.linear import scopes
+from ...ir.graph.linear import Scope, scopes
+from ...ir.io.tensors import inner_graphs
 from ...ir.onnx_ir import onnx_ir as ir
 from .positions import cut_axes
 
-__all__ = ["Table", "rows_apart", "rows_read", "tables_apart", "tables_of"]
+__all__ = ["Table", "rows_read", "tables_apart", "tables_of"]
 
 Array: TypeAlias = "npt.NDArray[Any]"
 
@@ -24,11 +25,11 @@ AT_ONCE = 1 << 24  # entries of a table that are compared at a time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A constant of which one node of the main graph reads some rows, which follow from inputs.
+    """A constant of which one node reads some rows, which follow from inputs.
 
     address: of the node; data: the constant, by name; axis, rows: along which it is read, and how many there are; read:
     names of what says which: indices of a Gather, or starts and ends of a Slice, and then the place of the axis in
-    those, the step besides.
+    those, the step besides; scope: path of the graph that the node is in, '' for the main one.
     """
 
     address: str
@@ -38,11 +39,16 @@ class Table:
     read: tuple[str, ...]
     place: int = 0
     step: int = 1
+    scope: str = ""
 
 
 def tables_of(model: ir.Model) -> list[Table]:
-    """The tables that Gathers and Slices of the main graph read at places which are not constant."""
-    constants, scope = Constants(model), next(iter(scopes(model)))
+    """The tables that Gathers and Slices read at places which are not constant, in branches and bodies as well."""
+    constants = Constants(model)
+    return [replace(table, scope=scope.path) for scope in scopes(model) for table in _tables_in(scope, constants)]
+
+
+def _tables_in(scope: Scope, constants: Constants) -> list[Table]:
     found: list[Table] = []
     for node in scope.graph:
         data, where = (*node.inputs[:2], None, None)[:2]
@@ -101,13 +107,14 @@ def rows_read(table: Table, values: Mapping[str, Array]) -> Array:
 
 def tables_apart(one: ir.Model, other: ir.Model) -> dict[Table, Array]:
     """The tables of one model that are not the same in another, and which of their rows are not."""
-    found = {table: rows_apart(table, one, other) for table in tables_of(one)}
+    sides = _Named(one), _Named(other)
+    found = {table: _rows_apart(table, *sides) for table in tables_of(one)}
     return {table: rows for table, rows in found.items() if rows is not None and rows.any()}
 
 
-def rows_apart(table: Table, one: ir.Model, other: ir.Model) -> Array | None:
+def _rows_apart(table: Table, one: _Named, other: _Named) -> Array | None:
     """Which rows are not the same in two models, booleans (rows,); None where one of them has no such constant."""
-    tables = [_read(model, table.data) for model in (one, other)]
+    tables = [side.read(table) for side in (one, other)]
     if any(found is None for found in tables) or tables[0].shape != tables[1].shape:  # type: ignore[union-attr]
         return None
     first, second = (np.moveaxis(np.asarray(found), table.axis, 0).reshape(table.rows, -1) for found in tables)
@@ -124,11 +131,27 @@ def _apart(one: Array, other: Array) -> Array:
     return np.asarray((one != other) & ~((one != one) & (other != other)))
 
 
-def _read(model: ir.Model, name: str) -> Array | None:
-    constants = Constants(model)
-    made = {value.name: value for node in model.graph for value in node.outputs}
-    value = model.graph.initializers.get(name) or made.get(name)
-    try:
-        return constants.read(value) if value is not None and value in constants else None
-    except ScissionError:
+class _Named:
+    """The constants of a model by the name that they have in one of its graphs."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self.constants = Constants(model)
+        self.graphs = {scope.path: scope.graph for scope in scopes(model)}
+        self.around = {inner: one for one in self.graphs.values() for node in one for inner in inner_graphs(node)}
+        self.made: dict[Any, dict[str | None, ir.Value]] = {}
+
+    def read(self, table: Table) -> Array | None:
+        """What a table holds, None where the graph that it is read in does not see a constant of its name."""
+        graph: Any = self.graphs.get(table.scope)
+        while graph is not None:
+            if graph not in self.made:
+                given = graph.initializers if isinstance(graph, ir.Graph) else {}
+                self.made[graph] = {value.name: value for node in graph for value in node.outputs} | {**given}
+            value = self.made[graph].get(table.data)
+            if value is not None:
+                try:
+                    return self.constants.read(value) if value in self.constants else None
+                except ScissionError:
+                    return None
+            graph = self.around.get(graph)
         return None

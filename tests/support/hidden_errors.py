@@ -9,12 +9,12 @@ from onnx import helper as h
 ROWS = 200
 
 
-def table(net, rows=ROWS, wrong_from=None):
+def table(net, rows=ROWS, wrong_from=None, name="table"):
     """A table of embeddings; wrong from one of its rows on."""
     entries = np.random.default_rng(3).standard_normal((rows, D)).astype(np.float32)
     if wrong_from is not None:
         entries[wrong_from:] += 1
-    return net.constant(entries, np.float32, "table")
+    return net.constant(entries, np.float32, name)
 
 
 def fixed(net, columns=D, factor=1.0):
@@ -196,6 +196,19 @@ def rare_token(wrong):
     return net.model()
 
 
+def rare_token_of_branch(wrong):
+    """Two tables of tokens, one for each value of a flag; wrong: one row of one of them."""
+    net = Export()
+    ids, flag = net.input("input_ids", T.INT64, "batch", "time"), net.input("use_second", T.BOOL, 1)
+    ways = {}
+    for name in ("then_branch", "else_branch"):
+        rows, way = table(net, 3000, 2999 if wrong and name == "then_branch" else None, name), net.nested()
+        end = way.op("MatMul", way.op("Gather", rows, ids), fixed(net))
+        ways[name] = inner(name, way, (end, (T.FLOAT, None)))
+    net.output(net.op("If", flag, **ways), "y")
+    return net.model()
+
+
 def late_positions(wrong):
     """Positions are cut from a table as long as the sequence; wrong: those far from its beginning."""
     net = Export()
@@ -286,6 +299,7 @@ HIDDEN = {
     "the second step of a loop that is stopped": stopped,
     "the second step of a scan": scanned,
     "the last of many tokens": rare_token,
+    "the last of many tokens of a branch": rare_token_of_branch,
     "late positions, cut": late_positions,
     "late positions, counted": counted_positions,
     "late positions, looked up": given_positions,

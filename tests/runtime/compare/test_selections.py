@@ -209,3 +209,66 @@ def test_a_table_that_differs_is_read_to_its_end():
     assert not verdict.equal and not verdict.shown
     assert "cut read 9 of the 300 rows of t, and the models differ in 280 of the others" in verdict.reason
     assert verdict.masked and scission.check(positions(300), positions(300), trials=Trials(sizes={"t": 9})).shown
+
+
+def table_inside(kind, how, outside, changed=()):
+    """y = x + what a branch or a body reads of a table of 6 rows: `ids` of them, or those before `at`; changed: rows;
+    outside: whether the table is a constant of the main graph."""
+    entries = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32)
+    entries[[*changed]] += 1
+    read = {
+        "Gather": [h.make_node("Gather", ["t", "ids"], ["rows"], name="g")],
+        "Slice": [h.make_node("Slice", ["t", "i0", "at", "axes"], ["rows"], name="g")],
+    }[how]
+    nodes = [*read, h.make_node("ReduceSum", ["rows"], ["w"], keepdims=0)]
+    tables, w = [nh.from_array(entries, "t")], h.make_tensor_value_info("w", T.FLOAT, [])
+    constants = {"i0": np.array([0]), "axes": np.array([0]), "few": np.array(0), "times": np.array(2)}
+    main = [nh.from_array(array, name) for name, array in constants.items()]
+    if kind == "If":
+        other = h.make_graph([h.make_node("ReduceSum", ["x"], ["o"], keepdims=0)], "e", [], [
+            h.make_tensor_value_info("o", T.FLOAT, [])])  # fmt: skip
+        ways = {"then_branch": h.make_graph(nodes, "b", [], [w], [] if outside else tables), "else_branch": other}
+        around = [h.make_node("Greater", ["n", "few"], ["go"]), h.make_node("If", ["go"], ["r"], name="q", **ways)]
+    else:
+        steps = [h.make_tensor_value_info("i", T.INT64, []), h.make_tensor_value_info("k", T.BOOL, [])]
+        carried, on = (h.make_tensor_value_info("v", T.FLOAT, []), h.make_tensor_value_info("on", T.BOOL, []))
+        total = h.make_node("ReduceSum", ["rows"], ["s"], keepdims=0)
+        nodes = [h.make_node("Identity", ["k"], ["on"]), *read, total, h.make_node("Add", ["v", "s"], ["w"])]
+        body = h.make_graph(nodes, "b", [*steps, carried], [on, w], [] if outside else tables)
+        start = h.make_node("ReduceSum", ["x"], ["first"], keepdims=0)
+        around = [start, h.make_node("Loop", ["times", "", "first"], ["r"], name="q", body=body)]
+    names = {"Gather": ("ids", ["m"]), "Slice": ("at", [1])}[how]
+    graph = h.make_graph(
+        [*around, h.make_node("Add", ["x", "r"], ["y"])], "g",
+        [h.make_tensor_value_info("x", T.FLOAT, ["b"]), h.make_tensor_value_info(names[0], T.INT64, names[1]),
+         *([h.make_tensor_value_info("n", T.INT64, [])] if kind == "If" else [])],
+        [h.make_tensor_value_info("y", T.FLOAT, ["b"])], main + (tables if outside else []),
+    )  # fmt: skip
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+
+
+BODY = {"If": "q.then_branch/g", "Loop": "q.body/g"}
+
+
+@pytest.mark.parametrize("outside", [True, False])
+@pytest.mark.parametrize("how", ["Gather", "Slice"])
+@pytest.mark.parametrize("kind", BODY)
+def test_rows_of_a_table_that_only_a_branch_or_a_body_reads(kind, how, outside):
+    """What is never read of it is said where the models differ in it, and what is read is seen."""
+    ran = {"n": 1} if kind == "If" else {}
+    few = {"values": {**ran, **({"ids": 1} if how == "Gather" else {"at": [4]})}}
+    one, other = table_inside(kind, how, outside), table_inside(kind, how, outside, [4, 5])
+    verdict = scission.check(one, other, trials=Trials(**few))
+    told = f"{BODY[kind]} read none of the 2 rows of t that the models differ in"
+    assert not verdict.equal and not verdict.shown and verdict.reason == f"not shown equal: {told}"
+    assert scission.check(one, one, trials=Trials(**few)).equal
+    far = {"values": {**ran, **({"ids": (1, -1)} if how == "Gather" else {"at": [-1]})}}
+    assert scission.check(one, other, trials=Trials(**far)).different
+    assert scission.check(one, table_inside(kind, how, outside, [0, 1]), trials=Trials(**few)).different
+
+
+def test_a_table_of_a_branch_that_never_ran_is_told_once():
+    one, other = table_inside("If", "Gather", True), table_inside("If", "Gather", True, [4])
+    verdict = scission.check(one, other, trials=Trials(values={"n": 0}))
+    assert not verdict.equal and verdict.reason.startswith("not shown equal: branch q.then_branch was never run")
+    assert "more like it" not in verdict.reason

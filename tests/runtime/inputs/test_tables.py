@@ -9,7 +9,7 @@ from onnx import helper as h
 from onnx import numpy_helper as nh
 from onnx.reference import ReferenceEvaluator
 
-from scission.runtime.inputs.tables import Table, rows_apart, rows_read, tables_of
+from scission.runtime.inputs.tables import rows_read, tables_apart, tables_of
 
 BOUND = st.integers(-9, 9)
 
@@ -61,10 +61,8 @@ def test_rows_that_differ_are_found(wrong, axis):
     table[3] = np.nan  # what is no number is the same in both
     other = table.copy()
     other[[*wrong]] = 7
-    one, two = (
-        ir.from_proto(made([h.make_node("Identity", ["t"], ["y"])], [], {"t": np.moveaxis(array, 0, axis)}))
-        for array in (table, other)
-    )
-    found = Table(address="a", data="t", axis=axis, rows=6, read=("i",))
-    assert {*np.flatnonzero(rows_apart(found, one, two))} == wrong
-    assert rows_apart(Table(address="a", data="u", axis=axis, rows=6, read=("i",)), one, two) is None
+    nodes, ids = [h.make_node("Gather", ["t", "i"], ["y"], axis=axis)], [h.make_tensor_value_info("i", T.INT64, ["n"])]
+    one, two = (ir.from_proto(made(nodes, ids, {"t": np.moveaxis(array, 0, axis)})) for array in (table, other))
+    apart = tables_apart(one, two)
+    assert len(apart) == bool(wrong) and all({*np.flatnonzero(rows)} == wrong for rows in apart.values())
+    assert not tables_apart(one, ir.from_proto(made(nodes, ids, {"u": table})))  # there is no such table
