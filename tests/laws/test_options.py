@@ -10,6 +10,7 @@ import typer
 import scission
 from scission.runtime.calibrate.annealer import Annealer
 from scission.runtime.cli.app import app
+from scission.runtime.cli.common.arguments import RowChoice
 from scission.runtime.cli.common.patience import Patience
 from scission.runtime.cli.common.terminal import Printing
 from scission.runtime.ort.trials import Trials
@@ -19,19 +20,21 @@ from scission.runtime.pipeline.options import OptimizeOptions, PlanOptions, Repo
 COMMANDS = {command.name: command for command in typer.main.get_command(app).commands.values()}
 FIELDS = {
     kind: {option.name: option for option in dataclasses.fields(kind)}
-    for kind in (PlanOptions, OptimizeOptions, ReportOptions, Trials, Annealer, Printing, Patience)
+    for kind in (PlanOptions, OptimizeOptions, ReportOptions, Trials, Annealer, Printing, Patience, RowChoice)
 }
 # What a command that plans takes besides: its arguments, and how it shows what it found.
 OWN = {
     "optimize": {"model", "output", "dry_run"},
     "plan": {"model", "output"},
-    "inspect": {"model", "sort", "reverse", "wanted", "top", "as_csv"},
+    "inspect": {"model", "as_csv"},
     "explain": {"model", "node"},
     "report": {"model", "changed", "output", "plan"},
 }
 TAKEN = {  # beside the options of a plan
     "optimize": (OptimizeOptions, Trials, Annealer),
     "plan": (OptimizeOptions, Trials, Annealer),
+    "inspect": (RowChoice, Trials),
+    "explain": (Trials,),
     "report": (ReportOptions, Trials),
 }
 KEYWORDS = {

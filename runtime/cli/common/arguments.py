@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = [
-    *("Csv", "Filter", "First", "Input", "Output", "Overwrite", "Picture", "PlanOutput", "Reverse", "Second", "Sort"),
-    "Top",
-]
+from ...fields import setting
+
+__all__ = ["Csv", "First", "Input", "Output", "Overwrite", "Picture", "PlanOutput", "RowChoice", "Second"]
 
 Input = Annotated[Path, typer.Argument(metavar="IN", help="the model, an .onnx file")]
 Output = Annotated[Path, typer.Argument(metavar="OUT", help="where the result goes")]
@@ -18,14 +18,17 @@ PlanOutput = Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN
 First = Annotated[Path, typer.Argument(metavar="A", help="the original model")]
 Second = Annotated[Path, typer.Argument(metavar="B", help="the changed model")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV instead of tables")]
-Sort = Annotated[
-    str | None,
-    typer.Option("--sort", metavar="[-]COLUMN", help="smallest first, with - largest first: density, -covers …"),
-]
-Reverse = Annotated[bool, typer.Option("--reverse", help="the other way round")]
-Filter = Annotated[str, typer.Option("--filter", metavar="TEXT", help="only where node, operator or verdict has it")]
-Top = Annotated[int | None, typer.Option("--top", metavar="N", help="only the first N", min=1)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the output if it exists")]
 Picture = Annotated[
     list[Path] | None, typer.Option("--picture", metavar="FILE", help="draw it, .png or .svg (repeatable)")
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChoice:
+    """Which rows of a table are shown, and in which order."""
+
+    sort: str | None = setting(None, "smallest first, with - largest first: density, -covers …", metavar="[-]COLUMN")
+    reverse: bool = setting(False, "the other way round")
+    wanted: str = setting("", "only where node, operator or verdict has it", flags=("--filter",), metavar="TEXT")
+    top: int | None = setting(None, "only the first N", metavar="N", least=1)

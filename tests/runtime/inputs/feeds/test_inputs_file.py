@@ -207,6 +207,12 @@ def test_every_way_to_run_a_model_reads_it(tmp_path):
     path = model(tmp_path / "m.onnx")
     (tmp_path / "inputs.toml").write_text("[sizes]\nn = 6\nm = 2\n")
     assert "(rows 6)" in scission.plan(path).steps[0].reason.text
+    (row,) = scission.inspect(path)
+    assert row.rows == (6,) and scission.inspect(path, batch=3)[0].rows == (3,)
+    assert scission.explain(path, row.node).inspection.rows == (6,)
+    elsewhere = Trials(inputs_beside=False)
+    assert len(scission.inspect(path, trials=elsewhere)[0].rows) == 3
+    assert len(scission.explain(path, row.node, trials=elsewhere).inspection.rows) == 3
     result = scission.optimize(path, tmp_path / "o.onnx", force=True, trials=Trials(seconds=0.05))
     assert [one.rows for one in result.benches] == [6]
     assert [one.rows for one in scission.bench(path, path, trials=Trials(seconds=0.05))] == [6]
