@@ -15,7 +15,7 @@ from pathlib import Path
 from ...ir.errors import ModelError
 from ...ir.files.inside import OutsideError, open_real, place_inside, real_path
 from ...ir.files.reading import LENGTH
-from ...ir.io.external import copy_file
+from ...ir.io.external import HUB, copy_file
 from ...ir.io.load import load
 
 __all__ = ["Layout"]
@@ -63,6 +63,21 @@ class Layout:
         for path in self.others:
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             copy_file(real_path(self.folder / path, strict=True), target / path)
+
+    def absent_of(self, other: Path) -> list[Path]:
+        """What lies in another folder, hidden or not, and has no counterpart here: neither a file of the same path, nor
+        a model for which it would be the data. Raises OSError."""
+        named = {*self.models, *self.others}
+        named |= {path.with_name(path.name + suffix) for path in self.models for suffix in (HUB, ".data")}
+        found = (
+            Path(place) / name for place, inner, names in os.walk(other) for name in [*_links(place, inner), *names]
+        )
+        return sorted(path for path in (one.relative_to(other) for one in found) if path not in named)
+
+
+def _links(place: str, inner: list[str]) -> list[str]:
+    """Which of the folders in a place are links, and so not looked into."""
+    return [name for name in inner if (Path(place) / name).is_symlink()]
 
 
 def _allowed(folder: Path) -> list[Path]:

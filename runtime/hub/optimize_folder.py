@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from ...ir.errors import ModelError
+from ...ir.errors import ModelError, option
 from ...ir.plural import counted
 from ...ir.progress import Progress
+from ...ir.staging.exchange import exchange
 from ...ir.staging.folder import temporary_folder
 from ..fields import chosen, keywords
 from ..ort.trials import Trials
 from ..pipeline.optimize import optimize
-from ..pipeline.options import OptimizeKeywords, OptimizeOptions, PlanOptions
+from ..pipeline.options import OptimizeKeywords, OptimizeOptions, PlanOptions, agreed
 from ..pipeline.result import Result
 from .layout import Layout
+from .shared_inputs import shared_inputs
 
 __all__ = ["FolderResult", "optimize_folder"]
 
@@ -42,7 +44,8 @@ class FolderResult:
         failed = [name for name, result in self.results.items() if not result.ok]
         if failed:
             return f"check failed of {', '.join(failed)}, nothing was written"
-        return f"{split} of {len(self.results)} models split; {counted(len(self.others), 'other file')} copied"
+        others = counted(len(self.others), "other file")
+        return f"{split} of {counted(len(self.results), 'model')} split; {others} copied"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -66,30 +69,33 @@ def optimize_folder(
     Each model keeps its name, so that what reads the folder finds it, and so does its data where that is called after
     it, with '.data' or '_data' behind; a model that does not split is then copied byte for byte. Files that are links,
     as in the cache of a hub, become files. What inputs of each hold says the inputs.toml beside it. folder: where the
-    models lie, there or below; output: a folder that is not there yet, or empty; where the check of a model fails
-    nothing is written. options, further, trials, progress: as in `optimize`, and each field of the first two as a
-    keyword of its own. Raises ModelError for a folder without models, for links that lead out of it, where the output
-    is there, or the disk refuses, and what `optimize` raises.
+    models lie, there or below; output: a folder that is not there yet, or empty, with `overwrite` also one of the same
+    files, which are replaced all at once; where the check of a model fails nothing is written. options, further,
+    trials, progress: as in `optimize`, and each field of the first two as a keyword of its own; values, sizes and the
+    like count for the models that have such an input or dimension. Raises ModelError for a folder without models, for
+    links that lead out of it, where the output is there, or holds what would be lost, or the disk refuses, InputError
+    for a name that none of the models has, and what `optimize` raises.
     """
     source, target = Path(folder), Path(output)
     options, further = chosen(PlanOptions, options, single), chosen(OptimizeOptions, further, single)
-    _refuse_target(source, target)
+    _refuse_target(source, target, further.overwrite)
     layout = Layout.of(source)
+    _refuse_loss(layout, target)
+    shared = shared_inputs(source, layout.models, *agreed(options, trials))
     results: dict[str, Result] = {}
     try:
         with temporary_folder(beside=target) as staging:
             made = staging / "models"
-            for path in layout.models:
+            for path, (planning, run) in zip(layout.models, shared, strict=True):
                 (made / path).parent.mkdir(parents=True, exist_ok=True)
-                found = optimize(source / path, made / path, options, further=further, trials=trials, progress=progress)
+                found = optimize(source / path, made / path, planning, further=further, trials=run, progress=progress)
                 results[path.as_posix()] = _placed(found, made, target, path)
             if not all(result.ok for result in results.values()):
                 unwritten = {name: replace(result, written=(), model=None) for name, result in results.items()}
                 return FolderResult(folder=target, results=unwritten)
             layout.copy_others(made)
-            if target.is_dir():
-                target.rmdir()  # it is empty
-            made.rename(target)
+            _refuse_loss(layout, target)  # what came since
+            exchange(made, target)
     except OSError as error:
         raise ModelError(f"{target}: {error.strerror or error}; nothing was written") from None
     return FolderResult(folder=target, results=results, others=tuple(target / path for path in layout.others))
@@ -101,13 +107,27 @@ def _placed(result: Result, made: Path, target: Path, path: Path) -> Result:
     return replace(result, written=written, model=target / path if written else result.model)
 
 
-def _refuse_target(source: Path, target: Path) -> None:
+def _refuse_target(source: Path, target: Path, overwrite: bool) -> None:
     """Raise ModelError where the source is no folder, or the output is there or would lie inside of the source."""
     if not source.is_dir():
         raise ModelError(f"{source}: is no folder; give one that holds models")
-    if os.path.lexists(target) and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
-        raise ModelError(f"{target}: is there already, and no folder is replaced; choose another output")
     if not target.absolute().parent.is_dir():
         raise ModelError(f"{target}: the folder around it does not exist; create it first")
+    if os.path.lexists(target):
+        if target.is_symlink() or not target.is_dir():
+            raise ModelError(f"{target}: is there and no folder; choose another output")
+        if source.resolve().is_relative_to(target.resolve()):
+            raise ModelError(f"{target}: holds what is read, which is never written to; choose another output")
+        if any(target.iterdir()) and not overwrite:
+            raise ModelError(f"{target}: exists already; choose another output or add ", option("overwrite", True))
     if target.resolve().is_relative_to(source.resolve()):
         raise ModelError(f"{target}: lies inside of {source}, which is read; choose another output")
+
+
+def _refuse_loss(layout: Layout, target: Path) -> None:
+    """Raise ModelError where the output holds anything that the new one will not, so that it would be lost."""
+    lost = layout.absent_of(target) if target.is_dir() else []
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        why = f"{target}: holds {lost[0]}{more}, which {layout.folder} has none of and would be lost"
+        raise ModelError(f"{why}; move it elsewhere, or choose another output")

@@ -44,7 +44,8 @@ def optimize(
 
     With --anneal, --data and --max-drop also what splits only without the weights that learning did not confirm.
     Where IN is a folder, as Hugging Face and onnxruntime-genai have them, every model in it is, and OUT is a new folder
-    with these and all other files.
+    with these and all other files; with --overwrite it replaces one that holds nothing else. --size, --value and so
+    on are then about each of the models that has such a dimension or input.
     """
     from ...pipeline import optimize as optimizing
 

@@ -40,7 +40,7 @@ from .profiles import profile_of
 if TYPE_CHECKING:
     from ...ort.trials import Trials
 
-__all__ = ["NAME", "SaidOfInputs", "read_inputs", "with_file", "write_inputs"]
+__all__ = ["NAME", "SaidOfInputs", "names_of", "read_inputs", "with_file", "write_inputs"]
 
 NAME = "inputs.toml"
 WORDS = ("value", "values", "range", "like")
@@ -191,15 +191,20 @@ def _is_number(value: Any) -> bool:
 
 def _for_this(model: Model, said: SaidOfInputs, path: Path) -> SaidOfInputs:
     """What a file says of what the model has; of the rest a note tells."""
-    spec = spec_of(model, given=True)
-    inputs = {one.name for one in spec}
-    dimensions = Dimensions.of(spec)
-    sized = {*dimensions.names, *(part for one in dimensions.formed.values() for part in one.names)}
+    inputs, sized = names_of(model)
     others = [*(said.wishes.named - inputs), *(said.sizes.keys() - sized)]
     if others:
         note(f"{path}: {', '.join(map(repr, sorted(others)))} passed over, which {model.name} does not have")
     sizes = {name: size for name, size in said.sizes.items() if name in sized}
     return SaidOfInputs(wishes=said.wishes.without(others), sizes=sizes)
+
+
+def names_of(model: Model) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of the inputs of a model, and of their open dimensions."""
+    spec = spec_of(model, given=True)
+    dimensions = Dimensions.of(spec)
+    parts = (part for one in dimensions.formed.values() for part in one.names)
+    return frozenset(one.name for one in spec), frozenset((*dimensions.names, *parts))
 
 
 def _merged(model: Model, trials: Trials, said: SaidOfInputs, path: Path, decided: Collection[str]) -> Trials:

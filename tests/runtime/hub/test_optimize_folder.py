@@ -81,13 +81,53 @@ def test_what_is_no_folder_of_models_is_refused(tmp_path):
         (tmp_path / "none", tmp_path / "out", "is no folder"),
         (tmp_path / "empty", tmp_path / "out", r"no \.onnx file"),
         (tmp_path / "cache", tmp_path / "out", "cache of a hub"),
-        (folder, folder, "is there already"),
+        (folder, folder, "holds what is read"),
+        (folder, tmp_path, "holds what is read"),
         (folder, folder / "out", "lies inside"),
         (folder, tmp_path / "no" / "out", "does not exist"),
     ):
         with pytest.raises(ModelError, match=why):
             scission.optimize_folder(source, target, **SHORT)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_replaced_only_where_nothing_is_lost(tmp_path):
+    """With overwrite the whole folder is another one; a file that the new one will not have, hidden or not, stays."""
+    folder, out = hub(tmp_path / "in"), tmp_path / "out"
+    scission.optimize_folder(folder, out, force=True, **SHORT)
+    first = {name: (out / name).read_bytes() for name in files(out)}
+    with pytest.raises(ModelError, match="out: exists already; choose another output or add overwrite=True"):
+        scission.optimize_folder(folder, out, **SHORT)
+    for name in (".git/config", "onnx/notes.txt", "tokenizer.json"):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_text("mine")
+        with pytest.raises(ModelError, match=rf"out: holds {name}, which .*in has none of and would be lost; move it"):
+            scission.optimize_folder(folder, out, overwrite=True, **SHORT)
+        assert {one: (out / one).read_bytes() for one in files(out)} == {**first, name: b"mine"}
+        (out / name).unlink()
+    (out / "link").symlink_to(folder)
+    with pytest.raises(ModelError, match="out: holds link"):
+        scission.optimize_folder(folder, out, overwrite=True, **SHORT)
+    (out / "link").unlink()
+    (folder / "config.json").write_text("{}")
+    (folder / "onnx" / "decoder_model.onnx").write_bytes((folder / "onnx" / "model.onnx").read_bytes())
+    found = scission.optimize_folder(folder, out, overwrite=True, bench=False, trials=SHORT["trials"])
+    assert found.ok and {one.outcome for one in found.results.values()} == {"unchanged"}
+    assert (out / "config.json").read_text() == "{}" and files(out) <= {*first, "onnx/decoder_model.onnx.data"}
+    assert {one.name for one in tmp_path.iterdir()} == {"in", "out"}
+
+
+def test_where_a_check_fails_what_was_there_stays(tmp_path, monkeypatch):
+    folder, out = hub(tmp_path / "in"), tmp_path / "out"
+    scission.optimize_folder(folder, out, **SHORT)
+    before = {name: (out / name).read_bytes() for name in files(out)}
+    real = scission.optimize
+    monkeypatch.setattr(
+        folders, "optimize", lambda *args, **given: replace(real(*args, **given), outcome="failed", written=())
+    )
+    assert not scission.optimize_folder(folder, out, overwrite=True, force=True, **SHORT).ok
+    assert {name: (out / name).read_bytes() for name in files(out)} == before
+    assert {one.name for one in tmp_path.iterdir()} == {"in", "out"}
 
 
 def test_no_link_leads_out_of_a_folder(tmp_path):
