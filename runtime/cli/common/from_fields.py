@@ -168,5 +168,13 @@ def _flags(option: Field[Any]) -> tuple[str, ...]:
 def _option(option: Field[Any]) -> Any:
     told = setting_of(option)
     bounds: dict[str, Any] = {"min": told.least, "max": told.most}
-    callback = HEARD.get(option.name)
-    return typer.Option(*_flags(option), help=told.help, metavar=told.metavar, callback=callback, **bounds)
+    callback, words = HEARD.get(option.name), told.choices
+    complete = _completion(words) if words else None
+    return typer.Option(
+        *_flags(option), help=told.help, metavar=told.metavar, callback=callback, autocompletion=complete, **bounds
+    )
+
+
+def _completion(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """What a shell is told of the words that go on from what is typed."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
