@@ -51,6 +51,22 @@ def test_with_nothing_to_gain_the_file_is_as_torch_exports_it(tmp_path):
     np.testing.assert_allclose(net(x).detach().numpy(), found[0], rtol=1e-5, atol=1e-6)
 
 
+def test_options_are_keywords_as_everywhere(tmp_path):
+    """Also what the message about a file that is there tells to add; what is torch's goes to torch."""
+    net, x, path = Net().eval(), torch.randn(3, 32), tmp_path / "net.onnx"
+    asked = {"force": True, "bench": False, "dynamo": False, "input_names": ["x"]}
+    assert scission.export(net, (x,), path, **asked).outcome == "split"
+    with pytest.raises(scission.ModelError, match="exists already; choose another output or add overwrite=True"):
+        scission.export(net, (x,), path, **asked)
+    assert scission.export(net, (x,), path, **asked, overwrite=True).outcome == "split"
+    assert [one.name for one in onnx.load(path).graph.input] == ["x"]
+
+
+def test_a_file_in_place_of_the_module_is_told_where_it_goes(tmp_path):
+    with pytest.raises(TypeError, match=r"net\.pt: is a file and no module of torch; `scission\.optimize` takes an"):
+        scission.export("net.pt", (torch.randn(3, 32),), tmp_path / "net.onnx")
+
+
 def test_without_torch_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(NoTorchError, match="pip install torch"):
