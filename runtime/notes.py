@@ -6,6 +6,7 @@ import sys
 import warnings
 from typing import Any, cast
 
+from ..ir.errors import Remedy, ScissionError
 from .say import say
 
 __all__ = ["InputsWarning", "LoweredWarning", "note", "show_notes"]
@@ -14,7 +15,15 @@ QUIET = {"-q", "--quiet"}
 
 
 class LoweredWarning(UserWarning):
-    """Models are run on smaller inputs than was asked for, so that they fit into memory."""
+    """Models are run on smaller inputs than was asked for, so that they fit into memory or time.
+
+    It is made of texts and of what they tell to use, as errors are: `str` of it is for Python, `for_shell` for the
+    command line.
+    """
+
+    def __init__(self, *parts: str | Remedy) -> None:
+        super().__init__("".join(map(str, parts)))
+        self.for_shell = ScissionError(*parts).for_shell
 
 
 class InputsWarning(UserWarning):
@@ -35,4 +44,4 @@ def show_notes() -> None:
 
 def _show(message: Warning | str, *_: Any) -> None:
     if not QUIET & set(sys.argv):
-        say(f"note: {message}", err=True)
+        say(f"note: {message.for_shell if isinstance(message, LoweredWarning) else message}", err=True)

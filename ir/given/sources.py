@@ -61,7 +61,7 @@ def unwrapped(source: Any) -> Plain:
     >>> unwrapped(bytearray(b"..."))
     Traceback (most recent call last):
         ...
-    scission.ir.given.sources.SourceTypeError: a bytearray is no model: give bytes(model)
+    scission.ir.given.sources.SourceTypeError: bytearray is no model: give bytes(model)
     """
     if isinstance(source, (str, os.PathLike, bytes, onnx.ModelProto, ir.Model)):
         return source
@@ -71,10 +71,10 @@ def unwrapped(source: Any) -> Plain:
     if is_surgeon_graph(source):
         return exported(source)
     if callable(getattr(source, "read", None)):
-        raise SourceTypeError(f"a {type(source).__name__} is no model: give its path, or the bytes that it reads")
+        raise SourceTypeError(f"{type(source).__name__} is no model: give its path, or the bytes that it reads")
     bases = [(base.__module__.partition(".")[0], base.__name__) for base in type(source).__mro__]
     instead = next((what for kind, what in INSTEAD if kind in bases), KINDS)
-    raise SourceTypeError(f"a {type(source).__name__} is no model: {instead}")
+    raise SourceTypeError(f"{type(source).__name__} is no model: {instead}")
 
 
 def rewrapped(source: Any, changed: ir.Model, proto: Callable[[ir.Model], onnx.ModelProto]) -> Any:

@@ -44,6 +44,7 @@ from .commands.top import top
 from .commands.training.decompose import decompose
 from .commands.training.monitor import monitor
 from .commands.training.retrain import retrain
+from .common.listing import Listing
 from .common.logs import stop_logging
 from .common.usage import UsageError, usage_message
 
@@ -75,9 +76,11 @@ COMMANDS = (
 
 app = typer.Typer(
     name="scission",
+    cls=Listing,
     help="Split the dense weights of ONNX models into the independent blocks hidden in them.",
     no_args_is_help=True,
     add_completion=True,
+    rich_markup_mode=None,  # boxes leave help no room at 80 columns
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -125,7 +128,9 @@ def main() -> None:
         )  # the name also under `python -m`: completion needs it
         sys.exit(status if isinstance(status, int) else 0)
     except UsageError as error:
-        if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+            say_lines(str(error))
+        else:
             say(f"error: {usage_message(error)}", err=True)
         sys.exit(2)
     except typer.Abort:
@@ -134,7 +139,9 @@ def main() -> None:
         say("error: " + " ".join(error.for_shell.splitlines()), err=True)
         sys.exit(2)
     except OSError as error:
-        say(f"error: {error.strerror or error}: the output could not be printed", err=True)
+        what = "the output could not be printed" if error.filename is None else "it could not be read or written"
+        where = "" if error.filename is None else f"{error.filename}: "
+        say(f"error: {where}{error.strerror or error}: {what}", err=True)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
     except MemoryError as error:  # of this machine, or of what the process may use

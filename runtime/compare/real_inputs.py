@@ -101,8 +101,8 @@ def _parts(feed: Feed, spec: Sequence[TensorSpec], count: int) -> list[Feed]:
 
 def _tell(path: Path, parts: Sequence[Feed], need: int, limit: MemoryLimit) -> None:
     rows = [len(next(iter(part.values()))) for part in parts]
-    text = (
+    told = (
         f"{path}: {rows[0]} rows at a time instead of {sum(rows)}: that would need {shown_bytes(need)}, "
-        f"{shown_bytes(limit.usual or 0)} may be used; allow more memory for more"
+        f"{shown_bytes(limit.usual or 0)} may be used; allow more with "
     )
-    warnings.warn(text, LoweredWarning, stacklevel=2)
+    warnings.warn(LoweredWarning(told, option("memory")), stacklevel=2)

@@ -22,7 +22,7 @@ from .importing import broken_imports
 
 __all__ = ["examined"]
 
-NEEDED = ("numpy", "scipy", "onnx", "onnx-ir", "ml-dtypes", "rich", "typer")
+NEEDED = ("numpy", "scipy", "onnx", "onnx-ir", "ml-dtypes", "jinja2", "rich", "typer")
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # they exclude each other
 EXTRAS = (  # (module, distribution, what it is for, how to install it)
     ("torch", "torch", "exports, checkpoints of torch, analysis on a GPU", "pip install torch"),

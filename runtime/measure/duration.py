@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...ir.errors import option
 from ..inputs.sizes.room import Room
 from ..notes import LoweredWarning
 from ..ort.library import SessionError
@@ -71,9 +72,8 @@ def timed_within(
         return sizes
     chosen = next((one for one in smaller if share * room.bytes_of_values(one) <= allowed), part)
     changed = (f"{name} {chosen[name]} instead of {size}" for name, size in sizes.items() if chosen[name] != size)
-    text = (
+    told = (
         f"{', '.join(changed)}: timing that would take {share * whole:,.0f} s, {allowed:.0f} s are spent at the most; "
-        "allow more seconds for more"
     )
-    warnings.warn(text, LoweredWarning, stacklevel=2)
+    warnings.warn(LoweredWarning(told, "allow more with ", option("seconds")), stacklevel=2)
     return chosen

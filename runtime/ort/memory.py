@@ -319,10 +319,8 @@ def tell_lowered(before: Mapping[str, int], after: Mapping[str, int], need: int,
     """Warn that sizes were lowered, in one sentence."""
     changed = (f"{name} {after[name]} instead of {size}" for name, size in before.items() if after[name] != size)
     allowed = shown_bytes(limit.usual or 0)
-    text = (
-        f"{', '.join(changed)}: that would need {shown_bytes(need)}, {allowed} may be used; allow more memory for more"
-    )
-    warnings.warn(text, LoweredWarning, stacklevel=2)
+    told = f"{', '.join(changed)}: that would need {shown_bytes(need)}, {allowed} may be used; allow more with "
+    warnings.warn(LoweredWarning(told, option("memory")), stacklevel=2)
 
 
 def _width(dtype: ir.DataType) -> int:

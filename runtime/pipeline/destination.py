@@ -66,11 +66,13 @@ class Destination:
         """
         target = Path(output) if output is not None else None
         if target is not None:
+            if isinstance(source, (str, os.PathLike)) and not Path(source).exists():
+                load(source)  # which tells that, before what is amiss with the output
             paths = (one for one in (source, *custom_ops, *read) if isinstance(one, (str, os.PathLike)))
             refuse_model(target, [*map(Path, paths)])  # before any of them is loaded
         loaded = load_valid(source, custom_ops)
         if loaded.path is not None and output is None:
-            raise ValueError("a model given as a path needs an output path")
+            raise ValueError(f"{loaded.path}: a model given as a path needs an output path, where the result goes")
         if target is not None:
             refuse_model(target, files_read(loaded, *custom_ops, *read))
         return Destination(source, loaded, target, overwrite)

@@ -18,6 +18,7 @@ ALLOWED = {
     "scission.ir.findings.decomposability.MatrixReport.half_components": "a field of the JSON that --json prints",
     "scission.runtime.render.console._Printing.render_str": "every console asks it for the text that a plain one is",
     "scission.runtime.http.listening.Listening.capture_signals": "uvicorn asks it for what hears signals",
+    "scission.runtime.cli.common.listing.Listing.format_commands": "typer asks it for the list of commands in a help",
     "scission.runtime.http.metrics._Parts.collect": "Prometheus' registry asks it for what is counted elsewhere",
     "scission.runtime.upgrade.modules.split_linear.SplitLinear.to_linear": "users of the modules go back by it",
     "scission.runtime.ort.cuda.placement": "benches on GPUs ask which nodes run where",

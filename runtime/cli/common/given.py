@@ -44,7 +44,8 @@ def read_plan(path: Path, model: Path) -> Plan:
     try:
         return Plan.loads(read_text(path, PLAN), most=max(LEAST, NAMED * size))
     except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{path}: cannot be read as a plan ({error}); make one with `scission plan -o`") from None
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise PlanError(f"{path}: cannot be read as a plan ({why}); make one with `scission plan -o`") from None
     except PlanError as error:
         raise PlanError(f"{path}: ", *error.parts) from None
 

@@ -118,7 +118,7 @@ def _drift(one: TensorChange) -> tuple[str, ...]:
 def _relation(one: TensorChange) -> tuple[str, ...]:
     at = one.after or one.before[0]
     of = "" if one.after is None else named(one.before)
-    detail = one.detail or (", ".join(one.origin[:2]) + (", …" if len(one.origin) > 2 else ""))
+    detail = one.detail or (and_more(one.origin[0], len(one.origin) - 1) if one.origin else "")
     if not detail and one.readers:
         detail = f"read by {one.readers[0]}"
     return at.name, one.kind, of, detail, megabytes(at.nbytes)

@@ -11,7 +11,7 @@ from rich.padding import Padding
 
 from ....ir.plural import once
 from ..console import Text
-from ..naming import Naming
+from ..naming import Naming, shortened
 from ..words import left_out
 from .table import SHOWN, Name, make_table
 
@@ -80,7 +80,12 @@ class FittedTable:
                 overflow: Any = {"no_wrap": not column.text, "overflow": "fold"}
                 table.add_column(Text(column.name), justify=justify, width=least[place] + more, **overflow)
             for one in self.rows:
-                table.add_row(*(self._cell(one[place], place, names[place]) for place in shown))
+                table.add_row(
+                    *(
+                        self._cell(one[place], place, names[place], least[place] + more)
+                        for place, more in zip(shown, wider, strict=True)
+                    )
+                )
             yield table
         told = [f"{self.columns[place].name}: {self.columns[place].meaning}" for place in shown]
         told = [line for line, place in zip(told, shown, strict=True) if self.columns[place].meaning]
@@ -109,12 +114,14 @@ class FittedTable:
         lines += [named[place] for place in below if self.columns[place].whole]
         yield from (Padding(line, (0, 0, 0, 2), expand=False) for line in lines if line)
 
-    def _cell(self, cell: str | Text, place: int, names: Naming) -> RenderableType:
-        """A name loses its middle where it is too long; what has blanks in it is wrapped."""
+    def _cell(self, cell: str | Text, place: int, names: Naming, width: int) -> RenderableType:
+        """A name loses its middle where it is too long, also in a sentence, which is wrapped."""
         if isinstance(cell, Text):
             return cell
-        if not self.columns[place].text or self.columns[place].whole or " " in cell:
+        if not self.columns[place].text or self.columns[place].whole:
             return Text(cell)
+        if " " in cell:
+            return Text(" ".join(shortened(word, width) for word in cell.split(" ")))
         return Name(cell, among=names)
 
     def _that_fit(self, widths: Sequence[int], width: int) -> list[int]:
@@ -155,14 +162,13 @@ def _shared(wanted: Sequence[int], spare: int) -> list[int]:
 def lines_of(told: Iterable[tuple[str, str]], everything: bool = False, before: str = "") -> list[RenderableType]:
     """What is said of nodes, as (node, text), in a line for each text, with its first node and how many more there are.
 
-    Texts that are empty are left out; with `everything` a line for each node.
+    Texts that are empty are left out, and so are nodes without a name; with `everything` a line for each node.
 
     >>> [str(line) for line in lines_of([("a", "dense"), ("b", "dense"), ("c", "")])]
     ['a and 1 more: dense']
     """
     pairs = [(node, text) for node, text in told if text]
-    if everything:
-        return [Text(f"{before}{node}: {text}", style="dim") for node, text in pairs]
-    named = once(pairs)
-    more = [Text(left_out(len(named) - SHOWN), style="dim")] if len(named) > SHOWN else []
-    return [*(Text(f"{before}{node}: {text}", style="dim") for node, text in named[:SHOWN]), *more]
+    named = pairs if everything else once(pairs)
+    shown = named if everything else named[:SHOWN]
+    more = [Text(left_out(len(named) - len(shown)), style="dim")] if len(named) > len(shown) else []
+    return [*(Text(f"{before}{node}{': ' if node else ''}{text}", style="dim") for node, text in shown), *more]

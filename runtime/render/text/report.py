@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from ....ir.plan.plan import Plan, Step, told
+from ....ir.plan.preparation import Preparation
 from ....ir.plural import and_more, counted
 from ....passes.decompose.blocks import is_cover
 from ...measure.comparison import Speed
@@ -17,7 +18,7 @@ from ...measure.sequential import ALPHA
 from ..console import Text
 from ..naming import Naming
 from ..words import left_out, plan_sentence
-from .fitted_table import Column, FittedTable
+from .fitted_table import Column, FittedTable, lines_of
 from .table import SHOWN, Name, ReasonRow, Reasons, make_table
 
 if TYPE_CHECKING:
@@ -67,11 +68,18 @@ def _plan_parts(plan: Plan, everything: bool, tuned: Tuned | None = None) -> lis
 
 def preparation_lines(plan: Plan, everything: bool) -> list[RenderableType]:
     """What is done before anything is split, and why; nothing where that is nothing."""
-    found = plan.preparations if everything else plan.preparations[:SHOWN]
-    lines = [Text(f"{', '.join(told(plan.preparations))}, before anything is split", style="bold")] if found else []
-    lines += [Text(str(one.reason), style="dim") for one in found]
-    left = len(plan.preparations) - len(found)
-    return [*lines, *([Text(left_out(left), style="dim")] if left else []), *_refused(plan, everything)]
+    parts: list[RenderableType] = []
+    if plan.preparations:
+        parts = [Text(f"{', '.join(told(plan.preparations))}, before anything is split", style="bold")]
+        parts += lines_of(map(_named, plan.preparations), everything)
+    return [*parts, *_refused(plan, everything)]
+
+
+def _named(one: Preparation) -> tuple[str, str]:
+    """The node that a preparation is said to be of, '' where its reason begins with none, and what is said of it."""
+    text = str(one.reason)
+    node = next((node for node in one.nodes if text.startswith(f"{node}: ")), "")
+    return node, text.removeprefix(f"{node}: ")
 
 
 def _refused(plan: Plan, everything: bool) -> list[RenderableType]:

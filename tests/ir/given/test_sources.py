@@ -52,8 +52,8 @@ class Net(torch.nn.Linear):
         (lambda: onnx_ir.from_proto(proto()).graph, "onnx_ir.Model"),
         (lambda: bytearray(proto().SerializeToString()), r"bytes\(model\)"),
         (lambda: io.BytesIO(proto().SerializeToString()), "its path"),
-        (lambda: {"a": 1}, "a dict is no model: give a path"),
-        (lambda: None, "a NoneType is no model"),
+        (lambda: {"a": 1}, "dict is no model: give a path"),
+        (lambda: None, "NoneType is no model"),
     ],
 )
 def test_anything_else_is_an_error_that_says_what_to_give(make, said):

@@ -1,8 +1,10 @@
 import collections
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,9 @@ def test_no_place_for_temporary_files_is_wrong(monkeypatch):
     monkeypatch.setattr(examination.tempfile, "gettempdir", none)
     (one,) = found("temporary files")
     assert one.state is State.WRONG and "TMPDIR" in one.advice
+
+
+def test_what_is_needed_is_what_the_package_says():
+    """By the dependencies of the project; the runtime, of which there are two, is looked at by itself."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {re.split(r"[<>=!~\[; ]", one)[0] for one in project["dependencies"]} == {*examination.NEEDED}

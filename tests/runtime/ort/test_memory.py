@@ -127,7 +127,7 @@ def test_feeds_of_a_batch_fit_into_the_memory_given(tmp_path: Path) -> None:
     onnx.save(convolution(), path)
     model = load(path)
     trials = Trials(memory=20_000_000)
-    with pytest.warns(LoweredWarning, match=r"^N \d+ instead of 3000: that would need .* allow more memory for more$"):
+    with pytest.warns(LoweredWarning, match=r"^N \d+ instead of 3000: that would need .* allow more with memory=…$"):
         (feed,) = bench_feeds([path], model, trials, [3000])
     room = Room(model, spec_of(model), trials, asked=True)
     assert len(feed["x"]) < 3000

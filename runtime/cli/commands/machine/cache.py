@@ -10,6 +10,7 @@ import typer
 
 from ....say import say, say_lines
 from ...common.from_fields import group, takes
+from ...common.listing import Listing
 from ...common.terminal import Printing
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = ["cache_app"]
 
 cache_app = typer.Typer(
     name="cache",
+    cls=Listing,
     help="What --tune measured and kept: list it, drop some of it.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

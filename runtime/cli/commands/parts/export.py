@@ -10,12 +10,14 @@ import typer
 from ....export.options import ComposeOptions, KServeOptions, TritonOptions
 from ....say import say
 from ...common.from_fields import group, takes
+from ...common.listing import Listing
 from ...common.terminal import Printing
 
 __all__ = ["export_app"]
 
 export_app = typer.Typer(
     name="export",
+    cls=Listing,
     help="Write the parts of a model in the form in which another server takes them.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
