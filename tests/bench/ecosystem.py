@@ -167,29 +167,37 @@ def examples() -> Iterable[Figure]:
 
 
 def install() -> Iterable[Figure]:
-    """From a wheel to a first split model: commands, and seconds after the download."""
+    """From a wheel to a first split model: commands, and seconds after the download, for each Python that is here."""
+    from interpreters import SUPPORTED, interpreter
+
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        build = [sys.executable, "-m", "build", "-q", "--wheel", "--outdir", folder / "wheels", ROOT]
+        build = [sys.executable, "-m", "build", "-q", "--wheel", "--outdir", name, ROOT]
         subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-        (wheel,) = (folder / "wheels").glob("*.whl")
-        wanted = f"{wheel}[cpu]"
-        fetch = [sys.executable, "-m", "pip", "download", "-q", "-d", folder / "wheels"]
-        subprocess.run([*fetch, "-c", ROOT / "constraints.txt", wanted], check=True)
-        subprocess.run([sys.executable, "-c", START], cwd=folder, check=True)
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-        commands = [
-            [folder / "venv/bin/pip", "install", "-q", "--no-index", "--find-links", folder / "wheels", wanted],
-            [folder / "venv/bin/scission", "optimize", "model.onnx", "split.onnx", "-q"],
-        ]
-        for command in commands:
-            subprocess.run(command, cwd=folder, check=True)
-        yield at_most("install", "seconds after the download", time.perf_counter() - began, 60)
-        yield at_most("install", "commands", len(commands), 2)
-        yield at_most(
-            "install", "size of the result over the original", _size(folder, "split") / _size(folder, "model"), 1
-        )
+        (wheel,) = Path(name).glob("*.whl")
+        for minor in SUPPORTED:
+            if (python := interpreter(minor)) is not None:
+                with tempfile.TemporaryDirectory() as folder:
+                    yield from _installed(f"install, Python 3.{minor}", python, wheel, Path(folder))
+
+
+def _installed(row: str, python: Path, wheel: Path, folder: Path) -> Iterable[Figure]:
+    """The same for one Python, in a folder that is empty."""
+    wanted, pip = f"{wheel}[cpu]", [sys.executable, "-m", "pip"]
+    subprocess.run([python, "-m", "venv", folder / "fetching"], check=True)
+    fetch = [*pip, "--python", folder / "fetching/bin/python", "download", "-q", "-d", folder / "wheels"]
+    subprocess.run([*fetch, "-c", ROOT / "constraints.txt", wanted], check=True)
+    subprocess.run([sys.executable, "-c", START], cwd=folder, check=True)
+    began = time.perf_counter()
+    subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
+    commands = [
+        [folder / "venv/bin/pip", "install", "-q", "--no-index", "--find-links", folder / "wheels", wanted],
+        [folder / "venv/bin/scission", "optimize", "model.onnx", "split.onnx", "-q"],
+    ]
+    for command in commands:
+        subprocess.run(command, cwd=folder, check=True)
+    yield at_most(row, "seconds after the download", time.perf_counter() - began, 60)
+    yield at_most(row, "commands", len(commands), 2)
+    yield at_most(row, "size of the result over the original", _size(folder, "split") / _size(folder, "model"), 1)
 
 
 def _size(folder: Path, name: str) -> int:

@@ -3,7 +3,6 @@
 import configparser
 import email
 import functools
-import os
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from interpreters import SUPPORTED, interpreter
 from modules import FILES, ROOT
 
 import scission
@@ -85,30 +85,9 @@ def test_the_archive_has_the_sources(built):
     assert not [name for name in names if name.startswith((".", "tests/bench/results"))]
 
 
-SUPPORTED = (11, 12, 13, 14)  # 3.x
 OFFLINE = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeout|name resolution|unreachable", re.IGNORECASE
 )
-
-
-def starts(python, minor):
-    """Whether this is a Python 3.minor that runs and makes environments: shims of pyenv may stand for none."""
-    line = f"import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, {minor}))"
-    try:
-        return subprocess.run([python, "-I", "-c", line], capture_output=True, timeout=60, check=False).returncode == 0
-    except OSError:
-        return False
-
-
-def interpreter(minor):
-    """The first Python 3.minor on this machine that starts, this one where it is of that version, None without any."""
-    if sys.version_info[:2] == (3, minor):
-        return Path(sys.executable)
-    name, home = f"python3.{minor}", Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    named = [Path(folder) / name for folder in os.environ["PATH"].split(os.pathsep) if folder]
-    known = sorted(home.glob(f"versions/3.{minor}.*/bin/{name}"))
-    uv = sorted((Path.home() / ".local/share/uv/python").glob(f"cpython-3.{minor}.*/bin/{name}"))
-    return next((one for one in (*named, *known, *uv) if starts(one, minor)), None)
 
 
 @pytest.fixture(scope="module", params=SUPPORTED, ids=lambda minor: f"3.{minor}")

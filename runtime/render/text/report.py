@@ -306,7 +306,8 @@ def _unproved(result: Result) -> list[str]:
         changed = [step.node for step in result.plan.rewrites]
         changed += [node for one in result.plan.preparations for node in one.nodes if node not in changed]
         named = and_more(", ".join(changed[:REFUSED]), len(changed) - REFUSED)
-        lines.append(f"unproved: that {named} compute what they did; `scission check` compares the outputs of both")
+        same = "computes what it" if len(changed) == 1 else "compute what they"
+        lines.append(f"unproved: that {named} {same} did; `scission check` compares the outputs of both")
     if not result.benches:
         lines.append("unmeasured: that it is faster; `scission bench` times both")
     return lines
