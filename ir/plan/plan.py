@@ -24,12 +24,12 @@ from .decomposition import Block, Decomposition, Indices, PlanError
 from .factored_weight import FactoredWeight, FramedProduct, HierarchicalWeight
 from .grain import Grain
 from .merged_branches import MergedBranches
-from .preparation import FixedSizes, Preparation, Refused
+from .preparation import PREPARED, FixedSizes, Preparation, Refused
 from .region_split import RegionSplit
 from .removed_channels import RemovedChannels
 from .rewritten_convolution import RewrittenConvolution
 from .rewritten_forest import RewrittenForest
-from .step import States, Step, common_rows
+from .step import DECIDED, States, Step, common_rows
 from .wanted import LoweringName, Wanted
 
 __all__ = [
@@ -108,7 +108,7 @@ class Plan:
     analysed: str = field(default="", compare=False)
 
     __repr__ = brief
-    _repr_html_ = as_html(("model", "provider", "batch"), steps=("node", "op", "shape", "lowering", "gain", "reason"))
+    _repr_html_ = as_html(("model", "provider", "batch", "done"), preparations=PREPARED, steps=DECIDED)
 
     def __post_init__(self) -> None:
         known = {step.node: step for step in self.steps}

@@ -18,10 +18,11 @@ from ..reason import Reason
 from ..record import Record, shown
 from .decomposition import PlanError
 
-__all__ = ["FixedSizes", "Preparation", "Refused"]
+__all__ = ["PREPARED", "FixedSizes", "Preparation", "Refused"]
 
 MOST = 1e9  # a gain above this was never predicted
 LONGEST = 2**63  # sizes are int64
+PREPARED = ("kind", "nodes", "gain")  # what a notebook shows of each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

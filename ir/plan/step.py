@@ -16,7 +16,7 @@ from ..record import shown
 from .decomposition import Decomposition, PlanError
 from .wanted import LoweringName
 
-__all__ = ["States", "Step", "byte_share", "common_rows"]
+__all__ = ["DECIDED", "States", "Step", "byte_share", "common_rows"]
 
 FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been edited by hand
     **dict.fromkeys(("node", "op", "weight", "dtype", "lowering"), (str,)),
@@ -28,6 +28,7 @@ FIELD_TYPES: dict[str, tuple[type, ...]] = {  # of a step; a plan may have been 
 }
 
 
+DECIDED = ("node", "op", "shape", "lowering", "gain", "reason")  # what a notebook shows of each step
 KINDS: dict[type, str] = {str: "text", int: "whole number", float: "number"}
 
 

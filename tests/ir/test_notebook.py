@@ -36,7 +36,7 @@ def test_whatever_a_model_says_is_text(title, names):
     text = Found(title, tuple(map(Row, names)))._repr_html_()
     lines = cells(text)
     assert len(lines) == (min(len(names), MOST) + 1 + (len(names) > MOST) if names else 0)
-    assert set(re.findall(r"</?([a-z]+)", text)) <= {"p", "b", "table", "thead", "tbody", "tr", "th", "td"}
+    assert set(re.findall(r"</?([a-z]+)", text)) <= {"p", "b", "div", "table", "thead", "tbody", "tr", "th", "td"}
     assert text.isprintable()
 
 
@@ -59,3 +59,42 @@ def test_results_are_tables(result):
     assert isinstance(found.model, onnx.ModelProto)
     difference = scission.diff(model, found.model)
     assert any("<up>" in "".join(line) for line in cells(difference._repr_html_()))
+
+
+@dataclass(frozen=True)
+class Timed:
+    name: str
+    seconds: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Told:
+    rows: tuple[Timed, ...]
+    _repr_html_ = as_html(rows=("name", "took, s|seconds", "note"))
+
+
+def test_seconds_have_a_unit_and_columns_of_nothing_are_left_out():
+    assert cells(Told((Timed("a", 9.4e-6), Timed("b", 0.5)))._repr_html_()) == [
+        ["name", "took"],
+        ["a", "9.4 µs"],
+        ["b", "500 ms"],
+    ]
+    assert cells(Told((Timed("a"),))._repr_html_()) == [["name"], ["a"]]
+
+
+@pytest.mark.parametrize("width", [390, 900])
+def test_a_table_is_scrolled_by_itself_and_its_text_has_room(browser, width):
+    """As JupyterLab styles it: numbers to the right, text to the left, none of it in slivers."""
+    style = "table { margin: auto; table-layout: fixed } th, td { text-align: right; white-space: normal }"
+    rows = tuple(Timed(f"/layers.{at}/attention/self/query/MatMul", at / 7, "word " * 30) for at in range(3))
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.set_content(f"<style>{style}</style>{Told(rows)._repr_html_()}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    sides = "[...document.querySelectorAll('tr:nth-child(2) td')].map(one => getComputedStyle(one).textAlign)"
+    assert page.evaluate(sides) == ["left", "right", "left"]
+    assert page.evaluate("document.querySelector('table').getBoundingClientRect().left") < 20
+    assert (
+        page.evaluate("Math.min(...[...document.querySelectorAll('td:last-child')].map(one => one.offsetWidth))") > 200
+    )
+    page.close()
