@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -45,11 +45,13 @@ class Extents:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Units:
     """Units of one axis. labels: (K,) the unit of each of its places; readers: the linears that read it, all that
-    stands between a unit and leaving it out; products: what becomes smaller with it, those that read it and others."""
+    stands between a unit and leaving it out; writers: those whose results lie along it; products: what becomes smaller
+    with it, those that read it and others."""
 
     kind: UnitsKind
     labels: Indices
     readers: tuple[Linear, ...]
+    writers: tuple[Linear, ...] = ()
     products: tuple[Extents, ...]
 
     @property
@@ -84,7 +86,7 @@ def find_units(seen: View) -> tuple[Units, ...]:
     for root, readers in by_axis.items():
         own = _linears(readers, linears)
         if own and (units := _units(relations, root, readers, own)) is not None:
-            found.append(units)
+            found.append(replace(units, writers=_writers(relations, root, linears)))
     return tuple(sorted(found, key=lambda one: min(places[reader.node] for reader in one.readers)))
 
 
@@ -93,6 +95,13 @@ def _linears(readers: Sequence[Contraction], linears: dict[ir.Node, Linear]) -> 
     own = [linears.get(one.node) for one in readers]
     plain = all(one.folds and one.groups == 1 and one.recurrence is None and one.matrix is None for one in readers)
     return tuple(linear for linear in own if linear is not None) if plain and None not in own else ()
+
+
+def _writers(relations: Relations, root: Dim, linears: dict[ir.Node, Linear]) -> tuple[Linear, ...]:
+    """The linears whose results lie along an axis, place by place."""
+    sets = relations.classes.sets
+    made = (one for one in relations.contractions if one.outer in sets and sets.root(one.outer) == root)
+    return tuple(linears[one.node] for one in made if one.node in linears)
 
 
 def _units(

@@ -2,6 +2,7 @@
 
 Entry: `decompose.decompose`.
 May import: ir, ir.io, passes.projection, passes.rewrite.pruning, runtime, runtime.calibrate,
-  runtime.calibrate.sources, runtime.decompose.experts, runtime.decompose.projection, runtime.decompose.removal,
-  runtime.decompose.task, runtime.measure, runtime.ort, runtime.render, runtime.render.picture, runtime.render.text.
+  runtime.calibrate.sources, runtime.decompose.blocks, runtime.decompose.experts, runtime.decompose.projection,
+  runtime.decompose.removal, runtime.decompose.task, runtime.measure, runtime.ort, runtime.render,
+  runtime.render.picture, runtime.render.text.
 """

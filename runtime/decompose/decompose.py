@@ -21,6 +21,7 @@ from ..fields import keywords
 from ..ort.library import require_provider
 from ..ort.trials import Trials, trials_of
 from ..ort.validity import require_valid
+from .blocks.method import Blocks
 from .choosing import choose
 from .experts.method import Experts
 from .options import DecomposeKeywords, DecomposeOptions
@@ -34,7 +35,7 @@ from .trying import TriedCandidate, beside, try_methods
 
 __all__ = ["METHODS", "decompose"]
 
-METHODS: tuple[Method, ...] = (Removal(), Projection(), Experts())  # in the order that they are asked in
+METHODS: tuple[Method, ...] = (Removal(), Projection(), Experts(), Blocks())  # in the order that they are asked in
 
 
 @phase("decompose")
@@ -56,9 +57,9 @@ def decompose(
     method sees; or these three as they are. Each field of DecomposeOptions may be given as a keyword of its own, which
     goes before the one in `options`: labels, an array, or a .npy or .npz file of them, for metrics that need
     any; budget: 'argmax<=0.01', what the metric may lose; target: '2.0x', how much faster the model must be; of the two
-    one must be given; metric: where only a target is, cosine by default; methods: what proposes candidates, all of
-    METHODS where nothing is said; trials: how models are run, and the seed of all that is drawn; progress: called with
-    (done, total, what).
+    one must be given; metric: where only a target is, cosine by default; only: the name of a method, to ask no other;
+    methods: what proposes candidates, these where nothing is said; trials: how models are run, and the seed of all
+    that is drawn; progress: called with (done, total, what).
 
     Latency is measured beside the original, run by run in turn. Nothing is written. Raises ModelError and SessionError
     when the model cannot be run, LabelledError for samples that do not fit it or are too few, and for labels beside
@@ -80,7 +81,8 @@ def decompose(
         trials=trials,
         seed=trials.seed,
     )
-    tried, declined = try_methods(task, METHODS if methods is None else methods, progress)
+    asked_for = METHODS if methods is None else methods
+    tried, declined = try_methods(task, [one for one in asked_for if asked.only in (None, one.name)], progress)
     chosen, reason = choose(goal, tried, declined)
     judged = None
     if chosen is not None:

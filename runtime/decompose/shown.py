@@ -41,11 +41,13 @@ def decompose_view(found: DecomposeResult, everything: bool = False) -> Renderab
 
 
 def _changed(made: ModelCandidate) -> str:
-    """How many units of each kind are left out, of how many, and what weights became."""
+    """How many units of each kind are left out, of how many, what weights became, and in how many blocks they are."""
     parts = []
     for kind in dict.fromkeys(one.kind for one in made.removed):
         own = [one for one in made.removed if one.kind == kind]
         parts.append(f"without {sum(one.count for one in own):,} of {sum(one.whole for one in own):,} {kind}")
+    if made.method == "blocks":
+        parts.append(f"{counted(len(made.settings['kept']), 'weight')} in {made.settings['blocks']} blocks")
     forms = [one.form for one in made.projected]
     parts += [f"{counted(forms.count(form), 'weight')} as {WORDS[form]}" for form in dict.fromkeys(forms)]
     return ", ".join(parts)

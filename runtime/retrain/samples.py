@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from ..calibrate.dataset import Labelled
 from ..upgrade.interpreter.tensors import tensor_of
 from .options import RetrainError
 
-__all__ = ["Piece", "Samples", "outputs_of"]
+__all__ = ["Piece", "Pieces", "Samples", "outputs_of"]
 
 Array = npt.NDArray[Any]
 MOST = 4 << 30  # bytes of a teacher's outputs that are kept
@@ -29,6 +29,17 @@ class Piece:
     labels: Tensor | None
     told: tuple[Tensor, ...]
     size: int
+
+
+class Pieces(Protocol):
+    """Samples that come in batches, alike each time."""
+
+    @property
+    def rounds(self) -> int:
+        """Batches of an epoch."""
+
+    def batches(self, epoch: int | None, seed: int) -> Iterator[Piece]:
+        """Every sample once, in an order that depends on the epoch and the seed alone; None: as they are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...ir.progress import Progress
 from .objective import Objective, hits
 from .options import RetrainOptions
-from .samples import Piece, Samples
+from .samples import Piece, Pieces
 from .state import LookBack, State, read_state, write_state
 
 __all__ = ["Training", "computing_alike"]
@@ -26,15 +26,16 @@ MOMENTUM = 0.9
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
     """A module, what it is to do, and on what. checkpoint: where its state is kept, None for nowhere; run: what the run
-    depends on, as SHA-256."""
+    depends on, as SHA-256; after: called with the number of each step once that is done, to change weights in place."""
 
     module: nn.Module
     objective: Objective
-    trained: Samples
-    held_back: Samples
+    trained: Pieces
+    held_back: Pieces
     options: RetrainOptions
     checkpoint: Path | None
     run: str
+    after: Callable[[int], None] | None = None
 
     def __call__(self, progress: Progress | None = None) -> tuple[State, int]:
         """(The state at the end, the step that it went on from): the module has the weights of the best look.
@@ -56,6 +57,8 @@ class Training:
             for _ in range(min(self.options.every, self.options.steps - state.step)):
                 losses.append(self._step(optimiser, next(batches)))
                 state.step += 1
+                if self.after:
+                    self.after(state.step)
                 if progress:
                     progress(state.step, self.options.steps, f"held back {state.looks[-1].loss:.4g}")
             state.looks.append(self._look(state.step, sum(losses) / len(losses)))

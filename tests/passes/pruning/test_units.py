@@ -25,6 +25,8 @@ def test_heads_and_hidden_units_of_a_block_in_order():
     assert (heads.kind, heads.address, heads.count) == ("heads", "o", HEADS)
     assert heads.labels.tolist() == np.repeat(np.arange(HEADS), EACH).tolist()
     assert (hidden.kind, hidden.address, hidden.count) == ("units", "down", 24)
+    written = [[linear.address for linear in one.writers] for one in (heads, hidden)]
+    assert written == [[], ["up"]]  # queries, keys and values lie along axes of their own
     inner = HEADS * EACH
     assert sorted((one.shape, one.less) for one in heads.products) == sorted(
         [((WIDTH, inner), (0, EACH))] * 3 + [((inner, WIDTH), (EACH, 0))]

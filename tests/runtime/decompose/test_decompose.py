@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from proposals import Fixed, narrowed, wide
 
-from scission import LabelledError
+from scission import LabelledError, OptionError
 from scission.ir.provenance import DECOMPOSED
 from scission.ir.reason import Cause, Reason
-from scission.runtime.decompose.decompose import decompose
+from scission.runtime.decompose.decompose import METHODS, decompose
+from scission.runtime.decompose.options import NAMES, DecomposeOptions
 from scission.runtime.decompose.task.method import Declined
 from scission.runtime.decompose.task.samples import Samples, SampleSets
 from scission.runtime.ort.trials import Trials
@@ -100,3 +101,13 @@ def test_labels_beside_sets_that_have_theirs_are_refused(case):
     sets = SampleSets(calibration=some, selection=some, judgement=some)
     with pytest.raises(LabelledError, match=r"the three sets have labels of their own; leave .*labels.* out"):
         decompose(proto, sets, labels=np.zeros(8), budget="cosine<=0.01", trials=TRIALS)
+
+
+def test_one_method_alone_is_asked_where_it_is_named(case):
+    proto, data = case
+    methods = [Fixed([narrowed(proto, 64)]), Fixed([narrowed(proto, 64)], name="blocks")]
+    found = decompose(proto, data, methods=methods, target=1.1, only="blocks", trials=TRIALS)
+    assert [method.asked for method in methods] == [0, 1] and found.chosen.candidate.method == "blocks"
+    assert tuple(method.name for method in METHODS) == NAMES
+    with pytest.raises(OptionError, match="only 'anything' is none of removal, projection, experts, blocks"):
+        DecomposeOptions(target=2.0, only="anything")

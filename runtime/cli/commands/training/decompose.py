@@ -47,8 +47,8 @@ def decompose(
     trials: Trials,
     printing: Printing,
 ) -> None:
-    """Make a dense model smaller within a budget, without training: hidden units and heads that cost least are left
-    out, or each sample runs those alone that it needs, or weights become products of smaller ones.
+    """Make a dense model smaller within a budget: hidden units and heads that cost least are left out, or each sample
+    runs those alone that it needs, weights become products of smaller ones, or are trained into blocks.
 
     What is left is fitted again on a part of the data; another part chooses, and a third, that nothing else sees,
     judges. Exit status 1: nothing is kept, or the budget does not hold on that third part; no model is written then.
