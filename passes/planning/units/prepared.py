@@ -213,7 +213,7 @@ def _other_steps(unit: PreparedUnit, without: Plan, target: Target) -> list[Prep
     if unit.linear is None:
         return []
     step = next((step for step in without.steps if step.node == unit.linear.address), None)
-    if step is None:
+    if step is None or step.shape != unit.linear.shape:  # channels are left out of it instead
         return []
     alone = PlanUnit(steps=(replace(step, lowering="dense"),), region=None, operators=(unit.linear,))
     found = alternatives(alone, unit.seen, without, target, most=RIVALS)

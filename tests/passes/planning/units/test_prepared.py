@@ -8,6 +8,7 @@ from framed import emphasised_model, stft_model
 from hierarchical import DAUBECHIES, wavelet
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from random_convolutions import Grown
 from random_prepared import SIZES, random_prepared
 
 from scission.ir.io.load import load
@@ -100,3 +101,22 @@ def test_another_model_is_refused():
     other = dataclasses.replace(plan, preparations=(dataclasses.replace(one, nodes=("elsewhere",)),))
     with pytest.raises(PlanError, match="not what the plan says"):
         list(prepared_units(load(model).graph, other))
+
+
+def test_what_leaves_channels_out_is_no_way_to_split_the_whole():
+    """Where it is taken back half of its outputs are left out, since nobody reads them: blocks of what is left are of
+    another weight."""
+    blocks = np.kron(np.eye(8), np.random.default_rng(0).standard_normal((64, 64)))
+    blocks[256:] = 0
+    made = Grown(0)
+    made.opset, made.inputs["x"], made.feeds["x"] = 17, ["n", 512], np.zeros(1, np.float32)
+    value = made.op("Tanh", made.op("MatMul", "x", made.constant(wavelet(512, DAUBECHIES))))
+    model = made.model(made.op("MatMul", value, made.constant(blocks.astype(np.float32))))
+    plan = planned(model)
+    unit = next(iter(prepared_units(load(model).graph, plan)))
+    assert unit.preparation.kind == "hierarchical"
+    without = make_plan(load(model), PlanSettings(batch=[256], unprepared=frozenset({"hierarchical"})))
+    (step,) = [step for step in without.steps if step.node == unit.nodes[0]]
+    assert step.shape == (512, 256) != unit.linear.shape
+    ways = prepared_ways(unit, without, (256,), Target())
+    assert len(ways) > 1 and not any(way.steps for way in ways)
