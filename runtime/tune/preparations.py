@@ -116,7 +116,7 @@ class _Work:
                 self.units[key] = _unmeasured(one, unit.way, error)
                 continue
             changed |= goes
-            for other in unit.followers if goes else ():  # what they are about will not be there
+            for other in unit.followers if goes else ():  # taken back, or what they are about will not be there
                 wanted.pop(key_of_preparation(other), None)
         return changed
 
@@ -127,7 +127,7 @@ class _Work:
 
     def _raced(self, unit: PreparedUnit, without: Plan, activations: Activations) -> bool:
         """Race one; whether it is taken back, or kept in another form."""
-        one, key = unit.preparation, key_of_preparation(unit.preparation)
+        key = key_of_preparation(unit.preparation)
         rows = activations.of(unit.linear) if unit.linear is not None else ()
         ways = prepared_ways(unit, without, tuple(map(math.prod, rows)), target_of(without, self.races.trials))
         source, outcome = self.races.run(_contest(unit, without, ways, activations), activations)
@@ -141,7 +141,12 @@ class _Work:
             measured = f"measured {lowest[0].ratio:.2f}x the speed of dense{at_batches(outcome.counts)}"
             own = winner.own
             self.kept[key] = replace(own, reason=own.reason.told(f"{own.reason}; {measured}"))
-        return winner.own is not one
+        if winner.way != unit.way:  # without what follows it, where something does
+            why = _refused(unit, ways, outcome)
+            for other in unit.followers:
+                gone = replace(why, kind=other.kind, nodes=other.nodes, gain=other.gain)
+                self.back[key_of_preparation(other)] = gone
+        return winner.way != unit.way
 
 
 def _contest(unit: PreparedUnit, without: Plan, ways: Sequence[PreparedWay], activations: Activations) -> Contest:

@@ -93,7 +93,8 @@ class UnitRaces:
         if kept is not None and kept.sizes == tuple(_sizes(ran)):
             return "cache", _remembered(kept, names, ran)
         outcome = self._measured(one, forms, refused, ran)
-        self.known[key] = (one.node, outcome)
+        if not any(raced.problem and raced.problem.cause is Cause.DIFFERENT for raced in outcome.forms.values()):
+            self.known[key] = (one.node, outcome)  # else it depends on what the weights hold, which keys leave out
         if outcome.settled and not any(raced.problem for raced in outcome.forms.values()):
             kept = KeptRace(
                 forms=tuple(outcome.forms[name].found for name in names),

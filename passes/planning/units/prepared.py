@@ -152,7 +152,7 @@ def prepared_ways(
     unit: PreparedUnit, without: Plan, rows: tuple[int, ...], target: Target, *, most: int = MOST
 ) -> list[PreparedWay]:
     """At most `most` ways to write the part of a preparation, the planned one among them, best predicted first: other
-    forms of it, and what is planned where it is taken back.
+    forms of it, or it without what follows it, and what is planned where it is taken back.
 
     without: a plan without any preparation that is raced; rows: that its linear multiplies, in each setting; target:
     what it will run on. Raises ModelError where a weight cannot be read.
@@ -160,7 +160,7 @@ def prepared_ways(
     one = unit.preparation
     planned = PreparedWay(way=unit.way, gain=one.gain or 1.0, preparations=(one, *unit.followers), own=one)
     rivals = [*_other_preparations(unit, without), *_other_steps(unit, without, target)][:RIVALS]
-    forms = [] if unit.followers else _variants(unit, rows, target)
+    forms = _without_followers(unit) if unit.followers else _variants(unit, rows, target)
     kept = _kinds_first(forms)[: most - 1 - len(rivals)]
     by_way = {way.way: way for way in reversed([planned, *rivals, *kept])}  # of equal ones the first
     return sorted(by_way.values(), key=lambda way: -way.gain)
@@ -173,6 +173,12 @@ def _kinds_first(forms: Sequence[PreparedWay]) -> list[PreparedWay]:
         own = one.own
         first.setdefault(len(own.splits) if isinstance(own, FactoredWeight) else 0, one)
     return list(dict.fromkeys([*first.values(), *forms]))
+
+
+def _without_followers(unit: PreparedUnit) -> list[PreparedWay]:
+    """The preparation alone, with what it makes left as it is."""
+    one = unit.preparation
+    return [PreparedWay(way=way_of_preparations([one]), gain=one.gain or 1.0, preparations=(one,), own=one)]
 
 
 def _variants(unit: PreparedUnit, rows: tuple[int, ...], target: Target) -> list[PreparedWay]:

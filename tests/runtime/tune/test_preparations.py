@@ -201,6 +201,18 @@ def test_what_a_preparation_makes_may_be_prepared_again_and_both_are_raced():
     assert [unit.nodes for unit in result.units] == [("DFT0",)]  # what it would make is not raced
 
 
+def test_what_a_preparation_makes_may_be_faster_as_it_is():
+    model, shape = KINDS["dft"]
+    result, _ = raced(model, lambda way, rows: 0.6 if "then" in way else 3.0)
+    (unit,) = result.units
+    assert "then" in unit.planned and unit.winner == "matrix"
+    (one,) = result.plan.preparations
+    assert one.kind == "convolutions" and "measured 3.00x" in one.reason.text
+    (gone,) = [one for one in result.plan.refused if one.reason.cause is Cause.SLOWER]
+    assert gone.kind == "factors" and "0.60x the speed of dense, matrix 3.00x" in gone.reason.text
+    same(model, result.plan, x(*shape))
+
+
 def test_what_is_not_clear_stays_as_planned_and_is_not_kept(cache):
     model, _ = KINDS["factors"]
     result, calls = raced(model, lambda way, rows: 1.1, spread=2.5)
@@ -233,6 +245,22 @@ def test_a_form_that_computes_something_else_is_taken_back(monkeypatch):
         assert result.plan.preparations == () and "allowed" in result.units[0].table[0].problem.text, name
         refused = [one for one in result.plan.refused if one.reason.cause is Cause.DIFFERENT]
         assert len(refused) == len(result.units), name
+
+
+def test_what_computes_something_else_says_nothing_of_other_weights(monkeypatch):
+    def wrong(model, found):
+        changed = real(model, found)
+        if model.graph.name == "MatMul0" and found:
+            for value in changed.graph.initializers.values():
+                if value.const_value.dtype == ir.DataType.FLOAT:
+                    value.const_value = ir.Tensor(value.const_value.numpy() * np.float32(1.01), name=value.name)
+        return changed
+
+    real = preparations.prepared
+    monkeypatch.setattr(preparations, "prepared", wrong)
+    result, _ = raced(alike(3), lambda way, rows: 2.0)
+    assert [one.nodes for one in result.plan.preparations] == [("MatMul2",), ("MatMul4",)]
+    assert [unit.source for unit in result.units] == ["measured", "measured", "MatMul2"]
 
 
 def test_what_is_forced_stays_however_slow_it_is():
