@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Protocol
 
 import ml_dtypes
@@ -21,6 +22,8 @@ NOTES = "_scission_notes"  # what such a graph or node has no place for, beside 
 OF_MODELS = ("doc_string", "domain", "model_version", "metadata_props", "training_info", "configuration")
 OF_GRAPHS = ("metadata_props", "quantization_annotation")
 OF_NODES = ("doc_string", "metadata_props", "device_configurations")
+OF_FUNCTIONS = ("metadata_props",)
+OF_TENSORS = ("doc_string", "metadata_props")
 NARROW = frozenset(  # several of them share a byte in a file, and none does in numpy
     np.dtype(getattr(ml_dtypes, name))
     for name in ("int4", "uint4", "float4_e2m1fn", "int2", "uint2")
@@ -72,6 +75,7 @@ def exported(graph: Any) -> onnx.ModelProto:
     model.MergeFrom(vars(graph).get(NOTES, onnx.ModelProto()))
     _note(graph, model.graph)
     for function, written in zip(graph.functions, model.functions, strict=True):
+        written.MergeFrom(vars(function).get(NOTES, onnx.FunctionProto()))
         _note_nodes(function.nodes, written.node)
     return model
 
@@ -79,14 +83,34 @@ def exported(graph: Any) -> onnx.ModelProto:
 def _note(graph: Any, written: GraphProto) -> None:
     """Write down again what was put aside of a graph and of its nodes."""
     written.MergeFrom(vars(graph).get(f"{NOTES}_of_graph", GraphProto()))
+    tensors = _tensors(graph)
+    for one in _named(written):
+        if (held := vars(tensors[one.name]).get(_of_kind(one))) is not None:
+            one.ClearField("metadata_props")  # the library writes values that nobody has read as they came
+            one.MergeFrom(held)
     _note_nodes(graph.nodes, written.node)
+
+
+def _named(written: GraphProto) -> Iterator[Any]:
+    """What a graph says of its tensors by their names."""
+    return chain(written.input, written.output, written.value_info, written.initializer)
+
+
+def _tensors(graph: Any) -> dict[str, Any]:
+    """The tensors of a graph by name, with inputs and outputs that no node has."""
+    return {**graph.tensors(), **{tensor.name: tensor for tensor in (*graph.inputs, *graph.outputs)}}
+
+
+def _of_kind(written: Any) -> str:
+    """Under which name a tensor holds what was said of it, as an input that has a default is said to be twice."""
+    return f"{NOTES}_of_{type(written).__name__}"
 
 
 def _note_nodes(nodes: Sequence[Any], written: Sequence[NodeProto]) -> None:
     for node, proto in zip(nodes, written, strict=True):
         proto.MergeFrom(vars(node).get(NOTES, NodeProto()))
         for attribute in proto.attribute:
-            if attribute.type == AttributeProto.GRAPH:
+            if attribute.type == AttributeProto.GRAPH and not attribute.ref_attr_name:
                 _note(node.attrs[attribute.name], attribute.g)
 
 
@@ -127,7 +151,7 @@ def imported(model: onnx.ModelProto) -> Any:
     """The onnx_graphsurgeon.Graph of a model, with what its importer passes over.
 
     That is initializers that are inputs too, and attributes that are types, sparse tensors or lists of tensors or
-    graphs. Metadata and doc strings have no place in such a graph: they lie beside it and beside its nodes, where
+    graphs. Metadata and doc strings have no place in such a graph: they lie beside it, its nodes and its tensors, where
     `exported` finds them, and where copies that the library itself makes have none.
     """
     library = sys.modules[LIBRARY]
@@ -135,6 +159,7 @@ def imported(model: onnx.ModelProto) -> Any:
     setattr(graph, NOTES, _aside(model, OF_MODELS))
     _carry(graph, model.graph)
     for function, written in zip(graph.functions, model.functions, strict=True):
+        setattr(function, NOTES, _aside(written, OF_FUNCTIONS))
         _carry_attributes(function.nodes, written.node)
     return graph
 
@@ -152,6 +177,10 @@ def _carry(graph: Any, written: GraphProto) -> None:
             for one in written.input
         ]
     setattr(graph, f"{NOTES}_of_graph", _aside(written, OF_GRAPHS))
+    tensors = _tensors(graph)
+    for one in _named(written):
+        if one.name in tensors:
+            setattr(tensors[one.name], _of_kind(one), _aside(one, OF_TENSORS))
     _carry_attributes(graph.nodes, written.node)
 
 

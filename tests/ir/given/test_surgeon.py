@@ -57,6 +57,67 @@ def test_inputs_that_may_be_overridden_stay_inputs():
     oracles.assert_close(oracles.run(model, feeds), oracles.run(back, feeds))
 
 
+def said(message, value):
+    """The same message with something said of it."""
+    message.doc_string = value
+    message.metadata_props.add(key="said", value=value)
+    return message
+
+
+def told(message):
+    return message.doc_string, *((one.key, one.value) for one in message.metadata_props)
+
+
+def test_what_is_said_of_tensors_and_functions_is_carried():
+    """An input that has a default is said to be twice, as a value and as a tensor."""
+    model = one_linear(b=np.ones((1, 32), np.float32))
+    model.graph.input.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, [1, 32]))
+    opset = helper.make_opsetid("", model.opset_import[0].version)
+    double = helper.make_function("own", "Double", ["p"], ["q"], [helper.make_node("Add", ["p", "p"], ["q"])], [opset])
+    model.functions.append(said(double, "function"))
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    model.graph.node[0].output[0] = "z"
+    model.graph.node.append(helper.make_node("Add", ["z", "b"], ["v"]))
+    model.graph.node.append(helper.make_node("Double", ["v"], ["y"], domain="own"))
+    model.graph.value_info.append(helper.make_tensor_value_info("v", TensorProto.FLOAT, [None, 32]))
+    places = (model.graph.input, model.graph.output, model.graph.value_info, model.graph.initializer)
+    for number, place in enumerate(places):
+        for one in place:
+            said(one, f"{number} {one.name}")
+    onnx.checker.check_model(model)
+    graph = imported(model)
+    assert isinstance(graph.tensors()["b"].values, np.ndarray)  # the library makes others of values that were read
+    back = exported(graph)
+    assert told(back.functions[0]) == told(model.functions[0])
+    for place in ("input", "output", "value_info", "initializer"):
+        have = {one.name: told(one) for one in getattr(back.graph, place)}
+        assert {one.name: told(one) for one in getattr(model.graph, place)}.items() <= have.items()
+    split = exported(scission.apply(graph, scission.plan(graph, force=True)))
+    assert [told(one) for one in split.graph.input] == [told(one) for one in model.graph.input]
+
+
+def test_a_function_may_be_given_graphs():
+    """What stands in its node is a reference, which has no nodes."""
+    bodies = {
+        f"{word}_branch": helper.make_graph(
+            [helper.make_node("Constant", [], [word], value_float=value)],
+            word, [], [helper.make_tensor_value_info(word, TensorProto.FLOAT, [])],
+        )
+        for word, value in (("then", 1.0), ("else", 2.0))
+    }  # fmt: skip
+    choice, opset = helper.make_node("If", ["a"], ["b"]), helper.make_opsetid("", 21)
+    for name in bodies:
+        choice.attribute.add(name=name, ref_attr_name=name, type=onnx.AttributeProto.GRAPH)
+    function = helper.make_function("own", "Choose", ["a"], ["b"], [choice], [opset], attributes=[*bodies])
+    called = helper.make_node("Choose", ["c"], ["y"], domain="own", **bodies)
+    ends = (helper.make_tensor_value_info(name, kind, []) for name, kind in (("c", TensorProto.BOOL), ("y", 1)))
+    graph = helper.make_graph([called], "g", *([one] for one in ends))
+    opsets = [opset, helper.make_opsetid("own", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, functions=[function], ir_version=10)
+    onnx.checker.check_model(model)
+    assert exported(imported(model)).functions == model.functions
+
+
 def test_an_input_that_nothing_reads_keeps_its_value():
     model = one_linear(unread=np.arange(3, dtype=np.float32))
     model.graph.input.append(helper.make_tensor_value_info("unread", TensorProto.FLOAT, [3]))
