@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -76,7 +77,7 @@ def optimize_folder(
     links that lead out of it, where the output is there, or holds what would be lost, or the disk refuses, InputError
     for a name that none of the models has, and what `optimize` raises.
     """
-    source, target = Path(folder), Path(output)
+    source, target = Path(folder), _named(Path(output))
     options, further = chosen(PlanOptions, options, single), chosen(OptimizeOptions, further, single)
     _refuse_target(source, target, further.overwrite)
     layout = Layout.of(source)
@@ -107,6 +108,11 @@ def _placed(result: Result, made: Path, target: Path, path: Path) -> Result:
     return replace(result, written=written, model=target / path if written else result.model)
 
 
+def _named(path: Path) -> Path:
+    """The same place by a path that ends in its name, which `.` and `..` do not."""
+    return path if path.name not in ("", "..") else path.resolve()
+
+
 def _refuse_target(source: Path, target: Path, overwrite: bool) -> None:
     """Raise ModelError where the source is no folder, or the output is there or would lie inside of the source."""
     if not source.is_dir():
@@ -115,13 +121,23 @@ def _refuse_target(source: Path, target: Path, overwrite: bool) -> None:
         raise ModelError(f"{target}: the folder around it does not exist; create it first")
     if os.path.lexists(target):
         if target.is_symlink() or not target.is_dir():
-            raise ModelError(f"{target}: is there and no folder; choose another output")
+            kind = "a link" if target.is_symlink() else "no folder"
+            raise ModelError(f"{target}: is there and {kind}; choose another output")
+        if _surrounds(target):
+            raise ModelError(f"{target}: is the folder that this runs in; run it elsewhere, or choose another output")
         if source.resolve().is_relative_to(target.resolve()):
             raise ModelError(f"{target}: holds what is read, which is never written to; choose another output")
         if any(target.iterdir()) and not overwrite:
             raise ModelError(f"{target}: exists already; choose another output or add ", option("overwrite", True))
     if target.resolve().is_relative_to(source.resolve()):
         raise ModelError(f"{target}: lies inside of {source}, which is read; choose another output")
+
+
+def _surrounds(target: Path) -> bool:
+    """Whether this process works in a folder or below: who does goes with it when another takes its place."""
+    with contextlib.suppress(FileNotFoundError):  # that folder is gone
+        return Path.cwd().is_relative_to(target.resolve())
+    return False
 
 
 def _refuse_loss(layout: Layout, target: Path) -> None:

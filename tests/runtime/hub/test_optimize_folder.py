@@ -117,6 +117,32 @@ def test_a_folder_is_replaced_only_where_nothing_is_lost(tmp_path):
     assert {one.name for one in tmp_path.iterdir()} == {"in", "out"}
 
 
+@pytest.mark.parametrize("place", [".", "..", "inner/..", "{out}", "../../out"])
+def test_the_folder_one_is_in_is_not_replaced(tmp_path, monkeypatch, place):
+    """A shell in it would stay in the old one, which is gone."""
+    folder, out = hub(tmp_path / "in"), tmp_path / "out"
+    (out / "inner").mkdir(parents=True)
+    monkeypatch.chdir(out / "inner" if place.startswith("..") else out)
+    with pytest.raises(ModelError, match="out: is the folder that this runs in; run it elsewhere"):
+        scission.optimize_folder(folder, place.format(out=out), overwrite=True, **SHORT)
+    assert [*out.iterdir()] == [out / "inner"]
+
+
+def test_a_folder_may_end_in_dots(tmp_path):
+    folder, out = hub(tmp_path / "in"), tmp_path / "out"
+    (out / "inner").mkdir(parents=True)
+    assert scission.optimize_folder(
+        folder, out / "inner" / "..", overwrite=True, **SHORT
+    ).ok and "config.json" in files(out)
+
+
+def test_no_link_is_replaced(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "empty")
+    with pytest.raises(ModelError, match="out: is there and a link"):
+        scission.optimize_folder(hub(tmp_path / "in"), tmp_path / "out", overwrite=True, **SHORT)
+
+
 def test_where_a_check_fails_what_was_there_stays(tmp_path, monkeypatch):
     folder, out = hub(tmp_path / "in"), tmp_path / "out"
     scission.optimize_folder(folder, out, **SHORT)
