@@ -39,6 +39,17 @@ def test_what_a_page_says_runs(page, tmp_path, monkeypatch):
     Reader(tmp_path, d=256 if page == README else 64).read(page.read_text(encoding="utf-8"))  # this one splits
 
 
+NOT_NEEDED = re.compile(r"^ *(?:from|import) (?:scission\.models|onnx_graphsurgeon)\b", re.MULTILINE)  # by scission itself
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda path: os.path.relpath(path, DOCS))
+def test_a_page_tells_how_to_install_what_it_imports(page):
+    """What tests import is there, and is not where somebody begins who installs what a page says."""
+    text = page.read_text(encoding="utf-8")
+    if page.name not in ELSEWHERE and any(NOT_NEEDED.search(code) for kind, code in blocks(text) if kind == "python"):
+        assert re.search(r"pip install\s+'scission\[[\w,]*\bmodels\b", text)
+
+
 def test_the_readme_is_short_and_every_link_in_it_leads_somewhere():
     text = README.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 150
