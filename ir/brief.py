@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .notebook import as_table
+
 __all__ = ["Several", "brief", "brief_line"]
 
 T = TypeVar("T")
@@ -19,7 +21,8 @@ DEPTH = 1  # results inside a result that are told with their fields, if that fi
 
 
 class Several(tuple[T, ...]):
-    """Results of one kind, the first of which are told in a line each.
+    """Results of one kind, the first of which are told in a line each, in a notebook in a row of the `columns` of their
+    class.
 
     >>> Several(range(100))[:2], str(Several("ab"))
     ((0, 1), "2 results:\\n    'a'\\n    'b'")
@@ -32,6 +35,10 @@ class Several(tuple[T, ...]):
         told = [line if len(line) <= WIDE else line[: WIDE - 1] + "…" for line in lines]
         more = [f"… and {len(self) - MOST} more"] if len(self) > MOST else []
         return "\n    ".join([f"{len(self)} result{'' if len(self) == 1 else 's'}{':' if self else ''}", *told, *more])
+
+    def _repr_html_(self) -> str | None:
+        columns = getattr(type(self[0]), "columns", None) if self else None
+        return None if columns is None else as_table(self, columns)  # None: notebooks print the lines then
 
 
 def brief_line(self: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .printable import printable
 
-__all__ = ["as_html"]
+__all__ = ["as_html", "as_table"]
 
 MOST = 20  # rows of a table
 FEW = 3  # members of a cell
@@ -51,13 +51,14 @@ def as_html(head: Sequence[str] = (), **tables: Sequence[str]) -> Callable[[Any]
         told = [f"{_label(name)} {_cell(self, name)}" for name in head if _cell(self, name)]
         line = "".join(f" · {_text(one)}" for one in (*said, *told))
         return f"<p><b>{type(self).__name__}</b>{line}</p>" + "".join(
-            _table(getattr(self, name), columns) for name, columns in tables.items()
+            as_table(getattr(self, name), columns) for name, columns in tables.items()
         )
 
     return shown
 
 
-def _table(rows: Sequence[Any], columns: Sequence[str]) -> str:
+def as_table(rows: Sequence[Any], columns: Sequence[str]) -> str:
+    """Results as rows, of which columns are what `as_html` says; nothing where nothing stands in any of them."""
     told = {name: [_cell(row, name) for row in rows[:MOST]] for name in columns}
     told = {name: cells for name, cells in told.items() if any(cells)}
     if not told:

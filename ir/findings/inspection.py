@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..brief import brief, brief_line
 from ..plan.plan import Plan
@@ -61,6 +61,7 @@ class Inspection:
     gain: float | None
     reason: Reason
     rows: tuple[int, ...] = ()
+    columns: ClassVar = ("node", "operator", "density", "components", "left", "verdict", "gain", "reason")
 
     __repr__ = brief_line
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
 
+from ...ir.brief import Several
 from ...ir.graph.survey import survey
 from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
@@ -249,7 +250,7 @@ def bench(
                 progress(index, len(feeds), f"size {index + 1} of {len(feeds)}")
             release()
             found.append(bench_module.bench(before, after, feed, trials=trials))
-        return tuple(found)
+        return Several(found)
 
 
 def _fixed(source: Model, result: Model, trials: Trials) -> dict[str, int]:

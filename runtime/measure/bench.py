@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy.typing as npt
 
@@ -52,16 +52,11 @@ class Bench:
     tf32: bool | None = None
 
     __repr__ = brief_line
-    _repr_html_ = as_html(
-        (
-            "rows",
-            "provider",
-            "original, s|original.latency.median",
-            "changed, s|changed.latency.median",
-            "speed-up|speedup",
-            "shown|speed",
-        )
+    columns: ClassVar = (
+        *("rows", "provider", "original, s|original.latency.median", "changed, s|changed.latency.median"),
+        *("speed-up|speedup", "shown|speed"),
     )
+    _repr_html_ = as_html(columns)
 
     @property
     def speedup(self) -> float:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scission
+from scission.ir.brief import Several
 from scission.ir.notebook import MOST, as_html
+from scission.models.planted import ffn
 
 
 @dataclass(frozen=True)
@@ -98,3 +100,19 @@ def test_a_table_is_scrolled_by_itself_and_its_text_has_room(browser, width):
         page.evaluate("Math.min(...[...document.querySelectorAll('td:last-child')].map(one => one.offsetWidth))") > 200
     )
     page.close()
+
+
+def test_what_inspect_and_bench_return_are_tables(tmp_path):
+    """A plain tuple is printed in one line without an end."""
+    path = tmp_path / "model.onnx"
+    onnx.save(ffn.build(np.random.default_rng(0), d=32, hidden=64, blocks=4).model, path)
+    found = cells(scission.inspect(path)._repr_html_())
+    assert found[0][:4] == ["node", "operator", "density", "components"]
+    assert [line[:4] for line in found[1:]] == [["up", "MatMul", "0.25", "4"], ["down", "MatMul", "0.25", "4"]]
+    timed = cells(scission.bench(path, path, batch=[1, 2], trials=scission.Trials(seconds=0.02))._repr_html_())
+    assert timed[0] == ["rows", "provider", "original", "changed", "speed-up", "shown"]
+    assert [line[:2] for line in timed[1:]] == [["1", "cpu"], ["2", "cpu"]]
+
+
+def test_several_of_what_names_no_columns_are_lines():
+    assert Several("ab")._repr_html_() is None and Several()._repr_html_() is None

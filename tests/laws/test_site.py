@@ -39,7 +39,9 @@ def test_what_a_page_says_runs(page, tmp_path, monkeypatch):
     Reader(tmp_path, d=256 if page == README else 64).read(page.read_text(encoding="utf-8"))  # this one splits
 
 
-NOT_NEEDED = re.compile(r"^ *(?:from|import) (?:scission\.models|onnx_graphsurgeon)\b", re.MULTILINE)  # by scission itself
+NOT_NEEDED = re.compile(
+    r"^ *(?:from|import) (?:scission\.models|onnx_graphsurgeon)\b", re.MULTILINE
+)  # by scission itself
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda path: os.path.relpath(path, DOCS))

@@ -12,7 +12,6 @@ from ...ort.trials import Trials
 from ...pipeline.options import SHARED, OptimizeOptions, PlanOptions, refuse_idle
 from ...say import say
 from ..common.annealing import annealing, on_device
-from ..common.arguments import Input
 from ..common.from_fields import group, takes
 from ..common.patience import Patience
 from ..common.terminal import Printing, progress_bar
@@ -30,7 +29,7 @@ __all__ = ["optimize"]
     printing=group(Printing),
 )
 def optimize(
-    model: Input,
+    model: Annotated[Path, typer.Argument(metavar="IN", help="the model, an .onnx file, or a folder of models")],
     output: Annotated[Path | None, typer.Argument(metavar="OUT", help="where the result goes")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show the plan")] = False,
     *,

@@ -29,6 +29,7 @@ from ....ir.files.reading import WISHES, read_text
 from ....ir.graph.sizes import open_dims
 from ....ir.io.files import write
 from ....ir.io.load import Model
+from ...fields import LARGEST
 from ...notes import note
 from ..inputs import InputError
 from ..sizes.agreement import refuse_contradictions
@@ -74,7 +75,8 @@ def with_file(
         path, said = trials.inputs_file, read_inputs(trials.inputs_file)
     elif trials.inputs_beside and beside is not None and beside.is_file():
         path, said = beside, _for_this(model, read_inputs(beside), beside)
-        note(f"{model.name}: inputs are as {beside} says")
+        if said.sizes or said.wishes.named:
+            note(f"{model.name}: inputs are as {beside} says")
     else:
         path, said = None, SaidOfInputs()
     if path is not None:
@@ -122,8 +124,8 @@ def read_inputs(path: Path) -> SaidOfInputs:
         if not isinstance(table, dict):
             raise InputError(f"{path}: {what!r} is no table; write {form}")
     for name, size in sizes.items():
-        if type(size) is not int or size < 1:
-            raise InputError(f"{path}: the size of {name!r} is {size!r}, not a whole number from 1")
+        if type(size) is not int or not 1 <= size <= LARGEST:
+            raise InputError(f"{path}: the size of {name!r} is {size!r}, not a whole number from 1 to {LARGEST:,}")
     values, ranges, likes = {}, {}, {}
     for name, said in inputs.items():
         word, value = _one(path, name, said)

@@ -17,7 +17,7 @@ from onnx import numpy_helper as nh
 
 import scission
 from scission.ir.io.load import load
-from scission.runtime.fields import shell_name
+from scission.runtime.fields import LARGEST, shell_name
 from scission.runtime.inputs.feeds.inputs_file import SaidOfInputs, read_inputs, with_file, write_inputs
 from scission.runtime.inputs.inputs import InputError
 from scission.runtime.inputs.likes import LIKES
@@ -56,7 +56,7 @@ def model(path):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.dictionaries(NAMES, SAID, max_size=5), st.dictionaries(NAMES, st.integers(1, 2**40), max_size=4))
+@given(st.dictionaries(NAMES, SAID, max_size=5), st.dictionaries(NAMES, st.integers(1, LARGEST), max_size=4))
 def test_what_is_written_is_what_is_read(tmp_path_factory, said, sizes):
     parts = {kind: {name: one for name, (word, one) in said.items() if word == kind} for kind in Wishes.__slots__}
     path = tmp_path_factory.mktemp("said") / "inputs.toml"
@@ -97,6 +97,7 @@ def test_what_is_written_is_what_is_read(tmp_path_factory, said, sizes):
         ("[inputs.x]\nvalue = []\n", "'x'"),
         ("[inputs.x]\nvalue = [[1], [2]]\n", "'x'"),
         ("[inputs.x]\nvalue = 2020-01-01\n", "'x'"),
+        ("[sizes]\nn = 99999999999999999999\n", "'n'"),
         ("[inputs.x]\nvalue = {a = 1}\n", "'x'"),
         ("[inputs.x]\nvalue = 'text'\n", "'x'"),
         ("[inputs.lens]\nvalue = 2.5\n", "'lens'"),
@@ -137,6 +138,15 @@ def test_the_file_beside_may_be_for_several_models(tmp_path):
     with pytest.warns(InputsWarning, match="'k', 'len' passed over"):
         found = with_file(load(path), Trials())
     assert found.sizes == {"n": 2} and found.likes is None
+
+
+def test_a_file_of_other_models_alone_is_not_said_to_count(tmp_path):
+    path = model(tmp_path / "m.onnx")
+    (tmp_path / "inputs.toml").write_text("[sizes]\nk = 3\n")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with_file(load(path), Trials())
+    assert [str(one.message).partition(": ")[2] for one in told] == [f"'k' passed over, which {path} does not have"]
 
 
 def test_options_go_before_the_file(tmp_path):
