@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["batches", "export", "sentence_cosine", "sentences", "tokens"]
+__all__ = ["batches", "export", "found_among", "sentence_cosine", "sentences", "tokens"]
 
 # Of the standard library, whose docstrings are real prose that every machine has.
 MODULES = (
@@ -135,6 +135,23 @@ def sentence_cosine(outputs: Mapping[str, Any], reference: Mapping[str, Any], la
     one, other = ((np.asarray(states, np.float64) * weights).sum(1) / weights.sum(1) for states in (ours, theirs))
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return np.asarray((one * other).sum(1) / norms, np.float64)
+
+
+def found_among(
+    queries: npt.NDArray[np.floating[Any]], documents: npt.NDArray[np.floating[Any]], most: int = 10
+) -> float:
+    """The share of queries whose own document is among the `most` nearest by cosine, a row each: hits at `most`.
+
+    Raises ValueError where there are not as many documents as queries.
+
+    >>> found_among(np.eye(3), np.eye(3)[[0, 2, 1]], most=1)
+    0.3333333333333333
+    """
+    if queries.shape != documents.shape:
+        raise ValueError(f"queries of shape {queries.shape} and documents of {documents.shape}; give one for each")
+    one, other = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (queries, documents))
+    alike = one @ other.T
+    return float(((alike > np.diag(alike)[:, None]).sum(axis=1) < most).mean())
 
 
 sentence_cosine.needs_labels = "yes"  # type: ignore[attr-defined]

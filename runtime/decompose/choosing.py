@@ -19,8 +19,9 @@ def choose(
 ) -> tuple[TriedCandidate | None, Reason | None]:
     """The candidate that is kept, or None and why.
 
-    With a budget the fastest within it, as measured, which must be as fast as the target where there is one; with a
-    target alone the one that loses least. A candidate that is not clearly faster than the original is never kept.
+    With a budget the fastest within it, as measured, which must be as fast as the target where there is one, and of
+    several that are as fast the one that loses least; with a target alone the one that loses least. A candidate that is
+    not clearly faster than the original is never kept.
     """
     if not tried:
         return None, _nothing(declined)
@@ -43,7 +44,7 @@ def choose(
         return None, Reason(Cause.BELOW_TARGET, why)
     if goal.limit is None:
         return min(enough, key=lambda one: one.drop), None
-    return max(enough, key=lambda one: one.speedup), None
+    return max(enough, key=lambda one: (one.speedup, -one.drop)), None
 
 
 def _nothing(declined: Sequence[Declined]) -> Reason:

@@ -31,6 +31,7 @@ from .result import DecomposeResult, Judged
 from .task.goal import Goal
 from .task.method import DecomposeTask, Method
 from .task.samples import Samples, SampleSets, divided
+from .training.train import require_training
 from .trying import TriedCandidate, beside, try_methods
 
 __all__ = ["METHODS", "decompose"]
@@ -58,13 +59,16 @@ def decompose(
     goes before the one in `options`: labels, an array, or a .npy or .npz file of them, for metrics that need
     any; budget: 'argmax<=0.01', what the metric may lose; target: '2.0x', how much faster the model must be; of the two
     one must be given; metric: where only a target is, cosine by default; only: the name of a method, to ask no other;
-    methods: what proposes candidates, these where nothing is said; trials: how models are run, and the seed of all
-    that is drawn; progress: called with (done, total, what).
+    train: steps for which the first candidate of each method that is as fast as the target learns from the original, at
+    a rate of `rate`, going on from `checkpoint` where an earlier run ended early; methods: what proposes candidates,
+    these where nothing is said; trials: how models are run, and the seed of all that is drawn; progress: called with
+    (done, total, what).
 
     Latency is measured beside the original, run by run in turn. Nothing is written. Raises ModelError and SessionError
     when the model cannot be run, LabelledError for samples that do not fit it or are too few, and for labels beside
-    sets that have theirs, MetricError and OptionError for goals that cannot be, NoMemoryError where a file of samples
-    is too large, or fitting to them takes more memory than may be used.
+    sets that have theirs, MetricError and OptionError for goals that cannot be, RetrainError where torch is not
+    installed to train with, or a checkpoint is of another run, NoMemoryError where a file of samples is too large, or
+    fitting to them takes more memory than may be used.
     """
     started = time.monotonic()
     asked, trials = chosen_options(DecomposeOptions, options, single), trials_of(trials)
@@ -80,9 +84,12 @@ def decompose(
         goal=goal,
         trials=trials,
         seed=trials.seed,
+        training=sets.training,
     )
-    asked_for = METHODS if methods is None else methods
-    tried, declined = try_methods(task, [one for one in asked_for if asked.only in (None, one.name)], progress)
+    if asked.training is not None:
+        require_training(task)
+    asked_for = [one for one in (METHODS if methods is None else methods) if asked.only in (None, one.name)]
+    tried, declined = try_methods(task, asked_for, asked.training, progress)
     chosen, reason = choose(goal, tried, declined)
     judged = None
     if chosen is not None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypedDict
 
+from ...ir.errors import Remedy, option
 from ..fields import setting
-from ..validation import check_fields
+from ..retrain.options import RetrainOptions
+from ..validation import OptionError, check_fields
 from .task.goal import Goal, parse_goal
 
 __all__ = ["DecomposeKeywords", "DecomposeOptions"]
 
 NAMES = ("removal", "projection", "experts", "blocks")  # of `METHODS`
+LOOKS = 20  # at what is held back while a candidate is trained
+HELD_BACK = 0.02  # share of the feeds to train on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +24,10 @@ class DecomposeOptions:
     """How much a smaller model may lose, how fast it must be, and what it is judged by.
 
     labels: an array, or a .npy or .npz file of them, where the metric needs any. Of budget and target one is given at
-    the least. only: the one method to ask. Raises OptionError, which names the option, for a value that it cannot have,
-    MetricError for a metric or a budget that is none.
+    the least. only: the one method to ask; train: steps for which what is fast enough is trained against the original,
+    so that a target is needed; rate: of learning, at its highest; checkpoint: the file that training goes on from where
+    it ended early. Raises OptionError, which names the option, for a value that it cannot have, MetricError for a
+    metric or a budget that is none.
     """
 
     labels: Any = setting(None, "labels of the samples, .npy or .npz", metavar="FILE")
@@ -32,14 +39,38 @@ class DecomposeOptions:
     only: str | None = setting(
         None, "one method alone: removal, experts, or blocks, which trains (default: all)", choices=NAMES
     )
+    train: int | None = setting(None, "steps of training against the original, of what is fast enough", least=1)
+    rate: float = setting(3e-4, "learning rate of these, at its highest", least=1e-12, most=1e3)
+    checkpoint: Path | None = setting(None, "where training goes on from if it ended early", metavar="FILE")
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.train is not None and self.target is None:
+            raise OptionError(option("train"), " is about what is fast enough; say how fast that is with ", _target())
 
     @property
     def goal(self) -> Goal:
         """What a model is held against."""
         return parse_goal(self.budget, self.target, self.metric)
+
+    @property
+    def training(self) -> RetrainOptions | None:
+        """How candidates are trained; None where they are not."""
+        if self.train is None:
+            return None
+        return RetrainOptions(
+            steps=self.train,
+            every=max(1, self.train // LOOKS),
+            patience=LOOKS,
+            rate=self.rate,
+            schedule="linear",
+            held_back=HELD_BACK,
+            checkpoint=self.checkpoint,
+        )
+
+
+def _target() -> Remedy:
+    return option("target", "2.0x")
 
 
 class DecomposeKeywords(TypedDict, total=False):
@@ -50,3 +81,6 @@ class DecomposeKeywords(TypedDict, total=False):
     budget: str | None
     target: str | float | None
     only: str | None
+    train: int | None
+    rate: float
+    checkpoint: Path | None

@@ -32,8 +32,9 @@ def decompose_view(found: DecomposeResult, everything: bool = False) -> Renderab
         for one in shown:
             mark = "kept" if one is found.chosen else ""
             made = one.candidate
+            method = f"{made.method}, trained" if made.learning else made.method
             table.add_row(
-                mark, made.method, one.latency.figure, f"{one.measured.metric:.4g}", f"{one.drop:.4g}", _changed(made)
+                mark, method, one.latency.figure, f"{one.measured.metric:.4g}", f"{one.drop:.4g}", _changed(made)
             )
         parts.append(table)
     parts += [Text(f"{one.method} proposes nothing: {one.reason}") for one in found.declined if found.tried]

@@ -17,9 +17,11 @@ from ..calibrate.metric_runner import Measured, SideBySide
 from ..measure.bench import bench
 from ..measure.comparison import Comparison, Speed
 from ..ort.opened import written
+from ..retrain.options import RetrainOptions
 from .task.goal import Goal
 from .task.method import Declined, DecomposeTask, Method, ModelCandidate
 from .task.samples import Samples
+from .training.train import train
 
 __all__ = ["TriedCandidate", "beside", "front_of", "try_methods"]
 
@@ -65,12 +67,16 @@ def beside(task: DecomposeTask, samples: Samples) -> SideBySide:
 
 
 def try_methods(
-    task: DecomposeTask, methods: Sequence[Method], progress: Progress | None = None
+    task: DecomposeTask,
+    methods: Sequence[Method],
+    training: RetrainOptions | None = None,
+    progress: Progress | None = None,
 ) -> tuple[list[TriedCandidate], list[Declined]]:
     """Every candidate that is asked for, as the methods propose them, and the methods that propose nothing.
 
     A method is asked until a candidate costs more than the budget, or is clearly as fast as the target: what follows
-    would be worse, or lose more than is needed.
+    would be worse, or lose more than is needed. With training it is asked until one is as fast, whatever that costs,
+    which is then trained, and tried once more; its latency is what it was, as its graph is.
     """
     tried: list[TriedCandidate] = []
     declined: list[Declined] = []
@@ -85,18 +91,26 @@ def try_methods(
             tried.append(trial(made))
             if progress:
                 progress(place, len(methods), f"{method.name}: {_told(tried[-1])}")
-            if not _goes_on(task.goal, tried[-1]):
+            if training is not None and _is_fast(task.goal, tried[-1]):
+                trained = train(task, made, training, progress)
+                if isinstance(trained, Declined):
+                    declined.append(trained)
+                else:
+                    tried.append(trial.again(tried[-1], trained))
+                break
+            if training is None and not _goes_on(task.goal, tried[-1]):
                 break
     return tried, declined
 
 
 def _goes_on(goal: Goal, last: TriedCandidate) -> bool:
-    """Whether a candidate that loses more may be of use.
+    """Whether a candidate that loses more may be of use."""
+    return goal.allows(last.drop) and (goal.limit is not None or not _is_fast(goal, last))
 
-    One that only seems to be as fast as the target is never kept, so that it ends nothing.
-    """
-    fast_enough = last.latency.speed is Speed.FASTER and goal.reached(last.speedup)
-    return goal.allows(last.drop) and (goal.limit is not None or not fast_enough)
+
+def _is_fast(goal: Goal, tried: TriedCandidate) -> bool:
+    """Whether a candidate is as fast as the target; one that only seems to be is never kept, and ends nothing."""
+    return tried.latency.speed is Speed.FASTER and goal.reached(tried.speedup)
 
 
 def _told(tried: TriedCandidate) -> str:
@@ -121,6 +135,11 @@ class _Trial:
             found = bench(Path(before), after, _typical(task.selection), trials=task.trials)
         measured = self.runner.measure(candidate.model)
         return TriedCandidate(candidate=candidate, measured=measured, latency=found.comparison)
+
+    def again(self, before: TriedCandidate, candidate: ModelCandidate) -> TriedCandidate:
+        """One whose graph is that of another, with other numbers in it."""
+        measured = self.runner.measure(candidate.model)
+        return TriedCandidate(candidate=candidate, measured=measured, latency=before.latency)
 
 
 def _typical(samples: Samples) -> Mapping[str, Array]:

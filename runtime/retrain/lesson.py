@@ -26,15 +26,18 @@ FLOATS = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
-    """objective: what is made smaller; trained, held_back: samples, each in one of the two."""
+    """objective: what is made smaller; trained, held_back: samples, each in one of the two; inside: names of values
+    between the layers that the objective is about too."""
 
     objective: Objective
     trained: Samples
     held_back: Samples
+    inside: tuple[str, ...] = ()
 
 
 def lesson_of(model: Model, data: Labelled, told: Mapping[str, Array], options: RetrainOptions) -> Lesson:
-    """What there is to learn. told: a teacher's outputs, by name, empty where there is none.
+    """What there is to learn. told: what a teacher says, by name, empty where there is none: outputs that the model has
+    too, and behind them values inside of both.
 
     Raises RetrainError where there are neither labels nor a teacher, or labels do not suit the output.
     """
@@ -49,19 +52,20 @@ def lesson_of(model: Model, data: Labelled, told: Mapping[str, Array], options: 
             f"{model.name}: nothing says what is to be learnt; give ", option("labels"), " or ", option("teacher")
         )
     names = list(outputs)
-    taught = tuple(
-        (names.index(name), float(np.mean(np.square(array, dtype=np.float64)))) for name, array in told.items()
-    )
+    inside = tuple(name for name in told if name not in outputs)
+    sizes = {name: float(np.mean(np.square(array, dtype=np.float64))) for name, array in told.items()}
     producer = outputs[about].producer()
     objective = Objective(
         loss=None if data.targets is None else _loss(model, data.targets, options),
         about=names.index(about),
         probabilities=producer is not None and producer.op_type == "Softmax",
-        taught=taught,
+        taught=tuple((names.index(name), size) for name, size in sizes.items() if name in outputs),
+        regions=tuple((len(names) + place, sizes[name]) for place, name in enumerate(inside)),
     )
     whole = replace(data, arrays={**data.arrays, **{f"{TOLD}{name}": array for name, array in told.items()}})
     parts = split(whole, 1 - options.held_back, options.seed)
-    return Lesson(objective, *(_samples(part) for part in parts))
+    trained, held_back = (_samples(part) for part in parts)
+    return Lesson(objective, trained, held_back, inside)
 
 
 def _samples(part: Labelled) -> Samples:

@@ -23,7 +23,7 @@ from ..calibrate.dataset import Labelled, labelled, read_labelled
 from ..calibrate.sources.source import files_of_source
 from ..compare import compare
 from ..inputs.spec import spec_of
-from ..ort.opened import as_file, written
+from ..ort.opened import written
 from ..ort.session import open_session
 from ..ort.trials import Trials, trials_of
 from ..pipeline.destination import Destination
@@ -64,9 +64,10 @@ def retrain(
     model: one that scission split is trained as it is, its blocks being weights of their own; any other is split by
     `plan`, or the one that scission makes for it, first, and only entries inside of blocks learn. data: inputs by name,
     samples along the first axis, or a source of them as `scission.sweep` takes it; with labels it is their loss that is
-    made smaller, with a teacher how far outputs are from those of that model, relative to their mean square, with both
-    the sum of the two. Some samples are held back: training stops where their loss does not become smaller, and weights
-    are those of the look with the smallest one, which are those of the model itself where nothing was gained.
+    made smaller, with a teacher how far outputs are from those of that model, relative to their mean square, and the
+    same of values between layers that both models have; with both the sum of all. Some samples are held back: training
+    stops where their loss does not become smaller, and weights are those of the look with the smallest one, which are
+    those of the model itself where nothing was gained.
     options: how it learns; trials: provider and threads of the teacher, the check and the bench, and threads of torch;
     progress: called with (done, total, what). A run that ends early goes on from its checkpoint when it is called
     again, to the same bits.
@@ -94,24 +95,24 @@ def retrain(
             f"{place.loaded.name}: has no weight that can learn"
             + "".join(f"; {one.node}: {one.reason}" for one in module.held[:1])
         )
-    lesson = _lesson(place, data, teacher, asked, trials)
+    lesson = _lesson(place, module, data, teacher, (asked, trials))
     state, began = _trained(place, module, lesson, asked, trials, progress)
     return _finished(place, module, lesson, (state, began, count), (asked, trials, teacher), progress)
 
 
-def _lesson(place: Destination, data: Data, teacher: Source | None, asked: RetrainOptions, trials: Trials) -> Lesson:
+def _lesson(
+    place: Destination, module: Interpreted, data: Data, teacher: Source | None, how: tuple[RetrainOptions, Trials]
+) -> Lesson:
     from .lesson import lesson_of
     from .samples import outputs_of
+    from .teacher import teacher_of
 
+    asked, trials = how
     samples = _samples(place, data, asked)
     told: dict[str, npt.NDArray[Any]] = {}
     if teacher is not None:
-        names = dict.fromkeys(str(value.name) for value in place.loaded.graph.graph.outputs)
-        with as_file(teacher, "teacher") as (path, _):
-            session = open_session(path, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops)
-            told = outputs_of(session.run, samples, names)
-        if not told:
-            raise RetrainError(f"the teacher has no output of floating-point numbers called {' or '.join(names)}")
+        with teacher_of(teacher, module, samples.feeds[0], samples.samples, asked.regions, trials) as says:
+            told = outputs_of(says, samples)
     return lesson_of(place.loaded, samples, told, asked)
 
 
@@ -139,8 +140,16 @@ def _trained(
         checkpoint = place.target.with_name(f"{place.target.name}.checkpoint")
     run = _identity(module, lesson, asked, trials)
     with computing_alike(trials.threads):
-        training = Training(module, lesson.objective, lesson.trained, lesson.held_back, asked, checkpoint, run)
-        return training(progress)
+        return Training(
+            module=module,
+            objective=lesson.objective,
+            trained=lesson.trained,
+            held_back=lesson.held_back,
+            options=asked,
+            checkpoint=checkpoint,
+            run=run,
+            inside=lesson.inside,
+        )(progress)
 
 
 def _identity(module: Interpreted, lesson: Lesson, asked: RetrainOptions, trials: Trials) -> str:

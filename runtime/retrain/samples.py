@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,10 +15,10 @@ from ..calibrate.dataset import Labelled
 from ..upgrade.interpreter.tensors import tensor_of
 from .options import RetrainError
 
-__all__ = ["Piece", "Pieces", "Samples", "outputs_of"]
+__all__ = ["MOST", "Piece", "Pieces", "Samples", "outputs_of"]
 
 Array = npt.NDArray[Any]
-MOST = 4 << 30  # bytes of a teacher's outputs that are kept
+MOST = 4 << 30  # bytes of what a teacher says that are kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,19 +73,17 @@ class Samples:
         return Piece(inputs | shared, labels, tuple(tensor_of(array[own]) for array in self.told), own.size)
 
 
-def outputs_of(run: Any, data: Labelled, names: Mapping[str, None]) -> dict[str, Array]:
-    """What a model says of all samples, output by output, those of other than floating-point numbers left out.
+def outputs_of(run: Callable[[Mapping[str, Array]], Mapping[str, Array]], data: Labelled) -> dict[str, Array]:
+    """What a model says of all samples, by name.
 
-    run: takes a feed and gives outputs by name. Raises RetrainError where an output has not a row for each sample, or
-    all of it is too much to keep.
+    run: takes a feed and gives what is wanted of it. Raises RetrainError where something has not a row for each sample,
+    or all of it is too much to keep.
     """
     parts: dict[str, list[Array]] = {}
     size = 0
     for start, feed in zip(range(0, data.samples, data.batch), data.feeds, strict=True):
         rows = min(data.batch, data.samples - start)
         for name, value in run(feed).items():
-            if name not in names or not isinstance(value, np.ndarray) or value.dtype.kind not in "fV":
-                continue
             if not value.ndim or value.shape[0] != rows:
                 raise RetrainError(
                     f"output {name!r} has shape {value.shape} for {rows} samples, so that nothing tells which part "

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...ir.progress import Progress
+from ..upgrade.interpreter.interpreted import Interpreted
 from .objective import Objective, hits
 from .options import RetrainOptions
 from .samples import Piece, Pieces
@@ -25,16 +26,18 @@ MOMENTUM = 0.9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
-    """A module, what it is to do, and on what. checkpoint: where its state is kept, None for nowhere; run: what the run
-    depends on, as SHA-256; after: called with the number of each step once that is done, to change weights in place."""
+    """A module, what it is to do, and on what. inside: names of values inside of it that the objective is about too;
+    checkpoint: where its state is kept, None for nowhere; run: what the run depends on, as SHA-256; after: called with
+    the number of each step once that is done, to change weights in place."""
 
-    module: nn.Module
+    module: Interpreted
     objective: Objective
     trained: Pieces
     held_back: Pieces
     options: RetrainOptions
     checkpoint: Path | None
     run: str
+    inside: tuple[str, ...] = ()
     after: Callable[[int], None] | None = None
 
     def __call__(self, progress: Progress | None = None) -> tuple[State, int]:
@@ -55,7 +58,7 @@ class Training:
         while state.step < self.options.steps and state.stale < self.options.patience:
             losses = []
             for _ in range(min(self.options.every, self.options.steps - state.step)):
-                losses.append(self._step(optimiser, next(batches)))
+                losses.append(self._step(optimiser, next(batches), state.step))
                 state.step += 1
                 if self.after:
                     self.after(state.step)
@@ -85,16 +88,14 @@ class Training:
                     yield piece
             epoch, done = epoch + 1, 0
 
-    def _step(self, optimiser: torch.optim.Optimizer, piece: Piece) -> float:
+    def _step(self, optimiser: torch.optim.Optimizer, piece: Piece, step: int) -> float:
+        for group in optimiser.param_groups:
+            group["lr"] = self.options.rate_at(step)
         optimiser.zero_grad()
-        loss = self.objective(self._made(piece), piece.labels, piece.told)
+        loss = self.objective(self.module.observe(self.inside, **piece.inputs), piece.labels, piece.told)
         loss.backward()
         optimiser.step()
         return float(loss.detach())
-
-    def _made(self, piece: Piece) -> tuple[Tensor, ...]:
-        made = self.module(**piece.inputs)
-        return made if isinstance(made, tuple) else (made,)
 
     def _look(self, step: int, trained: float | None) -> LookBack:
         """The loss on what is held back, a mean over samples."""
@@ -102,8 +103,8 @@ class Training:
         labels = 0
         with torch.no_grad():
             for piece in self.held_back.batches(None, 0):
-                made = self._made(piece)
-                total += float(self.objective(made, piece.labels, piece.told)) * piece.size
+                made = self.module.observe((), **piece.inputs)
+                total += float(self.objective.of_outputs(made, piece.labels, piece.told)) * piece.size
                 count += piece.size
                 if classes and piece.labels is not None:
                     met += hits(made[self.objective.about], piece.labels)

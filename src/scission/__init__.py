@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from .runtime.decompose.task.goal import Goal as Goal
     from .runtime.decompose.task.method import Declined as Declined
     from .runtime.decompose.task.method import DecomposeTask as DecomposeTask
+    from .runtime.decompose.task.method import Learning as Learning
     from .runtime.decompose.task.method import Method as Method
     from .runtime.decompose.task.method import ModelCandidate as ModelCandidate
     from .runtime.decompose.task.method import Removed as Removed
@@ -233,7 +234,7 @@ _MODULES = {
     "runtime.compare.verdict": ("EquivalenceError", "Verdict"),
     "runtime.decompose.decompose": ("decompose",),
     "runtime.decompose.task.goal": ("Goal",),
-    "runtime.decompose.task.method": ("Declined", "DecomposeTask", "Method", "ModelCandidate", "Removed"),
+    "runtime.decompose.task.method": ("Declined", "DecomposeTask", "Learning", "Method", "ModelCandidate", "Removed"),
     "runtime.decompose.options": ("DecomposeOptions",),
     "runtime.decompose.result": ("DecomposeResult", "Judged"),
     "runtime.decompose.task.samples": ("SampleSets", "Samples"),

@@ -69,7 +69,7 @@ def test_the_forest_runs_small(tmp_path):
 
 def test_minilm_becomes_smaller_with_few_sentences(tmp_path):
     told = run("minilm_decompose", tmp_path, *LONG["minilm_decompose"].split())
-    assert re.search(r"^budget +faster +cosine +retrieval@10\n0.01 +(no candidate|\d)", told)
+    assert re.search(r"^budget +faster +cosine +same ten +search@10\n0.01 +(no candidate|\d)", told)
 
 
 def test_every_example_is_run_and_told_of():

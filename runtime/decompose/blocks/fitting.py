@@ -130,7 +130,7 @@ class BlockFitting:
         )
         lesson = self.lesson
         with computing_alike(self.task.trials.threads):
-            run = Training(module, lesson.objective, lesson.trained, lesson.held_back, how, None, "", after)
+            run = Training(module, lesson.objective, lesson.trained, lesson.held_back, how, None, "", after=after)
             return run()[0]
 
     def _fitted(self, graph: ir.Model, groups: Sequence[Grouped]) -> ir.Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from ....ir.brief import brief
@@ -16,7 +16,9 @@ from ...ort.trials import Trials
 from .goal import Goal
 from .samples import Samples
 
-__all__ = ["Declined", "DecomposeTask", "Method", "MethodName", "ModelCandidate", "ProjectedWeight", "Removed"]
+__all__ = [
+    *("Declined", "DecomposeTask", "Learning", "Method", "MethodName", "ModelCandidate", "ProjectedWeight", "Removed"),
+]
 
 
 # removal: heads, hidden units and channels left out, what reads them fitted again; blocks: units in groups, weights
@@ -30,7 +32,8 @@ class DecomposeTask:
     """What a method is given. What it proposes is judged on samples that it never sees.
 
     model: the original; calibration: samples to fit to; selection: samples by which candidates are compared, to choose
-    settings by as well; goal: what is asked for; trials: how models are run; seed: of all that is drawn.
+    settings by as well; goal: what is asked for; trials: how models are run; seed: of all that is drawn; training:
+    samples to train on, where there are others than to fit to.
     """
 
     model: Model
@@ -39,6 +42,12 @@ class DecomposeTask:
     goal: Goal
     trials: Trials
     seed: int = 0
+    training: Samples | None = None
+
+    @property
+    def taught(self) -> Samples:
+        """What is trained on."""
+        return self.calibration if self.training is None else self.training
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +72,27 @@ class ProjectedWeight:
     share: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """How a candidate was trained: the step whose weights were kept, and the loss on what was held back, before any
+    step and then."""
+
+    step: int
+    before: float
+    after: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelCandidate:
     """A model that may stand for the original, with the same interface; settings: what tells how it was made, as JSON
-    can hold it."""
+    can hold it; learning: how it learnt from the original, None where it was not trained."""
 
     method: MethodName
     model: ir.Model
     settings: Mapping[str, Any] = field(default_factory=dict)
     removed: tuple[Removed, ...] = ()
     projected: tuple[ProjectedWeight, ...] = ()
+    learning: Learning | None = None
 
     __repr__ = brief
 
@@ -88,6 +108,7 @@ class ModelCandidate:
                 "projected": [
                     {"node": one.node, "form": one.form, "rank": one.rank, "share": one.share} for one in self.projected
                 ],
+                "learning": None if self.learning is None else asdict(self.learning),
             }
         )
 

@@ -46,12 +46,13 @@ class Samples:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SampleSets:
-    """Three sets that share no sample: what methods fit to, what candidates are chosen by, and what judges the one
-    that was chosen, once, which no method ever sees."""
+    """Sets that share no sample: what methods fit to, what candidates are chosen by, and what judges the one that was
+    chosen, once, which no method ever sees. training: what candidates are trained on, calibration where it is None."""
 
     calibration: Samples
     selection: Samples
     judgement: Samples
+    training: Samples | None = None
 
 
 def samples_of(labelled: Labelled) -> Samples:

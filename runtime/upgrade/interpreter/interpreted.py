@@ -104,13 +104,26 @@ class Interpreted(nn.Module):
 
     def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor | tuple[Tensor, ...]:
         """What the model computes of these inputs. Raises LayerError where one is missing, or is none of the model."""
+        made, _ = self._computed(inputs, named)
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def observe(self, names: Sequence[str], **named: Tensor) -> tuple[Tensor, ...]:
+        """The outputs, and behind them values of the main graph, each by a name in `program.made`; gradients pass
+        through both. Raises LayerError as a call does."""
+        made, places = self._computed((), named)
+        seen = [places[self.program.made[name]] for name in names]
+        return (*made, *(one for one in seen if one is not None))
+
+    def _computed(
+        self, inputs: Sequence[Tensor], named: Mapping[str, Tensor]
+    ) -> tuple[list[Tensor], dict[int, Tensor | None]]:
+        """The outputs, and everything that there is by then."""
         given = {**self._defaults, **self._given(inputs, named)}
         places: dict[int, Tensor | None] = {at: given[name] for name, at in self.program.inputs}
         places |= self._sizes
         places |= {at: self.constants.get_buffer(name) for at, name in self._numbers.items()}
         places |= {at: self._weight(name) for at, name in self._trained.items()}
-        made = self._run(self.program.body, places)
-        return made[0] if len(made) == 1 else tuple(made)
+        return self._run(self.program.body, places), places
 
     def arrays(self) -> dict[str, Array]:
         """The stored constants as training left them, by their name in the model."""

@@ -61,13 +61,15 @@ class Instruction:
 @dataclass(frozen=True, slots=True)
 class Program:
     """A model. inputs, outputs: names with places, in order; defaults: of inputs that need not be given, by name;
-    constants: what places hold from the beginning, stored constants by their value, others as arrays."""
+    constants: what places hold from the beginning, stored constants by their value, others as arrays; made: places of
+    what nodes of the main graph make, by name."""
 
     body: Body
     inputs: tuple[tuple[str, int], ...]
     outputs: tuple[str, ...]
     constants: Mapping[int, Any]
     defaults: Mapping[str, ir.Value]
+    made: Mapping[str, int]
 
 
 def program_of(model: ir.Model, constants: Constants, roles: Roles) -> Program:
@@ -89,6 +91,7 @@ def program_of(model: ir.Model, constants: Constants, roles: Roles) -> Program:
         outputs=tuple(str(value.name) for value in graph.outputs),
         constants=maker.held,
         defaults={str(value.name): value for value in inputs if value.const_value is not None},
+        made={value.name: places[value] for node in graph for value in node.outputs if value.name and value in places},
     )
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scission.models.trained import minilm
 
@@ -30,6 +32,25 @@ def test_it_is_one_file_with_dynamic_batch_and_sequence(minilm_path):
     assert [value.name for value in model.graph.input] == ["input_ids", "attention_mask"]
     for value in model.graph.input:
         assert [dim.dim_param for dim in value.type.tensor_type.shape.dim] == ["batch", "sequence"]
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 9))
+def test_documents_found_are_those_that_few_others_are_nearer_than(count, most, seed):
+    queries, documents = np.random.default_rng(seed).standard_normal((2, count, 3))
+
+    def cosine(one, other):
+        return one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+
+    ranks = [
+        sum(cosine(query, other) > cosine(query, documents[place]) for other in documents)
+        for place, query in enumerate(queries)
+    ]
+    assert minilm.found_among(queries, documents, most) == pytest.approx(sum(rank < most for rank in ranks) / count)
+
+
+def test_a_document_for_each_query():
+    with pytest.raises(ValueError, match="one for each"):
+        minilm.found_among(np.ones((2, 3)), np.ones((3, 3)))
 
 
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch, tmp_path):

@@ -22,6 +22,11 @@ def tried(speedup, drop, sure=True):
 points = st.lists(st.tuples(st.sampled_from([0.9, 1.2, 1.5, 2.0, 3.0]), st.sampled_from([0.0, 0.01, 0.05, 0.2])))
 
 
+def test_of_several_that_are_as_fast_the_one_that_loses_least_is_kept():
+    found = [tried(2.0, 0.05), tried(2.0, 0.01), tried(2.0, 0.2), tried(1.5, 0.0)]
+    assert choose(parse_goal("cosine<=0.1"), found)[0] is found[1]
+
+
 @given(points)
 def test_the_front_is_what_nothing_beats(points):
     found = [tried(*point) for point in points]

@@ -47,6 +47,27 @@ def test_with_a_target_alone_the_least_loss_that_is_fast_enough(case):
     assert found.judged.holds and found.judged.exceeded == 0
 
 
+def test_what_is_fast_enough_is_trained_and_judged_like_any_candidate(case):
+    pytest.importorskip("torch")
+    proto, data = case
+    method = Fixed([narrowed(proto, 32), narrowed(proto, 8)])
+    asked = {"budget": "cosine<=0.5", "target": "1.5x", "train": 150, "rate": 1e-2}
+    found = decompose(proto, data, methods=[method], trials=TRIALS, **asked)
+    *before, after = found.tried
+    assert method.asked == len(before) and before[-1].speedup >= 1.5
+    assert [one.candidate.learning is None for one in before] == [True] * len(before)
+    assert after.latency is before[-1].latency and after.drop < before[-1].drop
+    assert found.chosen is after and found.ok
+    told = found.to_dict()["tried"]
+    assert told[-1]["learning"]["after"] < told[-1]["learning"]["before"] and told[0]["learning"] is None
+
+
+def test_training_needs_to_know_what_is_fast_enough(case):
+    proto, data = case
+    with pytest.raises(OptionError, match=r"train=… is about what is fast enough; say how fast that is with target="):
+        decompose(proto, data, budget="cosine<=0.2", train=10, trials=TRIALS)
+
+
 def test_a_budget_that_nothing_is_within_is_a_result(case):
     proto, data = case
     method = Fixed([narrowed(proto, 4)])

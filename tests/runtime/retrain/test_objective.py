@@ -11,8 +11,8 @@ MADE, OTHER = RNG.standard_normal((2, 6, 3))
 CLASSES, VALUES = np.array([0, 2, 1, 1, 0, 2]), RNG.standard_normal((6, 3))
 
 
-def of(loss, about=0, probabilities=False, taught=()):
-    return Objective(loss=loss, about=about, probabilities=probabilities, taught=taught)
+def of(loss, about=0, probabilities=False, taught=(), regions=()):
+    return Objective(loss=loss, about=about, probabilities=probabilities, taught=taught, regions=regions)
 
 
 def value(objective, made, labels=None, told=()):
@@ -44,6 +44,17 @@ def test_a_teacher_is_measured_by_what_it_says_and_added_to_labels():
     both = of("cross-entropy", taught=sizes)
     alone = value(of("cross-entropy"), [MADE, OTHER], CLASSES)
     assert value(both, [MADE, OTHER], CLASSES, [VALUES, OTHER]) == pytest.approx(alone + np.mean(errors))
+
+
+def test_values_inside_are_added_in_training_and_judge_nothing():
+    taught, regions = ((0, 2.0),), ((1, 4.0), (2, 1.0))
+    made, told = [MADE, OTHER, VALUES], [VALUES, MADE, MADE]
+    squares = [((one - other) ** 2).mean() for one, other in zip(made, told, strict=True)]
+    objective = of(None, taught=taught, regions=regions)
+    wanted = squares[0] / 2 + (squares[1] / 4 + squares[2]) / 2
+    assert value(objective, made, told=told) == pytest.approx(wanted)
+    tensors = [torch.from_numpy(one) for one in told]
+    assert float(objective.of_outputs([torch.from_numpy(MADE)], None, tensors)) == pytest.approx(squares[0] / 2)
 
 
 def test_hits_are_the_labels_that_are_the_largest_of_their_row():

@@ -50,8 +50,9 @@ def decompose(
     """Make a dense model smaller within a budget: hidden units and heads that cost least are left out, or each sample
     runs those alone that it needs, weights become products of smaller ones, or are trained into blocks.
 
-    What is left is fitted again on a part of the data; another part chooses, and a third, that nothing else sees,
-    judges. Exit status 1: nothing is kept, or the budget does not hold on that third part; no model is written then.
+    What is left is fitted again on a part of the data, and trained on it where that is asked for; another part chooses,
+    and a third, that nothing else sees, judges. Exit status 1: nothing is kept, or the budget does not hold on that
+    third part; no model is written then.
     """
     from .....ir.io.load import load
     from .....ir.io.save import files_read, save

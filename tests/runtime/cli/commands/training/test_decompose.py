@@ -28,6 +28,17 @@ def test_a_smaller_model_is_written_with_a_table_of_the_front(files, scission_cl
     assert status == 2 and "--overwrite" in err
 
 
+def test_what_is_fast_enough_learns_from_the_original(files, scission_cli):
+    pytest.importorskip("torch")
+    line = f"decompose wide.onnx --data data.npz --target 1.3x --train 30 {FAST}"
+    status, out, _ = scission_cli(f"{line} --all")
+    assert status == 0 and "removal, trained" in " ".join(out.split())
+    status, out, _ = scission_cli(f"{line} --json --checkpoint going.on")
+    told = json.loads(out)["tried"]
+    assert status == 0 and [one["learning"] is None for one in told] == [True] * (len(told) - 1) + [False]
+    assert not (files / "going.on").exists()
+
+
 def test_json_tells_every_candidate(files, scission_cli):
     line = f"decompose wide.onnx --data data.npz --budget cosine<=0.5 --target 1.2x {FAST} --json"
     status, out, _ = scission_cli(line)
@@ -60,6 +71,7 @@ def test_what_cannot_be_meant_is_status_2(files, scission_cli):
         ("", "--budget, --target or both"),
         ("--target 0.5x", "--target is a speed-up above 1"),
         ("--budget cosine<=0.1 --metric argmax", "--budget is about cosine"),
+        ("--budget cosine<=0.1 --train 5", "--train is about what is fast enough; say how fast that is with --target"),
     ):
         status, _, err = scission_cli(f"decompose wide.onnx --data data.npz {words} {FAST}")
         assert status == 2 and said in err
