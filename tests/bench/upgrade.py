@@ -1,4 +1,4 @@
-"""Training of blocks, and watching it: `python tests/bench/upgrade.py [--only NAME] [--save]`.
+"""Training of blocks, and watching it: `python tests/bench/upgrade.py [--only NAME …] [--save]`.
 
 blocks: eq. 4.7 on 200 random decompositions and covers: gradients beside those of the masked dense weight, to the bit
 where sums are exact and within the bound of their rounding otherwise, and weights after 20 steps of SGD, momentum and
@@ -30,7 +30,6 @@ found, weights between them trained away, on what the nets were trained on; the 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -43,7 +42,7 @@ import next_byte
 import numpy as np
 import torch
 from decomposed import distilled, kept
-from figures import Figure, at_least, at_most, missed, reported, save, show, told
+from figures import Figure, at_least, at_most, bench, reported
 from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
@@ -452,19 +451,6 @@ PARTS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=PARTS, help="one part")
-    parser.add_argument("--save", action="store_true", help="write the figures to tests/bench/results/")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    parts = [options.only] if options.only else list(PARTS)
-    figures = told(figure for part in parts for figure in PARTS[part]())
-    show(figures)
-    if options.save:
-        save("upgrade", figures, "cpu")
-    sys.exit(missed(figures))
-
-
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    sys.exit(bench("upgrade", __doc__, PARTS))

@@ -15,8 +15,8 @@ class Layer(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(4, 4))
 
-    def forward(self, x):
-        return x @ self.weight
+    def observe(self, names, x):
+        return (x @ self.weight,)
 
 
 def samples(seed, count=16):
@@ -34,7 +34,7 @@ def test_what_is_done_after_each_step_holds_at_every_look():
 
     objective = Objective(loss="mse", about=0, probabilities=False, taught=())
     options = RetrainOptions(steps=30, every=10, patience=9, rate=0.1)
-    state, _ = Training(layer, objective, samples(0), samples(1), options, None, "", cut)()
+    state, _ = Training(layer, objective, samples(0), samples(1), options, None, "", after=cut)()
     assert seen == list(range(1, 31)) and [look.step for look in state.looks] == [0, 10, 20, 30]
     assert not layer.weight.triu(1).any() and layer.weight.diagonal().min() > 1
     assert all(not weights["weight"].triu(1).any() for weights in (state.weights, state.best))

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from proposals import wide
 
-FAST = "--provider cpu --threads 1 --seconds 0.3"
+FAST = "--provider cpu --threads 1 --seconds 0.3 --only removal"
 
 
 @pytest.fixture
