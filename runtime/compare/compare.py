@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import re
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy.typing as npt
 
 from ...ir.brief import Several
+from ...ir.graph.functions import inline, weight_takers
 from ...ir.graph.survey import survey
 from ...ir.io.load import Model, Source
 from ...ir.onnx_ir import onnx_ir as ir
@@ -96,7 +98,7 @@ def _compared(
 
     refuse_contradictions(source, batch, trials)
     held = _held(source, result)
-    apart = tables_apart(source.graph, result.graph)
+    apart = tables_apart(_whole(source).graph, _whole(result).graph)
     observed = Observed(source, trials, [table.rows for table in apart])
     chosen: list[Mapping[str, Any]] = []
     least = _least(source, result)
@@ -154,8 +156,18 @@ def _exercised(
     options: dict[str, Any] = {"provider": trials.provider, "threads": trials.threads, "custom_ops": trials.custom_ops}
     hidden = hidden_by_masks(observed.model, original, observed.feeds, **options)
     hidden += never_picked(observed.model, feeds)
-    unread = never_read(observed.model, original, feeds, apart, **options)
+    whole = _whole(observed.model)
+    with contextlib.ExitStack() as kept:
+        path = original if whole is observed.model else kept.enter_context(written(whole, whole.graph, "whole"))
+        unread = never_read(whole, path, feeds, apart, **options)
     return judged(verdict, observed_reports(observed, result), hidden, unread)
+
+
+def _whole(model: Model) -> Model:
+    """A model with the bodies of functions that are handed weights in place of their calls: what is a table there is an
+    argument in a function, of which nothing is known, and each call reads its own."""
+    takers, _ = weight_takers(model.graph)
+    return replace(model, graph=inline(model.graph, sorted(takers))[0]) if takers else model
 
 
 def _exactly(verdict: Verdict, source: Model, result: Model, compare: Callable[..., Verdict]) -> Verdict:

@@ -272,3 +272,34 @@ def test_a_table_of_a_branch_that_never_ran_is_told_once():
     verdict = scission.check(one, other, trials=Trials(values={"n": 0}))
     assert not verdict.equal and verdict.reason.startswith("not shown equal: branch q.then_branch was never run")
     assert "more like it" not in verdict.reason
+
+
+def handed(changed=(), *, inside=False):
+    """y = rows `ids` of a table of 6 that a function is handed, where `inside` in a branch of it."""
+    entries = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32)
+    entries[[*changed]] += 1
+    nodes = [h.make_node("Gather", ["p", "q"], ["r"], name="g")]
+    if inside:
+        here = h.make_graph(nodes, "b", [], [h.make_tensor_value_info("r", T.FLOAT, None)])
+        other = h.make_graph([h.make_node("Gather", ["p", "q"], ["o"], name="g")], "e", [], [
+            h.make_tensor_value_info("o", T.FLOAT, None)])  # fmt: skip
+        yes = h.make_node("Constant", [], ["yes"], value=nh.from_array(np.array(True)))
+        nodes = [yes, h.make_node("If", ["yes"], ["r"], name="if", then_branch=here, else_branch=other)]
+    opsets = [h.make_opsetid("", 17), h.make_opsetid("own", 1)]
+    graph = h.make_graph(
+        [h.make_node("Read", ["t", "ids"], ["y"], domain="own", name="call")], "g",
+        [h.make_tensor_value_info("ids", T.INT64, ["m"])], [h.make_tensor_value_info("y", T.FLOAT, None)],
+        [nh.from_array(entries, "t")],
+    )  # fmt: skip
+    function = h.make_function("own", "Read", ["p", "q"], ["r"], nodes, opsets[:1])
+    return h.make_model(graph, opset_imports=opsets, functions=[function], ir_version=8)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_rows_of_a_table_that_a_function_is_handed(inside):
+    """In the function it is an argument; what the calls do not read of it is said as of any other table."""
+    one, other = handed(inside=inside), handed([4, 5], inside=inside)
+    verdict = scission.check(one, other, trials=Trials(values={"ids": 1}))
+    assert not verdict.equal and not verdict.shown and "of t" in verdict.reason and "differ in" in verdict.reason
+    assert scission.check(one, one, trials=Trials(values={"ids": 1})).equal
+    assert scission.check(one, other, trials=Trials(values={"ids": (1, -1)})).different
