@@ -173,7 +173,11 @@ def _put_back(module: Interpreted, weights: Mapping[str, torch.Tensor]) -> None:
 
 def _rows(task: DecomposeTask) -> int | None:
     """Rows of the feed of median size, which candidates are timed on; None where the model fixes them."""
-    given = task.model.graph.graph.inputs[0]
-    sizes = sorted(len(feed[given.name or ""]) for feed in task.selection.feeds if given.name in feed)
-    is_open = given.shape is not None and len(given.shape) > 0 and not isinstance(given.shape[0], int)
-    return sizes[(len(sizes) - 1) // 2] if is_open and sizes else None
+    for given in task.model.graph.graph.inputs:
+        name = given.name or ""
+        if given.shape is None or not len(given.shape):  # a scalar has no rows
+            continue
+        sizes = sorted(len(feed[name]) for feed in task.selection.feeds if name in feed)
+        if sizes:
+            return None if isinstance(given.shape[0], int) else sizes[(len(sizes) - 1) // 2]
+    return None

@@ -70,9 +70,10 @@ class FeedPieces:
 
     def _piece(self, place: int, rows: Any) -> Piece:
         feed = self.feeds[place]
-        labels = None if self.labels is None else torch.from_numpy(np.array(self.labels[place][rows]))
+        own = None if self.labels is None else np.asarray(self.labels[place])
+        labels = None if own is None else torch.from_numpy(np.array(own[rows] if self.batch else own))
         inputs = {name: tensor_of(np.asarray(array)[rows] if self.batch else array) for name, array in feed.items()}
-        told = tuple(tensor_of(array[rows]) for array in self.told[place])
+        told = tuple(tensor_of(np.asarray(array)[rows] if self.batch else array) for array in self.told[place])
         return Piece(inputs, labels, told, max((len(one) for one in inputs.values() if one.ndim), default=1))
 
 
@@ -159,7 +160,7 @@ def _told(task: DecomposeTask, feeds: Sequence[Feed], names: Sequence[str]) -> l
     trials, model = task.trials, task.model
     with written(model, model.graph.clone(), "teacher") as path:
         session = open_session(path, provider=trials.provider, threads=trials.threads, custom_ops=trials.custom_ops)
-        return [tuple(made[name] for name in names) for made in map(session.run, feeds)]
+        return [tuple(np.asarray(made[name]) for name in names) for made in map(session.run, feeds)]
 
 
 def _merged(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from proposals import two_layers
 from prunable import feeds as of_lengths
 from prunable import residual
@@ -106,3 +106,14 @@ def test_feeds_of_different_shapes_stay_as_they_are():
 
 def test_one_sample_is_too_few():
     assert isinstance(lesson(numbered([1])), Reason)
+
+
+def test_outputs_without_axes_are_learnt_feed_by_feed():
+    proto = type(PROTO)()
+    proto.CopyFrom(PROTO)
+    proto.graph.node.append(helper.make_node("ReduceMean", ["y"], ["mean"], keepdims=0))
+    proto.graph.output.append(helper.make_tensor_value_info("mean", TensorProto.FLOAT, []))
+    found = lesson(numbered([3, 3, 3]), proto=proto)
+    pieces = [piece for part in (found.trained, found.held_back) for piece in part.batches(None, 0)]
+    assert len(pieces) == 3
+    assert all(torch.allclose(piece.told[1], piece.told[0].mean()) and piece.told[1].ndim == 0 for piece in pieces)

@@ -181,3 +181,10 @@ def test_why_nothing_is_proposed(why, monkeypatch):
     causes = {"samples": Cause.UNTESTED, "units": Cause.NO_PRODUCT}
     assert isinstance(declined, Declined) and declined.method == "blocks"
     assert declined.reason.cause is causes.get(why, Cause.UNSUPPORTED)
+
+
+def test_a_scalar_input_says_nothing_of_rows():
+    proto = two_layers(*(np.ones(shape, np.float32) for shape in ((8, 16), (16, 4))))
+    proto.graph.input.insert(0, helper.make_tensor_value_info("scale", TensorProto.FLOAT, []))
+    given = [{"scale": np.float32(1), "x": np.ones((size, 8), np.float32)} for size in (3, 7, 5)]
+    assert fitting._rows(task(proto, given, given)) == 5
