@@ -3,6 +3,7 @@ least of those that are fast enough."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ...ir.reason import Cause, Reason
@@ -33,7 +34,12 @@ def choose(
     name = goal.metric.name
     allowed = [one for one in faster if goal.allows(one.drop)]
     if not allowed:
-        least = min(faster, key=lambda one: one.drop)
+        known = [one for one in faster if one.drop < math.inf]
+        if goal.limit is None or not known:
+            best = max(faster, key=lambda one: one.speedup)
+            why = f"what the fastest candidates make cannot be judged: {goal.metric.name} is {best.measured.metric:.4g}"
+            return None, Reason(Cause.OVER_BUDGET, why)
+        least = min(known, key=lambda one: one.drop)
         why = f"every candidate costs more than the budget; the least is {least.drop:.4g} of {name}, not {goal.limit:g}"
         return None, Reason(Cause.OVER_BUDGET, why)
     enough = [one for one in allowed if goal.reached(one.speedup)]

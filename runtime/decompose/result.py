@@ -22,7 +22,7 @@ __all__ = ["DecomposeResult", "Judged"]
 class Judged:
     """The chosen candidate on samples that took no part in anything.
 
-    holds: whether the budget does, as it does where there is none; samples: how many there were.
+    holds: whether the budget does, as it does for any number where there is none; samples: how many there were.
     """
 
     measured: Measured

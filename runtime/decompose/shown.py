@@ -37,7 +37,10 @@ def decompose_view(found: DecomposeResult, everything: bool = False) -> Renderab
                 mark, method, one.latency.figure, f"{one.measured.metric:.4g}", f"{one.drop:.4g}", _changed(made)
             )
         parts.append(table)
-    parts += [Text(f"{one.method} proposes nothing: {one.reason}") for one in found.declined if found.tried]
+    proposed = {one.candidate.method for one in found.tried}
+    for no in found.declined if found.tried else ():
+        more = " more" if no.method in proposed else ""
+        parts.append(Text(f"{no.method} proposes nothing{more}: {no.reason}"))
     return Group(*parts, Text(_verdict(found)))
 
 
@@ -60,6 +63,8 @@ def _verdict(found: DecomposeResult) -> str:
     judged, goal = found.judged, found.goal
     samples = counted(judged.samples, "sample")
     lost = f"{judged.measured.drop:.4g} of {goal.metric.name} lost on {samples} that took no part"
+    if judged.limit is None and not judged.holds:
+        return f"{found.chosen.latency.figure} faster, but {lost}, which is no number"
     if judged.limit is None:
         return f"kept: {found.chosen.latency.figure} faster, {lost}"
     if judged.holds:

@@ -32,8 +32,8 @@ class Goal:
             raise OptionError(option("target"), f" is a speed-up above 1, such as 2.0x, not {self.target:g}")
 
     def allows(self, drop: float) -> bool:
-        """Whether the metric may become worse by so much; always where no limit is set."""
-        return self.limit is None or within(drop, self.limit)
+        """Whether the metric may become worse by so much: any number where no limit is set, but no NaN or infinity."""
+        return drop < math.inf if self.limit is None else within(drop, self.limit)
 
     def reached(self, speedup: float) -> bool:
         """Whether that is fast enough; always where no target is set."""

@@ -82,3 +82,12 @@ def test_a_goal_needs_something_and_one_metric():
     with pytest.raises(OptionError, match="about argmax"):
         parse_goal("argmax<=0.01", metric="cosine")
     assert parse_goal("argmax<=0.01", metric="argmax").metric.name == "argmax"
+
+
+@pytest.mark.parametrize("asked", [{"target": 1.3}, {"budget": "cosine<=0.1"}])
+@pytest.mark.parametrize("unknown", [float("nan"), float("inf")])
+def test_what_no_metric_can_judge_is_never_kept(asked, unknown):
+    goal = parse_goal(**asked)
+    assert choose(goal, [tried(2.0, unknown), tried(2.0, 0.05)])[0].drop == 0.05
+    chosen, reason = choose(goal, [tried(2.0, unknown)])
+    assert chosen is None and reason.cause is Cause.OVER_BUDGET and not goal.allows(unknown)

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from scission.runtime.decompose.drawn import decompose_picture
 from scission.runtime.decompose.result import DecomposeResult
 from scission.runtime.decompose.shown import decompose_view
 from scission.runtime.decompose.task.goal import parse_goal
-from scission.runtime.decompose.task.method import ModelCandidate, ProjectedWeight, Removed
+from scission.runtime.decompose.task.method import Declined, ModelCandidate, ProjectedWeight, Removed
 from scission.runtime.decompose.trying import TriedCandidate
 from scission.runtime.measure.comparison import Comparison
 
@@ -52,6 +53,15 @@ def test_each_method_and_the_goal_are_in_the_picture(found):
         assert text in said
     assert "2 candidates · 1 on the front · none is kept" in said
     assert decompose_picture(found).startswith(b"\x89PNG")
+
+
+def test_a_method_that_proposed_something_is_not_said_to_propose_nothing(found):
+    why = Reason(Cause.UNSUPPORTED, "cannot be trained")
+    more = tuple(Declined(method=method, reason=why) for method in ("removal", "experts"))
+    out = io.StringIO()
+    Console(file=out, width=200).print(decompose_view(replace(found, declined=more)))
+    assert "removal proposes nothing more: cannot" in out.getvalue()
+    assert "experts proposes nothing: cannot" in out.getvalue()
 
 
 def test_the_table_and_the_record_tell_what_became_of_weights(found):
