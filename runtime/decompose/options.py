@@ -17,6 +17,7 @@ __all__ = ["DecomposeKeywords", "DecomposeOptions"]
 NAMES = ("removal", "projection", "experts", "blocks")  # of `METHODS`
 LOOKS = 20  # at what is held back while a candidate is trained
 HELD_BACK = 0.02  # share of the feeds to train on
+RATE = 3e-4  # of learning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +38,19 @@ class DecomposeOptions:
     budget: str | None = setting(None, "how much a metric may lose, such as 'argmax<=0.01'", metavar="METRIC<=X")
     target: str | float | None = setting(None, "how much faster the model must be, such as 2.0x", metavar="Nx")
     only: str | None = setting(
-        None, "one method alone: removal, experts, or blocks, which trains (default: all)", choices=NAMES
+        None, f"one method alone: {', '.join(NAMES)}, which trains (default: all)", choices=NAMES
     )
     train: int | None = setting(None, "steps of training against the original, of what is fast enough", least=1)
-    rate: float = setting(3e-4, "learning rate of these, at its highest", least=1e-12, most=1e3)
+    rate: float = setting(RATE, "learning rate of these, at its highest", least=1e-12, most=1e3)
     checkpoint: Path | None = setting(None, "where training goes on from if it ended early", metavar="FILE")
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.train is not None and self.target is None:
             raise OptionError(option("train"), " is about what is fast enough; say how fast that is with ", _target())
+        for name in ("checkpoint", "rate"):
+            if self.train is None and getattr(self, name) != (RATE if name == "rate" else None):
+                raise OptionError(option(name), " is about training; say for how many steps with ", option("train"))
 
     @property
     def goal(self) -> Goal:

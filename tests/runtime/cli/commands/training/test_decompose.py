@@ -71,6 +71,8 @@ def test_what_cannot_be_meant_is_status_2(files, scission_cli):
         ("", "--budget, --target or both"),
         ("--target 0.5x", "--target is a speed-up above 1"),
         ("--budget cosine<=0.1 --metric argmax", "--budget is about cosine"),
+        ("--budget cosine<=0.1 --checkpoint x", "--checkpoint is about training; say for how many steps with --train"),
+        ("--budget cosine<=0.1 --rate 0.1", "--rate is about training; say for how many steps with --train"),
         ("--budget cosine<=0.1 --train 5", "--train is about what is fast enough; say how fast that is with --target"),
     ):
         status, _, err = scission_cli(f"decompose wide.onnx --data data.npz {words} {FAST}")
