@@ -21,7 +21,7 @@ from ..retrain.options import RetrainOptions
 from .task.goal import Goal
 from .task.method import Declined, DecomposeTask, Method, ModelCandidate
 from .task.samples import Samples
-from .training.train import train
+from .training.train import Unfinished, train
 
 __all__ = ["TriedCandidate", "beside", "front_of", "try_methods"]
 
@@ -76,7 +76,9 @@ def try_methods(
 
     A method is asked until a candidate costs more than the budget, or is clearly as fast as the target: what follows
     would be worse, or lose more than is needed. With training it is asked until one is as fast, whatever that costs,
-    which is then trained, and tried once more; its latency is what it was, as its graph is.
+    which is then trained, and tried once more; its latency is what it was, as its graph is. Where training ended early
+    it is the candidate that was trained then that goes on, whichever others are as fast this time. Raises RetrainError
+    where that one no longer is, or is none of them.
     """
     tried: list[TriedCandidate] = []
     declined: list[Declined] = []
@@ -84,6 +86,7 @@ def try_methods(
     for place, method in enumerate(methods):
         if progress:
             progress(place, len(methods), method.name)
+        unfinished = None if training is None else Unfinished.of(task, training, method.name)
         for made in method.propose(task):
             if isinstance(made, Declined):
                 declined.append(made)
@@ -91,7 +94,9 @@ def try_methods(
             tried.append(trial(made))
             if progress:
                 progress(place, len(methods), f"{method.name}: {_told(tried[-1])}")
-            if training is not None and _is_fast(task.goal, tried[-1]):
+            fast = _is_fast(task.goal, tried[-1])
+            wanted = fast if unfinished is None else unfinished.is_of(made, fast)
+            if training is not None and wanted:
                 trained = train(task, made, training, progress)
                 if isinstance(trained, Declined):
                     declined.append(trained)
@@ -100,6 +105,9 @@ def try_methods(
                 break
             if training is None and not _goes_on(task.goal, tried[-1]):
                 break
+        else:
+            if unfinished is not None:
+                unfinished.refuse()
     return tried, declined
 
 

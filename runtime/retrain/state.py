@@ -14,10 +14,11 @@ from ...ir.files.reading import Kind, UnreadableError, open_file, path_of
 from ...ir.io.files import write
 from .options import RetrainError
 
-__all__ = ["LookBack", "State", "read_state", "write_state"]
+__all__ = ["LookBack", "State", "any_state", "other_run", "read_state", "write_state"]
 
 STATES = Kind("a checkpoint", 1 << 40)
 VERSION = 1
+AGAIN = "give another file, or remove it to begin anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,21 @@ def write_state(path: Path, state: State) -> None:
 
 def read_state(path: Path, run: str) -> State | None:
     """The state in a file; None where there is none. Raises RetrainError for a file that is none, or of another run."""
+    state = any_state(path)
+    if state is not None and state.run != run:
+        raise other_run(path)
+    return state
+
+
+def other_run(path: Path) -> RetrainError:
+    """What is wrong with a checkpoint of another run."""
+    return RetrainError(f"{path}: is a checkpoint of training with other data, weights or options; {AGAIN}")
+
+
+def any_state(path: Path) -> State | None:
+    """The state in a file, of whatever run; None where there is none. Raises RetrainError for a file that is none."""
     if not path.exists():
         return None
-    again = "give another file, or remove it to begin anew"
     try:
         with open_file(path, STATES) as file:
             held = torch.load(path_of(file), weights_only=True)
@@ -76,7 +89,7 @@ def read_state(path: Path, run: str) -> State | None:
     except (MemoryError, UnreadableError):
         raise
     except Exception as error:  # the unpickler raises whatever a damaged stream leads it to
-        raise RetrainError(f"{path}: is no checkpoint of training ({type(error).__name__}); {again}") from error
-    if version != VERSION or known != run:
-        raise RetrainError(f"{path}: is a checkpoint of training with other data, weights or options; {again}")
+        raise RetrainError(f"{path}: is no checkpoint of training ({type(error).__name__}); {AGAIN}") from error
+    if version != VERSION:
+        raise other_run(path)
     return state

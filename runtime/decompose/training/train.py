@@ -6,35 +6,87 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ....ir.errors import option
+from ....ir.graph.node import FLOATS
 from ....ir.progress import Progress
 from ....ir.reason import Cause, Reason
 from ...calibrate.sources.columns import LabelledError
 from ...retrain.options import RetrainError, RetrainOptions
 from ...upgrade.interpreter.unsupported import UnsupportedOperatorError
-from ..task.method import Declined, DecomposeTask, Learning, ModelCandidate
+from ..task.method import Declined, DecomposeTask, Learning, MethodName, ModelCandidate
+from .memory import require_learning_memory
 
 if TYPE_CHECKING:
     from ...retrain.objective import Objective
     from ...retrain.teacher import Teacher
     from ...upgrade.interpreter.interpreted import Interpreted
 
-__all__ = ["require_training", "train"]
+__all__ = ["Unfinished", "require_training", "train"]
 
 Array = npt.NDArray[Any]
 
 
 def require_training(task: DecomposeTask) -> None:
-    """Raise RetrainError where torch is not installed, LabelledError where there are too few feeds to train on."""
+    """Raise RetrainError where torch is not installed, LabelledError where there are too few feeds to train on,
+    NoMemoryError where training takes more memory than may be used."""
     if importlib.util.find_spec("torch") is None:
         raise RetrainError("training needs torch; install scission[torch]")
     if len(task.taught.feeds) < 2:
         raise LabelledError("training needs two feeds at the least, one of them held back; give more samples")
+    require_learning_memory(task)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """Training of one candidate that ended early. run: what it depends on, as in its checkpoint."""
+
+    path: Path
+    run: str
+
+    @staticmethod
+    def of(task: DecomposeTask, options: RetrainOptions, method: MethodName) -> Unfinished | None:
+        """What is left of an earlier run of a method; None where nothing is. Raises RetrainError for a checkpoint of a
+        run with other data or options."""
+        path = _checkpoint(options, method)
+        if path is None or not path.exists():
+            return None
+        from ...retrain.state import any_state, other_run
+
+        state = any_state(path)
+        if state is None or state.run.partition("/")[0] != _of_task(task, options):
+            raise other_run(path)
+        return Unfinished(path=path, run=state.run)
+
+    def is_of(self, candidate: ModelCandidate, fast: bool) -> bool:
+        """Whether it was this candidate that was trained; fast: whether it is as fast as the target this time, without
+        which training would be in vain: raises RetrainError where it is not."""
+        from ...upgrade.to_torch import to_torch
+
+        try:
+            own = self.run.partition("/")[2] == _of_weights(to_torch(candidate.model))
+        except UnsupportedOperatorError:
+            return False
+        if own and not fast:
+            raise RetrainError(
+                f"{self.path}: is of a candidate that is not measured to be as fast as the target this time; run it "
+                "again when the machine is idle, or for longer with ",
+                option("seconds"),
+                ", or remove the file to begin anew",
+            )
+        return own
+
+    def refuse(self) -> None:
+        """Raise RetrainError: no candidate is the one that was trained."""
+        from ...retrain.state import other_run
+
+        raise other_run(self.path)
 
 
 def train(
@@ -59,9 +111,9 @@ def train(
         return _declined(candidate, str(error))
     if not any(True for _ in module.parameters()):
         return _declined(candidate, "it has no weight that can learn")
-    checkpoint = options.checkpoint
-    if checkpoint is not None:
-        checkpoint = checkpoint.with_name(f"{checkpoint.name}.{candidate.method}")
+    if not any(value.dtype in FLOATS for value in task.model.graph.graph.outputs):
+        return _declined(candidate, "the model has no output of floating-point numbers, and others cannot be learnt")
+    checkpoint = _checkpoint(options, candidate.method)
     learnt, judging = parted(task.taught.feeds, options.held_back, task.seed)
     source = task.model.path or task.model.graph
     with teacher_of(source, module, learnt[0], task.taught.count, options.regions, task.trials) as teacher:
@@ -74,7 +126,7 @@ def train(
                 held_back=held_back,
                 options=options,
                 checkpoint=checkpoint,
-                run=_identity(module, learnt, options, task),
+                run=f"{_of_task(task, options)}/{_of_weights(module)}",
                 inside=teacher.regions,
             )(progress)
     if checkpoint is not None:
@@ -103,14 +155,26 @@ def _objective(module: Interpreted, teacher: Teacher, sizes: Sequence[float]) ->
     )
 
 
-def _identity(
-    module: Interpreted, feeds: Sequence[Mapping[str, Array]], options: RetrainOptions, task: DecomposeTask
-) -> str:
-    """The SHA-256 of all that a run depends on."""
-    told = [options.of_training(), task.seed, task.trials.threads, task.model.name]
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for arrays in (module.arrays(), *feeds):
-        for name, array in arrays.items():
+def _checkpoint(options: RetrainOptions, method: MethodName) -> Path | None:
+    """The file that training a candidate of a method goes on from."""
+    asked = options.checkpoint
+    return None if asked is None else asked.with_name(f"{asked.name}.{method}")
+
+
+def _of_task(task: DecomposeTask, options: RetrainOptions) -> str:
+    """The SHA-256 of all that training any candidate depends on."""
+    told = [options.of_training(), task.seed, task.trials.threads, task.model.name, task.goal.target]
+    return _digest(json.dumps(told, sort_keys=True), *task.taught.feeds)
+
+
+def _of_weights(module: Interpreted) -> str:
+    return _digest("", module.arrays())
+
+
+def _digest(told: str, *arrays: Mapping[str, Array]) -> str:
+    digest = hashlib.sha256(told.encode())
+    for each in arrays:
+        for name, array in each.items():
             digest.update(f"{name}{np.shape(array)}{np.asarray(array).dtype}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

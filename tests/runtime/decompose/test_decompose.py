@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from proposals import Fixed, narrowed, wide
 
-from scission import LabelledError, OptionError
+from scission import LabelledError, OptionError, RetrainError
 from scission.ir.provenance import DECOMPOSED
 from scission.ir.reason import Cause, Reason
 from scission.runtime.decompose.decompose import METHODS, decompose
@@ -60,6 +60,34 @@ def test_what_is_fast_enough_is_trained_and_judged_like_any_candidate(case):
     assert found.chosen is after and found.ok
     told = found.to_dict()["tried"]
     assert told[-1]["learning"]["after"] < told[-1]["learning"]["before"] and told[0]["learning"] is None
+
+
+def test_training_that_ended_early_goes_on_with_its_candidate_whichever_is_fast_now(case, tmp_path):
+    pytest.importorskip("torch")
+    proto, data = case
+    asked = {"target": "1.5x", "train": 40, "checkpoint": tmp_path / "going.on", "trials": TRIALS}
+
+    class EndedError(Exception):
+        pass
+
+    def progress(done, total, what):
+        if what.startswith("held back") and done == 21:
+            raise EndedError
+
+    with pytest.raises(EndedError):
+        decompose(proto, data, methods=[Fixed([narrowed(proto, 32)])], progress=progress, **asked)
+    with pytest.raises(RetrainError, match="other data, weights or options"):
+        decompose(proto, data, methods=[Fixed([narrowed(proto, 64)])], **asked)
+    steps = []
+    found = decompose(
+        proto,
+        data,
+        methods=[Fixed([narrowed(proto, 64), narrowed(proto, 32)])],
+        progress=lambda done, _, what: steps.append(done) if what.startswith("held back") else None,
+        **asked,
+    )
+    assert steps[0] == 21 and [one.candidate.learning is None for one in found.tried] == [True, True, False]
+    assert found.tried[-1].candidate.settings == {"place": 1} and not list(tmp_path.iterdir())
 
 
 def test_training_needs_to_know_what_is_fast_enough(case):

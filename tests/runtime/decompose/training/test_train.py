@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 from proposals import narrowed, wide
 from reference import model, node
 
@@ -15,7 +18,7 @@ from scission.ir.reason import Cause  # noqa: E402
 from scission.runtime.decompose.options import DecomposeOptions  # noqa: E402
 from scission.runtime.decompose.task.goal import parse_goal  # noqa: E402
 from scission.runtime.decompose.task.method import Declined, DecomposeTask, ModelCandidate  # noqa: E402
-from scission.runtime.decompose.training.train import require_training, train  # noqa: E402
+from scission.runtime.decompose.training.train import Unfinished, require_training, train  # noqa: E402
 
 TRIALS = Trials(provider="cpu", threads=1)
 
@@ -53,8 +56,6 @@ def test_a_candidate_comes_closer_to_the_original_and_stays_as_large():
 
 
 def test_what_is_trained_on_may_be_other_samples_than_what_is_fitted_to():
-    from dataclasses import replace
-
     task, candidate = case()
     zeros = Samples(feeds=[{"x": np.zeros((2, 48), np.float32)}] * 4)
     made = train(replace(task, training=zeros), candidate, how(train=5))
@@ -101,3 +102,38 @@ def test_one_feed_is_too_few():
     task, _ = case(1)
     with pytest.raises(LabelledError, match="two feeds"):
         require_training(task)
+
+
+def test_a_model_of_whole_numbers_has_nothing_to_teach():
+    task, _ = case()
+    proto = wide(64)
+    proto.graph.node.append(helper.make_node("ArgMax", ["y"], ["best"], axis=-1, keepdims=0))
+    proto.graph.output[0].CopyFrom(helper.make_tensor_value_info("best", TensorProto.INT64, ["n"]))
+    found = train(replace(task, model=load(proto)), ModelCandidate(method="removal", model=ir.from_proto(proto)), how())
+    assert isinstance(found, Declined) and "floating-point" in str(found.reason)
+
+
+def test_training_that_ended_early_belongs_to_one_candidate(tmp_path):
+    task, candidate = case()
+    options = how(train=60, checkpoint=tmp_path / "checkpoint")
+
+    class EndedError(Exception):
+        pass
+
+    def progress(done, total, what):
+        if done == 31:
+            raise EndedError
+
+    assert Unfinished.of(task, options, "removal") is None
+    with pytest.raises(EndedError):
+        train(task, candidate, options, progress)
+    found = Unfinished.of(task, options, "removal")
+    other = ModelCandidate(method="removal", model=narrowed(wide(64), 16))
+    assert found.is_of(candidate, True) and not found.is_of(other, True) and not found.is_of(other, False)
+    with pytest.raises(RetrainError, match="not measured to be as fast as the target this time"):
+        found.is_of(candidate, False)
+    with pytest.raises(RetrainError, match="other data, weights or options"):
+        found.refuse()
+    with pytest.raises(RetrainError, match="other data, weights or options"):
+        Unfinished.of(task, how(train=61, checkpoint=tmp_path / "checkpoint"), "removal")
+    assert Unfinished.of(task, options, "blocks") is None
