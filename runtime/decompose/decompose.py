@@ -31,7 +31,7 @@ from .result import DecomposeResult, Judged
 from .task.goal import Goal
 from .task.method import DecomposeTask, Method
 from .task.samples import Samples, SampleSets, divided
-from .training.train import require_training
+from .training.train import holding_back, require_training
 from .trying import TriedCandidate, beside, try_methods
 
 __all__ = ["METHODS", "decompose"]
@@ -88,6 +88,7 @@ def decompose(
     )
     if asked.training is not None:
         require_training(task)
+        task = holding_back(task, asked.training.held_back)
     asked_for = [one for one in (METHODS if methods is None else methods) if asked.only in (None, one.name)]
     tried, declined = try_methods(task, asked_for, asked.training, progress)
     chosen, reason = choose(goal, tried, declined)

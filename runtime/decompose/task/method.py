@@ -33,7 +33,8 @@ class DecomposeTask:
 
     model: the original; calibration: samples to fit to; selection: samples by which candidates are compared, to choose
     settings by as well; goal: what is asked for; trials: how models are run; seed: of all that is drawn; training:
-    samples to train on, where there are others than to fit to.
+    samples to train on, where there are others than to fit to; held_back: samples that tell when training ends, to
+    which nothing was fitted, where there are any.
     """
 
     model: Model
@@ -43,6 +44,7 @@ class DecomposeTask:
     trials: Trials
     seed: int = 0
     training: Samples | None = None
+    held_back: Samples | None = None
 
     @property
     def taught(self) -> Samples:

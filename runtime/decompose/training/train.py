@@ -21,6 +21,7 @@ from ...calibrate.sources.columns import LabelledError
 from ...retrain.options import RetrainError, RetrainOptions
 from ...upgrade.interpreter.unsupported import UnsupportedOperatorError
 from ..task.method import Declined, DecomposeTask, Learning, MethodName, ModelCandidate
+from ..task.samples import Samples
 from .memory import require_learning_memory
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ...retrain.teacher import Teacher
     from ...upgrade.interpreter.interpreted import Interpreted
 
-__all__ = ["Unfinished", "require_training", "train"]
+__all__ = ["Unfinished", "holding_back", "require_training", "train"]
 
 Array = npt.NDArray[Any]
 
@@ -89,13 +90,34 @@ class Unfinished:
         raise other_run(self.path)
 
 
+def holding_back(task: DecomposeTask, share: float) -> DecomposeTask:
+    """The task with so large a share of its feeds, one at the least, taken from those that methods fit to: what was
+    fitted to a sample is better on it than on others, so that none of it could tell whether learning helps.
+
+    Where there are other samples to train on these are held back from, as nothing is fitted to them.
+    """
+    if task.training is not None:
+        return task
+    feeds, labels = task.calibration.feeds, task.calibration.labels
+    order = np.random.default_rng(task.seed).permutation(len(feeds))
+    behind = min(max(round(share * len(feeds)), 1), len(feeds) - 1)
+
+    def part(places: npt.NDArray[np.int64]) -> Samples:
+        own = sorted(places.tolist())
+        told = None if labels is None else [labels[place] for place in own]
+        return Samples(feeds=[feeds[place] for place in own], labels=told)
+
+    return replace(task, calibration=part(order[behind:]), held_back=part(order[:behind]))
+
+
 def train(
     task: DecomposeTask, candidate: ModelCandidate, options: RetrainOptions, progress: Progress | None = None
 ) -> ModelCandidate | Declined:
     """A candidate whose weights were trained against the original's outputs, and what is between its layers; or why it
     cannot be trained: torch has no rule for one of its operators, or none of its weights can learn.
 
-    options: of training; each feed of the task is a step, `held_back` of them tell which weights are kept: those of the
+    options: of training; each feed of the task is a step, `held_back` of them, or what the task holds
+    back, tell which weights are kept: those of the
     look with the smallest loss. A run that ended early goes on to the same bits from its checkpoint, which has the
     method in its name. Raises RetrainError for a checkpoint of another run.
     """
@@ -114,7 +136,9 @@ def train(
     if not any(value.dtype in FLOATS for value in task.model.graph.graph.outputs):
         return _declined(candidate, "the model has no output of floating-point numbers, and others cannot be learnt")
     checkpoint = _checkpoint(options, candidate.method)
-    learnt, judging = parted(task.taught.feeds, options.held_back, task.seed)
+    learnt, judging = task.taught.feeds, task.held_back.feeds if task.held_back is not None else ()
+    if not judging:
+        learnt, judging = parted(learnt, options.held_back, task.seed)
     source = task.model.path or task.model.graph
     with teacher_of(source, module, learnt[0], task.taught.count, options.regions, task.trials) as teacher:
         lessons, held_back = Feeds(learnt, teacher), Feeds(judging, replace(teacher, regions=()))
@@ -164,7 +188,8 @@ def _checkpoint(options: RetrainOptions, method: MethodName) -> Path | None:
 def _of_task(task: DecomposeTask, options: RetrainOptions) -> str:
     """The SHA-256 of all that training any candidate depends on."""
     told = [options.of_training(), task.seed, task.trials.threads, task.model.name, task.goal.target]
-    return _digest(json.dumps(told, sort_keys=True), *task.taught.feeds)
+    held_back = () if task.held_back is None else task.held_back.feeds
+    return _digest(json.dumps(told, sort_keys=True), *task.taught.feeds, *held_back)
 
 
 def _of_weights(module: Interpreted) -> str:

@@ -160,3 +160,20 @@ def test_one_method_alone_is_asked_where_it_is_named(case):
     assert tuple(method.name for method in METHODS) == NAMES
     with pytest.raises(OptionError, match="only 'anything' is none of removal, projection, experts, blocks"):
         DecomposeOptions(target=2.0, only="anything")
+
+
+def test_methods_do_not_see_what_is_held_back_from_training(case):
+    pytest.importorskip("torch")
+    proto, data = case
+    method = Fixed([narrowed(proto, 32)])
+    decompose(proto, data, methods=[method], target="1.5x", train=1, trials=TRIALS)
+    (task,) = method.tasks
+    fitted, held = ({id(feed) for feed in part.feeds} for part in (task.calibration, task.held_back))
+    assert (
+        fitted
+        and held
+        and not fitted & held
+        and not any(
+            np.array_equal(one["x"], other["x"]) for one in task.held_back.feeds for other in task.calibration.feeds
+        )
+    )

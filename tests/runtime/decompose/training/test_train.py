@@ -18,7 +18,7 @@ from scission.ir.reason import Cause  # noqa: E402
 from scission.runtime.decompose.options import DecomposeOptions  # noqa: E402
 from scission.runtime.decompose.task.goal import parse_goal  # noqa: E402
 from scission.runtime.decompose.task.method import Declined, DecomposeTask, ModelCandidate  # noqa: E402
-from scission.runtime.decompose.training.train import Unfinished, require_training, train  # noqa: E402
+from scission.runtime.decompose.training.train import Unfinished, holding_back, require_training, train  # noqa: E402
 
 TRIALS = Trials(provider="cpu", threads=1)
 
@@ -137,3 +137,19 @@ def test_training_that_ended_early_belongs_to_one_candidate(tmp_path):
     with pytest.raises(RetrainError, match="other data, weights or options"):
         Unfinished.of(task, how(train=61, checkpoint=tmp_path / "checkpoint"), "removal")
     assert Unfinished.of(task, options, "blocks") is None
+
+
+def test_nothing_is_fitted_to_what_tells_when_training_ends():
+    task, candidate = case()
+    labelled = Samples(feeds=task.calibration.feeds, labels=[np.array([place]) for place in range(40)])
+    whole = replace(task, calibration=labelled)
+    held = holding_back(whole, 0.1)
+    parts = [held.calibration, held.held_back]
+    assert [len(part.feeds) for part in parts] == [36, 4]
+    assert sorted(int(one[0]) for part in parts for one in part.labels) == list(range(40))
+    for part in parts:
+        assert all(feed is labelled.feeds[label[0]] for feed, label in zip(part.feeds, part.labels, strict=True))
+    assert holding_back(replace(task, training=task.calibration), 0.1).held_back is None
+    zeros = Samples(feeds=[{"x": np.zeros((2, 48), np.float32)}])
+    made = train(replace(task, held_back=zeros), candidate, how(train=5))
+    assert made.learning.before == 0, "it is judged by what the task holds back"
