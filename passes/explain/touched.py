@@ -6,7 +6,7 @@ A bias that loses channels, and takes in what those added, belongs to a node tha
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ...ir.findings.touched import Change, Shape, Touched
@@ -35,11 +35,17 @@ def address_before(model: ir.Model, preparations: Sequence[Preparation], address
     if not preparations:
         return address
     marked = model.clone()
-    for own, node in _nodes(marked).items():
-        node.metadata_props[MARK] = own
+    before = _nodes(marked)
+    for place, node in before.items():
+        node.metadata_props[MARK] = place
     whole = address.removesuffix("[forward]").removesuffix("[reverse]")  # a direction is of a recurrent operator
-    found = _nodes(prepared(marked, preparations)).get(whole)
-    return found.metadata_props.get(MARK) if found is not None else None
+    after = _nodes(prepared(marked, preparations))
+    found = after.get(whole)
+    own = found.metadata_props.get(MARK) if found is not None else None
+    if found is None or own is None:
+        return None
+    alike = _of_kind(before[own], (one for one in after.values() if one.metadata_props.get(MARK) == own))
+    return own if found in alike else None
 
 
 def _touched(model: ir.Model, preparations: Sequence[Preparation], address: str) -> Iterator[Touched]:
@@ -53,20 +59,20 @@ def _touched(model: ir.Model, preparations: Sequence[Preparation], address: str)
     while left:
         found, *left = left
         after = _done(before, found)
-        told = _difference(node, _marked(after))
+        told = _difference(node, _marked(after, node))
         if len(found) > 1 and told is not None:  # which of them?
             later = []
             for one in found:
                 if (then := _alone(before, one)) is None:
                     later.append(one)
-                elif (own := _difference(node, _marked(then))) is not None:
-                    yield Touched(by=one, gone=_marked(then) is None, changes=own)
+                elif (own := _difference(node, _marked(then, node))) is not None:
+                    yield Touched(by=one, gone=_marked(then, node) is None, changes=own)
             if later:  # what is only there once others of the kind are done is looked at in what those leave
                 after = _done(before, [one for one in found if one not in later])
                 left = [tuple(later), *left]
         elif told is not None:
-            yield Touched(by=found[0], gone=_marked(after) is None, changes=told)
-        marked = _marked(after)
+            yield Touched(by=found[0], gone=_marked(after, node) is None, changes=told)
+        marked = _marked(after, node)
         if marked is None:
             return
         before, node = after, marked
@@ -91,10 +97,17 @@ def _nodes(model: ir.Model) -> dict[str, ir.Node]:
     return {address: node for scope in scopes(model) for node, address in scope.addresses.items()}
 
 
-def _marked(model: ir.Model) -> ir.Node | None:
+def _marked(model: ir.Model, before: ir.Node) -> ir.Node | None:
     """The node that bears the mark; none where several do, for then it was written anew."""
-    found = [node for node in _nodes(model).values() if MARK in node.metadata_props]
+    found = _of_kind(before, (node for node in _nodes(model).values() if MARK in node.metadata_props))
     return found[0] if len(found) == 1 else None
+
+
+def _of_kind(before: ir.Node, found: Iterable[ir.Node]) -> list[ir.Node]:
+    """Of nodes that bear the mark of one those that compute the same, if any do: what was put beside them bears all the
+    metadata that they have."""
+    every = list(found)
+    return [one for one in every if (one.op_type, one.domain) == (before.op_type, before.domain)] or every
 
 
 def _difference(before: ir.Node, after: ir.Node | None) -> tuple[Change, ...] | None:
