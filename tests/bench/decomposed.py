@@ -120,8 +120,8 @@ def kept() -> Iterator[Figure]:
     count, broken, silent, worst = 0, 0, 0, 0.0
     for seed in range(ROUNDS):
         for limit in LIMITS:
-            trials = Trials(provider="cpu", threads=1, seconds=2, seed=seed)
-            found = decompose(made, {"x": X[half:]}, labels=y[half:], budget=f"argmax<={limit}", trials=trials)
+            trials, budget = Trials(provider="cpu", threads=1, seconds=2, seed=seed), f"argmax<={limit}"
+            found = decompose(made, {"x": X[half:]}, labels=y[half:], budget=budget, methods=[Removal()], trials=trials)
             if found.chosen is None or found.judged is None:
                 continue
             count += 1

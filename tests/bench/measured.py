@@ -85,7 +85,11 @@ ABOUT = {
         "Parts as services: what a simulation says of them beside what is measured; on Ray Serve what it takes to call "
         "all of them, replicas by calls, replicas that die and parts that are exchanged under load."
     ),
-    "upgrade": "Blocks of torch trained beside the masked dense weight (eq. 4.7), and structure watched as it forms.",
+    "upgrade": (
+        "Dense models made smaller within a budget, by leaving out, by products, by experts and by training; blocks of "
+        "torch trained beside the masked dense weight (eq. 4.7), killed and written back; structure watched as it "
+        "forms."
+    ),
     "ecosystem": "scission inside other tools, each the real package, and how long a start takes.",
     "frontends": "Front ends of speech models, whole: 30 s of audio, one thread.",
     "zoo": "ONNX files of public packages: what optimize makes of each, or why it comes back unchanged.",
@@ -123,6 +127,20 @@ HEADLINES = (
     ("windowed DFT of 400 as a product, 3,000 frames", "factor", "DFT 400 with a window", "speed-up", ""),
     ("Hadamard matrix of 4096, 3,000 rows", "factor", "Hadamard 4096", "speed-up", ""),
     ("64 networks in parts, a request of one of them", "serve", "64 domains, 1 active, 1 rows", "throughput", ""),
+    (
+        "MiniLM, lossy: units and heads left out without training, cosine of sentences at least 0.98",
+        "upgrade",
+        "MiniLM, removal, 2,000 sentences",
+        "times faster",
+        "",
+    ),
+    (
+        "a network with ReLU, lossy: its units as experts, at most 1 % of its accuracy lost",
+        "upgrade",
+        "next byte, activations penalised",
+        "times faster",
+        "",
+    ),
     ("the slowest of all small models that were split", "lowering", "zoo", "slowest", "speed-up"),
 )
 
