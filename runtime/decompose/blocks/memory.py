@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ....ir.errors import option
-from ...ort.memory import NoMemoryError, limit_of, shown_bytes, weight_bytes
+from ...ort.memory import weight_bytes
+from ..task.memory import require_bytes
 from ..task.method import DecomposeTask
 from .places import Places
 
@@ -16,14 +16,7 @@ LEARNING = 8  # copies of all weights: their gradients, two moments, the best so
 
 def require_training_memory(task: DecomposeTask, places: Places) -> None:
     """Raise NoMemoryError where training takes more than may be used: what the user allows, or half of what is free."""
-    most = limit_of(task.trials.memory, asked=True).most
-    needed = training_bytes(task, places)
-    if most is not None and needed > most:
-        raise NoMemoryError(
-            f"{task.model.name}: training into blocks needs {shown_bytes(needed)} of memory and {shown_bytes(most)} "
-            "may be used; allow more with ",
-            option("memory"),
-        )
+    require_bytes(task, training_bytes(task, places), "training into blocks needs")
 
 
 def training_bytes(task: DecomposeTask, places: Places) -> int:

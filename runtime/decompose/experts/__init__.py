@@ -2,5 +2,5 @@
 
 Entry: `method.Experts`.
 May import: ir, ir.graph, passes.decompose, passes.experts, passes.lowering.nodes, passes.rewrite.pruning,
-  runtime.calibrate, runtime.decompose.removal, runtime.decompose.task, runtime.inputs, runtime.ort.
+  runtime.calibrate, runtime.decompose.removal, runtime.decompose.task, runtime.inputs.
 """

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ....ir.errors import option
 from ....passes.experts.find import ExpertPlace
-from ...ort.memory import NoMemoryError, limit_of, shown_bytes
 from ..removal.memory import rows_held
+from ..task.memory import require_bytes
 from ..task.method import DecomposeTask
 
 __all__ = ["choosing_bytes", "require_memory"]
@@ -20,14 +19,8 @@ GRAMS = 4  # of all hidden units
 def require_memory(task: DecomposeTask, places: Sequence[ExpertPlace]) -> None:
     """Raise NoMemoryError where choosing experts takes more than may be used: what the user allows, or half of what is
     free."""
-    most = limit_of(task.trials.memory, asked=True).most
     needed = choosing_bytes(places, len(task.calibration.feeds))
-    if most is not None and needed > most:
-        raise NoMemoryError(
-            f"{task.model.name}: choosing experts needs up to {shown_bytes(needed)} of memory and {shown_bytes(most)} "
-            "may be used; give fewer samples, or allow more with ",
-            option("memory"),
-        )
+    require_bytes(task, needed, "choosing experts needs up to", "give fewer samples, or ")
 
 
 def choosing_bytes(places: Sequence[ExpertPlace], feeds: int) -> int:

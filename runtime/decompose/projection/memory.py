@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ....ir.errors import option
 from ....ir.graph.linear import Linear
-from ...ort.memory import NoMemoryError, limit_of, shown_bytes
 from ..removal.memory import NUMBER, rows_held
+from ..task.memory import require_bytes
 from ..task.method import DecomposeTask
 
 __all__ = ["projection_bytes", "require_memory"]
@@ -18,14 +17,8 @@ WEIGHTS = 8  # copies of a weight
 
 def require_memory(task: DecomposeTask, linears: Sequence[Linear]) -> None:
     """Raise NoMemoryError where fitting takes more than may be used: what the user allows, or half of what is free."""
-    most = limit_of(task.trials.memory, asked=True).most
     needed = projection_bytes(linears, len(task.calibration.feeds))
-    if most is not None and needed > most:
-        raise NoMemoryError(
-            f"{task.model.name}: projecting weights needs {shown_bytes(needed)} of memory and {shown_bytes(most)} "
-            "may be used; give fewer samples, or allow more with ",
-            option("memory"),
-        )
+    require_bytes(task, needed, "projecting weights needs", "give fewer samples, or ")
 
 
 def projection_bytes(linears: Sequence[Linear], feeds: int) -> int:

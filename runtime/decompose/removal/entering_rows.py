@@ -12,8 +12,8 @@ import numpy.typing as npt
 from ....ir.graph.linear import Linear
 from ....ir.onnx_ir import onnx_ir as ir
 from ....passes.pruning.shrinkage import Moments
-from ...inputs.rows import CalibrationError, rows_in, rows_out
-from .sampled import beside_of, rows_of_feed
+from ...inputs.rows import rows_in, rows_out
+from .sampled import require_finite, rows_of_feed, seen_of
 from .stages import Stages
 
 __all__ = ["FITTED", "EnteringRows", "entering_rows"]
@@ -81,10 +81,7 @@ def entering_rows(stages: Stages, graph: ir.Model, linears: Sequence[Linear], na
     name: what an error calls the model. Raises CalibrationError where a value holds a NaN or an Inf, or no such rows,
     SessionError where a stage does not run.
     """
-    added = [beside_of(linear) for linear in linears]
-    wanted = [linear.activation for linear in linears] + [value for value in added if value is not None]
-    held = stages.run(graph, list(dict.fromkeys(value.name or "" for value in wanted)))
-    return [_entering(linear, value, held, name) for linear, value in zip(linears, added, strict=True)]
+    return [_entering(linear, value, held, name) for linear, value, held in seen_of(stages, graph, linears)]
 
 
 def _entering(linear: Linear, beside: ir.Value | None, held: Sequence[Mapping[str, Array]], name: str) -> EnteringRows:
@@ -99,7 +96,5 @@ def _entering(linear: Linear, beside: ir.Value | None, held: Sequence[Mapping[st
             rows, other = rows[some], None if other is None else other[some]
         found.append(rows)
         others.append(other)
-        if not (np.isfinite(rows).all() and (other is None or np.isfinite(other).all())):
-            where = f"{name}: {linear.address}"
-            raise CalibrationError(f"{where}: a sample makes a NaN or an Inf of what enters it; leave that sample out")
+        require_finite(linear, name, rows, 0.0 if other is None else other)
     return EnteringRows(found, others)

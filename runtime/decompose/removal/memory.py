@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ....ir.errors import option
 from ....ir.graph.linear import Linear
 from ....ir.graph.shapes import shape_of
 from ....passes.pruning.shrinkage import SHRINKAGES
 from ....passes.pruning.units import Units
-from ...ort.memory import NoMemoryError, limit_of, shown_bytes
+from ..task.memory import require_bytes
 from ..task.method import DecomposeTask
 from .entering_rows import FITTED
 from .sampled import beside_of, rows_of_feed
@@ -25,14 +24,8 @@ MODELS = 2  # the original and the smaller one run beside one another
 
 def require_memory(task: DecomposeTask, sites: Sequence[Units]) -> None:
     """Raise NoMemoryError where fitting takes more than may be used: what the user allows, or half of what is free."""
-    most = limit_of(task.trials.memory, asked=True).most
     needed = fitting_bytes(sites, len(task.calibration.feeds))
-    if most is not None and needed > most:
-        raise NoMemoryError(
-            f"{task.model.name}: leaving out units needs {shown_bytes(needed)} of memory and {shown_bytes(most)} "
-            "may be used; give fewer samples, or allow more with ",
-            option("memory"),
-        )
+    require_bytes(task, needed, "leaving out units needs", "give fewer samples, or ")
 
 
 def fitting_bytes(sites: Sequence[Units], feeds: int) -> int:

@@ -16,7 +16,7 @@ from ....ir.onnx_ir import onnx_ir as ir
 from ...inputs.rows import CalibrationError, rows_in, rows_out
 from .stages import Stages
 
-__all__ = ["Sampled", "beside_of", "energy_of", "rows_of_feed", "sampled"]
+__all__ = ["Sampled", "beside_of", "energy_of", "require_finite", "rows_of_feed", "sampled", "seen_of"]
 
 Array = npt.NDArray[Any]
 Float64: TypeAlias = "npt.NDArray[np.float64]"
@@ -67,10 +67,7 @@ def sampled(stages: Stages, graph: ir.Model, linears: Sequence[Linear], name: st
     name: what an error calls the model. Raises CalibrationError where a value holds a NaN or an Inf, or no such rows,
     SessionError where a stage does not run.
     """
-    added = [beside_of(linear) for linear in linears]
-    wanted = [linear.activation for linear in linears] + [value for value in added if value is not None]
-    held = stages.run(graph, list(dict.fromkeys(value.name or "" for value in wanted)))
-    return [_sampled(linear, value, held, name) for linear, value in zip(linears, added, strict=True)]
+    return [_sampled(linear, value, held, name) for linear, value, held in seen_of(stages, graph, linears)]
 
 
 def _sampled(linear: Linear, beside: ir.Value | None, held: Sequence[Mapping[str, Array]], name: str) -> Sampled:
@@ -84,10 +81,26 @@ def _sampled(linear: Linear, beside: ir.Value | None, held: Sequence[Mapping[str
         if beside is not None:
             other = rows_out(linear, values[beside.name or ""], len(rows), name)[some].astype(np.float64)
         others.append(other)
-        if not (np.isfinite(found[-1]).all() and np.isfinite(other).all()):
-            where = f"{name}: {linear.address}"
-            raise CalibrationError(f"{where}: a sample makes a NaN or an Inf of what enters it; leave that sample out")
+        require_finite(linear, name, found[-1], other)
     return Sampled(found, others)
+
+
+def seen_of(
+    stages: Stages, graph: ir.Model, linears: Sequence[Linear]
+) -> list[tuple[Linear, ir.Value | None, Sequence[Mapping[str, Array]]]]:
+    """Each linear with the value that is added to its results, None where nothing is, and what of all of these the
+    samples show, feed by feed."""
+    added = [beside_of(linear) for linear in linears]
+    wanted = [linear.activation for linear in linears] + [value for value in added if value is not None]
+    held = stages.run(graph, list(dict.fromkeys(value.name or "" for value in wanted)))
+    return [(linear, value, held) for linear, value in zip(linears, added, strict=True)]
+
+
+def require_finite(linear: Linear, name: str, *arrays: Array | float) -> None:
+    """Raise CalibrationError where what a feed shows of a linear of a model of this name holds a NaN or an Inf."""
+    if not all(np.isfinite(one).all() for one in arrays):
+        where = f"{name}: {linear.address}"
+        raise CalibrationError(f"{where}: a sample makes a NaN or an Inf of what enters it; leave that sample out")
 
 
 def rows_of_feed(feeds: int, rows: int | None, whole: int = ROWS) -> int:

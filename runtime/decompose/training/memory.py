@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ....ir.errors import option
-from ...ort.memory import NoMemoryError, limit_of, shown_bytes, weight_bytes
+from ...ort.memory import weight_bytes
+from ..task.memory import require_bytes
 from ..task.method import DecomposeTask
 
 __all__ = ["learning_bytes", "require_learning_memory"]
@@ -13,16 +14,7 @@ COPIES = 7  # of all weights: they, their gradients, two moments, the best so fa
 
 def require_learning_memory(task: DecomposeTask) -> None:
     """Raise NoMemoryError where training takes more than may be used: what the user allows, or half of what is free."""
-    most = limit_of(task.trials.memory, asked=True).most
-    needed = learning_bytes(task)
-    if most is not None and needed > most:
-        raise NoMemoryError(
-            f"{task.model.name}: training needs {shown_bytes(needed)} of memory and {shown_bytes(most)} may be used; "
-            "leave ",
-            option("train"),
-            " out, or allow more with ",
-            option("memory"),
-        )
+    require_bytes(task, learning_bytes(task), "training needs", "leave ", option("train"), " out, or ")
 
 
 def learning_bytes(task: DecomposeTask) -> int:
