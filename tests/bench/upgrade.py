@@ -38,49 +38,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import next_byte
 import numpy as np
 import torch
-from decomposed import distilled, kept
+from decomposed import distilled, experts, kept, projected, removal
+from digits_blocks import digits, grouped
 from figures import Figure, at_least, at_most, bench, reported
-from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
-import scission
-from scission import Block, DecomposeResult, Decomposition, Samples, SampleSets, Trials, decompose
+from scission import Block, Decomposition
 from scission.ir.findings.formation import from_runs
-from scission.ir.io.load import load as load_model
-from scission.ir.reason import Cause
 from scission.models.networks.cooccurrence import coupling, noisy
 from scission.models.planted.products import KINDS, build, feeds
 from scission.models.tables import load
-from scission.models.trained.minilm import batches, export, sentences
-from scission.models.trained.prose import prose
-from scission.runtime.decompose.blocks.method import Blocks
-from scission.runtime.decompose.experts.method import Experts
-from scission.runtime.decompose.projection.method import Projection
-from scission.runtime.decompose.removal.method import Removal
-from scission.runtime.decompose.task.goal import parse_goal
-from scission.runtime.decompose.task.method import Declined, DecomposeTask
-from scission.torch import CoverLinear, RetrainOptions, StructureMonitor, retrain, to_onnx, to_torch
+from scission.torch import CoverLinear, StructureMonitor, to_onnx, to_torch
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "support")]
 
 from masked import OPTIMISERS, Masked, as_linear, dense_of  # noqa: E402
-from projectable import correlated, planted  # noqa: E402
-from reference import model, node  # noqa: E402
 from retrain_runs import finished, killed_and_begun_again, run, write_run  # noqa: E402
 from rewritten import plan  # noqa: E402
 from run_torch import by_runtime, by_torch, excess, trained_for  # noqa: E402
 
 CASES, STEPS = 200, 20
-COSINE = "python:scission.models.trained.minilm.sentence_cosine"
-FITTED, CHOOSING, JUDGING, FASTER = 2_000, 400, 1_000, 1.25
-PLANTED, RANK, BLOCKS, FEW, LOST = 512, 16, 8, (300, 100, 200), 0.02
 WIDTH, DEPTH, ROWS, EVERY, LOOKS = 1024, 4, 64, 100, 3
 LEARNT, KILLS = 50, 20
-SEEDS, UNSEEN, AT_ONCE, COARSER, CHOOSES = 5, 450, 256, 4, 5
 
 
 def random_decomposition(rng: np.random.Generator, shared: bool) -> Decomposition:
@@ -215,117 +197,6 @@ def formation() -> tuple[float, float]:
     return least, 1.0
 
 
-def sentence_sets(fitted: int, choosing: int, judging: int) -> SampleSets:
-    """So many sentences for MiniLM, no one of them in two sets."""
-    parts = np.split(np.array(prose(fitted + choosing + judging), object), [fitted, fitted + choosing])
-    sets = [batches([str(text) for text in part]) for part in parts]
-    samples = [Samples(feeds=feeds, labels=[feed["attention_mask"] for feed in feeds]) for feeds in sets]
-    return SampleSets(calibration=samples[0], selection=samples[1], judgement=samples[2])
-
-
-def removal() -> Iterator[Figure]:
-    """MiniLM at 1.25x: the cosine of sentences on samples that took no part, and what it took to get there."""
-    sets = sentence_sets(FITTED, CHOOSING, JUDGING)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "minilm.onnx"
-        export(path)
-        began = time.perf_counter()
-        found = decompose(
-            path,
-            sets,
-            metric=COSINE,
-            target=FASTER,
-            methods=[Removal()],
-            trials=Trials(provider="cpu", threads=1),
-        )
-    name = f"MiniLM, removal, {FITTED:,} sentences"
-    yield at_most(name, "minutes", (time.perf_counter() - began) / 60, 10)
-    best = max(found.tried, key=lambda one: one.speedup)
-    yield at_least(name, "times faster", (found.chosen or best).speedup, FASTER)
-    for one in found.tried:
-        yield reported(f"{name}, {one.latency.figure}", "sentence cosine on samples to choose by", one.measured.metric)
-    judged = found.judged.measured.metric if found.judged is not None else 0.0
-    yield at_least(name, f"sentence cosine on {JUDGING:,} sentences that took no part", judged, 0.98)
-
-
-def experts() -> Iterator[Figure]:
-    """Hidden units as experts: a quarter of them active at most, or a refusal."""
-    sets, trials = next_byte.sample_sets(), Trials(provider="cpu", threads=1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "next_byte.onnx"
-        for penalty in (1e-3, 0.0):
-            made = next_byte.trained(penalty)
-            next_byte.export(made, path)
-            with torch.no_grad():
-                made(torch.from_numpy(sets.judgement.feeds[0]["x"]))
-            name = f"next byte, {'activations penalised' if penalty else 'no penalty'}"
-            yield reported(name, "hidden units that are active, %", 100 * float((made.hidden > 0).float().mean()))
-            began = time.perf_counter()
-            found = decompose(path, sets, methods=[Experts()], budget="argmax<=0.005", trials=trials)
-            yield reported(name, "minutes", (time.perf_counter() - began) / 60)
-            yield from experts_of(name, found, penalty > 0)
-        export(path)
-        given = Samples(feeds=batches(sentences(8)))
-        (only,) = Experts().propose(
-            DecomposeTask(
-                model=load_model(path), calibration=given, selection=given, goal=parse_goal(target=2), trials=trials
-            )
-        )
-        kept_as_is = isinstance(only, Declined) and only.reason.cause is Cause.NOT_SPARSE
-        yield at_least("MiniLM", "declined, as its hidden units are never zero", float(kept_as_is), 1)
-
-
-def experts_of(name: str, found: DecomposeResult, aimed: bool) -> Iterator[Figure]:
-    """What was tried, and what was kept, beside the target where there is one."""
-    for one in found.tried:
-        yield reported(f"{name}, {one.latency.figure}", "accuracy lost on samples to choose by, %", 100 * one.drop)
-    speedup = found.chosen.speedup if found.chosen is not None else 1.0
-    lost = found.judged.measured.drop / found.judged.measured.baseline if found.judged is not None else 0.0
-    what = "accuracy lost on sentences that took no part, % of it"
-    if aimed:
-        yield at_least(name, "times faster", speedup, 1.5)
-        yield at_most(name, what, 100 * lost, 1)
-    else:
-        yield reported(name, "times faster", speedup)
-        yield reported(name, what, 100 * lost)
-
-
-def projected() -> Iterator[Figure]:
-    """Weights that are blocks, products of a low rank and noise; and MiniLM's, beside removal."""
-    one = Trials(provider="cpu", threads=1)
-    data = {"x": np.concatenate([feed["x"] for feed in correlated(PLANTED, count=64)])}
-    known = planted(PLANTED, 2 * PLANTED, rank=RANK, blocks=BLOCKS)
-    found = decompose(known, data, methods=[Projection()], budget="cosine<=0.01", trials=one)
-    name = f"planted, {PLANTED} features, rank {RANK}, {BLOCKS} blocks"
-    chosen = found.chosen
-    weights = {} if chosen is None else {weight.node: weight for weight in chosen.candidate.projected}
-    for where, form in (("up", "block_low_rank"), ("down", "low_rank")):
-        weight = weights.get(where)
-        right = weight is not None and weight.form == form
-        yield at_most(
-            f"{name}, {where}", f"rank beside the planted one, as {form}", abs(weight.rank - RANK) if right else RANK, 0
-        )
-        yield reported(
-            f"{name}, {where}", "% of the multiply-adds", 100 * weight.share if weight is not None else 100.0
-        )
-    yield at_most(
-        name, "cosine lost on samples that took no part", found.judged.measured.drop if found.judged else 1.0, 0.01
-    )
-    yield at_least(name, "times faster", chosen.speedup if chosen is not None else 1.0, 2)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "minilm.onnx"
-        export(path)
-        sets = sentence_sets(*FEW)
-        for method in (Removal(), Projection()):
-            began = time.perf_counter()
-            found = decompose(path, sets, methods=[method], budget=f"{COSINE}<={LOST}", trials=one)
-            name = f"MiniLM, {method.name}, {FEW[0]:,} sentences, {LOST:g} of the cosine"
-            yield reported(name, "minutes", (time.perf_counter() - began) / 60)
-            yield reported(name, "times faster within it", found.chosen.speedup if found.chosen is not None else 1.0)
-            for tried in found.tried:
-                yield reported(f"{name}, {tried.latency.figure}", "sentence cosine", tried.measured.metric)
-
-
 def written() -> Iterator[Figure]:
     """Models that learnt, as files and as modules."""
     worst, count = 0.0, 0
@@ -355,85 +226,6 @@ def killed() -> Iterator[Figure]:
             differing += (folder / "killed.onnx").read_bytes() != whole
             (folder / "killed.onnx").unlink()
     yield at_most(f"retrain, killed {done} times", "results of other bits than the run that was not", differing, 0)
-
-
-def digits_net(rng: np.random.Generator, first: int, second: int) -> Any:
-    """64-512-512-10 with its hidden layers in so many blocks, drawn as He et al. do for what a unit reads."""
-    constants = {}
-    for name, (K, N), parts in (("A", (64, 512), first), ("B", (512, 512), second), ("C", (512, 10), 1)):
-        mask = np.kron(np.eye(parts), np.ones((K // parts, N // parts)))
-        constants[name] = (mask * rng.standard_normal((K, N)) * np.sqrt(2 * parts / K)).astype(np.float32)
-    constants |= {name: np.zeros(size, np.float32) for name, size in (("a", 512), ("b", 512), ("c", 10))}
-    nodes = [
-        node("Gemm", "x A a", "h", "first"),
-        node("Relu", "h", "r", "relu"),
-        node("Gemm", "r B b", "g", "second"),
-        node("Relu", "g", "s", "again"),
-        node("Gemm", "s C c", "y", "last"),
-    ]
-    return model(nodes, {"x": ["n", 64]}, {"y": ["n", 10]}, constants)
-
-
-def digits() -> Iterator[Figure]:
-    """Accuracy and speed of nets whose hidden layers are blocks from the beginning."""
-    trials = Trials(threads=1, provider="cpu", seconds=10)
-    dense, dense_hits = None, 0.0
-    for count, least in ((1, None), (8, 3), (16, 4)):
-        runs = [digits_run(seed, count) for seed in range(SEEDS)]
-        made, mean = runs[-1][0], 100 * statistics.mean(hits for _, hits in runs)
-        name = f"digits, 64-512-512-10, {f'{count} blocks' if count > 1 else 'dense'}, {SEEDS} seeds"
-        if least is None:
-            dense, dense_hits = made, mean
-            yield reported(name, "accuracy on unseen samples, %", mean)
-            continue
-        yield at_least(name, "accuracy on unseen samples, % (dense - 0.2)", mean, round(dense_hits - 0.2, 3))
-        (timed,) = scission.bench(dense, made, trials=trials, batch=[AT_ONCE])
-        yield at_least(name, f"times the speed of the dense one, {AT_ONCE} rows", timed.speedup, least)
-
-
-def digits_data(seed: int) -> tuple[Any, Any, Any, Any]:
-    """(Samples and labels that are seen, those that are not), another partition for each seed."""
-    X, y = load_digits(return_X_y=True)
-    order = np.random.default_rng(seed).permutation(len(X))
-    unseen, seen = order[:UNSEEN], order[UNSEEN:]
-    X = (X / 16).astype(np.float32)
-    return X[seen], y[seen], X[unseen], y[unseen]
-
-
-def digits_run(seed: int, count: int) -> tuple[Any, float]:
-    """(A trained net, its share of hits on unseen samples)."""
-    X, y, unseen, wanted = digits_data(seed)
-    made = digits_net(np.random.default_rng(seed), max(count // COARSER, 1), count)
-    chosen = scission.plan(made, provider="cpu", threads=1, batch=[AT_ONCE])
-    how = RetrainOptions(labels=y, steps=3000, every=100, patience=8, held_back=0.1, seed=seed, bench=False)
-    trials = Trials(threads=1, provider="cpu")
-    done = retrain(made, None, how, data={"x": X}, plan=chosen, trials=trials).model
-    (scores,) = by_runtime(done, {"x": unseen})
-    return done, float((scores.argmax(1) == wanted).mean())
-
-
-def grouped() -> Iterator[Figure]:
-    """Accuracy and speed of dense nets that are trained into blocks."""
-    found: dict[int, list[tuple[float, float, float]]] = {8: [], 16: []}
-    for seed in range(SEEDS):
-        dense, hits = digits_run(seed, 1)
-        X, y, unseen, wanted = digits_data(seed)
-        choosing = len(X) // CHOOSES
-        parts = (slice(choosing, None), slice(0, choosing))
-        calibration, selection = (Samples(feeds=[{"x": X[part]}], labels=[y[part]]) for part in parts)
-        judgement = Samples(feeds=[{"x": unseen}], labels=[wanted])
-        sets = SampleSets(calibration=calibration, selection=selection, judgement=judgement)
-        for count, own in found.items():
-            trials = Trials(threads=1, provider="cpu", seconds=3, seed=seed)
-            made = decompose(dense, sets, metric="argmax", target=1.5, methods=[Blocks(counts=[count])], trials=trials)
-            assert made.judged is not None and made.chosen is not None, made.reason
-            own.append((hits, made.judged.measured.metric, made.chosen.speedup))
-    for count, own in found.items():
-        before, after = (100 * statistics.mean(column) for column in list(zip(*own, strict=True))[:2])
-        name = f"digits, trained dense, then {count} blocks of 512x512, {SEEDS} seeds"
-        yield at_least(name, "accuracy on unseen samples, % (dense - 0.2)", after, round(before - 0.2, 3))
-        speed = statistics.median(speed for *_, speed in own)
-        yield reported(name, f"times the speed of the dense one, {choosing} rows", speed)
 
 
 PARTS = {
